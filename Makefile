@@ -1,0 +1,63 @@
+# make demo and make test set up what they need, once; `make` alone lists the targets.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup browser demo test bench lint format lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.ready  ## the virtual environment .venv with every dependency, as locked
+
+# Another interpreter: make setup PYTHON3=/path/to/python3.12
+.venv/.ready: requirements.lock pyproject.toml
+	@[ -x $(PYTHON) ] || { \
+	  for python in $(PYTHON3) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
+	  done; \
+	  [ -n "$$python" ] || { echo "convscope needs Python 3.11 or newer and found none; install one, or name it: make setup PYTHON3=/path/to/python3" >&2; exit 1; }; \
+	  echo "setting up .venv with $$("$$python" --version)"; \
+	  if command -v uv >/dev/null; then uv venv --quiet --python "$$("$$python" -c 'import sys; print(sys.executable)')" .venv; \
+	  else "$$python" -m venv .venv || { echo "python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }; fi; }
+	@if command -v uv >/dev/null; then \
+	  uv pip install --python $(PYTHON) --require-hashes -r requirements.lock && uv pip install --python $(PYTHON) --no-deps -e .; \
+	else \
+	  $(PYTHON) -m pip install --require-hashes -r requirements.lock && $(PYTHON) -m pip install --no-deps -e .; \
+	fi
+	@touch $@
+
+browser:  ## Chromium and a font for the tests of the report page (Debian packages), where they may be installed
+	@command -v chromium >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root=none; fi; \
+	if [ "$$as_root" != none ] && command -v apt-get >/dev/null; then \
+	  $$as_root apt-get update -qq; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	fi; \
+	command -v chromium >/dev/null && exit 0; \
+	echo "Chromium is missing and cannot be installed here: the tests of the report page in a browser will be skipped" >&2; \
+	[ "$$CI" != true ]
+
+demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the report; minutes on two CPU cores
+	@$(PYTHON) src/run.py experiment=demo
+	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
+
+test: .venv/.ready browser  ## every test; WORKERS=n runs n at a time
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+
+bench: .venv/.ready  ## every benchmark, one line for each ratio
+	@for file in $$(grep -l '__main__' benchmarks/*.py | grep -v interleaved.py); do $(PYTHON) "$$file" || exit 1; done
+
+lint: .venv/.ready  ## ruff and mypy
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+format: .venv/.ready  ## put imports in order and lay out the code
+	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
+
+lock:  ## requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+
+clean:  ## remove caches; runs in outputs/ and .venv stay
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache build src/*.egg-info

@@ -1,0 +1,97 @@
+"""What Lightning, our logging and our callbacks cost, drawing apart: epochs of job=train against a bare loop of the same steps.
+
+And what looking inside after every epoch costs: epochs with feature evolution against epochs without.
+"""
+
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+
+import interleaved  # first: sets the number of threads
+import numpy as np
+import torch
+import torch.nn.functional as F
+from omegaconf import OmegaConf
+
+from convscope.data.module import DataSettings, ImageData
+from convscope.data.sources import Pixels, Source
+from convscope.gallery import Choice
+from convscope.jobs.train import Plan, train
+from convscope.learn.classifier import Classifier
+from convscope.learn.recipe import Recipe, initialize_, optimizer, read_recipe
+from convscope.nets.build import ConvNet, build
+from convscope.record import Record
+
+ROOT = Path(__file__).resolve().parent.parent
+EPOCHS = 2
+warnings.filterwarnings("ignore")
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+
+
+def source(images: int, size: int) -> Source:
+    """Random pixels: what they show does not matter to the clock."""
+    draw = np.random.default_rng(0)
+    parts = [
+        Pixels(draw.integers(0, 256, (n, size, size, 3), np.uint8), np.arange(n) % 10) for n in (images, images // 5)
+    ]
+    return Source([str(k) for k in range(10)], *parts)
+
+
+def recipe() -> Recipe:
+    return read_recipe(OmegaConf.to_container(OmegaConf.load(ROOT / "conf/optim/paper.yaml")))
+
+
+def net(size: int, width: float) -> ConvNet:
+    torch.manual_seed(0)
+    made = build(OmegaConf.load(ROOT / "conf/model/zfnet.yaml").layers, size, 10, width)
+    initialize_(made, recipe())
+    return made
+
+
+def bare(data: ImageData, model: ConvNet) -> None:
+    """Steps and validation as anyone would write them, with the same loader, optimizer and renormalization."""
+    sgd = optimizer(model, recipe())
+    convolutions = [layer.weight for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)]
+    loader = data.train_dataloader()
+    for epoch in range(EPOCHS):
+        loader.sampler.set_epoch(epoch)
+        model.train()
+        for batch in loader:
+            sgd.zero_grad()
+            F.cross_entropy(model(batch.image), batch.label).backward()
+            sgd.step()
+            for weight in convolutions:
+                weight.data.renorm_(2, 0, 0.1 * weight[0].numel() ** 0.5)
+        model.eval()
+        with torch.inference_mode():
+            hits = [(model(batch.image).argmax(1) == batch.label).sum() for batch in data.val_dataloader()]
+        sum(hits).item()
+
+
+def ours(data: ImageData, model: ConvNet, choice: Choice) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"max_epochs": EPOCHS, "accelerator": "cpu", "devices": 1}
+        train(Classifier(model, recipe(), 10), data, Plan(settings, choice, 0, {}), Record(Path(folder)))
+
+
+def main() -> None:
+    off, every = Choice(None, 16, [], "val"), Choice(None, 16, None, "val")
+    data = ImageData(source(1280, 110), DataSettings(image_size=96, batch_size=128))
+    sides = {"bare": lambda: bare(data, net(96, 0.5)), "ours": lambda: ours(data, net(96, 0.5), off)}
+    times = interleaved.paired(sides, rounds=3)
+    interleaved.line(
+        "training loop with logging and callbacks, against a bare loop", interleaved.ratio(times, "ours", "bare"), 1.05
+    )
+    photographs = ImageData(source(8000, 146), DataSettings(image_size=128, batch_size=128))
+    sides = {
+        "off": lambda: ours(photographs, net(128, 0.5), off),
+        "every": lambda: ours(photographs, net(128, 0.5), every),
+    }
+    times = interleaved.paired(sides, rounds=1)
+    name = "looking inside after every epoch, 8,000 images at 128, share of an epoch"
+    interleaved.line(name, interleaved.ratio(times, "every", "off") - 1, 0.05)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Settings (plain values from conf/) to objects: the data, the net, what to show of it.
+
+Jobs get what they need from here; none of them sees the settings.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from convscope.data import sources
+from convscope.data.critters import critters
+from convscope.data.module import DataSettings, ImageData
+from convscope.data.transforms import stored_size
+from convscope.gallery import Choice
+from convscope.nets import foreign
+from convscope.nets.anatomy import anatomy
+from convscope.nets.build import ConvNet, build
+from convscope.nets.weights import describe, load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.problem import Problem
+
+Settings = Mapping[str, Any]
+
+
+class Subject(NamedTuple):
+    """What a job works on: a net and the images that it was made for."""
+
+    net: nn.Module
+    data: ImageData
+
+
+def choice(evolution: Settings) -> Choice:
+    """conf/evolution as a Choice."""
+    return Choice(evolution["layers"], evolution["maps"], evolution["epochs"], evolution["images"])
+
+
+def source(data: Settings) -> sources.Source:
+    """The data set that conf/data names."""
+    match data["source"]:
+        case "critters":
+            cache = Path(data["cache_dir"]).expanduser()
+            return critters(data["train"], data["val"], stored_size(data["image_size"]), data["draw_seed"], cache)
+        case "digits":
+            return sources.digits()
+        case "folder":
+            return sources.folder(data["root"])
+        case "imagenet":
+            return sources.imagenet(data["root"])
+        case "imagenette":
+            return sources.imagenette(data["root"], data["download"])
+        case "cifar10":
+            return sources.cifar10(data["root"], data["download"])
+    raise Problem(
+        f"data.source={data['source']} is unknown; possible: critters, digits, folder, cifar10, imagenette, imagenet"
+    )
+
+
+def new(settings: Settings, keep_classes: bool = False) -> Subject:
+    """The net of conf/model for the classes of conf/data, its weights still to be set, or pretrained ones.
+
+    keep_classes: a pretrained net keeps the classes it knows instead of getting a new last layer for the data's.
+    """
+    model, data = settings["model"], settings["data"]
+    found = source(data)
+    chosen = _data_settings(settings)
+    if "layers" in model:
+        net = build(model["layers"], chosen.image_size, len(found.classes), model["width"])
+        return Subject(net, ImageData(found, chosen))
+    made = _foreign(model, None if keep_classes and model["weights"] else len(found.classes))
+    chosen = _data_settings(settings, pixel_scale=tuple(1 / (255 * std) for std in made.colors.std))
+    return Subject(made.net, ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size)))
+
+
+def saved(settings: Settings, data_words: Sequence[str]) -> Subject:
+    """The net of the checkpoint settings["ckpt"], with the images it was trained on or those of `data_words`.
+
+    data_words: what the command line says of data; nothing: the checkpoint's own data set.
+    """
+    held = read_checkpoint(settings["ckpt"])
+    about = held["convscope"]
+    data = dict(settings["data"])
+    if not any(word.startswith("data=") for word in data_words):
+        said = {word.partition("=")[0].removeprefix("data.") for word in data_words}
+        data = about["data"] | {key: value for key, value in data.items() if key in said}
+    data["image_size"] = about["net"]["image_size"]
+    if "layers" in about["net"]:
+        net: nn.Module = rebuild(about["net"])
+    else:
+        net = _foreign({**about["net"], "weights": None}, about["net"]["classes"]).net
+    load_weights_(net, net_weights(held))
+    scale = about["pixel_scale"]
+    chosen = _data_settings({**settings, "data": data}, tuple(scale) if isinstance(scale, list) else scale)
+    return Subject(net, ImageData(source(data), chosen, about["mean"]))
+
+
+def description(settings: Settings, subject: Subject) -> dict[str, Any]:
+    """What every checkpoint says of its net and its input: plain values and the mean image."""
+    net, data = subject
+    if isinstance(net, ConvNet):
+        about: dict[str, Any] = describe(net)
+    else:
+        model = settings["model"]
+        about = {"source": model["source"], "name": model["name"], "classes": len(data.classes)}
+        about["image_size"] = data.settings.image_size
+    scale = data.settings.pixel_scale
+    return {
+        "net": about,
+        "class_names": list(data.classes),
+        "mean": data.mean,
+        "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,
+        "data": dict(settings["data"]),
+    }
+
+
+def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
+    """What summary.json says of the run before it begins."""
+    net, data = subject
+    return {
+        "job": settings["job"],
+        "name": settings["name"],
+        "seed": settings["seed"],
+        "data": settings["data"]["source"],
+        "classes": list(data.classes),
+        "net": {
+            "name": settings["model"]["name"],
+            "parameters": sum(weight.numel() for weight in net.parameters()),
+            "rows": anatomy(net, data.settings.image_size),
+        },
+    }
+
+
+def _data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:
+    data = settings["data"]
+    return DataSettings(
+        image_size=data["image_size"],
+        batch_size=settings["optim"]["batch_size"],
+        limit=data["limit"],
+        workers=data["workers"],
+        seed=settings["seed"],
+        cache_dir=data["cache_dir"],
+        cache_gib=data["cache_gib"],
+        on_bad_image=data["on_bad_image"],
+        color_noise=data["color_noise"],
+        pixel_scale=data["pixel_scale"] if pixel_scale is None else pixel_scale,
+    )
+
+
+def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
+    make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
+    if model.get("source") not in make:
+        raise Problem(
+            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
+        )
+    return make[model["source"]](model["name"], model["weights"], classes)
+
+
+def _one_color(mean: Sequence[float], image_size: int) -> torch.Tensor:
+    """[3,R,R] grey levels: the color that a pretrained net's input was centered on, as a mean image."""
+    side = stored_size(image_size)
+    return (torch.tensor(mean) * 255).view(3, 1, 1).expand(3, side, side).contiguous()

@@ -1,0 +1,124 @@
+"""Stored images to batches as the net sees them: cut, mirrored, mean subtracted, channels last."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.sources import Files, Pixels, Split
+from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
+from convscope.problem import Problem
+
+
+class Batch(NamedTuple):
+    """image [N,3,H,W] float32, channels_last: grey levels minus mean, times pixel_scale. label, index: [N] int64."""
+
+    image: torch.Tensor
+    label: torch.Tensor
+    index: torch.Tensor  # type: ignore[assignment]  # hides tuple.index, which no batch needs
+
+
+class Look(NamedTuple):
+    """How stored images become the net's: side of the crop, mean image [R,R,3], scale, sigma of the color noise."""
+
+    size: int
+    mean: np.ndarray
+    scale: float | tuple[float, ...] = 1.0
+    color_noise: float = 0.0
+
+
+class LostImage(Problem):
+    """An image that was readable when training began. Of a traceback from a worker process only the last line is kept."""
+
+    def __init__(self, told: str):
+        super().__init__(told.strip().splitlines()[-1].rpartition("LostImage: ")[2])
+
+
+class Crops(Dataset[Batch]):
+    """Whole batches at a time: `__getitems__` takes the keys of a batch and gives a Batch, nothing is left to collate.
+
+    A key is (epoch, index), for the random cut of that epoch, or an index, for the center.
+    """
+
+    def __init__(self, split: Split, look: Look, seed: int = 0):
+        self.split, self.look, self.seed = split, look, seed
+
+    def __len__(self) -> int:
+        return len(self.split.labels)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[Any]) -> Batch:
+        look, margin = self.look, len(self.look.mean) - self.look.size
+        pairs = np.array(keys, np.int64)
+        random = pairs.ndim == 2
+        index = pairs[:, 1] if random else pairs
+        cuts = random_cuts(pairs, self.seed, margin) if random else center_cuts(len(keys), margin)
+        image = _cut(self.stored(index), look, cuts)
+        if random and look.color_noise:
+            image += torch.from_numpy(color_shifts(pairs, self.seed, look.color_noise))[:, None, None]
+        if look.scale != 1:
+            image *= torch.tensor(look.scale)
+        return Batch(image.permute(0, 3, 1, 2), torch.from_numpy(self.split.labels[index]), torch.from_numpy(index))
+
+    def pixels(self, index: np.ndarray) -> torch.Tensor:
+        """[N,3,H,W] uint8: the centers as they are stored, for display."""
+        start, size = (len(self.look.mean) - self.look.size) // 2, self.look.size
+        images = [image[start : start + size, start : start + size] for image in self.stored(index)]
+        return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+
+    def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
+        """N images [R,R,3] uint8; from the memory map, or decoded or resized now."""
+        if isinstance(self.split, Pixels):
+            return [fitted(self.split.images[position], len(self.look.mean)) for position in index]
+        return [self._read(position) for position in index]
+
+    def _read(self, position: int) -> np.ndarray:
+        assert isinstance(self.split, Files)
+        path = self.split.paths[position]
+        try:
+            return decoded(path, len(self.look.mean))
+        except Unreadable as error:
+            raise LostImage(f"{path} can no longer be read: {error}") from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For worker processes that do not fork: a memory map travels as its file's name, not as its pixels."""
+        state = dict(self.__dict__)
+        if isinstance(self.split, Pixels) and isinstance(self.split.images, np.memmap):
+            state["split"] = (self.split.images.filename, self.split.images.shape, self.split.labels)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if not isinstance(state["split"], Files | Pixels):
+            name, shape, labels = state["split"]
+            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), labels)
+        self.__dict__.update(state)
+
+
+def as_it_is(batch: Any) -> Any:
+    """The loader's collate: __getitems__ gives whole batches already."""
+    return batch
+
+
+def _cut(images: Sequence[np.ndarray], look: Look, cuts: Cuts) -> torch.Tensor:
+    """[N,S,S,3] float32 grey levels minus mean. The mean is that of the same pixels: it is cut and mirrored alike."""
+    out = torch.empty(len(images), look.size, look.size, 3)
+    mean = torch.from_numpy(look.mean)
+    mirrored, last = mean.flip(1), len(mean) - look.size
+    window = np.empty((look.size, look.size, 3), np.uint8)
+    values = torch.from_numpy(window)
+    for target, image, top, left, flip in zip(out, images, *(field.tolist() for field in cuts), strict=True):
+        rows, cols = slice(top, top + look.size), slice(left, left + look.size)
+        _whole_pixels(window)[...] = _whole_pixels(image)[rows, cols][:, :: -1 if flip else 1]
+        beside = mirrored[rows, last - left : len(mean) - left] if flip else mean[rows, cols]
+        torch.sub(values, beside, out=target)
+    return out
+
+
+def _whole_pixels(image: np.ndarray) -> np.ndarray:
+    """[H,W,3] uint8 as [H,W] of three bytes each: numpy moves and mirrors those several times faster."""
+    return image.view("V3")[..., 0]

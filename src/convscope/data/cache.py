@@ -1,0 +1,176 @@
+"""Each image is decoded once: uint8 copies of the stored size in a memory map, with the mean image beside them.
+
+An entry of the cache is a folder that appears under its name only when it is whole: images.u8 (absent where the images
+do not fit the budget and are decoded anew in every epoch), mean.npy, facts.json. Its name is made of the images' paths,
+sizes and times of change, so the next run finds it again, and never a run on other images.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.passes import BLOCK, Moments, Statistics, in_blocks
+from convscope.data.sources import Files, Pixels, Split, subset
+from convscope.problem import Problem
+
+FORMAT = 1  # part of every entry's name; raise it when decoding or the entry's files change
+
+
+class Cache(NamedTuple):
+    """A folder on disk that holds at most `gib` GiB of decoded images."""
+
+    folder: Path
+    gib: float
+
+    def fits(self, splits: tuple[Split, ...], size: int) -> bool:
+        """Whether these splits together stay within the budget and the free disk."""
+        needed = sum(_bytes(split, size) for split in splits)
+        there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        return needed <= min(self.gib * 2**30, 0.95 * (shutil.disk_usage(there).free + self.occupied()))
+
+    def occupied(self) -> int:
+        """Bytes of all entries."""
+        return sum(path.stat().st_size for path in self._stored())
+
+    def make_room(self, needed: int) -> None:
+        """Removes what killed runs left, and the entries not used for longest, until `needed` bytes more fit."""
+        for part in self.folder.glob("images-*.part"):
+            with suppress(Timeout), FileLock(part.with_suffix(".lock"), timeout=0):  # else another process decodes
+                shutil.rmtree(part)
+        for path in sorted(self._stored(), key=lambda path: path.parent.stat().st_mtime):
+            if self.occupied() + needed > self.gib * 2**30:
+                shutil.rmtree(path.parent)
+
+    def _stored(self) -> list[Path]:
+        return [path for path in self.folder.glob("images-*/images.u8") if path.parent.suffix != ".part"]
+
+
+class Stored(NamedTuple):
+    """A split as training reads it: Pixels of the stored size (a memory map), or Files of images known to be readable.
+
+    bad: (path, reason) of the images left out.
+    """
+
+    split: Split
+    statistics: Statistics
+    bad: list[tuple[Path, str]]
+
+
+def decoded_once(split: Split, size: int, cache: Cache, keep: bool, on_bad: Literal["stop", "skip"]) -> Stored:
+    """The split with images of smallest side `size`, center size x size (section 3), from the cache or put into it.
+
+    keep=False goes over all images too, for their mean and to find the unreadable ones, but stores no pixels.
+    Problem: an unreadable image (on_bad="stop"), no readable one, no room on the disk.
+    """
+    if isinstance(split, Pixels) and split.images.shape[1:3] == (size, size):
+        return Stored(split, _statistics(split.images), [])
+    entry = cache.folder / f"images-{_key(split, size)}{'' if keep else '-stream'}"
+    try:
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(entry.with_suffix(".lock")):  # of several processes one decodes, the others wait for it
+            if not entry.is_dir():
+                _build(split, size, entry, cache if keep else None, on_bad)
+            os.utime(entry)
+            return _opened(entry, split, size, on_bad)
+    except OSError as error:
+        reason = error.strerror or error
+        raise Problem(f"data.cache_dir={cache.folder}: {reason}; name another folder, or less data.cache_gib") from None
+
+
+def _build(split: Split, size: int, entry: Path, cache: Cache | None, on_bad: str) -> None:
+    part = entry.with_name(f"{entry.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # left by a run that was killed
+    if cache:
+        cache.make_room(_bytes(split, size))
+    part.mkdir()
+    try:
+        _decode_into(split, size, part, cache is not None, on_bad)
+        os.replace(part, entry)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _decode_into(split: Split, size: int, part: Path, keep: bool, on_bad: str) -> None:
+    """Plain writes rather than a map for writing: a full disk is then an error that can be told."""
+    moments, bad, done = Moments(size), list[tuple[int, str]](), 0
+    with open(part / "images.u8" if keep else os.devnull, "wb") as file:
+        for block in in_blocks(_reader(split, size), len(split.labels), f"decoding to {size} x {size}"):
+            bad += [(done + place, str(read)) for place, read in enumerate(block) if isinstance(read, Unreadable)]
+            if bad and on_bad == "stop":
+                raise _problem(split, *bad[0])
+            good = [read for read in block if not isinstance(read, Unreadable)]
+            if good:
+                images = np.stack(good)
+                moments.add_(images)
+                file.write(images.data)
+            done += len(block)
+    if not moments.count:
+        raise Problem(f"none of {done} images can be read; the first: {_problem(split, *bad[0])}")
+    mean, std = moments.statistics()
+    np.save(part / "mean.npy", mean)
+    (part / "facts.json").write_text(json.dumps({"std": std, "bad": bad}))
+
+
+def _opened(entry: Path, split: Split, size: int, on_bad: str) -> Stored:
+    facts = json.loads((entry / "facts.json").read_text())
+    if facts["bad"] and on_bad == "stop":
+        raise _problem(split, *facts["bad"][0])
+    good = np.setdiff1d(np.arange(len(split.labels)), [place for place, _ in facts["bad"]])
+    bad = [(split.paths[place], reason) for place, reason in facts["bad"]] if isinstance(split, Files) else []
+    statistics = Statistics(np.load(entry / "mean.npy"), facts["std"])
+    if not (entry / "images.u8").exists():
+        return Stored(subset(split, good) if bad else split, statistics, bad)
+    images = np.memmap(entry / "images.u8", np.uint8, "r", shape=(len(good), size, size, 3))
+    return Stored(Pixels(images, split.labels[good]), statistics, bad)
+
+
+def _reader(split: Split, size: int) -> Callable[[int], np.ndarray | Unreadable]:
+    def read(number: int) -> np.ndarray | Unreadable:
+        if isinstance(split, Pixels):
+            return fitted(split.images[number], size)
+        try:
+            return decoded(split.paths[number], size)
+        except Unreadable as error:
+            return error
+
+    return read
+
+
+def _problem(split: Split, place: int, reason: str) -> Problem:
+    assert isinstance(split, Files)
+    return Problem(f"{split.paths[place]} cannot be read: {reason}; mend or remove it, or type data.on_bad_image=skip")
+
+
+def _statistics(images: np.ndarray) -> Statistics:
+    moments = Moments(images.shape[1])
+    for start in range(0, len(images), BLOCK):
+        moments.add_(images[start : start + BLOCK])
+    return moments.statistics()
+
+
+def _bytes(split: Split, size: int) -> int:
+    return len(split.labels) * size * size * 3
+
+
+def _key(split: Split, size: int) -> str:
+    """Names this content at this size: of files their paths, sizes and times of change, of pixels the pixels."""
+    digest = hashlib.sha1(f"{FORMAT} {size} {len(split.labels)}".encode())
+    if isinstance(split, Pixels):
+        digest.update(np.ascontiguousarray(split.images).data)
+        return digest.hexdigest()[:20]
+    for path in split.paths:
+        try:
+            about = path.stat()
+            digest.update(f"{path.absolute()} {about.st_size} {about.st_mtime_ns}\n".encode())
+        except OSError:  # a link to nowhere: an unreadable image like others
+            digest.update(f"{path.absolute()}\n".encode())
+    return digest.hexdigest()[:20]

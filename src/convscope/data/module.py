@@ -1,0 +1,191 @@
+"""The one LightningDataModule: any Source, prepared as the paper prepares ImageNet (section 3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loops.progress import _ProcessedTracker
+from torch.utils.data import DataLoader, Sampler
+
+from convscope.data.batches import Batch, Crops, Look, as_it_is
+from convscope.data.cache import Cache, Stored, decoded_once
+from convscope.data.passes import cores
+from convscope.data.sampler import EpochSampler, OrderedShare, Share
+from convscope.data.sources import Pixels, Source, limited
+from convscope.data.transforms import stored_size
+from convscope.problem import Problem
+
+__all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
+
+SplitName = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """conf/data without the source: how images become batches.
+
+    image_size: side of the net's input. limit: images per split, evenly over the classes (None: all). workers: loading
+    processes (None: none where images come from the cache and the net runs on the CPU, else one per core). cache_gib:
+    most GiB of decoded images in cache_dir; what does not fit is decoded in every epoch. color_noise: sigma of
+    AlexNet's PCA noise. pixel_scale: multiplier on grey levels minus mean, one or one per color; 1 is the paper's.
+    """
+
+    image_size: int
+    batch_size: int
+    limit: int | None = None
+    workers: int | None = None
+    seed: int = 0
+    cache_dir: str = "~/.cache/convscope"
+    cache_gib: float = 8.0
+    on_bad_image: Literal["stop", "skip"] = "stop"
+    color_noise: float = 0.0
+    pixel_scale: float | tuple[float, ...] = 1.0
+
+    def __post_init__(self) -> None:
+        stored_size(self.image_size)
+        if self.on_bad_image not in ("stop", "skip"):
+            raise Problem(f"data.on_bad_image={self.on_bad_image} is unknown; possible: stop, skip")
+        for name, value, least in (
+            ("optim.batch_size", self.batch_size, 1),
+            ("data.limit", self.limit, 1),
+            ("data.workers", self.workers, 0),
+            ("data.cache_gib", self.cache_gib, 0),
+            ("data.color_noise", self.color_noise, 0),
+        ):
+            if value is not None and value < least:
+                raise Problem(f"{name}={value} is too small; it is {least} or more")
+        if not np.min(self.pixel_scale) > 0:
+            raise Problem(
+                f"data.pixel_scale={self.pixel_scale} is no scale; 1 keeps grey levels, 0.004 gives -0.5..0.5"
+            )
+
+
+class ImageData(pl.LightningDataModule):
+    """Loaders of a Source by `settings`; the images are decoded (or found in the cache) when they are first asked for.
+
+    An index is an image's address in its split, the same in every loader, run and process. The training order and its
+    crops depend on (seed, epoch, index) alone: a run resumed at any step sees what an unbroken one sees. The Trainer
+    needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] in place of the training images' own.
+    """
+
+    def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
+        super().__init__()
+        self.settings, self.classes = settings, source.classes
+        self._given_mean = mean
+        self._splits = {
+            "train": limited(source.train, settings.limit, settings.seed),
+            "val": limited(source.val, settings.limit, settings.seed),
+        }
+        self._stored: dict[str, Stored] = {}
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """[3,R,R] float32, grey levels: the per-pixel mean over the training images; the paper's R is 256."""
+        return torch.from_numpy(self._mean).permute(2, 0, 1).contiguous()
+
+    @property
+    def pixel_std(self) -> float:
+        """Spread of the net's input over the training images, in its own unit (grey levels times pixel_scale)."""
+        return self._store("train").statistics.std * float(np.mean(self.settings.pixel_scale))
+
+    @property
+    def bad_images(self) -> list[tuple[Path, str]]:
+        """(path, reason) of the unreadable images that on_bad_image=skip has left out, in the splits used so far."""
+        return [bad for stored in self._stored.values() for bad in stored.bad]
+
+    def size(self, split: SplitName) -> int:
+        """How many images the split has."""
+        return len(self._store(split).split.labels)
+
+    def train_dataloader(self) -> DataLoader:
+        """Random crops and flips, starting where the trainer stands (behind what a resumed epoch has done)."""
+        count, share = self.size("train"), self._share()
+        epoch, batches = self._progress()
+        sampler = EpochSampler(count, self.settings.seed, share, epoch, batches * self.settings.batch_size)
+        return self._loader("train", sampler)
+
+    def val_dataloader(self) -> DataLoader:
+        """Center crops in index order; of several processes each has its part, no image twice."""
+        return self._loader("val", OrderedShare(self.size("val"), self._share()))
+
+    def shown_dataloader(self, split: SplitName) -> DataLoader:
+        """Center crops of a split in index order, this process's part."""
+        return self._loader(split, OrderedShare(self.size(split), self._share()))
+
+    def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """[n,3,H,W] float32: center crops as the net sees them."""
+        return self._crops(split).__getitems__(torch.as_tensor(indices).tolist()).image
+
+    def pixels(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """[n,3,H,W] uint8: the same crops for display."""
+        return self._crops(split).pixels(torch.as_tensor(indices).numpy())
+
+    def labels(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """[n] int64."""
+        return torch.from_numpy(self._store(split).split.labels[torch.as_tensor(indices).numpy()])
+
+    @cached_property
+    def _mean(self) -> np.ndarray:
+        if self._given_mean is None:
+            return self._store("train").statistics.mean
+        side = stored_size(self.settings.image_size)
+        if tuple(self._given_mean.shape) != (3, side, side):
+            raise Problem(
+                f"the checkpoint's mean image is {self._given_mean.shape[-1]} pixels wide, data.image_size="
+                f"{self.settings.image_size} needs {side}; leave data.image_size as it was in training"
+            )
+        return self._given_mean.permute(1, 2, 0).contiguous().numpy()
+
+    def _store(self, split: SplitName) -> Stored:
+        if split not in self._stored:
+            chosen, size = self.settings, stored_size(self.settings.image_size)
+            cache = Cache(Path(chosen.cache_dir).expanduser(), chosen.cache_gib)
+            keep = cache.fits(tuple(self._splits.values()), size)
+            self._stored[split] = decoded_once(self._splits[split], size, cache, keep, chosen.on_bad_image)
+        return self._stored[split]
+
+    def _crops(self, split: SplitName) -> Crops:
+        chosen = self.settings
+        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, chosen.color_noise)
+        return Crops(self._store(split).split, look, chosen.seed)
+
+    def _loader(self, split: SplitName, sampler: Sampler) -> DataLoader:
+        device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
+        workers = self._workers(split, device)
+        return DataLoader(
+            self._crops(split),
+            batch_size=self.settings.batch_size,
+            sampler=sampler,
+            collate_fn=as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device == "cuda",
+        )
+
+    def _workers(self, split: SplitName, device: str) -> int:
+        if self.settings.workers is not None:
+            return self.settings.workers
+        if isinstance(self._store(split).split, Pixels) and device == "cpu":
+            return 0  # the net takes far longer than the cutting, on the same cores
+        return max(1, cores() // self._share().world)
+
+    def _share(self) -> Share:
+        if self.trainer:
+            return Share(self.trainer.global_rank, self.trainer.world_size)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return Share(torch.distributed.get_rank(), torch.distributed.get_world_size())
+        return Share()
+
+    def _progress(self) -> tuple[int, int]:
+        """The epoch the trainer is in or about to begin, and how many of its batches are done."""
+        if not self.trainer:
+            return 0, 0
+        loop = self.trainer.fit_loop
+        epochs = cast(_ProcessedTracker, loop.epoch_progress.current)
+        unfinished = epochs.started > epochs.processed
+        return epochs.processed, loop.epoch_loop.batch_progress.current.ready if unfinished else 0

@@ -1,0 +1,151 @@
+"""The data sets: one short function each, all giving a Source. (critters has a file of its own.)"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock
+
+from convscope.data import folders
+from convscope.data.classnames import readable
+from convscope.problem import Problem
+
+
+class Files(NamedTuple):
+    """Images still in their files; labels [N] int64."""
+
+    paths: list[Path]
+    labels: np.ndarray
+
+
+class Pixels(NamedTuple):
+    """Images already decoded: uint8 [N,H,W,3] (array or memmap), H = W; labels [N] int64."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+Split = Files | Pixels
+
+
+class Source(NamedTuple):
+    """Class names in label order, and the two splits."""
+
+    classes: list[str]
+    train: Split
+    val: Split
+
+
+def digits() -> Source:
+    """scikit-learn's 1,797 scanned digits, 8 x 8 pixels in 16 grey levels; every fifth of a class is for validation."""
+    from sklearn.datasets import load_digits
+
+    scans = load_digits()
+    grey = np.round(scans.images * (255 / 16)).astype(np.uint8)  # [N,8,8]
+    whole = Pixels(np.repeat(grey[..., None], 3, axis=3), scans.target.astype(np.int64))
+    held = np.sort(np.concatenate([np.flatnonzero(whole.labels == digit)[4::5] for digit in range(10)]))
+    rest = np.setdiff1d(np.arange(len(whole.labels)), held)
+    return Source([str(digit) for digit in range(10)], subset(whole, rest), subset(whole, held))
+
+
+def folder(root: str | Path | None) -> Source:
+    """Images in root/train/<class>/ and root/val/<class>/ (or test), at any depth; classes in the order of their names.
+
+    root/classes.csv with columns wnid,name gives the folders readable names.
+    """
+    place = folders.existing(root)
+    train = folders.training_images(place)
+    val = folders.validation_images(place, list(train))
+    return Source(readable(list(train), place), _files(train), _files(val))
+
+
+def imagenet(root: str | Path | None) -> Source:
+    """ImageNet 2012 as torchvision lays it out: root/{train,val}/<wnid>/*.JPEG. The devkit is not needed."""
+    return folder(root)
+
+
+def imagenette(root: str | Path | None, download: bool = False) -> Source:
+    """Ten ImageNet classes (fastai's Imagenette): a plain folder, or torchvision's root/imagenette2*/{train,val}/.
+
+    The download takes the pictures whose smallest side is 320 pixels.
+    """
+    from torchvision.datasets import Imagenette
+
+    place = _place(root, "imagenette")
+
+    def fetch() -> None:  # a killed download leaves nothing that looks like the data set
+        if not _imagenette(place):
+            Imagenette(place / ".part", "train", "320px", download=True)
+            os.replace(place / ".part" / "imagenette2-320", place / "imagenette2-320")
+
+    if download:
+        _once("Imagenette", place, fetch)
+    if not (found := _imagenette(place)):
+        raise Problem(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
+    return folder(found)
+
+
+def _imagenette(place: Path) -> Path | None:
+    """Where the pictures lie: the folder itself or the largest of torchvision's imagenette2, -320, -160 in it."""
+    tries = [place, *(place / f"imagenette2{size}" for size in ("", "-320", "-160"))]
+    return next((path for path in tries if (path / "train").is_dir()), None)
+
+
+def cifar10(root: str | Path | None, download: bool = False) -> Source:
+    """CIFAR-10 as torchvision keeps it: 50,000 training and 10,000 test images of 32 x 32 pixels."""
+    from torchvision.datasets import CIFAR10
+
+    place = _place(root, "cifar10")
+    if download:
+        _once("CIFAR-10", place, lambda: CIFAR10(place, download=True))
+    try:
+        parts = CIFAR10(place, train=True), CIFAR10(place, train=False)
+    except RuntimeError:
+        raise Problem(
+            f"no complete CIFAR-10 in {place}; type data.root=<its folder>, or data.download=true to fetch 170 MB"
+        ) from None
+    train, val = (Pixels(part.data, np.asarray(part.targets, np.int64)) for part in parts)
+    return Source(list(parts[0].classes), train, val)
+
+
+def limited(split: Split, limit: int | None, seed: int) -> Split:
+    """At most `limit` images, as evenly over the classes as there are images, chosen by seed, in their old order."""
+    if limit is None or limit >= len(split.labels):
+        return split
+    turn = np.empty(len(split.labels), np.int64)  # an image's place in the random order of its class
+    for label in np.unique(split.labels):
+        members = np.flatnonzero(split.labels == label)
+        turn[members] = np.random.default_rng([seed, int(label)]).permutation(len(members))
+    return subset(split, np.sort(np.lexsort((split.labels, turn))[:limit]))
+
+
+def subset(split: Split, chosen: np.ndarray) -> Split:
+    """The images at these positions."""
+    if isinstance(split, Files):
+        return Files([split.paths[position] for position in chosen], split.labels[chosen])
+    return Pixels(split.images[chosen], split.labels[chosen])
+
+
+def _files(classes: folders.ClassFolders) -> Files:
+    """All classes' images one after the other; the labels count the classes in the order of their folders' names."""
+    sizes = [len(images) for images in classes.values()]
+    return Files([path for images in classes.values() for path in images], np.repeat(np.arange(len(sizes)), sizes))
+
+
+def _place(root: str | Path | None, name: str) -> Path:
+    if root is None:
+        raise Problem(f"data={name} needs a place: type data.root=/path/to/{name}")
+    return Path(root).expanduser()
+
+
+def _once(name: str, place: Path, fetch: Callable[[], object]) -> None:
+    """Downloads in one process at a time; a Problem where it fails."""
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with FileLock(place / ".download.lock"):
+            fetch()
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise Problem(f"{name} could not be fetched into {place}: {reason}; copy it there by hand") from None

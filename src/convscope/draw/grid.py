@@ -1,0 +1,131 @@
+"""Composed pictures: top-9 grids (Fig. 2), evolution (Fig. 4), filters (Fig. 6), pictures side by side."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from convscope.draw.lettering import CAPTION, FAINT, TITLE, width, write
+from convscope.draw.tile import Tile, filter_tiles, resized
+
+PAPER, OUTLINE = (247, 247, 248), (218, 218, 222)
+MARGIN, HEAD = 20, 52  # around the picture; its title, above the first row
+GAP = 2  # between tiles that belong together
+
+
+class Block(NamedTuple):
+    """One feature map: up to nine projections, strongest first, and the image patches they come from; of any size."""
+
+    caption: str
+    projections: Sequence[Tile]
+    patches: Sequence[Tile]
+
+
+class Strip(NamedTuple):
+    """One feature map over the epochs: a tile for each epoch, None where there is none."""
+
+    caption: str
+    tiles: Sequence[Tile | None]
+
+
+def top9_grid(blocks: Sequence[Block], title: str, columns: int = 4, side: int = 56) -> Image.Image:
+    """Fig. 2: for each map a 3 x 3 of projections beside the 3 x 3 of image patches, its caption above.
+
+    side: pixels of a tile; 16 maps in 4 columns make a picture of 1532 x 910. Where a map has fewer than nine images,
+    an outline shows the empty place.
+    """
+    nine = 3 * side + 2 * GAP
+    block_width, block_height = 2 * nine + 8, nine + 24
+    step_x, step_y = block_width + 28, block_height + 18
+    columns = max(1, min(columns, len(blocks)))
+    rows = math.ceil(len(blocks) / columns)
+    sheet, draw = _sheet(columns * step_x - 28, rows * step_y - 18, title, "left: projections · right: image patches")
+    for number, block in enumerate(blocks):
+        x, y = MARGIN + number % columns * step_x, HEAD + number // columns * step_y
+        write(draw, (x, y + 16), block.caption, room=block_width)
+        _nine(sheet, (x, y + 24), block.projections, side)
+        _nine(sheet, (x + nine + 8, y + 24), block.patches, side)
+    return sheet
+
+
+def _nine(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile], side: int) -> None:
+    for number in range(9):
+        x, y = place[0] + number % 3 * (side + GAP), place[1] + number // 3 * (side + GAP)
+        _put(sheet, (x, y), tiles[number] if number < len(tiles) else None, side)
+
+
+def evolution_grid(strips: Sequence[Strip], epochs: Sequence[int], title: str) -> Image.Image:
+    """Fig. 4: a row for each map, a column for each epoch. Tiles shrink from 72 to 32 pixels as epochs are added."""
+    longest = max(width(words, CAPTION) for words in ["epoch", *(strip.caption for strip in strips)])
+    left = min(longest, 220) + 14
+    side = max(32, min(72, (1500 - left) // max(1, len(epochs)) - GAP - 2))
+    step = side + GAP + 2
+    sheet, draw = _sheet(left + len(epochs) * step - GAP - 2, 20 + len(strips) * step - GAP - 2, title)
+    write(draw, (MARGIN, HEAD + 10), "epoch", color=FAINT)
+    for column, epoch in enumerate(epochs):
+        write(draw, (MARGIN + left + column * step + side // 2, HEAD + 10), str(epoch), color=FAINT, anchor="ms")
+    for row, strip in enumerate(strips):
+        y = HEAD + 20 + row * step
+        write(draw, (MARGIN, y + side // 2), strip.caption, room=left - 14, anchor="lm")
+        for column in range(len(epochs)):
+            tile = strip.tiles[column] if column < len(strip.tiles) else None
+            _put(sheet, (MARGIN + left + column * step, y), tile, side)
+    return sheet
+
+
+def filter_grid(weights: Any, common: bool, title: str) -> Image.Image:
+    """Fig. 6a-c: the filters of weights [C, colors, k, k] in the order of their maps.
+
+    common: one symmetric scale for all (a filter that dominates shows), else one for each (what it looks for shows).
+    """
+    tiles = filter_tiles(weights, common)
+    kernel = max(tiles[0].shape)
+    side = kernel * max(1, round(52 / kernel)) if kernel <= 26 else 56  # whole pixels for each weight
+    columns, step = _columns(len(tiles)), side + 2 * GAP
+    rows = math.ceil(len(tiles) / columns)
+    note = "one scale for all" if common else "each at its own scale"
+    sheet, _ = _sheet(columns * step - 2 * GAP, rows * step - 2 * GAP, title, note)
+    for number, tile in enumerate(tiles):
+        _put(sheet, (MARGIN + number % columns * step, HEAD + number // columns * step), tile, side)
+    return sheet
+
+
+def _columns(count: int) -> int:
+    """A width for `count` tiles: about 3 to 2, preferring a full last row."""
+    square = math.isqrt(count - 1) + 1
+    return min(range(square, 2 * square + 1), key=lambda wide: (-count % wide, abs(wide - 1.5 * count / wide)))
+
+
+def side_by_side(images: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
+    """The pictures in one row from the same top edge, each under its caption."""
+    step_y = MARGIN + 26
+    sheet = Image.new("RGB", (sum(image.width + MARGIN for image in images) + MARGIN,
+                              step_y + max(image.height for image in images) + MARGIN), PAPER)  # fmt: skip
+    draw, x = ImageDraw.Draw(sheet), MARGIN
+    for image, caption in zip(images, captions, strict=True):
+        write(draw, (x, MARGIN + 14), caption, room=image.width)
+        sheet.paste(image.convert("RGB"), (x, step_y))
+        x += image.width + MARGIN
+    return sheet
+
+
+def _sheet(inner_width: int, inner_height: int, title: str, note: str = "") -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """An empty picture with its title, and `note` at the right where there is room, else nowhere."""
+    title_width, note_width = width(title, TITLE), width(note, CAPTION)
+    inner_width = max(inner_width, min(title_width, 1500))
+    sheet = Image.new("RGB", (inner_width + 2 * MARGIN, HEAD + inner_height + MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    write(draw, (MARGIN, 33), title, size=TITLE, room=inner_width)
+    if title_width + 30 + note_width <= inner_width:
+        write(draw, (MARGIN + inner_width, 33), note, color=FAINT, anchor="rs")
+    return sheet, draw
+
+
+def _put(sheet: Image.Image, place: tuple[int, int], tile: Tile | None, side: int) -> None:
+    """The tile at its place, or a faint outline where there is none."""
+    if tile is None or not np.size(tile):
+        ImageDraw.Draw(sheet).rectangle((*place, place[0] + side - 1, place[1] + side - 1), outline=OUTLINE)
+    else:
+        sheet.paste(resized(tile, side), place)

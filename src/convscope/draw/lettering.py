@@ -1,0 +1,39 @@
+"""Words in pictures: the font, its sizes and colors, and text that is shortened to the room it has."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import ImageDraw, ImageFont
+
+INK, FAINT = (38, 38, 42), (112, 112, 120)
+TITLE, CAPTION = 20, 14  # pixels
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which knows the letters of most languages; the file that matplotlib installs."""
+    package = find_spec("matplotlib")  # found, not imported
+    assert package and package.origin, "matplotlib is a dependency"
+    return ImageFont.truetype(Path(package.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", size)
+
+
+def width(text: str, size: int) -> int:
+    """Pixels that one line of text takes."""
+    return round(font(size).getlength(text))
+
+
+def shortened(text: str, size: int, room: int) -> str:
+    """The text in one line of at most `room` pixels, its end replaced by an ellipsis where it does not fit."""
+    text = " ".join(text.split())
+    if width(text, size) <= room:
+        return text
+    while text and width(text + "…", size) > room:
+        text = text[:-1].rstrip()
+    return text + "…" if width("…", size) <= room else ""
+
+
+def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int = CAPTION, room: int = 10_000,
+          color: tuple[int, int, int] = INK, anchor: str = "ls") -> None:  # fmt: skip
+    """Draws one line at `place`, on its baseline unless `anchor` (Pillow's two letters) says otherwise."""
+    draw.text(place, shortened(text, size, room), fill=color, font=font(size), anchor=anchor)

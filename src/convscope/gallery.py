@@ -1,0 +1,121 @@
+"""What excites the maps of one layer, as pictures: a top-9 record becomes projections, image patches and a grid (Fig. 2).
+
+Ties `look` (what happens inside the net) to `data` (the images) and `draw` (how it looks on paper); used after every
+epoch of a training run and by job=visualize.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from convscope.data.module import ImageData
+from convscope.draw.grid import Block, top9_grid
+from convscope.draw.tile import signed_tile
+from convscope.look.cropped import patches, project_fields
+from convscope.look.deconvnet import Picks
+from convscope.look.top9 import Top9, default_layers
+from convscope.problem import Problem
+
+OUTSIDE = 128  # grey level drawn where a receptive field leaves the image: the same grey as "no signal"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """conf/evolution: which layers and maps are shown, at which epochs (None: every one), from which images."""
+
+    layers: list[str] | None
+    maps: int | dict[str, list[int]]
+    epochs: list[int] | None
+    images: Literal["val", "train"]
+
+    def __post_init__(self) -> None:
+        if self.images not in ("val", "train"):
+            raise Problem(f"evolution.images={self.images} is unknown; possible: val, train")
+
+    def at(self, epoch: int) -> bool:
+        """Whether this epoch (counted from 1) is shown."""
+        return self.epochs is None or epoch in self.epochs
+
+    def chosen_layers(self, net: nn.Module, image_size: int) -> list[str]:
+        """The layers in the net's order; Problem lists the layers where a name is unknown."""
+        wanted = list(self.maps) if isinstance(self.maps, dict) and self.layers is None else self.layers
+        if wanted is None:
+            return default_layers(net, image_size)
+        known = [name for name, _ in net.named_modules() if name]
+        if unknown := [name for name in wanted if name not in known]:
+            raise Problem(f"no layer {', '.join(unknown)} in this net; its layers: {', '.join(known)}")
+        return [name for name in known if name in wanted]
+
+    def chosen_maps(self, layer: str, count: int, seed: int) -> list[int]:
+        """The maps of a layer of `count` maps: those named, or a random choice that depends on seed and layer alone."""
+        if isinstance(self.maps, Mapping):
+            named = list(self.maps.get(layer, []))
+            if wrong := [number for number in named if not 0 <= number < count]:
+                raise Problem(f"evolution.maps: {layer} has maps 0 to {count - 1}, not {', '.join(map(str, wrong))}")
+            return named
+        order = np.random.default_rng([seed, *layer.encode()]).permutation(count)
+        return sorted(order[: self.maps].tolist())
+
+
+class View(NamedTuple):
+    """Some maps of one layer and what excites them: `rank` 0 is the strongest image.
+
+    top: the record of these maps [m, 9]. projections [m, 9, 3, S, S] float32, zero where there is no image.
+    patches [m, 9, 3, S, S] uint8: the same boxes of the images.
+    """
+
+    layer: str
+    maps: list[int]
+    top: Top9
+    projections: torch.Tensor
+    patches: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that a top-9 record's indices speak of."""
+
+    data: ImageData
+    split: Literal["val", "train"]
+
+
+def view(net: nn.Module, images: Images, layer: str, top: Top9, maps: list[int], rule: str = "deconvnet") -> View:
+    """Projects each shown map's strongest units down to the pixels and cuts the same boxes from their images."""
+    shown = Top9(*(field[maps] for field in top))  # [m, 9]
+    map_of, rank = (shown.image >= 0).nonzero(as_tuple=True)  # [P]
+    indices, image_of = shown.image[map_of, rank].unique(return_inverse=True)
+    device = next(net.parameters()).device
+    picks = Picks(image_of, torch.tensor(maps)[map_of], shown.row[map_of, rank], shown.col[map_of, rank])
+    found = images.data.images(images.split, indices).to(device)  # [n, 3, H, W]
+    down = project_fields(net, found, layer, picks, rule)
+    pixels = images.data.pixels(images.split, indices)  # [n, 3, H, W] uint8
+    cut = patches(pixels, picks, down, fill=OUTSIDE)
+    size = down.values.shape[-1]
+    projections = torch.zeros(len(maps), 9, 3, *down.values.shape[-2:])
+    projections[map_of, rank] = down.values.float().cpu()
+    windows = torch.full((len(maps), 9, 3, *cut.shape[-2:]), OUTSIDE, dtype=torch.uint8)
+    windows[map_of, rank] = cut
+    assert size == cut.shape[-1]
+    return View(layer, maps, shown, projections, windows)
+
+
+def grid(view: View, title: str) -> Image.Image:
+    """Fig. 2: for each map nine projections beside the nine image patches, strongest first."""
+    blocks = []
+    for position, number in enumerate(view.maps):
+        count = int((view.top.image[position] >= 0).sum())
+        strongest = float(view.top.score[position, 0]) if count else 0.0
+        state = f"{strongest:.3g}" if strongest > 0 else "dead"
+        blocks.append(
+            Block(
+                f"{view.layer} map {number}   {state}",
+                [signed_tile(tile) for tile in view.projections[position, :count].numpy()],
+                [tile for tile in view.patches[position, :count].permute(0, 2, 3, 1).numpy()],
+            )
+        )
+    return top9_grid(blocks, title)

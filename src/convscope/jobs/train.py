@@ -1,0 +1,84 @@
+"""job=train: trains a net and watches its features evolve."""
+
+import logging
+import sys
+import warnings
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import RichProgressBar
+
+from convscope.data.module import ImageData
+from convscope.draw.curves import training_curves
+from convscope.gallery import Choice
+from convscope.learn.callbacks import FilterPictures, PagePerEpoch, RenormalizeFilters, RowPerEpoch, StepSeed
+from convscope.learn.checkpoint import AtomicCheckpointIO, Description, checkpoints
+from convscope.learn.classifier import Classifier
+from convscope.learn.evolution import FeatureEvolution
+from convscope.learn.guard import NoticeChance, StopWhenNotFinite, scale_warning
+from convscope.record import Picture, Record
+
+
+class Plan(NamedTuple):
+    """trainer: arguments of Lightning's Trainer. description: what every checkpoint says of its net (plain values)."""
+
+    trainer: dict[str, Any]
+    choice: Choice
+    seed: int
+    description: dict[str, Any]
+
+
+def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -> dict[str, Any]:
+    """Fits the classifier; everything seen on the way is in the record.
+
+    Returns what belongs in the summary: final and best row, images per second, warnings. Raises Problem when the loss
+    stops being finite.
+    """
+    scale = scale_warning(classifier.recipe.renorm, data.pixel_std)
+    if scale:
+        print(f"warning: {scale}", flush=True)
+    rows = RowPerEpoch(record)
+    chance = NoticeChance(len(data.classes))
+    evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
+    callbacks = [
+        StepSeed(plan.seed),
+        StopWhenNotFinite(),
+        *([RenormalizeFilters(classifier.recipe.renorm)] if classifier.recipe.renorm else []),
+        evolution,
+        FilterPictures(record, plan.choice),
+        chance,
+        rows,
+        PagePerEpoch(record),
+        Description(plan.description),
+        *checkpoints(record.folder / "checkpoints"),
+        *([RichProgressBar()] if sys.stdout.isatty() else []),
+    ]
+    trainer = _trainer(plan.trainer, callbacks, record)
+    trainer.fit(classifier, datamodule=data)
+    if trainer.is_global_zero:
+        record.add(Picture("curves", training_curves(rows.rows), "Loss and top-1 over the epochs", plot=True))
+    return {
+        "final": rows.rows[-1] if rows.rows else {},
+        "best": max(rows.rows, key=lambda row: row["val/top1"], default={}),
+        "images_per_second": sum(row["images_per_second"] for row in rows.rows) / max(1, len(rows.rows)),
+        "evolution_seconds": round(evolution.seconds, 3),
+        "warnings": [*([scale] if scale else []), *chance.warnings],
+    }
+
+
+def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> pl.Trainer:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements
+    warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own business with torch
+    warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
+    return pl.Trainer(
+        **settings,
+        callbacks=callbacks,
+        logger=[each.logger for each in record.loggers] or False,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=record.folder,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the data module shards by itself
+        log_every_n_steps=10**9,  # one point per epoch
+        enable_model_summary=False,
+        enable_progress_bar=sys.stdout.isatty(),
+    )

@@ -1,0 +1,124 @@
+"""When things happen in training; what happens is a pure function elsewhere."""
+
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from convscope.draw.grid import filter_grid
+from convscope.gallery import Choice
+from convscope.nets.renorm import renormalize_filters_
+from convscope.record import Picture, Record
+from convscope.report.page import write_page
+
+
+class RenormalizeFilters(pl.Callback):
+    """After each optimizer step every convolution filter whose RMS exceeds `radius` goes back to it (section 3).
+
+    Logs renorm/<layer>, the share of the layer's filters that had to go back in the epoch's last step.
+    """
+
+    def __init__(self, radius: float):
+        self.radius, self.steps = radius, 0
+        self.held: dict[str, torch.Tensor | int] = {}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        if trainer.global_step == self.steps:  # gradients are still being accumulated
+            return
+        self.steps = trainer.global_step
+        for name, weight in _convolutions(module.net):
+            self.held[name] = renormalize_filters_(weight, self.radius)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        for name, weight in _convolutions(module.net):
+            if name in self.held:
+                module.log(f"renorm/{name}", float(self.held[name]) / len(weight), rank_zero_only=True)
+
+
+class StepSeed(pl.Callback):
+    """Dropout as a function of seed, step and process, so that a resumed run draws what an unbroken one draws."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.global_step * 1_009 + trainer.global_rank)
+
+
+class FilterPictures(pl.Callback):
+    """The first layer's filters after each shown epoch, on one common scale (Fig. 6 a-c)."""
+
+    def __init__(self, record: Record, choice: Choice):
+        self.record, self.choice = record, choice
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        epoch = trainer.current_epoch + 1
+        if trainer.is_global_zero and not trainer.sanity_checking and self.choice.at(epoch):
+            name, weight = next(_convolutions(module.net))
+            self.record.add(filters_picture(name, weight, epoch))
+
+
+def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -> Picture:
+    """The filters [C, 3, k, k] of one layer side by side, zero mid grey, one scale for all."""
+    when = "" if epoch is None else f", epoch {epoch}"
+    caption = f"{name}{when}: its {len(weight)} filters on one common scale"
+    image = filter_grid(weight.detach().float().cpu().numpy(), common=True, title=caption)
+    return Picture(f"filters/{name}", image, caption, epoch, name, plot=True)
+
+
+class RowPerEpoch(pl.Callback):
+    """One row of metrics.csv per epoch, and one line on a terminal that shows no progress bar."""
+
+    def __init__(self, record: Record):
+        self.record, self.rows = record, list[dict[str, float]]()
+        self.started = self.trained = 0.0
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_validation_epoch_start(self, *_: Any) -> None:
+        self.trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        epoch, now = trainer.current_epoch + 1, time.perf_counter()
+        images = trainer.num_training_batches * module.recipe.batch_size * trainer.world_size
+        measured = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        row = {
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            **{name: measured.pop(name) for name in list(measured) if name.startswith(("train/", "val/"))},
+            "seconds": now - self.started,
+            "images_per_second": images / max(1e-9, self.trained - self.started),
+            **measured,
+        }
+        self.rows.append({"epoch": epoch, **row})
+        self.record.row(epoch, row)
+        if not sys.stdout.isatty():
+            print(_line(epoch, trainer.max_epochs, row), flush=True)
+
+
+class PagePerEpoch(pl.Callback):
+    """Keeps the report page as new as the run."""
+
+    def __init__(self, record: Record):
+        self.record = record
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.is_global_zero:
+            write_page(self.record.folder)
+
+
+def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:
+    return (
+        f"epoch {epoch}/{epochs}  train loss {row['train/loss']:.3f} top-1 {row['train/top1']:.1%}  "
+        f"val loss {row['val/loss']:.3f} top-1 {row['val/top1']:.1%}  "
+        f"{row['seconds']:.0f} s  {row['images_per_second']:.0f} images/s"
+    )
+
+
+def _convolutions(net: nn.Module) -> Any:
+    return ((name, layer.weight) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))

@@ -1,0 +1,167 @@
+"""Feature evolution (section 4.1, Fig. 4): after each shown epoch, what excites the maps now, and how much of it is new."""
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+
+from convscope import gallery
+from convscope.data.module import Batch, ImageData
+from convscope.draw.curves import settling
+from convscope.draw.grid import Strip, evolution_grid
+from convscope.draw.tile import resized, signed_tile
+from convscope.learn.classifier import Classifier
+from convscope.look.top9 import Search, Top9, merge, to_arrays
+from convscope.record import Arrays, Picture, Record
+
+TILE = 64  # pixels of a stored tile of Fig. 4
+
+
+class Change(NamedTuple):
+    """One layer at one shown epoch, each 0..1.
+
+    stayed: share of all maps' top-9 images that were among them at the previous shown epoch. similarity: cosine of the
+    strongest projection with its predecessor, mean over the shown maps. dead: share of all maps that no image excites.
+    The first two are 0 at the first shown epoch.
+    """
+
+    stayed: float
+    similarity: float
+    dead: float
+
+
+def change(top: Top9, view: gallery.View, previous: tuple[Top9, gallery.View] | None) -> Change:
+    """Compares a layer with itself at the previous shown epoch."""
+    dead = float((top.score[:, 0] <= 0).float().mean())
+    if previous is None:
+        return Change(0.0, 0.0, dead)
+    earlier, earlier_view = previous
+    same = (top.image[:, :, None] == earlier.image[:, None, :]) & (top.image[:, :, None] >= 0)  # [C, 9, 9]
+    stayed = float(same.any(2).sum() / (top.image >= 0).sum().clamp(min=1))
+    now, then = view.projections[:, 0].flatten(1), earlier_view.projections[:, 0].flatten(1)
+    return Change(stayed, float(F.cosine_similarity(now, then).mean()), dead)
+
+
+class FeatureEvolution(pl.Callback):
+    """Says when: rides on the validation pass of each shown epoch (or takes a pass over the training images)."""
+
+    def __init__(self, record: Record, data: ImageData, choice: gallery.Choice, seed: int):
+        self.record, self.data, self.choice, self.seed = record, data, choice, seed
+        self.search: Search | None = None
+        self.previous: dict[str, tuple[Top9, gallery.View]] = {}
+        self.history: dict[str, dict[int, np.ndarray]] = {}  # layer -> epoch -> tiles [m, TILE, TILE, 3] uint8
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0  # spent on all this, the search's hooks aside
+        self.redraw_at = 0.0
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        assert isinstance(module, Classifier)
+        self.layers = self.choice.chosen_layers(module.net, self.data.settings.image_size)
+
+    def _shown(self, trainer: pl.Trainer) -> bool:
+        return not trainer.sanity_checking and self.choice.at(trainer.current_epoch + 1)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        if self._shown(trainer):
+            self.search = Search(module.net, self.layers)
+            if self.choice.images == "val":
+                self.search.__enter__()
+
+    def on_validation_batch_start(self, trainer: Any, module: Any, batch: Batch, *_: Any) -> None:
+        if self.search is not None and self.choice.images == "val":
+            self.search.watch(batch.index)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if self.search is None:
+            return
+        search, self.search = self.search, None
+        if self.choice.images == "val":
+            search.__exit__(None, None, None)
+        else:
+            self._search_training_images(search, module)
+        tops = {layer: _gathered(top, module) for layer, top in search.top.items()}
+        if trainer.is_global_zero:
+            start = time.perf_counter()
+            for layer, numbers in self._show(trainer.current_epoch + 1, tops, module).items():
+                for name, value in numbers._asdict().items():
+                    module.log(f"{name}/{layer}", value, rank_zero_only=True)
+            self.seconds += time.perf_counter() - start
+
+    def on_exception(self, *_: Any) -> None:
+        if self.search is not None and self.choice.images == "val":
+            self.search.__exit__(None, None, None)
+
+    def _search_training_images(self, search: Search, module: Any) -> None:
+        with search, torch.inference_mode():
+            for batch in self.data.shown_dataloader("train"):
+                search.watch(batch.index)
+                module.net(batch.image.to(module.device))
+
+    def _show(self, epoch: int, tops: dict[str, Top9], module: Any) -> dict[str, Change]:
+        self.record.add(Arrays("top9", to_arrays(tops), epoch))
+        images = gallery.Images(self.data, self.choice.images)
+        changes, tiles = {}, {}
+        for layer, top in tops.items():
+            maps = self.choice.chosen_maps(layer, len(top.score), self.seed)
+            view = gallery.view(module.net, images, layer, top, maps)
+            changes[layer] = change(top, view, self.previous.get(layer))
+            self.previous[layer] = top, view
+            caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
+            self.record.add(Picture(f"top9/{layer}", gallery.grid(view, caption), caption, epoch, layer))
+            tiles[layer] = _strongest_tiles(view)
+        self._draw_evolution(epoch, tiles, changes)
+        return changes
+
+    def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], changes: dict[str, Change]) -> None:
+        stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
+        self.record.add(Arrays("evolution", stored, epoch))
+        self.rows.append({"epoch": epoch} | {f"{n}/{layer}": v for layer, c in changes.items() for n, v in c._asdict().items()})  # fmt: skip
+        for layer, tile in tiles.items():
+            self.history.setdefault(layer, {})[epoch] = tile
+        if time.perf_counter() > self.redraw_at:
+            self._draw_run()
+
+    def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.is_global_zero and self.rows:
+            self._draw_run()
+
+    def _draw_run(self) -> None:
+        """The pictures of the whole run: Fig. 4 for each layer, and what settled when. At most every 50th second is theirs."""
+        start = time.perf_counter()
+        for layer, epochs in self.history.items():
+            shown = _spread(sorted(epochs), 12)
+            maps = self.previous[layer][1].maps
+            rows = [Strip(f"map {number}", [epochs[epoch][row] for epoch in shown]) for row, number in enumerate(maps)]
+            caption = f"{layer}: the strongest projection of each map as training goes on"
+            self.record.add(Picture(f"evolution/{layer}", evolution_grid(rows, shown, caption), caption, layer=layer))
+        figure = settling(self.rows, list(self.history))
+        self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
+        now = time.perf_counter()
+        self.redraw_at = now + 50 * (now - start)
+
+
+def _gathered(top: Top9, module: pl.LightningModule) -> Top9:
+    """The record over all processes' images: equal to that of one process over all of them."""
+    if module.trainer.world_size == 1:
+        return top
+    everyone = [module.all_gather(field) for field in top]  # each [world, C, 9]
+    merged = Top9(*(field[0].cpu() for field in everyone))
+    for rank in range(1, module.trainer.world_size):
+        merged = merge(merged, Top9(*(field[rank].cpu() for field in everyone)))
+    return merged
+
+
+def _strongest_tiles(view: gallery.View) -> np.ndarray:
+    """[m, TILE, TILE, 3] uint8: the strongest projection of each shown map, for Fig. 4."""
+    return np.stack([np.asarray(resized(signed_tile(tile), TILE)) for tile in view.projections[:, 0]])
+
+
+def _spread(epochs: list[int], most: int) -> list[int]:
+    """At most `most` of the epochs, first and last among them, denser at the beginning as in Fig. 4."""
+    if len(epochs) <= most:
+        return epochs
+    places = np.unique(np.geomspace(1, len(epochs), most).round().astype(int)) - 1
+    return [epochs[place] for place in places]

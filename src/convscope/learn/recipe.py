@@ -1,0 +1,100 @@
+"""The optimizer, its schedule and the initial weights of one recipe (conf/optim)."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from convscope.nets.build import ConvNet
+from convscope.nets.initialize import he_, normal_
+from convscope.problem import Problem
+
+PIXEL_STD = 58.0  # spread of grey levels around their mean; photographs have 55 to 65
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """conf/optim/<recipe>.yaml. lr, weight_decay: per step. patience: epochs. renorm: RMS radius or None."""
+
+    algorithm: Literal["sgd", "adamw"]
+    lr: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    schedule: Literal["plateau", "cycle", "constant"]
+    patience: int
+    label_smoothing: float
+    init: Literal["normal", "he"]
+    init_std: float
+    bias_ones: tuple[str, ...]
+    renorm: float | None
+
+    def __post_init__(self) -> None:
+        for name, legal in (
+            ("algorithm", ("sgd", "adamw")),
+            ("schedule", ("plateau", "cycle", "constant")),
+            ("init", ("normal", "he")),
+        ):
+            if getattr(self, name) not in legal:
+                raise Problem(f"optim.{name}={getattr(self, name)} is unknown; possible: {', '.join(legal)}")
+        if not self.lr > 0:
+            raise Problem(f"optim.lr={self.lr} must be positive, e.g. optim.lr=0.01")
+        if self.batch_size < 1:
+            raise Problem(f"optim.batch_size={self.batch_size} must be at least 1")
+        if self.renorm is not None and not self.renorm > 0:
+            raise Problem(
+                f"optim.renorm={self.renorm} must be a positive RMS radius (the paper's is 0.1), or null for none"
+            )
+
+
+def read_recipe(settings: dict[str, Any]) -> Recipe:
+    """The recipe in a plain mapping with exactly Recipe's keys; Problem names a key too many or missing."""
+    known = {field.name for field in fields(Recipe)}
+    if wrong := sorted(known ^ set(settings)):
+        raise Problem(f"optim: unknown or missing {', '.join(wrong)}; a recipe has {', '.join(sorted(known))}")
+    return Recipe(**{**settings, "bias_ones": tuple(settings["bias_ones"])})
+
+
+def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
+    """Sets all weights: N(0, init_std) and zero biases (Zeiler & Fergus section 3), or He's with a first layer made for grey levels."""
+    if recipe.init == "he":
+        he_(net, pixel_std=PIXEL_STD * pixel_scale)
+    else:
+        normal_(net, std=recipe.init_std, ones=recipe.bias_ones)
+
+
+def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch.optim.Optimizer:
+    """SGD as the papers write it, or AdamW; fused where the device has it.
+
+    AdamW's steps have the size of its learning rate whatever the gradient, so with He's weights the first layer, whose
+    weights are divided by the spread of the pixels, takes steps divided by the same number.
+    """
+    fused = next(net.parameters()).device.type in ("cpu", "cuda")
+    if recipe.algorithm == "sgd":
+        return torch.optim.SGD(
+            net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
+        )
+    first = next(module for module in net.modules() if isinstance(module, nn.Conv2d)).weight
+    spread = max(1.0, PIXEL_STD * pixel_scale) if recipe.init == "he" and isinstance(net, ConvNet) else 1.0
+    groups = [
+        {"params": [weight for weight in net.parameters() if weight is not first]},
+        {"params": [first], "lr": recipe.lr / spread},
+    ]
+    return torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+
+
+def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:
+    """Lightning's scheduler entry: anneal by 10 on the plateau of the validation error, or one cycle of `steps` steps."""
+    if recipe.schedule == "plateau":
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, "max", factor=0.1, patience=recipe.patience, threshold=0.0
+        )
+        return {"scheduler": plateau, "monitor": "val/top1", "interval": "epoch"}
+    if recipe.schedule == "cycle":
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, peaks, total_steps=max(steps, 2), pct_start=0.2, cycle_momentum=False
+        )
+        return {"scheduler": cycle, "interval": "step"}
+    return None

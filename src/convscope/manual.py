@@ -1,0 +1,89 @@
+"""The text of `python src/run.py --help`, from the first lines of the files in conf/. Imports nothing slow."""
+
+import shutil
+from pathlib import Path
+from textwrap import wrap
+
+from convscope.problem import Problem
+
+GROUPS = {
+    "job": "Jobs",
+    "model": "Nets",
+    "data": "Images",
+    "optim": "Recipes of training",
+    "trainer": "Where and how long",
+    "logger": "Loggers, several as logger='[wandb,tensorboard]'",
+    "evolution": "When to look inside the net",
+    "experiment": "Experiments, several choices under one name",
+}
+DEFAULTS = ["job=train", "model=zfnet", "data=critters", "optim=quick"]
+KEYS = {
+    "model.width": "multiplies the maps and units of every row but the last",
+    "model.layers.<row>.<field>": "changes a field of one row of the net; '~model.layers.<row>' removes the row",
+    "model.name, model.weights": "net and pretrained weights of model=torchvision and model=timm",
+    "data.root": "folder of the images; for data=folder with train/<class>/ and val/<class>/",
+    "data.image_size": "side of the square that the net sees, in pixels",
+    "data.limit": "at most so many images of each split",
+    "data.download": "true: fetch the data set where torchvision can",
+    "data.workers": "processes that load images; null chooses",
+    "data.on_bad_image": "stop or skip when an image cannot be read",
+    "optim.lr, optim.batch_size": "learning rate, images per step",
+    "trainer.max_epochs, .devices": "and .accelerator, .strategy: Lightning's own",
+    "evolution.layers, .maps": "which layers are shown, and how many maps of each",
+    "evolution.epochs, .images": "at which epochs, and from which images (val or train)",
+    "ckpt": "checkpoint that a job looks at",
+    "resume": "checkpoint to continue training from",
+    "sweep": "folder of a sweep that a job summarizes",
+    "seed, name": "seed of everything random; last word of the run folder's name",
+    "hydra.run.dir": "the folder of a run; hydra.sweep.dir: of a sweep",
+}
+EXAMPLES = [
+    "python src/run.py experiment=demo",
+    "python src/run.py model=zfnet data=folder data.root=/photos trainer.max_epochs=30",
+    "python src/run.py model=zfnet '~model.layers.conv3' '~model.layers.conv4'",
+    "python src/run.py -m seed=0,1,2 optim=quick,paper",
+    "python src/run.py job=visualize ckpt=outputs/train/<run>/checkpoints/last.ckpt",
+    "python src/run.py job=visualize model=torchvision model.name=vgg16 data=folder data.root=/photos",
+]
+
+
+def manual(conf: Path) -> str:
+    """What the program can do, in lines of 80 to 100 columns as the terminal has. conf: folder of the config groups."""
+    columns = min(100, max(80, shutil.get_terminal_size((100, 24)).columns))
+    parts = [
+        "convscope shows what a convnet learns, while it learns it.",
+        "Usage: python src/run.py [-m] [group=choice ...] [key=value ...]\n"
+        "-m, or --multirun, makes a run for each of several values: seed=0,1,2\n"
+        f"Without any word: python src/run.py {' '.join(DEFAULTS)}",
+        *(_part(f"{title} ({group}=...)", _choices(conf, group), columns) for group, title in GROUPS.items()),
+        _part("Keys (key=value)", KEYS, columns),
+        "Examples\n" + "\n".join(f"  {line}" for line in EXAMPLES),
+        f"Every key with its value: python src/run.py --cfg job       The files behind this page: {conf.name}/",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def summary(path: Path) -> str:
+    """What a config file says about itself: its first comment that is no `@package` line."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        words = line.removeprefix("#").strip()
+        if line.startswith("#") and words and not words.startswith("@package"):
+            return words
+        if words and not line.startswith("#"):
+            break
+    raise Problem(f"{path} does not begin with a comment; write what it is for in its first line: # ...")
+
+
+def _choices(conf: Path, group: str) -> dict[str, str]:
+    return {path.stem: summary(path) for path in sorted((conf / group).glob("*.yaml"))}
+
+
+def _part(title: str, lines: dict[str, str], columns: int) -> str:
+    """A heading, then names at the left and what they mean at the right; nothing where there are no lines."""
+    left = min(32, max((len(name) for name in lines), default=0) + 4)
+    text = [title] if lines else []
+    for name, words in lines.items():
+        first, *more = wrap(words, columns - left)
+        text.append(f"  {name}".ljust(left) + first)
+        text += [" " * left + line for line in more]
+    return "\n".join(text)

@@ -1,0 +1,101 @@
+"""Rows become a net whose layers have the names of the rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convscope.nets import layers as rows_of
+from convscope.nets.layers import Conv, Full, Pool, Row, map_sizes, plain_rows, read_rows
+from convscope.nets.lrn import LRN
+from convscope.problem import Problem
+
+
+class ConvReLU(nn.Conv2d):
+    """Rectified feature maps; what the paper calls a layer's maps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu_(super().forward(x))
+
+
+class FullReLU(nn.Linear):
+    """Rectified units [N, C], some of them dropped in training."""
+
+    def __init__(self, inputs: int, units: int, dropout: float):
+        super().__init__(inputs, units)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        units = F.relu_(super().forward(x.flatten(1)))
+        return F.dropout(units, self.dropout, self.training) if self.dropout else units
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, dropout={self.dropout}"
+
+
+class Classes(nn.Linear):
+    """Logits [N, K]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
+
+
+class ConvNet(nn.Module):
+    """Rows one after another: child `conv1` is row conv1. Takes pixels [N, 3, S, S], gives logits [N, K].
+
+    layers: the rows as a plain mapping, from which `build` makes the same net.
+    """
+
+    def __init__(self, rows: Mapping[str, Row], image_size: int):
+        super().__init__()
+        self.rows, self.image_size = dict(rows), image_size
+        self.layers = plain_rows(rows)
+        self.classes = next(reversed(self.rows.values())).units  # type: ignore[union-attr]
+        for name, layer in _modules(self.rows, image_size).items():
+            if hasattr(self, name) or "." in name:
+                raise Problem(f"a row cannot be called {name}; rename it, e.g. conv1, pool1, norm1, fc6")
+            self.add_module(name, layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        wanted = (3, self.image_size, self.image_size)
+        if images.shape[1:] != wanted:
+            given, side = " x ".join(map(str, images.shape[1:])), self.image_size
+            raise Problem(f"images of {given} for a net built for 3 x {side} x {side}; set data.image_size={side}")
+        x = images
+        for layer in self.children():
+            x = layer(x)
+        return x
+
+
+def build(layers: Mapping[str, Any], image_size: int, classes: int, width: float = 1.0) -> ConvNet:
+    """The net of a model yaml's `layers` for square images of image_size pixels, weights channels last.
+
+    Weights are torch's default ones until `initialize` sets the recipe's. Raises Problem as `read_rows` and `map_sizes`.
+    """
+    net = ConvNet(read_rows(layers, classes, width), image_size)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
+    sizes = map_sizes(rows, image_size)
+    maps, side = 3, image_size
+    last = next(reversed(rows))
+    modules: dict[str, nn.Module] = {}
+    for name, row in rows.items():
+        modules[name] = Classes(maps * side**2, row.units) if name == last and isinstance(row, Full) else _module(row, maps, side)
+        maps, side = sizes[name]
+    return modules
+
+
+def _module(row: Row, maps: int, side: int) -> nn.Module:
+    match row:
+        case Conv():
+            return ConvReLU(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.towers)
+        case Pool():
+            return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.ceil)
+        case rows_of.LRN():
+            return LRN(row.size, row.alpha, row.beta, row.k)
+        case Full():
+            return FullReLU(maps * side**2, row.units, row.dropout)

@@ -1,0 +1,204 @@
+"""What a net does with an image: one forward pass, written down call by call.
+
+The pass runs without data (torch's meta device), so it costs milliseconds for any net and touches no weight. Functions and
+methods are seen wherever they are called, from a module or not, in place or not; modules only name the tensors they put out.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+from convscope.problem import Problem
+
+PIXELS = 0  # number of the tensor that goes into the net
+_ORDER = {
+    "conv2d": "input weight bias stride padding dilation groups",
+    "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
+    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    "batch_norm": "input running_mean running_var weight bias training momentum eps",
+    "cat": "tensors dim",
+    "chunk": "input chunks dim",
+    "split": "input split_size_or_sections dim",
+    "pad": "input pad mode value",
+    "layer_norm": "input normalized_shape weight bias eps",
+    "transpose": "input dim0 dim1",
+}
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands in a call's arguments for the tensor of this number."""
+
+    number: int
+
+
+class Call(NamedTuple):
+    """One call: `inputs` and `outputs` are tensor numbers, args and kwargs hold the net's own weights and a Ref elsewhere."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.func.__name__
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments by name, those left at their default absent."""
+        return dict(zip(_ORDER[self.name].split(), self.args, strict=False)) | self.kwargs
+
+    def again(self, x: Tensor) -> Any:
+        """The same call on another input."""
+        args, kwargs = _replaced((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
+        return self.func(*args, **kwargs)
+
+
+class Layer(NamedTuple):
+    """A module in the pass: the number of the tensor that it put out last, and how often it ran."""
+
+    output: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """calls in order; shapes by tensor number; layers by module path, in the order in which they finish."""
+
+    calls: tuple[Call, ...]
+    shapes: dict[int, tuple[int, ...]]
+    layers: dict[str, Layer]
+
+    def layer(self, path: str) -> Layer:
+        """Raises Problem, naming what is possible, for a layer that is not in the pass or has more than one output."""
+        if path not in self.layers:
+            raise Problem(no_layer(path, self.layers))
+        if (runs := self.layers[path].runs) > 1:
+            raise Problem(f"layer {path} runs {runs} times in one pass, so it has no single map; choose a layer that runs once")
+        return self.layers[path]
+
+
+def no_layer(path: str, layers: Iterable[str]) -> str:
+    """The message about a layer that a net does not have: all its layers, or the nearest names of many."""
+    names = list(layers)
+    near = names if len(names) <= 40 else difflib.get_close_matches(path, names, 10, 0.3) or names[:10]
+    more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
+    return f"no layer {path} in this net; its layers: {', '.join(near)}{more}"
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """The net in eval mode, afterwards every module as it was."""
+    training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def trace(net: nn.Module, image: tuple[int, int, int]) -> Trace:
+    """The pass, in eval mode, of one image of shape `image` [3, H, W]. Nothing is changed in the net."""
+    state = dict(net.named_parameters()) | dict(net.named_buffers())
+    try:
+        meta = {name: value.detach().to("meta") for name, value in state.items()}
+        return _trace(net, meta, state, image)
+    except (RuntimeError, NotImplementedError):  # a net that looks at values, or at tensors that it does not own as such
+        return _trace(net, state, state, image)
+
+
+def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
+    """The calls that lead from the pixels to the layer if each takes one tensor and gives one; None where paths meet."""
+    makers = {call.outputs[0]: call for call in trace.calls if len(call.outputs) == 1}
+    number, calls = trace.layer(layer).output, []
+    while number != PIXELS:
+        call = makers.get(number)
+        if call is None or len(call.inputs) != 1:
+            return None
+        calls.append(call)
+        number = call.inputs[0]
+    return tuple(reversed(calls))
+
+
+def _trace(net: nn.Module, used: dict[str, Tensor], own: dict[str, Tensor], image: tuple[int, int, int]) -> Trace:
+    like = next((value for value in used.values() if value.is_floating_point()), torch.empty(0))
+    pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
+    seen = _Watch(pixels, {id(used[name]): own[name] for name in used})
+    hooks = [module.register_forward_hook(seen.layer_hook(path)) for path, module in net.named_modules() if path]
+    try:
+        with evaluating(net), torch.no_grad(), seen:
+            functional_call(net, used, (pixels,))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Trace(tuple(seen.calls), seen.shapes, seen.layers)
+
+
+class _Watch(TorchFunctionMode):
+    """Numbers tensors as they appear. A tensor changed in place gets a new number, as if it were another."""
+
+    def __init__(self, pixels: Tensor, weights: dict[int, Tensor]):
+        super().__init__()
+        self.weights = weights  # id of a tensor in the pass -> the net's own tensor
+        self.alive = [pixels]  # so that no id comes back as another tensor
+        self.numbers = {id(pixels): PIXELS}
+        self.shapes = {PIXELS: tuple(pixels.shape)}
+        self.calls: list[Call] = []
+        self.layers: dict[str, Layer] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        inputs: list[int] = []
+        named = _replaced((args, kwargs or {}), lambda leaf: self._named(leaf, inputs))
+        result = func(*args, **(kwargs or {}))
+        made = args[0] if func.__name__ == "__setitem__" else result
+        outputs = [self._number(leaf) for leaf in _leaves(made) if isinstance(leaf, Tensor)]
+        if outputs:
+            self.calls.append(Call(func, *named, tuple(dict.fromkeys(inputs)), tuple(outputs)))
+        return result
+
+    def layer_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and id(output) in self.numbers:
+                runs = self.layers.pop(path).runs if path in self.layers else 0
+                self.layers[path] = Layer(self.numbers[id(output)], runs + 1)
+
+        return hook
+
+    def _named(self, leaf: Any, inputs: list[int]) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if id(leaf) in self.numbers:
+            inputs.append(self.numbers[id(leaf)])
+            return Ref(inputs[-1])
+        return self.weights.get(id(leaf), leaf)
+
+    def _number(self, tensor: Tensor) -> int:
+        self.alive.append(tensor)
+        self.numbers[id(tensor)] = number = len(self.shapes)
+        self.shapes[number] = tuple(tensor.shape)
+        return number
+
+
+def _replaced(tree: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _replaced(value, change) for key, value in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(_replaced(value, change) for value in tree)
+    return change(tree)
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, list | tuple):
+        for value in tree:
+            yield from _leaves(value)
+    else:
+        yield tree

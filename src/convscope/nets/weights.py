@@ -1,0 +1,74 @@
+"""A net's description and weights, in and out of checkpoints that hold only tensors and plain values."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convscope.nets.build import ConvNet, build
+from convscope.problem import Problem
+
+PREFIX = "net."  # of the net's weights within the LightningModule's
+
+
+def describe(net: ConvNet) -> dict[str, Any]:
+    """Plain values from which `rebuild` makes the same net, without its weights."""
+    return {"layers": net.layers, "image_size": net.image_size, "classes": net.classes}
+
+
+def rebuild(description: Mapping[str, Any]) -> ConvNet:
+    """The net that `describe` described, with fresh weights."""
+    return build(description["layers"], description["image_size"], description["classes"])
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint of convscope on the CPU: "state_dict" and "convscope" with what describes net and data.
+
+    Raises Problem, naming the file, when it is missing, unreadable or another program's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise Problem(f"no checkpoint {path}; a training run leaves checkpoints/last.ckpt in its folder, ckpt=<that path>")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().split("\n")[0][:120]
+        raise Problem(f"{path} cannot be read as a checkpoint ({reason or type(error).__name__}); train again or take another") from error
+    if not isinstance(checkpoint, dict) or not {"convscope", "state_dict"} <= checkpoint.keys():
+        raise Problem(f"{path} is no checkpoint of convscope; ckpt= takes checkpoints/last.ckpt or best.ckpt of a training run")
+    return checkpoint
+
+
+def net_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The net's own weights of a checkpoint, by the net's names."""
+    state = checkpoint["state_dict"]
+    return {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+
+
+def load_weights_(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Fills the net with `state`, named as net.state_dict(); Problem lists the weights that differ, and nothing is loaded."""
+    own = net.state_dict()
+    differing = [f"{name} {_difference(own.get(name), state.get(name))}" for name in _in_order(own, state)]
+    if differing := [text for text in differing if not text.endswith("same")]:
+        shown = differing[:8] + [f"and {len(differing) - 8} more"] * (len(differing) > 8)
+        raise Problem(f"the weights are another net's: {'; '.join(shown)}; choose model= as in the run that saved them")
+    net.load_state_dict(state)
+
+
+def _in_order(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    return sorted(own.keys() | state.keys())
+
+
+def _difference(own: Tensor | None, given: Tensor | None) -> str:
+    if own is None:
+        return "is not in this net"
+    if given is None:
+        return "is missing"
+    return "same" if own.shape == given.shape else f"is {_shape(given)} and here {_shape(own)}"
+
+
+def _shape(value: Tensor) -> str:
+    return " x ".join(map(str, value.shape)) or "one number"

@@ -1,0 +1,171 @@
+"""The run folder: every picture, number and table of a run under its final name, complete or absent.
+
+Jobs and callbacks hand over `Picture`, `Number` and `Table` values; `Record.add` writes the file, appends a line to
+index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from safetensors.torch import save_file
+
+from convscope.problem import Problem
+
+
+class Picture(NamedTuple):
+    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png). `epoch` None: one picture for the run."""
+
+    name: str
+    image: Any
+    caption: str = ""
+    epoch: int | None = None
+    layer: str | None = None
+    plot: bool = False
+
+
+class Number(NamedTuple):
+    """One named figure of a run."""
+
+    name: str
+    value: float
+    caption: str = ""
+    epoch: int | None = None
+    layer: str | None = None
+
+
+class Table(NamedTuple):
+    """Rows with the same keys; written as csv."""
+
+    name: str
+    rows: list[dict[str, Any]]
+    caption: str = ""
+    epoch: int | None = None
+    layer: str | None = None
+
+
+class Arrays(NamedTuple):
+    """Tensors by name, kept for later analysis as a safetensors file; no line in index.jsonl."""
+
+    name: str
+    tensors: dict[str, torch.Tensor]
+    epoch: int | None = None
+
+
+class PictureLogger(Protocol):
+    """What a run's pictures are handed on to."""
+
+    def picture(self, picture: Picture, path: Path) -> None: ...
+
+
+def write(path: Path, content: Callable[[Path], object] | bytes | str) -> None:
+    """Puts `content` (bytes, text, or a function that writes the file it is given) at `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: writers choose the format by it
+    try:
+        if callable(content):
+            content(part)
+        else:
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+class Record:
+    """Writes one run folder (DESIGN: "The run folder").
+
+    folder: created if absent. loggers: handed every picture after it is written.
+    """
+
+    def __init__(self, folder: Path, loggers: Iterable[PictureLogger] = ()):
+        self.folder, self.loggers = Path(folder), list(loggers)
+        self._rows: list[dict[str, Any]] = []
+        self._lines: dict[tuple[str, str, int | None], str] = {}  # index.jsonl, by what each line is about
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write(self.folder / ".writable", b"")
+            (self.folder / ".writable").unlink()
+        except OSError as error:
+            raise Problem(
+                f"cannot write to {self.folder} ({error.strerror}); choose another with hydra.run.dir=<folder>"
+            ) from None
+
+    def add(self, result: Picture | Number | Table | Arrays) -> None:
+        """Writes one result and its line in index.jsonl; a later result of the same name and epoch replaces its file."""
+        match result:
+            case Picture():
+                path = self._save_picture(result)
+                self._index(result, "picture", path=path.relative_to(self.folder).as_posix())
+                for logger in self.loggers:
+                    logger.picture(result, path)
+            case Table():
+                path = self.folder / "tables" / f"{_stem(result)}.csv"
+                write(path, _csv(result.rows, list(result.rows[0]) if result.rows else []))
+                self._index(result, "table", path=path.relative_to(self.folder).as_posix())
+            case Number():
+                self._index(result, "number", value=result.value)
+            case Arrays():
+                path = self.folder / f"{_stem(result)}.safetensors"
+                write(path, lambda part: save_file(result.tensors, part))
+
+    def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        """One row of metrics.csv. A column that appears later is empty in the rows before it, never missing."""
+        self._rows = [row for row in self._rows if row["epoch"] < epoch]
+        self._rows.append({"epoch": epoch, **{key: f"{value:.6g}" for key, value in values.items()}})
+        columns = list(dict.fromkeys(key for row in self._rows for key in row))
+        write(self.folder / "metrics.csv", _csv(self._rows, columns))
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """summary.json; numbers that are not finite become null, as JSON knows none."""
+        write(self.folder / "summary.json", json.dumps(_finite(dict(values)), indent=2) + "\n")
+
+    def _save_picture(self, picture: Picture) -> Path:
+        form = "png" if picture.plot or hasattr(picture.image, "savefig") else "jpg"
+        path = self.folder / "pictures" / f"{_stem(picture)}.{form}"
+        if hasattr(picture.image, "savefig"):
+            write(path, lambda part: picture.image.savefig(part, format=form))
+        elif form == "png":
+            write(path, lambda part: picture.image.save(part, optimize=False))
+        else:
+            write(path, lambda part: picture.image.save(part, quality=90, subsampling=0))
+        return path
+
+    def _index(self, result: Picture | Number | Table, kind: str, **where: Any) -> None:
+        line = {"kind": kind, "name": result.name, "epoch": result.epoch, **where}
+        line |= {"caption": result.caption, "layer": result.layer}
+        text = json.dumps(_finite({key: value for key, value in line.items() if value not in (None, "")}))
+        about = kind, result.name, result.epoch
+        seen = self._lines.get(about)
+        self._lines[about] = text
+        if seen is None:
+            with open(self.folder / "index.jsonl", "a", encoding="utf-8") as index:
+                index.write(text + "\n")
+        elif seen != text:
+            write(self.folder / "index.jsonl", "".join(line + "\n" for line in self._lines.values()))
+
+
+def _stem(result: Picture | Table | Arrays) -> str:
+    return result.name if result.epoch is None else f"{result.name}/epoch_{result.epoch:03d}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

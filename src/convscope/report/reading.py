@@ -1,0 +1,180 @@
+"""A run folder as a viewer meets it: finished, still running or crashed, and not to be trusted with paths."""
+
+import csv
+import json
+import math
+import re
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import yaml
+
+MARKS = ("index.jsonl", "metrics.csv", "summary.json", ".hydra/config.yaml")  # any of them makes a folder a run folder
+_SHOWABLE: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table": {".csv"}, "number": set()}
+
+
+class Entry(NamedTuple):
+    """One line of index.jsonl. path: inside the run folder and there, None for a number."""
+
+    kind: str
+    name: str
+    epoch: int | None
+    path: str | None
+    value: float | None
+    caption: str
+    layer: str | None
+
+
+class Run(NamedTuple):
+    """What a run folder holds.
+
+    entries: the last line of index.jsonl for each kind, name and epoch, in order of first appearance.
+    metrics: the columns of metrics.csv, None where a value was not measured. summary: empty while the run is unfinished.
+    config, overrides: text of .hydra/. choices: config group -> file name. remarks: what could not be shown, in words.
+    """
+
+    folder: Path
+    entries: list[Entry]
+    metrics: dict[str, list[float | None]]
+    summary: dict[str, Any]
+    config: str
+    overrides: list[str]
+    choices: dict[str, str]
+    remarks: list[str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The config as a mapping; empty if it is none."""
+        return _mapping(self.config)
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a run of convscope has left anything here."""
+    return any((folder / mark).is_file() for mark in MARKS)
+
+
+def read_run(folder: Path) -> Run:
+    """Everything a page shows of `folder`; what is absent is empty, what is damaged or refused is told in `remarks`."""
+    entries, remarks = _index(folder)
+    hydra = _mapping(_text(folder / ".hydra" / "hydra.yaml")).get("hydra") or {}
+    choices = (hydra.get("runtime") or {}).get("choices") or {}
+    overrides = _list(_text(folder / ".hydra" / "overrides.yaml"))
+    summary = _summary(folder / "summary.json", remarks)
+    config = _text(folder / ".hydra" / "config.yaml")
+    named = {str(group): str(name) for group, name in choices.items() if name is not None}
+    return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, named, remarks)
+
+
+def started(folder: Path) -> datetime:
+    """When the run began: from its folder's name (or that of the sweep around it), else from its oldest file."""
+    for name in (folder.name, folder.parent.name):
+        if found := re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", name):
+            return datetime.strptime(found[0], "%Y-%m-%d_%H-%M-%S")
+    times = [(folder / mark).stat().st_mtime for mark in MARKS if (folder / mark).is_file()]
+    return datetime.fromtimestamp(min(times, default=folder.stat().st_mtime))
+
+
+def table_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a csv file, as text."""
+    lines = list(csv.reader(_text(path).splitlines()))
+    return (lines[0], lines[1:]) if lines else ([], [])
+
+
+def _index(folder: Path) -> tuple[list[Entry], list[str]]:
+    entries: dict[tuple[str, str, int | None], Entry] = {}
+    damaged = refused = 0
+    for line in _text(folder / "index.jsonl").split("\n"):  # not splitlines: a caption may hold U+2028
+        entry = _entry(line) if line.strip() else None
+        if entry is None:
+            damaged += bool(line.strip())
+        elif entry.kind not in _SHOWABLE:
+            continue
+        elif entry.path is not None and not _inside(folder, entry):
+            refused += 1
+        elif entry.path is None or (folder / entry.path).is_file():
+            entries[entry.kind, entry.name, entry.epoch] = entry
+    remarks = []
+    if refused:
+        remarks.append(f"index.jsonl names {_count(refused, 'file')} outside this folder or of another kind; not shown")
+    if damaged:
+        remarks.append(f"{_count(damaged, 'line')} of index.jsonl cannot be read; not shown")
+    return list(entries.values()), remarks
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def _entry(line: str) -> Entry | None:
+    try:
+        said = json.loads(line)
+        epoch, value, layer = said.get("epoch"), said.get("value"), said.get("layer")
+        return Entry(
+            str(said["kind"]),
+            str(said["name"]),
+            None if epoch is None else int(epoch),
+            None if "path" not in said else str(said["path"]),
+            None if value is None else float(value),
+            str(said.get("caption", "")),
+            None if layer is None else str(layer),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _inside(folder: Path, entry: Entry) -> bool:
+    path = PurePosixPath(str(entry.path))
+    if path.is_absolute() or ".." in path.parts or {"\\", "\0"} & set(str(path)):
+        return False
+    if path.suffix.lower() not in _SHOWABLE[entry.kind]:
+        return False
+    return (folder / path).resolve().is_relative_to(folder.resolve())  # a link may lead out
+
+
+def _metrics(path: Path) -> dict[str, list[float | None]]:
+    header, rows = table_rows(path)
+    return {name: [_number(row[at]) if at < len(row) else None for row in rows] for at, name in enumerate(header)}
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _summary(path: Path, remarks: list[str]) -> dict[str, Any]:
+    text = _text(path)
+    if not text:
+        return {}
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        remarks.append("summary.json cannot be read; not shown")
+        return {}
+    return said
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    said = _yaml(text)
+    return said if isinstance(said, dict) else {}
+
+
+def _list(text: str) -> list[str]:
+    said = _yaml(text)
+    return [str(item) for item in said] if isinstance(said, list) else []
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -1,0 +1,20 @@
+"""Error measures of a classifier, by torchmetrics."""
+
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+
+def accuracies(classes: int) -> MetricCollection:
+    """Top-1, top-5 (top-K where there are fewer classes) and the mean of the classes' own accuracies, each in 0..1.
+
+    Updated with logits [N, K] and labels [N]. Errors of the papers' tables are 100 * (1 - top1).
+    """
+    exact = {"num_classes": classes, "validate_args": False}
+    return MetricCollection(
+        {
+            "top1": MulticlassAccuracy(average="micro", **exact),
+            "top5": MulticlassAccuracy(average="micro", top_k=min(5, classes), **exact),
+            "class_mean": MulticlassAccuracy(average="macro", **exact),
+        },
+        compute_groups=False,
+    )

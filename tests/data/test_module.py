@@ -1,0 +1,235 @@
+"""Batches, their order over epochs, processes and interruptions, and what wrong settings are told."""
+
+import pickle
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from torch import nn
+
+from convscope.data.module import DataSettings, ImageData
+from convscope.data.sampler import EpochSampler, OrderedShare, Share
+from convscope.data.sources import Files, Pixels, Source
+from convscope.data.transforms import random_cuts
+from convscope.problem import Problem
+
+R, S = 37, 32  # stored and net's side
+
+
+@pytest.fixture
+def source():
+    rng = np.random.default_rng(0)
+    splits = [Pixels(rng.integers(0, 256, (n, R, R, 3), dtype=np.uint8), np.arange(n) % 3) for n in (50, 20)]
+    return Source(["a", "b", "c"], *splits)
+
+
+def settings(**changed):
+    return DataSettings(**{"image_size": S, "batch_size": 8, "workers": 0, "seed": 5, **changed})
+
+
+def test_training_batches_pixel_by_pixel(source):
+    data = ImageData(source, settings(pixel_scale=0.5))
+    mean = source.train.images.mean(0)
+    assert torch.allclose(data.mean, torch.tensor(mean).permute(2, 0, 1).float(), atol=1e-4)
+    seen = []
+    for batch in data.train_dataloader():
+        assert batch.image.dtype == torch.float32 and batch.image.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(batch.label, torch.tensor(source.train.labels)[batch.index])
+        cuts = random_cuts(np.stack([np.zeros(len(batch.index), int), batch.index.numpy()], 1), 5, R - S)
+        for image, index, top, left, flip in zip(batch.image, batch.index, *cuts, strict=True):
+            whole = source.train.images[index] - mean  # subtract, then cut and mirror: the paper's order
+            expected = whole[top : top + S, left : left + S]
+            expected = expected[:, ::-1] if flip else expected
+            assert np.allclose(image.permute(1, 2, 0).numpy(), expected * 0.5, atol=1e-3)
+        seen += batch.index.tolist()
+    assert sorted(seen) == list(range(50)) and seen != sorted(seen)
+
+
+def test_validation_is_the_center_in_order(source):
+    data = ImageData(source, settings())
+    batches = list(data.val_dataloader())
+    assert torch.equal(torch.cat([b.index for b in batches]), torch.arange(20))
+    margin = (R - S) // 2
+    middle = torch.tensor(source.val.images[:, margin : margin + S, margin : margin + S]).permute(0, 3, 1, 2)
+    expected = middle.float() - data.mean[:, margin : margin + S, margin : margin + S]
+    assert torch.allclose(torch.cat([b.image for b in batches]), expected, atol=1e-4)
+    assert torch.equal(data.pixels("val", [3, 1]), middle[[3, 1]])
+    assert torch.allclose(data.images("val", torch.tensor([3, 1])), expected[[3, 1]], atol=1e-4)
+    assert data.labels("val", [3, 1]).tolist() == [0, 1]
+    assert [b.index.tolist() for b in data.shown_dataloader("train")][0] == list(range(8))
+    assert np.isclose(data.pixel_std, (source.train.images - source.train.images.mean(0)).std(), rtol=1e-3)
+
+
+def test_epochs_differ_and_repeat(source):
+    data = ImageData(source, settings())
+    loader = data.train_dataloader()
+    first = list(loader)
+    loader.sampler.set_epoch(1)
+    second = list(loader)
+    assert first[0].index.tolist() != second[0].index.tolist()
+    image = {int(i): x for b in first for i, x in zip(b.index, b.image, strict=True)}
+    other = {int(i): x for b in second for i, x in zip(b.index, b.image, strict=True)}
+    assert sum(torch.equal(image[i], other[i]) for i in range(50)) < 10  # other crops
+    assert all(
+        torch.equal(a.image, b.image)
+        for a, b in zip(first, ImageData(source, settings()).train_dataloader(), strict=True)
+    )
+
+
+def test_workers_give_the_same_batches(source):
+    here = list(ImageData(source, settings()).train_dataloader())
+    there = list(ImageData(source, settings(workers=2)).train_dataloader())
+    assert all(torch.equal(x, y) for a, b in zip(here, there, strict=True) for x, y in zip(a, b, strict=True))
+
+
+def test_color_noise_moves_whole_training_images(source):
+    plain, noisy = (ImageData(source, settings(color_noise=c)) for c in (0.0, 0.1))
+    a, b = next(iter(plain.train_dataloader())).image, next(iter(noisy.train_dataloader())).image
+    shift = (b - a).flatten(2)
+    assert shift.std(2).max() < 1e-3 and shift.mean(2).abs().max() > 0.5
+    assert torch.equal(next(iter(plain.val_dataloader())).image, next(iter(noisy.val_dataloader())).image)
+
+
+def test_processes_share_the_images():
+    for count, world in ((50, 4), (3, 8), (7, 1)):
+        order = list(EpochSampler(count, 1, Share(), epoch=2))
+        parts = [list(EpochSampler(count, 1, Share(rank, world), epoch=2)) for rank in range(world)]
+        assert (
+            len({len(part) for part in parts})
+            == 1
+            == len({len(EpochSampler(count, 1, Share(0, world))), len(parts[0])})
+        )
+        assert {key for part in parts for key in part} == set(order) and {epoch for epoch, _ in order} == {2}
+        rows = [index for rank in range(world) for index in OrderedShare(count, Share(rank, world))]
+        assert sorted(rows) == list(range(count))
+        assert sum(len(OrderedShare(count, Share(rank, world))) for rank in range(world)) == count
+
+
+def test_a_sampler_starts_where_it_is_told():
+    whole = list(EpochSampler(50, 1, Share(1, 2), epoch=3))
+    late = EpochSampler(50, 1, Share(1, 2), epoch=3, skip=10)
+    assert list(late) == whole[10:] and len(late) == 25
+    late.set_epoch(3)
+    assert list(late) == whole[10:]
+    late.set_epoch(4)
+    assert list(late) == list(EpochSampler(50, 1, Share(1, 2), epoch=4))
+
+
+class Small(pl.LightningModule):
+    """A linear classifier that keeps a list of what it was fed."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.net, self.fed = nn.Linear(3 * S * S, 3), []
+
+    def training_step(self, batch, _):
+        self.fed.append((self.global_step, batch.index.tolist()))
+        return nn.functional.cross_entropy(self.net(batch.image.flatten(1)), batch.label)
+
+    def validation_step(self, batch, _):
+        self.net(batch.image.flatten(1))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1e-6, momentum=0.9)
+
+
+def fit(source, workers, epochs, folder, save=None, resume=None, **more):
+    kept = pl.callbacks.ModelCheckpoint(
+        folder, save_top_k=-1, filename="{step}", auto_insert_metric_name=False, **save or {}
+    )
+    model = Small()
+    trainer = pl.Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        callbacks=[kept], num_sanity_val_steps=0, use_distributed_sampler=False, **more,
+    )  # fmt: skip
+    trainer.fit(model, ImageData(source, settings(workers=workers)), ckpt_path=resume)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("workers", "save", "step", "more"),
+    [
+        (0, {"every_n_train_steps": 9}, 9, {}),  # in the second epoch
+        (2, {"every_n_train_steps": 9}, 9, {}),
+        (0, {"every_n_train_steps": 7}, 7, {}),  # with the last batch of the first
+        (0, {"every_n_epochs": 1}, 7, {}),
+        (0, {"every_n_epochs": 1, "save_on_train_epoch_end": True}, 7, {}),
+        (0, {"every_n_epochs": 1, "save_on_train_epoch_end": True}, 2, {"limit_train_batches": 2}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_resumed_run_equals_an_unbroken_one(source, tmp_path, workers, save, step, more):
+    whole = fit(source, workers, 3, tmp_path / "whole", save, **more)
+    resumed = fit(source, workers, 3, tmp_path / "rest", resume=tmp_path / f"whole/{step}.ckpt", **more)
+    assert resumed.fed == whole.fed[step:]
+    assert torch.equal(resumed.net.weight, whole.net.weight)
+
+
+def test_streamed_images_equal_stored_ones(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)).save(tmp_path / f"{number}.jpg")
+    files = Files([tmp_path / f"{number}.jpg" for number in range(12)], np.arange(12) % 3)
+    source = Source(["a", "b", "c"], files, files)
+    kept, streamed = (ImageData(source, settings(cache_dir=str(tmp_path / "cache"), cache_gib=g)) for g in (1, 0))
+    for a, b in zip(kept.train_dataloader(), streamed.train_dataloader(), strict=True):
+        assert torch.equal(a.image, b.image) and torch.equal(a.index, b.index)
+    assert isinstance(kept.train_dataloader().dataset.split, Pixels)
+    assert isinstance(streamed.train_dataloader().dataset.split, Files)
+    sent = pickle.dumps(kept.train_dataloader().dataset)  # to a worker that does not fork
+    assert len(sent) < 30_000 and torch.equal(
+        pickle.loads(sent)[(0, 3)].image, kept.train_dataloader().dataset[(0, 3)].image
+    )
+    loaders = [streamed.train_dataloader()]
+    streamed.settings = settings(workers=2)
+    loaders.append(streamed.train_dataloader())
+    files.paths[5].write_bytes(b"")
+    for loader in loaders:
+        with pytest.raises(Problem, match=r"^/[^\n]*5.jpg can no longer be read: [^\n]*$"):
+            list(loader)
+    assert streamed.bad_images == []
+
+
+def test_bad_images_are_listed(tmp_path):
+    for number in range(6):
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"torn")
+    files = Files([tmp_path / f"{number}.png" for number in range(6)], np.arange(6) % 3)
+    source = Source(["a", "b", "c"], files, files)
+    data = ImageData(source, settings(cache_dir=str(tmp_path / "cache"), on_bad_image="skip"))
+    assert data.size("train") == 5 and [path.name for path, _ in data.bad_images] == ["2.png"]
+    assert data.pixels("train", [2])[0, 0, 0, 0] == 3  # indices go on without it
+    with pytest.raises(Problem, match="2.png cannot be read"):
+        ImageData(source, settings(cache_dir=str(tmp_path / "cache"))).size("train")
+
+
+def test_a_given_mean_takes_the_place_of_the_images_own(source):
+    given = torch.full((3, R, R), 100.0)
+    data = ImageData(source, settings(), given)
+    assert torch.equal(data.mean, given)
+    assert torch.equal(data.images("val", [0]), data.pixels("val", [0]).float() - 100)
+    colors = ImageData(source, settings(pixel_scale=(1.0, 2.0, 4.0)), given)
+    assert torch.equal(colors.images("val", [0]), data.images("val", [0]) * torch.tensor([1, 2, 4])[:, None, None])
+    with pytest.raises(Problem, match="mean image is 9 pixels wide, data.image_size=32 needs 37"):
+        ImageData(source, settings(), torch.zeros(3, 9, 9)).mean  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("image_size", 4, "data.image_size=4 is too small; 8 or more"),
+        ("batch_size", 0, "optim.batch_size=0 is too small; it is 1 or more"),
+        ("limit", 0, "data.limit=0 is too small; it is 1 or more"),
+        ("workers", -1, "data.workers=-1 is too small; it is 0 or more"),
+        ("cache_gib", -1, "data.cache_gib=-1 is too small"),
+        ("color_noise", -0.1, "data.color_noise=-0.1 is too small"),
+        ("pixel_scale", 0, "data.pixel_scale=0 is no scale"),
+        ("on_bad_image", "cry", "data.on_bad_image=cry is unknown; possible: stop, skip"),
+    ],
+)
+def test_wrong_settings(key, value, told):
+    with pytest.raises(Problem, match=told):
+        settings(**{key: value})

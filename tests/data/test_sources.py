@@ -1,0 +1,168 @@
+"""The data sets, and what a wrong folder is told."""
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision import datasets
+from torchvision.datasets.utils import calculate_md5
+
+from convscope.data import sources
+from convscope.data.sources import Files, Pixels, limited
+from convscope.problem import Problem
+
+
+def put(path, color=(200, 30, 30), size=(24, 20)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, color).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for split, count in (("train", 3), ("val", 2)):
+        for name in ("cat", "ant", "bee"):
+            for number in range(count):
+                put(tmp_path / split / name / f"{number}.jpg")
+    return tmp_path
+
+
+def message(function, *arguments):
+    with pytest.raises(Problem) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_folder_sorts_classes_and_files(photos):
+    put(photos / "train/bee/deep/er/x.PNG")
+    put(photos / "train/bee/.hidden.jpg")
+    (photos / "train/bee/notes.txt").write_text("no image")
+    (photos / "train/.ipynb_checkpoints").mkdir()
+    source = sources.folder(str(photos))
+    assert source.classes == ["ant", "bee", "cat"]
+    assert [path.relative_to(photos / "train").as_posix() for path in source.train.paths] == [
+        *(f"ant/{n}.jpg" for n in range(3)), *(f"bee/{n}.jpg" for n in range(3)), "bee/deep/er/x.PNG",
+        *(f"cat/{n}.jpg" for n in range(3)),
+    ]  # fmt: skip
+    assert source.train.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 3 and source.train.labels.dtype == np.int64
+    assert source.val.labels.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_folder_takes_test_where_there_is_no_val(photos):
+    (photos / "val").rename(photos / "test")
+    assert len(sources.folder(photos).val.paths) == 6
+
+
+def test_classes_csv_gives_names(photos):
+    (photos / "classes.csv").write_text("index,wnid,name\n0,ant,an ant\n2,cat,the cat\n")
+    assert sources.folder(photos).classes == ["an ant", "bee", "the cat"]
+    (photos / "classes.csv").write_text("wnid,name\nant,pet\ncat,pet\n")
+    assert sources.folder(photos).classes == ["pet (ant)", "bee", "pet (cat)"]
+    (photos / "classes.csv").write_text("ant,pet\n")
+    assert "classes.csv needs a first line with the columns wnid,name" in message(sources.folder, photos)
+
+
+def test_folder_problems_say_what_to_type(photos, tmp_path):
+    assert "type data.root=" in message(sources.folder, None)
+    assert "data.root=/nowhere is no folder" in message(sources.folder, "/nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "has no folder train (it holds nothing); needed: train/<class>/" in message(
+        sources.folder, tmp_path / "empty"
+    )
+    (tmp_path / "bare/train/a").mkdir(parents=True)
+    assert "has no images in class folders" in message(sources.folder, tmp_path / "bare")
+    put(tmp_path / "bare/train/a/1.jpg")
+    assert "has only one class, a; a classifier needs two" in message(sources.folder, tmp_path / "bare")
+    (tmp_path / "bare/train/b").mkdir()
+    assert "has class folders without images: b" in message(sources.folder, tmp_path / "bare")
+    put(tmp_path / "bare/train/b/1.jpg")
+    assert "has no folder val or test (it holds train)" in message(sources.folder, tmp_path / "bare")
+    put(tmp_path / "bare/val/1.jpg")
+    assert "val has no class folders; sort its images" in message(sources.folder, tmp_path / "bare")
+    for name in "ab":
+        (tmp_path / "bare/val" / name).mkdir()
+    assert "has no images in its class folders" in message(sources.folder, tmp_path / "bare")
+
+
+def test_val_classes_that_differ_are_named(photos):
+    (photos / "val/cat").rename(photos / "val/dog")
+    told = message(sources.folder, photos)
+    assert "train and val need the same class folders; only in train: cat; only in val: dog" in told
+
+
+def test_digits_are_the_real_ones():
+    source = sources.digits()
+    assert source.classes == list("0123456789")
+    assert source.train.images.shape[1:] == (8, 8, 3) and source.train.images.max() == 255
+    assert len(source.train.labels) + len(source.val.labels) == 1797
+    counts = np.bincount(source.val.labels)
+    assert counts.min() >= 34 and counts.max() <= 37
+
+
+def test_imagenette_layouts_and_names(tmp_path):
+    known = {"n01440764": "tench", "n02102040": "English springer", "n03888257": "parachute"}
+    for wnid in known:
+        for split in ("train", "val"):
+            put(tmp_path / "imagenette2-320" / split / wnid / f"{wnid}_1.JPEG")
+    for root in (tmp_path, tmp_path / "imagenette2-320"):
+        assert sources.imagenette(root).classes == list(known.values())
+    assert sources.imagenet(tmp_path / "imagenette2-320").classes == list(known.values())
+
+
+def test_a_thousand_ids_get_imagenets_names(tmp_path):
+    for number in range(1000):
+        for split in ("train", "val"):
+            folder = tmp_path / split / f"n{number:08d}"
+            folder.mkdir(parents=True)
+            (folder / "x.JPEG").touch()
+    classes = sources.imagenet(tmp_path).classes
+    assert classes[0] == "tench" and classes[-1] == "toilet tissue" and len(set(classes)) == 1000
+
+
+@pytest.mark.parametrize("name", ["imagenette", "cifar10"])
+def test_a_missing_set_says_how_to_fetch_it(name, tmp_path):
+    assert "type data.root=<its folder>, or data.download=true" in message(getattr(sources, name), tmp_path)
+    assert f"data={name} needs a place: type data.root=" in message(getattr(sources, name), None)
+
+
+@pytest.mark.parametrize("name", ["imagenette", "cifar10"])
+def test_a_failed_download_is_told_in_one_line(name, tmp_path):
+    (tmp_path / "file").touch()  # no folder can be made there, so nothing is asked of the network
+    assert "could not be fetched into" in message(getattr(sources, name), tmp_path / "file/inside", True)
+
+
+def test_cifar10_as_torchvision_keeps_it(tmp_path, monkeypatch):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    rng, names = (
+        np.random.default_rng(0),
+        [name for name, _ in datasets.CIFAR10.train_list + datasets.CIFAR10.test_list],
+    )
+    stored = {}
+    for name in names:
+        data = rng.integers(0, 256, (4, 3072), dtype=np.uint8)
+        stored[name] = data, [0, 1, 2, 3]
+        (folder / name).write_bytes(pickle.dumps({"data": data, "labels": [0, 1, 2, 3]}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    digest = lambda name: calculate_md5(folder / name)  # noqa: E731
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", [(name, digest(name)) for name in names[:5]])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [(names[5], digest(names[5]))])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", {**datasets.CIFAR10.meta, "md5": digest("batches.meta")})
+    source = sources.cifar10(tmp_path)
+    assert source.classes == list("abcdefghij") and source.train.images.shape == (20, 32, 32, 3)
+    data, labels = stored[names[5]]
+    assert np.array_equal(source.val.images, data.reshape(4, 3, 32, 32).transpose(0, 2, 3, 1))
+    assert source.val.labels.tolist() == labels
+
+
+def test_limit_is_balanced_and_repeatable():
+    labels = np.repeat(np.arange(4), [50, 50, 50, 3])
+    split = Files([f"{n}.jpg" for n in range(len(labels))], labels)
+    some = limited(split, 23, seed=1)
+    assert np.bincount(some.labels).tolist() == [7, 7, 6, 3]
+    assert [split.labels[int(path[:-4])] for path in some.paths] == some.labels.tolist()
+    assert some.paths == limited(split, 23, seed=1).paths != limited(split, 23, seed=2).paths
+    assert limited(split, None, 1) is split and limited(split, 1000, 1) is split
+    pixels = limited(Pixels(np.arange(153), labels), 23, 1)
+    assert [f"{n}.jpg" for n in pixels.images] == some.paths

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from convscope.draw.tile import filter_tiles, resized, signed_tile
+
+
+def test_zero_is_mid_gray_and_the_scale_is_symmetric():
+    values = np.zeros((3, 2, 2), np.float32)
+    values[0, 0, 0], values[1, 0, 1], values[2, 1, 0] = 4.0, -2.0, -4.0
+    tile = signed_tile(values)
+    assert tile.dtype == np.uint8 and tile.shape == (2, 2, 3)
+    assert tile[0, 0].tolist() == [255, 128, 128]
+    assert tile[0, 1].tolist() == [128, 65, 128]  # 128 - 127 / 2, rounded
+    assert tile[1, 0].tolist() == [128, 128, 1]
+    assert tile[1, 1].tolist() == [128, 128, 128]
+
+
+def test_the_strength_of_a_projection_does_not_change_its_tile():
+    values = np.random.default_rng(0).normal(size=(3, 9, 9))
+    np.testing.assert_array_equal(signed_tile(values), signed_tile(values * 2**-20))
+
+
+def test_nothing_stays_gray():
+    assert (signed_tile(np.zeros((3, 5, 4))) == 128).all()
+    assert signed_tile(np.zeros((3, 5, 4))).shape == (5, 4, 3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_no_number_is_drawn_as_zero(bad):
+    values = np.zeros((3, 2, 2))
+    values[0, 0, 0], values[0, 1, 1] = bad, 1.0
+    tile = signed_tile(values)
+    assert tile[0, 0].tolist() == [128, 128, 128]
+    assert tile[1, 1].tolist() == [255, 128, 128]
+
+
+def test_few_pixels_grow_into_squares():
+    tile = np.random.default_rng(0).integers(0, 255, (7, 7, 3), dtype=np.uint8)
+    large = np.asarray(resized(tile, 56))
+    np.testing.assert_array_equal(large, tile.repeat(8, axis=0).repeat(8, axis=1))
+
+
+def test_shrinking_averages_instead_of_picking_pixels():
+    stripes = np.zeros((128, 128, 3), np.uint8)
+    stripes[:, ::2] = 200
+    small = np.asarray(resized(stripes, 32))[:, 2:-2]
+    assert abs(small.astype(int) - 100).max() <= 4
+
+
+def test_a_tile_of_the_right_size_is_left_alone():
+    tile = np.random.default_rng(0).integers(0, 255, (56, 56, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(resized(tile, 56)), tile)
+
+
+def test_filters_share_a_scale_or_have_their_own():
+    weights = np.zeros((2, 3, 1, 1), np.float32)
+    weights[0], weights[1] = 1.0, 0.5
+    assert [tile.max() for tile in filter_tiles(weights, common=True)] == [255, 192]
+    assert [tile.max() for tile in filter_tiles(weights, common=False)] == [255, 255]
+
+
+def test_filters_that_do_not_see_colors_are_gray():
+    weights = np.random.default_rng(0).normal(size=(4, 5, 3, 3))
+    tiles = filter_tiles(weights, common=False)
+    assert all((tile == tile[..., :1]).all() for tile in tiles)
+    mean = weights[2].mean(axis=0)
+    assert np.argmax(tiles[2][..., 0]) == np.argmax(mean) or np.argmin(tiles[2][..., 0]) == np.argmin(mean)

@@ -1,0 +1,136 @@
+"""Who may import whom, read from the source: imports inside functions and those for types alone count too."""
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+
+# A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
+MAY_IMPORT = {
+    "run": {"app", "manual"},
+    "app": {"assemble", "jobs", "learn", "loggers", "nets", "problem", "provenance", "record", "report"},
+    "manual": {"problem"},
+    "assemble": {"data", "gallery", "nets", "problem"},
+    "jobs": {"data", "draw", "gallery", "learn", "look", "nets", "problem", "record", "report", "score"},
+    "learn": {"data", "draw", "gallery", "look", "nets", "problem", "record", "report", "score"},
+    "gallery": {"data", "draw", "look", "nets", "problem"},
+    "loggers": {"problem", "record"},
+    "data": {"problem"},
+    "look": {"nets", "problem"},
+    "score": {"nets", "problem"},
+    "draw": {"problem"},
+    "report": {"problem", "record"},
+    "record": {"problem"},
+    "nets": {"problem"},
+    "provenance": set(),
+    "problem": set(),
+    "convscope": set(),  # the docstring of the package
+}
+# A foreign library and the only files that may know it.
+CONFINED = {
+    "hydra": {"run", "convscope.app"},
+    "omegaconf": {"run", "convscope.app"},
+    "matplotlib": {"convscope.draw.curves"},
+    "wandb": {"convscope.loggers"},
+    "lightning": set(),  # mixing it with pytorch_lightning fails at run time
+}
+NOWHERE_ELSE = {"utils", "util", "common", "misc", "core", "base", "helpers", "helper", "tools"}
+
+
+def modules(root):
+    """Dotted name -> file of every module under `root`; a package goes by its own name."""
+    paths = sorted(path for path in root.rglob("*.py"))
+    return {".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
+
+
+def imports(name, path):
+    """The dotted names that a module imports anywhere in it; `from a import b` counts as a.b."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def part(name):
+    """convscope.look.top9 -> look; run -> run."""
+    return name.split(".")[1] if name.startswith("convscope.") else name
+
+
+def graph(files):
+    """Module -> the modules of `files` that it imports: for each imported name the longest that is a module."""
+    edges = {name: set() for name in files}
+    for name, path in files.items():
+        for imported in imports(name, path):
+            pieces = imported.split(".")
+            known = (".".join(pieces[:length]) for length in range(len(pieces), 0, -1))
+            edges[name] |= {next((module for module in known if module in files), name)} - {name}
+    return edges
+
+
+FILES = modules(SRC)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_point_down_the_house(name):
+    parts = {part(imported) for imported in imports(name, FILES[name]) if imported.startswith("convscope.")}
+    forbidden = parts - MAY_IMPORT[part(name)] - {part(name)}
+    assert not forbidden, f"{name} may not import {', '.join(sorted(forbidden))}"
+
+
+def test_every_part_has_its_rule():
+    assert {part(name) for name in FILES} <= set(MAY_IMPORT)
+
+
+def test_the_rules_allow_no_way_back():
+    TopologicalSorter(MAY_IMPORT).prepare()
+
+
+def test_no_cycles():
+    try:
+        TopologicalSorter(graph(FILES)).prepare()
+    except CycleError as error:
+        raise AssertionError("modules import each other: " + " <- ".join(error.args[1])) from None
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_foreign_libraries_stay_in_their_files(name):
+    libraries = {imported.split(".")[0] for imported in imports(name, FILES[name])}
+    astray = {library for library in libraries & set(CONFINED) if name not in CONFINED[library]}
+    assert not astray, f"{name} may not import {', '.join(sorted(astray))}"
+
+
+def test_no_module_is_named_for_everything():
+    assert not {name for name in FILES if NOWHERE_ELSE & set(name.split("."))}
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("import a.b as c", {"a.b"}),
+        (
+            "def f():\n    from convscope.look import top9, deconvnet",
+            {"convscope.look.top9", "convscope.look.deconvnet"},
+        ),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import wandb", {"typing.TYPE_CHECKING", "wandb"}),
+        ("from . import tile", {"convscope.draw.tile"}),
+        ("from ..look.top9 import Search", {"convscope.look.top9.Search"}),
+    ],
+)
+def test_every_kind_of_import_is_seen(tmp_path, line, expected):
+    (tmp_path / "grid.py").write_text(line)
+    assert set(imports("convscope.draw.grid", tmp_path / "grid.py")) == expected
+
+
+def test_a_cycle_is_seen(tmp_path):
+    (tmp_path / "one.py").write_text("def later():\n    from two import thing")
+    (tmp_path / "two.py").write_text("import one")
+    assert graph(modules(tmp_path)) == {"one": {"two"}, "two": {"one"}}
+    with pytest.raises(CycleError):
+        TopologicalSorter(graph(modules(tmp_path))).prepare()
