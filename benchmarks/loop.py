@@ -1,4 +1,4 @@
-"""What Lightning, our logging and our callbacks cost, drawing apart: epochs of job=train against a bare loop of the same steps.
+"""What Lightning, our logging and our callbacks cost, drawing apart: epochs of job=train against a bare loop.
 
 And what looking inside after every epoch costs: epochs with feature evolution against epochs without.
 """

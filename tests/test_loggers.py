@@ -4,8 +4,8 @@ import json
 import struct
 
 import pytest
-from conftest import SMALL, convscope
 
+from conftest import SMALL, convscope
 from convscope import loggers
 from convscope.problem import Problem
 
@@ -18,7 +18,8 @@ def logged(tmp_path_factory, cache):
     place = tmp_path_factory.mktemp("logged")
     ended = convscope(
         *SMALL, "logger=[wandb,tensorboard]", f"data.cache_dir={cache}", "hydra.run.dir=run", cwd=place,
-        WANDB_API_KEY="", HOME=str(place), WANDB_DATA_DIR=str(place), WANDB_CACHE_DIR=str(place), NETRC=str(place / "none"),
+        WANDB_API_KEY="", HOME=str(place), WANDB_DATA_DIR=str(place), WANDB_CACHE_DIR=str(place),
+        NETRC=str(place / "none"),
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return place / "run"
@@ -75,6 +76,6 @@ def test_tensorboard_has_the_same_pictures_and_numbers(logged):
 
 
 def test_an_unknown_logger_is_told(tmp_path):
-    with pytest.raises(Problem, match="unknown logger mlflow; possible: logger=local, wandb, tensorboard"):
-        with loggers.opened({"mlflow": {}}, tmp_path, {}):
-            pass
+    said = "unknown logger mlflow; possible: logger=local, wandb, tensorboard"
+    with pytest.raises(Problem, match=said), loggers.opened({"mlflow": {}}, tmp_path, {}):
+        pass

@@ -7,9 +7,10 @@ import time
 
 import pytest
 import torch
-from conftest import SMALL, convscope
 from PIL import Image
 from safetensors.torch import load_file
+
+from conftest import SMALL, convscope
 
 
 def summary(folder):
@@ -125,8 +126,8 @@ def test_visualize_a_checkpoint_draws_what_its_training_drew(trained, tmp_path, 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11"])
 def test_visualize_any_torchvision_net(name, tmp_path, cache):
     ended = convscope(
-        "job=visualize", "model=torchvision", f"model.name={name}", "data.train=20", "data.val=20", "data.image_size=64",
-        "evolution.maps=2", f"data.cache_dir={cache}", "hydra.run.dir=seen", cwd=tmp_path,
+        "job=visualize", "model=torchvision", f"model.name={name}", "data.train=20", "data.val=20",
+        "data.image_size=64", "evolution.maps=2", f"data.cache_dir={cache}", "hydra.run.dir=seen", cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     grids = sorted((tmp_path / "seen/pictures/top9").glob("*.jpg"))
@@ -146,8 +147,8 @@ def test_a_sweep_goes_on_after_a_job_that_fails_and_ends_with_status_1(tmp_path,
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, cache):
     ended = convscope(
-        *SMALL, "optim=paper", "optim.lr=1e25", "trainer.max_epochs=3", f"data.cache_dir={cache}", "optim.batch_size=20",
-        "evolution=off", "hydra.run.dir=run", cwd=tmp_path,
+        *SMALL, "optim=paper", "optim.lr=1e25", "trainer.max_epochs=3", f"data.cache_dir={cache}",
+        "optim.batch_size=20", "evolution=off", "hydra.run.dir=run", cwd=tmp_path,
     )  # fmt: skip
     line = problem(ended)
     assert re.search(
@@ -156,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
 
 def test_two_processes_find_what_one_finds(trained, tmp_path, cache):
-    """One epoch on two processes (gloo): one folder, one writer, and a top-9 record equal to one process's on its weights."""
+    """One epoch on two processes (gloo): one folder, one writer, and the top-9 record of one process on its weights."""
     ended = convscope(
         *SMALL, "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", f"data.cache_dir={cache}",
         "data.val=37", "hydra.run.dir=two", cwd=tmp_path,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -52,11 +53,11 @@ def run(cfg: DictConfig) -> None:
     if cfg.job == "train" and _processes(cfg) > 1 and "LOCAL_RANK" not in os.environ:
         return _relaunch(cfg, folder)
     settings = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(settings, dict)
+    assert isinstance(settings, dict) and all(isinstance(key, str) for key in settings)
     try:
         jobs[cfg.job](settings, folder)
     except Problem as problem:
-        if HydraConfig.get().mode.name == "MULTIRUN":  # the others go on; the sweep ends with status 1
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on; the sweep ends with status 1
             print(f"convscope: {folder.name}: {problem}", file=sys.stderr, flush=True)
         raise
 

@@ -1,4 +1,4 @@
-"""What excites the maps of one layer, as pictures: a top-9 record becomes projections, image patches and a grid (Fig. 2).
+"""What excites the maps of a layer, as pictures: a top-9 record becomes projections, image patches, a grid (Fig. 2).
 
 Ties `look` (what happens inside the net) to `data` (the images) and `draw` (how it looks on paper); used after every
 epoch of a training run and by job=visualize.
@@ -113,9 +113,9 @@ def grid(view: View, title: str) -> Image.Image:
         state = f"{strongest:.3g}" if strongest > 0 else "dead"
         blocks.append(
             Block(
-                f"{view.layer} map {number}   {state}",
+                f"{view.layer} map {number} · {state}",
                 [signed_tile(tile) for tile in view.projections[position, :count].numpy()],
-                [tile for tile in view.patches[position, :count].permute(0, 2, 3, 1).numpy()],
+                list(view.patches[position, :count].permute(0, 2, 3, 1).numpy()),
             )
         )
     return top9_grid(blocks, title)

@@ -71,7 +71,7 @@ def opened(choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[
 def _wandb(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> WandbLogger:
     import wandb
 
-    mode = settings.get("mode") or ("online" if _has_key() else "offline")
+    mode: Any = settings.get("mode") or ("online" if _has_key() else "offline")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # no network in an offline run
     logger = WandbLogger(
         project=settings["project"], name=folder.name, save_dir=str(folder), config=config,
@@ -91,6 +91,6 @@ def _close(logger: Logger) -> None:
     if isinstance(logger, WandbLogger):
         import wandb
 
-        wandb.finish(quiet=True)  # else the next run of a sweep logs into this one
+        wandb.finish()  # else the next run of a sweep logs into this one
     else:
         logger.finalize("success")

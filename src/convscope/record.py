@@ -59,7 +59,9 @@ class Arrays(NamedTuple):
 
 
 class PictureLogger(Protocol):
-    """What a run's pictures are handed on to."""
+    """What a run's pictures are handed on to. logger: the Lightning logger that gets its numbers."""
+
+    logger: Any
 
     def picture(self, picture: Picture, path: Path) -> None: ...
 
@@ -106,7 +108,7 @@ class Record:
             ) from None
 
     def add(self, result: Picture | Number | Table | Arrays) -> None:
-        """Writes one result and its line in index.jsonl; a later result of the same name and epoch replaces its file."""
+        """Writes one result and its line in index.jsonl; a later one of the same name and epoch takes its place."""
         match result:
             case Picture():
                 path = self._save_picture(result)

@@ -58,6 +58,18 @@ def pictures_run(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def add_line():
+    """Writes one more line into index.jsonl: add_line(folder, kind=..., name=..., ...)."""
+    return line
+
+
+@pytest.fixture
+def add_picture():
+    """Puts a picture and its line into a run folder: add_picture(folder, name, caption, epoch, layer)."""
+    return picture
+
+
 def unfinished(folder: Path, epochs: int) -> Path:
     """The run folder after `epochs` of a training run."""
     (folder / ".hydra").mkdir(parents=True)

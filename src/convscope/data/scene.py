@@ -64,10 +64,10 @@ def plan(seed: int, split: str, index: int) -> Plan:
         raise Problem(f"critters have no split {split!r}: choose {' or '.join(SPLITS)}")
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     pose = Pose(
-        fill=rng.uniform(0.72, 1.0),
+        fill=rng.uniform(0.54, 1.0),
         place=(rng.uniform(0, 1), rng.uniform(0, 1)),
-        roll=float(np.clip(rng.normal(0, 0.17), -0.42, 0.42)),
-        yaw=rng.uniform(-0.24, 0.24),
+        roll=float(np.clip(rng.normal(0, 0.22), -0.55, 0.55)),
+        yaw=rng.uniform(-0.26, 0.26),
         pitch=rng.uniform(-0.12, 0.12),
         stretch=rng.uniform(0.95, 1.07),
     )

@@ -31,7 +31,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Description(pl.Callback):
-    """Puts what a later job needs to rebuild the net and its input into every checkpoint, as plain values and tensors."""
+    """Puts what a later job needs to rebuild net and input into every checkpoint, as plain values and tensors."""
 
     def __init__(self, content: dict[str, Any]):
         self.content = content

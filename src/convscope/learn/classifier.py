@@ -32,7 +32,7 @@ class Classifier(pl.LightningModule):
         logits = self.net(batch.image)
         loss = F.cross_entropy(logits, batch.label, label_smoothing=self.recipe.label_smoothing)
         self.train_hits.update(logits.detach(), batch.label)
-        once = {"on_step": False, "on_epoch": True, "batch_size": len(batch.label)}
+        once: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.label)}
         self.log("train/loss", loss, sync_dist=True, **once)
         self.log("train/top1", self.train_hits, prog_bar=True, **once)
         return loss

@@ -1,4 +1,4 @@
-"""Feature evolution (section 4.1, Fig. 4): after each shown epoch, what excites the maps now, and how much of it is new."""
+"""Feature evolution (section 4.1, Fig. 4): what excites the maps after each shown epoch, and how much of it is new."""
 
 import time
 from typing import Any, NamedTuple
@@ -118,7 +118,8 @@ class FeatureEvolution(pl.Callback):
     def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], changes: dict[str, Change]) -> None:
         stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
         self.record.add(Arrays("evolution", stored, epoch))
-        self.rows.append({"epoch": epoch} | {f"{n}/{layer}": v for layer, c in changes.items() for n, v in c._asdict().items()})  # fmt: skip
+        measured = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c._asdict().items()}
+        self.rows.append({"epoch": epoch, **measured})
         for layer, tile in tiles.items():
             self.history.setdefault(layer, {})[epoch] = tile
         if time.perf_counter() > self.redraw_at:
@@ -129,7 +130,7 @@ class FeatureEvolution(pl.Callback):
             self._draw_run()
 
     def _draw_run(self) -> None:
-        """The pictures of the whole run: Fig. 4 for each layer, and what settled when. At most every 50th second is theirs."""
+        """The pictures of the run so far: Fig. 4 by layer, what settled when. At most every 50th second is theirs."""
         start = time.perf_counter()
         for layer, epochs in self.history.items():
             shown = _spread(sorted(epochs), 12)

@@ -26,8 +26,9 @@ class StopWhenNotFinite(pl.Callback):
             return
         layer = first_bad_layer(module.net, self.batch.image)
         raise Problem(
-            f"the loss became {loss.item()} in epoch {trainer.current_epoch + 1}, step {self.step + 1}; first bad layer: {layer}; "
-            "checkpoints of earlier epochs are untouched; try a smaller optim.lr, or optim=quick"
+            f"the loss became {loss.item()} in epoch {trainer.current_epoch + 1}, step {self.step + 1}; "
+            f"first bad layer: {layer}; checkpoints of earlier epochs are untouched; "
+            "try a smaller optim.lr, or optim=quick"
         )
 
 
@@ -70,7 +71,8 @@ class NoticeChance(pl.Callback):
         if self.epochs_at_chance == self.patience:
             self.warnings.append(
                 f"epoch {trainer.current_epoch + 1}: the net has stood at chance for {self.patience} epochs "
-                f"(val top-1 {top1:.1%}, loss {loss:.3f}; chance is {1 / self.classes:.1%}, {math.log(self.classes):.3f}); "
+                f"(val top-1 {top1:.1%}, loss {loss:.3f}; "
+                f"chance is {1 / self.classes:.1%}, {math.log(self.classes):.3f}); "
                 "a smaller optim.lr or optim=quick may help"
             )
             if trainer.is_global_zero:
@@ -86,6 +88,6 @@ def scale_warning(recipe_radius: float | None, pixel_std: float) -> str | None:
     if recipe_radius is None or pixel_std > 5:
         return None
     return (
-        f"pixels have a spread of {pixel_std:.2g}, but a filter RMS of {recipe_radius} (optim.renorm) is meant for grey levels "
-        "of about -128..128; set optim.renorm=null or feed grey levels with data.pixel_scale=1"
+        f"pixels have a spread of {pixel_std:.2g}, but a filter RMS of {recipe_radius} (optim.renorm) is meant for "
+        "grey levels of about -128..128; set optim.renorm=null or feed grey levels with data.pixel_scale=1"
     )

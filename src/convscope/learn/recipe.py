@@ -57,7 +57,7 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
 
 
 def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
-    """Sets all weights: N(0, init_std) and zero biases (Zeiler & Fergus section 3), or He's with a first layer made for grey levels."""
+    """Sets all weights: N(0, init_std) and zero biases (section 3), or He's with a first layer made for grey levels."""
     if recipe.init == "he":
         he_(net, pixel_std=PIXEL_STD * pixel_scale)
     else:
@@ -77,7 +77,7 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
         )
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d)).weight
     spread = max(1.0, PIXEL_STD * pixel_scale) if recipe.init == "he" and isinstance(net, ConvNet) else 1.0
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [weight for weight in net.parameters() if weight is not first]},
         {"params": [first], "lr": recipe.lr / spread},
     ]
@@ -85,7 +85,7 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
 
 
 def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:
-    """Lightning's scheduler entry: anneal by 10 on the plateau of the validation error, or one cycle of `steps` steps."""
+    """Lightning's scheduler entry: anneal by 10 when the validation error plateaus, or one cycle of `steps` steps."""
     if recipe.schedule == "plateau":
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, "max", factor=0.1, patience=recipe.patience, threshold=0.0

@@ -51,7 +51,7 @@ async function put(fig, each, frame, epoch) {
   fig.image.alt = [frame.caption || each.name, when].filter(Boolean).join(", ");
   fig.link.href = frame.source;
   fig.box.classList.toggle("plain", ready.naturalWidth > 0 && ready.naturalWidth < 1100);
-  fig.caption.textContent = frame.caption || each.name;
+  fig.caption.textContent = (frame.caption || each.name).replace(`, epoch ${frame.epoch}`, ""); // said once is enough
   if (when) {
     const note = known(epoch) && frame.epoch !== epoch ? `${when} (none at ${epoch})` : when;
     fig.caption.prepend(html("b", {}, null, note));

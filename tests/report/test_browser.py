@@ -1,0 +1,180 @@
+"""The page in a real browser, opened from disk."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from convscope.report.page import write_page
+
+
+@pytest.fixture
+def show(page):
+    """show(folder, hash) opens the page of a run folder; nothing may go wrong or leave the disk until the test ends."""
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("request", lambda request: None if re.match("file:|data:", request.url) else wrong.append(request.url))
+
+    def opened(folder, state=""):
+        page.goto(write_page(folder).as_uri() + state)
+        page.wait_for_load_state("load")
+        return page
+
+    yield opened
+    assert wrong == []
+
+
+def picture(page, place=0):
+    return page.locator("#top9 img").nth(place)
+
+
+def shows(page, stem, place=0):
+    expect(picture(page, place)).to_have_attribute("src", f"../pictures/top9/{stem}.jpg")
+
+
+def test_slider_layers_and_alt_text(show, finished_run):
+    page = show(finished_run)
+    shows(page, "conv1/epoch_008")
+    page.locator("#epoch").fill("2")
+    shows(page, "conv1/epoch_003")
+    page.get_by_role("button", name="conv3").click()
+    shows(page, "conv3/epoch_003")
+    assert picture(page).evaluate("image => image.naturalWidth") == 240
+    expect(picture(page)).to_have_attribute("alt", re.compile("conv3.*epoch 3"))
+    expect(page.locator("#shown")).to_have_text("epoch 3")
+    expect(page.locator("#growth img")).to_have_attribute("src", "../pictures/evolution/conv3.jpg")
+    expect(page.locator("#filters img")).to_have_attribute("src", "../pictures/filters/conv1/epoch_003.png")
+    assert page.url.endswith("#layer=conv3&epoch=3")
+
+
+def test_a_link_brings_back_what_was_seen(show, finished_run):
+    page = show(finished_run, "#layer=conv4&epoch=5&compare=2")
+    shows(page, "conv4/epoch_005")
+    shows(page, "conv4/epoch_002", place=1)
+    page.evaluate("location.hash = 'layer=conv2&epoch=1'")
+    shows(page, "conv2/epoch_001")
+    expect(picture(page, 1)).to_be_hidden()
+
+
+@pytest.mark.parametrize("state", ["#layer=%3Cscript%3E&epoch=99&compare=x", "#net", "#=&&"])
+def test_a_wrong_link_shows_the_first_layer_at_the_end(show, finished_run, state):
+    shows(show(finished_run, state), "conv1/epoch_008")
+
+
+def test_compare_with_an_epoch(show, finished_run):
+    page = show(finished_run)
+    page.locator("#compare").select_option("1")
+    shows(page, "conv1/epoch_001", place=1)
+    assert page.url.endswith("compare=1")
+    page.locator("#compare").select_option("")
+    expect(picture(page, 1)).to_be_hidden()
+
+
+def test_keys_move_the_epoch_and_choose_the_layer(show, finished_run):
+    page = show(finished_run, "#layer=conv1&epoch=4")
+    page.keyboard.press("ArrowLeft")
+    shows(page, "conv1/epoch_003")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    shows(page, "conv1/epoch_005")
+    page.keyboard.press("5")
+    shows(page, "conv5/epoch_005")
+    page.locator("#epoch").focus()
+    page.keyboard.press("ArrowRight")  # the slider's own key: one step, not two
+    shows(page, "conv5/epoch_006")
+
+
+def test_play_runs_to_the_end_and_space_starts_it(show, finished_run):
+    page = show(finished_run, "#layer=conv2&epoch=6")
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_have_attribute("aria-pressed", "true")
+    shows(page, "conv2/epoch_008")
+    expect(page.locator("#play")).to_have_attribute("aria-pressed", "false")
+    assert page.url.endswith("#layer=conv2&epoch=8")
+    page.locator("#play").click()
+    shows(page, "conv2/epoch_001")
+    page.locator("#play").click()
+    expect(page.locator("#play")).to_have_attribute("aria-pressed", "false")
+
+
+def test_curves_read_out_the_epoch_of_the_slider_and_of_the_pointer(show, finished_run):
+    page = show(finished_run, "#epoch=2")
+    loss = page.locator(".chart").first
+    expect(loss.locator(".readout")).to_have_text("epoch 2training 1.20validation 1.25")
+    expect(loss.get_by_role("img")).to_have_attribute("aria-label", re.compile("training from 2.40 to 0.300"))
+    box = loss.locator("svg[role=img]").bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 90, box["y"] + 60)  # the last epoch, left of the lines' names
+    expect(loss.locator(".readout")).to_contain_text("epoch 8")
+    page.mouse.click(box["x"] + 46, box["y"] + 60)
+    shows(page, "conv1/epoch_001")
+    assert page.locator(".chart h3").all_inner_texts()[:3] == ["Loss", "Accuracy", "Settling: top-9 images that stayed"]
+
+
+def test_dark_follows_the_system_until_clicked_and_then_stays(show, page, finished_run):
+    page.emulate_media(color_scheme="dark")
+    show(finished_run)
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("#theme").click()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_a_phone_needs_no_sideways_scrolling(show, page, finished_run):
+    page.set_viewport_size({"width": 360, "height": 740})
+    show(finished_run)
+    shows(page, "conv1/epoch_008")
+    page.locator("#run").scroll_into_view_if_needed()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_pictures_load_as_needed(show, page, finished_run):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    show(finished_run, "#layer=conv1&epoch=1")
+    shows(page, "conv1/epoch_001")
+    page.wait_for_timeout(200)
+    pictures = [url for url in asked if "/pictures/top9/" in url]
+    assert 1 < len(pictures) <= 5  # this one and the next few of the same layer
+    assert all("/conv1/" in url for url in pictures)
+
+
+def test_a_script_in_a_name_is_only_a_name(show, finished_run, add_picture):
+    name = "<img src=x onerror=alert(1)>"
+    add_picture(finished_run, "top9/odd", "</script><script>alert(1)</script>\u2028", 8, name)
+    page = show(finished_run)
+    page.get_by_role("button", name=name).click()
+    shows(page, "odd/epoch_008")
+    expect(page.locator("#top9 figcaption").first).to_contain_text("</script><script>alert(1)</script>")
+
+
+def test_a_run_without_epochs_has_no_slider(show, pictures_run):
+    page = show(pictures_run)
+    shows(page, "features.0")
+    expect(page.locator("#epoch")).to_be_hidden()
+    expect(page.locator("#training")).to_be_hidden()
+    page.get_by_role("button", name="features.3").click()
+    shows(page, "features.3")
+    page.keyboard.press("Space")  # nothing to play
+
+
+def test_a_run_of_other_pictures_shows_them(show, tmp_path, add_picture):
+    add_picture(tmp_path, "occlusion/fox", "where the fox is")
+    page = show(tmp_path)
+    expect(page.locator("#more img")).to_have_attribute("src", "../pictures/occlusion/fox.jpg")
+    expect(page.locator("#top9 figure").first).to_be_hidden()
+
+
+def test_plots_stand_in_where_there_are_no_numbers(show, tmp_path, add_picture):
+    add_picture(tmp_path, "settling", "Do the lower layers settle first?", form="png")
+    page = show(tmp_path)
+    expect(page.locator(".plots img")).to_have_attribute("src", "../pictures/settling.png")
+
+
+def test_the_first_epoch_of_a_run(show, unfinished_run):
+    lines = (unfinished_run / "metrics.csv").read_text().splitlines()
+    (unfinished_run / "metrics.csv").write_text("\n".join(lines[:2]) + "\n")
+    page = show(unfinished_run)
+    assert page.locator(".chart").count() == 3  # loss, accuracy, dead maps; nothing to compare yet
+    expect(page.locator(".subtitle")).to_contain_text("not finished")

@@ -1,0 +1,132 @@
+import json
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from convscope.report.page import brief, duration, percent, write_page
+
+ATTACK = "</script><script>alert(1)</script>\u2028\u2029\"'"
+
+
+class Text(HTMLParser):
+    """The words of a page, and how many script tags it has."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.words, self.scripts, self.open = [], 0, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"
+        self.open = tag
+
+    def handle_data(self, data):
+        if self.open not in ("script", "style") and data.strip():
+            self.words.append(" ".join(data.split()))
+
+
+def page_of(folder):
+    text = write_page(folder).read_text()
+    script = (folder / "report" / "data.js").read_text()
+    assert script.startswith("window.DATA = ")
+    return Text(text), json.loads(script.removeprefix("window.DATA = ").removesuffix(";\n"))
+
+
+def test_a_finished_run_says_what_it_was_and_what_came_out(finished_run):
+    text, data = page_of(finished_run)
+    said = " | ".join(text.words)
+    for expected in ("zfnet", "critters", "4 March 2025, 15:16", "95.3 %", "100.0 %", "1 min 45 s", "640", "1,234,567"):
+        assert expected in said
+    assert "conv1 settled first, at epoch 2; conv5 has not settled. Dead maps: conv3 (4 of 32)." in text.words
+    assert "validation accuracy stood at chance for 1 epoch" in text.words
+    assert "not finished" not in said
+    assert data["metrics"]["epoch"] == list(range(1, 9))
+
+
+def test_every_picture_is_reached_from_the_report_folder(finished_run):
+    _, data = page_of(finished_run)
+    frames = {series["name"]: [frame["epoch"] for frame in series["frames"]] for series in data["series"]}
+    assert frames["top9/conv4"] == list(range(1, 9))
+    assert frames["evolution/conv4"] == [None]
+    sources = [frame["source"] for series in data["series"] for frame in series["frames"]]
+    assert all((finished_run / "report" / source).is_file() for source in sources)
+
+
+def test_rows_of_the_net_tables_and_config(finished_run):
+    text, _ = page_of(finished_run)
+    for expected in ("pool1", "31 × 31", "75 px", "whole image", "Accuracy by class", "0.9", "trainer.max_epochs=8", "480"):
+        assert expected in text.words
+
+
+def test_an_unfinished_run_shows_how_far_it_came(unfinished_run):
+    text, data = page_of(unfinished_run)
+    said = " | ".join(text.words)
+    assert "not finished: as far as it came" in said
+    assert "69.3 %" in said  # 1 - .92 / 3, the last row of metrics.csv
+    assert "38 s" in said  # 3 times 12.5
+    assert len(data["metrics"]["epoch"]) == 3
+
+
+def test_pictures_without_epochs_and_without_metrics(pictures_run):
+    text, data = page_of(pictures_run)
+    assert [series["layer"] for series in data["series"]] == ["features.0", "features.3"]
+    assert data["metrics"] == {}
+    assert "looked" in text.words
+
+
+def test_only_the_run_folder_is_read(finished_run, tmp_path):
+    page_of(finished_run)
+    moved = shutil.copytree(finished_run, tmp_path / "elsewhere" / finished_run.name)
+    before = (moved / "report" / "index.html").read_bytes(), (moved / "report" / "data.js").read_bytes()
+    shutil.rmtree(moved / "report")
+    shutil.rmtree(finished_run)
+    write_page(moved)
+    assert ((moved / "report" / "index.html").read_bytes(), (moved / "report" / "data.js").read_bytes()) == before
+
+
+def test_nothing_half_written_stays(finished_run):
+    write_page(finished_run)
+    write_page(finished_run)
+    assert sorted(path.name for path in (finished_run / "report").iterdir()) == ["data.js", "index.html"]
+
+
+def test_words_of_others_are_escaped_everywhere(finished_run, add_picture, add_line):
+    plain = page_of(finished_run)[0].scripts
+    add_picture(finished_run, "top9/convX", ATTACK, 1, ATTACK)
+    add_line(finished_run, kind="number", name="x", value=1, caption=ATTACK)
+    (finished_run / "tables" / "bad.csv").write_text('"</table><script>alert(1)</script>"\n<script>alert(1)</script>\n')
+    add_line(finished_run, kind="table", name=ATTACK, path="tables/bad.csv", caption=ATTACK)
+    summary = json.loads((finished_run / "summary.json").read_text())
+    summary |= {"name": ATTACK, "warnings": [ATTACK], "git": ATTACK, "classes": [ATTACK]}
+    summary["net"]["rows"][0]["name"] = ATTACK
+    (finished_run / "summary.json").write_text(json.dumps(summary))
+    (finished_run / ".hydra" / "config.yaml").write_text(f"a: {ATTACK}\n")
+    (finished_run / "metrics.csv").write_text("epoch,stayed/<script>alert(1)</script>\n1,0\n2,0.7\n")
+    text, data = page_of(finished_run)
+    assert text.scripts == plain
+    assert any(series["layer"] == ATTACK for series in data["series"])
+    script = (finished_run / "report" / "data.js").read_text()
+    assert script.isascii()
+    assert not set("<>&") & set(script)
+
+
+def test_half_a_surrogate_and_strange_file_names(pictures_run, add_picture):
+    add_picture(pictures_run, "top9/50% #1?", "half \ud83d", layer="50% #1?")
+    _, data = page_of(pictures_run)
+    assert data["series"][-1]["frames"][0]["source"] == "../pictures/top9/50%25%20%231%3F.jpg"
+
+
+def test_a_summary_with_other_shapes_still_gives_a_page(pictures_run):
+    (pictures_run / "summary.json").write_text('{"final": null, "net": {"rows": [{"name": "a"}]}, "seconds": null}')
+    assert "a" in page_of(pictures_run)[0].words
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(38.4, "38 s"), (75.2, "1 min 15 s"), (3725, "1 h 2 min"), (59.7, "1 min 0 s")])
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_numbers_as_words():
+    assert percent(0.9534) == "95.3 %"
+    assert [brief(value) for value in (None, 3, 0.123456, 1234.5, "x")] == ["", "3", "0.1235", "1,234", "x"]
