@@ -1,4 +1,4 @@
-"""Does loading starve training? Images per second of the loader over those of a training step, and the cache against PIL.
+"""Does loading starve training? Images per second of the loader over those of a training step; the cache against PIL.
 
 Processor seconds of one thread on both sides. Photographs from $CONVSCOPE_DATA/imagenette224 where that is set, else
 drawn JPEGs of ImageNet's usual size. python benchmarks/loader.py
@@ -53,7 +53,7 @@ def loading(source: Source, size: int, place: Path, gib: float) -> Callable[[], 
 
 
 def pil(source: Source, size: int) -> Callable[[], None]:
-    """What is usually done: PIL decodes, torchvision takes a random resized crop and normalizes, one image at a time."""
+    """What is usually done: PIL decodes, torchvision takes a random resized crop and normalizes, one at a time."""
     crop = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip(), v2.PILToTensor()])
     finish = v2.Compose(
         [v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]

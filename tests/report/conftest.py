@@ -12,7 +12,7 @@ LAYERS = {"conv1": 16, "conv2": 24, "conv3": 32, "conv4": 32, "conv5": 24}  # la
 EPOCHS = 8
 SETTLED = {"conv1": 2, "conv2": 3, "conv3": 5, "conv4": 6, "conv5": None}
 SPECIES = ["fox", "owl", "<script>alert(1)</script>"]
-CONFIG = "job: train\nname: ${model.name}\nmodel: {name: zfnet, width: 0.25}\ndata: {source: critters, image_size: 64}\n"
+CONFIG = "job: train\nname: ${model.name}\nmodel: {name: zfnet}\ndata: {source: critters, image_size: 64}\n"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
@@ -89,8 +89,9 @@ def unfinished(folder: Path, epochs: int) -> Path:
 
 def metrics(epoch: int) -> dict[str, float]:
     """One row of metrics.csv: a layer stays by .8 from its settled epoch on, by .3 before, 0 in the first epoch."""
-    row = {"epoch": epoch, "lr": 0.01, "train/loss": 2.4 / epoch, "val/loss": 2.5 / epoch, "train/top1": 1 - 0.9 / epoch}
-    row |= {"val/top1": 1 - 0.92 / epoch, "val/top5": 1 - 0.4 / epoch, "seconds": 12.5, "images_per_second": 640.0}
+    row = {"epoch": epoch, "train/loss": 2.4 / epoch, "val/loss": 2.5 / epoch, "train/top1": 1 - 0.9 / epoch}
+    row |= {"lr": 0.01, "val/top1": 1 - 0.92 / epoch, "val/top5": 1 - 0.4 / epoch, "seconds": 12.5}
+    row["images_per_second"] = 640.0
     for layer, settled in SETTLED.items():
         row[f"stayed/{layer}"] = 0.0 if epoch == 1 else 0.8 if settled and epoch >= settled else 0.3
         row[f"dead/{layer}"] = 0.125 if layer == "conv3" else 0.0

@@ -18,7 +18,8 @@ def test_settled_from_is_the_first_epoch_that_holds_to_the_end(stayed, settled):
 
 
 def test_epochs_that_were_not_measured_are_skipped():
-    (story,) = stories({"epoch": [1, 2, 3, 4], "stayed/conv1": [0, None, 0.7, None], "dead/conv1": [0.5, None, 0.25, None]}, {})
+    measured = {"stayed/conv1": [0, None, 0.7, None], "dead/conv1": [0.5, None, 0.25, None]}
+    (story,) = stories({"epoch": [1, 2, 3, 4], **measured}, {})
     assert (story.epochs, story.stayed, story.settled, story.dead) == ([1, 3], [0, 0.7], 3, 0.25)
 
 

@@ -31,7 +31,7 @@ class Look(NamedTuple):
 
 
 class LostImage(Problem):
-    """An image that was readable when training began. Of a traceback from a worker process only the last line is kept."""
+    """An image that was readable when training began. Of a worker process's traceback only the last line is kept."""
 
     def __init__(self, told: str):
         super().__init__(told.strip().splitlines()[-1].rpartition("LostImage: ")[2])

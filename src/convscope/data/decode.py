@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 try:
     from torchvision.io import ImageReadMode, decode_image
 except ImportError:  # torchvision means to give its decoders up; PIL then reads JPEGs too, at two thirds of the speed
-    decode_image = None  # type: ignore[assignment]
+    decode_image = None
 
 warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)  # see above
 

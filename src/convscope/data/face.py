@@ -13,7 +13,7 @@ PARTS = ("left eye", "right eye", "nose", "mouth", "left ear", "right ear")  # l
 INK = (46, 36, 44)
 BODY = symmetric((0, 0.3), (0.66, 0.66), (1.02, 1.2), (1.24, 1.9), (1.35, 3.0), (1.3, 4.2), (0, 4.3))
 ON_HEAD = staggered(-1.1, 1.1)
-ON_BODY = staggered(0.8, 3.2)
+ON_BODY = staggered(0.8, 4.2)
 
 
 class Artist(NamedTuple):
@@ -54,14 +54,15 @@ def draw_animal(canvas: Canvas, frame: Frame, species: Species, look: Look) -> l
 
 
 def _body(artist: Artist, species: Species) -> None:
-    frame = artist.frame._replace(yaw=0.0, pitch=0.0)
-    outline = frame.put(BODY)
+    upright = artist.frame._replace(roll=0.6 * artist.frame.roll, yaw=0.0, pitch=0.0)
+    artist = artist._replace(frame=upright)
+    outline = upright.put(BODY)
     artist.outlined(outline, mix(artist.look.fur, INK, 0.1))
     with artist.canvas.inside(outline):
         _coat(artist, species.coat, ON_BODY)
         for mark in species.chest:
-            artist.canvas.fill(frame.put(mark.outline), mix(artist.shade(mark.shade), INK, 0.1))
-        shadow = frame.put(species.head * (0.96, 1.0) + (0, 0.2))
+            artist.canvas.fill(upright.put(mark.outline), mix(artist.shade(mark.shade), INK, 0.1))
+        shadow = upright.put(species.head * (0.96, 1.0) + (0, 0.2))
         artist.canvas.fill(shadow, mix(artist.look.fur, INK, 0.45))
 
 

@@ -27,7 +27,7 @@ class Step:
     """
 
     call: Call
-    window: Window | None = None
+    window: Window | None
     fill: ClassVar[float] = 0.0
     remembers: ClassVar[bool] = False
 
@@ -53,7 +53,7 @@ class Scale(Step):
 
 @dataclass(frozen=True)
 class Activation(Step):
-    rule: str = "deconvnet"
+    rule: str
 
     @property
     def remembers(self) -> bool:  # type: ignore[override]
@@ -115,7 +115,7 @@ class Conv(Step):
         """`down` for windows of one position [p, C, 1, 1] with one map lit in each: the filters of those maps."""
         count, below = len(maps), self.weight.shape[1]
         every = torch.arange(count, device=maps.device)
-        filters = self.weight[maps] * signal[every, maps]
+        filters = self.weight[maps] * signal[every, maps, None]
         rows, cols = self.window.extent()
         result = signal.new_zeros(count, self.groups, below, rows, cols)
         tower = maps // (len(self.weight) // self.groups)
@@ -158,11 +158,11 @@ def _step(call: Call | None, rule: str, shapes: Mapping[int, tuple[int, ...]]) -
         return None
     before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
     if call.name in ACTIVATIONS:
-        return Activation(call, rule=rule)
+        return Activation(call, None, rule)
     if call.name in PASSED | _INERT or (call.name == "adaptive_avg_pool2d" and before == after):
-        return Step(call)
+        return Step(call, None)
     if call.name == "batch_norm" and not call.arguments().get("training", False):
-        return Scale(call)
+        return Scale(call, None)
     if call.name == "max_pool2d":
         return Pool(call, window(call, shapes))  # type: ignore[arg-type]
     return _conv(call, shapes) if call.name == "conv2d" and len(before) == 4 else None

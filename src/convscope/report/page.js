@@ -251,6 +251,7 @@ followers.push(
   setUpFollowing("more", () => others),
 );
 setUpSections();
+$("play").addEventListener("click", play);
 document.addEventListener("keydown", keys);
 addEventListener("hashchange", () => { recall(); change({}); });
 addEventListener("load", () => followers.forEach((follow) => follow()), { once: true }); // now also the neighbors

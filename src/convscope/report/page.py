@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, ChainableUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 
 from convscope.record import write
 from convscope.report.reading import Run, read_run, started, table_rows
@@ -64,9 +64,15 @@ def _series(run: Run) -> list[dict[str, Any]]:
 
 
 def _html(run: Run) -> str:
-    loader = FileSystemLoader(HERE)
-    environment = Environment(loader=loader, autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "brief": brief, "zip": zip, "rows": lambda columns: zip(*columns, strict=True)}
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=ChainableUndefined,  # a summary of another version may lack a key: an empty place, not an error
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "brief": brief}
+    environment.globals["zip"] = zip
     maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
     told = stories(run.metrics, maps)
     return environment.get_template("page.html").render(

@@ -30,7 +30,7 @@ class Run(NamedTuple):
     """What a run folder holds.
 
     entries: the last line of index.jsonl for each kind, name and epoch, in order of first appearance.
-    metrics: the columns of metrics.csv, None where a value was not measured. summary: empty while the run is unfinished.
+    metrics: the columns of metrics.csv, None where a value was not measured. summary: empty while unfinished.
     config, overrides: text of .hydra/. choices: config group -> file name. remarks: what could not be shown, in words.
     """
 

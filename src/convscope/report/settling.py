@@ -1,4 +1,4 @@
-"""Do lower layers settle first? (section 4, "Feature Evolution during Training", Fig. 4), answered in words for one run.
+"""Do lower layers settle first? (section 4, "Feature Evolution during Training", Fig. 4), in words for one run.
 
 A layer has settled from the first epoch on from which, to the end of the run, at least half of its maps' nine strongest
 images were among them at the epoch shown before. The threshold of one half is ours; the paper judges by eye.
@@ -15,7 +15,7 @@ class Story(NamedTuple):
     """One layer of one run.
 
     epochs, stayed: where the share of top-9 images that stayed was measured, and that share (0..1).
-    settled: first settled epoch, None when never. dead: share of maps that no image excites at the end, None unmeasured.
+    settled: first settled epoch, None when never. dead: share of maps that no image excites at the end.
     maps: how many maps the layer has, None unknown.
     """
 
@@ -56,8 +56,8 @@ def stories(metrics: Columns, maps: Mapping[str, int]) -> list[Story]:
         kind, _, layer = column.partition("/")
         if kind != "stayed":
             continue
-        measured = [(int(e), v) for e, v in zip(metrics["epoch"], values, strict=True) if e is not None and v is not None]
-        epochs, stayed = [e for e, _ in measured], [v for _, v in measured]
+        measured = [(e, v) for e, v in zip(metrics["epoch"], values, strict=True) if e is not None and v is not None]
+        epochs, stayed = [int(e) for e, _ in measured], [v for _, v in measured]
         dead = [value for value in metrics.get(f"dead/{layer}", ()) if value is not None]
         last_dead = dead[-1] if dead else None
         told.append(Story(layer, epochs, stayed, settled_from(epochs, stayed), last_dead, maps.get(layer)))
@@ -65,7 +65,7 @@ def stories(metrics: Columns, maps: Mapping[str, int]) -> list[Story]:
 
 
 def answer(told: Sequence[Story]) -> str:
-    """Which layer settled first and last, which did not, and where maps are dead: a short paragraph, "" without layers."""
+    """Which layer settled first and last, which did not, and where maps are dead: a short paragraph, or ""."""
     measured = [story for story in told if len(story.epochs) > 1]
     if not measured:
         return ""
@@ -80,7 +80,8 @@ def _order(told: Sequence[Story]) -> str:
     first = _listed([layer for layer, epoch in settled.items() if epoch == low])
     never = _listed([story.layer for story in told if story.settled is None])
     if never:
-        return f"{first} settled first, at epoch {low}; {never} {'has' if len(told) - len(settled) == 1 else 'have'} not settled."
+        verb = "has" if len(told) - len(settled) == 1 else "have"
+        return f"{first} settled first, at epoch {low}; {never} {verb} not settled."
     if low == high:
         return f"{first} settled at epoch {low}."
     last = _listed([layer for layer, epoch in settled.items() if epoch == high])

@@ -1,0 +1,59 @@
+"""Windows cut from maps, one for each pick at its own place, which may hang over the border or lie outside."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from convscope.nets.windows import Pair
+
+
+class Corner(NamedTuple):
+    """Row and column in the map at which each window starts, int64 [P] each, on the CPU."""
+
+    top: Tensor
+    left: Tensor
+
+
+def cut(maps: Tensor, which: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
+    """Windows [P, C, h, w] of maps[which], `fill` where they lie outside; channels last."""
+    shape = (len(which), maps.shape[1], *size)
+    windows = torch.full(shape, fill, dtype=maps.dtype, device=maps.device).contiguous(memory_format=torch.channels_last)
+    for window, number, (inside, place) in zip(windows, which.tolist(), _overlaps(corner, size, maps), strict=True):
+        window[inside] = maps[number][place]
+    return windows
+
+
+def paste(windows: Tensor, corner: Corner, size: Pair) -> Tensor:
+    """Maps [P, C, *size], 0 but for the window [C, h, w] of each; what lies outside is dropped; channels last."""
+    shape = (len(windows), windows.shape[1], *size)
+    maps = torch.zeros(shape, dtype=windows.dtype, device=windows.device).contiguous(memory_format=torch.channels_last)
+    window = (windows.shape[2], windows.shape[3])
+    for map_, signal, (inside, place) in zip(maps, windows, _overlaps(corner, window, maps), strict=True):
+        map_[place] = signal[inside]
+    return maps
+
+
+def fill_outside_(windows: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
+    """The windows with `fill` wherever they lie outside maps of this size."""
+    rows, cols = (
+        (place := start[:, None] + torch.arange(length)).lt(0) | place.ge(limit)
+        for start, length, limit in zip(corner, windows.shape[2:], size, strict=True)
+    )
+    if not (rows.any() or cols.any()):
+        return windows
+    outside = rows[:, None, :, None] | cols[:, None, None, :]  # [P, 1, h, w]
+    return windows.masked_fill_(outside.to(windows.device), fill)
+
+
+def _overlaps(corner: Corner, size: Pair, maps: Tensor) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """For each window the part of it that lies inside the map, and where in the map that is."""
+    places = []
+    for start in zip(corner.top.tolist(), corner.left.tolist(), strict=True):
+        inside, place = [slice(None)], [slice(None)]
+        for begin, length, limit in zip(start, size, maps.shape[2:], strict=True):
+            first, last = max(begin, 0), max(min(begin + length, limit), max(begin, 0))
+            inside.append(slice(first - begin, last - begin))
+            place.append(slice(first, last))
+        places.append((tuple(inside), tuple(place)))
+    return places

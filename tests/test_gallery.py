@@ -1,0 +1,97 @@
+"""Which maps are shown, and that tiles come from the images and places the record names."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from convscope import gallery
+from convscope.gallery import Choice
+from convscope.look.top9 import Search
+from convscope.nets.build import build
+from convscope.problem import Problem
+
+ROWS = {
+    "conv1": {"kind": "conv", "maps": 8, "kernel": 3, "padding": 1},
+    "pool1": {"kind": "pool", "kernel": 3, "stride": 2},
+    "conv2": {"kind": "conv", "maps": 8, "kernel": 3},
+    "fc3": {"kind": "full", "units": "classes"},
+}
+
+
+def choice(**changes):
+    return Choice(**{"layers": None, "maps": 4, "epochs": None, "images": "val"} | changes)
+
+
+def test_the_random_choice_of_maps_depends_on_seed_and_layer_alone():
+    four = choice().chosen_maps("conv1", 96, seed=1)
+    assert four == choice(epochs=[7]).chosen_maps("conv1", 96, seed=1) == sorted(set(four)) and len(four) == 4
+    assert four != choice().chosen_maps("conv2", 96, seed=1) and four != choice().chosen_maps("conv1", 96, seed=2)
+    assert set(four) <= set(choice(maps=8).chosen_maps("conv1", 96, seed=1))  # more maps keep those already shown
+    assert choice(maps=400).chosen_maps("conv1", 96, seed=1) == list(range(96))
+
+
+def test_named_layers_maps_and_epochs():
+    net = build(ROWS, image_size=16, classes=3)
+    assert choice().chosen_layers(net, 16) == ["conv1", "conv2"]
+    assert choice(layers=["fc3", "conv1"]).chosen_layers(net, 16) == ["conv1", "fc3"]
+    assert choice(maps={"conv2": [5, 0]}).chosen_layers(net, 16) == ["conv2"]
+    assert choice(maps={"conv2": [5, 0]}).chosen_maps("conv2", 8, seed=0) == [5, 0]
+    assert [choice(epochs=[1, 2, 5]).at(epoch) for epoch in (1, 3, 5)] == [True, False, True] and choice().at(99)
+
+
+def test_what_cannot_be_shown_is_told():
+    net = build(ROWS, image_size=16, classes=3)
+    with pytest.raises(Problem, match="no layer conv9 in this net; its layers: conv1, pool1, conv2, fc3"):
+        choice(layers=["conv9"]).chosen_layers(net, 16)
+    with pytest.raises(Problem, match="conv2 has maps 0 to 7, not 8, -1"):
+        choice(maps={"conv2": [8, 1, -1]}).chosen_maps("conv2", 8, seed=0)
+    with pytest.raises(Problem, match="evolution.images=test is unknown; possible: val, train"):
+        choice(images="test")
+
+
+@pytest.fixture
+def seen():
+    """A net, eleven images, and the view of all its conv2 maps."""
+    torch.manual_seed(0)
+    net = build(ROWS, image_size=16, classes=3).eval()
+    pixels = torch.randint(0, 256, (11, 3, 16, 16), dtype=torch.uint8)
+    data = SimpleNamespace(
+        images=lambda split, indices: pixels[indices].float() - 128, pixels=lambda split, indices: pixels[indices]
+    )
+    with Search(net, ["conv2"]) as search, torch.inference_mode():
+        for part in torch.arange(11).split(4):
+            search.watch(part)
+            net(pixels[part].float() - 128)
+    images = gallery.Images(data, "val")
+    return net, pixels, search.top["conv2"], gallery.view(net, images, "conv2", search.top["conv2"], list(range(8)))
+
+
+def test_patches_are_the_receptive_fields_of_the_strongest_units(seen):
+    """conv2 sees 9 pixels, 2 apart, from -1 on (one pixel of padding): that box of that image, nothing else."""
+    net, pixels, top, view = seen
+    assert view.patches.shape == (8, 9, 3, 9, 9)
+    padded = torch.nn.functional.pad(pixels, (9, 9, 9, 9), value=gallery.OUTSIDE)
+    for number in range(8):
+        for rank in range(9):
+            image, row, col = (int(field[number, rank]) for field in (top.image, top.row, top.col))
+            y, x = 2 * row - 1 + 9, 2 * col - 1 + 9
+            assert torch.equal(view.patches[number, rank], padded[image, :, y : y + 9, x : x + 9])
+
+
+def test_a_projection_answers_the_unit_it_came_from(seen):
+    """With one rectified layer between, a unit's own projection is a direction that raises the unit."""
+    net, pixels, top, view = seen
+    image, row, col = (int(field[3, 0]) for field in (top.image, top.row, top.col))
+    step = torch.zeros(1, 3, 34, 34)
+    step[:, :, 2 * row + 8 : 2 * row + 17, 2 * col + 8 : 2 * col + 17] = view.projections[3, 0]
+    before = pixels[image : image + 1].float() - 128
+    with torch.inference_mode():
+        strength = [net.conv2(net.pool1(net.conv1(x)))[0, 3, row, col] for x in (before, before + step[..., 9:25, 9:25])]
+    assert strength[1] > strength[0] > 0
+
+
+def test_a_grid_is_drawn(seen):
+    sheet = gallery.grid(seen[3], "conv2")
+    assert sheet.width > 900 and np.asarray(sheet).std() > 10
