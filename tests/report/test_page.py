@@ -63,6 +63,8 @@ def test_an_unfinished_run_shows_how_far_it_came(unfinished_run):
     text, data = page_of(unfinished_run)
     said = " | ".join(text.words)
     assert "not finished: as far as it came" in said
+    assert "zfnet" in text.words  # the config says name: ${model.name}
+    assert "${" not in text.words[0] + text.words[1]
     assert "69.3 %" in said  # 1 - .92 / 3, the last row of metrics.csv
     assert "38 s" in said  # 3 times 12.5
     assert len(data["metrics"]["epoch"]) == 3

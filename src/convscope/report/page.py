@@ -6,11 +6,12 @@ page.js moves: the pictures by epoch and the curves.
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
 from convscope.record import write
 from convscope.report.reading import Run, read_run, started, table_rows
@@ -63,7 +64,8 @@ def _series(run: Run) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _html(run: Run) -> str:
+@cache  # a training run writes its page after every epoch
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -73,11 +75,15 @@ def _html(run: Run) -> str:
     )
     environment.filters |= {"percent": percent, "brief": brief}
     environment.globals["zip"] = zip
+    return environment.get_template("page.html")
+
+
+def _html(run: Run) -> str:
     maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
     told = stories(run.metrics, maps)
-    return environment.get_template("page.html").render(
+    return _template().render(
         run=run,
-        title=run.summary.get("name") or run.settings.get("name") or run.folder.resolve().name,
+        title=_title(run),
         subtitle=_subtitle(run),
         facts=_facts(run),
         stories=told,
@@ -91,6 +97,11 @@ def _html(run: Run) -> str:
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         scripts=[(HERE / name).read_text(encoding="utf-8") for name in ("curves.js", "page.js")],
     )
+
+
+def _title(run: Run) -> str:
+    names = (run.summary.get("name"), run.settings.get("name"), _of(run.settings, "model", "name"))
+    return next((str(name) for name in names if name and "${" not in str(name)), run.folder.resolve().name)
 
 
 def _subtitle(run: Run) -> list[str]:
