@@ -26,8 +26,8 @@ def modules_with(net):
     names = ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2", "flat", "fc3", "relu3", "drop3", "fc4"]
     layers = [
         nn.Conv2d(3, 8, 5, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.LocalResponseNorm(5, 0.05, 0.75, 2),
-        nn.Conv2d(8, 12, 3, 1, 1, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(12 * 7 * 7, 20), nn.ReLU(), nn.Dropout(),
-        nn.Linear(20, 7),
+        nn.Conv2d(8, 12, 3, 1, 1, groups=2), nn.ReLU(), nn.Flatten(),
+        nn.Linear(12 * 7 * 7, 20), nn.ReLU(), nn.Dropout(), nn.Linear(20, 7),
     ]  # fmt: skip
     stock = nn.Sequential()
     for name, layer in zip(names, layers, strict=True):

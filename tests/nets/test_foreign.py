@@ -45,7 +45,8 @@ def test_other_classes_exchange_the_last_layer_only(downloaded):
     net = torchvision_net(SMALL, "DEFAULT", 6).net
     assert net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 6)
     assert torch.equal(net.features[0].weight, downloaded.features[0].weight)
-    assert torch.equal(torchvision_net(SMALL, "DEFAULT", 1000).net.classifier[1].weight, downloaded.classifier[1].weight)
+    same = torchvision_net(SMALL, "DEFAULT", 1000).net
+    assert torch.equal(same.classifier[1].weight, downloaded.classifier[1].weight)
 
 
 def test_timm_nets_have_the_classes_asked_for():
@@ -60,7 +61,7 @@ def test_an_unknown_name_is_told_with_near_ones(find, library):
 
 
 def test_unknown_weights_are_told_with_the_possible_ones():
-    with pytest.raises(Problem, match="vgg16 has no weights V9; possible: model.weights=IMAGENET1K_V1, IMAGENET1K_FEATURES, DEFAULT, null"):
+    with pytest.raises(Problem, match="vgg16 has no weights V9; possible: model.weights=IMAGENET1K_V1, .*, null"):
         torchvision_net("vgg16", "V9", None)
     with pytest.raises(Problem, match="resnet10t has no weights V9; possible: model.weights=c3_in1k, DEFAULT, null"):
         timm_net("resnet10t", "V9", None)
@@ -69,7 +70,7 @@ def test_unknown_weights_are_told_with_the_possible_ones():
 def test_a_failed_download_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
-    told = rf"the weights DEFAULT of {SMALL} could not be loaded \(.+\); connect to the network, .* TORCH_HOME .* model.weights=null"
+    told = rf"the weights DEFAULT of {SMALL} could not be loaded \(.+\); connect .* TORCH_HOME .* model.weights=null"
     with pytest.raises(Problem, match=told) as problem:
         torchvision_net(SMALL, "DEFAULT", None)
     assert "\n" not in str(problem.value)
@@ -79,11 +80,11 @@ def test_a_failed_download_of_timm_is_told(tmp_path, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(Problem, match=r"the weights c3_in1k of resnet10t could not be loaded \(.+\); connect .* HF_HOME"):
+    with pytest.raises(Problem, match=r"weights c3_in1k of resnet10t could not be loaded \(.+\); connect .* HF_HOME"):
         timm_net("resnet10t", "c3_in1k", None)
 
 
 def test_timm_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(Problem, match=r"model=timm needs timm, which is not installed; type: pip install 'convscope\[timm\]'"):
+    with pytest.raises(Problem, match=r"model=timm needs timm, .*; type: pip install 'convscope\[timm\]'"):
         timm_net("resnet18", None, 10)

@@ -37,7 +37,7 @@ def test_ones_and_the_bias_of_a_row(net):
 
 
 def test_ones_that_name_no_row_are_told(net):
-    with pytest.raises(Problem, match=r"bias_ones: no row conv9, pool2 with weights; this net has conv1, conv2, fc3, fc4"):
+    with pytest.raises(Problem, match="bias_ones: no row conv9, pool2 with weights; this net has conv1, conv2, fc3"):
         normal_(net, ones=("conv9", "pool2"))
 
 

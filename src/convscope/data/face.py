@@ -142,7 +142,8 @@ def _nose(artist: Artist, species: Species) -> np.ndarray:
     if len(species.nose) == 1:
         low, high = species.nose[0].min(axis=0), species.nose[0].max(axis=0)
         x, y = low + (high - low) * (0.4, 0.3)
-        gleam = ellipse(x, y, *(high - low) * (0.16, 0.11), points=10)
+        rx, ry = (high - low) * (0.16, 0.11)
+        gleam = ellipse(x, y, rx, ry, points=10)
         artist.canvas.fill(put(gleam), mix(color, (255, 255, 255), 0.6))
     return np.concatenate(points)
 
@@ -167,6 +168,6 @@ def _eye(artist: Artist, species: Species, side: int) -> np.ndarray:
     if not button:
         gaze = (x + look.gaze[0] * rx * (1 - eyes.pupil[0]), eyes.y + look.gaze[1] * ry * (1 - eyes.pupil[1]))
         canvas.fill(put(ellipse(*gaze, rx * eyes.pupil[0], ry * eyes.pupil[1])), (26, 20, 26))
-    size = 0.4 if button else 0.28
+    size = 0.4 if button else 0.28  # of the gleam
     canvas.fill(put(ellipse(x - 0.32 * rx, eyes.y - 0.36 * ry, size * rx, size * ry, points=12)), (255, 255, 255))
     return border

@@ -106,7 +106,7 @@ def render(plan: Plan, species: Species, size: int) -> Critter:
         lit.clip(0, 255).astype(np.uint8),
         (seen > 127).astype(np.uint8),
         boxes.clip(0, size),
-        SPECIES.index(species) if species in SPECIES else -1,
+        [one.name for one in SPECIES].index(species.name),
     )
 
 
@@ -114,4 +114,4 @@ def _volume(head: Frame, shine: tuple[float, float], size: int) -> np.ndarray:
     """[size, size]: how much lighter or darker the round head is made by where it is lit from."""
     y, x = np.mgrid[:size, :size].astype(np.float32) * FINER
     x, y = (x - head.x) / head.unit - shine[0] * 0.5, (y - head.y) / head.unit - shine[1] * 0.6
-    return 0.2 - 0.2 * np.clip(x * x + y * y, 0, 2.2)
+    return 0.17 - 0.2 * np.clip(x * x + y * y, 0, 2.2)

@@ -102,5 +102,5 @@ def light(rng: np.random.Generator, side: int) -> np.ndarray:
     turn, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.28)
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
     field = 1 + strength * (x * np.cos(turn) + y * np.sin(turn)) - rng.uniform(0, 0.1) * (x * x + y * y)
-    tint = rng.uniform(0.9, 1.14) * (1 + rng.normal(0, 0.035, 3))
+    tint = rng.uniform(0.9, 1.1) * (1 + rng.normal(0, 0.035, 3))
     return (field[..., None] * tint).astype(np.float32)

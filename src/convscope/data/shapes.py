@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
 
 Color = tuple[float, float, float]  # 0..255
@@ -49,7 +50,7 @@ def mirror(points: np.ndarray) -> np.ndarray:
     return points * (-1.0, 1.0)
 
 
-def bend(start: Point, over: Point, end: Point, points: int = 9) -> np.ndarray:
+def bend(start: ArrayLike, over: ArrayLike, end: ArrayLike, points: int = 9) -> np.ndarray:
     """[points, 2]: the quadratic Bezier curve from start to end that leans towards `over`. Not closed."""
     t = np.linspace(0, 1, points)[:, None]
     return (1 - t) ** 2 * np.array(start) + 2 * t * (1 - t) * np.array(over) + t**2 * np.array(end)

@@ -103,7 +103,8 @@ def _descend(net: nn.Module, pixels: Tensor, layer: str, picks: Picks, rule: str
         finally:
             hook.remove()
         units = output[:, :, None, None] if output.dim() == 2 else output
-        lit = [index.to(output.device) for index in (torch.arange(len(pixels)), picks.map, picks.row, picks.col)]
+        lit = [torch.arange(len(pixels)), picks.map, picks.row, picks.col]
+        lit = [index.clone().to(output.device) for index in lit]  # autograd keeps no tensor made in inference mode
         return torch.autograd.grad(units[tuple(lit)].sum(), pixels)[0]
 
 

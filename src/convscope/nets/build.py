@@ -72,21 +72,19 @@ class ConvNet(nn.Module):
 def build(layers: Mapping[str, Any], image_size: int, classes: int, width: float = 1.0) -> ConvNet:
     """The net of a model yaml's `layers` for square images of image_size pixels, weights channels last.
 
-    Weights are torch's default ones until `initialize` sets the recipe's. Raises Problem as `read_rows` and `map_sizes`.
+    Weights are torch's default ones until `initialize` sets the recipe's. Problems: see `read_rows` and `map_sizes`.
     """
     net = ConvNet(read_rows(layers, classes, width), image_size)
-    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return net.to(memory_format=torch.channels_last)
 
 
 def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
     sizes = map_sizes(rows, image_size)
-    maps, side = 3, image_size
-    last = next(reversed(rows))
-    modules: dict[str, nn.Module] = {}
-    for name, row in rows.items():
-        modules[name] = Classes(maps * side**2, row.units) if name == last and isinstance(row, Full) else _module(row, maps, side)
-        maps, side = sizes[name]
-    return modules
+    below = [(3, image_size), *sizes.values()]
+    modules = {name: _module(row, *size) for (name, row), size in zip(rows.items(), below, strict=False)}
+    name, last = list(modules.items())[-1]
+    assert isinstance(last, FullReLU)  # read_rows has seen to it
+    return {**modules, name: Classes(last.in_features, last.out_features)}
 
 
 def _module(row: Row, maps: int, side: int) -> nn.Module:

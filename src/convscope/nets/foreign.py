@@ -60,9 +60,9 @@ def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
     if weights is not None:
         _check_weights(name, weights, [*tags, *(["DEFAULT"] if tags else [])])
     full = name if weights in (None, "DEFAULT") else f"{name}.{weights}"
-    count = {} if classes is None else {"num_classes": classes}
+    count: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     try:
-        net = timm.create_model(full, pretrained=weights is not None, **count)
+        net: Any = timm.create_model(full, pretrained=weights is not None, **count)
     except (OSError, RuntimeError) as error:
         raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
     return Foreign(net, Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"]))
@@ -83,8 +83,8 @@ def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
 
 def _check_name(library: str, name: str, names: list[str]) -> None:
     if name not in names:
-        near = difflib.get_close_matches(name, names, 5, 0.3)
-        raise Problem(f"{library} has no classifier {name}; near it: {', '.join(near) or ', '.join(names[:5])}; set model.name")
+        near = difflib.get_close_matches(name, names, 5, 0.3) or names[:5]
+        raise Problem(f"{library} has no classifier {name}; near it: {', '.join(near)}; set model.name")
 
 
 def _check_weights(name: str, weights: str, known: list[str]) -> None:

@@ -13,8 +13,10 @@ from convscope.problem import Problem
 
 @dataclass(frozen=True)
 class Conv:
-    """Convolution and ReLU. kernel, stride, padding: pixels of the map below. towers: groups that see only their own
-    share of the maps below (AlexNet's two GPUs). bias: where it starts if the net fixes it; None leaves it to the recipe.
+    """Convolution and ReLU. kernel, stride, padding: positions of the map below.
+
+    towers: groups that see only their own share of the maps below (AlexNet's two GPUs). bias: where it starts if the
+    net fixes it; None leaves it to the recipe.
     """
 
     maps: int
@@ -75,7 +77,7 @@ def read_rows(layers: Mapping[str, Mapping[str, Any] | None], classes: int, widt
 def read_row(name: str, row: Mapping[str, Any], classes: int) -> Row:
     """One row from its mapping; `units: classes` becomes the number of classes."""
     if not isinstance(row, Mapping) or row.get("kind") not in KINDS:
-        given = f"kind {row.get('kind')}" if isinstance(row, Mapping) else repr(row)
+        given = f"kind {row.get('kind')}" if isinstance(row, Mapping) else row
         raise Problem(f"{name}: {given} is unknown; a row has kind: {', '.join(KINDS)}")
     kind = KINDS[row["kind"]]
     legal = {field.name: field for field in fields(kind)}
@@ -101,7 +103,8 @@ def plain_rows(rows: Mapping[str, Row]) -> dict[str, dict[str, Any]]:
 def _plain(row: Row) -> dict[str, Any]:
     kind = next(kind for kind, rows in KINDS.items() if isinstance(row, rows))
     values = {field.name: getattr(row, field.name) for field in fields(row)}
-    return {"kind": kind, **{field.name: values[field.name] for field in fields(row) if values[field.name] != field.default}}
+    changed = [field.name for field in fields(row) if values[field.name] != field.default]
+    return {"kind": kind, **{name: values[name] for name in changed}}
 
 
 def map_sizes(rows: Mapping[str, Row], image_size: int) -> dict[str, tuple[int, int]]:
@@ -119,7 +122,7 @@ def map_sizes(rows: Mapping[str, Row], image_size: int) -> dict[str, tuple[int, 
                 f"this net needs data.image_size={_enough(rows, image_size)} or more"
             )
         if isinstance(row, Conv) and (maps % row.towers or row.maps % row.towers):
-            raise Problem(f"{name}: {row.towers} towers cannot share {maps} maps below and {row.maps} of its own evenly")
+            raise Problem(f"{name}: {row.towers} towers cannot share {maps} maps below and {row.maps} of its own")
         maps = row.maps if isinstance(row, Conv) else row.units if isinstance(row, Full) else maps
         sizes[name] = maps, side
         below = f"map that {name} leaves"
@@ -167,11 +170,12 @@ def _value(name: str, field: Field[Any], value: Any) -> Any:
 
 
 def _check_order(rows: Mapping[str, Row], classes: int) -> None:
+    wanted = f"the last one gives the {classes} classes: {{kind: full, units: classes}}"
     if not rows:
-        raise Problem(f"the net has no rows; its last one gives the {classes} classes: {{kind: full, units: classes}}")
+        raise Problem(f"the net has no rows; {wanted}")
     name, last = list(rows.items())[-1]
     if not isinstance(last, Full):
-        raise Problem(f"the last row, {name}, is no full row; it gives the {classes} classes: {{kind: full, units: classes}}")
+        raise Problem(f"the last row, {name}, is no full row; {wanted}")
     if last.units != classes:
         raise Problem(f"{name}: {last.units} units for {classes} classes; the last row has units: classes")
     if last.dropout:

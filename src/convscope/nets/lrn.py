@@ -2,7 +2,7 @@
 
     b_c = a_c / (k + alpha * sum of a_j^2 over the `size` maps around c) ^ beta
 
-alpha is the paper's: nn.LocalResponseNorm and Caffe divide theirs by size, so theirs is `alpha * size` for the same net.
+alpha is the paper's. nn.LocalResponseNorm and Caffe divide theirs by size: for the same net theirs is `alpha * size`.
 """
 
 from typing import Any
@@ -19,12 +19,12 @@ def local_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: floa
     One call of this name for whoever watches torch functions, such as the tracer and the deconvnet.
     """
     if has_torch_function_unary(x):
-        return handle_torch_function(local_response_norm, (x,), x, size, alpha, beta, k)  # type: ignore[no-any-return]
+        return handle_torch_function(local_response_norm, (x,), x, size, alpha, beta, k)
     if beta == 0.75 and size % 2:
-        return _ThreeQuarters.apply(x, size // 2, alpha, k)  # type: ignore[no-any-return]
+        return _ThreeQuarters.apply(x, size // 2, alpha, k)
     below, above = size // 2, (size - 1) // 2
     squares = F.pad(x * x, (0, 0, 0, 0, below, above))
-    windows = sum(squares[:, j : j + x.shape[1]] for j in range(size))
+    windows = squares.unfold(1, size, 1).sum(-1)
     return x * (windows * alpha + k).pow(-beta)
 
 

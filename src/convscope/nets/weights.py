@@ -12,6 +12,7 @@ from convscope.nets.build import ConvNet, build
 from convscope.problem import Problem
 
 PREFIX = "net."  # of the net's weights within the LightningModule's
+SHOWN = 8  # differing weights in a message
 
 
 def describe(net: ConvNet) -> dict[str, Any]:
@@ -31,14 +32,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise Problem(f"no checkpoint {path}; a training run leaves checkpoints/last.ckpt in its folder, ckpt=<that path>")
+        raise Problem(
+            f"no checkpoint {path}; a training run leaves checkpoints/last.ckpt in its folder: ckpt=<that path>"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0][:120]
-        raise Problem(f"{path} cannot be read as a checkpoint ({reason or type(error).__name__}); train again or take another") from error
+        reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
+        raise Problem(f"{path} cannot be read as a checkpoint ({reason}); train again or take another") from error
     if not isinstance(checkpoint, dict) or not {"convscope", "state_dict"} <= checkpoint.keys():
-        raise Problem(f"{path} is no checkpoint of convscope; ckpt= takes checkpoints/last.ckpt or best.ckpt of a training run")
+        raise Problem(f"{path} is no checkpoint of convscope; ckpt= takes last.ckpt or best.ckpt of a training run")
     return checkpoint
 
 
@@ -49,17 +52,17 @@ def net_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def load_weights_(net: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Fills the net with `state`, named as net.state_dict(); Problem lists the weights that differ, and nothing is loaded."""
+    """Fills the net with `state`, named as net.state_dict().
+
+    Raises Problem, which lists the weights that differ, before anything is loaded.
+    """
     own = net.state_dict()
-    differing = [f"{name} {_difference(own.get(name), state.get(name))}" for name in _in_order(own, state)]
-    if differing := [text for text in differing if not text.endswith("same")]:
-        shown = differing[:8] + [f"and {len(differing) - 8} more"] * (len(differing) > 8)
+    found = {name: _difference(own.get(name), state.get(name)) for name in sorted(own.keys() | state.keys())}
+    differing = [f"{name} {difference}" for name, difference in found.items() if difference]
+    if differing:
+        shown = differing[:SHOWN] + [f"and {len(differing) - SHOWN} more"] * (len(differing) > SHOWN)
         raise Problem(f"the weights are another net's: {'; '.join(shown)}; choose model= as in the run that saved them")
     net.load_state_dict(state)
-
-
-def _in_order(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    return sorted(own.keys() | state.keys())
 
 
 def _difference(own: Tensor | None, given: Tensor | None) -> str:
@@ -67,7 +70,7 @@ def _difference(own: Tensor | None, given: Tensor | None) -> str:
         return "is not in this net"
     if given is None:
         return "is missing"
-    return "same" if own.shape == given.shape else f"is {_shape(given)} and here {_shape(own)}"
+    return "" if own.shape == given.shape else f"is {_shape(given)} and here {_shape(own)}"
 
 
 def _shape(value: Tensor) -> str:

@@ -1,0 +1,186 @@
+"""The nine images that excite each map most (section 4, Fig. 2), found in passing.
+
+The search rides on forward passes that something else makes, keeps nine entries for each map and never an activation. An
+image enters with its strongest position, the first one in reading order where several are equal. Entries are ordered by
+score, equal ones by image index, so any split of the images over batches and processes gives the same record.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from convscope.nets.build import ConvNet
+from convscope.nets.layers import Conv
+from convscope.nets.trace import Trace, no_layer, trace
+from convscope.nets.windows import Window, window
+from convscope.problem import Problem
+
+NINE = 9
+
+
+class Top9(NamedTuple):
+    """Of each of C maps the strongest images, strongest first; each [C, 9], on the CPU.
+
+    score float32; image, row, col int64: index of the image and position in the map (0, 0 in a full row). Where there are
+    fewer than nine images, score is -inf and the others are -1.
+    """
+
+    score: Tensor
+    image: Tensor
+    row: Tensor
+    col: Tensor
+
+
+def empty(maps: int) -> Top9:
+    """The record of no images."""
+    nowhere = torch.full((maps, NINE), -1)
+    return Top9(torch.full((maps, NINE), -torch.inf), nowhere, nowhere, nowhere)
+
+
+def merge(one: Top9, other: Top9) -> Top9:
+    """The record of the images of both, which have none in common. `other` may have any number of columns, in any order."""
+    both = Top9(*(torch.cat(fields, 1) for fields in zip(one, other, strict=True)))
+    order = both.image.argsort(dim=1, stable=True)
+    order = order.gather(1, both.score.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :NINE]
+    return Top9(*(field.gather(1, order) for field in both))
+
+
+def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:
+    """Flat names, "<layer>.score" and so on, as a top-9 file holds them."""
+    return {f"{layer}.{name}": field.contiguous() for layer, top in tops.items() for name, field in top._asdict().items()}
+
+
+def from_arrays(arrays: Mapping[str, Tensor]) -> dict[str, Top9]:
+    """The records of a top-9 file, by layer."""
+    layers = [name.removesuffix(".score") for name in arrays if name.endswith(".score")]
+    return {layer: Top9(*(arrays[f"{layer}.{name}"] for name in Top9._fields)) for layer in layers}
+
+
+def default_layers(net: nn.Module, image_size: int) -> list[str]:
+    """The convolution rows of a row net; of another net at most five convolutions, the first and the last among them."""
+    if isinstance(net, ConvNet):
+        return [name for name, row in net.rows.items() if isinstance(row, Conv)]
+    pass_ = trace(net, (3, image_size, image_size))
+    shapes = {path: pass_.shapes[layer.output] for path, layer in pass_.layers.items() if layer.runs == 1}
+    convolutions = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d) and len(shapes[path]) == 4]
+    maps = [path for path in convolutions if shapes[path][2] * shapes[path][3] > 1] or convolutions  # no gates
+    if len(maps) <= 5:
+        return maps
+    return [maps[round(place * (len(maps) - 1) / 4)] for place in range(5)]
+
+
+class Search:
+    """`with Search(net, layers) as search:` watches the net's forward passes in eval mode; search.top is the record.
+
+    search.watch(indices) before each pass says which images it holds. Raises Problem for a layer that the net does not
+    have or that has no maps.
+    """
+
+    def __init__(self, net: nn.Module, layers: Iterable[str]):
+        self.net, self.layers = net, list(layers)
+        known = [name for name, _ in net.named_modules() if name]
+        if unknown := [layer for layer in self.layers if layer not in known]:
+            raise Problem(no_layer(unknown[0], known))
+        self.top: dict[str, Top9] = {}
+        self.indices = torch.empty(0, dtype=torch.int64)
+        self.hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> "Search":
+        self.hooks = [self.net.register_forward_pre_hook(self._first_pass)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self.hooks:
+            self.hooks.pop().remove()
+
+    def watch(self, indices: Tensor) -> None:
+        """The indices [N] of the images of the next pass."""
+        self.indices = indices.cpu()
+
+    def _first_pass(self, net: nn.Module, args: tuple[Tensor, ...]) -> None:
+        """Hooks the layers now that the size of the images is known."""
+        if net.training:
+            return
+        self.__exit__()
+        pass_ = trace(net, tuple(args[0].shape[1:]))
+        for layer in self.layers:
+            shape = pass_.shapes[pass_.layer(layer).output]
+            if len(shape) not in (2, 4):
+                size = " x ".join(map(str, shape[1:]))
+                raise Problem(f"layer {layer} puts out {size} for each image, neither maps nor units; choose a convolution")
+            path, hook = self._reader(layer, pass_)
+            self.hooks.append(net.get_submodule(path).register_forward_hook(hook))
+
+    def _reader(self, layer: str, pass_: Trace) -> tuple[str, Callable[[nn.Module, Any, Tensor], None]]:
+        """The module whose output tells the scores, and the hook on it.
+
+        A max pool right above the layer has the same maxima in fewer values, if its windows leave no position out.
+        """
+        pooled = _pool_above(self.net, layer, pass_)
+
+        def read(module: nn.Module, args: Any, output: Tensor) -> None:
+            if not module.training:
+                self._take(layer, output)
+
+        def read_pooled(module: nn.Module, args: Any, output: Tensor) -> None:
+            if not module.training:
+                self._take(layer, args[0], (output, pooled[1]))  # type: ignore[index]
+
+        return (pooled[0], read_pooled) if pooled else (layer, read)
+
+    def _take(self, layer: str, maps: Tensor, pooled: tuple[Tensor, Window] | None = None) -> None:
+        """Enters the images of one pass."""
+        if len(self.indices) != len(maps):
+            raise ValueError(f"a pass over {len(maps)} images after watch() of {len(self.indices)}")
+        maps = (maps if maps.dim() == 4 else maps[:, :, None, None]).detach()
+        scores = (pooled[0] if pooled else maps).detach().amax((2, 3)).float().cpu().T  # [C, N]
+        top = self.top.setdefault(layer, empty(len(scores)))
+        ninth, last = top.score[:, -1:], top.image[:, -1:]
+        enters = (scores > ninth) | ((scores == ninth) & (self.indices < last))
+        changed = enters.any(1).nonzero()[:, 0]
+        if not len(changed):
+            return
+        map_, image = enters.nonzero(as_tuple=True)
+        flat = _strongest(maps, pooled, image.to(maps.device), map_.to(maps.device)).cpu()
+        new = [torch.full(enters.shape, -1) for _ in range(3)]
+        for field, values in zip(new, (self.indices[image], flat // maps.shape[3], flat % maps.shape[3]), strict=True):
+            field[map_, image] = values
+        entries = Top9(scores.masked_fill(~enters, -torch.inf), *new)
+        merged = merge(Top9(*(field[changed] for field in top)), Top9(*(field[changed] for field in entries)))
+        self.top[layer] = Top9(*(old.index_put((changed,), field) for old, field in zip(top, merged, strict=True)))
+
+
+def _pool_above(net: nn.Module, layer: str, pass_: Trace) -> tuple[str, Window] | None:
+    """Path and window of a max pool module that takes the layer's output and covers all of it."""
+    output = pass_.layer(layer).output
+    calls = {call.outputs[0]: call for call in pass_.calls if call.name == "max_pool2d" and call.inputs == (output,)}
+    for path, above in pass_.layers.items():
+        if above.runs == 1 and above.output in calls and isinstance(net.get_submodule(path), nn.MaxPool2d):
+            found = window(calls[above.output], pass_.shapes)
+            if found and _covers(found, pass_.shapes[output], pass_.shapes[above.output]):
+                return path, found
+    return None
+
+
+def _covers(pool: Window, below: tuple[int, ...], above: tuple[int, ...]) -> bool:
+    ends = ((n - 1) * s - p + k for n, s, p, k in zip(above[2:], pool.stride, pool.padding, pool.kernel, strict=True))
+    close = all(s <= k for s, k in zip(pool.stride, pool.kernel, strict=True)) and pool.dilation == (1, 1)
+    return close and all(end >= size for end, size in zip(ends, below[2:], strict=True))
+
+
+def _strongest(maps: Tensor, pooled: tuple[Tensor, Window] | None, image: Tensor, map_: Tensor) -> Tensor:
+    """First position in reading order of the maximum of maps[image, map_], as row * W + col.
+
+    With a pooled map: the first pooled row that holds the maximum saw the first row that does, so only its rows are read.
+    """
+    width = maps.shape[3]
+    if pooled is None:
+        return maps[image, map_].flatten(1).argmax(1)
+    above, pool = pooled
+    top = above[image, map_].amax(2).argmax(1) * pool.stride[0] - pool.padding[0]
+    rows = (top[:, None] + torch.arange(pool.kernel[0], device=maps.device)).clamp(0, maps.shape[2] - 1)  # [E, k]
+    seen = maps[image[:, None], map_[:, None], rows].flatten(1).argmax(1)
+    return rows.gather(1, seen[:, None] // width)[:, 0] * width + seen % width
