@@ -10,17 +10,19 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
 from convscope.data.module import ImageData
 from convscope.draw.grid import Block, top9_grid
-from convscope.draw.tile import signed_tile
+from convscope.draw.tile import Tile, contrast, signed_tile
 from convscope.look.cropped import patches, project_fields
 from convscope.look.deconvnet import Picks
 from convscope.look.top9 import Top9, default_layers
 from convscope.problem import Problem
 
+SIDE = 56  # pixels of a tile in the grid
 OUTSIDE = 128  # grey level drawn where a receptive field leaves the image: the same grey as "no signal"
 
 
@@ -95,13 +97,21 @@ def view(net: nn.Module, images: Images, layer: str, top: Top9, maps: list[int],
     down = project_fields(net, found, layer, picks, rule)
     pixels = images.data.pixels(images.split, indices)  # [n, 3, H, W] uint8
     cut = patches(pixels, picks, down, fill=OUTSIDE)
-    size = down.values.shape[-1]
     projections = torch.zeros(len(maps), 9, 3, *down.values.shape[-2:])
     projections[map_of, rank] = down.values.float().cpu()
     windows = torch.full((len(maps), 9, 3, *cut.shape[-2:]), OUTSIDE, dtype=torch.uint8)
     windows[map_of, rank] = cut
-    assert size == cut.shape[-1]
     return View(layer, maps, shown, projections, windows)
+
+
+def projection_tiles(projections: torch.Tensor, side: int = SIDE) -> list[Tile]:
+    """Pictures [<= side, <= side, 3] uint8 of projections [n, 3, S, S].
+
+    Large ones shrink as signed values, before their contrast is set: what is left is shape, not single pixels.
+    """
+    if projections.shape[-1] > side and len(projections):
+        projections = F.interpolate(projections, (side, side), mode="area")
+    return [signed_tile(values, contrast(values) or None) for values in projections.numpy()]
 
 
 def grid(view: View, title: str) -> Image.Image:
@@ -114,8 +124,8 @@ def grid(view: View, title: str) -> Image.Image:
         blocks.append(
             Block(
                 f"{view.layer} map {number} · {state}",
-                [signed_tile(tile) for tile in view.projections[position, :count].numpy()],
+                projection_tiles(view.projections[position, :count]),
                 list(view.patches[position, :count].permute(0, 2, 3, 1).numpy()),
             )
         )
-    return top9_grid(blocks, title)
+    return top9_grid(blocks, title, side=SIDE)

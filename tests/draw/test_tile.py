@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from convscope.draw.tile import filter_tiles, resized, signed_tile
+from convscope.draw.tile import contrast, filter_tiles, resized, signed_tile
 
 
 def test_zero_is_mid_gray_and_the_scale_is_symmetric():
@@ -65,3 +65,12 @@ def test_filters_that_do_not_see_colors_are_gray():
     assert all((tile == tile[..., :1]).all() for tile in tiles)
     mean = weights[2].mean(axis=0)
     assert np.argmax(tiles[2][..., 0]) == np.argmax(mean) or np.argmin(tiles[2][..., 0]) == np.argmin(mean)
+
+
+def test_a_few_hot_pixels_do_not_decide_the_contrast():
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=(3, 60, 60)).astype(np.float32)
+    values[0, 0, :5] = 1000  # 5 of 10,800
+    assert 2 < contrast(values) < 4 and contrast(np.zeros((3, 8, 8))) == 0
+    tile = signed_tile(values, contrast(values))
+    assert tile[..., 1].std() > 30 and tile[0, 0, 0] == 255

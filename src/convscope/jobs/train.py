@@ -16,6 +16,7 @@ from convscope.learn.checkpoint import AtomicCheckpointIO, Description, checkpoi
 from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
 from convscope.learn.guard import NoticeChance, StopWhenNotFinite, scale_warning
+from convscope.learn.memory import keep_freed_memory
 from convscope.record import Picture, Record
 
 
@@ -34,6 +35,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     Returns what belongs in the summary: final and best row, images per second, warnings. Raises Problem when the loss
     stops being finite.
     """
+    keep_freed_memory()
     scale = scale_warning(classifier.recipe.renorm, data.pixel_std)
     if scale:
         print(f"warning: {scale}", flush=True)
@@ -70,6 +72,7 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own business with torch
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # one point per epoch is meant
     return pl.Trainer(
         **settings,
         callbacks=callbacks,

@@ -12,7 +12,7 @@ from convscope import gallery
 from convscope.data.module import Batch, ImageData
 from convscope.draw.curves import settling
 from convscope.draw.grid import Strip, evolution_grid
-from convscope.draw.tile import resized, signed_tile
+from convscope.draw.tile import resized
 from convscope.learn.classifier import Classifier
 from convscope.look.top9 import Search, Top9, merge, to_arrays
 from convscope.record import Arrays, Picture, Record
@@ -157,7 +157,8 @@ def _gathered(top: Top9, module: pl.LightningModule) -> Top9:
 
 def _strongest_tiles(view: gallery.View) -> np.ndarray:
     """[m, TILE, TILE, 3] uint8: the strongest projection of each shown map, for Fig. 4."""
-    return np.stack([np.asarray(resized(signed_tile(tile), TILE)) for tile in view.projections[:, 0]])
+    tiles = gallery.projection_tiles(view.projections[:, 0], TILE)
+    return np.stack([np.asarray(resized(tile, TILE)) for tile in tiles])
 
 
 def _spread(epochs: list[int], most: int) -> list[int]:
