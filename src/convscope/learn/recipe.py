@@ -10,6 +10,7 @@ from convscope.nets.build import ConvNet
 from convscope.nets.initialize import he_, normal_
 from convscope.problem import Problem
 
+EAGER = 10.0  # the first layer of init=he starts from a tenth of He's weights and takes steps ten times as large
 PIXEL_STD = 58.0  # spread of grey levels around their mean; photographs have 55 to 65
 
 
@@ -59,7 +60,7 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
 def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
     """Sets all weights: N(0, init_std) and zero biases (section 3), or He's with a first layer made for grey levels."""
     if recipe.init == "he":
-        he_(net, pixel_std=PIXEL_STD * pixel_scale)
+        he_(net, PIXEL_STD * pixel_scale, first=1 / EAGER)
     else:
         normal_(net, std=recipe.init_std, ones=recipe.bias_ones)
 
@@ -68,7 +69,8 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
     """SGD as the papers write it, or AdamW; fused where the device has it.
 
     AdamW's steps have the size of its learning rate whatever the gradient, so with He's weights the first layer, whose
-    weights are divided by the spread of the pixels, takes steps divided by the same number.
+    weights are divided by the spread of the pixels, takes steps divided by the same number. That it starts small and
+    takes large steps makes what its filters show what they learned, not the noise they started from.
     """
     fused = next(net.parameters()).device.type in ("cpu", "cuda")
     if recipe.algorithm == "sgd":
@@ -76,10 +78,10 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
             net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
         )
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d)).weight
-    spread = max(1.0, PIXEL_STD * pixel_scale) if recipe.init == "he" and isinstance(net, ConvNet) else 1.0
+    factor = EAGER / (PIXEL_STD * pixel_scale) if recipe.init == "he" and isinstance(net, ConvNet) else 1.0
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in net.parameters() if weight is not first]},
-        {"params": [first], "lr": recipe.lr / spread},
+        {"params": [first], "lr": recipe.lr * factor},
     ]
     return torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 

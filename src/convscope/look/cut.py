@@ -36,14 +36,14 @@ def paste(windows: Tensor, corner: Corner, size: Pair) -> Tensor:
 
 def fill_outside_(windows: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
     """The windows with `fill` wherever they lie outside maps of this size."""
-    rows, cols = (
-        (place := start[:, None] + torch.arange(length)).lt(0) | place.ge(limit)
-        for start, length, limit in zip(corner, windows.shape[2:], size, strict=True)
-    )
-    if not (rows.any() or cols.any()):
-        return windows
-    outside = rows[:, None, :, None] | cols[:, None, None, :]  # [P, 1, h, w]
-    return windows.masked_fill_(outside.to(windows.device), fill)
+    for axis, start, length, limit in zip((1, 2), corner, windows.shape[2:], size, strict=True):
+        for window, first in zip(windows, start.tolist(), strict=True):
+            if first < 0:
+                window.narrow(axis, 0, min(-first, length)).fill_(fill)
+            if first + length > limit:
+                inside = max(0, limit - first)
+                window.narrow(axis, inside, length - inside).fill_(fill)
+    return windows
 
 
 def _overlaps(corner: Corner, size: Pair, maps: Tensor) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
