@@ -31,9 +31,9 @@ KEYS = {
     "trainer.max_epochs, .devices": "and .accelerator, .strategy: Lightning's own",
     "evolution.layers, .maps": "which layers are shown, and how many maps of each",
     "evolution.epochs, .images": "at which epochs, and from which images (val or train)",
-    "ckpt": "checkpoint that a job looks at",
-    "resume": "checkpoint to continue training from",
-    "sweep": "folder of a sweep that a job summarizes",
+    "optim.renorm": "RMS radius of the filters; null: no renormalization",
+    "ckpt, rule": "of job=visualize: the checkpoint; deconvnet, guided or gradient",
+    "run": "of job=report: the run folder",
     "seed, name": "seed of everything random; last word of the run folder's name",
     "hydra.run.dir": "the folder of a run; hydra.sweep.dir: of a sweep",
 }
