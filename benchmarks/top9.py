@@ -1,7 +1,7 @@
 """Searching the nine strongest images of all 1,376 maps of five layers of ZFNet at 224 pixels among 512 images.
 
-The passes end at conv5, what lies above costs all sides the same. Against our own pass without the search, and against the
-stock eager pass (nn.LocalResponseNorm, nn.ReLU, default memory format; a quarter of the images, scaled).
+The passes end at conv5, what lies above costs all sides the same. Against our own pass without the search, and
+against the stock eager pass (nn.LocalResponseNorm, nn.ReLU, default memory format; a quarter of the images, scaled).
 """
 
 from collections import OrderedDict
@@ -9,11 +9,11 @@ from collections import OrderedDict
 from interleaved import line, paired, peak_mib, ratio  # first: sets the number of threads
 
 import torch  # isort: skip
+from deconvnet import LAYERS, photographs, stock, zfnet
 from torch import Tensor, nn
 
 from convscope.look.top9 import Search, Top9
 from convscope.nets.build import ConvNet
-from deconvnet import LAYERS, photographs, stock, zfnet
 
 IMAGES, BATCH = 512, 16
 
@@ -70,14 +70,18 @@ def main() -> None:
     differing = sum(int((a != b).sum()) for name in LAYERS for a, b in zip(found[name], stored[name], strict=True))
     print(f"top-9 search: {differing} entries differ from storing everything, goal 0", flush=True)
 
-    sides = {"search": lambda: search(net, ours), "forward": lambda: forward(net, ours), "stock": lambda: forward(peer, some)}
+    sides = {
+        "search": lambda: search(net, ours),
+        "forward": lambda: forward(net, ours),
+        "stock": lambda: forward(peer, some),
+    }
     times = paired(sides, rounds=3)
     line("top-9 search against our own forward pass", ratio(times, "search", "forward"), 1.05)
     line("top-9 search against the stock forward pass", ratio(times, "search", "stock") * len(some) / IMAGES, 0.55)
 
     few, many = peak_mib(lambda: search(net, ours[:64])), peak_mib(lambda: search(net, ours))
     alone = peak_mib(lambda: forward(net, ours[:64]))
-    print(f"top-9 search: {few:.0f} MiB over 64 images, {many:.0f} MiB over {IMAGES}, {alone:.0f} MiB the pass alone", flush=True)
+    print(f"top-9 search: {few:.0f} MiB over 64 images, {many:.0f} MiB over {IMAGES}, the pass alone {alone:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -45,17 +45,15 @@ def _one_line(error: Exception) -> str:
 
 def run(cfg: DictConfig) -> None:
     """One job of a single run or of a sweep."""
-    jobs: dict[str, Callable[[dict[str, Any], Path], None]]
-    jobs = {"train": _train, "visualize": _visualize, "report": _report}
-    if cfg.job not in jobs:
-        raise Problem(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in jobs)}")
+    if cfg.job not in JOBS:
+        raise Problem(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
     folder = Path(HydraConfig.get().runtime.output_dir)
     if cfg.job == "train" and _processes(cfg) > 1 and "LOCAL_RANK" not in os.environ:
         return _relaunch(cfg, folder)
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict) and all(isinstance(key, str) for key in settings)
     try:
-        jobs[cfg.job](settings, folder)
+        JOBS[cfg.job](settings, folder)
     except Problem as problem:
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on; the sweep ends with status 1
             print(f"convscope: {folder.name}: {problem}", file=sys.stderr, flush=True)
@@ -133,6 +131,9 @@ def _report(settings: dict[str, Any], _: Path) -> None:
     from convscope.jobs.report import report
 
     print(report(Path(settings["run"])))
+
+
+JOBS: dict[str, Callable[[dict[str, Any], Path], None]] = {"train": _train, "visualize": _visualize, "report": _report}
 
 
 def _said(group: str) -> list[str]:

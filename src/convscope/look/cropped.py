@@ -1,9 +1,9 @@
-"""The deconvnet within the receptive field: the values of the projection over the whole image for a fraction of its work.
+"""The deconvnet within the receptive field: the same values as over the whole image, for a fraction of the work.
 
-A single unit's signal never leaves its receptive field, and going down needs the way up only for the switches. So many
-(image, unit) pairs go down together, each in its own window of every map, at its own place. What lies outside a map is set
-to the padding's value before each step up and to 0 after each step down, and no more of it is worked on than the picks that
-go together need: picks near the same border go together.
+A single unit's signal never leaves its receptive field, and going down needs the way up only for the switches. So
+many (image, unit) pairs go down together, each in its own window of every map, at its own place. What lies outside a
+map is set to the padding's value before each step up and to 0 after each step down, and no more of it is worked on
+than the picks that go together need: picks near the same border go together.
 """
 
 import functools
@@ -26,7 +26,7 @@ AREA = 160_000  # pixels worked on at a time; ZFNet takes about 1 KiB for each
 
 
 class Projection(NamedTuple):
-    """values [P, 3, h, w]: boxes whose corners are pixels top, left [P] of the images; 0 where a box leaves its image."""
+    """values [P, 3, h, w]: boxes at the pixels top, left [P] of the images; 0 where a box leaves its image."""
 
     values: Tensor
     top: Tensor
@@ -38,8 +38,8 @@ def project_fields(
 ) -> Projection:
     """As `project`, each unit cut to its receptive field, or the whole image where the field is no smaller.
 
-    chunk: units at a time, else as many as suit their field. Nets that branch on the way to the layer are projected over
-    the whole image first. Raises Problem as `project`.
+    chunk: units at a time, else as many as suit their field. Nets that branch on the way to the layer are projected
+    over the whole image first. Raises Problem as `project`.
     """
     check_rule(rule)
     pass_ = trace(net, tuple(images.shape[1:]))
@@ -68,7 +68,7 @@ def patches(images: Tensor, picks: Picks, projection: Projection, fill: float = 
 
 
 class Descent(NamedTuple):
-    """steps from the pixels to a layer; maps: rows and columns of what each takes; output: the layer's shape [1, C, h, w]."""
+    """steps from the pixels to a layer; maps: rows and columns of what each takes; output: shape of the layer's."""
 
     steps: list[Step]
     maps: list[Pair]
@@ -92,7 +92,7 @@ class Descent(NamedTuple):
             if not level.whole and (step.window or after_pool):  # a pool leaves -inf where all its window is outside
                 x = fill_outside_(x, level.corner, level.map, step.fill)
             if step.window and not above.whole:
-                x = _surrounded(x, level, above, step)
+                x = _surrounded(x, level, above.seen(step.window), step.fill)
             x, memories[number] = step.up(x, above.whole)
         return memories
 
@@ -106,23 +106,23 @@ class Descent(NamedTuple):
                 signal = step.down(signal, memories[number], level.size, above.whole)
             if step.window and not above.whole:
                 single = False
-                signal = _trimmed(signal, level, above, step)
+                signal = _trimmed(signal, level, above.seen(step.window))
         return signal
 
 
-def _surrounded(x: Tensor, level: Level, above: Level, step: Step) -> Tensor:
-    """Just the windows that the step needs for the level above, with what it takes padding for outside the map."""
-    corner, size = above.seen(step.window)
+def _surrounded(x: Tensor, level: Level, seen: tuple[Corner, Pair], fill: float) -> Tensor:
+    """All that the step sees for the level above, with what it takes padding for outside the maps."""
+    corner, size = seen
     if level.whole:
-        return cut(x, torch.arange(len(x)), corner, size, step.fill)
+        return cut(x, torch.arange(len(x)), corner, size, fill)
     top, left = level.inset(corner)
     around = (left, size[1] - left - level.size[1], top, size[0] - top - level.size[0])
-    return F.pad(x, around, value=step.fill) if any(around) else x
+    return F.pad(x, around, value=fill) if any(around) else x
 
 
-def _trimmed(signal: Tensor, level: Level, above: Level, step: Step) -> Tensor:
-    """Undoes `_surrounded`; nothing comes down outside the map."""
-    corner, size = above.seen(step.window)
+def _trimmed(signal: Tensor, level: Level, seen: tuple[Corner, Pair]) -> Tensor:
+    """Undoes `_surrounded`; nothing comes down outside the maps."""
+    corner, size = seen
     if level.whole:
         return paste(signal, corner, level.map)
     if level.size != size:
@@ -135,7 +135,8 @@ def _trimmed(signal: Tensor, level: Level, above: Level, step: Step) -> Tensor:
 def _neighbors(picks: Picks, chunk: int) -> list[Tensor]:
     """The picks' numbers in parts of `chunk`, picks of about the same place together."""
     bands = picks.row.argsort(stable=True).split(4 * chunk)
-    return [part for band in bands for part in band[picks.col[band].argsort(stable=True)].split(chunk)]
+    parts = [part for band in bands for part in band[picks.col[band].argsort(stable=True)].split(chunk)]
+    return [part for part in parts if len(part)]
 
 
 def _from_whole(whole: Callable[[Picks], Tensor], images: Tensor, picks: Picks, field: Field | None) -> Projection:

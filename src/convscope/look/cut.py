@@ -17,8 +17,7 @@ class Corner(NamedTuple):
 
 def cut(maps: Tensor, which: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
     """Windows [P, C, h, w] of maps[which], `fill` where they lie outside; channels last."""
-    shape = (len(which), maps.shape[1], *size)
-    windows = torch.full(shape, fill, dtype=maps.dtype, device=maps.device).contiguous(memory_format=torch.channels_last)
+    windows = _constant(fill, (len(which), maps.shape[1], *size), maps)
     for window, number, (inside, place) in zip(windows, which.tolist(), _overlaps(corner, size, maps), strict=True):
         window[inside] = maps[number][place]
     return windows
@@ -26,8 +25,7 @@ def cut(maps: Tensor, which: Tensor, corner: Corner, size: Pair, fill: float = 0
 
 def paste(windows: Tensor, corner: Corner, size: Pair) -> Tensor:
     """Maps [P, C, *size], 0 but for the window [C, h, w] of each; what lies outside is dropped; channels last."""
-    shape = (len(windows), windows.shape[1], *size)
-    maps = torch.zeros(shape, dtype=windows.dtype, device=windows.device).contiguous(memory_format=torch.channels_last)
+    maps = _constant(0, (len(windows), windows.shape[1], *size), windows)
     window = (windows.shape[2], windows.shape[3])
     for map_, signal, (inside, place) in zip(maps, windows, _overlaps(corner, window, maps), strict=True):
         map_[place] = signal[inside]
@@ -44,6 +42,12 @@ def fill_outside_(windows: Tensor, corner: Corner, size: Pair, fill: float = 0) 
                 inside = max(0, limit - first)
                 window.narrow(axis, inside, length - inside).fill_(fill)
     return windows
+
+
+def _constant(value: float, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Of the type and on the device of `like`; channels last."""
+    empty = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    return empty.fill_(value)
 
 
 def _overlaps(corner: Corner, size: Pair, maps: Tensor) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:

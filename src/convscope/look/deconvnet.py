@@ -1,8 +1,9 @@
 """The deconvnet (Zeiler & Fergus, section 2.1): from one unit of a layer back down to the pixels that excite it.
 
-Going down undoes each call of the way up: convolution by its transposed filters without bias, max pooling by putting back
-at the switches (windows that share a switch add up; the paper does not say), contrast normalization and dropout by
-passing through, batch normalization by its scale only. At a ReLU the rule decides what becomes of the signal coming down:
+Going down undoes each call of the way up: convolution by its transposed filters without bias, max pooling by putting
+back at the switches (windows that share a switch add up; the paper does not say), contrast normalization and dropout
+by passing through, batch normalization by its scale only. At a ReLU the rule decides what becomes of the signal
+coming down:
 
     deconvnet   its negative part is set to 0 (the paper)
     guided      that, and 0 where the unit was off on the way up (Springenberg et al. 2015)
@@ -23,15 +24,16 @@ from convscope.nets.trace import evaluating, trace
 from convscope.problem import Problem
 
 RULES = ("deconvnet", "guided", "gradient")
-ACTIVATIONS = set(
-    "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish "
-    "softplus prelu threshold clamp_min clamp_min_".split()
-)
+_NAMES = """
+    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
+    softplus prelu threshold clamp_min clamp_min_
+"""
+ACTIVATIONS = set(_NAMES.split())
 PASSED = {"local_response_norm"}  # dropout is no call to pass: it does nothing in eval mode
 
 
 class Picks(NamedTuple):
-    """P units: the image (its place in the batch), the map and the position, int64 [P] each; position 0, 0 of a full row."""
+    """P units, int64 [P] each: image (its place in the batch), map and position; 0, 0 in a full row."""
 
     image: Tensor
     map: Tensor
@@ -47,8 +49,8 @@ def project(
 ) -> Tensor:
     """Each picked unit, and nothing else of its layer, projected with the value 1: [P, 3, H, W].
 
-    images [N, 3, H, W]; layer: a module path. `chunk` units at a time. The net is left as it was, training mode included.
-    Raises Problem for an unknown rule or layer.
+    images [N, 3, H, W]; layer: a module path. `chunk` units at a time. The net is left as it was, training mode
+    included. Raises Problem for an unknown rule or layer.
     """
     check_rule(rule)
     trace(net, tuple(images.shape[1:])).layer(layer)

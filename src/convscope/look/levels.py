@@ -31,7 +31,8 @@ class Level(NamedTuple):
 def levels_below(steps: list[Step], maps: list[Pair], picks: Picks, top: Pair) -> list[Level]:
     """The levels from the pixels up to the picks' own layer, whose maps are `top`; maps: what each step takes.
 
-    What is outside the maps for all picks is left out. Where that leaves as much as a whole map, and below, it is whole maps.
+    What is outside the maps for all picks is left out. Where that leaves as much as a whole map, and below, it is
+    whole maps.
     """
     levels = [Level(Corner(picks.row, picks.col), (1, 1), top, False)]
     for step, map_ in zip(reversed(steps), reversed(maps), strict=True):

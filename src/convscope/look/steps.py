@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 from convscope.look.deconvnet import ACTIVATIONS, PASSED, down_activation, slope
 from convscope.nets.trace import Call, Trace, chain
@@ -36,7 +37,7 @@ class Step:
         return self.call.again(x), None
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
-        """The signal below, `size` rows and columns."""
+        """The signal below: `size` rows and columns where padded, all that the windows see where not."""
         return signal
 
 
@@ -106,9 +107,9 @@ class Conv(Step):
         _, stride, padding, dilation = self.window
         if padded:
             shape = (len(signal), self.weight.shape[1] * self.groups, *size)
-            return torch.nn.grad.conv2d_input(shape, self.weight, signal, stride, padding, dilation, self.groups)
+            return conv2d_input(shape, self.weight, signal, stride, padding, dilation, self.groups)
         if self._few is not None:
-            return self._down_to_few(signal, size)
+            return self._down_to_few(signal)
         return F.conv_transpose2d(signal, self.weight, None, stride, 0, 0, self.groups, dilation)
 
     def down_unit(self, signal: Tensor, maps: Tensor) -> Tensor:
@@ -130,9 +131,10 @@ class Conv(Step):
         pixels this takes a third of the time; None elsewhere.
         """
         kernel, stride, _, dilation = self.window
-        if len(set(kernel)) > 1 or len(set(stride)) > 1 or dilation != (1, 1) or self.groups > 1 or self.weight.shape[1] > 4:
-            return None
         step, maps, below = stride[0], *self.weight.shape[:2]
+        square = kernel[0] == kernel[1] and stride[0] == stride[1]
+        if below > 4 or self.groups > 1 or dilation != (1, 1) or not square:
+            return None
         taps = -(-kernel[0] // step)
         few = self.weight.new_zeros(below, step, step, maps, taps, taps)
         for row in range(min(step, kernel[0])):
@@ -141,8 +143,9 @@ class Conv(Step):
                 few[:, row, col, :, taps - part.shape[2] :, taps - part.shape[3] :] = part
         return few.reshape(below * step * step, maps, taps, taps).contiguous(memory_format=torch.channels_last)
 
-    def _down_to_few(self, signal: Tensor, size: Pair) -> Tensor:
+    def _down_to_few(self, signal: Tensor) -> Tensor:
         assert self._few is not None
+        size = self.window.below((signal.shape[2], signal.shape[3]))
         places = F.conv2d(signal, self._few, padding=self._few.shape[2] - 1)
         return F.pixel_shuffle(places, self.window.stride[0])[:, :, : size[0], : size[1]]
 

@@ -1,8 +1,9 @@
 """The nine images that excite each map most (section 4, Fig. 2), found in passing.
 
-The search rides on forward passes that something else makes, keeps nine entries for each map and never an activation. An
-image enters with its strongest position, the first one in reading order where several are equal. Entries are ordered by
-score, equal ones by image index, so any split of the images over batches and processes gives the same record.
+The search rides on forward passes that something else makes, keeps nine entries for each map and never an activation.
+An image enters with its strongest position, the first one in reading order where several are equal. Entries are
+ordered by score, equal ones by image index, so any split of the images over batches and processes gives the same
+record.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,8 +25,8 @@ NINE = 9
 class Top9(NamedTuple):
     """Of each of C maps the strongest images, strongest first; each [C, 9], on the CPU.
 
-    score float32; image, row, col int64: index of the image and position in the map (0, 0 in a full row). Where there are
-    fewer than nine images, score is -inf and the others are -1.
+    score float32; image, row, col int64: index of the image and position in the map (0, 0 in a full row). Where there
+    are fewer than nine images, score is -inf and the others are -1.
     """
 
     score: Tensor
@@ -41,7 +42,7 @@ def empty(maps: int) -> Top9:
 
 
 def merge(one: Top9, other: Top9) -> Top9:
-    """The record of the images of both, which have none in common. `other` may have any number of columns, in any order."""
+    """The record of the images of both, which have none in common; `other` may have any number of columns."""
     both = Top9(*(torch.cat(fields, 1) for fields in zip(one, other, strict=True)))
     order = both.image.argsort(dim=1, stable=True)
     order = order.gather(1, both.score.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :NINE]
@@ -50,7 +51,8 @@ def merge(one: Top9, other: Top9) -> Top9:
 
 def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:
     """Flat names, "<layer>.score" and so on, as a top-9 file holds them."""
-    return {f"{layer}.{name}": field.contiguous() for layer, top in tops.items() for name, field in top._asdict().items()}
+    named = ((f"{layer}.{name}", field) for layer, top in tops.items() for name, field in top._asdict().items())
+    return {name: field.contiguous() for name, field in named}
 
 
 def from_arrays(arrays: Mapping[str, Tensor]) -> dict[str, Top9]:
@@ -60,13 +62,13 @@ def from_arrays(arrays: Mapping[str, Tensor]) -> dict[str, Top9]:
 
 
 def default_layers(net: nn.Module, image_size: int) -> list[str]:
-    """The convolution rows of a row net; of another net at most five convolutions, the first and the last among them."""
+    """The convolution rows of a row net; of another net at most five convolutions, first and last among them."""
     if isinstance(net, ConvNet):
         return [name for name, row in net.rows.items() if isinstance(row, Conv)]
     pass_ = trace(net, (3, image_size, image_size))
     shapes = {path: pass_.shapes[layer.output] for path, layer in pass_.layers.items() if layer.runs == 1}
-    convolutions = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d) and len(shapes[path]) == 4]
-    maps = [path for path in convolutions if shapes[path][2] * shapes[path][3] > 1] or convolutions  # no gates
+    convolutions = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d)]
+    maps = [path for path in convolutions if shapes[path][2:] != (1, 1)] or convolutions  # no gates
     if len(maps) <= 5:
         return maps
     return [maps[round(place * (len(maps) - 1) / 4)] for place in range(5)]
@@ -109,8 +111,8 @@ class Search:
         for layer in self.layers:
             shape = pass_.shapes[pass_.layer(layer).output]
             if len(shape) not in (2, 4):
-                size = " x ".join(map(str, shape[1:]))
-                raise Problem(f"layer {layer} puts out {size} for each image, neither maps nor units; choose a convolution")
+                given = f"layer {layer} puts out {' x '.join(map(str, shape[1:]))} for each image"
+                raise Problem(f"{given}, neither maps nor units; choose a convolution")
             path, hook = self._reader(layer, pass_)
             self.hooks.append(net.get_submodule(path).register_forward_hook(hook))
 
@@ -174,7 +176,8 @@ def _covers(pool: Window, below: tuple[int, ...], above: tuple[int, ...]) -> boo
 def _strongest(maps: Tensor, pooled: tuple[Tensor, Window] | None, image: Tensor, map_: Tensor) -> Tensor:
     """First position in reading order of the maximum of maps[image, map_], as row * W + col.
 
-    With a pooled map: the first pooled row that holds the maximum saw the first row that does, so only its rows are read.
+    With a pooled map: the first pooled row that holds the maximum saw the first row that does, so only its rows are
+    read.
     """
     width = maps.shape[3]
     if pooled is None:

@@ -1,7 +1,8 @@
 """Receptive fields: which pixels a unit of a layer can see, whatever the weights.
 
-Follows every tensor of one pass from the pixels upwards; branches that meet see the union of what each sees. What mixes all
-positions (full rows, global pooling, squeeze-and-excitation gates), or is unknown here, sees the whole image.
+Follows every tensor of one pass from the pixels upwards; branches that meet see the union of what each sees. What
+mixes all positions (full rows, global pooling, squeeze-and-excitation gates), or is unknown here, sees the whole
+image.
 """
 
 from collections.abc import Mapping
@@ -49,14 +50,15 @@ class Seen(NamedTuple):
 
 IMAGE = Seen(None)
 _PIXEL = Span(1, 1, 0)
-_SAME_PLACE = set(
-    "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish prelu rrelu "
-    "softplus hardswish hardsigmoid sigmoid sigmoid_ tanh tanh_ threshold clamp clamp_ clamp_min clamp_min_ "
-    "local_response_norm batch_norm dropout dropout_ dropout2d feature_dropout alpha_dropout "
-    "add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__ "
-    "div div_ __truediv__ __itruediv__ abs exp log neg pow __pow__ sqrt square maximum minimum where "
-    "contiguous clone detach to float double half bfloat16 type_as".split()
-)
+_NAMES = """
+    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish prelu rrelu
+    softplus hardswish hardsigmoid sigmoid sigmoid_ tanh tanh_ threshold clamp clamp_ clamp_min clamp_min_
+    local_response_norm batch_norm dropout dropout_ dropout2d feature_dropout alpha_dropout
+    add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
+    div div_ __truediv__ __itruediv__ abs exp log neg pow __pow__ sqrt square maximum minimum where
+    contiguous clone detach to float double half bfloat16 type_as
+"""
+_SAME_PLACE = set(_NAMES.split())
 
 
 def fields(net: nn.Module, image_size: int | tuple[int, int]) -> dict[str, Field | None]:
@@ -101,7 +103,9 @@ def _windowed(shape: Window, inputs: list[Seen]) -> Seen:
         return IMAGE
     rows, cols = (
         Span(span.size + span.stride * (extent - 1), span.stride * stride, span.start - span.stride * padding)
-        for span, extent, stride, padding in zip(inputs[0].field, shape.extent(), shape.stride, shape.padding, strict=True)
+        for span, extent, stride, padding in zip(
+            inputs[0].field, shape.extent(), shape.stride, shape.padding, strict=True
+        )
     )
     return Seen(Field(rows, cols))
 

@@ -1,7 +1,8 @@
 """What a net does with an image: one forward pass, written down call by call.
 
-The pass runs without data (torch's meta device), so it costs milliseconds for any net and touches no weight. Functions and
-methods are seen wherever they are called, from a module or not, in place or not; modules only name the tensors they put out.
+The pass runs without data (torch's meta device), so it costs milliseconds for any net and touches no weight.
+Functions and methods are seen wherever they are called, from a module or not, in place or not; modules only name the
+tensors they put out.
 """
 
 import difflib
@@ -40,7 +41,7 @@ class Ref:
 
 
 class Call(NamedTuple):
-    """One call: `inputs` and `outputs` are tensor numbers, args and kwargs hold the net's own weights and a Ref elsewhere."""
+    """inputs, outputs: tensor numbers. args, kwargs: with the net's own weights, and a Ref for each input."""
 
     func: Callable[..., Any]
     args: tuple[Any, ...]
@@ -82,7 +83,9 @@ class Trace:
         if path not in self.layers:
             raise Problem(no_layer(path, self.layers))
         if (runs := self.layers[path].runs) > 1:
-            raise Problem(f"layer {path} runs {runs} times in one pass, so it has no single map; choose a layer that runs once")
+            raise Problem(
+                f"layer {path} runs {runs} times in one pass, so it has no single map; choose a layer that runs once"
+            )
         return self.layers[path]
 
 
@@ -106,18 +109,21 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def trace(net: nn.Module, image: tuple[int, int, int]) -> Trace:
+def trace(net: nn.Module, image: tuple[int, ...]) -> Trace:
     """The pass, in eval mode, of one image of shape `image` [3, H, W]. Nothing is changed in the net."""
     state = dict(net.named_parameters()) | dict(net.named_buffers())
     try:
         meta = {name: value.detach().to("meta") for name, value in state.items()}
         return _trace(net, meta, state, image)
-    except (RuntimeError, NotImplementedError):  # a net that looks at values, or at tensors that it does not own as such
+    except (
+        RuntimeError,
+        NotImplementedError,
+    ):  # a net that looks at values, or at tensors that it does not own as such
         return _trace(net, state, state, image)
 
 
 def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
-    """The calls that lead from the pixels to the layer if each takes one tensor and gives one; None where paths meet."""
+    """The calls from the pixels to the layer if each takes one tensor and gives one; None where paths meet."""
     makers = {call.outputs[0]: call for call in trace.calls if len(call.outputs) == 1}
     number, calls = trace.layer(layer).output, []
     while number != PIXELS:
@@ -129,7 +135,7 @@ def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
     return tuple(reversed(calls))
 
 
-def _trace(net: nn.Module, used: dict[str, Tensor], own: dict[str, Tensor], image: tuple[int, int, int]) -> Trace:
+def _trace(net: nn.Module, used: dict[str, Tensor], own: dict[str, Tensor], image: tuple[int, ...]) -> Trace:
     like = next((value for value in used.values() if value.is_floating_point()), torch.empty(0))
     pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
     seen = _Watch(pixels, {id(used[name]): own[name] for name in used})
@@ -162,7 +168,7 @@ class _Watch(TorchFunctionMode):
         made = args[0] if func.__name__ == "__setitem__" else result
         outputs = [self._number(leaf) for leaf in _leaves(made) if isinstance(leaf, Tensor)]
         if outputs:
-            self.calls.append(Call(func, *named, tuple(dict.fromkeys(inputs)), tuple(outputs)))
+            self.calls.append(Call(func, named[0], named[1], tuple(dict.fromkeys(inputs)), tuple(outputs)))
         return result
 
     def layer_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:

@@ -1,0 +1,103 @@
+"""Every choice in conf/ is composed and trains two batches (or draws what it should), in this process."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+
+from convscope.app import JOBS
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+TINY = [
+    "trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution.maps=2", "seed=3",
+]  # fmt: skip
+CRITTERS = ["data.train=20", "data.val=20", "data.image_size=64"]
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def settings(words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=words)
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def run(words, folder, cache):
+    chosen = settings([*words, f"data.cache_dir={cache}"])
+    JOBS[chosen["job"]](chosen, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """A folder of two classes of noise, laid out as data=folder wants it."""
+    root = tmp_path_factory.mktemp("photographs")
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 6)):
+        for name in ("n01", "n02"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                noise = draw.integers(0, 256, (80, 90, 3), np.uint8)
+                Image.fromarray(noise).save(root / split / name / f"{number}.jpg")
+    return root
+
+
+@pytest.mark.parametrize("model", [name for name in choices("model") if name not in ("torchvision", "timm")])
+def test_every_net_trains(model, tmp_path, cache):
+    run([f"model={model}", *TINY, *CRITTERS], tmp_path / "run", cache)
+    assert list((tmp_path / "run/pictures/top9").glob("conv*/epoch_001.jpg"))
+
+
+@pytest.mark.parametrize("model", ["torchvision", "timm"])
+def test_foreign_nets_train(model, tmp_path, cache):
+    words = [word for word in TINY if not word.startswith("model.width")]
+    run([f"model={model}", "model.name=resnet18", *words, *CRITTERS], tmp_path / "run", cache)
+    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.jpg"))) == 5
+
+
+@pytest.mark.parametrize("optim", choices("optim"))
+def test_every_recipe_trains(optim, tmp_path, cache):
+    run([f"optim={optim}", *TINY, *CRITTERS], tmp_path / "run", cache)
+    assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("evolution", choices("evolution"))
+def test_every_way_to_look(evolution, tmp_path, cache):
+    run([f"evolution={evolution}", *TINY, *CRITTERS], tmp_path / "run", cache)
+    assert (tmp_path / "run/pictures/top9").is_dir() == (evolution != "off")
+
+
+@pytest.mark.parametrize("experiment", choices("experiment"))
+def test_every_experiment(experiment, tmp_path, cache, photographs):
+    tiny = [word for word in TINY if not word.startswith("trainer")]
+    two = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "+trainer.limit_val_batches=2"]
+    place = [f"data.root={photographs}"] if experiment == "photographs" else CRITTERS
+    run([f"experiment={experiment}", *tiny, *two, "data.image_size=64", *place], tmp_path / "run", cache)
+
+
+@pytest.mark.parametrize("data", ["folder", "imagenet", "imagenette"])
+def test_every_set_of_files(data, tmp_path, cache, photographs):
+    run([f"data={data}", f"data.root={photographs}", "data.image_size=64", *TINY], tmp_path / "run", cache)
+
+
+@pytest.mark.parametrize("data", ["digits"])
+def test_the_digits(data, tmp_path, cache):
+    run([f"data={data}", "data.image_size=64", "data.limit=60", *TINY], tmp_path / "run", cache)
+
+
+@pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
+def test_visualize_by_every_rule(rule, tmp_path, cache):
+    run(["job=visualize", f"rule={rule}", *TINY, *CRITTERS], tmp_path / "run", cache)
+    assert (tmp_path / "run/pictures/top9/conv5.jpg").is_file()
+
+
+def test_nothing_in_conf_is_left_out():
+    """The groups above, and those run elsewhere: cifar10 in tests/data, the loggers in test_loggers.py."""
+    assert set(choices("data")) == {"critters", "digits", "folder", "imagenet", "imagenette", "cifar10"}
+    assert set(choices("logger")) == {"local", "wandb", "tensorboard"}
+    assert set(choices("job")) == set(JOBS) and set(choices("trainer")) == {"default", "smoke"}

@@ -1,0 +1,101 @@
+"""Every command in README and docs runs, made small by words appended to it."""
+
+import re
+import shlex
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import ROOT, convscope
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ONE = ["trainer.max_epochs=1", "evolution.maps=2"]
+
+
+def commands():
+    """The commands `python src/run.py ...` in code spans and code blocks, each once."""
+    found = {}
+    for document in DOCUMENTS:
+        for words in re.findall(r"`?python src/run\.py([^`\n|]*)", document.read_text()):
+            found.setdefault(re.sub(r"\s+#.*", "", words).strip(), document.name)
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes of noise where the documents say /photos."""
+    root = tmp_path_factory.mktemp("photos")
+    draw = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("n01", "n02"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(10):
+                noise = draw.integers(0, 256, (80, 90, 3), np.uint8)
+                Image.fromarray(noise).save(root / split / name / f"{number}.jpg")
+    return root
+
+
+def small(words, cache):
+    """What makes a command small: few images, a narrow net, one epoch, no network."""
+    text = " ".join(words)
+    if {"--help", "job=report"} & set(words) or "--cfg" in words:
+        return []
+    added = [*ONE, f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
+    added += ["data.image_size=64"] if "ckpt=" not in text else []
+    added += ["data.train=20", "data.val=20"] if not re.search(r"data=|data\.root|ckpt=", text) else []
+    added += ["data.limit=20"] if re.search(r"data=|data\.root", text) else []
+    if "model=torchvision" in text or "model=timm" in text:
+        return [*added, "model.weights=null"]  # weights need a network
+    return [*added, "model.width=0.05"] if "ckpt=" not in text else added
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command(command, trained, photos, tmp_path, cache):
+    words = [word.replace("/photos", str(photos)) for word in shlex.split(command)]
+    words = [re.sub(r"outputs/train/<run>", str(trained), word) for word in words]
+    if "model=mine" in words:
+        pytest.skip("the net of this command is the reader's own; its yaml is tested below")
+    place = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
+    place = place if not {"--help", "job=report"} & set(words) else []
+    ended = convscope(*words, *small(words, cache), *place, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_the_documents_have_commands():
+    assert len(commands()) >= 12
+
+
+def test_the_net_in_the_docs_is_one():
+    import yaml
+
+    from convscope.nets.build import build
+
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/own_nets_and_data.md").read_text(), re.DOTALL)
+    net = build(yaml.safe_load(text)["layers"], image_size=64, classes=5)
+    assert [name for name, _ in net.named_children()] == ["conv1", "pool1", "conv2", "fc3", "fc4"]
+
+
+def test_pictures_and_files_that_the_documents_name_are_there():
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebook(notebook, tmp_path):
+    import json
+    import subprocess
+
+    cells = json.loads(notebook.read_text())["cells"]
+    code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    script = tmp_path / "cells.py"  # a file, as cells may start processes
+    script.write_text("def display(*things):\n    print(*things)\n\n\nif __name__ == '__main__':\n" + _indented(code))
+    ended = subprocess.run([sys.executable, script], cwd=notebook.parent, capture_output=True, text=True, timeout=600)
+    assert ended.returncode == 0, ended.stderr
+
+
+def _indented(code):
+    return "".join(f"    {line}\n" for line in code.splitlines())
