@@ -88,7 +88,8 @@ def test_a_projection_answers_the_unit_it_came_from(seen):
     step[:, :, 2 * row + 8 : 2 * row + 17, 2 * col + 8 : 2 * col + 17] = view.projections[3, 0]
     before = pixels[image : image + 1].float() - 128
     with torch.inference_mode():
-        strength = [net.conv2(net.pool1(net.conv1(x)))[0, 3, row, col] for x in (before, before + step[..., 9:25, 9:25])]
+        both = before, before + step[..., 9:25, 9:25]
+        strength = [net.conv2(net.pool1(net.conv1(x)))[0, 3, row, col] for x in both]
     assert strength[1] > strength[0] > 0
 
 

@@ -50,8 +50,7 @@ def run(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if cfg.job == "train" and _processes(cfg) > 1 and "LOCAL_RANK" not in os.environ:
         return _relaunch(cfg, folder)
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(settings, dict) and all(isinstance(key, str) for key in settings)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
     try:
         JOBS[cfg.job](settings, folder)
     except Problem as problem:

@@ -78,13 +78,25 @@ def test_evaluating_restores_after_an_error():
     assert net[0].training and not net[1].training
 
 
-def test_a_net_that_looks_at_its_values_is_traced_with_values():
+def test_a_net_may_look_at_its_values():
     class Looks(nn.Conv2d):
         def forward(self, x):
             return super().forward(x) if float(x.sum()) < 1 else x
 
     seen = trace(nn.Sequential(Looks(3, 4, 3)), (3, 8, 8))
     assert names(chain(seen, "0")) == ["conv2d"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"stride": 2}, {"padding": "same", "dilation": 2}, {"padding": "valid"}, {"padding": (2, 0), "stride": (3, 1)}],
+)
+def test_shapes_are_those_of_a_real_pass(how):
+    net = nn.Sequential(nn.Conv2d(3, 6, (5, 3), **how), nn.Flatten(2), nn.LazyLinear(7))
+    real = net(torch.zeros(1, 3, 15, 18))
+    seen = trace(net, (3, 15, 18))
+    assert seen.shapes[seen.layers["0"].output] == net[0](torch.zeros(1, 3, 15, 18)).shape
+    assert seen.shapes[seen.layers["2"].output] == real.shape
 
 
 def test_every_kind_of_net_is_traced():

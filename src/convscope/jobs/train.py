@@ -12,7 +12,7 @@ from convscope.data.module import ImageData
 from convscope.draw.curves import training_curves
 from convscope.gallery import Choice
 from convscope.learn.callbacks import FilterPictures, PagePerEpoch, RenormalizeFilters, RowPerEpoch, StepSeed
-from convscope.learn.checkpoint import AtomicCheckpointIO, Description, checkpoints
+from convscope.learn.checkpoint import AtomicCheckpointIO, checkpoints
 from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
 from convscope.learn.guard import NoticeChance, StopWhenNotFinite, scale_warning
@@ -36,11 +36,11 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     stops being finite.
     """
     keep_freed_memory()
+    classifier.about = plan.description
     scale = scale_warning(classifier.recipe.renorm, data.pixel_std)
     if scale:
         print(f"warning: {scale}", flush=True)
-    rows = RowPerEpoch(record)
-    chance = NoticeChance(len(data.classes))
+    rows, chance = RowPerEpoch(record), NoticeChance(len(data.classes))
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
         StepSeed(plan.seed),
@@ -51,7 +51,6 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
         chance,
         rows,
         PagePerEpoch(record),
-        Description(plan.description),
         *checkpoints(record.folder / "checkpoints"),
         *([RichProgressBar()] if sys.stdout.isatty() else []),
     ]

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, and that say what net they hold."""
+"""Checkpoints that are whole or absent."""
 
 import os
 from pathlib import Path
@@ -28,16 +28,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-
-
-class Description(pl.Callback):
-    """Puts what a later job needs to rebuild net and input into every checkpoint, as plain values and tensors."""
-
-    def __init__(self, content: dict[str, Any]):
-        self.content = content
-
-    def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint["convscope"] = {**self.content, "epoch": trainer.current_epoch + 1}
 
 
 def checkpoints(folder: Path) -> list[pl.Callback]:

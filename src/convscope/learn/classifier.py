@@ -16,12 +16,14 @@ class Classifier(pl.LightningModule):
     """Trains `net` (pixels [N, 3, H, W] to logits [N, K]) with cross-entropy by `recipe`.
 
     Logs per epoch train/loss, train/top1, val/loss, val/top1, val/top5, val/class_mean. pixel_scale: the data's
-    multiplier on grey levels (1 in the paper).
+    multiplier on grey levels (1 in the paper). about: what a later job needs to rebuild net and input, plain values and
+    tensors; it goes into every checkpoint under "convscope".
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe, classes: int, pixel_scale: float = 1.0):
         super().__init__()
         self.net, self.recipe, self.pixel_scale = net, recipe, pixel_scale
+        self.about: dict[str, Any] = {}
         self.train_hits = accuracies(classes)["top1"].clone()
         self.val_hits = accuracies(classes)
 
@@ -48,6 +50,9 @@ class Classifier(pl.LightningModule):
         self.log_dict({name: value for name, value in values.items() if name != "val/top1"})
         self.log("val/top1", values["val/top1"], prog_bar=True)
         self.val_hits.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["convscope"] = {**self.about, "epoch": self.trainer.current_epoch + 1}
 
     def configure_optimizers(self) -> Any:
         steps = int(self.trainer.estimated_stepping_batches) if self.recipe.schedule == "cycle" else 0

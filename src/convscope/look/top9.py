@@ -134,25 +134,54 @@ class Search:
         return (pooled[0], read_pooled) if pooled else (layer, read)
 
     def _take(self, layer: str, maps: Tensor, pooled: tuple[Tensor, Window] | None = None) -> None:
-        """Enters the images of one pass."""
+        """Looks at the images of one pass and enters those that are strong enough."""
         if len(self.indices) != len(maps):
             raise ValueError(f"a pass over {len(maps)} images after watch() of {len(self.indices)}")
-        maps = (maps if maps.dim() == 4 else maps[:, :, None, None]).detach()
-        scores = (pooled[0] if pooled else maps).detach().amax((2, 3)).float().cpu().T  # [C, N]
+        maps = maps if maps.dim() == 4 else maps[:, :, None, None]
+        rows = _row_maxima(pooled[0] if pooled else maps)
+        scores = rows.amax(1).float().cpu().T  # [C, N]
         top = self.top.setdefault(layer, empty(len(scores)))
         ninth, last = top.score[:, -1:], top.image[:, -1:]
         enters = (scores > ninth) | ((scores == ninth) & (self.indices < last))
-        changed = enters.any(1).nonzero()[:, 0]
-        if not len(changed):
-            return
-        map_, image = enters.nonzero(as_tuple=True)
-        flat = _strongest(maps, pooled, image.to(maps.device), map_.to(maps.device)).cpu()
-        new = [torch.full(enters.shape, -1) for _ in range(3)]
-        for field, values in zip(new, (self.indices[image], flat // maps.shape[3], flat % maps.shape[3]), strict=True):
-            field[map_, image] = values
-        entries = Top9(scores.masked_fill(~enters, -torch.inf), *new)
-        merged = merge(Top9(*(field[changed] for field in top)), Top9(*(field[changed] for field in entries)))
-        self.top[layer] = Top9(*(old.index_put((changed,), field) for old, field in zip(top, merged, strict=True)))
+        map_, image = (place.to(maps.device) for place in enters.nonzero(as_tuple=True))  # of the E entrants
+        if len(map_):
+            row = rows[image, :, map_].argmax(1)
+            row, col = (place.cpu() for place in _place(maps, (image, map_), row, pooled[1] if pooled else None))
+            self.top[layer] = _entered(top, scores, (enters, self.indices), (row, col))
+
+
+def _row_maxima(maps: Tensor) -> Tensor:
+    """[N, h, C]: of each row of each map; in the order in which memory is read fastest."""
+    maps = maps.detach()
+    if maps.is_contiguous(memory_format=torch.channels_last):
+        return maps.permute(0, 2, 3, 1).amax(2)
+    return maps.amax(3).transpose(1, 2)
+
+
+def _place(maps: Tensor, units: tuple[Tensor, Tensor], row: Tensor, pool: Window | None) -> tuple[Tensor, Tensor]:
+    """Row and column [E] of the first maximum in reading order of maps[units], which the row is the first to hold.
+
+    With a pool `row` is of the pooled map. Its window saw the first row of the map that holds the maximum.
+    """
+    image, map_ = units
+    rows = row[:, None]  # [E, k]
+    if pool is not None:
+        within = torch.arange(pool.kernel[0], device=maps.device)
+        rows = (rows * pool.stride[0] - pool.padding[0] + within).clamp(0, maps.shape[2] - 1)
+    flat = maps.detach()[image[:, None], map_[:, None], rows].flatten(1).argmax(1)
+    return rows.gather(1, flat[:, None] // maps.shape[3])[:, 0], flat % maps.shape[3]
+
+
+def _entered(top: Top9, scores: Tensor, who: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]) -> Top9:
+    """The record with those that enter. who: entrants [C, N], indices [N]; where: rows and columns [E] of entrants."""
+    enters, indices = who
+    changed = enters.any(1).nonzero()[:, 0]
+    image, row, col = (torch.full(enters.shape, -1) for _ in range(3))
+    image[enters] = indices.expand_as(enters)[enters]
+    row[enters], col[enters] = where
+    entries = Top9(scores.masked_fill(~enters, -torch.inf), image, row, col)
+    merged = merge(Top9(*(field[changed] for field in top)), Top9(*(field[changed] for field in entries)))
+    return Top9(*(old.index_put((changed,), field) for old, field in zip(top, merged, strict=True)))
 
 
 def _pool_above(net: nn.Module, layer: str, pass_: Trace) -> tuple[str, Window] | None:
@@ -171,19 +200,3 @@ def _covers(pool: Window, below: tuple[int, ...], above: tuple[int, ...]) -> boo
     ends = ((n - 1) * s - p + k for n, s, p, k in zip(above[2:], pool.stride, pool.padding, pool.kernel, strict=True))
     close = all(s <= k for s, k in zip(pool.stride, pool.kernel, strict=True)) and pool.dilation == (1, 1)
     return close and all(end >= size for end, size in zip(ends, below[2:], strict=True))
-
-
-def _strongest(maps: Tensor, pooled: tuple[Tensor, Window] | None, image: Tensor, map_: Tensor) -> Tensor:
-    """First position in reading order of the maximum of maps[image, map_], as row * W + col.
-
-    With a pooled map: the first pooled row that holds the maximum saw the first row that does, so only its rows are
-    read.
-    """
-    width = maps.shape[3]
-    if pooled is None:
-        return maps[image, map_].flatten(1).argmax(1)
-    above, pool = pooled
-    top = above[image, map_].amax(2).argmax(1) * pool.stride[0] - pool.padding[0]
-    rows = (top[:, None] + torch.arange(pool.kernel[0], device=maps.device)).clamp(0, maps.shape[2] - 1)  # [E, k]
-    seen = maps[image[:, None], map_[:, None], rows].flatten(1).argmax(1)
-    return rows.gather(1, seen[:, None] // width)[:, 0] * width + seen % width

@@ -28,8 +28,8 @@ def normal_(net: ConvNet, std: float = 0.01, bias: float = 0.0, ones: Collection
 def he_(net: ConvNet, pixel_std: float = 58.0, first: float = 1.0) -> None:
     """He's normal weights, N(0, 2 / inputs), and zero biases, except where a row gives its bias; ours, not the paper's.
 
-    The first row's are divided by pixel_std, the spread of its input in grey levels, and multiplied by `first`; the last
-    row's are N(0, .01), so that training starts with all classes about equally probable.
+    The first row's are divided by pixel_std, the spread of its input in grey levels, and multiplied by `first`; the
+    last row's are N(0, .01), so that training starts with all classes about equally probable.
     """
     for index, (name, layer) in enumerate(_weighted(net)):
         inputs = layer.weight[0].numel()

@@ -1,8 +1,7 @@
 """What a net does with an image: one forward pass, written down call by call.
 
-The pass runs without data (torch's meta device), so it costs milliseconds for any net and touches no weight.
 Functions and methods are seen wherever they are called, from a module or not, in place or not; modules only name the
-tensors they put out.
+tensors they put out. Only shapes matter, so convolutions and linear layers, nearly all of the work, put out zeros.
 """
 
 import difflib
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from convscope.problem import Problem
@@ -28,6 +26,7 @@ _ORDER = {
     "chunk": "input chunks dim",
     "split": "input split_size_or_sections dim",
     "pad": "input pad mode value",
+    "linear": "input weight bias",
     "layer_norm": "input normalized_shape weight bias eps",
     "transpose": "input dim0 dim1",
 }
@@ -111,15 +110,17 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 
 def trace(net: nn.Module, image: tuple[int, ...]) -> Trace:
     """The pass, in eval mode, of one image of shape `image` [3, H, W]. Nothing is changed in the net."""
-    state = dict(net.named_parameters()) | dict(net.named_buffers())
+    like = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
+    pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
+    seen = _Watch(pixels)
+    hooks = [module.register_forward_hook(seen.layer_hook(path)) for path, module in net.named_modules() if path]
     try:
-        meta = {name: value.detach().to("meta") for name, value in state.items()}
-        return _trace(net, meta, state, image)
-    except (
-        RuntimeError,
-        NotImplementedError,
-    ):  # a net that looks at values, or at tensors that it does not own as such
-        return _trace(net, state, state, image)
+        with evaluating(net), torch.no_grad(), seen:
+            net(pixels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Trace(tuple(seen.calls), seen.shapes, seen.layers)
 
 
 def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
@@ -135,26 +136,11 @@ def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
     return tuple(reversed(calls))
 
 
-def _trace(net: nn.Module, used: dict[str, Tensor], own: dict[str, Tensor], image: tuple[int, ...]) -> Trace:
-    like = next((value for value in used.values() if value.is_floating_point()), torch.empty(0))
-    pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
-    seen = _Watch(pixels, {id(used[name]): own[name] for name in used})
-    hooks = [module.register_forward_hook(seen.layer_hook(path)) for path, module in net.named_modules() if path]
-    try:
-        with evaluating(net), torch.no_grad(), seen:
-            functional_call(net, used, (pixels,))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Trace(tuple(seen.calls), seen.shapes, seen.layers)
-
-
 class _Watch(TorchFunctionMode):
     """Numbers tensors as they appear. A tensor changed in place gets a new number, as if it were another."""
 
-    def __init__(self, pixels: Tensor, weights: dict[int, Tensor]):
+    def __init__(self, pixels: Tensor):
         super().__init__()
-        self.weights = weights  # id of a tensor in the pass -> the net's own tensor
         self.alive = [pixels]  # so that no id comes back as another tensor
         self.numbers = {id(pixels): PIXELS}
         self.shapes = {PIXELS: tuple(pixels.shape)}
@@ -164,12 +150,21 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         inputs: list[int] = []
         named = _replaced((args, kwargs or {}), lambda leaf: self._named(leaf, inputs))
-        result = func(*args, **(kwargs or {}))
+        result = self._result(func, args, kwargs or {})
         made = args[0] if func.__name__ == "__setitem__" else result
         outputs = [self._number(leaf) for leaf in _leaves(made) if isinstance(leaf, Tensor)]
         if outputs:
             self.calls.append(Call(func, named[0], named[1], tuple(dict.fromkeys(inputs)), tuple(outputs)))
         return result
+
+    def _result(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if func.__name__ not in ("conv2d", "linear"):
+            return func(*args, **kwargs)
+        given = dict(zip(_ORDER[func.__name__].split(), args, strict=False)) | kwargs
+        x, weight = given["input"], given["weight"]
+        if func.__name__ == "linear":
+            return x.new_zeros(*x.shape[:-1], *weight.shape[:-1])
+        return x.new_zeros(*x.shape[:-3], len(weight), *_sides(x, weight, given))
 
     def layer_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
@@ -185,13 +180,24 @@ class _Watch(TorchFunctionMode):
         if id(leaf) in self.numbers:
             inputs.append(self.numbers[id(leaf)])
             return Ref(inputs[-1])
-        return self.weights.get(id(leaf), leaf)
+        return leaf
 
     def _number(self, tensor: Tensor) -> int:
         self.alive.append(tensor)
         self.numbers[id(tensor)] = number = len(self.shapes)
         self.shapes[number] = tuple(tensor.shape)
         return number
+
+
+def _sides(x: Tensor, weight: Tensor, given: dict[str, Any]) -> list[int]:
+    """Rows and columns that a convolution puts out."""
+    padding = given.get("padding", 0)
+    if padding == "same":
+        return list(x.shape[-2:])
+    pairs = (given.get("stride", 1), 0 if padding == "valid" else padding, given.get("dilation", 1))
+    both = [(value, value) if isinstance(value, int) else (value[0], value[-1]) for value in pairs]
+    sizes = zip(x.shape[-2:], weight.shape[2:], *both, strict=True)
+    return [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sizes]
 
 
 def _replaced(tree: Any, change: Callable[[Any], Any]) -> Any:

@@ -1,5 +1,7 @@
 """Error measures of a classifier, by torchmetrics."""
 
+from typing import Any
+
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -9,7 +11,7 @@ def accuracies(classes: int) -> MetricCollection:
 
     Updated with logits [N, K] and labels [N]. Errors of the papers' tables are 100 * (1 - top1).
     """
-    exact = {"num_classes": classes, "validate_args": False}
+    exact: dict[str, Any] = {"num_classes": classes, "validate_args": False}
     return MetricCollection(
         {
             "top1": MulticlassAccuracy(average="micro", **exact),
