@@ -57,6 +57,7 @@ def test_branches(layer):
     same_as_whole(torchvision.models.resnet18(weights=None).double(), layer, (64, 80), "guided")
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 def test_padding_that_is_uneven_or_computed_filters_take_the_whole_image():
     same_as_whole(nn.Sequential(nn.Conv2d(3, 4, 4, padding="same"), nn.ReLU()).double(), "1", (20, 20), "deconvnet")
 

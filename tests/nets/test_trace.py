@@ -5,7 +5,8 @@ import torchvision
 from torch import nn
 
 from convscope.nets.build import build
-from convscope.nets.trace import PIXELS, Ref, chain, evaluating, trace
+from convscope.nets.calls import Ref
+from convscope.nets.trace import PIXELS, chain, evaluating, trace
 from convscope.problem import Problem
 
 

@@ -14,6 +14,7 @@ sigmoid, layer normalization and attention keep their derivative. This engine wo
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -83,30 +84,26 @@ def down_activation(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
 class _Reached(Exception):
     """Ends a forward pass at the layer."""
 
-    def __init__(self, output: Tensor):
-        self.output = output
-
 
 def _descend(net: nn.Module, pixels: Tensor, layer: str, picks: Picks, rule: str) -> Tensor:
     """pixels [p, 3, H, W], one for each of the p picks."""
+    reached: list[Tensor] = []
 
     def stop(module: nn.Module, args: Any, output: Tensor) -> None:
-        raise _Reached(output)
+        reached.append(output)
+        raise _Reached
 
     with torch.inference_mode(False), torch.enable_grad(), evaluating(net):
         pixels = pixels.clone().requires_grad_()
         hook = net.get_submodule(layer).register_forward_hook(stop)
         try:
-            with _Rules(rule):
+            with suppress(_Reached), _Rules(rule):
                 net(pixels)
-            raise RuntimeError(f"{layer} did not run")
-        except _Reached as reached:
-            output = reached.output
         finally:
             hook.remove()
-        units = output[:, :, None, None] if output.dim() == 2 else output
+        units = reached[0][:, :, None, None] if reached[0].dim() == 2 else reached[0]
         lit = [torch.arange(len(pixels)), picks.map, picks.row, picks.col]
-        lit = [index.clone().to(output.device) for index in lit]  # autograd keeps no tensor made in inference mode
+        lit = [index.clone().to(units.device) for index in lit]  # autograd keeps no tensor made in inference mode
         return torch.autograd.grad(units[tuple(lit)].sum(), pixels)[0]
 
 

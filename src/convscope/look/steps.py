@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.grad import conv2d_input
 
 from convscope.look.deconvnet import ACTIVATIONS, PASSED, down_activation, slope
-from convscope.nets.trace import Call, Trace, chain
+from convscope.nets.calls import Call
+from convscope.nets.trace import Trace, chain
 from convscope.nets.windows import Pair, Window, window
 
 _INERT = {"dropout", "dropout2d", "feature_dropout", "alpha_dropout", "contiguous", "clone"}  # in eval mode

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from convscope.nets.trace import PIXELS, Call, Trace, trace
+from convscope.nets.calls import Call
+from convscope.nets.trace import PIXELS, Trace, trace
 from convscope.nets.windows import Window, window
 
 

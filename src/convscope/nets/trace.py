@@ -14,52 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from convscope.nets.calls import Call, Ref, by_name, leaves, replaced
 from convscope.problem import Problem
 
 PIXELS = 0  # number of the tensor that goes into the net
-_ORDER = {
-    "conv2d": "input weight bias stride padding dilation groups",
-    "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
-    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
-    "batch_norm": "input running_mean running_var weight bias training momentum eps",
-    "cat": "tensors dim",
-    "chunk": "input chunks dim",
-    "split": "input split_size_or_sections dim",
-    "pad": "input pad mode value",
-    "linear": "input weight bias",
-    "layer_norm": "input normalized_shape weight bias eps",
-    "transpose": "input dim0 dim1",
-}
-
-
-@dataclass(frozen=True)
-class Ref:
-    """Stands in a call's arguments for the tensor of this number."""
-
-    number: int
-
-
-class Call(NamedTuple):
-    """inputs, outputs: tensor numbers. args, kwargs: with the net's own weights, and a Ref for each input."""
-
-    func: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-    @property
-    def name(self) -> str:
-        return self.func.__name__
-
-    def arguments(self) -> dict[str, Any]:
-        """Arguments by name, those left at their default absent."""
-        return dict(zip(_ORDER[self.name].split(), self.args, strict=False)) | self.kwargs
-
-    def again(self, x: Tensor) -> Any:
-        """The same call on another input."""
-        args, kwargs = _replaced((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
-        return self.func(*args, **kwargs)
 
 
 class Layer(NamedTuple):
@@ -149,10 +107,10 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         inputs: list[int] = []
-        named = _replaced((args, kwargs or {}), lambda leaf: self._named(leaf, inputs))
+        named = replaced((args, kwargs or {}), lambda leaf: self._named(leaf, inputs))
         result = self._result(func, args, kwargs or {})
         made = args[0] if func.__name__ == "__setitem__" else result
-        outputs = [self._number(leaf) for leaf in _leaves(made) if isinstance(leaf, Tensor)]
+        outputs = [self._number(leaf) for leaf in leaves(made) if isinstance(leaf, Tensor)]
         if outputs:
             self.calls.append(Call(func, named[0], named[1], tuple(dict.fromkeys(inputs)), tuple(outputs)))
         return result
@@ -160,7 +118,7 @@ class _Watch(TorchFunctionMode):
     def _result(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func.__name__ not in ("conv2d", "linear"):
             return func(*args, **kwargs)
-        given = dict(zip(_ORDER[func.__name__].split(), args, strict=False)) | kwargs
+        given = by_name(func.__name__, args, kwargs)
         x, weight = given["input"], given["weight"]
         if func.__name__ == "linear":
             return x.new_zeros(*x.shape[:-1], *weight.shape[:-1])
@@ -198,19 +156,3 @@ def _sides(x: Tensor, weight: Tensor, given: dict[str, Any]) -> list[int]:
     both = [(value, value) if isinstance(value, int) else (value[0], value[-1]) for value in pairs]
     sizes = zip(x.shape[-2:], weight.shape[2:], *both, strict=True)
     return [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sizes]
-
-
-def _replaced(tree: Any, change: Callable[[Any], Any]) -> Any:
-    if isinstance(tree, dict):
-        return {key: _replaced(value, change) for key, value in tree.items()}
-    if type(tree) in (list, tuple):
-        return type(tree)(_replaced(value, change) for value in tree)
-    return change(tree)
-
-
-def _leaves(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, list | tuple):
-        for value in tree:
-            yield from _leaves(value)
-    else:
-        yield tree

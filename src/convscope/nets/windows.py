@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from convscope.nets.trace import Call, Ref
+from convscope.nets.calls import Call, Ref
 
 Pair = tuple[int, int]  # rows, columns
 

@@ -1,0 +1,74 @@
+"""One call of a torch function, with its arguments by name, as a traced pass holds it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+_ORDER = {
+    "conv2d": "input weight bias stride padding dilation groups",
+    "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
+    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    "batch_norm": "input running_mean running_var weight bias training momentum eps",
+    "cat": "tensors dim",
+    "chunk": "input chunks dim",
+    "split": "input split_size_or_sections dim",
+    "pad": "input pad mode value",
+    "linear": "input weight bias",
+    "layer_norm": "input normalized_shape weight bias eps",
+    "transpose": "input dim0 dim1",
+}
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands in a call's arguments for the tensor of this number."""
+
+    number: int
+
+
+class Call(NamedTuple):
+    """inputs, outputs: tensor numbers. args, kwargs: with the net's own weights, and a Ref for each input."""
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.func.__name__
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments by name, those left at their default absent."""
+        return by_name(self.name, self.args, self.kwargs)
+
+    def again(self, x: Tensor) -> Any:
+        """The same call on another input."""
+        args, kwargs = replaced((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
+        return self.func(*args, **kwargs)
+
+
+def by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of one of the calls above."""
+    return dict(zip(_ORDER[name].split(), args, strict=False)) | dict(kwargs)
+
+
+def replaced(tree: Any, change: Callable[[Any], Any]) -> Any:
+    """The same nested lists, tuples and dictionaries with every other value changed."""
+    if isinstance(tree, dict):
+        return {key: replaced(value, change) for key, value in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(replaced(value, change) for value in tree)
+    return change(tree)
+
+
+def leaves(tree: Any) -> Iterator[Any]:
+    """The values in nested lists and tuples."""
+    if isinstance(tree, list | tuple):
+        for value in tree:
+            yield from leaves(value)
+    else:
+        yield tree
