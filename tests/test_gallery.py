@@ -47,6 +47,8 @@ def test_what_cannot_be_shown_is_told():
         choice(layers=["conv9"]).chosen_layers(net, 16)
     with pytest.raises(Problem, match="conv2 has maps 0 to 7, not 8, -1"):
         choice(maps={"conv2": [8, 1, -1]}).chosen_maps("conv2", 8, seed=0)
+    with pytest.raises(Problem, match="conv2 has maps 0 to 7, not 9"):  # before anything is trained
+        choice(maps={"conv2": [9]}).chosen_layers(net, 16)
     with pytest.raises(Problem, match="evolution.images=test is unknown; possible: val, train"):
         choice(images="test")
 

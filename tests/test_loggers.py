@@ -50,7 +50,14 @@ def history(folder):
     (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
     for record in records(file):
         if record.WhichOneof("record_type") == "history":
-            yield {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            row = {}
+            for item in record.history.item:  # a picture arrives as one item for each of its fields
+                *outer, last = [item.key] if item.key else item.nested_key
+                place = row
+                for key in outer:
+                    place = place.setdefault(key, {})
+                place[last] = json.loads(item.value_json)
+            yield row
 
 
 def test_wandb_has_one_picture_per_layer_and_epoch_with_epoch_as_its_axis(logged):

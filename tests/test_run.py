@@ -65,7 +65,7 @@ def test_a_run_leaves_the_folder_it_promises(trained):
     said = summary(trained)
     assert said["finished"] and said["seed"] == 0 and len(said["classes"]) == 10
     assert said["final"]["val/top1"] == pytest.approx(float(rows[-1]["val/top1"]), abs=1e-5)
-    assert torch.__version__.startswith(said["versions"]["torch"]) and said["seconds"]["run"] > 0
+    assert torch.__version__.startswith(said["versions"]["torch"]) and min(said["seconds"].values()) > 0
     assert (trained / "report/index.html").is_file()
     leftovers = [path for path in trained.rglob(".*") if path.is_file() and path.parent.name != ".hydra"]
     assert leftovers == []

@@ -60,8 +60,13 @@ def run(cfg: DictConfig) -> None:
 
 
 def _processes(cfg: DictConfig) -> int:
+    """How many devices of this machine the run takes: a number, a list of them, or all (auto, -1)."""
     devices = cfg.trainer.get("devices", 1)
-    return len(devices) if not isinstance(devices, (int, str)) else int(devices) if str(devices).isdigit() else 1
+    if devices in ("auto", -1, "-1"):
+        import torch
+
+        return 1 if cfg.trainer.accelerator == "cpu" else max(1, torch.cuda.device_count())
+    return int(devices) if isinstance(devices, int | str) and str(devices).isdigit() else len(devices)
 
 
 def _relaunch(cfg: DictConfig, folder: Path) -> None:
@@ -94,6 +99,7 @@ def _train(settings: dict[str, Any], folder: Path) -> None:
     from convscope.nets.build import ConvNet
     from convscope.record import Record
 
+    start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
     subject = assemble.new(settings)
@@ -105,8 +111,11 @@ def _train(settings: dict[str, Any], folder: Path) -> None:
     plan = Plan(settings["trainer"], choice, settings["seed"], assemble.description(settings, subject))
     with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
         record = Record(folder, chosen)
-        with _concluded(record, assemble.facts(settings, subject)) as summary:
-            summary.update(train(classifier, data, plan, record))
+        facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        with _concluded(record, facts) as summary:
+            outcome = train(classifier, data, plan, record)
+            summary["seconds"]["looking"] = outcome.pop("looking")
+            summary.update(outcome)
 
 
 def _visualize(settings: dict[str, Any], folder: Path) -> None:
@@ -152,7 +161,7 @@ def _concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]
     from convscope.provenance import commit, versions
     from convscope.report.page import write_page
 
-    start, summary = time.perf_counter(), {**facts, "finished": False}
+    start, summary = time.perf_counter(), {"seconds": {}, **facts, "finished": False}
     try:
         yield summary
         summary["finished"] = True
@@ -161,6 +170,8 @@ def _concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]
         raise
     finally:
         if os.environ.get("RANK", "0") == "0":
-            summary.setdefault("seconds", {})["run"] = round(time.perf_counter() - start, 2)
-            record.summary({**summary, "versions": versions(), "git": commit()})
+            seconds = summary["seconds"]
+            seconds[summary["job"]] = time.perf_counter() - start - seconds.get("looking", 0)
+            rounded = {phase: round(spent, 2) for phase, spent in seconds.items()}
+            record.summary({**summary, "seconds": rounded, "versions": versions(), "git": commit()})
             print(f"look at {write_page(record.folder)}", flush=True)

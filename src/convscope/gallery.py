@@ -20,6 +20,7 @@ from convscope.draw.tile import Tile, contrast, signed_tile
 from convscope.look.cropped import patches, project_fields
 from convscope.look.deconvnet import Picks
 from convscope.look.top9 import Top9, default_layers
+from convscope.nets.trace import trace
 from convscope.problem import Problem
 
 SIDE = 56  # pixels of a tile in the grid
@@ -48,10 +49,18 @@ class Choice:
         wanted = list(self.maps) if isinstance(self.maps, dict) and self.layers is None else self.layers
         if wanted is None:
             return default_layers(net, image_size)
+        if isinstance(self.maps, Mapping):  # told before training, not after its first epoch
+            self._check_maps(net, image_size)
         known = [name for name, _ in net.named_modules() if name]
         if unknown := [name for name in wanted if name not in known]:
             raise Problem(f"no layer {', '.join(unknown)} in this net; its layers: {', '.join(known)}")
         return [name for name in known if name in wanted]
+
+    def _check_maps(self, net: nn.Module, image_size: int) -> None:
+        pass_ = trace(net, (3, image_size, image_size))
+        assert isinstance(self.maps, Mapping)
+        for layer in self.maps:
+            self.chosen_maps(layer, pass_.shapes[pass_.layer(layer).output][1], seed=0)
 
     def chosen_maps(self, layer: str, count: int, seed: int) -> list[int]:
         """The maps of a layer of `count` maps: those named, or a random choice that depends on seed and layer alone."""

@@ -1,10 +1,7 @@
-"""Where a result comes from: versions of what computed it, the commit of the code, seconds of each phase."""
+"""Where a result comes from: versions of what computed it, the commit of the code."""
 
 import platform
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,19 +25,3 @@ def commit() -> str | None:
         return git("rev-parse", "--short=12", "HEAD").strip() + changes
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-class Phases:
-    """Seconds spent in each named phase of a run."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Adds the time of the `with` block to the phase, also when it raises."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)

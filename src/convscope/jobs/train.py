@@ -32,8 +32,8 @@ class Plan(NamedTuple):
 def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -> dict[str, Any]:
     """Fits the classifier; everything seen on the way is in the record.
 
-    Returns what belongs in the summary: final and best row, images per second, warnings. Raises Problem when the loss
-    stops being finite.
+    Returns what belongs in the summary: final and best row, images per second, warnings, seconds spent looking inside.
+    Raises Problem when the loss stops being finite.
     """
     keep_freed_memory()
     classifier.about = plan.description
@@ -62,7 +62,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
         "final": rows.rows[-1] if rows.rows else {},
         "best": max(rows.rows, key=lambda row: row["val/top1"], default={}),
         "images_per_second": sum(row["images_per_second"] for row in rows.rows) / max(1, len(rows.rows)),
-        "evolution_seconds": round(evolution.seconds, 3),
+        "looking": evolution.seconds,
         "warnings": [*([scale] if scale else []), *chance.warnings],
     }
 
