@@ -60,8 +60,11 @@ def test_epochs_at_which_nothing_was_looked_at_do_not_break_the_lines():
 
 
 def test_the_first_epoch_has_nothing_to_have_stayed_from():
-    stayed, _, dead = settling(metrics(5), LAYERS).axes
+    rows = metrics(5)
+    rows[0]["similarity/conv2"] = 0  # as a run writes it
+    stayed, similarity, dead = settling(rows, LAYERS).axes
     assert lines(stayed)["conv2"][0] == [2, 3, 4, 5]
+    assert math.isnan(lines(similarity)["conv2"][1][0]) or lines(similarity)["conv2"][0] == [2, 3, 4, 5]
     assert lines(dead)["conv2"] == ([1, 2, 3, 4, 5], pytest.approx([1.0] * 5))
 
 

@@ -91,10 +91,10 @@ def _settled(rows: Rows, layers: Sequence[str]) -> str:
 
 
 def _column(rows: Rows, name: str) -> NDArray[np.float64]:
-    """The values of one column, nan where there is none. A `stayed` that begins with 0 had no epoch to compare with."""
+    """The values of one column, nan where there is none. A comparison's first 0 had nothing to compare with."""
     values = np.array([math.nan if (value := row.get(name)) in (None, "") else float(value) for row in rows])
     known = np.flatnonzero(np.isfinite(values))
-    if name.startswith("stayed/") and len(known) and values[known[0]] == 0:
+    if name.startswith(("stayed/", "similarity/")) and len(known) and values[known[0]] == 0:
         values[known[0]] = math.nan
     return values
 
