@@ -9,15 +9,19 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 
 # A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
+_COMMANDS = "assemble jobs learn loggers nets problem provenance record report subject terminal"
 MAY_IMPORT = {
     "run": {"app", "manual"},
-    "app": {"assemble", "jobs", "learn", "loggers", "nets", "problem", "provenance", "record", "report"},
+    "app": {"commands", "problem"},
+    "commands": set(_COMMANDS.split()),
     "manual": {"problem"},
-    "assemble": {"data", "gallery", "nets", "problem"},
-    "jobs": {"data", "draw", "gallery", "learn", "look", "nets", "problem", "record", "report", "score"},
+    "assemble": {"data", "gallery", "nets", "problem", "subject"},
+    "jobs": {"data", "draw", "gallery", "learn", "look", "nets", "problem", "record", "report", "score", "subject"},
     "learn": {"data", "draw", "gallery", "look", "nets", "problem", "record", "report", "score"},
     "gallery": {"data", "draw", "look", "nets", "problem"},
+    "subject": {"data", "nets", "problem"},
     "loggers": {"problem", "record"},
+    "terminal": {"record"},
     "data": {"problem"},
     "look": {"nets", "problem"},
     "score": {"nets", "problem"},
@@ -33,7 +37,7 @@ MAY_IMPORT = {
 CONFINED = {
     "hydra": {"run", "convscope.app"},
     "omegaconf": {"run", "convscope.app"},
-    "matplotlib": {"convscope.draw.curves"},
+    "matplotlib": {"convscope.draw.curves", "convscope.draw.panels"},  # and a file for each other kind of plot
     "wandb": {"convscope.loggers"},
     "lightning": set(),  # mixing it with pytorch_lightning fails at run time
 }

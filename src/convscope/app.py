@@ -1,18 +1,12 @@
-"""config -> objects -> job -> record. With run.py the only file that knows Hydra.
-
-Heavy libraries are imported inside the functions: a word that is wrong on the command line is answered at once.
-"""
+"""A command line becomes settings, of one job or of several in a sweep. With run.py the only file that knows Hydra."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,10 +15,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.commands import JOBS
 from convscope.problem import Problem
-
-if TYPE_CHECKING:
-    from convscope.record import Record
 
 
 def start(conf: Path) -> None:
@@ -51,6 +43,7 @@ def run(cfg: DictConfig) -> None:
     if cfg.job == "train" and _processes(cfg) > 1 and "LOCAL_RANK" not in os.environ:
         return _relaunch(cfg, folder)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings["words"] = list(HydraConfig.get().overrides.task)
     try:
         JOBS[cfg.job](settings, folder)
     except Problem as problem:
@@ -84,94 +77,3 @@ def _relaunch(cfg: DictConfig, folder: Path) -> None:
         raise Problem(
             f"the run on {_processes(cfg)} devices ended with status {ended.returncode}; its error stands above"
         )
-
-
-# ---------------------------------------------------------------- one function per job
-
-
-def _train(settings: dict[str, Any], folder: Path) -> None:
-    import pytorch_lightning as pl
-
-    from convscope import assemble, loggers
-    from convscope.jobs.train import Plan, train
-    from convscope.learn.classifier import Classifier
-    from convscope.learn.recipe import initialize_, read_recipe
-    from convscope.nets.build import ConvNet
-    from convscope.record import Record
-
-    start = time.perf_counter()
-    pl.seed_everything(settings["seed"], workers=True, verbose=False)
-    recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
-    subject = assemble.new(settings)
-    net, data = subject
-    scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, float) else 1.0
-    if isinstance(net, ConvNet):
-        initialize_(net, recipe, scale)
-    classifier = Classifier(net, recipe, len(data.classes), scale)
-    plan = Plan(settings["trainer"], choice, settings["seed"], assemble.description(settings, subject))
-    with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
-        record = Record(folder, chosen)
-        facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
-        with _concluded(record, facts) as summary:
-            outcome = train(classifier, data, plan, record)
-            summary["seconds"]["looking"] = outcome.pop("looking")
-            summary.update(outcome)
-
-
-def _visualize(settings: dict[str, Any], folder: Path) -> None:
-    import pytorch_lightning as pl
-
-    from convscope import assemble, loggers
-    from convscope.jobs.visualize import visualize
-    from convscope.record import Record
-
-    pl.seed_everything(settings["seed"], workers=True, verbose=False)
-    choice = assemble.choice(settings["evolution"])
-    subject = assemble.saved(settings, _said("data")) if settings["ckpt"] else assemble.new(settings, keep_classes=True)
-    with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
-        record = Record(folder, chosen)
-        with _concluded(record, assemble.facts(settings, subject)):
-            for result in visualize(*subject, choice, settings["rule"], settings["seed"]):
-                record.add(result)
-
-
-def _report(settings: dict[str, Any], _: Path) -> None:
-    from convscope.jobs.report import report
-
-    print(report(Path(settings["run"])))
-
-
-JOBS: dict[str, Callable[[dict[str, Any], Path], None]] = {"train": _train, "visualize": _visualize, "report": _report}
-
-
-def _said(group: str) -> list[str]:
-    """The words of this command line that speak of a config group, e.g. data=folder or data.limit=100."""
-    words = [word.lstrip("+~") for word in HydraConfig.get().overrides.task]
-    return [word for word in words if word.split("=")[0].split(".")[0] == group]
-
-
-def _chosen_loggers(settings: dict[str, Any]) -> dict[str, Any]:
-    """conf/logger; of several processes the first one logs."""
-    return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
-
-
-@contextmanager
-def _concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Writes summary.json and the page at the end, also of a run that failed; says where to look."""
-    from convscope.provenance import commit, versions
-    from convscope.report.page import write_page
-
-    start, summary = time.perf_counter(), {"seconds": {}, **facts, "finished": False}
-    try:
-        yield summary
-        summary["finished"] = True
-    except Problem as problem:
-        summary["problem"] = str(problem)
-        raise
-    finally:
-        if os.environ.get("RANK", "0") == "0":
-            seconds = summary["seconds"]
-            seconds[summary["job"]] = time.perf_counter() - start - seconds.get("looking", 0)
-            rounded = {phase: round(spent, 2) for phase, spent in seconds.items()}
-            record.summary({**summary, "seconds": rounded, "versions": versions(), "git": commit()})
-            print(f"look at {write_page(record.folder)}", flush=True)

@@ -3,16 +3,17 @@
 Jobs get what they need from here; none of them sees the settings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from convscope.data import sources
-from convscope.data.critters import critters
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.critters import Truth, critters, truth
+from convscope.data.module import DataSettings, ImageData, SplitName
 from convscope.data.transforms import stored_size
 from convscope.gallery import Choice
 from convscope.nets import foreign
@@ -20,15 +21,9 @@ from convscope.nets.anatomy import anatomy
 from convscope.nets.build import ConvNet, build
 from convscope.nets.weights import describe, load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.problem import Problem
+from convscope.subject import Subject
 
 Settings = Mapping[str, Any]
-
-
-class Subject(NamedTuple):
-    """What a job works on: a net and the images that it was made for."""
-
-    net: nn.Module
-    data: ImageData
 
 
 def choice(evolution: Settings) -> Choice:
@@ -67,23 +62,25 @@ def new(settings: Settings, keep_classes: bool = False) -> Subject:
     chosen = _data_settings(settings)
     if "layers" in model:
         net = build(model["layers"], chosen.image_size, len(found.classes), model["width"])
-        return Subject(net, ImageData(found, chosen))
+        return _subject(settings, net, found, ImageData(found, chosen), found.classes)
     made = _foreign(model, None if keep_classes and model["weights"] else len(found.classes))
     chosen = _data_settings(settings, pixel_scale=tuple(1 / (255 * std) for std in made.colors.std))
-    return Subject(made.net, ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size)))
+    images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size))
+    return _subject(settings, made.net, found, images, made.classes or found.classes)
 
 
-def saved(settings: Settings, data_words: Sequence[str]) -> Subject:
-    """The net of the checkpoint settings["ckpt"], with the images it was trained on or those of `data_words`.
+def saved(settings: Settings) -> Subject:
+    """The net of the checkpoint settings["ckpt"], with the images it was trained on, or those the command line names.
 
-    data_words: what the command line says of data; nothing: the checkpoint's own data set.
+    settings["words"]: the words of the command line. Where none of them speaks of data it is the checkpoint's own.
     """
     held = read_checkpoint(settings["ckpt"])
     about = held["convscope"]
     data = dict(settings["data"])
-    if not any(word.startswith("data=") for word in data_words):
-        said = {word.partition("=")[0].removeprefix("data.") for word in data_words}
-        data = about["data"] | {key: value for key, value in data.items() if key in said}
+    words = said(settings.get("words", []), "data")
+    if not any(word.startswith("data=") for word in words):
+        given = {word.partition("=")[0].removeprefix("data.") for word in words}
+        data = about["data"] | {key: value for key, value in data.items() if key in given}
     data["image_size"] = about["net"]["image_size"]
     if "layers" in about["net"]:
         net: nn.Module = rebuild(about["net"])
@@ -91,13 +88,50 @@ def saved(settings: Settings, data_words: Sequence[str]) -> Subject:
         net = _foreign({**about["net"], "weights": None}, about["net"]["classes"]).net
     load_weights_(net, net_weights(held))
     scale = about["pixel_scale"]
-    chosen = _data_settings({**settings, "data": data}, tuple(scale) if isinstance(scale, list) else scale)
-    return Subject(net, ImageData(source(data), chosen, about["mean"]))
+    settings = {**settings, "data": data}
+    chosen = _data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
+    found = source(data)
+    return _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
+
+
+def said(words: Sequence[str], group: str) -> list[str]:
+    """The words of a command line that speak of a config group, e.g. data=folder or data.limit=100."""
+    plain = [word.lstrip("+~") for word in words]
+    return [word for word in plain if word.split("=")[0].split(".")[0] == group]
+
+
+def _subject(
+    settings: Settings, net: nn.Module, found: sources.Source, data: ImageData, classes: Sequence[str]
+) -> Subject:
+    """classes: names of the net's classes; the data's are found among them by name, unless they are as they stand."""
+    numbers = {name.casefold().replace("_", " "): number for number, name in enumerate(classes)}
+    if list(classes) == list(found.classes):
+        targets = list(range(len(classes)))
+    else:
+        targets = [numbers.get(name.casefold().replace("_", " "), -1) for name in found.classes]
+    drawn = _truth(settings["data"], found, data.settings) if settings["data"]["source"] == "critters" else None
+    return Subject(net, data, list(classes), targets, drawn)
+
+
+def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:
+    """What is where in drawn images, in the pixels of the net's center crop."""
+    side = stored_size(chosen.image_size)
+    margin = (side - chosen.image_size) // 2
+    seen = slice(margin, margin + chosen.image_size)
+
+    def of(split: SplitName, indices: Sequence[int]) -> Truth:
+        labels = (found.train if split == "train" else found.val).labels
+        limit = chosen.limit
+        drawn = np.arange(len(labels)) if limit is None else sources.evenly(labels, limit, chosen.seed)
+        whole = truth(data["draw_seed"], split, drawn[np.asarray(indices)].tolist(), side)
+        return Truth(whole.masks[:, seen, seen], whole.boxes - margin)
+
+    return of
 
 
 def description(settings: Settings, subject: Subject) -> dict[str, Any]:
     """What every checkpoint says of its net and its input: plain values and the mean image."""
-    net, data = subject
+    net, data = subject.net, subject.data
     if isinstance(net, ConvNet):
         about: dict[str, Any] = describe(net)
     else:
@@ -116,7 +150,7 @@ def description(settings: Settings, subject: Subject) -> dict[str, Any]:
 
 def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
     """What summary.json says of the run before it begins."""
-    net, data = subject
+    net, data = subject.net, subject.data
     return {
         "job": settings["job"],
         "name": settings["name"],
@@ -129,6 +163,18 @@ def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
             "rows": anatomy(net, data.settings.image_size),
         },
     }
+
+
+def device(accelerator: str) -> torch.device:
+    """Where a finished net is looked at: trainer.accelerator in Lightning's words; auto: a GPU where there is one."""
+    gpu = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = [name for name, available in gpu.items() if available]
+    wanted = {"auto": there[:1] or ["cpu"], "gpu": there, "cpu": ["cpu"]}.get(accelerator, [accelerator])
+    if not set(wanted) & {*there, "cpu"}:
+        raise Problem(
+            f"trainer.accelerator={accelerator} is not to be had here; possible: {', '.join([*there, 'cpu'])}"
+        )
+    return torch.device(wanted[0])
 
 
 def _data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:

@@ -58,6 +58,9 @@ class Arrays(NamedTuple):
     epoch: int | None = None
 
 
+Result = Picture | Number | Table | Arrays
+
+
 class PictureLogger(Protocol):
     """What a run's pictures are handed on to. logger: the Lightning logger that gets its numbers."""
 
@@ -91,11 +94,13 @@ def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
 class Record:
     """Writes one run folder (DESIGN: "The run folder").
 
-    folder: created if absent. loggers: handed every picture after it is written.
+    folder: created if absent. loggers: handed every picture after it is written. numbers: those of the whole run, by
+    name.
     """
 
     def __init__(self, folder: Path, loggers: Iterable[PictureLogger] = ()):
         self.folder, self.loggers = Path(folder), list(loggers)
+        self.numbers: dict[str, float] = {}
         self._rows: list[dict[str, Any]] = []
         self._lines: dict[tuple[str, str, int | None], str] = {}  # index.jsonl, by what each line is about
         try:
@@ -107,7 +112,7 @@ class Record:
                 f"cannot write to {self.folder} ({error.strerror}); choose another with hydra.run.dir=<folder>"
             ) from None
 
-    def add(self, result: Picture | Number | Table | Arrays) -> None:
+    def add(self, result: Result) -> None:
         """Writes one result and its line in index.jsonl; a later one of the same name and epoch takes its place."""
         match result:
             case Picture():
@@ -121,6 +126,8 @@ class Record:
                 self._index(result, "table", path=path.relative_to(self.folder).as_posix())
             case Number():
                 self._index(result, "number", value=result.value)
+                if result.epoch is None:
+                    self.numbers[result.name] = result.value
             case Arrays():
                 path = self.folder / f"{_stem(result)}.safetensors"
                 write(path, lambda part: save_file(result.tensors, part))

@@ -16,7 +16,7 @@ from convscope.data.batches import Batch, Crops, Look, as_it_is
 from convscope.data.cache import Cache, Stored, decoded_once
 from convscope.data.passes import cores
 from convscope.data.sampler import EpochSampler, OrderedShare, Share
-from convscope.data.sources import Pixels, Source, limited
+from convscope.data.sources import Files, Pixels, Source, evenly, limited
 from convscope.data.transforms import stored_size
 from convscope.problem import Problem
 
@@ -128,6 +128,39 @@ class ImageData(pl.LightningDataModule):
     def labels(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n] int64."""
         return torch.from_numpy(self._store(split).split.labels[torch.as_tensor(indices).numpy()])
+
+    def choose(self, split: SplitName, wanted: int | Sequence[int], seed: int) -> torch.Tensor:
+        """Indices of so many images, evenly over the classes and chosen by seed; or those asked for, in their order.
+
+        Raises Problem for an index that the split does not have, or for no images at all.
+        """
+        count = self.size(split)
+        if isinstance(wanted, int):
+            if wanted < 1:
+                raise Problem(f"{wanted} images are none to look at; ask for 1 or more, of the {count} in {split}")
+            return torch.from_numpy(evenly(self._store(split).split.labels, wanted, seed))
+        if wrong := [index for index in wanted if not 0 <= index < count]:
+            raise Problem(f"no image {', '.join(map(str, wrong))} in {split}; its images are 0 to {count - 1}")
+        if not len(wanted):
+            raise Problem(f"an empty list of images; name some of 0 to {count - 1}, or say how many")
+        return torch.tensor(list(wanted))
+
+    def names(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> list[str]:
+        """What the images are called: the file's name, or the index where they come from no files."""
+        held = self._splits[split]
+        if isinstance(held, Pixels):
+            return [str(index) for index in torch.as_tensor(indices).tolist()]
+        return [held.paths[index].name for index in torch.as_tensor(indices).tolist()]
+
+    def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Center crops of any image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
+
+        Raises Problem for a file that cannot be read.
+        """
+        chosen = self.settings
+        look = Look(chosen.image_size, self._mean, chosen.pixel_scale)
+        crops, every = Crops(Files(list(paths), np.zeros(len(paths), np.int64)), look), np.arange(len(paths))
+        return crops.__getitems__(every.tolist()).image, crops.pixels(every)
 
     @cached_property
     def _mean(self) -> np.ndarray:

@@ -114,11 +114,16 @@ def limited(split: Split, limit: int | None, seed: int) -> Split:
     """At most `limit` images, as evenly over the classes as there are images, chosen by seed, in their old order."""
     if limit is None or limit >= len(split.labels):
         return split
-    turn = np.empty(len(split.labels), np.int64)  # an image's place in the random order of its class
-    for label in np.unique(split.labels):
-        members = np.flatnonzero(split.labels == label)
+    return subset(split, evenly(split.labels, limit, seed))
+
+
+def evenly(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Positions of at most `count` of the labels [N], as evenly over the classes as there are images, ascending."""
+    turn = np.empty(len(labels), np.int64)  # an image's place in the random order of its class
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
         turn[members] = np.random.default_rng([seed, int(label)]).permutation(len(members))
-    return subset(split, np.sort(np.lexsort((split.labels, turn))[:limit]))
+    return np.sort(np.lexsort((labels, turn))[:count])
 
 
 def subset(split: Split, chosen: np.ndarray) -> Split:

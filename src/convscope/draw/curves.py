@@ -1,7 +1,4 @@
-"""Plots over the epochs; the only file that knows matplotlib. Figures are made without pyplot, so nothing is kept open.
-
-Lines are told apart by lightness, dashes and a label at their end, not by hue alone.
-"""
+"""Plots over the epochs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,18 +9,14 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from convscope.draw.labels import apart
+from convscope.draw.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, label_ends, panels
 
 Rows = Sequence[Mapping[str, Any]]  # metrics.csv as read: values may be text, empty or absent
 
-GROUND, INK, FAINT, RULE = "#fcfcfd", "#26262a", "#70707a", "#e2e2e6"
 TRAIN, VAL, TOP5 = "#d9822b", "#1f3b73", "#6f8fc9"
-WIDTH, TEXT = 12.0, 9  # inches, points
-HEAD: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
 
 
 class Line(NamedTuple):
@@ -38,14 +31,14 @@ class Line(NamedTuple):
 def training_curves(rows: Rows) -> Figure:
     """Loss and accuracy of one run over its epochs, on training and validation images. Missing values are gaps."""
     figure = Figure(figsize=(WIDTH, 3.4), dpi=110, facecolor=GROUND)
-    loss, accuracy = _panels(figure, 2, above=0.4, below=0.55, beside=1.15)
+    loss, accuracy = panels(figure, 2, above=0.4, below=0.55, beside=1.15)
     loss.set_title("Loss", **HEAD)
     _draw_lines(loss, rows, [Line("train/loss", "training", TRAIN, "--"), Line("val/loss", "validation", VAL)])
     accuracy.set_title("Accuracy, % of the images", **HEAD)
     lines = [Line("train/top1", "training", TRAIN, "--"), Line("val/top1", "validation", VAL)]
     _draw_lines(accuracy, rows, [*lines, Line("val/top5", "val., top five", TOP5, ":")], factor=100)
     accuracy.set_ylim(0, 102)
-    _label_ends(figure)
+    label_ends(figure)
     return figure
 
 
@@ -58,11 +51,11 @@ def settling(rows: Rows, layers: Sequence[str]) -> Figure:
     longest = max((len(layer) for layer in layers), default=0)
     height = 3.5 + 0.2 * len(answer) + 0.17 * max(0, len(layers) - 12)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
-    panels = _panels(figure, 3, above=0.8, below=0.6 + 0.2 * len(answer), beside=0.25 + 0.085 * min(longest, 20))
+    three = panels(figure, 3, above=0.8, below=0.6 + 0.2 * len(answer), beside=0.25 + 0.085 * min(longest, 20))
     shades = colormaps["viridis"](np.linspace(0, 0.8, max(2, len(layers))))  # dark to light, from the pixels up
     styles = ["-", "--", "-.", (0, (1, 1.2))]
     titles = ["Top-9 images that stayed, %", "Likeness to the projection before", "Dead maps, %"]
-    for axes, title, kind in zip(panels, titles, ["stayed", "similarity", "dead"], strict=True):
+    for axes, title, kind in zip(three, titles, ["stayed", "similarity", "dead"], strict=True):
         axes.set_title(title, **HEAD)
         lines = [Line(f"{kind}/{layer}", layer, shades[i], styles[i % 4]) for i, layer in enumerate(layers)]
         _draw_lines(axes, rows, lines, factor=1 if kind == "similarity" else 100)
@@ -70,7 +63,7 @@ def settling(rows: Rows, layers: Sequence[str]) -> Figure:
         axes.set_ylim(min(0, low), {"stayed": 102, "similarity": 1.02, "dead": max(10, 1.05 * high)}[kind])
     figure.text(0.012, 1 - 0.3 / height, "Do lower layers settle first?", size=13, color=INK, va="center")
     figure.text(0.012, 0.12 / height, "\n".join(answer), size=TEXT, color=FAINT, va="bottom")
-    _label_ends(figure)
+    label_ends(figure)
     return figure
 
 
@@ -99,26 +92,6 @@ def _column(rows: Rows, name: str) -> NDArray[np.float64]:
     return values
 
 
-def _panels(figure: Figure, count: int, above: float, below: float, beside: float) -> list[Axes]:
-    """`count` empty panels in a row, with inches of room above, below and at the right of each.
-
-    Placed by hand, because matplotlib's automatic layouts draw everything several times.
-    """
-    height, step = figure.get_figheight(), (WIDTH - 0.15) / count
-    panels = []
-    for number in range(count):
-        left, width = 0.5 + number * step, step - 0.5 - beside
-        axes = figure.add_axes((left / WIDTH, below / height, width / WIDTH, (height - above - below) / height))
-        axes.set_facecolor(GROUND)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(RULE)
-        axes.grid(axis="y", color=RULE, linewidth=0.8)
-        axes.tick_params(colors=FAINT, labelsize=TEXT, length=0)
-        axes.set_xlabel("epoch", color=FAINT, size=TEXT)
-        panels.append(axes)
-    return panels
-
-
 def _draw_lines(axes: Axes, rows: Rows, lines: Sequence[Line], factor: float = 1) -> None:
     """The lines over the epochs at which any of them has a value; where only some have one, the others show a gap."""
     values = np.array([_column(rows, line.column) * factor for line in lines]).reshape(len(lines), len(rows))
@@ -137,24 +110,3 @@ def _draw_lines(axes: Axes, rows: Rows, lines: Sequence[Line], factor: float = 1
         axes.set_xticks(epochs)
     if not len(epochs):
         axes.text(0.5, 0.5, "nothing measured yet", transform=axes.transAxes, ha="center", color=FAINT, size=TEXT)
-
-
-def _label_ends(figure: Figure) -> None:
-    """Writes each line's label beside its right end, moved apart where labels would cover each other."""
-    for axes in figure.axes:
-        low, high = axes.get_ylim()
-        points = axes.get_position().height * figure.get_figheight() * 72
-        ends = [_last_point(line) for line in axes.get_lines()]
-        heights = apart([(y - low) / (high - low) for _, y in ends], 1.3 * TEXT / points)
-        for line, end, height in zip(axes.get_lines(), ends, heights, strict=True):
-            leader = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.9, "shrinkA": 1, "relpos": (0, 0.5)}
-            axes.annotate(
-                str(line.get_label()), end, (1.03, height), textcoords="axes fraction", annotation_clip=False,
-                va="center", size=TEXT, color=INK, arrowprops=leader,
-            )  # fmt: skip
-
-
-def _last_point(line: Line2D) -> tuple[float, float]:
-    x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-    last = np.flatnonzero(np.isfinite(y))[-1]
-    return float(x[last]), float(y[last])

@@ -23,10 +23,11 @@ IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Foreign(NamedTuple):
-    """A net as its library made it, and the colors it expects."""
+    """A net as its library made it, the colors it expects, and the names of the classes it knows (None: not known)."""
 
     net: nn.Module
     colors: Colors
+    classes: list[str] | None = None
 
 
 def torchvision_net(name: str, weights: str | None, classes: int | None) -> Foreign:
@@ -46,7 +47,8 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Fore
     except (OSError, RuntimeError) as error:  # no network, or a broken file
         raise Problem(_download_failed(name, weights, "TORCH_HOME", error)) from error
     how = known[weights].transforms()
-    return Foreign(_with_classes(net, classes), Colors(how.mean, how.std))
+    names = None if classes is not None else list(known[weights].meta["categories"])
+    return Foreign(_with_classes(net, classes), Colors(how.mean, how.std), names)
 
 
 def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
@@ -65,7 +67,19 @@ def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
         net: Any = timm.create_model(full, pretrained=weights is not None, **count)
     except (OSError, RuntimeError) as error:
         raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
-    return Foreign(net, Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"]))
+    colors = Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"])
+    return Foreign(net, colors, None if weights is None or classes is not None else _imagenet_names(net))
+
+
+def _imagenet_names(net: nn.Module) -> list[str] | None:
+    """Names of the classes of a timm net that was trained on ImageNet, the first synonym of each."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    subset = infer_imagenet_subset(net)
+    if subset is None:
+        return None
+    info = ImageNetInfo(subset)
+    return [info.index_to_description(number).split(",")[0] for number in range(info.num_classes())]
 
 
 def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:

@@ -1,0 +1,126 @@
+"""settings -> objects -> job -> record: one function per job of the program.
+
+settings: the plain values of conf/, and under "words" the words of the command line. Heavy libraries are imported
+inside the functions: a word that is wrong on the command line is answered at once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convscope.problem import Problem
+
+if TYPE_CHECKING:
+    from convscope.record import Record, Result
+    from convscope.subject import Subject
+
+Settings = dict[str, Any]
+Command = Callable[[Settings, Path], None]
+
+
+def _train(settings: Settings, folder: Path) -> None:
+    import pytorch_lightning as pl
+
+    from convscope import assemble, loggers
+    from convscope.jobs.train import Plan, train
+    from convscope.learn.classifier import Classifier
+    from convscope.learn.recipe import initialize_, read_recipe
+    from convscope.nets.build import ConvNet
+    from convscope.record import Record
+
+    start = time.perf_counter()
+    pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
+    subject = assemble.new(settings)
+    net, data = subject.net, subject.data
+    scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, float) else 1.0
+    if isinstance(net, ConvNet):
+        initialize_(net, recipe, scale)
+    classifier = Classifier(net, recipe, len(data.classes), scale)
+    plan = Plan(settings["trainer"], choice, settings["seed"], assemble.description(settings, subject))
+    with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
+        record = Record(folder, chosen)
+        facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        with _concluded(record, facts) as summary:
+            outcome = train(classifier, data, plan, record)
+            summary["seconds"]["looking"] = outcome.pop("looking")
+            summary.update(outcome)
+
+
+def _looking(results: Callable[[Subject, Settings], Iterator[Result]]) -> Command:
+    """A job that looks at a finished net: that of a checkpoint, or the one that model=... names."""
+
+    def command(settings: Settings, folder: Path) -> None:
+        import pytorch_lightning as pl
+
+        from convscope import assemble, loggers, terminal
+        from convscope.record import Record
+
+        start = time.perf_counter()
+        pl.seed_everything(settings["seed"], workers=True, verbose=False)
+        subject = assemble.saved(settings) if settings["ckpt"] else assemble.new(settings, keep_classes=True)
+        subject.net.to(assemble.device(settings["trainer"]["accelerator"])).eval()
+        found = results(subject, settings)  # a generator: what is wrong with the settings is told at its first step
+        with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
+            record = Record(folder, chosen)
+            facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+            with _concluded(record, facts):
+                for result in found:
+                    record.add(result)
+                    terminal.show(result)
+
+    return command
+
+
+def _visualize(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope import assemble
+    from convscope.jobs.visualize import visualize
+
+    choice = assemble.choice(settings["evolution"])
+    return visualize(subject.net, subject.data, choice, settings["rule"], settings["seed"])
+
+
+def _report(settings: Settings, _: Path) -> None:
+    from convscope.jobs.report import report
+
+    print(report(Path(settings["run"])))
+
+
+JOBS: dict[str, Command] = {
+    "train": _train,
+    "visualize": _looking(_visualize),
+    "report": _report,
+}
+
+
+def _chosen_loggers(settings: Settings) -> dict[str, Any]:
+    """conf/logger; of several processes the first one logs."""
+    return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
+
+
+@contextmanager
+def _concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Writes summary.json and the page at the end, also of a run that failed; says where to look."""
+    from convscope.provenance import commit, versions
+    from convscope.report.page import write_page
+
+    start, summary = time.perf_counter(), {"seconds": {}, **facts, "finished": False}
+    try:
+        yield summary
+        summary["finished"] = True
+    except Problem as problem:
+        summary["problem"] = str(problem)
+        raise
+    finally:
+        if os.environ.get("RANK", "0") == "0":
+            seconds = summary["seconds"]
+            seconds[summary["job"]] = time.perf_counter() - start - seconds.get("looking", 0)
+            rounded = {phase: round(spent, 2) for phase, spent in seconds.items()}
+            numbers = {"numbers": record.numbers} if record.numbers else {}
+            record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
+            print(f"look at {write_page(record.folder)}", flush=True)

@@ -1,0 +1,62 @@
+"""What a job that looks at a finished net works on: the net, its images, and what is known of them."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from convscope.data.critters import Truth
+from convscope.data.module import ImageData, SplitName
+from convscope.nets.trace import evaluating
+
+
+class Examples(NamedTuple):
+    """n images of a split. index [n]: their addresses in it. image [n, 3, H, W] float32: as the net sees them.
+
+    pixels [n, 3, H, W] uint8: the same, for display. label [n]: the class of the data each shows. target [n]: the class
+    of the *net* that is looked at: the true one, or the net's most probable one where it does not know that class.
+    """
+
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
+    image: Tensor
+    pixels: Tensor
+    label: Tensor
+    target: Tensor
+
+
+class Subject(NamedTuple):
+    """A net and the images that it is looked at with.
+
+    classes: names of the net's classes, in the order of its logits. targets: for each class of the data the net's
+    number of it, -1 where the net does not know it. truth: for drawn images, what is where in images (split, indices),
+    in the net's own pixels; None for photographs.
+    """
+
+    net: nn.Module
+    data: ImageData
+    classes: list[str]
+    targets: list[int]
+    truth: Callable[[SplitName, Sequence[int]], Truth] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the net is; results come back to the CPU."""
+        return next(self.net.parameters()).device
+
+    def examples(self, split: SplitName, wanted: int | Sequence[int], seed: int = 0) -> Examples:
+        """So many images, evenly over the classes and chosen by seed, or those at these indices.
+
+        Raises Problem for an index that is not there.
+        """
+        index = self.data.choose(split, wanted, seed)
+        image, label = self.data.images(split, index), self.data.labels(split, index)
+        return Examples(index, image, self.data.pixels(split, index), label, self._target(image, label))
+
+    def _target(self, image: Tensor, label: Tensor) -> Tensor:
+        known = torch.tensor(self.targets)[label]
+        if (known >= 0).all():
+            return known
+        with torch.inference_mode(), evaluating(self.net):
+            probable = torch.cat([self.net(part.to(self.device)).argmax(1).cpu() for part in image.split(64)])
+        return torch.where(known >= 0, known, probable)
