@@ -85,6 +85,42 @@ def _visualize(subject: Subject, settings: Settings) -> Iterator[Result]:
     return visualize(subject.net, subject.data, choice, settings["rule"], settings["seed"])
 
 
+def _occlude(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.occlude import Occlude, occlude
+
+    return occlude(subject, Occlude(**settings["occlude"]), settings["seed"])
+
+
+def _invariance(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.invariance import Invariance, invariance
+
+    return invariance(subject, Invariance(**settings["invariance"]), settings["seed"])
+
+
+def _correspond(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.correspond import Correspond, correspond
+
+    return correspond(subject, Correspond(**settings["correspond"]), settings["seed"])
+
+
+def _diagnose(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.diagnose import Diagnose, diagnose
+
+    return diagnose(subject, Diagnose(**settings["diagnose"]), settings["seed"])
+
+
+def _neighbors(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.neighbors import Neighbors, neighbors
+
+    return neighbors(subject, Neighbors(**settings["neighbors"]), settings["seed"])
+
+
+def _claims(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.claims import Claims, claims
+
+    return claims(subject, Path(settings["run"]), Claims(**settings["claims"]), settings["seed"])
+
+
 def _report(settings: Settings, _: Path) -> None:
     from convscope.jobs.report import report
 
@@ -94,6 +130,12 @@ def _report(settings: Settings, _: Path) -> None:
 JOBS: dict[str, Command] = {
     "train": _train,
     "visualize": _looking(_visualize),
+    "occlude": _looking(_occlude),
+    "invariance": _looking(_invariance),
+    "correspond": _looking(_correspond),
+    "diagnose": _looking(_diagnose),
+    "neighbors": _looking(_neighbors),
+    "claims": _looking(_claims),
     "report": _report,
 }
 
