@@ -8,7 +8,7 @@ import torch
 
 from convscope import gallery
 from convscope.gallery import Choice
-from convscope.look.top9 import Search
+from convscope.look.top9 import Search, Top9
 from convscope.nets.build import build
 from convscope.problem import Problem
 
@@ -98,3 +98,34 @@ def test_a_projection_answers_the_unit_it_came_from(seen):
 def test_a_grid_is_drawn(seen):
     sheet = gallery.grid(seen[3], "conv2")
     assert sheet.width > 900 and np.asarray(sheet).std() > 10
+
+
+def colored(sheet):
+    """How many pixels are of the images and projections, which are of noise, and not grey letters and outlines."""
+    values = np.asarray(sheet).astype(int)
+    return int((values.max(2) - values.min(2) > 8).sum())
+
+
+def only(view, number, score):
+    """The view of one map, its nine images with other scores."""
+    top = Top9(*(field[[number]] for field in view.top))._replace(score=torch.tensor([score]))
+    return gallery.View(view.layer, [number], top, view.projections[[number]], view.patches[[number]])
+
+
+def test_images_that_do_not_excite_a_map_are_not_shown(seen):
+    nine, four, dead = (only(seen[3], 2, [1.0] * count + [0.0] * (9 - count)) for count in (9, 4, 0))
+    shown = [colored(gallery.grid(view, "grid")) for view in (nine, four, dead)]
+    assert shown[0] > 1.8 * shown[1] > 0 == shown[2]
+    shown = [colored(gallery.rules_sheet({"guided": view}, "rules", most=6)) for view in (nine, four, dead)]
+    assert shown[0] > 1.2 * shown[1] > 0 == shown[2]
+
+
+def test_rules_side_by_side_show_the_same_patches(seen):
+    view = seen[3]
+    other = view._replace(projections=-view.projections)
+    one = np.asarray(gallery.rules_sheet({"deconvnet": view}, "conv2", most=2))
+    two = np.asarray(gallery.rules_sheet({"deconvnet": view, "gradient": other}, "conv2", most=2))
+    beside = two.shape[1] - one.shape[1]
+    assert two.shape[0] == one.shape[0] and beside == 2 * 72 + 2 + 16  # another group of two tiles
+    below = np.s_[80:-20, 20 : one.shape[1] - 20]  # all but the words on top
+    assert np.array_equal(one[below], two[below])

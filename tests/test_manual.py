@@ -39,7 +39,7 @@ def test_lines_fit_the_terminal(columns, widest, monkeypatch):
 
 def test_examples_and_keys_are_there():
     text = manual(CONF)
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
     assert all(example in text for example in EXAMPLES)
     assert all(key in text for key in KEYS)
 

@@ -12,6 +12,15 @@ from conftest import ROOT, convscope
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ONE = ["trainer.max_epochs=1", "evolution.maps=2"]
+FEW = {  # words that make a job small
+    "job=occlude": ["occlude.images=1", "occlude.scored=4", "occlude.stride=16"],
+    "job=invariance": ["invariance.images=2", "invariance.scored=4"],
+    "job=correspond": ["correspond.images=4", "correspond.random=2"],
+    "job=diagnose": ["diagnose.images=20"],
+    "job=neighbors": ["neighbors.images=2"],
+    "job=claims": ["claims.scored=6"],
+    "experiment=first_layers": ["optim.batch_size=10"],
+}
 
 
 def commands():
@@ -40,15 +49,17 @@ def photos(tmp_path_factory):
 def small(words, cache):
     """What makes a command small: few images, a narrow net, one epoch, no network."""
     text = " ".join(words)
-    if {"--help", "job=report"} & set(words) or "--cfg" in words:
+    if {"--help", "job=report"} & set(words) or "--cfg" in words or "diagnose.runs=" in text:
         return []
     added = [*ONE, f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
-    added += ["data.image_size=64"] if "ckpt=" not in text else []
-    added += ["data.train=20", "data.val=20"] if not re.search(r"data=|data\.root|ckpt=", text) else []
-    added += ["data.limit=20"] if re.search(r"data=|data\.root", text) else []
+    added += [word for said, few in FEW.items() if said in words for word in few]
+    if re.search(r"\b(ckpt|run)=", text):
+        return added  # net and images are those of the run
+    added += ["data.image_size=64"]
+    added += ["data.limit=20"] if re.search(r"data=|data\.root", text) else ["data.train=20", "data.val=20"]
     if "model=torchvision" in text or "model=timm" in text:
         return [*added, "model.weights=null"]  # weights need a network
-    return [*added, "model.width=0.05"] if "ckpt=" not in text else added
+    return [*added, "model.width=0.05"]
 
 
 @pytest.mark.parametrize("command", commands())

@@ -100,3 +100,15 @@ def test_a_folder_that_cannot_be_written_is_told_at_once(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(Problem, match=r"cannot write to .*taken.* choose another with hydra.run.dir="):
         Record(tmp_path / "taken")
+
+
+def test_a_second_run_in_a_folder_replaces_lines_and_keeps_the_others(tmp_path):
+    first = Record(tmp_path)
+    first.add(Number("share", 0.25))
+    first.add(Number("other", 1))
+    with open(tmp_path / "index.jsonl", "a") as index:
+        index.write('{"kind": "number", "na')  # the process was killed here
+    second = Record(tmp_path)
+    second.add(Number("share", 0.5))
+    assert [(line["name"], line["value"]) for line in lines(second)] == [("share", 0.5), ("other", 1)]
+    assert second.numbers == {"share": 0.5}

@@ -10,8 +10,14 @@ From Zeiler & Fergus (2013) to the code:
                   preprocessing, crops and flips          data/transforms.py, data/cache.py
                   the recipe; filter renormalization      learn/recipe.py, conf/optim/; nets/renorm.py
     section 4     Fig. 2: top-9 grids                     look/top9.py, gallery.py        job=visualize
-    section 4.1   Fig. 4: feature evolution               learn/evolution.py              job=train
-                  Fig. 6: first-layer filters             learn/callbacks.py              job=train
+                  Fig. 4: feature evolution               learn/evolution.py              job=train
+                  Fig. 5: feature invariance              look/invariance.py              job=invariance
+    section 4.1   Fig. 6: architecture selection          look/filters.py                 job=diagnose
+    section 4.2   Fig. 7: occlusion sensitivity           look/occlusion.py               job=occlude
+    section 4.3   Table 1, Fig. 8: correspondence         look/correspondence.py          job=correspond
+    AlexNet 6.1   nearest images, five classes            look/neighbors.py               job=neighbors
+    all of it     the claims, tested on one's own run     score/claims.py                 job=claims
 
-app.py turns a command line into objects and runs a job; record.py writes the run folder; report/ draws its page.
+app.py reads a command line, commands.py turns it into objects and runs a job; record.py writes the run folder; report/
+draws its page.
 """

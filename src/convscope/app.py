@@ -11,6 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,11 +24,36 @@ def start(conf: Path) -> None:
     """Composes the command line and runs it; a Problem ends in one line and status 1, SIGTERM in status 143."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     try:
-        hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
+        try:
+            hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
+        finally:
+            CompareRuns.compare()
     except (Problem, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"convscope: {_one_line(error)}")
     except SystemExit as end:
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
+
+
+class CompareRuns(Callback):
+    """hydra.callbacks of an experiment: its sweep ends with job=diagnose diagnose.runs=<the sweep's folder>.
+
+    Hydra calls nothing at the end of a sweep in which a job failed, so only the beginning is taken from it.
+    """
+
+    settings: dict[str, Any] | None = None  # of the comparison, once a sweep has begun
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        settings: Any = OmegaConf.to_container(hydra.compose("config", overrides=["job=diagnose"]), resolve=True)
+        settings["trainer"] = OmegaConf.to_container(config.trainer, resolve=True)
+        settings["diagnose"]["runs"] = config.hydra.sweep.dir
+        CompareRuns.settings = settings | {"seed": config.seed, "name": "comparison", "words": []}
+
+    @classmethod
+    def compare(cls) -> None:
+        """The comparison of the sweep that was begun, if one was and was not broken off, into its folder."""
+        settings, cls.settings = cls.settings, None
+        if settings is not None and not isinstance(sys.exc_info()[1], SystemExit | KeyboardInterrupt):
+            JOBS["diagnose"](settings, Path(settings["diagnose"]["runs"]) / "comparison")
 
 
 def _one_line(error: Exception) -> str:

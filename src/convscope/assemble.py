@@ -88,7 +88,8 @@ def saved(settings: Settings) -> Subject:
         net = _foreign({**about["net"], "weights": None}, about["net"]["classes"]).net
     load_weights_(net, net_weights(held))
     scale = about["pixel_scale"]
-    settings = {**settings, "data": data}
+    model = {"name": about["net"].get("name") or Path(settings["ckpt"]).stem}
+    settings = {**settings, "data": data, "model": model}
     chosen = _data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
     found = source(data)
     return _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
@@ -110,7 +111,8 @@ def _subject(
     else:
         targets = [numbers.get(name.casefold().replace("_", " "), -1) for name in found.classes]
     drawn = _truth(settings["data"], found, data.settings) if settings["data"]["source"] == "critters" else None
-    return Subject(net, data, list(classes), targets, drawn)
+    names = str(settings["model"]["name"]), str(settings["data"]["source"])
+    return Subject(net, data, list(classes), targets, drawn, *names)
 
 
 def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:
@@ -133,7 +135,7 @@ def description(settings: Settings, subject: Subject) -> dict[str, Any]:
     """What every checkpoint says of its net and its input: plain values and the mean image."""
     net, data = subject.net, subject.data
     if isinstance(net, ConvNet):
-        about: dict[str, Any] = describe(net)
+        about: dict[str, Any] = describe(net) | {"name": subject.net_name}
     else:
         model = settings["model"]
         about = {"source": model["source"], "name": model["name"], "classes": len(data.classes)}
@@ -155,10 +157,10 @@ def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
         "job": settings["job"],
         "name": settings["name"],
         "seed": settings["seed"],
-        "data": settings["data"]["source"],
+        "data": subject.data_name,
         "classes": list(data.classes),
         "net": {
-            "name": settings["model"]["name"],
+            "name": subject.net_name,
             "parameters": sum(weight.numel() for weight in net.parameters()),
             "rows": anatomy(net, data.settings.image_size),
         },

@@ -104,9 +104,38 @@ def _correspond(subject: Subject, settings: Settings) -> Iterator[Result]:
 
 
 def _diagnose(subject: Subject, settings: Settings) -> Iterator[Result]:
-    from convscope.jobs.diagnose import Diagnose, diagnose
+    from convscope.jobs.diagnose import diagnose
+    from convscope.jobs.examination import Diagnose
 
     return diagnose(subject, Diagnose(**settings["diagnose"]), settings["seed"])
+
+
+def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
+    """One net, or with diagnose.runs all of a sweep, each with its own images; then no net of its own is needed."""
+    if settings["diagnose"]["runs"] is None:
+        return _looking(_diagnose)(settings, folder)
+    import pytorch_lightning as pl
+
+    from convscope import assemble, loggers, terminal
+    from convscope.jobs.examination import Diagnose
+    from convscope.jobs.first_layers import compare
+    from convscope.record import Record
+
+    def opened(ckpt: Path) -> Subject:
+        subject = assemble.saved({**settings, "ckpt": str(ckpt)})
+        subject.net.to(assemble.device(settings["trainer"]["accelerator"])).eval()
+        return subject
+
+    pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    runs = Path(settings["diagnose"]["runs"])
+    found = compare(runs, opened, Diagnose(**settings["diagnose"]), settings["seed"])
+    with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
+        record = Record(folder, chosen)
+        about = {"job": settings["job"], "name": settings["name"], "seed": settings["seed"], "runs": str(runs)}
+        with _concluded(record, {**about, "seconds": {}}):
+            for result in found:
+                record.add(result)
+                terminal.show(result)
 
 
 def _neighbors(subject: Subject, settings: Settings) -> Iterator[Result]:
@@ -121,6 +150,16 @@ def _claims(subject: Subject, settings: Settings) -> Iterator[Result]:
     return claims(subject, Path(settings["run"]), Claims(**settings["claims"]), settings["seed"])
 
 
+def _claims_of_run(settings: Settings, folder: Path) -> None:
+    """What is wrong with run= is told before its checkpoint is looked for."""
+    run, asked = settings["run"], "type run=outputs/train/<run>, the folder of a finished job=train"
+    if run is None:
+        raise Problem(f"job=claims tests a training run; {asked}")
+    if not (Path(run) / "checkpoints" / "last.ckpt").is_file():
+        raise Problem(f"run={run} is no folder of a training run: it has no checkpoints/last.ckpt; {asked}")
+    _looking(_claims)(settings, folder)
+
+
 def _report(settings: Settings, _: Path) -> None:
     from convscope.jobs.report import report
 
@@ -133,9 +172,9 @@ JOBS: dict[str, Command] = {
     "occlude": _looking(_occlude),
     "invariance": _looking(_invariance),
     "correspond": _looking(_correspond),
-    "diagnose": _looking(_diagnose),
+    "diagnose": _diagnose_one_or_all,
     "neighbors": _looking(_neighbors),
-    "claims": _looking(_claims),
+    "claims": _claims_of_run,
     "report": _report,
 }
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from convscope.data.module import ImageData
 from convscope.draw.grid import Block, top9_grid
+from convscope.draw.rules import Compared, rules_grid
 from convscope.draw.tile import Tile, contrast, signed_tile
 from convscope.look.cropped import patches, project_fields
 from convscope.look.deconvnet import Picks
@@ -124,17 +125,38 @@ def projection_tiles(projections: torch.Tensor, side: int = SIDE) -> list[Tile]:
 
 
 def grid(view: View, title: str) -> Image.Image:
-    """Fig. 2: for each map nine projections beside the nine image patches, strongest first."""
+    """Fig. 2: for each map nine projections beside the nine image patches, strongest first.
+
+    Images that do not excite the map are left out; a dead map has none.
+    """
     blocks = []
-    for position, number in enumerate(view.maps):
-        count = int((view.top.image[position] >= 0).sum())
-        strongest = float(view.top.score[position, 0]) if count else 0.0
-        state = f"{strongest:.3g}" if strongest > 0 else "dead"
-        blocks.append(
-            Block(
-                f"{view.layer} map {number} · {state}",
-                projection_tiles(view.projections[position, :count]),
-                list(view.patches[position, :count].permute(0, 2, 3, 1).numpy()),
-            )
-        )
+    for position in range(len(view.maps)):
+        count = _excited(view, position)
+        tiles = projection_tiles(view.projections[position, :count])
+        blocks.append(Block(_caption(view, position), tiles, _patch_tiles(view, position, count)))
     return top9_grid(blocks, title, side=SIDE)
+
+
+def rules_sheet(views: Mapping[str, View], title: str, most: int = 3) -> Image.Image:
+    """The `most` strongest patches of each map beside their projections by each rule. views: by rule, of one record."""
+    first = next(iter(views.values()))
+    maps = []
+    for position in range(len(first.maps)):
+        count = min(most, _excited(first, position))
+        projections = [projection_tiles(view.projections[position, :count], 72) for view in views.values()]
+        maps.append(Compared(_caption(first, position), _patch_tiles(first, position, count), projections))
+    return rules_grid(maps, list(views), title, most)
+
+
+def _excited(view: View, position: int) -> int:
+    """How many images excite the map; they are its first."""
+    return int(((view.top.image[position] >= 0) & (view.top.score[position] > 0)).sum())
+
+
+def _caption(view: View, position: int) -> str:
+    state = f"{float(view.top.score[position, 0]):.3g}" if _excited(view, position) else "dead"
+    return f"{view.layer} map {view.maps[position]} · {state}"
+
+
+def _patch_tiles(view: View, position: int, count: int) -> list[Tile]:
+    return list(view.patches[position, :count].permute(0, 2, 3, 1).numpy())

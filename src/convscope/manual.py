@@ -32,8 +32,10 @@ KEYS = {
     "evolution.layers, .maps": "which layers are shown, and how many maps of each",
     "evolution.epochs, .images": "at which epochs, and from which images (val or train)",
     "optim.renorm": "RMS radius of the filters; null: no renormalization",
-    "ckpt, rule": "of job=visualize: the checkpoint; deconvnet, guided or gradient",
-    "run": "of job=report: the run folder",
+    "ckpt": "of the jobs that look at a net: a checkpoint; null: the net of model=...",
+    "rule": "of job=visualize: deconvnet, guided or gradient; several, as '[deconvnet,guided]', side by side",
+    "occlude.square, .stride": "and whatever else stands in conf/job/occlude.yaml; so for every job",
+    "run": "of job=claims and job=report: the run folder",
     "seed, name": "seed of everything random; last word of the run folder's name",
     "hydra.run.dir": "the folder of a run; hydra.sweep.dir: of a sweep",
 }
@@ -43,7 +45,8 @@ EXAMPLES = [
     "python src/run.py model=zfnet '~model.layers.conv3' '~model.layers.conv4'",
     "python src/run.py -m seed=0,1,2 optim=quick,paper",
     "python src/run.py job=visualize ckpt=outputs/train/<run>/checkpoints/last.ckpt",
-    "python src/run.py job=visualize model=torchvision model.name=vgg16 data=folder data.root=/photos",
+    "python src/run.py job=occlude model=torchvision model.name=vgg16 data=folder data.root=/photos",
+    "python src/run.py job=claims run=outputs/train/<run>",
 ]
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -59,6 +60,7 @@ class Arrays(NamedTuple):
 
 
 Result = Picture | Number | Table | Arrays
+About = tuple[str, str, int | None]  # kind, name and epoch: what a line of index.jsonl is about
 
 
 class PictureLogger(Protocol):
@@ -102,7 +104,8 @@ class Record:
         self.folder, self.loggers = Path(folder), list(loggers)
         self.numbers: dict[str, float] = {}
         self._rows: list[dict[str, Any]] = []
-        self._lines: dict[tuple[str, str, int | None], str] = {}  # index.jsonl, by what each line is about
+        self._lines: dict[About, str] = {}  # index.jsonl
+        self._lines |= _read_index(self.folder / "index.jsonl")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write(self.folder / ".writable", b"")
@@ -166,6 +169,16 @@ class Record:
                 index.write(text + "\n")
         elif seen != text:
             write(self.folder / "index.jsonl", "".join(line + "\n" for line in self._lines.values()))
+
+
+def _read_index(path: Path) -> dict[About, str]:
+    """The lines that an earlier run has left, by what each is about; a line that cannot be read is left out."""
+    lines: dict[About, str] = {}
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            said = json.loads(text)
+            lines[said["kind"], said["name"], said.get("epoch")] = text
+    return lines
 
 
 def _stem(result: Picture | Table | Arrays) -> str:

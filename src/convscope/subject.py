@@ -30,7 +30,7 @@ class Subject(NamedTuple):
 
     classes: names of the net's classes, in the order of its logits. targets: for each class of the data the net's
     number of it, -1 where the net does not know it. truth: for drawn images, what is where in images (split, indices),
-    in the net's own pixels; None for photographs.
+    in the net's own pixels; None for photographs. net_name, data_name: what summaries call them.
     """
 
     net: nn.Module
@@ -38,6 +38,8 @@ class Subject(NamedTuple):
     classes: list[str]
     targets: list[int]
     truth: Callable[[SplitName, Sequence[int]], Truth] | None = None
+    net_name: str = ""
+    data_name: str = ""
 
     @property
     def device(self) -> torch.device:

@@ -233,3 +233,72 @@ def test_a_given_mean_takes_the_place_of_the_images_own(source):
 def test_wrong_settings(key, value, told):
     with pytest.raises(Problem, match=told):
         settings(**{key: value})
+
+
+def test_images_are_chosen_evenly_or_by_index(source):
+    data = ImageData(source, settings())
+    six = data.choose("val", 6, seed=1)
+    assert data.labels("val", six).bincount().tolist() == [2, 2, 2] and len(six.unique()) == 6
+    assert torch.equal(six, data.choose("val", 6, seed=1)) and not torch.equal(six, data.choose("val", 6, seed=2))
+    assert data.choose("val", 99, seed=0).tolist() == list(range(20))  # as many as there are
+    assert data.choose("train", [7, 0, 7], seed=0).tolist() == [7, 0, 7]  # in the order asked for
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (0, "0 images are none to look at; ask for 1 or more, of the 20 in val"),
+        (-3, "-3 images are none to look at"),
+        ([], "an empty list of images; name some of 0 to 19, or say how many"),
+        ([2, 20, -1], "no image 20, -1 in val; its images are 0 to 19"),
+        (2.5, r"2.5 names no images; say how many, e.g. 5, or which, e.g. \[3, 17\]"),
+        ("three", "'three' names no images; say how many"),
+        ([1, "x"], r"\[1, 'x'\] names no images"),
+    ],
+)
+def test_images_that_cannot_be_chosen(source, wanted, told):
+    with pytest.raises(Problem, match=told):
+        ImageData(source, settings()).choose("val", wanted, seed=0)
+
+
+@pytest.fixture
+def in_files(tmp_path):
+    """Photographs of several sizes, of flat colors, in files."""
+    paths, colors = [], [(10, 20, 30), (200, 100, 50), (90, 90, 90), (0, 250, 5)]
+    for number, color in enumerate(colors):
+        paths.append(tmp_path / f"photograph {number}.png")
+        Image.new("RGB", (50 + 10 * number, 80 - 9 * number), color).save(paths[-1])
+    split = Files(paths, np.arange(4) % 2)
+    return Source(["a", "b"], split, split), colors
+
+
+def test_names_are_those_of_the_files_or_the_indices(source, in_files, tmp_path):
+    assert ImageData(source, settings()).names("val", [3, 11]) == ["3", "11"]
+    data = ImageData(in_files[0], settings(cache_dir=str(tmp_path / "cache")))
+    assert data.names("val", torch.tensor([2, 0])) == ["photograph 2.png", "photograph 0.png"]
+    limited = ImageData(in_files[0], settings(limit=2, cache_dir=str(tmp_path / "cache")))
+    kept = limited.names("val", [0, 1])
+    shown = limited.pixels("val", [0, 1])[:, :, 5, 5].tolist()
+    assert [in_files[1][int(name.split()[1][0])] for name in kept] == [tuple(color) for color in shown]
+
+
+def test_names_leave_out_unreadable_images(in_files, tmp_path):
+    in_files[0].val.paths[1].write_bytes(b"no image")
+    data = ImageData(in_files[0], settings(cache_dir=str(tmp_path / "cache"), on_bad_image="skip"))
+    assert data.size("val") == 3
+    colors = data.pixels("val", [0, 1, 2])[:, :, 5, 5].tolist()
+    names = data.names("val", [0, 1, 2])
+    assert [in_files[1][int(name.split()[1][0])] for name in names] == [tuple(color) for color in colors]
+
+
+def test_any_files_are_read_as_the_net_sees_them(source, in_files, tmp_path):
+    data, paths = ImageData(source, settings(pixel_scale=0.5)), in_files[0].val.paths
+    image, pixels = data.read(paths[::-1])
+    assert pixels.shape == (4, 3, S, S) and pixels.dtype == torch.uint8
+    assert [tuple(color) for color in pixels[:, :, 9, 9].tolist()] == in_files[1][::-1]
+    margin = (R - S) // 2
+    mean = data.mean[:, margin : margin + S, margin : margin + S]
+    assert torch.allclose(image, 0.5 * (pixels.float() - mean), atol=1e-4)
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    with pytest.raises(Problem, match=r"bad.jpg can no longer be read: .+"):
+        data.read([paths[0], tmp_path / "bad.jpg"])

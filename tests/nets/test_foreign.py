@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision import models
 
-from convscope.nets.foreign import IMAGENET, Colors, timm_net, torchvision_net
+from convscope.nets.foreign import IMAGENET, Colors, _imagenet_names, timm_net, torchvision_net
 from convscope.problem import Problem
 
 SMALL = "squeezenet1_1"  # under five megabytes
@@ -88,3 +88,21 @@ def test_timm_that_is_not_installed_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(Problem, match=r"model=timm needs timm, .*; type: pip install 'convscope\[timm\]'"):
         timm_net("resnet18", None, 10)
+
+
+def test_weights_bring_the_names_of_their_classes(downloaded):
+    names = torchvision_net(SMALL, "DEFAULT", None).classes
+    assert (
+        len(names) == 1000 and (names[0], names[-1]) == ("tench", "toilet tissue") and names[217] == "English springer"
+    )
+    assert torchvision_net(SMALL, "DEFAULT", 6).classes is None and torchvision_net(SMALL, None, None).classes is None
+
+
+def test_names_of_the_classes_of_timm_nets():
+    timm = pytest.importorskip("timm")
+    names = _imagenet_names(timm.create_model("resnet10t"))
+    assert (
+        len(names) == 1000 and (names[0], names[-1]) == ("tench", "toilet tissue") and names[217] == "English springer"
+    )
+    assert _imagenet_names(timm.create_model("resnet10t", num_classes=7)) is None
+    assert timm_net("resnet10t", None, None).classes is None

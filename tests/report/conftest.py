@@ -2,11 +2,15 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+
+from convscope.report.page import write_page
+from report.analyses import looked
 
 LAYERS = {"conv1": 16, "conv2": 24, "conv3": 32, "conv4": 32, "conv5": 24}  # layer -> maps
 EPOCHS = 8
@@ -25,6 +29,34 @@ def browser_type_launch_args(browser_type_launch_args):
         message = "no chromium here; `make browser` installs it"
         pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
     return {**browser_type_launch_args, "executable_path": found, "args": FLAGS}
+
+
+@pytest.fixture
+def show(page):
+    """show(folder, hash) opens the page of a run folder; nothing may go wrong or leave the disk until the test ends."""
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("request", lambda request: None if re.match("file:|data:", request.url) else wrong.append(request.url))
+
+    def opened(folder, state=""):
+        page.goto(write_page(folder).as_uri() + state)
+        page.wait_for_load_state("load")
+        return page
+
+    yield opened
+    assert wrong == []
+
+
+@pytest.fixture(scope="session")
+def looked_once(tmp_path_factory) -> Path:
+    return looked(tmp_path_factory.mktemp("looked") / "2025-04-05_06-07-08-000000_looked")
+
+
+@pytest.fixture
+def looked_run(looked_once: Path, tmp_path: Path) -> Path:
+    """A run folder with results of every idea of the paper, as looking jobs leave them."""
+    return Path(shutil.copytree(looked_once, tmp_path / looked_once.name))
 
 
 @pytest.fixture

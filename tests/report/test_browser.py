@@ -5,25 +5,6 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from convscope.report.page import write_page
-
-
-@pytest.fixture
-def show(page):
-    """show(folder, hash) opens the page of a run folder; nothing may go wrong or leave the disk until the test ends."""
-    wrong = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("request", lambda request: None if re.match("file:|data:", request.url) else wrong.append(request.url))
-
-    def opened(folder, state=""):
-        page.goto(write_page(folder).as_uri() + state)
-        page.wait_for_load_state("load")
-        return page
-
-    yield opened
-    assert wrong == []
-
 
 def picture(page, place=0):
     return page.locator("#top9 img").nth(place)
@@ -158,13 +139,6 @@ def test_a_run_without_epochs_has_no_slider(show, pictures_run):
     page.get_by_role("button", name="features.3").click()
     shows(page, "features.3")
     page.keyboard.press("Space")  # nothing to play
-
-
-def test_a_run_of_other_pictures_shows_them(show, tmp_path, add_picture):
-    add_picture(tmp_path, "occlusion/fox", "where the fox is")
-    page = show(tmp_path)
-    expect(page.locator("#more img")).to_have_attribute("src", "../pictures/occlusion/fox.jpg")
-    expect(page.locator("#top9 figure").first).to_be_hidden()
 
 
 def test_plots_stand_in_where_there_are_no_numbers(show, tmp_path, add_picture):

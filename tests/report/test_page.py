@@ -2,9 +2,7 @@ import json
 import shutil
 from html.parser import HTMLParser
 
-import pytest
-
-from convscope.report.page import brief, duration, percent, write_page
+from convscope.report.page import write_page
 
 ATTACK = "</script><script>alert(1)</script>\u2028\u2029\"'"
 
@@ -122,13 +120,3 @@ def test_half_a_surrogate_and_strange_file_names(pictures_run, add_picture):
 def test_a_summary_with_other_shapes_still_gives_a_page(pictures_run):
     (pictures_run / "summary.json").write_text('{"final": null, "net": {"rows": [{"name": "a"}]}, "seconds": null}')
     assert "a" in page_of(pictures_run)[0].words
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(38.4, "38 s"), (75.2, "1 min 15 s"), (3725, "1 h 2 min")])
-def test_duration(seconds, text):
-    assert duration(seconds) == text
-
-
-def test_numbers_as_words():
-    assert percent(0.9534) == "95.3 %"
-    assert [brief(value) for value in (None, 3, 0.123456, 1234.5, "x")] == ["", "3", "0.1235", "1,234", "x"]

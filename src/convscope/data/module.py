@@ -139,6 +139,8 @@ class ImageData(pl.LightningDataModule):
             if wanted < 1:
                 raise Problem(f"{wanted} images are none to look at; ask for 1 or more, of the {count} in {split}")
             return torch.from_numpy(evenly(self._store(split).split.labels, wanted, seed))
+        if not isinstance(wanted, Sequence) or not all(isinstance(index, int) for index in wanted):
+            raise Problem(f"{wanted!r} names no images; say how many, e.g. 5, or which, e.g. [3, 17]")
         if wrong := [index for index in wanted if not 0 <= index < count]:
             raise Problem(f"no image {', '.join(map(str, wrong))} in {split}; its images are 0 to {count - 1}")
         if not len(wanted):
@@ -150,7 +152,9 @@ class ImageData(pl.LightningDataModule):
         held = self._splits[split]
         if isinstance(held, Pixels):
             return [str(index) for index in torch.as_tensor(indices).tolist()]
-        return [held.paths[index].name for index in torch.as_tensor(indices).tolist()]
+        left_out = {path for path, _ in self._store(split).bad}
+        paths = [path for path in held.paths if path not in left_out] if left_out else held.paths
+        return [paths[index].name for index in torch.as_tensor(indices).tolist()]
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
         """Center crops of any image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.

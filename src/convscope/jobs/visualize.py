@@ -1,16 +1,20 @@
 """job=visualize: what excites the maps of a trained or pretrained net, without training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from rich.progress import track
 from torch import nn
 
 from convscope import gallery
 from convscope.data.module import ImageData
+from convscope.draw.receptive import MOST, Sight, receptive_figure
 from convscope.learn.callbacks import filters_picture
+from convscope.look.deconvnet import RULES, check_rule
 from convscope.look.top9 import Search, Top9, to_arrays
-from convscope.nets.anatomy import anatomy
+from convscope.nets.anatomy import Layer, anatomy, layers
+from convscope.problem import Problem
 from convscope.record import Arrays, Picture, Table
 
 
@@ -26,20 +30,65 @@ def search(net: nn.Module, data: ImageData, choice: gallery.Choice, layers: list
     return found.top
 
 
+def chosen_rules(rule: str | Sequence[str]) -> list[str]:
+    """One rule, several, or with "all" every one there is. Raises Problem for an unknown one and for none."""
+    rules = list(RULES) if rule == "all" else list(dict.fromkeys([rule] if isinstance(rule, str) else rule))
+    if not rules:
+        raise Problem(f"rule=[] is no rule; possible: {', '.join(RULES)}, a list of them, or all")
+    for name in rules:
+        check_rule(name)
+    return rules
+
+
 def visualize(
-    net: nn.Module, data: ImageData, choice: gallery.Choice, rule: str, seed: int
+    net: nn.Module, data: ImageData, choice: gallery.Choice, rule: str | Sequence[str], seed: int
 ) -> Iterator[Picture | Table | Arrays]:
-    """Yields a top-9 grid per layer (Fig. 2), the first layer's filters, and the layers' receptive fields."""
-    image_size = data.settings.image_size
-    layers = choice.chosen_layers(net, image_size)
+    """Yields a top-9 grid per layer (Fig. 2), the first layer's filters, and the layers' receptive fields.
+
+    Where there are several rules the grids are by the first; a picture per layer shows the same units by each of them.
+    """
+    rules, image_size = chosen_rules(rule), data.settings.image_size
+    chosen = choice.chosen_layers(net, image_size)
     images = gallery.Images(data, choice.images)
-    tops = search(net, data, choice, layers)
+    tops = search(net, data, choice, chosen)
     yield Arrays("top9/top9", to_arrays(tops))
     for layer, top in tops.items():
         maps = choice.chosen_maps(layer, len(top.score), seed)
-        caption = f"{layer}: the nine {choice.images} images that excite each map most ({rule})"
-        view = gallery.view(net, images, layer, top, maps, rule)
-        yield Picture(f"top9/{layer}", gallery.grid(view, caption), caption, layer=layer)
+        caption = f"{layer}: the nine {choice.images} images that excite each map most ({rules[0]})"
+        views = {name: gallery.view(net, images, layer, top, maps, name) for name in rules}
+        yield Picture(f"top9/{layer}", gallery.grid(views[rules[0]], caption), caption, layer=layer)
+        if len(rules) > 1:
+            caption = f"{layer}: the same units projected to pixels by {len(rules)} rules"
+            yield Picture(f"rules/{layer}", gallery.rules_sheet(views, caption), caption, layer=layer)
     name, first = next((name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
     yield filters_picture(name, first.weight)
     yield Table("layers", anatomy(net, image_size), "The layers, their maps and how much of the image one unit sees")
+    yield receptive(net, data, seed)
+
+
+def receptive(net: nn.Module, data: ImageData, seed: int) -> Picture:
+    """The fields of some layers' central units and the places of all units, over a validation image."""
+    image = data.pixels("val", data.choose("val", 1, seed))[0].permute(1, 2, 0).numpy()
+    sights = [_sight(layer, len(image)) for layer in shown_layers(layers(net, data.settings.image_size), len(image))]
+    caption = "How much of an image the central unit of each layer sees, and how far apart its units are"
+    return Picture("receptive", receptive_figure(image, sights), caption, plot=True)
+
+
+def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
+    """At most nine layers, each with another field: evenly spread from the first to the first that sees all."""
+    distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(every)}.values())[::-1]
+    covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]
+    seen = distinct[: covers.index(True) + 1] if True in covers else distinct
+    places = np.linspace(0, len(seen) - 1, min(MOST, len(seen))).round().astype(int)
+    return [seen[place] for place in places]
+
+
+def _sight(layer: Layer, image_size: int) -> Sight:
+    if layer.field is None:
+        return Sight(layer.name, None)
+    rows, cols = (
+        [span.start + (span.size - 1) / 2 + span.stride * place for place in range(count)]
+        for span, count in zip(layer.field, (layer.rows, layer.cols), strict=True)
+    )
+    row, col = (int(np.abs(np.array(centers) - (image_size - 1) / 2).argmin()) for centers in (rows, cols))
+    return Sight(layer.name, layer.field.box(row, col), rows, cols)

@@ -23,13 +23,15 @@ def features(
     """One pass of images [N, 3, H, W], on the net's device, in eval mode; the net is left as it was.
 
     take: makes of a layer's output [N, C, h, w] or [N, C] what is kept of it, at once, because the next layer may write
-    over it. Raises Problem for an unknown layer, and for one that runs more than once or puts out no tensor.
+    over it. Raises Problem for an unknown layer, and for one that runs not at all or more than once or puts out no
+    tensor.
     """
     known = {path: module for path, module in net.named_modules() if path}
+    wanted = list(dict.fromkeys(layers))
     taken: dict[str, Tensor] = {}
     hooks = []
     try:
-        for layer in layers:
+        for layer in wanted:
             if layer not in known:
                 raise Problem(no_layer(layer, known))
             hooks.append(known[layer].register_forward_hook(_taker(layer, take, taken)))
@@ -38,7 +40,9 @@ def features(
     finally:
         for hook in hooks:
             hook.remove()
-    return Features(taken, logits)
+    if missing := [layer for layer in wanted if layer not in taken]:
+        raise Problem(f"layer {missing[0]} does not run by itself, so it has no features; choose another layer")
+    return Features({layer: taken[layer] for layer in wanted}, logits)
 
 
 def _taker(layer: str, take: Callable[[Tensor], Tensor], taken: dict[str, Tensor]) -> Callable[..., None]:

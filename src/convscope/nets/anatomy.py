@@ -1,44 +1,79 @@
 """A net as a table: what each layer puts out, and how much of the image one of its units sees."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from convscope.nets.build import ConvNet
 from convscope.nets.layers import KINDS, map_sizes
-from convscope.nets.receptive import Field, fields
+from convscope.nets.receptive import IMAGE, Field, follow
+from convscope.nets.trace import trace
+
+_POOLS = nn.MaxPool2d | nn.AvgPool2d | nn.LPPool2d | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d
+
+
+class Layer(NamedTuple):
+    """maps: or units. rows, cols: positions of a map, 1 and 1 of units. field: what a unit sees; None: the image."""
+
+    name: str
+    kind: str
+    maps: int
+    rows: int
+    cols: int
+    field: Field | None
+
+
+def layers(net: nn.Module, image_size: int) -> list[Layer]:
+    """The rows of a row net; of another net, from the pixels up, its convolutions, pools and full layers.
+
+    A layer that runs several times in one pass is told of as in its last run.
+    """
+    pass_ = trace(net, (3, image_size, image_size))
+    seen = follow(pass_)
+    fields = {path: seen.get(layer.output, IMAGE).field for path, layer in pass_.layers.items()}
+    if isinstance(net, ConvNet):
+        kinds, sizes = {kind: name for name, kind in KINDS.items()}, map_sizes(net.rows, image_size)
+        return [
+            Layer(name, kinds[type(row)], maps, side, side, fields[name])
+            for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
+        ]
+    found = [(path, _kind(net.get_submodule(path)), pass_.shapes[one.output]) for path, one in pass_.layers.items()]
+    dims = {"conv": 4, "pool": 4, "full": 2}  # of what each puts out; no linear layers of single tokens
+    return [
+        Layer(
+            path, kind, shape[1], shape[2] if len(shape) == 4 else 1, shape[-1] if len(shape) == 4 else 1, fields[path]
+        )
+        for path, kind, shape in found
+        if kind and len(shape) == dims[kind]
+    ]
 
 
 def anatomy(net: nn.Module, image_size: int) -> list[dict[str, Any]]:
-    """One row per layer of a row net (per convolution or pool of another): name, kind, maps, side, field, stride.
+    """One table row for each of `layers`: name, kind, maps, side, field, stride.
 
     side: of the map, positions. field and stride: of the receptive field, pixels; "image" where a unit sees all of it.
+    Sides that differ are told as "rows x columns".
     """
-    seen = fields(net, image_size)
-    if isinstance(net, ConvNet):
-        kinds = {kind: name for name, kind in KINDS.items()}
-        sizes = map_sizes(net.rows, image_size)
-        return [
-            {
-                "name": name,
-                "kind": kinds[type(row)],
-                "maps": sizes[name][0],
-                "side": sizes[name][1],
-                **_view(seen[name]),
-            }
-            for name, row in net.rows.items()
-        ]
-    shown = [(name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d) and name in seen]
     return [
-        {"name": name, "kind": "conv", "maps": layer.out_channels, "side": "", **_view(seen[name])}
-        for name, layer in shown
+        {"name": one.name, "kind": one.kind, "maps": one.maps, "side": _sides(one.rows, one.cols), **_view(one.field)}
+        for one in layers(net, image_size)
     ]
+
+
+def _kind(module: nn.Module) -> str | None:
+    if isinstance(module, nn.Conv2d):
+        return "conv"
+    if isinstance(module, nn.Linear):
+        return "full"
+    return "pool" if isinstance(module, _POOLS) else None
 
 
 def _view(field: Field | None) -> dict[str, Any]:
     if field is None:
         return {"field": "image", "stride": ""}
-    rows, cols = field.rows, field.cols
-    if rows[:2] == cols[:2]:
-        return {"field": rows.size, "stride": rows.stride}
-    return {"field": f"{rows.size} x {cols.size}", "stride": f"{rows.stride} x {cols.stride}"}
+    rows, cols = field
+    return {"field": _sides(rows.size, cols.size), "stride": _sides(rows.stride, cols.stride)}
+
+
+def _sides(rows: int, cols: int) -> int | str:
+    return rows if rows == cols else f"{rows} x {cols}"

@@ -114,7 +114,7 @@ function setUpLayers() {
 
 function setUpEpochs() {
   const slider = $("epoch"), select = $("compare");
-  document.querySelector(".time").hidden = epochs.length < 2;
+  for (const part of document.querySelectorAll(".time, .bytime")) part.hidden = epochs.length < 2;
   slider.max = String(Math.max(0, epochs.length - 1));
   for (const epoch of epochs) html("option", { value: epoch }, select, `epoch ${epoch}`);
   slider.addEventListener("input", () => change({ epoch: epochs[slider.value] }));
@@ -160,6 +160,7 @@ function change(values) {
 }
 
 function remember() {
+  if (!series.length) return;
   const words = new URLSearchParams();
   for (const [key, value] of Object.entries(state)) if (value !== null) words.set(key, value);
   history.replaceState(null, "", `#${words}`);
@@ -174,7 +175,7 @@ function recall() {
 }
 
 function keys(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea")) return;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea, .wide")) return;
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (step && epochs.length) {
     const at = Math.min(epochs.length - 1, Math.max(0, epochs.indexOf(state.epoch) + step));
@@ -234,15 +235,20 @@ function setUpSections() {
   for (const link of document.querySelectorAll("nav a")) {
     const section = $(link.dataset.section);
     link.hidden = !section || section.hidden;
-    link.addEventListener("click", (event) => { event.preventDefault(); section.scrollIntoView(); });
+    if (!series.length) continue; // nothing moves: the address is free for the section's name
+    section.tabIndex = -1;
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      section.scrollIntoView();
+      section.focus({ preventScroll: true }); // the next Tab goes on from there
+    });
   }
 }
 
 const placed = /^(top9|evolution|filters)\/|^(settling|curves)$/;
 const others = series.filter((each) => !placed.test(each.name));
 setUpTheme();
-$("features").hidden = !series.length;
-$("nopictures").hidden = series.length > 0;
+$("features").hidden = !series.some((each) => !/^(settling|curves)$/.test(each.name));
 recall();
 followers.push(
   setUpLayers(), setUpEpochs(), setUpTop9(), setUpCharts(),

@@ -1,0 +1,122 @@
+"""What people have marked in photographs, from csv files: boxes around objects, and points on parts.
+
+A csv speaks of the photograph as it is seen, in pixels from its left and upper edge; what comes back is in pixels of
+the center crop that the net sees.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convscope.data.listing import Row, narrowed, need, number, read_listing, sizes
+from convscope.data.transforms import stored_size
+from convscope.problem import Problem
+
+SIDES = ("x0", "y0", "x1", "y1")
+
+
+class Boxes(NamedTuple):
+    """n boxes. paths: the image of each, some repeatedly where an image has several. boxes [n, 4] float32 x0 y0 x1 y1
+    in the crop's pixels, clipped to it. cut_away: how many boxes are not among them, because the crop shows nothing of
+    them."""
+
+    paths: list[Path]
+    boxes: NDArray[np.float32]
+    cut_away: int
+
+
+class Parts(NamedTuple):
+    """Parts of what n images show. points [n, parts, 2] float32 (x, y) in the crop's pixels, nan where the csv has
+    none; a point that the center crop cuts away lies outside 0 .. image_size."""
+
+    paths: list[Path]
+    names: list[str]
+    points: NDArray[np.float32]
+
+
+def to_crop(points: ArrayLike, size: tuple[int, int], image_size: int) -> NDArray[np.float64]:
+    """Points [n, 2] (x, y) of an image of `size` (width, height) in pixels of the net's center crop [n, 2].
+
+    As data/decode.py and data/transforms.py have it: smallest side to the stored size, its center, the crop's center.
+    """
+    stored = stored_size(image_size)
+    fitted = np.array([max(stored, round(side * stored / min(size))) for side in size])
+    cut = (fitted - stored) // 2 + (stored - image_size) // 2
+    return np.asarray(points, dtype=float) * fitted / size - cut
+
+
+def read_boxes(csv: str | Path, image_size: int) -> Boxes:
+    """The boxes of a csv with columns path,x0,y0,x1,y1; others are passed over.
+
+    Problem: no such file, column, row or image; what is no number; a box that is empty or leaves its image.
+    """
+    listing = read_listing(Path(csv))
+    need(listing.csv, listing.columns, SIDES)
+    size, rows = sizes(listing), listing.rows
+    found = np.stack([_box(row, size[row.path], image_size) for row in rows])
+    found = np.clip(found, 0, image_size, dtype=np.float32)
+    seen = np.flatnonzero((found[:, 2:] > found[:, :2]).all(1))
+    if not len(seen):
+        raise Problem(f"{csv}: the center crop shows nothing of any of its {len(rows)} boxes; see data.image_size")
+    return Boxes([rows[place].path for place in seen], found[seen], len(rows) - len(seen))
+
+
+def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any]) -> Parts:
+    """The parts of a csv with columns path,part,x,y (a line per part) or path,<part>_x,<part>_y (a line per image).
+
+    only: rows where these columns have these values, {"frontal": 1}. Problem: as read_boxes; a part told twice.
+    """
+    listing = narrowed(read_listing(Path(csv)), only)
+    columns, rows = listing.columns, listing.rows
+    if {"part", "x", "y"} <= set(columns):
+        names = list(dict.fromkeys(row.cells["part"] for row in rows))
+        told = [(row, row.cells["part"], _point(row, "x", "y")) for row in rows]
+    else:
+        names = [name[:-2] for name in columns if name.endswith("_x") and f"{name[:-2]}_y" in columns]
+        told = [(row, name, _point(row, f"{name}_x", f"{name}_y")) for row in rows for name in names]
+    if not names:
+        raise Problem(f"{csv} has no columns part,x,y or <part>_x,<part>_y; its columns: {', '.join(columns)}")
+    return _parts(told, names, sizes(listing), image_size)
+
+
+def _parts(
+    told: Iterable[tuple[Row, str, tuple[float, float]]],
+    names: list[str],
+    size: Mapping[Path, tuple[int, int]],
+    image_size: int,
+) -> Parts:
+    places = {path: place for place, path in enumerate(size)}
+    points = np.full((len(places), len(names), 2), np.nan, np.float32)
+    done: set[tuple[Path, str]] = set()
+    for row, name, (x, y) in told:
+        if (row.path, name) in done:
+            raise Problem(f"{row.where}: {name} of {row.path.name} is told a second time; keep one of them")
+        done.add((row.path, name))
+        width, height = size[row.path]
+        if not math.isnan(x) and not (0 <= x <= width and 0 <= y <= height):
+            here = f"{row.path.name}, which is {width} x {height} pixels"
+            raise Problem(f"{row.where}: {name} at {x:g},{y:g} is outside of {here}")
+        points[places[row.path], names.index(name)] = to_crop([(x, y)], size[row.path], image_size)[0]
+    return Parts(list(places), names, points)
+
+
+def _point(row: Row, x: str, y: str) -> tuple[float, float]:
+    """nan, nan where both cells are empty."""
+    if not row.cells[x] and not row.cells[y]:
+        return math.nan, math.nan
+    return number(row, x), number(row, y)
+
+
+def _box(row: Row, size: tuple[int, int], image_size: int) -> NDArray[np.float64]:
+    """[4] in pixels of the crop, where it may lie outside; Problem for one that is none in the image."""
+    x0, y0, x1, y1 = (number(row, side) for side in SIDES)
+    given = f"{row.where}: box {x0:g},{y0:g},{x1:g},{y1:g}"
+    if x0 >= x1 or y0 >= y1:
+        raise Problem(f"{given} is empty; x0 < x1 and y0 < y1 are needed")
+    if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
+        raise Problem(f"{given} leaves {row.path.name}, which is {size[0]} x {size[1]} pixels")
+    return to_crop([(x0, y0), (x1, y1)], size, image_size).reshape(4)

@@ -1,0 +1,137 @@
+"""job=claims: the paper's claims about convnets as tests with numbers on one training run."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convscope.draw.claims import Bar, forest
+from convscope.jobs import evidence, histories
+from convscope.jobs.correspond import Correspond, marked_images
+from convscope.jobs.localize import on_boxes, on_masks
+from convscope.look.invariance import strangers
+from convscope.nets.hidden import Hidden, hidden
+from convscope.problem import Problem
+from convscope.record import Number, Picture, Result, Table
+from convscope.report.alike import runs_in
+from convscope.report.reading import Run, read_run
+from convscope.score.claims import COVER, DEEP, PARTS, PARTS_ABOVE, STATEMENTS, Claim, unmeasured
+from convscope.subject import Subject
+
+MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
+
+
+@dataclass(frozen=True)
+class Claims:
+    """conf/job/claims.yaml: how many images, and what else is known of images and runs."""
+
+    scored: int = 100
+    against: str | list[str] | None = None
+    boxes: str | None = None
+    parts: str | None = None
+    only: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.scored < 2:
+            raise Problem(f"claims.scored={self.scored} tells nothing; take 6 images or more, e.g. claims.scored=100")
+        for key in ("boxes", "parts"):
+            path = getattr(self, key)
+            if path is not None and not Path(path).is_file():
+                raise Problem(f"claims.{key}={path} is no file; see conf/job/claims.yaml for what it holds")
+
+    @property
+    def folders(self) -> list[Path]:
+        """Of the other runs."""
+        named = [self.against] if isinstance(self.against, str) else self.against or []
+        return [Path(name).expanduser() for name in named]
+
+
+def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Result]:
+    """Yields the number behind each claim, their intervals as a picture, the verdicts and what they rest on."""
+    own, others = read_run(run), runs_in(plan.folders)
+    rivals = [other for other in others if other.folder.resolve() != run.resolve()]
+    layers = hidden(subject.net, subject.data.settings.image_size)
+    found = list(tested(subject, (own, rivals), layers, plan, seed))
+    told = {claim.name: claim for claim in found}
+    found = [told[statement.name] for statement in STATEMENTS]
+    for claim in found:
+        if claim.n:
+            came = f"{claim.value:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
+            yield Number(
+                f"claims/{claim.name}", claim.value, f"{claim.claim}: {claim.verdict}. {claim.statistic}: {came}"
+            )
+    caption = f"The interval of each claim in {run.name}: holds where it lies right of the line"
+    yield Picture(
+        "claims/intervals", forest(bars(found), "Do the paper's claims hold in this run?"), caption, plot=True
+    )
+    yield verdicts(found)
+    yield reasons(found)
+
+
+def tested(
+    subject: Subject, runs: tuple[Run, Sequence[Run]], layers: Hidden, plan: Claims, seed: int
+) -> Iterator[Claim]:
+    """Every claim, as it is tested."""
+    own, rivals = runs
+    yield histories.settling(own, [name for name, _ in subject.net.named_modules()], seed)
+    yield histories.dead_filters(own, rivals)
+    yield histories.renormalization(own, rivals, seed)
+    examples = subject.examples("val", plan.scored, seed)
+    others = strangers(subject.net, examples.image, [layers.first, layers.last])
+    sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
+    yield from evidence.invariance(sweeps, layers, others, seed)
+    yield from evidence.rotation(sweeps["rotation"], layers.last, others, len(subject.classes), seed)
+    yield _occlusion(subject, layers, plan, seed)
+    yield from _parts(subject, layers, plan, seed)
+    yield unmeasured(DEEP, "needs the features-by-layer table, which is not there yet")
+
+
+def _occlusion(subject: Subject, layers: Hidden, plan: Claims, seed: int) -> Claim:
+    if plan.boxes is not None:
+        return evidence.occlusion(subject.net, on_boxes(subject, plan.boxes, plan.scored, seed), layers.maps, seed)
+    if subject.truth is not None:
+        return evidence.occlusion(subject.net, on_masks(subject, "val", plan.scored, seed), layers.maps, seed)
+    missing = "where the objects of these photographs are is not known; type claims.boxes=<csv: path,x0,y0,x1,y1>"
+    return unmeasured(COVER, missing)
+
+
+def _parts(subject: Subject, layers: Hidden, plan: Claims, seed: int) -> list[Claim]:
+    if plan.parts is None and subject.truth is None:
+        missing = "where the parts of these photographs are is not known; type claims.parts=<csv: path,part,x,y>"
+        return [unmeasured(statement, missing) for statement in (PARTS, PARTS_ABOVE)]
+    images = None if plan.parts else min(plan.scored, MARKED)
+    chosen = Correspond(images=images, parts=plan.parts, only=plan.only or {})
+    return evidence.parts(subject.net, marked_images(subject, chosen, seed), chosen, layers, seed)
+
+
+def verdicts(found: Sequence[Claim]) -> Table:
+    """What became of each claim."""
+    rows = [
+        {
+            "claim": claim.claim,
+            "verdict": claim.verdict,
+            "value": claim.value if claim.n else None,
+            "interval": f"{claim.low:.3g} to {claim.high:.3g}" if claim.n else "",
+            "n": claim.n,
+        }
+        for claim in found
+    ]
+    caption = "The paper's claims in this run: the verdict follows from the 95 % interval of n images, maps or filters"
+    return Table("claims/table", rows, caption)
+
+
+def reasons(found: Sequence[Claim]) -> Table:
+    """What was measured for each claim, where the paper makes it, and what was compared or is missing."""
+    rows = [
+        {"name": claim.name, "section": claim.section, "measured": claim.statistic, "because": claim.because}
+        for claim in found
+    ]
+    return Table("claims/reasons", rows, "What each claim was tested by, and what came out or is missing")
+
+
+def bars(found: Sequence[Claim]) -> list[Bar]:
+    """The claims as the picture shows them."""
+    about = {statement.name: statement for statement in STATEMENTS}
+    return [
+        Bar(c.claim, c.value, c.low, c.high, about[c.name].bound, about[c.name].size or 0.0, c.verdict) for c in found
+    ]

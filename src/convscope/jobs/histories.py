@@ -1,0 +1,153 @@
+"""Claims tested on what training runs left in their folders: when maps settled, which filters died or dominate.
+
+Filters and maps of one run are the cases: the intervals say nothing of how another seed would turn out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.progress import track
+from safetensors.torch import load_file
+from torch import Tensor
+
+from convscope.look.filters import weak
+from convscope.look.settling import settled
+from convscope.look.top9 import Top9, from_arrays
+from convscope.nets.renorm import filter_rms
+from convscope.nets.weights import net_weights, read_checkpoint
+from convscope.report.alike import alike
+from convscope.report.reading import Run
+from convscope.score.claims import DEAD, RENORM, SETTLE, Claim, judged, unmeasured
+from convscope.score.contrasts import by_layer, dominance, proportions, rank_correlation
+
+SHOWN = 4  # epochs at which the settling of maps can be told apart
+GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
+TYPE = "type experiment=first_layers to train some, then give the sweep's folder as claims.against"
+
+
+class First(NamedTuple):
+    """The first layer of a finished run. dead: how many of its filters are; weight [C, colors, k, k]."""
+
+    name: str
+    stride: int
+    dead: int
+    weight: Tensor
+
+
+def records(folder: Path) -> dict[int, dict[str, Top9]]:
+    """The run's top-9 records, by epoch and layer."""
+    paths = sorted((folder / "top9").glob("epoch_*.safetensors"))
+    return {int(path.stem.removeprefix("epoch_")): from_arrays(load_file(path)) for path in paths}
+
+
+def settling(run: Run, layers: Iterable[str], seed: int) -> Claim:
+    """Do lower layers settle earlier? layers: the net's, from the pixels up; those that the run has shown count."""
+    kept = records(run.folder)
+    shown = [layer for layer in layers if kept and all(layer in tops for tops in kept.values())]
+    if len(kept) < SHOWN or len(shown) < 2:
+        had = f"{run.folder.name} shows {len(shown)} layers at {len(kept)} epochs"
+        asked = f"{SHOWN} epochs and two layers or more are needed: evolution=every and a longer trainer.max_epochs"
+        return unmeasured(SETTLE, f"{had}; {asked}")
+    epochs = {layer: settled({epoch: tops[layer] for epoch, tops in kept.items()}).numpy() for layer in shown}
+    medians = ", ".join(f"{layer} {epoch:g}" for layer, epoch in by_layer(epochs).items())
+    never = sum(int((values > max(kept)).sum()) for values in epochs.values())
+    because = f"median epoch of its maps: {medians}; {never} maps have not settled; {len(kept)} shown epochs"
+    return judged(SETTLE, rank_correlation(list(epochs.values()), seed), because + _schedule(run))
+
+
+def dead_filters(run: Run, rivals: Sequence[Run]) -> Claim:
+    """Does a smaller stride leave fewer dead filters? Runs of the largest stride against those of the smallest."""
+    own = run.settings
+    if first_stride(own) is None:
+        return unmeasured(DEAD, "this run's net is no table of rows, so its first stride is not known; " + TYPE)
+    same = [rival for rival in rivals if alike(own, rival.settings, GEOMETRY)]
+    strides = {first_stride(rival.settings) for rival in same} - {first_stride(own), None}
+    if not strides:
+        return unmeasured(DEAD, f"{_given(rivals)} alike but for the first layer's stride; {TYPE}")
+    firsts = [found for each in track([run, *same], "reading first layers", transient=True) if (found := first(each))]
+    groups = {stride: [one for one in firsts if one.stride == stride] for stride in {one.stride for one in firsts}}
+    if len(groups) < 2:
+        return unmeasured(DEAD, "the runs do not show what excites their first layer; train them with evolution=every")
+    counts = {
+        stride: (sum(g.dead for g in group), sum(len(g.weight) for g in group)) for stride, group in groups.items()
+    }
+    told = "; ".join(f"stride {stride}: {dead} of {count} dead" for stride, (dead, count) in sorted(counts.items()))
+    fewer = proportions(counts[max(counts)], counts[min(counts)])
+    return judged(DEAD, fewer, f"{told}, over {len(firsts)} runs that differ in windows alone")
+
+
+def renormalization(run: Run, rivals: Sequence[Run], seed: int) -> Claim:
+    """Does renormalization keep a few filters from dominating? This run against one alike but for optim.renorm."""
+    own, radius = run.settings, renorm(run)
+    same = [r for r in rivals if alike(own, r.settings, ["optim.renorm"]) and (renorm(r) is None) != (radius is None)]
+    if not same:
+        return unmeasured(RENORM, f"{_given(rivals)} alike but for optim.renorm; {TYPE}")
+    with_, without = (same[0], run) if radius is None else (run, same[0])
+    weights = [_first_weight(each) for each in (without, with_)]
+    ratios = [filter_rms(weight).double() for weight in weights]
+    most = [float(values.max() / values.median()) for values in ratios]
+    told = f"largest over median: {most[0]:.2f} without ({without.folder.name}), {most[1]:.2f} with"
+    if not _ever_held(with_):
+        told += (
+            f"; no filter was at the radius {renorm(with_):g} at the end of any epoch, so the two runs hardly differ"
+        )
+        return unmeasured(RENORM, told)
+    return judged(RENORM, dominance(ratios[0].numpy(), ratios[1].numpy(), seed), told)
+
+
+def first_stride(settings: Mapping[str, Any]) -> int | None:
+    """Of the first convolution of a net of rows; None for another net."""
+    rows = [row for row in _rows(settings).values() if row and row.get("kind") == "conv"]
+    return int(rows[0].get("stride", 1)) if rows else None
+
+
+def renorm(run: Run) -> float | None:
+    """The radius of the run's renormalization; None without."""
+    return (run.settings.get("optim") or {}).get("renorm")
+
+
+def first(run: Run) -> First | None:
+    """The run's first layer; None where its last record does not show it.
+
+    A filter is dead when no image excites it, or when it has next to no weights (look/filters.py).
+    """
+    name = next((name for name, row in _rows(run.settings).items() if row and row.get("kind") == "conv"), "")
+    kept, stride = records(run.folder), first_stride(run.settings)
+    if stride is None or not kept or name not in kept[max(kept)]:
+        return None
+    weight = _first_weight(run)
+    dead = kept[max(kept)][name].score[:, 0] <= 0
+    dead[weak(weight)] = True
+    return First(name, stride, int(dead.sum()), weight)
+
+
+def _first_weight(run: Run) -> Tensor:
+    weights = net_weights(read_checkpoint(run.folder / "checkpoints" / "last.ckpt"))
+    return next(weight for weight in weights.values() if weight.dim() == 4).to(torch.float32)
+
+
+def _rows(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (settings.get("model") or {}).get("layers") or {}
+
+
+def _ever_held(run: Run) -> bool:
+    """metrics.csv has of every epoch the share of filters that its last step put back."""
+    shares = [values for name, values in run.metrics.items() if name.startswith("renorm/")][:1]  # the first layer's
+    return any(value for values in shares for value in values if value is not None)
+
+
+def _given(rivals: Sequence[Run]) -> str:
+    return f"none of the {len(rivals)} other runs is" if rivals else "there is no other run"
+
+
+def _schedule(run: Run) -> str:
+    """The caution that a falling learning rate settles everything."""
+    rates = [value for value in run.metrics.get("lr", []) if value]
+    if not rates or rates[-1] >= max(rates) / 10:
+        return ""
+    return (
+        f"; the learning rate fell from {max(rates):.1g} to {rates[-1]:.1g}, which settles every layer at the end: the "
+        "order of the layers counts, not their epochs"
+    )

@@ -1,0 +1,162 @@
+"""job=occlude: a gray square over every place of some images, and what the net makes of it (section 4.2, Fig. 7)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from convscope.data.module import SplitName
+from convscope.draw.occlusion import figure, picture
+from convscope.jobs.figure7 import Seen, Way, case, look
+from convscope.jobs.localize import localize, on_boxes, on_masks
+from convscope.look.occlusion import Square, check_square, default_square, strongest_map
+from convscope.look.top9 import Search, Top9
+from convscope.nets.hidden import hidden
+from convscope.problem import Problem
+from convscope.record import Arrays, Number, Picture, Result, Table
+from convscope.score.interval import mean_interval
+from convscope.score.localization import correlation
+from convscope.subject import Examples, Subject
+
+MOST = 12  # images in one figure
+
+
+@dataclass(frozen=True)
+class Occlude:
+    """conf/job/occlude.yaml says what each key is."""
+
+    images: int | list[int] = 5
+    split: SplitName = "val"
+    layer: str | None = None
+    size: int | None = None
+    stride: int | None = None
+    value: float = 0.0
+    projections: bool = True
+    searched: int | None = 2000
+    scored: int = 100
+    boxes: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "val"):
+            raise Problem(f"occlude.split={self.split} is unknown; possible: train, val")
+        for name, value in (("searched", self.searched), ("scored", self.scored)):
+            if value is not None and value < 1:
+                raise Problem(f"occlude.{name}={value} is too small; it is 1 or more")
+
+    def square(self, image_size: int) -> Square:
+        """The default square where no size is given, moved by a quarter of its side where no stride is."""
+        size = default_square(image_size).size if self.size is None else self.size
+        square = Square(size, max(1, size // 4) if self.stride is None else self.stride, self.value)
+        check_square(square, image_size)
+        return square
+
+
+def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
+    """Yields Fig. 7 for each image and for all, a table of them, and how often the worst place is on the object."""
+    image_size = subject.data.settings.image_size
+    square, layer = plan.square(image_size), plan.layer or hidden(subject.net, image_size).maps
+    examples = subject.examples(plan.split, plan.images, seed)
+    strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # a wrong layer is told before the work,
+    boxed = on_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None  # and so is a wrong csv
+    way = Way(subject, plan.split, layer, square, _top(subject, plan, layer, seed))
+    yield from _shown(way, plan, examples)
+    if subject.truth:
+        sample = on_masks(subject, plan.split, plan.scored, seed)
+        yield from localize(subject, sample, (layer, square), ("occlusion", "mask"))
+    if boxed:
+        yield from localize(subject, boxed, (layer, square), ("occlusion/boxes", "box"))
+
+
+def _top(subject: Subject, plan: Occlude, layer: str, seed: int) -> Top9:
+    """The strongest images of all maps of the layer, by one pass over as many images of the split as are searched."""
+    indices = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
+    with Search(subject.net, [layer]) as search, torch.inference_mode():
+        for part in track(indices.split(64), f"looking for the top images of {layer}", transient=True):
+            search.watch(part)
+            subject.net(subject.data.images(plan.split, part).to(subject.device))
+    return search.top[layer]
+
+
+def _shown(way: Way, plan: Occlude, examples: Examples) -> Iterator[Result]:
+    """The pictures, their table and two means."""
+    names = _distinct(way.subject.data.names(plan.split, examples.index), examples.index.tolist())
+    title = f"What happens where a gray square of {way.square.size} pixels covers the image"
+    cases, rows, engines = [], [], {}
+    for number, name in enumerate(track(names, "covering the images", transient=True)):
+        one = Examples(*(field[number] for field in examples))
+        seen = look(way, one, plan.projections)
+        cases.append(case(way, one, name, seen))
+        rows.append(_row(way, one, name, seen))
+        engines[seen.found.why] = _engine(seen)
+        yield Picture(f"occlusion/{name}", picture(cases[-1], title), cases[-1].title, layer=way.layer)
+        yield Arrays(f"occlusion/{name}", _arrays(way, seen))
+    searched = f"the map's other top images are from {_among(plan, way.subject)}"
+    if len(cases) > 1:
+        caption = f"Fig. 7, {way.square.size} pixels moved by {way.square.stride}; {searched}"
+        yield Picture("occlusion/figure7", figure(cases[:MOST], title), caption, layer=way.layer)
+    caption = (
+        f"Images under a square of {way.square.size} pixels, followed in {way.layer}; {'; '.join(engines.values())}"
+    )
+    yield Table("occlusion/images", rows, caption, layer=way.layer)
+    yield from _means(rows)
+
+
+def _row(way: Way, one: Examples, name: str, seen: Seen) -> dict[str, Any]:
+    """x, y: center of the square at its worst place. stays: share of places at which the class looked at is the most
+    probable. r: correlation of activity and probability."""
+    found, (row, col) = seen.found, seen.worst
+    r = correlation(found.activity, found.probability)
+    class_ = way.subject.classes[int(one.target)]
+    known = way.subject.targets[int(one.label)] == int(one.target)
+    return {
+        "image": name,
+        "class": class_ if known else f"{way.subject.data.classes[int(one.label)]}, seen as {class_}",
+        "p": seen.probability,
+        "lowest p": float(found.probability.min()),
+        "x": float(way.centers[col]),
+        "y": float(way.centers[row]),
+        "stays": float((found.probable == int(one.target)).double().mean()),
+        "map": seen.map,
+        "r": r if np.isfinite(r) else None,
+        "incremental": "yes" if found.incremental else "no",
+    }
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> Iterator[Number]:
+    known = [row["r"] for row in rows if row["r"] is not None]
+    words = "Correlation over the places of the map's activity with the probability, mean over the images"
+    if known:
+        interval = mean_interval(known)
+        yield Number("occlusion/correlation", interval.value, f"{words}: {interval}" if len(known) > 1 else words)
+    lost = [row["p"] - row["lowest p"] for row in rows]
+    yield Number("occlusion/lost", float(np.mean(lost)), "Probability lost at the worst place, mean over the images")
+
+
+def _engine(seen: Seen) -> str:
+    if seen.found.incremental:
+        return "only what the square can change is computed again"
+    return f"every covered image goes through the whole net ({seen.found.why})"
+
+
+def _arrays(way: Way, seen: Seen) -> dict[str, Tensor]:
+    found = seen.found
+    arrays = {"probability": found.probability, "probable": found.probable, "activity": found.activity}
+    arrays |= {} if seen.change is None else {"change": seen.change}
+    arrays["centers"] = torch.from_numpy(way.centers)
+    return {name: values.contiguous() for name, values in arrays.items()}
+
+
+def _among(plan: Occlude, subject: Subject) -> str:
+    count = subject.data.size(plan.split)
+    return f"{min(count, plan.searched or count)} of the {count} images of {plan.split}"
+
+
+def _distinct(names: Sequence[str], indices: Sequence[int]) -> list[str]:
+    """Names that can be names of files: without suffix, with the index where two images share one."""
+    plain = [re.sub(r"[^\w.-]+", "_", name.rsplit(".", 1)[0]) for name in names]
+    return [name if plain.count(name) == 1 else f"{name}_{index}" for name, index in zip(plain, indices, strict=True)]

@@ -1,0 +1,116 @@
+"""The head of the page: what run this is, which net it looked at, and the numbers that sum it up."""
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from convscope.report.numerals import brief, duration, percent
+from convscope.report.reading import Run, started
+
+_SHARES = [("validation top-1", "val/top1"), ("validation top-5", "val/top5")]
+_LOOKS = {  # job -> what it is called, and how it looks at a net
+    "visualize": ("features", "by what excites its maps"),
+    "occlude": ("occlusion", "by covering one place of an image after another"),
+    "invariance": ("invariance", "by shifting, enlarging and rotating images"),
+    "correspond": ("correspondence", "by covering the same part in several images"),
+    "diagnose": ("diagnosis", "by its filters, maps and units"),
+    "neighbors": ("neighbors", "by the training images nearest to others"),
+    "claims": ("claims", "by testing the paper's claims on it"),
+}
+
+
+class Look(NamedTuple):
+    """A looking job in words. net: what it looked at; checkpoint: the file that held it, or the folder of a sweep whose
+    runs were compared; "" for a net made anew.
+    """
+
+    job: str
+    how: str
+    net: str
+    checkpoint: str
+
+
+def title(run: Run) -> str:
+    """The run's name, else its net's, else its folder's; for a checkpoint the name of the run that wrote it."""
+    looked = look(run)
+    if looked and looked.checkpoint and not any(word.startswith("name=") for word in run.overrides):
+        folder = PurePosixPath(looked.checkpoint).parts[0]  # <date>_<time>_<name>
+        return re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder)
+    names = (run.summary.get("name"), run.settings.get("name"), of(run.settings, "model", "name"))
+    return next((str(name) for name in names if name and "${" not in str(name)), run.folder.resolve().name)
+
+
+def subtitle(run: Run) -> list[str]:
+    """Job, net, data and date: what the run was, as far as the folder tells."""
+    looked = look(run)
+    date = started(run.folder.resolve()).strftime("%-d %B %Y, %H:%M")
+    if looked and looked.checkpoint:  # what the config says of model and data is not about a checkpoint's
+        names = (of(run.summary, "net", "name"), run.summary.get("data"))
+        return [looked.job, *(str(name) for name in names if name), date]
+    net = of(run.summary, "net", "name") or run.choices.get("model") or of(run.settings, "model", "name")
+    data = run.choices.get("data") or of(run.settings, "data", "source")
+    words = (looked.job if looked else _job(run), net, data, date)
+    return [str(word) for word in words if word and "${" not in str(word)]
+
+
+def look(run: Run) -> Look | None:
+    """What a looking job looked at, None for other jobs."""
+    job = str(_job(run))
+    if job not in _LOOKS:
+        return None
+    checkpoint = _plain(run.settings, run.settings.get("ckpt"))
+    if checkpoint:
+        return Look(*_LOOKS[job], str(of(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
+    compared = of(run.settings, "diagnose", "runs")
+    if job == "diagnose" and compared:
+        return Look(*_LOOKS[job], "the runs", PurePosixPath(_plain(run.settings, compared)).name)
+    net = str(of(run.summary, "net", "name") or of(run.settings, "model", "name") or "a net")
+    weights = of(run.settings, "model", "weights")
+    return Look(*_LOOKS[job], f"{net} ({f'weights {weights}' if weights else 'untrained: random weights'})", "")
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """The numbers under the title, as (name, text); those that the folder does not have are left out."""
+    final = run.summary.get("final") or {}
+    shares = [(label, final.get(key, _last(run, key))) for label, key in _SHARES]
+    epochs = len(run.metrics.get("epoch", []))
+    speed = run.summary.get("images_per_second") or _last(run, "images_per_second")
+    seconds = sum((run.summary.get("seconds") or {}).values()) or sum(filter(None, run.metrics.get("seconds", [])))
+    parameters = of(run.summary, "net", "parameters")
+    told = [(label, percent(share)) for label, share in shares if share is not None]
+    told += [("epochs", str(epochs))] if epochs else []
+    told += [("time", duration(seconds))] if seconds else []
+    told += [("images a second", brief(speed))] if speed else []
+    return told + ([("parameters", f"{parameters:,}")] if parameters else [])
+
+
+def of(mapping: Mapping[str, Any], *keys: str) -> Any:
+    """The value under nested keys; None where any of them is missing."""
+    value: Any = mapping
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _job(run: Run) -> Any:
+    return run.summary.get("job") or run.settings.get("job")
+
+
+def _last(run: Run, column: str) -> float | None:
+    return next((value for value in reversed(run.metrics.get(column, [])) if value is not None), None)
+
+
+def _plain(settings: Mapping[str, Any], said: Any) -> str:
+    """A setting with ${other.setting} replaced by what that one says: .hydra/config.yaml holds them as written."""
+    if said is None:
+        return ""
+    return re.sub(r"\$\{([\w.]+)\}", lambda found: str(of(settings, *found[1].split(".")) or ""), str(said))
+
+
+def _last_parts(path: str) -> str:
+    """<run>/checkpoints/<file>, or the file alone where it lies elsewhere: no one's folders above it."""
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    run_known = len(parts) > 2 and parts[-2] == "checkpoints" and parts[-3] != "/"
+    personal = parts[-4:-3] in (("home",), ("Users",), ("/",))
+    return "/".join(parts[-3:] if run_known and not personal else parts[-1:])

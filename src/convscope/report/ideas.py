@@ -1,0 +1,66 @@
+"""The ideas of the paper that a page has a section for, in the paper's order, in words for a newcomer."""
+
+from typing import NamedTuple
+
+
+class Idea(NamedTuple):
+    """One idea. key: the first word of its results' names. link: its name in the page's navigation.
+
+    figure: the figure or table of the paper that shows it. note: what is asked, and how to read the answer.
+    """
+
+    key: str
+    link: str
+    title: str
+    figure: str
+    note: str
+
+
+IDEAS = [
+    Idea(
+        "rules", "Rules", "The same units by three rules", "Fig. 2",
+        "What excites a unit, projected back to pixels in three ways that differ only at the ReLUs: the paper's "
+        "deconvnet lets pass what is positive on the way down, the gradient what was positive on the way up, guided "
+        "back-propagation what is both.",
+    ),
+    Idea(
+        "receptive", "Receptive fields", "How much of the image one unit sees", "Fig. 3",
+        "A unit answers to one square of the image, its receptive field: small in the first layer, larger in every "
+        "layer after it. The stride is the number of pixels from one unit's square to its neighbor's.",
+    ),
+    Idea(
+        "invariance", "Invariance", "Which changes of an image the net ignores", "Fig. 5",
+        "Images are shifted, enlarged and rotated step by step. The curves show how far the features of a layer move "
+        "away from those of the unchanged image, and how probable the true class stays. A flat curve: the change does "
+        "not matter here. The paper finds upper layers less disturbed by shift and scale, but not by rotation.",
+    ),
+    Idea(
+        "diagnosis", "Diagnosis", "What is wrong inside the net", "Fig. 6",
+        "Filters that nothing excites, filters that are copies of one another, grid patterns that too coarse a stride "
+        "leaves behind, units that never change: by such signs the paper found its better first layer.",
+    ),
+    Idea(
+        "occlusion", "Occlusion", "What the net looks at", "Fig. 7",
+        "A gray square covers one place of the image after another; each point of a map stands for one place of the "
+        "square. Where the probability of the true class drops, the net needed what was covered. A net that looks at "
+        "the object, not at its surroundings, drops there alone.",
+    ),
+    Idea(
+        "correspondence", "Correspondence", "Which parts correspond between images", "Table 1",
+        "The same part, such as the left eye, is covered in several images, and the signs of the features' changes are "
+        "compared from image to image: 0 when they all agree. A part that scores lower than random places is something "
+        "that the layer knows, though no one taught it parts.",
+    ),
+    Idea(
+        "neighbors", "Neighbors", "What the net holds to be alike", "AlexNet 2012, Fig. 4",
+        "Validation images with the five classes that the net finds most probable, and the training images whose "
+        "features in the last hidden layer are nearest. Neighbors that look alike to us, though their pixels differ, "
+        "say that the layer sees what we see.",
+    ),
+    Idea(
+        "claims", "Claims", "Which of the paper's claims hold here", "all sections",
+        "Each claim of the paper becomes a number measured on this run, with its 95 % interval. Nothing is settled "
+        "beforehand: with another net or other images a claim may fail.",
+    ),
+]  # fmt: skip
+REST = Idea("rest", "More", "More", "", "")  # results of no known idea

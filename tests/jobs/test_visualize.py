@@ -1,0 +1,118 @@
+"""Several rules over one search, and the layers whose fields are drawn."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from torchvision import models
+
+from convscope import gallery
+from convscope.commands import JOBS
+from convscope.data.module import DataSettings, ImageData
+from convscope.data.sources import Pixels, Source
+from convscope.gallery import Choice
+from convscope.jobs.visualize import chosen_rules, receptive, search, shown_layers, visualize
+from convscope.look.deconvnet import Picks, project
+from convscope.nets.anatomy import layers
+from convscope.nets.build import build
+from convscope.problem import Problem
+from convscope.record import Record
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+ROWS = {
+    "conv1": {"kind": "conv", "maps": 6, "kernel": 5, "stride": 2, "padding": 1},
+    "pool1": {"kind": "pool", "kernel": 3, "stride": 2},
+    "conv2": {"kind": "conv", "maps": 6, "kernel": 3},
+    "fc3": {"kind": "full", "units": "classes"},
+}
+CHOICE = Choice(None, 3, None, "val")
+
+
+@pytest.fixture
+def data():
+    draw = np.random.default_rng(0)
+    splits = [Pixels(draw.integers(0, 256, (20, 37, 37, 3), dtype=np.uint8), np.arange(20) % 2) for _ in range(2)]
+    return ImageData(Source(["a", "b"], *splits), DataSettings(32, 7, workers=0))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return build(ROWS, 32, 2).eval()
+
+
+def run(folder, *arguments):
+    record = Record(folder)
+    for each in visualize(*arguments):
+        record.add(each)
+    return [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+
+
+def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_path):
+    one = {line["name"] for line in run(tmp_path / "one", net, data, CHOICE, "guided", 0)}
+    assert one == {"top9/conv1", "top9/conv2", "filters/conv1", "layers", "receptive"}
+    lines = run(tmp_path / "all", net, data, CHOICE, "all", 0)
+    assert {line["name"] for line in lines} == one | {"rules/conv1", "rules/conv2"}
+    assert "(deconvnet)" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
+    assert all((tmp_path / "all" / line["path"]).is_file() for line in lines)
+    records = [load_file(tmp_path / name / "top9/top9.safetensors") for name in ("one", "all")]
+    assert all(torch.equal(records[0][name], records[1][name]) for name in records[0])
+
+
+@pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
+def test_each_rule_projects_the_same_unit_by_itself(rule, net, data):
+    """The strongest unit of a map, cut to its field, against a projection of the whole image."""
+    top = search(net, data, CHOICE, ["conv2"])["conv2"]
+    view = gallery.view(net, gallery.Images(data, "val"), "conv2", top, [4], rule)
+    image, row, col = (int(field[4, 0]) for field in (top.image, top.row, top.col))
+    pick = Picks(*(torch.tensor([one]) for one in (0, 4, row, col)))
+    whole = project(net, data.images("val", [image]), "conv2", pick, rule)[0]
+    assert np.isclose(float(view.projections[0, 0].norm()), float(whole.norm()), rtol=1e-4) and whole.norm() > 0
+
+
+def test_rules_that_can_be_asked_for():
+    assert chosen_rules("guided") == ["guided"] and chosen_rules(["gradient", "guided", "gradient"]) == [
+        "gradient", "guided",
+    ]  # fmt: skip
+    assert chosen_rules("all") == ["deconvnet", "guided", "gradient"]
+    with pytest.raises(Problem, match="rule smooth is unknown; possible: deconvnet, guided, gradient"):
+        chosen_rules(["guided", "smooth"])
+    with pytest.raises(Problem, match=r"rule=\[\] is no rule; possible: deconvnet, guided, gradient, a list .* all"):
+        chosen_rules([])
+
+
+def test_layers_whose_fields_are_drawn(net):
+    assert [layer.name for layer in shown_layers(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
+    with torch.device("meta"):
+        every = layers(models.resnet50(), 224)
+    shown = shown_layers(every, 224)
+    sizes = [layer.field.rows.size for layer in shown]
+    assert len(shown) == 9 and sizes == sorted(set(sizes))  # each once, from the pixels up
+    assert shown[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
+    assert [layer.name for layer in shown_layers(every, 6)] == ["conv1"]
+
+
+def test_the_boxes_are_the_fields_nearest_to_the_middle(net, data):
+    """conv1 has units every 2 pixels with fields of 5 from -1 on: the middle of 32 pixels, 15.5, lies in that of 15 or
+    17."""
+    figure = receptive(net, data, 0).image
+    box = figure.axes[0].patches[0]
+    assert (box.get_x() + 0.5, box.get_width()) == (13, 5) and (box.get_y() + 0.5, box.get_height()) == (13, 5)
+    units = figure.axes[1].get_lines()[0].get_xdata()
+    assert sorted(set(units)) == [1 + 2 * place for place in range(15)]
+
+
+def test_a_trained_run_end_to_end(trained, tmp_path):
+    words = ["job=visualize", "rule=[guided,gradient]", f"ckpt={trained}/checkpoints/last.ckpt", "evolution.maps=2"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        settings = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
+    JOBS["visualize"](settings, tmp_path / "run")
+    names = {json.loads(line)["name"] for line in (tmp_path / "run/index.jsonl").read_text().splitlines()}
+    assert {"receptive", "layers", "rules/conv5", "top9/conv5"} <= names
+    rows = json.loads((tmp_path / "run/summary.json").read_text())["net"]["rows"]
+    assert [(row["side"], row["field"]) for row in rows if row["name"] in ("conv1", "fc8")] == [(30, 7), (1, "image")]

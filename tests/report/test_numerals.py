@@ -1,0 +1,21 @@
+import pytest
+
+from convscope.report.numerals import brief, cell, duration, percent, three
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(38.4, "38 s"), (75.2, "1 min 15 s"), (3725, "1 h 2 min")])
+def test_duration(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_numbers_as_words():
+    assert percent(0.9534) == "95.3 %"
+    assert [brief(value) for value in (None, 3, 0.123456, 1234.5, "x")] == ["", "3", "0.1235", "1,234", "x"]
+    assert [three(value) for value in (0.93456, -12.3456, 1234.5, 6.0)] == ["0.935", "-12.3", "1,234", "6"]
+
+
+def test_cells_of_a_table():
+    written = ["0.123456789", "-2.5e-07", "1234", "007", "2025-01-02", "nan", "-inf", "True", "conv1", ""]
+    assert [cell(text) for text in written] == [
+        "0.1235", "-2.5e-07", "1234", "007", "2025-01-02", "–", "–", "yes", "conv1", "",
+    ]  # fmt: skip

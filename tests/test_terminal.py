@@ -1,0 +1,47 @@
+import pytest
+
+from convscope.record import Number, Table
+from convscope.terminal import MOST, show, text
+
+
+def shown(capsys, result):
+    show(result)
+    return capsys.readouterr().out
+
+
+def test_a_table_is_printed_with_its_caption_and_every_row(capsys):
+    rows = [{"layer": "conv1", "share": 0.123456}, {"layer": "conv2", "share": None}]
+    printed = shown(capsys, Table("x/y", rows, "How much of it"))
+    assert "How much of it" in printed and "x/y" not in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["layer", "share"] in lines and ["conv1", "0.1235"] in lines and ["conv2"] in lines
+
+
+def test_a_table_without_a_caption_has_its_name(capsys):
+    assert "x/y" in shown(capsys, Table("x/y", [{"a": 1}]))
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(capsys):
+    printed = shown(capsys, Table("x", [{"[b]ax": "[red]fox[/red]", "n": 1}], "[bold]title"))
+    assert "[red]fox[/red]" in printed and "[b]ax" in printed and "[bold]title" in printed
+
+
+@pytest.mark.parametrize("count", [0, MOST + 1])
+def test_no_rows_and_too_many_are_not_printed(count, capsys):
+    assert shown(capsys, Table("x", [{"a": 1}] * count)) == ""
+
+
+def test_forty_rows_are_printed(capsys):
+    assert shown(capsys, Table("x", [{"a": "row"}] * MOST)).count("row") == MOST
+
+
+def test_other_results_are_passed_over(capsys):
+    assert shown(capsys, Number("a", 1.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [(None, ""), (3, "3"), (0.00012345, "0.0001234"), (1234567.0, "1.235e+06"), ("word", "word"), (True, "True")],
+)
+def test_cells(value, cell):
+    assert text(value) == cell
