@@ -9,14 +9,16 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 
 # A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
-_COMMANDS = "assemble jobs learn loggers nets problem provenance record report subject terminal"
+_COMMANDS = "assemble jobs learn loggers nets problem provenance record report study subject terminal"
+_JOBS = "data draw gallery learn look nets problem record report score study subject"
 MAY_IMPORT = {
     "run": {"app", "manual"},
     "app": {"commands", "problem"},
     "commands": set(_COMMANDS.split()),
     "manual": {"problem"},
     "assemble": {"data", "gallery", "nets", "problem", "subject"},
-    "jobs": {"data", "draw", "gallery", "learn", "look", "nets", "problem", "record", "report", "score", "subject"},
+    "jobs": set(_JOBS.split()),
+    "study": {"data", "draw", "gallery", "look", "nets", "problem", "record", "report", "score", "subject"},
     "learn": {"data", "draw", "gallery", "look", "nets", "problem", "record", "report", "score"},
     "gallery": {"data", "draw", "look", "nets", "problem"},
     "subject": {"data", "nets", "problem"},

@@ -98,14 +98,15 @@ def _invariance(subject: Subject, settings: Settings) -> Iterator[Result]:
 
 
 def _correspond(subject: Subject, settings: Settings) -> Iterator[Result]:
-    from convscope.jobs.correspond import Correspond, correspond
+    from convscope.jobs.correspond import correspond
+    from convscope.study.correspondence import Correspond
 
     return correspond(subject, Correspond(**settings["correspond"]), settings["seed"])
 
 
 def _diagnose(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.diagnose import diagnose
-    from convscope.jobs.examination import Diagnose
+    from convscope.study.examination import Diagnose
 
     return diagnose(subject, Diagnose(**settings["diagnose"]), settings["seed"])
 
@@ -117,9 +118,9 @@ def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
     import pytorch_lightning as pl
 
     from convscope import assemble, loggers, terminal
-    from convscope.jobs.examination import Diagnose
-    from convscope.jobs.first_layers import compare
     from convscope.record import Record
+    from convscope.study.examination import Diagnose
+    from convscope.study.first_layers import compare
 
     def opened(ckpt: Path) -> Subject:
         subject = assemble.saved({**settings, "ckpt": str(ckpt)})

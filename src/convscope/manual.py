@@ -34,7 +34,7 @@ KEYS = {
     "optim.renorm": "RMS radius of the filters; null: no renormalization",
     "ckpt": "of the jobs that look at a net: a checkpoint; null: the net of model=...",
     "rule": "of job=visualize: deconvnet, guided or gradient; several, as '[deconvnet,guided]', side by side",
-    "occlude.square, .stride": "and whatever else stands in conf/job/occlude.yaml; so for every job",
+    "occlude.size, .stride": "and whatever else stands in conf/job/occlude.yaml; so for every job",
     "run": "of job=claims and job=report: the run folder",
     "seed, name": "seed of everything random; last word of the run folder's name",
     "hydra.run.dir": "the folder of a run; hydra.sweep.dir: of a sweep",

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 
 from convscope import assemble
 from convscope.commands import JOBS
-from convscope.jobs.correspond import Correspond, every_layer, marked_images, told
 from convscope.nets.foreign import timm_net, torchvision_net
 from convscope.problem import Problem
 from convscope.score.interval import Interval
+from convscope.study.correspondence import Correspond, every_layer, marked_images, told
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]

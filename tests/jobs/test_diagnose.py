@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.app import JOBS
-from convscope.jobs.examination import Diagnose
 from convscope.problem import Problem
+from convscope.study.examination import Diagnose
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

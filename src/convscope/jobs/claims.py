@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from convscope.draw.claims import Bar, forest
-from convscope.jobs import evidence, histories
-from convscope.jobs.correspond import Correspond, marked_images
-from convscope.jobs.localize import on_boxes, on_masks
 from convscope.look.invariance import strangers
 from convscope.nets.hidden import Hidden, hidden
 from convscope.problem import Problem
@@ -16,6 +13,9 @@ from convscope.record import Number, Picture, Result, Table
 from convscope.report.alike import runs_in
 from convscope.report.reading import Run, read_run
 from convscope.score.claims import COVER, DEEP, PARTS, PARTS_ABOVE, STATEMENTS, Claim, unmeasured
+from convscope.study import evidence, histories
+from convscope.study.correspondence import Correspond, marked_images
+from convscope.study.localization import on_boxes, on_masks
 from convscope.subject import Subject
 
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks

@@ -1,77 +1,36 @@
 """job=correspond: the same part of several images covered; do their features change alike (section 4.3, Table 1)?"""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from PIL import Image
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 
-from convscope.data.marked import Marked, animals, photographs
+from convscope.data.marked import Marked
 from convscope.draw.correspondence import Course, Figure, Row, by_layer, covered_grid
-from convscope.look.correspondence import Pairs, check_side, correspondence, cover, random_squares, squares
-from convscope.look.top9 import default_layers
-from convscope.nets.build import ConvNet
+from convscope.look.correspondence import check_side, correspondence, cover
 from convscope.nets.hidden import hidden
-from convscope.nets.layers import Conv, Full
 from convscope.nets.trace import no_layer
 from convscope.problem import Problem
-from convscope.record import Arrays, Number, Picture, Result, Table
-from convscope.score.agreement import agreement, difference
-from convscope.score.interval import Interval
+from convscope.record import Arrays, Picture, Result, Table
+from convscope.study.correspondence import (
+    MEAN,
+    MEASURES,
+    RANDOM,
+    TOGETHER,
+    Correspond,
+    all_masks,
+    differences,
+    every_layer,
+    layer_rows,
+    marked_images,
+    table_1,
+)
 from convscope.subject import Subject
 
 SHOWN = 8  # images in the picture
-NOTHING = 1e-9  # a difference of shares that is only rounding
-MEAN, RANDOM, TOGETHER = "mean of the parts", "random", "same place"
-BASELINES = {RANDOM: "random places, others in each image", TOGETHER: "random places, the same in all images"}
-MEASURES = {  # properties of look.correspondence.Pairs, and what they count; the first is the paper's
-    "distance": "of all features (the paper's)",
-    "distance_of_changed": "of those changed in either image",
-    "opposite": "of those changed in both (chance: 0.5)",
-}
-# Table 1 (section 4.3): layer 5, layer 7. Five photographs of dogs; what follows +- is not named.
-PAPER = {
-    "right eye": {5: "0.067 ± 0.007", 7: "0.069 ± 0.015"},
-    "left eye": {5: "0.069 ± 0.007", 7: "0.068 ± 0.013"},
-    "nose": {5: "0.079 ± 0.017", 7: "0.069 ± 0.011"},
-    RANDOM: {5: "0.107 ± 0.017", 7: "0.073 ± 0.014"},
-}
-
-
-@dataclass(frozen=True)
-class Correspond:
-    """conf/job/correspond.yaml: which images, parts and layers, and what covers them."""
-
-    images: int | list[int] | None = 5
-    split: Literal["train", "val"] = "val"
-    parts: str | None = None
-    only: dict[str, Any] | None = None
-    layers: list[str] | None = None
-    mask: int | None = None
-    value: float = 0.0
-    random: int = 20
-
-    def __post_init__(self) -> None:
-        if self.split not in ("train", "val"):
-            raise Problem(f"correspond.split={self.split} is unknown; possible: train, val")
-        count = len(set(self.images)) if isinstance(self.images, list) else self.images
-        if count is not None and count < 2:
-            raise Problem(f"correspond.images={self.images}: two or more are needed, because it is two that agree")
-        if isinstance(self.images, list) and count != len(self.images):
-            raise Problem(
-                f"correspond.images={self.images} names an image twice, which agrees with itself; name each once"
-            )
-        if self.random < 1:
-            raise Problem(f"correspond.random={self.random} leaves nothing to compare with; 1 or more, e.g. 20")
-        if self.layers is not None and not self.layers:
-            raise Problem("correspond.layers=[] names no layer; leave it out for every layer")
-
-    def side(self, image_size: int) -> int:
-        """Pixels of the square that covers."""
-        return round(image_size / 7) if self.mask is None else self.mask
 
 
 def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result]:
@@ -98,115 +57,6 @@ def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result
     counts = {f"{layer}.{kind}": getattr(pairs[layer], kind) for layer in layers for kind in ("differ", "changed")}
     tensors = {name: torch.from_numpy(values) for name, values in counts.items()}
     yield Arrays("correspondence/pairs", {"masks": masks.contiguous(), **tensors})
-
-
-def every_layer(net: nn.Module, image_size: int) -> list[str]:
-    """Convolutions and full rows of a row net; of another net at most five convolutions and the paper's layers."""
-    if isinstance(net, ConvNet):
-        return [name for name, row in net.rows.items() if isinstance(row, Conv | Full)]
-    wanted = {*default_layers(net, image_size), *hidden(net, image_size)}
-    return [name for name, _ in net.named_modules() if name in wanted]
-
-
-def marked_images(subject: Subject, plan: Correspond, seed: int) -> Marked:
-    """Images that show all their parts: of the csv plan.parts, else critters, whose parts are known. Problem: else."""
-    if plan.parts is not None:
-        return photographs(subject.data, plan.parts, plan.only or {}, plan.images, seed)
-    if subject.truth is None:
-        raise Problem(
-            "where the parts of these photographs are is not known; type correspond.parts=<csv with columns "
-            "path,part,x,y or path,<part>_x,<part>_y>, or look at drawn animals: data=critters"
-        )
-    return animals(subject.data, subject.truth, plan.split, plan.images, seed)
-
-
-def all_masks(marked: Marked, plan: Correspond, image_size: int, seed: int) -> tuple[Tensor, dict[str, slice]]:
-    """Boxes [M, n, 4]: each part's, then plan.random at places drawn for each image (the paper's control), then as many
-    at one place in all images (ours: how much features agree because of the place alone); and which are which."""
-    side, (count, parts) = plan.side(image_size), marked.places.shape[:2]
-    over = torch.stack([squares(marked.places[:, part], side, image_size) for part in range(parts)])
-    anywhere = random_squares((plan.random, count), side, image_size, seed)
-    together = random_squares((plan.random, 1), side, image_size, seed + 1).expand(-1, count, -1)
-    groups = {name: slice(part, part + 1) for part, name in enumerate(marked.parts)} | {MEAN: slice(0, parts)}
-    groups |= {RANDOM: slice(parts, parts + plan.random), TOGETHER: slice(parts + plan.random, None)}
-    return torch.cat([over, anywhere, together]), groups
-
-
-def layer_rows(layer: str, pairs: Pairs, groups: Mapping[str, slice]) -> list[dict[str, Any]]:
-    """The numbers of one layer: a row for each part, their mean, and the two kinds of random places."""
-    rows = []
-    for group, chosen in groups.items():
-        row: dict[str, Any] = {"layer": layer, "covered": group, "features": pairs.features}
-        row["changed"] = float(pairs.share_changed[chosen].mean())
-        for measure in MEASURES:
-            mean, spread = agreement(getattr(pairs, measure)[chosen])
-            row |= {measure: mean.value, f"{measure}_spread": spread}
-            row |= {f"{measure}_low": mean.low, f"{measure}_high": mean.high}
-        rows.append(row)
-    return rows
-
-
-def table_1(rows: Sequence[Mapping[str, Any]], paper: Mapping[int, str], images: int) -> Iterator[Table]:
-    """The paper's table for the layers that stand for its 5 and 7, as far as they were measured, its numbers beside;
-    then the same table by our two measures."""
-    cells = {(row["layer"], row["covered"]): row for row in rows}
-    shown = {number: layer for number, layer in paper.items() if (layer, MEAN) in cells}
-    if not shown:
-        return
-    first, second = [], []
-    for covered in dict.fromkeys(row["covered"] for row in rows):
-        theirs, ours = {"covered": covered}, {"covered": covered}
-        for number, layer in shown.items():
-            row = cells[layer, covered]
-            theirs |= {layer: _plus_minus(row, "distance"), f"paper, {number}": PAPER.get(covered, {}).get(number, "")}
-            ours[f"{layer}, either"] = _plus_minus(row, "distance_of_changed")
-            ours[f"{layer}, both"] = _plus_minus(row, "opposite")
-        first.append(theirs)
-        second.append(ours)
-    stands = " and ".join(f"{layer} stands for the paper's layer {number}" for number, layer in shown.items())
-    caption = (
-        f"Share of a layer's features whose change has another sign in two images where the same part is covered: mean "
-        f"± standard deviation over the pairs of {images} images (the paper does not say what its ± is). Smaller: the "
-        f"net treats the part alike in different images. {stands}; the paper's numbers (Table 1, section 4.3, five "
-        "photographs of dogs) are of other images, masks and nets and not comparable."
-    )
-    yield Table("correspondence/table", first, caption)
-    caption = "The same share (ours) of features that changed in either image; in both images, where chance is 0.5"
-    yield Table("correspondence/table_changed", second, caption)
-
-
-def _plus_minus(row: Mapping[str, Any], measure: str) -> str:
-    return f"{row[measure]:.3f} ± {row[f'{measure}_spread']:.3f}"
-
-
-def differences(
-    pairs: Mapping[str, Pairs], groups: Mapping[str, slice], baseline: str, numbered: Collection[str]
-) -> Iterator[Result]:
-    """For each layer the parts' mean minus that of random places, with a verdict; of `numbered` layers as numbers."""
-    rows, images = [], 0
-    for layer, mine in pairs.items():
-        row: dict[str, Any] = {"layer": layer}
-        for measure, counted in MEASURES.items():
-            distances = getattr(mine, measure)
-            found = difference(distances[groups[MEAN]], distances[groups[baseline]])
-            row[f"% {counted}"], images = told(found), found.n
-            if layer in numbered:
-                name = f"correspondence/{layer}/{measure}_minus_{baseline.replace(' ', '_')}"
-                words = f"{layer}: % {counted} whose change has another sign, parts covered minus {BASELINES[baseline]}"
-                yield Number(name, found.value, f"{words}: {told(found)} ({images} images)", layer=layer)
-        rows.append(row)
-    caption = (
-        f"Do parts correspond more than {BASELINES[baseline]}? The difference of the means [95 % interval, from "
-        f"resampling the {images} images]; negative: more. A feature that did not change counts as agreement in the "
-        "paper's measure, so squares that change little look alike; the other two measures are ours"
-    )
-    yield Table(f"correspondence/minus_{baseline.replace(' ', '_')}", rows, caption)
-
-
-def told(found: Interval) -> str:
-    """The parts' distance minus that of random places in percent, and whether parts correspond more."""
-    verdict = "more" if found.high < -NOTHING else "less" if found.low > NOTHING else "unclear"
-    return f"{100 * found.value:.2f} [{100 * found.low:.2f}, {100 * found.high:.2f}] {verdict}"
 
 
 def _covered(subject: Subject, marked: Marked, plan: Correspond, masks: Tensor) -> Image.Image:

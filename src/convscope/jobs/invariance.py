@@ -10,13 +10,13 @@ from rich.progress import track
 from torch import nn
 
 from convscope.draw.invariance import Panel, Row, invariance_figure
-from convscope.jobs.tolerance import Found, curves, difference_table, numbers, tensors, tolerance_table
 from convscope.look.invariance import Sweep, joined, strangers, sweep, tolerances
 from convscope.look.warp import FILLS, Fill, Transform, paper_transforms
 from convscope.nets.hidden import hidden
 from convscope.nets.trace import no_layer
 from convscope.problem import Problem
 from convscope.record import Arrays, Picture, Result, Table
+from convscope.study.tolerance import Found, curves, difference_table, numbers, tensors, tolerance_table
 from convscope.subject import Examples, Subject
 
 FEW = 16  # images between two steps of the progress bar

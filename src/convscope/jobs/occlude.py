@@ -12,8 +12,6 @@ from torch import Tensor
 
 from convscope.data.module import SplitName
 from convscope.draw.occlusion import figure, picture
-from convscope.jobs.figure7 import Seen, Way, case, look
-from convscope.jobs.localize import localize, on_boxes, on_masks
 from convscope.look.occlusion import Square, check_square, default_square, strongest_map
 from convscope.look.top9 import Search, Top9
 from convscope.nets.hidden import hidden
@@ -21,6 +19,8 @@ from convscope.problem import Problem
 from convscope.record import Arrays, Number, Picture, Result, Table
 from convscope.score.interval import mean_interval
 from convscope.score.localization import correlation
+from convscope.study.figure7 import Seen, Way, case, look
+from convscope.study.localization import localize, on_boxes, on_masks
 from convscope.subject import Examples, Subject
 
 MOST = 12  # images in one figure

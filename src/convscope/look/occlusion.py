@@ -13,8 +13,8 @@ from convscope.look.cropped import project_fields
 from convscope.look.cut import Corner, paste
 from convscope.look.deconvnet import Picks
 from convscope.look.features import features
-from convscope.look.incremental import Chosen, Covering, recompute
-from convscope.look.local import read_head
+from convscope.look.incremental.local import read_head
+from convscope.look.incremental.recompute import Chosen, Covering, recompute
 from convscope.nets.trace import trace
 from convscope.problem import Problem
 

@@ -8,8 +8,6 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from convscope.data.marked import Marked
-from convscope.jobs.correspond import MEAN, RANDOM, Correspond, all_masks
-from convscope.jobs.localize import RIGHT, Sample
 from convscope.look.correspondence import correspondence
 from convscope.look.invariance import Sweep, joined, sweep, tolerances
 from convscope.look.occlusion import default_square, occlude, places, strongest_map
@@ -19,6 +17,8 @@ from convscope.score.agreement import pair_interval, pair_mean
 from convscope.score.claims import COVER, PARTS, PARTS_ABOVE, ROTATE, SCALE, SHIFT, TURN, Claim, judged, unmeasured
 from convscope.score.contrasts import excess, share_lost
 from convscope.score.localization import hit
+from convscope.study.correspondence import MEAN, RANDOM, Correspond, all_masks
+from convscope.study.localization import RIGHT, Sample
 from convscope.subject import Examples
 
 TOGETHER = 10  # images between two steps of the progress bar

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from convscope.draw.diagnosis import montage
 from convscope.draw.grid import filter_grid, side_by_side
 from convscope.gallery import projection_tiles
-from convscope.jobs.diagnose import first_filter_plot, numbers
-from convscope.jobs.examination import Diagnose, Examined, examine
 from convscope.look import filters
 from convscope.problem import Problem
 from convscope.record import Number, Picture, Result, Table
 from convscope.report.reading import Run, is_run_folder, read_run
+from convscope.study.examination import Diagnose, Examined, examine
+from convscope.study.figure6 import first_filter_plot, numbers
 from convscope.subject import Subject
 
 SHOWN = 48  # maps of the second layer in the picture, one projection of each

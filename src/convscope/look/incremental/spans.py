@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convscope.look.local import Local
+from convscope.look.incremental.local import Local
 
 
 class Run(NamedTuple):

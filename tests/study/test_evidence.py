@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from convscope.data.marked import Marked
-from convscope.jobs import evidence
-from convscope.jobs.correspond import Correspond
-from convscope.jobs.localize import RIGHT, WRONG, Sample
 from convscope.look.invariance import Sweep
 from convscope.look.warp import paper_transforms
 from convscope.nets.hidden import Hidden
 from convscope.score.localization import in_mask
+from convscope.study import evidence
+from convscope.study.correspondence import Correspond
+from convscope.study.localization import RIGHT, WRONG, Sample
 
 LAYERS = Hidden("first", "first", "last")
 COUNT = 20

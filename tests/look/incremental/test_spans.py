@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from convscope.look.local import read_head
-from convscope.look.spans import Limits, groups
+from convscope.look.incremental.local import read_head
+from convscope.look.incremental.spans import Limits, groups
 from convscope.nets.trace import trace
 
 SIZE = (47, 64)

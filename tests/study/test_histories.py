@@ -5,9 +5,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from convscope.jobs.histories import dead_filters, first, first_stride, records, renormalization, settling
 from convscope.look.top9 import Top9, to_arrays
 from convscope.report.reading import read_run
+from convscope.study.histories import dead_filters, first, first_stride, records, renormalization, settling
 
 MAPS = 24
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convscope.look.local import Local
-from convscope.look.spans import Run
+from convscope.look.incremental.local import Local
+from convscope.look.incremental.spans import Run
 
 _NOWHERE = -(1 << 30)  # so low that the sum with any other offset is negative, so high that two fit an int32
 

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from conftest import convscope
-from convscope.jobs.examination import Diagnose
-from convscope.jobs.first_layers import compare
 from convscope.problem import Problem
+from convscope.study.examination import Diagnose
+from convscope.study.first_layers import compare
 
 PLAN = Diagnose(images=12, split="val", radius=0.1, maps=8)
 TINY = [

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.look.canvas import Area, Canvas
-from convscope.look.local import Head
-from convscope.look.resume import resume
-from convscope.look.spans import Limits, groups
+from convscope.look.incremental.canvas import Area, Canvas
+from convscope.look.incremental.local import Head
+from convscope.look.incremental.resume import resume
+from convscope.look.incremental.spans import Limits, groups
 
 
 class Covering(NamedTuple):

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from convscope.jobs.tolerance import Found, difference_table, numbers, tolerance_table
 from convscope.look.invariance import Sweep, tolerances
 from convscope.look.warp import Transform, shifted
+from convscope.study.tolerance import Found, difference_table, numbers, tolerance_table
 
 SHIFTS = Transform("translation", "px", (-20, -10, 0, 10, 20), shifted, float, 10, 20)
 APART = 10.0  # distance between different images
