@@ -1,5 +1,6 @@
 """Every choice in conf/ is composed and trains two batches (or draws what it should), in this process."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,28 @@ def test_the_digits(data, tmp_path, cache):
 def test_visualize_by_every_rule(rule, tmp_path, cache):
     run(["job=visualize", f"rule={rule}", *TINY, *CRITTERS], tmp_path / "run", cache)
     assert (tmp_path / "run/pictures/top9/conv5.jpg").is_file()
+
+
+LOOKS = {
+    "occlude": ["occlude.images=1", "occlude.scored=1", "occlude.stride=24"],
+    "invariance": ["invariance.images=2", "invariance.scored=2"],
+    "correspond": ["correspond.images=2", "correspond.random=2"],
+    "diagnose": ["diagnose.images=4"],
+    "neighbors": ["neighbors.images=2"],
+    "visualize": ["rule=[guided,gradient]"],
+}
+
+
+@pytest.mark.parametrize("model", ["zfnet", "torchvision", "timm"])
+@pytest.mark.parametrize("job", LOOKS)
+def test_every_look_at_every_kind_of_net(job, model, tmp_path, cache):
+    """Row nets, and nets with branches; those of timm rectify in a layer of their own kind."""
+    words = [word for word in TINY if not word.startswith("model.width")]
+    net = {"zfnet": ["model.width=0.05"], "torchvision": ["model.name=resnet18"], "timm": ["model.name=resnet10t"]}
+    run([f"job={job}", f"model={model}", *net[model], *LOOKS[job], *words, *CRITTERS], tmp_path / "run", cache)
+    lines = [json.loads(line) for line in (tmp_path / "run/index.jsonl").read_text().splitlines()]
+    assert {"picture", "table"} <= {line["kind"] for line in lines}
+    assert json.loads((tmp_path / "run/summary.json").read_text())["finished"]
 
 
 def test_nothing_in_conf_is_left_out():

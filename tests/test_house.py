@@ -10,7 +10,7 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 
 # A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
 _COMMANDS = "assemble jobs learn loggers nets problem provenance record report study subject terminal"
-_JOBS = "data draw gallery learn look nets problem record report score study subject"
+_JOBS = "data draw gallery learn look nets problem progress record report score study subject"
 MAY_IMPORT = {
     "run": {"app", "manual"},
     "app": {"commands", "problem"},
@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "manual": {"problem"},
     "assemble": {"data", "gallery", "nets", "problem", "subject"},
     "jobs": set(_JOBS.split()),
-    "study": {"data", "draw", "gallery", "look", "nets", "problem", "record", "report", "score", "subject"},
+    "study": set(_JOBS.split()) - {"learn", "study"},
     "learn": {"data", "draw", "gallery", "look", "nets", "problem", "record", "report", "score"},
     "gallery": {"data", "draw", "look", "nets", "problem"},
     "subject": {"data", "nets", "problem"},
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "report": {"problem", "record"},
     "record": {"problem"},
     "nets": {"problem"},
+    "progress": set(),
     "provenance": set(),
     "problem": set(),
     "convscope": set(),  # the docstring of the package

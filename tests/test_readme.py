@@ -34,7 +34,7 @@ def commands():
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Two classes of noise where the documents say /photos."""
+    """Two classes of noise where the documents say /photos, with boxes of objects and places of parts."""
     root = tmp_path_factory.mktemp("photos")
     draw = np.random.default_rng(0)
     for split in ("train", "val"):
@@ -43,6 +43,10 @@ def photos(tmp_path_factory):
             for number in range(10):
                 noise = draw.integers(0, 256, (80, 90, 3), np.uint8)
                 Image.fromarray(noise).save(root / split / name / f"{number}.jpg")
+    images = [f"val/{name}/{number}.jpg" for name in ("n01", "n02") for number in range(4)]
+    (root / "val_boxes.csv").write_text("\n".join(["path,x0,y0,x1,y1", *(f"{path},20,20,70,60" for path in images)]))
+    parts = ["path,eye_x,eye_y,nose_x,nose_y,frontal", *(f"{path},30,30,45,50,1" for path in images)]
+    (root / "landmarks.csv").write_text("\n".join(parts))
     return root
 
 

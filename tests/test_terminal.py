@@ -45,3 +45,10 @@ def test_other_results_are_passed_over(capsys):
 )
 def test_cells(value, cell):
     assert text(value) == cell
+
+
+def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
+    rows = [{f"column {number}": f"a long cell {number}{run}" for number in range(12)} for run in "xy"]
+    lines = [line.split("  ") for line in shown(capsys, Table("x", rows)).splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert ["column 7", "a long cell 7x", "a long cell 7y"] in cells

@@ -88,7 +88,7 @@ def saved(settings: Settings) -> Subject:
         net = _foreign({**about["net"], "weights": None}, about["net"]["classes"]).net
     load_weights_(net, net_weights(held))
     scale = about["pixel_scale"]
-    model = {"name": about["net"].get("name") or Path(settings["ckpt"]).stem}
+    model = {"name": about["net"].get("name", "")}
     settings = {**settings, "data": data, "model": model}
     chosen = _data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
     found = source(data)

@@ -56,25 +56,39 @@ def _looking(results: Callable[[Subject, Settings], Iterator[Result]]) -> Comman
     """A job that looks at a finished net: that of a checkpoint, or the one that model=... names."""
 
     def command(settings: Settings, folder: Path) -> None:
-        import pytorch_lightning as pl
-
-        from convscope import assemble, loggers, terminal
-        from convscope.record import Record
+        from convscope import assemble
 
         start = time.perf_counter()
-        pl.seed_everything(settings["seed"], workers=True, verbose=False)
-        subject = assemble.saved(settings) if settings["ckpt"] else assemble.new(settings, keep_classes=True)
-        subject.net.to(assemble.device(settings["trainer"]["accelerator"])).eval()
-        found = results(subject, settings)  # a generator: what is wrong with the settings is told at its first step
-        with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
-            record = Record(folder, chosen)
-            facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
-            with _concluded(record, facts):
-                for result in found:
-                    record.add(result)
-                    terminal.show(result)
+        subject = _finished(settings)
+        facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        _recorded(results(subject, settings), settings, folder, facts)
 
     return command
+
+
+def _finished(settings: Settings) -> Subject:
+    """A net that is not trained any more, on its device, with its images."""
+    import pytorch_lightning as pl
+
+    from convscope import assemble
+
+    pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    subject = assemble.saved(settings) if settings["ckpt"] else assemble.new(settings, keep_classes=True)
+    subject.net.to(assemble.device(settings["trainer"]["accelerator"])).eval()
+    return subject
+
+
+def _recorded(found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any]) -> None:
+    """Every result into the run folder, small tables to the terminal too."""
+    from convscope import loggers, terminal
+    from convscope.record import Record
+
+    with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
+        record = Record(folder, chosen)
+        with _concluded(record, facts):
+            for result in found:
+                record.add(result)
+                terminal.show(result)
 
 
 def _visualize(subject: Subject, settings: Settings) -> Iterator[Result]:
@@ -115,28 +129,16 @@ def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
     """One net, or with diagnose.runs all of a sweep, each with its own images; then no net of its own is needed."""
     if settings["diagnose"]["runs"] is None:
         return _looking(_diagnose)(settings, folder)
-    import pytorch_lightning as pl
-
-    from convscope import assemble, loggers, terminal
-    from convscope.record import Record
     from convscope.study.examination import Diagnose
     from convscope.study.first_layers import compare
 
     def opened(ckpt: Path) -> Subject:
-        subject = assemble.saved({**settings, "ckpt": str(ckpt)})
-        subject.net.to(assemble.device(settings["trainer"]["accelerator"])).eval()
-        return subject
+        return _finished({**settings, "ckpt": str(ckpt)})
 
-    pl.seed_everything(settings["seed"], workers=True, verbose=False)
     runs = Path(settings["diagnose"]["runs"])
     found = compare(runs, opened, Diagnose(**settings["diagnose"]), settings["seed"])
-    with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
-        record = Record(folder, chosen)
-        about = {"job": settings["job"], "name": settings["name"], "seed": settings["seed"], "runs": str(runs)}
-        with _concluded(record, {**about, "seconds": {}}):
-            for result in found:
-                record.add(result)
-                terminal.show(result)
+    about = {name: settings[name] for name in ("job", "name", "seed")}
+    _recorded(found, settings, folder, {**about, "runs": str(runs), "seconds": {}})
 
 
 def _neighbors(subject: Subject, settings: Settings) -> Iterator[Result]:

@@ -10,18 +10,39 @@ from rich.table import Table as Drawn
 from convscope.record import Result, Table
 
 MOST = 40  # rows; a longer table is for its csv file
+WIDE = 120  # columns where no terminal says how wide it is, as in a log file
 
 
 def show(result: Result) -> None:
-    """Prints a table of up to 40 rows; other results are passed over."""
+    """Prints a table of up to 40 rows; other results are passed over.
+
+    A table too wide for the terminal that has few rows stands on its side: a line for each of its columns.
+    """
     if not isinstance(result, Table) or not 0 < len(result.rows) <= MOST:
         return
-    drawn = Drawn(title=escape(result.caption or result.name), title_justify="left", box=box.SIMPLE_HEAD)
-    for column, value in result.rows[0].items():
+    terminal = Console()
+    terminal = terminal if terminal.is_terminal else Console(width=WIDE)
+    drawn = _upright(result)
+    if len(result.rows) < len(result.rows[0]) and Console(width=10_000).measure(drawn).maximum > terminal.width:
+        drawn = _on_its_side(result)
+    drawn.title, drawn.title_justify = escape(result.caption or result.name), "left"
+    terminal.print(drawn)
+
+
+def _upright(table: Table) -> Drawn:
+    drawn = Drawn(box=box.SIMPLE_HEAD)
+    for column, value in table.rows[0].items():
         drawn.add_column(escape(column), justify="right" if isinstance(value, int | float) else "left")
-    for row in result.rows:
+    for row in table.rows:
         drawn.add_row(*(escape(text(value)) for value in row.values()))
-    Console().print(drawn)
+    return drawn
+
+
+def _on_its_side(table: Table) -> Drawn:
+    drawn = Drawn(box=box.SIMPLE, show_header=False)
+    for name in table.rows[0]:
+        drawn.add_row(escape(name), *(escape(text(row.get(name))) for row in table.rows))
+    return drawn
 
 
 def text(value: Any) -> str:

@@ -195,9 +195,9 @@ def test_on_a_trained_run(trained, cache, tmp_path):
     JOBS["occlude"](settings, tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run/index.jsonl").read_text().splitlines()]
     assert [line["name"] for line in lines if line["kind"] == "picture"] == [
+        "occlusion/figure7",
         "occlusion/3",
         "occlusion/17",
-        "occlusion/figure7",
     ]
     assert all((tmp_path / "run" / line["path"]).is_file() for line in lines if "path" in line)
     assert "occlusion/lost" in json.loads((tmp_path / "run/summary.json").read_text())["numbers"]

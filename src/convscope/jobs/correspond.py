@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import Tensor
 
 from convscope.data.marked import Marked
@@ -14,6 +13,7 @@ from convscope.look.correspondence import check_side, correspondence, cover
 from convscope.nets.hidden import hidden
 from convscope.nets.trace import no_layer
 from convscope.problem import Problem
+from convscope.progress import track
 from convscope.record import Arrays, Picture, Result, Table
 from convscope.study.correspondence import (
     MEAN,
@@ -45,7 +45,7 @@ def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result
     masks, groups = all_masks(marked, plan, size, seed)
     words = f"A square of {plan.side(size)} pixels over each part, and one at random, as the net sees them (Fig. 8)"
     yield Picture("correspondence/covered", _covered(subject, marked, plan, masks), words)
-    covering = track(masks, f"covering parts of {len(marked.names)} images", transient=True)
+    covering = track(masks, f"covering parts of {len(marked.names)} images")
     pairs = correspondence(subject.net, marked.image, covering, layers, plan.value)
     rows = [row for layer in layers for row in layer_rows(layer, pairs[layer], groups)]
     yield from table_1(rows, {5: paper.maps, 7: paper.last}, len(marked.names))

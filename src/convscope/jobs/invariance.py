@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import nn
 
 from convscope.draw.invariance import Panel, Row, invariance_figure
@@ -15,6 +14,7 @@ from convscope.look.warp import FILLS, Fill, Transform, paper_transforms
 from convscope.nets.hidden import hidden
 from convscope.nets.trace import no_layer
 from convscope.problem import Problem
+from convscope.progress import track
 from convscope.record import Arrays, Picture, Result, Table
 from convscope.study.tolerance import Found, curves, difference_table, numbers, tensors, tolerance_table
 from convscope.subject import Examples, Subject
@@ -82,7 +82,7 @@ def invariance(subject: Subject, plan: Invariance, seed: int) -> Iterator[Result
 
 def _swept(net: nn.Module, images: Examples, layers: Sequence[str], transform: Transform, fill: Fill) -> Sweep:
     parts = list(zip(images.image.split(FEW), images.target.split(FEW), strict=True))
-    watched = track(parts, f"{transform.name} of {len(images.index)} images", transient=True)
+    watched = track(parts, f"{transform.name} of {len(images.index)} images")
     return joined([sweep(net, image, target, layers, transform, fill) for image, target in watched])
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from convscope.draw.neighbors import Answer, Bar, Neighbor, neighbors_sheet, percent
@@ -14,6 +13,7 @@ from convscope.look.features import features
 from convscope.look.neighbors import Nearest, empty, enter
 from convscope.nets.hidden import hidden
 from convscope.problem import Problem
+from convscope.progress import track
 from convscope.record import Number, Picture, Result, Table
 from convscope.score.interval import mean_interval
 from convscope.subject import Examples, Subject
@@ -69,7 +69,7 @@ def neighbors(subject: Subject, plan: Neighbors, seed: int) -> Iterator[Result]:
 
 def _asked(subject: Subject, layer: str, index: Tensor) -> Asked:
     vectors, probable = [], []
-    for part in track(index.split(64), "features of the test images", transient=True):
+    for part in track(index.split(64), "features of the test images"):
         seen = features(subject.net, subject.data.images("val", part), [layer], _vector)
         vectors.append(_finite(seen.layers[layer], layer))
         probable.append(seen.logits.float().softmax(1).cpu())
@@ -79,7 +79,7 @@ def _asked(subject: Subject, layer: str, index: Tensor) -> Asked:
 def _search(subject: Subject, layer: str, queries: Tensor, k: int) -> Nearest:
     """One pass over the training images, none of whose features is kept."""
     found = empty(len(queries), k)
-    for batch in track(subject.data.shown_dataloader("train"), f"nearest training images in {layer}", transient=True):
+    for batch in track(subject.data.shown_dataloader("train"), f"nearest training images in {layer}"):
         seen = features(subject.net, batch.image, [layer], _vector).layers[layer]
         found = enter(found, queries, _finite(seen, layer), batch.index)
     return found

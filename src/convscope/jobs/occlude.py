@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from convscope.data.module import SplitName
@@ -16,6 +15,7 @@ from convscope.look.occlusion import Square, check_square, default_square, stron
 from convscope.look.top9 import Search, Top9
 from convscope.nets.hidden import hidden
 from convscope.problem import Problem
+from convscope.progress import track
 from convscope.record import Arrays, Number, Picture, Result, Table
 from convscope.score.interval import mean_interval
 from convscope.score.localization import correlation
@@ -76,7 +76,7 @@ def _top(subject: Subject, plan: Occlude, layer: str, seed: int) -> Top9:
     """The strongest images of all maps of the layer, by one pass over as many images of the split as are searched."""
     indices = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
     with Search(subject.net, [layer]) as search, torch.inference_mode():
-        for part in track(indices.split(64), f"looking for the top images of {layer}", transient=True):
+        for part in track(indices.split(64), f"looking for the top images of {layer}"):
             search.watch(part)
             subject.net(subject.data.images(plan.split, part).to(subject.device))
     return search.top[layer]
@@ -87,13 +87,12 @@ def _shown(way: Way, plan: Occlude, examples: Examples) -> Iterator[Result]:
     names = _distinct(way.subject.data.names(plan.split, examples.index), examples.index.tolist())
     title = f"What happens where a gray square of {way.square.size} pixels covers the image"
     cases, rows, engines = [], [], {}
-    for number, name in enumerate(track(names, "covering the images", transient=True)):
+    for number, name in enumerate(track(names, "covering the images")):
         one = Examples(*(field[number] for field in examples))
         seen = look(way, one, plan.projections)
         cases.append(case(way, one, name, seen))
         rows.append(_row(way, one, name, seen))
         engines[seen.found.why] = _engine(seen)
-        yield Picture(f"occlusion/{name}", picture(cases[-1], title), cases[-1].title, layer=way.layer)
         yield Arrays(f"occlusion/{name}", _arrays(way, seen))
     searched = f"the map's other top images are from {_among(plan, way.subject)}"
     if len(cases) > 1:
@@ -104,6 +103,8 @@ def _shown(way: Way, plan: Occlude, examples: Examples) -> Iterator[Result]:
     )
     yield Table("occlusion/images", rows, caption, layer=way.layer)
     yield from _means(rows)
+    for name, one_case in zip(names, cases, strict=True):
+        yield Picture(f"occlusion/{name}", picture(one_case, title), one_case.title, layer=way.layer)
 
 
 def _row(way: Way, one: Examples, name: str, seen: Seen) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import nn
 
 from convscope import gallery
@@ -15,6 +14,7 @@ from convscope.look.deconvnet import RULES, check_rule
 from convscope.look.top9 import Search, Top9, to_arrays
 from convscope.nets.anatomy import Layer, anatomy, layers
 from convscope.problem import Problem
+from convscope.progress import track
 from convscope.record import Arrays, Picture, Table
 
 
@@ -24,7 +24,7 @@ def search(net: nn.Module, data: ImageData, choice: gallery.Choice, layers: list
     batches = data.shown_dataloader(choice.images)
     found = Search(net.eval(), layers)
     with found, torch.inference_mode():
-        for batch in track(batches, f"looking for what excites {', '.join(layers)}", transient=True):
+        for batch in track(batches, f"looking for what excites {', '.join(layers)}"):
             found.watch(batch.index)
             net(batch.image.to(device))
     return found.top

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor, nn
 
 from convscope.data.marked import Marked
@@ -13,6 +12,7 @@ from convscope.look.invariance import Sweep, joined, sweep, tolerances
 from convscope.look.occlusion import default_square, occlude, places, strongest_map
 from convscope.look.warp import paper_transforms
 from convscope.nets.hidden import Hidden
+from convscope.progress import track
 from convscope.score.agreement import pair_interval, pair_mean
 from convscope.score.claims import COVER, PARTS, PARTS_ABOVE, ROTATE, SCALE, SHIFT, TURN, Claim, judged, unmeasured
 from convscope.score.contrasts import excess, share_lost
@@ -32,7 +32,7 @@ def sweeps(net: nn.Module, examples: Examples, layers: Sequence[str]) -> dict[st
     for transform in paper_transforms(examples.image.shape[-1]):
         parts = list(zip(examples.image.split(TOGETHER), examples.target.split(TOGETHER), strict=True))
         words = f"{transform.name} of {len(examples.index)} images"
-        each = [sweep(net, *part, layers, transform) for part in track(parts, words, transient=True)]
+        each = [sweep(net, *part, layers, transform) for part in track(parts, words)]
         found[transform.name] = joined(each)
     return found
 
@@ -77,7 +77,7 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     square = default_square(size)
     centers = np.array(places(size, square)) + square.size / 2
     drops = []
-    for number in track(chosen, f"covering {len(chosen)} images whose object is known", transient=True):
+    for number in track(chosen, f"covering {len(chosen)} images whose object is known"):
         image, target = sample.image[number].to(device), int(sample.target[number])
         seen = occlude(net, image, layer, strongest_map(net, image, layer), target, square)
         drops.append(hit(seen.probability, centers, size, sample.inside[number]).drop)
@@ -88,7 +88,7 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
 def parts(net: nn.Module, marked: Marked, plan: Correspond, hidden: Hidden, seed: int) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = all_masks(marked, plan, marked.image.shape[-1], seed)
-    covering = track(masks, f"covering parts of {len(marked.names)} images", transient=True)
+    covering = track(masks, f"covering parts of {len(marked.names)} images")
     pairs = correspondence(net, marked.image, covering, [hidden.maps, hidden.last], plan.value)
     told, gains = [], []
     for layer in (hidden.maps, hidden.last):

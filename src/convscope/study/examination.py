@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from convscope.gallery import Images, View, view
@@ -14,6 +13,7 @@ from convscope.look.diagnosis import Diagnosis, Grid, convolutions, diagnosis, g
 from convscope.look.top9 import Search
 from convscope.nets.receptive import fields
 from convscope.problem import Problem
+from convscope.progress import track
 from convscope.score import verdicts
 from convscope.score.interval import Interval, mean_interval
 from convscope.score.verdicts import Count, Finding
@@ -63,7 +63,7 @@ def examine(subject: Subject, plan: Diagnose, seed: int) -> Examined:
     layers = watched(net, size)
     names = convolutions(layers)
     index = subject.data.choose(plan.split, plan.images, seed)
-    parts = track(index.split(BATCH), "images", transient=True)
+    parts = track(index.split(BATCH), "images")
     seen = activity(net, (subject.data.images(plan.split, part) for part in parts), layers)
     found = diagnosis(net, layers, seen, plan.radius)
     if len(names) < 2:
@@ -97,7 +97,7 @@ def find(examined: Examined, radius: float | None) -> list[Finding]:
 def _projections(subject: Subject, plan: Diagnose, layer: str, index: Tensor, seed: int) -> View:
     """What the strongest of these images show of up to plan.maps maps of the layer, a choice that depends on seed."""
     with Search(subject.net, [layer]) as search, torch.inference_mode():
-        for part in track(index.split(BATCH), f"images that excite {layer}", transient=True):
+        for part in track(index.split(BATCH), f"images that excite {layer}"):
             search.watch(part)
             subject.net(subject.data.images(plan.split, part).to(subject.device))
     top = search.top[layer]

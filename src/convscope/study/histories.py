@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from rich.progress import track
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from convscope.look.settling import settled
 from convscope.look.top9 import Top9, from_arrays
 from convscope.nets.renorm import filter_rms
 from convscope.nets.weights import net_weights, read_checkpoint
+from convscope.progress import track
 from convscope.report.alike import alike
 from convscope.report.reading import Run
 from convscope.score.claims import DEAD, RENORM, SETTLE, Claim, judged, unmeasured
@@ -66,7 +66,7 @@ def dead_filters(run: Run, rivals: Sequence[Run]) -> Claim:
     strides = {first_stride(rival.settings) for rival in same} - {first_stride(own), None}
     if not strides:
         return unmeasured(DEAD, f"{_given(rivals)} alike but for the first layer's stride; {TYPE}")
-    firsts = [found for each in track([run, *same], "reading first layers", transient=True) if (found := first(each))]
+    firsts = [found for each in track([run, *same], "reading first layers") if (found := first(each))]
     groups = {stride: [one for one in firsts if one.stride == stride] for stride in {one.stride for one in firsts}}
     if len(groups) < 2:
         return unmeasured(DEAD, "the runs do not show what excites their first layer; train them with evolution=every")

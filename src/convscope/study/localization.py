@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor, nn
 
 from convscope.data.annotations import read_boxes
@@ -14,6 +13,7 @@ from convscope.data.classnames import readable
 from convscope.data.module import SplitName
 from convscope.data.sources import evenly
 from convscope.look.occlusion import Square, occlude, places, strongest_map
+from convscope.progress import track
 from convscope.record import Number, Table
 from convscope.score.interval import Interval, mean_interval
 from convscope.score.localization import Hit, Inside, correlation, hit, in_boxes, in_mask, rates
@@ -120,7 +120,7 @@ def _measured(net: nn.Module, sample: Sample, layer: str, square: Square) -> Mea
     device, size = next(net.parameters()).device, sample.image.shape[-1]
     centers = np.array(places(size, square)) + square.size / 2
     found = Measured([], [])
-    for number in track(range(len(sample.image)), "covering the images whose object is known", transient=True):
+    for number in track(range(len(sample.image)), "covering the images whose object is known"):
         image = sample.image[number].to(device)
         seen = occlude(net, image, layer, strongest_map(net, image, layer), int(sample.target[number]), square)
         found.hits.append(hit(seen.probability, centers, size, sample.inside[number]))
