@@ -6,7 +6,6 @@ from scipy.stats import spearmanr
 
 from convscope.score.claims import DEAD, RENORM, SETTLE, judged
 from convscope.score.contrasts import (
-    between_images,
     by_layer,
     dominance,
     excess,
@@ -55,11 +54,6 @@ def test_share_lost_by_hand():
     assert share_lost([1.0, 0.5], [1.0, 0.5], 0.1).value == 0
     assert share_lost([0.9, 0.5], [0.5, 0.3], 0.1).value == pytest.approx(1 - (0.4 + 0.2) / (0.8 + 0.4))
     assert share_lost([], [], 0.1).n == 0
-
-
-def test_between_images_by_hand():
-    table = np.array([[0, 1, 3], [1, 0, 5], [3, 5, 0.0]])
-    np.testing.assert_allclose(between_images(table), [2, 3, 4])
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,6 @@ def share_lost(before: ArrayLike, after: ArrayLike, floor: float, seed: int = 0)
     return resampled(len(had), lambda cases: float(1 - kept[cases].sum() / had[cases].sum()), seed)
 
 
-def between_images(distances: ArrayLike) -> NDArray[np.float64]:
-    """For each image its mean distance to the other ones: [n] of [n, n]."""
-    table = np.asarray(distances, float)
-    return (table.sum(1) - table.diagonal()) / max(1, len(table) - 1)
-
-
 def proportions(one: tuple[int, int], other: tuple[int, int]) -> Interval:
     """Difference of two proportions, each (so many, of so many), by Newcombe's method from Wilson's intervals.
 
