@@ -1,10 +1,16 @@
 """Where a net is looked at, and what a job is told of one that was saved."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from convscope.assemble import device, said
+from convscope.assemble import device, new, said
 from convscope.problem import Problem
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def with_gpus(monkeypatch, cuda=False, mps=False):
@@ -35,6 +41,25 @@ def test_a_device_that_is_not_there_is_told(accelerator, there, possible, monkey
         Problem, match=f"trainer.accelerator={accelerator} is not to be had here; possible: {possible}$"
     ):
         device(accelerator)
+
+
+@pytest.mark.parametrize("model", ["zfnet", "torchvision"])
+def test_a_net_that_takes_weights_gets_the_input_they_are_used_to(model, cache):
+    words = [f"model={model}", "data=digits", "data.limit=20", f"data.cache_dir={cache}", "data.image_size=64"]
+    words += ["model.name=resnet18"] if model == "torchvision" else ["model.width=0.05"]
+    chosen = settings(words)
+    mean = torch.arange(3 * 73 * 73.0).view(3, 73, 73)  # 73 pixels are stored for 64
+    parent = {"convscope": {"pixel_scale": [0.5, 0.25, 2.0], "mean": mean}}
+    taking, other = new(chosen, parent=parent).data, new(chosen).data
+    assert torch.equal(taking.mean, mean) and taking.settings.pixel_scale == (0.5, 0.25, 2.0)
+    assert other.settings.pixel_scale != taking.settings.pixel_scale
+    larger = new(settings([*words, "data.image_size=80"]), parent=parent).data
+    assert larger.mean.shape == (3, 91, 91) and larger.settings.pixel_scale == (0.5, 0.25, 2.0)
+
+
+def settings(words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=words), resolve=True)
 
 
 def test_words_that_speak_of_the_data():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from convscope.app import JOBS
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+PAPERS = CONF.parent / "src/convscope/score/papers.yaml"
 TINY = [
     "trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution.maps=2", "seed=3",
 ]  # fmt: skip
@@ -74,11 +76,38 @@ def test_every_way_to_look(evolution, tmp_path, cache):
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
-def test_every_experiment(experiment, tmp_path, cache, photographs):
+def test_every_experiment(experiment, tmp_path, cache, photographs, trained):
     tiny = [word for word in TINY if not word.startswith("trainer")]
     two = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "+trainer.limit_val_batches=2"]
-    place = [f"data.root={photographs}"] if experiment == "photographs" else CRITTERS
+    place = [f"data.root={photographs}"] if experiment in ("photographs", "transfer") else CRITTERS
+    place += [f"model.init={trained}/checkpoints/last.ckpt", "model.width=0.1"] * (experiment == "transfer")
     run([f"experiment={experiment}", *tiny, *two, "data.image_size=64", *place], tmp_path / "run", cache)
+
+
+def swept(experiment, key):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=[f"experiment={experiment}"], return_hydra_config=True)
+    return [row.strip() for row in config.hydra.sweeper.params[key].split(",")], config.hydra.sweep
+
+
+def test_table3_has_the_rows_of_the_paper_each_with_a_folder_of_its_own():
+    rows, sweep = swept("table3", "model")
+    assert rows == list(yaml.safe_load(PAPERS.read_text())["zf_table3"]["rows"])
+    assert sweep.dir == "outputs/sweep/table3"  # no date: the same command finds its rows again
+    assert [settings(["experiment=table3", f"model={row}"])["name"] for row in rows] == rows
+
+
+@pytest.mark.parametrize("row", [path.stem for path in sorted((CONF / "experiment/table2").glob("*.yaml"))])
+def test_every_net_of_table2_trains(row, tmp_path, cache):
+    rows, _ = swept("table2", "experiment/table2@_global_")
+    assert row in rows and len(rows) == 7
+    words = ["experiment=table2", f"experiment/table2@_global_={row}"]
+    tiny = [word for word in TINY if not word.startswith("seed")]
+    chosen = settings([*words, *tiny, *CRITTERS])
+    net, _, seed = row.rpartition("_") if row.startswith("zfnet_") and row[-2] == "_" else (row, "", "0")
+    assert (chosen["name"], chosen["seed"], chosen["optim"]["algorithm"]) == (net, int(seed), "sgd")
+    run([*words, *tiny, *CRITTERS], tmp_path / "run", cache)
+    assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
 
 
 @pytest.mark.parametrize("data", ["folder", "imagenet", "imagenette"])
@@ -103,6 +132,8 @@ LOOKS = {
     "correspond": ["correspond.images=2", "correspond.random=2"],
     "diagnose": ["diagnose.images=4"],
     "neighbors": ["neighbors.images=2"],
+    "transfer": ["transfer.per_class=[2]", "transfer.folds=1"],
+    "evaluate": ["evaluate.crops=ten", "evaluate.images=4"],
     "visualize": ["rule=[guided,gradient]"],
 }
 
@@ -121,6 +152,7 @@ def test_every_look_at_every_kind_of_net(job, model, tmp_path, cache):
 
 def test_nothing_in_conf_is_left_out():
     """The groups above, and those run elsewhere: cifar10 in tests/data, the loggers in test_loggers.py."""
-    assert set(choices("data")) == {"critters", "digits", "folder", "imagenet", "imagenette", "cifar10"}
+    known = "critters digits folder imagenet imagenette cifar10 caltech101 caltech256"
+    assert set(choices("data")) == set(known.split())
     assert set(choices("logger")) == {"local", "wandb", "tensorboard"}
     assert set(choices("job")) == set(JOBS) and set(choices("trainer")) == {"default", "smoke"}

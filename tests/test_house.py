@@ -9,11 +9,12 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 
 # A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
-_COMMANDS = "assemble jobs learn loggers nets problem provenance record report study subject terminal"
+_COMMANDS = "assemble jobs learn loggers nets plans problem provenance record report study subject terminal"
 _JOBS = "data draw gallery learn look nets problem progress record report score study subject"
 MAY_IMPORT = {
     "run": {"app", "manual"},
-    "app": {"commands", "problem"},
+    "app": {"commands", "problem", "resume"},
+    "resume": {"problem", "report"},
     "commands": set(_COMMANDS.split()),
     "manual": {"problem"},
     "assemble": {"data", "gallery", "nets", "problem", "subject"},
@@ -31,6 +32,7 @@ MAY_IMPORT = {
     "report": {"problem", "record"},
     "record": {"problem"},
     "nets": {"problem"},
+    "plans": {"problem"},
     "progress": set(),
     "provenance": set(),
     "problem": set(),

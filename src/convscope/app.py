@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convscope.commands import JOBS
 from convscope.problem import Problem
+from convscope.resume import alone, left_to_train
 
 
 def start(conf: Path) -> None:
     """Composes the command line and runs it; a Problem ends in one line and status 1, SIGTERM in status 143."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     try:
+        sys.argv[1:] = _resuming(sys.argv[1:])
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
         finally:
@@ -66,16 +69,72 @@ def run(cfg: DictConfig) -> None:
     if cfg.job not in JOBS:
         raise Problem(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if cfg.job == "train" and _processes(cfg) > 1 and "LOCAL_RANK" not in os.environ:
-        return _relaunch(cfg, folder)
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    settings["words"] = list(HydraConfig.get().overrides.task)
     try:
-        JOBS[cfg.job](settings, folder)
+        if cfg.job == "train":
+            _train_what_is_left(cfg, folder)
+        else:
+            JOBS[cfg.job](_settings(cfg), folder)
     except Problem as problem:
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on; the sweep ends with status 1
             print(f"convscope: {folder.name}: {problem}", file=sys.stderr, flush=True)
         raise
+
+
+def _settings(cfg: DictConfig) -> dict[str, Any]:
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    return {**settings, "words": list(HydraConfig.get().overrides.task)}
+
+
+def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
+    """Begins the run of `folder`, goes on with it, or says that it has finished."""
+    settings, path = _settings(cfg), folder / ".hydra" / "config.yaml"
+    launched = (
+        "LOCAL_RANK" in os.environ
+    )  # one of several processes; where it was ours to start them we hold the folder
+    with nullcontext() if launched else alone(folder):
+        before: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True) if path.is_file() else None
+        if not left_to_train(folder, before, settings):
+            print(f"{folder} has finished; nothing is left to do", flush=True)
+            return
+        if os.environ.get("RANK", "0") == "0":
+            _keep(cfg, folder / ".hydra")
+        if _processes(cfg) > 1 and not launched:
+            return _relaunch(cfg, folder)
+        JOBS["train"](settings, folder)
+
+
+def _keep(cfg: DictConfig, place: Path) -> None:
+    """Hydra's own record of a run, written by us: Hydra would write it before anyone could object to the settings."""
+    place.mkdir(parents=True, exist_ok=True)
+    known = HydraConfig.get()
+    kept: dict[str, Any] = {"config.yaml": cfg}
+    if str(place) not in [source.path for source in known.runtime.config_sources]:  # else the words are another start's
+        kept |= {"hydra.yaml": OmegaConf.create({"hydra": known}), "overrides.yaml": known.overrides.task}
+    for name, content in kept.items():
+        part = place / f".{os.getpid()}.{name}"
+        OmegaConf.save(content, part)
+        os.replace(part, place / name)
+
+
+def _resuming(words: list[str]) -> list[str]:
+    """The words of a command line; resume=<run> becomes what makes Hydra take that run's own config and folder."""
+    named = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
+    if not named or named[-1] in ("", "null"):
+        return words
+    folder, asked = Path(named[-1]).expanduser().resolve(), f"resume={named[-1]}"
+    if {"-m", "--multirun"} & set(words) or (folder / "multirun.yaml").is_file():
+        raise Problem(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
+    config = folder / ".hydra" / "config.yaml"
+    if not config.is_file() or OmegaConf.select(OmegaConf.load(config), "job") != "train":
+        raise Problem(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
+    others = [word for word in words if not word.startswith("resume=")]
+    return [*_own_config(folder), *others]
+
+
+def _own_config(folder: Path) -> list[str]:
+    """Words that start the run of `folder` again as it was composed."""
+    config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
+    return [*config, f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
 def _processes(cfg: DictConfig) -> int:
@@ -96,9 +155,7 @@ def _relaunch(cfg: DictConfig, folder: Path) -> None:
     env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes(cfg))))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={_processes(cfg)}"]
-    config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
-    same = [f"hydra.run.dir={folder}", "hydra.output_subdir=null"]
-    ended = subprocess.run([*torchrun, str(Path(sys.argv[0]).resolve()), *config, *same], env=env)
+    ended = subprocess.run([*torchrun, str(Path(sys.argv[0]).resolve()), *_own_config(folder)], env=env)
     if ended.returncode:
         raise Problem(
             f"the run on {_processes(cfg)} devices ended with status {ended.returncode}; its error stands above"

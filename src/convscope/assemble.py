@@ -21,7 +21,7 @@ from convscope.nets.anatomy import anatomy
 from convscope.nets.build import ConvNet, build
 from convscope.nets.weights import describe, load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.problem import Problem
-from convscope.subject import Subject
+from convscope.subject import Subject, matched
 
 Settings = Mapping[str, Any]
 
@@ -47,26 +47,44 @@ def source(data: Settings) -> sources.Source:
             return sources.imagenette(data["root"], data["download"])
         case "cifar10":
             return sources.cifar10(data["root"], data["download"])
+        case "caltech101":
+            return sources.caltech101(data["root"], data["download"])
+        case "caltech256":
+            return sources.caltech256(data["root"], data["download"])
     raise Problem(
-        f"data.source={data['source']} is unknown; possible: critters, digits, folder, cifar10, imagenette, imagenet"
+        f"data.source={data['source']} is unknown; possible: critters, digits, folder, cifar10, imagenette, imagenet, "
+        "caltech101, caltech256"
     )
 
 
-def new(settings: Settings, keep_classes: bool = False) -> Subject:
+def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
     """The net of conf/model for the classes of conf/data, its weights still to be set, or pretrained ones.
 
     keep_classes: a pretrained net keeps the classes it knows instead of getting a new last layer for the data's.
+    parent: the checkpoint whose weights the net will take; it gets the input that those are used to.
     """
     model, data = settings["model"], settings["data"]
     found = source(data)
-    chosen = _data_settings(settings)
+    scale, mean = _input_of(parent, data["image_size"])
+    chosen = data_settings(settings, scale)
     if "layers" in model:
         net = build(model["layers"], chosen.image_size, len(found.classes), model["width"])
-        return _subject(settings, net, found, ImageData(found, chosen), found.classes)
+        return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
     made = _foreign(model, None if keep_classes and model["weights"] else len(found.classes))
-    chosen = _data_settings(settings, pixel_scale=tuple(1 / (255 * std) for std in made.colors.std))
-    images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size))
+    chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
+    images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
     return _subject(settings, made.net, found, images, made.classes or found.classes)
+
+
+def _input_of(parent: Mapping[str, Any] | None, image_size: int) -> tuple[Any, torch.Tensor | None]:
+    """(pixel_scale, mean image) of the net that weights are taken from, so that a frozen row answers as it did.
+
+    None for a net without parent; no mean for images of another size, which have their own. The paper is silent here.
+    """
+    if parent is None:
+        return None, None
+    scale, mean = parent["convscope"]["pixel_scale"], parent["convscope"]["mean"]
+    return tuple(scale) if isinstance(scale, list) else scale, mean if len(mean[0]) == stored_size(image_size) else None
 
 
 def saved(settings: Settings) -> Subject:
@@ -90,7 +108,7 @@ def saved(settings: Settings) -> Subject:
     scale = about["pixel_scale"]
     model = {"name": about["net"].get("name", "")}
     settings = {**settings, "data": data, "model": model}
-    chosen = _data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
+    chosen = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
     found = source(data)
     return _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
 
@@ -105,11 +123,8 @@ def _subject(
     settings: Settings, net: nn.Module, found: sources.Source, data: ImageData, classes: Sequence[str]
 ) -> Subject:
     """classes: names of the net's classes; the data's are found among them by name, unless they are as they stand."""
-    numbers = {name.casefold().replace("_", " "): number for number, name in enumerate(classes)}
-    if list(classes) == list(found.classes):
-        targets = list(range(len(classes)))
-    else:
-        targets = [numbers.get(name.casefold().replace("_", " "), -1) for name in found.classes]
+    same = list(classes) == list(found.classes)
+    targets = list(range(len(classes))) if same else matched(found.classes, classes)
     drawn = _truth(settings["data"], found, data.settings) if settings["data"]["source"] == "critters" else None
     names = str(settings["model"]["name"]), str(settings["data"]["source"])
     return Subject(net, data, list(classes), targets, drawn, *names)
@@ -179,7 +194,8 @@ def device(accelerator: str) -> torch.device:
     return torch.device(wanted[0])
 
 
-def _data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:
+def data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:
+    """conf/data as settings of the images; pixel_scale: in place of the one there."""
     data = settings["data"]
     return DataSettings(
         image_size=data["image_size"],

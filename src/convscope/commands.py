@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convscope.plans import read_plan
 from convscope.problem import Problem
 
 if TYPE_CHECKING:
@@ -26,30 +27,36 @@ Command = Callable[[Settings, Path], None]
 def _train(settings: Settings, folder: Path) -> None:
     import pytorch_lightning as pl
 
-    from convscope import assemble, loggers
+    from convscope import assemble, loggers, terminal
     from convscope.jobs.train import Plan, train
     from convscope.learn.classifier import Classifier
     from convscope.learn.recipe import initialize_, read_recipe
+    from convscope.learn.start import begin_, parent, read_start
     from convscope.nets.build import ConvNet
     from convscope.record import Record
 
     start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
-    subject = assemble.new(settings)
+    beginning = read_start(settings["model"])
+    before = parent(beginning)
+    subject = assemble.new(settings, parent=before)
     net, data = subject.net, subject.data
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, float) else 1.0
     if isinstance(net, ConvNet):
         initialize_(net, recipe, scale)
+    begun = begin_(net, beginning, before, data)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     plan = Plan(settings["trainer"], choice, settings["seed"], assemble.description(settings, subject))
     with loggers.opened(_chosen_loggers(settings), folder, settings) as chosen:
         record = Record(folder, chosen)
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
-        with _concluded(record, facts) as summary:
+        with _concluded(record, facts | ({"start": begun} if begun else {})) as summary:
+            terminal.beginning(begun)
             outcome = train(classifier, data, plan, record)
             summary["seconds"]["looking"] = outcome.pop("looking")
             summary.update(outcome)
+            terminal.ending(settings["name"], outcome)
 
 
 def _looking(results: Callable[[Subject, Settings], Iterator[Result]]) -> Command:
@@ -72,6 +79,8 @@ def _finished(settings: Settings) -> Subject:
 
     from convscope import assemble
 
+    if settings["model"].get("init") and not settings["ckpt"]:
+        raise Problem(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     subject = assemble.saved(settings) if settings["ckpt"] else assemble.new(settings, keep_classes=True)
     subject.net.to(assemble.device(settings["trainer"]["accelerator"])).eval()
@@ -102,27 +111,27 @@ def _visualize(subject: Subject, settings: Settings) -> Iterator[Result]:
 def _occlude(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.occlude import Occlude, occlude
 
-    return occlude(subject, Occlude(**settings["occlude"]), settings["seed"])
+    return occlude(subject, read_plan(Occlude, "occlude", settings["occlude"]), settings["seed"])
 
 
 def _invariance(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.invariance import Invariance, invariance
 
-    return invariance(subject, Invariance(**settings["invariance"]), settings["seed"])
+    return invariance(subject, read_plan(Invariance, "invariance", settings["invariance"]), settings["seed"])
 
 
 def _correspond(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.correspond import correspond
     from convscope.study.correspondence import Correspond
 
-    return correspond(subject, Correspond(**settings["correspond"]), settings["seed"])
+    return correspond(subject, read_plan(Correspond, "correspond", settings["correspond"]), settings["seed"])
 
 
 def _diagnose(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.diagnose import diagnose
     from convscope.study.examination import Diagnose
 
-    return diagnose(subject, Diagnose(**settings["diagnose"]), settings["seed"])
+    return diagnose(subject, read_plan(Diagnose, "diagnose", settings["diagnose"]), settings["seed"])
 
 
 def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
@@ -136,7 +145,7 @@ def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
         return _finished({**settings, "ckpt": str(ckpt)})
 
     runs = Path(settings["diagnose"]["runs"])
-    found = compare(runs, opened, Diagnose(**settings["diagnose"]), settings["seed"])
+    found = compare(runs, opened, read_plan(Diagnose, "diagnose", settings["diagnose"]), settings["seed"])
     about = {name: settings[name] for name in ("job", "name", "seed")}
     _recorded(found, settings, folder, {**about, "runs": str(runs), "seconds": {}})
 
@@ -144,13 +153,36 @@ def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
 def _neighbors(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.neighbors import Neighbors, neighbors
 
-    return neighbors(subject, Neighbors(**settings["neighbors"]), settings["seed"])
+    return neighbors(subject, read_plan(Neighbors, "neighbors", settings["neighbors"]), settings["seed"])
+
+
+def _transfer(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.transfer import transfer
+    from convscope.study.transfer import Transfer
+
+    return transfer(subject, read_plan(Transfer, "transfer", settings["transfer"]), settings["seed"])
+
+
+def _evaluate(settings: Settings, folder: Path) -> None:
+    """One net or several, each from its own checkpoint, on the images of the first."""
+    from convscope import assemble
+    from convscope.jobs.evaluate import evaluate
+    from convscope.study.evaluation import Contestant, Evaluate, named
+
+    start, plan = time.perf_counter(), read_plan(Evaluate, "evaluate", settings["evaluate"])
+    several = isinstance(settings["ckpt"], list | tuple)
+    ckpts = list(settings["ckpt"]) if several else [settings["ckpt"]]
+    subjects = [_finished({**settings, "ckpt": ckpt}) for ckpt in ckpts]
+    nets = [Contestant(*both) for both in zip(named(ckpts, subjects), subjects, strict=True)]
+    facts = assemble.facts(settings, subjects[0]) | {"ckpt": settings["ckpt"]}
+    facts["seconds"] = {"preparation": time.perf_counter() - start}
+    _recorded(evaluate(nets, plan, settings["seed"]), settings, folder, facts)
 
 
 def _claims(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.claims import Claims, claims
 
-    return claims(subject, Path(settings["run"]), Claims(**settings["claims"]), settings["seed"])
+    return claims(subject, Path(settings["run"]), read_plan(Claims, "claims", settings["claims"]), settings["seed"])
 
 
 def _claims_of_run(settings: Settings, folder: Path) -> None:
@@ -163,9 +195,44 @@ def _claims_of_run(settings: Settings, folder: Path) -> None:
     _looking(_claims)(settings, folder)
 
 
+def _overlap(settings: Settings, folder: Path) -> None:
+    """No net: two sets of images."""
+    from convscope import assemble
+    from convscope.jobs.overlap import overlap
+    from convscope.study.collection import train_and_val, with_folder
+    from convscope.study.overlap import Overlap
+
+    start, plan, data = time.perf_counter(), read_plan(Overlap, "overlap", settings["overlap"]), settings["data"]
+    chosen = assemble.data_settings(settings)
+    name = Path(data["root"]).name if data.get("root") else data["source"]
+    found = assemble.source(data)
+    if plan.other is None:
+        pair = train_and_val(found, name, plan.size, chosen)
+    else:
+        pair = with_folder(found, name, Path(plan.other).expanduser(), plan.size, chosen)
+    facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "other": plan.other}
+    facts["seconds"] = {"preparation": time.perf_counter() - start}
+    device = assemble.device(settings["trainer"]["accelerator"])
+    _recorded(overlap(*pair, plan, settings["seed"], device), settings, folder, facts)
+
+
+def _table(settings: Settings, folder: Path) -> None:
+    from convscope.jobs.table import Collect, table
+
+    sweep = settings["sweep"]
+    if sweep in (None, "???", []):
+        raise Problem("job=table collects runs; type sweep=<a sweep's folder>, such as one of outputs/sweep/")
+    folders = [Path(each) for each in (sweep if isinstance(sweep, list) else [sweep])]
+    about = {name: settings[name] for name in ("job", "name", "seed")}
+    found = table(folders, read_plan(Collect, "table", settings["table"]), folder)
+    _recorded(found, settings, folder, {**about, "sweep": [str(each) for each in folders], "seconds": {}})
+
+
 def _report(settings: Settings, _: Path) -> None:
     from convscope.jobs.report import report
 
+    if settings["run"] is None:
+        raise Problem("job=report rebuilds the page of a run; type run=<a run folder>, such as one of outputs/train/")
     print(report(Path(settings["run"])))
 
 
@@ -177,7 +244,11 @@ JOBS: dict[str, Command] = {
     "correspond": _looking(_correspond),
     "diagnose": _diagnose_one_or_all,
     "neighbors": _looking(_neighbors),
+    "transfer": _looking(_transfer),
+    "evaluate": _evaluate,
     "claims": _claims_of_run,
+    "overlap": _overlap,
+    "table": _table,
     "report": _report,
 }
 

@@ -40,6 +40,10 @@ class Choice:
     def __post_init__(self) -> None:
         if self.images not in ("val", "train"):
             raise Problem(f"evolution.images={self.images} is unknown; possible: val, train")
+        if not isinstance(self.maps, Mapping) and (type(self.maps) is not int or self.maps < 1):
+            raise Problem(f"evolution.maps={self.maps} shows nothing; take a number, or name them: {{conv3: [0, 5]}}")
+        if isinstance(self.layers, str) or self.layers == []:
+            raise Problem(f"evolution.layers={self.layers} is no list of layers; e.g. evolution.layers=[conv1,conv5]")
 
     def at(self, epoch: int) -> bool:
         """Whether this epoch (counted from 1) is shown."""

@@ -103,7 +103,7 @@ class Record:
     def __init__(self, folder: Path, loggers: Iterable[PictureLogger] = ()):
         self.folder, self.loggers = Path(folder), list(loggers)
         self.numbers: dict[str, float] = {}
-        self._rows: list[dict[str, Any]] = []
+        self._rows = _read_rows(self.folder / "metrics.csv")
         self._lines: dict[About, str] = {}  # index.jsonl
         self._lines |= _read_index(self.folder / "index.jsonl")
         try:
@@ -179,6 +179,12 @@ def _read_index(path: Path) -> dict[About, str]:
             said = json.loads(text)
             lines[said["kind"], said["name"], said.get("epoch")] = text
     return lines
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows that an earlier start of the run has left."""
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else []
+    return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
 
 def _stem(result: Picture | Table | Arrays) -> str:

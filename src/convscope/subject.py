@@ -11,6 +11,24 @@ from convscope.data.module import ImageData, SplitName
 from convscope.nets.trace import evaluating
 
 
+def matched(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """For each name its number among the classes, -1 where it is not there.
+
+    As written if that is there; else whatever its case and underscores, where only one class reads so (ImageNet has a
+    Cardigan, the dog, and a cardigan, the jacket).
+    """
+    exact = {name: number for number, name in enumerate(classes)}
+    loose: dict[str, list[int]] = {}
+    for number, name in enumerate(classes):
+        loose.setdefault(_loosely(name), []).append(number)
+    alike = {name: found[0] for name, found in loose.items() if len(found) == 1}
+    return [exact.get(name, alike.get(_loosely(name), -1)) for name in names]
+
+
+def _loosely(name: str) -> str:
+    return name.casefold().replace("_", " ")
+
+
 class Examples(NamedTuple):
     """n images of a split. index [n]: their addresses in it. image [n, 3, H, W] float32: as the net sees them.
 

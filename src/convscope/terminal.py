@@ -1,5 +1,7 @@
 """What a person at a terminal sees of a job's results: its small tables; pictures are for the page."""
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
@@ -29,10 +31,32 @@ def show(result: Result) -> None:
     terminal.print(drawn)
 
 
+def beginning(start: Mapping[str, Any]) -> None:
+    """Which weights a training run took from an earlier one, and which rows it leaves as they are."""
+    if start and _is_first_process():
+        print(start["words"], flush=True)
+
+
+def ending(name: str, outcome: Mapping[str, Any]) -> None:
+    """The numbers that a training run ends with, in one line; a sweep's lines can be read one below the other."""
+    final, best = outcome["final"], outcome["best"]
+    if final and _is_first_process():
+        print(
+            f"{name}: val top-1 {final['val/top1']:.1%}, mean of classes {final['val/class_mean']:.1%} in "
+            f"epoch {final['epoch']}; best top-1 {best['val/top1']:.1%} in epoch {best['epoch']}",
+            flush=True,
+        )
+
+
+def _is_first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _upright(table: Table) -> Drawn:
     drawn = Drawn(box=box.SIMPLE_HEAD)
     for column, value in table.rows[0].items():
-        drawn.add_column(escape(column), justify="right" if isinstance(value, int | float) else "left")
+        justify: Any = "right" if isinstance(value, int | float) else "left"
+        drawn.add_column(escape(column), justify=justify, overflow="fold")  # cut off, long names may look alike
     for row in table.rows:
         drawn.add_row(*(escape(text(value)) for value in row.values()))
     return drawn

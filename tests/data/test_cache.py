@@ -68,12 +68,12 @@ def test_streaming_keeps_the_files_and_the_mean(photos, cache):
 @pytest.mark.parametrize("keep", [True, False])
 def test_unreadable_images(photos, cache, keep):
     photos.paths[4].write_bytes(b"no image")
-    with pytest.raises(Problem, match=r"4.jpg cannot be read: cannot identify.*type data.on_bad_image=skip"):
+    with pytest.raises(Problem, match=r"4.jpg cannot be read: it is no image.*type data.on_bad_image=skip"):
         decoded_once(photos, 16, cache, keep, "stop")
     assert entries(cache) == []
     stored = decoded_once(photos, 16, cache, keep, "skip")
     assert len(stored.split.labels) == 8 and stored.split.labels.tolist() == np.delete(photos.labels, 4).tolist()
-    assert [path for path, _ in stored.bad] == [photos.paths[4]] and "cannot identify" in stored.bad[0][1]
+    assert [path for path, _ in stored.bad] == [photos.paths[4]] and "no image" in stored.bad[0][1]
     with pytest.raises(Problem, match="4.jpg cannot be read"):
         decoded_once(photos, 16, cache, keep, "stop")  # also from the cache
     for path in photos.paths:

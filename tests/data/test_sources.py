@@ -166,3 +166,20 @@ def test_limit_is_balanced_and_repeatable():
     assert limited(split, None, 1) is split and limited(split, 1000, 1) is split
     pixels = limited(Pixels(np.arange(153), labels), 23, 1)
     assert [f"{n}.jpg" for n in pixels.images] == some.paths
+
+
+@pytest.mark.parametrize(("name", "shelf", "extra"), [
+    ("caltech101", "101_ObjectCategories", "BACKGROUND_Google"), ("caltech256", "256_ObjectCategories", "257.clutter"),
+])  # fmt: skip
+def test_caltech_as_torchvision_keeps_it(name, shelf, extra, tmp_path):
+    folders = ["accordion", "ant"] if name == "caltech101" else ["001.ak47", "002.american-flag"]
+    for folder in (*folders, extra):
+        for number in range(1, 8):
+            put(tmp_path / name / shelf / folder / f"image_{number:04d}.jpg")
+    for root in (tmp_path, tmp_path / name, tmp_path / name / shelf):
+        source = getattr(sources, name)(root)
+        assert source.classes == (folders if name == "caltech101" else ["ak47", "american-flag"])
+        assert source.train.labels.tolist() == [0] * 6 + [1] * 6 and source.val.labels.tolist() == [0, 1]
+        assert [path.name for path in source.val.paths] == ["image_0005.jpg"] * 2
+    assert "no complete Caltech" in message(getattr(sources, name), tmp_path / "nothing")
+    assert "type data.root=<its folder>, or data.download=true" in message(getattr(sources, name), tmp_path / "nothing")

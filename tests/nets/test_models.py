@@ -32,6 +32,36 @@ def parameters(net: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in net.parameters())
 
 
+FC6, FC7, FC8 = 9216 * 4096 + 4096, 4096 * 4096 + 4096, 4096 * 1000 + 1000  # weights and biases over 256 maps of 6 x 6
+CONV3, CONV4 = 9 * 256 * 384 + 384, 9 * 384 * 384 + 384
+CONV5, CONV5_ON_2 = 9 * 384 * 256 + 256, 9 * 256 * 256 + 256
+
+
+@pytest.mark.parametrize(
+    ("name", "removed", "added"),
+    [
+        ("replication", 0, 0),
+        ("replication_no_3_4", CONV3 + CONV4 + CONV5, CONV5_ON_2),
+        ("replication_no_7", FC7, 0),
+        ("replication_no_6_7", FC6 + FC7 + FC8, 9216 * 1000 + 1000),
+        ("replication_no_3_4_6_7", CONV3 + CONV4 + CONV5 + FC6 + FC7 + FC8, CONV5_ON_2 + 9216 * 1000 + 1000),
+        ("replication_2048", FC6 + FC7 + FC8, 9216 * 2048 + 2048 + 2048 * 2048 + 2048 + 2048 * 1000 + 1000),
+        ("replication_8192", FC6 + FC7 + FC8, 9216 * 8192 + 8192 + 8192 * 8192 + 8192 + 8192 * 1000 + 1000),
+    ],
+)
+def test_what_an_ablation_takes_from_the_replication(name, removed, added):
+    assert parameters(weightless(name)) == parameters(weightless("alexnet")) - removed + added
+
+
+@pytest.mark.parametrize(
+    ("larger", "net"), [("zfnet_8192", "zfnet"), ("zfnet_512_1024_512_8192", "zfnet_512_1024_512")]
+)
+def test_units_of_layers_6_and_7(larger, net):
+    inputs = {"zfnet": 256 * 36, "zfnet_512_1024_512": 512 * 36}[net]
+    more = (inputs + 1) * 4096 + 8193 * 8192 - 4097 * 4096 + 4096 * 1000
+    assert parameters(weightless(larger)) == parameters(weightless(net)) + more
+
+
 @pytest.mark.parametrize(
     ("name", "count"),
     [

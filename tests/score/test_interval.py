@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from convscope.score.interval import Interval, mean_interval, resampled
+from convscope.score.interval import Interval, hit_interval, mean_interval, resampled
 
 
 @pytest.mark.parametrize("draw", ["normal", "exponential"])
@@ -49,8 +49,32 @@ def test_equal_values_are_a_point(values):
     assert mean_interval(values) == (values[0], values[0], values[0], len(values))
 
 
-def test_two_cases_reach_from_one_to_the_other():
-    assert mean_interval([0.0, 1.0]) == (0.5, 0.0, 1.0, 2)
+def test_two_cases_tell_next_to_nothing():
+    found = mean_interval([0.0, 1.0])
+    assert found.value == 0.5 and found.low < -3 and found.high > 4  # Student's: 0.5 -+ 12.7 * 0.5
+
+
+@pytest.mark.parametrize("n", [3, 6, 12])
+def test_few_cases_are_covered_as_often_as_many(n):
+    draw = np.random.default_rng(n)
+    holds = [found.low <= 0 <= found.high for found in (mean_interval(draw.normal(size=n), at) for at in range(150))]
+    assert np.mean(holds) > 0.86  # 95 % but for 150 draws and a bootstrap of few; as it comes, 76 % of three
+
+
+@pytest.mark.parametrize(("count", "of"), [(0, 10), (10, 10), (99, 100)])
+def test_a_share_of_all_or_none_is_no_point(count, of):
+    found = hit_interval([1.0] * count + [0.0] * (of - count))
+    center = (count + 1.96**2 / 2) / (of + 1.96**2)  # Wilson 1927
+    assert found.n == of and found.value == count / of
+    assert (found.low + found.high) / 2 == pytest.approx(center, abs=2e-3) and found.high - found.low > 0.04
+
+
+def test_hits_in_between_are_numbers():
+    assert hit_interval([0.5, 1.0, 0.0], seed=1) == mean_interval([0.5, 1.0, 0.0], seed=1)
+
+
+def test_what_is_not_known_is_not_written():
+    assert str(Interval(0.5, -np.inf, np.inf, 1)) == "0.5" and str(Interval(np.nan, np.nan, np.nan, 0)) == ""
 
 
 def test_an_interval_reads_well():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 try:
     from torchvision.io import ImageReadMode, decode_image
@@ -30,7 +30,13 @@ def decoded(path: Path, size: int) -> np.ndarray:
     try:
         return fitted(_rgb(path), size)
     except (OSError, RuntimeError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from None
+        raise Unreadable(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image, or of a format that is not known"
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def fitted(image: np.ndarray, size: int) -> np.ndarray:
@@ -40,6 +46,7 @@ def fitted(image: np.ndarray, size: int) -> np.ndarray:
         return np.ascontiguousarray(image)
     if min(h, w) != size:
         h, w = (size, max(size, round(w * size / h))) if h <= w else (max(size, round(h * size / w)), size)
+        image = image if image.flags.writeable else image.copy()  # torch takes no memory that it may not write to
         nchw = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: channels_last, the fast case for uint8
         image = F.interpolate(nchw, (h, w), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
     top, left = (h - size) // 2, (w - size) // 2

@@ -57,10 +57,11 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
 def _images(split: Path) -> ClassFolders:
     """Per class folder all images at any depth; hidden files and folders are passed over."""
     folders = sorted(entry.name for entry in os.scandir(split) if entry.is_dir() and not entry.name.startswith("."))
-    return {name: _under(split / name) for name in folders}
+    return {name: images_under(split / name) for name in folders}
 
 
-def _under(folder: Path) -> list[Path]:
+def images_under(folder: Path) -> list[Path]:
+    """All images of a folder at any depth, in the order of their names; hidden files and folders are passed over."""
     found: list[Path] = []
     for place, inner, files in os.walk(folder, followlinks=True):
         inner[:] = sorted(name for name in inner if not name.startswith("."))

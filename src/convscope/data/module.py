@@ -117,6 +117,24 @@ class ImageData(pl.LightningDataModule):
         """Center crops of a split in index order, this process's part."""
         return self._loader(split, OrderedShare(self.size(split), self._share()))
 
+    def whole_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> DataLoader:
+        """Whole images [n,3,side,side] of these indices in order, grey levels 0..255 as float32, no mean subtracted.
+
+        Of the stored size R they are the stored ones; of another side they come from their files, smallest side to
+        `side` and then the center, and where there are no files from the source's pixels, resized.
+        """
+        stored = self._store(split)
+        at_hand = stored.split
+        if side != stored_size(self.settings.image_size):
+            at_hand = self._splits[split]
+            if isinstance(at_hand, Files) and stored.bad:
+                bad = {path for path, _ in stored.bad}
+                at_hand = Files([path for path in at_hand.paths if path not in bad], stored.split.labels)
+        crops = Crops(at_hand, Look(side, np.zeros((side, side, 3), np.float32)))
+        decoding = 0 if isinstance(at_hand, Pixels) else self._workers(split, "cpu")
+        keys: list[int] = indices.tolist()
+        return DataLoader(crops, batch_size, sampler=keys, collate_fn=as_it_is, num_workers=decoding)
+
     def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] float32: center crops as the net sees them."""
         return self._crops(split).__getitems__(torch.as_tensor(indices).tolist()).image

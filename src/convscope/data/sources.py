@@ -45,7 +45,7 @@ def digits() -> Source:
     scans = load_digits()
     grey = np.round(scans.images * (255 / 16)).astype(np.uint8)  # [N,8,8]
     whole = Pixels(np.repeat(grey[..., None], 3, axis=3), scans.target.astype(np.int64))
-    held = np.sort(np.concatenate([np.flatnonzero(whole.labels == digit)[4::5] for digit in range(10)]))
+    held = _every_fifth(whole.labels)
     rest = np.setdiff1d(np.arange(len(whole.labels)), held)
     return Source([str(digit) for digit in range(10)], subset(whole, rest), subset(whole, held))
 
@@ -108,6 +108,55 @@ def cifar10(root: str | Path | None, download: bool = False) -> Source:
         ) from None
     train, val = (Pixels(part.data, np.asarray(part.targets, np.int64)) for part in parts)
     return Source(list(parts[0].classes), train, val)
+
+
+def caltech101(root: str | Path | None, download: bool = False) -> Source:
+    """Caltech-101 as torchvision keeps it: root/caltech101/101_ObjectCategories/<class>/, without BACKGROUND_Google.
+
+    It has no splits of its own: every fifth image of a class is for validation (ours; job=transfer pools them again).
+    """
+    from torchvision.datasets import Caltech101
+
+    place, objects = _place(root, "caltech101"), "101_ObjectCategories"
+    if download:
+        _once("Caltech-101", place, lambda: Caltech101(place, download=True))
+    return _classes_of(place, "Caltech-101", [f"caltech101/{objects}", objects, "."], "BACKGROUND_Google")
+
+
+def caltech256(root: str | Path | None, download: bool = False) -> Source:
+    """Caltech-256 as torchvision keeps it: root/caltech256/256_ObjectCategories/<001.class>/, without 257.clutter.
+
+    It has no splits of its own: every fifth image of a class is for validation (ours; job=transfer pools them again).
+    """
+    from torchvision.datasets import Caltech256
+
+    place, objects = _place(root, "caltech256"), "256_ObjectCategories"
+    if download:
+        _once("Caltech-256", place, lambda: Caltech256(place, download=True))
+    found = _classes_of(place, "Caltech-256", [f"caltech256/{objects}", objects, "."], "257.clutter")
+    return found._replace(classes=[name.partition(".")[2] or name for name in found.classes])
+
+
+def _classes_of(place: Path, name: str, inside: list[str], no_class: str) -> Source:
+    """The class folders in the first of the places `inside` that has what is no class (`no_class`) or is not `.`."""
+    tries = [place / part for part in inside]
+    found = next((path for path in tries[:-1] if path.is_dir()), tries[-1])
+    shelves = [entry for entry in sorted(found.iterdir()) if entry.is_dir()] if found.is_dir() else []
+    classes = {entry.name: folders.images_under(entry) for entry in shelves if entry.name != no_class}
+    if len(classes) < 2 or not all(classes.values()):
+        raise Problem(
+            f"no complete {name} in {place}: needed are {inside[0]}/<class>/*.jpg; type data.root=<its folder>, or "
+            "data.download=true to fetch it"
+        )
+    whole = _files(classes)
+    held = _every_fifth(whole.labels)
+    rest = np.setdiff1d(np.arange(len(whole.labels)), held)
+    return Source(list(classes), subset(whole, rest), subset(whole, held))
+
+
+def _every_fifth(labels: np.ndarray) -> np.ndarray:
+    """Positions of the fifth, tenth, ... image of each class, ascending."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == label)[4::5] for label in np.unique(labels)]))
 
 
 def limited(split: Split, limit: int | None, seed: int) -> Split:

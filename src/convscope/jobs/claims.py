@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from convscope.data.marked import Marked
 from convscope.draw.claims import Bar, forest
 from convscope.look.invariance import strangers
 from convscope.nets.hidden import Hidden, hidden
@@ -15,7 +16,7 @@ from convscope.report.reading import Run, read_run
 from convscope.score.claims import COVER, DEEP, PARTS, PARTS_ABOVE, STATEMENTS, Claim, unmeasured
 from convscope.study import evidence, histories
 from convscope.study.correspondence import Correspond, marked_images
-from convscope.study.localization import on_boxes, on_masks
+from convscope.study.localization import Sample, on_boxes, on_masks
 from convscope.subject import Subject
 
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
@@ -51,7 +52,8 @@ def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Res
     own, others = read_run(run), runs_in(plan.folders)
     rivals = [other for other in others if other.folder.resolve() != run.resolve()]
     layers = hidden(subject.net, subject.data.settings.image_size)
-    found = list(tested(subject, (own, rivals), layers, plan, seed))
+    known = _known(subject, plan, seed)
+    found = list(tested(subject, (own, rivals), (layers, known), plan, seed))
     told = {claim.name: claim for claim in found}
     found = [told[statement.name] for statement in STATEMENTS]
     for claim in found:
@@ -68,11 +70,18 @@ def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Res
     yield reasons(found)
 
 
+class Known(NamedTuple):
+    """What is known of the images, None where it is not: objects, and parts with what covers them."""
+
+    objects: Sample | None
+    parts: tuple[Marked, Correspond] | None
+
+
 def tested(
-    subject: Subject, runs: tuple[Run, Sequence[Run]], layers: Hidden, plan: Claims, seed: int
+    subject: Subject, runs: tuple[Run, Sequence[Run]], what: tuple[Hidden, Known], plan: Claims, seed: int
 ) -> Iterator[Claim]:
     """Every claim, as it is tested."""
-    own, rivals = runs
+    (own, rivals), (layers, known) = runs, what
     yield histories.settling(own, [name for name, _ in subject.net.named_modules()], seed)
     yield histories.dead_filters(own, rivals)
     yield histories.renormalization(own, rivals, seed)
@@ -81,27 +90,37 @@ def tested(
     sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
     yield from evidence.invariance(sweeps, layers, others, seed)
     yield from evidence.rotation(sweeps["rotation"], layers.last, others, len(subject.classes), seed)
-    yield _occlusion(subject, layers, plan, seed)
-    yield from _parts(subject, layers, plan, seed)
+    yield _occlusion(subject, known, layers, seed)
+    yield from _parts(subject, known, layers, seed)
     yield unmeasured(DEEP, "needs the features-by-layer table, which is not there yet")
 
 
-def _occlusion(subject: Subject, layers: Hidden, plan: Claims, seed: int) -> Claim:
+def _known(subject: Subject, plan: Claims, seed: int) -> Known:
+    """Read before the work, so that what is wrong with a csv is told at once."""
+    objects, parts = None, None
     if plan.boxes is not None:
-        return evidence.occlusion(subject.net, on_boxes(subject, plan.boxes, plan.scored, seed), layers.maps, seed)
-    if subject.truth is not None:
-        return evidence.occlusion(subject.net, on_masks(subject, "val", plan.scored, seed), layers.maps, seed)
+        objects = on_boxes(subject, plan.boxes, plan.scored, seed)
+    elif subject.truth is not None:
+        objects = on_masks(subject, "val", plan.scored, seed)
+    if plan.parts is not None or subject.truth is not None:
+        images = None if plan.parts else min(plan.scored, MARKED)
+        chosen = Correspond(images=images, parts=plan.parts, only=plan.only or {})
+        parts = marked_images(subject, chosen, seed), chosen
+    return Known(objects, parts)
+
+
+def _occlusion(subject: Subject, known: Known, layers: Hidden, seed: int) -> Claim:
+    if known.objects is not None:
+        return evidence.occlusion(subject.net, known.objects, layers.maps, seed)
     missing = "where the objects of these photographs are is not known; type claims.boxes=<csv: path,x0,y0,x1,y1>"
     return unmeasured(COVER, missing)
 
 
-def _parts(subject: Subject, layers: Hidden, plan: Claims, seed: int) -> list[Claim]:
-    if plan.parts is None and subject.truth is None:
-        missing = "where the parts of these photographs are is not known; type claims.parts=<csv: path,part,x,y>"
-        return [unmeasured(statement, missing) for statement in (PARTS, PARTS_ABOVE)]
-    images = None if plan.parts else min(plan.scored, MARKED)
-    chosen = Correspond(images=images, parts=plan.parts, only=plan.only or {})
-    return evidence.parts(subject.net, marked_images(subject, chosen, seed), chosen, layers, seed)
+def _parts(subject: Subject, known: Known, layers: Hidden, seed: int) -> list[Claim]:
+    if known.parts is not None:
+        return evidence.parts(subject.net, *known.parts, layers, seed)
+    missing = "where the parts of these photographs are is not known; type claims.parts=<csv: path,part,x,y>"
+    return [unmeasured(statement, missing) for statement in (PARTS, PARTS_ABOVE)]
 
 
 def verdicts(found: Sequence[Claim]) -> Table:

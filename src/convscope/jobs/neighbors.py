@@ -15,7 +15,7 @@ from convscope.nets.hidden import hidden
 from convscope.problem import Problem
 from convscope.progress import track
 from convscope.record import Number, Picture, Result, Table
-from convscope.score.interval import mean_interval
+from convscope.score.interval import hit_interval
 from convscope.subject import Examples, Subject
 
 ROWS = 10  # test images of one picture
@@ -174,7 +174,7 @@ def _agreement(subject: Subject, scored: Tensor, found: Nearest, seed: int) -> I
     """How often a neighbor is of the image's class, and how often a training image drawn blindly would be."""
     labels, k = subject.data.labels("val", scored), found.index.shape[1]
     same = subject.data.labels("train", found.index.flatten()).view_as(found.index) == labels[:, None]
-    mean = mean_interval(same.double().mean(1).numpy(), seed)
+    mean = hit_interval(same.double().mean(1).numpy(), seed)
     words = f"share of the {k} nearest training images that are of the image's class, over {mean.n} validation images"
     yield Number("neighbors/agreement", mean.value, words)
     yield Number("neighbors/agreement_low", mean.low, "lower end of its 95 % interval")

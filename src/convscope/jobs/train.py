@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 
 def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -> dict[str, Any]:
-    """Fits the classifier; everything seen on the way is in the record.
+    """Fits the classifier; everything seen on the way is in the record. From checkpoints/last.ckpt where it is there.
 
     Returns what belongs in the summary: final and best row, images per second, warnings, seconds spent looking inside.
     Raises Problem when the loss stops being finite.
@@ -55,7 +55,8 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
         *([RichProgressBar()] if sys.stdout.isatty() else []),
     ]
     trainer = _trainer(plan.trainer, callbacks, record)
-    trainer.fit(classifier, datamodule=data)
+    last = record.folder / "checkpoints" / "last.ckpt"
+    trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         record.add(Picture("curves", training_curves(rows.rows), "Loss and top-1 over the epochs", plot=True))
     return {
@@ -72,6 +73,7 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own business with torch
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # one point per epoch is meant
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
     return pl.Trainer(
         **settings,
         callbacks=callbacks,

@@ -18,6 +18,7 @@ from convscope.report.page import write_page
 class RenormalizeFilters(pl.Callback):
     """After each optimizer step every convolution filter whose RMS exceeds `radius` goes back to it (section 3).
 
+    Frozen filters stay as they are.
     Logs renorm/<layer>, the share of the layer's filters that had to go back in the epoch's last step.
     """
 
@@ -25,11 +26,15 @@ class RenormalizeFilters(pl.Callback):
         self.radius, self.steps = radius, 0
         self.held: dict[str, torch.Tensor | int] = {}
 
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.steps = trainer.global_step
+
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         if trainer.global_step == self.steps:  # gradients are still being accumulated
             return
         self.steps = trainer.global_step
-        for name, weight in _convolutions(module.net):
+        trained = [(name, weight) for name, weight in _convolutions(module.net) if weight.requires_grad]
+        for name, weight in trained:
             self.held[name] = renormalize_filters_(weight, self.radius)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
@@ -75,6 +80,16 @@ class RowPerEpoch(pl.Callback):
     def __init__(self, record: Record):
         self.record, self.rows = record, list[dict[str, float]]()
         self.started = self.trained = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = list(state["rows"])
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.rows and trainer.is_global_zero:
+            print(f"{self.record.folder} goes on after epoch {len(self.rows)} of {trainer.max_epochs}", flush=True)
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self.started = time.perf_counter()

@@ -1,12 +1,14 @@
 """Feature evolution (section 4.1, Fig. 4): what excites the maps after each shown epoch, and how much of it is new."""
 
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from convscope import gallery
 from convscope.data.module import Batch, ImageData
@@ -33,25 +35,37 @@ class Change(NamedTuple):
     dead: float
 
 
-def change(top: Top9, view: gallery.View, previous: tuple[Top9, gallery.View] | None) -> Change:
+class Seen(NamedTuple):
+    """One layer at one shown epoch: the record of all maps, and [m, 3, S, S] of the m shown ones the strongest
+    projection.
+    """
+
+    top: Top9
+    maps: list[int]
+    strongest: torch.Tensor
+
+
+def change(now: Seen, then: Seen | None) -> Change:
     """Compares a layer with itself at the previous shown epoch."""
-    dead = float((top.score[:, 0] <= 0).float().mean())
-    if previous is None:
+    dead = float((now.top.score[:, 0] <= 0).float().mean())
+    if then is None:
         return Change(0.0, 0.0, dead)
-    earlier, earlier_view = previous
-    same = (top.image[:, :, None] == earlier.image[:, None, :]) & (top.image[:, :, None] >= 0)  # [C, 9, 9]
-    stayed = float(same.any(2).sum() / (top.image >= 0).sum().clamp(min=1))
-    now, then = view.projections[:, 0].flatten(1), earlier_view.projections[:, 0].flatten(1)
-    return Change(stayed, float(F.cosine_similarity(now, then).mean()), dead)
+    same = (now.top.image[:, :, None] == then.top.image[:, None, :]) & (now.top.image[:, :, None] >= 0)  # [C, 9, 9]
+    stayed = float(same.any(2).sum() / (now.top.image >= 0).sum().clamp(min=1))
+    similar = F.cosine_similarity(now.strongest.flatten(1), then.strongest.flatten(1))
+    return Change(stayed, float(similar.mean()), dead)
 
 
 class FeatureEvolution(pl.Callback):
-    """Says when: rides on the validation pass of each shown epoch (or takes a pass over the training images)."""
+    """Says when: rides on the validation pass of each shown epoch (or takes a pass over the training images).
+
+    A resumed run finds the last shown epoch in its checkpoint and the tiles of all earlier ones in evolution/.
+    """
 
     def __init__(self, record: Record, data: ImageData, choice: gallery.Choice, seed: int):
         self.record, self.data, self.choice, self.seed = record, data, choice, seed
         self.search: Search | None = None
-        self.previous: dict[str, tuple[Top9, gallery.View]] = {}
+        self.previous: dict[str, Seen] = {}
         self.history: dict[str, dict[int, np.ndarray]] = {}  # layer -> epoch -> tiles [m, TILE, TILE, 3] uint8
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0  # spent on all this, the search's hooks aside
@@ -60,6 +74,20 @@ class FeatureEvolution(pl.Callback):
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         assert isinstance(module, Classifier)
         self.layers = self.choice.chosen_layers(module.net, self.data.settings.image_size)
+
+    def state_dict(self) -> dict[str, Any]:
+        seen = {layer: (dict(each.top._asdict()), each.maps, each.strongest) for layer, each in self.previous.items()}
+        return {"rows": self.rows, "previous": seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = list(state["rows"])
+        for layer, (top, maps, strongest) in state["previous"].items():
+            self.previous[layer] = Seen(Top9(**top), maps, strongest)
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        for epoch in [int(row["epoch"]) for row in self.rows] if trainer.is_global_zero else []:
+            for layer, tiles in _stored_tiles(self.record.folder, epoch).items():
+                self.history.setdefault(layer, {})[epoch] = tiles
 
     def _shown(self, trainer: pl.Trainer) -> bool:
         return not trainer.sanity_checking and self.choice.at(trainer.current_epoch + 1)
@@ -107,8 +135,9 @@ class FeatureEvolution(pl.Callback):
         for layer, top in tops.items():
             maps = self.choice.chosen_maps(layer, len(top.score), self.seed)
             view = gallery.view(module.net, images, layer, top, maps)
-            changes[layer] = change(top, view, self.previous.get(layer))
-            self.previous[layer] = top, view
+            seen = Seen(top, maps, view.projections[:, 0].clone())
+            changes[layer] = change(seen, self.previous.get(layer))
+            self.previous[layer] = seen
             caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
             self.record.add(Picture(f"top9/{layer}", gallery.grid(view, caption), caption, epoch, layer))
             tiles[layer] = _strongest_tiles(view)
@@ -134,7 +163,7 @@ class FeatureEvolution(pl.Callback):
         start = time.perf_counter()
         for layer, epochs in self.history.items():
             shown = _spread(sorted(epochs), 12)
-            maps = self.previous[layer][1].maps
+            maps = self.previous[layer].maps
             rows = [Strip(f"map {number}", [epochs[epoch][row] for epoch in shown]) for row, number in enumerate(maps)]
             caption = f"{layer}: the strongest projection of each map as training goes on"
             self.record.add(Picture(f"evolution/{layer}", evolution_grid(rows, shown, caption), caption, layer=layer))
@@ -142,6 +171,13 @@ class FeatureEvolution(pl.Callback):
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
         now = time.perf_counter()
         self.redraw_at = now + 50 * (now - start)
+
+
+def _stored_tiles(folder: Path, epoch: int) -> dict[str, np.ndarray]:
+    """Layer -> tiles [m, TILE, TILE, 3] uint8 of an earlier epoch; none where the file is gone."""
+    path = folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
+    tensors = load_file(path) if path.is_file() else {}
+    return {name.removesuffix(".tile"): tile.numpy() for name, tile in tensors.items()}
 
 
 def _gathered(top: Top9, module: pl.LightningModule) -> Top9:

@@ -63,6 +63,12 @@ class NoticeChance(pl.Callback):
         self.classes, self.patience = classes, patience
         self.epochs_at_chance, self.warnings = 0, list[str]()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs_at_chance": self.epochs_at_chance, "warnings": self.warnings}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epochs_at_chance, self.warnings = state["epochs_at_chance"], list(state["warnings"])
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         loss = float(trainer.callback_metrics.get("val/loss", math.inf))
         top1 = float(trainer.callback_metrics.get("val/top1", 1.0))

@@ -66,23 +66,23 @@ def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
 
 
 def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch.optim.Optimizer:
-    """SGD as the papers write it, or AdamW; fused where the device has it.
+    """SGD as the papers write it, or AdamW; fused where the device has it. Frozen weights are none of its business.
 
     AdamW's steps have the size of its learning rate whatever the gradient, so with He's weights the first layer, whose
     weights are divided by the spread of the pixels, takes steps divided by the same number. That it starts small and
     takes large steps makes what its filters show what they learned, not the noise they started from.
     """
-    fused = next(net.parameters()).device.type in ("cpu", "cuda")
+    trained = [weight for weight in net.parameters() if weight.requires_grad]
+    fused = trained[0].device.type in ("cpu", "cuda")
     if recipe.algorithm == "sgd":
-        return torch.optim.SGD(
-            net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
-        )
+        return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused)
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d)).weight
     factor = EAGER / (PIXEL_STD * pixel_scale) if recipe.init == "he" and isinstance(net, ConvNet) else 1.0
     groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in net.parameters() if weight is not first]},
-        {"params": [first], "lr": recipe.lr * factor},
+        {"params": [weight for weight in trained if weight is not first]},
+        {"params": [weight for weight in trained if weight is first], "lr": recipe.lr * factor},
     ]
+    groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 

@@ -25,15 +25,16 @@ def rebuild(description: Mapping[str, Any]) -> ConvNet:
     return build(description["layers"], description["image_size"], description["classes"])
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
     """A checkpoint of convscope on the CPU: "state_dict" and "convscope" with what describes net and data.
 
-    Raises Problem, naming the file, when it is missing, unreadable or another program's.
+    key: the setting that named the file. Raises Problem, naming both, when it is missing, unreadable or another
+    program's.
     """
     path = Path(path)
     if not path.is_file():
         raise Problem(
-            f"no checkpoint {path}; a training run leaves checkpoints/last.ckpt in its folder: ckpt=<that path>"
+            f"no checkpoint {path}; a training run leaves checkpoints/last.ckpt in its folder: {key}=<that path>"
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -41,7 +42,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise Problem(f"{path} cannot be read as a checkpoint ({reason}); train again or take another") from error
     if not isinstance(checkpoint, dict) or not {"convscope", "state_dict"} <= checkpoint.keys():
-        raise Problem(f"{path} is no checkpoint of convscope; ckpt= takes last.ckpt or best.ckpt of a training run")
+        raise Problem(f"{path} is no checkpoint of convscope; {key}= takes last.ckpt or best.ckpt of a training run")
     return checkpoint
 
 
@@ -70,8 +71,9 @@ def _difference(own: Tensor | None, given: Tensor | None) -> str:
         return "is not in this net"
     if given is None:
         return "is missing"
-    return "" if own.shape == given.shape else f"is {_shape(given)} and here {_shape(own)}"
+    return "" if own.shape == given.shape else f"is {shape_in_words(given)} and here {shape_in_words(own)}"
 
 
-def _shape(value: Tensor) -> str:
+def shape_in_words(value: Tensor) -> str:
+    """96 x 3 x 7 x 7."""
     return " x ".join(map(str, value.shape)) or "one number"

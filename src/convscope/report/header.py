@@ -17,6 +17,7 @@ _LOOKS = {  # job -> what it is called, and how it looks at a net
     "diagnose": ("diagnosis", "by its filters, maps and units"),
     "neighbors": ("neighbors", "by the training images nearest to others"),
     "claims": ("claims", "by testing the paper's claims on it"),
+    "table": ("table", "one beside the other"),
 }
 
 
@@ -62,12 +63,18 @@ def look(run: Run) -> Look | None:
     checkpoint = _plain(run.settings, run.settings.get("ckpt"))
     if checkpoint:
         return Look(*_LOOKS[job], str(of(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
-    compared = of(run.settings, "diagnose", "runs")
-    if job == "diagnose" and compared:
-        return Look(*_LOOKS[job], "the runs", PurePosixPath(_plain(run.settings, compared)).name)
+    if compared := _compared(run, job):
+        return Look(*_LOOKS[job], "the runs", compared)
     net = str(of(run.summary, "net", "name") or of(run.settings, "model", "name") or "a net")
     weights = of(run.settings, "model", "weights")
     return Look(*_LOOKS[job], f"{net} ({f'weights {weights}' if weights else 'untrained: random weights'})", "")
+
+
+def _compared(run: Run, job: str) -> str:
+    """The folder of the sweep whose runs were compared, without the folders above it; "" for a job on one net."""
+    said = {"diagnose": of(run.settings, "diagnose", "runs"), "table": run.settings.get("sweep")}.get(job)
+    folders = [PurePosixPath(_plain(run.settings, each)).name for each in (said if isinstance(said, list) else [said])]
+    return " and ".join(name for name in folders if name)
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

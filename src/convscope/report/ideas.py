@@ -32,7 +32,8 @@ IDEAS = [
         "invariance", "Invariance", "Which changes of an image the net ignores", "Fig. 5",
         "Images are shifted, enlarged and rotated step by step. The curves show how far the features of a layer move "
         "away from those of the unchanged image, and how probable the true class stays. A flat curve: the change does "
-        "not matter here. The paper finds upper layers less disturbed by shift and scale, but not by rotation.",
+        "not matter here. The paper finds upper layers less disturbed by shift and scale, but not by rotation. Pooling "
+        "alone gives part of it: an untrained net shows some, too.",
     ),
     Idea(
         "diagnosis", "Diagnosis", "What is wrong inside the net", "Fig. 6",
@@ -48,14 +49,32 @@ IDEAS = [
     Idea(
         "correspondence", "Correspondence", "Which parts correspond between images", "Table 1",
         "The same part, such as the left eye, is covered in several images, and the signs of the features' changes are "
-        "compared from image to image: 0 when they all agree. A part that scores lower than random places is something "
-        "that the layer knows, though no one taught it parts.",
+        "compared from image to image: 0 when they all agree. A part that scores lower than random places corresponds. "
+        "An untrained net can show this, too: gray over a dark eye changes pixels alike.",
     ),
     Idea(
         "neighbors", "Neighbors", "What the net holds to be alike", "AlexNet 2012, Fig. 4",
         "Validation images with the five classes that the net finds most probable, and the training images whose "
         "features in the last hidden layer are nearest. Neighbors that look alike to us, though their pixels differ, "
         "say that the layer sees what we see.",
+    ),
+    Idea(
+        "overlap", "Overlap", "Which images two sets share", "section 5.2",
+        "A net that has seen a test image in training is not tested by it. Every image of one set is laid over every "
+        "image of the other, small and in gray: a correlation of 1 is a copy, whatever its brightness and contrast. "
+        "Copies that were cropped or turned escape such a search. Look at the pairs on both sides of the threshold.",
+    ),
+    Idea(
+        "evaluation", "Errors", "How often the net is right", "Table 2",
+        "Errors are the share of images whose class is not the first guess (top-1), or not among the first five "
+        "(top-5), with the interval that so few images leave open. The square shows which classes are taken for "
+        "which: all that is off the diagonal is a mistake.",
+    ),
+    Idea(
+        "sweep", "Tables", "The runs of a sweep beside one another", "Tables 2 and 3",
+        "Nets that differ in one thing, trained from scratch: what does it change? Errors are the share of images "
+        "whose class is not the first guess (top-1), or not among the first five (top-5). Where the images or sizes "
+        "are not the paper's, its numbers cannot be compared with these, only which rows are better than others.",
     ),
     Idea(
         "claims", "Claims", "Which of the paper's claims hold here", "all sections",

@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm as normal
-from scipy.stats import t as student
 
-from convscope.score.interval import LEVEL, Interval, resampled
+from convscope.score.interval import Interval, resampled
 
 Distances = NDArray[np.float64]  # [m, N, N], symmetric: m measurements of each two of N images
 
@@ -34,20 +32,14 @@ def difference(one: Distances, other: Distances, seed: int = 0) -> Interval:
 
 
 def pair_interval(distances: NDArray[np.float64], seed: int = 0) -> Interval:
-    """The mean over pairs of distances [N, N], n counting the images.
+    """The mean over pairs of distances [N, N], n counting the images, which are drawn anew.
 
-    The bootstrap's interval, made wider for few images as Student's is (Hesterberg 2015, "expanded percentile"): as it
-    comes from five images it would hold the truth in 80 instead of 95 of 100 cases. -inf .. inf for two images: they
-    are one pair, which says nothing of others.
+    -inf .. inf for two images: they are one pair, which says nothing of others.
     """
     count = len(distances)
     if count < 3:
         return Interval(pair_mean(distances), -np.inf, np.inf, count)
-    found = resampled(count, lambda cases: pair_mean(distances, cases), seed)
-    tail = (1 + LEVEL) / 2
-    wider = student.ppf(tail, count - 1) / normal.ppf(tail) * np.sqrt(count / (count - 1))
-    low, high = (found.value + wider * (end - found.value) for end in (found.low, found.high))
-    return Interval(found.value, float(low), float(high), count)
+    return resampled(count, lambda cases: pair_mean(distances, cases), seed)
 
 
 def pair_mean(distances: NDArray[np.float64], cases: NDArray[np.int64] | None = None) -> float:

@@ -150,6 +150,8 @@ def judged(statement: Statement, found: Interval, because: str) -> Claim:
     given = verdict(found, statement.size, statement.bound)
     if found.n < LEAST:
         because = f"{because}; {found.n} independent cases, a verdict takes {LEAST}"
+    if given == HOLDS and found.value < statement.bound + statement.size:
+        because = f"{because}; it is less than the {statement.size:g} that would matter"
     return Claim(*statement[:4], *found, given, because)
 
 

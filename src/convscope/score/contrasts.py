@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, rankdata
+from scipy.stats import rankdata
 
-from convscope.score.interval import LEVEL, Interval, mean_interval, resampled
+from convscope.score.interval import LEVEL, Interval, mean_interval, resampled, share_interval
 
 
 def excess(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
@@ -49,7 +49,7 @@ def proportions(one: tuple[int, int], other: tuple[int, int]) -> Interval:
     """
     if not one[1] or not other[1]:
         return _nothing()
-    (p, low_p, high_p), (q, low_q, high_q) = _wilson(*one), _wilson(*other)
+    (p, low_p, high_p), (q, low_q, high_q) = share_interval(*one)[:3], share_interval(*other)[:3]
     low = p - q - np.hypot(p - low_p, high_q - q)
     high = p - q + np.hypot(high_p - p, q - low_q)
     return Interval(p - q, float(low), float(high), min(one[1], other[1]))
@@ -81,11 +81,6 @@ def _dominances(values: NDArray[np.float64], draw: np.random.Generator) -> NDArr
     drawn = np.concatenate([values[None], values[cases]])
     with np.errstate(divide="ignore"):
         return np.log2(drawn.max(1) / np.median(drawn, axis=1))
-
-
-def _wilson(count: int, of: int) -> tuple[float, float, float]:
-    found = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
-    return count / of, float(found.low), float(found.high)
 
 
 def _mean(values: NDArray[np.float64], seed: int) -> Interval:

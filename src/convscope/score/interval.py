@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap confidence intervals, by scipy."""
+"""How sure a number is: 95 % confidence intervals, by scipy."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import DegenerateDataWarning, bootstrap
+from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -21,13 +23,19 @@ class Interval(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        """Without the interval where there is none, as for a single case; nothing where there is no number."""
+        if not np.isfinite(self.value):
+            return ""
+        known = np.isfinite(self.low) and np.isfinite(self.high)
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]" if known else f"{self.value:.3g}"
 
 
 def resampled(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> Interval:
-    """The statistic of cases 0 .. n-1, and how it varies when the cases are drawn anew (percentile bootstrap).
+    """The statistic of cases 0 .. n-1, and how it varies when the cases are drawn anew.
 
-    statistic: takes case numbers [n], some of them repeatedly. With one case the interval is -inf .. inf.
+    statistic: takes case numbers [n], some of them repeatedly. The bootstrap's percentiles, made wider for few cases as
+    Student's interval is (Hesterberg 2015, "expanded percentile"): as they come, those of five cases hold the truth in
+    80 instead of 95 of 100 times. With one case the interval is -inf .. inf.
     """
     cases = np.arange(n)
     value = float(statistic(cases))
@@ -39,10 +47,27 @@ def resampled(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int
             (cases,), statistic, n_resamples=RESAMPLES, confidence_level=LEVEL, vectorized=False, paired=False,
             method="percentile", rng=np.random.default_rng(seed),
         ).confidence_interval  # fmt: skip
-    return Interval(value, float(found.low), float(found.high), n)
+    tail = (1 + LEVEL) / 2
+    wider = student.ppf(tail, n - 1) / normal.ppf(tail) * np.sqrt(n / (n - 1))
+    low, high = (value + wider * (end - value) for end in (found.low, found.high))
+    return Interval(value, float(low), float(high), n)
 
 
 def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0) -> Interval:
     """Mean of independent values [n] and its interval."""
     numbers = np.asarray(values, dtype=float)
     return resampled(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
+
+
+def hit_interval(hits: Sequence[float] | NDArray[Any], seed: int = 0) -> Interval:
+    """Mean of hits [n], 0 or 1 each or a share in between; where there is none in between, the interval of a share."""
+    numbers = np.asarray(hits, dtype=float)
+    if len(numbers) and np.isin(numbers, (0, 1)).all():
+        return share_interval(int(numbers.sum()), len(numbers))
+    return mean_interval(numbers, seed)
+
+
+def share_interval(count: int, of: int) -> Interval:
+    """The share count / of with Wilson's interval, which stays honest where all or none are."""
+    found = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
+    return Interval(count / of, float(found.low), float(found.high), of)

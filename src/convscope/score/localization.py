@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convscope.score.interval import Interval, mean_interval
+from convscope.score.interval import Interval, hit_interval, mean_interval
 
 Inside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]  # points [k, 2] (x, y) in pixels -> [k]
 
@@ -76,7 +76,7 @@ def rates(hits: Sequence[Hit]) -> Rates:
     known = drop[np.isfinite(drop)]
     drops = mean_interval(known) if len(known) else Interval(np.nan, -np.inf, np.inf, 0)
     return Rates(
-        mean_interval(lowest), mean_interval(center), mean_interval(anywhere), mean_interval(lowest - center), drops
+        hit_interval(lowest), hit_interval(center), mean_interval(anywhere), mean_interval(lowest - center), drops
     )
 
 

@@ -17,6 +17,7 @@ from convscope.problem import Problem
 from convscope.record import Number, Result, Table
 from convscope.score.agreement import agreement, difference
 from convscope.score.interval import Interval
+from convscope.score.papers import paper as printed
 from convscope.subject import Subject
 
 NOTHING = 1e-9  # a difference of shares that is only rounding
@@ -26,13 +27,6 @@ MEASURES = {  # properties of look.correspondence.Pairs, and what they count; th
     "distance": "of all features (the paper's)",
     "distance_of_changed": "of those changed in either image",
     "opposite": "of those changed in both (chance: 0.5)",
-}
-# Table 1 (section 4.3): layer 5, layer 7. Five photographs of dogs; what follows +- is not named.
-PAPER = {
-    "right eye": {5: "0.067 ± 0.007", 7: "0.069 ± 0.015"},
-    "left eye": {5: "0.069 ± 0.007", 7: "0.068 ± 0.013"},
-    "nose": {5: "0.079 ± 0.017", 7: "0.069 ± 0.011"},
-    RANDOM: {5: "0.107 ± 0.017", 7: "0.073 ± 0.014"},
 }
 
 
@@ -127,7 +121,7 @@ def table_1(rows: Sequence[Mapping[str, Any]], paper: Mapping[int, str], images:
         theirs, ours = {"covered": covered}, {"covered": covered}
         for number, layer in shown.items():
             row = cells[layer, covered]
-            theirs |= {layer: _plus_minus(row, "distance"), f"paper, {number}": PAPER.get(covered, {}).get(number, "")}
+            theirs |= {layer: _plus_minus(row, "distance"), f"paper, {number}": _printed(covered, number)}
             ours[f"{layer}, either"] = _plus_minus(row, "distance_of_changed")
             ours[f"{layer}, both"] = _plus_minus(row, "opposite")
         first.append(theirs)
@@ -135,13 +129,20 @@ def table_1(rows: Sequence[Mapping[str, Any]], paper: Mapping[int, str], images:
     stands = " and ".join(f"{layer} stands for the paper's layer {number}" for number, layer in shown.items())
     caption = (
         f"Share of a layer's features whose change has another sign in two images where the same part is covered: mean "
-        f"± standard deviation over the pairs of {images} images (the paper does not say what its ± is). Smaller: the "
-        f"net treats the part alike in different images. {stands}; the paper's numbers (Table 1, section 4.3, five "
-        "photographs of dogs) are of other images, masks and nets and not comparable."
+        f"± standard deviation over pairs of the {images} images and over places (the paper does not define its ±). "
+        f"Smaller: the net treats the part alike in different images. {stands}; the paper's numbers (Table 1, section "
+        "4.3, five photographs of dogs) are of other images, masks and nets and not comparable."
     )
     yield Table("correspondence/table", first, caption)
     caption = "The same share (ours) of features that changed in either image; in both images, where chance is 0.5"
     yield Table("correspondence/table_changed", second, caption)
+
+
+def _printed(covered: str, number: int) -> str:
+    """What Table 1 has of this part and its layer 5 or 7; "" where it covers no such part."""
+    table = printed("zf_table1")
+    figure = table.figure(covered, f"layer{number}") if covered in table.rows else None
+    return "" if figure is None else figure.text(".3f")
 
 
 def _plus_minus(row: Mapping[str, Any], measure: str) -> str:
@@ -161,8 +162,8 @@ def differences(
             row[f"% {counted}"], images = told(found), found.n
             if layer in numbered:
                 name = f"correspondence/{layer}/{measure}_minus_{baseline.replace(' ', '_')}"
-                words = f"{layer}: % {counted} whose change has another sign, parts covered minus {BASELINES[baseline]}"
-                yield Number(name, found.value, f"{words}: {told(found)} ({images} images)", layer=layer)
+                words = f"{layer}: share {counted} whose change has another sign, parts minus {BASELINES[baseline]}"
+                yield Number(name, found.value, f"{words} ({images} images): {found}", layer=layer)
         rows.append(row)
     caption = (
         f"Do parts correspond more than {BASELINES[baseline]}? The difference of the means [95 % interval, from "

@@ -24,7 +24,7 @@ from convscope.score.contrasts import by_layer, dominance, proportions, rank_cor
 
 SHOWN = 4  # epochs at which the settling of maps can be told apart
 GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
-TYPE = "type experiment=first_layers to train some, then give the sweep's folder as claims.against"
+TYPE = "type experiment=first_layers to train some, then run=<one of its runs> claims.against=<the sweep's folder>"
 
 
 class First(NamedTuple):

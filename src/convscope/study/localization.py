@@ -17,7 +17,7 @@ from convscope.progress import track
 from convscope.record import Number, Table
 from convscope.score.interval import Interval, mean_interval
 from convscope.score.localization import Hit, Inside, correlation, hit, in_boxes, in_mask, rates
-from convscope.subject import Subject
+from convscope.subject import Subject, matched
 
 RIGHT, WRONG, UNKNOWN = "correctly classified", "misclassified", "class unknown to the net"
 COLUMNS = "object", "images", "n", "what", "value", "low", "high"
@@ -111,9 +111,8 @@ def on_boxes(subject: Subject, csv: str, count: int, seed: int) -> Sample:
 def _classes(subject: Subject, csv: str, paths: list[Path]) -> Tensor:
     """The net's class that each file's folder names, -1 where it is none."""
     folders = sorted({path.parent.name for path in paths})
-    names = dict(zip(folders, readable(folders, Path(csv).parent), strict=True))
-    numbers = {_plain(name): number for number, name in enumerate(subject.classes)}
-    return torch.tensor([numbers.get(_plain(names[path.parent.name]), -1) for path in paths])
+    numbers = matched(readable(folders, Path(csv).parent), subject.classes)
+    return torch.tensor([numbers[folders.index(path.parent.name)] for path in paths])
 
 
 def _measured(net: nn.Module, sample: Sample, layer: str, square: Square) -> Measured:
@@ -167,7 +166,3 @@ def _words(found: Interval) -> str:
     return (
         f"{100 * found.value:.1f} % of {found.n} images, 95 % interval {100 * found.low:.1f} to {100 * found.high:.1f}"
     )
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", " ")

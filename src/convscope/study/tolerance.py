@@ -9,6 +9,7 @@ from torch import Tensor
 from convscope.look.invariance import Sweep, Tolerance, kept
 from convscope.look.warp import Transform
 from convscope.record import Number, Table
+from convscope.score.claims import LEAST
 from convscope.score.interval import Interval, mean_interval
 
 
@@ -74,7 +75,7 @@ def _difference(one: Found) -> Difference:
 
 def _words(relative: Interval, lower: str, upper: str) -> str:
     """What a small step does, by the interval of `relative`."""
-    if not math.isfinite(relative.low + relative.high):
+    if relative.n < LEAST or not math.isfinite(relative.low + relative.high):
         return "cannot be told"
     if relative.low <= 0 <= relative.high:
         return f"no clear difference between {upper} and {lower}"

@@ -1,0 +1,221 @@
+"""The training runs of a sweep as rows of one table, runs that differ in their seed alone in one row.
+
+Works on what is there: runs that are still going on, were cut off, failed, or left half of their files.
+"""
+
+import csv
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from convscope.problem import Problem
+from convscope.report.alike import BESIDE, flattened
+from convscope.report.header import of
+from convscope.report.numerals import duration
+from convscope.report.reading import MARKS, Run, is_run_folder, read_run
+
+QUIET = 600  # seconds without a sign of life, or five epochs of the run if those are longer: then it has stopped
+GIVE = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
+NUMBERED = r"(\d{4}-\d\d-\d\d_[\d-]+_|\d+_)"  # what stands before the name of a run's folder
+
+
+class Trained(NamedTuple):
+    """One training run. values: of metrics.csv at the epoch that counts. epochs: how many are over.
+
+    state: "finished", "running: epoch 3 of 12", "stopped: epoch 3 of 12", or "failed: " and why.
+    """
+
+    run: Run
+    seed: Any
+    values: Mapping[str, float]
+    epochs: int
+    state: str
+
+    @property
+    def finished(self) -> bool:
+        return self.state == "finished"
+
+
+class Group(NamedTuple):
+    """Runs of the same settings, one for each seed; finished ones first, then by how far they are."""
+
+    name: str
+    runs: list[Trained]
+
+    @property
+    def counted(self) -> list[Trained]:
+        """The finished runs; of none the one that is farthest."""
+        return [one for one in self.runs if one.finished] or self.runs[:1]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.runs[0].run.settings
+
+    @property
+    def state(self) -> str:
+        """Of one run its own; of several how many are finished, and the others' own."""
+        rest = [f"seed {one.seed} {one.state}" for one in self.runs if not one.finished]
+        if len(self.runs) == 1 or not rest:
+            return self.runs[0].state
+        return f"{len(self.runs) - len(rest)} of {len(self.runs)} finished; " + "; ".join(rest)
+
+
+class Collected(NamedTuple):
+    """groups: in the order of their folders. left_out: folder -> why it is no row of its own."""
+
+    groups: list[Group]
+    left_out: dict[str, str]
+
+
+def collect(folders: Sequence[Path], epoch: str = "last") -> Collected:
+    """The training runs at these folders, in them, or in the sweeps in them. epoch: "last", or the "best" in val top-1.
+
+    Raises Problem for a folder that is not there, and where no training run is found.
+    """
+    left_out: dict[str, str] = {}
+    kinds: dict[Any, list[Trained]] = {}
+    for path in dict.fromkeys(path for folder in folders for path in _inside(folder, left_out)):
+        run = read_run(path)
+        job = run.settings.get("job") or run.summary.get("job") or ("train" if run.metrics else "")
+        if job != "train":
+            left_out[_label(path)] = f"a run of job={job}" if job else "what it was cannot be read"
+            continue
+        kinds.setdefault(_kind(run) or path, []).append(read_training(run, epoch))
+    groups = [_group(runs, left_out) for runs in kinds.values()]
+    if not groups:
+        told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
+        raise Problem(f"no training run in {', '.join(map(str, folders))}{f' ({told})' if told else ''}; {GIVE}")
+    return Collected(_told_apart(groups), left_out)
+
+
+def read_training(run: Run, epoch: str = "last") -> Trained:
+    """How far a training run has come and what it measured, from its folder alone."""
+    rows = _whole_rows(run.folder / "metrics.csv") or [row for row in [of(run.summary, "final")] if row]
+    row: Mapping[str, float] = rows[-1] if rows else {}
+    if epoch == "best" and any("val/top1" in one for one in rows):
+        row = max(rows, key=lambda one: one.get("val/top1", -1))
+    seed = run.settings.get("seed", run.summary.get("seed"))
+    return Trained(run, seed, row, int(rows[-1].get("epoch", len(rows))) if rows else 0, _state(run, rows))
+
+
+def counts(run: Run, key: str) -> bool:
+    """Whether a setting may change what comes out; of a net of another maker its name says which net it is."""
+    if key == "model.name":
+        return of(run.settings, "model", "source") != "rows"
+    return not any(fnmatchcase(key, pattern) for pattern in BESIDE)
+
+
+def _inside(folder: Path, left_out: dict[str, str]) -> Iterator[Path]:
+    """Run folders: the folder itself, those in it, or those one level below."""
+    if not folder.is_dir():
+        raise Problem(f"sweep={folder} is no folder; {GIVE}")
+    if is_run_folder(folder):
+        yield folder.resolve()
+        return
+    inside = _folders(folder)
+    runs = [path for path in inside if is_run_folder(path)]
+    if not runs:
+        yield from (path for each in inside for path in _folders(each) if is_run_folder(path))
+        return
+    yield from runs
+    left_out |= {_label(path): "no run has left anything in it" for path in inside if path not in runs}
+
+
+def _folders(folder: Path) -> list[Path]:
+    inside = [path.resolve() for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(inside, key=_number)
+
+
+def _number(path: Path) -> tuple[float, str]:
+    """Of 10_zfnet, 10: a sweep's tenth run comes after its second."""
+    head = path.name.partition("_")[0]
+    return (int(head) if head.isdigit() else float("inf")), path.name
+
+
+def _label(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _whole_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of metrics.csv that are written to their end: the last of a damaged file may be cut within a number."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
+    return [
+        {name: value for name, cell in zip(header, row, strict=True) for value in _floats(cell)}
+        for row in rows
+        if len(row) == len(header)
+    ]
+
+
+def _floats(cell: str) -> list[float]:
+    try:
+        return [float(cell)]
+    except ValueError:
+        return []
+
+
+def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
+    """From summary.json, which is written at the end, unless training went on since; else from the files' age."""
+    epochs, final = (int(rows[-1].get("epoch", len(rows))) if rows else 0), of(run.summary, "final", "epoch")
+    wanted = of(run.settings, "trainer", "max_epochs")
+    told = f"epoch {epochs}" + (f" of {wanted}" if isinstance(wanted, int) and wanted > 0 else "")
+    if run.summary.get("finished") and (final is None or epochs <= final):
+        return "finished"
+    if run.summary and not run.summary.get("finished") and not _went_on(run.folder):
+        return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {told}"
+    age = time.time() - max(_written(run.folder))
+    if age > max(QUIET, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
+        return f"stopped: {told}, nothing written for {duration(age)}"
+    return f"running: {told}"
+
+
+def _went_on(folder: Path) -> bool:
+    metrics, summary = folder / "metrics.csv", folder / "summary.json"
+    return metrics.is_file() and metrics.stat().st_mtime > summary.stat().st_mtime + 1
+
+
+def _written(folder: Path) -> list[float]:
+    paths = [folder / name for name in (*MARKS, "checkpoints/last.ckpt")]
+    return [path.stat().st_mtime for path in paths if path.is_file()]
+
+
+def _kind(run: Run) -> frozenset[tuple[str, str]] | None:
+    """What runs of one row have in common: all settings that count but the seed. None where they cannot be read."""
+    kept = {key: value for key, value in flattened(run.settings).items() if value is not None and counts(run, key)}
+    return frozenset((key, repr(value)) for key, value in kept.items()) or None
+
+
+def _group(runs: list[Trained], left_out: dict[str, str]) -> Group:
+    """Of several runs with one seed the farthest stays."""
+    farthest: dict[Any, Trained] = {}
+    for one in sorted(runs, key=lambda one: (one.finished, one.epochs), reverse=True):
+        if one.seed in farthest:
+            kept = _label(farthest[one.seed].run.folder)
+            left_out[_label(one.run.folder)] = f"settings and seed are those of {kept}, which is as far or farther"
+        else:
+            farthest[one.seed] = one
+    ordered = sorted(farthest.values(), key=lambda one: (not one.finished, -one.epochs, str(one.seed)))
+    return Group(_name(ordered[0]), ordered)
+
+
+def _name(one: Trained) -> str:
+    """What the run was named, else its folder's name without number, date and seed."""
+    plain = re.sub(f"^{NUMBERED}", "", one.run.folder.name)
+    said = str(one.run.summary.get("name") or re.sub(rf"[_-]?seed[_-]?{re.escape(str(one.seed))}$", "", plain))
+    return said or one.run.folder.name
+
+
+def _told_apart(groups: list[Group]) -> list[Group]:
+    """With the folder's name where several rows would be called the same."""
+    names = [group.name for group in groups]
+    folders = [group.runs[0].run.folder for group in groups]
+    plain = [folder.name for folder in folders]
+    return [
+        group._replace(name=folder.name if plain.count(folder.name) == 1 else _label(folder))
+        if names.count(group.name) > 1
+        else group
+        for group, folder in zip(groups, folders, strict=True)
+    ]

@@ -1,0 +1,117 @@
+"""How well a frozen net's features separate the classes of another data set (sections 5.2 and 5.4, Tables 4, 5, 7)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from convscope.look.top9 import default_layers
+from convscope.nets.build import ConvNet
+from convscope.nets.hidden import hidden
+from convscope.nets.layers import Full
+from convscope.problem import Problem
+from convscope.progress import track
+from convscope.score.folds import Fold, folds, mean_class_accuracy
+from convscope.score.probe import Kind, chosen_c, coordinates, fit
+from convscope.study.features_on_disk import BLOCK, OnDisk, vectors
+
+KINDS = ("svm", "softmax")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """conf/job/transfer. Whatever the paper is silent about (layers, c, grid, unit_length) is our choice."""
+
+    layers: list[str] | None = None
+    classifiers: list[Kind] = field(default_factory=lambda: ["svm", "softmax"])
+    per_class: list[int] = field(default_factory=lambda: [5, 10, 15, 30])
+    test_per_class: int = 50
+    folds: int = 5
+    c: list[float] = field(default_factory=lambda: [10.0])
+    grid: int = 6
+    unit_length: bool = True
+    store: str = "float32"
+    keep: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("test_per_class", "folds", "grid"):
+            if getattr(self, name) < 1:
+                raise Problem(f"transfer.{name}={getattr(self, name)} is too small; it is 1 or more")
+        if not self.per_class or min(self.per_class) < 1:
+            raise Problem(f"transfer.per_class={list(self.per_class)} names no training images; e.g. [5, 10, 15, 30]")
+        if not self.c or min(self.c) <= 0:
+            raise Problem(f"transfer.c={list(self.c)} must be positive numbers to choose from, e.g. [1, 10, 100]")
+        if not self.classifiers or set(self.classifiers) - set(KINDS):
+            raise Problem(f"transfer.classifiers={list(self.classifiers)} is unknown; possible: [svm, softmax]")
+        if self.store not in ("float16", "float32"):
+            raise Problem(f"transfer.store={self.store} is unknown; possible: float16, float32")
+
+
+class Tried(NamedTuple):
+    """One classifier, fitted and tested. c: the C that was chosen. accuracy: mean over the classes, a share."""
+
+    layer: str
+    classifier: Kind
+    per_class: int
+    fold: int
+    c: float
+    accuracy: float
+
+
+def transferred_layers(net: nn.Module, image_size: int) -> list[str]:
+    """Every convolution and hidden full row of a row net; of another net up to five convolutions and the last layer."""
+    if isinstance(net, ConvNet):
+        full = [name for name, row in net.rows.items() if isinstance(row, Full)]
+        return default_layers(net, image_size) + full[:-1]
+    return list(dict.fromkeys([*default_layers(net, image_size), hidden(net, image_size).last]))
+
+
+def trials(kept: OnDisk, names: Sequence[str], plan: Transfer, seed: int, device: torch.device) -> Iterator[Tried]:
+    """Every layer, fold, number of images and classifier, all from the features on disk.
+
+    device: where the fitting is done. Raises Problem where a class has too few images.
+    """
+    sizes = sorted(set(plan.per_class))
+    drawn = folds(kept.labels, names, sizes[-1], plan.test_per_class, plan.folds, seed)
+    pairs = [(layer, number) for layer in kept.layers for number in range(plan.folds)]
+    for layer, number in track(pairs, "classifiers on the features"):
+        fold = drawn[number]
+        gram, cross = _products(kept.layers[layer], fold, sizes[-1], plan.unit_length, device)
+        for per_class in sizes:
+            first = np.flatnonzero(np.arange(len(gram)) % sizes[-1] < per_class)
+            learned = gram[first][:, first], cross[:, first]
+            labels = kept.labels[fold.of(per_class)], kept.labels[fold.test]
+            for kind in plan.classifiers:
+                yield Tried(layer, kind, per_class, number, *_accuracy(learned, labels, kind, plan.c))
+
+
+def accuracies(tried: Sequence[Tried], layer: str, kind: Kind, per_class: int) -> NDArray[np.float64]:
+    """The accuracies [folds] of one layer in the order of the folds: two layers can be compared fold by fold."""
+    found = [one for one in tried if (one.layer, one.classifier, one.per_class) == (layer, kind, per_class)]
+    return np.array([one.accuracy for one in sorted(found, key=lambda one: one.fold)])
+
+
+def _products(
+    held: NDArray[np.floating], fold: Fold, per_class: int, unit_length: bool, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Inner products of training images with each other [n, n] and of test images with them [T, n]."""
+    train = vectors(held, fold.of(per_class), unit_length).to(device)
+    starts = range(0, len(fold.test), BLOCK)
+    tested = [vectors(held, fold.test[start : start + BLOCK], unit_length).to(device) @ train.T for start in starts]
+    return train @ train.T, torch.cat(tested)
+
+
+def _accuracy(
+    products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], kind: Kind, c: Sequence[float]
+) -> tuple[float, float]:
+    """The chosen C and the mean accuracy per class. labels: of training and of test images."""
+    gram, classes = products[0], int(labels[0].max()) + 1
+    known = torch.from_numpy(labels[0]).to(gram.device)
+    chosen = chosen_c(gram, known, classes, kind, sorted(c))
+    place = coordinates(*products)
+    said = fit(place.train, known, classes, kind, chosen).scores(place.test).argmax(1)
+    return float(chosen), mean_class_accuracy(said.cpu().numpy(), labels[1])

@@ -1,0 +1,214 @@
+"""job=evaluate end to end: on a trained run and foreign nets, read back from the run folder, and bad input."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+
+from convscope import assemble
+from convscope.app import JOBS
+from convscope.problem import Problem
+from convscope.study.evaluation import Evaluate, mean_image
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def settings(words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(
+            compose("config", overrides=["job=evaluate", "trainer.accelerator=cpu", *words]), resolve=True
+        ) | {"words": words}
+
+
+def evaluated(words, folder):
+    JOBS["evaluate"](settings(words), folder)
+    return folder
+
+
+def rows(folder, name="table"):
+    return list(csv.DictReader((folder / f"tables/evaluation/{name}.csv").open()))
+
+
+def numbers(folder):
+    return json.loads((folder / "summary.json").read_text())["numbers"]
+
+
+@pytest.fixture(scope="module")
+def ckpt(trained):
+    return f"{trained}/checkpoints/last.ckpt"
+
+
+@pytest.fixture(scope="module")
+def pair(ckpt, tmp_path_factory):
+    """The same net twice."""
+    return evaluated([f"ckpt=[{ckpt},{ckpt}]", "evaluate.crops=ten"], tmp_path_factory.mktemp("pair") / "run")
+
+
+def test_two_identical_nets_are_as_one(pair):
+    first, second, ensemble = ({key: value for key, value in row.items() if key != "net"} for row in rows(pair))
+    assert first == second == ensemble
+    assert [row["net"] for row in rows(pair)] == ["run last #1", "run last #2", "ensemble"]
+
+
+def test_the_folder_holds_what_the_index_promises(pair):
+    lines = [json.loads(line) for line in (pair / "index.jsonl").read_text().splitlines()]
+    assert {"evaluation/table", "evaluation/papers", "evaluation/confusion", "evaluation/top1/ensemble"} <= {
+        line["name"] for line in lines
+    }
+    assert all(line.get("caption") for line in lines)
+    Image.open(pair / "pictures/evaluation/confusion.png").verify()
+    assert json.loads((pair / "summary.json").read_text())["finished"]
+
+
+def test_papers_stand_beside_and_are_not_compared(pair):
+    assert {row["beside ours"] for row in rows(pair, "papers")} == {"not comparable: other images"}
+    assert rows(pair, "papers")[0]["val top-5 error %"] == "16.5"
+
+
+@torch.inference_mode()
+def test_the_center_crop_is_what_training_validated(ckpt, tmp_path):
+    """Accuracy and confusion against the net on the validation loader's own batches."""
+    found = evaluated([f"ckpt={ckpt}"], tmp_path / "run")
+    subject = assemble.saved(settings([f"ckpt={ckpt}"]))
+    subject.net.eval()
+    right, counts = 0, [[0] * 10 for _ in range(10)]
+    for batch in subject.data.val_dataloader():
+        for label, answer in zip(batch.label.tolist(), subject.net(batch.image).argmax(1).tolist(), strict=True):
+            right += label == answer
+            counts[label][answer] += 1
+    assert numbers(found)["evaluation/top1"] == right / subject.data.size("val")
+    assert [[int(row[name]) for name in subject.classes] for row in rows(found, "confusion")] == counts
+    error = float(rows(found)[0]["top-1 error %"])
+    assert error == pytest.approx(100 - 100 * right / subject.data.size("val"), abs=0.006)
+
+
+@torch.inference_mode()
+def test_ten_crops_by_hand(ckpt, pair):
+    """Whole stored pixels cut by hand, the mean image with them."""
+    subject = assemble.saved(settings([f"ckpt={ckpt}"]))
+    net, data = subject.net.eval(), subject.data
+    size, mean = data.settings.image_size, data.mean
+    loader = data.whole_dataloader("val", torch.arange(data.size("val")), mean.shape[1], 7)
+    far, right = mean.shape[1] - size, 0
+    for batch in loader:
+        whole = (batch.image - mean) * data.settings.pixel_scale
+        total = 0
+        for top, left in ((0, 0), (0, far), (far, 0), (far, far), (far // 2, far // 2)):
+            for image in (whole, whole.flip(3)):
+                total += net(image[:, :, top : top + size, left : left + size].contiguous()).softmax(1)
+        right += int((total.argmax(1) == batch.label).sum())
+    assert numbers(pair)["evaluation/top1/ensemble"] == right / data.size("val")
+
+
+def test_the_middle_of_the_whole_image_is_the_center_crop(ckpt):
+    data = assemble.saved(settings([f"ckpt={ckpt}"])).data
+    side, size = data.mean.shape[1], data.settings.image_size
+    start = (side - size) // 2
+    index = torch.tensor([3, 0, 5])
+    (batch,) = data.whole_dataloader("val", index, side, 3)
+    inside = slice(start, start + size)
+    assert torch.equal((batch.image - data.mean)[:, :, inside, inside] * data.settings.pixel_scale,
+                       data.images("val", index))  # fmt: skip
+    assert torch.equal(batch.image[:, :, inside, inside].byte(), data.pixels("val", index))
+    assert torch.equal(batch.label, data.labels("val", index))
+
+
+def test_dense_over_scales(ckpt, tmp_path):
+    words = [f"ckpt={ckpt}", "evaluate.crops=dense", "evaluate.scales=[64,80]", "evaluate.images=20"]
+    found = evaluated(words, tmp_path / "run")
+    assert rows(found)[0]["images"] == "20" and 0 <= numbers(found)["evaluation/top5"] <= 1
+    assert "VGG" not in rows(found, "papers")[0]["row"]
+
+
+def test_scales_from_files(tmp_path, cache):
+    """Files are read again for another size: one color stays that color, and an unreadable file stays out."""
+    for split in ("train", "val"):
+        for name, grey in (("a", 40), ("b", 200)):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (90, 120), (grey + number,) * 3).save(
+                    tmp_path / "set" / split / name / f"{number}.png"
+                )
+    (tmp_path / "set/val/a/0.png").write_bytes(b"broken")
+    words = ["data=folder", f"data.root={tmp_path}/set", "data.image_size=64", "data.on_bad_image=skip",
+             "model.width=0.05", f"data.cache_dir={cache}", "data.workers=0"]  # fmt: skip
+    data = assemble.new(settings(words)).data
+    (batch,) = data.whole_dataloader("val", torch.arange(5), 100, 8)
+    assert batch.image.shape == (5, 3, 100, 100)
+    assert batch.image.mean((1, 2, 3)).tolist() == [41, 42, 200, 201, 202] and batch.label.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_the_mean_image_at_another_size():
+    ramp = torch.arange(8.0).expand(3, 8, 8)
+    assert mean_image(ramp, 8) is ramp
+    assert mean_image(ramp, 16).shape == (3, 16, 16)
+    torch.testing.assert_close(mean_image(ramp, 4)[0, 0, 1:3], torch.tensor([2.5, 4.5]), atol=0.3, rtol=0)
+
+
+@pytest.mark.parametrize("crops", ["center", "ten", "dense"])
+def test_a_foreign_net(crops, tmp_path, cache):
+    words = ["model=torchvision", "model.name=resnet18", "data.train=20", "data.val=20", "data.image_size=64",
+             f"data.cache_dir={cache}", f"evaluate.crops={crops}", "evaluate.images=6"]  # fmt: skip
+    assert rows(evaluated(words, tmp_path / "run"))[0]["net"] == "resnet18"
+
+
+BAD = [
+    ({"crops": "eleven"}, "evaluate.crops=eleven is unknown; possible: center, ten, dense"),
+    ({"split": "test"}, "possible: train, val"),
+    ({"scales": []}, "is no list of sides"),
+    ({"scales": "256"}, "is no list of sides"),
+    ({"scales": [256, "x"]}, "has 'x'"),
+    ({"batch_size": 0}, "evaluate.batch_size=0"),
+    ({"confused": 1.5}, "evaluate.confused=1.5"),
+]
+
+
+@pytest.mark.parametrize("plan, message", BAD)
+def test_plans_that_make_no_sense(plan, message):
+    with pytest.raises(Problem) as told:
+        Evaluate(**plan)
+    assert message in str(told.value)
+
+
+def other(ckpt, tmp_path, **changed):
+    """The checkpoint with something else in its description."""
+    held = torch.load(ckpt, weights_only=True)
+    held["convscope"].update(changed)
+    torch.save(held, tmp_path / "other.ckpt")
+    return tmp_path / "other.ckpt"
+
+
+def test_nets_of_other_classes(ckpt, tmp_path):
+    names = [*torch.load(ckpt, weights_only=True)["convscope"]["class_names"][:-1], "yeti"]
+    strange = other(ckpt, tmp_path, class_names=names)
+    with pytest.raises(Problem, match=r"run and other have other classes \(10 and 10; only one of them knows .*yeti"):
+        evaluated([f"ckpt=[{ckpt},{strange}]"], tmp_path / "run")
+
+
+def test_nets_of_another_image_size(ckpt, trained, tmp_path):
+    net = {**torch.load(ckpt, weights_only=True)["convscope"]["net"]}
+    side = net["image_size"] + 2  # rounds to the same maps
+    mean = torch.zeros(3, round(side * 256 / 224), round(side * 256 / 224))
+    strange = other(ckpt, tmp_path, net={**net, "image_size": side}, mean=mean)
+    with pytest.raises(Problem, match=f"run takes images of 64 pixels and other of {side}"):
+        evaluated([f"ckpt=[{ckpt},{strange}]"], tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["ckpt=[]"], r"ckpt=\[\] names no net"),
+        (["evaluate.scales=[40]"], "evaluate.scales has 40, and the net sees 64 x 64"),
+        (["evaluate.images=[9999]"], "no image 9999 in val"),
+        (["evaluate.images=0"], "ask for 1 or more"),
+    ],
+)
+def test_more_than_there_is(words, message, ckpt, tmp_path):
+    given = words if words[0].startswith("ckpt") else [f"ckpt={ckpt}", *words]
+    with pytest.raises(Problem, match=message):
+        evaluated(given, tmp_path / "run")

@@ -1,0 +1,128 @@
+"""job=transfer end to end on a trained run, read back from the run folder; features against a plain pass."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+
+from convscope.app import JOBS
+from convscope.commands import _finished
+from convscope.problem import Problem
+from convscope.study.transfer import Transfer
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+FEW = ["transfer.per_class=[2,4]", "transfer.folds=2"]
+
+
+def composed(words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=["job=transfer", *FEW, *words])
+    return {**OmegaConf.to_container(config, resolve=True), "words": words}
+
+
+def rows(folder, name):
+    return list(csv.DictReader((folder / f"tables/transfer/{name}.csv").open()))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("transfer")
+
+
+@pytest.fixture(scope="module")
+def seen(trained, place):
+    """The run, and how many images went through the net."""
+    settings = composed([f"ckpt={trained}/checkpoints/last.ckpt", f"transfer.keep={place}/kept"])
+    passes = []
+    whole = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, args, output: passes.append(len(args[0])) if type(module).__name__ == "ConvNet" else None
+    )
+    try:
+        JOBS["transfer"](settings, place / "run")
+    finally:
+        whole.remove()
+    return place / "run", passes
+
+
+def test_the_folder_holds_what_the_index_promises(seen):
+    folder, _ = seen
+    lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    assert {line["name"] for line in lines} >= {"transfer/table", "transfer/curves", "transfer/trials"}
+    assert all(line.get("caption") for line in lines)
+    Image.open(folder / next(line["path"] for line in lines if line["kind"] == "picture")).verify()
+    assert json.loads((folder / "summary.json").read_text())["finished"]
+
+
+def test_all_layers_come_from_one_pass(seen):
+    assert sum(size for size in seen[1] if size > 1) == 120  # 80 + 40 images; traces are of one
+
+
+def test_the_table_is_the_mean_of_the_trials(seen):
+    table, trials = rows(seen[0], "table"), rows(seen[0], "trials")
+    assert [row["layer"] for row in table] == 2 * ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
+    assert len(trials) == 7 * 2 * 2 * 2
+    for row in table:
+        of = (row["layer"], row["classifier"], "4")
+        own = [one for one in trials if (one["layer"], one["classifier"], one["per_class"]) == of]
+        mine = [float(one["accuracy"]) for one in own]
+        assert row["4 per class"] == f"{np.mean(mine):.1f} ± {np.std(mine, ddof=1):.1f}"
+    column = "paper: Caltech-101 (30 per class), not comparable"
+    known = {(row["layer"], row["classifier"]): row[column] for row in table}
+    assert known["conv1", "svm"] == "44.8 ± 0.7" and known["fc7", "softmax"] == "85.4 ± 0.4"
+    assert known["fc6", "svm"] == known["conv1", "softmax"] == ""
+
+
+def test_numbers_have_their_intervals(seen):
+    found = json.loads((seen[0] / "summary.json").read_text())["numbers"]
+    accuracy = {(one["layer"], one["fold"]): float(one["accuracy"]) for one in rows(seen[0], "trials")
+                if one["classifier"] == "svm" and one["per_class"] == "4"}  # fmt: skip
+    higher = np.mean([accuracy["fc7", str(fold)] - accuracy["conv1", str(fold)] for fold in range(2)])
+    assert found["transfer/depth/svm"] == pytest.approx(higher, abs=1e-3)
+
+
+def test_features_on_disk_are_those_of_a_plain_pass(seen, trained, place):
+    subject = _finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+    images = torch.cat([subject.data.images("train", range(80)), subject.data.images("val", range(40))])
+    with torch.no_grad():
+        x = images
+        for name, layer in subject.net.named_children():
+            x = layer(x)
+            if name in ("conv1", "fc7"):
+                maps = x.reshape(*x.shape[:2], *x.shape[2:])
+                kept = torch.from_numpy(np.load(place / f"kept/{name}.npy"))
+                assert torch.allclose(kept, maxima(maps), atol=1e-4)
+    labels = torch.cat([subject.data.labels("train", range(80)), subject.data.labels("val", range(40))])
+    assert np.array_equal(np.load(place / "kept/labels.npy"), labels.numpy())
+
+
+def maxima(x):
+    """Maxima of 6 x 6 parts of maps, one part at a time: part i reaches from floor(i n / 6) to ceil((i + 1) n / 6)."""
+    if x.dim() == 2:
+        return x
+    n = x.shape[2]
+    ends = [(i * n // 6, -(-(i + 1) * n // 6)) for i in range(6)]
+    parts = [[x[:, :, a:b, c:d].amax((2, 3)) for c, d in ends] for a, b in ends]
+    return torch.stack([torch.stack(row, 2) for row in parts], 2).flatten(1)
+
+
+def test_nothing_stays_on_disk_when_it_fails(trained, tmp_path, cache):
+    words = [f"ckpt={trained}/checkpoints/last.ckpt", "transfer.per_class=[99]"]
+    with pytest.raises(Problem, match="asks for 99 training images of each class and one more to test, but .* has"):
+        JOBS["transfer"](composed(words), tmp_path / "run")
+    assert not list(Path(cache).glob("features-*"))
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"folds": 0}, "transfer.folds=0 is too small"), ({"per_class": []}, "names no training images"),
+    ({"c": [0]}, "must be positive numbers"), ({"classifiers": ["tree"]}, r"possible: \[svm, softmax\]"),
+    ({"store": "int8"}, "possible: float16, float32"), ({"grid": 0}, "transfer.grid=0 is too small"),
+])  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(given, said):
+    with pytest.raises(Problem, match=said):
+        Transfer(**given)

@@ -1,0 +1,127 @@
+"""Ten crops: shared convolutions against ten plain passes in double precision, over random chains and foreign nets."""
+
+import random
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from convscope.look.spans import five
+from convscope.look.tencrop import shared, ten_crop
+from convscope.nets.build import build
+from look.specimens import odd_net, row_net
+
+
+def by_hand(net, images, size):
+    """Mean softmax of ten hand-cut crops, one image and one crop at a time."""
+    side = images.shape[-1]
+    far, mid = side - size, (side - size) // 2
+    means = []
+    for image in images:
+        crops = []
+        for top, left in ((0, 0), (0, far), (far, 0), (far, far), (mid, mid)):
+            crop = image[:, top : top + size, left : left + size]
+            crops.append(crop)
+        for mirrored_top, mirrored_left in ((0, far), (0, 0), (far, far), (far, 0), (mid, far - mid)):
+            crop = image[:, mirrored_top : mirrored_top + size, mirrored_left : mirrored_left + size]
+            crops.append(crop.flip(2))  # the same pixels as a crop of the mirror image
+        means.append(torch.stack([net(crop[None].clone())[0].exp() / net(crop[None].clone()).exp().sum()
+                                  for crop in crops]).mean(0))  # fmt: skip
+    return torch.stack(means)
+
+
+def pixels(count, side, seed=0):
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@torch.no_grad()
+def check(net, size, side):
+    images = pixels(2, side)
+    found = ten_crop(net, size, side)(images)
+    torch.testing.assert_close(found, by_hand(net, images, size), rtol=1e-9, atol=1e-12)
+
+
+def chain(seed, size):
+    """A random plain net: kernels, strides, padding, dilation, groups and pools as they come."""
+    draw = random.Random(seed)
+    torch.manual_seed(seed)
+    layers, maps = [], 3
+    for _ in range(draw.randint(2, 5)):
+        kind = draw.choice(["conv", "conv", "max", "average", "norm"])
+        kernel, stride = draw.randint(1, 4), draw.choice([1, 1, 2, 2, 3])
+        if kind == "conv":
+            padding = draw.choice(["same", 0, 1, kernel, (0, 2)])
+            stride = 1 if padding == "same" else stride
+            dilation, groups = draw.choice([1, 1, 2]), draw.choice([1, 1, 2]) if maps % 2 == 0 else 1
+            layers.append(nn.Conv2d(maps, 6, kernel, stride, padding, dilation, groups))
+            layers.append(draw.choice([nn.ReLU(inplace=True), nn.GELU(), nn.BatchNorm2d(6), nn.LocalResponseNorm(3)]))
+            maps = 6
+        elif kind == "max":
+            layers.append(nn.MaxPool2d(kernel, stride, draw.randint(0, kernel // 2), 1, ceil_mode=draw.random() < 0.5))
+        elif kind == "average":
+            layers.append(nn.AvgPool2d(kernel, stride, draw.choice([0, kernel // 2])))
+        else:
+            layers.append(nn.BatchNorm2d(maps))
+    body = nn.Sequential(*layers).double().eval()
+    with torch.no_grad():
+        inputs = body(torch.zeros(1, 3, size, size, dtype=torch.float64)).flatten(1).shape[1]
+    net = nn.Sequential(body, nn.Flatten(), nn.Dropout(), nn.Linear(inputs, 5)).double().eval()
+    for name, value in net.named_buffers():
+        if "running" in name:
+            value.uniform_(0.5, 2)
+    return net
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_chains(seed):
+    draw = random.Random(1000 + seed)
+    size = draw.randint(24, 40)
+    check(chain(seed, size), size, size + draw.choice([4, 8, 12, 16, 7]))
+
+
+def test_the_random_chains_do_share():
+    """Else the test above would compare passes with passes."""
+    far = [shared(chain(seed, 32), 32, 40) for seed in range(24)]
+    assert sum(len(found.places) > 1 for found in far if found) > 5
+    assert any(place and any(span.low > 0 and span.at > 0 for span in place)
+               for found in far if found for places in found.places for place in places)  # fmt: skip
+
+
+@pytest.mark.parametrize("size, side", [(96, 110), (96, 112), (64, 73), (96, 128), (96, 96)])
+def test_row_nets(size, side):
+    check(row_net(size), size, side)
+
+
+def test_a_net_of_odd_steps():
+    net = odd_net()
+    with torch.no_grad():
+        inputs = net(pixels(1, 48)).flatten(1).shape[1]
+    check(nn.Sequential(net, nn.Flatten(), nn.Linear(inputs, 4)).double().eval(), 48, 56)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18"])
+def test_foreign_nets(name):
+    """A chain, and a net with branches, which goes one crop at a time."""
+    torch.manual_seed(0)
+    check(models.get_model(name, num_classes=6).double().eval(), 64, 72)
+
+
+def test_zfnet_shares_its_lower_layers():
+    """Offsets 0, 16, 32 of 224 in 256 are multiples of 16, the stride up to pool2."""
+    rows = {
+        "conv1": {"kind": "conv", "maps": 8, "kernel": 7, "stride": 2, "padding": 1},
+        "pool1": {"kind": "pool", "kernel": 3, "stride": 2, "padding": 1},
+        "conv2": {"kind": "conv", "maps": 8, "kernel": 5, "stride": 2},
+        "pool2": {"kind": "pool", "kernel": 3, "stride": 2, "padding": 1},
+        "pool3": {"kind": "pool", "kernel": 13, "stride": 13},
+        "fc": {"kind": "full", "units": "classes"},
+    }
+    net = build(rows, 224, 5).eval()
+    found = shared(net, 224, 256)
+    assert found is not None and len(found.places) >= 4
+    assert all(place is not None for places in found.places[:4] for place in places)
+
+
+def test_the_five_places():
+    assert five(256, 224) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]

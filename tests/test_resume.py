@@ -1,0 +1,251 @@
+"""Runs and sweeps that are started again: nothing is trained twice, nothing is lost, and nothing is mixed."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import ROOT, convscope
+from convscope.problem import Problem
+from convscope.resume import alone, left_to_train
+
+TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
+        "trainer.accelerator=cpu", "data.workers=0"]  # fmt: skip
+MEASURED = {"seconds", "images_per_second"}  # what no two runs have in common
+
+
+def rows(folder):
+    found = list(csv.DictReader((folder / "metrics.csv").open()))
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in found]
+
+
+def state(folder):
+    return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def same(one, other):
+    """Equality of nested states, of their tensors bit by bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
+    return one == other
+
+
+def start_and_kill(words, folder, cwd):
+    """Starts the program and ends it without warning as soon as the folder has a checkpoint."""
+    command = [sys.executable, str(ROOT / "src/run.py"), *map(str, words)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    running = subprocess.Popen(command, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, **quiet)
+    until = time.monotonic() + 300
+    while not (folder / "checkpoints/last.ckpt").is_file():
+        assert running.poll() is None and time.monotonic() < until
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert not (folder / "summary.json").exists()  # it was cut off, not through
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, cache):
+    """The folder of a run of six epochs that nothing disturbed, and the words that made it."""
+    place = tmp_path_factory.mktemp("unbroken")
+    words = [*TINY, "evolution.maps=2", "trainer.max_epochs=6", "evolution.epochs=[1,2,5]", f"data.cache_dir={cache}"]
+    ended = convscope(*words, "hydra.run.dir=run", cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    return place / "run", words
+
+
+@pytest.mark.parametrize("again", ["the same command", "resume"])
+def test_a_killed_run_that_goes_on_equals_an_unbroken_one(again, unbroken, tmp_path):
+    whole, words = unbroken
+    run, words = tmp_path / "run", [*words, "hydra.run.dir=run"]
+    start_and_kill(words, run, tmp_path)
+    done = len(rows(run))
+    ended = convscope(*(words if again != "resume" else ["resume=run"]), cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert f"{run} goes on after epoch " in ended.stdout and " of 6\n" in ended.stdout
+    assert f"epoch {done + 2}/6" in ended.stdout and "epoch 1/6" not in ended.stdout
+    assert rows(run) == rows(whole) and [row["epoch"] for row in rows(run)] == [*"123456"]
+    one, other = state(whole), state(run)
+    for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
+        assert same(one[part], other[part]), part
+    for kind in ("top9", "evolution"):
+        stored = sorted(path.name for path in (whole / kind).iterdir())
+        assert stored == sorted(path.name for path in (run / kind).iterdir()) and len(stored) == 3
+        assert all(same(load_file(whole / kind / name), load_file(run / kind / name)) for name in stored)
+    for picture in ["settling.png", *(f"evolution/conv{layer}.jpg" for layer in range(1, 6))]:
+        assert (whole / "pictures" / picture).read_bytes() == (run / "pictures" / picture).read_bytes(), picture
+    lines = [{json.loads(line)["name"] for line in (folder / "index.jsonl").open()} for folder in (whole, run)]
+    assert lines[0] == lines[1]
+    assert summary(run)["finished"] and summary(run)["best"].keys() == summary(whole)["best"].keys()
+    assert summary(run)["best"]["epoch"] == summary(whole)["best"]["epoch"]
+
+
+def test_a_finished_run_is_left_as_it_is(unbroken, tmp_path):
+    run, words = shutil.copytree(unbroken[0], tmp_path / "run"), unbroken[1]
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for again in ([*words, "hydra.run.dir=run"], ["resume=run"]):
+        ended = convscope(*again, cwd=tmp_path)
+        assert (ended.returncode, ended.stdout) == (0, f"{run} has finished; nothing is left to do\n")
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_was_finished_goes_on_for_more_epochs(tmp_path, cache):
+    """The paper's recipe, whose schedule has no end: two epochs and one more are three epochs."""
+    words = [*TINY, "optim=paper", "evolution=off", f"data.cache_dir={cache}"]
+    for epochs, folder in ((3, "whole"), (2, "longer")):
+        ended = convscope(*words, f"trainer.max_epochs={epochs}", f"hydra.run.dir={folder}", cwd=tmp_path)
+        assert ended.returncode == 0, ended.stderr
+    ended = convscope("resume=longer", "trainer.max_epochs=3", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    whole, longer = tmp_path / "whole", tmp_path / "longer"
+    assert rows(whole) == rows(longer) and same(state(whole)["state_dict"], state(longer)["state_dict"])
+    assert "nothing is left" in convscope("resume=longer", cwd=tmp_path).stdout  # the folder knows of the third epoch
+
+
+def test_a_sweep_passes_what_finished_goes_on_with_what_was_cut_off_and_refuses_what_changed(tmp_path, cache):
+    words = ["experiment=renorm", "model=replication_no_3_4_6_7", *TINY, "evolution=off", f"data.cache_dir={cache}"]
+    words += ["trainer.max_epochs=6", "hydra.sweep.dir=sweep", "optim.renorm=0.1,0.2,null", "name=row_${optim.renorm}"]
+    places = [tmp_path / f"sweep/row_{radius}_seed_0" for radius in ("0.1", "0.2", "None")]
+    start_and_kill(words, places[1], tmp_path)
+    assert summary(places[0])["finished"] and not places[2].exists()
+    weights = (places[0] / "checkpoints/last.ckpt").read_bytes()
+    ended = convscope(*words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert f"{places[0]} has finished; nothing is left to do" in ended.stdout
+    assert f"{places[1]} goes on after epoch" in ended.stdout and f"{places[2]} goes on" not in ended.stdout
+    assert weights == (places[0] / "checkpoints/last.ckpt").read_bytes()
+    assert all(summary(place)["finished"] and len(rows(place)) == 6 for place in places)
+    changed = convscope(*words, "optim.lr=0.02", "optim.momentum=0.8", cwd=tmp_path)
+    told = [line for line in changed.stderr.splitlines() if line.startswith("convscope: row_")]
+    assert changed.returncode == 1 and len(told) == 3
+    assert all("optim.lr=0.01, now 0.02; optim.momentum=0.9, now 0.8; leave the" in line for line in told)
+    assert "hydra.sweep.dir=<folder>" in told[0]
+    assert "lr: 0.01" in (places[0] / ".hydra/config.yaml").read_text()  # what it was trained with is still there
+    assert "nothing is left" in convscope(*words, cwd=tmp_path).stdout
+
+
+def settings(**changed):
+    """Those of a run, with changes such as optim={"lr": 1}."""
+    plain = {
+        "model": {"name": "zfnet"}, "data": {"workers": 1}, "optim": {"schedule": "plateau", "lr": 0.01},
+        "trainer": {"max_epochs": 5, "accelerator": "cpu"}, "seed": 0, "name": "run",
+    }  # fmt: skip
+    return {key: value | changed.get(key, {}) if isinstance(value, dict) else changed.get(key, value)
+            for key, value in plain.items()}  # fmt: skip
+
+
+def left(folder, epochs, finished=False, checkpoint=True):
+    """The folder of a run after so many epochs."""
+    (folder / "checkpoints").mkdir()
+    (folder / "metrics.csv").write_text("epoch,lr\n" + "".join(f"{epoch},0.1\n" for epoch in range(1, epochs + 1)))
+    if checkpoint:
+        (folder / "checkpoints/last.ckpt").touch()
+    if finished:
+        (folder / "summary.json").write_text('{"finished": true}')
+    return folder
+
+
+def test_a_run_cut_off_before_its_first_checkpoint_begins_anew_with_any_settings(tmp_path):
+    assert left_to_train(left(tmp_path, 1, checkpoint=False), settings(seed=4), settings())
+
+
+def test_where_a_run_computes_and_what_it_is_called_may_change(tmp_path):
+    now = settings(data={"workers": 4, "cache_dir": "/x"}, trainer={"accelerator": "gpu"}, name="other")
+    assert left_to_train(left(tmp_path, 2), settings(), now)
+
+
+def test_half_written_files_are_no_end(tmp_path):
+    folder = left(tmp_path, 5)
+    (folder / "summary.json").write_text('{"finished": tr')
+    assert left_to_train(folder, settings(), settings())
+    (folder / "metrics.csv").write_text("")
+    (folder / "summary.json").write_text('{"finished": true}')
+    assert left_to_train(folder, settings(), settings())
+
+
+def test_a_summary_of_fewer_epochs_goes_when_more_are_trained(tmp_path):
+    folder, longer = left(tmp_path, 5, finished=True), settings(trainer={"max_epochs": 9})
+    assert not left_to_train(folder, settings(), settings()) and (folder / "summary.json").is_file()
+    assert left_to_train(folder, settings(), longer) and not (folder / "summary.json").exists()
+    assert left_to_train(folder, longer, longer)  # killed again before its sixth epoch
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (settings(), settings(seed=1), r"was trained with seed=0, now 1; leave the settings as they were, or name an"),
+        (settings(), settings(optim={"momentum": 0.9}), r"trained with optim.momentum=None, now 0.9; leave"),
+        (settings(), settings(data={str(n): n for n in range(8)}), r"data.5=None, now 5; 2 more keys; leave"),
+        (None, settings(), r"holds a trained net but no .hydra/config.yaml to tell which; choose another folder"),
+        (settings(), settings(trainer={"max_epochs": 3}), r"has 4 epochs already, trainer.max_epochs=3 would take"),
+        (
+            settings(optim={"schedule": "cycle"}),
+            settings(optim={"schedule": "cycle"}, trainer={"max_epochs": 9}),
+            r"trainer.max_epochs=5, now 9: its learning rate follows one cycle over the whole run",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_told(before, now, said, tmp_path):
+    with pytest.raises(Problem, match=said):
+        left_to_train(left(tmp_path, 4), before, now)
+
+
+def test_a_finished_run_without_its_checkpoint_cannot_go_on(tmp_path):
+    folder = left(tmp_path, 5, finished=True, checkpoint=False)
+    assert not left_to_train(folder, settings(), settings())
+    with pytest.raises(Problem, match=r"has no checkpoints/last.ckpt to go on from; choose another folder"):
+        left_to_train(folder, settings(), settings(trainer={"max_epochs": 9}))
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    code = "import sys, pathlib; from convscope.resume import alone\nwith alone(pathlib.Path(sys.argv[1])): print('in')"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with alone(tmp_path):
+        ended = subprocess.run(command, capture_output=True, text=True)
+        assert "another process trains in" in ended.stderr and "just now; wait for it" in ended.stderr
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "in\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["resume=nowhere"], "resume=nowhere is no folder of a training run; type resume=outputs/train/<run>"),
+        (["-m", "resume=run", "seed=0,1"], "a sweep goes on by its own command with hydra.sweep.dir=<its folder>"),
+        (["resume=sweep"], "resume=sweep: a sweep goes on by its own command with hydra.sweep.dir=<its folder>"),
+        (["resume=looked"], "resume=looked is no folder of a training run"),
+    ],
+)
+def test_what_cannot_be_resumed(words, said, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/multirun.yaml").touch()
+    (tmp_path / "looked/.hydra").mkdir(parents=True)
+    (tmp_path / "looked/.hydra/config.yaml").write_text("job: visualize\n")
+    ended = convscope(*words, cwd=tmp_path)
+    assert ended.returncode == 1 and ended.stderr.startswith("convscope: ") and said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_other_recipes_cannot_be_slipped_into_a_run(unbroken, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    for word in ("optim=paper", "optim.lr=3", "trainer.max_epochs=9"):
+        ended = convscope("resume=run", word, cwd=tmp_path)
+        told = [line for line in ended.stderr.splitlines() if line.startswith("convscope: ")]
+        assert ended.returncode == 1 and len(told) == 1 and f"{word.partition('=')[0]}=" in told[0], ended.stderr
+    assert summary(run)["finished"]
