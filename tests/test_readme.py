@@ -20,6 +20,9 @@ FEW = {  # words that make a job small
     "job=neighbors": ["neighbors.images=2"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10"],
+    "job=evaluate": ["evaluate.images=10"],
+    "job=transfer": ["transfer.per_class=[3]", "transfer.folds=2"],
+    "job=overlap": ["overlap.copies=4"],
 }
 
 
@@ -53,7 +56,7 @@ def photos(tmp_path_factory):
 def small(words, cache):
     """What makes a command small: few images, a narrow net, one epoch, no network."""
     text = " ".join(words)
-    if {"--help", "job=report"} & set(words) or "--cfg" in words or "diagnose.runs=" in text:
+    if {"--help", "job=report", "job=table"} & set(words) or re.search(r"--cfg|diagnose\.runs=|resume=", text):
         return []
     added = [*ONE, f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
     added += [word for said, few in FEW.items() if said in words for word in few]
@@ -63,17 +66,18 @@ def small(words, cache):
     added += ["data.limit=20"] if re.search(r"data=|data\.root", text) else ["data.train=20", "data.val=20"]
     if "model=torchvision" in text or "model=timm" in text:
         return [*added, "model.weights=null"]  # weights need a network
-    return [*added, "model.width=0.05"]
+    return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 
 @pytest.mark.parametrize("command", commands())
 def test_command(command, trained, photos, tmp_path, cache):
     words = [word.replace("/photos", str(photos)) for word in shlex.split(command)]
     words = [re.sub(r"outputs/train/<run>", str(trained), word) for word in words]
+    words = [re.sub(r"outputs/sweep/table3", str(trained.parent), word) for word in words]
     if "model=mine" in words:
         pytest.skip("the net of this command is the reader's own; its yaml is tested below")
     place = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
-    place = place if not {"--help", "job=report"} & set(words) else []
+    place = place if not re.search("--help|job=report|resume=", command) else []
     ended = convscope(*words, *small(words, cache), *place, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
 

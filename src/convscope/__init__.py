@@ -15,8 +15,13 @@ From Zeiler & Fergus (2013) to the code:
     section 4.1   Fig. 6: architecture selection          look/filters.py                 job=diagnose
     section 4.2   Fig. 7: occlusion sensitivity           look/occlusion.py               job=occlude
     section 4.3   Table 1, Fig. 8: correspondence         look/correspondence.py          job=correspond
+    section 5.1   Tables 2 and 3: errors, ablations       study/evaluation.py             job=evaluate, job=table
+    section 5.2   Tables 4, 5, 7, Fig. 9: transfer        study/transfer.py               job=transfer
+                  start from a net, freeze rows           nets/inherit.py, learn/start.py job=train
+                  images that two sets share              score/overlap.py                job=overlap
     AlexNet 6.1   nearest images, five classes            look/neighbors.py               job=neighbors
     all of it     the claims, tested on one's own run     score/claims.py                 job=claims
+    all tables    what the papers measured                score/papers.yaml
 
 app.py reads a command line, commands.py turns it into objects and runs a job; record.py writes the run folder; report/
 draws its page.
