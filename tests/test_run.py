@@ -184,6 +184,16 @@ def test_two_processes_find_what_one_finds(trained, tmp_path, cache):
         (["job=visualize", "ckpt=nothing.ckpt"], r"nothing.ckpt"),
         (["job=visualize", "rule=gradcam"], r"gradcam.*deconvnet.*guided.*gradient"),
         (["job=report", "run=nowhere"], r"nowhere"),
+        (["job=report"], r"type run=<a run folder>"),
+        (["seed=-1"], r"seed=-1 is no seed"),
+        (["trainer.devices=two"], r"trainer.devices=two are no devices; take a number"),
+        (["trainer.devices=0"], r"trainer.devices=0 are no devices"),
+        (["trainer.accelerator=abacus"], r"trainer.accelerator=abacus is unknown; possible: auto"),
+        (["evolution.maps=-2"], r"evolution.maps=-2 shows nothing"),
+        (["evolution.layers=conv1"], r"evolution.layers=conv1 is no list of layers"),
+        (["job=occlude", "occlude.size=big"], r"occlude.size=big is not a whole number or null"),
+        (["job=invariance", "invariance.layers=conv1"], r"invariance.layers=conv1 is not a list such as"),
+        (["job=claims"], r"type run=outputs/train/<run>"),
     ],
 )
 def test_bad_input_gets_one_line(words, said, tmp_path, cache):

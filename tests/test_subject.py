@@ -14,7 +14,7 @@ from convscope.data.critters import scene
 from convscope.data.module import DataSettings, ImageData
 from convscope.data.sources import Pixels, Source
 from convscope.problem import Problem
-from convscope.subject import Subject
+from convscope.subject import Subject, matched
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 CRITTERS = ["data.train=30", "data.val=40", "data.image_size=64", "model.width=0.05", "data.draw_seed=3"]
@@ -86,6 +86,11 @@ def test_the_truth_is_that_of_the_images_the_net_sees(limit, split, cache):
         same = [each for each in scenes if np.array_equal(each.image[center], image.permute(1, 2, 0).numpy())]
         assert len(same) == 1
         assert np.array_equal(mask, same[0].mask[center]) and np.array_equal(boxes, same[0].boxes - margin)
+
+
+def test_names_that_differ_in_case_alone_are_not_mixed_up():
+    imagenet = ["Cardigan", "cardigan", "Siamese cat"]
+    assert matched(["cardigan", "Cardigan", "siamese_cat", "CARDIGAN", "dog"], imagenet) == [1, 0, 2, -1, -1]
 
 
 def test_targets_are_found_by_name():

@@ -68,6 +68,8 @@ def run(cfg: DictConfig) -> None:
     """One job of a single run or of a sweep."""
     if cfg.job not in JOBS:
         raise Problem(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
+    if type(cfg.seed) is not int or cfg.seed < 0:
+        raise Problem(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         if cfg.job == "train":
@@ -144,7 +146,11 @@ def _processes(cfg: DictConfig) -> int:
         import torch
 
         return 1 if cfg.trainer.accelerator == "cpu" else max(1, torch.cuda.device_count())
-    return int(devices) if isinstance(devices, int | str) and str(devices).isdigit() else len(devices)
+    listed = devices.split(",") if isinstance(devices, str) else devices
+    count = int(devices) if str(devices).isdigit() else 0 if isinstance(listed, int) else len(listed)
+    if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
+        raise Problem(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
+    return count
 
 
 def _relaunch(cfg: DictConfig, folder: Path) -> None:

@@ -37,6 +37,7 @@ def _train(settings: Settings, folder: Path) -> None:
 
     start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    assemble.device(settings["trainer"]["accelerator"])  # told before the images are read, where it is not there
     recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
     beginning = read_start(settings["model"])
     before = parent(beginning)

@@ -66,7 +66,7 @@ def test_what_cannot_be_said_of_two_epochs_stays_open(tested):
         assert verdict[statement.claim] == "not enough data"
     assert "at 2 epochs" in why["settling"] and "experiment=first_layers" in why["renormalization"]
     assert "stride 2" in why["dead"] and "stride 4" in why["dead"]  # compared, but of too few filters
-    assert "not there yet" in why["deep"]
+    assert "job=transfer" in why["deep"]
 
 
 def test_measured_values_are_numbers_and_lie_in_their_intervals(tested):
