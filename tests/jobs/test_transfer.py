@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.app import JOBS
-from convscope.commands import _finished
+from convscope.commands.looking import finished
 from convscope.problem import Problem
 from convscope.study.transfer import Transfer
 
@@ -87,7 +87,7 @@ def test_numbers_have_their_intervals(seen):
 
 
 def test_features_on_disk_are_those_of_a_plain_pass(seen, trained, place):
-    subject = _finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+    subject = finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
     images = torch.cat([subject.data.images("train", range(80)), subject.data.images("val", range(40))])
     with torch.no_grad():
         x = images

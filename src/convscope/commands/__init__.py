@@ -1,0 +1,12 @@
+"""settings -> objects -> job -> record: one function per job of the program.
+
+settings: the plain values of conf/, and under "words" the words of the command line. Heavy libraries are imported
+inside the functions: a word that is wrong on the command line is answered at once.
+"""
+
+from convscope.commands.gathering import GATHERING
+from convscope.commands.looking import LOOKING
+from convscope.commands.recording import Command
+from convscope.commands.training import train
+
+JOBS: dict[str, Command] = {"train": train, **LOOKING, **GATHERING}

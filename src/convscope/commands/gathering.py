@@ -1,0 +1,54 @@
+"""The jobs that need no net: they take images, or what other runs have left."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from convscope.commands.recording import Command, Settings, recorded
+from convscope.plans import read_plan
+from convscope.problem import Problem
+
+
+def _overlap(settings: Settings, folder: Path) -> None:
+    """No net: two sets of images."""
+    from convscope import assemble
+    from convscope.jobs.overlap import overlap
+    from convscope.study.collection import train_and_val, with_folder
+    from convscope.study.overlap import Overlap
+
+    start, plan, data = time.perf_counter(), read_plan(Overlap, "overlap", settings["overlap"]), settings["data"]
+    chosen = assemble.data_settings(settings)
+    name = Path(data["root"]).name if data.get("root") else data["source"]
+    found = assemble.source(data)
+    if plan.other is None:
+        pair = train_and_val(found, name, plan.size, chosen)
+    else:
+        pair = with_folder(found, name, Path(plan.other).expanduser(), plan.size, chosen)
+    facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "other": plan.other}
+    facts["seconds"] = {"preparation": time.perf_counter() - start}
+    device = assemble.device(settings["trainer"]["accelerator"])
+    recorded(overlap(*pair, plan, settings["seed"], device), settings, folder, facts)
+
+
+def _table(settings: Settings, folder: Path) -> None:
+    from convscope.jobs.table import Collect, table
+
+    sweep = settings["sweep"]
+    if sweep in (None, "???", []):
+        raise Problem("job=table collects runs; type sweep=<a sweep's folder>, such as one of outputs/sweep/")
+    folders = [Path(each) for each in (sweep if isinstance(sweep, list) else [sweep])]
+    about = {name: settings[name] for name in ("job", "name", "seed")}
+    found = table(folders, read_plan(Collect, "table", settings["table"]), folder)
+    recorded(found, settings, folder, {**about, "sweep": [str(each) for each in folders], "seconds": {}})
+
+
+def _report(settings: Settings, _: Path) -> None:
+    from convscope.jobs.report import report
+
+    if settings["run"] is None:
+        raise Problem("job=report rebuilds the page of a run; type run=<a run folder>, such as one of outputs/train/")
+    print(report(Path(settings["run"])))
+
+
+GATHERING: dict[str, Command] = {"overlap": _overlap, "table": _table, "report": _report}

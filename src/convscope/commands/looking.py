@@ -1,0 +1,152 @@
+"""The jobs that look at a finished net, or at several: that of a checkpoint, or the one that model=... names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convscope.commands.recording import Command, Settings, recorded
+from convscope.plans import read_plan
+from convscope.problem import Problem
+
+if TYPE_CHECKING:
+    from convscope.record import Result
+    from convscope.subject import Subject
+
+
+def looking(results: Callable[[Subject, Settings], Iterator[Result]]) -> Command:
+    """A job that looks at a finished net: that of a checkpoint, or the one that model=... names."""
+
+    def command(settings: Settings, folder: Path) -> None:
+        from convscope import assemble
+
+        start = time.perf_counter()
+        subject = finished(settings)
+        facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        recorded(results(subject, settings), settings, folder, facts)
+
+    return command
+
+
+def finished(settings: Settings) -> Subject:
+    """A net that is not trained any more, on its device, with its images."""
+    import pytorch_lightning as pl
+
+    from convscope import assemble
+
+    if settings["model"].get("init") and not settings["ckpt"]:
+        raise Problem(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
+    pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    subject = assemble.saved(settings) if settings["ckpt"] else assemble.new(settings, keep_classes=True)
+    subject.net.to(assemble.device(settings["trainer"]["accelerator"])).eval()
+    return subject
+
+
+def _visualize(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope import assemble
+    from convscope.jobs.visualize import visualize
+
+    choice = assemble.choice(settings["evolution"])
+    return visualize(subject.net, subject.data, choice, settings["rule"], settings["seed"])
+
+
+def _occlude(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.occlude import Occlude, occlude
+
+    return occlude(subject, read_plan(Occlude, "occlude", settings["occlude"]), settings["seed"])
+
+
+def _invariance(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.invariance import Invariance, invariance
+
+    return invariance(subject, read_plan(Invariance, "invariance", settings["invariance"]), settings["seed"])
+
+
+def _correspond(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.correspond import correspond
+    from convscope.study.correspondence import Correspond
+
+    return correspond(subject, read_plan(Correspond, "correspond", settings["correspond"]), settings["seed"])
+
+
+def _diagnose(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.diagnose import diagnose
+    from convscope.study.examination import Diagnose
+
+    return diagnose(subject, read_plan(Diagnose, "diagnose", settings["diagnose"]), settings["seed"])
+
+
+def _neighbors(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.neighbors import Neighbors, neighbors
+
+    return neighbors(subject, read_plan(Neighbors, "neighbors", settings["neighbors"]), settings["seed"])
+
+
+def _transfer(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.transfer import transfer
+    from convscope.study.transfer import Transfer
+
+    return transfer(subject, read_plan(Transfer, "transfer", settings["transfer"]), settings["seed"])
+
+
+def _claims(subject: Subject, settings: Settings) -> Iterator[Result]:
+    from convscope.jobs.claims import Claims, claims
+
+    return claims(subject, Path(settings["run"]), read_plan(Claims, "claims", settings["claims"]), settings["seed"])
+
+
+def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
+    """One net, or with diagnose.runs all of a sweep, each with its own images; then no net of its own is needed."""
+    if settings["diagnose"]["runs"] is None:
+        return looking(_diagnose)(settings, folder)
+    from convscope.study.examination import Diagnose
+    from convscope.study.first_layers import compare
+
+    def opened(ckpt: Path) -> Subject:
+        return finished({**settings, "ckpt": str(ckpt)})
+
+    runs = Path(settings["diagnose"]["runs"])
+    found = compare(runs, opened, read_plan(Diagnose, "diagnose", settings["diagnose"]), settings["seed"])
+    about = {name: settings[name] for name in ("job", "name", "seed")}
+    recorded(found, settings, folder, {**about, "runs": str(runs), "seconds": {}})
+
+
+def _claims_of_run(settings: Settings, folder: Path) -> None:
+    """What is wrong with run= is told before its checkpoint is looked for."""
+    run, asked = settings["run"], "type run=outputs/train/<run>, the folder of a finished job=train"
+    if run is None:
+        raise Problem(f"job=claims tests a training run; {asked}")
+    if not (Path(run) / "checkpoints" / "last.ckpt").is_file():
+        raise Problem(f"run={run} is no folder of a training run: it has no checkpoints/last.ckpt; {asked}")
+    looking(_claims)(settings, folder)
+
+
+def _evaluate(settings: Settings, folder: Path) -> None:
+    """One net or several, each from its own checkpoint, on the images of the first."""
+    from convscope import assemble
+    from convscope.jobs.evaluate import evaluate
+    from convscope.study.evaluation import Contestant, Evaluate, named
+
+    start, plan = time.perf_counter(), read_plan(Evaluate, "evaluate", settings["evaluate"])
+    several = isinstance(settings["ckpt"], list | tuple)
+    ckpts = list(settings["ckpt"]) if several else [settings["ckpt"]]
+    subjects = [finished({**settings, "ckpt": ckpt}) for ckpt in ckpts]
+    nets = [Contestant(*both) for both in zip(named(ckpts, subjects), subjects, strict=True)]
+    facts = assemble.facts(settings, subjects[0]) | {"ckpt": settings["ckpt"]}
+    facts["seconds"] = {"preparation": time.perf_counter() - start}
+    recorded(evaluate(nets, plan, settings["seed"]), settings, folder, facts)
+
+
+LOOKING: dict[str, Command] = {
+    "visualize": looking(_visualize),
+    "occlude": looking(_occlude),
+    "invariance": looking(_invariance),
+    "correspond": looking(_correspond),
+    "diagnose": _diagnose_one_or_all,
+    "neighbors": looking(_neighbors),
+    "transfer": looking(_transfer),
+    "evaluate": _evaluate,
+    "claims": _claims_of_run,
+}

@@ -1,0 +1,59 @@
+"""What every job leaves: its results in the run folder, a summary and a page at the end, whatever happened."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convscope.problem import Problem
+
+if TYPE_CHECKING:
+    from convscope.record import Record, Result
+
+Settings = dict[str, Any]
+Command = Callable[[Settings, Path], None]
+
+
+def recorded(found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any]) -> None:
+    """Every result into the run folder, small tables to the terminal too."""
+    from convscope import loggers, terminal
+    from convscope.record import Record
+
+    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
+        record = Record(folder, chosen)
+        with concluded(record, facts):
+            for result in found:
+                record.add(result)
+                terminal.show(result)
+
+
+def chosen_loggers(settings: Settings) -> dict[str, Any]:
+    """conf/logger; of several processes the first one logs."""
+    return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
+
+
+@contextmanager
+def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Writes summary.json and the page at the end, also of a run that failed; says where to look."""
+    from convscope.provenance import commit, versions
+    from convscope.report.page import write_page
+
+    start, summary = time.perf_counter(), {"seconds": {}, **facts, "finished": False}
+    try:
+        yield summary
+        summary["finished"] = True
+    except Problem as problem:
+        summary["problem"] = str(problem)
+        raise
+    finally:
+        if os.environ.get("RANK", "0") == "0":
+            seconds = summary["seconds"]
+            seconds[summary["job"]] = time.perf_counter() - start - seconds.get("looking", 0)
+            rounded = {phase: round(spent, 2) for phase, spent in seconds.items()}
+            numbers = {"numbers": record.numbers} if record.numbers else {}
+            record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
+            print(f"look at {write_page(record.folder)}", flush=True)

@@ -1,0 +1,44 @@
+"""job=train."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from convscope.commands.recording import Settings, chosen_loggers, concluded
+
+
+def train(settings: Settings, folder: Path) -> None:
+    import pytorch_lightning as pl
+
+    from convscope import assemble, loggers, terminal
+    from convscope.jobs import train as job
+    from convscope.learn.classifier import Classifier
+    from convscope.learn.recipe import initialize_, read_recipe
+    from convscope.learn.start import begin_, parent, read_start
+    from convscope.nets.build import ConvNet
+    from convscope.record import Record
+
+    start = time.perf_counter()
+    pl.seed_everything(settings["seed"], workers=True, verbose=False)
+    assemble.device(settings["trainer"]["accelerator"])  # told before the images are read, where it is not there
+    recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
+    beginning = read_start(settings["model"])
+    before = parent(beginning)
+    subject = assemble.new(settings, parent=before)
+    net, data = subject.net, subject.data
+    scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, float) else 1.0
+    if isinstance(net, ConvNet):
+        initialize_(net, recipe, scale)
+    begun = begin_(net, beginning, before, data)
+    classifier = Classifier(net, recipe, len(data.classes), scale)
+    plan = job.Plan(settings["trainer"], choice, settings["seed"], assemble.description(settings, subject))
+    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
+        record = Record(folder, chosen)
+        facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        with concluded(record, facts | ({"start": begun} if begun else {})) as summary:
+            terminal.beginning(begun)
+            outcome = job.train(classifier, data, plan, record)
+            summary["seconds"]["looking"] = outcome.pop("looking")
+            summary.update(outcome)
+            terminal.ending(settings["name"], outcome)
