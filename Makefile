@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test bench lint format lock clean
+.PHONY: help setup browser slurm demo test bench lint format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -39,11 +39,22 @@ browser:  ## Chromium and a font for the tests of the report page (Debian packag
 	echo "Chromium is missing and cannot be installed here: the tests of the report page in a browser will be skipped" >&2; \
 	[ "$$CI" != true ]
 
+slurm:  ## SLURM for the tests of docs/clusters.md (Debian packages), where it may be installed
+	@command -v sbatch >/dev/null && command -v munged >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root=none; fi; \
+	if [ "$$as_root" != none ] && command -v apt-get >/dev/null; then \
+	  $$as_root apt-get update -qq; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge >/dev/null; \
+	fi; \
+	command -v sbatch >/dev/null && command -v munged >/dev/null && exit 0; \
+	echo "SLURM is missing and cannot be installed here: the tests of runs under SLURM will be skipped" >&2; \
+	[ "$$CI" != true ]
+
 demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the report; minutes on two CPU cores
 	@$(PYTHON) src/run.py experiment=demo
 	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
 
-test: .venv/.ready browser  ## every test; WORKERS=n runs n at a time
+test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 bench: .venv/.ready  ## every benchmark, one line for each ratio

@@ -9,9 +9,13 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 def main() -> None:
     """Shows the manual at once, or hands the command line to the program."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from convscope.manual import manual
+        from convscope.manual import manual, page
+        from convscope.problem import Problem
 
-        print(manual(CONF))
+        try:
+            print(page(CONF, sys.argv[1:]) or manual(CONF))
+        except Problem as problem:
+            sys.exit(f"convscope: {problem}")
         return
     from convscope.app import start
 

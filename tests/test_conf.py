@@ -152,7 +152,7 @@ def test_every_look_at_every_kind_of_net(job, model, tmp_path, cache):
 
 def test_nothing_in_conf_is_left_out():
     """The groups above, and those run elsewhere: cifar10 in tests/data, the loggers in test_loggers.py."""
-    known = "critters digits folder imagenet imagenette cifar10 caltech101 caltech256"
+    known = "critters digits folder imagenet imagenette cifar10 caltech101 caltech256 voc2012 stream"
     assert set(choices("data")) == set(known.split())
-    assert set(choices("logger")) == {"local", "wandb", "tensorboard"}
+    assert set(choices("logger")) == {"local", "wandb", "tensorboard", "mlflow"}
     assert set(choices("job")) == set(JOBS) and set(choices("trainer")) == {"default", "smoke"}

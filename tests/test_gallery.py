@@ -1,16 +1,21 @@
 """Which maps are shown, and that tiles come from the images and places the record names."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from convscope import gallery
+from convscope.data.module import DataSettings, ImageData
+from convscope.data.sources import Pixels, Source
 from convscope.gallery import Choice
 from convscope.look.top9 import Search, Top9
 from convscope.nets.build import build
 from convscope.problem import Problem
+from convscope.record import Picture, Record
 
 ROWS = {
     "conv1": {"kind": "conv", "maps": 8, "kernel": 3, "padding": 1},
@@ -96,7 +101,7 @@ def test_a_projection_answers_the_unit_it_came_from(seen):
 
 
 def test_a_grid_is_drawn(seen):
-    sheet = gallery.grid(seen[3], "conv2")
+    sheet = gallery.grid(seen[3], "conv2").image
     assert sheet.width > 900 and np.asarray(sheet).std() > 10
 
 
@@ -114,10 +119,51 @@ def only(view, number, score):
 
 def test_images_that_do_not_excite_a_map_are_not_shown(seen):
     nine, four, dead = (only(seen[3], 2, [1.0] * count + [0.0] * (9 - count)) for count in (9, 4, 0))
-    shown = [colored(gallery.grid(view, "grid")) for view in (nine, four, dead)]
+    shown = [colored(gallery.grid(view, "grid").image) for view in (nine, four, dead)]
     assert shown[0] > 1.8 * shown[1] > 0 == shown[2]
+    assert [gallery.grid(view, "grid").sheet["count"] for view in (nine, four, dead)] == [[9], [4], [0]]
+    assert gallery.excited(four) == sorted(four.top.image[0, :4].tolist()) and gallery.excited(dead) == []
     shown = [colored(gallery.rules_sheet({"guided": view}, "rules", most=6)) for view in (nine, four, dead)]
     assert shown[0] > 1.2 * shown[1] > 0 == shown[2]
+
+
+def test_tiles_are_cut_from_the_saved_grid_by_its_sheet(seen, tmp_path):
+    """Against patches and projections put on their own, through JPEG and index.jsonl."""
+    view = seen[3]
+    drawn = gallery.grid(view, "conv2")
+    record = Record(tmp_path)
+    record.add(Picture("top9/conv2", drawn.image, sheet=drawn.sheet))
+    line = json.loads((tmp_path / "index.jsonl").read_text())
+    sheet, saved = line["sheet"], Image.open(tmp_path / line["path"])
+    assert sheet["size"] == list(saved.size) and sheet["maps"] == view.maps
+    assert sheet["count"] == (view.top.score > 0).sum(1).tolist() and sum(sheet["count"]) > 30
+    for position in range(8):
+        projections = gallery.projection_tiles(view.projections[position])
+        for rank in range(sheet["count"][position]):
+            for kind, tile in (
+                ("projections", projections[rank]),
+                ("patches", view.patches[position, rank].permute(1, 2, 0).numpy()),
+            ):
+                x, y = sheet[kind][position]
+                x, y, side = x + rank % 3 * sheet["step"], y + rank // 3 * sheet["step"], sheet["tile"]
+                cut = np.asarray(saved.crop((x, y, x + side, y + side))).astype(int)
+                whole = np.asarray(Image.fromarray(tile).resize((side, side), Image.Resampling.NEAREST)).astype(int)
+                assert np.abs(cut - whole).mean() < 6  # another tile of this noise differs by some 60
+
+
+def test_whole_images_stand_on_sheets_of_a_hundred_with_their_class_and_name():
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 256, (130, 1, 1, 3), dtype=np.uint8).repeat(37, 1).repeat(37, 2)
+    split = Pixels(values, np.arange(130) % 3)
+    data = ImageData(Source(["a", "b", "c"], split, split), DataSettings(32, 7, workers=0))
+    wanted = list(range(5, 115))
+    one, two = gallery.thumbnail_sheets(gallery.Images(data, "val"), wanted)
+    assert one.sheet["images"] + two.sheet["images"] == wanted and len(two.sheet["images"]) == 10
+    assert two.sheet["labels"] == [index % 3 for index in wanted[100:]]
+    assert two.sheet["names"] == [str(index) for index in wanted[100:]]
+    assert (one.image.size, two.image.size) == ((1120, 1120), (1120, 112))
+    assert one.image.getpixel((3 * 112 + 60, 2 * 112 + 60)) == tuple(values[5 + 23, 0, 0].tolist())
+    assert list(gallery.thumbnail_sheets(gallery.Images(data, "val"), [])) == []
 
 
 def test_rules_side_by_side_show_the_same_patches(seen):

@@ -12,18 +12,19 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 _COMMANDS = "assemble jobs learn loggers nets plans problem provenance record report study subject terminal"
 _JOBS = "data draw gallery learn look nets problem progress record report score study subject"
 MAY_IMPORT = {
-    "run": {"app", "manual"},
-    "app": {"commands", "problem", "resume"},
+    "run": {"app", "manual", "problem"},
+    "app": {"commands", "launch", "problem", "resume"},
+    "launch": {"problem"},
     "resume": {"problem", "report"},
     "commands": set(_COMMANDS.split()),
     "manual": {"problem"},
     "assemble": {"data", "gallery", "nets", "problem", "subject"},
     "jobs": set(_JOBS.split()),
     "study": set(_JOBS.split()) - {"learn", "study"},
-    "learn": {"data", "draw", "gallery", "look", "nets", "problem", "record", "report", "score"},
+    "learn": {"data", "draw", "gallery", "launch", "look", "nets", "problem", "record", "report", "score"},
     "gallery": {"data", "draw", "look", "nets", "problem"},
     "subject": {"data", "nets", "problem"},
-    "loggers": {"problem", "record"},
+    "loggers": {"problem", "record", "report"},
     "terminal": {"record"},
     "data": {"problem"},
     "look": {"nets", "problem"},
@@ -36,7 +37,8 @@ MAY_IMPORT = {
     "progress": set(),
     "provenance": set(),
     "problem": set(),
-    "convscope": set(),  # the docstring of the package
+    "api": {"assemble", "data", "gallery", "look", "nets", "problem", "report", "study", "subject"},
+    "convscope": {"api"},  # the package itself, when one of its names is asked for
 }
 # A foreign library and the only files, or folders, that may know it.
 CONFINED = {
@@ -44,6 +46,7 @@ CONFINED = {
     "omegaconf": {"run", "convscope.app"},
     "matplotlib": {"convscope.draw"},  # a file there for each kind of plot
     "wandb": {"convscope.loggers"},
+    "litdata": {"convscope.data.litchunks"},
     "lightning": set(),  # mixing it with pytorch_lightning fails at run time
 }
 NOWHERE_ELSE = {"utils", "util", "common", "misc", "core", "base", "helpers", "helper", "tools"}

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convscope.manual import DEFAULTS, EXAMPLES, GROUPS, KEYS, manual, summary
+from convscope.manual import DEFAULTS, EXAMPLES, GROUPS, KEYS, manual, page, summary
 from convscope.problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
-CHOICES = sorted(CONF.glob("*/*.yaml"))
+CHOICES = sorted([*CONF.glob("*/*.yaml"), *CONF.glob("hydra/*/*.yaml")])
 
 
 @pytest.mark.parametrize("path", CHOICES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -24,7 +24,7 @@ def test_every_file_is_listed_with_its_own_words(path, monkeypatch):
 
 
 def test_every_group_has_its_heading():
-    assert {path.parent.name for path in CHOICES} == set(GROUPS)
+    assert {path.parent.relative_to(CONF).as_posix() for path in CHOICES} == set(GROUPS)
     for group in GROUPS:
         assert f"({group}=...)" in manual(CONF)
 
@@ -81,3 +81,28 @@ assert not heavy, heavy
     environment = {"PYTHONPATH": str(ROOT / "src")}
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_help_on_a_choice_has_every_key_of_it():
+    text = page(CONF, ["job=occlude", "model=vgg16"])
+    blocks = [yaml.safe_load((CONF / name).read_text()) for name in ("job/occlude.yaml", "model/vgg16.yaml")]
+    for key in [*blocks[0]["occlude"], *blocks[1]["layers"]]:
+        assert f" {key}:" in text
+    assert summary(CONF / "job" / "occlude.yaml") in text
+
+
+def test_help_without_a_choice_is_the_manual():
+    assert page(CONF, ["--help", "seed=3", "optim.lr=0.1"]) is None
+
+
+def test_help_on_an_unknown_choice_lists_the_choices():
+    with pytest.raises(Problem, match="no job=ocude; possible: .*job=occlude.*job=visualize"):
+        page(CONF, ["job=ocude"])
+
+
+def test_help_on_a_choice_from_the_command_line():
+    words = [sys.executable, str(ROOT / "src" / "run.py"), "--help"]
+    shown = subprocess.run([*words, "logger=[wandb,mlflow]"], capture_output=True, text=True)
+    assert shown.returncode == 0 and "project: convscope" in shown.stdout and "tracking_uri:" in shown.stdout
+    wrong = subprocess.run([*words, "data=photos"], capture_output=True, text=True)
+    assert wrong.returncode == 1 and "possible: " in wrong.stderr and "Traceback" not in wrong.stderr

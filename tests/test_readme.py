@@ -25,6 +25,12 @@ FEW = {  # words that make a job small
     "job=overlap": ["overlap.copies=4"],
 }
 
+ELSEWHERE = {  # commands that need SLURM, or srun: tests/cluster/test_clusters.py runs them on its own
+    "-m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus_per_node=1 seed=0,1",
+    "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4",
+    "trainer.num_nodes=2",
+}
+
 
 def commands():
     """The commands `python src/run.py ...` in code spans and code blocks, each once."""
@@ -74,6 +80,8 @@ def test_command(command, trained, photos, tmp_path, cache):
     words = [word.replace("/photos", str(photos)) for word in shlex.split(command)]
     words = [re.sub(r"outputs/train/<run>", str(trained), word) for word in words]
     words = [re.sub(r"outputs/sweep/table3", str(trained.parent), word) for word in words]
+    if command in ELSEWHERE:
+        pytest.skip("needs SLURM: tests/cluster runs it")
     if "model=mine" in words:
         pytest.skip("the net of this command is the reader's own; its yaml is tested below")
     place = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
@@ -84,6 +92,7 @@ def test_command(command, trained, photos, tmp_path, cache):
 
 def test_the_documents_have_commands():
     assert len(commands()) >= 12
+    assert set(commands()) >= ELSEWHERE
 
 
 def test_the_net_in_the_docs_is_one():
@@ -103,16 +112,36 @@ def test_pictures_and_files_that_the_documents_name_are_there():
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A torch home with the file that torchvision would download for resnet18; its numbers are random."""
+    import torch
+    import torchvision
+
+    home = tmp_path_factory.mktemp("torch")
+    name = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    (home / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(torchvision.models.resnet18().state_dict(), home / "hub" / "checkpoints" / name)
+    return home
+
+
 @pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_notebook(notebook, tmp_path):
+def test_notebook(notebook, tmp_path, trained, photos, weights, cache):
     import json
+    import os
     import subprocess
 
     cells = json.loads(notebook.read_text())["cells"]
     code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    code = code.replace("../src", str(ROOT / "src")).replace("../outputs", str(tmp_path))
     script = tmp_path / "cells.py"  # a file, as cells may start processes
     script.write_text("def display(*things):\n    print(*things)\n\n\nif __name__ == '__main__':\n" + _indented(code))
-    ended = subprocess.run([sys.executable, script], cwd=notebook.parent, capture_output=True, text=True, timeout=600)
+    env = {"RUN": trained, "PHOTOS": photos / "val" / "n01", "TORCH_HOME": weights, "CONVSCOPE_CACHE": cache}
+    env |= {"MPLBACKEND": "agg"}
+    ended = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=os.environ | {key: str(value) for key, value in env.items()},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
 
 

@@ -88,10 +88,12 @@ def test_a_killed_run_that_goes_on_equals_an_unbroken_one(again, unbroken, tmp_p
         stored = sorted(path.name for path in (whole / kind).iterdir())
         assert stored == sorted(path.name for path in (run / kind).iterdir()) and len(stored) == 3
         assert all(same(load_file(whole / kind / name), load_file(run / kind / name)) for name in stored)
-    for picture in ["settling.png", *(f"evolution/conv{layer}.jpg" for layer in range(1, 6))]:
+    sheets = sorted(path.relative_to(whole / "pictures") for path in whole.rglob("pictures/images/*/*.jpg"))
+    assert sheets == sorted(path.relative_to(run / "pictures") for path in run.rglob("pictures/images/*/*.jpg"))
+    for picture in [*sheets, "settling.png", *(f"evolution/conv{layer}.jpg" for layer in range(1, 6))]:
         assert (whole / "pictures" / picture).read_bytes() == (run / "pictures" / picture).read_bytes(), picture
     lines = [{json.loads(line)["name"] for line in (folder / "index.jsonl").open()} for folder in (whole, run)]
-    assert lines[0] == lines[1]
+    assert lines[0] == lines[1] and (whole / "report/data.js").read_text().count("../pictures/images/") == len(sheets)
     assert summary(run)["finished"] and summary(run)["best"].keys() == summary(whole)["best"].keys()
     assert summary(run)["best"]["epoch"] == summary(whole)["best"]["epoch"]
 

@@ -170,6 +170,8 @@ def test_two_processes_find_what_one_finds(trained, tmp_path, cache):
     assert again.returncode == 0, again.stderr
     two, one = load_file(tmp_path / "two/top9/epoch_001.safetensors"), load_file(tmp_path / "one/top9/top9.safetensors")
     assert all(torch.equal(two[key], one[key]) for key in two if key.endswith("image"))
+    sheets = [tmp_path / "two/pictures/images/0/epoch_001.jpg", tmp_path / "one/pictures/images/0.jpg"]
+    assert sheets[0].read_bytes() == sheets[1].read_bytes()
 
 
 @pytest.mark.parametrize(

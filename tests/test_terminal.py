@@ -1,7 +1,7 @@
 import pytest
 
 from convscope.record import Number, Table
-from convscope.terminal import MOST, show, text
+from convscope.terminal import FIGURES, MOST, closing, show, text
 
 
 def shown(capsys, result):
@@ -52,3 +52,26 @@ def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
     lines = [line.split("  ") for line in shown(capsys, Table("x", rows)).splitlines()]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert ["column 7", "a long cell 7x", "a long cell 7y"] in cells
+
+
+def test_the_figures_of_a_job_close_it_in_words(capsys, tmp_path):
+    found = [Number("a", 0.93, "share of [red]it"), Number("a_low", 0.9, "its lower end"), Number("b", 2.0, epoch=3)]
+    closing(found, tmp_path)
+    printed = capsys.readouterr().out
+    assert (
+        "share of [red]it" in printed
+        and "0.93" in printed
+        and "lower end" not in printed
+        and "b" not in printed.split()
+    )
+
+
+def test_of_many_figures_the_rest_is_counted(capsys, tmp_path):
+    closing([Number(f"n{number}", 1.0, f"figure {number}.") for number in range(FIGURES + 3)], tmp_path)
+    printed = capsys.readouterr().out
+    assert f"figure {FIGURES - 1}." in printed and f"figure {FIGURES}." not in printed and "and 3 more in" in printed
+
+
+def test_a_job_without_figures_closes_without_a_table(capsys, tmp_path):
+    closing([], tmp_path)
+    assert capsys.readouterr().out == ""

@@ -26,3 +26,20 @@ From Zeiler & Fergus (2013) to the code:
 app.py reads a command line, commands/ turns it into objects and runs a job; record.py writes the run folder; report/
 draws its page.
 """
+
+from typing import Any
+
+PUBLIC = ("grid", "load", "occlude", "pretrained", "project", "read_run", "top9")  # of api.py
+
+
+def __getattr__(name: str) -> Any:
+    """`from convscope import load`: torch is imported only when it is needed, as --help should not wait for it."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'convscope' has no attribute {name!r}")
+    from convscope import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *PUBLIC]

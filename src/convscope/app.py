@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convscope.commands import JOBS
+from convscope.launch import OURS, agree_on_beginning, check, one_process, relaunch, take_place
 from convscope.problem import Problem
 from convscope.resume import alone, left_to_train
+
+ENTRY = Path(__file__).resolve().parent.parent / "run.py"
 
 
 def start(conf: Path) -> None:
@@ -27,6 +31,7 @@ def start(conf: Path) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     try:
         sys.argv[1:] = _resuming(sys.argv[1:])
+        agree_on_beginning()
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
         finally:
@@ -59,6 +64,24 @@ class CompareRuns(Callback):
             JOBS["diagnose"](settings, Path(settings["diagnose"]["runs"]) / "comparison")
 
 
+class SayEnsembles(Callback):
+    """hydra.callbacks of an experiment: a sweep of which no run failed ends with what to type for its ensembles.
+
+    of: name -> folders of the runs in the sweep's.
+    """
+
+    def __init__(self, of: Mapping[str, Sequence[str]]):
+        self.of = of
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        folder = config.hydra.sweep.dir
+        for name, runs in self.of.items():
+            nets = ",".join(f"{folder}/{run}/checkpoints/last.ckpt" for run in runs)
+            words = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
+            print(f"then: python src/run.py {shlex.join(words)}")
+        print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)
+
+
 def _one_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type")))
@@ -75,6 +98,7 @@ def run(cfg: DictConfig) -> None:
         if cfg.job == "train":
             _train_what_is_left(cfg, folder)
         else:
+            one_process(cfg.job)
             JOBS[cfg.job](_settings(cfg), folder)
     except Problem as problem:
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on; the sweep ends with status 1
@@ -90,18 +114,17 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
     """Begins the run of `folder`, goes on with it, or says that it has finished."""
     settings, path = _settings(cfg), folder / ".hydra" / "config.yaml"
-    launched = (
-        "LOCAL_RANK" in os.environ
-    )  # one of several processes; where it was ours to start them we hold the folder
-    with nullcontext() if launched else alone(folder):
+    here, ours = take_place(), OURS in os.environ  # where it was ours to start the processes, we hold the folder
+    check(here, _processes(cfg), cfg.trainer.get("num_nodes", 1), HydraConfig.get().mode == RunMode.MULTIRUN)
+    with nullcontext() if ours or (here and here.rank) else alone(folder):
         before: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True) if path.is_file() else None
         if not left_to_train(folder, before, settings):
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
-        if os.environ.get("RANK", "0") == "0":
+        if here is None or here.rank == 0:
             _keep(cfg, folder / ".hydra")
-        if _processes(cfg) > 1 and not launched:
-            return _relaunch(cfg, folder)
+        if here is None and _processes(cfg) > 1:
+            return relaunch([str(ENTRY), *_own_config(folder)], _processes(cfg))
         JOBS["train"](settings, folder)
 
 
@@ -151,18 +174,3 @@ def _processes(cfg: DictConfig) -> int:
     if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
         raise Problem(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
     return count
-
-
-def _relaunch(cfg: DictConfig, folder: Path) -> None:
-    """The same job under torchrun, one process per device, on its own composed config.
-
-    Lightning's own launch repeats the command line in every process; in a sweep that trains something else.
-    """
-    env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
-    env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // _processes(cfg))))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={_processes(cfg)}"]
-    ended = subprocess.run([*torchrun, str(Path(sys.argv[0]).resolve()), *_own_config(folder)], env=env)
-    if ended.returncode:
-        raise Problem(
-            f"the run on {_processes(cfg)} devices ended with status {ended.returncode}; its error stands above"
-        )

@@ -14,7 +14,9 @@ from torch import nn
 from convscope.data import sources
 from convscope.data.critters import Truth, critters, truth
 from convscope.data.module import DataSettings, ImageData, SplitName
+from convscope.data.stream import stream
 from convscope.data.transforms import stored_size
+from convscope.data.voc import voc2012
 from convscope.gallery import Choice
 from convscope.nets import foreign
 from convscope.nets.anatomy import anatomy
@@ -41,6 +43,8 @@ def source(data: Settings) -> sources.Source:
             return sources.digits()
         case "folder":
             return sources.folder(data["root"])
+        case "images":
+            return sources.images(data["root"])
         case "imagenet":
             return sources.imagenet(data["root"])
         case "imagenette":
@@ -51,10 +55,22 @@ def source(data: Settings) -> sources.Source:
             return sources.caltech101(data["root"], data["download"])
         case "caltech256":
             return sources.caltech256(data["root"], data["download"])
+        case "voc2012":
+            return voc2012(data["root"], data["download"])
+        case "stream":
+            cache = Path(data["cache_dir"]).expanduser()
+            return stream(data["root"], data["image_size"], cache, data["cache_gib"])
     raise Problem(
-        f"data.source={data['source']} is unknown; possible: critters, digits, folder, cifar10, imagenette, imagenet, "
-        "caltech101, caltech256"
+        f"data.source={data['source']} is unknown; possible: critters, digits, folder, images, cifar10, imagenette, "
+        "imagenet, caltech101, caltech256, voc2012, stream"
     )
+
+
+def whole(settings: Settings) -> sources.Source:
+    """The data set that conf/data names, of each split at most data.limit images."""
+    found, chosen = source(settings["data"]), data_settings(settings)
+    train, val = (sources.limited(split, chosen.limit, chosen.seed) for split in (found.train, found.val))
+    return found._replace(train=train, val=val)
 
 
 def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
@@ -100,17 +116,31 @@ def saved(settings: Settings) -> Subject:
         given = {word.partition("=")[0].removeprefix("data.") for word in words}
         data = about["data"] | {key: value for key, value in data.items() if key in given}
     data["image_size"] = about["net"]["image_size"]
-    if "layers" in about["net"]:
-        net: nn.Module = rebuild(about["net"])
-    else:
-        net = _foreign({**about["net"], "weights": None}, about["net"]["classes"]).net
+    net = _described(about["net"])
     load_weights_(net, net_weights(held))
     scale = about["pixel_scale"]
     model = {"name": about["net"].get("name", "")}
     settings = {**settings, "data": data, "model": model}
     chosen = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
     found = source(data)
-    return _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
+    subject = _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
+    return subject._replace(loss=about.get("loss", "softmax"))
+
+
+def untrained(settings: Settings) -> nn.Module:
+    """The net of settings["ckpt"], or that of conf/model, with fresh random weights drawn by settings["seed"]."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings["seed"])
+        if settings["ckpt"]:
+            return _described(read_checkpoint(settings["ckpt"])["convscope"]["net"])
+        return new({**settings, "model": {**settings["model"], "weights": None}}).net
+
+
+def _described(about: Mapping[str, Any]) -> nn.Module:
+    """The net that a checkpoint describes, with fresh weights."""
+    if "layers" in about:
+        return rebuild(about)
+    return _foreign({**about, "weights": None}, about["classes"]).net
 
 
 def said(words: Sequence[str], group: str) -> list[str]:
@@ -161,6 +191,7 @@ def description(settings: Settings, subject: Subject) -> dict[str, Any]:
         "class_names": list(data.classes),
         "mean": data.mean,
         "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,
+        "loss": settings["optim"].get("loss", "softmax"),
         "data": dict(settings["data"]),
     }
 
@@ -176,10 +207,21 @@ def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
         "classes": list(data.classes),
         "net": {
             "name": subject.net_name,
+            "image_size": data.settings.image_size,
             "parameters": sum(weight.numel() for weight in net.parameters()),
             "rows": anatomy(net, data.settings.image_size),
         },
     }
+
+
+def shown(settings: Settings, subject: Subject) -> tuple[int, int, int]:
+    """How many epochs a training run shows, of how many layers, and how many maps of all of them together."""
+    chosen, last = choice(settings["evolution"]), settings["trainer"]["max_epochs"]
+    epochs = sum(chosen.at(epoch) for epoch in range(1, last + 1))
+    layers = chosen.chosen_layers(subject.net, subject.data.settings.image_size)
+    if isinstance(chosen.maps, int):
+        return epochs, len(layers), len(layers) * chosen.maps
+    return epochs, len(layers), sum(len(maps) for maps in chosen.maps.values())
 
 
 def device(accelerator: str) -> torch.device:

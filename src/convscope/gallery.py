@@ -4,9 +4,9 @@ Ties `look` (what happens inside the net) to `data` (the images) and `draw` (how
 epoch of a training run and by job=visualize.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import nn
 
 from convscope.data.module import ImageData
-from convscope.draw.grid import Block, top9_grid
+from convscope.draw.grid import Block, Grid, thumbnails, top9_grid
 from convscope.draw.rules import Compared, rules_grid
 from convscope.draw.tile import Tile, contrast, signed_tile
 from convscope.look.cropped import patches, project_fields
@@ -25,6 +25,7 @@ from convscope.nets.trace import trace
 from convscope.problem import Problem
 
 SIDE = 56  # pixels of a tile in the grid
+THUMBNAIL, COLUMNS = 112, 10  # pixels of a whole image's thumbnail; of them in a row
 OUTSIDE = 128  # grey level drawn where a receptive field leaves the image: the same grey as "no signal"
 
 
@@ -78,6 +79,13 @@ class Choice:
         return sorted(order[: self.maps].tolist())
 
 
+class Packed(NamedTuple):
+    """A picture of many tiles, and its `sheet`: what stands where on it, in its pixels (record.Picture)."""
+
+    image: Image.Image
+    sheet: dict[str, Any]
+
+
 class View(NamedTuple):
     """Some maps of one layer and what excites them: `rank` 0 is the strongest image.
 
@@ -128,17 +136,41 @@ def projection_tiles(projections: torch.Tensor, side: int = SIDE) -> list[Tile]:
     return [signed_tile(values, contrast(values) or None) for values in projections.numpy()]
 
 
-def grid(view: View, title: str) -> Image.Image:
+def grid(view: View, title: str) -> Packed:
     """Fig. 2: for each map nine projections beside the nine image patches, strongest first.
 
-    Images that do not excite the map are left out; a dead map has none.
+    Images that do not excite the map are left out; a dead map has none. Its sheet says where each map's tiles begin
+    and how many of the nine there are.
     """
     blocks = []
     for position in range(len(view.maps)):
         count = _excited(view, position)
         tiles = projection_tiles(view.projections[position, :count])
         blocks.append(Block(_caption(view, position), tiles, _patch_tiles(view, position, count)))
-    return top9_grid(blocks, title, side=SIDE)
+    return _packed(top9_grid(blocks, title, side=SIDE), view.maps, [len(block.patches) for block in blocks])
+
+
+def _packed(drawn: Grid, maps: list[int], count: list[int]) -> Packed:
+    """The grid with what stands where on it, as index.jsonl holds it."""
+    places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
+    sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": maps, **places}
+    return Packed(drawn.image, sheet | {"count": count})
+
+
+def excited(view: View) -> list[int]:
+    """The images that the view's tiles come from, each once."""
+    return sorted(view.top.image[(view.top.image >= 0) & (view.top.score > 0)].unique().tolist())
+
+
+def thumbnail_sheets(images: Images, indices: Sequence[int]) -> Iterator[Packed]:
+    """The whole images of these indices, 100 on a sheet in their order; a sheet says each one's class and name."""
+    for first in range(0, len(indices), 100):
+        part = list(indices[first : first + 100])
+        tiles = images.data.pixels(images.split, part).permute(0, 2, 3, 1).numpy()
+        about = {"images": part, "labels": images.data.labels(images.split, part).tolist()}
+        about["names"] = images.data.names(images.split, part)
+        sheet = {"tile": THUMBNAIL, "columns": COLUMNS, **about}
+        yield Packed(thumbnails(list(tiles), COLUMNS, THUMBNAIL), sheet)
 
 
 def rules_sheet(views: Mapping[str, View], title: str, most: int = 3) -> Image.Image:

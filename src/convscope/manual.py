@@ -1,6 +1,7 @@
 """The text of `python src/run.py --help`, from the first lines of the files in conf/. Imports nothing slow."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import wrap
 
@@ -15,6 +16,7 @@ GROUPS = {
     "logger": "Loggers, several as logger='[wandb,tensorboard]'",
     "evolution": "When to look inside the net",
     "experiment": "Experiments, several choices under one name",
+    "hydra/launcher": "Where a sweep (-m) runs, also joblib and submitit_local",
 }
 DEFAULTS = ["job=train", "model=zfnet", "data=critters", "optim=quick"]
 KEYS = {
@@ -37,7 +39,8 @@ KEYS = {
     "rule": "of job=visualize: deconvnet, guided or gradient; several, as '[deconvnet,guided]', side by side",
     "occlude.size, .stride": "and whatever else stands in conf/job/occlude.yaml; so for every job",
     "overlap.other": "of job=overlap: a folder to compare with data=...; null: its train with its val",
-    "run": "of job=claims and job=report: the run folder",
+    "convert.to": "of job=convert: the new folder, to train on by data=stream data.root=<folder>",
+    "run": "of job=claims and job=report: the run folder; job=report takes sweep=<folder> instead, too",
     "sweep": "of job=table: the folder of a sweep, or of training runs; several as '[outputs/sweep/a,outputs/train/b]'",
     "table.paper, .base, .epoch": "the paper's table beside it, the row that others are held against, last or best",
     "resume": "folder of a training run that was cut off; it goes on with its own settings",
@@ -65,10 +68,37 @@ def manual(conf: Path) -> str:
         f"Without any word: python src/run.py {' '.join(DEFAULTS)}",
         *(_part(f"{title} ({group}=...)", _choices(conf, group), columns) for group, title in GROUPS.items()),
         _part("Keys (key=value)", KEYS, columns),
+        "One choice with all its keys: python src/run.py job=occlude --help\n"
+        'Tab completes words in bash after: eval "$(python src/run.py -sc install=bash)"',
         "Examples\n" + "\n".join(f"  {line}" for line in EXAMPLES),
         f"Every key with its value: python src/run.py --cfg job       The files behind this page: {conf.name}/",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def page(conf: Path, words: Sequence[str]) -> str | None:
+    """What the choices among these words mean: each with its keys, as its file has them, e.g. of job=occlude.
+
+    None where no word is a choice of conf/. Raises Problem for a choice that a group does not have.
+    """
+    parts = []
+    for word in words:
+        group, _, chosen = word.lstrip("+").partition("=")
+        for choice in chosen.strip("[]").split(",") if group in GROUPS else []:
+            path = conf / group / f"{choice}.yaml"
+            if not path.is_file():
+                raise Problem(f"no {word}; possible: {', '.join(f'{group}={name}' for name in _choices(conf, group))}")
+            parts += [f"{group}={choice}: {summary(path)}", *([keys] if (keys := _keys(path)) else [])]
+    if not parts:
+        return None
+    return "\n\n".join([*parts, "Everything else: python src/run.py --help"]) + "\n"
+
+
+def _keys(path: Path) -> str:
+    """The lines of a file below its first words, that is its keys, their values and what they are for."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    said = next(at for at, line in enumerate(lines) if summary(path) in line)
+    return "\n".join(f"  {line}".rstrip() for line in lines[said + 1 :])
 
 
 def summary(path: Path) -> str:

@@ -21,7 +21,10 @@ from convscope.problem import Problem
 
 
 class Picture(NamedTuple):
-    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png). `epoch` None: one picture for the run."""
+    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png). `epoch` None: one picture for the run.
+
+    sheet: what stands where on a picture packed of many, in its pixels; a viewer cuts single tiles out by it.
+    """
 
     name: str
     image: Any
@@ -29,6 +32,7 @@ class Picture(NamedTuple):
     epoch: int | None = None
     layer: str | None = None
     plot: bool = False
+    sheet: dict[str, Any] | None = None
 
 
 class Number(NamedTuple):
@@ -109,7 +113,7 @@ class Record:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write(self.folder / ".writable", b"")
-            (self.folder / ".writable").unlink()
+            (self.folder / ".writable").unlink(missing_ok=True)  # of several processes another may have done it
         except OSError as error:
             raise Problem(
                 f"cannot write to {self.folder} ({error.strerror}); choose another with hydra.run.dir=<folder>"
@@ -120,8 +124,8 @@ class Record:
         match result:
             case Picture():
                 path = self._save_picture(result)
-                self._index(result, "picture", path=path.relative_to(self.folder).as_posix())
-                for logger in self.loggers:
+                self._index(result, "picture", path=path.relative_to(self.folder).as_posix(), sheet=result.sheet)
+                for logger in self.loggers if not result.name.startswith("images/") else ():  # stock of the page alone
                     logger.picture(result, path)
             case Table():
                 path = self.folder / "tables" / f"{_stem(result)}.csv"

@@ -1,7 +1,8 @@
 """What a person at a terminal sees of a job's results: its small tables; pictures are for the page."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -9,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Drawn
 
-from convscope.record import Result, Table
+from convscope.record import Number, Result, Table
 
+FIGURES = 12  # numbers shown at the end of a job
 MOST = 40  # rows; a longer table is for its csv file
 WIDE = 120  # columns where no terminal says how wide it is, as in a log file
 
@@ -22,13 +24,24 @@ def show(result: Result) -> None:
     """
     if not isinstance(result, Table) or not 0 < len(result.rows) <= MOST:
         return
-    terminal = Console()
-    terminal = terminal if terminal.is_terminal else Console(width=WIDE)
+    terminal = _terminal()
     drawn = _upright(result)
     if len(result.rows) < len(result.rows[0]) and Console(width=10_000).measure(drawn).maximum > terminal.width:
         drawn = _on_its_side(result)
     drawn.title, drawn.title_justify = escape(result.caption or result.name), "left"
     terminal.print(drawn)
+
+
+def closing(results: Sequence[Number], folder: Path) -> None:
+    """The figures that a job has found, in words: the first FIGURES of them, without the ends of their intervals."""
+    told = [each for each in results if each.epoch is None and not each.name.endswith(("_low", "_high"))]
+    drawn = Drawn(box=box.SIMPLE, show_header=False)
+    for each in told[:FIGURES]:
+        drawn.add_row(escape(each.caption or each.name), text(each.value))
+    if len(told) > FIGURES:
+        drawn.add_row(f"and {len(told) - FIGURES} more in {escape(str(folder / 'summary.json'))}", "")
+    if told:
+        _terminal().print(drawn)
 
 
 def beginning(start: Mapping[str, Any]) -> None:
@@ -46,6 +59,11 @@ def ending(name: str, outcome: Mapping[str, Any]) -> None:
             f"epoch {final['epoch']}; best top-1 {best['val/top1']:.1%} in epoch {best['epoch']}",
             flush=True,
         )
+
+
+def _terminal() -> Console:
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=WIDE)
 
 
 def _is_first_process() -> bool:

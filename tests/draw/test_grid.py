@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.draw.grid import PAPER, Block, Strip, evolution_grid, filter_grid, side_by_side, top9_grid
+from convscope.draw.grid import PAPER, Block, Strip, evolution_grid, filter_grid, side_by_side, thumbnails, top9_grid
 
 RED, GREEN = (200, 0, 0), (0, 160, 0)
 
@@ -17,7 +17,7 @@ def count(image, color):
 
 def test_top9_draws_every_tile_whole():
     blocks = [Block(f"map {m}", [flat(RED)] * 9, [flat(GREEN, 130)] * 9) for m in range(16)]
-    image = top9_grid(blocks, "conv3, epoch 2")
+    image = top9_grid(blocks, "conv3, epoch 2").image
     assert count(image, RED) == 16 * 9 * 56 * 56
     assert count(image, GREEN) == 16 * 9 * 56 * 56
     assert 1300 <= image.width <= 1600
@@ -25,15 +25,15 @@ def test_top9_draws_every_tile_whole():
 
 def test_projections_stand_left_of_their_patches_strongest_first():
     strongest = [flat(RED)] + [flat((9, 9, 9))] * 8
-    image = np.asarray(top9_grid([Block("map 0", strongest, [flat(GREEN)] * 9)], "t"))
+    image = np.asarray(top9_grid([Block("map 0", strongest, [flat(GREEN)] * 9)], "t").image)
     red, green = (np.argwhere((image == color).all(axis=-1)) for color in (RED, GREEN))
     assert red[:, 1].max() < green[:, 1].min()
     assert red[:, 0].min() == green[:, 0].min() and len(red) == 56 * 56
 
 
 def test_fewer_than_nine_leave_outlined_places():
-    full = top9_grid([Block("map 0", [flat(RED)] * 9, [flat(GREEN)] * 9)], "t")
-    some = top9_grid([Block("map 0", [flat(RED)] * 4, [flat(GREEN)] * 4)], "t")
+    full = top9_grid([Block("map 0", [flat(RED)] * 9, [flat(GREEN)] * 9)], "t").image
+    some = top9_grid([Block("map 0", [flat(RED)] * 4, [flat(GREEN)] * 4)], "t").image
     assert some.size == full.size
     assert count(some, RED) == 4 * 56 * 56
     fifth = some.crop(some_place(some, 4))
@@ -50,13 +50,42 @@ def some_place(image, number):
 @pytest.mark.parametrize("words", ["a very long caption " * 20, "", "ß é ×"])
 def test_captions_and_titles_of_any_length_leave_the_tiles_alone(words):
     block = Block(words, [flat(RED)] * 9, [flat(GREEN)] * 9)
-    image = top9_grid([block, block], words)
+    image = top9_grid([block, block], words).image
     assert count(image, RED) == 2 * 9 * 56 * 56
     assert image.width <= 1600
 
 
 def test_a_layer_without_maps_still_gives_a_picture():
-    assert top9_grid([], "conv1, epoch 1").width > 100
+    empty = top9_grid([], "conv1, epoch 1")
+    assert empty.image.width > 100 and empty.projections == empty.patches == []
+
+
+@pytest.mark.parametrize("columns", [1, 3, 9])
+def test_the_grid_says_where_every_tile_is(columns):
+    """Every tile of its own color: the colors found at the places are those that were put in, in their order."""
+    colors = [(10 * m + 5, 20 * rank + 5, 40 * side + 5) for m in range(7) for side in range(2) for rank in range(9)]
+    tiles = iter([flat(color) for color in colors])
+    blocks = [Block(f"map {m}", [next(tiles) for _ in range(9)], [next(tiles) for _ in range(9)]) for m in range(7)]
+    grid = top9_grid(blocks, "conv3", columns, side=40)
+    found = []
+    for corners in zip(grid.projections, grid.patches, strict=True):
+        for x, y in corners:
+            for rank in range(9):
+                left, top = x + rank % 3 * grid.step, y + rank // 3 * grid.step
+                cut = grid.image.crop((left, top, left + grid.tile, top + grid.tile))
+                assert len(cut.getcolors()) == 1  # the tile, whole, and nothing else
+                found.append(cut.getpixel((0, 0)))
+    assert found == colors and len(grid.projections) == 7
+
+
+def test_thumbnails_stand_in_reading_order_edge_to_edge():
+    colors = [(20 * number, 0, 200) for number in range(12)]
+    sheet = thumbnails([flat(color, 30 + number) for number, color in enumerate(colors)], columns=5, side=16)
+    assert sheet.size == (80, 48)
+    for number, color in enumerate(colors):
+        x, y = number % 5 * 16, number // 5 * 16
+        assert sheet.crop((x, y, x + 16, y + 16)).getcolors() == [(256, color)]
+    assert thumbnails([flat(GREEN)] * 2, side=16).size == (32, 16)  # one row is as wide as it is full
 
 
 def test_evolution_has_a_row_for_each_map_and_a_column_for_each_epoch():

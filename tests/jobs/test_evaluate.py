@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from convscope import assemble
 from convscope.app import JOBS
+from convscope.look.dense import dense
 from convscope.problem import Problem
 from convscope.study.evaluation import Evaluate, mean_image
 
@@ -44,15 +46,21 @@ def ckpt(trained):
 
 
 @pytest.fixture(scope="module")
-def pair(ckpt, tmp_path_factory):
+def twin(ckpt, tmp_path_factory):
+    """A copy of the checkpoint that lies outside of any run."""
+    return shutil.copy(ckpt, tmp_path_factory.mktemp("twin") / "twin.ckpt")
+
+
+@pytest.fixture(scope="module")
+def pair(ckpt, twin, tmp_path_factory):
     """The same net twice."""
-    return evaluated([f"ckpt=[{ckpt},{ckpt}]", "evaluate.crops=ten"], tmp_path_factory.mktemp("pair") / "run")
+    return evaluated([f"ckpt=[{ckpt},{twin}]", "evaluate.crops=ten"], tmp_path_factory.mktemp("pair") / "run")
 
 
 def test_two_identical_nets_are_as_one(pair):
     first, second, ensemble = ({key: value for key, value in row.items() if key != "net"} for row in rows(pair))
     assert first == second == ensemble
-    assert [row["net"] for row in rows(pair)] == ["run last #1", "run last #2", "ensemble"]
+    assert [row["net"] for row in rows(pair)] == ["run", "twin", "ensemble"]
 
 
 def test_the_folder_holds_what_the_index_promises(pair):
@@ -63,6 +71,15 @@ def test_the_folder_holds_what_the_index_promises(pair):
     assert all(line.get("caption") for line in lines)
     Image.open(pair / "pictures/evaluation/confusion.png").verify()
     assert json.loads((pair / "summary.json").read_text())["finished"]
+
+
+def test_the_summary_says_where_the_nets_come_from(pair, trained, twin):
+    said = json.loads((pair / "summary.json").read_text())["evaluated"]
+    first, second = said.pop("members")
+    assert said == {"crops": "ten", "scales": [73], "image_size": 64, "split": "val", "images": None}
+    assert first == {"name": "run", "net": "zfnet", "ckpt": str(trained / "checkpoints/last.ckpt"),
+                     "run": str(trained), "seed": 0}  # fmt: skip
+    assert second == {"name": "twin", "net": "zfnet", "ckpt": str(twin), "run": None, "seed": None}
 
 
 def test_papers_stand_beside_and_are_not_compared(pair):
@@ -103,6 +120,38 @@ def test_ten_crops_by_hand(ckpt, pair):
                 total += net(image[:, :, top : top + size, left : left + size].contiguous()).softmax(1)
         right += int((total.argmax(1) == batch.label).sum())
     assert numbers(pair)["evaluation/top1/ensemble"] == right / data.size("val")
+
+
+@torch.inference_mode()
+def test_fifty_crops_and_dense_by_hand(ckpt, tmp_path):
+    """Every window cut by hand; what dense evaluation gives is for its own test."""
+    words = [f"ckpt={ckpt}", "evaluate.images=20", "evaluate.scales=[64,68,80]"]
+    subject = assemble.saved(settings(words))
+    net, data = subject.net.eval(), subject.data
+    index = data.choose("val", 20, 0)
+    fifty = sum(windows(net, data, index, side) for side in (64, 68, 80)) / 3
+    slid = sum(dense(net, 64, side)(whole(data, index, side)) for side in (64, 68, 80)) / 3
+    for crops, expected in (("fifty", fifty), ("both", (fifty + slid) / 2)):
+        found = evaluated([*words, f"evaluate.crops={crops}"], tmp_path / crops)
+        right = expected.argmax(1) == data.labels("val", index)
+        assert numbers(found)["evaluation/top1"] == int(right.sum()) / 20
+        tables = rows(found, "papers")
+        assert [row["row"] for row in tables] == [f"{net}, {crops.replace('fifty', 'crops')}" for net in "DE"]
+
+
+def whole(data, index, side):
+    (batch,) = data.whole_dataloader("val", index, side, len(index))
+    return (batch.image - mean_image(data.mean, side)) * data.settings.pixel_scale
+
+
+def windows(net, data, index, side):
+    images, total = whole(data, index, side), 0
+    for one in (images, images.flip(3)):
+        for down in range(5):
+            for right in range(5):
+                top, left = (side - 64) * down // 4, (side - 64) * right // 4
+                total += net(one[:, :, top : top + 64, left : left + 64].contiguous()).softmax(1)
+    return total / 50
 
 
 def test_the_middle_of_the_whole_image_is_the_center_crop(ckpt):
@@ -150,7 +199,7 @@ def test_the_mean_image_at_another_size():
     torch.testing.assert_close(mean_image(ramp, 4)[0, 0, 1:3], torch.tensor([2.5, 4.5]), atol=0.3, rtol=0)
 
 
-@pytest.mark.parametrize("crops", ["center", "ten", "dense"])
+@pytest.mark.parametrize("crops", ["center", "ten", "fifty", "both"])
 def test_a_foreign_net(crops, tmp_path, cache):
     words = ["model=torchvision", "model.name=resnet18", "data.train=20", "data.val=20", "data.image_size=64",
              f"data.cache_dir={cache}", f"evaluate.crops={crops}", "evaluate.images=6"]  # fmt: skip
@@ -158,7 +207,7 @@ def test_a_foreign_net(crops, tmp_path, cache):
 
 
 BAD = [
-    ({"crops": "eleven"}, "evaluate.crops=eleven is unknown; possible: center, ten, dense"),
+    ({"crops": "eleven"}, "evaluate.crops=eleven is unknown; possible: center, ten, fifty, dense, both"),
     ({"split": "test"}, "possible: train, val"),
     ({"scales": []}, "is no list of sides"),
     ({"scales": "256"}, "is no list of sides"),
@@ -203,12 +252,15 @@ def test_nets_of_another_image_size(ckpt, trained, tmp_path):
     "words, message",
     [
         (["ckpt=[]"], r"ckpt=\[\] names no net"),
+        (["ckpt=[{ckpt},{ckpt}]"], "last.ckpt 2 times; an ensemble is of different nets, name it once"),
+        (["evaluate.crops=fourty"], "evaluate.crops=fourty is unknown; possible: center, ten, fifty, dense, both"),
         (["evaluate.scales=[40]"], "evaluate.scales has 40, and the net sees 64 x 64"),
         (["evaluate.images=[9999]"], "no image 9999 in val"),
         (["evaluate.images=0"], "ask for 1 or more"),
     ],
 )
 def test_more_than_there_is(words, message, ckpt, tmp_path):
+    words = [word.format(ckpt=ckpt) for word in words]
     given = words if words[0].startswith("ckpt") else [f"ckpt={ckpt}", *words]
     with pytest.raises(Problem, match=message):
         evaluated(given, tmp_path / "run")

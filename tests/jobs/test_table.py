@@ -41,6 +41,10 @@ def collected(folder, *words):
     return {path.stem: read(path) for path in (folder / "tables/sweep").glob("*.csv")}
 
 
+def runs_of(sweep):
+    return sorted(path.parent for path in sweep.glob("*/metrics.csv"))
+
+
 def read(path):
     return list(csv.DictReader(path.open()))
 
@@ -78,7 +82,7 @@ def test_everything_is_written(swept, tmp_path):
 
 def test_while_it_is_still_running(swept, tmp_path):
     shutil.copytree(swept, tmp_path / "sweep")
-    first, second, third, last = sorted(path for path in (tmp_path / "sweep").iterdir() if path.is_dir())
+    first, second, third, last = runs_of(tmp_path / "sweep")
     (first / "summary.json").unlink()
     for name in ("summary.json", "metrics.csv"):
         (second / name).unlink()
@@ -94,7 +98,7 @@ def test_while_it_is_still_running(swept, tmp_path):
 
 
 def test_another_row_to_compare_with_and_several_folders(swept, tmp_path):
-    folders = ",".join(str(path) for path in sorted(swept.iterdir()) if path.is_dir())
+    folders = ",".join(map(str, runs_of(swept)))
     words = [f"sweep=[{folders}]", "table.base=zfnet", "table.paper=zf_table2", "table.epoch=best"]
     tables = collected(tmp_path, *words)
     assert [(row["run"], row["against"]) for row in tables["directions"]] == [("replication", "zfnet")]
@@ -129,3 +133,108 @@ def test_a_base_that_is_no_row(swept, tmp_path):
     with pytest.raises(Problem, match=r"table.base=vgg is no row; possible: replication, zfnet"):
         collected(tmp_path, f"sweep={swept}", "table.base=vgg")
     assert Collect() == Collect(**yaml.safe_load((CONF / "job/table.yaml").read_text())["table"])
+
+
+@pytest.fixture(scope="module")
+def ensemble(swept, tmp_path_factory):
+    """The two seeds of zfnet, evaluated together and each alone."""
+    nets = [run / "checkpoints/last.ckpt" for run in runs_of(swept) if run.name.endswith("zfnet")]
+    folder = tmp_path_factory.mktemp("ensemble") / "two"
+    words = ["job=evaluate", f"ckpt=[{nets[0]},{nets[1]}]", "evaluate.crops=ten", "trainer.accelerator=cpu"]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        settings = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
+    JOBS["evaluate"](settings | {"words": words}, folder)
+    return folder
+
+
+def test_ensembles_stand_among_the_others(swept, ensemble, tmp_path):
+    tables = collected(tmp_path, f"sweep=[{swept},{ensemble}]", "table.paper=zf_table2")
+    assert [(row["run"], row["nets"], row["seeds"]) for row in tables["runs"]] == [
+        ("replication", "1", "2"), ("zfnet", "1", "2"), ("zfnet, ten crops", "1", "2"),
+        ("2 x zfnet, ten crops", "2", "1"),
+    ]  # fmt: skip
+    numbers = json.loads((ensemble / "summary.json").read_text())["numbers"]
+    together = tables["runs"][3]
+    assert float(together["val top-1"]) == round(100 * (1 - numbers["evaluation/top1/ensemble"]), 1)
+    low, high = map(float, together["val top-1 95 %"].split(" to "))
+    assert low < float(together["val top-1"]) < high
+    alone = [100 * (1 - value) for name, value in numbers.items() if "/top1/" in name and "ensemble" not in name]
+    spread = abs(alone[0] - alone[1]) / 2**0.5
+    assert tables["runs"][2]["val top-1"] == f"{sum(alone) / 2:.1f} ± {spread:.1f}"
+    beside = tables["beside_paper"]
+    assert [row["paper's row"] for row in beside[1:]] == ["as Fig. 3, 1 net"] * 2 + ["as Fig. 3, 5 nets (a)"]
+    assert [row["paper top-1"] for row in beside] == ["40.5", "38.4", "38.4", "36.7"]
+    members = tables["members"]
+    assert [row["seed"] for row in members] == ["0", "1"] and all(Path(row["run"]).parent == swept for row in members)
+    assert len(read(tmp_path / "table.csv")) == 4
+
+
+def test_the_table_of_an_ensemble_is_found_without_asking(swept, ensemble, tmp_path):
+    (run, *_) = [run for run in runs_of(swept) if run.name.endswith("zfnet")]
+    assert "Table 2" in captions(collected, tmp_path, f"sweep=[{run},{ensemble}]")
+
+
+def captions(collect, folder, *words):
+    collect(folder, *words)
+    lines = map(json.loads, (folder / "index.jsonl").read_text().splitlines())
+    return next(line["caption"] for line in lines if line["name"] == "sweep/beside_paper")
+
+
+def damaged(ensemble, place, kind):
+    folder = place / kind
+    shutil.copytree(ensemble, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    match kind:
+        case "unfinished":
+            summary["finished"] = False
+        case "older":
+            del summary["evaluated"]
+        case "train":
+            summary["evaluated"]["split"] = "train"
+        case "cut":
+            path = folder / "tables/evaluation/table.csv"
+            path.write_text(path.read_text()[:-20])
+        case "absent":
+            (folder / "tables/evaluation/table.csv").unlink()
+        case "half":
+            del summary["evaluated"]["crops"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "kind, why",
+    [
+        ("unfinished", "the evaluation has not finished"),
+        ("older", "it does not say which nets it took"),
+        ("half", "it does not say which nets it took"),
+        ("train", "it evaluated images of train"),
+        ("cut", "has no whole row of ensemble"),
+        ("absent", "has no whole row of "),
+    ],
+)
+def test_half_written_evaluations_are_left_out(kind, why, swept, ensemble, tmp_path):
+    folder = damaged(ensemble, tmp_path, kind)
+    tables = collected(tmp_path / "out", f"sweep=[{swept},{folder}]")
+    assert len(tables["runs"]) == 2 and "nets" not in tables["runs"][0]
+    (left,) = [row for row in tables["left_out"] if row["folder"].endswith(kind)]
+    assert why in left["left out because"]
+
+
+def test_an_evaluation_again_is_no_row_or_told_apart(swept, ensemble, tmp_path):
+    again = shutil.copytree(ensemble, tmp_path / "again")
+    words = f"sweep=[{swept},{ensemble},{again}]"
+    assert len(collected(tmp_path / "same", words)["runs"]) == 4
+    path = again / "tables/evaluation/table.csv"
+    *above, last = path.read_text().splitlines()
+    cells = last.split(",")
+    path.write_text("\n".join([*above, ",".join([*cells[:5], "1.5", *cells[6:]])]) + "\n")
+    tables = collected(tmp_path / "other", words)
+    names = [row["run"] for row in tables["runs"]]
+    assert len(names) == 5 and {"2 x zfnet, ten crops", "2 x zfnet, ten crops (again)"} <= set(names)
+    assert [row["val top-1"] for row in tables["runs"] if "(again)" in row["run"]] == ["1.5"]
+
+
+def test_an_evaluation_alone_is_no_sweep(ensemble, tmp_path):
+    with pytest.raises(Problem, match=r"no training run in .*two: a run of job=evaluate"):
+        collected(tmp_path, f"sweep={ensemble}")

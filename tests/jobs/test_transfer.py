@@ -1,23 +1,28 @@
 """job=transfer end to end on a trained run, read back from the run folder; features against a plain pass."""
 
+import copy
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.app import JOBS
 from convscope.commands.looking import finished
+from convscope.look.features import features
 from convscope.problem import Problem
+from convscope.study.features_on_disk import Wanted, as_seen_by, features_on_disk
 from convscope.study.transfer import Transfer
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-FEW = ["transfer.per_class=[2,4]", "transfer.folds=2"]
+FEW = ["transfer.per_class=[2,4]", "transfer.folds=2", "transfer.c=[1]"]
 
 
 def composed(words):
@@ -59,13 +64,65 @@ def test_the_folder_holds_what_the_index_promises(seen):
     assert json.loads((folder / "summary.json").read_text())["finished"]
 
 
-def test_all_layers_come_from_one_pass(seen):
-    assert sum(size for size in seen[1] if size > 1) == 120  # 80 + 40 images; traces are of one
+def test_all_layers_of_a_net_come_from_one_pass(seen):
+    assert sum(size for size in seen[1] if size > 1) == 2 * 120  # 80 + 40 images, two nets; traces are of one
+
+
+def test_the_random_net_stands_beside(seen, place):
+    table, trials = rows(seen[0], "table"), rows(seen[0], "trials")
+    assert {one["net"] for one in trials} == {"this net", "random weights"}
+    mine = [float(one["accuracy"]) for one in trials if one["net"] == "random weights" and one["per_class"] == "4"
+            and (one["layer"], one["classifier"]) == ("fc7", "svm")]  # fmt: skip
+    row = next(row for row in table if (row["layer"], row["classifier"]) == ("fc7", "svm"))
+    assert row["random weights, 4 per class"] == f"{np.mean(mine):.1f} ± {np.std(mine, ddof=1):.1f}"
+    nets = [row["net"] for row in rows(seen[0], "by_images")]
+    assert nets[0] == "this net" and "random weights" in nets and "Zeiler & Fergus, pretrained" in nets
+    ours, other = (np.load(place / "kept" / folder / "conv1.npy") for folder in ("", "random weights"))
+    assert ours.shape == other.shape and not np.allclose(ours, other)
+
+
+def test_files_that_do_not_stay_have_no_name_while_they_are_used(trained, cache):
+    subject = finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+    with features_on_disk({"net": subject}, Wanted(["fc7"], 6)) as kept:
+        assert not list(Path(cache).glob("features-*"))  # so nothing is left, whatever ends the process
+        assert np.abs(kept["net"].layers["fc7"]).sum() > 0
+
+
+def test_another_net_gets_its_own_input(trained):
+    """Another mean image and scale: its crops, made from the first net's, are those that its own data give."""
+    subject = finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+    mean = torch.rand(3, 73, 73, generator=torch.Generator().manual_seed(0)) * 255
+    data = copy.copy(subject.data)
+    data.settings, data._given_mean = replace(subject.data.settings, pixel_scale=(0.1, 0.2, 0.3)), mean
+    data.__dict__.pop("_mean", None)
+    other = subject._replace(data=data)
+    turned = as_seen_by(other, subject)(subject.data.images("val", range(5)))
+    torch.testing.assert_close(turned, data.images("val", range(5)), rtol=1e-4, atol=1e-3)
+
+
+def test_dense_features_are_stacked_or_averaged(trained, place):
+    ckpt = f"ckpt={trained}/checkpoints/last.ckpt"
+    words = [ckpt, "transfer.features=dense", "transfer.scales=[64,80]", "transfer.beside=null"]
+    for pool in ("stack", "average"):
+        settings = composed([*words, f"transfer.pool={pool}", f"transfer.keep={place}/{pool}"])
+        JOBS["transfer"](settings, place / f"run_{pool}")
+    stacked, averaged = (np.load(place / pool / "dense.npy") for pool in ("stack", "average"))
+    assert np.allclose(stacked.reshape(len(averaged), 2, -1).mean(1), averaged, atol=1e-4)
+    subject = finished(composed([ckpt]))
+    (batch,) = subject.data.whole_dataloader("val", torch.arange(40), 64, 40)
+    shown = batch.image - F.interpolate(subject.data.mean[None], (64, 64), mode="bilinear", antialias=True)
+    both = [features(subject.net, x, ["fc7"]).layers["fc7"] for x in (shown, shown.flip(3))]
+    mine = torch.stack(both).mean(0).flatten(1)
+    assert np.allclose(stacked[80:, : stacked.shape[1] // 2], mine.numpy(), atol=1e-4)  # one scale: the plain feature
+    table = rows(place / "run_stack", "table")
+    assert [row["layer"] for row in table] == 2 * ["fc7", "dense"]
+    assert rows(place / "run_stack", "vgg_table11")[0]["net"] == "this net, dense, svm"
 
 
 def test_the_table_is_the_mean_of_the_trials(seen):
     table, trials = rows(seen[0], "table"), rows(seen[0], "trials")
     assert [row["layer"] for row in table] == 2 * ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7"]
+    trials = [one for one in trials if one["net"] == "this net"]
     assert len(trials) == 7 * 2 * 2 * 2
     for row in table:
         of = (row["layer"], row["classifier"], "4")
@@ -81,7 +138,7 @@ def test_the_table_is_the_mean_of_the_trials(seen):
 def test_numbers_have_their_intervals(seen):
     found = json.loads((seen[0] / "summary.json").read_text())["numbers"]
     accuracy = {(one["layer"], one["fold"]): float(one["accuracy"]) for one in rows(seen[0], "trials")
-                if one["classifier"] == "svm" and one["per_class"] == "4"}  # fmt: skip
+                if one["net"] == "this net" and one["classifier"] == "svm" and one["per_class"] == "4"}  # fmt: skip
     higher = np.mean([accuracy["fc7", str(fold)] - accuracy["conv1", str(fold)] for fold in range(2)])
     assert found["transfer/depth/svm"] == pytest.approx(higher, abs=1e-3)
 

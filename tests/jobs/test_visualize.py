@@ -16,12 +16,13 @@ from convscope.commands import JOBS
 from convscope.data.module import DataSettings, ImageData
 from convscope.data.sources import Pixels, Source
 from convscope.gallery import Choice
-from convscope.jobs.visualize import chosen_rules, receptive, search, shown_layers, visualize
+from convscope.jobs.visualize import chosen_rules, receptive, shown_layers, visualize
 from convscope.look.deconvnet import Picks, project
 from convscope.nets.anatomy import layers
 from convscope.nets.build import build
 from convscope.problem import Problem
 from convscope.record import Record
+from convscope.study.strongest import strongest
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ROWS = {
@@ -55,7 +56,7 @@ def run(folder, *arguments):
 
 def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_path):
     one = {line["name"] for line in run(tmp_path / "one", net, data, CHOICE, "guided", 0)}
-    assert one == {"top9/conv1", "top9/conv2", "filters/conv1", "layers", "receptive"}
+    assert one == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
     lines = run(tmp_path / "all", net, data, CHOICE, "all", 0)
     assert {line["name"] for line in lines} == one | {"rules/conv1", "rules/conv2"}
     assert "(deconvnet)" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
@@ -67,7 +68,7 @@ def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
 def test_each_rule_projects_the_same_unit_by_itself(rule, net, data):
     """The strongest unit of a map, cut to its field, against a projection of the whole image."""
-    top = search(net, data, CHOICE, ["conv2"])["conv2"]
+    top = strongest(net, data, CHOICE.images, ["conv2"])["conv2"]
     view = gallery.view(net, gallery.Images(data, "val"), "conv2", top, [4], rule)
     image, row, col = (int(field[4, 0]) for field in (top.image, top.row, top.col))
     pick = Picks(*(torch.tensor([one]) for one in (0, 4, row, col)))
@@ -113,6 +114,9 @@ def test_a_trained_run_end_to_end(trained, tmp_path):
         settings = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
     JOBS["visualize"](settings, tmp_path / "run")
     names = {json.loads(line)["name"] for line in (tmp_path / "run/index.jsonl").read_text().splitlines()}
-    assert {"receptive", "layers", "rules/conv5", "top9/conv5"} <= names
+    assert {"receptive", "layers", "rules/conv5", "top9/conv5", "images/0"} <= names
+    atlas = json.loads((tmp_path / "run/report/data.js").read_text().removeprefix("window.DATA = ")[:-2])["atlas"]
+    assert (atlas["epochs"], atlas["input"], len(atlas["classes"])) == ([None], 64, 10)
+    assert [len(layer["shown"]) for layer in atlas["layers"]] == [2] * 5
     rows = json.loads((tmp_path / "run/summary.json").read_text())["net"]["rows"]
     assert [(row["side"], row["field"]) for row in rows if row["name"] in ("conv1", "fc8")] == [(30, 7), (1, "image")]

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from convscope.look.dense import dense
+from convscope.look.dense import dense, dense_features
 from convscope.nets.build import build
 from convscope.problem import Problem
 
@@ -71,3 +71,48 @@ def test_a_net_of_one_size_alone():
     net = models.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
     with pytest.raises(Problem, match="no images of 36 pixels.*evaluate.crops=center"):
         dense(net, 32, 36)
+
+
+@torch.no_grad()
+def penultimate_by_places(net, images, size, stride):
+    """What the last full layer takes of each crop by itself, one image after another: mean over crops and mirroring."""
+    layers = list(net.children())[:-1]
+    vectors = []
+    for image in images:
+        seen = []
+        for whole in (image, image.flip(2)):
+            steps = range(0, image.shape[-1] - size + 1, stride)
+            for top, left in ((top, left) for top in steps for left in steps):
+                x = whole[None, :, top : top + size, left : left + size].clone()
+                for layer in layers:
+                    x = layer(x)
+                seen.append(x[0].clone())
+        vectors.append(torch.stack(seen).mean(0))
+    return torch.stack(vectors)
+
+
+@pytest.mark.parametrize("side", [42, 50])
+def test_dense_features_are_the_mean_over_every_place_and_the_mirror_image(side):
+    torch.manual_seed(0)
+    net = build(ROWS, 42, 5).double().eval()
+    images = pixels(2, side)
+    found = dense_features(net, 42, side)(images)
+    assert found.shape == (2, 9)
+    torch.testing.assert_close(found, penultimate_by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
+
+
+def test_dense_features_of_a_net_that_averages_its_last_map():
+    torch.manual_seed(0)
+    net = models.get_model("resnet18", num_classes=4).double().eval()
+    images = pixels(1, 96)
+    body = nn.Sequential(*list(net.children())[:-2])
+    with torch.no_grad():
+        expected = torch.stack([body(whole).mean((2, 3)) for whole in (images, images.flip(3))]).mean(0)
+    torch.testing.assert_close(dense_features(net, 64, 96)(images), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_net_of_one_size_alone_has_no_dense_features():
+    torch.manual_seed(0)
+    net = models.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
+    with pytest.raises(Problem, match="no images of 36 pixels.*transfer.features=layers"):
+        dense_features(net, 32, 36)

@@ -55,12 +55,31 @@ def test_the_kinds_and_what_sees_the_whole_image():
     assert (rows["avgpool"]["field"], rows["avgpool"]["stride"]) == ("image", "") == (
         rows["fc"]["field"], rows["fc"]["stride"],
     )  # fmt: skip
+    assert rows["avgpool"]["start"] == "" and type(rows["conv1"]["start"]) is int
 
 
 def test_sides_that_differ_are_told():
     net = nn.Sequential(nn.Conv2d(3, 4, (3, 5), (1, 2)), nn.Flatten(), nn.Linear(4 * 30 * 14, 2))
     row = anatomy(net, 32)[0]
-    assert (row["side"], row["field"], row["stride"]) == ("30 x 14", "3 x 5", "1 x 2")
+    assert (row["side"], row["field"], row["stride"], row["start"]) == ("30 x 14", "3 x 5", "1 x 2", 0)
+
+
+def test_the_box_of_a_unit_is_what_its_gradient_reaches():
+    """Positive weights and one unit after another: the pixels with a gradient are start + stride * i .. + field."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 2, 5, 2, 3), nn.ReLU(), nn.AvgPool2d(3, 2, 1), nn.Conv2d(2, 4, 3, padding=1), nn.Flatten()
+    ).double()  # fmt: skip
+    for weights in net.parameters():
+        nn.init.constant_(weights, 1.0)
+    row = anatomy(net, 41)[2]
+    assert (row["name"], row["side"]) == ("3", 11)
+    for unit in (0, 1, 5, 10):
+        image = torch.ones(1, 3, 41, 41, dtype=torch.float64, requires_grad=True)
+        net[:4](image)[0, 0, unit, 10 - unit].backward()
+        rows, cols = (image.grad[0, 0].abs().sum(axis).nonzero()[:, 0] for axis in (1, 0))
+        for reached, place in ((rows, unit), (cols, 10 - unit)):
+            first = row["start"] + row["stride"] * place
+            assert (int(reached[0]), int(reached[-1])) == (max(0, first), min(40, first + row["field"] - 1))
 
 
 def test_the_rows_of_a_row_net():
@@ -72,8 +91,8 @@ def test_the_rows_of_a_row_net():
         "fc3": {"kind": "full", "units": "classes"},
     }
     assert [tuple(row.values()) for row in anatomy(build(rows, 31, 5), 31)] == [
-        ("conv1", "conv", 8, 14, 7, 2), ("norm1", "lrn", 8, 14, 7, 2), ("pool1", "pool", 8, 6, 11, 4),
-        ("fc2", "full", 6, 1, "image", ""), ("fc3", "full", 5, 1, "image", ""),
+        ("conv1", "conv", 8, 14, 7, 2, -1), ("norm1", "lrn", 8, 14, 7, 2, -1), ("pool1", "pool", 8, 6, 11, 4, -1),
+        ("fc2", "full", 6, 1, "image", "", ""), ("fc3", "full", 5, 1, "image", "", ""),
     ]  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw
 
 from convscope.report.page import write_page
 from report.analyses import looked
+from report.long_run import long_run
+from report.on_screen import LONG, OTHER
 
 LAYERS = {"conv1": 16, "conv2": 24, "conv3": 32, "conv4": 32, "conv5": 24}  # layer -> maps
 EPOCHS = 8
@@ -32,20 +34,43 @@ def browser_type_launch_args(browser_type_launch_args):
 
 
 @pytest.fixture
-def show(page):
-    """show(folder, hash) opens the page of a run folder; nothing may go wrong or leave the disk until the test ends."""
+def opened(page):
+    """opened(path, hash) opens a page; nothing may go wrong or leave the disk until the test ends."""
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
     page.on("request", lambda request: None if re.match("file:|data:", request.url) else wrong.append(request.url))
 
-    def opened(folder, state=""):
-        page.goto(write_page(folder).as_uri() + state)
+    def at(path, state=""):
+        page.goto(path.as_uri() + state)
         page.wait_for_load_state("load")
         return page
 
-    yield opened
+    yield at
     assert wrong == []
+
+
+@pytest.fixture
+def show(opened):
+    """show(folder, hash) writes the page of a run folder and opens it."""
+    return lambda folder, state="": opened(write_page(folder), state)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> Path:
+    """A folder of two runs: 64 epochs of five layers, and 12 epochs of three of them."""
+    parent = tmp_path_factory.mktemp("runs")
+    long_run(parent / LONG, 64, 5, 16)
+    long_run(parent / OTHER, 12, 3, 12)
+    for name in (OTHER, LONG):  # the long run's page then knows of the other
+        write_page(parent / name)
+    return parent
+
+
+@pytest.fixture
+def seen(opened, runs):
+    """seen(address) opens the page of the long run there."""
+    return lambda address="": opened(runs / LONG / "report" / "index.html", address)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from convscope.problem import Problem
+from convscope.report.collected import Group
 from convscope.report.reading import Run
+from convscope.report.trained import Trained
 from convscope.score.papers import paper
 from convscope.study.beside import (
     Direction,
@@ -19,7 +21,6 @@ from convscope.study.beside import (
     row_of,
     share,
 )
-from convscope.study.sweep import Group, Trained
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 IMAGENET = {"source": "imagenet", "image_size": 224, "limit": None}

@@ -4,9 +4,10 @@ settings: the plain values of conf/, and under "words" the words of the command 
 inside the functions: a word that is wrong on the command line is answered at once.
 """
 
+from convscope.commands.dashboard import dashboard
 from convscope.commands.gathering import GATHERING
 from convscope.commands.looking import LOOKING
 from convscope.commands.recording import Command
 from convscope.commands.training import train
 
-JOBS: dict[str, Command] = {"train": train, **LOOKING, **GATHERING}
+JOBS: dict[str, Command] = {"train": train, **LOOKING, **GATHERING, "dashboard": dashboard}

@@ -45,10 +45,31 @@ def _table(settings: Settings, folder: Path) -> None:
 
 def _report(settings: Settings, _: Path) -> None:
     from convscope.jobs.report import report
+    from convscope.report.sweep import write_sweep_page
 
-    if settings["run"] is None:
-        raise Problem("job=report rebuilds the page of a run; type run=<a run folder>, such as one of outputs/train/")
-    print(report(Path(settings["run"])))
+    run, sweep = settings["run"], settings["sweep"]
+    if (run is None) == (sweep is None):
+        raise Problem(
+            "job=report rebuilds the page of a run or of a sweep; type run=<a run folder>, such as one of "
+            "outputs/train/, or sweep=<a sweep's folder>, such as one of outputs/sweep/"
+        )
+    print(report(Path(run)) if sweep is None else write_sweep_page(Path(sweep)))
 
 
-GATHERING: dict[str, Command] = {"overlap": _overlap, "table": _table, "report": _report}
+def _convert(settings: Settings, folder: Path) -> None:
+    from convscope import assemble
+    from convscope.jobs.convert import Conversion, convert
+
+    plan, data = read_plan(Conversion, "convert", settings["convert"]), settings["data"]
+    found, chosen = assemble.whole(settings), assemble.data_settings(settings)
+    facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "to": plan.to}
+    recorded(convert(found, plan, chosen), settings, folder, {**facts, "seconds": {}})
+    print(f"train on it: python src/run.py data=stream data.root={plan.to} data.image_size={chosen.image_size}")
+
+
+GATHERING: dict[str, Command] = {
+    "overlap": _overlap,
+    "table": _table,
+    "convert": _convert,
+    "report": _report,
+}

@@ -88,7 +88,29 @@ def _transfer(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.transfer import transfer
     from convscope.study.transfer import Transfer
 
-    return transfer(subject, read_plan(Transfer, "transfer", settings["transfer"]), settings["seed"])
+    plan = read_plan(Transfer, "transfer", settings["transfer"])
+    return transfer(subject, plan, settings["seed"], _beside(subject, plan.beside or [], settings))
+
+
+def _beside(subject: Subject, names: list[str], settings: Settings) -> dict[str, Subject]:
+    """The nets of transfer.beside: random weights, where the net's own are not, and those of checkpoints."""
+    from convscope import assemble
+    from convscope.study.transfer import RANDOM
+
+    found = {}
+    for name in names:
+        if name != RANDOM:
+            found[_name_of(name)] = finished({**settings, "ckpt": name})
+        elif settings["ckpt"] or settings["model"].get("weights"):
+            net = assemble.untrained(settings).to(subject.device).eval()
+            found["random weights"] = subject._replace(net=net)
+    return found
+
+
+def _name_of(ckpt: str) -> str:
+    """The folder of the run, or the file's own name."""
+    path = Path(ckpt)
+    return path.parents[1].name if path.parent.name == "checkpoints" else path.stem
 
 
 def _claims(subject: Subject, settings: Settings) -> Iterator[Result]:
@@ -128,13 +150,15 @@ def _evaluate(settings: Settings, folder: Path) -> None:
     from convscope import assemble
     from convscope.jobs.evaluate import evaluate
     from convscope.study.evaluation import Contestant, Evaluate, named
+    from convscope.study.members import about, check_distinct
 
     start, plan = time.perf_counter(), read_plan(Evaluate, "evaluate", settings["evaluate"])
     several = isinstance(settings["ckpt"], list | tuple)
     ckpts = list(settings["ckpt"]) if several else [settings["ckpt"]]
+    check_distinct(ckpts)
     subjects = [finished({**settings, "ckpt": ckpt}) for ckpt in ckpts]
     nets = [Contestant(*both) for both in zip(named(ckpts, subjects), subjects, strict=True)]
-    facts = assemble.facts(settings, subjects[0]) | {"ckpt": settings["ckpt"]}
+    facts = assemble.facts(settings, subjects[0]) | {"ckpt": settings["ckpt"], "evaluated": about(nets, ckpts, plan)}
     facts["seconds"] = {"preparation": time.perf_counter() - start}
     recorded(evaluate(nets, plan, settings["seed"]), settings, folder, facts)
 

@@ -21,14 +21,17 @@ Command = Callable[[Settings, Path], None]
 def recorded(found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any]) -> None:
     """Every result into the run folder, small tables to the terminal too."""
     from convscope import loggers, terminal
-    from convscope.record import Record
+    from convscope.record import Number, Record
 
     with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
         record = Record(folder, chosen)
         with concluded(record, facts):
+            numbers = []
             for result in found:
                 record.add(result)
                 terminal.show(result)
+                numbers += [result] if isinstance(result, Number) else []
+            terminal.closing(numbers, folder)
 
 
 def chosen_loggers(settings: Settings) -> dict[str, Any]:
@@ -57,3 +60,17 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
             numbers = {"numbers": record.numbers} if record.numbers else {}
             record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
             print(f"look at {write_page(record.folder)}", flush=True)
+            _sweep_page(record.folder)
+
+
+def _sweep_page(folder: Path) -> None:
+    """After each run of a sweep the page of the sweep, in the folder of its multirun.yaml, is as new as the runs."""
+    from convscope.report.sweep import write_sweep_page
+
+    around = next((each for each in folder.resolve().parents[:2] if (each / "multirun.yaml").is_file()), None)
+    if around is None:
+        return
+    try:
+        write_sweep_page(around)
+    except Exception as error:  # what another run has left in its folder must not fail this one
+        print(f"the page of the sweep {around.name} could not be written: {error}", flush=True)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from convscope.commands.recording import Settings, chosen_loggers, concluded
+from convscope.problem import Problem
 
 
 def train(settings: Settings, folder: Path) -> None:
@@ -27,6 +28,16 @@ def train(settings: Settings, folder: Path) -> None:
     before = parent(beginning)
     subject = assemble.new(settings, parent=before)
     net, data = subject.net, subject.data
+    if len(data.classes) < 2:
+        raise Problem(
+            f"data={subject.data_name} has no classes to learn; it is for jobs that look at a net. To train, sort the "
+            "images into train/<class>/ and val/<class>/ and type data=folder"
+        )
+    if recipe.loss == "multilabel" and not data.several:
+        raise Problem(
+            f"optim.loss=multilabel is for images that show several classes, and those of data={subject.data_name} "
+            "show one; type optim.loss=softmax"
+        )
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, float) else 1.0
     if isinstance(net, ConvNet):
         initialize_(net, recipe, scale)
@@ -34,6 +45,8 @@ def train(settings: Settings, folder: Path) -> None:
     classifier = Classifier(net, recipe, len(data.classes), scale)
     plan = job.Plan(settings["trainer"], choice, settings["seed"], assemble.description(settings, subject))
     with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
+        for line in loggers.costs(chosen_loggers(settings), *assemble.shown(settings, subject)):
+            print(line, flush=True)
         record = Record(folder, chosen)
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary:

@@ -7,18 +7,23 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from convscope.data.chunks import Chunks
 from convscope.data.decode import Unreadable, decoded, fitted
-from convscope.data.sources import Files, Pixels, Split
+from convscope.data.sources import Files, Pixels, Split, targets
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
 from convscope.problem import Problem
 
 
 class Batch(NamedTuple):
-    """image [N,3,H,W] float32, channels_last: grey levels minus mean, times pixel_scale. label, index: [N] int64."""
+    """image [N,3,H,W] float32, channels_last: grey levels minus mean, times pixel_scale. label, index: [N] int64.
+
+    targets: [N, K] int8 where images may show several classes (data/sources.py), else None.
+    """
 
     image: torch.Tensor
     label: torch.Tensor
     index: torch.Tensor  # type: ignore[assignment]  # hides tuple.index, which no batch needs
+    targets: torch.Tensor | None = None
 
 
 class Look(NamedTuple):
@@ -63,7 +68,10 @@ class Crops(Dataset[Batch]):
             image += torch.from_numpy(color_shifts(pairs, self.seed, look.color_noise))[:, None, None]
         if look.scale != 1:
             image *= torch.tensor(look.scale)
-        return Batch(image.permute(0, 3, 1, 2), torch.from_numpy(self.split.labels[index]), torch.from_numpy(index))
+        label = torch.from_numpy(self.split.labels[index].astype(np.int64, copy=False))
+        several = targets(self.split, index)
+        shown = None if several is None else torch.from_numpy(several)
+        return Batch(image.permute(0, 3, 1, 2), label, torch.from_numpy(index), shown)
 
     def pixels(self, index: np.ndarray) -> torch.Tensor:
         """[N,3,H,W] uint8: the centers as they are stored, for display."""
@@ -73,6 +81,8 @@ class Crops(Dataset[Batch]):
 
     def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
         """N images [R,R,3] uint8; from the memory map, or decoded or resized now."""
+        if isinstance(self.split, Chunks):
+            return [self._unpacked(position) for position in index]
         if isinstance(self.split, Pixels):
             return [fitted(self.split.images[position], len(self.look.mean)) for position in index]
         return [self._read(position) for position in index]
@@ -85,17 +95,24 @@ class Crops(Dataset[Batch]):
         except Unreadable as error:
             raise LostImage(f"{path} can no longer be read: {error}") from None
 
+    def _unpacked(self, position: int) -> np.ndarray:
+        assert isinstance(self.split, Chunks)
+        try:
+            return fitted(self.split.image(position), len(self.look.mean))
+        except Unreadable as error:
+            raise LostImage(str(error)) from None
+
     def __getstate__(self) -> dict[str, Any]:
         """For worker processes that do not fork: a memory map travels as its file's name, not as its pixels."""
         state = dict(self.__dict__)
         if isinstance(self.split, Pixels) and isinstance(self.split.images, np.memmap):
-            state["split"] = (self.split.images.filename, self.split.images.shape, self.split.labels)
+            state["split"] = self.split.images.filename, self.split.images.shape, *self.split[1:]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if not isinstance(state["split"], Files | Pixels):
-            name, shape, labels = state["split"]
-            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), labels)
+        if not isinstance(state["split"], Files | Pixels | Chunks):
+            name, shape, *known = state["split"]
+            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), *known)
         self.__dict__.update(state)
 
 

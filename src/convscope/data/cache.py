@@ -17,9 +17,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
+from convscope.data.chunks import Chunks
 from convscope.data.decode import Unreadable, decoded, fitted
 from convscope.data.passes import BLOCK, Moments, Statistics, in_blocks
-from convscope.data.sources import Files, Pixels, Split, subset
+from convscope.data.sources import Files, Pixels, Split, subset, targets
 from convscope.problem import Problem
 
 FORMAT = 1  # part of every entry's name; raise it when decoding or the entry's files change
@@ -71,6 +72,8 @@ def decoded_once(split: Split, size: int, cache: Cache, keep: bool, on_bad: Lite
     keep=False goes over all images too, for their mean and to find the unreadable ones, but stores no pixels.
     Problem: an unreadable image (on_bad="stop"), no readable one, no room on the disk.
     """
+    if isinstance(split, Chunks):  # they were read and counted when they were made
+        return Stored(split, split.statistics, [])
     if isinstance(split, Pixels) and split.images.shape[1:3] == (size, size):
         return Stored(split, _statistics(split.images), [])
     entry = cache.folder / f"images-{_key(split, size)}{'' if keep else '-stream'}"
@@ -86,7 +89,7 @@ def decoded_once(split: Split, size: int, cache: Cache, keep: bool, on_bad: Lite
         raise Problem(f"data.cache_dir={cache.folder}: {reason}; name another folder, or less data.cache_gib") from None
 
 
-def _build(split: Split, size: int, entry: Path, cache: Cache | None, on_bad: str) -> None:
+def _build(split: Files | Pixels, size: int, entry: Path, cache: Cache | None, on_bad: str) -> None:
     part = entry.with_name(f"{entry.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # left by a run that was killed
     if cache:
@@ -99,7 +102,7 @@ def _build(split: Split, size: int, entry: Path, cache: Cache | None, on_bad: st
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _decode_into(split: Split, size: int, part: Path, keep: bool, on_bad: str) -> None:
+def _decode_into(split: Files | Pixels, size: int, part: Path, keep: bool, on_bad: str) -> None:
     """Plain writes rather than a map for writing: a full disk is then an error that can be told."""
     moments, bad, done = Moments(size), list[tuple[int, str]](), 0
     with open(part / "images.u8" if keep else os.devnull, "wb") as file:
@@ -120,7 +123,7 @@ def _decode_into(split: Split, size: int, part: Path, keep: bool, on_bad: str) -
     (part / "facts.json").write_text(json.dumps({"std": std, "bad": bad}))
 
 
-def _opened(entry: Path, split: Split, size: int, on_bad: str) -> Stored:
+def _opened(entry: Path, split: Files | Pixels, size: int, on_bad: str) -> Stored:
     facts = json.loads((entry / "facts.json").read_text())
     if facts["bad"] and on_bad == "stop":
         raise _problem(split, *facts["bad"][0])
@@ -130,10 +133,10 @@ def _opened(entry: Path, split: Split, size: int, on_bad: str) -> Stored:
     if not (entry / "images.u8").exists():
         return Stored(subset(split, good) if bad else split, statistics, bad)
     images = np.memmap(entry / "images.u8", np.uint8, "r", shape=(len(good), size, size, 3))
-    return Stored(Pixels(images, split.labels[good]), statistics, bad)
+    return Stored(Pixels(images, split.labels[good], targets(split, good)), statistics, bad)
 
 
-def _reader(split: Split, size: int) -> Callable[[int], np.ndarray | Unreadable]:
+def _reader(split: Files | Pixels, size: int) -> Callable[[int], np.ndarray | Unreadable]:
     def read(number: int) -> np.ndarray | Unreadable:
         if isinstance(split, Pixels):
             return fitted(split.images[number], size)
@@ -145,7 +148,7 @@ def _reader(split: Split, size: int) -> Callable[[int], np.ndarray | Unreadable]
     return read
 
 
-def _problem(split: Split, place: int, reason: str) -> Problem:
+def _problem(split: Files | Pixels, place: int, reason: str) -> Problem:
     assert isinstance(split, Files)
     return Problem(f"{split.paths[place]} cannot be read: {reason}; mend or remove it, or type data.on_bad_image=skip")
 
@@ -161,7 +164,7 @@ def _bytes(split: Split, size: int) -> int:
     return len(split.labels) * size * size * 3
 
 
-def _key(split: Split, size: int) -> str:
+def _key(split: Files | Pixels, size: int) -> str:
     """Names this content at this size: of files their paths, sizes and times of change, of pixels the pixels."""
     digest = hashlib.sha1(f"{FORMAT} {size} {len(split.labels)}".encode())
     if isinstance(split, Pixels):

@@ -28,7 +28,15 @@ def decoded(path: Path, size: int) -> np.ndarray:
     is obeyed, an animation gives its first frame. Raises Unreadable.
     """
     try:
-        return fitted(_rgb(path), size)
+        return decoded_bytes(path.read_bytes(), size)
+    except OSError as error:
+        raise Unreadable(_reason(error)) from None
+
+
+def decoded_bytes(data: bytes, size: int) -> np.ndarray:
+    """The same of a file's content."""
+    try:
+        return fitted(_rgb(data), size)
     except (OSError, RuntimeError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Unreadable(_reason(error)) from None
 
@@ -53,9 +61,8 @@ def fitted(image: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(image[top : top + size, left : left + size])
 
 
-def _rgb(path: Path) -> np.ndarray:
+def _rgb(data: bytes) -> np.ndarray:
     """[h,w,3] uint8; JPEGs by torchvision, which is the faster, all others and its failures by PIL."""
-    data = path.read_bytes()
     if decode_image and data[:2] == b"\xff\xd8":
         try:
             return _jpeg(data)

@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader, Sampler
 
 from convscope.data.batches import Batch, Crops, Look, as_it_is
 from convscope.data.cache import Cache, Stored, decoded_once
+from convscope.data.chunks import Chunks
 from convscope.data.passes import cores
-from convscope.data.sampler import EpochSampler, OrderedShare, Share
-from convscope.data.sources import Files, Pixels, Source, evenly, limited
+from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
+from convscope.data.sources import Files, Pixels, Source, evenly, limited, targets
 from convscope.data.transforms import stored_size
 from convscope.problem import Problem
 
@@ -106,7 +107,11 @@ class ImageData(pl.LightningDataModule):
         """Random crops and flips, starting where the trainer stands (behind what a resumed epoch has done)."""
         count, share = self.size("train"), self._share()
         epoch, batches = self._progress()
-        sampler = EpochSampler(count, self.settings.seed, share, epoch, batches * self.settings.batch_size)
+        start = epoch, batches * self.settings.batch_size
+        split, seed = self._store("train").split, self.settings.seed
+        if isinstance(split, Chunks):
+            return self._loader("train", WindowSampler(split.counts(), seed, share, *start))
+        sampler = EpochSampler(count, seed, share, *start)
         return self._loader("train", sampler)
 
     def val_dataloader(self) -> DataLoader:
@@ -145,7 +150,18 @@ class ImageData(pl.LightningDataModule):
 
     def labels(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n] int64."""
-        return torch.from_numpy(self._store(split).split.labels[torch.as_tensor(indices).numpy()])
+        return torch.from_numpy(self._store(split).split.labels[torch.as_tensor(indices).numpy()].astype(np.int64))
+
+    @property
+    def several(self) -> bool:
+        """Whether an image may show several classes; its label is then one of them."""
+        return targets(self._splits["train"], np.arange(0)) is not None
+
+    def targets(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """[n, K] int8 of data with several classes: 1 shown, 0 difficult to see, -1 not there."""
+        found = targets(self._store(split).split, torch.as_tensor(indices).numpy())
+        assert found is not None, "images of one class have labels"
+        return torch.from_numpy(found)
 
     def choose(self, split: SplitName, wanted: int | Sequence[int], seed: int) -> torch.Tensor:
         """Indices of so many images, evenly over the classes and chosen by seed; or those asked for, in their order.
@@ -170,6 +186,8 @@ class ImageData(pl.LightningDataModule):
         held = self._splits[split]
         if isinstance(held, Pixels):
             return [str(index) for index in torch.as_tensor(indices).tolist()]
+        if isinstance(held, Chunks):
+            return [held.name(index) for index in torch.as_tensor(indices).tolist()]
         left_out = {path for path, _ in self._store(split).bad}
         paths = [path for path in held.paths if path not in left_out] if left_out else held.paths
         return [paths[index].name for index in torch.as_tensor(indices).tolist()]

@@ -9,25 +9,32 @@ import numpy as np
 from filelock import FileLock
 
 from convscope.data import folders
+from convscope.data.chunks import Chunks
 from convscope.data.classnames import readable
 from convscope.problem import Problem
 
 
 class Files(NamedTuple):
-    """Images still in their files; labels [N] int64."""
+    """Images still in their files; labels [N] int64; targets as those of Pixels."""
 
     paths: list[Path]
     labels: np.ndarray
+    targets: np.ndarray | None = None
 
 
 class Pixels(NamedTuple):
-    """Images already decoded: uint8 [N,H,W,3] (array or memmap), H = W; labels [N] int64."""
+    """Images already decoded: uint8 [N,H,W,3] (array or memmap), H = W; labels [N] int64.
+
+    targets: of images that may show several classes, [N, K] int8: 1 shown, 0 difficult to see, -1 not there; labels
+    then hold one of those shown. None where an image shows its label's class alone.
+    """
 
     images: np.ndarray
     labels: np.ndarray
+    targets: np.ndarray | None = None
 
 
-Split = Files | Pixels
+Split = Files | Pixels | Chunks
 
 
 class Source(NamedTuple):
@@ -61,6 +68,16 @@ def folder(root: str | Path | None) -> Source:
     return Source(readable(list(train), place), _files(train), _files(val))
 
 
+def images(root: str | Path | None) -> Source:
+    """Every image under root as one unlabeled class, training and validation alike: to look at a finished net with."""
+    place = folders.existing(root)
+    paths = folders.images_under(place)
+    if not paths:
+        raise Problem(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
+    every = Files(paths, np.zeros(len(paths), np.int64))
+    return Source(["unlabeled"], every, every)
+
+
 def imagenet(root: str | Path | None) -> Source:
     """ImageNet 2012 as torchvision lays it out: root/{train,val}/<wnid>/*.JPEG. The devkit is not needed."""
     return folder(root)
@@ -73,7 +90,7 @@ def imagenette(root: str | Path | None, download: bool = False) -> Source:
     """
     from torchvision.datasets import Imagenette
 
-    place = _place(root, "imagenette")
+    place = named_place(root, "imagenette")
 
     def fetch() -> None:  # a killed download leaves nothing that looks like the data set
         if not _imagenette(place):
@@ -81,7 +98,7 @@ def imagenette(root: str | Path | None, download: bool = False) -> Source:
             os.replace(place / ".part" / "imagenette2-320", place / "imagenette2-320")
 
     if download:
-        _once("Imagenette", place, fetch)
+        fetched_once("Imagenette", place, fetch)
     if not (found := _imagenette(place)):
         raise Problem(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
     return folder(found)
@@ -97,9 +114,9 @@ def cifar10(root: str | Path | None, download: bool = False) -> Source:
     """CIFAR-10 as torchvision keeps it: 50,000 training and 10,000 test images of 32 x 32 pixels."""
     from torchvision.datasets import CIFAR10
 
-    place = _place(root, "cifar10")
+    place = named_place(root, "cifar10")
     if download:
-        _once("CIFAR-10", place, lambda: CIFAR10(place, download=True))
+        fetched_once("CIFAR-10", place, lambda: CIFAR10(place, download=True))
     try:
         parts = CIFAR10(place, train=True), CIFAR10(place, train=False)
     except RuntimeError:
@@ -117,9 +134,9 @@ def caltech101(root: str | Path | None, download: bool = False) -> Source:
     """
     from torchvision.datasets import Caltech101
 
-    place, objects = _place(root, "caltech101"), "101_ObjectCategories"
+    place, objects = named_place(root, "caltech101"), "101_ObjectCategories"
     if download:
-        _once("Caltech-101", place, lambda: Caltech101(place, download=True))
+        fetched_once("Caltech-101", place, lambda: Caltech101(place, download=True))
     return _classes_of(place, "Caltech-101", [f"caltech101/{objects}", objects, "."], "BACKGROUND_Google")
 
 
@@ -130,9 +147,9 @@ def caltech256(root: str | Path | None, download: bool = False) -> Source:
     """
     from torchvision.datasets import Caltech256
 
-    place, objects = _place(root, "caltech256"), "256_ObjectCategories"
+    place, objects = named_place(root, "caltech256"), "256_ObjectCategories"
     if download:
-        _once("Caltech-256", place, lambda: Caltech256(place, download=True))
+        fetched_once("Caltech-256", place, lambda: Caltech256(place, download=True))
     found = _classes_of(place, "Caltech-256", [f"caltech256/{objects}", objects, "."], "257.clutter")
     return found._replace(classes=[name.partition(".")[2] or name for name in found.classes])
 
@@ -169,8 +186,9 @@ def limited(split: Split, limit: int | None, seed: int) -> Split:
 def evenly(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Positions of at most `count` of the labels [N], as evenly over the classes as there are images, ascending."""
     turn = np.empty(len(labels), np.int64)  # an image's place in the random order of its class
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
+    by_class = np.argsort(labels, kind="stable")  # once: 22,000 classes are not searched for one by one
+    known, sizes = np.unique(labels, return_counts=True)
+    for label, members in zip(known, np.split(by_class, np.cumsum(sizes)[:-1]), strict=True):
         turn[members] = np.random.default_rng([seed, int(label)]).permutation(len(members))
     return np.sort(np.lexsort((labels, turn))[:count])
 
@@ -178,8 +196,15 @@ def evenly(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 def subset(split: Split, chosen: np.ndarray) -> Split:
     """The images at these positions."""
     if isinstance(split, Files):
-        return Files([split.paths[position] for position in chosen], split.labels[chosen])
-    return Pixels(split.images[chosen], split.labels[chosen])
+        return Files([split.paths[position] for position in chosen], split.labels[chosen], targets(split, chosen))
+    if isinstance(split, Chunks):
+        return split.of(chosen)
+    return Pixels(split.images[chosen], split.labels[chosen], targets(split, chosen))
+
+
+def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
+    """Those [n, K] of the images at these positions, None where an image shows one class alone."""
+    return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
 
 
 def _files(classes: folders.ClassFolders) -> Files:
@@ -188,13 +213,13 @@ def _files(classes: folders.ClassFolders) -> Files:
     return Files([path for images in classes.values() for path in images], np.repeat(np.arange(len(sizes)), sizes))
 
 
-def _place(root: str | Path | None, name: str) -> Path:
+def named_place(root: str | Path | None, name: str) -> Path:
     if root is None:
         raise Problem(f"data={name} needs a place: type data.root=/path/to/{name}")
     return Path(root).expanduser()
 
 
-def _once(name: str, place: Path, fetch: Callable[[], object]) -> None:
+def fetched_once(name: str, place: Path, fetch: Callable[[], object]) -> None:
     """Downloads in one process at a time; a Problem where it fails."""
     try:
         place.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,19 @@ class Block(NamedTuple):
     patches: Sequence[Tile]
 
 
+class Grid(NamedTuple):
+    """A picture of blocks, and where they are: tile k of nine begins k % 3 steps right of its corner, k // 3 below.
+
+    tile: side of a tile. step: from one to the next. projections, patches: the corner (x, y) of each block's nine.
+    """
+
+    image: Image.Image
+    tile: int
+    step: int
+    projections: list[tuple[int, int]]
+    patches: list[tuple[int, int]]
+
+
 class Strip(NamedTuple):
     """One feature map over the epochs: a tile for each epoch, None where there is none."""
 
@@ -30,7 +43,7 @@ class Strip(NamedTuple):
     tiles: Sequence[Tile | None]
 
 
-def top9_grid(blocks: Sequence[Block], title: str, columns: int = 4, side: int = 56) -> Image.Image:
+def top9_grid(blocks: Sequence[Block], title: str, columns: int = 4, side: int = 56) -> Grid:
     """Fig. 2: for each map a 3 x 3 of projections beside the 3 x 3 of image patches, its caption above.
 
     side: pixels of a tile; 16 maps in 4 columns make a picture of 1532 x 910. Where a map has fewer than nine images,
@@ -42,12 +55,15 @@ def top9_grid(blocks: Sequence[Block], title: str, columns: int = 4, side: int =
     columns = max(1, min(columns, len(blocks)))
     rows = math.ceil(len(blocks) / columns)
     sheet, draw = _sheet(columns * step_x - 28, rows * step_y - 18, title, "left: projections · right: image patches")
+    grid = Grid(sheet, side, side + GAP, [], [])
     for number, block in enumerate(blocks):
         x, y = MARGIN + number % columns * step_x, HEAD + number // columns * step_y
         write(draw, (x, y + 16), block.caption, room=block_width)
-        _nine(sheet, (x, y + 24), block.projections, side)
-        _nine(sheet, (x + nine + 8, y + 24), block.patches, side)
-    return sheet
+        grid.projections.append((x, y + 24))
+        grid.patches.append((x + nine + 8, y + 24))
+        _nine(sheet, grid.projections[-1], block.projections, side)
+        _nine(sheet, grid.patches[-1], block.patches, side)
+    return grid
 
 
 def _nine(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile], side: int) -> None:
@@ -72,6 +88,15 @@ def evolution_grid(strips: Sequence[Strip], epochs: Sequence[int], title: str) -
         for column in range(len(epochs)):
             tile = strip.tiles[column] if column < len(strip.tiles) else None
             _put(sheet, (MARGIN + left + column * step, y), tile, side)
+    return sheet
+
+
+def thumbnails(tiles: Sequence[Tile], columns: int = 10, side: int = 112) -> Image.Image:
+    """The tiles in reading order, edge to edge and without a word: a sheet to cut single images from."""
+    rows = math.ceil(len(tiles) / columns)
+    sheet = Image.new("RGB", (min(columns, max(1, len(tiles))) * side, max(1, rows) * side), PAPER)
+    for number, tile in enumerate(tiles):
+        sheet.paste(resized(tile, side), (number % columns * side, number // columns * side))
     return sheet
 
 

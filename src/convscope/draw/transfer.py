@@ -16,7 +16,7 @@ STYLES = ("-", "--", ":", "-.")
 class Curve(NamedTuple):
     """A line with the label at its end. x: numbers, or names for places of equal distance. mean, spread: in percent.
 
-    kind: "ours", "best" (thick), "paper" (orange) or "chance" (faint).
+    kind: "ours", "best" (thick), "other" (red: a net to compare with), "paper" (orange) or "chance" (faint).
     """
 
     label: str
@@ -48,8 +48,8 @@ def _draw(axes: Axes, curves: Sequence[Curve]) -> None:
     for curve in curves:
         number = ours.index(curve) if curve in ours else 0
         shade: Any = shades(0.85 * number / max(1, len(ours) - 1))
-        color = {"paper": "#d9822b", "chance": FAINT}.get(curve.kind, shade)
-        style = {"paper": "--", "chance": ":"}.get(curve.kind, STYLES[number % 4])
+        color = {"paper": "#d9822b", "other": "#c0392b", "chance": FAINT}.get(curve.kind, shade)
+        style = {"paper": "--", "other": "-.", "chance": ":"}.get(curve.kind, STYLES[number % 4])
         width, mark = {"best": (2.8, "o"), "chance": (1, "")}.get(curve.kind, (1.4, "o"))
         x = range(len(curve.x)) if names else curve.x
         axes.plot(

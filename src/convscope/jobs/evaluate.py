@@ -10,15 +10,20 @@ from convscope.score.interval import Interval
 from convscope.score.papers import paper
 from convscope.score.tally import Scores, Tally
 from convscope.study.evaluation import Contestant, Evaluate, Outcome, outcome
+from convscope.study.several import evaluated
 
 CROPS = {
     "center": "the center crop",
     "ten": "ten crops (corners, center, mirrored), mean of their softmax",
+    "fifty": "fifty crops (5 x 5 places, mirrored), mean of their softmax",
+    "both": "fifty crops, and whole images densely, mean of both softmax",
     "dense": "whole images and their mirror images, full layers as convolutions",
 }
 PAPERS = {  # which rows of the papers were measured in this way
     "center": ("zf_table2", ["as Fig. 3, 1 net", "as Fig. 3, 5 nets (a)", "(a) and (b), 6 nets"]),
     "ten": ("zf_table2", ["as Fig. 3, 1 net", "as Fig. 3, 5 nets (a)", "(a) and (b), 6 nets"]),
+    "fifty": ("vgg_table5", ["D, crops", "E, crops"]),
+    "both": ("vgg_table5", ["D, both", "E, both"]),
     "dense": ("vgg_table3", ["A, S 256", "D, S 256", "E, S 256"]),
     "scales": ("vgg_table4", ["D, S 256", "E, S 256"]),
 }
@@ -27,6 +32,9 @@ MEASURES = {"top-1": "top1", "top-5": "top5", "class mean": "class_mean"}
 
 def evaluate(nets: Sequence[Contestant], plan: Evaluate, seed: int) -> Iterator[Result]:
     """One table with a row for each net and the ensemble, the confusion of the last of them, and the numbers."""
+    if nets and nets[0].subject.data.several:
+        yield from evaluated(nets, plan, seed)
+        return
     found = outcome(nets, plan, seed)
     first = nets[0].subject
     scores = {name: tally.scores() for name, tally in found.tallies.items()}
@@ -61,16 +69,23 @@ def _context(data_name: str, plan: Evaluate) -> Table:
     """What the papers print for this way to evaluate."""
     key, rows = PAPERS["scales" if plan.crops == "dense" and plan.scales and len(plan.scales) > 1 else plan.crops]
     table = paper(key)
-    comparable = data_name == "imagenet" and plan.crops != "center"
-    why = "" if comparable else "not comparable: " + (
-        "other images" if data_name != "imagenet" else "the paper averages ten crops")  # fmt: skip
+    reason = _departure(data_name, plan)
     columns = ("val top-1", "val top-5")
     return Table(
         "evaluation/papers",
         [{"row": row, **{f"{column} error %": _value(table.figure(row, column)) for column in columns},
-          "beside ours": why or "same images and way"} for row in rows],
+          "beside ours": f"not comparable: {reason}" if reason else "same images and way"} for row in rows],
         f"What a paper prints, for context: {table.source}",
     )  # fmt: skip
+
+
+def _departure(data_name: str, plan: Evaluate) -> str:
+    """In what the evaluation is not the paper's; "" where in nothing."""
+    if data_name != "imagenet" or plan.split != "val" or plan.images is not None:
+        return "other images"
+    if plan.crops == "center":
+        return "the paper averages ten crops"
+    return "the paper averages three sizes" if plan.crops in ("fifty", "both") and len(plan.scales or [0]) != 3 else ""
 
 
 def _value(figure: Any) -> float | None:

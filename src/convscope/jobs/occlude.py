@@ -12,7 +12,7 @@ from torch import Tensor
 from convscope.data.module import SplitName
 from convscope.draw.occlusion import figure, picture
 from convscope.look.occlusion import Square, check_square, default_square, strongest_map
-from convscope.look.top9 import Search, Top9
+from convscope.look.top9 import Top9
 from convscope.nets.hidden import hidden
 from convscope.problem import Problem
 from convscope.progress import track
@@ -21,6 +21,7 @@ from convscope.score.interval import mean_interval
 from convscope.score.localization import correlation
 from convscope.study.figure7 import Seen, Way, case, look
 from convscope.study.localization import localize, on_boxes, on_masks
+from convscope.study.strongest import strongest
 from convscope.subject import Examples, Subject
 
 MOST = 12  # images in one figure
@@ -74,12 +75,8 @@ def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
 
 def _top(subject: Subject, plan: Occlude, layer: str, seed: int) -> Top9:
     """The strongest images of all maps of the layer, by one pass over as many images of the split as are searched."""
-    indices = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
-    with Search(subject.net, [layer]) as search, torch.inference_mode():
-        for part in track(indices.split(64), f"looking for the top images of {layer}"):
-            search.watch(part)
-            subject.net(subject.data.images(plan.split, part).to(subject.device))
-    return search.top[layer]
+    index = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
+    return strongest(subject.net, subject.data, plan.split, [layer], index)[layer]
 
 
 def _shown(way: Way, plan: Occlude, examples: Examples) -> Iterator[Result]:

@@ -9,12 +9,12 @@ import torch
 from convscope.draw.pairs import Pair, likeness, pairs_sheet
 from convscope.problem import Problem
 from convscope.record import Number, Picture, Result, Table
+from convscope.score.papers import paper
 from convscope.study.collection import Collection
 from convscope.study.overlap import Copies, Overlap, Shared, compare, copies
 
 PAGE = 24  # pairs of one picture
 SIDE = 144
-PAPER = "the paper, Caltech and ImageNet: 44 of 9,144 (Caltech-101), 243 of 30,607 (Caltech-256); not comparable"
 
 
 def overlap(
@@ -61,7 +61,15 @@ def _numbers(first: Collection, second: Collection, shared: Shared, plan: Overla
                  f"of {second.total:,} images of {second.name} have a copy in {first.name}")  # fmt: skip
     yield Number("overlap/pairs", len(found.first), "pairs are so much alike")
     yield Number("overlap/highest", float(found.best.max()), "the highest correlation of all pairs")
-    yield Table("overlap/sets", rows, f"Images that have a copy in the other set; {PAPER}")
+    yield Table("overlap/sets", rows, f"Images that have a copy in the other set. {_printed()}")
+
+
+def _printed() -> str:
+    """The paper's counts in words."""
+    known = paper("zf_overlap")
+    counts = [f"{found.value:,.0f} of {total.value:,.0f} ({row}, up to {most.value:.0f} of a class)"
+              for row, (found, total, most) in known.rows.items() if found and total and most]  # fmt: skip
+    return f"Not comparable, being other images: {', '.join(counts)}: {known.source}"
 
 
 def _tables(first: Collection, second: Collection, shared: Shared) -> Iterator[Table]:

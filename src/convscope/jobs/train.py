@@ -7,11 +7,19 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from convscope.data.module import ImageData
 from convscope.draw.curves import training_curves
 from convscope.gallery import Choice
-from convscope.learn.callbacks import FilterPictures, PagePerEpoch, RenormalizeFilters, RowPerEpoch, StepSeed
+from convscope.learn.callbacks import (
+    EndTogether,
+    FilterPictures,
+    PagePerEpoch,
+    RenormalizeFilters,
+    RowPerEpoch,
+    StepSeed,
+)
 from convscope.learn.checkpoint import AtomicCheckpointIO, checkpoints
 from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
@@ -44,6 +52,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
         StepSeed(plan.seed),
+        EndTogether(),
         StopWhenNotFinite(),
         *([RenormalizeFilters(classifier.recipe.renorm)] if classifier.recipe.renorm else []),
         evolution,
@@ -74,11 +83,13 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # one point per epoch is meant
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
+    warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
+    warnings.filterwarnings("ignore", message=".*sync_dist=True")  # what is logged is of all processes already
     return pl.Trainer(
         **settings,
         callbacks=callbacks,
         logger=[each.logger for each in record.loggers] or False,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *_cluster()],
         default_root_dir=record.folder,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # the data module shards by itself
@@ -86,3 +97,10 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
     )
+
+
+def _cluster() -> list[Any]:
+    """SLURM without Lightning's own requeueing, whose checkpoints lie in the middle of an epoch, ours at its end."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]

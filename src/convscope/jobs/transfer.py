@@ -1,28 +1,52 @@
 """job=transfer: the classes of another data set from the frozen features of every layer (sections 5.2 and 5.4)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import torch
 
+from convscope.nets.hidden import hidden
 from convscope.record import Result
-from convscope.study.features_on_disk import features_on_disk
+from convscope.study.features_on_disk import Wanted, features_on_disk
+from convscope.study.scales import DENSE, planned
+from convscope.study.several import fitted, transferred
+from convscope.study.table4 import by_images, table11
 from convscope.study.table7 import Shown, figure9, numbers, table7, trials_table
 from convscope.study.transfer import Transfer, transferred_layers, trials
 from convscope.subject import Subject
 
+THIS = "this net"
 
-def transfer(subject: Subject, plan: Transfer, seed: int) -> Iterator[Result]:
-    """Yields the table, the curves, every single trial, and the numbers with intervals over the folds.
 
-    The images of both splits are pooled and drawn anew for every fold. Raises Problem for an unknown layer, and for a
-    class that has fewer images than a fold needs.
+def transfer(
+    subject: Subject, plan: Transfer, seed: int, beside: Mapping[str, Subject] = MappingProxyType({})
+) -> Iterator[Result]:
+    """Yields the tables, the curves, every single trial, and the numbers with intervals over the folds.
+
+    The images of both splits are pooled and drawn anew for every fold. beside: nets by name that are treated alike, on
+    the same images. Images that show several classes keep their own splits, and average precision is what counts.
+    Raises Problem for an unknown layer, and for a class that has fewer images than a fold needs.
     """
-    layers = list(plan.layers or transferred_layers(subject.net, subject.data.settings.image_size))
+    size = subject.data.settings.image_size
+    last, scales = hidden(subject.net, size).last, None
+    layers = list(plan.layers or transferred_layers(subject.net, size))
+    if plan.features == "dense":
+        layers, scales = list(plan.layers or [last]), planned(plan.scales, size, plan.pool)
+    wanted = Wanted(layers, plan.grid, scales, plan.store, plan.keep)
+    nets = {THIS: subject, **beside}
     device = subject.device if subject.device.type == "cuda" else torch.device("cpu")  # others have no float64
-    with features_on_disk(subject, layers, plan.grid, plan.store, plan.keep) as kept:
+    if subject.data.several:
+        with features_on_disk(nets, wanted) as kept:
+            found = list(fitted(kept, subject, plan, device))
+        yield from transferred(found, subject, DENSE if scales else last if last in layers else layers[-1])
+        return
+    with features_on_disk(nets, wanted) as kept:
         tried = list(trials(kept, subject.data.classes, plan, seed, device))
-    shown = Shown(subject, layers, tried)
+    shown = Shown(subject, [*layers, *([DENSE] if scales else [])], tried)
     yield table7(shown)
+    yield by_images(shown, last)
+    if scales:
+        yield table11(shown, scales)
     yield figure9(shown)
     yield trials_table(shown)
     yield from numbers(shown)

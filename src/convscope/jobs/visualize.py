@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from torch import nn
 
 from convscope import gallery
@@ -11,23 +10,11 @@ from convscope.data.module import ImageData
 from convscope.draw.receptive import MOST, Sight, receptive_figure
 from convscope.learn.callbacks import filters_picture
 from convscope.look.deconvnet import RULES, check_rule
-from convscope.look.top9 import Search, Top9, to_arrays
+from convscope.look.top9 import to_arrays
 from convscope.nets.anatomy import Layer, anatomy, layers
 from convscope.problem import Problem
-from convscope.progress import track
 from convscope.record import Arrays, Picture, Table
-
-
-def search(net: nn.Module, data: ImageData, choice: gallery.Choice, layers: list[str]) -> dict[str, Top9]:
-    """The nine strongest images of every map of the layers, over all images of choice.images."""
-    device = next(net.parameters()).device
-    batches = data.shown_dataloader(choice.images)
-    found = Search(net.eval(), layers)
-    with found, torch.inference_mode():
-        for batch in track(batches, f"looking for what excites {', '.join(layers)}"):
-            found.watch(batch.index)
-            net(batch.image.to(device))
-    return found.top
+from convscope.study.strongest import strongest
 
 
 def chosen_rules(rule: str | Sequence[str]) -> list[str]:
@@ -43,23 +30,29 @@ def chosen_rules(rule: str | Sequence[str]) -> list[str]:
 def visualize(
     net: nn.Module, data: ImageData, choice: gallery.Choice, rule: str | Sequence[str], seed: int
 ) -> Iterator[Picture | Table | Arrays]:
-    """Yields a top-9 grid per layer (Fig. 2), the first layer's filters, and the layers' receptive fields.
+    """Yields a top-9 grid per layer (Fig. 2), the images it speaks of, the first layer's filters, and the layers'
+    receptive fields.
 
     Where there are several rules the grids are by the first; a picture per layer shows the same units by each of them.
     """
     rules, image_size = chosen_rules(rule), data.settings.image_size
     chosen = choice.chosen_layers(net, image_size)
     images = gallery.Images(data, choice.images)
-    tops = search(net, data, choice, chosen)
+    tops = strongest(net, data, choice.images, chosen)
     yield Arrays("top9/top9", to_arrays(tops))
+    excited: set[int] = set()
     for layer, top in tops.items():
         maps = choice.chosen_maps(layer, len(top.score), seed)
         caption = f"{layer}: the nine {choice.images} images that excite each map most ({rules[0]})"
         views = {name: gallery.view(net, images, layer, top, maps, name) for name in rules}
-        yield Picture(f"top9/{layer}", gallery.grid(views[rules[0]], caption), caption, layer=layer)
+        grid = gallery.grid(views[rules[0]], caption)
+        yield Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
+        excited |= set(gallery.excited(views[rules[0]]))
         if len(rules) > 1:
             caption = f"{layer}: the same units projected to pixels by {len(rules)} rules"
             yield Picture(f"rules/{layer}", gallery.rules_sheet(views, caption), caption, layer=layer)
+    for number, (image, sheet) in enumerate(gallery.thumbnail_sheets(images, sorted(excited))):
+        yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)
     name, first = next((name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
     yield filters_picture(name, first.weight)
     yield Table("layers", anatomy(net, image_size), "The layers, their maps and how much of the image one unit sees")

@@ -1,6 +1,8 @@
 """When things happen in training; what happens is a pure function elsewhere."""
 
+import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -10,6 +12,7 @@ from torch import nn
 
 from convscope.draw.grid import filter_grid
 from convscope.gallery import Choice
+from convscope.launch import exit_143
 from convscope.nets.renorm import renormalize_filters_
 from convscope.record import Picture, Record
 from convscope.report.page import write_page
@@ -51,6 +54,20 @@ class StepSeed(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         torch.manual_seed(self.seed * 1_000_003 + trainer.global_step * 1_009 + trainer.global_rank)
+
+
+class EndTogether(pl.Callback):
+    """SIGTERM ends a process among several at once, as whoever started them expects.
+
+    Lightning's handler speaks with the other processes first, in the middle of whatever they are just saying.
+    """
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler if callable(self.handler) else exit_143)
 
 
 class FilterPictures(pl.Callback):
@@ -128,9 +145,10 @@ class PagePerEpoch(pl.Callback):
 
 
 def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:
+    precision = f" mean AP {row['val/mean_ap']:.1%}" if "val/mean_ap" in row else ""
     return (
         f"epoch {epoch}/{epochs}  train loss {row['train/loss']:.3f} top-1 {row['train/top1']:.1%}  "
-        f"val loss {row['val/loss']:.3f} top-1 {row['val/top1']:.1%}  "
+        f"val loss {row['val/loss']:.3f} top-1 {row['val/top1']:.1%}{precision}  "
         f"{row['seconds']:.0f} s  {row['images_per_second']:.0f} images/s"
     )
 

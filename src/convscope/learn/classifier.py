@@ -4,20 +4,24 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from convscope.data.module import Batch
+from convscope.learn.losses import loss_of
 from convscope.learn.recipe import Recipe, optimizer, schedule
 from convscope.score.errors import accuracies
+from convscope.score.precision import MeanAveragePrecision
+from convscope.score.several import certainty, nearest
 
 
 class Classifier(pl.LightningModule):
-    """Trains `net` (pixels [N, 3, H, W] to logits [N, K]) with cross-entropy by `recipe`.
+    """Trains `net` (pixels [N, 3, H, W] to logits [N, K]) by `recipe`.
 
-    Logs per epoch train/loss, train/top1, val/loss, val/top1, val/top5, val/class_mean. pixel_scale: the data's
-    multiplier on grey levels (1 in the paper). about: what a later job needs to rebuild net and input, plain values and
-    tensors; it goes into every checkpoint under "convscope".
+    Logs per epoch train/loss, train/top1, val/loss, val/top1, val/top5, val/class_mean, and of images that may show
+    several classes train/mean_ap and val/mean_ap; top-1 then means that the first guess is one of the image's classes,
+    top-5 that one of them is among five. pixel_scale: the data's multiplier on grey levels (1 in the paper). about:
+    what a later job needs to rebuild net and input, plain values and tensors; it goes into every checkpoint under
+    "convscope".
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe, classes: int, pixel_scale: float = 1.0):
@@ -26,24 +30,31 @@ class Classifier(pl.LightningModule):
         self.about: dict[str, Any] = {}
         self.train_hits = accuracies(classes)["top1"].clone()
         self.val_hits = accuracies(classes)
+        self.train_precision, self.val_precision = MeanAveragePrecision(), MeanAveragePrecision()
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.net(image)
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         logits = self.net(batch.image)
-        loss = F.cross_entropy(logits, batch.label, label_smoothing=self.recipe.label_smoothing)
-        self.train_hits.update(logits.detach(), batch.label)
+        loss = loss_of(logits, batch, self.recipe.loss, self.recipe.label_smoothing)
+        self.train_hits.update(logits.detach(), nearest(logits.detach(), batch.label, batch.targets))
         once: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.label)}
         self.log("train/loss", loss, sync_dist=True, **once)
         self.log("train/top1", self.train_hits, prog_bar=True, **once)
+        if batch.targets is not None:
+            self.train_precision.update(certainty(logits.detach(), self.recipe.loss), batch.targets)
+            self.log("train/mean_ap", self.train_precision, **once)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self.net(batch.image)
-        self.val_hits.update(logits, batch.label)
-        loss = F.cross_entropy(logits, batch.label)
+        self.val_hits.update(logits, nearest(logits, batch.label, batch.targets))
+        loss = loss_of(logits, batch, self.recipe.loss)
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.label), sync_dist=True)
+        if batch.targets is not None:
+            self.val_precision.update(certainty(logits, self.recipe.loss), batch.targets)
+            self.log("val/mean_ap", self.val_precision, on_step=False, on_epoch=True, batch_size=len(batch.label))
 
     def on_validation_epoch_end(self) -> None:
         values = {f"val/{name}": value for name, value in self.val_hits.compute().items()}

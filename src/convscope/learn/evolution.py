@@ -1,13 +1,12 @@
-"""Feature evolution (section 4.1, Fig. 4): what excites the maps after each shown epoch, and how much of it is new."""
+"""Feature evolution (section 4.1, Fig. 4): what excites the maps after each shown epoch, as pictures and numbers."""
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from convscope import gallery
@@ -16,50 +15,18 @@ from convscope.draw.curves import settling
 from convscope.draw.grid import Strip, evolution_grid
 from convscope.draw.tile import resized
 from convscope.learn.classifier import Classifier
+from convscope.learn.stability import Change, Seen, change
 from convscope.look.top9 import Search, Top9, merge, to_arrays
 from convscope.record import Arrays, Picture, Record
 
 TILE = 64  # pixels of a stored tile of Fig. 4
 
 
-class Change(NamedTuple):
-    """One layer at one shown epoch, each 0..1.
-
-    stayed: share of all maps' top-9 images that were among them at the previous shown epoch. similarity: cosine of the
-    strongest projection with its predecessor, mean over the shown maps. dead: share of all maps that no image excites.
-    The first two are 0 at the first shown epoch.
-    """
-
-    stayed: float
-    similarity: float
-    dead: float
-
-
-class Seen(NamedTuple):
-    """One layer at one shown epoch: the record of all maps, and [m, 3, S, S] of the m shown ones the strongest
-    projection.
-    """
-
-    top: Top9
-    maps: list[int]
-    strongest: torch.Tensor
-
-
-def change(now: Seen, then: Seen | None) -> Change:
-    """Compares a layer with itself at the previous shown epoch."""
-    dead = float((now.top.score[:, 0] <= 0).float().mean())
-    if then is None:
-        return Change(0.0, 0.0, dead)
-    same = (now.top.image[:, :, None] == then.top.image[:, None, :]) & (now.top.image[:, :, None] >= 0)  # [C, 9, 9]
-    stayed = float(same.any(2).sum() / (now.top.image >= 0).sum().clamp(min=1))
-    similar = F.cosine_similarity(now.strongest.flatten(1), then.strongest.flatten(1))
-    return Change(stayed, float(similar.mean()), dead)
-
-
 class FeatureEvolution(pl.Callback):
     """Says when: rides on the validation pass of each shown epoch (or takes a pass over the training images).
 
-    A resumed run finds the last shown epoch in its checkpoint and the tiles of all earlier ones in evolution/.
+    A resumed run finds the last shown epoch in its checkpoint, with the images that are on the sheets of thumbnails,
+    and the tiles of all earlier epochs in evolution/.
     """
 
     def __init__(self, record: Record, data: ImageData, choice: gallery.Choice, seed: int):
@@ -67,6 +34,7 @@ class FeatureEvolution(pl.Callback):
         self.search: Search | None = None
         self.previous: dict[str, Seen] = {}
         self.history: dict[str, dict[int, np.ndarray]] = {}  # layer -> epoch -> tiles [m, TILE, TILE, 3] uint8
+        self.pictured: set[int] = set()  # images whose thumbnails stand on the sheets of earlier epochs
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0  # spent on all this, the search's hooks aside
         self.redraw_at = 0.0
@@ -77,10 +45,10 @@ class FeatureEvolution(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         seen = {layer: (dict(each.top._asdict()), each.maps, each.strongest) for layer, each in self.previous.items()}
-        return {"rows": self.rows, "previous": seen}
+        return {"rows": self.rows, "previous": seen, "pictured": sorted(self.pictured)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = list(state["rows"])
+        self.rows, self.pictured = list(state["rows"]), set(state.get("pictured", []))
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = Seen(Top9(**top), maps, strongest)
 
@@ -131,7 +99,7 @@ class FeatureEvolution(pl.Callback):
     def _show(self, epoch: int, tops: dict[str, Top9], module: Any) -> dict[str, Change]:
         self.record.add(Arrays("top9", to_arrays(tops), epoch))
         images = gallery.Images(self.data, self.choice.images)
-        changes, tiles = {}, {}
+        changes, tiles, excited = {}, {}, set[int]()
         for layer, top in tops.items():
             maps = self.choice.chosen_maps(layer, len(top.score), self.seed)
             view = gallery.view(module.net, images, layer, top, maps)
@@ -139,10 +107,19 @@ class FeatureEvolution(pl.Callback):
             changes[layer] = change(seen, self.previous.get(layer))
             self.previous[layer] = seen
             caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
-            self.record.add(Picture(f"top9/{layer}", gallery.grid(view, caption), caption, epoch, layer))
+            grid = gallery.grid(view, caption)
+            self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
             tiles[layer] = _strongest_tiles(view)
+            excited |= set(gallery.excited(view))
+        self._draw_whole_images(epoch, images, excited - self.pictured)
         self._draw_evolution(epoch, tiles, changes)
         return changes
+
+    def _draw_whole_images(self, epoch: int, images: gallery.Images, new: set[int]) -> None:
+        for number, (image, sheet) in enumerate(gallery.thumbnail_sheets(images, sorted(new))):
+            caption = f"Images that excite the shown maps, for the first time at epoch {epoch}"
+            self.record.add(Picture(f"images/{number}", image, caption, epoch, sheet=sheet))
+        self.pictured |= new
 
     def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], changes: dict[str, Change]) -> None:
         stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}

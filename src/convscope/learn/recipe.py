@@ -1,11 +1,12 @@
 """The optimizer, its schedule and the initial weights of one recipe (conf/optim)."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
+from convscope.learn.losses import LossName
 from convscope.nets.build import ConvNet
 from convscope.nets.initialize import he_, normal_
 from convscope.problem import Problem
@@ -16,7 +17,10 @@ PIXEL_STD = 58.0  # spread of grey levels around their mean; photographs have 55
 
 @dataclass(frozen=True)
 class Recipe:
-    """conf/optim/<recipe>.yaml. lr, weight_decay: per step. patience: epochs. renorm: RMS radius or None."""
+    """conf/optim/<recipe>.yaml. lr, weight_decay: per step. patience: epochs. renorm: RMS radius or None.
+
+    loss: multilabel is for images of several classes (learn/losses.py).
+    """
 
     algorithm: Literal["sgd", "adamw"]
     lr: float
@@ -30,12 +34,14 @@ class Recipe:
     init_std: float
     bias_ones: tuple[str, ...]
     renorm: float | None
+    loss: LossName = "softmax"
 
     def __post_init__(self) -> None:
         for name, legal in (
             ("algorithm", ("sgd", "adamw")),
             ("schedule", ("plateau", "cycle", "constant")),
             ("init", ("normal", "he")),
+            ("loss", get_args(LossName)),
         ):
             if getattr(self, name) not in legal:
                 raise Problem(f"optim.{name}={getattr(self, name)} is unknown; possible: {', '.join(legal)}")
@@ -52,7 +58,7 @@ class Recipe:
 def read_recipe(settings: dict[str, Any]) -> Recipe:
     """The recipe in a plain mapping with exactly Recipe's keys; Problem names a key too many or missing."""
     known = {field.name for field in fields(Recipe)}
-    if wrong := sorted(known ^ set(settings)):
+    if wrong := sorted(known ^ {*settings, "loss"}):  # recipes of older runs have no loss
         raise Problem(f"optim: unknown or missing {', '.join(wrong)}; a recipe has {', '.join(sorted(known))}")
     return Recipe(**{**settings, "bias_ones": tuple(settings["bias_ones"])})
 

@@ -6,9 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convscope.look.features import features
 from convscope.look.stages import Plain, plain
 from convscope.nets.build import ConvNet
 from convscope.nets.calls import Call
+from convscope.nets.hidden import hidden
+from convscope.nets.trace import evaluating
 from convscope.problem import Problem
 
 _FLAT = ("flatten", "dropout", "contiguous")  # nothing to do where maps stay maps and nothing is dropped
@@ -74,6 +77,55 @@ def _as_it_is(net: nn.Module, side: int) -> Callable[[Tensor], Tensor]:
     except (AssertionError, RuntimeError, ValueError) as error:
         raise Problem(
             f"this net takes no images of {side} pixels, so there is no dense evaluation of it; "
-            "choose evaluate.crops=center or evaluate.crops=ten"
+            "choose evaluate.crops=center, ten or fifty"
         ) from error
     return net
+
+
+def dense_features(net: nn.Module, image_size: int, side: int) -> Callable[[Tensor], Tensor]:
+    """A function from whole images [N, 3, side, side] to features [N, D] (VGG, Appendix B), side image_size or more.
+
+    The last full layer is dropped, what it would take is averaged over all places of the image, and that with the
+    mirror image's. A net whose full layers do not slide gives what its classifier takes, averaged where it is a map.
+    Raises Problem for a net that takes no images of this side.
+    """
+    found = plain(net, image_size)
+    above = _before_last_full(found) if found and _convolutional(found) else _before(net, image_size)
+    try:
+        with torch.inference_mode():
+            above(next(net.parameters()).new_zeros(1, 3, side, side))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise Problem(
+            f"this net takes no images of {side} pixels, so it has no dense features; choose transfer.features=layers"
+        ) from error
+
+    def vectors(images: Tensor) -> Tensor:
+        with torch.inference_mode(), evaluating(net):
+            both = above(torch.cat([images, images.flip(3)]))
+        return both.view(2, len(images), -1).mean(0)
+
+    return vectors
+
+
+def _before_last_full(found: Plain) -> Callable[[Tensor], Tensor]:
+    calls = [call for stage in found.stages for call in stage.calls] + list(found.rest)
+    last = max(number for number, call in enumerate(calls) if call.name == "linear")
+    last_map = found.shapes[found.rest[0].inputs[0]]
+
+    def above(images: Tensor) -> Tensor:
+        x = images
+        for call in calls[:last]:
+            x = _slid(call, x, last_map)
+        return _averaged(x)
+
+    return above
+
+
+def _before(net: nn.Module, image_size: int) -> Callable[[Tensor], Tensor]:
+    layer = hidden(net, image_size).last
+    return lambda images: features(net, images, [layer], _averaged).layers[layer]
+
+
+def _averaged(x: Tensor) -> Tensor:
+    """Over all places of maps [N, C, h, w]; units [N, C] as they are."""
+    return x.mean((2, 3)) if x.dim() == 4 else x.flatten(1).clone()

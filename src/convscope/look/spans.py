@@ -31,6 +31,12 @@ def five(side: int, size: int) -> list[Crop]:
     return [(0, 0), (0, margin), (margin, 0), (margin, margin), (middle, middle)]
 
 
+def twenty_five(side: int, size: int) -> list[Crop]:
+    """A regular grid of 5 x 5 crops of size x size from edge to edge (VGG, section 3.2), rounded down to pixels."""
+    starts = [number * (side - size) // 4 for number in range(5)]
+    return [(top, left) for top in starts for left in starts]
+
+
 def above(span: Span, window: Window, axis: int, sides: Sides) -> Span | None:
     """The span on the map above a convolution or pool; None where the crop's windows lie elsewhere than the whole's.
 

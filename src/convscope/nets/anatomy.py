@@ -49,10 +49,11 @@ def layers(net: nn.Module, image_size: int) -> list[Layer]:
 
 
 def anatomy(net: nn.Module, image_size: int) -> list[dict[str, Any]]:
-    """One table row for each of `layers`: name, kind, maps, side, field, stride.
+    """One table row for each of `layers`: name, kind, maps, side, field, stride, start.
 
     side: of the map, positions. field and stride: of the receptive field, pixels; "image" where a unit sees all of it.
-    Sides that differ are told as "rows x columns".
+    start: the pixel where the field of unit 0 begins, negative where that hangs over the border; unit i sees `field`
+    pixels from start + i * stride on. Sides that differ are told as "rows x columns".
     """
     return [
         {"name": one.name, "kind": one.kind, "maps": one.maps, "side": _sides(one.rows, one.cols), **_view(one.field)}
@@ -70,9 +71,13 @@ def _kind(module: nn.Module) -> str | None:
 
 def _view(field: Field | None) -> dict[str, Any]:
     if field is None:
-        return {"field": "image", "stride": ""}
+        return {"field": "image", "stride": "", "start": ""}
     rows, cols = field
-    return {"field": _sides(rows.size, cols.size), "stride": _sides(rows.stride, cols.stride)}
+    return {
+        "field": _sides(rows.size, cols.size),
+        "stride": _sides(rows.stride, cols.stride),
+        "start": _sides(rows.start, cols.start),
+    }
 
 
 def _sides(rows: int, cols: int) -> int | str:

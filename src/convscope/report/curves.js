@@ -27,7 +27,11 @@ function html(tag, attributes, parent, text) {
   return element;
 }
 
-const style = (number) => ({ color: `var(--line-${number % 6})`, dash: DASHES[number % 6], marker: MARKERS[number % 6] });
+// Six lines differ in all three; the next six take the same colors with the next dash and marker, and so on for 36.
+function style(number) {
+  const turn = (number + Math.floor(number / 6)) % 6;
+  return { color: `var(--line-${number % 6})`, dash: DASHES[turn], marker: MARKERS[turn] };
+}
 const measured = (values) => values.filter((value) => value !== null);
 
 // Ticks 1, 2 or 5 times a power of ten apart, about four of them, around low..high.
@@ -41,7 +45,8 @@ function ticks(low, high) {
 
 function valueText(value, share) {
   if (value === null || value === undefined) return "–";
-  return share ? `${(100 * value).toFixed(1)} %` : value.toPrecision(3);
+  if (share) return `${(100 * value).toFixed(1)} %`;
+  return Math.abs(value) < 1000 ? value.toPrecision(3) : String(Math.round(value));
 }
 
 // Places for the names at the ends of the lines: in order of height, at least 14 pixels apart, inside the plot.

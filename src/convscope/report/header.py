@@ -83,13 +83,18 @@ def facts(run: Run) -> list[tuple[str, str]]:
     shares = [(label, final.get(key, _last(run, key))) for label, key in _SHARES]
     epochs = len(run.metrics.get("epoch", []))
     speed = run.summary.get("images_per_second") or _last(run, "images_per_second")
-    seconds = sum((run.summary.get("seconds") or {}).values()) or sum(filter(None, run.metrics.get("seconds", [])))
+    seconds = spent(run)
     parameters = of(run.summary, "net", "parameters")
     told = [(label, percent(share)) for label, share in shares if share is not None]
     told += [("epochs", str(epochs))] if epochs else []
     told += [("time", duration(seconds))] if seconds else []
     told += [("images a second", brief(speed))] if speed else []
     return told + ([("parameters", f"{parameters:,}")] if parameters else [])
+
+
+def spent(run: Run) -> float:
+    """Seconds from the beginning to the end; of a run without one those of its epochs."""
+    return sum((run.summary.get("seconds") or {}).values()) or sum(filter(None, run.metrics.get("seconds", [])))
 
 
 def of(mapping: Mapping[str, Any], *keys: str) -> Any:

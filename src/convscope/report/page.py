@@ -1,55 +1,54 @@
 """The report page of one run: report/index.html and report/data.js, made from the run folder alone.
 
 Opens from disk: no server, no network. index.html is complete text (header, sections by idea, net, config) and needs no
-script; data.js holds what page.js moves: the pictures by epoch and the curves.
+script; data.js holds what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
 """
 
-import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
-
 from convscope.record import write
 from convscope.report import header
+from convscope.report.atlas import Atlas, atlas, in_atlas
 from convscope.report.header import of
 from convscope.report.ideas import REST
-from convscope.report.numerals import brief, percent
 from convscope.report.reading import Run, read_run
 from convscope.report.sections import moves, sections
 from convscope.report.settling import answer, stories
+from convscope.report.templates import beside, literal, template
 
-HERE = Path(__file__).parent
+SCRIPTS = ("curves.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js", "strip.js",
+           "views.js", "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:
-    """Writes report/data.js and report/index.html of a run, finished or not; each whole or not at all.
+    """Writes report/data.js, report/index.html and the atlas's scripts of a run, finished or not; each whole or not at
+    all.
 
-    Returns the path of index.html. Reads only the run folder.
+    Returns the path of index.html. Reads only the run folder, and what other runs lie beside it.
     """
     folder = Path(run_folder)
     run = read_run(folder)
-    write(folder / "report" / "data.js", data_script(run))
+    found = atlas(run)
+    for name, (layer, said) in (found.layers if found else {}).items():
+        write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(said)};\n")
+    write(folder / "report" / "data.js", data_script(run, found))
     write(folder / "report" / "index.html", _html(run).encode(errors="replace"))  # a caption may hold half a surrogate
     return folder / "report" / "index.html"
 
 
-def data_script(run: Run) -> str:
-    """`window.DATA = {...};`: series of pictures by epoch, and the columns of metrics.csv. ASCII without <, > or &."""
-    data = {"series": _series(run), "metrics": run.metrics}
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # escapes U+2028 as it does all but ASCII
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return f"window.DATA = {text};\n"
+def data_script(run: Run, found: Atlas | None) -> str:
+    """`window.DATA = {...};`: series of pictures by epoch, the columns of metrics.csv, the overview of the atlas."""
+    data = {"series": _series(run), "metrics": run.metrics, "atlas": found.overview if found else None}
+    return f"window.DATA = {literal(data)};\n"
 
 
 def _series(run: Run) -> list[dict[str, Any]]:
-    """The pictures that move, by name over the epochs; one of the whole run is a series of one, with epoch null."""
+    """The pictures that move whole, by name over the epochs; one of the whole run is a series of one, epoch null."""
     found: dict[str, dict[str, Any]] = {}
     for entry in run.entries:
-        if not moves(entry) or entry.path is None:
+        if not moves(entry) or entry.path is None or in_atlas(entry):
             continue
         series = found.setdefault(entry.name, {"name": entry.name, "layer": entry.layer, "frames": []})
         source = "../" + quote(entry.path)
@@ -59,25 +58,11 @@ def _series(run: Run) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-@cache  # a training run writes its page after every epoch
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=ChainableUndefined,  # a summary of another version may lack a key: an empty place, not an error
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "brief": brief}
-    environment.globals["zip"] = zip
-    return environment.get_template("page.html")
-
-
 def _html(run: Run) -> str:
     maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
     told = stories(run.metrics, maps)
     found = sections(run)
-    return _template().render(
+    return template("page.html").render(
         run=run,
         title=header.title(run),
         subtitle=header.subtitle(run),
@@ -93,8 +78,8 @@ def _html(run: Run) -> str:
         rows=_rows(run),
         summary=_summary(run),
         image_size=of(run.settings, "data", "image_size"),
-        styles=[(HERE / name).read_text(encoding="utf-8") for name in ("page.css", "sections.css")],
-        scripts=[(HERE / name).read_text(encoding="utf-8") for name in ("curves.js", "page.js")],
+        styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
+        scripts=beside(*SCRIPTS),
     )
 
 
@@ -104,7 +89,7 @@ def _warnings(run: Run) -> list[str]:
 
 
 def _rows(run: Run) -> list[dict[str, Any]]:
-    return of(run.summary, "net", "rows") or []
+    return [row for row in run.rows if "name" in row]
 
 
 def _summary(run: Run) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from convscope.report.reading import Entry, Run, table_rows
 from convscope.report.sheets import Sheet, sheet
 
 FEW = 8  # facts; more of them are folded
-MOVING = re.compile(r"(top9|evolution|filters)/|(settling|curves)$")  # names of pictures that page.js has places for
+MOVING = re.compile(r"(top9|images|evolution|filters)/|(settling|curves)$")  # pictures that the scripts have places for
 
 
 class Fact(NamedTuple):

@@ -1,6 +1,6 @@
 """What the papers measured, from papers.yaml: each table with its source, for our numbers to be set beside."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +29,7 @@ class PaperTable(NamedTuple):
     where the paper prints none.
 
     bases: rows that others are compared with. runs: names of this program's runs, or nets, -> the rows they repeat.
+    ensembles: rows -> how many of which nets they are of.
     """
 
     key: str
@@ -37,6 +38,7 @@ class PaperTable(NamedTuple):
     rows: Mapping[str, tuple[Figure | None, ...]]
     bases: tuple[str, ...] = ()
     runs: Mapping[str, str] = MappingProxyType({})
+    ensembles: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
     def figure(self, row: str, column: str) -> Figure | None:
         """Raises Problem for a row or a column that the table does not have."""
@@ -44,6 +46,12 @@ class PaperTable(NamedTuple):
             if name not in possible:
                 raise Problem(f"{self.source} has no {kind} {name!r}; possible: {', '.join(possible)}")
         return self.rows[row][self.columns.index(column)]
+
+    def ensemble(self, nets: Iterable[str], crops: str) -> str | None:
+        """The row of nets of these kinds together, whatever their number; of several that of these crops, if any."""
+        found = [row for row, kinds in self.ensembles.items() if set(kinds) == set(nets)]
+        words = {"fifty": "crops"}.get(crops, crops)
+        return next((row for row in found if row.endswith(f", {words}")), found[0] if found else None)
 
     def base(self, row: str) -> str | None:
         """What `row` is compared with: the base that its name begins with, else the first; None for that one."""
@@ -72,9 +80,11 @@ def _table(key: str, said: Mapping[str, Any]) -> PaperTable:
             raise Problem(f"{DATA.name}: row {name!r} of {key} has {len(values)} values for {len(columns)} columns")
         rows[str(name)] = tuple(map(_figure, values))
     bases, runs = tuple(said.get("bases", ())), said.get("runs", {name: name for name in rows})
-    if unknown := {*bases, *runs.values()} - rows.keys():
+    ensembles = said.get("ensembles", {})
+    if unknown := {*bases, *runs.values(), *ensembles} - rows.keys():
         raise Problem(f"{DATA.name}: {key} has no row {min(unknown)!r}")
-    return PaperTable(key, said["source"], columns, MappingProxyType(rows), bases, MappingProxyType(runs))
+    printed, repeated, together = map(MappingProxyType, (rows, runs, ensembles))
+    return PaperTable(key, said["source"], columns, printed, bases, repeated, together)
 
 
 def _figure(value: Any) -> Figure | None:

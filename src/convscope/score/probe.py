@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convscope.score.several import spread
+
 Kind = Literal["svm", "softmax"]
 STEPS = 300  # of L-BFGS at most
 
@@ -56,16 +58,19 @@ def coordinates(gram: Tensor, cross: Tensor) -> Coordinates:
 def fit(images: Tensor, labels: Tensor, classes: int, kind: Kind, c: float) -> Linear:
     """The classifier that minimizes |weight|^2 / 2 + c * (sum of losses), scikit-learn's meaning of C, bias free.
 
-    images [n, r] float64 with uncorrelated columns, as `coordinates` gives them; labels [n]. svm: squared hinge, each
-    class against the rest. softmax: cross-entropy. L-BFGS goes along columns scaled by the curvature there, which
-    takes half the steps.
+    images [n, r] float64 with uncorrelated columns, as `coordinates` gives them; labels [n], or targets [n, K] of
+    images that show several classes (score/several.py). svm: squared hinge, each class against the rest; one that is
+    difficult to see pulls neither way. softmax: cross-entropy, against the same share for each class shown. L-BFGS goes
+    along columns scaled by the curvature there, which takes half the steps.
     """
     n, curvature = len(images), {"svm": 2.0, "softmax": 1 / classes}[kind]
     scale = (curvature * images.square().mean(0) + 1 / (c * n)).rsqrt()
     scaled, penalty = images * scale, scale.square() / (2 * c * n)
     weight = images.new_zeros(classes, images.shape[1]).requires_grad_()
     bias = images.new_zeros(classes).requires_grad_()
-    signs = 2.0 * F.one_hot(labels, classes).to(images.dtype) - 1
+    several = labels.dim() == 2
+    signs = (labels if several else 2 * F.one_hot(labels, classes) - 1).to(images.dtype)
+    aim = spread(labels).to(images.dtype) if several else labels
     solver = torch.optim.LBFGS(
         [weight, bias], max_iter=STEPS, tolerance_grad=1e-5, tolerance_change=1e-8, line_search_fn="strong_wolfe"
     )
@@ -73,10 +78,7 @@ def fit(images: Tensor, labels: Tensor, classes: int, kind: Kind, c: float) -> L
     def objective() -> Tensor:
         solver.zero_grad()
         scores = torch.addmm(bias, scaled, weight.T)
-        if kind == "svm":
-            loss = (1 - signs * scores).clamp_min(0).square().sum() / n
-        else:
-            loss = F.cross_entropy(scores, labels)
+        loss = (1 - signs * scores).clamp_min(0).square().sum() / n if kind == "svm" else F.cross_entropy(scores, aim)
         value = loss + (weight.square() * penalty).sum()
         value.backward()
         return value

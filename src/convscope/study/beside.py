@@ -1,16 +1,15 @@
 """A sweep's rows beside the paper's: which table they repeat, whether that can be compared, which way each row goes."""
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 
 from convscope.nets.build import build
 from convscope.problem import Problem
+from convscope.report.collected import Group
 from convscope.report.header import of
 from convscope.score.papers import Figure, PaperTable, paper
-from convscope.study.sweep import Group
 
 SHARES = {  # what the papers print: column of metrics.csv, whether it is an error
     "train top-1": ("train/top1", True),
@@ -39,10 +38,10 @@ class Direction(NamedTuple):
 def share(group: Group, column: str) -> Figure | None:
     """Percent of `column` of SHARES: of one run its value, of several mean and standard deviation over the seeds."""
     name, error = SHARES[column]
-    found = [100 * (1 - one.values[name] if error else one.values[name]) for one in group.counted if name in one.values]
-    if not found:
+    found = group.over_seeds(name)
+    if found is None:
         return None
-    return Figure(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
+    return Figure(100 * (1 - found.mean if error else found.mean), found.deviation and 100 * found.deviation)
 
 
 def paper_table(groups: Sequence[Group], key: str | None) -> PaperTable | None:
@@ -55,6 +54,12 @@ def paper_table(groups: Sequence[Group], key: str | None) -> PaperTable | None:
             return paper(table)
     third = paper("zf_table3")
     return third if len({row_of(group, third) for group in groups} - {None}) > 1 else None
+
+
+def of_ensembles(kinds: Sequence[Iterable[str]]) -> PaperTable | None:
+    """The first of these tables that has a row of nets of these kinds together."""
+    tables = [paper(key) for key in ("zf_table2", "vgg_table6")]
+    return next((table for table in tables if any(table.ensemble(each, "") for each in kinds)), None)
 
 
 def row_of(group: Group, table: PaperTable) -> str | None:
@@ -73,10 +78,14 @@ def in_its_order(groups: Sequence[Group], table: PaperTable) -> list[Group]:
 
 def departures(group: Group) -> list[str]:
     """In what a run departs from ImageNet with its 1000 classes at full size; empty where in nothing."""
-    settings = group.settings
+    classes = next((len(one.run.summary["classes"]) for one in group.runs if one.run.summary.get("classes")), None)
+    return unlike_paper(group.settings, classes)
+
+
+def unlike_paper(settings: Mapping[str, Any], classes: int | None) -> list[str]:
+    """The same of settings of a run and its number of classes, None if unknown."""
     told: list[str] = []
     data, width = settings.get("data") or {}, of(settings, "model", "width")
-    classes = next((len(one.run.summary["classes"]) for one in group.runs if one.run.summary.get("classes")), None)
     if data.get("source") != "imagenet":
         told.append(f"data {data.get('source', 'unknown')}")
     told += [f"{classes} classes"] if classes not in (None, 1000) else []

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from convscope.data.cache import Cache, decoded_once
+from convscope.data.chunks import Chunks
 from convscope.data.decode import decoded, fitted
 from convscope.data.folders import images_under
 from convscope.data.module import DataSettings
@@ -44,11 +45,13 @@ class Collection(NamedTuple):
     def shown(self, number: int, side: int) -> np.ndarray:
         """An image for display, [side, side, 3] uint8: its center, as it is compared."""
         held = self.original
+        assert not isinstance(held, Chunks)
         return decoded(held.paths[number], side) if isinstance(held, Files) else fitted(held.images[number], side)
 
     def whole(self, number: int, side: int) -> Image.Image:
         """An image uncropped, its smallest side `side` pixels."""
         held = self.original
+        assert not isinstance(held, Chunks)
         if isinstance(held, Files):
             with Image.open(held.paths[number]) as file:
                 image = ImageOps.exif_transpose(file).convert("RGB")
@@ -86,6 +89,8 @@ def with_folder(
 
 
 def _limited(source: Source, settings: DataSettings) -> tuple[Split, Split]:
+    if isinstance(source.train, Chunks):
+        raise Problem("job=overlap compares files; name the source that data=stream was made of, e.g. data=folder")
     train, val = (limited(split, settings.limit, settings.seed) for split in (source.train, source.val))
     return train, val
 

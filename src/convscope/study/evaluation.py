@@ -1,4 +1,4 @@
-"""How often nets are right, each alone and all together: one crop, ten crops or dense, over one or several scales."""
+"""How often nets are right, each alone and all together: one crop, several, or dense, over one or several scales."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from convscope.data.module import SplitName
 from convscope.data.transforms import stored_size
 from convscope.look.dense import dense
-from convscope.look.tencrop import ten_crop
+from convscope.look.multicrop import multi_crop
+from convscope.look.spans import five, twenty_five
 from convscope.problem import Problem
 from convscope.progress import track
 from convscope.score.tally import Tally
 from convscope.subject import Subject
 
-CROPS = ("center", "ten", "dense")
+CROPS = ("center", "ten", "fifty", "dense", "both")
 Predict = Callable[[Tensor], Tensor]
 
 
@@ -179,10 +180,14 @@ def mean_image(mean: Tensor, side: int) -> Tensor:
 
 
 def _predict(net: nn.Module, crops: str, image_size: int, side: int) -> Predict:
-    if crops == "ten":
-        return ten_crop(net, image_size, side)
+    if crops == "both":
+        ways = [_predict(net, way, image_size, side) for way in ("fifty", "dense")]
+        return lambda images: torch.stack([way(images) for way in ways]).mean(0)
     if crops == "dense":
         return dense(net, image_size, side)
+    if crops != "center":
+        places = five(side, image_size) if crops == "ten" else twenty_five(side, image_size)
+        return multi_crop(net, image_size, side, places)
     start = (side - image_size) // 2
     middle = slice(start, start + image_size)
     return lambda images: net(images[:, :, middle, middle]).softmax(1)

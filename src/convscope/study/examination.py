@@ -10,13 +10,13 @@ from convscope.gallery import Images, View, view
 from convscope.look import filters, frequencies
 from convscope.look.activity import activity, watched
 from convscope.look.diagnosis import Diagnosis, Grid, convolutions, diagnosis, grid_of_maps, periods, uncut
-from convscope.look.top9 import Search
 from convscope.nets.receptive import fields
 from convscope.problem import Problem
 from convscope.progress import track
 from convscope.score import verdicts
 from convscope.score.interval import Interval, mean_interval
 from convscope.score.verdicts import Count, Finding
+from convscope.study.strongest import strongest
 from convscope.subject import Subject
 
 BATCH = 64
@@ -96,11 +96,7 @@ def find(examined: Examined, radius: float | None) -> list[Finding]:
 
 def _projections(subject: Subject, plan: Diagnose, layer: str, index: Tensor, seed: int) -> View:
     """What the strongest of these images show of up to plan.maps maps of the layer, a choice that depends on seed."""
-    with Search(subject.net, [layer]) as search, torch.inference_mode():
-        for part in track(index.split(BATCH), f"images that excite {layer}"):
-            search.watch(part)
-            subject.net(subject.data.images(plan.split, part).to(subject.device))
-    top = search.top[layer]
+    top = strongest(subject.net, subject.data, plan.split, [layer], index)[layer]
     order = torch.randperm(len(top.score), generator=torch.Generator().manual_seed(seed))
     return view(subject.net, Images(subject.data, plan.split), layer, top, sorted(order[: plan.maps].tolist()))
 

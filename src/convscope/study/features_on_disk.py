@@ -1,11 +1,11 @@
-"""Features of every image of a data set, from one pass through the net for all layers, kept in files.
+"""Features of every image of a data set, from one pass over the images for all layers and nets, kept in files.
 
 The pass fills one array on disk for each layer, so memory holds no more than a batch, however many images there are.
 """
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -22,6 +22,7 @@ from convscope.look.features import features
 from convscope.nets.trace import trace
 from convscope.problem import Problem
 from convscope.progress import track
+from convscope.study.scales import DENSE, Dense, Scales, whole_images
 from convscope.subject import Subject
 
 SPLITS: tuple[SplitName, SplitName] = ("train", "val")
@@ -29,38 +30,61 @@ BLOCK = 512  # images read from disk at once
 
 
 class OnDisk(NamedTuple):
-    """layers: features [N, D], in files. labels [N]: the data's classes. Training images come first."""
+    """layers: features [N, D] of one net, in files. labels [N]: the data's classes. Training images come first."""
 
     layers: dict[str, NDArray[np.floating]]
     labels: NDArray[np.int64]
 
 
-@contextmanager
-def features_on_disk(
-    subject: Subject, layers: Sequence[str], grid: int, kind: str, keep: str | None
-) -> Iterator[OnDisk]:
-    """Features of all images of both splits while the block runs.
+class Wanted(NamedTuple):
+    """What of the images is put on disk.
 
-    grid: each map becomes its maxima in grid x grid parts of it. kind: float16 or float32. keep: a folder where the
-    files stay as <layer>.npy and labels.npy; None: a folder beside the decoded images that is removed at the end.
+    layers: by module path. grid: each map becomes its maxima in grid x grid parts of it. scales: whole images at these
+    sizes too, as the layer "dense" (VGG). kind: float16 or float32. keep: a folder where the files stay, <layer>.npy
+    and labels.npy, those of other nets in folders of their names; None: no file is left.
+    """
+
+    layers: list[str]
+    grid: int
+    scales: Scales | None = None
+    kind: str = "float32"
+    keep: str | None = None
+
+
+@contextmanager
+def features_on_disk(subjects: Mapping[str, Subject], wanted: Wanted) -> Iterator[dict[str, OnDisk]]:
+    """Features of all images of both splits while the block runs, of several nets by name on the images of the first.
+
+    Files that do not stay have no name from the start: whatever ends the process, the room is free again.
     Raises Problem where the disk has too little room, for an unknown layer, and for values that are not finite.
     """
-    count = sum(subject.data.size(split) for split in SPLITS)
-    sizes = _sizes(subject, layers, grid)
-    cache = Path(subject.data.settings.cache_dir).expanduser()
+    data = next(iter(subjects.values())).data
+    count = sum(data.size(split) for split in SPLITS)
+    dense = {name: Dense(subject, wanted.scales) for name, subject in subjects.items() if wanted.scales}
+    sizes = {name: _sizes(subject, wanted) for name, subject in subjects.items()}
+    for name, each in dense.items():
+        sizes[name][DENSE] = each.size
+    cache = Path(data.settings.cache_dir).expanduser()
     cache.mkdir(parents=True, exist_ok=True)
-    place = Path(keep).expanduser() if keep else Path(tempfile.mkdtemp(prefix="features-", dir=cache))
+    place = Path(wanted.keep).expanduser() if wanted.keep else Path(tempfile.mkdtemp(prefix="features-", dir=cache))
+    labels = np.zeros(count, np.int64)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        _room(place, count * sum(sizes.values()) * np.dtype(kind).itemsize, count)
-        files = {layer: _file(place / f"{layer}.npy", (count, size), kind) for layer, size in sizes.items()}
-        labels = np.zeros(count, np.int64)
-        _fill(subject, OnDisk(files, labels), pooled(grid))
-        if keep:
+        _room(place, count * sum(sum(each.values()) for each in sizes.values()) * np.dtype(wanted.kind).itemsize, count)
+        kept = {
+            name: OnDisk(_files(place / (name if number else ""), each, count, wanted.kind), labels)
+            for number, (name, each) in enumerate(sizes.items())
+        }
+        if not wanted.keep:
+            shutil.rmtree(place, ignore_errors=True)  # an open file keeps its room; Windows takes it at the end
+        _fill(subjects, kept, pooled(wanted.grid))
+        if wanted.scales:
+            _fill_dense(subjects, dense, kept, wanted.scales)
+        if wanted.keep:
             np.save(place / "labels.npy", labels)
-        yield OnDisk(files, labels)
+        yield kept
     finally:
-        if not keep:
+        if not wanted.keep:
             shutil.rmtree(place, ignore_errors=True)
 
 
@@ -87,11 +111,26 @@ def vectors(held: NDArray[np.floating], positions: NDArray[np.int64], unit_lengt
     return F.normalize(found, dim=1) if unit_length else found
 
 
-def _sizes(subject: Subject, layers: Sequence[str], grid: int) -> dict[str, int]:
+def as_seen_by(subject: Subject, first: Subject) -> Callable[[Tensor], Tensor]:
+    """From center crops as `first` takes them to those that `subject` takes: another mean image, another scale."""
+    if subject.data is first.data:
+        return lambda images: images
+    size, sides = subject.data.settings.image_size, (first.data.mean.shape[-1], subject.data.mean.shape[-1])
+    if sides[0] != sides[1] or size != first.data.settings.image_size:
+        raise Problem(f"a net of {size} pixels beside one of {first.data.settings.image_size}: transfer.beside takes "
+                      "nets of one image size; look at them one by one")  # fmt: skip
+    start = (sides[0] - size) // 2
+    cut = slice(start, start + size)
+    means = [one.data.mean[:, cut, cut] for one in (first, subject)]
+    was, now = (torch.as_tensor(one.data.settings.pixel_scale).view(-1, 1, 1) for one in (first, subject))
+    return lambda images: ((images / was + means[0] - means[1]) * now).contiguous(memory_format=torch.channels_last)
+
+
+def _sizes(subject: Subject, wanted: Wanted) -> dict[str, int]:
     side = subject.data.settings.image_size
     pass_ = trace(subject.net, (3, side, side))
-    shapes = {layer: pass_.shapes[pass_.layer(layer).output] for layer in layers}
-    return {layer: pooled(grid)(torch.zeros(1, *shape[1:])).shape[1] for layer, shape in shapes.items()}
+    shapes = {layer: pass_.shapes[pass_.layer(layer).output] for layer in wanted.layers}
+    return {layer: pooled(wanted.grid)(torch.zeros(1, *shape[1:])).shape[1] for layer, shape in shapes.items()}
 
 
 def _room(place: Path, needed: int, count: int) -> None:
@@ -105,21 +144,44 @@ def _room(place: Path, needed: int, count: int) -> None:
     print(words, flush=True)
 
 
-def _file(path: Path, shape: tuple[int, int], kind: str) -> NDArray[np.floating]:
-    path.unlink(missing_ok=True)
-    return cast(NDArray[np.floating], open_memmap(path, "w+", np.dtype(kind), shape))
+def _files(place: Path, sizes: Mapping[str, int], count: int, kind: str) -> dict[str, NDArray[np.floating]]:
+    place.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for layer, size in sizes.items():
+        path = place / f"{layer}.npy"
+        path.unlink(missing_ok=True)
+        files[layer] = cast(NDArray[np.floating], open_memmap(path, "w+", np.dtype(kind), (count, size)))
+    return files
 
 
-def _fill(subject: Subject, kept: OnDisk, take: Callable[[Tensor], Tensor]) -> None:
+def _fill(subjects: Mapping[str, Subject], kept: Mapping[str, OnDisk], take: Callable[[Tensor], Tensor]) -> None:
+    first = next(iter(subjects.values()))
+    looks = {name: as_seen_by(subject, first) for name, subject in subjects.items()}
     start = 0
     for split in SPLITS:
-        for batch in track(subject.data.shown_dataloader(split), f"features of the {split} images"):
-            seen = features(subject.net, batch.image, kept.layers, take).layers
+        for batch in track(first.data.shown_dataloader(split), f"features of the {split} images"):
             rows = start + batch.index.numpy()
-            kept.labels[rows] = batch.label.numpy()
-            for layer, values in seen.items():
-                kept.layers[layer][rows] = _storable(values, layer, kept.layers[layer].dtype)
-        start += subject.data.size(split)
+            for name, subject in subjects.items():
+                held = kept[name]
+                held.labels[rows] = batch.label.numpy()
+                layers = [layer for layer in held.layers if layer != DENSE]
+                seen = features(subject.net, looks[name](batch.image), layers, take).layers
+                for layer, values in seen.items():
+                    held.layers[layer][rows] = _storable(values, layer, held.layers[layer].dtype)
+        start += first.data.size(split)
+
+
+def _fill_dense(
+    subjects: Mapping[str, Subject], dense: Mapping[str, Dense], kept: Mapping[str, OnDisk], scales: Scales
+) -> None:
+    first, start = next(iter(subjects.values())), 0
+    for split in SPLITS:
+        words = f"whole {split} images of {', '.join(map(str, scales.sides))} pixels"
+        for index, images in track(whole_images(first, split, scales), words):
+            for name, look in dense.items():
+                file = kept[name].layers[DENSE]
+                file[start + index.numpy()] = _storable(look.of(images), DENSE, file.dtype)
+        start += first.data.size(split)
 
 
 def _storable(values: Tensor, layer: str, kind: np.dtype) -> NDArray[np.floating]:

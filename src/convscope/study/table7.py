@@ -1,9 +1,11 @@
 """What job=transfer found, as Table 7 and Fig. 9 of the paper show it, beside the paper's numbers."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convscope.draw.transfer import Curve, transfer_curves
 from convscope.nets.build import ConvNet
@@ -21,7 +23,7 @@ NOT_COMPARABLE = "not comparable"
 
 
 class Shown(NamedTuple):
-    """tried: every fold of every layer. layers: from the pixels up."""
+    """tried: every fold of every layer of every net, that of the subject first. layers: from the pixels up."""
 
     subject: Subject
     layers: list[str]
@@ -36,13 +38,26 @@ class Shown(NamedTuple):
     def kinds(self) -> list[Kind]:
         return list(dict.fromkeys(one.classifier for one in self.tried))
 
-    def percent(self, layer: str, kind: Kind, per_class: int) -> tuple[float, float]:
+    @property
+    def nets(self) -> list[str]:
+        """The subject's first."""
+        return list(dict.fromkeys(one.net for one in self.tried))
+
+    def folds(self, layer: str, kind: Kind, per_class: int, net: str | None = None) -> NDArray[np.float64]:
+        """Accuracies in percent [folds]; net None: the subject's."""
+        return 100 * accuracies(self.tried, layer, kind, per_class, net or self.nets[0])
+
+    def percent(self, layer: str, kind: Kind, per_class: int, net: str | None = None) -> tuple[float, float]:
         """Mean over the folds, and their standard deviation (0 for one fold)."""
-        found = 100 * accuracies(self.tried, layer, kind, per_class)
+        found = self.folds(layer, kind, per_class, net)
         return float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0
 
+    def text(self, layer: str, kind: Kind, per_class: int, net: str | None = None) -> str:
+        """As a table shows it."""
+        return "{:.1f} ± {:.1f}".format(*self.percent(layer, kind, per_class, net))
+
     def best(self) -> tuple[str, Kind]:
-        """The layer and the classifier that are right most often with most training images."""
+        """The layer and the classifier of the subject's net that are right most often with most training images."""
         pairs = [(layer, kind) for layer in self.layers for kind in self.kinds]
         return max(pairs, key=lambda pair: self.percent(pair[0], pair[1], self.sizes[-1])[0])
 
@@ -55,12 +70,14 @@ def table7(shown: Shown) -> Table:
         for layer in shown.layers:
             row: dict[str, Any] = {"layer": layer, "classifier": kind}
             for size in shown.sizes:
-                row[f"{size} per class"] = "{:.1f} ± {:.1f}".format(*shown.percent(layer, kind, size))
+                row[f"{size} per class"] = shown.text(layer, kind, size)
+            for net in shown.nets[1:]:
+                row[f"{net}, {shown.sizes[-1]} per class"] = shown.text(layer, kind, shown.sizes[-1], net)
             for name, column in COLUMNS.items():
                 words = f"paper: {column}" + ("" if name == source else f", {NOT_COMPARABLE}")
                 row[words] = _paper(f"{_PAPER_KIND[kind]} ({numbered.get(layer)})", column)
             rows.append(row)
-    count = len(accuracies(shown.tried, shown.layers[0], shown.kinds[0], shown.sizes[0]))
+    count = len(shown.folds(shown.layers[0], shown.kinds[0], shown.sizes[0]))
     classes = len(shown.subject.data.classes)
     caption = (
         f"Accuracy in %, mean over the {classes} classes, ± standard deviation over {count} folds, of a linear "
@@ -99,6 +116,12 @@ def figure9(shown: Shown) -> Picture:
                "best" if each == layer else "ours")
         for each in shown.layers
     ]  # fmt: skip
+    for net in shown.nets[1:]:
+        by_layer += [
+            _curve(net, shown.layers, [shown.percent(each, kind, most, net) for each in shown.layers], "other")
+        ]
+        values = [shown.percent(layer, kind, size, net) for size in shown.sizes]
+        by_images += [_curve(f"{net}, {layer}", shown.sizes, values, "other")]
     chance = 100 / len(shown.subject.data.classes)
     by_layer += [Curve("chance", shown.layers, [chance] * len(shown.layers), [0] * len(shown.layers), "chance")]
     by_images += _paper_curve(shown.subject.data_name)
@@ -108,6 +131,9 @@ def figure9(shown: Shown) -> Picture:
         f"by layer, and by the training images it has (the paper's Fig. 9; thick: {layer}, the best here, chosen on "
         "these very tests; the paper's line is of Caltech-256 where the images are not its own). "
         "Bars: ± standard deviation over the folds"
+    )
+    caption += (
+        f". Orange-red: the other nets, treated alike ({', '.join(shown.nets[1:])})" if len(shown.nets) > 1 else ""
     )
     return Picture("transfer/curves", transfer_curves(by_layer, by_images, titles), caption, plot=True)
 
@@ -129,20 +155,33 @@ def _paper_curve(source: str) -> list[Curve]:
 def trials_table(shown: Shown) -> Table:
     """Every fold by itself."""
     rows = [one._asdict() | {"accuracy": round(100 * one.accuracy, 3)} for one in shown.tried]
-    return Table("transfer/trials", rows, "Every fold of every layer: the C chosen for it, and its accuracy in %")
+    caption = (
+        "Every fold of every layer: the C chosen for it on a part of its training images, and its accuracy in % on the "
+        "others"
+    )
+    return Table("transfer/trials", rows, caption)
 
 
 def numbers(shown: Shown) -> Iterator[Number]:
-    """Accuracy of each layer in percent, and how much the highest layer adds to the lowest, fold by fold."""
+    """Accuracy of each layer in percent, how much the highest layer adds to the lowest, and each layer of the subject's
+    net to that of another, fold by fold.
+    """
     for layer in shown.layers:
         for kind in shown.kinds:
             for size in shown.sizes:
-                mean = mean_interval(100 * accuracies(shown.tried, layer, kind, size))
+                mean = mean_interval(shown.folds(layer, kind, size))
                 words = f"accuracy in % of {kind} on {layer}, {size} images of each class: {mean}, over {mean.n} folds"
                 yield Number(f"transfer/{layer}/{kind}/{size}", mean.value, words, layer=layer)
     low, high, most = shown.layers[0], shown.layers[-1], shown.sizes[-1]
     for kind in shown.kinds if low != high else []:
-        found = [accuracies(shown.tried, layer, kind, most) for layer in (low, high)]
-        mean = mean_interval(100 * np.subtract(found[1], found[0]))
+        mean = mean_interval(shown.folds(high, kind, most) - shown.folds(low, kind, most))
         words = f"{high} minus {low}, accuracy of {kind} in %, {most} images of each class: {mean}, over {mean.n} folds"
         yield Number(f"transfer/depth/{kind}", mean.value, words)
+    for net in shown.nets[1:]:
+        for layer, kind in product(shown.layers, shown.kinds):
+            mean = mean_interval(shown.folds(layer, kind, most) - shown.folds(layer, kind, most, net))
+            words = (
+                f"{shown.nets[0]} minus {net}, accuracy of {kind} on {layer} in %, {most} images of each class: "
+                f"{mean}, over {mean.n} folds"
+            )
+            yield Number(f"transfer/gain/{net.replace(' ', '_')}/{layer}/{kind}", mean.value, words, layer=layer)

@@ -1,8 +1,8 @@
 """How well a frozen net's features separate the classes of another data set (sections 5.2 and 5.4, Tables 4, 5, 7)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,22 +20,31 @@ from convscope.score.probe import Kind, chosen_c, coordinates, fit
 from convscope.study.features_on_disk import BLOCK, OnDisk, vectors
 
 KINDS = ("svm", "softmax")
+RANDOM = "random"  # of transfer.beside
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """conf/job/transfer. Whatever the paper is silent about (layers, c, grid, unit_length) is our choice."""
+    """conf/job/transfer. Whatever the paper is silent about (layers, c, grid, unit_length) is our choice.
+
+    features: of each layer, or VGG's dense ones too (scales, pool). beside: "random" or checkpoints, other nets that
+    are treated alike.
+    """
 
     layers: list[str] | None = None
     classifiers: list[Kind] = field(default_factory=lambda: ["svm", "softmax"])
     per_class: list[int] = field(default_factory=lambda: [5, 10, 15, 30])
     test_per_class: int = 50
     folds: int = 5
-    c: list[float] = field(default_factory=lambda: [10.0])
+    c: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
     grid: int = 6
     unit_length: bool = True
     store: str = "float32"
     keep: str | None = None
+    features: Literal["layers", "dense"] = "layers"
+    scales: list[int] | None = None
+    pool: Literal["stack", "average"] = "stack"
+    beside: list[str] | None = field(default_factory=lambda: [RANDOM])
 
     def __post_init__(self) -> None:
         for name in ("test_per_class", "folds", "grid"):
@@ -49,11 +58,17 @@ class Transfer:
             raise Problem(f"transfer.classifiers={list(self.classifiers)} is unknown; possible: [svm, softmax]")
         if self.store not in ("float16", "float32"):
             raise Problem(f"transfer.store={self.store} is unknown; possible: float16, float32")
+        for name, possible in (("features", ("layers", "dense")), ("pool", ("stack", "average"))):
+            if getattr(self, name) not in possible:
+                raise Problem(f"transfer.{name}={getattr(self, name)} is unknown; possible: {', '.join(possible)}")
+        if self.scales is not None and (not self.scales or self.features != "dense"):
+            raise Problem(f"transfer.scales={list(self.scales)} are sides of whole images for transfer.features=dense")
 
 
 class Tried(NamedTuple):
     """One classifier, fitted and tested. c: the C that was chosen. accuracy: mean over the classes, a share."""
 
+    net: str
     layer: str
     classifier: Kind
     per_class: int
@@ -70,32 +85,36 @@ def transferred_layers(net: nn.Module, image_size: int) -> list[str]:
     return list(dict.fromkeys([*default_layers(net, image_size), hidden(net, image_size).last]))
 
 
-def trials(kept: OnDisk, names: Sequence[str], plan: Transfer, seed: int, device: torch.device) -> Iterator[Tried]:
-    """Every layer, fold, number of images and classifier, all from the features on disk.
+def trials(
+    kept: Mapping[str, OnDisk], names: Sequence[str], plan: Transfer, seed: int, device: torch.device
+) -> Iterator[Tried]:
+    """Every net, layer, fold, number of images and classifier, all from the features on disk.
 
-    device: where the fitting is done. Raises Problem where a class has too few images.
+    All see the same folds. device: where the fitting is done. Raises Problem where a class has too few images.
     """
     sizes = sorted(set(plan.per_class))
-    drawn = folds(kept.labels, names, sizes[-1], plan.test_per_class, plan.folds, seed)
-    pairs = [(layer, number) for layer in kept.layers for number in range(plan.folds)]
-    for layer, number in track(pairs, "classifiers on the features"):
+    labels = next(iter(kept.values())).labels
+    drawn = folds(labels, names, sizes[-1], plan.test_per_class, plan.folds, seed)
+    every = [(net, layer, number) for net in kept for layer in kept[net].layers for number in range(plan.folds)]
+    for net, layer, number in track(every, "classifiers on the features"):
         fold = drawn[number]
-        gram, cross = _products(kept.layers[layer], fold, sizes[-1], plan.unit_length, device)
+        gram, cross = products(kept[net].layers[layer], fold, sizes[-1], plan.unit_length, device)
         for per_class in sizes:
             first = np.flatnonzero(np.arange(len(gram)) % sizes[-1] < per_class)
             learned = gram[first][:, first], cross[:, first]
-            labels = kept.labels[fold.of(per_class)], kept.labels[fold.test]
+            known = labels[fold.of(per_class)], labels[fold.test]
             for kind in plan.classifiers:
-                yield Tried(layer, kind, per_class, number, *_accuracy(learned, labels, kind, plan.c))
+                yield Tried(net, layer, kind, per_class, number, *_accuracy(learned, known, kind, plan.c))
 
 
-def accuracies(tried: Sequence[Tried], layer: str, kind: Kind, per_class: int) -> NDArray[np.float64]:
-    """The accuracies [folds] of one layer in the order of the folds: two layers can be compared fold by fold."""
-    found = [one for one in tried if (one.layer, one.classifier, one.per_class) == (layer, kind, per_class)]
+def accuracies(tried: Sequence[Tried], layer: str, kind: Kind, per_class: int, net: str) -> NDArray[np.float64]:
+    """The accuracies [folds] of a net's layer in the order of the folds: two can be compared fold by fold."""
+    wanted = (net, layer, kind, per_class)
+    found = [one for one in tried if (one.net, one.layer, one.classifier, one.per_class) == wanted]
     return np.array([one.accuracy for one in sorted(found, key=lambda one: one.fold)])
 
 
-def _products(
+def products(
     held: NDArray[np.floating], fold: Fold, per_class: int, unit_length: bool, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Inner products of training images with each other [n, n] and of test images with them [T, n]."""

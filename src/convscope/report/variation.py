@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convscope.report.alike import flattened
-from convscope.study.sweep import Group, counts
+from convscope.report.collected import Group, counts
 
 MOST = 64  # characters of what a row differs in; what is longer is for the csv of all settings
 GROUPS = ("model.layers.", "model.", "data.", "optim.", "trainer.")

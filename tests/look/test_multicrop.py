@@ -1,4 +1,4 @@
-"""Ten crops: shared convolutions against ten plain passes in double precision, over random chains and foreign nets."""
+"""Crops that share convolutions against plain passes in double precision, over random chains and foreign nets."""
 
 import random
 
@@ -7,25 +7,28 @@ import torch
 from torch import nn
 from torchvision import models
 
-from convscope.look.spans import five
-from convscope.look.tencrop import shared, ten_crop
+from convscope.look.multicrop import multi_crop, shared
+from convscope.look.spans import five, twenty_five
 from convscope.nets.build import build
 from look.specimens import odd_net, row_net
 
 
-def by_hand(net, images, size):
-    """Mean softmax of ten hand-cut crops, one image and one crop at a time."""
-    side = images.shape[-1]
-    far, mid = side - size, (side - size) // 2
+def corners(margin):
+    middle = margin // 2
+    return [(0, 0), (0, margin), (margin, 0), (margin, margin), (middle, middle)]
+
+
+def grid(margin):
+    """Steps of a quarter of the margin, floored; by counting, not by arithmetic on the crops' own formula."""
+    steps = [max(whole for whole in range(margin + 1) if 4 * whole <= margin * part) for part in range(5)]
+    return [(top, left) for top in steps for left in steps]
+
+
+def by_hand(net, images, size, places):
+    """Mean softmax of hand-cut crops, one image and one crop at a time."""
     means = []
     for image in images:
-        crops = []
-        for top, left in ((0, 0), (0, far), (far, 0), (far, far), (mid, mid)):
-            crop = image[:, top : top + size, left : left + size]
-            crops.append(crop)
-        for mirrored_top, mirrored_left in ((0, far), (0, 0), (far, far), (far, 0), (mid, far - mid)):
-            crop = image[:, mirrored_top : mirrored_top + size, mirrored_left : mirrored_left + size]
-            crops.append(crop.flip(2))  # the same pixels as a crop of the mirror image
+        crops = [one[:, top : top + size, left : left + size] for one in (image, image.flip(2)) for top, left in places]
         means.append(torch.stack([net(crop[None].clone())[0].exp() / net(crop[None].clone()).exp().sum()
                                   for crop in crops]).mean(0))  # fmt: skip
     return torch.stack(means)
@@ -36,10 +39,10 @@ def pixels(count, side, seed=0):
 
 
 @torch.no_grad()
-def check(net, size, side):
+def check(net, size, side, crops=five, places=corners):
     images = pixels(2, side)
-    found = ten_crop(net, size, side)(images)
-    torch.testing.assert_close(found, by_hand(net, images, size), rtol=1e-9, atol=1e-12)
+    found = multi_crop(net, size, side, crops(side, size))(images)
+    torch.testing.assert_close(found, by_hand(net, images, size, places(side - size)), rtol=1e-9, atol=1e-12)
 
 
 def chain(seed, size):
@@ -82,7 +85,7 @@ def test_random_chains(seed):
 
 def test_the_random_chains_do_share():
     """Else the test above would compare passes with passes."""
-    far = [shared(chain(seed, 32), 32, 40) for seed in range(24)]
+    far = [shared(chain(seed, 32), 32, 40, five(40, 32)) for seed in range(24)]
     assert sum(len(found.places) > 1 for found in far if found) > 5
     assert any(place and any(span.low > 0 and span.at > 0 for span in place)
                for found in far if found for places in found.places for place in places)  # fmt: skip
@@ -91,6 +94,24 @@ def test_the_random_chains_do_share():
 @pytest.mark.parametrize("size, side", [(96, 110), (96, 112), (64, 73), (96, 128), (96, 96)])
 def test_row_nets(size, side):
     check(row_net(size), size, side)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_fifty_crops_of_random_chains(seed):
+    draw = random.Random(2000 + seed)
+    size = draw.randint(24, 36)
+    check(chain(seed, size), size, size + draw.choice([8, 16, 7]), twenty_five, grid)
+
+
+@pytest.mark.parametrize("size, side", [(64, 80), (64, 73), (64, 66), (64, 64)])
+def test_fifty_crops_of_a_row_net(size, side):
+    """The last two have less than five places along an edge: crops that fall together count as often as they do."""
+    check(row_net(size), size, side, twenty_five, grid)
+
+
+def test_fifty_crops_of_a_net_that_branches():
+    torch.manual_seed(0)
+    check(models.get_model("resnet18", num_classes=6).double().eval(), 64, 72, twenty_five, grid)
 
 
 def test_a_net_of_odd_steps():
@@ -118,10 +139,16 @@ def test_zfnet_shares_its_lower_layers():
         "fc": {"kind": "full", "units": "classes"},
     }
     net = build(rows, 224, 5).eval()
-    found = shared(net, 224, 256)
+    found = shared(net, 224, 256, five(256, 224))
     assert found is not None and len(found.places) >= 4
     assert all(place is not None for places in found.places[:4] for place in places)
 
 
 def test_the_five_places():
     assert five(256, 224) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+
+
+def test_the_twenty_five_places():
+    places = twenty_five(256, 224)
+    assert places[:6] == [(0, 0), (0, 8), (0, 16), (0, 24), (0, 32), (8, 0)] and places[-1] == (32, 32)
+    assert set(five(256, 224)) <= set(places) and len(set(places)) == 25

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from convscope.problem import Problem
+from convscope.report.collected import collect
 from convscope.study.beside import share
-from convscope.study.sweep import collect
 
 HEAD = "epoch,train/top1,val/class_mean,val/top1,val/top5,seconds,images_per_second"
 

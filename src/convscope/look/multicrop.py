@@ -1,18 +1,20 @@
-"""Ten crops of an image, corners and center and their mirror images, with the convolutions that they share done once.
+"""Several crops of an image, and of its mirror image, with the convolutions that they share done once.
 
 Where a crop's place is a multiple of a layer's stride, its map is a part of the whole image's map, but for a border:
-there the crop's own padding, or its last windows, see something else. The whole image's map is computed once for the
-five crops of a direction, and each crop's border anew. From the layer on at which that no longer pays, or no longer
-fits, each crop goes on by itself. The probabilities are those of ten passes, to rounding.
+there the crop's own padding, or its last windows, see something else. The whole image's maps are computed once for all
+crops of a direction, and each crop's border anew. From the layer on at which that no longer pays, or no longer fits,
+each crop goes on by itself. The probabilities are those of separate passes, to rounding.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from convscope.look.spans import Sides, Span, above, five
+from convscope.look.spans import Crop, Sides, Span, above
 from convscope.look.stages import Box, Patched, Plain, Stage, plain, run
 from convscope.nets.windows import Pair
 
@@ -28,34 +30,35 @@ class Sharing(NamedTuple):
     places: list[list[Place | None]]
 
 
-def ten_crop(net: nn.Module, image_size: int, side: int) -> Callable[[Tensor], Tensor]:
-    """A function from whole images [N, 3, side, side] to probabilities [N, K]: the mean of the softmax of ten crops.
+def multi_crop(net: nn.Module, image_size: int, side: int, crops: Sequence[Crop]) -> Callable[[Tensor], Tensor]:
+    """A function from whole images [N, 3, side, side] to probabilities [N, K]: the mean of the softmax of these crops
+    of the images and of their mirror images.
 
-    side: image_size or more. Nets that branch, and crops that share nothing, are passed one crop at a time.
+    side: image_size or more. Nets that branch, and crops that share nothing, are passed one crop at a time; crops of
+    one place are one, and count as often as it stands there.
     """
-    crops, sharing = five(side, image_size), shared(net, image_size, side)
+    places = Counter(crops)
+    sharing = shared(net, image_size, side, list(places))
 
     def probabilities(images: Tensor) -> Tensor:
         both = torch.cat([images, images.flip(3)])
-        pieces = [both[:, :, top : top + image_size, left : left + image_size] for top, left in crops]
+        pieces = [both[:, :, top : top + image_size, left : left + image_size] for top, left in places]
         scores = _together(sharing, both, pieces) if sharing else (net(piece) for piece in pieces)
-        total = sum(score.softmax(1) for score in scores)
+        total = sum(count * score.softmax(1) for count, score in zip(places.values(), scores, strict=True))
         assert isinstance(total, Tensor)
         return total.view(2, len(images), -1).sum(0) / (2 * len(crops))
 
     return probabilities
 
 
-def shared(net: nn.Module, image_size: int, side: int) -> Sharing | None:
-    """The stages that five crops are to share, as few or many as are the least work; None where it is none."""
+def shared(net: nn.Module, image_size: int, side: int, crops: Sequence[Crop]) -> Sharing | None:
+    """The stages that the crops are to share, as few or many as are the least work; None where it is none."""
     found = plain(net, image_size)
     if found is None or side == image_size:
         return None
     weight = next(net.parameters())
     places, saved, best = list[list[Place | None]](), 0.0, (0.0, 0)
-    now: list[Place | None] = [
-        (Span(top, 0, image_size), Span(left, 0, image_size)) for top, left in five(side, image_size)
-    ]
+    now: list[Place | None] = [(Span(top, 0, image_size), Span(left, 0, image_size)) for top, left in crops]
     whole = weight.new_zeros(1, 3, side, side)
     for stage in found.stages:
         below = (whole.shape[2], whole.shape[3])
@@ -90,15 +93,18 @@ def _saved(stage: Stage, places: list[Place | None], whole: int) -> float:
 
 
 def _together(sharing: Sharing, whole: Tensor, crops: list[Tensor]) -> list[Tensor]:
-    """Class scores of each of these crops of the images `whole`."""
-    stages, shares = sharing.net.stages, len(sharing.places)
-    maps = [Patched(crop, []) for crop in crops]
-    for stage, places in zip(stages, sharing.places, strict=False):
-        whole = stage.run(whole)
-        maps = [_crop_map(stage, whole, below, place) for below, place in zip(maps, places, strict=True)]
-    alone = [call for stage in stages[shares:] for call in stage.calls]
-    last = torch.cat([run(alone, each.whole()) for each in maps])  # the full layers read their many weights once
-    return list(run(sharing.net.rest, last).chunk(len(crops)))
+    """Class scores of each of these crops of the images `whole`. Held at a time: maps of the whole, and of one crop."""
+    wholes = list(accumulate(sharing.net.stages[: len(sharing.places)], lambda x, stage: stage.run(x), initial=whole))
+    last = torch.cat([_last_map(sharing, wholes[1:], crop, at) for at, crop in enumerate(crops)])
+    return list(run(sharing.net.rest, last).chunk(len(crops)))  # the full layers read their many weights once
+
+
+def _last_map(sharing: Sharing, wholes: Sequence[Tensor], crop: Tensor, at: int) -> Tensor:
+    """What the last stage puts out for crop number `at`. wholes: the whole image's maps above the shared stages."""
+    stages, x = sharing.net.stages, Patched(crop, [])
+    for stage, whole, places in zip(stages, wholes, sharing.places, strict=False):
+        x = _crop_map(stage, whole, x, places[at])
+    return run([call for stage in stages[len(wholes) :] for call in stage.calls], x.whole())
 
 
 def _crop_map(stage: Stage, whole: Tensor, below: Patched, place: Place | None) -> Patched:

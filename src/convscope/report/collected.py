@@ -1,12 +1,8 @@
-"""The training runs of a sweep as rows of one table, runs that differ in their seed alone in one row.
+"""The training runs of a sweep, those that differ in their seed alone as one group."""
 
-Works on what is there: runs that are still going on, were cut off, failed, or left half of their files.
-"""
-
-import csv
 import re
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,29 +10,18 @@ from typing import Any, NamedTuple
 from convscope.problem import Problem
 from convscope.report.alike import BESIDE, flattened
 from convscope.report.header import of
-from convscope.report.numerals import duration
-from convscope.report.reading import MARKS, Run, is_run_folder, read_run
+from convscope.report.reading import Run, is_run_folder, read_run
+from convscope.report.trained import Trained, read_training
 
-QUIET = 600  # seconds without a sign of life, or five epochs of the run if those are longer: then it has stopped
 GIVE = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
 NUMBERED = r"(\d{4}-\d\d-\d\d_[\d-]+_|\d+_)"  # what stands before the name of a run's folder
 
 
-class Trained(NamedTuple):
-    """One training run. values: of metrics.csv at the epoch that counts. epochs: how many are over.
+class Spread(NamedTuple):
+    """A mean over seeds. deviation: the standard deviation of the sample, None of a single run."""
 
-    state: "finished", "running: epoch 3 of 12", "stopped: epoch 3 of 12", or "failed: " and why.
-    """
-
-    run: Run
-    seed: Any
-    values: Mapping[str, float]
-    epochs: int
-    state: str
-
-    @property
-    def finished(self) -> bool:
-        return self.state == "finished"
+    mean: float
+    deviation: float | None
 
 
 class Group(NamedTuple):
@@ -54,6 +39,11 @@ class Group(NamedTuple):
     def settings(self) -> dict[str, Any]:
         return self.runs[0].run.settings
 
+    def over_seeds(self, column: str) -> Spread | None:
+        """Of a column of metrics.csv over the runs that count; None where none of them has it."""
+        found = [one.values[column] for one in self.counted if column in one.values]
+        return Spread(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None) if found else None
+
     @property
     def state(self) -> str:
         """Of one run its own; of several how many are finished, and the others' own."""
@@ -64,10 +54,13 @@ class Group(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """groups: in the order of their folders. left_out: folder -> why it is no row of its own."""
+    """groups: in the order of their folders. left_out: folder -> why it is no row of its own. evaluations: runs of
+    job=evaluate, not yet read.
+    """
 
     groups: list[Group]
     left_out: dict[str, str]
+    evaluations: tuple[Run, ...] = ()
 
 
 def collect(folders: Sequence[Path], epoch: str = "last") -> Collected:
@@ -77,28 +70,23 @@ def collect(folders: Sequence[Path], epoch: str = "last") -> Collected:
     """
     left_out: dict[str, str] = {}
     kinds: dict[Any, list[Trained]] = {}
+    evaluations: list[Run] = []
     for path in dict.fromkeys(path for folder in folders for path in _inside(folder, left_out)):
         run = read_run(path)
         job = run.settings.get("job") or run.summary.get("job") or ("train" if run.metrics else "")
+        if job == "evaluate":
+            evaluations.append(run)
+            continue
         if job != "train":
             left_out[_label(path)] = f"a run of job={job}" if job else "what it was cannot be read"
             continue
         kinds.setdefault(_kind(run) or path, []).append(read_training(run, epoch))
     groups = [_group(runs, left_out) for runs in kinds.values()]
     if not groups:
+        left_out |= {_label(run.folder): "a run of job=evaluate" for run in evaluations}
         told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
         raise Problem(f"no training run in {', '.join(map(str, folders))}{f' ({told})' if told else ''}; {GIVE}")
-    return Collected(_told_apart(groups), left_out)
-
-
-def read_training(run: Run, epoch: str = "last") -> Trained:
-    """How far a training run has come and what it measured, from its folder alone."""
-    rows = _whole_rows(run.folder / "metrics.csv") or [row for row in [of(run.summary, "final")] if row]
-    row: Mapping[str, float] = rows[-1] if rows else {}
-    if epoch == "best" and any("val/top1" in one for one in rows):
-        row = max(rows, key=lambda one: one.get("val/top1", -1))
-    seed = run.settings.get("seed", run.summary.get("seed"))
-    return Trained(run, seed, row, int(rows[-1].get("epoch", len(rows))) if rows else 0, _state(run, rows))
+    return Collected(_told_apart(groups), left_out, tuple(evaluations))
 
 
 def counts(run: Run, key: str) -> bool:
@@ -126,6 +114,7 @@ def _inside(folder: Path, left_out: dict[str, str]) -> Iterator[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     inside = [path.resolve() for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    inside = [path for path in inside if path.name != "report"]  # the sweep's own page
     return sorted(inside, key=_number)
 
 
@@ -137,49 +126,6 @@ def _number(path: Path) -> tuple[float, str]:
 
 def _label(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
-
-
-def _whole_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv that are written to their end: the last of a damaged file may be cut within a number."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
-    return [
-        {name: value for name, cell in zip(header, row, strict=True) for value in _floats(cell)}
-        for row in rows
-        if len(row) == len(header)
-    ]
-
-
-def _floats(cell: str) -> list[float]:
-    try:
-        return [float(cell)]
-    except ValueError:
-        return []
-
-
-def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
-    """From summary.json, which is written at the end, unless training went on since; else from the files' age."""
-    epochs, final = (int(rows[-1].get("epoch", len(rows))) if rows else 0), of(run.summary, "final", "epoch")
-    wanted = of(run.settings, "trainer", "max_epochs")
-    told = f"epoch {epochs}" + (f" of {wanted}" if isinstance(wanted, int) and wanted > 0 else "")
-    if run.summary.get("finished") and (final is None or epochs <= final):
-        return "finished"
-    if run.summary and not run.summary.get("finished") and not _went_on(run.folder):
-        return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {told}"
-    age = time.time() - max(_written(run.folder))
-    if age > max(QUIET, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
-        return f"stopped: {told}, nothing written for {duration(age)}"
-    return f"running: {told}"
-
-
-def _went_on(folder: Path) -> bool:
-    metrics, summary = folder / "metrics.csv", folder / "summary.json"
-    return metrics.is_file() and metrics.stat().st_mtime > summary.stat().st_mtime + 1
-
-
-def _written(folder: Path) -> list[float]:
-    paths = [folder / name for name in (*MARKS, "checkpoints/last.ckpt")]
-    return [path.stat().st_mtime for path in paths if path.is_file()]
 
 
 def _kind(run: Run) -> frozenset[tuple[str, str]] | None:

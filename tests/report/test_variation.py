@@ -1,6 +1,7 @@
+from convscope.report.collected import Group
 from convscope.report.reading import Run
-from convscope.study.sweep import Group, Trained
-from convscope.study.variation import MOST, in_words, speed, varied
+from convscope.report.trained import Trained
+from convscope.report.variation import MOST, in_words, speed, varied
 
 ROWS = {
     "conv1": {"kind": "conv", "kernel": 7, "stride": 2},

@@ -1,0 +1,119 @@
+"""convscope from Python: open a net with its images, ask what excites it, project, cover, read what a run has left.
+
+from convscope import load, top9, grid
+net = load("outputs/train/<run>")
+grid(net, top9(net, ["conv3"]), "conv3")
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from convscope import assemble, gallery
+from convscope.data.module import SplitName
+from convscope.look.cropped import Projection, project_fields
+from convscope.look.deconvnet import Picks
+from convscope.look.features import features
+from convscope.look.occlusion import Occluded, Square, default_square, strongest_map
+from convscope.look.occlusion import occlude as cover
+from convscope.look.top9 import Top9, default_layers
+from convscope.nets.hidden import hidden
+from convscope.problem import Problem
+from convscope.report.reading import Run, read_run
+from convscope.study.strongest import strongest
+from convscope.subject import Subject
+
+__all__ = ["Run", "Subject", "Top9", "grid", "load", "occlude", "pretrained", "project", "read_run", "top9"]
+
+IMAGES = {  # conf/data/images.yaml
+    "source": "images",
+    "root": None,
+    "image_size": 224,
+    "limit": None,
+    "workers": None,
+    "on_bad_image": "stop",
+    "cache_dir": os.environ.get("CONVSCOPE_CACHE", "~/.cache/convscope"),
+    "cache_gib": 8.0,
+    "color_noise": 0.0,
+    "pixel_scale": 1.0,
+}
+
+
+def load(trained: str | Path, **data: Any) -> Subject:
+    """The net of a run folder or of a checkpoint file, with the images it was trained on.
+
+    data: other images or settings of them, as the keys of conf/data: source="images", root="/photos", limit=100.
+    Raises Problem for a file that is no checkpoint, and as its images do.
+    """
+    path = Path(trained)
+    path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    words = [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
+    return _eval(assemble.saved(_settings(IMAGES | data, {}) | {"ckpt": str(path), "words": words}))
+
+
+def pretrained(
+    name: str, root: str | Path, weights: str | None = "IMAGENET1K_V1", library: str = "torchvision"
+) -> Subject:
+    """A net of torchvision or timm, and every image under `root`; its most probable class stands for the true one.
+
+    weights: downloaded at the first time; for timm "true" or a tag. Raises Problem for an unknown net.
+    """
+    model = {"source": library, "name": name, "weights": weights}
+    return _eval(assemble.new(_settings(IMAGES | {"root": str(root)}, model), keep_classes=True))
+
+
+def top9(subject: Subject, layers: Sequence[str] | None = None, split: SplitName = "val") -> dict[str, Top9]:
+    """Layer -> the nine images that excite each of its maps most (Fig. 2). layers: None for every convolution row."""
+    chosen = layers or default_layers(subject.net, subject.data.settings.image_size)
+    return strongest(subject.net, subject.data, split, chosen)
+
+
+def grid(
+    subject: Subject, tops: Mapping[str, Top9], layer: str, maps: int | Sequence[int] = 8, split: SplitName = "val"
+) -> Image.Image:
+    """Nine projections beside nine image patches for each map. maps: so many of them, or their numbers."""
+    chosen = gallery.Choice([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
+    numbers = chosen.chosen_maps(layer, len(tops[layer].score), seed=0)
+    view = gallery.view(subject.net, gallery.Images(subject.data, split), layer, tops[layer], numbers)
+    return gallery.grid(view, f"{layer}: projections beside the image patches").image
+
+
+def project(subject: Subject, images: Tensor, layer: str, map_: int, rule: str = "deconvnet") -> Projection:
+    """The strongest unit of a map in each of the images [N, 3, H, W], projected to its receptive field (section 2.1).
+
+    images: as the net sees them, e.g. subject.data.images("val", [3, 7]). values [N, 3, S, S]; top, left: where the
+    field begins in the image. rule: deconvnet, guided or gradient.
+    """
+    found = features(subject.net, images.to(subject.device), [layer]).layers[layer]
+    if not 0 <= map_ < found.shape[1]:
+        raise Problem(f"{layer} has maps 0 to {found.shape[1] - 1}, not {map_}")
+    place = found[:, map_].flatten(1).argmax(1).cpu()
+    cols = found.shape[3] if found.dim() == 4 else 1
+    picks = Picks(torch.arange(len(images)), torch.full((len(images),), map_), place // cols, place % cols)
+    return project_fields(subject.net, images.to(subject.device), layer, picks, rule)
+
+
+def occlude(subject: Subject, index: int, split: SplitName = "val", square: Square | None = None) -> Occluded:
+    """What the net answers while a gray square covers one place of the image after another (section 4.2, Fig. 7).
+
+    The map that is watched is the strongest of the last convolution. square: None for a seventh of the image's side.
+    """
+    one = subject.examples(split, [index])
+    image, size = one.image[0].to(subject.device), subject.data.settings.image_size
+    layer = hidden(subject.net, size).maps
+    map_ = strongest_map(subject.net, image, layer)
+    return cover(subject.net, image, layer, map_, int(one.target[0]), square or default_square(size))
+
+
+def _settings(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
+    return {"data": dict(data), "model": dict(model), "optim": {"batch_size": 64}, "seed": 0}
+
+
+def _eval(subject: Subject) -> Subject:
+    subject.net.eval()
+    return subject

@@ -1,0 +1,41 @@
+"""job=dashboard."""
+
+import os
+from pathlib import Path
+
+from convscope.commands.recording import Settings
+from convscope.problem import Problem
+from convscope.record import write
+
+
+def dashboard(settings: Settings, folder: Path) -> None:
+    """Writes dashboard.json, and saves the workspace where there is an account."""
+    try:
+        from convscope.loggers.dashboard import own_entity, saved, specification, workspace
+    except ModuleNotFoundError:
+        raise Problem("job=dashboard needs wandb-workspaces; type pip install 'convscope[dashboard]'") from None
+    plan, layers = settings["dashboard"], _shown_layers(settings)
+    send = bool(os.environ.get("WANDB_API_KEY")) if plan["save"] is None else plan["save"]
+    entity = plan["entity"] or (own_entity() if send else "your-account")
+    made = workspace(entity, plan["project"], layers)
+    write(folder / "dashboard.json", specification(made))
+    print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
+    print(saved(made) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
+
+
+def _shown_layers(settings: Settings) -> list[str]:
+    """The layers of a run's grids, or the convolutions among the rows of a net."""
+    if settings["run"] is None:
+        rows = settings["model"].get("layers")
+        if not rows:
+            raise Problem(
+                "the rows of this net are not known before it is built; name a run of it with run=<run folder>"
+            )
+        return [name for name, row in rows.items() if row and row.get("kind") == "conv"]
+    from convscope.report.reading import read_run
+
+    names = [entry.name for entry in read_run(Path(settings["run"])).entries]
+    layers = list(dict.fromkeys(name.removeprefix("top9/") for name in names if name.startswith("top9/")))
+    if not layers:
+        raise Problem(f"run={settings['run']} has no top-9 grids; name a folder of job=train or job=visualize")
+    return layers

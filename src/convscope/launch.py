@@ -1,0 +1,135 @@
+"""The processes that train one net together: who started them, which of them this one is, and how we start them.
+
+Ranks count from 0; rank 0 alone writes. Nothing here knows torch until processes have to agree on something.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from convscope.problem import Problem
+
+OURS = "CONVSCOPE_RELAUNCHED"  # set for processes that relaunch() started
+BEGAN = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
+
+
+class Place(NamedTuple):
+    """One process among several. by: torchrun, SLURM (srun) or submitit (on one machine)."""
+
+    by: str
+    rank: int
+    size: int
+
+
+def place(env: Mapping[str, str] = os.environ) -> Place | None:
+    """Which process this is among those that somebody started for one run; None for a process on its own."""
+    if "LOCAL_RANK" in env and "SUBMITIT_LOCAL_GLOBALID" not in env:
+        return Place("torchrun", int(env.get("RANK", env["LOCAL_RANK"])), int(env.get("WORLD_SIZE", "1")))
+    if int(env.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return Place("SLURM", int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"]))
+    if int(env.get("SUBMITIT_LOCAL_NTASKS", "1")) > 1:
+        return Place("submitit", int(env["SUBMITIT_LOCAL_GLOBALID"]), int(env["SUBMITIT_LOCAL_NTASKS"]))
+    return None
+
+
+def take_place(env: MutableMapping[str, str] = os.environ) -> Place | None:
+    """place(), and its rank under the names by which torch and Lightning look for it."""
+    here = place(env)
+    if here is None:
+        return None
+    env.update(RANK=str(here.rank), WORLD_SIZE=str(here.size))
+    if here.by == "submitit":  # which tells its tasks their ranks, but not where to meet
+        env["LOCAL_RANK"] = env["SUBMITIT_LOCAL_LOCALID"]
+        env["NODE_RANK"] = env.get("SUBMITIT_LOCAL_NODEID", "0")
+        env.setdefault("MASTER_ADDR", "127.0.0.1")
+        env.setdefault("MASTER_PORT", str(20_000 + int(env["SUBMITIT_LOCAL_JOB_ID"]) % 20_000))
+    return here
+
+
+def agree_on_beginning() -> None:
+    """One time for all processes of a run, so that the folder named for it is one: the first of them sets it.
+
+    A SLURM step has its job's number instead, which stays when the job is requeued. Nothing happens where a process is
+    on its own, or the launcher offers no store to meet in (then hydra.run.dir has to name the folder).
+    """
+    here = place()
+    if here is None or BEGAN in os.environ:
+        return
+    if here.by == "SLURM":
+        os.environ[BEGAN] = f"slurm_{os.environ['SLURM_JOB_ID']}_{os.environ.get('SLURM_STEP_ID', '0')}"
+    elif os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        from datetime import datetime
+
+        from torch.distributed import TCPStore
+
+        store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+        mine = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        os.environ[BEGAN] = store.compare_set("convscope/began", "", mine).decode()
+
+
+def one_process(job: str) -> None:
+    """Raises Problem where several were started for a job that is for one."""
+    here = place()
+    if here is not None and here.size > 1:
+        raise Problem(f"job={job} runs in one process, {here.by} started {here.size}; start it without {here.by}")
+
+
+def check(here: Place | None, devices: int, nodes: int, sweep: bool) -> None:
+    """Raises Problem where the processes that were started are not those that the settings speak of."""
+    if here is None and nodes > 1:
+        raise Problem(
+            f"trainer.num_nodes={nodes} needs processes on {nodes} machines, and this is one; start it by torchrun "
+            "or srun, or as a sweep with hydra/launcher=slurm (docs/clusters.md)"
+        )
+    if here is None:
+        return
+    if sweep and here.by == "torchrun":
+        raise Problem("a sweep under torchrun: leave torchrun away; trainer.devices=<n> starts them for each run")
+    if here.size != devices * nodes:
+        raise Problem(
+            f"{here.by} started {here.size} processes, but trainer.devices={devices} x trainer.num_nodes={nodes} is "
+            f"{devices * nodes}; let trainer.devices be the processes per machine and trainer.num_nodes the machines"
+        )
+
+
+def relaunch(words: Sequence[str], count: int) -> None:
+    """This program with other words under torchrun, one process per device of this machine.
+
+    Lightning's own launch repeats the command line in every process; in a sweep that trains something else. Raises
+    Problem when a process fails; SIGTERM ends all of them, and this one with status 143.
+    """
+    env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")} | {OURS: "1"}
+    env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
+    running = subprocess.Popen([*torchrun, *words], env=env)
+    try:
+        with _exit_on_sigterm():
+            status = running.wait()
+    finally:
+        running.terminate()  # torchrun ends its processes before it ends; nothing where it has ended
+        running.wait()
+    if status:
+        raise Problem(f"the run on {count} devices ended with status {status}; its error stands above")
+
+
+@contextmanager
+def _exit_on_sigterm() -> Iterator[None]:
+    """SIGTERM as SystemExit(143) meanwhile, unless somebody has said what it shall do."""
+    plain = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if plain:
+        signal.signal(signal.SIGTERM, exit_143)
+    try:
+        yield
+    finally:
+        if plain:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def exit_143(*_: Any) -> None:
+    """What SIGTERM does to a run: it unwinds, and its status says why."""
+    sys.exit(143)

@@ -1,0 +1,33 @@
+"""What a net is trained to say: a softmax over the classes, or each class by itself (Table 6 and section 5.2)."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from convscope.data.module import Batch
+from convscope.score.several import LossName, spread
+
+__all__ = ["LossName", "loss_of"]
+
+
+def loss_of(logits: Tensor, batch: Batch, loss: LossName, smoothing: float = 0.0) -> Tensor:
+    """Mean over the images. softmax: cross-entropy, of several classes against the same share of each.
+
+    multilabel needs the batch's targets.
+    """
+    if loss == "multilabel":
+        assert batch.targets is not None
+        return multilabel(logits, batch.targets, smoothing)
+    aim = batch.label if batch.targets is None else spread(batch.targets)
+    return F.cross_entropy(logits, aim, label_smoothing=smoothing)
+
+
+def multilabel(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Binary cross-entropy of each class, summed over the classes, so that one learning rate suits it and the softmax.
+
+    A class that is difficult to see in an image adds nothing for it. The paper thinks of such a loss and trains none.
+    """
+    aim = (targets > 0) * (1 - smoothing) + smoothing / 2
+    each = F.binary_cross_entropy_with_logits(
+        logits, aim.to(logits.dtype), (targets != 0).to(logits.dtype), reduction="sum"
+    )
+    return each / len(logits)

@@ -1,0 +1,78 @@
+"""A table of projections (epoch, layer, map, rank, ...), cut from the grids that a run has left in its folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+from safetensors.torch import load_file
+
+from convscope.report.reading import Entry, read_run
+
+
+class Projection(NamedTuple):
+    """One of the nine images of a map at an epoch; rank 0 is the strongest. epoch None: of a finished net."""
+
+    epoch: int | None
+    layer: str
+    map: int
+    rank: int
+    score: float
+    image: int
+    patch: Image.Image
+    projection: Image.Image
+
+
+class _Grid(NamedTuple):
+    entry: Entry
+    score: Any  # [C, 9]
+    image: Any  # [C, 9]
+
+
+def projections(folder: Path, most: int) -> list[Projection]:
+    """At most `most` of what the run's top-9 grids show, by epoch, layer, map and rank.
+
+    Where there are more the strongest images of every map come first, and of equal ranks the latest epochs.
+    """
+    grids = _grids(folder) if most else []
+    found: list[Projection] = []
+    for rank in range(9):
+        for grid in reversed(grids):
+            if len(found) < most:
+                found += _of_rank(folder, grid, rank, most - len(found))
+    return sorted(found, key=lambda each: (each.epoch or 0, each.layer, each.map, each.rank))
+
+
+def _grids(folder: Path) -> list[_Grid]:
+    """Grids that say where their tiles stand, with the record they were drawn from, in order of epochs."""
+    found, tops = [], dict[Path, dict[str, Any]]()
+    for entry in sorted(read_run(folder).entries, key=lambda each: each.epoch or 0):
+        path = folder / ("top9.safetensors" if entry.epoch is None else f"top9/epoch_{entry.epoch:03d}.safetensors")
+        if entry.name != f"top9/{entry.layer}" or not entry.sheet or not path.is_file():
+            continue
+        if path not in tops:
+            tops[path] = load_file(path)
+        top = tops[path]
+        if f"{entry.layer}.score" in top:
+            found.append(_Grid(entry, top[f"{entry.layer}.score"], top[f"{entry.layer}.image"]))
+    return found
+
+
+def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[Projection]:
+    """What the grid shows of one rank: a row for each map that so many images excite."""
+    entry, sheet = grid.entry, grid.entry.sheet or {}
+    blocks = [at for at, count in enumerate(sheet["count"]) if count > rank][:most]
+    with Image.open(folder / str(entry.path)) as opened:
+        whole = opened.convert("RGB")
+    rows = []
+    for at in blocks:
+        number = sheet["maps"][at]
+        tiles = (_tile(whole, sheet, sheet[kind][at], rank) for kind in ("patches", "projections"))
+        told = float(grid.score[number, rank]), int(grid.image[number, rank])
+        rows.append(Projection(entry.epoch, str(entry.layer), number, rank, *told, *tiles))
+    return rows
+
+
+def _tile(whole: Image.Image, sheet: Mapping[str, Any], corner: list[int], rank: int) -> Image.Image:
+    left, top = (corner[axis] + place * sheet["step"] for axis, place in enumerate((rank % 3, rank // 3)))
+    return whole.crop((left, top, left + sheet["tile"], top + sheet["tile"]))

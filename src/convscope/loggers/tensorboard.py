@@ -1,0 +1,30 @@
+"""TensorBoard: every picture under its name, the epoch as its step."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from convscope.record import Picture
+
+
+class TensorBoardPictures:
+    """Event files in <run folder>/tensorboard."""
+
+    def __init__(self, logger: TensorBoardLogger):
+        self.logger = logger
+
+    def picture(self, picture: Picture, path: Path) -> None:
+        pixels = np.asarray(Image.open(path).convert("RGB"))  # [H, W, 3]
+        self.logger.experiment.add_image(picture.name, pixels, picture.epoch or 0, dataformats="HWC")
+
+    def close(self) -> None:
+        self.logger.finalize("success")
+
+
+def begun(settings: Mapping[str, Any], folder: Path, _: dict[str, Any]) -> TensorBoardPictures:
+    """settings: those of Lightning's TensorBoardLogger."""
+    return TensorBoardPictures(TensorBoardLogger(str(folder), name="tensorboard", version="", **settings))

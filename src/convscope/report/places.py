@@ -1,0 +1,55 @@
+"""What index.jsonl says stands where on a packed picture, believed only where it can be true.
+
+Two kinds of sheets: a top-9 grid, whose maps have nine projections and nine image patches each, and thumbnails of whole
+images in reading order.
+"""
+
+from typing import Any
+
+MOST = 4096  # maps or images of one sheet
+SIDE = 65_535  # pixels of a JPEG's side
+WORDS = 1000  # letters of a file's name
+_NINE = 9
+_THUMBNAILS = ("tile", "columns", "images", "labels", "names")
+
+
+def checked(said: Any) -> dict[str, Any] | None:
+    """The sheet with the keys that a viewer reads and no others; None for what is damaged, hostile or no sheet."""
+    if not isinstance(said, dict):
+        return None
+    return _grid(said) or _thumbnails(said)
+
+
+def _grid(said: dict[str, Any]) -> dict[str, Any] | None:
+    size, tile, step, maps, count = (said.get(key, 0) for key in ("size", "tile", "step", "maps", "count"))
+    places = [said.get("projections", 0), said.get("patches", 0)]
+    if not (_counts(size, SIDE, least=1) and len(size) == 2 and _counts([tile, step], SIDE, least=1)):
+        return None
+    if not (_counts(maps, 2**31) and _counts(count, _NINE) and len(maps) == len(count)):
+        return None
+    room = [length - 2 * step - tile for length in size]  # where nine tiles may begin
+    if not all(isinstance(each, list) and len(each) == len(maps) for each in places):
+        return None
+    if not all(_counts(corner, SIDE) and len(corner) == 2 for each in places for corner in each):
+        return None
+    if any(at > most for each in places for corner in each for at, most in zip(corner, room, strict=True)):
+        return None
+    return {key: said[key] for key in ("size", "tile", "step", "maps", "projections", "patches", "count")}
+
+
+def _thumbnails(said: dict[str, Any]) -> dict[str, Any] | None:
+    tile, columns, images, labels, names = (said.get(key, 0) for key in _THUMBNAILS)
+    if not (_counts([tile, columns], SIDE, least=1) and _counts(images, 2**53) and _counts(labels, 2**31)):
+        return None
+    if not isinstance(names, list) or not len(images) == len(labels) == len(names):
+        return None
+    if not all(isinstance(name, str) and len(name) <= WORDS for name in names):
+        return None
+    return {key: said[key] for key in _THUMBNAILS}
+
+
+def _counts(values: Any, most: int, least: int = 0) -> bool:
+    """Whether this is a list, not too long, of whole numbers in least .. most; True is none."""
+    if not isinstance(values, list) or len(values) > MOST:
+        return False
+    return all(type(value) is int and least <= value <= most for value in values)

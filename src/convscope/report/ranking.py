@@ -1,0 +1,168 @@
+"""The table of a sweep's page: a row for each run or group of seeds, a column for each setting that differs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from convscope.report.collected import Group, Spread
+from convscope.report.header import spent
+from convscope.report.numerals import brief, duration, percent
+from convscope.report.trained import Trained
+from convscope.report.variation import in_words, varied
+
+FEW = 6  # settings that stand as columns at once; of more a few words stand for all until they are asked for
+SPARK = (96, 24)  # width and height of the small curves
+STATES = {"finished": "finished", "running": "running", "stopped": "cut off", "failed": "failed"}
+NUMBERS = (("val top-1", "val/top1"), ("val top-5", "val/top5"), ("val loss", "val/loss"))
+
+
+class Column(NamedTuple):
+    """first: the order that a first click on the column gives. more: whether it is shown only when asked for."""
+
+    key: str
+    head: str
+    first: str = "ascending"
+    more: bool = False
+
+
+_NUMBERS = [Column(key, head, "ascending" if key == "val/loss" else "descending") for head, key in NUMBERS]
+_STATE = Column("state", "state")
+
+
+class Cell(NamedTuple):
+    """order: what the cell is sorted by, "" for one that has nothing and stands last. form: "n" for a number."""
+
+    text: str
+    order: str
+    form: str = ""
+    more: bool = False
+
+
+class Row(NamedTuple):
+    """One run. key: its folder within the sweep's. page: its own page as seen from the sweep's, None where it has none.
+
+    number: place in the sweep, counted from 1. state: one of the values of STATES. spark: points of its small
+    curve of val top-1, as svg.
+    """
+
+    key: str
+    name: str
+    number: int
+    page: str | None
+    state: str
+    cells: list[Cell]
+    spark: str
+    run: Trained
+
+
+class Ranked(NamedTuple):
+    """columns, rows: of the runs. seed_columns, seed_rows: of groups of several seeds; empty where no run has another's
+    settings.
+    """
+
+    columns: list[Column]
+    rows: list[Row]
+    seed_columns: list[Column]
+    seed_rows: list[list[Cell]]
+
+
+def rank(groups: Sequence[Group], folder: Path) -> Ranked:
+    """The groups as tables. folder: that of the sweep, resolved."""
+    settings = varied(groups)
+    several = any(len(group.runs) > 1 for group in groups)
+    heads = [*_heads(settings), *([Column("seed", "seed")] if several else [])]
+    runs = [(group, own, one) for group, own in zip(groups, _cells(settings), strict=True) for one in group.runs]
+    top = max((value for _, _, one in runs for value in _top1(one)), default=0)
+    last = max((len(one.history) for _, _, one in runs), default=0)
+    rows = []
+    for number, (group, own, one) in enumerate(runs, 1):
+        seed = [_cell(one.seed)] if several else []
+        cells = [*_measured(one), _state(one), *own, *seed, *_effort(one)]
+        rows.append(_row(number, group, one, cells, folder)._replace(spark=_spark(_top1(one), top, last)))
+    columns = [*_NUMBERS, _STATE, *heads, Column("epochs", "epochs", "descending"), Column("time", "time")]
+    return Ranked(columns, rows, *(_over_seeds(groups, settings) if several else ([], [])))
+
+
+def _row(number: int, group: Group, one: Trained, cells: list[Cell], folder: Path) -> Row:
+    place = one.run.folder
+    key = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else place.name
+    name = group.name if len(group.runs) == 1 else f"{group.name}, seed {one.seed}"
+    page = f"../{quote(key)}/report/index.html" if (place / "report" / "index.html").is_file() else None
+    return Row(key, name, number, page, STATES[one.state.partition(":")[0]], cells, "", one)
+
+
+def _over_seeds(
+    groups: Sequence[Group], settings: Sequence[Mapping[str, Any]]
+) -> tuple[list[Column], list[list[Cell]]]:
+    """The runs that count of each group: mean ± standard deviation, as job=table counts them."""
+    heads = [Column("run", "run"), Column("seeds", "seeds", "descending"), *_NUMBERS, _STATE, *_heads(settings)]
+    rows = []
+    for group, own in zip(groups, _cells(settings), strict=True):
+        means = [_mean(group.over_seeds(key), key) for _, key in NUMBERS]
+        rows.append([_cell(group.name), _cell(len(group.counted)), *means, _cell(group.state), *own])
+    return heads, rows
+
+
+def _heads(settings: Sequence[Mapping[str, Any]]) -> list[Column]:
+    keys = list(settings[0]) if settings else []
+    many = len(keys) > FEW
+    columns = [Column(key, ".".join(key.removeprefix("model.layers.").split(".")[-2:]), more=many) for key in keys]
+    return [*([Column("differs", "what differs")] if many else []), *columns]
+
+
+def _cells(settings: Sequence[Mapping[str, Any]]) -> list[list[Cell]]:
+    many = bool(settings) and len(settings[0]) > FEW
+    words = [[_cell(said)] if many else [] for said in in_words(settings)]
+    return [
+        [*said, *(_cell(value)._replace(more=many) for value in own.values())]
+        for said, own in zip(words, settings, strict=True)
+    ]
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Cell(brief(value), repr(value) if math.isfinite(value) else "", "n")
+    return Cell("none" if value is None else str(value), "" if value is None else str(value))
+
+
+def _measured(one: Trained) -> list[Cell]:
+    return [_mean(Spread(one.values[key], None) if key in one.values else None, key) for _, key in NUMBERS]
+
+
+def _effort(one: Trained) -> list[Cell]:
+    seconds = spent(one.run)
+    return [_cell(one.epochs), Cell(duration(seconds), repr(seconds), "n") if seconds else Cell("", "", "n")]
+
+
+def _mean(found: Spread | None, key: str) -> Cell:
+    """A share in percent, a loss as it is; with ± where there are several seeds."""
+    if found is None or not math.isfinite(found.mean):
+        return Cell("–", "", "n")
+    mean, deviation = found
+    if key == "val/loss":
+        text = f"{mean:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
+    else:
+        text = percent(mean) if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f} %"
+    return Cell(text, repr(mean), "n")
+
+
+def _state(one: Trained) -> Cell:
+    word, _, rest = one.state.partition(":")
+    said = STATES[word] + (f":{rest}" if rest else "")
+    return Cell(said, said, STATES[word].replace(" ", "-"))
+
+
+def _top1(one: Trained) -> list[float]:
+    return [row["val/top1"] for row in one.history if math.isfinite(row.get("val/top1", math.nan))]
+
+
+def _spark(values: Sequence[float], top: float, last: int) -> str:
+    """Points of a curve, all of a sweep's on the same scales; a lone epoch is a short stroke."""
+    width, height = SPARK
+    step = (width - 4) / max(1, last - 1)
+    points = [(2 + step * at, height - 2 - (height - 4) * value / (top or 1)) for at, value in enumerate(values)]
+    if len(points) == 1:
+        points.append((points[0][0] + 3, points[0][1]))
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -1,0 +1,96 @@
+"""One training run as its folder tells of it: how far it has come, and what it measured.
+
+Works on what is there: runs that are still going on, were cut off, failed, or left half of their files.
+"""
+
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from convscope.report.header import of
+from convscope.report.numerals import duration
+from convscope.report.reading import MARKS, Run
+
+QUIET = 600  # seconds without a sign of life, or five epochs of the run if those are longer: then it has stopped
+
+
+class Trained(NamedTuple):
+    """One training run. values: of metrics.csv at the epoch that counts. epochs: how many are over. history: its rows.
+
+    state: "finished", "running: epoch 3 of 12", "stopped: epoch 3 of 12", or "failed: " and why.
+    """
+
+    run: Run
+    seed: Any
+    values: Mapping[str, float]
+    epochs: int
+    state: str
+    history: Sequence[Mapping[str, float]] = ()
+
+    @property
+    def finished(self) -> bool:
+        return self.state == "finished"
+
+
+def read_training(run: Run, epoch: str = "last") -> Trained:
+    """How far a training run has come and what it measured, from its folder alone."""
+    rows = _whole_rows(run.folder / "metrics.csv") or _final(run)
+    row: Mapping[str, float] = rows[-1] if rows else {}
+    if epoch == "best" and any("val/top1" in one for one in rows):
+        row = max(rows, key=lambda one: one.get("val/top1", -1))
+    seed = run.settings.get("seed", run.summary.get("seed"))
+    return Trained(run, seed, row, int(rows[-1].get("epoch", len(rows))) if rows else 0, _state(run, rows), rows)
+
+
+def _final(run: Run) -> list[dict[str, float]]:
+    """What the summary says of the last epoch, of a run that has lost its metrics.csv."""
+    said = of(run.summary, "final")
+    row = (
+        {key: value for key, value in said.items() if isinstance(value, int | float)} if isinstance(said, dict) else {}
+    )
+    return [row] if row else []
+
+
+def _whole_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of metrics.csv that are written to their end: the last of a damaged file may be cut within a number."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
+    return [
+        {name: value for name, cell in zip(header, row, strict=True) for value in _floats(cell)}
+        for row in rows
+        if len(row) == len(header)
+    ]
+
+
+def _floats(cell: str) -> list[float]:
+    try:
+        return [float(cell)]
+    except ValueError:
+        return []
+
+
+def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
+    """From summary.json, which is written at the end, unless training went on since; else from the files' age."""
+    epochs, final = (int(rows[-1].get("epoch", len(rows))) if rows else 0), of(run.summary, "final", "epoch")
+    wanted = of(run.settings, "trainer", "max_epochs")
+    told = f"epoch {epochs}" + (f" of {wanted}" if isinstance(wanted, int) and wanted > 0 else "")
+    if run.summary.get("finished") and (final is None or epochs <= final):
+        return "finished"
+    if run.summary and not run.summary.get("finished") and not _went_on(run.folder):
+        return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {told}"
+    age = time.time() - max(_written(run.folder))
+    if age > max(QUIET, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
+        return f"stopped: {told}, nothing written for {duration(age)}"
+    return f"running: {told}"
+
+
+def _went_on(folder: Path) -> bool:
+    metrics, summary = folder / "metrics.csv", folder / "summary.json"
+    return metrics.is_file() and metrics.stat().st_mtime > summary.stat().st_mtime + 1
+
+
+def _written(folder: Path) -> list[float]:
+    paths = [folder / name for name in (*MARKS, "checkpoints/last.ckpt")]
+    return [path.stat().st_mtime for path in paths if path.is_file()]

@@ -1,0 +1,50 @@
+"""The losses against their definitions, one image and one class at a time."""
+
+import math
+
+import pytest
+import torch
+
+from convscope.data.module import Batch
+from convscope.learn.losses import loss_of
+
+LOGITS = torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.2, -0.3]], dtype=torch.float64)
+TARGETS = torch.tensor([[1, 0, 1], [-1, 1, -1]], dtype=torch.int8)
+LABELS = torch.tensor([2, 1])
+
+
+def batch(targets=TARGETS):
+    return Batch(torch.zeros(2, 3, 1, 1), LABELS, torch.arange(2), targets)
+
+
+def log_softmax(row, k):
+    return float(row[k]) - math.log(sum(math.exp(float(value)) for value in row))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_softmax_aims_at_the_same_share_of_each_class(smoothing):
+    shares = [[0.5, 0, 0.5], [0, 1, 0]]
+    aims = [[(1 - smoothing) * share + smoothing / 3 for share in row] for row in shares]
+    said = [-sum(aim * log_softmax(row, k) for k, aim in enumerate(own)) for row, own in zip(LOGITS, aims, strict=True)]
+    assert float(loss_of(LOGITS, batch(), "softmax", smoothing)) == pytest.approx(sum(said) / 2, abs=1e-7)
+
+
+def test_images_of_one_class_have_the_cross_entropy_of_their_labels():
+    expected = -(log_softmax(LOGITS[0], 2) + log_softmax(LOGITS[1], 1)) / 2
+    assert float(loss_of(LOGITS, batch(None), "softmax")) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_multilabel_is_a_coin_for_each_class_that_is_not_difficult(smoothing):
+    total = 0.0
+    for row, told in zip(LOGITS.tolist(), TARGETS.tolist(), strict=True):
+        for logit, target in zip(row, told, strict=True):
+            aim, sure = (target == 1) * (1 - smoothing) + smoothing / 2, 1 / (1 + math.exp(-logit))
+            total -= (target != 0) * (aim * math.log(sure) + (1 - aim) * math.log(1 - sure))
+    assert float(loss_of(LOGITS, batch(), "multilabel", smoothing)) == pytest.approx(total / 2, abs=1e-7)
+
+
+def test_a_difficult_class_has_no_gradient():
+    logits = LOGITS.clone().requires_grad_()
+    loss_of(logits, batch(), "multilabel").backward()
+    assert logits.grad[0, 1] == 0 and (logits.grad[0, [0, 2]] < 0).all() and logits.grad[1, 0] > 0

@@ -1,0 +1,41 @@
+"""The numbers of feature evolution, on records whose answers are known."""
+
+import torch
+
+from convscope.learn.stability import Seen, change
+from convscope.look.top9 import Top9
+
+
+def record(images, strongest=1.0):
+    """One map whose nine images are given (-1: none)."""
+    image = torch.tensor([images])
+    score = torch.where(image >= 0, strongest, -torch.inf)
+    return Top9(score, image, torch.zeros_like(image), torch.zeros_like(image))
+
+
+def seen(top, projection):
+    return Seen(top, [0], projection.expand(1, 3, 4, 4))
+
+
+def test_at_first_there_is_nothing_to_compare_with():
+    top = record(range(9))
+    assert change(seen(top, torch.ones(4, 4)), None) == (0.0, 0.0, 0.0)
+
+
+def test_stayed_counts_images_whatever_their_rank():
+    then, now = record(range(9)), record([8, 7, 6, 20, 21, 22, 23, 24, 25])
+    same = torch.arange(16.0).reshape(4, 4)
+    stayed, similarity, dead = change(seen(now, same), seen(then, 3 * same))
+    assert abs(stayed - 3 / 9) < 1e-6 and abs(similarity - 1) < 1e-6 and dead == 0
+    _, opposite, _ = change(seen(now, same), seen(then, -same))
+    assert abs(opposite + 1) < 1e-6
+
+
+def test_places_without_an_image_never_stay():
+    few = record([4, 5, -1, -1, -1, -1, -1, -1, -1])
+    assert change(seen(few, torch.ones(4, 4)), seen(few, torch.ones(4, 4))).stayed == 1.0
+
+
+def test_a_map_that_no_image_excites_is_dead():
+    top = record(range(9), strongest=0.0)
+    assert change(seen(top, torch.zeros(4, 4)), None).dead == 1.0

@@ -1,0 +1,209 @@
+"""The atlas in a real browser: a run of 64 epochs, 5 layers and 16 shown maps, its tiles read back from the screen."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+from safetensors.numpy import load_file
+
+from convscope.report.page import write_page
+from report.long_run import color
+from report.on_screen import LONG, MAPS, OTHER, at_epoch, card, label, order, screen
+
+
+def test_every_map_stands_on_a_tile_of_its_own(seen, runs):
+    page = seen("#layer=conv2&epoch=10")
+    at_epoch(page, 3, 10)
+    assert order(page) == MAPS
+    expect(page.locator("#tally")).to_contain_text("16 of")
+    for map_ in (3, 52, 94):
+        for kind in ("projections", "patches"):
+            shown = screen(card(page, map_).locator(f"canvas.{kind}"))
+            middle = np.median(shown.reshape(-1, 3), axis=0)
+            assert np.abs(middle - color(2, map_, kind == "patches")).max() < 12  # a jpeg's color
+
+
+def test_the_slider_moves_every_tile_at_once(seen):
+    page = seen("#layer=conv2&epoch=10")
+    at_epoch(page, 3, 10)
+    before = {map_: screen(label(page, map_)) for map_ in (3, 94)}
+    page.locator("#epoch").fill("30")
+    for map_ in MAPS:
+        at_epoch(page, map_, 31)
+    for map_, then in before.items():  # another stamp on each tile, the same color around it
+        assert 0.005 < (np.abs(screen(label(page, map_)) - then).max(axis=2) > 60).mean() < 0.3
+    expect(page.locator("#shown")).to_have_text("epoch 31")
+    assert page.url.endswith("#layer=conv2&epoch=31")
+
+
+def test_play_runs_to_the_end(seen):
+    page = seen("#layer=conv1&epoch=62")
+    page.locator("body").press("Space")
+    expect(page.locator("#play")).to_have_attribute("aria-pressed", "true")
+    at_epoch(page, 3, 64)
+    expect(page.locator("#play")).to_have_attribute("aria-pressed", "false")
+    assert page.url.endswith("epoch=64")
+
+
+def test_sorting_by_strength_stability_and_death(seen, runs):
+    page = seen("#layer=conv3&epoch=64")
+    at_epoch(page, 3, 64)
+    record = load_file(runs / LONG / "top9" / "epoch_064.safetensors")
+    strength = {map_: float(record["conv3.score"][map_, 0]) for map_ in MAPS}
+    dead = [map_ for map_ in MAPS if strength[map_] == 0]
+    assert len(dead) == 1
+    page.locator("#sort").select_option("strength")
+    expect(page.locator("#tiles a").first).to_have_attribute("data-map", str(max(strength, key=strength.get)))
+    assert [strength[map_] for map_ in order(page)] == sorted(strength.values(), reverse=True)
+    page.locator("#sort").select_option("dead")
+    expect(page.locator("#tiles a").first).to_have_attribute("data-map", str(dead[0]))
+    expect(page.locator("#tiles a").first).to_contain_text("dead")
+    expect(page.locator("#tally")).to_contain_text(f"Dead at epoch 64: map {dead[0]}.")
+    expect(page.locator(".dead:visible")).to_have_count(1)
+    page.locator("#sort").select_option("stability")
+    expect(page.locator("#tiles a").first).not_to_have_attribute("data-map", str(dead[0]))
+    kept = stability(runs / LONG, 64)
+    assert [kept[map_] for map_ in order(page)] == sorted(kept.values(), reverse=True)
+    assert page.url.endswith("sort=stability")
+
+
+def stability(folder, epochs):
+    """conv3: map -> the mean share of its images that were among its nine one epoch before, to three digits."""
+    records = [load_file(folder / "top9" / f"epoch_{epoch:03d}.safetensors") for epoch in range(1, epochs + 1)]
+    nine = [{m: set(r["conv3.image"][m][r["conv3.score"][m] > 0].tolist()) for m in MAPS} for r in records]
+    kept = {}
+    for map_ in MAPS:
+        pairs = [(now[map_], then[map_]) for then, now in zip(nine[:-1], nine[1:], strict=True) if now[map_]]
+        kept[map_] = round(float(np.mean([len(now & then) / len(now) for now, then in pairs])), 2)
+    return kept
+
+
+def test_a_link_brings_everything_back(seen):
+    address = "#layer=conv3&epoch=4&sort=strength&show=patches&beside=epoch:2"
+    page = seen(address)
+    at_epoch(page, 3, 2, side=1)
+    expect(label(page, 3)).to_be_hidden()  # patches alone
+    expect(card(page, 3).locator("canvas.patches")).to_be_visible()
+    expect(page.locator("#sort")).to_have_value("strength")
+    assert page.url.endswith(address)
+    page.evaluate("location.hash = 'layer=conv1&epoch=7&map=45&rank=2'")
+    expect(page.locator("#maptitle")).to_have_text("conv1 map 45")
+    expect(page.locator(".group.whole h4").first).to_have_text("whole image, rank 3")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["#layer=conv1&epoch=64&map=4", "#layer=conv1&map=x&beside=run:../..&sort=up", "#epoch=64&rank=2&beside=epoch:99"],
+)
+def test_a_wrong_link_shows_the_layer(seen, address):
+    page = seen(address)
+    at_epoch(page, 3, 64)
+    assert page.url.endswith("#layer=conv1&epoch=64")
+
+
+def test_beside_another_epoch(seen):
+    page = seen("#layer=conv2&epoch=10")
+    page.locator("#compare").select_option("epoch 2")
+    at_epoch(page, 31, 10)
+    at_epoch(page, 31, 2, side=1)
+    page.locator("#epoch").fill("40")
+    at_epoch(page, 31, 41)
+    at_epoch(page, 31, 2, side=1)
+    card(page, 31).click()
+    expect(page.locator(".panel .when")).to_have_text(["epoch 41", "epoch 2"])
+    expect(page.locator(".panel").nth(1).locator("canvas").first).to_have_attribute(
+        "aria-label", re.compile("epoch 2, rank 1")
+    )
+
+
+def test_beside_another_run(seen, runs):
+    page = seen("#layer=conv3&epoch=3")
+    page.locator("#compare").select_option(f"run:{OTHER}")
+    at_epoch(page, 17, 3, side=1)
+    expect(page.locator("#tally")).to_contain_text("Beside it: short, 3 January 2026")
+    assert page.evaluate("window.DATA.atlas.layers.length") == 5  # still its own
+    expect(card(page, 108, side=1)).to_contain_text("not shown there")
+    page.locator("#epoch").fill("63")
+    expect(label(page, 17, side=1)).to_have_attribute("aria-label", re.compile("other run, epoch 12"))
+    card(page, 17).click()
+    expect(page.locator(".panel .when")).to_have_text(["this run, epoch 64", "other run, epoch 12, map 17"])
+    expect(page.locator("#curve svg[role=img]")).to_have_attribute("aria-label", re.compile("other run from"))
+    page.keyboard.press("4")
+    expect(page.locator("#tally")).to_contain_text("shows no maps of conv4")
+
+
+def test_the_first_view_is_light_and_only_what_is_seen_is_loaded(seen, page, runs):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    seen()
+    at_epoch(page, 3, 64)
+    page.wait_for_timeout(400)
+    files = {Path(unquote(urlparse(url).path)) for url in asked if url.startswith("file:")}
+    assert all(runs / LONG in file.parents for file in files)
+    assert [file.name for file in files if file.parent.name == "atlas"] == ["conv1.js"]
+    assert sum("top9" in file.parts for file in files) == 1
+    assert sum(file.stat().st_size for file in files) < 2e6
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "#layer=conv3&epoch=9",
+        "#layer=conv3&epoch=9&map=17",
+        "#layer=conv3&epoch=9&map=17&beside=epoch:2",
+        f"#layer=conv3&epoch=9&beside=run:{OTHER}",
+    ],
+)
+def test_a_phone_needs_no_sideways_scrolling_and_no_thin_fingers(seen, page, address):
+    page.set_viewport_size({"width": 375, "height": 740})
+    seen(address)
+    expect(page.locator("#tiles a:visible, #map .rank:visible").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    small = "[...document.querySelectorAll('#features button, #features select, #features input, #features .card')]"
+    small += ".filter(each => each.offsetParent && Math.min(each.offsetWidth, each.offsetHeight) < 40).map(e => e.id)"
+    assert page.evaluate(small) == []
+
+
+def test_dark_tiles_stand_on_a_dark_page(seen, page):
+    page.emulate_media(color_scheme="dark")
+    seen("#layer=conv3&epoch=20&sort=dead")
+    gone = screen(page.locator("#tiles a").first)
+    assert np.median(gone) < 60
+    expect(page.locator("#tiles a .dead").first).to_be_visible()
+
+
+def test_grids_without_places_are_shown_whole(show, runs, tmp_path):
+    folder = Path(shutil.copytree(runs / OTHER, tmp_path / "old"))
+    lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line.get("epoch") == 2 or line.get("layer") == "conv3":
+            line.pop("sheet", None)
+    (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = show(folder, "#layer=conv1&epoch=3")
+    at_epoch(page, 3, 3)
+    page.locator("#epoch").fill("1")
+    expect(page.locator("#top9 img").first).to_have_attribute("src", "../pictures/top9/conv1/epoch_002.jpg")
+    expect(page.locator("#tiles")).to_be_hidden()
+    page.locator(".layers").get_by_role("button", name="conv3").click()
+    expect(page.locator("#top9 img").first).to_have_attribute("src", "../pictures/top9/conv3/epoch_002.jpg")
+
+
+def test_runs_that_show_other_maps_stand_beside_each_other_in_their_order(show, runs, tmp_path):
+    first, second = (Path(shutil.copytree(runs / OTHER, tmp_path / name)) for name in ("first", "second"))
+    lines = [json.loads(line) for line in (second / "index.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["name"].startswith("top9/"):
+            line["sheet"]["maps"] = [map_ + 1 for map_ in line["sheet"]["maps"]]
+    (second / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_page(second)
+    page = show(first, "#layer=conv1&epoch=2&beside=run:second")
+    expect(page.locator("#tally")).to_contain_text("it shows other maps")
+    expect(card(page, 10)).to_contain_text("map 10")
+    expect(card(page, 10, side=1)).to_contain_text("map 11")
+    card(page, 10, side=1).click()
+    expect(page.locator(".panel .when")).to_have_text(["this run, epoch 2", "other run, epoch 2, map 11"])
