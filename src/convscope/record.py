@@ -146,6 +146,10 @@ class Record:
         columns = list(dict.fromkeys(key for row in self._rows for key in row))
         write(self.folder / "metrics.csv", _csv(self._rows, columns))
 
+    def about(self, values: Mapping[str, Any]) -> None:
+        """about.json: what the run is, for viewers that meet it before it has ended; in summary.json at the end."""
+        write(self.folder / "about.json", json.dumps(_finite(dict(values)), indent=2) + "\n")
+
     def summary(self, values: Mapping[str, Any]) -> None:
         """summary.json; numbers that are not finite become null, as JSON knows none."""
         write(self.folder / "summary.json", json.dumps(_finite(dict(values)), indent=2) + "\n")

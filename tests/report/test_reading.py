@@ -74,3 +74,15 @@ def test_the_date_is_in_the_name_of_the_folder_or_of_the_sweep(tmp_path):
 def test_a_table_without_rows(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     assert table_rows(tmp_path / "empty.csv") == ([], [])
+
+
+def test_what_a_run_is_can_be_read_before_it_has_ended(tmp_path):
+    (tmp_path / "about.json").write_text('{"classes": ["owl"], "seed": 3}')
+    assert read_run(tmp_path).summary == {"classes": ["owl"], "seed": 3}
+    (tmp_path / "summary.json").write_text('{"classes": ["owl"], "seed": 4, "finished": true}')
+    assert read_run(tmp_path).summary == {"classes": ["owl"], "seed": 4, "finished": True}
+
+
+def test_a_damaged_about_is_told(tmp_path):
+    (tmp_path / "about.json").write_text('{"classes": [')
+    assert "about.json cannot be read; not shown" in read_run(tmp_path).remarks

@@ -46,6 +46,8 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
     from convscope.report.page import write_page
 
     start, summary = time.perf_counter(), {"seconds": {}, **facts, "finished": False}
+    if os.environ.get("RANK", "0") == "0":
+        record.about({key: value for key, value in facts.items() if key != "seconds"})
     try:
         yield summary
         summary["finished"] = True

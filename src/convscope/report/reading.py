@@ -35,7 +35,8 @@ class Run(NamedTuple):
     """What a run folder holds.
 
     entries: the last line of index.jsonl for each kind, name and epoch, in order of first appearance.
-    metrics: the columns of metrics.csv, None where a value was not measured. summary: empty while unfinished.
+    metrics: the columns of metrics.csv, None where a value was not measured. summary: what the run is,
+    from its beginning; what came out, once it has ended.
     config, overrides: text of .hydra/. choices: config group -> file name. remarks: what could not be shown, in words.
     """
 
@@ -73,7 +74,7 @@ def read_run(folder: str | Path) -> Run:
     hydra = _mapping(_text(folder / ".hydra" / "hydra.yaml")).get("hydra") or {}
     choices = (hydra.get("runtime") or {}).get("choices") or {}
     overrides = _list(_text(folder / ".hydra" / "overrides.yaml"))
-    summary = _summary(folder / "summary.json", remarks)
+    summary = {**_facts(folder / "about.json", remarks), **_facts(folder / "summary.json", remarks)}
     config = _text(folder / ".hydra" / "config.yaml")
     named = {str(group): str(name) for group, name in choices.items() if name is not None}
     return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, named, remarks)
@@ -159,7 +160,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _summary(path: Path, remarks: list[str]) -> dict[str, Any]:
+def _facts(path: Path, remarks: list[str]) -> dict[str, Any]:
     text = _text(path)
     if not text:
         return {}
@@ -168,7 +169,7 @@ def _summary(path: Path, remarks: list[str]) -> dict[str, Any]:
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        remarks.append("summary.json cannot be read; not shown")
+        remarks.append(f"{path.name} cannot be read; not shown")
         return {}
     return said
 

@@ -78,7 +78,7 @@ def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
     told = f"epoch {epochs}" + (f" of {wanted}" if isinstance(wanted, int) and wanted > 0 else "")
     if run.summary.get("finished") and (final is None or epochs <= final):
         return "finished"
-    if run.summary and not run.summary.get("finished") and not _went_on(run.folder):
+    if "finished" in run.summary and not run.summary["finished"] and not _went_on(run.folder):
         return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {told}"
     age = time.time() - max(_written(run.folder))
     if age > max(QUIET, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
