@@ -38,7 +38,7 @@ def main() -> None:
         words = [*TINY, f"data.cache_dir={place}/cache", f"hydra.run.dir={place}/run"]
         told(f"{asked.epochs:,} epochs", marks([*words, f"trainer.max_epochs={asked.epochs}"], "epoch "))
         seeds = ",".join(map(str, range(asked.jobs)))
-        sweep = [*words, "trainer.max_epochs=1", "-m", f"seed={seeds}", f"hydra.sweep.dir={place}/sweep"]
+        sweep = ["-m", *words, "trainer.max_epochs=1", f"seed={seeds}", f"hydra.sweep.dir={place}/sweep"]
         told(f"{asked.jobs} trainings of one sweep", marks(sweep, "look at "))
 
 

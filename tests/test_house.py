@@ -13,7 +13,8 @@ _COMMANDS = "assemble jobs learn loggers nets plans problem provenance record re
 _JOBS = "data draw gallery learn look nets problem progress record report score study subject"
 MAY_IMPORT = {
     "run": {"app", "manual", "problem"},
-    "app": {"commands", "launch", "problem", "resume"},
+    "app": {"commands", "launch", "mistyped", "problem", "report", "resume"},
+    "mistyped": {"problem"},
     "launch": {"problem"},
     "resume": {"problem", "report"},
     "commands": set(_COMMANDS.split()),

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from convscope.commands import JOBS
 from convscope.launch import OURS, agree_on_beginning, check, one_process, relaunch, take_place
+from convscope.mistyped import check_choices, group_words, in_our_words
 from convscope.problem import Problem
+from convscope.report.alike import flattened
 from convscope.resume import alone, left_to_train
 
 ENTRY = Path(__file__).resolve().parent.parent / "run.py"
+CONF = ENTRY.parent.parent / "conf"
+SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
 
 
 def start(conf: Path) -> None:
     """Composes the command line and runs it; a Problem ends in one line and status 1, SIGTERM in status 143."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     try:
+        check_choices(conf, sys.argv[1:])
         sys.argv[1:] = _resuming(sys.argv[1:])
         agree_on_beginning()
         try:
@@ -37,7 +46,7 @@ def start(conf: Path) -> None:
         finally:
             CompareRuns.compare()
     except (Problem, HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"convscope: {_one_line(error)}")
+        sys.exit(f"convscope: {_one_line(error, conf)}")
     except SystemExit as end:
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
 
@@ -82,9 +91,17 @@ class SayEnsembles(Callback):
         print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)
 
 
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(line for line in lines if not line.startswith(("full_key", "object_type")))
+def _one_line(error: Exception, conf: Path) -> str:
+    if isinstance(error, Problem):
+        return " ".join(str(error).split())
+    return in_our_words(str(error), conf, lambda: _keys(conf))
+
+
+def _keys(conf: Path) -> list[str]:
+    """All keys that the choices of this command line have."""
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        composed = hydra.compose("config", overrides=group_words(conf, sys.argv[1:]), return_hydra_config=True)
+    return list(flattened(OmegaConf.to_container(composed)))
 
 
 def run(cfg: DictConfig) -> None:
@@ -100,13 +117,32 @@ def run(cfg: DictConfig) -> None:
         else:
             one_process(cfg.job)
             JOBS[cfg.job](_settings(cfg), folder)
-    except Problem as problem:
+    except (Problem, OmegaConfBaseException) as error:
+        _leave_nothing(folder)
+        line = _one_line(error, CONF)
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on; the sweep ends with status 1
-            print(f"convscope: {folder.name}: {problem}", file=sys.stderr, flush=True)
-        raise
+            print(f"convscope: {folder.name}: {line}", file=sys.stderr, flush=True)
+            raise
+        raise SystemExit(f"convscope: {line}") from None  # of an exception Hydra would print the overrides first
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Removes the folder of a run that was refused before it recorded anything; the process that began it does."""
+    started = take_place()
+    if OURS in os.environ or (started and started.rank):
+        return
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}:
+        shutil.rmtree(folder, ignore_errors=True)
+        for above in folder.absolute().parents[:2]:  # outputs/train, where it has just been made
+            with suppress(OSError):
+                if Path.cwd() in above.parents:
+                    above.rmdir()
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
+    for key, value in flattened(OmegaConf.to_container(cfg)).items():
+        if isinstance(value, str) and (named := SECRET.search(value)):
+            raise Problem(f"{key}={value} would write ${named[1]} into the files of the run; programs read it by itself")
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     return {**settings, "words": list(HydraConfig.get().overrides.task)}
 
@@ -149,11 +185,31 @@ def _resuming(words: list[str]) -> list[str]:
     folder, asked = Path(named[-1]).expanduser().resolve(), f"resume={named[-1]}"
     if {"-m", "--multirun"} & set(words) or (folder / "multirun.yaml").is_file():
         raise Problem(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
-    config = folder / ".hydra" / "config.yaml"
-    if not config.is_file() or OmegaConf.select(OmegaConf.load(config), "job") != "train":
+    if _own_job(folder / ".hydra" / "config.yaml") != "train":
         raise Problem(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
     others = [word for word in words if not word.startswith("resume=")]
     return [*_own_config(folder), *others]
+
+
+def _own_job(config: Path) -> Any:
+    """The job of a run's own config, None where it is none. What would make Hydra start code of the file's choice is
+    refused: a run that somebody else made may be gone on with.
+    """
+    try:
+        held = OmegaConf.to_container(OmegaConf.load(config)) if config.is_file() else None
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return None
+    if not isinstance(held, dict):
+        return None
+    if strange := [str(key) for key in held if str(key) in ("hydra", "defaults")] + _targets(held):
+        raise Problem(f"{config} holds {', '.join(strange)}, which no run of convscope writes; it is not read")
+    return held.get("job")
+
+
+def _targets(held: Any) -> list[str]:
+    inside = held.values() if isinstance(held, dict) else held if isinstance(held, list) else ()
+    own = ["_target_"] if isinstance(held, dict) and "_target_" in held else []
+    return own or next((found for each in inside if (found := _targets(each))), [])
 
 
 def _own_config(folder: Path) -> list[str]:

@@ -2,25 +2,36 @@
 
 import types
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from convscope.problem import Problem
+from convscope.problem import Problem, meant
 
 Plan = TypeVar("Plan")
+LARGEST = 3e38  # of float32; also rules out inf and nan
 _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", types.NoneType: "null"}
 
 
-def read_plan(kind: type[Plan], group: str, values: Mapping[str, Any]) -> Plan:
+def read_plan(kind: type[Plan], group: str, values: Mapping[str, Any], other: Mapping[str, str] = MappingProxyType({})) -> Plan:
     """kind(**values), a dataclass, after its fields' types were checked.
 
+    other: fields that do not come from the group, with the key that they come from, e.g. batch_size: optim.batch_size.
     Raises Problem that names the key, e.g. occlude.size=big, and what it may be; and what the plan itself raises.
     """
     known = get_type_hints(kind)
-    if extra := sorted(values.keys() - known.keys()):
-        raise Problem(f"{group}.{extra[0]} is no key; possible: {', '.join(known)}")
+    if not isinstance(values, Mapping):
+        raise Problem(f"{group}={values} holds no keys; it has {', '.join(known)}")
+    if extra := sorted(values.keys() - known.keys(), key=str):
+        raise Problem(f"{group}.{extra[0]} is no key{meant(extra[0], known)}; possible: {', '.join(known)}")
+    needed: Any = kind
+    required = [field.name for field in fields(needed) if field.default is MISSING and field.default_factory is MISSING]
+    if absent := [key for key in required if key not in values]:
+        raise Problem(f"{other.get(absent[0], f'{group}.{absent[0]}')} is missing; it is {_said(known[absent[0]])}")
     for key, value in values.items():
         if not _fits(value, known[key]):
-            raise Problem(f"{group}.{key}={'null' if value is None else value} is not {_said(known[key])}")
+            name = other.get(key, f"{group}.{key}")
+            raise Problem(f"{name}={'null' if value is None else value} is not {_said(known[key])}")
     return kind(**values)
 
 
@@ -32,13 +43,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, one) for one in inside)
     if origin is Literal:
         return isinstance(value, str)  # which words there are is told by the plan
-    if origin is list:
-        return isinstance(value, list) and all(_fits(item, inside[0]) for item in value)
+    if origin in (list, tuple):
+        return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is hint
+        return type(value) in (int, float) and abs(value) < LARGEST
+    return type(value) is hint and not (hint is int and abs(value) >= 2**63)
 
 
 def _said(hint: Any) -> str:
@@ -47,7 +58,7 @@ def _said(hint: Any) -> str:
     if origin in (Union, types.UnionType):
         each = [_said(one) for one in inside]
         return f"{', '.join(each[:-1])} or {each[-1]}"
-    if origin is list:
+    if origin in (list, tuple):
         return "a list such as [3, 7]" if inside[0] in (int, float) else "a list such as [conv1, conv5]"
     if origin is dict:
         return "a mapping such as {frontal: 1}"

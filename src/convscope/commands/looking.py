@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convscope.commands.recording import Command, Settings, recorded
+from convscope.commands.recording import Command, Settings, about_run, recorded
 from convscope.plans import read_plan
 from convscope.problem import Problem
 
@@ -24,7 +24,8 @@ def looking(results: Callable[[Subject, Settings], Iterator[Result]]) -> Command
 
         start = time.perf_counter()
         subject = finished(settings)
-        facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        facts = assemble.facts(settings, subject) | about_run(settings, folder)
+        facts["seconds"] = {"preparation": time.perf_counter() - start}
         recorded(results(subject, settings), settings, folder, facts)
 
     return command
@@ -159,7 +160,7 @@ def _evaluate(settings: Settings, folder: Path) -> None:
     subjects = [finished({**settings, "ckpt": ckpt}) for ckpt in ckpts]
     nets = [Contestant(*both) for both in zip(named(ckpts, subjects), subjects, strict=True)]
     facts = assemble.facts(settings, subjects[0]) | {"ckpt": settings["ckpt"], "evaluated": about(nets, ckpts, plan)}
-    facts["seconds"] = {"preparation": time.perf_counter() - start}
+    facts |= about_run(settings, folder) | {"seconds": {"preparation": time.perf_counter() - start}}
     recorded(evaluate(nets, plan, settings["seed"]), settings, folder, facts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +62,28 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
             numbers = {"numbers": record.numbers} if record.numbers else {}
             record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
             print(f"look at {write_page(record.folder)}", flush=True)
+            _page_of_trained(record.folder, summary)
             _sweep_page(record.folder)
+
+
+def about_run(settings: Settings, folder: Path) -> dict[str, str]:
+    """of_run: the folder, relative to this one, of the run whose checkpoint a job looks at; nothing for other nets."""
+    from convscope.report.lookers import run_of
+
+    trained = run_of(settings.get("ckpt"))
+    return {} if trained is None else {"of_run": os.path.relpath(trained, folder.resolve())}
+
+
+def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
+    """The page of the training run leads to this one from now on."""
+    from convscope.report.lookers import note
+    from convscope.report.page import write_page
+
+    if "of_run" in summary and summary["finished"]:
+        trained = folder.resolve() / summary["of_run"]
+        note(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
+        with suppress(OSError):  # a folder of someone else's
+            write_page(trained)
 
 
 def _sweep_page(folder: Path) -> None:

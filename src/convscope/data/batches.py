@@ -9,6 +9,7 @@ from torch.utils.data import Dataset
 
 from convscope.data.chunks import Chunks
 from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.faults import printable
 from convscope.data.sources import Files, Pixels, Split, targets
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
 from convscope.problem import Problem
@@ -93,7 +94,7 @@ class Crops(Dataset[Batch]):
         try:
             return decoded(path, len(self.look.mean))
         except Unreadable as error:
-            raise LostImage(f"{path} can no longer be read: {error}") from None
+            raise LostImage(f"{printable(path)} can no longer be read: {error}") from None
 
     def _unpacked(self, position: int) -> np.ndarray:
         assert isinstance(self.split, Chunks)

@@ -19,11 +19,12 @@ from filelock import FileLock, Timeout
 
 from convscope.data.chunks import Chunks
 from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.faults import Bad, refusal
 from convscope.data.passes import BLOCK, Moments, Statistics, in_blocks
 from convscope.data.sources import Files, Pixels, Split, subset, targets
 from convscope.problem import Problem
 
-FORMAT = 1  # part of every entry's name; raise it when decoding or the entry's files change
+FORMAT = 2  # part of every entry's name; raise it when decoding or the entry's files change
 
 
 class Cache(NamedTuple):
@@ -58,12 +59,12 @@ class Cache(NamedTuple):
 class Stored(NamedTuple):
     """A split as training reads it: Pixels of the stored size (a memory map), or Files of images known to be readable.
 
-    bad: (path, reason) of the images left out.
+    bad: the images left out.
     """
 
     split: Split
     statistics: Statistics
-    bad: list[tuple[Path, str]]
+    bad: list[Bad]
 
 
 def decoded_once(split: Split, size: int, cache: Cache, keep: bool, on_bad: Literal["stop", "skip"]) -> Stored:
@@ -108,16 +109,16 @@ def _decode_into(split: Files | Pixels, size: int, part: Path, keep: bool, on_ba
     with open(part / "images.u8" if keep else os.devnull, "wb") as file:
         for block in in_blocks(_reader(split, size), len(split.labels), f"decoding to {size} x {size}"):
             bad += [(done + place, str(read)) for place, read in enumerate(block) if isinstance(read, Unreadable)]
+            done += len(block)
             if bad and on_bad == "stop":
-                raise _problem(split, *bad[0])
+                raise refusal(_named(split, bad), done)
             good = [read for read in block if not isinstance(read, Unreadable)]
             if good:
                 images = np.stack(good)
                 moments.add_(images)
                 file.write(images.data)
-            done += len(block)
     if not moments.count:
-        raise Problem(f"none of {done} images can be read; the first: {_problem(split, *bad[0])}")
+        raise Problem(f"none of {done} images can be read; the first: {refusal(_named(split, bad[:1]), done)}")
     mean, std = moments.statistics()
     np.save(part / "mean.npy", mean)
     (part / "facts.json").write_text(json.dumps({"std": std, "bad": bad}))
@@ -126,9 +127,9 @@ def _decode_into(split: Files | Pixels, size: int, part: Path, keep: bool, on_ba
 def _opened(entry: Path, split: Files | Pixels, size: int, on_bad: str) -> Stored:
     facts = json.loads((entry / "facts.json").read_text())
     if facts["bad"] and on_bad == "stop":
-        raise _problem(split, *facts["bad"][0])
+        raise refusal(_named(split, facts["bad"]), len(split.labels))
     good = np.setdiff1d(np.arange(len(split.labels)), [place for place, _ in facts["bad"]])
-    bad = [(split.paths[place], reason) for place, reason in facts["bad"]] if isinstance(split, Files) else []
+    bad = _named(split, facts["bad"])
     statistics = Statistics(np.load(entry / "mean.npy"), facts["std"])
     if not (entry / "images.u8").exists():
         return Stored(subset(split, good) if bad else split, statistics, bad)
@@ -148,9 +149,8 @@ def _reader(split: Files | Pixels, size: int) -> Callable[[int], np.ndarray | Un
     return read
 
 
-def _problem(split: Files | Pixels, place: int, reason: str) -> Problem:
-    assert isinstance(split, Files)
-    return Problem(f"{split.paths[place]} cannot be read: {reason}; mend or remove it, or type data.on_bad_image=skip")
+def _named(split: Files | Pixels, bad: list[tuple[int, str]]) -> list[Bad]:
+    return [Bad(split.paths[place], reason) for place, reason in bad] if isinstance(split, Files) else []
 
 
 def _statistics(images: np.ndarray) -> Statistics:
@@ -173,7 +173,7 @@ def _key(split: Files | Pixels, size: int) -> str:
     for path in split.paths:
         try:
             about = path.stat()
-            digest.update(f"{path.absolute()} {about.st_size} {about.st_mtime_ns}\n".encode())
+            digest.update(os.fsencode(path.absolute()) + f" {about.st_size} {about.st_mtime_ns}\n".encode())
         except OSError:  # a link to nowhere: an unreadable image like others
-            digest.update(f"{path.absolute()}\n".encode())
+            digest.update(os.fsencode(path.absolute()) + b"\n")
     return digest.hexdigest()[:20]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from convscope.data.chunks import Chunks
 from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.faults import Bad, refusal
 from convscope.data.litchunks import ChunkWriter
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
@@ -44,11 +45,11 @@ class Conversion:
 
 
 class Made(NamedTuple):
-    """A split that was written. bad: (file, reason) of the images left out. bytes: of the JPEGs. std: grey levels."""
+    """A split that was written. bad: the images left out. bytes: of the JPEGs. std: grey levels."""
 
     split: str
     images: int
-    bad: list[tuple[Path, str]]
+    bad: list[Bad]
     bytes: int
     std: float
     seconds: float
@@ -59,11 +60,6 @@ class Read(NamedTuple):
     label: int
     image: np.ndarray
     jpeg: bytes
-
-
-class Bad(NamedTuple):
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -128,15 +124,15 @@ def _begun(plan: Conversion) -> Path:
 
 
 def _written(name: str, task: Task, order: np.ndarray, writer: ChunkWriter, place: Path) -> Made:
-    start, size, bad = time.perf_counter(), 0, list[tuple[Path, str]]()
+    start, size, bad = time.perf_counter(), 0, list[Bad]()
     moments, labels = Moments(task.size), array("i")
     for block in in_blocks(_reader(task, order), len(order), f"converting {name} to {task.size} x {task.size}"):
         good = [read for read in block if isinstance(read, Read)]
-        bad += [(read.path, read.reason) for read in block if isinstance(read, Bad)]
+        bad += [read for read in block if isinstance(read, Bad)]
         if bad and task.on_bad == "stop":
-            raise Problem(f"{bad[0][0]} cannot be read: {bad[0][1]}; mend or remove it, or type data.on_bad_image=skip")
+            raise refusal(bad, len(labels) + len(block))
         for read in good:
-            writer.add_(read.name.encode(), read.jpeg)
+            writer.add_(os.fsencode(read.name), read.jpeg)
             size += len(read.jpeg)
         if good:
             labels.extend(read.label for read in good)

@@ -1,6 +1,7 @@
 """An image file, whatever its format, to RGB uint8 of the stored size."""
 
 import io
+import re
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,10 @@ except ImportError:  # torchvision means to give its decoders up; PIL then reads
     decode_image = None
 
 warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)  # see above
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides
+
+MOST_PIXELS = 2**27  # 134 million: cameras make 100, a bomb of a few kilobytes any number. As RGB they take 0.4 GB
+LONGEST = 8  # long side over short: of a longer image only the middle is enlarged, or 1 x 5000 pixels would take 1 GB
 
 
 class Unreadable(Exception):
@@ -25,26 +30,71 @@ def decoded(path: Path, size: int) -> np.ndarray:
     """The image of a file as [size, size, 3] uint8 RGB: smallest side to `size`, then its center (section 3).
 
     Grey, CMYK, palette and 16-bit images become 8-bit RGB, transparent ones lie on white, a photograph's EXIF rotation
-    is obeyed, an animation gives its first frame. Raises Unreadable.
+    is obeyed, an animation gives its first frame. The content counts, not the name's ending. Raises Unreadable.
     """
+    return decoded_bytes(content(path), size)
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file. Raises Unreadable: it is gone, no file, empty, or not ours to read."""
     try:
-        return decoded_bytes(path.read_bytes(), size)
+        if not path.is_file() and path.exists():
+            raise Unreadable("it is no file")  # from a pipe one would wait for ever
+        data = path.read_bytes()
     except OSError as error:
-        raise Unreadable(_reason(error)) from None
+        raise Unreadable(_gone(path) if isinstance(error, FileNotFoundError) else _reason(error)) from None
+    if not data:
+        raise Unreadable("the file is empty")
+    return data
 
 
 def decoded_bytes(data: bytes, size: int) -> np.ndarray:
     """The same of a file's content."""
     try:
         return fitted(_rgb(data), size)
-    except (OSError, RuntimeError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Unreadable:
+        raise
+    except UnidentifiedImageError:
+        raise Unreadable(_no_image(data)) from None
+    except Exception as error:  # over damaged bytes decoders raise all there is: struct.error, KeyError, MemoryError ...
         raise Unreadable(_reason(error)) from None
 
 
+def described(data: bytes) -> tuple[int, int, str]:
+    """Width and height as the image is seen (EXIF rotation obeyed), and Pillow's mode. Raises Unreadable."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+            mode = f"{image.mode}, transparent" if image.has_transparency_data else image.mode
+            return (height, width, mode) if turned else (width, height, mode)
+    except Exception as error:  # as above
+        raise Unreadable(_reason(error)) from None
+
+
+def _gone(path: Path) -> str:
+    if path.is_symlink():
+        return "a link to a file that is not there"
+    return "No such file or directory" if path.parent.is_dir() else f"its folder {path.parent.name} is gone"
+
+
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "it is no image, or of a format that is not known"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, Image.DecompressionBombError):
+        pixels = re.search(r"\d{9,}", str(error))
+        return _too_large(int(pixels[0])) if pixels else "it has too many pixels"
+    words = getattr(error, "strerror", None) or str(error)
+    return " ".join(words.split())[:200] or type(error).__name__
+
+
+def _no_image(data: bytes) -> str:
+    start = data[:200].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page, no image; its download may have failed"
+    return "it is no image, or of a format that is not known"
+
+
+def _too_large(pixels: int) -> str:
+    return f"it has {pixels:,} pixels, at most {MOST_PIXELS:,} are read (a decompression bomb?); make it smaller"
 
 
 def fitted(image: np.ndarray, size: int) -> np.ndarray:
@@ -53,6 +103,8 @@ def fitted(image: np.ndarray, size: int) -> np.ndarray:
     if h == w == size:
         return np.ascontiguousarray(image)
     if min(h, w) != size:
+        image = _middle(image)
+        h, w = image.shape[:2]
         h, w = (size, max(size, round(w * size / h))) if h <= w else (max(size, round(h * size / w)), size)
         image = image if image.flags.writeable else image.copy()  # torch takes no memory that it may not write to
         nchw = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: channels_last, the fast case for uint8
@@ -61,14 +113,23 @@ def fitted(image: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(image[top : top + size, left : left + size])
 
 
+def _middle(image: np.ndarray) -> np.ndarray:
+    """The middle of an image LONGEST times as long as it is wide; a shorter one as it is."""
+    most = LONGEST * min(image.shape[:2])
+    top, left = (max(0, (side - most) // 2) for side in image.shape[:2])
+    return image[top : image.shape[0] - top, left : image.shape[1] - left]
+
+
 def _rgb(data: bytes) -> np.ndarray:
     """[h,w,3] uint8; JPEGs by torchvision, which is the faster, all others and its failures by PIL."""
-    if decode_image and data[:2] == b"\xff\xd8":
-        try:
-            return _jpeg(data)
-        except RuntimeError:
-            pass  # PIL reads some that torchvision does not, and gives better reasons
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data)) as image:  # reads no more than the head
+        if (pixels := image.width * image.height) > MOST_PIXELS:
+            raise Unreadable(_too_large(pixels))
+        if decode_image and data[:2] == b"\xff\xd8":
+            try:
+                return _jpeg(data)
+            except RuntimeError:
+                pass  # PIL reads some that torchvision does not, and gives better reasons
         return np.array(_eight_bit_rgb(ImageOps.exif_transpose(image)))
 
 
@@ -79,8 +140,12 @@ def _jpeg(data: bytes) -> np.ndarray:
 
 def _eight_bit_rgb(image: Image.Image) -> Image.Image:
     """PIL's own conversion clips 16-bit grey and shows what lies under transparent pixels; both are mended here."""
+    if image.mode == "F":
+        raise Unreadable("its pixels are fractions of a range that nobody tells; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64).clip(0, 65535)
+        grey = np.asarray(image).astype(np.int64)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise Unreadable("its pixels have 32 bits of a range that nobody tells; save it with 8 or 16 bits")
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")

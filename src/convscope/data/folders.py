@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 from convscope.problem import Problem
 
@@ -18,6 +19,7 @@ def existing(root: str | Path | None) -> Path:
     place = Path(root).expanduser()
     if not place.is_dir():
         raise Problem(f"data.root={root} is no folder; name one that holds {LAYOUT}")
+    _listing(place)
     return place
 
 
@@ -56,18 +58,38 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
 
 def _images(split: Path) -> ClassFolders:
     """Per class folder all images at any depth; hidden files and folders are passed over."""
-    folders = sorted(entry.name for entry in os.scandir(split) if entry.is_dir() and not entry.name.startswith("."))
+    folders = [name for name in _listing(split) if (split / name).is_dir() and not name.startswith(".")]
     return {name: images_under(split / name) for name in folders}
 
 
 def images_under(folder: Path) -> list[Path]:
     """All images of a folder at any depth, in the order of their names; hidden files and folders are passed over."""
-    found: list[Path] = []
-    for place, inner, files in os.walk(folder, followlinks=True):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+    found, seen = list[Path](), set[tuple[int, int]]()
+    _is_new(folder, seen)
+    for place, inner, files in os.walk(folder, followlinks=True, onerror=_closed):
+        inner[:] = [name for name in sorted(inner) if not name.startswith(".") and _is_new(Path(place, name), seen)]
         images = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
         found += [Path(place, name) for name in sorted(images)]
     return found
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        _closed(error)
+
+
+def _closed(error: OSError) -> NoReturn:
+    raise Problem(f"the folder {error.filename} cannot be read: {error.strerror}; open it to yourself, or remove it")
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    """Links may lead around in circles: of a folder's several names the first counts."""
+    about = folder.stat()
+    known = (about.st_dev, about.st_ino) in seen
+    seen.add((about.st_dev, about.st_ino))
+    return not known
 
 
 def _listed(names: list[str], most: int = 8) -> str:

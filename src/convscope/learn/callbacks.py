@@ -15,6 +15,7 @@ from convscope.gallery import Choice
 from convscope.launch import exit_143
 from convscope.nets.renorm import renormalize_filters_
 from convscope.record import Picture, Record
+from convscope.report.numerals import duration
 from convscope.report.page import write_page
 
 
@@ -130,7 +131,13 @@ class RowPerEpoch(pl.Callback):
         self.rows.append({"epoch": epoch, **row})
         self.record.row(epoch, row)
         if not sys.stdout.isatty():
-            print(_line(epoch, trainer.max_epochs, row), flush=True)
+            print(_line(epoch, trainer.max_epochs, row) + self._left(trainer.max_epochs), flush=True)
+
+    def _left(self, epochs: int | None) -> str:
+        """How long the rest of the epochs will take, as the last few did."""
+        left, recent = (epochs or 0) - len(self.rows), self.rows[-3:]
+        spent = sum(row["seconds"] for row in recent) / len(recent)
+        return f"  {duration(left * spent)} left" if left > 0 else ""
 
 
 class PagePerEpoch(pl.Callback):

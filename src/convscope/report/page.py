@@ -13,6 +13,7 @@ from convscope.report import header
 from convscope.report.atlas import Atlas, atlas, in_atlas
 from convscope.report.header import of
 from convscope.report.ideas import REST
+from convscope.report.lookers import lookers, trained
 from convscope.report.reading import Run, read_run
 from convscope.report.sections import moves, sections
 from convscope.report.settling import answer, stories
@@ -68,6 +69,8 @@ def _html(run: Run) -> str:
         subtitle=header.subtitle(run),
         look=header.look(run),
         facts=header.facts(run),
+        trained=trained(run.folder, run.summary.get("of_run")),
+        lookers=lookers(run.folder),
         moving=any(moves(entry) for entry in run.entries),
         training=any(run.metrics.values()),
         stories=told,
@@ -94,7 +97,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
 
 def _summary(run: Run) -> dict[str, Any]:
     """What summary.json says and the page does not show above: its single values first, then its lists and mappings."""
-    shown = ("net", "warnings", "finished", "problem")
+    shown = ("net", "warnings", "finished", "problem", "of_run")
     rest = {key: value for key, value in run.summary.items() if key not in shown and value is not None}
     if isinstance(rest.get("numbers"), dict):  # those of index.jsonl stand above, with their captions
         above = {entry.name for entry in run.entries if entry.kind == "number"}
