@@ -4,6 +4,7 @@ Jobs get what they need from here; none of them sees the settings.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from convscope.nets import foreign
 from convscope.nets.anatomy import anatomy
 from convscope.nets.build import ConvNet, build
 from convscope.nets.weights import describe, load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.plans import read_plan
 from convscope.problem import Problem
 from convscope.subject import Subject, matched
 
@@ -30,12 +32,13 @@ Settings = Mapping[str, Any]
 
 def choice(evolution: Settings) -> Choice:
     """conf/evolution as a Choice."""
-    return Choice(evolution["layers"], evolution["maps"], evolution["epochs"], evolution["images"])
+    return read_plan(Choice, "evolution", evolution)
 
 
 def source(data: Settings) -> sources.Source:
     """The data set that conf/data names."""
-    match data["source"]:
+    _check_source(data)
+    match data.get("source"):
         case "critters":
             cache = Path(data["cache_dir"]).expanduser()
             return critters(data["train"], data["val"], stored_size(data["image_size"]), data["draw_seed"], cache)
@@ -61,14 +64,47 @@ def source(data: Settings) -> sources.Source:
             cache = Path(data["cache_dir"]).expanduser()
             return stream(data["root"], data["image_size"], cache, data["cache_gib"])
     raise Problem(
-        f"data.source={data['source']} is unknown; possible: critters, digits, folder, images, cifar10, imagenette, "
+        f"data.source={data.get('source')} is unknown; possible: critters, digits, folder, images, cifar10, imagenette, "
         "imagenet, caltech101, caltech256, voc2012, stream"
     )
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    train: int
+    val: int
+    draw_seed: int
+
+    def __post_init__(self) -> None:
+        if self.draw_seed < 0:
+            raise Problem(f"data.draw_seed={self.draw_seed} is no seed; take a whole number from 0 on")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    root: str | None
+    download: bool = False
+
+
+def _check_source(data: Settings) -> None:
+    """Raises Problem for keys of a source that are missing or of another type."""
+    kind = {"critters": _Drawn, "digits": None}.get(str(data.get("source")), _Kept)
+    if kind is not None:
+        read_plan(kind, "data", {field.name: data[field.name] for field in fields(kind) if field.name in data})
+
+
+def group(settings: Settings, name: str) -> Settings:
+    """A config group's own settings; Problem where it was taken away."""
+    found = settings.get(name)
+    if not isinstance(found, Mapping):
+        raise Problem(f"{name}={found} holds no settings; leave it out, or choose one: {name}=<choice>, see --help")
+    return found
+
+
 def whole(settings: Settings) -> sources.Source:
     """The data set that conf/data names, of each split at most data.limit images."""
-    found, chosen = source(settings["data"]), data_settings(settings)
+    chosen = data_settings(settings)
+    found = source(settings["data"])
     train, val = (sources.limited(split, chosen.limit, chosen.seed) for split in (found.train, found.val))
     return found._replace(train=train, val=val)
 
@@ -79,14 +115,15 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
     keep_classes: a pretrained net keeps the classes it knows instead of getting a new last layer for the data's.
     parent: the checkpoint whose weights the net will take; it gets the input that those are used to.
     """
-    model, data = settings["model"], settings["data"]
+    model, data = group(settings, "model"), group(settings, "data")
+    given = data_settings(settings)  # before images are drawn or read
     found = source(data)
-    scale, mean = _input_of(parent, data["image_size"])
-    chosen = data_settings(settings, scale)
+    scale, mean = _input_of(parent, given.image_size)
+    chosen = given if scale is None else data_settings(settings, scale)
     if "layers" in model:
-        net = build(model["layers"], chosen.image_size, len(found.classes), model["width"])
+        net = build(model["layers"], chosen.image_size, len(found.classes), model.get("width", 1.0))
         return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
-    made = _foreign(model, None if keep_classes and model["weights"] else len(found.classes))
+    made = _foreign(model, None if keep_classes and model.get("weights") else len(found.classes))
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
     images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
     return _subject(settings, made.net, found, images, made.classes or found.classes)
@@ -238,19 +275,14 @@ def device(accelerator: str) -> torch.device:
 
 def data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:
     """conf/data as settings of the images; pixel_scale: in place of the one there."""
-    data = settings["data"]
-    return DataSettings(
-        image_size=data["image_size"],
-        batch_size=settings["optim"]["batch_size"],
-        limit=data["limit"],
-        workers=data["workers"],
-        seed=settings["seed"],
-        cache_dir=data["cache_dir"],
-        cache_gib=data["cache_gib"],
-        on_bad_image=data["on_bad_image"],
-        color_noise=data["color_noise"],
-        pixel_scale=data["pixel_scale"] if pixel_scale is None else pixel_scale,
-    )
+    data, batch = group(settings, "data"), group(settings, "optim").get("batch_size")
+    values = {field.name: data[field.name] for field in fields(DataSettings) if field.name in data}
+    values |= {"seed": settings["seed"], "batch_size": batch}
+    if pixel_scale is not None:
+        values["pixel_scale"] = pixel_scale
+    if isinstance(values.get("pixel_scale"), list):
+        values["pixel_scale"] = tuple(values["pixel_scale"])
+    return read_plan(DataSettings, "data", values, {"seed": "seed", "batch_size": "optim.batch_size"})
 
 
 def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
@@ -259,7 +291,10 @@ def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
         raise Problem(
             f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
         )
-    return make[model["source"]](model["name"], model["weights"], classes)
+    for key in ("name", "weights"):
+        if not isinstance(model.get(key), str if key == "name" else str | None):
+            raise Problem(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
+    return make[model["source"]](model["name"], model.get("weights"), classes)
 
 
 def _one_color(mean: Sequence[float], image_size: int) -> torch.Tensor:

@@ -22,7 +22,7 @@ from convscope.look.cropped import patches, project_fields
 from convscope.look.deconvnet import Picks
 from convscope.look.top9 import Top9, default_layers
 from convscope.nets.trace import trace
-from convscope.problem import Problem
+from convscope.problem import Problem, meant
 
 SIDE = 56  # pixels of a tile in the grid
 THUMBNAIL, COLUMNS = 112, 10  # pixels of a whole image's thumbnail; of them in a row
@@ -41,6 +41,12 @@ class Choice:
     def __post_init__(self) -> None:
         if self.images not in ("val", "train"):
             raise Problem(f"evolution.images={self.images} is unknown; possible: val, train")
+        if any(not isinstance(layer, str) for layer in self.layers or ()) and not isinstance(self.layers, str):
+            raise Problem(f"evolution.layers={self.layers} is no list of layers; e.g. evolution.layers=[conv1,conv5]")
+        if self.epochs is not None and not _whole(self.epochs):
+            raise Problem(f"evolution.epochs={self.epochs} is no list of epochs; e.g. evolution.epochs=[1,5,10]")
+        if isinstance(self.maps, Mapping) and not all(_whole(numbers) for numbers in self.maps.values()):
+            raise Problem(f"evolution.maps={self.maps} names no maps; e.g. evolution.maps={{conv3: [0, 5]}}")
         if not isinstance(self.maps, Mapping) and (type(self.maps) is not int or self.maps < 1):
             raise Problem(f"evolution.maps={self.maps} shows nothing; take a number, or name them: {{conv3: [0, 5]}}")
         if isinstance(self.layers, str) or self.layers == []:
@@ -59,7 +65,8 @@ class Choice:
             self._check_maps(net, image_size)
         known = [name for name, _ in net.named_modules() if name]
         if unknown := [name for name in wanted if name not in known]:
-            raise Problem(f"no layer {', '.join(unknown)} in this net; its layers: {', '.join(known)}")
+            near = meant(unknown[0], known)
+            raise Problem(f"no layer {', '.join(unknown)} in this net{near}; its layers: {', '.join(known)}")
         return [name for name in known if name in wanted]
 
     def _check_maps(self, net: nn.Module, image_size: int) -> None:
@@ -77,6 +84,10 @@ class Choice:
             return named
         order = np.random.default_rng([seed, *layer.encode()]).permutation(count)
         return sorted(order[: self.maps].tolist())
+
+
+def _whole(numbers: object) -> bool:
+    return isinstance(numbers, list | tuple) and all(type(number) is int for number in numbers)
 
 
 class Packed(NamedTuple):

@@ -43,7 +43,8 @@ KEYS = {
     "run": "of job=claims and job=report: the run folder; job=report takes sweep=<folder> instead, too",
     "sweep": "of job=table: the folder of a sweep, or of training runs; several as '[outputs/sweep/a,outputs/train/b]'",
     "table.paper, .base, .epoch": "the paper's table beside it, the row that others are held against, last or best",
-    "resume": "folder of a training run that was cut off; it goes on with its own settings",
+    "resume": "folder of a training run that was cut off; it goes on with its own settings; auto: the newest of these",
+    "checkpoint.every_minutes, .every_steps": "how often last.ckpt is written within an epoch",
     "seed, name": "seed of everything random; last word of the run folder's name",
     "hydra.run.dir": "the folder of a run; hydra.sweep.dir: of a sweep",
 }

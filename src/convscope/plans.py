@@ -46,7 +46,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in (list, tuple):
         return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
     if origin is dict:
-        return isinstance(value, dict)
+        one = inside[1]
+        return isinstance(value, dict) and all(isinstance(k, str) and _fits(item, one) for k, item in value.items())
     if hint is float:
         return type(value) in (int, float) and abs(value) < LARGEST
     return type(value) is hint and not (hint is int and abs(value) >= 2**63)

@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import save_file
 
-from convscope.problem import Problem
+from convscope.whole import append, check_writable, remove_parts, write
 
 
 class Picture(NamedTuple):
@@ -75,20 +74,6 @@ class PictureLogger(Protocol):
     def picture(self, picture: Picture, path: Path) -> None: ...
 
 
-def write(path: Path, content: Callable[[Path], object] | bytes | str) -> None:
-    """Puts `content` (bytes, text, or a function that writes the file it is given) at `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: writers choose the format by it
-    try:
-        if callable(content):
-            content(part)
-        else:
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
@@ -107,17 +92,10 @@ class Record:
     def __init__(self, folder: Path, loggers: Iterable[PictureLogger] = ()):
         self.folder, self.loggers = Path(folder), list(loggers)
         self.numbers: dict[str, float] = {}
-        self._rows = _read_rows(self.folder / "metrics.csv")
-        self._lines: dict[About, str] = {}  # index.jsonl
-        self._lines |= _read_index(self.folder / "index.jsonl")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write(self.folder / ".writable", b"")
-            (self.folder / ".writable").unlink(missing_ok=True)  # of several processes another may have done it
-        except OSError as error:
-            raise Problem(
-                f"cannot write to {self.folder} ({error.strerror}); choose another with hydra.run.dir=<folder>"
-            ) from None
+        check_writable(self.folder)
+        remove_parts(self.folder)
+        self._columns, self._rows = _read_rows(self.folder / "metrics.csv")
+        self._seen = {about: hash(line) for about, line in _read_index(self.folder / "index.jsonl").items()}
 
     def add(self, result: Result) -> None:
         """Writes one result and its line in index.jsonl; a later one of the same name and epoch takes its place."""
@@ -141,10 +119,13 @@ class Record:
 
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
         """One row of metrics.csv. A column that appears later is empty in the rows before it, never missing."""
-        self._rows = [row for row in self._rows if row["epoch"] < epoch]
-        self._rows.append({"epoch": epoch, **{key: f"{value:.6g}" for key, value in values.items()}})
-        columns = list(dict.fromkeys(key for row in self._rows for key in row))
-        write(self.folder / "metrics.csv", _csv(self._rows, columns))
+        new = [name for name in values if name not in self._columns]
+        self._columns += new
+        self._rows = [(done, line + "," * len(new)) for done, line in self._rows if done < epoch]
+        cells = [f"{values[name]:.6g}" if name in values else "" for name in self._columns[1:]]
+        self._rows.append((epoch, ",".join([str(epoch), *cells])))
+        lines = [_csv([], self._columns).rstrip("\n"), *(line for _, line in self._rows)]
+        write(self.folder / "metrics.csv", "\n".join(lines) + "\n")
 
     def about(self, values: Mapping[str, Any]) -> None:
         """about.json: what the run is, for viewers that meet it before it has ended; in summary.json at the end."""
@@ -170,29 +151,29 @@ class Record:
         line |= {"caption": result.caption, "layer": result.layer}
         text = json.dumps(_finite({key: value for key, value in line.items() if value not in (None, "")}))
         about = kind, result.name, result.epoch
-        seen = self._lines.get(about)
-        self._lines[about] = text
-        if seen is None:
-            with open(self.folder / "index.jsonl", "a", encoding="utf-8") as index:
-                index.write(text + "\n")
-        elif seen != text:
-            write(self.folder / "index.jsonl", "".join(line + "\n" for line in self._lines.values()))
+        if about not in self._seen:
+            append(self.folder / "index.jsonl", text)
+        elif self._seen[about] != hash(text):
+            lines = _read_index(self.folder / "index.jsonl") | {about: text}
+            write(self.folder / "index.jsonl", "".join(line + "\n" for line in lines.values()))
+        self._seen[about] = hash(text)
 
 
 def _read_index(path: Path) -> dict[About, str]:
-    """The lines that an earlier run has left, by what each is about; a line that cannot be read is left out."""
+    """The whole lines of the file, by what each is about; a line that cannot be read is left out."""
     lines: dict[About, str] = {}
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.is_file() else []:
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             said = json.loads(text)
             lines[said["kind"], said["name"], said.get("epoch")] = text
     return lines
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows that an earlier start of the run has left."""
-    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else []
-    return [{**row, "epoch": int(row["epoch"])} for row in rows]
+def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, str]]]:
+    """(columns, (epoch, line) of each row) that an earlier start of the run has left. No cell but a name has quotes."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    columns = next(csv.reader(lines[:1]), ["epoch"])
+    return columns, [(int(line.split(",", 1)[0]), line) for line in lines[1:]]
 
 
 def _stem(result: Picture | Table | Arrays) -> str:

@@ -26,7 +26,7 @@ def looking(results: Callable[[Subject, Settings], Iterator[Result]]) -> Command
         subject = finished(settings)
         facts = assemble.facts(settings, subject) | about_run(settings, folder)
         facts["seconds"] = {"preparation": time.perf_counter() - start}
-        recorded(results(subject, settings), settings, folder, facts)
+        recorded(results(subject, settings), settings, folder, facts, [subject])
 
     return command
 
@@ -161,7 +161,7 @@ def _evaluate(settings: Settings, folder: Path) -> None:
     nets = [Contestant(*both) for both in zip(named(ckpts, subjects), subjects, strict=True)]
     facts = assemble.facts(settings, subjects[0]) | {"ckpt": settings["ckpt"], "evaluated": about(nets, ckpts, plan)}
     facts |= about_run(settings, folder) | {"seconds": {"preparation": time.perf_counter() - start}}
-    recorded(evaluate(nets, plan, settings["seed"]), settings, folder, facts)
+    recorded(evaluate(nets, plan, settings["seed"]), settings, folder, facts, subjects)
 
 
 LOOKING: dict[str, Command] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,25 +13,30 @@ from convscope.problem import Problem
 
 if TYPE_CHECKING:
     from convscope.record import Record, Result
+    from convscope.subject import Subject
 
 Settings = dict[str, Any]
 Command = Callable[[Settings, Path], None]
 
 
-def recorded(found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any]) -> None:
-    """Every result into the run folder, small tables to the terminal too."""
+def recorded(
+    found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
+) -> None:
+    """Every result into the run folder, small tables to the terminal too; subjects: whose images they are made of."""
     from convscope import loggers, terminal
+    from convscope.commands.faults import loading_watched, note_left_out
     from convscope.record import Number, Record
 
     with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
         record = Record(folder, chosen)
-        with concluded(record, facts):
+        with concluded(record, facts) as summary, loading_watched(subjects):
             numbers = []
             for result in found:
                 record.add(result)
                 terminal.show(result)
                 numbers += [result] if isinstance(result, Number) else []
             terminal.closing(numbers, folder)
+            note_left_out(subjects, record, summary)
 
 
 def chosen_loggers(settings: Settings) -> dict[str, Any]:

@@ -13,7 +13,9 @@ def train(settings: Settings, folder: Path) -> None:
     import pytorch_lightning as pl
 
     from convscope import assemble, loggers, terminal
+    from convscope.commands.faults import loading_watched, note_left_out
     from convscope.jobs import train as job
+    from convscope.learn.checkpoint import Within
     from convscope.learn.classifier import Classifier
     from convscope.learn.recipe import initialize_, read_recipe
     from convscope.learn.start import begin_, parent, read_start
@@ -24,7 +26,7 @@ def train(settings: Settings, folder: Path) -> None:
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     assemble.device(settings["trainer"]["accelerator"])  # told before the images are read, where it is not there
     recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
-    beginning = read_start(settings["model"])
+    beginning, within = read_start(settings["model"]), Within(**settings.get("checkpoint", {}))
     before = parent(beginning)
     subject = assemble.new(settings, parent=before)
     net, data = subject.net, subject.data
@@ -41,17 +43,22 @@ def train(settings: Settings, folder: Path) -> None:
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, float) else 1.0
     if isinstance(net, ConvNet):
         initialize_(net, recipe, scale)
+    for split in ("train", "val"):
+        data.size(split)  # decoded now: what is wrong with an image is told before any training
     begun = begin_(net, beginning, before, data)
     classifier = Classifier(net, recipe, len(data.classes), scale)
-    plan = job.Plan(settings["trainer"], choice, settings["seed"], assemble.description(settings, subject))
+    about = assemble.description(settings, subject)
+    plan = job.Plan(settings["trainer"], choice, settings["seed"], about, within)
     with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
         for line in loggers.costs(chosen_loggers(settings), *assemble.shown(settings, subject)):
             print(line, flush=True)
         record = Record(folder, chosen)
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
-        with concluded(record, facts | ({"start": begun} if begun else {})) as summary:
+        with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
             terminal.beginning(begun)
+            note_left_out([subject], record, summary)
             outcome = job.train(classifier, data, plan, record)
+            outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
             summary["seconds"]["looking"] = outcome.pop("looking")
             summary.update(outcome)
             terminal.ending(settings["name"], outcome)

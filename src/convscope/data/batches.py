@@ -12,6 +12,7 @@ from convscope.data.decode import Unreadable, decoded, fitted
 from convscope.data.faults import printable
 from convscope.data.sources import Files, Pixels, Split, targets
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
+from convscope.data.watch import NONE, Watch
 from convscope.problem import Problem
 
 
@@ -46,11 +47,12 @@ class LostImage(Problem):
 class Crops(Dataset[Batch]):
     """Whole batches at a time: `__getitems__` takes the keys of a batch and gives a Batch, nothing is left to collate.
 
-    A key is (epoch, index), for the random cut of that epoch, or an index, for the center.
+    A key is (epoch, index), for the random cut of that epoch, or an index, for the center. watch: where the processes
+    that load are to say which image they are at.
     """
 
-    def __init__(self, split: Split, look: Look, seed: int = 0):
-        self.split, self.look, self.seed = split, look, seed
+    def __init__(self, split: Split, look: Look, seed: int = 0, watch: Watch | None = None):
+        self.split, self.look, self.seed, self.watch = split, look, seed, watch
 
     def __len__(self) -> int:
         return len(self.split.labels)
@@ -82,14 +84,20 @@ class Crops(Dataset[Batch]):
 
     def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
         """N images [R,R,3] uint8; from the memory map, or decoded or resized now."""
-        if isinstance(self.split, Chunks):
-            return [self._unpacked(position) for position in index]
         if isinstance(self.split, Pixels):
             return [fitted(self.split.images[position], len(self.look.mean)) for position in index]
-        return [self._read(position) for position in index]
+        read = self._unpacked if isinstance(self.split, Chunks) else self._read
+        found = [read(position) for position in index]
+        self._say(NONE)
+        return found
+
+    def _say(self, position: int) -> None:
+        if self.watch:
+            self.watch.at(position)
 
     def _read(self, position: int) -> np.ndarray:
         assert isinstance(self.split, Files)
+        self._say(position)
         path = self.split.paths[position]
         try:
             return decoded(path, len(self.look.mean))
@@ -98,6 +106,7 @@ class Crops(Dataset[Batch]):
 
     def _unpacked(self, position: int) -> np.ndarray:
         assert isinstance(self.split, Chunks)
+        self._say(position)
         try:
             return fitted(self.split.image(position), len(self.look.mean))
         except Unreadable as error:

@@ -5,6 +5,7 @@ same ranges for all. What is where in a picture is known: see `truth`.
 """
 
 import multiprocessing
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -60,10 +61,17 @@ def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None)
     if cache_dir is None:
         return Pixels(np.concatenate(list(_blocks(split, count, size, seed))), labels)
     path = Path(cache_dir) / f"critters-v{VERSION}-{split}-{count}x{size}-seed{seed}.npy"
+    needed = count * size * size * 3
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):  # of several processes one draws, the others wait for it
             if not path.exists():
+                if needed > (free := shutil.disk_usage(path.parent).free):
+                    have = f"{free / 2**30:.1f} GiB are free in data.cache_dir={cache_dir}"
+                    raise Problem(
+                        f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB of disk, and "
+                        f"{have}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
+                    )
                 _draw_into(path, split, count, size, seed)
         return Pixels(np.load(path, mmap_mode="r"), labels)
     except OSError as error:

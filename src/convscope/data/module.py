@@ -1,5 +1,6 @@
 """The one LightningDataModule: any Source, prepared as the paper prepares ImageNet (section 3)."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +16,15 @@ from torch.utils.data import DataLoader, Sampler
 from convscope.data.batches import Batch, Crops, Look, as_it_is
 from convscope.data.cache import Cache, Stored, decoded_once
 from convscope.data.chunks import Chunks
+from convscope.data.deaf import deaf_worker
+from convscope.data.faults import Bad, printable
 from convscope.data.passes import cores
 from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
 from convscope.data.sources import Files, Pixels, Source, evenly, limited, targets
 from convscope.data.transforms import stored_size
+from convscope.data.watch import Watch, death
 from convscope.problem import Problem
+from convscope.room import check_memory
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
@@ -48,7 +53,7 @@ class DataSettings:
     pixel_scale: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
-        stored_size(self.image_size)
+        side = stored_size(self.image_size)
         if self.on_bad_image not in ("stop", "skip"):
             raise Problem(f"data.on_bad_image={self.on_bad_image} is unknown; possible: stop, skip")
         for name, value, least in (
@@ -60,10 +65,18 @@ class DataSettings:
         ):
             if value is not None and value < least:
                 raise Problem(f"{name}={value} is too small; it is {least} or more")
-        if not np.min(self.pixel_scale) > 0:
+        if self.workers is not None and self.workers > (most := 16 * (os.cpu_count() or 1)):
+            raise Problem(f"data.workers={self.workers} are more processes than help here; at most {most}, or null")
+        scales = self.pixel_scale if isinstance(self.pixel_scale, tuple) else (self.pixel_scale,)
+        if len(scales) not in (1, 3) or not 0 < min(scales) <= max(scales) < 1e6:
             raise Problem(
                 f"data.pixel_scale={self.pixel_scale} is no scale; 1 keeps grey levels, 0.004 gives -0.5..0.5"
             )
+        check_memory(
+            4 * self.batch_size * 3 * side**2,
+            f"a batch of {self.batch_size:,} images of {side:,} x {side:,} pixels",
+            "a smaller data.image_size or optim.batch_size helps",
+        )
 
 
 class ImageData(pl.LightningDataModule):
@@ -83,6 +96,7 @@ class ImageData(pl.LightningDataModule):
             "val": limited(source.val, settings.limit, settings.seed),
         }
         self._stored: dict[str, Stored] = {}
+        self._loading: list[Crops] = []  # by processes of their own
 
     @property
     def mean(self) -> torch.Tensor:
@@ -95,9 +109,30 @@ class ImageData(pl.LightningDataModule):
         return self._store("train").statistics.std * float(np.mean(self.settings.pixel_scale))
 
     @property
-    def bad_images(self) -> list[tuple[Path, str]]:
-        """(path, reason) of the unreadable images that on_bad_image=skip has left out, in the splits used so far."""
+    def bad_images(self) -> list[Bad]:
+        """The unreadable images that on_bad_image=skip has left out, in the splits used so far."""
         return [bad for stored in self._stored.values() for bad in stored.bad]
+
+    @property
+    def emptied(self) -> list[str]:
+        """Words for each class of the splits used so far that has lost all its images, being unreadable."""
+        found = []
+        for name, stored in self._stored.items():
+            gone = np.setdiff1d(self._splits[name].labels, stored.split.labels) if stored.bad else []
+            found += [f"no image of class {printable(self.classes[at])} in {name} can be read" for at in gone]
+        return found
+
+    def death(self, error: BaseException) -> Problem | None:
+        """What a loading process has died of, with the image it was at; None for an error that is about no such."""
+        return death(error, self._read_by)
+
+    def _read_by(self, pid: int) -> str | None:
+        for crops in self._loading:
+            if crops.watch and (position := crops.watch.of(pid)) is not None:
+                split = crops.split
+                assert not isinstance(split, Pixels), "those are read from memory"
+                return printable(split.paths[position] if isinstance(split, Files) else split.name(position))
+        return None
 
     def size(self, split: SplitName) -> int:
         """How many images the split has."""
@@ -230,12 +265,17 @@ class ImageData(pl.LightningDataModule):
     def _loader(self, split: SplitName, sampler: Sampler) -> DataLoader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
         workers = self._workers(split, device)
+        crops = self._crops(split)
+        if workers:
+            crops.watch = Watch(workers)
+            self._loading.append(crops)
         return DataLoader(
-            self._crops(split),
+            crops,
             batch_size=self.settings.batch_size,
             sampler=sampler,
             collate_fn=as_it_is,
             num_workers=workers,
+            worker_init_fn=deaf_worker,
             persistent_workers=workers > 0,
             pin_memory=device == "cuda",
         )

@@ -13,8 +13,8 @@ from convscope.problem import Problem
 from convscope.record import Number, Picture, Result, Table
 from convscope.report.alike import runs_in
 from convscope.report.reading import Run, read_run
-from convscope.score.claims import COVER, DEEP, PARTS, PARTS_ABOVE, STATEMENTS, Claim, unmeasured
-from convscope.study import evidence, histories
+from convscope.score.claims import COVER, PARTS, PARTS_ABOVE, STATEMENTS, Claim, unmeasured
+from convscope.study import depth, evidence, histories
 from convscope.study.correspondence import Correspond, marked_images
 from convscope.study.localization import Sample, on_boxes, on_masks
 from convscope.subject import Subject
@@ -31,6 +31,7 @@ class Claims:
     boxes: str | None = None
     parts: str | None = None
     only: dict[str, Any] | None = None
+    transfer: str | None = None
 
     def __post_init__(self) -> None:
         if self.scored < 2:
@@ -92,7 +93,7 @@ def tested(
     yield from evidence.rotation(sweeps["rotation"], layers.last, others, len(subject.classes), seed)
     yield _occlusion(subject, known, layers, seed)
     yield from _parts(subject, known, layers, seed)
-    yield unmeasured(DEEP, "not measured by this job; job=transfer ckpt=<it> data=<other images> does, layer by layer")
+    yield depth.deeper(own, Path(plan.transfer).expanduser() if plan.transfer else None, layers, seed)
 
 
 def _known(subject: Subject, plan: Claims, seed: int) -> Known:
@@ -152,5 +153,5 @@ def bars(found: Sequence[Claim]) -> list[Bar]:
     """The claims as the picture shows them."""
     about = {statement.name: statement for statement in STATEMENTS}
     return [
-        Bar(c.claim, c.value, c.low, c.high, about[c.name].bound, about[c.name].size or 0.0, c.verdict) for c in found
+        Bar(c.claim, c.value, c.low, c.high, about[c.name].bound, about[c.name].size, c.verdict) for c in found
     ]

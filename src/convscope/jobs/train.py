@@ -13,18 +13,19 @@ from convscope.data.module import ImageData
 from convscope.draw.curves import training_curves
 from convscope.gallery import Choice
 from convscope.learn.callbacks import (
-    EndTogether,
     FilterPictures,
     PagePerEpoch,
     RenormalizeFilters,
     RowPerEpoch,
     StepSeed,
 )
-from convscope.learn.checkpoint import AtomicCheckpointIO, checkpoints
+from convscope.learn.checkpoint import AtomicCheckpointIO, Within, checkpoints
 from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
 from convscope.learn.guard import NoticeChance, StopWhenNotFinite, scale_warning
 from convscope.learn.memory import keep_freed_memory
+from convscope.learn.running import RunningMetrics
+from convscope.learn.stop import Request
 from convscope.record import Picture, Record
 
 
@@ -35,13 +36,14 @@ class Plan(NamedTuple):
     choice: Choice
     seed: int
     description: dict[str, Any]
+    within: Within = Within()
 
 
 def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -> dict[str, Any]:
     """Fits the classifier; everything seen on the way is in the record. From checkpoints/last.ckpt where it is there.
 
     Returns what belongs in the summary: final and best row, images per second, warnings, seconds spent looking inside.
-    Raises Problem when the loss stops being finite.
+    Raises Problem when the loss stops being finite, Stopped when a signal has asked for the end.
     """
     keep_freed_memory()
     classifier.about = plan.description
@@ -52,7 +54,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
         StepSeed(plan.seed),
-        EndTogether(),
+        RunningMetrics(),
         StopWhenNotFinite(),
         *([RenormalizeFilters(classifier.recipe.renorm)] if classifier.recipe.renorm else []),
         evolution,
@@ -60,7 +62,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
         chance,
         rows,
         PagePerEpoch(record),
-        *checkpoints(record.folder / "checkpoints"),
+        *checkpoints(record.folder / "checkpoints", plan.within, Request()),
         *([RichProgressBar()] if sys.stdout.isatty() else []),
     ]
     trainer = _trainer(plan.trainer, callbacks, record)
@@ -84,6 +86,7 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # one point per epoch is meant
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
     warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # it is, data/module.py
     warnings.filterwarnings("ignore", message=".*sync_dist=True")  # what is logged is of all processes already
     return pl.Trainer(
         **settings,
@@ -100,7 +103,7 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
 
 
 def _cluster() -> list[Any]:
-    """SLURM without Lightning's own requeueing, whose checkpoints lie in the middle of an epoch, ours at its end."""
+    """SLURM without Lightning's own requeueing: learn/stop.py keeps the run before the launcher queues it again."""
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     return [SLURMEnvironment(auto_requeue=False)]

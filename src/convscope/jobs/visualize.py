@@ -13,6 +13,7 @@ from convscope.look.deconvnet import RULES, check_rule
 from convscope.look.top9 import to_arrays
 from convscope.nets.anatomy import Layer, anatomy, layers
 from convscope.problem import Problem
+from convscope.progress import track
 from convscope.record import Arrays, Picture, Table
 from convscope.study.strongest import strongest
 
@@ -41,7 +42,8 @@ def visualize(
     tops = strongest(net, data, choice.images, chosen)
     yield Arrays("top9/top9", to_arrays(tops))
     excited: set[int] = set()
-    for layer, top in tops.items():
+    for layer in track(list(tops), "projecting back to pixels"):
+        top = tops[layer]
         maps = choice.chosen_maps(layer, len(top.score), seed)
         caption = f"{layer}: the nine {choice.images} images that excite each map most ({rules[0]})"
         views = {name: gallery.view(net, images, layer, top, maps, name) for name in rules}

@@ -1,8 +1,6 @@
 """When things happen in training; what happens is a pure function elsewhere."""
 
-import signal
 import sys
-import threading
 import time
 from typing import Any
 
@@ -12,7 +10,7 @@ from torch import nn
 
 from convscope.draw.grid import filter_grid
 from convscope.gallery import Choice
-from convscope.launch import exit_143
+from convscope.learn.running import within_epoch
 from convscope.nets.renorm import renormalize_filters_
 from convscope.record import Picture, Record
 from convscope.report.numerals import duration
@@ -57,20 +55,6 @@ class StepSeed(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.global_step * 1_009 + trainer.global_rank)
 
 
-class EndTogether(pl.Callback):
-    """SIGTERM ends a process among several at once, as whoever started them expects.
-
-    Lightning's handler speaks with the other processes first, in the middle of whatever they are just saying.
-    """
-
-    def __init__(self) -> None:
-        self.handler = signal.getsignal(signal.SIGTERM)
-
-    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self.handler if callable(self.handler) else exit_143)
-
-
 class FilterPictures(pl.Callback):
     """The first layer's filters after each shown epoch, on one common scale (Fig. 6 a-c)."""
 
@@ -98,16 +82,20 @@ class RowPerEpoch(pl.Callback):
     def __init__(self, record: Record):
         self.record, self.rows = record, list[dict[str, float]]()
         self.started = self.trained = 0.0
+        self.spent = 0.0  # seconds of the epoch that an earlier start has begun
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "spent": time.perf_counter() - self.started}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = list(state["rows"])
+        self.rows, self.spent = list(state["rows"]), state.get("spent", 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if self.rows and trainer.is_global_zero:
-            print(f"{self.record.folder} goes on after epoch {len(self.rows)} of {trainer.max_epochs}", flush=True)
+        self.started = time.perf_counter() - self.spent
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready if within_epoch(trainer) else 0
+        if (self.rows or done) and trainer.is_global_zero:
+            part = f" and {done} of {trainer.num_training_batches} batches of the next" if done else ""
+            print(f"{self.record.folder} goes on after epoch {len(self.rows)} of {trainer.max_epochs}{part}", flush=True)
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self.started = time.perf_counter()

@@ -1,39 +1,97 @@
-"""Checkpoints that are whole or absent."""
+"""Checkpoints that are whole or absent, at the ends of epochs and within them."""
 
-import os
+import math
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from convscope.learn.stop import Request
+from convscope.problem import Problem
+from convscope.whole import write
+
+
+@dataclass(frozen=True)
+class Within:
+    """conf/config.yaml, checkpoint: how often last.ckpt is written within an epoch; None: at its end only."""
+
+    every_minutes: float | None = 10.0
+    every_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        for key, value in (("every_minutes", self.every_minutes), ("every_steps", self.every_steps)):
+            number = not isinstance(value, bool) and isinstance(value, int if key == "every_steps" else int | float)
+            if value is not None and not (number and 0 < value < math.inf):
+                raise Problem(f"checkpoint.{key}={value} must be a positive number, or null for the ends of epochs only")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the target, then renames: a reader sees the old file or the new one.
+    """A reader sees the old file or the new one, and after a power cut too (convscope/whole.py).
 
     Lightning's own way is atomic only where TMPDIR lies on the same file system as the output.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
-            with open(part, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write(Path(path), lambda part: torch.save(checkpoint, part), force=True)
 
 
-def checkpoints(folder: Path) -> list[pl.Callback]:
-    """last.ckpt after every epoch, complete; best.ckpt (weights alone) by validation top-1."""
-    last = ModelCheckpoint(folder, filename="last", save_top_k=1, monitor=None, enable_version_counter=False)
+class LastCheckpoint(Checkpoint):
+    """last.ckpt at the end of every epoch, as often within it as `within` says, and when the run is asked to stop.
+
+    Always between two optimizer steps, never after the last one of an epoch: Lightning would leave out the validation
+    that follows. A run that is asked to stop there or in validation ends with its epoch.
+    """
+
+    def __init__(self, folder: Path, within: Within, request: Request):
+        self.path, self.within, self.request = folder / "last.ckpt", within, request
+        self.saved_at, self.saved_step = 0.0, 0
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
+        self.request.listen()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        asked, _ = self._agreed(trainer, module)
+        if asked:
+            self.request.answer(asked)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        loop = trainer.fit_loop.epoch_loop
+        if loop._num_ready_batches_reached() or loop._should_accumulate():
+            return
+        asked, due = self._agreed(trainer, module)
+        if asked or due:
+            self._save(trainer)
+        if asked:
+            self.request.answer(asked)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
+
+    def _agreed(self, trainer: pl.Trainer, module: Any) -> tuple[int, bool]:
+        """The signal that any of the processes got, and whether it is time; the same in all of them."""
+        minutes, steps = self.within.every_minutes, self.within.every_steps
+        due = minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes
+        due = due or (steps is not None and trainer.global_step - self.saved_step >= steps)
+        if trainer.world_size == 1:
+            return self.request.number, due
+        mine = torch.tensor([self.request.number, int(due)], device=module.device)
+        asked, agreed = trainer.strategy.reduce(mine, reduce_op="max").tolist()
+        return int(asked), bool(agreed)
+
+
+def checkpoints(folder: Path, within: Within, request: Request) -> list[pl.Callback]:
+    """best.ckpt (weights alone) by validation top-1, then last.ckpt, complete: it knows which epoch the best is."""
     best = ModelCheckpoint(
         folder, filename="best", monitor="val/top1", mode="max", save_weights_only=True, enable_version_counter=False
     )
-    return [last, best]
+    return [best, LastCheckpoint(folder, within, request)]

@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torchmetrics import MeanMetric
 
 from convscope.data.module import Batch
 from convscope.learn.losses import loss_of
@@ -28,6 +29,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.net, self.recipe, self.pixel_scale = net, recipe, pixel_scale
         self.about: dict[str, Any] = {}
+        self.train_loss = MeanMetric(nan_strategy="disable")  # a metric, so that its sum can go on within an epoch
         self.train_hits = accuracies(classes)["top1"].clone()
         self.val_hits = accuracies(classes)
         self.train_precision, self.val_precision = MeanAveragePrecision(), MeanAveragePrecision()
@@ -40,7 +42,8 @@ class Classifier(pl.LightningModule):
         loss = loss_of(logits, batch, self.recipe.loss, self.recipe.label_smoothing)
         self.train_hits.update(logits.detach(), nearest(logits.detach(), batch.label, batch.targets))
         once: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.label)}
-        self.log("train/loss", loss, sync_dist=True, **once)
+        self.train_loss.update(loss.detach(), len(batch.label))
+        self.log("train/loss", self.train_loss, **once)
         self.log("train/top1", self.train_hits, prog_bar=True, **once)
         if batch.targets is not None:
             self.train_precision.update(certainty(logits.detach(), self.recipe.loss), batch.targets)
@@ -61,6 +64,12 @@ class Classifier(pl.LightningModule):
         self.log_dict({name: value for name, value in values.items() if name != "val/top1"})
         self.log("val/top1", values["val/top1"], prog_bar=True)
         self.val_hits.reset()
+
+    def on_train_epoch_end(self) -> None:
+        """The paper's annealing, before the checkpoint of this epoch is written; Lightning would do it afterwards."""
+        if self.recipe.schedule == "plateau":
+            plateau: Any = self.lr_schedulers()
+            plateau.step(self.trainer.callback_metrics["val/top1"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["convscope"] = {**self.about, "epoch": self.trainer.current_epoch + 1}

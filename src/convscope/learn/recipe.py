@@ -1,6 +1,7 @@
 """The optimizer, its schedule and the initial weights of one recipe (conf/optim)."""
 
-from dataclasses import dataclass, fields
+import sys
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -9,9 +10,11 @@ from torch import nn
 from convscope.learn.losses import LossName
 from convscope.nets.build import ConvNet
 from convscope.nets.initialize import he_, normal_
-from convscope.problem import Problem
+from convscope.plans import read_plan
+from convscope.problem import Problem, meant
 
 EAGER = 10.0  # the first layer of init=he starts from a tenth of He's weights and takes steps ten times as large
+NEVER = sys.maxsize  # the Classifier steps it, where a checkpoint can tell of it
 PIXEL_STD = 58.0  # spread of grey levels around their mean; photographs have 55 to 65
 
 
@@ -49,6 +52,16 @@ class Recipe:
             raise Problem(f"optim.lr={self.lr} must be positive, e.g. optim.lr=0.01")
         if self.batch_size < 1:
             raise Problem(f"optim.batch_size={self.batch_size} must be at least 1")
+        for name, value, most in (
+            ("momentum", self.momentum, 1.0),
+            ("label_smoothing", self.label_smoothing, 1.0),
+            ("weight_decay", self.weight_decay, None),
+            ("init_std", self.init_std, None),
+            ("patience", self.patience, None),
+        ):
+            if value < 0 or (most is not None and value >= most):
+                legal = f"from 0 to below {most:g}" if most is not None else "0 or more"
+                raise Problem(f"optim.{name}={value} is no {name.replace('_', ' ')}; it is {legal}")
         if self.renorm is not None and not self.renorm > 0:
             raise Problem(
                 f"optim.renorm={self.renorm} must be a positive RMS radius (the paper's is 0.1), or null for none"
@@ -59,8 +72,10 @@ def read_recipe(settings: dict[str, Any]) -> Recipe:
     """The recipe in a plain mapping with exactly Recipe's keys; Problem names a key too many or missing."""
     known = {field.name for field in fields(Recipe)}
     if wrong := sorted(known ^ {*settings, "loss"}):  # recipes of older runs have no loss
-        raise Problem(f"optim: unknown or missing {', '.join(wrong)}; a recipe has {', '.join(sorted(known))}")
-    return Recipe(**{**settings, "bias_ones": tuple(settings["bias_ones"])})
+        near = meant(wrong[0], known - {*settings})
+        raise Problem(f"optim: unknown or missing {', '.join(wrong)}{near}; a recipe has {', '.join(sorted(known))}")
+    recipe = read_plan(Recipe, "optim", settings)
+    return replace(recipe, bias_ones=tuple(recipe.bias_ones))
 
 
 def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
@@ -98,7 +113,7 @@ def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> di
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, "max", factor=0.1, patience=recipe.patience, threshold=0.0
         )
-        return {"scheduler": plateau, "monitor": "val/top1", "interval": "epoch"}
+        return {"scheduler": plateau, "monitor": "val/top1", "interval": "epoch", "frequency": NEVER}
     if recipe.schedule == "cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         cycle = torch.optim.lr_scheduler.OneCycleLR(

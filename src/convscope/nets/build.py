@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from convscope.nets import layers as rows_of
 from convscope.nets.layers import Conv, Full, Pool, Row, map_sizes, plain_rows, read_rows
 from convscope.nets.lrn import LRN
+from convscope.nets.size import check_room
 from convscope.problem import Problem
 
 
@@ -52,6 +53,7 @@ class ConvNet(nn.Module):
         super().__init__()
         self.rows, self.image_size = dict(rows), image_size
         self.layers = plain_rows(rows)
+        check_room(self.rows, image_size)
         self.classes = next(reversed(self.rows.values())).units  # type: ignore[union-attr]
         for name, layer in _modules(self.rows, image_size).items():
             if hasattr(self, name) or "." in name:

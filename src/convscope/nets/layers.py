@@ -8,7 +8,7 @@ from dataclasses import MISSING, Field, dataclass, fields, replace
 from math import lcm
 from typing import Any
 
-from convscope.problem import Problem
+from convscope.problem import Problem, meant
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Full:
 
 
 Row = Conv | Pool | LRN | Full
+LARGEST = 2**31 - 1  # of a row's whole numbers; what is near it is told by the memory that it needs
 KINDS: dict[str, type[Row]] = {"conv": Conv, "pool": Pool, "lrn": LRN, "full": Full}
 
 
@@ -66,9 +67,11 @@ def read_rows(layers: Mapping[str, Mapping[str, Any] | None], classes: int, widt
     width multiplies maps and units of every row but the last, rounded to a multiple of 8. Raises Problem for a row that
     cannot be read and for an order of rows that makes no classifier.
     """
-    if not width > 0:
-        raise Problem(f"model.width={width} must be positive, e.g. model.width=0.25")
-    rows = {name: read_row(name, row, classes) for name, row in layers.items() if row is not None}
+    if type(width) not in (int, float) or not 0 < width <= LARGEST:
+        raise Problem(f"model.width={width} must be a positive number, e.g. model.width=0.25")
+    if not isinstance(layers, Mapping):
+        raise Problem(f"model.layers={layers} are no rows; e.g. conv1: {{kind: conv, maps: 96, kernel: 7}}")
+    rows = {str(name): read_row(name, row, classes) for name, row in layers.items() if row is not None}
     _check_order(rows, classes)
     last = next(reversed(rows))
     return {name: row if name == last else _scaled(row, width) for name, row in rows.items()}
@@ -76,14 +79,15 @@ def read_rows(layers: Mapping[str, Mapping[str, Any] | None], classes: int, widt
 
 def read_row(name: str, row: Mapping[str, Any], classes: int) -> Row:
     """One row from its mapping; `units: classes` becomes the number of classes."""
-    if not isinstance(row, Mapping) or row.get("kind") not in KINDS:
+    if not isinstance(row, Mapping) or not isinstance(row.get("kind"), str) or row["kind"] not in KINDS:
         given = f"kind {row.get('kind')}" if isinstance(row, Mapping) else row
-        raise Problem(f"{name}: {given} is unknown; a row has kind: {', '.join(KINDS)}")
+        near = meant(row.get("kind"), KINDS) if isinstance(row, Mapping) else ""
+        raise Problem(f"{name}: {given} is unknown{near}; a row has kind: {', '.join(KINDS)}")
     kind = KINDS[row["kind"]]
     legal = {field.name: field for field in fields(kind)}
     values = {key: value for key, value in row.items() if key != "kind"}
     required = [key for key, field in legal.items() if field.default is MISSING]
-    wrong = [f"unknown {key}" for key in values if key not in legal]
+    wrong = [f"unknown {key}{meant(key, legal)}" for key in values if key not in legal]
     wrong += [f"missing {key}" for key in required if values.get(key) is None]
     if wrong:
         raise Problem(f"{name}: {', '.join(wrong)}; a {row['kind']} row has {', '.join(legal)}")
@@ -123,6 +127,8 @@ def map_sizes(rows: Mapping[str, Row], image_size: int) -> dict[str, tuple[int, 
             )
         if isinstance(row, Conv) and (maps % row.towers or row.maps % row.towers):
             raise Problem(f"{name}: {row.towers} towers cannot share {maps} maps below and {row.maps} of its own")
+        if isinstance(row, LRN) and row.size > 2 * maps + 1:
+            raise Problem(f"{name}: size {row.size} reaches beyond the {maps} maps below; {2 * maps + 1} covers them all")
         maps = row.maps if isinstance(row, Conv) else row.units if isinstance(row, Full) else maps
         sizes[name] = maps, side
         below = f"map that {name} leaves"
@@ -143,23 +149,30 @@ def _side(row: Row, side: int) -> int:
 
 def _enough(rows: Mapping[str, Row], image_size: int) -> int:
     """The smallest image, larger than image_size, on which every window fits."""
-    while True:
-        image_size += 1
-        side = image_size
-        if all(side := _side(row, side) for row in rows.values()):
-            return image_size
+
+    def fits(side: int) -> bool:
+        return all(side := _side(row, side) for row in rows.values())
+
+    most = image_size + 1
+    while not fits(most):  # a window of a million is found in twenty steps, not in a million
+        image_size, most = most, 2 * most
+    while most - image_size > 1:
+        middle = (image_size + most) // 2
+        image_size, most = (image_size, middle) if fits(middle) else (middle, most)
+    return most
 
 
 def _value(name: str, field: Field[Any], value: Any) -> Any:
     """The value as the field's type; Problem where it is none of its values."""
     if value is None:  # comes here only for fields that have a default
         return field.default
-    number = type(value) in (int, float)
+    number = type(value) in (int, float) and abs(value) < 3e38  # of float32; neither inf nor nan
     if field.type is bool:
         legal, expected = isinstance(value, bool), "true or false"
     elif field.type is int:
         least = 0 if field.name == "padding" else 1
-        legal, expected = type(value) is int and value >= least, f"a whole number from {least}"
+        legal, expected = type(value) is int and least <= value <= LARGEST, f"a whole number from {least}"
+        expected += f" to {LARGEST}" if type(value) is int and value > LARGEST else ""
     elif field.name == "dropout":
         legal, expected = number and 0 <= value < 1, "from 0 to below 1"
     else:

@@ -1,0 +1,52 @@
+"""What a run says of its images: those that were left out, and one that a loading process died of."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from convscope.problem import Problem
+
+if TYPE_CHECKING:
+    from convscope.record import Record
+    from convscope.subject import Subject
+
+
+@contextmanager
+def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
+    """A loading process that dies gives a Problem that names its image, not torch's traceback."""
+    try:
+        yield
+    except RuntimeError as error:
+        problem = next((told for each in subjects if (told := each.data.death(error))), None)
+        raise error if problem is None else problem from None
+
+
+def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
+    """bad_images.csv, the count and a warning in the summary, one line in the terminal; nothing where none is bad."""
+    bad = dict.fromkeys(each for subject in subjects for each in subject.data.bad_images)
+    if not bad or os.environ.get("RANK", "0") != "0":
+        return
+    write_bad_images(record, [(path, reason) for path, reason in bad])
+    emptied = dict.fromkeys(words for subject in subjects for words in subject.data.emptied)
+    summary["bad_images"] = len(bad)
+    told = [f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons", *emptied]
+    summary["warnings"] = [*summary.get("warnings", []), *told]
+    for line in told:
+        print(f"warning: {line}", flush=True)
+
+
+def write_bad_images(record: Record, bad: Sequence[tuple[Any, str]]) -> None:
+    """bad_images.csv of the run folder: path, reason."""
+    from convscope.data.faults import printable
+    from convscope.record import write
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "reason"])
+    writer.writerows([printable(path), reason] for path, reason in bad)
+    write(record.folder / "bad_images.csv", text.getvalue())

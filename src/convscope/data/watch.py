@@ -1,0 +1,49 @@
+"""Which image each loading process is at: one that is killed cannot tell any more, those that live can look it up."""
+
+import os
+import re
+from collections.abc import Callable
+
+import torch
+from torch.utils.data import get_worker_info
+
+from convscope.problem import Problem
+
+NONE = -1
+
+
+class Watch:
+    """Memory that the loading processes share with the one that started them; [workers, 2] process id and image."""
+
+    def __init__(self, workers: int):
+        self._held = torch.full((workers, 2), NONE).share_memory_()
+
+    def at(self, position: int) -> None:
+        """This process is about to read an image; NONE: it has read what it was asked for."""
+        if (here := get_worker_info()) is not None:
+            self._held.numpy()[here.id] = os.getpid(), position
+
+    def of(self, pid: int) -> int | None:
+        """The image that a process was at, None where it was at none."""
+        found = [position for held, position in self._held.tolist() if held == pid and position != NONE]
+        return found[0] if found else None
+
+
+def death(error: BaseException, image: Callable[[int], str | None]) -> Problem | None:
+    """What a loading process died of, in one line, from the error by which torch tells it; None for other errors.
+
+    image: the file that a process, named by its id, was reading.
+    """
+    if not (told := re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))):
+        return None
+    files = [name for pid in told[1].split(",") if (name := image(int(pid)))]
+    where = f" while it read {', '.join(files)}" if files else ""
+    signal = re.search(r"killed by signal: ([A-Za-z ]+)", str(error))
+    how = f"was ended by the signal {signal[1].strip()}" if signal else "ended before its work was done"
+    if signal and signal[1].startswith("Bus"):
+        hint = "mostly the shared memory /dev/shm is full: make it larger, or type data.workers=0"
+    elif signal and signal[1].startswith("Killed"):
+        hint = "mostly memory has run out: type a smaller data.workers (0: none) or optim.batch_size"
+    else:
+        hint = "type data.workers=0 to see its error" + (", or remove the file" if files else "")
+    return Problem(f"a process that loads images {how}{where}; {hint}")
