@@ -9,11 +9,11 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 
 # A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
-_COMMANDS = "assemble jobs learn loggers nets plans problem provenance record report study subject terminal"
+_COMMANDS = "assemble jobs learn loggers nets plans problem provenance record report study subject terminal whole"
 _JOBS = "data draw gallery learn look nets problem progress record report score study subject"
 MAY_IMPORT = {
     "run": {"app", "manual", "problem"},
-    "app": {"commands", "launch", "mistyped", "problem", "report", "resume"},
+    "app": {"commands", "launch", "mistyped", "problem", "report", "resume", "whole"},
     "mistyped": {"problem"},
     "launch": {"problem"},
     "resume": {"problem", "report"},
@@ -22,7 +22,20 @@ MAY_IMPORT = {
     "assemble": {"data", "gallery", "nets", "plans", "problem", "subject"},
     "jobs": set(_JOBS.split()),
     "study": set(_JOBS.split()) - {"learn", "study"},
-    "learn": {"data", "draw", "gallery", "launch", "look", "nets", "plans", "problem", "record", "report", "score"},
+    "learn": {
+        "data",
+        "draw",
+        "gallery",
+        "launch",
+        "look",
+        "nets",
+        "plans",
+        "problem",
+        "record",
+        "report",
+        "score",
+        "whole",
+    },
     "gallery": {"data", "draw", "look", "nets", "problem"},
     "subject": {"data", "nets", "problem"},
     "loggers": {"problem", "record", "report"},
@@ -32,9 +45,10 @@ MAY_IMPORT = {
     "score": {"nets", "problem"},
     "draw": {"problem"},
     "report": {"problem", "record"},
-    "record": {"problem"},
+    "record": {"whole"},
     "nets": {"problem", "room"},
     "room": {"problem"},
+    "whole": {"problem"},
     "plans": {"problem"},
     "progress": set(),
     "provenance": set(),

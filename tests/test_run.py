@@ -179,7 +179,7 @@ def test_two_processes_find_what_one_finds(trained, tmp_path, cache):
     [
         (["model=zfnett"], r"zfnett"),
         (["model.layers.conv3.kernel=9"], r"conv3: a window of 9 is larger than"),
-        (["evolution.layers=[conv9]"], r"no layer conv9 in this net; its layers: conv1, pool1"),
+        (["evolution.layers=[conv9]"], r"no layer conv9 in this net .did you mean conv5... its layers: conv1, pool1"),
         (["evolution.maps={conv1: [900]}"], r"conv1 has maps 0 to \d+, not 900"),
         (["optim.lr=-1"], r"optim.lr=-1 must be positive, e.g. optim.lr=0.01"),
         (["data=folder", "data.root=/nowhere"], r"/nowhere"),
@@ -192,7 +192,7 @@ def test_two_processes_find_what_one_finds(trained, tmp_path, cache):
         (["trainer.devices=0"], r"trainer.devices=0 are no devices"),
         (["trainer.accelerator=abacus"], r"trainer.accelerator=abacus is not to be had here; possible: "),
         (["evolution.maps=-2"], r"evolution.maps=-2 shows nothing"),
-        (["evolution.layers=conv1"], r"evolution.layers=conv1 is no list of layers"),
+        (["evolution.layers=conv1"], r"evolution.layers=conv1 is not a list such as"),
         (["job=occlude", "occlude.size=big"], r"occlude.size=big is not a whole number or null"),
         (["job=invariance", "invariance.layers=conv1"], r"invariance.layers=conv1 is not a list such as"),
         (["job=claims"], r"type run=outputs/train/<run>"),

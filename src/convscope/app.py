@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import hydra
@@ -28,6 +29,7 @@ from convscope.mistyped import check_choices, group_words, in_our_words
 from convscope.problem import Problem
 from convscope.report.alike import flattened
 from convscope.resume import alone, left_to_train
+from convscope.whole import cannot_write, check_writable, write
 
 ENTRY = Path(__file__).resolve().parent.parent / "run.py"
 CONF = ENTRY.parent.parent / "conf"
@@ -47,6 +49,10 @@ def start(conf: Path) -> None:
             CompareRuns.compare()
     except (Problem, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"convscope: {_one_line(error, conf)}")
+    except OSError as error:
+        if any(frame.f_code is run.__code__ for frame, _ in walk_tb(error.__traceback__)):
+            raise
+        sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
     except SystemExit as end:
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
 
@@ -112,6 +118,7 @@ def run(cfg: DictConfig) -> None:
         raise Problem(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
+        check_writable(folder)
         if cfg.job == "train":
             _train_what_is_left(cfg, folder)
         else:
@@ -132,7 +139,8 @@ def _leave_nothing(folder: Path) -> None:
     if OURS in os.environ or (started and started.rank):
         return
     if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(Problem), alone(folder):  # else it is another process that has just begun here
+            shutil.rmtree(folder, ignore_errors=True)
         for above in folder.absolute().parents[:2]:  # outputs/train, where it has just been made
             with suppress(OSError):
                 if Path.cwd() in above.parents:
@@ -142,7 +150,9 @@ def _leave_nothing(folder: Path) -> None:
 def _settings(cfg: DictConfig) -> dict[str, Any]:
     for key, value in flattened(OmegaConf.to_container(cfg)).items():
         if isinstance(value, str) and (named := SECRET.search(value)):
-            raise Problem(f"{key}={value} would write ${named[1]} into the files of the run; programs read it by itself")
+            raise Problem(
+                f"{key}={value} would write ${named[1]} into the files of the run; programs read it by itself"
+            )
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     return {**settings, "words": list(HydraConfig.get().overrides.task)}
 
@@ -166,15 +176,12 @@ def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
 
 def _keep(cfg: DictConfig, place: Path) -> None:
     """Hydra's own record of a run, written by us: Hydra would write it before anyone could object to the settings."""
-    place.mkdir(parents=True, exist_ok=True)
     known = HydraConfig.get()
     kept: dict[str, Any] = {"config.yaml": cfg}
     if str(place) not in [source.path for source in known.runtime.config_sources]:  # else the words are another start's
         kept |= {"hydra.yaml": OmegaConf.create({"hydra": known}), "overrides.yaml": known.overrides.task}
     for name, content in kept.items():
-        part = place / f".{os.getpid()}.{name}"
-        OmegaConf.save(content, part)
-        os.replace(part, place / name)
+        write(place / name, OmegaConf.to_yaml(OmegaConf.create(content)))
 
 
 def _resuming(words: list[str]) -> list[str]:

@@ -22,6 +22,7 @@ from convscope.gallery import Choice
 from convscope.nets import foreign
 from convscope.nets.anatomy import anatomy
 from convscope.nets.build import ConvNet, build
+from convscope.nets.trace import trace
 from convscope.nets.weights import describe, load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.plans import read_plan
 from convscope.problem import Problem
@@ -124,6 +125,7 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
         net = build(model["layers"], chosen.image_size, len(found.classes), model.get("width", 1.0))
         return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
     made = _foreign(model, None if keep_classes and model.get("weights") else len(found.classes))
+    trace(made.net, (3, chosen.image_size, chosen.image_size))  # told now where it cannot take such an image
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
     images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
     return _subject(settings, made.net, found, images, made.classes or found.classes)

@@ -92,6 +92,7 @@ class Record:
     def __init__(self, folder: Path, loggers: Iterable[PictureLogger] = ()):
         self.folder, self.loggers = Path(folder), list(loggers)
         self.numbers: dict[str, float] = {}
+        self._about: dict[str, Any] = {}
         check_writable(self.folder)
         remove_parts(self.folder)
         self._columns, self._rows = _read_rows(self.folder / "metrics.csv")
@@ -129,7 +130,12 @@ class Record:
 
     def about(self, values: Mapping[str, Any]) -> None:
         """about.json: what the run is, for viewers that meet it before it has ended; in summary.json at the end."""
-        write(self.folder / "about.json", json.dumps(_finite(dict(values)), indent=2) + "\n")
+        self._about = dict(values)
+        write(self.folder / "about.json", json.dumps(_finite(self._about), indent=2) + "\n")
+
+    def warn(self, text: str) -> None:
+        """One more warning in about.json, for viewers of a run that goes on; summary.json has them at the end."""
+        self.about({**self._about, "warnings": [*self._about.get("warnings", []), text]})
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """summary.json; numbers that are not finite become null, as JSON knows none."""

@@ -67,9 +67,33 @@ def _convert(settings: Settings, folder: Path) -> None:
     print(f"train on it: python src/run.py data=stream data.root={plan.to} data.image_size={chosen.image_size}")
 
 
+def _check_data(settings: Settings, folder: Path) -> None:
+    """Also of a set that training refuses: it is read as it lies."""
+    from convscope import assemble
+    from convscope.commands.faults import write_bad_images
+    from convscope.jobs.check_data import CheckData, check_data, gathered
+    from convscope.record import Record
+    from convscope.study.data_check import complaints, survey
+
+    plan, data = read_plan(CheckData, "check_data", settings["check_data"]), settings["data"]
+    chosen = assemble.data_settings(settings)
+    found = gathered(lambda: assemble.whole(settings), data)
+    seen = survey(found, plan, chosen.image_size)
+    told = complaints(seen, plan)
+    facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "warnings": told}
+    if bad := seen.bad():
+        write_bad_images(Record(folder), bad)
+    recorded(
+        check_data(seen, plan, settings["seed"]), settings, folder, {**facts, "bad_images": len(bad), "seconds": {}}
+    )
+    for line in told:
+        print(f"warning: {line}", flush=True)
+
+
 GATHERING: dict[str, Command] = {
     "overlap": _overlap,
     "table": _table,
     "convert": _convert,
+    "check_data": _check_data,
     "report": _report,
 }

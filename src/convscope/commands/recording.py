@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convscope.problem import Problem
+from convscope.whole import DiskFull
 
 if TYPE_CHECKING:
     from convscope.record import Record, Result
@@ -47,9 +48,6 @@ def chosen_loggers(settings: Settings) -> dict[str, Any]:
 @contextmanager
 def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Writes summary.json and the page at the end, also of a run that failed; says where to look."""
-    from convscope.provenance import commit, versions
-    from convscope.report.page import write_page
-
     start, summary = time.perf_counter(), {"seconds": {}, **facts, "finished": False}
     if os.environ.get("RANK", "0") == "0":
         record.about({key: value for key, value in facts.items() if key != "seconds"})
@@ -61,14 +59,22 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
         raise
     finally:
         if os.environ.get("RANK", "0") == "0":
-            seconds = summary["seconds"]
-            seconds[summary["job"]] = time.perf_counter() - start - seconds.get("looking", 0)
-            rounded = {phase: round(spent, 2) for phase, spent in seconds.items()}
-            numbers = {"numbers": record.numbers} if record.numbers else {}
-            record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
-            print(f"look at {write_page(record.folder)}", flush=True)
-            _page_of_trained(record.folder, summary)
-            _sweep_page(record.folder)
+            with suppress(DiskFull) if "problem" in summary else nullcontext():  # it has been told once
+                _conclude(record, summary, time.perf_counter() - start)
+
+
+def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
+    from convscope.provenance import commit, versions
+    from convscope.report.page import write_page
+
+    seconds = summary["seconds"]
+    seconds[summary["job"]] = spent - seconds.get("looking", 0)
+    rounded = {phase: round(each, 2) for phase, each in seconds.items()}
+    numbers = {"numbers": record.numbers} if record.numbers else {}
+    record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
+    print(f"look at {write_page(record.folder)}", flush=True)
+    _page_of_trained(record.folder, summary)
+    _sweep_page(record.folder)
 
 
 def about_run(settings: Settings, folder: Path) -> dict[str, str]:

@@ -19,14 +19,21 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.learn.classifier import Classifier
     from convscope.learn.recipe import initialize_, read_recipe
     from convscope.learn.start import begin_, parent, read_start
+    from convscope.learn.trainer import check_trainer
     from convscope.nets.build import ConvNet
+    from convscope.nets.size import check_room
+    from convscope.plans import read_plan
     from convscope.record import Record
 
     start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
-    assemble.device(settings["trainer"]["accelerator"])  # told before the images are read, where it is not there
-    recipe, choice = read_recipe(settings["optim"]), assemble.choice(settings["evolution"])
-    beginning, within = read_start(settings["model"]), Within(**settings.get("checkpoint", {}))
+    check_trainer(assemble.group(settings, "trainer"))
+    device = assemble.device(
+        settings["trainer"].get("accelerator", "auto")
+    )  # told before the images are read, where it is not there
+    recipe, choice = read_recipe(assemble.group(settings, "optim")), assemble.choice(settings["evolution"])
+    beginning = read_start(assemble.group(settings, "model"))
+    within = read_plan(Within, "checkpoint", settings.get("checkpoint", {}))
     before = parent(beginning)
     subject = assemble.new(settings, parent=before)
     net, data = subject.net, subject.data
@@ -40,8 +47,10 @@ def train(settings: Settings, folder: Path) -> None:
             f"optim.loss=multilabel is for images that show several classes, and those of data={subject.data_name} "
             "show one; type optim.loss=softmax"
         )
-    scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, float) else 1.0
+    scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
+        if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
+            check_room(net.rows, net.image_size, recipe.batch_size, copies=2)
         initialize_(net, recipe, scale)
     for split in ("train", "val"):
         data.size(split)  # decoded now: what is wrong with an image is told before any training

@@ -17,6 +17,7 @@ except ImportError:  # torchvision means to give its decoders up; PIL then reads
 
 warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)  # see above
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags that no one asks for
 
 MOST_PIXELS = 2**27  # 134 million: cameras make 100, a bomb of a few kilobytes any number. As RGB they take 0.4 GB
 LONGEST = 8  # long side over short: of a longer image only the middle is enlarged, or 1 x 5000 pixels would take 1 GB
@@ -56,7 +57,9 @@ def decoded_bytes(data: bytes, size: int) -> np.ndarray:
         raise
     except UnidentifiedImageError:
         raise Unreadable(_no_image(data)) from None
-    except Exception as error:  # over damaged bytes decoders raise all there is: struct.error, KeyError, MemoryError ...
+    except (
+        Exception
+    ) as error:  # over damaged bytes decoders raise all there is: struct.error, KeyError, MemoryError ...
         raise Unreadable(_reason(error)) from None
 
 

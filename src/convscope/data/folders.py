@@ -56,6 +56,33 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     return found
 
 
+def as_it_lies(root: Path) -> tuple[ClassFolders, ClassFolders]:
+    """The class folders of training and of validation, whatever is wrong with them: none where a split is not there."""
+    places = [root / "train", next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")]
+    train, val = (_images(place) if place.is_dir() else {} for place in places)
+    return train, val
+
+
+def passed_over(root: Path) -> dict[str, list[Path]]:
+    """Files of the splits that are not taken for images, by the reason why."""
+    found: dict[str, list[Path]] = {}
+    for split in (root / name for name in ("train", "val", "test") if (root / name).is_dir()):
+        for place, _, files in os.walk(split):
+            for name in sorted(files):
+                if reason := _no_image(name, Path(place) == split):
+                    found.setdefault(reason, []).append(Path(place, name))
+    return found
+
+
+def _no_image(name: str, astray: bool) -> str:
+    if name.startswith("."):
+        return "hidden"
+    if not name.lower().endswith(ENDINGS):
+        ending = os.path.splitext(name)[1]
+        return f"no ending of an image: {ending}" if ending else "no ending"
+    return "in no class folder" if astray else ""
+
+
 def _images(split: Path) -> ClassFolders:
     """Per class folder all images at any depth; hidden files and folders are passed over."""
     folders = [name for name in _listing(split) if (split / name).is_dir() and not name.startswith(".")]

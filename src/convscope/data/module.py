@@ -116,9 +116,9 @@ class ImageData(pl.LightningDataModule):
     @property
     def emptied(self) -> list[str]:
         """Words for each class of the splits used so far that has lost all its images, being unreadable."""
-        found = []
+        found = list[str]()
         for name, stored in self._stored.items():
-            gone = np.setdiff1d(self._splits[name].labels, stored.split.labels) if stored.bad else []
+            gone = np.setdiff1d(self._splits[name].labels, stored.split.labels).tolist()
             found += [f"no image of class {printable(self.classes[at])} in {name} can be read" for at in gone]
         return found
 

@@ -68,6 +68,21 @@ def folder(root: str | Path | None) -> Source:
     return Source(readable(list(train), place), _files(train), _files(val))
 
 
+def as_it_lies(root: str | Path | None) -> Source:
+    """As `folder`, for a look at what it refuses: one class, other classes in val, classes without images.
+
+    Problem where there is not one image in class folders.
+    """
+    place = folders.existing(root)
+    splits = folders.as_it_lies(place)
+    names = sorted({name for split in splits for name in split})
+    whole = [{name: split.get(name, []) for name in names} for split in splits]
+    if not any(images for split in whole for images in split.values()):
+        raise Problem(f"data.root={root} holds no images in class folders; needed: {folders.LAYOUT}")
+    train, val = map(_files, whole)
+    return Source(readable(names, place), train, val)
+
+
 def images(root: str | Path | None) -> Source:
     """Every image under root as one unlabeled class, training and validation alike: to look at a finished net with."""
     place = folders.existing(root)

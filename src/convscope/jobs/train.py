@@ -22,10 +22,12 @@ from convscope.learn.callbacks import (
 from convscope.learn.checkpoint import AtomicCheckpointIO, Within, checkpoints
 from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
-from convscope.learn.guard import NoticeChance, StopWhenNotFinite, scale_warning
+from convscope.learn.guard import StopWhenNotFinite, scale_warning
 from convscope.learn.memory import keep_freed_memory
 from convscope.learn.running import RunningMetrics
+from convscope.learn.standstill import NoticeChance, WatchLayers
 from convscope.learn.stop import Request
+from convscope.learn.trainer import trainer as made_trainer
 from convscope.record import Picture, Record
 
 
@@ -50,12 +52,13 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     scale = scale_warning(classifier.recipe.renorm, data.pixel_std)
     if scale:
         print(f"warning: {scale}", flush=True)
-    rows, chance = RowPerEpoch(record), NoticeChance(len(data.classes))
+    rows, chance, layers = RowPerEpoch(record), NoticeChance(record, len(data.classes)), WatchLayers(record)
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
         StepSeed(plan.seed),
         RunningMetrics(),
         StopWhenNotFinite(),
+        layers,
         *([RenormalizeFilters(classifier.recipe.renorm)] if classifier.recipe.renorm else []),
         evolution,
         FilterPictures(record, plan.choice),
@@ -75,7 +78,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
         "best": max(rows.rows, key=lambda row: row["val/top1"], default={}),
         "images_per_second": sum(row["images_per_second"] for row in rows.rows) / max(1, len(rows.rows)),
         "looking": evolution.seconds,
-        "warnings": [*([scale] if scale else []), *chance.warnings],
+        "warnings": [*([scale] if scale else []), *layers.warnings, *chance.warnings],
     }
 
 
@@ -88,8 +91,8 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # it is, data/module.py
     warnings.filterwarnings("ignore", message=".*sync_dist=True")  # what is logged is of all processes already
-    return pl.Trainer(
-        **settings,
+    return made_trainer(
+        settings,
         callbacks=callbacks,
         logger=[each.logger for each in record.loggers] or False,
         plugins=[AtomicCheckpointIO(), *_cluster()],

@@ -95,7 +95,9 @@ class RowPerEpoch(pl.Callback):
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready if within_epoch(trainer) else 0
         if (self.rows or done) and trainer.is_global_zero:
             part = f" and {done} of {trainer.num_training_batches} batches of the next" if done else ""
-            print(f"{self.record.folder} goes on after epoch {len(self.rows)} of {trainer.max_epochs}{part}", flush=True)
+            print(
+                f"{self.record.folder} goes on after epoch {len(self.rows)} of {trainer.max_epochs}{part}", flush=True
+            )
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self.started = time.perf_counter()
@@ -129,14 +131,17 @@ class RowPerEpoch(pl.Callback):
 
 
 class PagePerEpoch(pl.Callback):
-    """Keeps the report page as new as the run."""
+    """Keeps the report page as new as the run; at most every 20th second is the page's, however long the run."""
 
     def __init__(self, record: Record):
-        self.record = record
+        self.record, self.write_at = record, 0.0
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.is_global_zero:
+        start = time.perf_counter()
+        if trainer.is_global_zero and start >= self.write_at:
             write_page(self.record.folder)
+            now = time.perf_counter()
+            self.write_at = now + 20 * (now - start)
 
 
 def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:

@@ -27,7 +27,9 @@ class Within:
         for key, value in (("every_minutes", self.every_minutes), ("every_steps", self.every_steps)):
             number = not isinstance(value, bool) and isinstance(value, int if key == "every_steps" else int | float)
             if value is not None and not (number and 0 < value < math.inf):
-                raise Problem(f"checkpoint.{key}={value} must be a positive number, or null for the ends of epochs only")
+                raise Problem(
+                    f"checkpoint.{key}={value} must be a positive number, or null for the ends of epochs only"
+                )
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

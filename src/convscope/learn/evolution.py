@@ -25,15 +25,14 @@ TILE = 64  # pixels of a stored tile of Fig. 4
 class FeatureEvolution(pl.Callback):
     """Says when: rides on the validation pass of each shown epoch (or takes a pass over the training images).
 
-    A resumed run finds the last shown epoch in its checkpoint, with the images that are on the sheets of thumbnails,
-    and the tiles of all earlier epochs in evolution/.
+    A resumed run finds the last shown epoch in its checkpoint, with the images that are on the sheets of thumbnails.
+    The tiles of all epochs are in evolution/ and nowhere else: a long run does not hold them.
     """
 
     def __init__(self, record: Record, data: ImageData, choice: gallery.Choice, seed: int):
         self.record, self.data, self.choice, self.seed = record, data, choice, seed
         self.search: Search | None = None
         self.previous: dict[str, Seen] = {}
-        self.history: dict[str, dict[int, np.ndarray]] = {}  # layer -> epoch -> tiles [m, TILE, TILE, 3] uint8
         self.pictured: set[int] = set()  # images whose thumbnails stand on the sheets of earlier epochs
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0  # spent on all this, the search's hooks aside
@@ -51,11 +50,6 @@ class FeatureEvolution(pl.Callback):
         self.rows, self.pictured = list(state["rows"]), set(state.get("pictured", []))
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = Seen(Top9(**top), maps, strongest)
-
-    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        for epoch in [int(row["epoch"]) for row in self.rows] if trainer.is_global_zero else []:
-            for layer, tiles in _stored_tiles(self.record.folder, epoch).items():
-                self.history.setdefault(layer, {})[epoch] = tiles
 
     def _shown(self, trainer: pl.Trainer) -> bool:
         return not trainer.sanity_checking and self.choice.at(trainer.current_epoch + 1)
@@ -126,8 +120,6 @@ class FeatureEvolution(pl.Callback):
         self.record.add(Arrays("evolution", stored, epoch))
         measured = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c._asdict().items()}
         self.rows.append({"epoch": epoch, **measured})
-        for layer, tile in tiles.items():
-            self.history.setdefault(layer, {})[epoch] = tile
         if time.perf_counter() > self.redraw_at:
             self._draw_run()
 
@@ -138,23 +130,25 @@ class FeatureEvolution(pl.Callback):
     def _draw_run(self) -> None:
         """The pictures of the run so far: Fig. 4 by layer, what settled when. At most every 50th second is theirs."""
         start = time.perf_counter()
-        for layer, epochs in self.history.items():
-            shown = _spread(sorted(epochs), 12)
-            maps = self.previous[layer].maps
-            rows = [Strip(f"map {number}", [epochs[epoch][row] for epoch in shown]) for row, number in enumerate(maps)]
+        epochs = [
+            int(row["epoch"]) for row in self.rows if _tiles_path(self.record.folder, int(row["epoch"])).is_file()
+        ]
+        shown = _spread(epochs, 12)
+        stored = [load_file(_tiles_path(self.record.folder, epoch)) for epoch in shown]
+        for layer, seen in self.previous.items():
+            tiles = [each[f"{layer}.tile"].numpy() for each in stored]
+            rows = [Strip(f"map {number}", [each[row] for each in tiles]) for row, number in enumerate(seen.maps)]
             caption = f"{layer}: the strongest projection of each map as training goes on"
             self.record.add(Picture(f"evolution/{layer}", evolution_grid(rows, shown, caption), caption, layer=layer))
-        figure = settling(self.rows, list(self.history))
+        figure = settling(self.rows, list(self.previous))
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
         now = time.perf_counter()
         self.redraw_at = now + 50 * (now - start)
 
 
-def _stored_tiles(folder: Path, epoch: int) -> dict[str, np.ndarray]:
-    """Layer -> tiles [m, TILE, TILE, 3] uint8 of an earlier epoch; none where the file is gone."""
-    path = folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
-    tensors = load_file(path) if path.is_file() else {}
-    return {name.removesuffix(".tile"): tile.numpy() for name, tile in tensors.items()}
+def _tiles_path(folder: Path, epoch: int) -> Path:
+    """Where the tiles [m, TILE, TILE, 3] uint8 of an epoch are, by <layer>.tile."""
+    return folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
 
 
 def _gathered(top: Top9, module: pl.LightningModule) -> Top9:

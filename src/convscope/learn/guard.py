@@ -1,6 +1,5 @@
-"""Watches for numbers that went bad and for a net that does not learn, and says so."""
+"""Stops at numbers that went bad, and says where; what does not stop a run is told by learn/standstill.py."""
 
-import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,11 +7,14 @@ import torch
 from torch import nn
 
 from convscope.data.module import Batch
+from convscope.learn.standstill import HINT
 from convscope.problem import Problem
 
 
 class StopWhenNotFinite(pl.Callback):
-    """Stops the run at a loss that is not finite, before its gradients reach the weights or a checkpoint."""
+    """Stops the run at a loss that is not finite, before its gradients reach the weights, and at weights that are not
+    finite, before they reach the validation or a checkpoint: the last checkpoint is a good one.
+    """
 
     def __init__(self) -> None:
         self.batch: Batch | None = None
@@ -27,9 +29,22 @@ class StopWhenNotFinite(pl.Callback):
         layer = first_bad_layer(module.net, self.batch.image)
         raise Problem(
             f"the loss became {loss.item()} in epoch {trainer.current_epoch + 1}, step {self.step + 1}; "
-            f"first bad layer: {layer}; checkpoints of earlier epochs are untouched; "
-            "try a smaller optim.lr, or optim=quick"
+            f"first bad layer: {layer}; checkpoints of before are untouched; {HINT}, or optim=quick"
         )
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self._check_weights(trainer, module)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        self._check_weights(trainer, module)
+
+    def _check_weights(self, trainer: pl.Trainer, module: Any) -> None:
+        for name, values in module.net.state_dict().items():
+            if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+                raise Problem(
+                    f"{name} is not finite after step {self.step + 1} of epoch {trainer.current_epoch + 1}; "
+                    f"checkpoints of before are untouched; {HINT}, or optim=quick"
+                )
 
 
 @torch.no_grad()
@@ -54,35 +69,6 @@ def first_bad_layer(net: nn.Module, images: torch.Tensor) -> str:
         for handle in handles:
             handle.remove()
     return bad[0] if bad else "none in the forward pass: the loss itself"
-
-
-class NoticeChance(pl.Callback):
-    """Warns once when the net stands at chance for `patience` epochs; the warning goes into the summary too."""
-
-    def __init__(self, classes: int, patience: int = 3):
-        self.classes, self.patience = classes, patience
-        self.epochs_at_chance, self.warnings = 0, list[str]()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epochs_at_chance": self.epochs_at_chance, "warnings": self.warnings}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.epochs_at_chance, self.warnings = state["epochs_at_chance"], list(state["warnings"])
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        loss = float(trainer.callback_metrics.get("val/loss", math.inf))
-        top1 = float(trainer.callback_metrics.get("val/top1", 1.0))
-        at_chance = top1 < 1.5 / self.classes and loss > 0.98 * math.log(self.classes)
-        self.epochs_at_chance = self.epochs_at_chance + 1 if at_chance else 0
-        if self.epochs_at_chance == self.patience:
-            self.warnings.append(
-                f"epoch {trainer.current_epoch + 1}: the net has stood at chance for {self.patience} epochs "
-                f"(val top-1 {top1:.1%}, loss {loss:.3f}; "
-                f"chance is {1 / self.classes:.1%}, {math.log(self.classes):.3f}); "
-                "a smaller optim.lr or optim=quick may help"
-            )
-            if trainer.is_global_zero:
-                print(f"warning: {self.warnings[-1]}", flush=True)
 
 
 def scale_warning(recipe_radius: float | None, pixel_std: float) -> str | None:

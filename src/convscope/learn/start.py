@@ -33,7 +33,8 @@ class Start:
 
     def __post_init__(self) -> None:
         for key, value, word in (("take", self.take, None), ("freeze", self.freeze, TAKEN)):
-            if isinstance(value, str) and value != word:
+            listed = isinstance(value, list | tuple) and all(isinstance(row, str) for row in value)
+            if value is not None and value != word and not listed:
                 raise Problem(f"model.{key}={value} is no list of rows; type model.{key}=[{value}]")
         if self.from_scratch and (self.take or self.freeze == TAKEN):
             given = f"model.take=[{','.join(self.take)}]" if self.take else f"model.freeze={TAKEN}"
@@ -49,6 +50,9 @@ def read_start(model: Mapping[str, Any]) -> Start:
     init, weights = model.get("init"), model.get("weights")
     if init and weights:
         raise Problem(f"model.init={init} and model.weights={weights} both give weights; set one of them to null")
+    for key in ("init", "weights"):
+        if not isinstance(model.get(key), str | None):
+            raise Problem(f"model.{key}={model[key]} is no word; model.init is a checkpoint, model.weights a name")
     kind = "rows" if "layers" in model else f"{model.get('source')} {model.get('name')}"
     return Start(init, model.get("take"), model.get("freeze") or (), kind)
 

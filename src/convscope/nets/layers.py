@@ -68,7 +68,7 @@ def read_rows(layers: Mapping[str, Mapping[str, Any] | None], classes: int, widt
     cannot be read and for an order of rows that makes no classifier.
     """
     if type(width) not in (int, float) or not 0 < width <= LARGEST:
-        raise Problem(f"model.width={width} must be a positive number, e.g. model.width=0.25")
+        raise Problem(f"model.width={width} must be positive, e.g. model.width=0.25")
     if not isinstance(layers, Mapping):
         raise Problem(f"model.layers={layers} are no rows; e.g. conv1: {{kind: conv, maps: 96, kernel: 7}}")
     rows = {str(name): read_row(name, row, classes) for name, row in layers.items() if row is not None}

@@ -75,6 +75,12 @@ def trace(net: nn.Module, image: tuple[int, ...]) -> Trace:
     try:
         with evaluating(net), torch.no_grad(), seen:
             net(pixels)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise Problem(
+            f"the net cannot take an image of {' x '.join(map(str, image))} ({reason}); "
+            "set data.image_size as its makers mean it, often 224"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -155,4 +161,7 @@ def _sides(x: Tensor, weight: Tensor, given: dict[str, Any]) -> list[int]:
     pairs = (given.get("stride", 1), 0 if padding == "valid" else padding, given.get("dilation", 1))
     both = [(value, value) if isinstance(value, int) else (value[0], value[-1]) for value in pairs]
     sizes = zip(x.shape[-2:], weight.shape[2:], *both, strict=True)
-    return [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sizes]
+    found = [(size + 2 * p - d * (k - 1) - 1) // s + 1 for size, k, s, p, d in sizes]
+    if min(found) < 1:
+        raise ValueError(f"a window of {weight.shape[-1]} is larger than the map below")
+    return found

@@ -65,6 +65,11 @@ IDEAS = [
         "Copies that were cropped or turned escape such a search. Look at the pairs on both sides of the threshold.",
     ),
     Idea(
+        "check", "Data", "What the images are", "",
+        "Every image was read once: which cannot be, which are copies of others, which stand in two classes at once. An "
+        "image of val that is in train, too, tests nothing; a class of few images is learned badly.",
+    ),
+    Idea(
         "evaluation", "Errors", "How often the net is right", "Table 2",
         "Errors are the share of images whose class is not the first guess (top-1), or not among the first five "
         "(top-5), with the interval that so few images leave open. The square shows which classes are taken for "

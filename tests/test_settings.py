@@ -1,0 +1,91 @@
+"""Random settings, rows and sizes: every case trains two batches or is refused in one line, never anything else.
+
+CONVSCOPE_CASES=1000 tries so many cases in place of the few of an ordinary run of the tests.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from hypothesis import HealthCheck, example, given, settings, strategies
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from convscope.app import JOBS
+from convscope.problem import Problem
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+CASES = int(os.environ.get("CONVSCOPE_CASES", "80"))
+TINY = ["trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution=off",
+        "data.train=20", "data.val=20", "data.image_size=64"]  # fmt: skip
+
+NUMBERS = [0, 1, 2, 3, 5, 8, 17, 64, -1, -3, 10**5, 10**9, 2**63, 2**70, 0.5, 1e-3, -0.5, 1e30, 1e308, "inf", "nan"]
+WORDS = ["null", "true", "conv1", "''", "[]", "[1]", "[conv1]", "[null]", "{a: 1}", "{conv1: [0]}", "{conv1: 0}", "é",
+         "???", "[[1]]", "relu", "conv", "full", "cpu", "auto", "val", "sgd", "adamw"]  # fmt: skip
+VALUES = strategies.one_of(strategies.sampled_from(NUMBERS), strategies.sampled_from(WORDS))
+SIZES = strategies.sampled_from([0, 1, 2, 3, 4, 5, 7, 11, 13, 64, 200, -1, 10**4, 10**9, 2**40, "null", "1.5", "x"])
+KEYS = """
+    seed name data.train data.val data.draw_seed data.image_size data.limit data.workers data.on_bad_image
+    data.cache_gib data.color_noise data.pixel_scale data.source optim.algorithm optim.lr optim.momentum
+    optim.weight_decay optim.batch_size optim.schedule optim.patience optim.label_smoothing optim.init optim.init_std
+    optim.bias_ones optim.renorm optim.loss evolution.layers evolution.maps evolution.epochs evolution.images
+    model.width model.init model.take model.freeze model.layers model.source model.layers.conv3 trainer.max_epochs
+    trainer.accelerator trainer.precision trainer.limit_train_batches trainer.strategy checkpoint.minutes
+    checkpoint.steps +trainer.max_steps +trainer.gradient_clip_val +trainer.overfit_batches +trainer.max_time +other
+    +optim.other +data.other
+""".split()
+ROWS = ["conv1", "pool1", "norm1", "conv2", "pool2", "conv5", "pool5", "fc6", "fc8"]
+FIELDS = ["maps", "kernel", "stride", "padding", "towers", "units", "dropout", "size", "alpha", "beta", "k", "bias",
+          "ceil", "kind"]  # fmt: skip
+
+overridden = strategies.builds("{}={}".format, strategies.sampled_from(KEYS), VALUES)
+rowed = strategies.builds(
+    "++model.layers.{}.{}={}".format, strategies.sampled_from(ROWS), strategies.sampled_from(FIELDS), SIZES
+)
+removed = strategies.builds("~{}".format, strategies.sampled_from([key for key in KEYS if key[0] != "+"]))
+without = strategies.builds("~model.layers.{}".format, strategies.sampled_from(ROWS))
+sized = strategies.builds("data.image_size={}".format, SIZES)
+words = strategies.lists(strategies.one_of(overridden, rowed, rowed, removed, without, sized), min_size=1, max_size=3)
+
+
+def composed(overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+
+
+def trained_or_refused(overrides, folder, cache):
+    """"trained", "refused" or "not composed"; anything else is an exception of another kind."""
+    try:
+        chosen = composed([*TINY, f"data.cache_dir={cache}", *overrides])
+    except (HydraException, OmegaConfBaseException):
+        return "not composed"
+    if type(chosen["seed"]) is not int or not 0 <= chosen["seed"] < 2**32:
+        return "not composed"  # app.run tells it
+    try:
+        JOBS["train"](chosen, folder)
+    except Problem as problem:
+        assert str(problem).strip() and "\n" not in str(problem), overrides
+        if folder.exists():  # begun, and ended by what only training shows: its page says why
+            assert json.loads((folder / "summary.json").read_text())["problem"] == str(problem)
+            assert (folder / "report/index.html").is_file()
+        return "refused"
+    assert json.loads((folder / "summary.json").read_text())["finished"], overrides
+    return "trained"
+
+
+@settings(max_examples=CASES, deadline=None, derandomize=CASES == 80, database=None,
+          suppress_health_check=list(HealthCheck))  # fmt: skip
+@given(words)
+@example(["data.image_size=100000"])
+@example(["++model.layers.conv3.maps=1000000000"])
+@example(["++model.layers.conv3.stride=-1"])
+@example(["++model.layers.conv3.kernel=1000000000"])
+@example(["++model.layers.fc6.units=1000000000"])
+@example(["optim.batch_size=1000000000"])
+@example(["data.train=1000000000"])
+@example(["+trainer.callbacks=[1]"])
+def test_every_setting_trains_or_is_refused_in_one_line(tmp_path_factory, cache, overrides):
+    trained_or_refused(overrides, tmp_path_factory.mktemp("case") / "run", cache)
