@@ -10,7 +10,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
+from conftest import convscope
 from convscope.app import JOBS
+from convscope.problem import Problem
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 PAPERS = CONF.parent / "src/convscope/score/papers.yaml"
@@ -152,7 +154,19 @@ def test_every_look_at_every_kind_of_net(job, model, tmp_path, cache):
 
 def test_nothing_in_conf_is_left_out():
     """The groups above, and those run elsewhere: cifar10 in tests/data, the loggers in test_loggers.py."""
-    known = "critters digits folder imagenet imagenette cifar10 caltech101 caltech256 voc2012 stream"
+    known = "critters digits folder imagenet imagenette cifar10 caltech101 caltech256 voc2012 stream images"
     assert set(choices("data")) == set(known.split())
     assert set(choices("logger")) == {"local", "wandb", "tensorboard", "mlflow"}
     assert set(choices("job")) == set(JOBS) and set(choices("trainer")) == {"default", "smoke"}
+
+
+def test_a_folder_without_classes_is_looked_at_but_not_learned(tmp_path, cache, photographs, trained):
+    words = "data=images", f"data.root={photographs}/val", f"data.cache_dir={cache}"
+    look = "job=visualize", f"ckpt={trained}/checkpoints/last.ckpt", "evolution.maps=1", f"hydra.run.dir={tmp_path}/a"
+    ended = convscope(*look, *words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    lines = [json.loads(line) for line in (tmp_path / "a/index.jsonl").read_text().splitlines()]
+    labels = {label for line in lines if line["name"].startswith("images/") for label in line["sheet"]["labels"]}
+    assert labels == {0}
+    with pytest.raises(Problem, match="data=images has no classes to learn"):
+        run([*words, *TINY, "data.image_size=64"], tmp_path / "b", cache)

@@ -10,6 +10,7 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 
 # A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
 _COMMANDS = "assemble jobs learn loggers nets plans problem provenance record report study subject terminal whole"
+_LEARN = "data draw gallery launch look nets plans problem record report score whole"
 _JOBS = "data draw gallery learn look nets problem progress record report score study subject"
 MAY_IMPORT = {
     "run": {"app", "manual", "problem"},
@@ -22,20 +23,7 @@ MAY_IMPORT = {
     "assemble": {"data", "gallery", "nets", "plans", "problem", "subject"},
     "jobs": set(_JOBS.split()),
     "study": set(_JOBS.split()) - {"learn", "study"},
-    "learn": {
-        "data",
-        "draw",
-        "gallery",
-        "launch",
-        "look",
-        "nets",
-        "plans",
-        "problem",
-        "record",
-        "report",
-        "score",
-        "whole",
-    },
+    "learn": set(_LEARN.split()),
     "gallery": {"data", "draw", "look", "nets", "problem"},
     "subject": {"data", "nets", "problem"},
     "loggers": {"problem", "record", "report"},

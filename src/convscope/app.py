@@ -24,11 +24,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from convscope.commands import JOBS
-from convscope.launch import OURS, agree_on_beginning, check, one_process, relaunch, take_place
+from convscope.launch import OURS, Stopped, agree_on_beginning, check, one_process, place, relaunch, take_place
 from convscope.mistyped import check_choices, group_words, in_our_words
 from convscope.problem import Problem
 from convscope.report.alike import flattened
-from convscope.resume import alone, left_to_train
+from convscope.resume import PARTS, alone, left_to_train, newest_unfinished
 from convscope.whole import cannot_write, check_writable, write
 
 ENTRY = Path(__file__).resolve().parent.parent / "run.py"
@@ -53,6 +53,9 @@ def start(conf: Path) -> None:
         if any(frame.f_code is run.__code__ for frame, _ in walk_tb(error.__traceback__)):
             raise
         sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
+    except KeyboardInterrupt:
+        print("convscope: interrupted", file=sys.stderr)
+        sys.exit(130)
     except SystemExit as end:
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
 
@@ -114,7 +117,7 @@ def run(cfg: DictConfig) -> None:
     """One job of a single run or of a sweep."""
     if cfg.job not in JOBS:
         raise Problem(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
-    if type(cfg.seed) is not int or cfg.seed < 0:
+    if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
         raise Problem(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
@@ -123,6 +126,8 @@ def run(cfg: DictConfig) -> None:
             _train_what_is_left(cfg, folder)
         else:
             one_process(cfg.job)
+            if cfg.job != "report":  # which writes into the folder of another run
+                _keep(cfg, folder / ".hydra")
             JOBS[cfg.job](_settings(cfg), folder)
     except (Problem, OmegaConfBaseException) as error:
         _leave_nothing(folder)
@@ -137,6 +142,8 @@ def _leave_nothing(folder: Path) -> None:
     """Removes the folder of a run that was refused before it recorded anything; the process that began it does."""
     started = take_place()
     if OURS in os.environ or (started and started.rank):
+        return
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents):
         return
     if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}:
         with suppress(Problem), alone(folder):  # else it is another process that has just begun here
@@ -171,15 +178,30 @@ def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
             _keep(cfg, folder / ".hydra")
         if here is None and _processes(cfg) > 1:
             return relaunch([str(ENTRY), *_own_config(folder)], _processes(cfg))
-        JOBS["train"](settings, folder)
+        try:
+            JOBS["train"](settings, folder)
+        except Stopped:
+            if here is None or here.rank == 0:
+                print(_how_to_go_on(folder), flush=True)
+            raise
+
+
+def _how_to_go_on(folder: Path) -> str:
+    known = HydraConfig.get()
+    if known.mode == RunMode.MULTIRUN:
+        return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={known.sweep.dir}')}"
+    below = Path.cwd() in folder.absolute().parents
+    return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if below else folder}')}"
 
 
 def _keep(cfg: DictConfig, place: Path) -> None:
     """Hydra's own record of a run, written by us: Hydra would write it before anyone could object to the settings."""
     known = HydraConfig.get()
+    runtime = {"version": known.runtime.version, "choices": known.runtime.choices}  # without the paths of this machine
+    own = {**OmegaConf.to_container(known), "runtime": OmegaConf.to_container(OmegaConf.create(runtime))}
     kept: dict[str, Any] = {"config.yaml": cfg}
     if str(place) not in [source.path for source in known.runtime.config_sources]:  # else the words are another start's
-        kept |= {"hydra.yaml": OmegaConf.create({"hydra": known}), "overrides.yaml": known.overrides.task}
+        kept |= {"hydra.yaml": OmegaConf.create({"hydra": own}), "overrides.yaml": known.overrides.task}
     for name, content in kept.items():
         write(place / name, OmegaConf.to_yaml(OmegaConf.create(content)))
 
@@ -189,6 +211,8 @@ def _resuming(words: list[str]) -> list[str]:
     named = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
     if not named or named[-1] in ("", "null"):
         return words
+    if named[-1] == "auto":
+        return _resuming_newest([word for word in words if not word.startswith("resume=")])
     folder, asked = Path(named[-1]).expanduser().resolve(), f"resume={named[-1]}"
     if {"-m", "--multirun"} & set(words) or (folder / "multirun.yaml").is_file():
         raise Problem(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
@@ -196,6 +220,32 @@ def _resuming(words: list[str]) -> list[str]:
         raise Problem(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
     others = [word for word in words if not word.startswith("resume=")]
     return [*_own_config(folder), *others]
+
+
+def _resuming_newest(words: list[str]) -> list[str]:
+    """The words with the folder of the newest unfinished run that they describe, where there is one; says which."""
+    if {"-m", "--multirun"} & set(words) or place() is not None:
+        raise Problem("resume=auto is for a run that this command starts by itself; name its folder, or the sweep's")
+    if any(word.startswith("hydra.run.dir=") for word in words):
+        return words  # the same command and folder go on anyway
+    plain = [word for word in words if not word.startswith("-")]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        now = hydra.compose("config", overrides=plain, return_hydra_config=True)
+        around = Path(now.hydra.run.dir).parent
+    asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in PARTS if part != "seed"}
+    asked["seed"] = now.seed
+    found = newest_unfinished(around, _own_settings, asked) if now.job == "train" else None
+    if found is None:
+        print(f"resume=auto: no unfinished run of these settings in {around}; a new one begins", flush=True)
+        return words
+    print(f"resume=auto: {found}", flush=True)
+    return [*words, f"hydra.run.dir='{found}'"]
+
+
+def _own_settings(folder: Path) -> Any:
+    """Those in a run's own config, None where it is no training run's."""
+    path = folder / ".hydra" / "config.yaml"
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=True) if _own_job(path) == "train" else None
 
 
 def _own_job(config: Path) -> Any:

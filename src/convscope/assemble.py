@@ -149,6 +149,8 @@ def saved(settings: Settings) -> Subject:
     """
     held = read_checkpoint(settings["ckpt"])
     about = held["convscope"]
+    if absent := [key for key in ("data", "class_names", "mean", "pixel_scale") if key not in about]:
+        raise Problem(f"{settings['ckpt']} does not say its {absent[0]}; take a checkpoint as convscope wrote it")
     data = dict(settings["data"])
     words = said(settings.get("words", []), "data")
     if not any(word.startswith("data=") for word in words):
@@ -267,6 +269,8 @@ def device(accelerator: str) -> torch.device:
     """Where a finished net is looked at: trainer.accelerator in Lightning's words; auto: a GPU where there is one."""
     gpu = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there = [name for name, available in gpu.items() if available]
+    if not isinstance(accelerator, str):
+        raise Problem(f"trainer.accelerator={accelerator} is not to be had here; possible: {', '.join([*there, 'cpu'])}")
     wanted = {"auto": there[:1] or ["cpu"], "gpu": there, "cpu": ["cpu"]}.get(accelerator, [accelerator])
     if not set(wanted) & {*there, "cpu"}:
         raise Problem(

@@ -18,6 +18,10 @@ OURS = "CONVSCOPE_RELAUNCHED"  # set for processes that relaunch() started
 BEGAN = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
 
 
+class Stopped(SystemExit):
+    """A run that a signal has ended, with all it has done in checkpoints/last.ckpt. code: 128 and the signal's number."""
+
+
 class Place(NamedTuple):
     """One process among several. by: torchrun, SLURM (srun) or submitit (on one machine)."""
 

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -74,11 +74,25 @@ class PictureLogger(Protocol):
     def picture(self, picture: Picture, path: Path) -> None: ...
 
 
+def plain_cell(value: Any) -> Any:
+    """A cell of a csv file that a spreadsheet shows and does not run: text that would begin a formula gets a ' before.
+
+    Numbers stay numbers, those written as text too. A class called =1+1 is so kept as '=1+1.
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+        return value
+    except ValueError:
+        return f"'{value}"
+
+
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -48,8 +48,23 @@ def left_to_train(folder: Path, before: Settings | None, now: Settings) -> bool:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has come to the end of its first epoch here."""
+    """Whether a run has come to the end of its first epoch here, or stopped within it."""
     return (folder / "checkpoints" / "last.ckpt").is_file()
+
+
+def newest_unfinished(around: Path, read: Callable[[Path], Settings | None], now: Settings) -> Path | None:
+    """The run in `around` that was started last, has not finished, has the settings of `now` and is not being trained.
+
+    read: settings of a run's folder, None for other folders. The number of epochs has to be the same, too.
+    """
+    found = sorted(around.glob("*/.hydra/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for folder in (path.parent.parent for path in found):
+        before = None if _finished(folder) else read(folder)
+        if before is None or _wanted(before) != _wanted(now) or _changed(before, now):
+            continue
+        with suppress(Problem), alone(folder):
+            return folder
+    return None
 
 
 @contextmanager
@@ -76,16 +91,22 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _check_settings(folder: Path, before: Settings, now: Settings) -> None:
-    was, is_ = (flattened({part: settings.get(part) for part in PARTS}) for settings in (before, now))
-    keys = sorted(key for key in differing(was, is_) if not any(fnmatchcase(key, free) for free in FREE))
-    if not keys:
+    changed = _changed(before, now)
+    if not changed:
         return
-    told = [f"{key}={was.get(key)}, now {is_.get(key)}" for key in keys[:SHOWN]]
-    more = [f"{len(keys) - SHOWN} more keys"] if len(keys) > SHOWN else []
+    told = [f"{key}={was}, now {is_}" for key, (was, is_) in list(changed.items())[:SHOWN]]
+    more = [f"{len(changed) - SHOWN} more keys"] if len(changed) > SHOWN else []
     raise Problem(
         f"{folder} was trained with {'; '.join(told + more)}; leave the settings as they were, or name another folder: "
         "hydra.sweep.dir=<folder> for a sweep (hydra.sweep.subdir for its rows), hydra.run.dir=<folder> for one run"
     )
+
+
+def _changed(before: Settings, now: Settings) -> dict[str, tuple[Any, Any]]:
+    """Key -> its two values, for each that may not change and did."""
+    was, is_ = (flattened({part: settings.get(part) for part in PARTS}) for settings in (before, now))
+    keys = sorted(key for key in differing(was, is_) if not any(fnmatchcase(key, free) for free in FREE))
+    return {key: (was.get(key), is_.get(key)) for key in keys}
 
 
 def _check_epochs(folder: Path, before: Settings, now: Settings, done: int) -> None:

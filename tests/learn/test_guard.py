@@ -1,11 +1,9 @@
-"""Numbers that went bad are named with their place; a net at chance is noticed."""
-
-from types import SimpleNamespace
+"""Numbers that went bad are named with their place, and no checkpoint holds them."""
 
 import pytest
 import torch
 
-from convscope.learn.guard import NoticeChance, first_bad_layer, scale_warning
+from convscope.learn.guard import first_bad_layer, scale_warning
 from convscope.nets.build import build
 
 ROWS = {
@@ -25,23 +23,6 @@ def test_the_first_bad_layer_is_the_one_that_was_broken(layer):
     assert first_bad_layer(net, images) == layer
     assert not any(module._forward_hooks for module in net.modules())
     assert first_bad_layer(net, images * float("inf")) == "the images themselves"
-
-
-def epochs(callback, metrics):
-    for epoch, (loss, top1) in enumerate(metrics):
-        trainer = SimpleNamespace(
-            callback_metrics={"val/loss": torch.tensor(loss), "val/top1": torch.tensor(top1)}, current_epoch=epoch,
-            is_global_zero=True,
-        )  # fmt: skip
-        callback.on_train_epoch_end(trainer, None)
-    return callback.warnings
-
-
-def test_a_net_at_chance_is_noticed_once():
-    stuck, learning = (2.3026, 0.1), (2.0, 0.3)
-    assert epochs(NoticeChance(10), [stuck, learning, stuck, learning]) == []
-    (warning,) = epochs(NoticeChance(10), [stuck] * 6)
-    assert "epoch 3: the net has stood at chance for 3 epochs" in warning and "optim=quick" in warning
 
 
 def test_a_scale_that_makes_the_radius_meaningless_is_told():

@@ -209,13 +209,3 @@ def test_frames_that_show_other_maps_are_left_out(folder):
     (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     overview(folder)
     assert [frame["epoch"] for frame in layer(folder, "atlas/conv1.js")[1]["frames"]] == [2, 3, 4, 5, 6, 7]
-
-
-def test_a_long_run_stays_light(tmp_path):
-    """64 epochs, 5 layers, 16 maps: 92160 tiles."""
-    folder = long_run(tmp_path / "long")
-    overview(folder)
-    assert (folder / "report/data.js").stat().st_size < 300_000
-    scripts = list((folder / "report/atlas").iterdir())
-    assert len(scripts) == 5 and max(script.stat().st_size for script in scripts) < 400_000
-    assert len(list(folder.rglob("*.jpg"))) < 400

@@ -207,3 +207,12 @@ def test_runs_that_show_other_maps_stand_beside_each_other_in_their_order(show, 
     expect(card(page, 10, side=1)).to_contain_text("map 11")
     card(page, 10, side=1).click()
     expect(page.locator(".panel .when")).to_have_text(["this run, epoch 2", "other run, epoch 2, map 11"])
+
+
+def test_a_long_run_stays_light(runs):
+    """64 epochs, 5 layers, 16 maps: 92160 tiles."""
+    report = runs / LONG / "report"
+    assert (report / "data.js").stat().st_size < 300_000
+    scripts = list((report / "atlas").iterdir())
+    assert len(scripts) == 5 and max(script.stat().st_size for script in scripts) < 400_000
+    assert len(list((runs / LONG).rglob("*.jpg"))) < 400

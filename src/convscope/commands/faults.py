@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from convscope.problem import Problem
-
 if TYPE_CHECKING:
     from convscope.record import Record
     from convscope.subject import Subject

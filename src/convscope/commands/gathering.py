@@ -78,14 +78,13 @@ def _check_data(settings: Settings, folder: Path) -> None:
     plan, data = read_plan(CheckData, "check_data", settings["check_data"]), settings["data"]
     chosen = assemble.data_settings(settings)
     found = gathered(lambda: assemble.whole(settings), data)
-    seen = survey(found, plan, chosen.image_size)
+    seen = survey(found, chosen.image_size)
     told = complaints(seen, plan)
     facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "warnings": told}
     if bad := seen.bad():
         write_bad_images(Record(folder), bad)
-    recorded(
-        check_data(seen, plan, settings["seed"]), settings, folder, {**facts, "bad_images": len(bad), "seconds": {}}
-    )
+    facts |= {"bad_images": len(bad), "seconds": {}}
+    recorded(check_data(seen, plan, settings["seed"]), settings, folder, facts)
     for line in told:
         print(f"warning: {line}", flush=True)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
+from weakref import WeakSet
 
 import numpy as np
 import pytorch_lightning as pl
@@ -96,7 +97,7 @@ class ImageData(pl.LightningDataModule):
             "val": limited(source.val, settings.limit, settings.seed),
         }
         self._stored: dict[str, Stored] = {}
-        self._loading: list[Crops] = []  # by processes of their own
+        self._loading = WeakSet[Crops]()  # by processes of their own; gone with their loader
 
     @property
     def mean(self) -> torch.Tensor:
@@ -125,6 +126,12 @@ class ImageData(pl.LightningDataModule):
     def death(self, error: BaseException) -> Problem | None:
         """What a loading process has died of, with the image it was at; None for an error that is about no such."""
         return death(error, self._read_by)
+
+    def _watched(self, crops: Crops, workers: int) -> Crops:
+        if workers:
+            crops.watch = Watch(workers)
+            self._loading.add(crops)
+        return crops
 
     def _read_by(self, pid: int) -> str | None:
         for crops in self._loading:
@@ -173,7 +180,8 @@ class ImageData(pl.LightningDataModule):
         crops = Crops(at_hand, Look(side, np.zeros((side, side, 3), np.float32)))
         decoding = 0 if isinstance(at_hand, Pixels) else self._workers(split, "cpu")
         keys: list[int] = indices.tolist()
-        return DataLoader(crops, batch_size, sampler=keys, collate_fn=as_it_is, num_workers=decoding)
+        watched = self._watched(crops, decoding)
+        return DataLoader(watched, batch_size, sampler=keys, collate_fn=as_it_is, num_workers=decoding)
 
     def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] float32: center crops as the net sees them."""
@@ -265,12 +273,8 @@ class ImageData(pl.LightningDataModule):
     def _loader(self, split: SplitName, sampler: Sampler) -> DataLoader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
         workers = self._workers(split, device)
-        crops = self._crops(split)
-        if workers:
-            crops.watch = Watch(workers)
-            self._loading.append(crops)
         return DataLoader(
-            crops,
+            self._watched(self._crops(split), workers),
             batch_size=self.settings.batch_size,
             sampler=sampler,
             collate_fn=as_it_is,

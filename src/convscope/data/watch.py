@@ -34,11 +34,12 @@ def death(error: BaseException, image: Callable[[int], str | None]) -> Problem |
 
     image: the file that a process, named by its id, was reading.
     """
-    if not (told := re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))):
+    said = f"{error} {error.__cause__}"  # torch tells the signal, if at all, in one of the two
+    if not (told := re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", said)):
         return None
     files = [name for pid in told[1].split(",") if (name := image(int(pid)))]
     where = f" while it read {', '.join(files)}" if files else ""
-    signal = re.search(r"killed by signal: ([A-Za-z ]+)", str(error))
+    signal = re.search(r"killed by signal: ([A-Za-z ]+)", said)
     how = f"was ended by the signal {signal[1].strip()}" if signal else "ended before its work was done"
     if signal and signal[1].startswith("Bus"):
         hint = "mostly the shared memory /dev/shm is full: make it larger, or type data.workers=0"

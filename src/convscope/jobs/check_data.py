@@ -43,15 +43,15 @@ def check_data(survey: Survey, plan: CheckData, seed: int) -> Iterator[Result]:
                 f"The images, read once. Those with a side under {survey.size} pixels are enlarged")  # fmt: skip
     yield Table("check/classes", _class_rows(survey), "Readable images of each class")
     if bad := survey.bad():
-        rows = [{"path": printable(path), "reason": reason} for path, reason in bad]
-        yield Table("check/bad", rows, "Images that cannot be read")
+        left = [{"path": printable(path), "reason": reason} for path, reason in bad]
+        yield Table("check/bad", left, "Images that cannot be read")
     if survey.copies:
-        rows = [_copies_row(survey, group) for group in survey.copies]
-        yield Table("check/copies", rows, "Images with the very same pixels; those of several classes first")
+        groups = [_copies_row(survey, group) for group in survey.copies]
+        yield Table("check/copies", groups, "Images with the very same pixels; those of several classes first")
     yield Table("check/modes", modes(survey), "How their pixels are stored; all become RGB of 8 bits")
     if over := survey.found.passed_over:
-        rows = [{"why": why, "files": len(of), "for example": printable(of[0])} for why, of in over.items()]
-        yield Table("check/passed_over", rows, "Files that are not taken for images")
+        files = [{"why": why, "files": len(of), "for example": printable(of[0])} for why, of in over.items()]
+        yield Table("check/passed_over", files, "Files that are not taken for images")
     yield Picture("check/images", _sheet(survey, plan, seed), "Some images of each class, as a net sees them: the "
                   "center, its smallest side of the size that the net takes")  # fmt: skip
     yield from _numbers(survey)
@@ -62,12 +62,12 @@ def _split_row(survey: Survey, seen: Seen) -> dict[str, Any]:
     row: dict[str, Any] = {"split": seen.name, "images": len(good), "bad": len(seen.bad)}
     counts = np.bincount(seen.split.labels[good], minlength=classes)
     row |= {"classes": int((counts > 0).sum()), "fewest": int(counts.min()), "most": int(counts.max())}
-    if not good.any():
-        return row | dict.fromkeys(("smallest", "median", "largest", "enlarged"))
     width, height = seen.width[good], seen.height[good]
     order = np.argsort(width * height, kind="stable")
-    sizes = [f"{width[at]} x {height[at]}" for at in (order[0], order[len(order) // 2], order[-1])]
-    return row | dict(zip(("smallest", "median", "largest"), sizes, strict=True)) | {"enlarged": survey.small(seen)}
+    for name, share in (("smallest", 0.0), ("median", 0.5), ("largest", 1.0)):
+        at = order[round(share * (len(order) - 1))] if len(order) else None
+        row[name] = None if at is None else f"{width[at]} x {height[at]}"
+    return row | {"enlarged": survey.small(seen)}
 
 
 def _class_rows(survey: Survey) -> list[dict[str, Any]]:
@@ -94,17 +94,13 @@ def _copies_row(survey: Survey, group: Copies) -> dict[str, Any]:
 
 
 def _numbers(survey: Survey) -> Iterator[Result]:
-    both = [group for group in survey.copies if len(group.splits) > 1]
     figures = {
         "images": (sum(len(seen.equal) for seen in survey.splits), "images"),
         "bad": (len(survey.bad()), "of them cannot be read"),
         "copies": (sum(len(group.members) - 1 for group in survey.copies), "are copies of others, pixel by pixel"),
-        "shared": (sum(seen.name == "val" for group in both for seen, _ in group.members), "of val are in train, too"),
+        "shared": (survey.shared, "of val are in train, too"),
         "conflicts": (sum(len(group.classes) > 1 for group in survey.copies), "stand in several classes"),
-        "enlarged": (
-            sum(map(survey.small, survey.splits)),
-            f"have a side under {survey.size} pixels, and are enlarged",
-        ),
+        "enlarged": (sum(map(survey.small, survey.splits)), f"have a side under {survey.size} pixels"),
     }
     for name, (value, words) in figures.items():
         yield Number(f"check/{name}", value, words)
@@ -113,13 +109,12 @@ def _numbers(survey: Survey) -> Iterator[Result]:
 def _sheet(survey: Survey, plan: CheckData, seed: int) -> Any:
     names, draw = survey.found.source.classes, np.random.default_rng(seed)
     chosen = np.unique(np.linspace(0, len(names) - 1, min(plan.classes, len(names))).astype(int))
-    rows = []
+    rows = list[Row]()
     for at in chosen.tolist():
-        held = [
-            (seen, int(one)) for seen in survey.splits for one in np.flatnonzero(seen.good & (seen.split.labels == at))
-        ]
-        some = sorted(draw.permutation(len(held))[: plan.shown].tolist())
-        tiles = [tile(*held[place], survey) for place in some]
+        own = [np.flatnonzero(seen.good & (seen.split.labels == at)).tolist() for seen in survey.splits]
+        held = [(seen, one) for seen, places in zip(survey.splits, own, strict=True) for one in places]
+        some = [held[place] for place in sorted(draw.permutation(len(held))[: plan.shown].tolist())]
+        tiles = [tile(seen, one, survey) for seen, one in some]
         rows.append(Row(printable(names[at]), f"{len(held)} images", tiles))
     title = f"{len(names)} classes" if len(rows) == len(names) else f"{len(rows)} of {len(names)} classes"
     return samples_sheet(rows, f"{title}, as a net sees them")

@@ -26,7 +26,7 @@ def diagnose(subject: Subject, plan: Diagnose, seed: int) -> Iterator[Result]:
     if examined.second is not None:
         title = f"{examined.second.layer}: what excites its maps. Does a grid run through the projections?"
         shown = _first_maps(examined.second, DRAWN)
-        yield Picture("diagnosis/second_layer", grid(shown, title), title, layer=shown.layer)
+        yield Picture("diagnosis/second_layer", grid(shown, title).image, title, layer=shown.layer)
     yield Table(
         "diagnosis/layers", _layer_rows(examined.found), "Every convolution: dead maps and norms of its filters"
     )

@@ -10,6 +10,7 @@ from torch import nn
 
 from convscope.draw.grid import filter_grid
 from convscope.gallery import Choice
+from convscope.learn.rows import Rows
 from convscope.learn.running import within_epoch
 from convscope.nets.renorm import renormalize_filters_
 from convscope.record import Picture, Record
@@ -80,15 +81,15 @@ class RowPerEpoch(pl.Callback):
     """One row of metrics.csv per epoch, and one line on a terminal that shows no progress bar."""
 
     def __init__(self, record: Record):
-        self.record, self.rows = record, list[dict[str, float]]()
+        self.record, self.rows = record, Rows()
         self.started = self.trained = 0.0
         self.spent = 0.0  # seconds of the epoch that an earlier start has begun
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "spent": time.perf_counter() - self.started}
+        return {"rows": self.rows.text(), "spent": time.perf_counter() - self.started}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.spent = list(state["rows"]), state.get("spent", 0.0)
+        self.rows, self.spent = Rows.read(state["rows"]), state.get("spent", 0.0)
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self.started = time.perf_counter() - self.spent

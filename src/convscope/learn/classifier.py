@@ -29,6 +29,7 @@ class Classifier(pl.LightningModule):
         super().__init__()
         self.net, self.recipe, self.pixel_scale = net, recipe, pixel_scale
         self.about: dict[str, Any] = {}
+        self.goes_on = False  # from a checkpoint of this run
         self.train_loss = MeanMetric(nan_strategy="disable")  # a metric, so that its sum can go on within an epoch
         self.train_hits = accuracies(classes)["top1"].clone()
         self.val_hits = accuracies(classes)
@@ -71,11 +72,18 @@ class Classifier(pl.LightningModule):
             plateau: Any = self.lr_schedulers()
             plateau.step(self.trainer.callback_metrics["val/top1"])
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.goes_on = True
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["convscope"] = {**self.about, "epoch": self.trainer.current_epoch + 1}
 
     def configure_optimizers(self) -> Any:
-        steps = int(self.trainer.estimated_stepping_batches) if self.recipe.schedule == "cycle" else 0
+        """A cycle that goes on has its length in the checkpoint. To ask Lightning for it would start the loader at the
+        beginning of an epoch, before the checkpoint tells where it stood.
+        """
+        asked = self.recipe.schedule == "cycle" and not self.goes_on
+        steps = int(self.trainer.estimated_stepping_batches) if asked else 0
         chosen = optimizer(self.net, self.recipe, self.pixel_scale)
         plan = schedule(chosen, self.recipe, steps)
         return {"optimizer": chosen, "lr_scheduler": plan} if plan else chosen

@@ -15,6 +15,7 @@ from convscope.draw.curves import settling
 from convscope.draw.grid import Strip, evolution_grid
 from convscope.draw.tile import resized
 from convscope.learn.classifier import Classifier
+from convscope.learn.rows import Rows
 from convscope.learn.stability import Change, Seen, change
 from convscope.look.top9 import Search, Top9, merge, to_arrays
 from convscope.record import Arrays, Picture, Record
@@ -34,7 +35,7 @@ class FeatureEvolution(pl.Callback):
         self.search: Search | None = None
         self.previous: dict[str, Seen] = {}
         self.pictured: set[int] = set()  # images whose thumbnails stand on the sheets of earlier epochs
-        self.rows: list[dict[str, float]] = []
+        self.rows = Rows()
         self.seconds = 0.0  # spent on all this, the search's hooks aside
         self.redraw_at = 0.0
 
@@ -44,10 +45,10 @@ class FeatureEvolution(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         seen = {layer: (dict(each.top._asdict()), each.maps, each.strongest) for layer, each in self.previous.items()}
-        return {"rows": self.rows, "previous": seen, "pictured": sorted(self.pictured)}
+        return {"rows": self.rows.text(), "previous": seen, "pictured": sorted(self.pictured)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.pictured = list(state["rows"]), set(state.get("pictured", []))
+        self.rows, self.pictured = Rows.read(state["rows"]), set(state.get("pictured", []))
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = Seen(Top9(**top), maps, strongest)
 
@@ -130,11 +131,9 @@ class FeatureEvolution(pl.Callback):
     def _draw_run(self) -> None:
         """The pictures of the run so far: Fig. 4 by layer, what settled when. At most every 50th second is theirs."""
         start = time.perf_counter()
-        epochs = [
-            int(row["epoch"]) for row in self.rows if _tiles_path(self.record.folder, int(row["epoch"])).is_file()
-        ]
-        shown = _spread(epochs, 12)
-        stored = [load_file(_tiles_path(self.record.folder, epoch)) for epoch in shown]
+        paths = {int(row["epoch"]): _tiles_path(self.record.folder, int(row["epoch"])) for row in self.rows}
+        shown = _spread([epoch for epoch, path in paths.items() if path.is_file()], 12)
+        stored = [load_file(paths[epoch]) for epoch in shown]
         for layer, seen in self.previous.items():
             tiles = [each[f"{layer}.tile"].numpy() for each in stored]
             rows = [Strip(f"map {number}", [each[row] for each in tiles]) for row, number in enumerate(seen.maps)]

@@ -12,9 +12,7 @@ from convscope.problem import Problem
 from convscope.record import Record
 
 EXPLODED = 1e8  # ours: grey levels of +-128 answer with tens to ten thousands in any net that learns
-HINT = (
-    "try a smaller optim.lr, another optim.init (he or normal), or grey levels of the usual scale (data.pixel_scale=1)"
-)
+HINT = "try a smaller optim.lr, another optim.init (he, normal), or grey levels as they are (data.pixel_scale=1)"
 LAST = "the last layer"
 
 
@@ -100,29 +98,24 @@ class WatchLayers(Notice):
         peaks = dict(zip(self.peaks, highest.tolist(), strict=True))
         if bad := [name for name, peak in peaks.items() if not math.isfinite(peak)]:
             raise Problem(
-                f"the answers of {bad[0]} to the validation images are not finite in epoch {trainer.current_epoch + 1}; "
+                f"in epoch {trainer.current_epoch + 1} the answers of {bad[0]} to validation images are not finite; "
                 f"checkpoints of before are untouched; {HINT}"
             )
-        self._tell(trainer, [name for name, peak in peaks.items() if peak <= 0 and name != LAST], "dead")
-        self._tell(
-            trainer, [name for name, peak in peaks.items() if peak > EXPLODED], f"answering above {EXPLODED:.0e}"
-        )
+        dead = [name for name, peak in peaks.items() if peak <= 0 and name != LAST]
+        self._tell(trainer, dead, "no validation image excites any map there, so the net cannot learn through it")
+        exploded = [name for name, peak in peaks.items() if peak > EXPLODED]
+        self._tell(trainer, exploded, f"answers above {EXPLODED:.0e}, on the way to numbers that are not finite")
 
     def on_exception(self, *_: Any) -> None:
         for handle in self.handles:
             handle.remove()
         self.handles = []
 
-    def _tell(self, trainer: pl.Trainer, layers: list[str], state: str) -> None:
-        new = [name for name in layers if f"{name} {state}" not in self.told]
-        self.told |= {f"{name} {state}" for name in new}
-        if new and state == "dead":
-            self.warn(
-                trainer,
-                f"{', '.join(new)}: no validation image excites any map there, so the net cannot learn through it; {HINT}",
-            )
-        elif new:
-            self.warn(trainer, f"{', '.join(new)}: {state}, far from where numbers are exact; {HINT}")
+    def _tell(self, trainer: pl.Trainer, layers: list[str], what: str) -> None:
+        new = [name for name in layers if f"{name}: {what}" not in self.told]
+        self.told |= {f"{name}: {what}" for name in new}
+        if new:
+            self.warn(trainer, f"{', '.join(new)}: {what}; {HINT}")
 
     def _look(self, name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:

@@ -6,12 +6,10 @@ import sys
 import threading
 from typing import Any
 
+from convscope.launch import Stopped
+
 ASKING = [signal.SIGTERM, signal.SIGINT]  # these end a run
 ASKING += [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]  # where somebody says how
-
-
-class Stopped(SystemExit):
-    """A run that a signal has ended, with all it has done in checkpoints/last.ckpt. code: 128 and the signal's number."""
 
 
 class Request:

@@ -16,6 +16,8 @@ from convscope.loggers.projections import Projection, projections
 from convscope.problem import Problem
 from convscope.record import Picture, write
 
+# wandb's own notes of machine, user, paths of programs and git remote stay away: nobody has asked to publish them
+PRIVATE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "save_code": False}
 GRID_KB, ROW_KB = 16, 4  # of one map in a grid; of the two pictures of a row: seen on photographs
 ARTIFACTS = {"top9": "top9", "checkpoints": "checkpoints"}  # what may be kept -> its folder in the run folder
 
@@ -87,7 +89,7 @@ def begun(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> 
     logger = FromOne(
         project=settings["project"], name=folder.name, save_dir=str(folder), config=config, id=before,
         group=folder.parent.name if swept else None, job_type=config.get("job"), resume="allow" if before else None,
-        settings=wandb.Settings(mode=mode, console="off"),
+        settings=wandb.Settings(mode=mode, console="off", **PRIVATE),
     )  # fmt: skip
     logger.experiment.define_metric("epoch")
     logger.experiment.define_metric("*", step_metric="epoch")

@@ -1,6 +1,5 @@
 """A net's description and weights, in and out of checkpoints that hold only tensors and plain values."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.nets.build import ConvNet, build
+from convscope.nets.trust import check_checkpoint
 from convscope.problem import Problem
 
 PREFIX = "net."  # of the net's weights within the LightningModule's
@@ -38,11 +38,12 @@ def read_checkpoint(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a file made to harm may raise anything; code in it is refused, not run
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
         raise Problem(f"{path} cannot be read as a checkpoint ({reason}); train again or take another") from error
     if not isinstance(checkpoint, dict) or not {"convscope", "state_dict"} <= checkpoint.keys():
         raise Problem(f"{path} is no checkpoint of convscope; {key}= takes last.ckpt or best.ckpt of a training run")
+    check_checkpoint(checkpoint, str(path))
     return checkpoint
 
 

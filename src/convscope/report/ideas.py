@@ -66,8 +66,8 @@ IDEAS = [
     ),
     Idea(
         "check", "Data", "What the images are", "",
-        "Every image was read once: which cannot be, which are copies of others, which stand in two classes at once. An "
-        "image of val that is in train, too, tests nothing; a class of few images is learned badly.",
+        "Every image was read once: which cannot be, which are copies of others, which stand in two classes at once. "
+        "An image of val that is in train, too, tests nothing; a class of few images is learned badly.",
     ),
     Idea(
         "evaluation", "Errors", "How often the net is right", "Table 2",

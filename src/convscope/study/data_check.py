@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from convscope.data.chunks import Chunks
 from convscope.data.decode import Unreadable, content, decoded_bytes, described, fitted
 from convscope.data.faults import Bad, printable
 from convscope.data.passes import in_blocks
-from convscope.data.sources import Files, Pixels, Source, Split
+from convscope.data.sources import Files, Source, Split
 from convscope.data.transforms import stored_size
 from convscope.problem import Problem
 
@@ -95,12 +95,18 @@ class Survey(NamedTuple):
     def bad(self) -> list[Bad]:
         return [Bad(Path(seen.file(at)), reason) for seen in self.splits for at, reason in seen.bad.items()]
 
+    @property
+    def shared(self) -> int:
+        """How many images of val are in train, too."""
+        both = [group for group in self.copies if len(group.splits) > 1]
+        return sum(seen.name == "val" for group in both for seen, _ in group.members)
+
     def small(self, seen: Seen) -> int:
         """How many images are enlarged."""
         return int((np.minimum(seen.width, seen.height)[seen.good] < self.size).sum())
 
 
-def survey(found: Found, plan: CheckData, image_size: int) -> Survey:
+def survey(found: Found, image_size: int) -> Survey:
     """Both splits, read by all cores; one where both are the same images."""
     size, source = stored_size(image_size), found.source
     named = [("train", source.train), *([] if source.val is source.train else [("val", source.val)])]
@@ -114,38 +120,47 @@ def complaints(survey: Survey, plan: CheckData) -> list[str]:
     told = [f"training refuses this set: {found.refused}"] if found.refused else []
     bad, total = survey.bad(), sum(len(seen.equal) for seen in survey.splits)
     if bad:
-        told.append(f"{len(bad)} of {total} images cannot be read (bad_images.csv); training stops at them unless "
+        told.append(f"{_images(len(bad))} of {total} cannot be read (bad_images.csv); training stops there unless "
                     "data.on_bad_image=skip is typed")  # fmt: skip
     told += _of_copies(survey)
     for seen in survey.splits:
-        counts = np.bincount(seen.split.labels[seen.good], minlength=len(found.source.classes))
-        few = plan.few if seen.name == "train" else 1
-        if thin := [at for at in np.argsort(counts, kind="stable").tolist() if counts[at] < few]:
-            told.append(f"{seen.name}: {len(thin)} of {len(counts)} classes have fewer than {few} readable images: "
-                        f"{_listed([f'{found.source.classes[at]} ({counts[at]})' for at in thin])}")  # fmt: skip
-        if (small := survey.small(seen)) > SMALL * len(seen.equal):
-            told.append(f"{seen.name}: {small} of {len(seen.equal)} images have a side under {survey.size} pixels and "
-                        "are enlarged")  # fmt: skip
+        told += _of_split(survey, seen, plan.few if seen.name == "train" else 1)
     if files := sum(map(len, found.passed_over.values())):
-        told.append(
-            f"{files} files are passed over: {_listed([f'{why} ({len(of)})' for why, of in found.passed_over.items()])}"
-        )
+        reasons = [f"{why} ({len(of)})" for why, of in found.passed_over.items()]
+        told.append(f"not taken for images: {files} files, {_listed(reasons)}")
+    return told
+
+
+def _of_split(survey: Survey, seen: Seen, few: int) -> list[str]:
+    told, names = list[str](), survey.found.source.classes
+    counts = np.bincount(seen.split.labels[seen.good], minlength=len(names))
+    thin = [at for at in np.argsort(counts, kind="stable").tolist() if counts[at] < few]
+    if thin:
+        listed = _listed([f"{names[at]} ({counts[at]})" for at in thin])
+        told.append(f"{seen.name}: classes with fewer than {_images(few)} to read: {listed}")
+    if (small := survey.small(seen)) > SMALL * len(seen.equal):
+        told.append(f"{seen.name}: {_images(small)} of {len(seen.equal)} with a side under {survey.size} pixels, which "
+                    "will be enlarged")  # fmt: skip
     return told
 
 
 def _of_copies(survey: Survey) -> list[str]:
-    both = [group for group in survey.copies if len(group.splits) > 1]
-    shared = sum(seen.name == "val" for group in both for seen, _ in group.members)
+    told = list[str]()
     torn = [group for group in survey.copies if len(group.classes) > 1]
-    told = [f"{shared} images of val are in train, too, pixel by pixel: they test nothing"] if shared else []
+    if survey.shared:
+        told.append(f"{_images(survey.shared)} of val in train, too, pixel by pixel: what is seen tests nothing")
     if torn:
         classes = [" and ".join(survey.found.source.classes[at] for at in group.classes) for group in torn]
-        told.append(f"{len(torn)} images stand in several classes: {_listed(list(dict.fromkeys(classes)))}")
+        told.append(f"{_images(len(torn))} in several classes at once: {_listed(list(dict.fromkeys(classes)))}")
     for seen in survey.splits:
         more = sum(max(0, sum(one is seen for one, _ in group.members) - 1) for group in survey.copies)
         if more:
-            told.append(f"{more} images of {seen.name} are copies of others there, pixel by pixel")
+            told.append(f"{_images(more)} of {seen.name} the same as others there, pixel by pixel")
     return told
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def _listed(names: list[str]) -> str:
@@ -155,7 +170,8 @@ def _listed(names: list[str]) -> str:
 
 def _seen(name: str, split: Split, size: int) -> Seen:
     count = len(split.labels)
-    seen = Seen(name, split, *(np.zeros(count, np.int64) for _ in range(3)), [""] * count, {})
+    equal, width, height = np.zeros((3, count), np.int64)
+    seen = Seen(name, split, equal, width, height, [""] * count, {})
     read, at = _reader(split, size), 0
     for block in in_blocks(read, count, f"reading {name}"):
         for one in block:
@@ -195,14 +211,13 @@ def _copies(splits: list[Seen]) -> Iterator[Copies]:
     place = [(seen, at) for seen in splits for at in range(len(seen.equal))]
     order = np.argsort(whole, kind="stable")
     starts = np.flatnonzero(np.diff(whole[order], prepend=np.int64(0)) != 0)
-    groups = [
-        Copies([place[at] for at in part]) for part in np.split(order, starts) if len(part) > 1 and whole[part[0]]
-    ]
+    parts = [part for part in np.split(order, starts) if len(part) > 1 and whole[part[0]]]  # 0: bad ones
+    groups = [Copies([place[at] for at in part]) for part in parts]
     groups.sort(key=lambda group: (-len(group.classes), -len(group.splits), -len(group.members)))
     yield from groups
 
 
-def modes(survey: Survey) -> list[dict[str, object]]:
+def modes(survey: Survey) -> list[dict[str, Any]]:
     """A row for each kind of pixels, the most frequent first."""
     counts = {seen.name: Counter(mode for mode in seen.modes if mode) for seen in survey.splits}
     every = sum(counts.values(), Counter[str]())

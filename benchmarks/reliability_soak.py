@@ -1,6 +1,7 @@
 """What grows in a process that lives long: 2,000 short epochs, and 200 trainings of one sweep, as a user starts them.
 
-Memory, open files and threads are read from outside, in /proc, each time a tenth is done; Linux alone.
+Memory, open files, threads and processor time are read from outside, in /proc, after every epoch and every training;
+Linux alone. Processor time, because a busy machine stretches the clock's.
 """
 
 import argparse
@@ -8,20 +9,20 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 ROOT = Path(__file__).resolve().parent.parent
-TINY = ["model.width=0.05", "data.train=40", "data.val=20", "data.image_size=64", "data.workers=0", "optim.batch_size=20",
-        "trainer.accelerator=cpu", "evolution.maps=2", "evolution.layers=[conv1,conv3]"]  # fmt: skip
+TINY = ["model.width=0.05", "data.train=40", "data.val=20", "data.image_size=64", "data.workers=0",
+        "optim.batch_size=20", "trainer.accelerator=cpu", "evolution.maps=2",
+        "evolution.layers=[conv1,conv3]"]  # fmt: skip
 
 
 class Mark(NamedTuple):
-    """The process when one more unit (an epoch, a training) was done. memory: resident, in MiB."""
+    """The process when one more unit (an epoch, a training) was done. seconds: of the processor, so far. memory:
+    resident, in MiB.
+    """
 
     seconds: float
     memory: float
@@ -57,23 +58,31 @@ def _mark(process: int) -> Mark:
     place = Path(f"/proc/{process}")
     said = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
     memory = int(said["VmRSS"].split()[0]) / 1024
-    return Mark(time.perf_counter(), memory, len(list((place / "fd").iterdir())), int(said["Threads"]))
+    ticks = sum(map(int, (place / "stat").read_text().rpartition(")")[2].split()[11:13]))  # user and system
+    return Mark(ticks / os.sysconf("SC_CLK_TCK"), memory, len(list((place / "fd").iterdir())), int(said["Threads"]))
 
 
 def told(name: str, found: list[Mark]) -> None:
-    """The state at every tenth, and how far the last tenth is from the first."""
+    """The state at every tenth, and how far the last tenth is from the second: the first one loads and warms up."""
+    tenths = list(_tenths(found))
     print(f"{name}\n{'done':>6} {'MiB':>8} {'files':>6} {'threads':>8} {'ms each':>8}")
-    for done, mark, spent in _tenths(found):
+    for done, mark, spent in tenths:
         print(f"{done:6.0%} {mark.memory:8.1f} {mark.files:6d} {mark.threads:8d} {1000 * spent:8.1f}")
+    second, last = tenths[1], tenths[-1]
+    print(
+        f"from the second tenth to the last: memory {last[1].memory / second[1].memory - 1:+.1%}, open files at most "
+        f"{max(mark.files for mark in found)}, threads at most {max(mark.threads for mark in found)}, "
+        f"time for each {last[2] / second[2] - 1:+.1%}\n",
+        flush=True,
+    )
 
 
 def _tenths(found: list[Mark]) -> Iterator[tuple[float, Mark, float]]:
-    """(share done, state, median seconds of a unit in this tenth)."""
-    each = np.diff([mark.seconds for mark in found], prepend=np.nan)
+    """(share done, state, mean seconds of a unit in this tenth, all that it pays for now and then included)."""
     for tenth in range(1, 11):
         start, end = len(found) * (tenth - 1) // 10, len(found) * tenth // 10
-        if end > start:
-            yield end / len(found), found[end - 1], float(np.nanmedian(each[start:end]))
+        first = found[max(0, start - 1)].seconds
+        yield end / len(found), found[end - 1], (found[end - 1].seconds - first) / max(1, end - max(1, start))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""Words that conf/ does not know are told with the nearest one that it does, and leave no folder."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from conftest import ROOT, convscope
+from convscope.mistyped import check_choices, choices, group_words, in_our_words
+from convscope.problem import Problem, meant
+from convscope.report.alike import flattened
+
+CONF = ROOT / "conf"
+
+
+def composed(words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=words)
+
+
+def told(*words):
+    """What a user reads, without starting the program."""
+    with pytest.raises(HydraException) as error:
+        composed(list(words))
+    right = group_words(CONF, words)
+    return in_our_words(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
+
+
+@pytest.mark.parametrize(
+    ("word", "near", "possible"),
+    [
+        ("optim.lrr=1", "optim.lr", "optim.momentum"),
+        ("modle=zfnet", "model", "optim"),
+        ("modle.width=1", "model", "optim"),
+        ("model=zfnt", "model=zfnet", "model=vgg16"),
+        ("job=ocude", "job=occlude", "job=claims"),
+        ("trainer.max_epoch=3", "trainer.max_epochs", "trainer.devices"),
+        ("model.layers.conv3.map=4", "model.layers.conv3.maps", "model.layers.conv3.kernel"),
+        ("model.layers.cnv3.maps=4", "model.layers.conv3", "model.layers.pool1"),
+        ("data=imagenete", "data=imagenette", "data=folder"),
+        ("lr=0.1", "optim.lr", "optim"),
+        ("max_epochs=3", "trainer.max_epochs", "trainer"),
+        ("experiment=table2/zfnet_9", "experiment=table2/zfnet_", "experiment=demo"),
+        ("logger=[wandb,tensorbord]", "logger=tensorboard", "logger=mlflow"),
+        ("~model.layers.conv33", "model.layers.conv3", "model.layers.pool5"),
+        ("hydra/launcher=slrm", "hydra/launcher=slurm", "hydra/launcher=slurm"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_its_neighbor(word, near, possible):
+    line = told(word)
+    assert f"(did you mean {near}" in line and possible in line.partition("possible: ")[2]
+    assert "\n" not in line and "Could not" not in line and "+key" not in line
+
+
+def test_keys_are_those_of_the_chosen_files():
+    assert "data.root" in told("data=folder", "data.rot=/a").partition("possible: ")[2]
+    assert "data.root" not in told("data.rot=/a")
+
+
+def test_where_nothing_is_near_nothing_is_guessed():
+    line = told("data=qqqq")
+    assert "did you mean" not in line and "possible: data=caltech101" in line
+    assert meant("qqqq", ["zfnet"]) == "" and meant("zfnt", ["zfnet", "vgg11"]) == " (did you mean zfnet?)"
+
+
+def test_a_new_field_of_a_row_is_told_to_need_a_plus():
+    assert told("model.layers.conv3.stride=2").endswith("a new one is added by +model.layers.conv3.stride=...")
+
+
+@pytest.mark.parametrize("word", ["model=null", "job=null", "experiment=None"])
+def test_a_group_without_a_choice(word):
+    with pytest.raises(Problem, match=f"{word} chooses nothing; leave it out, or choose: {word.partition('=')[0]}="):
+        check_choices(CONF, [word])
+    check_choices(CONF, ["data.limit=null", "ckpt=null", "model=zfnet"])
+
+
+def test_choices_are_the_files_of_a_group():
+    assert choices(CONF, "optim") == ["optim=alexnet_2012", "optim=paper", "optim=quick", "optim=vgg"]
+    assert choices(CONF, "nothing") == choices(CONF, "") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["optim.lrr=1"], ["evolution.layers=[conv9]", "data.train=20", "data.val=20"], ["job=occlude", "occlude.size=big"],
+     ["job=visualize", "ckpt=nothing.ckpt"]],
+)  # fmt: skip
+def test_a_refused_run_says_one_line_and_leaves_nothing(words, tmp_path, cache):
+    ended = convscope(*words, f"data.cache_dir={cache}", cwd=tmp_path)
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert ended.stderr.count("\n") == 1 and ended.stderr.startswith("convscope: "), ended.stderr
+    assert [path for path in tmp_path.rglob("*") if path.name != "outputs"] == []
