@@ -4,10 +4,10 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser slurm demo test bench lint format lock clean
+.PHONY: help setup browser slurm demo test bench reliability lint format lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/.ready  ## the virtual environment .venv with every dependency, as locked
 
@@ -58,7 +58,10 @@ test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 bench: .venv/.ready  ## every benchmark, one line for each ratio
-	@for file in $$(grep -l '__main__' benchmarks/*.py | grep -v interleaved.py); do $(PYTHON) "$$file" || exit 1; done
+	@for file in $$(grep -l '__main__' benchmarks/*.py | grep -v -e interleaved.py -e reliability_); do $(PYTHON) "$$file" || exit 1; done
+
+reliability: .venv/.ready  ## what is promised of long and broken runs, tried at full length; its figures, under 30 minutes
+	@for file in benchmarks/reliability_*.py; do OMP_NUM_THREADS=1 $(PYTHON) "$$file" || exit 1; done
 
 lint: .venv/.ready  ## ruff and mypy
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -35,7 +35,9 @@ TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05"
         "trainer.accelerator=cpu", "data.workers=0", "evolution.maps=2", "evolution.layers=[conv1,conv3]",
         "checkpoint.every_steps=1"]  # fmt: skip
 EPOCHS = 20
-CLOCK = {"seconds", "images_per_second", "spent", "looking", "redraw_at"}  # no two runs have these in common
+APART = {"seconds", "images_per_second", "spent"}  # wall times
+APART |= {"current_score"}  # of Lightning's: written, not restored, read by nobody
+APART |= {"git"}  # of a working copy that somebody changes meanwhile
 
 
 def main() -> None:
@@ -96,9 +98,10 @@ def started(words: list[str], *place: str) -> str:
 def different(one: Path, other: Path) -> list[str]:
     """A line for each file that two run folders do not have in common, wall times and folders' names aside."""
     files = [{path.relative_to(run) for path in run.rglob("*") if path.is_file()} for run in (one, other)]
+    files = [{name for name in found if name.parts[0] != ".hydra"} for found in files]  # how they were started
     lines = [f"{name} is in one only" for name in sorted(files[0] ^ files[1])]
     for name in sorted(files[0] & files[1]):
-        if name.parts[0] not in (".hydra", "report") and _content(one, name) != _content(other, name):
+        if name.parts[0] not in ("report", "about.json") and _content(one, name) != _content(other, name):
             lines.append(f"{name} differs")
     return lines
 
@@ -118,7 +121,7 @@ def _content(run: Path, name: Path) -> Any:
 def _plain(held: Any, run: str) -> Any:
     """Without wall times, tensors as their bytes; the folder's own name goes."""
     if isinstance(held, dict):
-        return {_plain(key, run): _plain(value, run) for key, value in held.items() if key not in CLOCK}
+        return {_plain(key, run): _plain(value, run) for key, value in held.items() if key not in APART}
     if isinstance(held, list | tuple):
         return [_plain(value, run) for value in held]
     if isinstance(held, str):

@@ -48,7 +48,9 @@ def test_named_layers_maps_and_epochs():
 
 def test_what_cannot_be_shown_is_told():
     net = build(ROWS, image_size=16, classes=3)
-    with pytest.raises(Problem, match="no layer conv9 in this net .did you mean conv2... its layers: conv1, pool1, conv2, fc3"):
+    with pytest.raises(
+        Problem, match="no layer conv9 in this net .did you mean conv2... its layers: conv1, pool1, conv2, fc3"
+    ):
         choice(layers=["conv9"]).chosen_layers(net, 16)
     with pytest.raises(Problem, match="conv2 has maps 0 to 7, not 8, -1"):
         choice(maps={"conv2": [8, 1, -1]}).chosen_maps("conv2", 8, seed=0)

@@ -3,22 +3,29 @@
 import csv
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from conftest import ROOT, convscope
+from convscope.commands import JOBS
+from convscope.learn.checkpoint import Within
 from convscope.problem import Problem
-from convscope.resume import alone, left_to_train
+from convscope.resume import alone, left_to_train, newest_unfinished
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
         "trainer.accelerator=cpu", "data.workers=0"]  # fmt: skip
+KILLS = runpy.run_path(str(ROOT / "benchmarks/reliability_kills.py"))
 MEASURED = {"seconds", "images_per_second"}  # what no two runs have in common
 
 
@@ -96,6 +103,148 @@ def test_a_killed_run_that_goes_on_equals_an_unbroken_one(again, unbroken, tmp_p
     assert lines[0] == lines[1] and (whole / "report/data.js").read_text().count("../pictures/images/") == len(sheets)
     assert summary(run)["finished"] and summary(run)["best"].keys() == summary(whole)["best"].keys()
     assert summary(run)["best"]["epoch"] == summary(whole)["best"]["epoch"]
+
+
+def composed(words):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=words), resolve=True)
+
+
+def stop_between_steps(words, folder):
+    """Trains in this process, which gets a real SIGTERM as soon as a checkpoint is there."""
+
+    def ask():
+        while not (folder / "checkpoints/last.ckpt").is_file():
+            time.sleep(0.001)
+        if callable(signal.getsignal(signal.SIGTERM)):  # training listens
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=ask, daemon=True).start()
+    with pytest.raises(SystemExit) as ended:
+        JOBS["train"](composed(words), folder)
+    assert ended.value.code == 143
+
+
+@pytest.fixture(scope="module")
+def chunks(tmp_path_factory, cache):
+    """40 and 20 images as data=stream reads them."""
+    root = tmp_path_factory.mktemp("stream")
+    words = [*TINY[:3], "job=convert", f"convert.to={root}/data", f"data.cache_dir={cache}"]
+    JOBS["convert"](composed(words), root / "run")
+    return root / "data"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optim=quick", "optim.batch_size=9"],
+        ["optim=paper", "optim.patience=0", "data.workers=2", "optim.batch_size=8"],
+        ["optim=paper", "optim.patience=0", "+trainer.accumulate_grad_batches=3", "optim.batch_size=4"],
+        ["data=stream", "data.workers=0", "optim.batch_size=8"],
+    ],
+    ids=["cycle", "plateau_and_workers", "accumulation", "stream"],
+)
+def test_a_run_that_stopped_within_an_epoch_equals_an_unbroken_one(words, tmp_path, cache, chunks, capsys):
+    """Weights, optimizer, schedule, metrics, top-9 records and pictures, bit for bit."""
+    held = TINY[2:] if words[0] != "data=stream" else [*TINY[2:6], f"data.root={chunks}"]
+    data = TINY[:2] if words[0] != "data=stream" else []
+    words = [words[0], *data, *held, *words[1:], "evolution.maps=2", "evolution.layers=[conv1,conv3]",
+             "trainer.max_epochs=4", "checkpoint.every_steps=2", f"data.cache_dir={cache}"]  # fmt: skip
+    JOBS["train"](composed(words), tmp_path / "whole")
+    stop_between_steps(words, tmp_path / "run")
+    JOBS["train"](composed(words), tmp_path / "run")
+    assert " batches of the next\n" in capsys.readouterr().out
+    assert len(rows(tmp_path / "whole")) == 4
+    assert KILLS["different"](tmp_path / "whole", tmp_path / "run") == []
+
+
+def test_a_run_killed_at_bad_moments_equals_an_unbroken_one(tmp_path, cache):
+    """SIGKILL within a checkpoint that is being written, within drawing and within validation."""
+    words = [*KILLS["TINY"], "trainer.max_epochs=4", f"data.cache_dir={cache}"]
+    JOBS["train"](composed(words), tmp_path / "whole")
+    run = [*words, f"hydra.run.dir={tmp_path}/run"]
+    for function, times in (("save_checkpoint", "3"), ("_show", "2"), ("validation_step", "2")):
+        KILLS["started"](run, function, times)
+        assert not (tmp_path / "run/summary.json").exists()
+    assert "goes on after epoch" in KILLS["started"](run)
+    assert KILLS["different"](tmp_path / "whole", tmp_path / "run") == []
+
+
+def test_a_launcher_that_has_its_own_handler_gets_the_signal_once_the_checkpoint_is_written(tmp_path, cache):
+    words = [*TINY, "evolution=off", "trainer.max_epochs=400", f"data.cache_dir={cache}"]
+    steps = []
+
+    def queue_again(number, _):
+        steps.append(state(tmp_path / "run")["global_step"])
+        raise SystemExit(7)
+
+    def ask():
+        while not (tmp_path / "run/metrics.csv").is_file():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    before = signal.signal(signal.SIGUSR2, queue_again)
+    try:
+        threading.Thread(target=ask, daemon=True).start()
+        with pytest.raises(SystemExit) as ended:
+            JOBS["train"](composed(words), tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ended.value.code == 7 and len(steps) == 1 and steps[0] >= 2
+
+
+def test_ctrl_c_keeps_the_run_and_auto_goes_on_with_it(tmp_path, cache):
+    words = [*TINY, "evolution=off", "trainer.max_epochs=60", f"data.cache_dir={cache}", "resume=auto"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ROOT / "src/run.py"), *words]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 300
+    while not list(tmp_path.glob("outputs/train/*/metrics.csv")):
+        assert running.poll() is None and time.monotonic() < until
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    said, told = running.communicate()
+    (folder,) = tmp_path.glob("outputs/train/*")
+    assert running.returncode == 130, said + told
+    assert "resume=auto: no unfinished run of these settings in outputs/train; a new one begins\n" in said
+    assert said.splitlines()[-1] == f"go on with: python src/run.py resume=outputs/train/{folder.name}"
+    assert "Traceback" not in told
+    ended = convscope(*words, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert f"resume=auto: outputs/train/{folder.name}\n" in ended.stdout and "goes on after epoch" in ended.stdout
+    assert len(rows(folder)) == 60 and summary(folder)["finished"]
+
+
+def test_the_newest_unfinished_run_of_the_same_settings(tmp_path):
+    def read(folder):
+        return json.loads((folder / ".hydra/config.yaml").read_text())
+
+    kept = {
+        "old": settings(),
+        "new": settings(),
+        "other": settings(seed=1),
+        "longer": settings(trainer={"max_epochs": 9}),
+    }
+    for number, (name, held) in enumerate(kept.items()):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra/config.yaml").write_text(json.dumps(held))
+        os.utime(tmp_path / name / ".hydra/config.yaml", (number, number))
+    now = settings(data={"workers": 4}, name="renamed")
+    assert newest_unfinished(tmp_path, read, now) == tmp_path / "new"
+    with alone(tmp_path / "new"):
+        assert newest_unfinished(tmp_path, read, now) == tmp_path / "old"
+    for name in ("new", "old"):
+        (tmp_path / name / "summary.json").write_text('{"finished": true}')
+    assert newest_unfinished(tmp_path, read, now) is None and newest_unfinished(tmp_path / "none", read, now) is None
+
+
+@pytest.mark.parametrize("asked", [{"every_minutes": 0}, {"every_minutes": "often"}, {"every_steps": 1.5}])
+def test_how_often_a_checkpoint_is_written_is_a_positive_number(asked):
+    (key,) = asked
+    with pytest.raises(Problem, match=rf"checkpoint.{key}={asked[key]} must be a positive number, or null"):
+        Within(**asked)
 
 
 def test_a_finished_run_is_left_as_it_is(unbroken, tmp_path):

@@ -23,7 +23,7 @@ from convscope.nets.build import build
 from convscope.record import Record
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc2": {"kind": "full", "units": "classes"}}
-RECIPE = Recipe("sgd", 0.01, 0.9, 0.0, 10, "constant", 0, 0.0, "he", 0.01, (), None)
+RECIPE = Recipe("sgd", 1e-4, 0.9, 0.0, 10, "constant", 0, 0.0, "he", 0.01, (), None)
 HELD = (torch.Tensor, matplotlib.figure.Figure, pl.Trainer, np.memmap)
 
 

@@ -32,6 +32,9 @@ from typing import Any
 PUBLIC = ("grid", "load", "occlude", "pretrained", "project", "read_run", "top9")  # of api.py
 
 
+__all__ = list(PUBLIC)
+
+
 def __getattr__(name: str) -> Any:
     """`from convscope import load`: torch is imported only when it is needed, as --help should not wait for it."""
     if name not in PUBLIC:

@@ -24,14 +24,19 @@ from convscope.look.occlusion import occlude as cover
 from convscope.look.top9 import Top9, default_layers
 from convscope.nets.hidden import hidden
 from convscope.problem import Problem
-from convscope.report.reading import Run, read_run
+from convscope.report import reading
+from convscope.report.reading import Run, is_run_folder
 from convscope.study.strongest import strongest
 from convscope.subject import Subject
 
 __all__ = ["Run", "Subject", "Top9", "grid", "load", "occlude", "pretrained", "project", "read_run", "top9"]
 
-IMAGES = {  # conf/data/images.yaml
+IMAGES = {  # the keys of conf/data and what they are where nothing is said
     "source": "images",
+    "train": 4000,
+    "val": 1000,
+    "draw_seed": 0,
+    "download": False,
     "root": None,
     "image_size": 224,
     "limit": None,
@@ -50,6 +55,14 @@ def load(trained: str | Path, **data: Any) -> Subject:
     data: other images or settings of them, as the keys of conf/data: source="images", root="/photos", limit=100.
     Raises Problem for a file that is no checkpoint, and as its images do.
     """
+    if unknown := [key for key in data if key not in IMAGES]:
+        raise Problem(f"no setting {', '.join(unknown)} of images; possible: {', '.join(IMAGES)}")
+    if "image_size" in data:
+        raise Problem("the size of the images is the net's: leave image_size out")
+    if "root" in data and "source" not in data:
+        raise Problem(
+            'which images are there? source="images" takes any, source="folder" train/<class>/ and val/<class>/'
+        )
     path = Path(trained)
     path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     words = [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
@@ -67,6 +80,13 @@ def pretrained(
     return _eval(assemble.new(_settings(IMAGES | {"root": str(root)}, model), keep_classes=True))
 
 
+def read_run(folder: str | Path) -> Run:
+    """What a run has left in its folder, finished or not. Raises Problem for a folder that is no run's."""
+    if not is_run_folder(Path(folder)):
+        raise Problem(f"{folder} is no run folder; name one of outputs/<job>/")
+    return reading.read_run(folder)
+
+
 def top9(subject: Subject, layers: Sequence[str] | None = None, split: SplitName = "val") -> dict[str, Top9]:
     """Layer -> the nine images that excite each of its maps most (Fig. 2). layers: None for every convolution row."""
     chosen = layers or default_layers(subject.net, subject.data.settings.image_size)
@@ -77,6 +97,8 @@ def grid(
     subject: Subject, tops: Mapping[str, Top9], layer: str, maps: int | Sequence[int] = 8, split: SplitName = "val"
 ) -> Image.Image:
     """Nine projections beside nine image patches for each map. maps: so many of them, or their numbers."""
+    if layer not in tops:
+        raise Problem(f"no record of {layer}; there are those of {', '.join(tops)}: top9(net, [{layer!r}]) makes it")
     chosen = gallery.Choice([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
     numbers = chosen.chosen_maps(layer, len(tops[layer].score), seed=0)
     view = gallery.view(subject.net, gallery.Images(subject.data, split), layer, tops[layer], numbers)

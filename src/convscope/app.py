@@ -110,7 +110,8 @@ def _keys(conf: Path) -> list[str]:
     """All keys that the choices of this command line have."""
     with initialize_config_dir(str(conf), version_base="1.3"):
         composed = hydra.compose("config", overrides=group_words(conf, sys.argv[1:]), return_hydra_config=True)
-    return list(flattened(OmegaConf.to_container(composed)))
+    held: Any = OmegaConf.to_container(composed)
+    return list(flattened(held))
 
 
 def run(cfg: DictConfig) -> None:
@@ -155,7 +156,8 @@ def _leave_nothing(folder: Path) -> None:
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    for key, value in flattened(OmegaConf.to_container(cfg)).items():
+    typed: Any = OmegaConf.to_container(cfg)
+    for key, value in flattened(typed).items():
         if isinstance(value, str) and (named := SECRET.search(value)):
             raise Problem(
                 f"{key}={value} would write ${named[1]} into the files of the run; programs read it by itself"
@@ -196,12 +198,12 @@ def _how_to_go_on(folder: Path) -> str:
 
 def _keep(cfg: DictConfig, place: Path) -> None:
     """Hydra's own record of a run, written by us: Hydra would write it before anyone could object to the settings."""
-    known = HydraConfig.get()
-    runtime = {"version": known.runtime.version, "choices": known.runtime.choices}  # without the paths of this machine
-    own = {**OmegaConf.to_container(known), "runtime": OmegaConf.to_container(OmegaConf.create(runtime))}
+    known: Any = OmegaConf.to_container(HydraConfig.get())
+    runtime = {key: known["runtime"][key] for key in ("version", "choices")}  # without the paths of this machine
+    sources = [source["path"] for source in known["runtime"]["config_sources"]]
     kept: dict[str, Any] = {"config.yaml": cfg}
-    if str(place) not in [source.path for source in known.runtime.config_sources]:  # else the words are another start's
-        kept |= {"hydra.yaml": OmegaConf.create({"hydra": own}), "overrides.yaml": known.overrides.task}
+    if str(place) not in sources:  # else the words are another start's
+        kept |= {"hydra.yaml": {"hydra": {**known, "runtime": runtime}}, "overrides.yaml": known["overrides"]["task"]}
     for name, content in kept.items():
         write(place / name, OmegaConf.to_yaml(OmegaConf.create(content)))
 

@@ -65,8 +65,8 @@ def source(data: Settings) -> sources.Source:
             cache = Path(data["cache_dir"]).expanduser()
             return stream(data["root"], data["image_size"], cache, data["cache_gib"])
     raise Problem(
-        f"data.source={data.get('source')} is unknown; possible: critters, digits, folder, images, cifar10, imagenette, "
-        "imagenet, caltech101, caltech256, voc2012, stream"
+        f"data.source={data.get('source')} is unknown; possible: critters, digits, folder, images, cifar10, "
+        "imagenette, imagenet, caltech101, caltech256, voc2012, stream"
     )
 
 
@@ -124,7 +124,8 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
     if "layers" in model:
         net = build(model["layers"], chosen.image_size, len(found.classes), model.get("width", 1.0))
         return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
-    made = _foreign(model, None if keep_classes and model.get("weights") else len(found.classes))
+    own = keep_classes and (model.get("weights") or len(found.classes) == 1)  # unlabeled images have no classes
+    made = _foreign(model, None if own else len(found.classes))
     trace(made.net, (3, chosen.image_size, chosen.image_size))  # told now where it cannot take such an image
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
     images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
@@ -270,7 +271,9 @@ def device(accelerator: str) -> torch.device:
     gpu = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     there = [name for name, available in gpu.items() if available]
     if not isinstance(accelerator, str):
-        raise Problem(f"trainer.accelerator={accelerator} is not to be had here; possible: {', '.join([*there, 'cpu'])}")
+        raise Problem(
+            f"trainer.accelerator={accelerator} is not to be had here; possible: {', '.join([*there, 'cpu'])}"
+        )
     wanted = {"auto": there[:1] or ["cpu"], "gpu": there, "cpu": ["cpu"]}.get(accelerator, [accelerator])
     if not set(wanted) & {*there, "cpu"}:
         raise Problem(

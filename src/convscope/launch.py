@@ -19,7 +19,7 @@ BEGAN = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, c
 
 
 class Stopped(SystemExit):
-    """A run that a signal has ended, with all it has done in checkpoints/last.ckpt. code: 128 and the signal's number."""
+    """A run that a signal has ended, with all it has done in checkpoints/last.ckpt. code: 128 + the signal's number."""
 
 
 class Place(NamedTuple):

@@ -122,7 +122,7 @@ def _part(title: str, lines: dict[str, str], columns: int) -> str:
     left = min(32, max((len(name) for name in lines), default=0) + 4)
     text = [title] if lines else []
     for name, words in lines.items():
-        first, *more = wrap(words, columns - left)
-        text.append(f"  {name}".ljust(left) + first)
+        first, *more = ["", *wrap(words, columns - left)] if len(name) + 4 > left else wrap(words, columns - left)
+        text.append((f"  {name}".ljust(left) + first).rstrip())
         text += [" " * left + line for line in more]
     return "\n".join(text)

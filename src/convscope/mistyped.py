@@ -51,7 +51,9 @@ def _no_key(given: str, conf: Path, keys: Sequence[str]) -> str:
         given, (parent, _, last) = parent, parent.rpartition(".")
     beside = sorted(key for key in tree if key.rpartition(".")[0] == parent and key != "hydra")
     same = [key for key in keys if key.rpartition(".")[2] == last]
-    near = meant(last, [key.rpartition(".")[2] for key in beside]).replace("mean ", f"mean {parent}." if parent else "mean ")
+    near = meant(last, [key.rpartition(".")[2] for key in beside]).replace(
+        "mean ", f"mean {parent}." if parent else "mean "
+    )
     if not near:
         near = f" (did you mean {same[0]}?)" if same else meant(last, {key.rpartition(".")[2] for key in keys})
     added = f"; a new one is added by +{given}=..." if parent and parent.startswith(OPEN) else ""

@@ -13,7 +13,9 @@ LARGEST = 3e38  # of float32; also rules out inf and nan
 _WORDS = {int: "a whole number", float: "a number", str: "a word", bool: "true or false", types.NoneType: "null"}
 
 
-def read_plan(kind: type[Plan], group: str, values: Mapping[str, Any], other: Mapping[str, str] = MappingProxyType({})) -> Plan:
+def read_plan(
+    kind: type[Plan], group: str, values: Mapping[str, Any], other: Mapping[str, str] = MappingProxyType({})
+) -> Plan:
     """kind(**values), a dataclass, after its fields' types were checked.
 
     other: fields that do not come from the group, with the key that they come from, e.g. batch_size: optim.batch_size.

@@ -91,7 +91,7 @@ def plain_cell(value: Any) -> Any:
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
+    csv.writer(text, lineterminator="\n").writerow([plain_cell(column) for column in columns])  # may be classes
     writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 

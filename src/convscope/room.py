@@ -1,4 +1,4 @@
-"""Whether what is asked for fits into memory: told before it is tried, for the system kills a program without a word."""
+"""Whether what is asked for fits into memory: told before, for the system kills a program without a word."""
 
 import os
 from pathlib import Path

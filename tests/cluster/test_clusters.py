@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cluster.same import TINY, TWO, assert_same, summary
 from conftest import ROOT, convscope
@@ -91,7 +93,7 @@ def test_a_preempted_slurm_job_is_queued_again_and_goes_on(tmp_path, cache, slur
     queue_again(job, env, lambda: running.poll() is not None)
     assert running.wait(timeout=1) == 0, (tmp_path / "said").read_text()
     logs = "".join(path.read_text() for path in (tmp_path / "sweep/.submitit").rglob("*.out"))
-    assert re.search(r"0_row goes on after epoch \d+ of 40\n", logs)
+    assert re.search(r"0_row goes on after epoch \d+ of 40( and \d of \d batches of the next)?\n", logs)
     assert summary(tmp_path / "sweep/0_row")["finished"] and summary(tmp_path / "sweep/0_row")["final"]["epoch"] == 40
 
 
@@ -110,7 +112,9 @@ def test_the_script_of_the_docs_is_queued_again_and_goes_on(tmp_path, cache, slu
         time.sleep(0.02)
     subprocess.run(["scontrol", "requeue", job], env=env, check=True)
     queue_again(job, env, lambda: (folder / "summary.json").is_file() and summary(folder)["finished"])
-    assert re.search(r"goes on after epoch \d+ of 40\n", (tmp_path / "said").read_text())
+    assert re.search(
+        r"goes on after epoch \d+ of 40( and \d of \d batches of the next)?\n", (tmp_path / "said").read_text()
+    )
     assert [path.name for path in folder.parent.iterdir()] == [folder.name] and not list(folder.glob("hpc*"))
 
 
@@ -135,6 +139,27 @@ def test_processes_end_together(whom, how, status, tmp_path, cache):
     assert ranks(run) == []
     if whom == "rank":
         assert "convscope: the run on 2 devices ended with status" in (tmp_path / "said").read_text()
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_an_error_in_one_process_ends_all_of_them(split, tmp_path):
+    """An image of each class goes bad while the run reads it again and again: one process meets it, the other not."""
+    draw = np.random.default_rng(0)
+    for held in (f"{part}/{name}" for part in ("train", "val") for name in "ab"):
+        (tmp_path / "data" / held).mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(draw.integers(0, 256, (80, 80, 3), np.uint8)).save(tmp_path / f"data/{held}/{number}.png")
+    run = tmp_path / "run"
+    words = ["data=folder", f"data.root={tmp_path}/data", "data.image_size=64", "data.cache_gib=0", "data.workers=0",
+             "model.width=0.05", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=400",
+             "optim.batch_size=2", "evolution=off", f"data.cache_dir={tmp_path}/cache"]  # fmt: skip
+    running = started([*words, f"hydra.run.dir={run}"], tmp_path)
+    wait_for(run / "checkpoints/last.ckpt", running)
+    (tmp_path / f"data/{split}/a/0.png").write_bytes(b"")
+    assert running.wait(timeout=60) == 1
+    said = (tmp_path / "said").read_text()
+    assert f"{split}/a/0.png can no longer be read" in said and ranks(run) == []
+    assert "convscope: the run on 2 devices ended with status" in said
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_a_loading_process_that_is_killed_ends_the_run_with_one_line(root, tmp_p
     folder = tmp_path / "run"
 
     def kill_one():
-        while not (folder / "metrics.csv").exists():
+        while not (folder / "checkpoints/last.ckpt").exists():
             time.sleep(0.05)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 

@@ -95,7 +95,8 @@ def test_weights_bring_the_names_of_their_classes(downloaded):
     assert (
         len(names) == 1000 and (names[0], names[-1]) == ("tench", "toilet tissue") and names[217] == "English springer"
     )
-    assert torchvision_net(SMALL, "DEFAULT", 6).classes is None and torchvision_net(SMALL, None, None).classes is None
+    assert torchvision_net(SMALL, "DEFAULT", 6).classes is None and torchvision_net(SMALL, None, 6).classes is None
+    assert torchvision_net(SMALL, None, None).classes == [f"class {number}" for number in range(1000)]
 
 
 def test_names_of_the_classes_of_timm_nets():
@@ -105,4 +106,5 @@ def test_names_of_the_classes_of_timm_nets():
         len(names) == 1000 and (names[0], names[-1]) == ("tench", "toilet tissue") and names[217] == "English springer"
     )
     assert _imagenet_names(timm.create_model("resnet10t", num_classes=7)) is None
-    assert timm_net("resnet10t", None, None).classes is None
+    assert timm_net("resnet10t", None, 7).classes is None
+    assert timm_net("resnet10t", None, None).classes == [f"class {number}" for number in range(1000)]

@@ -33,7 +33,10 @@ def test_a_null_field_is_the_default():
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ({"conv1": {"kind": "cnv"}, "fc2": LAST}, "conv1: kind cnv is unknown (did you mean conv?); a row has kind: conv, pool, lrn, full"),
+        (
+            {"conv1": {"kind": "cnv"}, "fc2": LAST},
+            "conv1: kind cnv is unknown (did you mean conv?); a row has kind: conv, pool, lrn, full",
+        ),
         ({"conv1": {"maps": 3}, "fc2": LAST}, "conv1: kind None is unknown"),
         ({"conv1": 7, "fc2": LAST}, "conv1: 7 is unknown; a row has kind"),
         (

@@ -59,3 +59,14 @@ def test_no_dead_maps_is_said_and_one_epoch_has_no_answer():
     metrics = columns(conv1=[0, 0.9, 0.9, 0.9]) | {"dead/conv1": [0.5, 0, 0, 0]}
     assert answer(stories(metrics, {})).endswith("No map is dead: some image excites each of them.")
     assert answer(stories({"epoch": [1], "stayed/conv1": [0.0]}, {})) == ""
+
+
+def test_an_unfinished_run_has_settled_so_far_and_one_that_has_not_learned_not_at_all():
+    told = stories(
+        {"epoch": [1, 2, 3], "stayed/conv1": [0.0, 0.9, 0.9], "dead/conv1": [0, 0, 0.25]},
+        {"conv1": 8},
+        {"conv1": [2, 5]},
+    )
+    assert answer(told) == "conv1 settled at epoch 2. Dead maps: conv1 (2 of 8: maps 2, 5)."
+    assert answer(told, ended=False).startswith("So far: conv1 settled at epoch 2.")
+    assert answer(told, learned=False).startswith("The net has not learned, so nothing can be said of what settles.")

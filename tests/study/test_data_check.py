@@ -1,6 +1,7 @@
 """What a survey of a data set finds, against the folders that were laid out for it."""
 
 import shutil
+from contextlib import suppress
 from itertools import combinations
 
 import numpy as np
@@ -51,10 +52,8 @@ def test_copies_by_brute_force(root):
     images = {}
     for one in found.splits:
         for at, path in enumerate(one.split.paths):
-            try:
+            with suppress(Unreadable):
                 images[one.name, at] = decoded(path, found.size)
-            except Unreadable:
-                pass
     expected = {frozenset(pair) for pair in combinations(images, 2) if np.array_equal(*(images[key] for key in pair))}
     groups = [[(one.name, at) for one, at in group.members] for group in found.copies]
     assert {frozenset(pair) for group in groups for pair in combinations(group, 2)} == expected

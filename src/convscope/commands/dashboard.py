@@ -32,8 +32,10 @@ def _shown_layers(settings: Settings) -> list[str]:
                 "the rows of this net are not known before it is built; name a run of it with run=<run folder>"
             )
         return [name for name, row in rows.items() if row and row.get("kind") == "conv"]
-    from convscope.report.reading import read_run
+    from convscope.report.reading import is_run_folder, read_run
 
+    if not is_run_folder(Path(settings["run"])):
+        raise Problem(f"run={settings['run']} is no run folder; name one of outputs/train/")
     names = [entry.name for entry in read_run(Path(settings["run"])).entries]
     layers = list(dict.fromkeys(name.removeprefix("top9/") for name in names if name.startswith("top9/")))
     if not layers:

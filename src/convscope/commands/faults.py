@@ -5,13 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from convscope.record import Record
     from convscope.subject import Subject
+
+
+class Bad(Protocol):
+    """A file that cannot be read: its name in plain text, and why."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
 
 
 @contextmanager
@@ -29,7 +38,7 @@ def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str
     bad = dict.fromkeys(each for subject in subjects for each in subject.data.bad_images)
     if not bad or os.environ.get("RANK", "0") != "0":
         return
-    write_bad_images(record, [(path, reason) for path, reason in bad])
+    write_bad_images(record, bad)
     emptied = dict.fromkeys(words for subject in subjects for words in subject.data.emptied)
     summary["bad_images"] = len(bad)
     told = [f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons", *emptied]
@@ -38,13 +47,12 @@ def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str
         print(f"warning: {line}", flush=True)
 
 
-def write_bad_images(record: Record, bad: Sequence[tuple[Any, str]]) -> None:
+def write_bad_images(record: Record, bad: Iterable[Bad]) -> None:
     """bad_images.csv of the run folder: path, reason."""
-    from convscope.data.faults import printable
     from convscope.record import write
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["path", "reason"])
-    writer.writerows([printable(path), reason] for path, reason in bad)
+    writer.writerows([one.name, one.reason] for one in bad)
     write(record.folder / "bad_images.csv", text.getvalue())

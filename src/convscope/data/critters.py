@@ -69,7 +69,7 @@ def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None)
                 if needed > (free := shutil.disk_usage(path.parent).free):
                     have = f"{free / 2**30:.1f} GiB are free in data.cache_dir={cache_dir}"
                     raise Problem(
-                        f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB of disk, and "
+                        f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB and "
                         f"{have}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
                     )
                 _draw_into(path, split, count, size, seed)

@@ -15,6 +15,11 @@ class Bad(NamedTuple):
     path: Path
     reason: str
 
+    @property
+    def name(self) -> str:
+        """The path in one line of plain text."""
+        return printable(self.path)
+
 
 def printable(path: Path | str) -> str:
     """The name in one line of plain text: what no terminal shows, such as a line's end or half a letter, is escaped."""

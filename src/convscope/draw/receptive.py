@@ -15,7 +15,7 @@ from convscope.draw.tile import Tile
 
 HEIGHT, BIG = 5.85, 5.1  # inches: of the figure, of the large image
 COLUMNS, SMALL, RIGHT = 2, 1.27, 7.9  # small images in a row, their inches, where the first one starts
-MOST = 9  # layers that can still be told apart
+MOST = 6  # layers that can still be told apart
 LETTERS = 22  # of a layer's name
 
 

@@ -152,6 +152,4 @@ def reasons(found: Sequence[Claim]) -> Table:
 def bars(found: Sequence[Claim]) -> list[Bar]:
     """The claims as the picture shows them."""
     about = {statement.name: statement for statement in STATEMENTS}
-    return [
-        Bar(c.claim, c.value, c.low, c.high, about[c.name].bound, about[c.name].size, c.verdict) for c in found
-    ]
+    return [Bar(c.claim, c.value, c.low, c.high, about[c.name].bound, about[c.name].size, c.verdict) for c in found]

@@ -70,7 +70,7 @@ def receptive(net: nn.Module, data: ImageData, seed: int) -> Picture:
 
 
 def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
-    """At most nine layers, each with another field: evenly spread from the first to the first that sees all."""
+    """At most MOST layers, each with another field: evenly spread from the first to the first that sees all."""
     distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(every)}.values())[::-1]
     covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]
     seen = distinct[: covers.index(True) + 1] if True in covers else distinct

@@ -1,6 +1,7 @@
 """The optimizer, its schedule and the initial weights of one recipe (conf/optim)."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
@@ -52,23 +53,24 @@ class Recipe:
             raise Problem(f"optim.lr={self.lr} must be positive, e.g. optim.lr=0.01")
         if self.batch_size < 1:
             raise Problem(f"optim.batch_size={self.batch_size} must be at least 1")
-        for name, value, most in (
+        limits: tuple[tuple[str, float, float | None], ...] = (
             ("momentum", self.momentum, 1.0),
             ("label_smoothing", self.label_smoothing, 1.0),
             ("weight_decay", self.weight_decay, None),
             ("init_std", self.init_std, None),
             ("patience", self.patience, None),
-        ):
+        )
+        for key, value, most in limits:
             if value < 0 or (most is not None and value >= most):
-                legal = f"from 0 to below {most:g}" if most is not None else "0 or more"
-                raise Problem(f"optim.{name}={value} is no {name.replace('_', ' ')}; it is {legal}")
+                range_ = f"from 0 to below {most:g}" if most is not None else "0 or more"
+                raise Problem(f"optim.{key}={value} is no {key.replace('_', ' ')}; it is {range_}")
         if self.renorm is not None and not self.renorm > 0:
             raise Problem(
                 f"optim.renorm={self.renorm} must be a positive RMS radius (the paper's is 0.1), or null for none"
             )
 
 
-def read_recipe(settings: dict[str, Any]) -> Recipe:
+def read_recipe(settings: Mapping[str, Any]) -> Recipe:
     """The recipe in a plain mapping with exactly Recipe's keys; Problem names a key too many or missing."""
     known = {field.name for field in fields(Recipe)}
     if wrong := sorted(known ^ {*settings, "loss"}):  # recipes of older runs have no loss

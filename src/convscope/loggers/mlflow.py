@@ -1,5 +1,6 @@
 """MLflow: every picture under its name, the epoch as its step; all runs in one database."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,11 +34,15 @@ def begun(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> 
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this machine unasked
     noted = folder / "mlflow" / "run_id"
     before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else None
-    uri = str(settings["tracking_uri"])
+    for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # no news of tables that it makes for itself
+    uri, files = str(settings["tracking_uri"]), None
     if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
+        database = Path(uri.removeprefix("sqlite:///")).absolute()
+        database.parent.mkdir(parents=True, exist_ok=True)
+        files = str(database.with_suffix(""))  # pictures beside the database, else they go to where we were started
     try:
-        logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=before)
+        logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=before, artifact_location=files)
     except ModuleNotFoundError:
         raise Problem("logger=mlflow needs MLflow; type pip install 'convscope[mlflow]'") from None
     write(noted, f"{logger.run_id}\n")

@@ -8,6 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from convscope.report.reading import Entry, read_run
+from convscope.report.records import record_path
 
 
 class Projection(NamedTuple):
@@ -47,7 +48,7 @@ def _grids(folder: Path) -> list[_Grid]:
     """Grids that say where their tiles stand, with the record they were drawn from, in order of epochs."""
     found, tops = [], dict[Path, dict[str, Any]]()
     for entry in sorted(read_run(folder).entries, key=lambda each: each.epoch or 0):
-        path = folder / ("top9.safetensors" if entry.epoch is None else f"top9/epoch_{entry.epoch:03d}.safetensors")
+        path = record_path(folder, entry.epoch)
         if entry.name != f"top9/{entry.layer}" or not entry.sheet or not path.is_file():
             continue
         if path not in tops:

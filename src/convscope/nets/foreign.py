@@ -39,7 +39,8 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Fore
     _check_name("torchvision", name, models.list_models(module=models))
     options: dict[str, Any] = {"aux_logits": False} if name in _WITH_AUXILIARY else {}
     if weights is None:
-        return Foreign(models.get_model(name, num_classes=classes or 1000, **options), IMAGENET)
+        made = models.get_model(name, num_classes=classes or 1000, **options)
+        return Foreign(made, IMAGENET, _numbered(1000) if classes is None else None)
     known = models.get_model_weights(name).__members__
     _check_weights(name, weights, list(known))
     try:
@@ -68,7 +69,14 @@ def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
     except (OSError, RuntimeError) as error:
         raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
     colors = Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"])
-    return Foreign(net, colors, None if weights is None or classes is not None else _imagenet_names(net))
+    if classes is not None:
+        return Foreign(net, colors)
+    return Foreign(net, colors, _numbered(net.num_classes) if weights is None else _imagenet_names(net))
+
+
+def _numbered(classes: int) -> list[str]:
+    """Of an untrained net: its answers mean nothing."""
+    return [f"class {number}" for number in range(classes)]
 
 
 def _imagenet_names(net: nn.Module) -> list[str] | None:

@@ -128,7 +128,9 @@ def map_sizes(rows: Mapping[str, Row], image_size: int) -> dict[str, tuple[int, 
         if isinstance(row, Conv) and (maps % row.towers or row.maps % row.towers):
             raise Problem(f"{name}: {row.towers} towers cannot share {maps} maps below and {row.maps} of its own")
         if isinstance(row, LRN) and row.size > 2 * maps + 1:
-            raise Problem(f"{name}: size {row.size} reaches beyond the {maps} maps below; {2 * maps + 1} covers them all")
+            raise Problem(
+                f"{name}: size {row.size} reaches beyond the {maps} maps below; {2 * maps + 1} covers them all"
+            )
         maps = row.maps if isinstance(row, Conv) else row.units if isinstance(row, Full) else maps
         sizes[name] = maps, side
         below = f"map that {name} leaves"

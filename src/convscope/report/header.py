@@ -16,6 +16,8 @@ _LOOKS = {  # job -> what it is called, and how it looks at a net
     "correspond": ("correspondence", "by covering the same part in several images"),
     "diagnose": ("diagnosis", "by its filters, maps and units"),
     "neighbors": ("neighbors", "by the training images nearest to others"),
+    "evaluate": ("errors", "by its errors on the images of a split"),
+    "transfer": ("transfer", "by classifying other images by its features"),
     "claims": ("claims", "by testing the paper's claims on it"),
     "table": ("table", "one beside the other"),
 }
@@ -60,7 +62,9 @@ def look(run: Run) -> Look | None:
     job = str(_job(run))
     if job not in _LOOKS:
         return None
-    checkpoint = _plain(run.settings, run.settings.get("ckpt"))
+    if isinstance(several := run.settings.get("ckpt"), list):
+        return Look(*_LOOKS[job], f"{len(several)} nets", "")
+    checkpoint = _plain(run.settings, several)
     if checkpoint:
         return Look(*_LOOKS[job], str(of(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
     if compared := _compared(run, job):

@@ -17,7 +17,7 @@ def comma_separated(rows: Rows) -> str:
     """A csv file, a column for every key of the first row."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
+    csv.writer(text, lineterminator="\n").writerow([plain_cell(column) for column in rows[0]] if rows else [])
     writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 

@@ -177,6 +177,7 @@ const others = series.filter((each) => !placed.test(each.name));
 setUpTheme();
 $("features").hidden = !own.atlas && !series.some((each) => !/^(settling|curves)$/.test(each.name));
 recall();
+arriving = state.map !== null && performance.getEntriesByType("navigation")[0]?.type !== "reload"; // a link to a map leads to it
 followers.push(
   setUpLayers(), setUpEpochs(), setUpTop9(), setUpAtlas(), setUpCharts(),
   setUpFollowing("growth", () => of("evolution").filter((each) => layerOf(each) === state.layer)),

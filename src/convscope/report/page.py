@@ -15,6 +15,7 @@ from convscope.report.header import of
 from convscope.report.ideas import REST
 from convscope.report.lookers import lookers, trained
 from convscope.report.reading import Run, read_run
+from convscope.report.records import dead_maps
 from convscope.report.sections import moves, sections
 from convscope.report.settling import answer, stories
 from convscope.report.templates import beside, literal, template
@@ -61,7 +62,7 @@ def _series(run: Run) -> list[dict[str, Any]]:
 
 def _html(run: Run) -> str:
     maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
-    told = stories(run.metrics, maps)
+    told = stories(run.metrics, maps, _dead(run))
     found = sections(run)
     return template("page.html").render(
         run=run,
@@ -74,7 +75,7 @@ def _html(run: Run) -> str:
         moving=any(moves(entry) for entry in run.entries),
         training=any(run.metrics.values()),
         stories=told,
-        answer=answer(told),
+        answer=answer(told, bool(run.summary.get("finished")), _learned(run)),
         warnings=_warnings(run),
         sections=[each for each in found if each.idea is not REST],
         rest=[each for each in found if each.idea is REST],
@@ -84,6 +85,20 @@ def _html(run: Run) -> str:
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )
+
+
+def _learned(run: Run) -> bool:
+    """Whether its last validation top-1 is above chance; True where that is not known."""
+    known = [value for value in run.metrics.get("val/top1", []) if value is not None]
+    classes = run.summary.get("classes")
+    return not known or not isinstance(classes, list) or known[-1] * len(classes) >= 1.5
+
+
+def _dead(run: Run) -> dict[str, list[int]]:
+    """Which maps of each layer no image excited at the last shown epoch."""
+    shown = [entry for entry in run.entries if entry.layer and entry.name == f"top9/{entry.layer}"]
+    last = {str(entry.layer): entry.epoch for entry in sorted(shown, key=lambda entry: entry.epoch or 0)}
+    return {layer: dead_maps(run.folder, epoch, layer) or [] for layer, epoch in last.items()}
 
 
 def _warnings(run: Run) -> list[str]:

@@ -88,7 +88,8 @@ def rank(groups: Sequence[Group], folder: Path) -> Ranked:
 def _row(number: int, group: Group, one: Trained, cells: list[Cell], folder: Path) -> Row:
     place = one.run.folder
     key = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else place.name
-    name = group.name if len(group.runs) == 1 else f"{group.name}, seed {one.seed}"
+    own = one.run.folder.name if group.name == group.runs[0].run.folder.name else f"{group.name}, seed {one.seed}"
+    name = group.name if len(group.runs) == 1 else own
     page = f"../{quote(key)}/report/index.html" if (place / "report" / "index.html").is_file() else None
     return Row(key, name, number, page, STATES[one.state.partition(":")[0]], cells, "", one)
 

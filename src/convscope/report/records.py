@@ -18,11 +18,15 @@ class Nine(NamedTuple):
     col: list[int]
 
 
+def record_path(folder: Path, epoch: int | None) -> Path:
+    """Where the record of an epoch stands; None: that of a finished net."""
+    return folder / "top9" / ("top9.safetensors" if epoch is None else f"epoch_{epoch:03d}.safetensors")
+
+
 def nines(folder: Path, epoch: int | None, layer: str, maps: list[int]) -> list[Nine]:
     """One for each of the maps; empty ones where the record is not there, and for maps that it does not have."""
-    path = folder / "top9" / ("top9.safetensors" if epoch is None else f"epoch_{epoch:03d}.safetensors")
     try:
-        with safe_open(path, "np") as arrays:
+        with safe_open(record_path(folder, epoch), "np") as arrays:
             score, *places = (arrays.get_tensor(f"{layer}.{name}") for name in ("score", "image", "row", "col"))
     except (OSError, SafetensorError):
         return [Nine([], [], [], []) for _ in maps]
@@ -37,9 +41,8 @@ def nines(folder: Path, epoch: int | None, layer: str, maps: list[int]) -> list[
 
 def dead_maps(folder: Path, epoch: int | None, layer: str) -> list[int] | None:
     """The maps of the whole layer, shown or not, that no image excites; None where the record is not there."""
-    path = folder / "top9" / ("top9.safetensors" if epoch is None else f"epoch_{epoch:03d}.safetensors")
     try:
-        with safe_open(path, "np") as arrays:
+        with safe_open(record_path(folder, epoch), "np") as arrays:
             score = arrays.get_tensor(f"{layer}.score")
     except (OSError, SafetensorError):
         return None

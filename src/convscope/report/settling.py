@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 HALF = 0.5
+NAMED = 6  # dead maps that are told by number
 Columns = Mapping[str, Sequence[float | None]]
+NOTHING: Mapping[str, Sequence[int]] = {}
 
 
 class Story(NamedTuple):
@@ -16,7 +18,7 @@ class Story(NamedTuple):
 
     epochs, stayed: where the share of top-9 images that stayed was measured, and that share (0..1).
     settled: first settled epoch, None when never. dead: share of maps that no image excites at the end.
-    maps: how many maps the layer has, None unknown.
+    maps: how many maps the layer has, None unknown. numbers: the dead ones, where the record tells.
     """
 
     layer: str
@@ -25,13 +27,18 @@ class Story(NamedTuple):
     settled: int | None
     dead: float | None
     maps: int | None
+    numbers: Sequence[int] = ()
 
     @property
     def dead_maps(self) -> str:
-        """The dead maps in words: "3 of 96", "4 %" when the number of maps is unknown, "" when not measured."""
+        """The dead maps in words: "3 of 96: maps 5, 7, 20", "4 %" when the number is unknown, "" when not measured."""
         if self.dead is None:
             return ""
-        return f"{100 * self.dead:.0f} %" if self.maps is None else f"{round(self.dead * self.maps)} of {self.maps}"
+        if self.maps is None:
+            return f"{100 * self.dead:.0f} %"
+        counted = f"{round(self.dead * self.maps)} of {self.maps}"
+        named = ", ".join(map(str, self.numbers[:NAMED])) + (" ..." if len(self.numbers) > NAMED else "")
+        return f"{counted}: map{'s' * (len(self.numbers) > 1)} {named}" if named else counted
 
     @property
     def barely(self) -> bool:
@@ -49,8 +56,10 @@ def settled_from(epochs: Sequence[int], stayed: Sequence[float]) -> int | None:
     return first
 
 
-def stories(metrics: Columns, maps: Mapping[str, int]) -> list[Story]:
-    """One story per column stayed/<layer> of metrics.csv, in order. maps: number of maps per layer, where known."""
+def stories(metrics: Columns, maps: Mapping[str, int], dead: Mapping[str, Sequence[int]] = NOTHING) -> list[Story]:
+    """One story per column stayed/<layer> of metrics.csv, in order. maps, dead: how many a layer has, and which of them
+    are dead at the end, where known.
+    """
     told = []
     for column, values in metrics.items():
         kind, _, layer = column.partition("/")
@@ -58,18 +67,24 @@ def stories(metrics: Columns, maps: Mapping[str, int]) -> list[Story]:
             continue
         measured = [(e, v) for e, v in zip(metrics["epoch"], values, strict=True) if e is not None and v is not None]
         epochs, stayed = [int(e) for e, _ in measured], [v for _, v in measured]
-        dead = [value for value in metrics.get(f"dead/{layer}", ()) if value is not None]
-        last_dead = dead[-1] if dead else None
-        told.append(Story(layer, epochs, stayed, settled_from(epochs, stayed), last_dead, maps.get(layer)))
+        shares = [value for value in metrics.get(f"dead/{layer}", ()) if value is not None]
+        share = shares[-1] if shares else None
+        told.append(
+            Story(layer, epochs, stayed, settled_from(epochs, stayed), share, maps.get(layer), dead.get(layer, ()))
+        )
     return told
 
 
-def answer(told: Sequence[Story]) -> str:
-    """Which layer settled first and last, which did not, and where maps are dead: a short paragraph, or ""."""
+def answer(told: Sequence[Story], ended: bool = True, learned: bool = True) -> str:
+    """Which layer settled first and last, which did not, and where maps are dead: a short paragraph, or "".
+
+    Of a net that has learned nothing only the dead maps: its layers stay as they are because nothing moves them.
+    """
     measured = [story for story in told if len(story.epochs) > 1]
     if not measured:
         return ""
-    return " ".join(part for part in (_order(measured), _dead(measured)) if part)
+    order = _order(measured) if learned else "The net has not learned, so nothing can be said of what settles."
+    return " ".join(part for part in (order if ended else f"So far: {order}", _dead(measured)) if part)
 
 
 def _order(told: Sequence[Story]) -> str:
