@@ -17,7 +17,7 @@ from convscope.app import JOBS
 from convscope.problem import Problem
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
-CASES = int(os.environ.get("CONVSCOPE_CASES", "40"))
+CASES = int(os.environ.get("CONVSCOPE_CASES", "16"))
 TINY = ["trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution=off",
         "data.train=20", "data.val=20", "data.image_size=64"]  # fmt: skip
 
@@ -118,7 +118,7 @@ def trained_or_refused(overrides, folder, cache):
     return "trained"
 
 
-@settings(max_examples=CASES, deadline=None, derandomize=CASES == 40, database=None,
+@settings(max_examples=CASES, deadline=None, derandomize=CASES == 16, database=None,
           phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))  # fmt: skip
 @given(words)
 @example(["data.image_size=100000"])

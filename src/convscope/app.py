@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -131,12 +132,23 @@ def run(cfg: DictConfig) -> None:
                 _keep(cfg, folder / ".hydra")
             JOBS[cfg.job](_settings(cfg), folder)
     except (Problem, OmegaConfBaseException) as error:
-        _leave_nothing(folder)
         line = _one_line(error, CONF)
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the others go on; the sweep ends with status 1
+            _note(folder, cfg, line)
             print(f"convscope: {folder.name}: {line}", file=sys.stderr, flush=True)
             raise
+        _leave_nothing(folder)
         raise SystemExit(f"convscope: {line}") from None  # of an exception Hydra would print the overrides first
+
+
+def _note(folder: Path, cfg: DictConfig, line: str) -> None:
+    """A row of a sweep that was refused before it recorded anything says why, so that tables of the sweep have it."""
+    started = take_place()
+    if OURS in os.environ or (started and started.rank) or (folder / "summary.json").exists():
+        return
+    said = {"job": cfg.job, "name": cfg.name, "seed": cfg.seed, "finished": False, "problem": line}
+    with suppress(OSError, Problem):
+        write(folder / "summary.json", json.dumps(said, indent=2) + "\n")
 
 
 def _leave_nothing(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Error measures against counting by hand."""
 
 import numpy as np
+import pytest
 import torch
 
 from convscope.score.errors import accuracies
@@ -25,3 +26,9 @@ def test_fewer_than_five_classes():
     measure = accuracies(3)
     measure.update(torch.tensor([[0.1, 0.2, 0.9]]), torch.tensor([0]))
     assert float(measure.compute()["top5"]) == 1.0
+
+
+def test_a_class_that_is_guessed_but_has_no_images_does_not_count():
+    measured = accuracies(4)
+    measured.update(torch.eye(4)[[0, 1, 3, 2]], torch.tensor([0, 1, 1, 2]))
+    assert float(measured.compute()["class_mean"]) == pytest.approx((1 + 0.5 + 1) / 3)

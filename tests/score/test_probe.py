@@ -86,5 +86,5 @@ def test_classes_that_can_be_separated_are(kind):
 
 def test_one_c_or_one_image_of_a_class_leaves_no_choice():
     gram = torch.eye(3)
-    assert chosen_c(gram, torch.tensor([0, 1, 2]), 3, "svm", [1, 10, 100]) == 10
-    assert chosen_c(torch.eye(6), torch.arange(6) % 2, 2, "svm", [7]) == 7
+    assert chosen_c(gram, torch.tensor([0, 1, 2]), 3, ["svm"], [1, 10, 100]) == {"svm": 10}
+    assert chosen_c(torch.eye(6), torch.arange(6) % 2, 2, ["svm"], [7]) == {"svm": 7}

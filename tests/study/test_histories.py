@@ -40,7 +40,9 @@ def run(folder, shown=None, *, stride=2, kernel=7, renorm=0.1, weight=None, lr=0
         save_file(to_arrays(tops), folder / f"top9/epoch_{epoch:03d}.safetensors")
     (folder / "checkpoints").mkdir()
     weight = torch.ones(MAPS, 3, kernel, kernel) if weight is None else weight
-    torch.save({"convscope": {}, "state_dict": {"net.conv1.weight": weight}}, folder / "checkpoints/last.ckpt")
+    net = {"source": "made up", "name": "one layer", "image_size": 64, "classes": 2}
+    held = {"convscope": {"net": net}, "state_dict": {"net.conv1.weight": weight}}
+    torch.save(held, folder / "checkpoints/last.ckpt")
     return read_run(folder)
 
 

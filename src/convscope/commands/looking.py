@@ -98,10 +98,12 @@ def _beside(subject: Subject, names: list[str], settings: Settings) -> dict[str,
     from convscope import assemble
     from convscope.study.transfer import RANDOM
 
-    found = {}
+    found: dict[str, Subject] = {}
     for name in names:
         if name != RANDOM:
-            found[_name_of(name)] = finished({**settings, "ckpt": name})
+            other = finished({**settings, "ckpt": name})
+            own = _name_of(name)
+            found[f"{own} {Path(name).stem}" if own in found else own] = other
         elif settings["ckpt"] or settings["model"].get("weights"):
             net = assemble.untrained(settings).to(subject.device).eval()
             found["random weights"] = subject._replace(net=net)

@@ -121,7 +121,9 @@ class Chunks:
 
     def of(self, positions: np.ndarray) -> "Chunks":
         """Those at these rising positions."""
-        return replace(self, labels=self.labels[positions], chosen=np.array([self._number(at) for at in positions]))
+        return replace(
+            self, labels=self.labels[positions], chosen=positions if self.chosen is None else self.chosen[positions]
+        )
 
     def _number(self, position: int) -> int:
         return int(position if self.chosen is None else self.chosen[position])

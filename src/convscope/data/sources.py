@@ -200,12 +200,27 @@ def limited(split: Split, limit: int | None, seed: int) -> Split:
 
 def evenly(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Positions of at most `count` of the labels [N], as evenly over the classes as there are images, ascending."""
-    turn = np.empty(len(labels), np.int64)  # an image's place in the random order of its class
-    by_class = np.argsort(labels, kind="stable")  # once: 22,000 classes are not searched for one by one
-    known, sizes = np.unique(labels, return_counts=True)
-    for label, members in zip(known, np.split(by_class, np.cumsum(sizes)[:-1]), strict=True):
-        turn[members] = np.random.default_rng([seed, int(label)]).permutation(len(members))
-    return np.sort(np.lexsort((labels, turn))[:count])
+    sizes = np.bincount(labels)
+    wanted = _shares(sizes, min(count, len(labels)))
+    small = labels.astype(np.uint16) if len(sizes) <= 2**16 else labels  # of 16 bits the sort is linear
+    by_class, ends = np.argsort(small, kind="stable"), np.cumsum(sizes)
+    taken = [  # in the random order of its class
+        by_class[end - size : end][np.random.default_rng([seed, label]).permutation(size) < most]
+        for label, (end, size, most) in enumerate(zip(ends, sizes, wanted, strict=True))
+        if most
+    ]
+    return np.sort(np.concatenate(taken)) if taken else np.empty(0, np.int64)
+
+
+def _shares(sizes: np.ndarray, count: int) -> np.ndarray:
+    """How many of each class make `count`: all the same where there are so many, one more of the first classes."""
+    low, high = 0, int(sizes.max(initial=0))  # the largest share that every class can be asked for
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if np.minimum(sizes, middle).sum() <= count else (low, middle - 1)
+    shares = np.minimum(sizes, low)
+    shares[np.flatnonzero(sizes > low)[: count - shares.sum()]] += 1
+    return shares
 
 
 def subset(split: Split, chosen: np.ndarray) -> Split:

@@ -76,7 +76,9 @@ def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
     epochs, final = (int(rows[-1].get("epoch", len(rows))) if rows else 0), of(run.summary, "final", "epoch")
     wanted = of(run.settings, "trainer", "max_epochs")
     told = f"epoch {epochs}" + (f" of {wanted}" if isinstance(wanted, int) and wanted > 0 else "")
-    if run.summary.get("finished") and (final is None or epochs <= final):
+    if run.summary.get("finished") and final is not None and epochs < final:
+        return f"damaged: metrics.csv has {epochs} of {final} epochs"
+    if run.summary.get("finished") and (final is None or epochs == final):
         return "finished"
     if "finished" in run.summary and not run.summary["finished"] and not _went_on(run.folder):
         return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {told}"

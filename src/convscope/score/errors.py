@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -16,7 +17,15 @@ def accuracies(classes: int) -> MetricCollection:
         {
             "top1": MulticlassAccuracy(average="micro", **exact),
             "top5": MulticlassAccuracy(average="micro", top_k=min(5, classes), **exact),
-            "class_mean": MulticlassAccuracy(average="macro", **exact),
+            "class_mean": MeanClassAccuracy(average="macro", **exact),
         },
         compute_groups=False,
     )
+
+
+class MeanClassAccuracy(MulticlassAccuracy):
+    """Mean over the classes that have images; torchmetrics counts one that was only guessed as a class of accuracy 0."""
+
+    def compute(self) -> Tensor:
+        right, images = self.tp, self.tp + self.fn  # [K]
+        return (right[images > 0] / images[images > 0]).mean()

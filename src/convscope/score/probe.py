@@ -87,21 +87,27 @@ def fit(images: Tensor, labels: Tensor, classes: int, kind: Kind, c: float) -> L
     return Linear(weight.detach() * scale, bias.detach())
 
 
-def chosen_c(gram: Tensor, labels: Tensor, classes: int, kind: Kind, candidates: Sequence[float]) -> float:
-    """The C that does best on every fifth training image of a class when fitted on the others; of equals the smallest.
+def chosen_c(
+    gram: Tensor, labels: Tensor, classes: int, kinds: Sequence[Kind], candidates: Sequence[float]
+) -> dict[Kind, float]:
+    """Of each kind the C that does best on every fifth training image of a class when fitted on the others.
 
-    gram [n, n], labels [n]. With one candidate, or one image of a class, nothing can be compared: the middle one.
+    gram [n, n], labels [n]. Of equals the smallest. With one candidate, or one image of a class, nothing can be
+    compared: the middle one.
     """
     place = _place_in_class(labels)
     held = place % 5 == 1
     if len(candidates) == 1 or not held.any():
-        return candidates[len(candidates) // 2]
+        return dict.fromkeys(kinds, candidates[len(candidates) // 2])
     known = coordinates(gram[~held][:, ~held], gram[held][:, ~held])
-    right = [
-        int((fit(known.train, labels[~held], classes, kind, c).scores(known.test).argmax(1) == labels[held]).sum())
-        for c in candidates
-    ]
-    return candidates[right.index(max(right))]
+    best: dict[Kind, float] = {}
+    for kind in kinds:
+        right = [
+            int((fit(known.train, labels[~held], classes, kind, c).scores(known.test).argmax(1) == labels[held]).sum())
+            for c in candidates
+        ]
+        best[kind] = candidates[right.index(max(right))]
+    return best
 
 
 def _place_in_class(labels: Tensor) -> Tensor:

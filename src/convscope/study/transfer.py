@@ -103,8 +103,8 @@ def trials(
             first = np.flatnonzero(np.arange(len(gram)) % sizes[-1] < per_class)
             learned = gram[first][:, first], cross[:, first]
             known = labels[fold.of(per_class)], labels[fold.test]
-            for kind in plan.classifiers:
-                yield Tried(net, layer, kind, per_class, number, *_accuracy(learned, known, kind, plan.c))
+            found = _accuracies(learned, known, plan)
+            yield from (Tried(net, layer, kind, per_class, number, *each) for kind, each in found.items())
 
 
 def accuracies(tried: Sequence[Tried], layer: str, kind: Kind, per_class: int, net: str) -> NDArray[np.float64]:
@@ -124,13 +124,16 @@ def products(
     return train @ train.T, torch.cat(tested)
 
 
-def _accuracy(
-    products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], kind: Kind, c: Sequence[float]
-) -> tuple[float, float]:
-    """The chosen C and the mean accuracy per class. labels: of training and of test images."""
+def _accuracies(
+    products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], plan: Transfer
+) -> dict[Kind, tuple[float, float]]:
+    """Of each classifier the chosen C and the mean accuracy per class. labels: of training and of test images."""
     gram, classes = products[0], int(labels[0].max()) + 1
     known = torch.from_numpy(labels[0]).to(gram.device)
-    chosen = chosen_c(gram, known, classes, kind, sorted(c))
+    chosen = chosen_c(gram, known, classes, plan.classifiers, sorted(plan.c))
     place = coordinates(*products)
-    said = fit(place.train, known, classes, kind, chosen).scores(place.test).argmax(1)
-    return float(chosen), mean_class_accuracy(said.cpu().numpy(), labels[1])
+    found: dict[Kind, tuple[float, float]] = {}
+    for kind, c in chosen.items():
+        said = fit(place.train, known, classes, kind, c).scores(place.test).argmax(1)
+        found[kind] = float(c), mean_class_accuracy(said.cpu().numpy(), labels[1])
+    return found
