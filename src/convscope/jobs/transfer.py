@@ -7,7 +7,8 @@ import torch
 
 from convscope.nets.hidden import hidden
 from convscope.record import Result
-from convscope.study.features_on_disk import Wanted, features_on_disk
+from convscope.score.folds import folds
+from convscope.study.features_on_disk import SPLITS, Wanted, features_on_disk
 from convscope.study.scales import DENSE, planned
 from convscope.study.several import fitted, transferred
 from convscope.study.table4 import by_images, table11
@@ -40,6 +41,7 @@ def transfer(
             found = list(fitted(kept, subject, plan, device))
         yield from transferred(found, subject, DENSE if scales else last if last in layers else layers[-1])
         return
+    _check_folds(subject, plan, seed)
     with features_on_disk(nets, wanted) as kept:
         tried = list(trials(kept, subject.data.classes, plan, seed, device))
     shown = Shown(subject, [*layers, *([DENSE] if scales else [])], tried)
@@ -50,3 +52,9 @@ def transfer(
     yield figure9(shown)
     yield trials_table(shown)
     yield from numbers(shown)
+
+
+def _check_folds(subject: Subject, plan: Transfer, seed: int) -> None:
+    """Whether every class has images enough, told before features are computed for hours."""
+    each = [subject.data.labels(split, range(subject.data.size(split))) for split in SPLITS]
+    folds(torch.cat(each).numpy(), subject.data.classes, max(plan.per_class), plan.test_per_class, plan.folds, seed)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -24,8 +25,9 @@ def accuracies(classes: int) -> MetricCollection:
 
 
 class MeanClassAccuracy(MulticlassAccuracy):
-    """Mean over the classes that have images; torchmetrics counts one that was only guessed as a class of accuracy 0."""
+    """Mean over the classes that have images; torchmetrics counts one that was only guessed as one of accuracy 0."""
 
     def compute(self) -> Tensor:
-        right, images = self.tp, self.tp + self.fn  # [K]
+        right, missed = (torch.as_tensor(count) for count in (self.tp, self.fn))  # [K]
+        images = right + missed
         return (right[images > 0] / images[images > 0]).mean()
