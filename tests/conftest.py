@@ -1,11 +1,17 @@
 """Shared by all tests: the program as a user starts it, and one small finished run."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from prepared import Prepared
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
@@ -14,15 +20,30 @@ SMALL = [
 ]  # fmt: skip
 
 
-def convscope(*words, cwd, **environment):
-    """Runs `python src/run.py <words>` in `cwd` and returns the finished process."""
+@cache
+def prepared():
+    """What has imported torch and waits to become the program."""
+    folder = Path(tempfile.mkdtemp(prefix="convscope-tests-"))
+    waiting = Prepared(folder)
+    atexit.register(lambda: (waiting.close(), shutil.rmtree(folder, ignore_errors=True)))
+    return waiting
+
+
+def convscope(*words, cwd, fresh=False, **environment):
+    """Runs `python src/run.py <words>` in `cwd` and returns the finished process.
+
+    fresh: a new interpreter, where the program is to start others of itself; else a fork of one that has imported what
+    is slow.
+    """
     env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment}
-    command = [sys.executable, str(ROOT / "src/run.py"), *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+    command = [str(ROOT / "src/run.py"), *map(str, words)]
+    if not fresh and hasattr(os, "fork"):
+        return prepared().start(command, cwd, env)
+    return subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
+@pytest.fixture(scope="session", name="cache")
+def cache_of_images(tmp_path_factory):
     """One cache of decoded images for all runs of the session."""
     return tmp_path_factory.mktemp("cache")
 

@@ -62,7 +62,7 @@ def photos(tmp_path_factory):
 def small(words, cache):
     """What makes a command small: few images, a narrow net, one epoch, no network."""
     text = " ".join(words)
-    if {"--help", "job=report", "job=table"} & set(words) or re.search(r"--cfg|diagnose\.runs=|resume=", text):
+    if {"--help", "job=report", "job=table"} & set(words) or re.search(r"--cfg|diagnose\.runs=|resume=(?!auto)", text):
         return []
     added = [*ONE, f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
     added += [word for said, few in FEW.items() if said in words for word in few]

@@ -25,7 +25,17 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from convscope.commands import JOBS
-from convscope.launch import OURS, Stopped, agree_on_beginning, check, one_process, place, relaunch, take_place
+from convscope.launch import (
+    OURS,
+    Stopped,
+    agree_on_beginning,
+    check,
+    end_with_parents,
+    one_process,
+    place,
+    relaunch,
+    take_place,
+)
 from convscope.mistyped import check_choices, group_words, in_our_words
 from convscope.problem import Problem
 from convscope.report.alike import flattened
@@ -183,6 +193,8 @@ def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
     settings, path = _settings(cfg), folder / ".hydra" / "config.yaml"
     here, ours = take_place(), OURS in os.environ  # where it was ours to start the processes, we hold the folder
     check(here, _processes(cfg), cfg.trainer.get("num_nodes", 1), HydraConfig.get().mode == RunMode.MULTIRUN)
+    if ours:
+        end_with_parents()
     with nullcontext() if ours or (here and here.rank) else alone(folder):
         before: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True) if path.is_file() else None
         if not left_to_train(folder, before, settings):

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from convscope.problem import Problem
 
-OURS = "CONVSCOPE_RELAUNCHED"  # set for processes that relaunch() started
+OURS = "CONVSCOPE_RELAUNCHED"  # the number of the process whose relaunch() started this one
 BEGAN = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
 
 
@@ -107,7 +108,8 @@ def relaunch(words: Sequence[str], count: int) -> None:
     Lightning's own launch repeats the command line in every process; in a sweep that trains something else. Raises
     Problem when a process fails; SIGTERM ends all of them, and this one with status 143.
     """
-    env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")} | {OURS: "1"}
+    env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
+    env[OURS] = str(os.getpid())
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
     running = subprocess.Popen([*torchrun, *words], env=env)
@@ -119,6 +121,29 @@ def relaunch(words: Sequence[str], count: int) -> None:
         running.wait()
     if status:
         raise Problem(f"the run on {count} devices ended with status {status}; its error stands above")
+
+
+def end_with_parents(every: float = 1.0) -> None:
+    """Ends this process, one of relaunch(), soon after torchrun or the process that started it is gone.
+
+    Killed without warning they cannot end it, and a run that nobody watches would write beside the next start.
+    """
+    above, first = os.getppid(), int(os.environ[OURS])
+
+    def watch() -> None:
+        while os.getppid() == above and _lives(first):
+            time.sleep(every)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _lives(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @contextmanager

@@ -57,17 +57,17 @@ def queue_again(job, env, over):
 def test_joblib_passes_what_finished_and_tells_what_failed(tmp_path, cache):
     words = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optim.lr=0.01,-1", *TINY, *TWO,
              "evolution=off", f"data.cache_dir={cache}", "hydra.sweep.dir=sweep", "name=row"]  # fmt: skip
-    first = convscope(*words, cwd=tmp_path)
+    first = convscope(*words, cwd=tmp_path, fresh=True)
     assert first.returncode == 1 and "convscope: 1_row: optim.lr=-1 must be positive" in first.stderr
     assert summary(tmp_path / "sweep/0_row")["finished"] and not (tmp_path / "sweep/1_row/checkpoints").exists()
-    again = convscope(*words, cwd=tmp_path)
+    again = convscope(*words, cwd=tmp_path, fresh=True)
     assert again.returncode == 1 and f"{tmp_path}/sweep/0_row has finished; nothing is left to do" in again.stdout
 
 
 def test_submitit_starts_the_processes_of_one_machine(one, tmp_path, cache):
     ended = convscope(
         "-m", "hydra/launcher=submitit_local", "hydra.launcher.tasks_per_node=2", "trainer.devices=2", *TINY, *TWO,
-        f"data.cache_dir={cache}", "hydra.sweep.dir=sweep", "name=row", cwd=tmp_path,
+        f"data.cache_dir={cache}", "hydra.sweep.dir=sweep", "name=row", cwd=tmp_path, fresh=True,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert_same(tmp_path / "sweep/0_row", one)
@@ -76,7 +76,7 @@ def test_submitit_starts_the_processes_of_one_machine(one, tmp_path, cache):
 def test_a_slurm_job_on_two_nodes(one, tmp_path, cache, slurm):
     ended = convscope(
         "-m", "hydra/launcher=slurm", "trainer.num_nodes=2", *HERE, *TINY, *TWO, f"data.cache_dir={cache}",
-        "hydra.sweep.dir=sweep", "name=row", cwd=tmp_path, **slurm,
+        "hydra.sweep.dir=sweep", "name=row", cwd=tmp_path, fresh=True, **slurm,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert_same(tmp_path / "sweep/0_row", one)

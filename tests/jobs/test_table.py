@@ -183,6 +183,7 @@ def captions(collect, folder, *words):
 def damaged(ensemble, place, kind):
     folder = place / kind
     shutil.copytree(ensemble, folder)
+    (folder / "about.json").unlink()
     summary = json.loads((folder / "summary.json").read_text())
     match kind:
         case "unfinished":

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from convscope.data.module import Batch
-from convscope.learn.losses import loss_of
+from convscope.learn.losses import MeanLoss, loss_of
 
 LOGITS = torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.2, -0.3]], dtype=torch.float64)
 TARGETS = torch.tensor([[1, 0, 1], [-1, 1, -1]], dtype=torch.int8)
@@ -48,3 +48,12 @@ def test_a_difficult_class_has_no_gradient():
     logits = LOGITS.clone().requires_grad_()
     loss_of(logits, batch(), "multilabel").backward()
     assert logits.grad[0, 1] == 0 and (logits.grad[0, [0, 2]] < 0).all() and logits.grad[1, 0] > 0
+
+
+def test_the_mean_loss_is_over_images_and_keeps_what_is_not_finite():
+    mean = MeanLoss()
+    mean.update(torch.tensor(1.0), 3)
+    mean.update(torch.tensor(2.0), 1)
+    assert mean.compute() == 1.25
+    mean.update(torch.tensor(math.nan), 1)
+    assert mean.compute().isnan()

@@ -82,6 +82,17 @@ def test_annealing_by_ten_on_the_plateau():
     assert rates == [0.01, 0.01, 0.01, 0.01, 0.001, 0.001]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 4, 5, 6, 10])
+def test_one_cycle_of_few_steps_has_a_rate_for_each(steps):
+    recipe = read_recipe(settings("quick"))
+    adamw = optimizer(net(), recipe)
+    cycle = schedule(adamw, recipe, steps=steps)["scheduler"]
+    for _ in range(steps - 1):
+        adamw.step()
+        cycle.step()
+        assert 0 < adamw.param_groups[0]["lr"] <= recipe.lr * (1 + 1e-9)
+
+
 def test_one_cycle_rises_and_ends_near_zero():
     recipe = read_recipe(settings("quick"))
     adamw = optimizer(net(), recipe)

@@ -17,7 +17,6 @@ from convscope.learn.callbacks import (
     PagePerEpoch,
     RenormalizeFilters,
     RowPerEpoch,
-    SameStatistics,
     StepSeed,
 )
 from convscope.learn.checkpoint import AtomicCheckpointIO, Within, checkpoints
@@ -58,7 +57,6 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     callbacks = [
         StepSeed(plan.seed),
         RunningMetrics(),
-        SameStatistics(),
         StopWhenNotFinite(),
         layers,
         *([RenormalizeFilters(classifier.recipe.renorm)] if classifier.recipe.renorm else []),

@@ -56,18 +56,6 @@ class StepSeed(pl.Callback):
         torch.manual_seed(self.seed * 1_000_003 + trainer.global_step * 1_009 + trainer.global_rank)
 
 
-class SameStatistics(pl.Callback):
-    """What batch norms have counted is that of rank 0, which checkpoints keep, in every process before validation.
-
-    In training each process counts its own images since the last step; validation is of the net that is kept.
-    """
-
-    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        if trainer.world_size > 1:
-            for buffer in module.net.buffers():
-                torch.distributed.broadcast(buffer, 0)
-
-
 class FilterPictures(pl.Callback):
     """The first layer's filters after each shown epoch, on one common scale (Fig. 6 a-c)."""
 

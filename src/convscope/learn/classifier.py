@@ -5,10 +5,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torchmetrics import MeanMetric
 
 from convscope.data.module import Batch
-from convscope.learn.losses import loss_of
+from convscope.learn.losses import MeanLoss, loss_of
 from convscope.learn.recipe import Recipe, optimizer, schedule
 from convscope.score.errors import accuracies
 from convscope.score.precision import MeanAveragePrecision
@@ -30,8 +29,9 @@ class Classifier(pl.LightningModule):
         self.net, self.recipe, self.pixel_scale = net, recipe, pixel_scale
         self.about: dict[str, Any] = {}
         self.goes_on = False  # from a checkpoint of this run
-        self.train_loss = MeanMetric(nan_strategy="disable")  # a metric, so that its sum can go on within an epoch
+        self.train_loss = MeanLoss()  # a metric, so that its sum can go on within an epoch
         self.train_hits = accuracies(classes)["top1"].clone()
+        self.val_loss = MeanLoss()  # Lightning's own mean over processes rounds their mean number of images down
         self.val_hits = accuracies(classes)
         self.train_precision, self.val_precision = MeanAveragePrecision(), MeanAveragePrecision()
 
@@ -54,8 +54,8 @@ class Classifier(pl.LightningModule):
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self.net(batch.image)
         self.val_hits.update(logits, nearest(logits, batch.label, batch.targets))
-        loss = loss_of(logits, batch, self.recipe.loss)
-        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.label), sync_dist=True)
+        self.val_loss.update(loss_of(logits, batch, self.recipe.loss), len(batch.label))
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
         if batch.targets is not None:
             self.val_precision.update(certainty(logits, self.recipe.loss), batch.targets)
             self.log("val/mean_ap", self.val_precision, on_step=False, on_epoch=True, batch_size=len(batch.label))

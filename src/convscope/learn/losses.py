@@ -2,11 +2,25 @@
 
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import MeanMetric
 
 from convscope.data.module import Batch
 from convscope.score.several import LossName, spread
 
-__all__ = ["LossName", "loss_of"]
+__all__ = ["LossName", "MeanLoss", "loss_of"]
+
+
+class MeanLoss(MeanMetric):
+    """Mean over images of losses that are means over batches. A loss that is not finite stays in it.
+
+    MeanMetric with its check for NaN switched off takes every batch for as large as the others.
+    """
+
+    def update(self, value: float | Tensor, weight: float | Tensor | None = None) -> None:
+        """value: mean over a batch, weight: its images, 1 where nothing is said."""
+        images = 1.0 if weight is None else weight
+        self.mean_value += value * images
+        self.weight += images
 
 
 def loss_of(logits: Tensor, batch: Batch, loss: LossName, smoothing: float = 0.0) -> Tensor:

@@ -118,8 +118,10 @@ def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> di
         return {"scheduler": plateau, "monitor": "val/top1", "interval": "epoch", "frequency": NEVER}
     if recipe.schedule == "cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
+        steps = max(steps, 2)
+        rise = 0.21 if steps == 5 else 0.2  # of five steps torch divides by the length of the rise, 0.2 * 5 - 1
         cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, peaks, total_steps=max(steps, 2), pct_start=0.2, cycle_momentum=False
+            optimizer, peaks, total_steps=steps, pct_start=rise, cycle_momentum=False
         )
         return {"scheduler": cycle, "interval": "step"}
     return None

@@ -99,7 +99,7 @@ class WatchLayers(Notice):
         if bad := [name for name, peak in peaks.items() if not math.isfinite(peak)]:
             raise Problem(
                 f"in epoch {trainer.current_epoch + 1} the answers of {bad[0]} to validation images are not finite; "
-                f"checkpoints of before are untouched; {HINT}"
+                f"earlier checkpoints are untouched; {HINT}"
             )
         dead = [name for name, peak in peaks.items() if peak <= 0 and name != LAST]
         self._tell(trainer, dead, "no validation image excites any map there, so the net cannot learn through it")

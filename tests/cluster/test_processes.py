@@ -1,0 +1,120 @@
+"""Several processes where images do not divide among them, where they are ended, and where one of them alone fails."""
+
+import csv
+import os
+import signal
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+from cluster.test_clusters import ranks, started, wait_for
+from conftest import ROOT, convscope
+from convscope.commands import JOBS
+from convscope.commands.looking import finished
+
+TWO = ["data.train=41", "data.val=21", "data.image_size=64", "data.workers=0", "optim.batch_size=5",
+       "evolution.maps=2", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]  # fmt: skip
+MEASURED = {"seconds", "images_per_second"}
+
+
+def composed(words):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=[*words]), resolve=True)
+
+
+def rows(folder):
+    found = list(csv.DictReader((folder / "metrics.csv").open()))
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in found]
+
+
+def test_validation_counts_every_image_once_where_one_process_has_more_batches(tmp_path, cache):
+    """21 images are 3 batches of one process and 2 of the other; batch norms have statistics of their own in each."""
+    net = ["model=torchvision", "model.name=resnet18", "trainer.max_epochs=1", f"data.cache_dir={cache}"]
+    running = started([*TWO, *net, f"hydra.run.dir={tmp_path}/run"], tmp_path)
+    assert running.wait(timeout=180) == 0, (tmp_path / "said").read_text()
+    settings = composed(
+        ["job=visualize", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", "evolution.maps=2", "trainer.accelerator=cpu"]
+    )
+    subject = finished(settings)
+    every = range(subject.data.size("val"))
+    images, labels = subject.data.images("val", every), subject.data.labels("val", every)
+    with torch.no_grad():
+        logits = subject.net(images)
+    (row,) = rows(tmp_path / "run")
+    assert len(labels) == 21
+    assert float(row["val/loss"]) == pytest.approx(F.cross_entropy(logits.double(), labels).item(), rel=1e-5)
+    assert float(row["val/top1"]) == pytest.approx((logits.argmax(1) == labels).double().mean().item(), rel=1e-5)
+    top5 = (logits.topk(5).indices == labels[:, None]).any(1)
+    assert float(row["val/top5"]) == pytest.approx(top5.double().mean().item(), rel=1e-5)
+    JOBS["visualize"](settings, tmp_path / "one")
+    two, one = load_file(tmp_path / "run/top9/epoch_001.safetensors"), load_file(tmp_path / "one/top9/top9.safetensors")
+    places = [key for key in one if not key.endswith("score")]
+    assert len(places) == 15 and all(two[key].equal(one[key]) for key in places if key.endswith("image"))
+    assert all(torch.allclose(two[key], one[key], rtol=1e-4) for key in one if key.endswith("score"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, cache):
+    """The folder of two epochs on two processes, with dropout, and the words that made it."""
+    place = tmp_path_factory.mktemp("unbroken")
+    words = [*TWO, "model.width=0.05", "trainer.max_epochs=2", f"data.cache_dir={cache}"]
+    ended = convscope(*words, "hydra.run.dir=run", cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    return place / "run", words
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_two_processes_that_were_ended_within_an_epoch_go_on_to_the_same_end(how, unbroken, tmp_path):
+    """SIGKILL of the command alone and of torchrun: both have no time to end the processes that train."""
+    whole, words = unbroken
+    run = tmp_path / "run"
+    running = started([*words, "checkpoint.every_steps=1", f"hydra.run.dir={run}"], tmp_path)
+    wait_for(run / "checkpoints/last.ckpt", running)
+    above = [number for number in ranks(run) if b"torch.distributed.run" in cmdline(number)]
+    assert len(above) == 1
+    for number in [running.pid, *(above if how == signal.SIGKILL else [])]:
+        os.kill(number, how)
+    assert running.wait(timeout=60) == (143 if how == signal.SIGTERM else -9)
+    until_gone(run)
+    ended = convscope(f"resume={run}", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert " of 5 batches of the next\n" in ended.stdout
+    assert rows(run) == rows(whole) and [row["epoch"] for row in rows(run)] == ["1", "2"]
+    states = [torch.load(each / "checkpoints/last.ckpt", weights_only=True) for each in (whole, run)]
+    weights = [state["state_dict"] for state in states]
+    assert states[0]["global_step"] == states[1]["global_step"] == 10
+    assert weights[0].keys() == weights[1].keys() and all(weights[0][key].equal(weights[1][key]) for key in weights[0])
+    for epoch in (1, 2):
+        tops = [load_file(each / f"top9/epoch_00{epoch}.safetensors") for each in (whole, run)]
+        assert tops[0].keys() == tops[1].keys() and all(tops[0][key].equal(tops[1][key]) for key in tops[0])
+
+
+def cmdline(number):
+    with open(f"/proc/{number}/cmdline", "rb") as words:
+        return words.read()
+
+
+def until_gone(run):
+    until = time.monotonic() + 30
+    while ranks(run):
+        assert time.monotonic() < until, "processes train on that nobody watches"
+        time.sleep(0.1)
+
+
+def test_an_error_while_drawing_ends_all_processes(tmp_path, cache):
+    """Rank 0 alone draws; the other waits for it meanwhile."""
+    run = tmp_path / "run"
+    words = [*TWO, "model.width=0.05", "trainer.max_epochs=400", f"data.cache_dir={cache}", f"hydra.run.dir={run}"]
+    running = started(words, tmp_path)
+    wait_for(run / "checkpoints/last.ckpt", running)
+    (run / "pictures").rename(tmp_path / "away")
+    (run / "pictures").write_text("in the way")
+    assert running.wait(timeout=60) == 1
+    said = (tmp_path / "said").read_text()
+    assert "pictures" in said and ranks(run) == []
+    assert "convscope: the run on 2 devices ended with status" in said

@@ -1,0 +1,75 @@
+"""The program started again and again, each time a process of its own, forked from one that has imported what is slow.
+
+    python prepared.py        a line of JSON for each start on stdin, a line with its return code on stdout
+
+The fork has read nothing of convscope and has the environment, working directory and words that it was given.
+"""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+
+def wait_for_starts():
+    import matplotlib.figure  # noqa: F401
+    import pytorch_lightning  # noqa: F401
+    import scipy.stats  # noqa: F401
+    import sklearn.linear_model  # noqa: F401
+    import torchvision  # noqa: F401
+    from hydra import main  # noqa: F401
+    from torchmetrics.classification import MulticlassAccuracy  # noqa: F401
+
+    for line in sys.stdin:
+        start = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            become(start)
+            return
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps({"returncode": code}), flush=True)
+
+
+def become(start):
+    """The child: what `python <program> <words>` would be. Ends as that would, by SystemExit or an exception."""
+    os.chdir(start["cwd"])
+    os.environ.clear()
+    os.environ.update(start["env"])
+    for number, path in ((0, os.devnull), (1, start["stdout"]), (2, start["stderr"])):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.argv = start["words"]
+    sys.path[0] = os.path.dirname(start["words"][0])
+    runpy.run_path(start["words"][0], run_name="__main__")
+
+
+class Prepared:
+    """The parent's side: `start` returns what subprocess.run with captured text would."""
+
+    def __init__(self, folder):
+        self.folder, self.count, self.lock = folder, 0, threading.Lock()
+        env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, __file__], env=env, **pipes)
+
+    def start(self, words, cwd, env):
+        with self.lock:
+            self.count += 1
+            said = {name: str(self.folder / f"{self.count}.{name}") for name in ("stdout", "stderr")}
+            self.process.stdin.write(json.dumps({"words": words, "cwd": str(cwd), "env": env, **said}) + "\n")
+            self.process.stdin.flush()
+            code = json.loads(self.process.stdout.readline())["returncode"]
+        texts = [Path(said[name]).read_text(encoding="utf-8", errors="replace") for name in ("stdout", "stderr")]
+        return subprocess.CompletedProcess(words, code, *texts)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+if __name__ == "__main__":
+    wait_for_starts()
