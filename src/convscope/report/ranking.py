@@ -14,7 +14,7 @@ from convscope.report.variation import in_words, varied
 
 FEW = 6  # settings that stand as columns at once; of more a few words stand for all until they are asked for
 SPARK = (96, 24)  # width and height of the small curves
-STATES = {"finished": "finished", "running": "running", "stopped": "cut off", "failed": "failed"}
+STATES = {"finished": "finished", "running": "running", "stopped": "cut off", "failed": "failed", "damaged": "damaged"}
 NUMBERS = (("val top-1", "val/top1"), ("val top-5", "val/top5"), ("val loss", "val/loss"))
 
 
