@@ -23,7 +23,7 @@ From Zeiler & Fergus (2013) to the code:
     all of it     the claims, tested on one's own run     score/claims.py                 job=claims
     all tables    what the papers measured                score/papers.yaml
 
-app.py reads a command line, commands/ turns it into objects and runs a job; record.py writes the run folder; report/
+app/ reads a command line, commands/ turns it into objects and runs a job; record.py writes the run folder; report/
 draws its page.
 """
 

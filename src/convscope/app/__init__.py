@@ -1,4 +1,4 @@
-"""A command line becomes settings, of one job or of several in a sweep. With run.py the only file that knows Hydra."""
+"""A command line becomes settings, of one job or of several in a sweep. With run.py the only files that know Hydra."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from traceback import walk_tb
@@ -18,12 +17,12 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from convscope.app.resuming import CONF, ENTRY, own_config, resuming
+from convscope.app.sweeps import CompareRuns
 from convscope.commands import JOBS
 from convscope.launch import (
     OURS,
@@ -32,18 +31,15 @@ from convscope.launch import (
     check,
     end_with_parents,
     one_process,
-    place,
     relaunch,
     take_place,
 )
 from convscope.mistyped import check_choices, group_words, in_our_words
 from convscope.problem import Problem
 from convscope.report.alike import flattened
-from convscope.resume import PARTS, alone, left_to_train, newest_unfinished
+from convscope.resume import alone, left_to_train
 from convscope.whole import cannot_write, check_writable, write
 
-ENTRY = Path(__file__).resolve().parent.parent / "run.py"
-CONF = ENTRY.parent.parent / "conf"
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
 
 
@@ -52,7 +48,7 @@ def start(conf: Path) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     try:
         check_choices(conf, sys.argv[1:])
-        sys.argv[1:] = _resuming(sys.argv[1:])
+        sys.argv[1:] = resuming(sys.argv[1:])
         agree_on_beginning()
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
@@ -69,46 +65,6 @@ def start(conf: Path) -> None:
         sys.exit(130)
     except SystemExit as end:
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
-
-
-class CompareRuns(Callback):
-    """hydra.callbacks of an experiment: its sweep ends with job=diagnose diagnose.runs=<the sweep's folder>.
-
-    Hydra calls nothing at the end of a sweep in which a job failed, so only the beginning is taken from it.
-    """
-
-    settings: dict[str, Any] | None = None  # of the comparison, once a sweep has begun
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        settings: Any = OmegaConf.to_container(hydra.compose("config", overrides=["job=diagnose"]), resolve=True)
-        settings["trainer"] = OmegaConf.to_container(config.trainer, resolve=True)
-        settings["diagnose"]["runs"] = config.hydra.sweep.dir
-        CompareRuns.settings = settings | {"seed": config.seed, "name": "comparison", "words": []}
-
-    @classmethod
-    def compare(cls) -> None:
-        """The comparison of the sweep that was begun, if one was and was not broken off, into its folder."""
-        settings, cls.settings = cls.settings, None
-        if settings is not None and not isinstance(sys.exc_info()[1], SystemExit | KeyboardInterrupt):
-            JOBS["diagnose"](settings, Path(settings["diagnose"]["runs"]) / "comparison")
-
-
-class SayEnsembles(Callback):
-    """hydra.callbacks of an experiment: a sweep of which no run failed ends with what to type for its ensembles.
-
-    of: name -> folders of the runs in the sweep's.
-    """
-
-    def __init__(self, of: Mapping[str, Sequence[str]]):
-        self.of = of
-
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        folder = config.hydra.sweep.dir
-        for name, runs in self.of.items():
-            nets = ",".join(f"{folder}/{run}/checkpoints/last.ckpt" for run in runs)
-            words = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
-            print(f"then: python src/run.py {shlex.join(words)}")
-        print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)
 
 
 def _one_line(error: Exception, conf: Path) -> str:
@@ -203,7 +159,7 @@ def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
         if here is None or here.rank == 0:
             _keep(cfg, folder / ".hydra")
         if here is None and _processes(cfg) > 1:
-            return relaunch([str(ENTRY), *_own_config(folder)], _processes(cfg))
+            return relaunch([str(ENTRY), *own_config(folder)], _processes(cfg))
         try:
             JOBS["train"](settings, folder)
         except Stopped:
@@ -230,75 +186,6 @@ def _keep(cfg: DictConfig, place: Path) -> None:
         kept |= {"hydra.yaml": {"hydra": {**known, "runtime": runtime}}, "overrides.yaml": known["overrides"]["task"]}
     for name, content in kept.items():
         write(place / name, OmegaConf.to_yaml(OmegaConf.create(content)))
-
-
-def _resuming(words: list[str]) -> list[str]:
-    """The words of a command line; resume=<run> becomes what makes Hydra take that run's own config and folder."""
-    named = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
-    if not named or named[-1] in ("", "null"):
-        return words
-    if named[-1] == "auto":
-        return _resuming_newest([word for word in words if not word.startswith("resume=")])
-    folder, asked = Path(named[-1]).expanduser().resolve(), f"resume={named[-1]}"
-    if {"-m", "--multirun"} & set(words) or (folder / "multirun.yaml").is_file():
-        raise Problem(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
-    if _own_job(folder / ".hydra" / "config.yaml") != "train":
-        raise Problem(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
-    others = [word for word in words if not word.startswith("resume=")]
-    return [*_own_config(folder), *others]
-
-
-def _resuming_newest(words: list[str]) -> list[str]:
-    """The words with the folder of the newest unfinished run that they describe, where there is one; says which."""
-    if {"-m", "--multirun"} & set(words) or place() is not None:
-        raise Problem("resume=auto is for a run that this command starts by itself; name its folder, or the sweep's")
-    if any(word.startswith("hydra.run.dir=") for word in words):
-        return words  # the same command and folder go on anyway
-    plain = [word for word in words if not word.startswith("-")]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        now = hydra.compose("config", overrides=plain, return_hydra_config=True)
-        around = Path(now.hydra.run.dir).parent
-    asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in PARTS if part != "seed"}
-    asked["seed"] = now.seed
-    found = newest_unfinished(around, _own_settings, asked) if now.job == "train" else None
-    if found is None:
-        print(f"resume=auto: no unfinished run of these settings in {around}; a new one begins", flush=True)
-        return words
-    print(f"resume=auto: {found}", flush=True)
-    return [*words, f"hydra.run.dir='{found}'"]
-
-
-def _own_settings(folder: Path) -> Any:
-    """Those in a run's own config, None where it is no training run's."""
-    path = folder / ".hydra" / "config.yaml"
-    return OmegaConf.to_container(OmegaConf.load(path), resolve=True) if _own_job(path) == "train" else None
-
-
-def _own_job(config: Path) -> Any:
-    """The job of a run's own config, None where it is none. What would make Hydra start code of the file's choice is
-    refused: a run that somebody else made may be gone on with.
-    """
-    try:
-        held = OmegaConf.to_container(OmegaConf.load(config)) if config.is_file() else None
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
-        return None
-    if not isinstance(held, dict):
-        return None
-    if strange := [str(key) for key in held if str(key) in ("hydra", "defaults")] + _targets(held):
-        raise Problem(f"{config} holds {', '.join(strange)}, which no run of convscope writes; it is not read")
-    return held.get("job")
-
-
-def _targets(held: Any) -> list[str]:
-    inside = held.values() if isinstance(held, dict) else held if isinstance(held, list) else ()
-    own = ["_target_"] if isinstance(held, dict) and "_target_" in held else []
-    return own or next((found for each in inside if (found := _targets(each))), [])
-
-
-def _own_config(folder: Path) -> list[str]:
-    """Words that start the run of `folder` again as it was composed."""
-    config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
-    return [*config, f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
 def _processes(cfg: DictConfig) -> int:

@@ -1,0 +1,88 @@
+"""The words resume=<run> and resume=auto become words that make Hydra take a run's own config and folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from convscope.launch import place
+from convscope.problem import Problem
+from convscope.resume import PARTS, newest_unfinished
+
+ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
+CONF = ENTRY.parent.parent / "conf"
+
+
+def resuming(words: list[str]) -> list[str]:
+    """The words of a command line; resume=<run> becomes what makes Hydra take that run's own config and folder."""
+    named = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
+    if not named or named[-1] in ("", "null"):
+        return words
+    if named[-1] == "auto":
+        return _newest([word for word in words if not word.startswith("resume=")])
+    folder, asked = Path(named[-1]).expanduser().resolve(), f"resume={named[-1]}"
+    if {"-m", "--multirun"} & set(words) or (folder / "multirun.yaml").is_file():
+        raise Problem(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
+    if _job_of(folder / ".hydra" / "config.yaml") != "train":
+        raise Problem(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
+    others = [word for word in words if not word.startswith("resume=")]
+    return [*own_config(folder), *others]
+
+
+def _newest(words: list[str]) -> list[str]:
+    """The words with the folder of the newest unfinished run that they describe, where there is one; says which."""
+    if {"-m", "--multirun"} & set(words) or place() is not None:
+        raise Problem("resume=auto is for a run that this command starts by itself; name its folder, or the sweep's")
+    if any(word.startswith("hydra.run.dir=") for word in words):
+        return words  # the same command and folder go on anyway
+    plain = [word for word in words if not word.startswith("-")]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        now = hydra.compose("config", overrides=plain, return_hydra_config=True)
+        around = Path(now.hydra.run.dir).parent
+    asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in PARTS if part != "seed"}
+    asked["seed"] = now.seed
+    found = newest_unfinished(around, _settings_of, asked) if now.job == "train" else None
+    if found is None:
+        print(f"resume=auto: no unfinished run of these settings in {around}; a new one begins", flush=True)
+        return words
+    print(f"resume=auto: {found}", flush=True)
+    return [*words, f"hydra.run.dir='{found}'"]
+
+
+def _settings_of(folder: Path) -> Any:
+    """Those in a run's own config, None where it is no training run's."""
+    path = folder / ".hydra" / "config.yaml"
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=True) if _job_of(path) == "train" else None
+
+
+def _job_of(config: Path) -> Any:
+    """The job of a run's own config, None where it is none. What would make Hydra start code of the file's choice is
+    refused: a run that somebody else made may be gone on with.
+    """
+    try:
+        held = OmegaConf.to_container(OmegaConf.load(config)) if config.is_file() else None
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        return None
+    if not isinstance(held, dict):
+        return None
+    if strange := [str(key) for key in held if str(key) in ("hydra", "defaults")] + _targets(held):
+        raise Problem(f"{config} holds {', '.join(strange)}, which no run of convscope writes; it is not read")
+    return held.get("job")
+
+
+def _targets(held: Any) -> list[str]:
+    inside = held.values() if isinstance(held, dict) else held if isinstance(held, list) else ()
+    own = ["_target_"] if isinstance(held, dict) and "_target_" in held else []
+    return own or next((found for each in inside if (found := _targets(each))), [])
+
+
+def own_config(folder: Path) -> list[str]:
+    """Words that start the run of `folder` again as it was composed."""
+    config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
+    return [*config, f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra/job_logging=stdout"]

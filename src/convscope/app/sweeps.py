@@ -1,0 +1,55 @@
+"""What an experiment that is a sweep does at its end: classes that conf/experiment names as Hydra's callbacks."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from convscope.commands import JOBS
+
+
+class CompareRuns(Callback):
+    """hydra.callbacks of an experiment: its sweep ends with job=diagnose diagnose.runs=<the sweep's folder>.
+
+    Hydra calls nothing at the end of a sweep in which a job failed, so only the beginning is taken from it.
+    """
+
+    settings: dict[str, Any] | None = None  # of the comparison, once a sweep has begun
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        settings: Any = OmegaConf.to_container(hydra.compose("config", overrides=["job=diagnose"]), resolve=True)
+        settings["trainer"] = OmegaConf.to_container(config.trainer, resolve=True)
+        settings["diagnose"]["runs"] = config.hydra.sweep.dir
+        CompareRuns.settings = settings | {"seed": config.seed, "name": "comparison", "words": []}
+
+    @classmethod
+    def compare(cls) -> None:
+        """The comparison of the sweep that was begun, if one was and was not broken off, into its folder."""
+        settings, cls.settings = cls.settings, None
+        if settings is not None and not isinstance(sys.exc_info()[1], SystemExit | KeyboardInterrupt):
+            JOBS["diagnose"](settings, Path(settings["diagnose"]["runs"]) / "comparison")
+
+
+class SayEnsembles(Callback):
+    """hydra.callbacks of an experiment: a sweep of which no run failed ends with what to type for its ensembles.
+
+    of: name -> folders of the runs in the sweep's.
+    """
+
+    def __init__(self, of: Mapping[str, Sequence[str]]):
+        self.of = of
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        folder = config.hydra.sweep.dir
+        for name, runs in self.of.items():
+            nets = ",".join(f"{folder}/{run}/checkpoints/last.ckpt" for run in runs)
+            words = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
+            print(f"then: python src/run.py {shlex.join(words)}")
+        print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)
