@@ -151,9 +151,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
         "optim.batch_size=20", "evolution=off", "hydra.run.dir=run", cwd=tmp_path,
     )  # fmt: skip
     line = problem(ended)
-    assert re.search(
-        r"the loss became (nan|inf) in epoch \d, step \d; first bad layer: \w+; earlier checkpoints", line
-    )
+    assert re.search(r"the loss became (nan|inf) in epoch \d, step \d; first bad layer: \w+; earlier checkpoints", line)
 
 
 def test_two_processes_find_what_one_finds(trained, tmp_path, cache):
