@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -62,6 +63,8 @@ class Arrays(NamedTuple):
     epoch: int | None = None
 
 
+_NUMBER = r"[-+]?([\d.]+(e[-+]?\d+)?|inf|nan)"
+NUMBERS = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER})?", re.IGNORECASE)  # cells that are no text
 Result = Picture | Number | Table | Arrays
 About = tuple[str, str, int | None]  # kind, name and epoch: what a line of index.jsonl is about
 
@@ -77,15 +80,12 @@ class PictureLogger(Protocol):
 def plain_cell(value: Any) -> Any:
     """A cell of a csv file that a spreadsheet shows and does not run: text that would begin a formula gets a ' before.
 
-    Numbers stay numbers, those written as text too. A class called =1+1 is so kept as '=1+1.
+    Numbers stay numbers, those written as text too, and so do the ends of intervals, -0.02 to 0.3. A class called =1+1
+    is kept as '=1+1.
     """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
-    try:
-        float(value)
-        return value
-    except ValueError:
-        return f"'{value}"
+    return value if NUMBERS.fullmatch(value) else f"'{value}"
 
 
 def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
