@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from convscope import assemble
+from convscope.assemble import subjects
 from convscope.data.critters import scene
 from convscope.data.module import DataSettings, ImageData
 from convscope.data.sources import Pixels, Source
@@ -98,10 +99,10 @@ def test_targets_are_found_by_name():
     data = ImageData(source, DataSettings(32, 2, workers=0))
     settings = {"data": {"source": "folder"}, "model": {"name": "small"}}
     net = nn.Linear(1, 1)
-    made = assemble._subject(settings, net, source, data, ["tench", "goldfish", "english springer"])
+    made = subjects._subject(settings, net, source, data, ["tench", "goldfish", "english springer"])
     assert made.targets == [2, 0, -1] and made.classes == ["tench", "goldfish", "english springer"]
     assert made.truth is None
-    same = assemble._subject(settings, net, source, data, source.classes)
+    same = subjects._subject(settings, net, source, data, source.classes)
     assert same.targets == [0, 1, 2]
 
 

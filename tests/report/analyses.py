@@ -9,7 +9,7 @@ from convscope.record import Number, Picture, Record, Table
 ATTACK = "<script>alert(1)</script>"
 CONFIG = """job: {job}
 name: ${{model.name}}
-run: /Users/someone/work/outputs/train/2025-03-04_15-16-17-000000_owls
+run: /Users/someone/photos/outputs/train/2025-03-04_15-16-17-000000_owls
 ckpt: ${{run}}/checkpoints/last.ckpt
 model: {{name: zfnet}}
 data: {{source: critters, image_size: 96}}

@@ -109,28 +109,30 @@ def run(cfg: DictConfig) -> None:
 
 def _note(folder: Path, cfg: DictConfig, line: str) -> None:
     """A row of a sweep that was refused before it recorded anything says why, so that tables of the sweep have it."""
-    started = take_place()
-    if OURS in os.environ or (started and started.rank) or (folder / "summary.json").exists():
-        return
     said = {"job": cfg.job, "name": cfg.name, "seed": cfg.seed, "finished": False, "problem": line}
-    with suppress(OSError, Problem):
-        write(folder / "summary.json", json.dumps(said, indent=2) + "\n")
+    with suppress(OSError, Problem), alone(folder):
+        if _nothing_recorded(folder):
+            write(folder / "summary.json", json.dumps(said, indent=2) + "\n")
 
 
 def _leave_nothing(folder: Path) -> None:
     """Removes the folder of a run that was refused before it recorded anything; the process that began it does."""
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents) or not _nothing_recorded(folder):
+        return
+    with suppress(Problem), alone(folder):  # else it is another process that has just begun here
+        shutil.rmtree(folder, ignore_errors=True)
+    for above in folder.absolute().parents[:2]:  # outputs/train, where it has just been made
+        with suppress(OSError):
+            if Path.cwd() in above.parents:
+                above.rmdir()
+
+
+def _nothing_recorded(folder: Path) -> bool:
+    """Whether a run has come no further here than its own config; of several processes only the first may say so."""
     started = take_place()
     if OURS in os.environ or (started and started.rank):
-        return
-    if folder.resolve() in (Path.cwd(), *Path.cwd().parents):
-        return
-    if folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}:
-        with suppress(Problem), alone(folder):  # else it is another process that has just begun here
-            shutil.rmtree(folder, ignore_errors=True)
-        for above in folder.absolute().parents[:2]:  # outputs/train, where it has just been made
-            with suppress(OSError):
-                if Path.cwd() in above.parents:
-                    above.rmdir()
+        return False
+    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:

@@ -96,24 +96,16 @@ def _transfer(subject: Subject, settings: Settings) -> Iterator[Result]:
 def _beside(subject: Subject, names: list[str], settings: Settings) -> dict[str, Subject]:
     """The nets of transfer.beside: random weights, where the net's own are not, and those of checkpoints."""
     from convscope import assemble
+    from convscope.study.evaluation import named
     from convscope.study.transfer import RANDOM
 
-    found: dict[str, Subject] = {}
-    for name in names:
-        if name != RANDOM:
-            other = finished({**settings, "ckpt": name})
-            own = _name_of(name)
-            found[f"{own} {Path(name).stem}" if own in found else own] = other
-        elif settings["ckpt"] or settings["model"].get("weights"):
-            net = assemble.untrained(settings).to(subject.device).eval()
-            found["random weights"] = subject._replace(net=net)
+    ckpts = [name for name in names if name != RANDOM]
+    others = [finished({**settings, "ckpt": ckpt}) for ckpt in ckpts]
+    found = dict(zip(named(ckpts, others), others, strict=True)) if others else {}
+    if RANDOM in names and (settings["ckpt"] or settings["model"].get("weights")):
+        net = assemble.untrained(settings).to(subject.device).eval()
+        found["random weights"] = subject._replace(net=net)
     return found
-
-
-def _name_of(ckpt: str) -> str:
-    """The folder of the run, or the file's own name."""
-    path = Path(ckpt)
-    return path.parents[1].name if path.parent.name == "checkpoints" else path.stem
 
 
 def _claims(subject: Subject, settings: Settings) -> Iterator[Result]:

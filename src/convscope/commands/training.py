@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convscope.commands.recording import Settings, chosen_loggers, concluded
 from convscope.problem import Problem
+
+if TYPE_CHECKING:
+    from convscope.subject import Subject
 
 
 def train(settings: Settings, folder: Path) -> None:
@@ -28,25 +32,14 @@ def train(settings: Settings, folder: Path) -> None:
     start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     check_trainer(assemble.group(settings, "trainer"))
-    device = assemble.device(
-        settings["trainer"].get("accelerator", "auto")
-    )  # told before the images are read, where it is not there
+    device = assemble.device(settings["trainer"].get("accelerator", "auto"))  # told before the images are read
     recipe, choice = read_recipe(assemble.group(settings, "optim")), assemble.choice(settings["evolution"])
     beginning = read_start(assemble.group(settings, "model"))
     within = read_plan(Within, "checkpoint", settings.get("checkpoint", {}))
     before = parent(beginning)
     subject = assemble.new(settings, parent=before)
     net, data = subject.net, subject.data
-    if len(data.classes) < 2:
-        raise Problem(
-            f"data={subject.data_name} has no classes to learn; it is for jobs that look at a net. To train, sort the "
-            "images into train/<class>/ and val/<class>/ and type data=folder"
-        )
-    if recipe.loss == "multilabel" and not data.several:
-        raise Problem(
-            f"optim.loss=multilabel is for images that show several classes, and those of data={subject.data_name} "
-            "show one; type optim.loss=softmax"
-        )
+    _check_labels(subject, recipe.loss)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
@@ -71,3 +64,17 @@ def train(settings: Settings, folder: Path) -> None:
             summary["seconds"]["looking"] = outcome.pop("looking")
             summary.update(outcome)
             terminal.ending(settings["name"], outcome)
+
+
+def _check_labels(subject: Subject, loss: str) -> None:
+    """Whether the images can be learned from by this loss."""
+    if len(subject.data.classes) < 2:
+        raise Problem(
+            f"data={subject.data_name} has no classes to learn; it is for jobs that look at a net. To train, sort the "
+            "images into train/<class>/ and val/<class>/ and type data=folder"
+        )
+    if loss == "multilabel" and not subject.data.several:
+        raise Problem(
+            f"optim.loss=multilabel is for images that show several classes, and those of data={subject.data_name} "
+            "show one; type optim.loss=softmax"
+        )

@@ -15,6 +15,8 @@ from convscope.learn.stop import Request
 from convscope.problem import Problem
 from convscope.whole import write
 
+EVERY = 10  # steps between two times that processes ask each other
+
 
 @dataclass(frozen=True)
 class Within:
@@ -66,6 +68,8 @@ class LastCheckpoint(Checkpoint):
         loop = trainer.fit_loop.epoch_loop
         if loop._num_ready_batches_reached() or loop._should_accumulate():
             return
+        if trainer.world_size > 1 and trainer.global_step % EVERY and not self._counted(trainer):
+            return  # to ask the other processes is to wait for the slowest
         asked, due = self._agreed(trainer, module)
         if asked or due:
             self._save(trainer)
@@ -79,11 +83,15 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
 
+    def _counted(self, trainer: pl.Trainer) -> bool:
+        """Whether the steps are over after which a checkpoint is due; all processes count alike."""
+        steps = self.within.every_steps
+        return steps is not None and trainer.global_step - self.saved_step >= steps
+
     def _agreed(self, trainer: pl.Trainer, module: Any) -> tuple[int, bool]:
         """The signal that any of the processes got, and whether it is time; the same in all of them."""
-        minutes, steps = self.within.every_minutes, self.within.every_steps
-        due = minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes
-        due = due or (steps is not None and trainer.global_step - self.saved_step >= steps)
+        minutes = self.within.every_minutes
+        due = self._counted(trainer) or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)
         if trainer.world_size == 1:
             return self.request.number, due
         mine = torch.tensor([self.request.number, int(due)], device=module.device)

@@ -62,13 +62,14 @@ function scales(spec, epochs, width) {
   const levels = spec.whole ? [0, 0.25, 0.5, 0.75, 1] : ticks(Math.min(0, ...all), Math.max(...all));
   const low = levels[0], high = levels[levels.length - 1], first = epochs[0], last = epochs[epochs.length - 1];
   return {
+    width,
     levels,
     x: (epoch) => MARGIN.left + (last === first ? 0.5 : (epoch - first) / (last - first)) * (width - MARGIN.left - MARGIN.right),
     y: (value) => MARGIN.top + ((high - value) / (high - low)) * (HEIGHT - MARGIN.top - MARGIN.bottom),
   };
 }
 
-function drawAxes(canvas, spec, epochs, width, { levels, x, y }) {
+function drawAxes(canvas, spec, epochs, { width, levels, x, y }) {
   for (const level of levels) {
     svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(level), y2: y(level) }, canvas);
     const text = spec.share ? `${+(100 * level).toPrecision(3)} %` : String(+level.toPrecision(6));
@@ -83,7 +84,7 @@ function drawAxes(canvas, spec, epochs, width, { levels, x, y }) {
   svg("text", { x: width - MARGIN.right + 14, y: HEIGHT - 6 }, canvas, "epoch");
 }
 
-function drawLines(canvas, spec, epochs, width, { x, y }) {
+function drawLines(canvas, spec, epochs, { width, x, y }) {
   const ends = [];
   spec.lines.forEach((line) => {
     const { color, dash, marker } = style(line.number);
@@ -125,6 +126,15 @@ function readOut(holder, spec, epochs, at) {
   });
 }
 
+// Empties the canvas and draws its axes as wide as it is now; the scale of what is to be drawn on it.
+function redrawn(canvas, spec, epochs) {
+  const width = Math.max(260, canvas.clientWidth), scale = scales(spec, epochs, width);
+  canvas.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+  canvas.replaceChildren();
+  drawAxes(canvas, spec, epochs, scale);
+  return scale;
+}
+
 function chart(holder, spec, epochs, choose) {
   const box = html("div", { class: "chart" }, holder);
   html("h3", {}, box, spec.title);
@@ -138,13 +148,9 @@ function chart(holder, spec, epochs, choose) {
     readOut(readout, spec, epochs, at);
   };
   const draw = () => {
-    const width = Math.max(260, canvas.clientWidth);
-    canvas.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    canvas.replaceChildren();
-    scale = scales(spec, epochs, width);
-    drawAxes(canvas, spec, epochs, width, scale);
+    scale = redrawn(canvas, spec, epochs);
     now = svg("line", { class: "now", y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }, canvas);
-    drawLines(canvas, spec, epochs, width, scale);
+    drawLines(canvas, spec, epochs, scale);
     mark(shown);
   };
   const under = (event) => {

@@ -44,12 +44,8 @@ function overlay(holder, spec, epochs) {
     return html("span", {}, readout, `epoch ${epochs[found.at]}`);
   };
   const draw = () => {
-    const width = Math.max(260, canvas.clientWidth);
-    canvas.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    canvas.replaceChildren();
-    scale = scales(spec, epochs, width);
-    drawAxes(canvas, spec, epochs, width, scale);
-    drawLines(canvas, { ...spec, lines: spec.lines.map((line) => ({ ...line, name: spec.lines.length > 12 ? "" : line.short })) }, epochs, width, scale);
+    scale = redrawn(canvas, spec, epochs);
+    drawLines(canvas, { ...spec, lines: spec.lines.map((line) => ({ ...line, name: spec.lines.length > 12 ? "" : line.short })) }, epochs, scale);
     dot = svg("circle", { class: "dot", r: 6 }, canvas);
     point(null);
   };

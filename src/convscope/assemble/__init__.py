@@ -1,0 +1,86 @@
+"""Settings (plain values from conf/) to objects: the images, the net, what to show of it, what to say of it.
+
+Jobs get what they need from here; none of them sees the settings.
+"""
+
+from typing import Any
+
+import torch
+
+from convscope.assemble.images import Settings, data_settings, group, source, whole
+from convscope.assemble.subjects import new, said, saved, untrained
+from convscope.gallery import Choice
+from convscope.nets.anatomy import anatomy
+from convscope.nets.build import ConvNet
+from convscope.nets.weights import describe
+from convscope.plans import read_plan
+from convscope.problem import Problem
+from convscope.subject import Subject
+
+__all__ = ["choice", "data_settings", "description", "device", "facts", "group", "new", "said", "saved", "shown",
+           "source", "untrained", "whole"]  # fmt: skip
+
+
+def choice(evolution: Settings) -> Choice:
+    """conf/evolution as a Choice."""
+    return read_plan(Choice, "evolution", evolution)
+
+
+def device(accelerator: str) -> torch.device:
+    """Where a finished net is looked at: trainer.accelerator in Lightning's words; auto: a GPU where there is one."""
+    gpu = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = [name for name, available in gpu.items() if available]
+    wanted = {"auto": there[:1] or ["cpu"], "gpu": there}.get(str(accelerator), [str(accelerator)])
+    if not set(wanted) & {*there, "cpu"}:
+        raise Problem(
+            f"trainer.accelerator={accelerator} is not to be had here; possible: {', '.join([*there, 'cpu'])}"
+        )
+    return torch.device(wanted[0])
+
+
+def description(settings: Settings, subject: Subject) -> dict[str, Any]:
+    """What every checkpoint says of its net and its input: plain values and the mean image."""
+    net, data = subject.net, subject.data
+    if isinstance(net, ConvNet):
+        about: dict[str, Any] = describe(net) | {"name": subject.net_name}
+    else:
+        model = settings["model"]
+        about = {"source": model["source"], "name": model["name"], "classes": len(data.classes)}
+        about["image_size"] = data.settings.image_size
+    scale = data.settings.pixel_scale
+    return {
+        "net": about,
+        "class_names": list(data.classes),
+        "mean": data.mean,
+        "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,
+        "loss": settings["optim"].get("loss", "softmax"),
+        "data": dict(settings["data"]),
+    }
+
+
+def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
+    """What summary.json says of the run before it begins."""
+    net, data = subject.net, subject.data
+    return {
+        "job": settings["job"],
+        "name": settings["name"],
+        "seed": settings["seed"],
+        "data": subject.data_name,
+        "classes": list(data.classes),
+        "net": {
+            "name": subject.net_name,
+            "image_size": data.settings.image_size,
+            "parameters": sum(weight.numel() for weight in net.parameters()),
+            "rows": anatomy(net, data.settings.image_size),
+        },
+    }
+
+
+def shown(settings: Settings, subject: Subject) -> tuple[int, int, int]:
+    """How many epochs a training run shows, of how many layers, and how many maps of all of them together."""
+    chosen, last = choice(settings["evolution"]), settings["trainer"]["max_epochs"]
+    epochs = sum(chosen.at(epoch) for epoch in range(1, last + 1))
+    layers = chosen.chosen_layers(subject.net, subject.data.settings.image_size)
+    if isinstance(chosen.maps, int):
+        return epochs, len(layers), len(layers) * chosen.maps
+    return epochs, len(layers), sum(len(maps) for maps in chosen.maps.values())

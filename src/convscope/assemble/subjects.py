@@ -1,0 +1,147 @@
+"""A net with its images: new by conf/model and conf/data, or that of a checkpoint."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from convscope.assemble.images import Settings, data_settings, group, source
+from convscope.data import sources
+from convscope.data.critters import Truth, truth
+from convscope.data.module import ImageData, SplitName
+from convscope.data.settings import DataSettings
+from convscope.data.transforms import stored_size
+from convscope.nets import foreign
+from convscope.nets.build import build
+from convscope.nets.trace import trace
+from convscope.nets.weights import load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.problem import Problem
+from convscope.subject import Subject, matched
+
+
+def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
+    """The net of conf/model for the classes of conf/data, its weights still to be set, or pretrained ones.
+
+    keep_classes: a pretrained net keeps the classes it knows instead of getting a new last layer for the data's.
+    parent: the checkpoint whose weights the net will take; it gets the input that those are used to.
+    """
+    model, data = group(settings, "model"), group(settings, "data")
+    given = data_settings(settings)  # before images are drawn or read
+    found = source(data)
+    scale, mean = _input_of(parent, given.image_size)
+    chosen = given if scale is None else data_settings(settings, scale)
+    if "layers" in model:
+        net = build(model["layers"], chosen.image_size, len(found.classes), model.get("width", 1.0))
+        return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
+    own = keep_classes and (model.get("weights") or len(found.classes) == 1)  # unlabeled images have no classes
+    made = _foreign(model, None if own else len(found.classes))
+    trace(made.net, (3, chosen.image_size, chosen.image_size))  # told now where it cannot take such an image
+    chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
+    images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
+    return _subject(settings, made.net, found, images, made.classes or found.classes)
+
+
+def saved(settings: Settings) -> Subject:
+    """The net of the checkpoint settings["ckpt"], with the images it was trained on, or those the command line names.
+
+    settings["words"]: the words of the command line. Where none of them speaks of data it is the checkpoint's own.
+    """
+    held = read_checkpoint(settings["ckpt"])
+    about = held["convscope"]
+    if absent := [key for key in ("data", "class_names", "mean", "pixel_scale") if key not in about]:
+        raise Problem(f"{settings['ckpt']} does not say its {absent[0]}; take a checkpoint as convscope wrote it")
+    data = dict(settings["data"])
+    words = said(settings.get("words", []), "data")
+    if not any(word.startswith("data=") for word in words):
+        given = {word.partition("=")[0].removeprefix("data.") for word in words}
+        data = about["data"] | {key: value for key, value in data.items() if key in given}
+    data["image_size"] = about["net"]["image_size"]
+    net = _described(about["net"])
+    load_weights_(net, net_weights(held))
+    scale = about["pixel_scale"]
+    model = {"name": about["net"].get("name", "")}
+    settings = {**settings, "data": data, "model": model}
+    chosen = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
+    found = source(data)
+    subject = _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
+    return subject._replace(loss=about.get("loss", "softmax"))
+
+
+def untrained(settings: Settings) -> nn.Module:
+    """The net of settings["ckpt"], or that of conf/model, with fresh random weights drawn by settings["seed"]."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings["seed"])
+        if settings["ckpt"]:
+            return _described(read_checkpoint(settings["ckpt"])["convscope"]["net"])
+        return new({**settings, "model": {**settings["model"], "weights": None}}).net
+
+
+def said(words: Sequence[str], group: str) -> list[str]:
+    """The words of a command line that speak of a config group, e.g. data=folder or data.limit=100."""
+    plain = [word.lstrip("+~") for word in words]
+    return [word for word in plain if word.split("=")[0].split(".")[0] == group]
+
+
+def _described(about: Mapping[str, Any]) -> nn.Module:
+    """The net that a checkpoint describes, with fresh weights."""
+    if "layers" in about:
+        return rebuild(about)
+    return _foreign({**about, "weights": None}, about["classes"]).net
+
+
+def _input_of(parent: Mapping[str, Any] | None, image_size: int) -> tuple[Any, torch.Tensor | None]:
+    """(pixel_scale, mean image) of the net that weights are taken from, so that a frozen row answers as it did.
+
+    None for a net without parent; no mean for images of another size, which have their own. The paper is silent here.
+    """
+    if parent is None:
+        return None, None
+    scale, mean = parent["convscope"]["pixel_scale"], parent["convscope"]["mean"]
+    return tuple(scale) if isinstance(scale, list) else scale, mean if len(mean[0]) == stored_size(image_size) else None
+
+
+def _subject(
+    settings: Settings, net: nn.Module, found: sources.Source, data: ImageData, classes: Sequence[str]
+) -> Subject:
+    """classes: names of the net's classes; the data's are found among them by name, unless they are as they stand."""
+    same = list(classes) == list(found.classes)
+    targets = list(range(len(classes))) if same else matched(found.classes, classes)
+    drawn = _truth(settings["data"], found, data.settings) if settings["data"]["source"] == "critters" else None
+    names = str(settings["model"]["name"]), str(settings["data"]["source"])
+    return Subject(net, data, list(classes), targets, drawn, *names)
+
+
+def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:
+    """What is where in drawn images, in the pixels of the net's center crop."""
+    side = stored_size(chosen.image_size)
+    margin = (side - chosen.image_size) // 2
+    seen = slice(margin, margin + chosen.image_size)
+
+    def of(split: SplitName, indices: Sequence[int]) -> Truth:
+        labels = (found.train if split == "train" else found.val).labels
+        limit = chosen.limit
+        drawn = np.arange(len(labels)) if limit is None else sources.evenly(labels, limit, chosen.seed)
+        whole = truth(data["draw_seed"], split, drawn[np.asarray(indices)].tolist(), side)
+        return Truth(whole.masks[:, seen, seen], whole.boxes - margin)
+
+    return of
+
+
+def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
+    make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
+    if model.get("source") not in make:
+        raise Problem(
+            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
+        )
+    for key in ("name", "weights"):
+        if not isinstance(model.get(key), str if key == "name" else str | None):
+            raise Problem(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
+    return make[model["source"]](model["name"], model.get("weights"), classes)
+
+
+def _one_color(mean: Sequence[float], image_size: int) -> torch.Tensor:
+    """[3,R,R] grey levels: the color that a pretrained net's input was centered on, as a mean image."""
+    side = stored_size(image_size)
+    return (torch.tensor(mean) * 255).view(3, 1, 1).expand(3, side, side).contiguous()
