@@ -151,6 +151,8 @@ def test_fine_tuning_with_frozen_rows_from_a_net_of_other_classes(trained, run):
     done = run("tuned", *start)
     summary = json.loads((done / "summary.json").read_text())
     assert "conv1" in summary["start"]["frozen"] and "fc8" not in summary["start"]["taken"]
+    told = "weight decay 2 makes the net forget the weights that it begins with; optim=finetune is the recipe"
+    assert [warning for warning in summary["warnings"] if warning.startswith(told)]
     before, after = (torch.load(f"{place}/checkpoints/last.ckpt", weights_only=True) for place in (trained, done))
     assert torch.equal(before["state_dict"]["net.conv1.weight"], after["state_dict"]["net.conv1.weight"])
     assert summary["final"]["val/mean_ap"] > 0

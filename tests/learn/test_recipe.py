@@ -21,7 +21,7 @@ ROWS = {
 
 def settings(name):
     file = OmegaConf.load(CONF / f"{name}.yaml")
-    above = OmegaConf.load(CONF / "paper.yaml") if "defaults" in file else OmegaConf.create({})
+    above = OmegaConf.load(CONF / f"{file.defaults[0]}.yaml") if "defaults" in file else OmegaConf.create({})
     merged = OmegaConf.to_container(OmegaConf.merge(above, file))
     merged.pop("defaults", None)
     return merged
@@ -69,6 +69,29 @@ def test_the_first_layers_steps_have_the_size_of_its_weights():
             nn.functional.cross_entropy(model(inputs), torch.arange(8) % 4).backward()
             chosen.step()
     assert torch.allclose(grey(images), small(images / PIXEL_STD), atol=1e-4)
+
+
+def test_what_weights_begin_as_fades_and_biases_stay():
+    """Without gradients nothing but AdamW's decay acts: by 1 - rate * decay in a step, and the first layer's rate."""
+    quick = net()
+    recipe = read_recipe(settings("quick"))
+    initialize_(quick, recipe)
+    began = {name: weight.detach().clone() for name, weight in quick.named_parameters()}
+    chosen = optimizer(quick, recipe)
+    for weight in quick.parameters():
+        weight.grad = torch.zeros_like(weight)
+    for _ in range(300):
+        chosen.step()
+    left = {name: float(weight.detach().norm() / began[name].norm()) for name, weight in quick.named_parameters()}
+    kept = (1 - recipe.lr * recipe.weight_decay) ** 300
+    assert left["conv2.weight"] == pytest.approx(kept, rel=1e-3) and left["fc3.weight"] == pytest.approx(kept, rel=1e-3)
+    assert kept < 0.6 < 0.85 < left["conv1.weight"] < 1
+    assert torch.equal(quick.conv2.bias, began["conv2.bias"]) and began["conv2.bias"].min() == 1
+
+
+@pytest.mark.parametrize(("name", "fades"), [("quick", True), ("finetune", False), ("alexnet_2012", False)])
+def test_what_was_learned_before_is_not_to_fade(name, fades):
+    assert read_recipe(settings(name)).fades is fades
 
 
 def test_annealing_by_ten_on_the_plateau():

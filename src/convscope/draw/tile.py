@@ -31,11 +31,11 @@ def signed_tile(values: Any, scale: float | None = None) -> Tile:
 
 
 def contrast(values: Any) -> float:
-    """A scale for `signed_tile` that a few hot pixels do not decide: all but the strongest half percent stay below it.
+    """A scale for `signed_tile` that a few hot pixels do not decide: all but the strongest percent stay below it.
 
     For projections; the paper too enhances their contrast (Fig. 4). 0 where the tile is nearly empty: then take none.
     """
-    return float(np.quantile(np.abs(np.nan_to_num(np.asarray(values, dtype=np.float32))), 0.995))
+    return float(np.quantile(np.abs(np.nan_to_num(np.asarray(values, dtype=np.float32))), 0.99))
 
 
 def resized(tile: Tile, side: int) -> Image.Image:

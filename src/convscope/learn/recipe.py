@@ -40,6 +40,11 @@ class Recipe:
     renorm: float | None
     loss: LossName = "softmax"
 
+    @property
+    def fades(self) -> bool:
+        """Whether weights are forgotten within some thousand steps unless the images speak for them."""
+        return self.algorithm == "adamw" and self.weight_decay > 0.5
+
     def __post_init__(self) -> None:
         for name, legal in (
             ("algorithm", ("sgd", "adamw")),
@@ -93,7 +98,8 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
 
     AdamW's steps have the size of its learning rate whatever the gradient, so with He's weights the first layer, whose
     weights are divided by the spread of the pixels, takes steps divided by the same number. That it starts small and
-    takes large steps makes what its filters show what they learned, not the noise they started from.
+    takes large steps makes what its filters show what they learned, not the noise they started from; in the other
+    layers weight decay does that. AdamW's leaves biases and the gains of norms alone.
     """
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     fused = trained[0].device.type in ("cpu", "cuda")
@@ -102,8 +108,9 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d)).weight
     factor = EAGER / (PIXEL_STD * pixel_scale) if recipe.init == "he" and isinstance(net, ConvNet) else 1.0
     groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in trained if weight is not first]},
+        {"params": [weight for weight in trained if weight.dim() > 1 and weight is not first]},
         {"params": [weight for weight in trained if weight is first], "lr": recipe.lr * factor},
+        {"params": [weight for weight in trained if weight.dim() <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
