@@ -44,6 +44,12 @@ def closing(results: Sequence[Number], folder: Path) -> None:
         _terminal().print(drawn)
 
 
+def warning(text: str) -> None:
+    """What a person should know of a run that goes on all the same; of several processes the first says it."""
+    if _is_first_process():
+        print(f"warning: {text}", flush=True)
+
+
 def beginning(start: Mapping[str, Any]) -> None:
     """Which weights a training run took from an earlier one, and which rows it leaves as they are."""
     if start and _is_first_process():

@@ -35,6 +35,8 @@ def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
 
 def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
     """bad_images.csv, the count and a warning in the summary, one line in the terminal; nothing where none is bad."""
+    from convscope import terminal
+
     bad = dict.fromkeys(each for subject in subjects for each in subject.data.bad_images)
     if not bad or os.environ.get("RANK", "0") != "0":
         return
@@ -44,7 +46,7 @@ def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str
     told = [f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons", *emptied]
     summary["warnings"] = [*summary.get("warnings", []), *told]
     for line in told:
-        print(f"warning: {line}", flush=True)
+        terminal.warning(line)
 
 
 def write_bad_images(record: Record, bad: Iterable[Bad]) -> None:

@@ -69,7 +69,7 @@ def _convert(settings: Settings, folder: Path) -> None:
 
 def _check_data(settings: Settings, folder: Path) -> None:
     """Also of a set that training refuses: it is read as it lies."""
-    from convscope import assemble
+    from convscope import assemble, terminal
     from convscope.commands.faults import write_bad_images
     from convscope.jobs.check_data import CheckData, check_data, gathered
     from convscope.record import Record
@@ -86,7 +86,7 @@ def _check_data(settings: Settings, folder: Path) -> None:
     facts |= {"bad_images": len(bad), "seconds": {}}
     recorded(check_data(seen, plan, settings["seed"]), settings, folder, facts)
     for line in told:
-        print(f"warning: {line}", flush=True)
+        terminal.warning(line)
 
 
 GATHERING: dict[str, Command] = {

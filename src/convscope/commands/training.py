@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convscope.commands.recording import Settings, chosen_loggers, concluded
 from convscope.problem import Problem
@@ -21,6 +21,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.jobs import train as job
     from convscope.learn.checkpoint import Within
     from convscope.learn.classifier import Classifier
+    from convscope.learn.guard import scale_warning
     from convscope.learn.recipe import initialize_, read_recipe
     from convscope.learn.start import begin_, parent, read_start
     from convscope.learn.trainer import check_trainer
@@ -59,19 +60,15 @@ def train(settings: Settings, folder: Path) -> None:
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
             terminal.beginning(begun)
             note_left_out([subject], record, summary)
-            if recipe.fades and (begun.get("taken") or settings["model"].get("weights")):
-                _warn(summary, f"weight decay {recipe.weight_decay:g} makes the net forget the weights that it begins "
-                               "with; optim=finetune is the recipe for such nets")  # fmt: skip
+            given = bool(begun.get("taken") or settings["model"].get("weights"))
+            for text in filter(None, (scale_warning(recipe.renorm, data.pixel_std), recipe.fading(given))):
+                terminal.warning(text)
+                summary["warnings"] = [*summary.get("warnings", []), text]
             outcome = job.train(classifier, data, plan, record)
             outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
             summary["seconds"]["looking"] = outcome.pop("looking")
             summary.update(outcome)
             terminal.ending(settings["name"], outcome)
-
-
-def _warn(summary: dict[str, Any], text: str) -> None:
-    print(f"warning: {text}", flush=True)
-    summary["warnings"] = [*summary.get("warnings", []), text]
 
 
 def _check_labels(subject: Subject, loss: str) -> None:

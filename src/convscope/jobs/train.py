@@ -22,7 +22,7 @@ from convscope.learn.callbacks import (
 from convscope.learn.checkpoint import AtomicCheckpointIO, Within, checkpoints
 from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
-from convscope.learn.guard import StopWhenNotFinite, scale_warning
+from convscope.learn.guard import StopWhenNotFinite
 from convscope.learn.memory import keep_freed_memory
 from convscope.learn.running import RunningMetrics
 from convscope.learn.standstill import NoticeChance, WatchLayers
@@ -49,9 +49,6 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     """
     keep_freed_memory()
     classifier.about = plan.description
-    scale = scale_warning(classifier.recipe.renorm, data.pixel_std)
-    if scale:
-        print(f"warning: {scale}", flush=True)
     rows, chance, layers = RowPerEpoch(record), NoticeChance(record, len(data.classes)), WatchLayers(record)
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
@@ -78,7 +75,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
         "best": max(rows.rows, key=lambda row: row["val/top1"], default={}),
         "images_per_second": sum(row["images_per_second"] for row in rows.rows) / max(1, len(rows.rows)),
         "looking": evolution.seconds,
-        "warnings": [*([scale] if scale else []), *layers.warnings, *chance.warnings],
+        "warnings": [*layers.warnings, *chance.warnings],
     }
 
 

@@ -40,11 +40,6 @@ class Recipe:
     renorm: float | None
     loss: LossName = "softmax"
 
-    @property
-    def fades(self) -> bool:
-        """Whether weights are forgotten within some thousand steps unless the images speak for them."""
-        return self.algorithm == "adamw" and self.weight_decay > 0.5
-
     def __post_init__(self) -> None:
         for name, legal in (
             ("algorithm", ("sgd", "adamw")),
@@ -73,6 +68,15 @@ class Recipe:
             raise Problem(
                 f"optim.renorm={self.renorm} must be a positive RMS radius (the paper's is 0.1), or null for none"
             )
+
+    def fading(self, given: bool) -> str | None:
+        """A warning where the net begins with `given` weights and AdamW's decay would undo them, else None."""
+        if not given or self.algorithm != "adamw" or self.weight_decay <= 0.5:
+            return None
+        return (
+            f"weight decay {self.weight_decay:g} makes the net forget the weights that it begins with; optim=finetune "
+            "is the recipe for such nets"
+        )
 
 
 def read_recipe(settings: Mapping[str, Any]) -> Recipe:
