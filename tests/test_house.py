@@ -50,7 +50,8 @@ CONFINED = {
     "omegaconf": {"run", "convscope.app"},
     "matplotlib": {"convscope.draw"},  # a file there for each kind of plot
     "wandb": {"convscope.loggers"},
-    "litdata": {"convscope.data.litchunks"},
+    "boto3": {"convscope.data.stores"},
+    "litdata": {"convscope.data.litchunks", "convscope.data.stores"},
     "lightning": set(),  # mixing it with pytorch_lightning fails at run time
 }
 NOWHERE_ELSE = {"utils", "util", "common", "misc", "core", "base", "helpers", "helper", "tools"}

@@ -74,6 +74,27 @@ def test_a_group_without_a_choice(word):
     check_choices(CONF, ["data.limit=null", "ckpt=null", "model=zfnet"])
 
 
+@pytest.mark.parametrize("word", ["~model.layers.conv3", "model.layers.conv1.maps=3", "model.width=0.5"])
+def test_nets_without_rows_are_told_so(word):
+    line = told("model=torchvision", word)
+    assert line.startswith(f"{word.split('=')[0].strip('~').split('.conv')[0]}") and "have none; choose another" in line
+    assert "possible: model=alexnet, " in line and "torchvision," not in line
+
+
+@pytest.mark.parametrize(
+    "words", [["experiment=first_layers", "model=torchvision"], ["experiment=table2", "model=zfnet"]]
+)
+def test_an_experiment_on_the_wrong_net_is_told_in_one_line_of_ours(words, tmp_path):
+    ended = convscope(*words, "trainer.accelerator=cpu", cwd=tmp_path)
+    assert ended.returncode == 1 and ended.stdout == ""
+    told = {
+        "first_layers": "model.layers is of nets of rows",
+        "table2": "table2 is a table of its own nets (replication,",
+    }
+    assert told[words[0].partition("=")[2]] in ended.stderr and len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "outputs/sweep/first_layers/comparison").exists()
+
+
 def test_choices_are_the_files_of_a_group():
     assert choices(CONF, "optim") == ["optim=alexnet_2012", "optim=paper", "optim=quick", "optim=vgg"]
     assert choices(CONF, "nothing") == choices(CONF, "") == []

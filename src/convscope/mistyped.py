@@ -8,14 +8,32 @@ from convscope.problem import Problem, meant
 
 OPEN = ("model.layers", "trainer", "logger")  # where a key may be added that no file has
 SHOWN = 40  # possible words in a message
+FOREIGN = ("model=torchvision", "model=timm")  # nets that have weights of their own, and no rows
+ROWS = re.compile(r"model\.(layers|width)\b")
 
 
 def check_choices(conf: Path, words: Sequence[str]) -> None:
-    """Raises Problem for a group without a choice (model=null), of which Hydra would make a traceback."""
+    """Raises Problem for a group without a choice (model=null), of which Hydra would make a traceback, and for a net
+    beside an experiment whose rows are nets.
+    """
+    experiments = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
+    if (net := next((word for word in words if word.startswith("model=")), None)) and experiments:
+        _check_rows_are_others(conf / "experiment" / experiments[0], net)
     for word in words:
         group, _, choice = word.partition("=")
         if "=" in word and choice.strip() in ("null", "None", "~") and (possible := choices(conf, group)):
             raise Problem(f"{word} chooses nothing; leave it out, or choose: {', '.join(possible)}")
+
+
+def _check_rows_are_others(rows: Path, net: str) -> None:
+    """Problem for a net that would take the place of every row of an experiment, as the one typed takes precedence."""
+    lines = [line.strip() for file in sorted(rows.glob("*.yaml")) for line in file.read_text().splitlines()]
+    nets = dict.fromkeys(line.split()[-1] for line in lines if line.startswith("- override /model:"))
+    if nets:
+        raise Problem(
+            f"experiment={rows.name} is a table of its own nets ({', '.join(nets)}), and {net} would take the place of "
+            f"each; leave out {net}"
+        )
 
 
 def choices(conf: Path, group: str) -> list[str]:
@@ -39,9 +57,15 @@ def in_our_words(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> st
         possible = choices(conf, group)
         return f"no {group}={choice}{meant(f'{group}={choice}', possible)}{_possible(possible)}"
     if found := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", said):
-        return _no_key(found[1] or found[2], conf, keys())
+        given, known = found[1] or found[2], keys()
+        return _no_rows(given, conf) if ROWS.match(given) and "model.weights" in known else _no_key(given, conf, known)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
+
+
+def _no_rows(given: str, conf: Path) -> str:
+    nets = [choice for choice in choices(conf, "model") if choice not in FOREIGN]
+    return f"{given} is of nets of rows, and nets of torchvision and timm have none; choose another{_possible(nets)}"
 
 
 def _no_key(given: str, conf: Path, keys: Sequence[str]) -> str:

@@ -31,10 +31,17 @@ class CompareRuns(Callback):
 
     @classmethod
     def compare(cls) -> None:
-        """The comparison of the sweep that was begun, if one was and was not broken off, into its folder."""
+        """The comparison of the sweep that was begun, if one was and was not broken off, into its folder.
+
+        Where an error is on its way and no run has come to a checkpoint, the error says all there is.
+        """
         settings, cls.settings = cls.settings, None
-        if settings is not None and not isinstance(sys.exc_info()[1], SystemExit | KeyboardInterrupt):
-            JOBS["diagnose"](settings, Path(settings["diagnose"]["runs"]) / "comparison")
+        error = sys.exc_info()[1]
+        if settings is None or isinstance(error, SystemExit | KeyboardInterrupt):
+            return
+        folder = Path(settings["diagnose"]["runs"])
+        if error is None or any(folder.glob("*/checkpoints/last.ckpt")):
+            JOBS["diagnose"](settings, folder / "comparison")
 
 
 class SayEnsembles(Callback):

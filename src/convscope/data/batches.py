@@ -1,6 +1,6 @@
 """Stored images to batches as the net sees them: cut, mirrored, mean subtracted, channels last."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from convscope.data.chunks import Chunks
-from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.decode import Unreadable, content, fitted, rgb
 from convscope.data.faults import printable
 from convscope.data.sources import Files, Pixels, Split, targets
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
@@ -84,33 +84,7 @@ class Crops(Dataset[Batch]):
 
     def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
         """N images [R,R,3] uint8; from the memory map, or decoded or resized now."""
-        if isinstance(self.split, Pixels):
-            return [fitted(self.split.images[position], len(self.look.mean)) for position in index]
-        read = self._unpacked if isinstance(self.split, Chunks) else self._read
-        found = [read(position) for position in index]
-        self._say(NONE)
-        return found
-
-    def _say(self, position: int) -> None:
-        if self.watch:
-            self.watch.at(position)
-
-    def _read(self, position: int) -> np.ndarray:
-        assert isinstance(self.split, Files)
-        self._say(position)
-        path = self.split.paths[position]
-        try:
-            return decoded(path, len(self.look.mean))
-        except Unreadable as error:
-            raise LostImage(f"{printable(path)} can no longer be read: {error}") from None
-
-    def _unpacked(self, position: int) -> np.ndarray:
-        assert isinstance(self.split, Chunks)
-        self._say(position)
-        try:
-            return fitted(self.split.image(position), len(self.look.mean))
-        except Unreadable as error:
-            raise LostImage(str(error)) from None
+        return [fitted(image, len(self.look.mean)) for image in originals(self.split, index.tolist(), self.watch)]
 
     def __getstate__(self) -> dict[str, Any]:
         """For worker processes that do not fork: a memory map travels as its file's name, not as its pixels."""
@@ -124,6 +98,28 @@ class Crops(Dataset[Batch]):
             name, shape, *known = state["split"]
             state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), *known)
         self.__dict__.update(state)
+
+
+def originals(split: Split, index: Sequence[int], watch: Watch | None) -> Iterator[np.ndarray]:
+    """Images one after another as they came, [h,w,3] uint8. Raises LostImage where one can no longer be read."""
+    for position in index:
+        if watch:
+            watch.at(position)
+        yield _original(split, position)
+    if watch:
+        watch.at(NONE)
+
+
+def _original(split: Split, position: int) -> np.ndarray:
+    if isinstance(split, Pixels):
+        return split.images[position]
+    try:
+        return split.image(position) if isinstance(split, Chunks) else rgb(content(split.paths[position]))
+    except Unreadable as error:
+        told = (
+            f"{printable(split.paths[position])} can no longer be read: {error}" if isinstance(split, Files) else error
+        )
+        raise LostImage(str(told)) from None
 
 
 def as_it_is(batch: Any) -> Any:

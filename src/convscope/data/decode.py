@@ -33,7 +33,7 @@ def decoded(path: Path, size: int) -> np.ndarray:
     Grey, CMYK, palette and 16-bit images become 8-bit RGB, transparent ones lie on white, a photograph's EXIF rotation
     is obeyed, an animation gives its first frame. The content counts, not the name's ending. Raises Unreadable.
     """
-    return decoded_bytes(content(path), size)
+    return fitted(rgb(content(path)), size)
 
 
 def content(path: Path) -> bytes:
@@ -51,8 +51,13 @@ def content(path: Path) -> bytes:
 
 def decoded_bytes(data: bytes, size: int) -> np.ndarray:
     """The same of a file's content."""
+    return fitted(rgb(data), size)
+
+
+def rgb(data: bytes) -> np.ndarray:
+    """A file's content as [h, w, 3] uint8 RGB, uncropped, as `decoded` reads it. Raises Unreadable."""
     try:
-        return fitted(_rgb(data), size)
+        return _rgb(data)
     except Unreadable:
         raise
     except UnidentifiedImageError:
@@ -101,19 +106,24 @@ def _too_large(pixels: int) -> str:
 
 
 def fitted(image: np.ndarray, size: int) -> np.ndarray:
-    """[h,w,3] uint8 to [size,size,3] uint8: smallest side to `size` (bilinear, antialiased), then the center."""
-    h, w = image.shape[:2]
-    if h == w == size:
-        return np.ascontiguousarray(image)
-    if min(h, w) != size:
-        image = _middle(image)
-        h, w = image.shape[:2]
-        h, w = (size, max(size, round(w * size / h))) if h <= w else (max(size, round(h * size / w)), size)
-        image = image if image.flags.writeable else image.copy()  # torch takes no memory that it may not write to
-        nchw = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: channels_last, the fast case for uint8
-        image = F.interpolate(nchw, (h, w), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
-    top, left = (h - size) // 2, (w - size) // 2
+    """[h,w,3] uint8 to [size,size,3] uint8: smallest side to `size`, then the center."""
+    image = resized(image, size)
+    top, left = ((side - size) // 2 for side in image.shape[:2])
     return np.ascontiguousarray(image[top : top + size, left : left + size])
+
+
+def resized(image: np.ndarray, size: int) -> np.ndarray:
+    """[h,w,3] uint8 to the same image with `size` as its smallest side (bilinear, antialiased); of one that is more
+    than LONGEST times as long as it is wide the middle.
+    """
+    image = _middle(image)
+    h, w = image.shape[:2]
+    if min(h, w) == size:
+        return image
+    h, w = (size, max(size, round(w * size / h))) if h <= w else (max(size, round(h * size / w)), size)
+    image = image if image.flags.writeable else image.copy()  # torch takes no memory that it may not write to
+    nchw = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: channels_last, the fast case for uint8
+    return F.interpolate(nchw, (h, w), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
 
 
 def _middle(image: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The one LightningDataModule: any Source, prepared as the paper prepares ImageNet (section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 from weakref import WeakSet
 
 import numpy as np
@@ -18,9 +18,10 @@ from convscope.data.chunks import Chunks
 from convscope.data.deaf import deaf_worker
 from convscope.data.faults import Bad, printable
 from convscope.data.passes import cores
+from convscope.data.rectangles import Rectangles, Whole, in_parts
 from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
 from convscope.data.settings import DataSettings
-from convscope.data.sources import Files, Pixels, Source, evenly, limited, targets
+from convscope.data.sources import Files, Pixels, Source, Split, evenly, limited, targets
 from convscope.data.transforms import stored_size
 from convscope.data.watch import Watch, death
 from convscope.problem import Problem
@@ -28,6 +29,7 @@ from convscope.problem import Problem
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
 SplitName = Literal["train", "val"]
+Reader = TypeVar("Reader", bound=Crops | Whole)
 
 
 class ImageData(pl.LightningDataModule):
@@ -47,7 +49,7 @@ class ImageData(pl.LightningDataModule):
             "val": limited(source.val, settings.limit, settings.seed),
         }
         self._stored: dict[str, Stored] = {}
-        self._loading = WeakSet[Crops]()  # by processes of their own; gone with their loader
+        self._loading = WeakSet[Crops | Whole]()  # by processes of their own; gone with their loader
 
     @property
     def mean(self) -> torch.Tensor:
@@ -77,11 +79,11 @@ class ImageData(pl.LightningDataModule):
         """What a loading process has died of, with the image it was at; None for an error that is about no such."""
         return death(error, self._read_by)
 
-    def _watched(self, crops: Crops, workers: int) -> Crops:
+    def _watched(self, images: Reader, workers: int) -> Reader:
         if workers:
-            crops.watch = Watch(workers)
-            self._loading.add(crops)
-        return crops
+            images.watch = Watch(workers)
+            self._loading.add(images)
+        return images
 
     def _read_by(self, pid: int) -> str | None:
         for crops in self._loading:
@@ -120,18 +122,39 @@ class ImageData(pl.LightningDataModule):
         Of the stored size R they are the stored ones; of another side they come from their files, smallest side to
         `side` and then the center, and where there are no files from the source's pixels, resized.
         """
-        stored = self._store(split)
-        at_hand = stored.split
-        if side != stored_size(self.settings.image_size):
-            at_hand = self._splits[split]
-            if isinstance(at_hand, Files) and stored.bad:
-                bad = {path for path, _ in stored.bad}
-                at_hand = Files([path for path in at_hand.paths if path not in bad], stored.split.labels)
-        crops = Crops(at_hand, Look(side, np.zeros((side, side, 3), np.float32)))
-        decoding = 0 if isinstance(at_hand, Pixels) else self._workers(split, "cpu")
-        keys: list[int] = indices.tolist()
-        watched = self._watched(crops, decoding)
-        return DataLoader(watched, batch_size, sampler=keys, collate_fn=as_it_is, num_workers=decoding)
+        there = side == stored_size(self.settings.image_size)
+        at_hand = self._store(split).split if there else self._as_they_came(split)
+        return self._in_order(Crops(at_hand, Look(side, np.zeros((side, side, 3), np.float32))), indices, batch_size)
+
+    def rectangles(
+        self, split: SplitName, indices: torch.Tensor, sides: Sequence[int], pixels: int
+    ) -> Iterator[Rectangles]:
+        """The images of these indices uncropped, at every one of these sizes, in groups of one shape.
+
+        They come from their files; of a source without files from its squares. pixels: of the largest size, that a
+        group may have, unless it is of one image. The order of the groups is that of the shapes as they turn up.
+        """
+        images = Whole(self._as_they_came(split), sides)
+        return in_parts(self._in_order(images, indices, images.at_once), pixels)
+
+    def _as_they_came(self, split: SplitName) -> Split:
+        """The images before any resizing, without the unreadable ones."""
+        stored, held = self._store(split), self._splits[split]
+        if not isinstance(held, Files) or not stored.bad:
+            return held
+        bad = {path for path, _ in stored.bad}
+        return Files([path for path in held.paths if path not in bad], stored.split.labels)
+
+    def _in_order(self, images: Crops | Whole, indices: torch.Tensor, batch_size: int) -> DataLoader:
+        workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
+        return DataLoader(
+            self._watched(images, workers),
+            batch_size,
+            sampler=list[int](indices.tolist()),
+            collate_fn=as_it_is,
+            num_workers=workers,
+            worker_init_fn=deaf_worker,
+        )
 
     def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] float32: center crops as the net sees them."""
@@ -222,7 +245,7 @@ class ImageData(pl.LightningDataModule):
 
     def _loader(self, split: SplitName, sampler: Sampler) -> DataLoader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
-        workers = self._workers(split, device)
+        workers = self._workers(self._store(split).split, device)
         return DataLoader(
             self._watched(self._crops(split), workers),
             batch_size=self.settings.batch_size,
@@ -234,10 +257,10 @@ class ImageData(pl.LightningDataModule):
             pin_memory=device == "cuda",
         )
 
-    def _workers(self, split: SplitName, device: str) -> int:
+    def _workers(self, held: Split, device: str) -> int:
         if self.settings.workers is not None:
             return self.settings.workers
-        if isinstance(self._store(split).split, Pixels) and device == "cpu":
+        if isinstance(held, Pixels) and device == "cpu":
             return 0  # the net takes far longer than the cutting, on the same cores
         return max(1, cores() // self._share().world)
 

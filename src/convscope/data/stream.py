@@ -14,10 +14,10 @@ import numpy as np
 from filelock import FileLock
 
 from convscope.data.chunks import ChunkFiles, Chunks
-from convscope.data.litchunks import STORES, Fetcher
 from convscope.data.passes import Statistics
 from convscope.data.sampler import DEEP, LANES
 from convscope.data.sources import Source
+from convscope.data.stores import STORES, Fetcher
 from convscope.data.transforms import stored_size
 from convscope.problem import Problem
 

@@ -59,7 +59,7 @@ def _row(name: str, scores: Scores) -> dict[str, Any]:
 
 def _told(found: Outcome, plan: Evaluate, nets: Sequence[Contestant]) -> str:
     sides = ", ".join(map(str, found.scales))
-    told = f"Errors on {plan.split} of {nets[0].subject.data_name} by {CROPS[plan.crops]}, images of {sides} pixels"
+    told = f"Errors on {plan.split} of {nets[0].subject.data_name} by {CROPS[plan.crops]}, smallest side {sides} pixels"
     told += ", mean of the softmax over the sizes" if len(found.scales) > 1 else ""
     told += ". The ensemble is the mean of the nets' softmax" if len(nets) > 1 else ""
     return told + (f". Left out: {found.unknown} images of classes that the net does not know" if found.unknown else "")

@@ -9,17 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.data.module import SplitName
+from convscope.data.module import ImageData, SplitName
 from convscope.data.transforms import stored_size
 from convscope.look.dense import dense
 from convscope.look.multicrop import multi_crop
 from convscope.look.spans import five, twenty_five
 from convscope.problem import Problem
-from convscope.progress import track
+from convscope.progress import track_parts
 from convscope.score.tally import Tally
 from convscope.subject import Subject
 
 CROPS = ("center", "ten", "fifty", "dense", "both")
+DENSELY = ("dense", "both")  # what needs whole images
 Predict = Callable[[Tensor], Tensor]
 
 
@@ -148,46 +149,63 @@ def _probabilities(
     nets: Sequence[Contestant], plan: Evaluate, scales: list[int], index: Tensor
 ) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Of one batch after another: labels of the data [n], and for each net probabilities [n, K] on the CPU."""
-    data = nets[0].subject.data
     looks = [[_look(net.subject, plan.crops, side) for net in nets] for side in scales]
-    loaders = [data.whole_dataloader(plan.split, index, side, plan.batch_size) for side in scales]
     words = f"evaluating {len(nets)} net{'s' * (len(nets) > 1)} ({plan.crops})"
-    for _, *batches in zip(track(index.split(plan.batch_size), words), *loaders, strict=True):
+    batches = _images(nets[0].subject.data, plan, scales, index)
+    for labels, images in track_parts(batches, words, len(index), lambda batch: len(batch[0])):
         with torch.inference_mode():
-            found = [[look(batch.image) for look in looks[at]] for at, batch in enumerate(batches)]
+            found = [[look(one) for look in looks[at]] for at, one in enumerate(images)]
             means = [torch.stack(each).mean(0) for each in zip(*found, strict=True)]
-        yield batches[0].label, means
+        yield labels, means
+
+
+def _images(
+    data: ImageData, plan: Evaluate, scales: list[int], index: Tensor
+) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
+    """Labels [n] and the images at every scale, grey levels: uncropped where nets look densely, else the middle square
+    of the smallest side.
+    """
+    if plan.crops in DENSELY:
+        for group in data.rectangles(plan.split, index, scales, plan.batch_size * max(scales) ** 2):
+            yield group.label, group.images
+        return
+    loaders = [data.whole_dataloader(plan.split, index, side, plan.batch_size) for side in scales]
+    for batches in zip(*loaders, strict=True):
+        yield batches[0].label, [batch.image for batch in batches]
 
 
 def _look(subject: Subject, crops: str, side: int) -> Predict:
-    """From whole images as they are, grey levels on the CPU, to the net's probabilities on the CPU."""
-    data, device = subject.data, subject.device
-    mean, scale = mean_image(data.mean, side).to(device), torch.as_tensor(data.settings.pixel_scale).to(device)
-    predict = _predict(subject.net, crops, data.settings.image_size, side)
-
-    def look(images: Tensor) -> Tensor:
-        shown = (images.to(device) - mean) * scale.view(-1, 1, 1)
-        return predict(shown.contiguous(memory_format=torch.channels_last)).cpu()
-
-    return look
+    """From images of smallest side `side`, grey levels on the CPU, to the net's probabilities on the CPU."""
+    if crops == "both":
+        ways = [_look(subject, way, side) for way in ("fifty", "dense")]
+        return lambda images: torch.stack([way(images) for way in ways]).mean(0)
+    predict = _predict(subject.net, crops, subject.data.settings.image_size, side)
+    return lambda images: predict(as_input(images if crops == "dense" else _middle(images, side), subject)).cpu()
 
 
-def mean_image(mean: Tensor, side: int) -> Tensor:
-    """The mean image [3, R, R] at another size [3, side, side], resized as images are; the papers do not say how."""
-    if mean.shape[-1] == side:
-        return mean
-    return F.interpolate(mean[None], (side, side), mode="bilinear", antialias=True)[0]
+def as_input(images: Tensor, subject: Subject) -> Tensor:
+    """Whole images [n, 3, h, w], grey levels, as the net takes them, on its device.
+
+    The mean image is resized to theirs as images are, whatever their shape; the papers do not say how.
+    """
+    mean, size = subject.data.mean, images.shape[2:]
+    if mean.shape[1:] != size:
+        mean = F.interpolate(mean[None], size, mode="bilinear", antialias=True)[0]
+    scale = torch.as_tensor(subject.data.settings.pixel_scale).to(subject.device).view(-1, 1, 1)
+    shown = (images.to(subject.device) - mean.to(subject.device)) * scale
+    return shown.contiguous(memory_format=torch.channels_last)
 
 
 def _predict(net: nn.Module, crops: str, image_size: int, side: int) -> Predict:
-    if crops == "both":
-        ways = [_predict(net, way, image_size, side) for way in ("fifty", "dense")]
-        return lambda images: torch.stack([way(images) for way in ways]).mean(0)
     if crops == "dense":
         return dense(net, image_size, side)
     if crops != "center":
         places = five(side, image_size) if crops == "ten" else twenty_five(side, image_size)
         return multi_crop(net, image_size, side, places)
-    start = (side - image_size) // 2
-    middle = slice(start, start + image_size)
-    return lambda images: net(images[:, :, middle, middle]).softmax(1)
+    return lambda images: net(_middle(images, image_size)).softmax(1)
+
+
+def _middle(images: Tensor, size: int) -> Tensor:
+    """[n, 3, size, size]: the centers of images."""
+    top, left = ((side - size) // 2 for side in images.shape[2:])
+    return images[:, :, top : top + size, left : left + size]

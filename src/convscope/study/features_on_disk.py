@@ -21,8 +21,8 @@ from convscope.data.module import SplitName
 from convscope.look.features import features
 from convscope.nets.trace import trace
 from convscope.problem import Problem
-from convscope.progress import track
-from convscope.study.scales import DENSE, Dense, Scales, whole_images
+from convscope.progress import track, track_parts
+from convscope.study.scales import DENSE, Dense, Scales
 from convscope.subject import Subject
 
 SPLITS: tuple[SplitName, SplitName] = ("train", "val")
@@ -175,13 +175,16 @@ def _fill_dense(
     subjects: Mapping[str, Subject], dense: Mapping[str, Dense], kept: Mapping[str, OnDisk], scales: Scales
 ) -> None:
     first, start = next(iter(subjects.values())), 0
+    settings = first.data.settings
+    pixels = settings.batch_size * settings.image_size**2 // 2  # a batch of the net's own, with the mirror images
     for split in SPLITS:
         words = f"whole {split} images of {', '.join(map(str, scales.sides))} pixels"
-        for index, images in track(whole_images(first, split, scales), words):
+        groups = first.data.rectangles(split, torch.arange(count := first.data.size(split)), scales.sides, pixels)
+        for group in track_parts(groups, words, count, lambda group: len(group.index)):
             for name, look in dense.items():
                 file = kept[name].layers[DENSE]
-                file[start + index.numpy()] = _storable(look.of(images), DENSE, file.dtype)
-        start += first.data.size(split)
+                file[start + group.index.numpy()] = _storable(look.of(group.images), DENSE, file.dtype)
+        start += count
 
 
 def _storable(values: Tensor, layer: str, kind: np.dtype) -> NDArray[np.floating]:
