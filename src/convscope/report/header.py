@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from convscope.report.numerals import brief, duration, percent
 from convscope.report.reading import Run, started
 
-_SHARES = [("validation top-1", "val/top1"), ("validation top-5", "val/top5")]
+_SHARES = [("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
 _LOOKS = {  # job -> what it is called, and how it looks at a net
     "visualize": ("features", "by what excites its maps"),
     "occlude": ("occlusion", "by covering one place of an image after another"),
@@ -32,6 +32,11 @@ class Look(NamedTuple):
     how: str
     net: str
     checkpoint: str
+
+
+def shows(job: str) -> str:
+    """What the page of a job shows, in a word: "occlusion" for occlude; of a job that does not look its own name."""
+    return _LOOKS[job][0] if job in _LOOKS else job
 
 
 def title(run: Run) -> str:

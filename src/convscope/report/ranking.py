@@ -15,7 +15,7 @@ from convscope.report.variation import in_words, varied
 FEW = 6  # settings that stand as columns at once; of more a few words stand for all until they are asked for
 SPARK = (96, 24)  # width and height of the small curves
 STATES = {"finished": "finished", "running": "running", "stopped": "cut off", "failed": "failed", "damaged": "damaged"}
-NUMBERS = (("val top-1 accuracy", "val/top1"), ("top-5 accuracy", "val/top5"), ("val loss", "val/loss"))
+NUMBERS = (("val accuracy, top-1", "val/top1"), ("top-5", "val/top5"), ("val loss", "val/loss"))
 
 
 class Column(NamedTuple):
