@@ -40,8 +40,17 @@ def in_our_words(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> st
         return f"no {group}={choice}{meant(f'{group}={choice}', possible)}{_possible(possible)}"
     if found := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", said):
         return _no_key(found[1] or found[2], conf, keys())
+    if found := re.search(r"Error parsing override '([^'=]+)'\s+missing EQUAL", said):
+        return _no_word(found[1], conf)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
+
+
+def _no_word(given: str, conf: Path) -> str:
+    every = [choice for group in sorted(conf.iterdir()) if group.is_dir() for choice in choices(conf, group.name)]
+    same = [choice for choice in every if choice.partition("=")[2] == given]
+    near = f" (did you mean {' or '.join(same)}?)" if same else ""
+    return f"{given} has no value{near}; words are key=value or group=choice, as python src/run.py --help lists them"
 
 
 def _no_key(given: str, conf: Path, keys: Sequence[str]) -> str:
