@@ -34,7 +34,7 @@ def test_only_what_differs_is_a_column(tmp_path):
                      "optim.renorm": "0.1", "epochs": "2", "time": "1 min 0 s"}  # fmt: skip
     assert (second["val/top1"], second["val/loss"], second["optim.renorm"]) == ("25.0 %", "1.500", "none")
     orders = [cell.order for cell in found.rows[0].cells]
-    assert [float(orders[at]) for at in (0, 2, 4, 6)] == [0.5, 1.0, 0.1, 60.0]
+    assert [float(orders[at]) for at in (0, 1, 3, 6)] == [0.1, 0.5, 1.0, 60.0]
 
 
 def test_of_many_settings_a_few_words_stand_for_all(tmp_path):

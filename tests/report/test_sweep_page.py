@@ -118,6 +118,9 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
         pass
     assert [each["id"] for each in data(tmp_path)] == ["a/seed_0", "a/seed_1"]
     assert not (tmp_path / "a" / "report").exists()
+    text = (tmp_path / "a" / "seed_1" / "report" / "index.html").read_text()
+    assert "<h1>a/seed_1</h1>" in text
+    assert f'One run of the sweep <a href="../../../report/index.html">{tmp_path.name}</a>' in text
 
 
 def test_what_cannot_be_written_does_not_fail_the_run(tmp_path, capsys):

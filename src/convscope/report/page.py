@@ -15,8 +15,8 @@ from convscope.report.atlas import Atlas, atlas, in_atlas
 from convscope.report.glances import Glance, glances
 from convscope.report.header import of
 from convscope.report.ideas import REST
-from convscope.report.lookers import lookers, trained
-from convscope.report.reading import Run, read_run
+from convscope.report.lookers import Link, lookers, trained
+from convscope.report.reading import Run, read_run, sweep_around
 from convscope.report.records import dead_maps
 from convscope.report.sections import moves, sections
 from convscope.report.settling import answer, stories
@@ -75,6 +75,7 @@ def _html(run: Run, seen: Mapping[str, Glance]) -> str:
         facts=header.facts(run),
         trained=trained(run.folder, run.summary.get("of_run")),
         lookers=lookers(run.folder),
+        sweep=_sweep(run.folder),
         moving=any(moves(entry) for entry in run.entries),
         training=any(run.metrics.values()),
         stories=told,
@@ -89,6 +90,13 @@ def _html(run: Run, seen: Mapping[str, Glance]) -> str:
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )
+
+
+def _sweep(folder: Path) -> Link | None:
+    """The page of the sweep around this run; it is written after each of its runs."""
+    around = sweep_around(folder)
+    above = around and "/".join(".." for _ in folder.resolve().relative_to(around).parts)
+    return Link(f"../{above}/report/index.html", around.name) if around else None
 
 
 def _learned(run: Run) -> bool:
