@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table as Drawn
 
 from convscope.record import Number, Result, Table
-from convscope.report.numerals import parted
+from convscope.report.numerals import as_said, parted
 
 FIGURES = 12  # numbers shown at the end of a job
 MOST = 40  # rows; a longer table is for its csv file
@@ -42,7 +42,7 @@ def closing(results: Sequence[Number], folder: Path) -> None:
     drawn.add_column(no_wrap=True)
     for each in told[:FIGURES]:
         words, interval = parted(each.caption or each.name, each.value)
-        drawn.add_row(escape(words), text(each.value), interval)
+        drawn.add_row(escape(words), as_said(each.caption, each.value), interval)
     if len(told) > FIGURES:
         drawn.add_row(f"and {len(told) - FIGURES} more in {escape(str(folder / 'summary.json'))}")
     if told:

@@ -33,6 +33,12 @@ def three(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def as_said(words: str, value: float) -> str:
+    """A number as its own caption writes it, "95.3 %", else in three digits."""
+    share = percent(value)
+    return share if share in words else three(value)
+
+
 def parted(words: str, value: float) -> tuple[str, str]:
     """A caption without the value it ends with, and the interval it gives with that value: of "fc7: 0.615 [0.31, 0.85]"
     ("fc7", "0.31 to 0.85"), of "eyes: 95.3 % [90.1, 99.2]" ("eyes", "90.1 to 99.2"). Other captions as they are, "".

@@ -13,7 +13,7 @@ from PIL import Image
 
 from convscope.report.header import of
 from convscope.report.ideas import IDEAS, REST, Idea
-from convscope.report.numerals import parted, percent, three
+from convscope.report.numerals import as_said, parted, three
 from convscope.report.reading import Entry, Run, table_rows
 from convscope.report.sheets import Sheet, sheet
 
@@ -111,10 +111,7 @@ def _facts(entries: Sequence[Entry]) -> list[Fact]:
 
 
 def _value(entry: Entry) -> str:
-    if entry.value is None:
-        return "not measured"
-    share = percent(entry.value)
-    return share if share in entry.caption else three(entry.value)  # as its own words say it
+    return "not measured" if entry.value is None else as_said(entry.caption, entry.value)
 
 
 _ENDS = ("_low", "_high")  # names of an interval's ends
