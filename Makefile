@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser slurm demo test bench reliability lint format lock clean
+.PHONY: help setup browser slurm demo test notebooks bench reliability lint format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the r
 
 test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+
+notebooks: .venv/.ready  ## execute the notebooks and store what they show; minutes where outputs/train/notebook is not there
+	@cd notebooks && MPLBACKEND=agg ../$(PYTHON) execute.py
 
 bench: .venv/.ready  ## every benchmark, one line for each ratio
 	@for file in $$(grep -l '__main__' benchmarks/*.py | grep -v -e interleaved.py -e reliability_); do $(PYTHON) "$$file" || exit 1; done

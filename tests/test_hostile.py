@@ -125,7 +125,7 @@ def test_arrays_of_a_run_that_lie_leave_its_page_whole(damage, tmp_path):
 def test_cells_that_begin_a_formula_are_text_and_numbers_stay_numbers(tmp_path):
     told = ["=1+1", "+cmd", "-x", "@a", "\tb", "\r=c"]
     assert [plain_cell(value) for value in told] == [f"'{value}" for value in told]
-    kept = [-1.5, 0, True, None, "-1.5", "+2", "-inf", "1e-5", "fox", "", "a=b"]
+    kept = [-1.5, 0, True, None, "-1.5", "+2", "-inf", "1e-5", "-0.1 [-0.3, 0.2] less", "fox", "", "a=b"]
     assert [plain_cell(value) for value in kept] == kept
     rows = [{"class": "=1+1", "top1": -0.5}]
     Record(tmp_path / "run").add(Table("classes", rows))

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "gallery": {"data", "draw", "look", "nets", "problem"},
     "subject": {"data", "nets", "problem"},
     "loggers": {"problem", "record", "report"},
-    "terminal": {"record"},
+    "terminal": {"record", "report"},
     "data": {"problem", "room"},
     "look": {"nets", "problem"},
     "score": {"nets", "problem"},

@@ -1,8 +1,14 @@
 """Every command in README and docs runs, made small by words appended to it."""
 
+import importlib.util
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,25 +136,42 @@ def weights(tmp_path_factory):
     return home
 
 
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_notebook(notebook, tmp_path, trained, photos, weights, cache):
-    import json
-    import os
-    import subprocess
+@pytest.fixture(scope="module")
+def runner():
+    """notebooks/execute.py as a module."""
+    spec = importlib.util.spec_from_file_location("execute", ROOT / "notebooks" / "execute.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    cells = json.loads(notebook.read_text())["cells"]
-    code = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    code = code.replace("../src", str(ROOT / "src")).replace("../outputs", str(tmp_path))
-    script = tmp_path / "cells.py"  # a file, as cells may start processes
-    script.write_text("def display(*things):\n    print(*things)\n\n\nif __name__ == '__main__':\n" + _indented(code))
-    env = {"RUN": trained, "PHOTOS": photos / "val" / "n01", "TORCH_HOME": weights, "CONVSCOPE_CACHE": cache}
-    env |= {"MPLBACKEND": "agg"}
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(notebook, tmp_path, trained, photos, weights, cache, runner):
+    for place in ("notebooks", "outputs/train"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    (tmp_path / "outputs/train/notebook").symlink_to(trained)
+    copy = shutil.copy(notebook, tmp_path / "notebooks")
+    env = {"PHOTOS": photos / "val" / "n01", "TORCH_HOME": weights, "CONVSCOPE_CACHE": cache, "MPLBACKEND": "agg"}
     ended = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, env=os.environ | {key: str(value) for key, value in env.items()},
-        capture_output=True, text=True, timeout=600,
+        [sys.executable, runner.__file__, copy], cwd=tmp_path / "notebooks",
+        env=os.environ | {key: str(value) for key, value in env.items()}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
+    if notebook.stem in runner.STORED:
+        kept, anew = (json.loads(path.read_text()) for path in (notebook, Path(copy)))
+        assert runner.kinds(kept) == runner.kinds(anew)
 
 
-def _indented(code):
-    return "".join(f"    {line}\n" for line in code.splitlines())
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_outputs_are_those_of_the_cells_and_small(notebook, runner):
+    kept = json.loads(notebook.read_text())
+    if notebook.stem not in runner.STORED:
+        assert not any(runner.kinds(kept))
+        return
+    assert kept["metadata"]["executed"] == runner.fingerprint(kept), "a cell has changed; type: make notebooks"
+    assert notebook.stat().st_size < 300_000
+    assert not re.search(r"/home/|/root|/tmp/|/Users/|Warning", notebook.read_text())

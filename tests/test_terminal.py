@@ -55,12 +55,12 @@ def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
 
 
 def test_the_figures_of_a_job_close_it_in_words(capsys, tmp_path):
-    found = [Number("a", 0.93, "share of [red]it"), Number("a_low", 0.9, "its lower end"), Number("b", 2.0, epoch=3)]
+    found = [Number("a", 0.93, "share of [red]it: 0.93 [0.9, 0.96]"), Number("a_low", 0.9, "its lower end")]
+    found += [Number("b", 2.0, epoch=3)]
     closing(found, tmp_path)
     printed = capsys.readouterr().out
     assert (
-        "share of [red]it" in printed
-        and "0.93" in printed
+        ["share", "of", "[red]it", "0.93", "0.9", "to", "0.96"] in [line.split() for line in printed.splitlines()]
         and "lower end" not in printed
         and "b" not in printed.split()
     )

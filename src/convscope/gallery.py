@@ -18,7 +18,7 @@ from convscope.data.module import ImageData
 from convscope.draw.grid import Block, Grid, thumbnails, top9_grid
 from convscope.draw.rules import Compared, rules_grid
 from convscope.draw.tile import Tile, contrast, signed_tile
-from convscope.look.cropped import patches, project_fields
+from convscope.look.cropped import Watch, patches, project_fields
 from convscope.look.deconvnet import Picks
 from convscope.look.top9 import Top9, default_layers
 from convscope.nets.trace import trace
@@ -119,15 +119,26 @@ class Images:
     split: Literal["val", "train"]
 
 
-def view(net: nn.Module, images: Images, layer: str, top: Top9, maps: list[int], rule: str = "deconvnet") -> View:
-    """Projects each shown map's strongest units down to the pixels and cuts the same boxes from their images."""
+def view(
+    net: nn.Module,
+    images: Images,
+    layer: str,
+    top: Top9,
+    maps: list[int],
+    rule: str = "deconvnet",
+    watch: Watch = iter,
+) -> View:
+    """Projects each shown map's strongest units down to the pixels and cuts the same boxes from their images.
+
+    watch: sees the parts of the work go by, such as a progress bar.
+    """
     shown = Top9(*(field[maps] for field in top))  # [m, 9]
     map_of, rank = (shown.image >= 0).nonzero(as_tuple=True)  # [P]
     indices, image_of = shown.image[map_of, rank].unique(return_inverse=True)
     device = next(net.parameters()).device
     picks = Picks(image_of, torch.tensor(maps)[map_of], shown.row[map_of, rank], shown.col[map_of, rank])
     found = images.data.images(images.split, indices).to(device)  # [n, 3, H, W]
-    down = project_fields(net, found, layer, picks, rule)
+    down = project_fields(net, found, layer, picks, rule, watch=watch)
     pixels = images.data.pixels(images.split, indices)  # [n, 3, H, W] uint8
     cut = patches(pixels, picks, down, fill=OUTSIDE)
     projections = torch.zeros(len(maps), 9, 3, *down.values.shape[-2:])

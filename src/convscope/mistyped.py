@@ -59,6 +59,8 @@ def in_our_words(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> st
     if found := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", said):
         given, known = found[1] or found[2], keys()
         return _no_rows(given, conf) if ROWS.match(given) and "model.weights" in known else _no_key(given, conf, known)
+    if found := re.search(r"Error parsing override '([^'=]+)'\s+missing EQUAL", said):
+        return _no_word(found[1], conf)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
@@ -66,6 +68,13 @@ def in_our_words(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> st
 def _no_rows(given: str, conf: Path) -> str:
     nets = [choice for choice in choices(conf, "model") if choice not in FOREIGN]
     return f"{given} is of nets of rows, and nets of torchvision and timm have none; choose another{_possible(nets)}"
+
+
+def _no_word(given: str, conf: Path) -> str:
+    every = [choice for group in sorted(conf.iterdir()) if group.is_dir() for choice in choices(conf, group.name)]
+    same = [choice for choice in every if choice.partition("=")[2] == given]
+    near = f" (did you mean {' or '.join(same)}?)" if same else ""
+    return f"{given} has no value{near}; words are key=value or group=choice, as python src/run.py --help lists them"
 
 
 def _no_key(given: str, conf: Path, keys: Sequence[str]) -> str:

@@ -64,7 +64,8 @@ class Arrays(NamedTuple):
 
 
 _NUMBER = r"[-+]?([\d.]+(e[-+]?\d+)?|inf|nan)"
-NUMBERS = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER})?", re.IGNORECASE)  # cells that are no text
+_INTERVAL = rf"\[{_NUMBER}, {_NUMBER}\]( [a-z]+)?"  # perhaps with a verdict
+NUMBERS = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER}| {_INTERVAL})?", re.IGNORECASE)  # cells that are no text
 Result = Picture | Number | Table | Arrays
 About = tuple[str, str, int | None]  # kind, name and epoch: what a line of index.jsonl is about
 
@@ -80,8 +81,8 @@ class PictureLogger(Protocol):
 def plain_cell(value: Any) -> Any:
     """A cell of a csv file that a spreadsheet shows and does not run: text that would begin a formula gets a ' before.
 
-    Numbers stay numbers, those written as text too, and so do the ends of intervals, -0.02 to 0.3. A class called =1+1
-    is kept as '=1+1.
+    Numbers stay numbers, those written as text too, and so do intervals: -0.02 to 0.3, -0.1 [-0.3, 0.2] less. A class
+    called =1+1 is kept as '=1+1.
     """
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return value

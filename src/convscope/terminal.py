@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table as Drawn
 
 from convscope.record import Number, Result, Table
+from convscope.report.numerals import as_said, parted
 
 FIGURES = 12  # numbers shown at the end of a job
 MOST = 40  # rows; a longer table is for its csv file
@@ -33,13 +34,17 @@ def show(result: Result) -> None:
 
 
 def closing(results: Sequence[Number], folder: Path) -> None:
-    """The figures that a job has found, in words: the first FIGURES of them, without the ends of their intervals."""
+    """The figures that a job has found: the first FIGURES of them, in words and with their intervals."""
     told = [each for each in results if each.epoch is None and not each.name.endswith(("_low", "_high"))]
     drawn = Drawn(box=box.SIMPLE, show_header=False)
+    drawn.add_column()
+    drawn.add_column(justify="right", no_wrap=True)
+    drawn.add_column(no_wrap=True)
     for each in told[:FIGURES]:
-        drawn.add_row(escape(each.caption or each.name), text(each.value))
+        words, interval = parted(each.caption or each.name, each.value)
+        drawn.add_row(escape(words), as_said(each.caption, each.value), interval)
     if len(told) > FIGURES:
-        drawn.add_row(f"and {len(told) - FIGURES} more in {escape(str(folder / 'summary.json'))}", "")
+        drawn.add_row(f"and {len(told) - FIGURES} more in {escape(str(folder / 'summary.json'))}")
     if told:
         _terminal().print(drawn)
 
@@ -61,7 +66,7 @@ def ending(name: str, outcome: Mapping[str, Any]) -> None:
     final, best = outcome["final"], outcome["best"]
     if final and _is_first_process():
         print(
-            f"{name}: val top-1 {final['val/top1']:.1%}, mean of classes {final['val/class_mean']:.1%} in "
+            f"{name}: val accuracy, top-1 {final['val/top1']:.1%}, mean of classes {final['val/class_mean']:.1%} in "
             f"epoch {final['epoch']}; best top-1 {best['val/top1']:.1%} in epoch {best['epoch']}",
             flush=True,
         )

@@ -85,7 +85,7 @@ def test_every_layer_is_measured(folder):
     for row in rows:
         value, low, high = (float(row[f"distance{end}"]) for end in ("", "_low", "_high"))
         assert 0 <= value <= 1 and low <= value <= high and float(row["changed"]) <= 1
-    assert [row["layer"] for row in table(folder, "minus_random")] == LAYERS
+    assert [row["layer"] for row in table(folder, "parts_minus_random_places")] == LAYERS
 
 
 def test_the_numbers_are_those_of_a_recount(folder, subject, indices):
@@ -159,8 +159,11 @@ def test_named_layers_alone(words, indices, tmp_path):
         *words, f"correspond.images={indices[:2]}", "correspond.random=1", "correspond.layers=[pool1,fc6]"
     )
     JOBS["correspond"](chosen, tmp_path / "run")
-    assert [row["layer"] for row in table(tmp_path / "run", "minus_random")] == ["pool1", "fc6"]
-    assert "[-inf, inf] unclear" in table(tmp_path / "run", "minus_random")[0]["% of all features (the paper's)"]
+    assert [row["layer"] for row in table(tmp_path / "run", "parts_minus_random_places")] == ["pool1", "fc6"]
+    assert (
+        "[-inf, inf] unclear"
+        in table(tmp_path / "run", "parts_minus_random_places")[0]["% of all features (the paper's)"]
+    )
     assert not (tmp_path / "run/tables/correspondence/table.csv").exists()  # neither stands for the paper's 5 and 7
 
 

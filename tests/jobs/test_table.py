@@ -57,7 +57,7 @@ def test_two_nets_of_two_seeds_are_two_rows(swept, tmp_path):
         mean = sum(errors) / 2
         spread = abs(errors[0] - errors[1]) / 2**0.5  # sample standard deviation of two
         assert (row["run"], row["seeds"], row["state"]) == (net, "2", "finished")
-        assert row["val top-1"] == f"{mean:.1f} ± {spread:.1f}"
+        assert row["val top-1 error"] == f"{mean:.1f} ± {spread:.1f}"
     beside = tables["beside_paper"]
     assert [row["paper top-1"] for row in beside] == ["40.5", "38.4"]
     assert [row["M at full size"] for row in beside] == ["62.38", "62.36"]
@@ -93,7 +93,7 @@ def test_while_it_is_still_running(swept, tmp_path):
     states = [row["state"] for row in tables["runs"]]
     assert states[0] == "0 of 2 finished; seed 0 running: epoch 1 of 1; seed 1 running: epoch 0 of 1"
     assert states[1] == "1 of 2 finished; seed 0 failed: the loss became nan"
-    assert tables["runs"][1]["val top-1"]  # from summary.json, without metrics.csv
+    assert tables["runs"][1]["val top-1 error"]  # from summary.json, without metrics.csv
     assert "directions" not in tables
 
 
@@ -155,12 +155,12 @@ def test_ensembles_stand_among_the_others(swept, ensemble, tmp_path):
     ]  # fmt: skip
     numbers = json.loads((ensemble / "summary.json").read_text())["numbers"]
     together = tables["runs"][3]
-    assert float(together["val top-1"]) == round(100 * (1 - numbers["evaluation/top1/ensemble"]), 1)
-    low, high = map(float, together["val top-1 95 %"].split(" to "))
-    assert low < float(together["val top-1"]) < high
+    assert float(together["val top-1 error"]) == round(100 * (1 - numbers["evaluation/top1/ensemble"]), 1)
+    low, high = map(float, together["val top-1 error 95 %"].split(" to "))
+    assert low < float(together["val top-1 error"]) < high
     alone = [100 * (1 - value) for name, value in numbers.items() if "/top1/" in name and "ensemble" not in name]
     spread = abs(alone[0] - alone[1]) / 2**0.5
-    assert tables["runs"][2]["val top-1"] == f"{sum(alone) / 2:.1f} ± {spread:.1f}"
+    assert tables["runs"][2]["val top-1 error"] == f"{sum(alone) / 2:.1f} ± {spread:.1f}"
     beside = tables["beside_paper"]
     assert [row["paper's row"] for row in beside[1:]] == ["as Fig. 3, 1 net"] * 2 + ["as Fig. 3, 5 nets (a)"]
     assert [row["paper top-1"] for row in beside] == ["40.5", "38.4", "38.4", "36.7"]
@@ -233,7 +233,7 @@ def test_an_evaluation_again_is_no_row_or_told_apart(swept, ensemble, tmp_path):
     tables = collected(tmp_path / "other", words)
     names = [row["run"] for row in tables["runs"]]
     assert len(names) == 5 and {"2 x zfnet, ten crops", "2 x zfnet, ten crops (again)"} <= set(names)
-    assert [row["val top-1"] for row in tables["runs"] if "(again)" in row["run"]] == ["1.5"]
+    assert [row["val top-1 error"] for row in tables["runs"] if "(again)" in row["run"]] == ["1.5"]
 
 
 def test_an_evaluation_alone_is_no_sweep(ensemble, tmp_path):

@@ -98,7 +98,11 @@ def test_a_link_brings_everything_back(seen):
 
 @pytest.mark.parametrize(
     "address",
-    ["#layer=conv1&epoch=64&map=4", "#layer=conv1&map=x&beside=run:../..&sort=up", "#epoch=64&rank=2&beside=epoch:99"],
+    [
+        "#layer=conv1&epoch=64&map=4",
+        "#layer=conv1&map=x&beside=run:../..&sort=up",
+        "#layer=conv1&epoch=64&rank=2&beside=epoch:99",
+    ],
 )
 def test_a_wrong_link_shows_the_layer(seen, address):
     page = seen(address)
@@ -133,6 +137,10 @@ def test_beside_another_run(seen, runs):
     card(page, 17).click()
     expect(page.locator(".panel .when")).to_have_text(["this run, epoch 64", "other run, epoch 12, map 17"])
     expect(page.locator("#curve svg[role=img]")).to_have_attribute("aria-label", re.compile("other run from"))
+    expect(page.locator("#strip button")).to_have_count(64)
+    expect(page.locator("#otherstrip button")).to_have_count(12)
+    page.get_by_role("button", name="other run, conv3 map 17, epoch 2", exact=True).click()
+    expect(page.locator(".strip-of [aria-current]")).to_have_text(["2", "2"])
     page.keyboard.press("4")
     expect(page.locator("#tally")).to_contain_text("shows no maps of conv4")
 
@@ -145,7 +153,7 @@ def test_the_first_view_is_light_and_only_what_is_seen_is_loaded(seen, page, run
     page.wait_for_timeout(400)
     files = {Path(unquote(urlparse(url).path)) for url in asked if url.startswith("file:")}
     assert all(runs / LONG in file.parents for file in files)
-    assert [file.name for file in files if file.parent.name == "atlas"] == ["conv1.js"]
+    assert [file.name for file in files if file.parent.name == "atlas"] == ["conv3.js"]  # the middle layer
     assert sum("top9" in file.parts for file in files) == 1
     assert sum(file.stat().st_size for file in files) < 2e6
 

@@ -16,6 +16,8 @@ def shows(page, stem, place=0):
 
 def test_slider_layers_and_alt_text(show, finished_run):
     page = show(finished_run)
+    shows(page, "conv3/epoch_008")  # of five layers the middle one
+    page.get_by_role("button", name="conv1").click()
     shows(page, "conv1/epoch_008")
     page.locator("#epoch").fill("2")
     shows(page, "conv1/epoch_003")
@@ -39,14 +41,14 @@ def test_a_link_brings_back_what_was_seen(show, finished_run):
 
 
 @pytest.mark.parametrize("state", ["#layer=%3Cscript%3E&epoch=99&compare=x", "#net", "#=&&"])
-def test_a_wrong_link_shows_the_first_layer_at_the_end(show, finished_run, state):
-    shows(show(finished_run, state), "conv1/epoch_008")
+def test_a_wrong_link_shows_what_is_shown_at_first(show, finished_run, state):
+    shows(show(finished_run, state), "conv3/epoch_008")
 
 
 def test_compare_with_an_epoch(show, finished_run):
     page = show(finished_run)
     page.locator("#compare").select_option("1")
-    shows(page, "conv1/epoch_001", place=1)
+    shows(page, "conv3/epoch_001", place=1)
     assert page.url.endswith("compare=1")
     page.locator("#compare").select_option("")
     expect(picture(page, 1)).to_be_hidden()
@@ -89,7 +91,7 @@ def test_curves_read_out_the_epoch_of_the_slider_and_of_the_pointer(show, finish
     canvas.hover(position={"x": width - 90, "y": 60})  # the last epoch, left of the lines' names
     expect(loss.locator(".readout")).to_contain_text("epoch 8")
     canvas.click(position={"x": 46, "y": 60})
-    shows(page, "conv1/epoch_001")
+    shows(page, "conv3/epoch_001")
     assert page.locator(".chart h3").all_inner_texts()[:3] == ["Loss", "Accuracy", "Settling: top-9 images that stayed"]
 
 
@@ -106,7 +108,7 @@ def test_dark_follows_the_system_until_clicked_and_then_stays(show, page, finish
 def test_a_phone_needs_no_sideways_scrolling(show, page, finished_run):
     page.set_viewport_size({"width": 360, "height": 740})
     show(finished_run)
-    shows(page, "conv1/epoch_008")
+    shows(page, "conv3/epoch_008")
     page.locator("#run").scroll_into_view_if_needed()
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 

@@ -1,6 +1,7 @@
 """Pages of one net lead to each other."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -33,8 +34,15 @@ def test_a_note_becomes_a_link_and_the_last_one_counts(pair):
     for when in ("yesterday", "today"):
         note(pair[1], pair[0], "occlude", when)
     (link,) = lookers(pair[0])
-    assert link.words == "occlude, today"
+    assert (link.words, link.when) == ("occlusion", "today")
     assert (pair[0] / "report" / link.address.replace("%20", " ")).resolve() == (pair[1] / "report" / "index.html")
+
+
+def test_two_pages_that_show_the_same_say_when_they_were_made(pair):
+    again = shutil.copytree(pair[1], pair[1].with_name("c"))
+    note(pair[1], pair[0], "occlude", "yesterday")
+    note(again, pair[0], "occlude", "today")
+    assert [link.words for link in lookers(pair[0])] == ["occlusion (today)", "occlusion (yesterday)"]
 
 
 def test_a_page_that_is_gone_is_no_link(pair):
@@ -63,7 +71,8 @@ def test_a_looking_job_and_the_run_it_looks_at_lead_to_each_other(trained_alone,
         cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    assert 'href="../../looked/report/index.html">visualize, ' in (trained_alone / "report" / "index.html").read_text()
+    page = (trained_alone / "report" / "index.html").read_text()
+    assert re.search(r'href="../../looked/report/index.html" title="[\d: -]+">features<', page)
     back = f'href="../../{trained_alone.name}/report/index.html"'
     assert back in (place / "report" / "index.html").read_text()
 

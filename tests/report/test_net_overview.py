@@ -122,7 +122,7 @@ def test_a_script_in_a_row_is_only_a_name(show, finished_run):
     change_rows(finished_run, lambda rows: rows[2].update(name=ATTACK))
     page = show(finished_run)
     expect(page.locator(".rowbox b", has_text=ATTACK)).to_have_count(2)
-    expect(page.locator(".seen text", has_text=ATTACK)).to_have_count(1)
+    expect(page.locator(".seen text", has_text=ATTACK[-19:])).to_have_count(1)  # long names lose their beginning
 
 
 def test_rows_that_say_little_give_a_table_and_no_picture(show, finished_run):

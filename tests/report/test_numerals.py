@@ -1,6 +1,6 @@
 import pytest
 
-from convscope.report.numerals import brief, cell, duration, percent, three
+from convscope.report.numerals import as_said, brief, cell, duration, parted, percent, three
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(38.4, "38 s"), (75.2, "1 min 15 s"), (3725, "1 h 2 min")])
@@ -12,6 +12,17 @@ def test_numbers_as_words():
     assert percent(0.9534) == "95.3 %"
     assert [brief(value) for value in (None, 3, 0.123456, 1234.5, "x")] == ["", "3", "0.1235", "1,234", "x"]
     assert [three(value) for value in (0.93456, -12.3456, 1234.5, 6.0)] == ["0.935", "-12.3", "1,234", "6"]
+
+
+def test_a_caption_parted_from_the_value_and_interval_it_ends_with():
+    assert parted("fc7: parts minus random: 0.615 [0.31, 0.85]", 0.61541) == ("fc7: parts minus random", "0.31 to 0.85")
+    assert parted("eyes: 95.3 % [90.1, 99.2]", 0.9534) == ("eyes", "90.1 to 99.2")
+    for words in ("eyes: 95.3 % [90.1, 99.2]", "no interval: 0.5", ""):
+        assert parted(words, 0.5) == (words, "")
+
+
+def test_a_number_is_written_as_its_caption_writes_it():
+    assert as_said("eyes: 95.3 % [90.1, 99.2]", 0.9534) == "95.3 %" and as_said("95 cases", 0.9534) == "0.953"
 
 
 def test_cells_of_a_table():

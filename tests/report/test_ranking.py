@@ -27,14 +27,14 @@ def test_only_what_differs_is_a_column(tmp_path):
     run(tmp_path / "1_b", 0.25, renorm=None, lr=0.1)
     found = ranked(tmp_path)
     assert [column.key for column in found.columns] == [
-        "val/top1", "val/top5", "val/loss", "state", "optim.renorm", "epochs", "time",
+        "optim.renorm", "val/top1", "val/top5", "val/loss", "state", "epochs", "time",
     ]  # fmt: skip
     first, second = texts(found.columns, [row.cells for row in found.rows])
     assert first == {"val/top1": "50.0 %", "val/top5": "90.0 %", "val/loss": "1.000", "state": "finished",
                      "optim.renorm": "0.1", "epochs": "2", "time": "1 min 0 s"}  # fmt: skip
     assert (second["val/top1"], second["val/loss"], second["optim.renorm"]) == ("25.0 %", "1.500", "none")
     orders = [cell.order for cell in found.rows[0].cells]
-    assert [float(orders[at]) for at in (0, 2, 4, 6)] == [0.5, 1.0, 0.1, 60.0]
+    assert [float(orders[at]) for at in (0, 1, 3, 6)] == [0.1, 0.5, 1.0, 60.0]
 
 
 def test_of_many_settings_a_few_words_stand_for_all(tmp_path):
@@ -43,7 +43,7 @@ def test_of_many_settings_a_few_words_stand_for_all(tmp_path):
         run(tmp_path / f"{number}_run", **dict.fromkeys(keys, number))
     found = ranked(tmp_path)
     assert sum(column.more for column in found.columns) == FEW + 1
-    assert [column.key for column in found.columns if not column.more][4] == "differs"
+    assert [column.key for column in found.columns if not column.more][0] == "differs"
     for row in found.rows:
         assert [cell.more for cell in row.cells] == [column.more for column in found.columns]
 
@@ -86,9 +86,9 @@ def test_a_run_of_nothing_but_its_settings_has_empty_cells_that_sort_last(tmp_pa
     run(tmp_path / "0_a", lr=1)
     (run(tmp_path / "1_b", lr=2, state="running") / "metrics.csv").write_text("epoch,val/to")
     (new,) = [row for row in ranked(tmp_path).rows if row.key == "1_b"]
-    assert [cell.order for cell in new.cells[:3]] == ["", "", ""]
+    assert [cell.order for cell in new.cells[1:4]] == ["", "", ""]  # behind the setting
     assert new.spark == ""
-    assert new.cells[0].text == "–"
+    assert new.cells[1].text == "–"
 
 
 @pytest.mark.parametrize("damage", ["nan", "inf", ""])

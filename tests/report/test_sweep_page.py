@@ -118,6 +118,9 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
         pass
     assert [each["id"] for each in data(tmp_path)] == ["a/seed_0", "a/seed_1"]
     assert not (tmp_path / "a" / "report").exists()
+    text = (tmp_path / "a" / "seed_1" / "report" / "index.html").read_text()
+    assert "<h1>a/seed_1</h1>" in text
+    assert f'One run of the sweep <a href="../../../report/index.html">{tmp_path.name}</a>' in text
 
 
 def test_what_cannot_be_written_does_not_fail_the_run(tmp_path, capsys):
@@ -172,7 +175,7 @@ def test_curves_lie_over_each_other_and_tell_run_and_value(look, page, sweep):
     look(sweep, "#run=1_high&run=2_middle")
     titles = page.locator(".chart h3").all_inner_texts()
     assert titles == [
-        "Validation top-1", "Validation loss", "Settling of conv1: top-9 images that stayed",
+        "Validation accuracy, top-1", "Validation loss", "Settling of conv1: top-9 images that stayed",
         "Settling of conv2: top-9 images that stayed", "Dead maps of conv2",
     ]  # fmt: skip
     chart = page.locator(".chart").first
@@ -237,7 +240,7 @@ def test_two_hundred_runs_of_64_epochs(look, page, tmp_path):
     assert ticked(page) == 6  # the best
     assert page.locator("tbody tr").nth(10).get_attribute("data-run") == "10_run"
     assert sum(path.stat().st_size for path in (tmp_path / "report").iterdir()) < 2e6
-    page.get_by_role("button", name="val top-1").click()
+    page.get_by_role("button", name="val accuracy, top-1").click()
     page.locator("tbody input").nth(6).check()
     expect(page.locator(".legend li")).to_have_count(7)
 

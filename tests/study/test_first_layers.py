@@ -39,7 +39,7 @@ def test_the_sweep_ends_with_a_comparison_of_the_runs_that_finished(swept):
     rows = table(folder / "comparison", "runs")
     assert [row["first layer"] for row in rows] == ["11x11 stride 4", "7x7 stride 2"]
     assert {row["filters"] for row in rows} == {"held at 0.1"}
-    assert all(0 <= float(row["val top-1"]) <= 1 for row in rows)
+    assert all(0 <= float(row["val accuracy"]) <= 1 for row in rows)
     assert all(re.fullmatch(r"\d+ of 8", row["dead conv 1"]) for row in rows)
     assert "The 2 runs of sweep" in ended.stdout
     for name in ("filters_common_scale", "filters_own_scale", "frequencies"):

@@ -99,9 +99,10 @@ def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
 
 def _sweep_page(folder: Path) -> None:
     """After each run of a sweep the page of the sweep, in the folder of its multirun.yaml, is as new as the runs."""
+    from convscope.report.reading import sweep_around
     from convscope.report.sweep import write_sweep_page
 
-    around = next((each for each in folder.resolve().parents[:2] if (each / "multirun.yaml").is_file()), None)
+    around = sweep_around(folder)
     if around is None:
         return
     try:

@@ -42,12 +42,12 @@ def training_curves(rows: Rows) -> Figure:
     return figure
 
 
-def settling(rows: Rows, layers: Sequence[str]) -> Figure:
-    """Three panels that answer "do lower layers settle first?" (section 4.1, Fig. 4), a line for each layer.
+def settling(rows: Rows, layers: Sequence[str], words: str) -> Figure:
+    """Three panels that show whether lower layers settle first (section 4.1, Fig. 4), a line for each layer.
 
-    rows: columns stayed/, similarity/ and dead/ + layer, as fractions. layers: from the pixels up.
+    rows: columns stayed/, similarity/ and dead/ + layer, as fractions. layers: from the pixels up. words: the answer.
     """
-    answer = wrap(_settled(rows, layers), 170)
+    answer = wrap(words, 170)
     longest = max((len(layer) for layer in layers), default=0)
     height = 3.5 + 0.2 * len(answer) + 0.17 * max(0, len(layers) - 12)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
@@ -65,22 +65,6 @@ def settling(rows: Rows, layers: Sequence[str]) -> Figure:
     figure.text(0.012, 0.12 / height, "\n".join(answer), size=TEXT, color=FAINT, va="bottom")
     label_ends(figure)
     return figure
-
-
-def settled_from(epochs: Sequence[int], stayed: Sequence[float]) -> int | None:
-    """The first epoch from which, up to the last one, more than half of the top-9 images stayed; None: not yet."""
-    first = None
-    for epoch, share in zip(epochs, stayed, strict=True):
-        if not math.isnan(share):
-            first = (epoch if first is None else first) if share > 0.5 else None
-    return first
-
-
-def _settled(rows: Rows, layers: Sequence[str]) -> str:
-    epochs = [int(row["epoch"]) for row in rows]
-    first = {layer: settled_from(epochs, _column(rows, f"stayed/{layer}").tolist()) for layer in layers}
-    words = [f"{layer}: {'not yet' if epoch is None else f'epoch {epoch}'}" for layer, epoch in first.items()]
-    return "More than half of the top-9 images stay from  " + ",  ".join(words) if len(rows) > 1 else ""
 
 
 def _column(rows: Rows, name: str) -> NDArray[np.float64]:

@@ -100,13 +100,13 @@ def _words(sight: Sight, image: Tile) -> str:
 
 
 def _dots(axes: Axes, image: Tile, sight: Sight) -> None:
-    _bare(axes, image, 0.45)
+    _bare(axes, image, 0.6)
     height, width = image.shape[:2]
     axes.set_xlim(-0.5, width - 0.5)
     axes.set_ylim(height - 0.5, -0.5)
     spacing = _spacing(sight.cols, width) * SMALL * 72 / width  # points from dot to dot
     x, y = np.meshgrid(sight.cols, sight.rows)
-    size = min(3.5, max(0.6, 0.45 * spacing))
+    size = min(3.5, 0.4 * spacing)  # the image shows through, however dense they are
     axes.plot(x.ravel(), y.ravel(), "o", color="#1f3b73", markersize=size, markeredgewidth=0, snap=False)
     steps = _sides(*(round(_spacing(centers, 0)) for centers in (sight.rows, sight.cols)))
     apart_ = f"every {steps} px" if len(sight.cols) > 1 else "one place"

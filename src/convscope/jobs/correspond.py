@@ -47,10 +47,10 @@ def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result
     yield Picture("correspondence/covered", _covered(subject, marked, plan, masks), words)
     covering = track(masks, f"covering parts of {len(marked.names)} images")
     pairs = correspondence(subject.net, marked.image, covering, layers, plan.value)
-    rows = [row for layer in layers for row in layer_rows(layer, pairs[layer], groups)]
+    rows = [row for layer in track(layers, "intervals by layer") for row in layer_rows(layer, pairs[layer], groups)]
     yield from table_1(rows, {5: paper.maps, 7: paper.last}, len(marked.names))
     yield Table("correspondence/layers", rows, "Share of features whose change differs in sign, by layer and part")
-    for baseline in (RANDOM, TOGETHER):
+    for baseline in track((RANDOM, TOGETHER), "intervals of the differences"):
         yield from differences(pairs, groups, baseline, (paper.maps, paper.last))
     words = f"Parts against random places, mean over pairs of {len(marked.names)} images with 95 % intervals"
     yield Picture("correspondence/by_layer", _plot(rows, layers), f"{words}; lower: they correspond more", plot=True)

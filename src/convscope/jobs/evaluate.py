@@ -97,7 +97,11 @@ def _numbers(scores: dict[str, Scores]) -> Iterator[Number]:
         end = f"/{name}" if len(scores) > 1 else ""
         for words, field in MEASURES.items():
             value: Interval = getattr(one, field)
-            yield Number(f"evaluation/{field}{end}", value.value, f"{words} accuracy of {name}: {value}")
+            yield Number(f"evaluation/{field}{end}", value.value, f"{words} accuracy of {name}: {_percent(value)}")
+
+
+def _percent(found: Interval) -> str:
+    return f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
 def _confusions(name: str, tally: Tally, classes: list[str], most: int) -> Iterator[Result]:

@@ -86,8 +86,8 @@ def _runs(rows: Sequence[Line], groups: Sequence[Group], epoch: str) -> Table:
     for line in rows:
         row: dict[str, Any] = {"run": line.name}
         row |= {"nets": line.nets} if several else {}
-        row |= {"seeds": line.seeds, **{column: _cell(line, column) for column in SHARES}}
-        row |= {"val top-1 95 %": line.ends} if several else {}
+        row |= {"seeds": line.seeds, **{_head(column): _cell(line, column) for column in SHARES}}
+        row |= {"val top-1 error 95 %": line.ends} if several else {}
         shown.append(row | {"state": line.state})
     finished = sum(one.finished for group in groups for one in group.runs)
     total = sum(len(group.runs) for group in groups)
@@ -145,7 +145,7 @@ def _beside(rows: Sequence[Line], known: PaperTable) -> Table:
             row["paper's row"] = line.row
         for column in columns:
             figure = printed(known, line.row, column)
-            row |= {column: _cell(line, column), _in_paper(column): figure.value if figure else None}
+            row |= {_head(column): _cell(line, column), _in_paper(column): figure.value if figure else None}
         row["M at full size"] = round(line.size / 1e6, 2) if line.size else None
         shown.append(
             row | ({"comparable": "no" if line.reasons else "yes"} if any(reasons) and not all(reasons) else {})
@@ -155,6 +155,11 @@ def _beside(rows: Sequence[Line], known: PaperTable) -> Table:
     size_told = "M at full size: millions of parameters of one net at width 1, 224 pixels, 1000 classes"
     caption = f"Beside the paper's numbers in percent: {known.source}. {words} {size_told}"
     return Table("sweep/beside_paper", shown, caption)
+
+
+def _head(column: str) -> str:
+    """Errors say that they are, as the rest of the program tells accuracies."""
+    return f"{column} error" if SHARES[column][1] else column
 
 
 def _in_paper(column: str) -> str:

@@ -69,7 +69,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     last = record.folder / "checkpoints" / "last.ckpt"
     trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
-        record.add(Picture("curves", training_curves(rows.rows), "Loss and top-1 over the epochs", plot=True))
+        record.add(Picture("curves", training_curves(rows.rows), "Loss and accuracy over the epochs", plot=True))
     return {
         "final": rows.rows[-1] if rows.rows else {},
         "best": max(rows.rows, key=lambda row: row["val/top1"], default={}),

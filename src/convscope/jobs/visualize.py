@@ -1,5 +1,6 @@
 """job=visualize: what excites the maps of a trained or pretrained net, without training."""
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -42,11 +43,11 @@ def visualize(
     tops = strongest(net, data, choice.images, chosen)
     yield Arrays("top9/top9", to_arrays(tops))
     excited: set[int] = set()
-    for layer in track(list(tops), "projecting back to pixels"):
-        top = tops[layer]
+    for number, (layer, top) in enumerate(tops.items(), 1):
         maps = choice.chosen_maps(layer, len(top.score), seed)
         caption = f"{layer}: the nine {choice.images} images that excite each map most ({rules[0]})"
-        views = {name: gallery.view(net, images, layer, top, maps, name) for name in rules}
+        watch = functools.partial(track, words=f"projecting {layer} back to pixels, layer {number} of {len(tops)}")
+        views = {name: gallery.view(net, images, layer, top, maps, name, watch) for name in rules}
         grid = gallery.grid(views[rules[0]], caption)
         yield Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
         excited |= set(gallery.excited(views[rules[0]]))

@@ -148,8 +148,8 @@ class PagePerEpoch(pl.Callback):
 def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:
     precision = f" mean AP {row['val/mean_ap']:.1%}" if "val/mean_ap" in row else ""
     return (
-        f"epoch {epoch}/{epochs}  train loss {row['train/loss']:.3f} top-1 {row['train/top1']:.1%}  "
-        f"val loss {row['val/loss']:.3f} top-1 {row['val/top1']:.1%}{precision}  "
+        f"epoch {epoch}/{epochs}  train loss {row['train/loss']:.3f} accuracy {row['train/top1']:.1%}  "
+        f"val loss {row['val/loss']:.3f} accuracy {row['val/top1']:.1%}{precision}  "
         f"{row['seconds']:.0f} s  {row['images_per_second']:.0f} images/s"
     )
 

@@ -19,6 +19,7 @@ from convscope.learn.rows import Rows
 from convscope.learn.stability import Change, Seen, change
 from convscope.look.top9 import Search, Top9, merge, to_arrays
 from convscope.record import Arrays, Picture, Record
+from convscope.report.settling import answer, stories
 
 TILE = 64  # pixels of a stored tile of Fig. 4
 
@@ -139,7 +140,8 @@ class FeatureEvolution(pl.Callback):
             rows = [Strip(f"map {number}", [each[row] for each in tiles]) for row, number in enumerate(seen.maps)]
             caption = f"{layer}: the strongest projection of each map as training goes on"
             self.record.add(Picture(f"evolution/{layer}", evolution_grid(rows, shown, caption), caption, layer=layer))
-        figure = settling(self.rows, list(self.previous))
+        columns = {name: [row.get(name) for row in self.rows] for name in self.rows[-1]}
+        figure = settling(self.rows, list(self.previous), answer(stories(columns, {})))
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
         now = time.perf_counter()
         self.redraw_at = now + 50 * (now - start)

@@ -26,8 +26,11 @@ def workspace(entity: str, project: str, layers: Sequence[str]) -> workspaces.Wo
             _section("What each layer looks for, by epoch", [_pictures(f"top9/{layer}", WIDE, 16) for layer in layers]),
             _section("How features grew", [_pictures(f"evolution/{layer}", HALF, 12) for layer in layers]),
             _section("First-layer filters", [_pictures(f"filters/{layers[0]}", HALF, 10)] if layers else []),
-            _section("Training", [_curve("Loss", "train/loss", "val/loss"),
-                                  _curve("Top-1", "train/top1", "val/top1"), _curve("Top-5", "val/top5")]),
+            _section("Training", [
+                _curve("Loss", "train/loss", "val/loss"),
+                _curve("Accuracy, top-1", "train/top1", "val/top1"),
+                _curve("Accuracy, top-5", "val/top5"),
+            ]),
             _section("Which layer settles when", [
                 _curve("Top-9 images that stayed", *(f"stayed/{layer}" for layer in layers)),
                 _curve("Similarity of the strongest projection", *(f"similarity/{layer}" for layer in layers)),

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import WandbLogger
 from convscope.loggers.projections import Projection, projections
 from convscope.problem import Problem
 from convscope.record import Picture, write
+from convscope.report.reading import sweep_around
 
 # wandb's own notes of machine, user, paths of programs and git remote stay away: nobody has asked to publish them
 PRIVATE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "save_code": False}
@@ -85,10 +86,10 @@ def begun(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> 
     mode: Any = settings.get("mode") or ("online" if _has_key() else "offline")
     noted = folder / "wandb" / "run_id"
     before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else None
-    swept = (folder.parent / "multirun.yaml").is_file()
+    sweep = sweep_around(folder)
     logger = FromOne(
         project=settings["project"], name=folder.name, save_dir=str(folder), config=config, id=before,
-        group=folder.parent.name if swept else None, job_type=config.get("job"), resume="allow" if before else None,
+        group=sweep.name if sweep else None, job_type=config.get("job"), resume="allow" if before else None,
         settings=wandb.Settings(mode=mode, console="off", **PRIVATE),
     )  # fmt: skip
     logger.experiment.define_metric("epoch")

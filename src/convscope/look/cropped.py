@@ -7,7 +7,7 @@ than the picks that go together need: picks near the same border go together.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +23,9 @@ from convscope.nets.trace import trace
 from convscope.nets.windows import Pair
 
 AREA = 160_000  # pixels worked on at a time; ZFNet takes about 1 KiB for each
+WHOLE = 16  # projections over a whole image worked on at a time
+
+Watch = Callable[[Sequence[Tensor]], Iterable[Tensor]]  # hands on one part of the work after another
 
 
 class Projection(NamedTuple):
@@ -34,12 +37,18 @@ class Projection(NamedTuple):
 
 
 def project_fields(
-    net: nn.Module, images: Tensor, layer: str, picks: Picks, rule: str = "deconvnet", chunk: int | None = None
+    net: nn.Module,
+    images: Tensor,
+    layer: str,
+    picks: Picks,
+    rule: str = "deconvnet",
+    chunk: int | None = None,
+    watch: Watch = iter,
 ) -> Projection:
     """As `project`, each unit cut to its receptive field, or the whole image where the field is no smaller.
 
-    chunk: units at a time, else as many as suit their field. Nets that branch on the way to the layer are projected
-    over the whole image first. Raises Problem as `project`.
+    chunk: units at a time, else as many as suit their field. watch: sees the parts go by, such as a progress bar. Nets
+    that branch on the way to the layer are projected over the whole image first. Raises Problem as `project`.
     """
     check_rule(rule)
     pass_ = trace(net, tuple(images.shape[1:]))
@@ -48,13 +57,14 @@ def project_fields(
     steps = read_steps(pass_, layer, rule)
     if steps is None:
         field = follow(pass_).get(output, IMAGE).field
-        return _from_whole(functools.partial(project, net, images, layer, rule=rule), images, picks, field)
+        whole = functools.partial(project, net, images, layer, rule=rule, chunk=WHOLE)
+        return _from_whole(whole, images, picks, field, watch)
     sizes = [pass_.shapes[step.call.inputs[0]][2:] for step in steps]
     descent = Descent(steps, [(size[0], size[1]) for size in sizes], pass_.shapes[output])
     corner, size = natural_box(steps, descent.maps[0], picks)
     values = images.new_zeros(len(picks.image), images.shape[1], *size)
     with torch.no_grad():
-        for part in _neighbors(picks, chunk or max(1, AREA // (size[0] * size[1]))):
+        for part in watch(_neighbors(picks, chunk or max(1, AREA // (size[0] * size[1])))):
             signal, level = descent.run(images, Picks(*(field[part] for field in picks)))
             place = Corner(level.corner.top - corner.top[part], level.corner.left - corner.left[part])
             values[part.to(values.device)] = paste(signal, place, size)
@@ -139,16 +149,17 @@ def _neighbors(picks: Picks, chunk: int) -> list[Tensor]:
     return [part for part in parts if len(part)]
 
 
-def _from_whole(whole: Callable[[Picks], Tensor], images: Tensor, picks: Picks, field: Field | None) -> Projection:
+def _from_whole(
+    whole: Callable[[Picks], Tensor], images: Tensor, picks: Picks, field: Field | None, watch: Watch
+) -> Projection:
     """Projections over the whole image, cut to the field where it is smaller."""
-    height, width = images.shape[2:]
-    if field is None or field.rows.size * field.cols.size >= height * width:
-        return Projection(whole(picks), torch.zeros_like(picks.row), torch.zeros_like(picks.col))
-    boxes = [field.box(row, col) for row, col in zip(picks.row.tolist(), picks.col.tolist(), strict=True)]
-    corner = Corner(torch.tensor([box.top for box in boxes]), torch.tensor([box.left for box in boxes]))
-    size = (field.rows.size, field.cols.size)
-    values = images.new_empty(len(boxes), images.shape[1], *size)
-    for part in torch.arange(len(boxes)).split(16):
+    corner, size = Corner(torch.zeros_like(picks.row), torch.zeros_like(picks.col)), (images.shape[2], images.shape[3])
+    if field is not None and field.rows.size * field.cols.size < size[0] * size[1]:
+        boxes = [field.box(row, col) for row, col in zip(picks.row.tolist(), picks.col.tolist(), strict=True)]
+        corner = Corner(torch.tensor([box.top for box in boxes]), torch.tensor([box.left for box in boxes]))
+        size = (field.rows.size, field.cols.size)
+    values = images.new_empty(len(picks.image), images.shape[1], *size)
+    for part in watch(torch.arange(len(picks.image)).split(WHOLE)):
         signal = whole(Picks(*(place[part] for place in picks)))
         values[part] = cut(signal, torch.arange(len(part)), Corner(corner.top[part], corner.left[part]), size)
     return Projection(values, *corner)

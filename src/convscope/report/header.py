@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from convscope.report.numerals import brief, duration, percent
-from convscope.report.reading import Run, started
+from convscope.report.reading import Run, started, sweep_around
 
-_SHARES = [("validation top-1", "val/top1"), ("validation top-5", "val/top5")]
+_SHARES = [("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
 _LOOKS = {  # job -> what it is called, and how it looks at a net
     "visualize": ("features", "by what excites its maps"),
     "occlude": ("occlusion", "by covering one place of an image after another"),
@@ -34,12 +34,21 @@ class Look(NamedTuple):
     checkpoint: str
 
 
+def shows(job: str) -> str:
+    """What the page of a job shows, in a word: "occlusion" for occlude; of a job that does not look its own name."""
+    return _LOOKS[job][0] if job in _LOOKS else job
+
+
 def title(run: Run) -> str:
-    """The run's name, else its net's, else its folder's; for a checkpoint the name of the run that wrote it."""
+    """The run's name, of a sweep's row that of its folder, else its net's, else its folder's; for a checkpoint the name
+    of the run that wrote it.
+    """
     looked = look(run)
     if looked and looked.checkpoint and not any(word.startswith("name=") for word in run.overrides):
         folder = PurePosixPath(looked.checkpoint).parts[0]  # <date>_<time>_<name>
         return re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder)
+    if around := sweep_around(run.folder):
+        return run.folder.resolve().relative_to(around).as_posix()
     names = (run.summary.get("name"), run.settings.get("name"), of(run.settings, "model", "name"))
     return next((str(name) for name in names if name and "${" not in str(name)), run.folder.resolve().name)
 

@@ -76,6 +76,12 @@ IDEAS = [
         "which: all that is off the diagonal is a mistake.",
     ),
     Idea(
+        "transfer", "Transfer", "What the features are worth for other images", "Tables 4 to 7, Fig. 9",
+        "The net stays as it is; only a linear classifier on the features of one layer learns to tell other images "
+        "apart, from few of each class. If deeper layers do better, the net has learned more than its own classes. "
+        "A net of random weights beside it shows what the features owe to training.",
+    ),
+    Idea(
         "sweep", "Tables", "The runs of a sweep beside one another", "Tables 2 and 3",
         "Nets that differ in one thing, trained from scratch: what does it change? Errors are the share of images "
         "whose class is not the first guess (top-1), or not among the first five (top-5). Where the images or sizes "

@@ -1,6 +1,6 @@
 "use strict";
 // The squares of pixels that the middle unit of each row sees, over the first thumbnail of the atlas or an empty frame.
-// At first those of all convolutions; of one row while it is pointed at, focused or pressed. Uses svg, html and style of curves.js.
+// At first those of the convolutions, of a deep net some of them; of one row while it is pointed at, focused or pressed. Uses svg, html and style of curves.js.
 
 function setUpNet() {
   const holder = document.querySelector("#net .overview");
@@ -11,7 +11,7 @@ function setUpNet() {
   const rows = boxes.map((box) => seenSquare(box.dataset, input));
   if (!input || !rows.some(Boolean)) return;
   figure.hidden = false;
-  const shownAtFirst = rows.filter((row) => row && row.kind === "conv" && !row.whole);
+  const convolutions = rows.filter((row) => row && row.kind === "conv" && !row.whole), shownAtFirst = seenFirst(convolutions, input);
   shownAtFirst.forEach((row, number) => { row.number = number; });
   const canvas = svg("svg", { role: "img" }, figure.querySelector(".seen"));
   const view = seenExtent(shownAtFirst, input), marks = drawSeen(canvas, shownAtFirst, input, view);
@@ -24,7 +24,7 @@ function setUpNet() {
     if (row && !marks.some((mark) => mark.row === row)) drawSeenSquare(svg("g", { class: "lone" }, canvas.querySelector(".squares")), row, "var(--accent)", "");
     boxes.forEach((box, place) => box.setAttribute("aria-checked", String(place === pressed)));
     for (const each of document.querySelectorAll("table.net tr[data-row]")) each.classList.toggle("shown", row !== null && Number(each.dataset.row) === at);
-    caption.textContent = row ? seenInWords(row, input) : "What one unit in the middle of each convolution sees. Point at a row for its own.";
+    caption.textContent = row ? seenInWords(row, input) : `What one unit in the middle of ${shownAtFirst.length < convolutions.length ? "some convolutions" : "each convolution"} sees. Point at a row for its own.`;
     canvas.setAttribute("aria-label", row ? seenInWords(row, input) : `Nested squares over an image: ${shownAtFirst.map((each) => `${each.name} ${each.field} pixels`).join(", ")}`);
   };
   const follow = (element, at) => {
@@ -58,8 +58,21 @@ function seenSquare(said, input) {
   return { name: said.name, kind: said.kind, field, start, whole };
 }
 
+// All of up to eight; of more the eight, each with another field, spread from the first to the first that sees the whole image.
+function seenFirst(rows, input) {
+  if (rows.length <= MOST_SQUARES) return rows;
+  const distinct = rows.filter((row, at) => rows.findIndex((other) => other.field === row.field) === at);
+  const covers = distinct.findIndex((row) => row.field >= input), seen = covers < 0 ? distinct : distinct.slice(0, covers + 1);
+  const count = Math.min(MOST_SQUARES, seen.length);
+  return Array.from({ length: count }, (_, k) => seen[Math.round((k * (seen.length - 1)) / Math.max(1, count - 1))]);
+}
+const MOST_SQUARES = 8;
+
 const seenInWords = (row, input) => (row.whole ? `${row.name}: every unit sees the whole image.`
   : `${row.name}: a unit sees ${row.field} × ${row.field} of the ${input} × ${input} pixels${row.field > input ? ", more than the image has" : `, ${Math.round((100 * row.field) / input)} % of its side`}.`);
+
+// The end of a long module path tells more than its beginning.
+const seenName = ({ name }) => (name.length > 20 ? `…${name.slice(-19)}` : name);
 
 // What is in view: the image and the squares, but of those at most the image's side beyond its border.
 function seenExtent(rows, input) {
@@ -77,7 +90,8 @@ function drawSeenSquare(group, row, color, dash) {
 // Frame, squares and, in the margin at the right, their names at least a line apart.
 function drawSeen(canvas, rows, input, { low, high, side }) {
   const size = Math.min(side / 24, side / (1.2 * rows.length)), pad = side * 0.02;
-  canvas.setAttribute("viewBox", `${low - pad} ${low - pad} ${side * 1.26 + 2 * pad} ${side + 2 * pad}`);
+  const letters = Math.max(0, ...rows.map((row) => seenName(row).length)), beside = Math.max(side * 0.26, side * 0.05 + size * 0.66 * letters);
+  canvas.setAttribute("viewBox", `${low - pad} ${low - pad} ${side + beside + 2 * pad} ${side + 2 * pad}`);
   svg("rect", { class: "blank", x: 0, y: 0, width: input, height: input }, canvas);
   for (let at = 1; at < 8; at += 1) for (const line of [{ x1: 0, x2: input, y1: (input * at) / 8, y2: (input * at) / 8 }, { y1: 0, y2: input, x1: (input * at) / 8, x2: (input * at) / 8 }]) svg("line", { class: "mesh", ...line }, canvas);
   svg("g", { class: "picture" }, canvas);
@@ -96,7 +110,7 @@ function drawSeen(canvas, rows, input, { low, high, side }) {
     drawSeenSquare(group, row, color, dash);
     const at = heights.get(row), from = side * 0.03 + high;
     svg("polyline", { class: "leader", stroke: color, points: `${right},${top(row)} ${from - size * 0.5},${at} ${from},${at}` }, named);
-    svg("text", { x: from + size * 0.3, y: at + size * 0.35, "font-size": size }, named, row.name);
+    svg("text", { x: from + size * 0.3, y: at + size * 0.35, "font-size": size }, named, seenName(row));
     return { row, parts: [group, named] };
   });
 }

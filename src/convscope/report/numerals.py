@@ -1,6 +1,7 @@
 """Numbers as a page shows them."""
 
 import math
+import re
 from typing import Any
 
 
@@ -30,6 +31,21 @@ def brief(value: Any) -> str:
 def three(value: float) -> str:
     """A number in three digits, from a hundred on whole: 0.935, 12.3, 1,234."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def as_said(words: str, value: float) -> str:
+    """A number as its own caption writes it, "95.3 %", else in three digits."""
+    share = percent(value)
+    return share if share in words else three(value)
+
+
+def parted(words: str, value: float) -> tuple[str, str]:
+    """A caption without the value it ends with, and the interval it gives with that value: of "fc7: 0.615 [0.31, 0.85]"
+    ("fc7", "0.31 to 0.85"), of "eyes: 95.3 % [90.1, 99.2]" ("eyes", "90.1 to 99.2"). Other captions as they are, "".
+    """
+    said = "|".join(re.escape(form) for form in (f"{value:.3g}", percent(value)))
+    found = re.search(rf"[:;,]? \(?(?:{said}) \[([^],]+), ([^]]+)\]\)?$", words)
+    return (words[: found.start()], f"{found[1]} to {found[2]}") if found else (words, "")
 
 
 def cell(text: str) -> str:

@@ -12,7 +12,8 @@ const layers = [...new Set([...(own.atlas?.layers ?? []).map((each) => each.name
 const known = (epoch) => epoch !== null && epoch !== undefined;
 const epochs = [...new Set([...(own.atlas?.epochs ?? []), ...series.flatMap((each) => each.frames.map((frame) => frame.epoch))].filter(known))].sort((a, b) => a - b);
 const last = epochs[epochs.length - 1] ?? null;
-const state = { layer: layers[0] ?? null, epoch: last, map: null, rank: null, sort: null, show: null, beside: null };
+const middle = layers[Math.floor((layers.length - 1) / 2)] ?? null; // parts of things: neither edges nor whole classes
+const state = { layer: middle, epoch: last, map: null, rank: null, sort: null, show: null, beside: null };
 let moved = false; // whether anyone has moved anything: what comes next is loaded ahead only then
 const followers = []; // functions to call when the state has changed
 
@@ -31,6 +32,8 @@ function setUpLayers() {
       $("features").scrollIntoView();
     });
   }
+  for (const link of document.querySelectorAll(".glance a"))
+    link.addEventListener("click", (event) => { if (plainClick(event)) openMap(Number(link.dataset.map), link.closest("tr").dataset.layer); });
   return () => {
     for (const button of holder.children) {
       const chosen = button.textContent === state.layer;

@@ -4,6 +4,7 @@ Opens from disk: no server, no network. index.html is complete text (header, sec
 script; data.js holds what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,10 +12,11 @@ from urllib.parse import quote
 from convscope.record import write
 from convscope.report import header
 from convscope.report.atlas import Atlas, atlas, in_atlas
+from convscope.report.glances import Glance, glances
 from convscope.report.header import of
 from convscope.report.ideas import REST
-from convscope.report.lookers import lookers, trained
-from convscope.report.reading import Run, read_run
+from convscope.report.lookers import Link, lookers, trained
+from convscope.report.reading import Run, read_run, sweep_around
 from convscope.report.records import dead_maps
 from convscope.report.sections import moves, sections
 from convscope.report.settling import answer, stories
@@ -25,8 +27,8 @@ SCRIPTS = ("curves.js", "net.js", "pictures.js", "training.js", "atlas.js", "til
 
 
 def write_page(run_folder: Path) -> Path:
-    """Writes report/data.js, report/index.html and the atlas's scripts of a run, finished or not; each whole or not at
-    all.
+    """Writes report/data.js, report/index.html, the atlas's scripts and the layers' glances of a run, finished or not;
+    each whole or not at all.
 
     Returns the path of index.html. Reads only the run folder, and what other runs lie beside it.
     """
@@ -36,7 +38,8 @@ def write_page(run_folder: Path) -> Path:
     for name, (layer, said) in (found.layers if found else {}).items():
         write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(said)};\n")
     write(folder / "report" / "data.js", data_script(run, found))
-    write(folder / "report" / "index.html", _html(run).encode(errors="replace"))  # a caption may hold half a surrogate
+    html = _html(run, glances(folder, found))
+    write(folder / "report" / "index.html", html.encode(errors="replace"))  # a caption may hold half a surrogate
     return folder / "report" / "index.html"
 
 
@@ -60,7 +63,7 @@ def _series(run: Run) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _html(run: Run) -> str:
+def _html(run: Run, seen: Mapping[str, Glance]) -> str:
     maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
     told = stories(run.metrics, maps, _dead(run))
     found = sections(run)
@@ -72,9 +75,11 @@ def _html(run: Run) -> str:
         facts=header.facts(run),
         trained=trained(run.folder, run.summary.get("of_run")),
         lookers=lookers(run.folder),
+        sweep=_sweep(run.folder),
         moving=any(moves(entry) for entry in run.entries),
         training=any(run.metrics.values()),
         stories=told,
+        glances=seen,
         answer=answer(told, bool(run.summary.get("finished")), _learned(run)),
         warnings=_warnings(run),
         sections=[each for each in found if each.idea is not REST],
@@ -85,6 +90,13 @@ def _html(run: Run) -> str:
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )
+
+
+def _sweep(folder: Path) -> Link | None:
+    """The page of the sweep around this run; it is written after each of its runs."""
+    around = sweep_around(folder)
+    above = around and "/".join(".." for _ in folder.resolve().relative_to(around).parts)
+    return Link(f"../{above}/report/index.html", around.name) if around else None
 
 
 def _learned(run: Run) -> bool:
@@ -118,4 +130,13 @@ def _summary(run: Run) -> dict[str, Any]:
         above = {entry.name for entry in run.entries if entry.kind == "number"}
         rest["numbers"] = {name: value for name, value in rest["numbers"].items() if name not in above}
     groups = {key: value for key, value in rest.items() if isinstance(value, dict | list)}
-    return {"summary": {key: value for key, value in rest.items() if key not in groups}, **groups}
+    told = {"summary": {key: value for key, value in rest.items() if key not in groups}, **groups}
+    return {_HEADINGS.get(key, key.replace("_", " ").capitalize()): value for key, value in told.items()}
+
+
+_HEADINGS = {  # keys of summary.json that say too little alone
+    "seconds": "Time in seconds",
+    "final": "The last epoch",
+    "best": "The best epoch",
+    "numbers": "More numbers",
+}

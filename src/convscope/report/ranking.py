@@ -15,7 +15,7 @@ from convscope.report.variation import in_words, varied
 FEW = 6  # settings that stand as columns at once; of more a few words stand for all until they are asked for
 SPARK = (96, 24)  # width and height of the small curves
 STATES = {"finished": "finished", "running": "running", "stopped": "cut off", "failed": "failed", "damaged": "damaged"}
-NUMBERS = (("val top-1 accuracy", "val/top1"), ("top-5 accuracy", "val/top5"), ("val loss", "val/loss"))
+NUMBERS = (("val accuracy, top-1", "val/top1"), ("top-5", "val/top5"), ("val loss", "val/loss"))
 
 
 class Column(NamedTuple):
@@ -79,9 +79,9 @@ def rank(groups: Sequence[Group], folder: Path) -> Ranked:
     rows = []
     for number, (group, own, one) in enumerate(runs, 1):
         seed = [_cell(one.seed)] if several else []
-        cells = [*_measured(one), _state(one), *own, *seed, *_effort(one)]
+        cells = [*own, *seed, *_measured(one), _state(one), *_effort(one)]
         rows.append(_row(number, group, one, cells, folder)._replace(spark=_spark(_top1(one), top, last)))
-    columns = [*_NUMBERS, _STATE, *heads, Column("epochs", "epochs", "descending"), Column("time", "time")]
+    columns = [*heads, *_NUMBERS, _STATE, Column("epochs", "epochs", "descending"), Column("time", "time")]
     return Ranked(columns, rows, *(_over_seeds(groups, settings) if several else ([], [])))
 
 
@@ -98,11 +98,11 @@ def _over_seeds(
     groups: Sequence[Group], settings: Sequence[Mapping[str, Any]]
 ) -> tuple[list[Column], list[list[Cell]]]:
     """The runs that count of each group: mean ± standard deviation, as job=table counts them."""
-    heads = [Column("run", "run"), Column("seeds", "seeds", "descending"), *_NUMBERS, _STATE, *_heads(settings)]
+    heads = [Column("run", "run"), *_heads(settings), Column("seeds", "seeds", "descending"), *_NUMBERS, _STATE]
     rows = []
     for group, own in zip(groups, _cells(settings), strict=True):
         means = [_mean(group.over_seeds(key), key) for _, key in NUMBERS]
-        rows.append([_cell(group.name), _cell(len(group.counted)), *means, _cell(group.state), *own])
+        rows.append([_cell(group.name), *own, _cell(len(group.counted)), *means, _cell(group.state)])
     return heads, rows
 
 
@@ -116,8 +116,9 @@ def _heads(settings: Sequence[Mapping[str, Any]]) -> list[Column]:
 def _cells(settings: Sequence[Mapping[str, Any]]) -> list[list[Cell]]:
     many = bool(settings) and len(settings[0]) > FEW
     words = [[_cell(said)] if many else [] for said in in_words(settings)]
+    numeric = {key for own in settings for key, value in own.items() if _cell(value).form}
     return [
-        [*said, *(_cell(value)._replace(more=many) for value in own.values())]
+        [*said, *(_cell(value)._replace(more=many, form="n" if key in numeric else "") for key, value in own.items())]
         for said, own in zip(words, settings, strict=True)
     ]
 

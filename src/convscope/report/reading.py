@@ -67,6 +67,11 @@ def is_run_folder(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in MARKS)
 
 
+def sweep_around(folder: Path) -> Path | None:
+    """The folder of the sweep that this run is a row of; None for a run of its own."""
+    return next((each for each in folder.resolve().parents[:2] if (each / "multirun.yaml").is_file()), None)
+
+
 def read_run(folder: str | Path) -> Run:
     """Everything a page shows of `folder`; what is absent is empty, what is damaged or refused is told in `remarks`."""
     folder = Path(folder)

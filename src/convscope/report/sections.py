@@ -13,7 +13,7 @@ from PIL import Image
 
 from convscope.report.header import of
 from convscope.report.ideas import IDEAS, REST, Idea
-from convscope.report.numerals import percent, three
+from convscope.report.numerals import as_said, parted, three
 from convscope.report.reading import Entry, Run, table_rows
 from convscope.report.sheets import Sheet, sheet
 
@@ -103,26 +103,15 @@ def _facts(entries: Sequence[Entry]) -> list[Fact]:
         if entry.kind == "number" and not _is_end(entry, values):
             low, high = (values.get((entry.name + end, entry.epoch)) for end in _ENDS)
             known = "" if low is None or high is None else f"{three(low)} to {three(high)}"
-            said, words = _interval_said(entry)
+            words, said = _words(entry), ""
+            if entry.value is not None:
+                words, said = parted(words, entry.value)
             facts.append(Fact(_value(entry), known or said, words))
     return facts
 
 
-def _interval_said(entry: Entry) -> tuple[str, str]:
-    """The interval that a caption ends with, as jobs write it (": 0.615 [0.31, 0.85]"), and the words without it."""
-    words = _words(entry)
-    if entry.value is None:
-        return "", words
-    value = re.escape(f"{entry.value:.3g}")
-    found = re.search(rf"[:;,]? \(?{value} \[([^],]+), ([^]]+)\]\)?$", words)
-    return (f"{found[1]} to {found[2]}", words[: found.start()]) if found else ("", words)
-
-
 def _value(entry: Entry) -> str:
-    if entry.value is None:
-        return "not measured"
-    share = percent(entry.value)
-    return share if share in entry.caption else three(entry.value)  # as its own words say it
+    return "not measured" if entry.value is None else as_said(entry.caption, entry.value)
 
 
 _ENDS = ("_low", "_high")  # names of an interval's ends

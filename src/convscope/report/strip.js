@@ -25,10 +25,10 @@ function stripView(holder) {
   let near = false, asked = null, shown = "", cells = [];
   const cell = (layer, map, frame, at) => {
     const dead = told(layer, at, map).dead, words = `${epochWords(frame.epoch)}${dead ? ", dead" : ""}`;
-    const button = html("button", { type: "button", "aria-label": `${layer.name} map ${map}, ${words}` }, holder);
+    const button = html("button", { type: "button", "aria-label": `${layer.run === own ? "" : "other run, "}${layer.name} map ${map}, ${words}` }, holder);
     html("span", {}, button, dead ? `${frame.epoch} ✕` : String(frame.epoch));
     const canvas = html("canvas", { width: frame.sheet.tile, height: frame.sheet.tile, "aria-hidden": "true", class: dead ? "dead" : "" }, button);
-    button.addEventListener("click", () => change({ epoch: frame.epoch }));
+    button.addEventListener("click", () => nearestEpoch(frame.epoch));
     return { button, canvas, frame, at, drawn: false };
   };
   const fill = async (layer, map) => {
@@ -49,7 +49,7 @@ function stripView(holder) {
     if (near && current) fill(...current);
   }, { rootMargin: "100px" }).observe(holder);
   return (layer, map, epoch) => {
-    const wanted = `${layer.name} ${map}`;
+    const wanted = `${layer.run.report} ${layer.name} ${map}`;
     current = [layer, map];
     if (wanted !== shown) {
       asked = null;

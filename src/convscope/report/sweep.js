@@ -77,7 +77,7 @@ function showTicks() {
 function specs() {
   const chosen = ticked(), has = (prefix) => [...new Set(chosen.flatMap((run) => Object.keys(run.columns).filter((name) => name.startsWith(prefix))))];
   return [
-    { title: "Validation top-1", column: "val/top1", share: true },
+    { title: "Validation accuracy, top-1", column: "val/top1", share: true },
     { title: "Validation loss", column: "val/loss" },
     ...has("stayed/").map((column) => ({ title: `Settling of ${column.slice(7)}: top-9 images that stayed`, column, share: true, whole: true, rule: 0.5 })),
     ...has("dead/").filter((column) => chosen.some((run) => (run.columns[column] || []).some((value) => value > 0)))

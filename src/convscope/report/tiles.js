@@ -67,15 +67,21 @@ function footWords(side, { kept, top }) {
 }
 const classWords = (side, top) => classesOf(side.run, top).map(([name, count]) => `${count} ${name}`).join(", ");
 
-// "16 of 96 maps shown. Dead at epoch 3: map 5, map 9 (not shown)."
+// "16 of 96 maps shown. Dead at epoch 3: map 5; of those not shown: 9, 21 and 4 more."
 function tally({ layer, at, frame }) {
   const all = !known(layer.maps) || layer.shown.length >= layer.maps, when = known(frame.epoch) ? ` at epoch ${frame.epoch}` : "";
   const shown = all ? `${plural(layer.shown.length, "map")}.` : `${layer.shown.length} of ${plural(layer.maps, "map")} shown.`;
-  const dead = layer.dead?.[at] ?? layer.shown.filter((map) => told(layer, at, map).dead), more = dead.length - MOST_NAMED;
-  const named = dead.slice(0, MOST_NAMED).map((map) => `map ${map}${layer.shown.includes(map) ? "" : " (not shown)"}`);
-  return dead.length ? `${shown} Dead${when}: ${named.join(", ")}${more > 0 ? ` and ${more} more` : ""}.` : `${shown} None is dead${when}.`;
+  const dead = layer.dead?.[at] ?? layer.shown.filter((map) => told(layer, at, map).dead);
+  if (!dead.length) return `${shown} None is dead${when}.`;
+  const [here, elsewhere] = [true, false].map((side) => dead.filter((map) => layer.shown.includes(map) === side));
+  const parts = [here.length && mapsNamed(here), elsewhere.length && `${here.length ? "of those not shown " : "none of those shown, but "}${mapsNamed(elsewhere)}`];
+  return `${shown} Dead${when}: ${parts.filter(Boolean).join("; ")}.`;
 }
 const MOST_NAMED = 12;
+function mapsNamed(maps) {
+  const more = maps.length - MOST_NAMED;
+  return `${maps.length === 1 ? "map" : "maps"} ${maps.slice(0, MOST_NAMED).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
 
 // Which map of the other side stands beside each: the same one where one side shows all that the other shows; between
 // runs of other seeds a number means nothing, and the maps stand beside each other in their order.

@@ -5,7 +5,7 @@ const tiled = (view) => hasTiles(view.layer) && !of("top9").some((each) => layer
 
 function mapView(holder) {
   const panels = holder.querySelector(".panels"), first = panel(panels), second = panel(panels);
-  const strip = stripView($("strip")), curve = curveView($("curve"));
+  const strip = stripView($("strip")), otherStrip = stripView($("otherstrip")), curve = curveView($("curve"));
   return (view, sides) => {
     const { layer } = sides[0], place = order(layer).indexOf(view.map);
     $("maptitle").textContent = `${layer.name} map ${view.map}`;
@@ -15,11 +15,14 @@ function mapView(holder) {
     panels.classList.toggle("two", sides.length > 1);
     fillPanel(first, sides[0], view.map, sides.length > 1);
     second.box.hidden = sides.length < 2;
-    if (sides[1]) fillPanel(second, sides[1], partners(sides, view.sort).get(view.map), true);
+    const partner = partners(sides, view.sort).get(view.map), another = sides[1] && sides[1].run !== own && partner !== undefined;
+    if (sides[1]) fillPanel(second, sides[1], partner, true);
     for (const id of ["overtime", "curve"]) $(id).hidden = epochs.length < 2;
     if (epochs.length < 2) return;
     strip(layer, view.map, view.epoch);
-    curve(sides, [view.map, partners(sides, view.sort).get(view.map)], view.epoch);
+    document.querySelector("#overtime .several").hidden = $("otherstrip").hidden = !another;
+    if (another) otherStrip(sides[1].layer, partner, view.epoch);
+    curve(sides, [view.map, partner], view.epoch);
   };
 }
 
@@ -35,7 +38,9 @@ function fillStep(button, map, before, after) {
 let tiles = null, arriving = false; // arriving: the next picture of the map view takes the focus
 let carried = null; // what the layer view keeps of the map view when one goes back to it
 
-function openMap(map) {
+function openMap(map, layer = state.layer) {
+  state.layer = layer;
+  remember(); // the way back leads to all maps of this layer
   history.pushState({ opened: true }, "", addressOf({ map }));
   arriving = true;
   return change({ map, rank: null });

@@ -53,10 +53,11 @@ def resampled(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int
     return Interval(value, float(low), float(high), n)
 
 
-def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0) -> Interval:
-    """Mean of independent values [n] and its interval."""
+def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0, most: float = np.inf) -> Interval:
+    """Mean of independent values [n] and its interval; of values that lie in -most .. most no end lies outside."""
     numbers = np.asarray(values, dtype=float)
-    return resampled(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
+    found = resampled(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
+    return found._replace(low=max(-most, found.low), high=min(most, found.high)) if len(numbers) > 1 else found
 
 
 def hit_interval(hits: Sequence[float] | NDArray[Any], seed: int = 0) -> Interval:

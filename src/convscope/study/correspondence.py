@@ -23,6 +23,7 @@ from convscope.subject import Subject
 NOTHING = 1e-9  # a difference of shares that is only rounding
 MEAN, RANDOM, TOGETHER = "mean of the parts", "random", "same place"
 BASELINES = {RANDOM: "random places, others in each image", TOGETHER: "random places, the same in all images"}
+BASELINE_NAMES = {RANDOM: "random_places", TOGETHER: "same_place"}  # of their tables
 MEASURES = {  # properties of look.correspondence.Pairs, and what they count; the first is the paper's
     "distance": "of all features (the paper's)",
     "distance_of_changed": "of those changed in either image",
@@ -135,7 +136,7 @@ def table_1(rows: Sequence[Mapping[str, Any]], paper: Mapping[int, str], images:
     )
     yield Table("correspondence/table", first, caption)
     caption = "The same share (ours) of features that changed in either image; in both images, where chance is 0.5"
-    yield Table("correspondence/table_changed", second, caption)
+    yield Table("correspondence/changed_features", second, caption)
 
 
 def _printed(covered: str, number: int) -> str:
@@ -170,7 +171,7 @@ def differences(
         f"resampling the {images} images]; negative: more. A feature that did not change counts as agreement in the "
         "paper's measure, so squares that change little look alike; the other two measures are ours"
     )
-    yield Table(f"correspondence/minus_{baseline.replace(' ', '_')}", rows, caption)
+    yield Table(f"correspondence/parts_minus_{BASELINE_NAMES[baseline]}", rows, caption)
 
 
 def told(found: Interval) -> str:

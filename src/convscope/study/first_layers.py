@@ -99,7 +99,7 @@ def _row(one: Compared) -> dict[str, Any]:
     return {
         "first layer": str(first),
         "filters": _renorm(one.run),
-        "val top-1": (one.run.metrics.get("val/top1") or [None])[-1],
+        "val accuracy": (one.run.metrics.get("val/top1") or [None])[-1],
         "dead conv 1": f"{len(maps[0].dead)} of {maps[0].maps}",
         "dead conv 2": f"{len(maps[1].dead)} of {maps[1].maps}" if len(maps) > 1 else "",
         "never learned": len(first.weak) + len(first.noise),

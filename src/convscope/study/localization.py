@@ -62,10 +62,14 @@ def localize(
         f"images, object from its {thing}; {sample.note}"
     )
     yield Table(f"{name}/localization", rows, caption)
-    yield Number(f"{name}/hit_rate", whole.lowest.value, f"The worst place is in the {thing}: {_words(whole.lowest)}")
-    yield Number(f"{name}/center_rate", whole.center.value, f"The image's center is: {_words(whole.center)}")
-    yield Number(f"{name}/random_rate", whole.anywhere.value, f"A place at random is: {_words(whole.anywhere)}")
-    yield Number(f"{name}/scored", len(found.hits), "Images of these rates")
+    yield Number(
+        f"{name}/hit_rate",
+        whole.lowest.value,
+        f"The worst place lies on the object, by its {thing}: {_words(whole.lowest)}",
+    )
+    yield Number(f"{name}/center_rate", whole.center.value, f"The image's center lies on it: {_words(whole.center)}")
+    yield Number(f"{name}/random_rate", whole.anywhere.value, f"A place at random lies on it: {_words(whole.anywhere)}")
+    yield Number(f"{name}/scored", len(found.hits), "Images that these shares are of")
 
 
 def on_masks(subject: Subject, split: SplitName, count: int, seed: int) -> Sample:
@@ -142,7 +146,7 @@ def _rows(thing: str, group: str, found: Measured) -> list[dict[str, object]]:
         "probability lost on rather than off the object": whole.drop,
     }
     if known:
-        lines["correlation of the map's activity with it"] = mean_interval(known)
+        lines["correlation of the map's activity with it"] = mean_interval(known, most=1)
     start = thing, group, len(found.hits)
     return [
         dict(zip(COLUMNS, (*start, what, each.value, _end(each.low), _end(each.high)), strict=True))
@@ -163,6 +167,4 @@ def _probable(subject: Subject, images: Tensor) -> Tensor:
 def _words(found: Interval) -> str:
     if found.n < 2:
         return f"{100 * found.value:.0f} % of one image"
-    return (
-        f"{100 * found.value:.1f} % of {found.n} images, 95 % interval {100 * found.low:.1f} to {100 * found.high:.1f}"
-    )
+    return f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"
