@@ -39,7 +39,7 @@ def write(path: Path, content: Callable[[Path], object] | bytes | str, force: bo
         if callable(content):
             content(part)
         else:
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
+            part.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         if force:
             _to_disk(part)
         os.replace(part, path)
@@ -61,7 +61,7 @@ def append(path: Path, line: str) -> None:
         with open(path, "ab+", buffering=0) as file:
             end = _end_of_lines(file.seek(0, os.SEEK_END), path)
             file.truncate(end)
-            left = memoryview(line.encode() + b"\n")
+            left = memoryview(line.encode(errors="backslashreplace") + b"\n")
             try:
                 while left:
                     left = left[file.write(left) or 0 :]

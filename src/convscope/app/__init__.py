@@ -49,6 +49,8 @@ def start(conf: Path) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
     unwind_at_sigterm()
     try:
+        if strange := [word for word in sys.argv[1:] if word.encode(errors="ignore").decode() != word]:
+            raise Problem(f"{ascii(strange[0])} holds bytes that are no UTF-8; rename what it names")
         check_choices(conf, sys.argv[1:])
         sys.argv[1:] = resuming(sys.argv[1:])
         agree_on_beginning()

@@ -67,16 +67,20 @@ def settings_of(folder: Path) -> Any:
     """
     config = folder / ".hydra" / "config.yaml"
     try:
-        held: Any = OmegaConf.to_container(OmegaConf.load(config), resolve=True) if config.is_file() else None
+        loaded = OmegaConf.load(config) if config.is_file() else None
+        _check_harmless(config, OmegaConf.to_container(loaded) if loaded is not None else None)
+        held: Any = OmegaConf.to_container(loaded, resolve=True) if loaded is not None else None
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         return None
     if not isinstance(held, dict) or held.get("job") != "train" or not held.keys() >= set(PARTS):
         return None
-    if not all(isinstance(held[part], dict) for part in PARTS if part != "seed"):
-        return None
-    if strange := [str(key) for key in held if str(key) in ("hydra", "defaults")] + _targets(held):
+    return held if all(isinstance(held[part], dict) for part in PARTS if part != "seed") else None
+
+
+def _check_harmless(config: Path, held: Any) -> None:
+    own = [str(key) for key in held if str(key) in ("hydra", "defaults")] if isinstance(held, dict) else []
+    if strange := own + _targets(held):
         raise Problem(f"{config} holds {', '.join(strange)}, which no run of convscope writes; it is not read")
-    return held
 
 
 def _targets(held: Any) -> list[str]:
