@@ -149,7 +149,7 @@ def _inside(function: str, times: int, words: list[str]) -> None:
             time.sleep(0.0003)
 
     threading.Thread(target=watch, daemon=True).start()
-    sys.argv = [str(ROOT / "src" / "run.py"), *words]
+    sys.argv, sys.path[0] = [str(ROOT / "src" / "run.py"), *words], str(ROOT / "src")
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 

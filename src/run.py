@@ -23,4 +23,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("convscope: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import os
 import pickle
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -133,32 +135,42 @@ def test_cells_that_begin_a_formula_are_text_and_numbers_stay_numbers(tmp_path):
         assert next(csv.DictReader(io.StringIO(text))) == {"class": "'=1+1", "top1": "-0.5"}
 
 
+FOLDERS = [
+    b"<img src=x onerror=alert(1)>", b"'quoted\"", b"line\nbreak\r\t", "\u202egnirts \u200f\u05d0".encode(), b"x" * 255,
+    b"-dash", b"=1+1", b"@at", b"Case", b"case", b"bytes \xff\xfe", b"\\udcff", b"e\xcc\x81", b"\xc3\xa9",
+    b" a&b;,%s{0}${x} ",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
 def test_classes_with_hostile_names_are_trained_and_shown_as_text(tmp_path):
-    """Names from classes.csv, which may hold anything; folders of the classes are plain."""
-    draw = np.random.default_rng(0)
-    for split in ("train", "val"):
-        for number in range(len(NAMES)):
-            place = tmp_path / "set" / split / f"c{number:02}"
-            place.mkdir(parents=True)
-            for image in range(2):
-                noise = draw.integers(0, 256, (70, 70, 3), np.uint8)
-                Image.fromarray(noise).save(place / f"{image}.png")
+    """Names of folders and files, and names from classes.csv, which may hold what no folder can be called."""
+    draw, root = np.random.default_rng(0), os.fsencode(tmp_path / "set")
+    plain = [f"c{number:02}".encode() for number in range(len(NAMES))]
+    for name in [os.path.join(split, name) for split in (b"train", b"val") for name in [*FOLDERS, *plain]]:
+        os.makedirs(os.path.join(root, name))
+        for image in (b"0.png", b"1.png"):
+            with open(os.path.join(root, name, os.path.basename(name)[:200] + image), "wb") as file:
+                Image.fromarray(draw.integers(0, 256, (70, 70, 3), np.uint8)).save(file, "PNG")
     with open(tmp_path / "set/classes.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("wnid", "name"), *((f"c{n:02}", name) for n, name in enumerate(NAMES))])
     small = ["trainer=smoke", "model.width=0.05", "optim.batch_size=8", "evolution.maps=1", "data.image_size=64"]
-    ended = convscope("data=folder", f"data.root={tmp_path}/set", *small, f"data.cache_dir={tmp_path}/cache",
-                      "hydra.run.dir=run", cwd=tmp_path)  # fmt: skip
+    small += [f"data.cache_dir={tmp_path}/cache", "logger=wandb"]
+    ended = convscope("data=folder", f"data.root={tmp_path}/set", *small, "hydra.run.dir=run", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    shown = convscope("job=evaluate", "ckpt=run/checkpoints/last.ckpt", "hydra.run.dir=seen", cwd=tmp_path)
-    assert shown.returncode == 0, shown.stderr
-    assert json.loads((tmp_path / "run/summary.json").read_text())["classes"] == NAMES
-    for folder in ("run", "seen"):
+    for job in ("evaluate", "neighbors"):
+        shown = convscope(f"job={job}", "ckpt=run/checkpoints/last.ckpt", f"hydra.run.dir={job}", cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+    classes = json.loads((tmp_path / "run/summary.json").read_text())["classes"]
+    told = {name.decode(errors="backslashreplace").replace("\\xff\\xfe", "\\udcff\\udcfe") for name in FOLDERS}
+    assert set(classes) == told | set(NAMES) and len(classes) == len(FOLDERS) + len(NAMES)
+    for folder in ("run", "evaluate", "neighbors"):
         page = (tmp_path / folder / "report/index.html").read_text(encoding="utf-8")
-        assert "<script>alert(1)" not in page
+        assert "<script>alert(1)" not in page and "<img src=x" not in page
         for table in (tmp_path / folder).rglob("*.csv"):
-            cells = [cell for row in csv.reader(io.StringIO(table.read_text())) for cell in row]
-            assert not any(cell.startswith(("=", "@", "-1+")) for cell in cells), table
-    assert {path.name for path in tmp_path.iterdir()} == {"set", "cache", "run", "seen"}
+            cells = [cell for row in csv.reader(io.StringIO(table.read_text(), newline="")) for cell in row]
+            assert not any(cell.startswith(("=", "@", "-1+", "-dash")) for cell in cells), table
+    assert {path.name for path in tmp_path.iterdir()} == {"set", "cache", "run", "evaluate", "neighbors"}
 
 
 def test_no_secret_and_no_home_in_any_file_of_a_run(tmp_path, cache):

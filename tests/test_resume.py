@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 
 from conftest import ROOT, convscope
 from convscope.commands import JOBS
-from convscope.learn.checkpoint import Within
+from convscope.learn.checkpoint import AtomicCheckpointIO, Within
 from convscope.problem import Problem
-from convscope.resume import alone, left_to_train, newest_unfinished
+from convscope.resume import PARTS, alone, left_to_train, newest_unfinished
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
         "trainer.accelerator=cpu", "data.workers=0"]  # fmt: skip
@@ -51,6 +51,11 @@ def same(one, other):
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
     return one == other
+
+
+def best_of(held):
+    """Where a checkpoint keeps which epoch was the best."""
+    return next(key for key in held["callbacks"] if key.startswith("BestCheckpoint"))
 
 
 def start_and_kill(words, folder, cwd):
@@ -83,14 +88,19 @@ def test_a_killed_run_that_goes_on_equals_an_unbroken_one(again, unbroken, tmp_p
     run, words = tmp_path / "run", [*words, "hydra.run.dir=run"]
     start_and_kill(words, run, tmp_path)
     done = len(rows(run))
-    ended = convscope(*(words if again != "resume" else ["resume=run"]), cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
+    if again == "resume":  # the folder was moved meanwhile, and is called what means something to Hydra
+        assert str(tmp_path).encode() not in (run / "checkpoints/last.ckpt").read_bytes()
+        run = run.rename(tmp_path / "it's, moved\\")
+    ended = convscope(*(words if again != "resume" else [f"resume={run.name}"]), cwd=tmp_path)
+    assert ended.returncode == 0 and "dirpath" not in ended.stderr, ended.stderr
     assert f"{run} goes on after epoch " in ended.stdout and " of 6\n" in ended.stdout
     assert f"epoch {done + 2}/6" in ended.stdout and "epoch 1/6" not in ended.stdout
     assert rows(run) == rows(whole) and [row["epoch"] for row in rows(run)] == [*"123456"]
     one, other = state(whole), state(run)
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
         assert same(one[part], other[part]), part
+    best, also = ({**held["callbacks"][best_of(held)], "current_score": None} for held in (one, other))
+    assert best["best_model_path"] == "best.ckpt" and same(best, also)
     for kind in ("top9", "evolution"):
         stored = sorted(path.name for path in (whole / kind).iterdir())
         assert stored == sorted(path.name for path in (run / kind).iterdir()) and len(stored) == 3
@@ -195,19 +205,10 @@ def test_a_launcher_that_has_its_own_handler_gets_the_signal_once_the_checkpoint
 
 def test_ctrl_c_keeps_the_run_and_auto_goes_on_with_it(tmp_path, cache):
     words = [*TINY, "evolution=off", "trainer.max_epochs=60", f"data.cache_dir={cache}", "resume=auto"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(ROOT / "src/run.py"), *words]
-    running = subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    until = time.monotonic() + 300
-    while not list(tmp_path.glob("outputs/train/*/metrics.csv")):
-        assert running.poll() is None and time.monotonic() < until
-        time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
-    said, told = running.communicate()
+    ended = convscope(*words, cwd=tmp_path, signaled=("outputs/train/*/metrics.csv", "SIGINT"))
+    said, told = ended.stdout, ended.stderr
     (folder,) = tmp_path.glob("outputs/train/*")
-    assert running.returncode == 130, said + told
+    assert ended.returncode == 130, said + told
     assert "resume=auto: no unfinished run of these settings in outputs/train; a new one begins\n" in said
     assert said.splitlines()[-1] == f"go on with: python src/run.py resume=outputs/train/{folder.name}"
     assert "Traceback" not in told
@@ -245,6 +246,54 @@ def test_how_often_a_checkpoint_is_written_is_a_positive_number(asked):
     (key,) = asked
     with pytest.raises(Problem, match=rf"checkpoint.{key}={asked[key]} must be a positive number, or null"):
         Within(**asked)
+
+
+def test_metrics_that_were_lost_or_damaged_are_made_again_from_the_checkpoint(unbroken, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    (run / "summary.json").unlink()
+    (run / "metrics.csv").write_bytes(b"epoch,lr\n1,0.1\n\n\xff\x00,half a li")
+    ended = convscope("resume=run", cwd=tmp_path)
+    assert ended.returncode == 0 and summary(run)["finished"], ended.stderr
+    assert (run / "metrics.csv").read_bytes() == (unbroken[0] / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:50_000]), r"last.ckpt cannot be read as a checkpoint"),
+        (lambda path: path.write_bytes(b""), r"last.ckpt cannot be read as a checkpoint \(EOFError\)"),
+        (lambda path: shutil.copy(path.with_name("best.ckpt"), path), r"weights of a net and not where .* model.init="),
+    ],
+    ids=["cut", "empty", "best"],
+)
+def test_a_checkpoint_that_training_cannot_go_on_from_is_told_in_one_line(damage, said, unbroken, tmp_path):
+    path = shutil.copytree(unbroken[0], tmp_path / "run") / "checkpoints/last.ckpt"
+    damage(path)
+    with pytest.raises(Problem, match=said):
+        AtomicCheckpointIO().load_checkpoint(path)
+
+
+def test_a_run_does_not_go_on_from_the_checkpoint_of_another_net(unbroken, tmp_path):
+    run = shutil.copytree(unbroken[0], tmp_path / "run")
+    with pytest.raises(Problem, match=r"the weights are another net's: conv2.bias is 16 and here 24; "):
+        JOBS["train"](composed([*unbroken[1], "model.width=0.1"]), run)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_run_that_is_ended_before_it_has_anything_leaves_no_folder(name, tmp_path):
+    words = [*TINY, "data.train=4000", "data.cache_dir=cache"]
+    ended = convscope(*words, cwd=tmp_path, signaled=("cache/*", name))  # while images are drawn
+    told = {"SIGTERM": (143, "convscope: ended by SIGTERM\n"), "SIGINT": (130, "convscope: interrupted\n")}
+    assert (ended.returncode, ended.stderr) == told[name]
+    assert not (tmp_path / "outputs").exists() and not list(tmp_path.glob("cache/*.part"))
+
+
+def test_a_job_that_is_ended_leaves_a_page_that_says_so(unbroken, tmp_path):
+    ckpt = f"ckpt={unbroken[0]}/checkpoints/last.ckpt"
+    words = ["job=occlude", ckpt, "occlude.images=200", "trainer.accelerator=cpu", "hydra.run.dir=run"]
+    ended = convscope(*words, cwd=tmp_path, signaled=("run/index.jsonl", "SIGTERM"))
+    assert (ended.returncode, ended.stderr) == (143, "convscope: ended by SIGTERM\n"), ended.stderr
+    assert summary(tmp_path / "run")["finished"] is False and (tmp_path / "run/report/index.html").is_file()
 
 
 def test_a_finished_run_is_left_as_it_is(unbroken, tmp_path):
@@ -343,7 +392,7 @@ def test_a_summary_of_fewer_epochs_goes_when_more_are_trained(tmp_path):
         (settings(), settings(seed=1), r"was trained with seed=0, now 1; leave the settings as they were, or name an"),
         (settings(), settings(optim={"momentum": 0.9}), r"trained with optim.momentum=None, now 0.9; leave"),
         (settings(), settings(data={str(n): n for n in range(8)}), r"data.5=None, now 5; 2 more keys; leave"),
-        (None, settings(), r"holds a trained net but no .hydra/config.yaml to tell which; choose another folder"),
+        (None, settings(), r"holds a trained net but no whole .hydra/config.yaml to tell which; name another"),
         (settings(), settings(trainer={"max_epochs": 3}), r"has 4 epochs already, trainer.max_epochs=3 would take"),
         (
             settings(optim={"schedule": "cycle"}),
@@ -381,13 +430,18 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         (["-m", "resume=run", "seed=0,1"], "a sweep goes on by its own command with hydra.sweep.dir=<its folder>"),
         (["resume=sweep"], "resume=sweep: a sweep goes on by its own command with hydra.sweep.dir=<its folder>"),
         (["resume=looked"], "resume=looked is no folder of a training run"),
+        (["resume=half"], "resume=half is no folder of a training run"),
+        (["resume=a${b}"], "resume=a${b}: ${ in the name of a folder means something else in settings; rename"),
+        (["resume=whole", "job=visualize"], "resume=whole goes on with a training run; leave job=visualize away"),
     ],
 )
 def test_what_cannot_be_resumed(words, said, tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep/multirun.yaml").touch()
-    (tmp_path / "looked/.hydra").mkdir(parents=True)
-    (tmp_path / "looked/.hydra/config.yaml").write_text("job: visualize\n")
+    whole = "job: train\nseed: 0\n" + "".join(f"{part}: {{}}\n" for part in PARTS if part != "seed")
+    for name, text in (("looked", "job: visualize\n"), ("whole", whole), ("half", whole[:40])):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / ".hydra/config.yaml").write_text(text)
     ended = convscope(*words, cwd=tmp_path)
     assert ended.returncode == 1 and ended.stderr.startswith("convscope: ") and said in ended.stderr
     assert len(ended.stderr.splitlines()) == 1

@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT, convscope
 from convscope.learn.checkpoint import AtomicCheckpointIO
 from convscope.record import Arrays, Number, Record
-from convscope.whole import DiskFull, append, remove_parts, write
+from convscope.whole import CannotWrite, DiskFull, append, remove_parts, write
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
         "trainer.accelerator=cpu", "data.workers=0", "evolution.maps=2", "evolution.layers=[conv1]"]  # fmt: skip
@@ -55,6 +55,15 @@ def test_every_writer_tells_a_full_disk_and_leaves_the_old_file_and_nothing_else
     with pytest.raises(DiskFull, match="epoch_001.safetensors"):
         Record(place).add(Arrays("top9", {"score": noise}, 1))
     assert sorted(path.name for path in place.rglob("*") if path.is_file()) == sorted(writers)
+
+
+def test_what_the_system_refuses_is_told_with_the_file(tmp_path):
+    (tmp_path / "top9").write_text("in the way")
+    with pytest.raises(CannotWrite, match=r"cannot write .*/top9/a.txt: (File exists|Not a directory) \(.*/top9\)"):
+        write(tmp_path / "top9/a.txt", "x")
+    (tmp_path / "index.jsonl").mkdir()
+    with pytest.raises(CannotWrite, match=rf"cannot write {tmp_path}/index.jsonl: Is a directory$"):
+        append(tmp_path / "index.jsonl", "{}")
 
 
 def test_a_line_that_does_not_fit_leaves_the_lines_before_it(disk):

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from convscope.problem import Problem
@@ -106,7 +105,7 @@ def relaunch(words: Sequence[str], count: int) -> None:
     """This program with other words under torchrun, one process per device of this machine.
 
     Lightning's own launch repeats the command line in every process; in a sweep that trains something else. Raises
-    Problem when a process fails; SIGTERM ends all of them, and this one with status 143.
+    Problem when a process fails. SIGTERM ends all of them, then this one (unwind_at_sigterm).
     """
     env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
     env[OURS] = str(os.getpid())
@@ -114,8 +113,7 @@ def relaunch(words: Sequence[str], count: int) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
     running = subprocess.Popen([*torchrun, *words], env=env)
     try:
-        with _exit_on_sigterm():
-            status = running.wait()
+        status = running.wait()
     finally:
         running.terminate()  # torchrun ends its processes before it ends; nothing where it has ended
         running.wait()
@@ -146,19 +144,17 @@ def _lives(number: int) -> bool:
     return True
 
 
-@contextmanager
-def _exit_on_sigterm() -> Iterator[None]:
-    """SIGTERM as SystemExit(143) meanwhile, unless somebody has said what it shall do."""
-    plain = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if plain:
+def unwind_at_sigterm() -> None:
+    """From now on SIGTERM is SystemExit(143): a job that it ends removes what is half made and says how far it came.
+
+    A second one ends the process at once. Whoever has said what the signal shall do is obeyed; training listens by
+    itself (learn/stop.py).
+    """
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, exit_143)
-    try:
-        yield
-    finally:
-        if plain:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def exit_143(*_: Any) -> None:
-    """What SIGTERM does to a run: it unwinds, and its status says why."""
+def exit_143(number: int, _: Any) -> None:
+    """The handler of unwind_at_sigterm."""
+    signal.signal(number, signal.SIG_DFL)
     sys.exit(143)

@@ -110,7 +110,7 @@ class Record:
         self._about: dict[str, Any] = {}
         check_writable(self.folder)
         remove_parts(self.folder)
-        self._columns, self._rows = _read_rows(self.folder / "metrics.csv")
+        self._columns, self._rows = ["epoch"], list[tuple[int, str]]()
         self._seen = {about: hash(line) for about, line in _read_index(self.folder / "index.jsonl").items()}
 
     def add(self, result: Result) -> None:
@@ -135,11 +135,24 @@ class Record:
 
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
         """One row of metrics.csv. A column that appears later is empty in the rows before it, never missing."""
+        self._note_row(epoch, values)
+        self._write_rows()
+
+    def rows(self, rows: Iterable[Mapping[str, float]]) -> None:
+        """metrics.csv anew, of rows that have their epoch: a run that goes on knows them from its checkpoint."""
+        self._columns, self._rows = ["epoch"], []
+        for row in rows:
+            self._note_row(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
+        self._write_rows()
+
+    def _note_row(self, epoch: int, values: Mapping[str, float]) -> None:
         new = [name for name in values if name not in self._columns]
         self._columns += new
         self._rows = [(done, line + "," * len(new)) for done, line in self._rows if done < epoch]
         cells = [f"{values[name]:.6g}" if name in values else "" for name in self._columns[1:]]
         self._rows.append((epoch, ",".join([str(epoch), *cells])))
+
+    def _write_rows(self) -> None:
         lines = [_csv([], self._columns).rstrip("\n"), *(line for _, line in self._rows)]
         write(self.folder / "metrics.csv", "\n".join(lines) + "\n")
 
@@ -188,13 +201,6 @@ def _read_index(path: Path) -> dict[About, str]:
             said = json.loads(text)
             lines[said["kind"], said["name"], said.get("epoch")] = text
     return lines
-
-
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, str]]]:
-    """(columns, (epoch, line) of each row) that an earlier start of the run has left. No cell but a name has quotes."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    columns = next(csv.reader(lines[:1]), ["epoch"])
-    return columns, [(int(line.split(",", 1)[0]), line) for line in lines[1:]]
 
 
 def _stem(result: Picture | Table | Arrays) -> str:

@@ -34,7 +34,7 @@ def left_to_train(folder: Path, before: Settings | None, now: Settings) -> bool:
     if not finished and not whole:
         return True
     if before is None:
-        raise Problem(f"{folder} holds a trained net but no .hydra/config.yaml to tell which; choose another folder")
+        raise Problem(f"{folder} holds a trained net but no whole .hydra/config.yaml to tell which; name another")
     _check_settings(folder, before, now)
     done, wanted = _epochs(folder), _wanted(now)
     _check_epochs(folder, before, now, done)

@@ -20,14 +20,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 _PART = re.compile(r"\.(\d+)\..+")  # .<process>.<name>
 
 
-class DiskFull(Problem):
-    """What was to be written did not fit; the file of that name is as it was."""
+class CannotWrite(Problem):
+    """The system refused to write a file; that of its name is as it was."""
+
+
+class DiskFull(CannotWrite):
+    """It did not fit."""
 
 
 def write(path: Path, content: Callable[[Path], object] | bytes | str, force: bool = False) -> None:
     """Puts `content` (bytes, text, or a function that writes the file it is given) at `path`, whole or not at all.
 
-    force: returns only when the disk has it, for what a power cut must not take. Raises DiskFull.
+    force: returns only when the disk has it, for what a power cut must not take. Raises CannotWrite.
     """
     part = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: writers choose the format by it
     try:
@@ -35,14 +39,14 @@ def write(path: Path, content: Callable[[Path], object] | bytes | str, force: bo
         if callable(content):
             content(part)
         else:
-            part.write_bytes(content.encode() if isinstance(content, str) else content)
+            part.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         if force:
             _to_disk(part)
         os.replace(part, path)
         if force:
             _to_disk(path.parent)
     except Exception as error:  # each library says in its own words that the disk is full
-        raise (_full(path, part) if _is_full(error, path.parent) else error) from None
+        raise (_full(path, part) if _is_full(error, path.parent) else _refused(path, error)) from None
     finally:
         if path.parent.is_dir():
             part.unlink(missing_ok=True)
@@ -51,18 +55,21 @@ def write(path: Path, content: Callable[[Path], object] | bytes | str, force: bo
 def append(path: Path, line: str) -> None:
     """Adds a line to a text file. What a killed process has left of a line goes; one that does not fit leaves nothing.
 
-    Raises DiskFull.
+    Raises CannotWrite.
     """
-    with open(path, "ab+", buffering=0) as file:
-        end = _end_of_lines(file.seek(0, os.SEEK_END), path)
-        file.truncate(end)
-        left = memoryview(line.encode() + b"\n")
-        try:
-            while left:
-                left = left[file.write(left) or 0 :]
-        except OSError as error:
+    try:
+        with open(path, "ab+", buffering=0) as file:
+            end = _end_of_lines(file.seek(0, os.SEEK_END), path)
             file.truncate(end)
-            raise (_full(path, path) if error.errno in FULL else error) from None
+            left = memoryview(line.encode(errors="backslashreplace") + b"\n")
+            try:
+                while left:
+                    left = left[file.write(left) or 0 :]
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise (_full(path, path) if error.errno in FULL else _refused(path, error)) from None
 
 
 def check_writable(folder: Path) -> None:
@@ -127,6 +134,15 @@ def _is_full(error: Exception, folder: Path) -> bool:
         return error.errno in FULL
     told = "No space left" in str(error) or "quota exceeded" in str(error).lower()
     return told or (isinstance(error, RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**16)
+
+
+def _refused(path: Path, error: Exception) -> Exception:
+    """What the system says of the file or a folder on its way; an error of another kind, of our own, as it is."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return error
+    about = Path(error.filename or path)
+    way = "" if about.name.endswith(path.name) else f" ({about})"
+    return CannotWrite(f"cannot write {path}: {error.strerror}{way}")
 
 
 def _full(path: Path, part: Path) -> DiskFull:

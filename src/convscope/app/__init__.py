@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.app.resuming import CONF, ENTRY, own_config, resuming
+from convscope.app.resuming import CONF, ENTRY, own_config, resuming, settings_of
 from convscope.app.sweeps import CompareRuns
 from convscope.commands import JOBS
 from convscope.launch import (
@@ -33,11 +33,12 @@ from convscope.launch import (
     one_process,
     relaunch,
     take_place,
+    unwind_at_sigterm,
 )
 from convscope.mistyped import check_choices, group_words, in_our_words
 from convscope.problem import Problem
 from convscope.report.alike import flattened
-from convscope.resume import alone, left_to_train
+from convscope.resume import alone, has_checkpoint, left_to_train
 from convscope.whole import cannot_write, check_writable, write
 
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
@@ -46,7 +47,10 @@ SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENT
 def start(conf: Path) -> None:
     """Composes the command line and runs it; a Problem ends in one line and status 1, SIGTERM in status 143."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors reach us as they are
+    unwind_at_sigterm()
     try:
+        if strange := [word for word in sys.argv[1:] if word.encode(errors="ignore").decode() != word]:
+            raise Problem(f"{ascii(strange[0])} holds bytes that are no UTF-8; rename what it names")
         check_choices(conf, sys.argv[1:])
         sys.argv[1:] = resuming(sys.argv[1:])
         agree_on_beginning()
@@ -60,10 +64,9 @@ def start(conf: Path) -> None:
         if any(frame.f_code is run.__code__ for frame, _ in walk_tb(error.__traceback__)):
             raise
         sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
-    except KeyboardInterrupt:
-        print("convscope: interrupted", file=sys.stderr)
-        sys.exit(130)
     except SystemExit as end:
+        if end.code == 143 and not isinstance(end, Stopped):
+            print("convscope: ended by SIGTERM", file=sys.stderr)
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
 
 
@@ -105,6 +108,9 @@ def run(cfg: DictConfig) -> None:
             raise
         _leave_nothing(folder)
         raise SystemExit(f"convscope: {line}") from None  # of an exception Hydra would print the overrides first
+    except (SystemExit, KeyboardInterrupt):
+        _leave_nothing(folder)
+        raise
 
 
 def _note(folder: Path, cfg: DictConfig, line: str) -> None:
@@ -116,7 +122,7 @@ def _note(folder: Path, cfg: DictConfig, line: str) -> None:
 
 
 def _leave_nothing(folder: Path) -> None:
-    """Removes the folder of a run that was refused before it recorded anything; the process that began it does."""
+    """Removes the folder of a run that ended before it recorded anything; the process that began it does."""
     if folder.resolve() in (Path.cwd(), *Path.cwd().parents) or not _nothing_recorded(folder):
         return
     with suppress(Problem), alone(folder):  # else it is another process that has just begun here
@@ -148,14 +154,13 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 
 def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
     """Begins the run of `folder`, goes on with it, or says that it has finished."""
-    settings, path = _settings(cfg), folder / ".hydra" / "config.yaml"
+    settings = _settings(cfg)
     here, ours = take_place(), OURS in os.environ  # where it was ours to start the processes, we hold the folder
     check(here, _processes(cfg), cfg.trainer.get("num_nodes", 1), HydraConfig.get().mode == RunMode.MULTIRUN)
     if ours:
         end_with_parents()
     with nullcontext() if ours or (here and here.rank) else alone(folder):
-        before: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True) if path.is_file() else None
-        if not left_to_train(folder, before, settings):
+        if not left_to_train(folder, settings_of(folder), settings):
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
         if here is None or here.rank == 0:
@@ -164,8 +169,8 @@ def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
             return relaunch([str(ENTRY), *own_config(folder)], _processes(cfg))
         try:
             JOBS["train"](settings, folder)
-        except Stopped:
-            if here is None or here.rank == 0:
+        except (SystemExit, KeyboardInterrupt):
+            if (here is None or here.rank == 0) and has_checkpoint(folder):
                 print(_how_to_go_on(folder), flush=True)
             raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,13 @@ def resuming(words: list[str]) -> list[str]:
     folder, asked = Path(named[-1]).expanduser().resolve(), f"resume={named[-1]}"
     if {"-m", "--multirun"} & set(words) or (folder / "multirun.yaml").is_file():
         raise Problem(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
-    if _job_of(folder / ".hydra" / "config.yaml") != "train":
+    if "${" in str(folder):
+        raise Problem(f"{asked}: ${{ in the name of a folder means something else in settings; rename the folder")
+    if settings_of(folder) is None:
         raise Problem(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
     others = [word for word in words if not word.startswith("resume=")]
+    if jobs := [word for word in others if word.startswith("job=") and word != "job=train"]:
+        raise Problem(f"{asked} goes on with a training run; leave {jobs[0]} away")
     return [*own_config(folder), *others]
 
 
@@ -47,33 +52,35 @@ def _newest(words: list[str]) -> list[str]:
         around = Path(now.hydra.run.dir).parent
     asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in PARTS if part != "seed"}
     asked["seed"] = now.seed
-    found = newest_unfinished(around, _settings_of, asked) if now.job == "train" else None
+    found = newest_unfinished(around, settings_of, asked) if now.job == "train" else None
     if found is None:
         print(f"resume=auto: no unfinished run of these settings in {around}; a new one begins", flush=True)
         return words
     print(f"resume=auto: {found}", flush=True)
-    return [*words, f"hydra.run.dir='{found}'"]
+    return [*words, f"hydra.run.dir={_quoted(found)}"]
 
 
-def _settings_of(folder: Path) -> Any:
-    """Those in a run's own config, None where it is no training run's."""
-    path = folder / ".hydra" / "config.yaml"
-    return OmegaConf.to_container(OmegaConf.load(path), resolve=True) if _job_of(path) == "train" else None
+def settings_of(folder: Path) -> Any:
+    """Those that a training run was begun with; None where there are none, or they are damaged, or another job's.
 
-
-def _job_of(config: Path) -> Any:
-    """The job of a run's own config, None where it is none. What would make Hydra start code of the file's choice is
-    refused: a run that somebody else made may be gone on with.
+    What would make Hydra start code of the file's choice is refused: a run that somebody else made may be gone on with.
     """
+    config = folder / ".hydra" / "config.yaml"
     try:
-        held = OmegaConf.to_container(OmegaConf.load(config)) if config.is_file() else None
+        loaded = OmegaConf.load(config) if config.is_file() else None
+        _check_harmless(config, OmegaConf.to_container(loaded) if loaded is not None else None)
+        held: Any = OmegaConf.to_container(loaded, resolve=True) if loaded is not None else None
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         return None
-    if not isinstance(held, dict):
+    if not isinstance(held, dict) or held.get("job") != "train" or not held.keys() >= set(PARTS):
         return None
-    if strange := [str(key) for key in held if str(key) in ("hydra", "defaults")] + _targets(held):
+    return held if all(isinstance(held[part], dict) for part in PARTS if part != "seed") else None
+
+
+def _check_harmless(config: Path, held: Any) -> None:
+    own = [str(key) for key in held if str(key) in ("hydra", "defaults")] if isinstance(held, dict) else []
+    if strange := own + _targets(held):
         raise Problem(f"{config} holds {', '.join(strange)}, which no run of convscope writes; it is not read")
-    return held.get("job")
 
 
 def _targets(held: Any) -> list[str]:
@@ -85,4 +92,10 @@ def _targets(held: Any) -> list[str]:
 def own_config(folder: Path) -> list[str]:
     """Words that start the run of `folder` again as it was composed."""
     config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
-    return [*config, f"hydra.run.dir='{folder}'", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+    return [*config, f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+
+
+def _quoted(path: Path) -> str:
+    """A path as a value of Hydra's, whatever is in its name."""
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(path))
+    return f"'{escaped}'"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convscope.problem import Problem
-from convscope.whole import DiskFull
+from convscope.whole import CannotWrite
 
 if TYPE_CHECKING:
     from convscope.record import Record, Result
@@ -59,7 +59,7 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
         raise
     finally:
         if os.environ.get("RANK", "0") == "0":
-            with suppress(DiskFull) if "problem" in summary else nullcontext():  # it has been told once
+            with suppress(CannotWrite) if "problem" in summary else nullcontext():  # it has been told once
                 _conclude(record, summary, time.perf_counter() - start)
 
 
@@ -93,7 +93,7 @@ def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
     if "of_run" in summary and summary["finished"]:
         trained = folder.resolve() / summary["of_run"]
         note(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
-        with suppress(OSError):  # a folder of someone else's
+        with suppress(OSError, CannotWrite):  # a folder of someone else's
             write_page(trained)
 
 

@@ -1,4 +1,4 @@
-"""Names people can read, for class folders that carry WordNet ids."""
+"""Names people can read, for class folders that carry WordNet ids or what is no text."""
 
 import csv
 import re
@@ -10,7 +10,13 @@ from convscope.problem import Problem
 def readable(folders: list[str], root: Path) -> list[str]:
     """One name per class folder, in their order: from root/classes.csv, else known ImageNet ids, else as they are."""
     known = _from_csv(root / "classes.csv") or _from_torchvision(folders)
-    return _distinct([known.get(folder, folder) for folder in folders], folders)
+    own = [text(folder) for folder in folders]
+    return _distinct([known.get(folder, plain) for folder, plain in zip(folders, own, strict=True)], own)
+
+
+def text(name: str) -> str:
+    """The name of a file or folder with bytes that are no UTF-8 escaped: no file of text takes them as they are."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _from_csv(path: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.data.annotations import read_parts
+from convscope.data.classnames import text
 from convscope.data.critters import PARTS, Truth
 from convscope.data.module import ImageData, SplitName
 from convscope.problem import Problem
@@ -44,9 +45,11 @@ def photographs(data: ImageData, csv: str, only: Mapping[str, Any], wanted: Want
         paths, points = [paths[number] for number in wanted], points[wanted]
     parts = [name.replace("_", " ") for name in names]
     shown: Flags = np.all((points >= 0) & (points <= size), axis=2)  # nan, a part that nobody marked, is not
-    chosen = _chosen(shown, wanted, [path.name for path in paths], parts, seed)
+    chosen = _chosen(shown, wanted, [text(path.name) for path in paths], parts, seed)
     image, pixels = data.read([paths[number] for number in chosen])
-    return Marked(image, pixels, torch.from_numpy(points[chosen]), [paths[number].stem for number in chosen], parts)
+    return Marked(
+        image, pixels, torch.from_numpy(points[chosen]), [text(paths[number].stem) for number in chosen], parts
+    )
 
 
 def animals(

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from convscope.data.batches import Batch, Crops, Look, as_it_is
 from convscope.data.cache import Cache, Stored, decoded_once
 from convscope.data.chunks import Chunks
+from convscope.data.classnames import text
 from convscope.data.deaf import deaf_worker
 from convscope.data.faults import Bad, printable
 from convscope.data.passes import cores
@@ -203,10 +204,10 @@ class ImageData(pl.LightningDataModule):
         if isinstance(held, Pixels):
             return [str(index) for index in torch.as_tensor(indices).tolist()]
         if isinstance(held, Chunks):
-            return [held.name(index) for index in torch.as_tensor(indices).tolist()]
+            return [text(held.name(index)) for index in torch.as_tensor(indices).tolist()]
         left_out = {path for path, _ in self._store(split).bad}
         paths = [path for path in held.paths if path not in left_out] if left_out else held.paths
-        return [paths[index].name for index in torch.as_tensor(indices).tolist()]
+        return [text(paths[index].name) for index in torch.as_tensor(indices).tolist()]
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
         """Center crops of any image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.

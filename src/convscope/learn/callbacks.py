@@ -91,6 +91,10 @@ class RowPerEpoch(pl.Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.spent = Rows.read(state["rows"]), state.get("spent", 0.0)
 
+    def on_fit_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.rows and trainer.is_global_zero:
+            self.record.rows(self.rows)
+
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self.started = time.perf_counter() - self.spent
         done = trainer.fit_loop.epoch_loop.batch_progress.current.ready if within_epoch(trainer) else 0

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from convscope.learn.stop import Request
+from convscope.nets.weights import read_checkpoint
 from convscope.problem import Problem
 from convscope.whole import write
 
@@ -42,6 +43,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         write(Path(path), lambda part: torch.save(checkpoint, part), force=True)
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """On the CPU. Raises Problem where the file is damaged, another program's, or no last.ckpt."""
+        checkpoint = read_checkpoint(path)
+        if not {"loops", "callbacks", "optimizer_states"} <= checkpoint.keys():
+            raise Problem(
+                f"{path} holds the weights of a net and not where its training stood; begin a new run from them with "
+                f"model.init={path}"
+            )
+        return checkpoint
 
 
 class LastCheckpoint(Checkpoint):
@@ -99,9 +110,29 @@ class LastCheckpoint(Checkpoint):
         return int(asked), bool(agreed)
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """It remembers files by name and not where they lie: a run folder can be moved, and tells nothing of its place."""
+
+    PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        del state["dirpath"]
+        names = {key: Path(state[key]).name for key in self.PATHS}
+        return state | names | {"best_k_models": {Path(path).name: of for path, of in self.best_k_models.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        paths = {key: self._here(state[key]) for key in self.PATHS}
+        best = {self._here(name): of for name, of in state["best_k_models"].items()}
+        super().load_state_dict({**state, **paths, "best_k_models": best})
+
+    def _here(self, name: str) -> str:
+        return str(Path(str(self.dirpath)) / Path(name).name) if name else ""
+
+
 def checkpoints(folder: Path, within: Within, request: Request) -> list[pl.Callback]:
     """best.ckpt (weights alone) by validation top-1, then last.ckpt, complete: it knows which epoch the best is."""
-    best = ModelCheckpoint(
+    best = BestCheckpoint(
         folder, filename="best", monitor="val/top1", mode="max", save_weights_only=True, enable_version_counter=False
     )
     return [best, LastCheckpoint(folder, within, request)]

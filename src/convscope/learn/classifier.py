@@ -9,6 +9,7 @@ from torch import nn
 from convscope.data.module import Batch
 from convscope.learn.losses import MeanLoss, loss_of
 from convscope.learn.recipe import Recipe, optimizer, schedule
+from convscope.nets.weights import load_weights_, net_weights
 from convscope.score.errors import accuracies
 from convscope.score.precision import MeanAveragePrecision
 from convscope.score.several import certainty, nearest
@@ -73,6 +74,8 @@ class Classifier(pl.LightningModule):
             plateau.step(self.trainer.callback_metrics["val/top1"])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Raises Problem where the weights are another net's."""
+        load_weights_(self.net, net_weights(checkpoint))
         self.goes_on = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

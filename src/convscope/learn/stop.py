@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import Any
 
-from convscope.launch import Stopped
+from convscope.launch import Stopped, exit_143
 
 ASKING = [signal.SIGTERM, signal.SIGINT]  # these end a run
 ASKING += [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]  # where somebody says how
@@ -41,7 +41,7 @@ class Request:
 
     def _others(self, number: int) -> Any:
         handler = self.before.get(signal.Signals(number))
-        return handler if callable(handler) and handler is not signal.default_int_handler else None
+        return handler if callable(handler) and handler not in (signal.default_int_handler, exit_143) else None
 
     def _take(self, number: int, _: Any) -> None:
         self.number = number

@@ -1,5 +1,6 @@
 """Whether a checkpoint says what can be true: it may come from anybody, and its words decide what is built and read."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,7 +63,11 @@ def _is_mean(mean: Any, side: int) -> bool:
 
 
 def _are_names(names: Any) -> bool:
-    return isinstance(names, list) and bool(names) and all(isinstance(n, str) and len(n) <= LONGEST for n in names)
+    return isinstance(names, list) and bool(names) and all(isinstance(n, str) and _is_text(n) for n in names)
+
+
+def _is_text(name: str) -> bool:
+    return len(name) <= LONGEST and not re.search("[\ud800-\udfff]", name)  # half a letter: no file takes it
 
 
 def _is_scale(scale: Any) -> bool:
