@@ -52,7 +52,7 @@ def _run(source: str, space: dict[str, Any], count: int) -> list[dict[str, Any]]
     *lines, last = ast.parse(source).body
     if not isinstance(last, ast.Expr):
         lines.append(last)
-    with contextlib.redirect_stdout(_Printed(outputs)):  # type: ignore[type-var]
+    with contextlib.redirect_stdout(_Printed(outputs)):
         exec(compile(ast.Module(lines, []), "cell", "exec"), space)
         value = eval(compile(ast.Expression(last.value), "cell", "eval"), space) if isinstance(last, ast.Expr) else None
     if value is not None:

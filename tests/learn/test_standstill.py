@@ -139,7 +139,8 @@ def test_a_net_that_does_not_move_stands_at_chance(data, tmp_path, capsys):
         net.fc4.bias[:] = torch.tensor([0.0, 1e-3])
     outcome, _ = run(net, data, tmp_path, still, epochs=4)
     (told,) = [each for each in outcome["warnings"] if "at chance" in each]
-    assert told.startswith("epoch 3: the net has stood at chance for 3 epochs (val top-1 50.0%, loss 0.693; chance is")
+    said = "epoch 3: the net has stood at chance for 3 epochs (val accuracy 50.0%, loss 0.693; chance is"
+    assert told.startswith(said)
     assert capsys.readouterr().out.count("at chance") == 1
 
 

@@ -38,6 +38,7 @@ def test_a_finished_run_says_what_it_was_and_what_came_out(finished_run):
         assert expected in said
     assert "conv1 settled first, at epoch 2; conv5 has not settled. Dead maps: conv3 (4 of 32)." in text.words
     assert "validation accuracy stood at chance for 1 epoch" in text.words
+    assert "python src/run.py model.width=0.25 trainer.max_epochs=8" in text.words
     assert "not finished" not in said
     assert data["metrics"]["epoch"] == list(range(1, 9))
 

@@ -61,7 +61,7 @@ class NoticeChance(Notice):
         if self.epochs_at_chance == self.patience:
             self.warn(
                 trainer,
-                f"the net has stood at chance for {self.patience} epochs (val top-1 {top1:.1%}, loss {loss:.3f}; "
+                f"the net has stood at chance for {self.patience} epochs (val accuracy {top1:.1%}, loss {loss:.3f}; "
                 f"chance is {1 / self.classes:.1%}, {math.log(self.classes):.3f}); "
                 "a smaller optim.lr or optim=quick may help",
             )

@@ -4,6 +4,7 @@ Opens from disk: no server, no network. index.html is complete text (header, sec
 script; data.js holds what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
 """
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def _html(run: Run, seen: Mapping[str, Glance]) -> str:
         rest=[each for each in found if each.idea is REST],
         rows=_rows(run),
         summary=_summary(run),
+        command=shlex.join(["python", "src/run.py", *run.overrides]) if run.config else "",
         image_size=of(run.settings, "data", "image_size"),
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
