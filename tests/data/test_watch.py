@@ -1,5 +1,7 @@
 """Loading processes that die, and images that go away while they are needed: the image is named."""
 
+import gc
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -26,6 +28,14 @@ class Deadly(type(Path())):
 
 class Damaging(Deadly):
     signal = signal.SIGSEGV
+
+
+class Collecting(type(Path())):
+    """A file over which the process that reads it collects its garbage."""
+
+    def read_bytes(self):
+        gc.collect()
+        return super().read_bytes()
 
 
 @pytest.fixture
@@ -64,6 +74,22 @@ def test_a_process_that_dies_names_its_image(kind, told, files, tmp_path):
         raise data.death(caught.value)
 
 
+def test_a_loading_process_leaves_the_loaders_of_its_parent_alone(files, tmp_path, capfd):
+    data = streamed(files, tmp_path, workers=1)
+    other = data.val_dataloader()
+    gc.disable()
+    try:
+        left = [iter(data.train_dataloader())]
+        left.append(left)  # only the garbage collector finds it: that of the next process, too
+        del left
+        files.paths[:] = map(Collecting, files.paths)
+        assert len(list(other)) == 6
+    finally:
+        gc.enable()
+    data.close()
+    assert multiprocessing.active_children() == [] and "Exception ignored" not in capfd.readouterr().err
+
+
 def test_other_errors_are_not_taken_for_a_dead_process():
     assert death(RuntimeError("out of memory"), {}.get) is None and death(ValueError("DataLoader"), {}.get) is None
     told = death(RuntimeError("DataLoader worker (pid(s) 5, 6) exited unexpectedly"), {5: "x.jpg"}.get)
@@ -85,6 +111,7 @@ def test_a_class_that_vanishes_is_named(workers, files, tmp_path):
     (tmp_path / "class1").rename(tmp_path / "elsewhere")
     with pytest.raises(Problem, match=r"^/[^\n]*/class1/\d+.png can no longer be read: its folder class1 is gone$"):
         list(loader)
+    assert multiprocessing.active_children() == []  # not five seconds later, when the garbage is collected
     files.paths[0].unlink()
     with pytest.raises(Problem, match=r"^/[^\n]*/class0/0.png can no longer be read: No such file or directory$"):
         list(other)

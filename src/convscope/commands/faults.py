@@ -25,12 +25,15 @@ class Bad(Protocol):
 
 @contextmanager
 def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
-    """A loading process that dies gives a Problem that names its image, not torch's traceback."""
+    """A loading process that dies gives a Problem that names its image, not torch's traceback; none stays."""
     try:
         yield
     except RuntimeError as error:
         problem = next((told for each in subjects if (told := each.data.death(error))), None)
         raise error if problem is None else problem from None
+    finally:
+        for each in subjects:
+            each.data.close()
 
 
 def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, cast
 from weakref import WeakSet
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loops.progress import _ProcessedTracker
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from convscope.data.batches import Batch, Crops, Look, as_it_is
 from convscope.data.cache import Cache, Stored, decoded_once
@@ -18,6 +18,7 @@ from convscope.data.chunks import Chunks
 from convscope.data.classnames import text
 from convscope.data.deaf import deaf_worker
 from convscope.data.faults import Bad, printable
+from convscope.data.loader import Loader
 from convscope.data.passes import cores
 from convscope.data.rectangles import Rectangles, Whole, in_parts
 from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
@@ -30,7 +31,6 @@ from convscope.problem import Problem
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
 SplitName = Literal["train", "val"]
-Reader = TypeVar("Reader", bound=Crops | Whole)
 
 
 class ImageData(pl.LightningDataModule):
@@ -50,7 +50,7 @@ class ImageData(pl.LightningDataModule):
             "val": limited(source.val, settings.limit, settings.seed),
         }
         self._stored: dict[str, Stored] = {}
-        self._loading = WeakSet[Crops | Whole]()  # by processes of their own; gone with their loader
+        self._loading = WeakSet[Loader]()  # by processes of their own
 
     @property
     def mean(self) -> torch.Tensor:
@@ -80,14 +80,14 @@ class ImageData(pl.LightningDataModule):
         """What a loading process has died of, with the image it was at; None for an error that is about no such."""
         return death(error, self._read_by)
 
-    def _watched(self, images: Reader, workers: int) -> Reader:
-        if workers:
-            images.watch = Watch(workers)
-            self._loading.add(images)
-        return images
+    def close(self) -> None:
+        """Ends all loading processes; a loader that is used again starts others."""
+        for loader in list(self._loading):
+            loader.close()
 
     def _read_by(self, pid: int) -> str | None:
-        for crops in self._loading:
+        for loader in self._loading:
+            crops = cast(Crops | Whole, loader.dataset)
             if crops.watch and (position := crops.watch.of(pid)) is not None:
                 split = crops.split
                 assert not isinstance(split, Pixels), "those are read from memory"
@@ -98,7 +98,7 @@ class ImageData(pl.LightningDataModule):
         """How many images the split has."""
         return len(self._store(split).split.labels)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Loader:
         """Random crops and flips, starting where the trainer stands (behind what a resumed epoch has done)."""
         count, share = self.size("train"), self._share()
         epoch, batches = self._progress()
@@ -109,15 +109,15 @@ class ImageData(pl.LightningDataModule):
         sampler = EpochSampler(count, seed, share, *start)
         return self._loader("train", sampler)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         """Center crops in index order; of several processes each has its part, no image twice."""
         return self._loader("val", OrderedShare(self.size("val"), self._share()))
 
-    def shown_dataloader(self, split: SplitName) -> DataLoader:
+    def shown_dataloader(self, split: SplitName) -> Loader:
         """Center crops of a split in index order, this process's part."""
         return self._loader(split, OrderedShare(self.size(split), self._share()))
 
-    def whole_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> DataLoader:
+    def whole_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
         """Whole images [n,3,side,side] of these indices in order, grey levels 0..255 as float32, no mean subtracted.
 
         Of the stored size R they are the stored ones; of another side they come from their files, smallest side to
@@ -146,16 +146,9 @@ class ImageData(pl.LightningDataModule):
         bad = {path for path, _ in stored.bad}
         return Files([path for path in held.paths if path not in bad], stored.split.labels)
 
-    def _in_order(self, images: Crops | Whole, indices: torch.Tensor, batch_size: int) -> DataLoader:
+    def _in_order(self, images: Crops | Whole, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
-        return DataLoader(
-            self._watched(images, workers),
-            batch_size,
-            sampler=list[int](indices.tolist()),
-            collate_fn=as_it_is,
-            num_workers=workers,
-            worker_init_fn=deaf_worker,
-        )
+        return self._loaded(images, workers, batch_size=batch_size, sampler=list[int](indices.tolist()))
 
     def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] float32: center crops as the net sees them."""
@@ -244,19 +237,22 @@ class ImageData(pl.LightningDataModule):
         look = Look(chosen.image_size, self._mean, chosen.pixel_scale, chosen.color_noise)
         return Crops(self._store(split).split, look, chosen.seed)
 
-    def _loader(self, split: SplitName, sampler: Sampler) -> DataLoader:
+    def _loader(self, split: SplitName, sampler: Sampler) -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
-        workers = self._workers(self._store(split).split, device)
-        return DataLoader(
-            self._watched(self._crops(split), workers),
-            batch_size=self.settings.batch_size,
-            sampler=sampler,
-            collate_fn=as_it_is,
-            num_workers=workers,
-            worker_init_fn=deaf_worker,
-            persistent_workers=workers > 0,
-            pin_memory=device == "cuda",
-        )
+        workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
+        return self._loaded(self._crops(split), workers, batch_size=size, sampler=sampler, pin_memory=device == "cuda")
+
+    def _loaded(self, images: Crops | Whole, workers: int, **chosen: Any) -> Loader:
+        images.watch = Watch(workers) if workers else None
+        processes: dict[str, Any] = {
+            "num_workers": workers,
+            "worker_init_fn": deaf_worker,
+            "persistent_workers": workers > 0,
+        }
+        loader = Loader(images, collate_fn=as_it_is, **processes, **chosen)
+        if workers:
+            self._loading.add(loader)
+        return loader
 
     def _workers(self, held: Split, device: str) -> int:
         if self.settings.workers is not None:
