@@ -54,6 +54,12 @@ def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
     assert ["column 7", "a long cell 7x", "a long cell 7y"] in cells
 
 
+def test_among_tenths_a_whole_number_has_its_zero(capsys):
+    rows = [{"a": 87.5, "n": 2, "m": 62.38, "w": "x.y"}, {"a": 90.0, "n": 3, "m": 60.0, "w": "z"}, {"a": "88.5 ± 1.9"}]
+    lines = [line.split() for line in shown(capsys, Table("x", rows)).splitlines()]
+    assert ["90.0", "3", "60", "z"] in lines
+
+
 def test_the_figures_of_a_job_close_it_in_words(capsys, tmp_path):
     found = [Number("a", 0.93, "share of [red]it: 0.93 [0.9, 0.96]"), Number("a_low", 0.9, "its lower end")]
     found += [Number("b", 2.0, epoch=3)]

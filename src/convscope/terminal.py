@@ -1,6 +1,7 @@
 """What a person at a terminal sees of a job's results: its small tables; pictures are for the page."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,16 +87,27 @@ def _upright(table: Table) -> Drawn:
     for column, value in table.rows[0].items():
         justify: Any = "right" if isinstance(value, int | float) else "left"
         drawn.add_column(escape(column), justify=justify, overflow="fold")  # cut off, long names may look alike
-    for row in table.rows:
-        drawn.add_row(*(escape(text(value)) for value in row.values()))
+    columns = [_column(table, name) for name in table.rows[0]]
+    for cells in zip(*columns, strict=True):
+        drawn.add_row(*map(escape, cells))
     return drawn
 
 
 def _on_its_side(table: Table) -> Drawn:
     drawn = Drawn(box=box.SIMPLE, show_header=False)
     for name in table.rows[0]:
-        drawn.add_row(escape(name), *(escape(text(row.get(name))) for row in table.rows))
+        drawn.add_row(escape(name), *map(escape, _column(table, name)))
     return drawn
+
+
+def _column(table: Table, name: str) -> list[str]:
+    """Its cells, a whole 90.0 among tenths with its zero."""
+    values = [row.get(name) for row in table.rows]
+    cells = [text(value) for value in values]
+    if {len(digits) for cell in cells for digits in re.findall(r"\.(\d+)", cell)} != {1}:
+        return cells
+    return [f"{value:.1f}" if isinstance(value, float) and cell.lstrip("-").isdigit() else cell
+            for value, cell in zip(values, cells, strict=True)]  # fmt: skip
 
 
 def text(value: Any) -> str:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import hydra
 from hydra.experimental.callback import Callback
@@ -15,23 +15,29 @@ from omegaconf import DictConfig, OmegaConf
 from convscope.commands import JOBS
 
 
-class CompareRuns(Callback):
-    """hydra.callbacks of an experiment: its sweep ends with job=diagnose diagnose.runs=<the sweep's folder>.
+class EndWith(Callback):
+    """hydra.callbacks of an experiment: its sweep ends with a job on its runs, diagnose or table, in its folder.
 
     Hydra calls nothing at the end of a sweep in which a job failed, so only the beginning is taken from it.
     """
 
-    settings: dict[str, Any] | None = None  # of the comparison, once a sweep has begun
+    settings: dict[str, Any] | None = None  # of the job, once a sweep has begun
+    folder: Path
+
+    def __init__(self, job: Literal["diagnose", "table"]):
+        self.job = job
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        settings: Any = OmegaConf.to_container(hydra.compose("config", overrides=["job=diagnose"]), resolve=True)
+        settings: Any = OmegaConf.to_container(hydra.compose("config", overrides=[f"job={self.job}"]), resolve=True)
         settings["trainer"] = OmegaConf.to_container(config.trainer, resolve=True)
-        settings["diagnose"]["runs"] = config.hydra.sweep.dir
-        CompareRuns.settings = settings | {"seed": config.seed, "name": "comparison", "words": []}
+        name, sweep = {"diagnose": "comparison", "table": "table"}[self.job], config.hydra.sweep.dir
+        settings |= {"sweep": sweep} if self.job == "table" else {"diagnose": {**settings["diagnose"], "runs": sweep}}
+        EndWith.settings = settings | {"seed": config.seed, "name": name, "words": []}
+        EndWith.folder = Path(sweep)
 
     @classmethod
-    def compare(cls) -> None:
-        """The comparison of the sweep that was begun, if one was and was not broken off, into its folder.
+    def work(cls) -> None:
+        """The job of the sweep that was begun, if one was and was not broken off.
 
         Where an error is on its way and no run has come to a checkpoint, the error says all there is.
         """
@@ -39,9 +45,8 @@ class CompareRuns(Callback):
         error = sys.exc_info()[1]
         if settings is None or isinstance(error, SystemExit | KeyboardInterrupt):
             return
-        folder = Path(settings["diagnose"]["runs"])
-        if error is None or any(folder.glob("*/checkpoints/last.ckpt")):
-            JOBS["diagnose"](settings, folder / "comparison")
+        if error is None or any(cls.folder.glob("*/checkpoints/last.ckpt")):
+            JOBS[settings["job"]](settings, cls.folder / settings["name"])
 
 
 class SayEnsembles(Callback):

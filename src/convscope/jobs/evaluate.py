@@ -39,7 +39,7 @@ def evaluate(nets: Sequence[Contestant], plan: Evaluate, seed: int) -> Iterator[
     first = nets[0].subject
     scores = {name: tally.scores() for name, tally in found.tallies.items()}
     yield Table("evaluation/table", [_row(name, one) for name, one in scores.items()], _told(found, plan, nets))
-    yield _context(first.data_name, plan)
+    yield _context([net.subject.net_name for net in nets], first.data_name, plan)
     yield from _numbers(scores)
     name, tally = list(found.tallies.items())[-1]
     yield from _confusions(name, tally, first.classes, plan.confused)
@@ -65,10 +65,11 @@ def _told(found: Outcome, plan: Evaluate, nets: Sequence[Contestant]) -> str:
     return told + (f". Left out: {found.unknown} images of classes that the net does not know" if found.unknown else "")
 
 
-def _context(data_name: str, plan: Evaluate) -> Table:
-    """What the papers print for this way to evaluate."""
+def _context(nets: Sequence[str], data_name: str, plan: Evaluate) -> Table:
+    """What the papers print for this way to evaluate: of these nets, where they have them, and of some others."""
     key, rows = PAPERS["scales" if plan.crops == "dense" and plan.scales and len(plan.scales) > 1 else plan.crops]
     table = paper(key)
+    rows = list(dict.fromkeys([*(table.runs[net] for net in nets if net in table.runs), *rows]))
     reason = _departure(data_name, plan)
     columns = ("val top-1", "val top-5")
     return Table(

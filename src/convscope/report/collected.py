@@ -14,6 +14,7 @@ from convscope.report.reading import Run, is_run_folder, read_run
 from convscope.report.trained import Trained, read_training
 
 GIVE = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
+OWN = ("report", "table")  # what a sweep's folder may have of its own, beside those of its runs
 NUMBERED = r"(\d{4}-\d\d-\d\d_[\d-]+_|\d+_)"  # what stands before the name of a run's folder
 
 
@@ -114,7 +115,7 @@ def _inside(folder: Path, left_out: dict[str, str]) -> Iterator[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     inside = [path.resolve() for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    inside = [path for path in inside if path.name != "report"]  # the sweep's own page
+    inside = [path for path in inside if path.name not in OWN or (path / "metrics.csv").is_file()]
     return sorted(inside, key=_number)
 
 

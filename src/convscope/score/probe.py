@@ -4,6 +4,11 @@ A classifier with an L2 penalty lies in the span of its n training images, so th
 features of any length can say: `coordinates` turns them into at most n numbers for each image, in which both
 classifiers are fitted by L-BFGS in float64. The paper names neither the SVM's loss nor its C: ours are the squared
 hinge, one class against the rest, and a C that is given or chosen.
+
+Solvers of our own, because on the same coordinates of 3,060 images in 102 classes, on one core, scikit-learn's
+LinearSVC takes 3.6, 3.3 and 1.4 times as long at C of 1, 10 and 100 (benchmarks/transfer.py), and stays on one core
+where these are products of matrices on all of them, or on a GPU; its LogisticRegression takes 1.5 times as long to the
+same minimum. Neither takes images of several classes. Tests hold both to scikit-learn's.
 """
 
 from collections.abc import Sequence
