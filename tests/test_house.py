@@ -1,7 +1,11 @@
-"""Who may import whom, read from the source: imports inside functions and those for types alone count too."""
+"""Who may import whom, and what of others, read from the source; imports inside functions and for types count too."""
 
 import ast
+import re
+import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -122,6 +126,22 @@ def test_foreign_libraries_stay_in_their_files(name):
     place = {name, name.rpartition(".")[0]}
     astray = {library for library in libraries & set(CONFINED) if not place & CONFINED[library]}
     assert not astray, f"{name} may not import {', '.join(sorted(astray))}"
+
+
+def test_every_library_is_declared_with_the_versions_that_are_known_to_do():
+    told = tomllib.loads((SRC.parent / "pyproject.toml").read_text())["project"]
+    every = [*told["dependencies"], *(one for extra in told["optional-dependencies"].values() for one in extra)]
+    bounds = [re.fullmatch(r"([\w-]+)>=[\d.]+,<[\d.]+", one) for one in every if not one.startswith("convscope[")]
+    assert all(bounds), every
+    named = {found[1].lower() for found in bounds}
+    trees = [ast.parse(path.read_text()) for path in SRC.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    used = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    used |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+    foreign = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names) - {"convscope"}
+    owners = packages_distributions()
+    undeclared = {name for name in foreign if not {owner.lower() for owner in owners.get(name, [name])} & named}
+    assert not undeclared
 
 
 def test_no_module_is_named_for_everything():

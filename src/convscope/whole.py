@@ -1,8 +1,8 @@
 """Files that are whole or absent under their names, whatever ends the process that writes them.
 
 A file is written beside its place and renamed, so a reader meets the old one or the new one. The rename holds against a
-killed process; against a power cut only what `write` forces to the disk is safe: the checkpoints (learn/checkpoint.py).
-All else is made again from them, and forcing every picture would cost more than it keeps.
+killed process; against a power cut only what `write` forces to the disk is safe: the checkpoints (learn/checkpoint.py),
+from which metrics.csv is made again. Forcing every picture would cost more than it keeps.
 """
 
 import errno
