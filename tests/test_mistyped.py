@@ -102,7 +102,8 @@ def test_an_experiment_on_the_wrong_net_is_told_in_one_line_of_ours(words, tmp_p
 
 
 def test_choices_are_the_files_of_a_group():
-    assert choices(CONF, "optim") == ["optim=alexnet_2012", "optim=paper", "optim=quick", "optim=vgg"]
+    names = ["alexnet_2012", "finetune", "paper", "quick", "vgg"]
+    assert choices(CONF, "optim") == [f"optim={name}" for name in names]
     assert choices(CONF, "nothing") == choices(CONF, "") == []
 
 

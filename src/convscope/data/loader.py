@@ -9,7 +9,14 @@ from torch.utils.data import DataLoader
 class Loader(DataLoader[Any]):
     """torch's; but it leaves it to the garbage collector to end the processes of a pass that an exception broke off. By
     then the queues that would tell them are gone, and it waits five seconds for each process before it kills it.
+
+    ended: process id -> the signal that has ended it. torch knows the signal only as long as SIGCHLD is its own, and
+    Lightning gives that back after its first training in a process.
     """
+
+    def __init__(self, *args: Any, **how: Any):
+        super().__init__(*args, **how)
+        self.ended: dict[int, int] = {}
 
     def __iter__(self) -> Any:
         batches = super().__iter__()
@@ -20,6 +27,8 @@ class Loader(DataLoader[Any]):
         running: Any = self._iterator
         self._iterator = None
         if running is not None:
+            codes = {process.pid: process.exitcode for process in running._workers}
+            self.ended = {number: -code for number, code in codes.items() if code and code < 0}
             running._shutdown_workers()
 
 

@@ -78,7 +78,7 @@ class ImageData(pl.LightningDataModule):
 
     def death(self, error: BaseException) -> Problem | None:
         """What a loading process has died of, with the image it was at; None for an error that is about no such."""
-        return death(error, self._read_by)
+        return death(error, self._read_by, {key: of for loader in self._loading for key, of in loader.ended.items()})
 
     def close(self) -> None:
         """Ends all loading processes; a loader that is used again starts others."""

@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from signal import strsignal
+from types import MappingProxyType
 
 import torch
 from torch.utils.data import get_worker_info
@@ -10,6 +12,7 @@ from torch.utils.data import get_worker_info
 from convscope.problem import Problem
 
 NONE = -1
+NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 class Watch:
@@ -29,21 +32,26 @@ class Watch:
         return found[0] if found else None
 
 
-def death(error: BaseException, image: Callable[[int], str | None]) -> Problem | None:
+def death(
+    error: BaseException, image: Callable[[int], str | None], ended: Mapping[int, int] = NOTHING
+) -> Problem | None:
     """What a loading process died of, in one line, from the error by which torch tells it; None for other errors.
 
-    image: the file that a process, named by its id, was reading.
+    image: the file that a process, named by its id, was reading. ended: the signals that are known to have ended some.
     """
     said = f"{error} {error.__cause__}"  # torch tells the signal, if at all, in one of the two
     if not (told := re.search(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", said)):
         return None
-    files = [name for pid in told[1].split(",") if (name := image(int(pid)))]
+    numbers = [int(number) for number in told[1].split(",")]
+    files = [name for number in numbers if (name := image(number))]
     where = f" while it read {', '.join(files)}" if files else ""
-    signal = re.search(r"killed by signal: ([A-Za-z ]+)", said)
-    how = f"was ended by the signal {signal[1].strip()}" if signal else "ended before its work was done"
-    if signal and signal[1].startswith("Bus"):
+    known = [str(strsignal(ended[number])) for number in numbers if number in ended]
+    named = re.search(r"killed by signal: ([A-Za-z ]+)", said)
+    signal = named[1].strip() if named else known[0] if known else ""
+    how = f"was ended by the signal {signal}" if signal else "ended before its work was done"
+    if signal.startswith("Bus"):
         hint = "mostly the shared memory /dev/shm is full: make it larger, or type data.workers=0"
-    elif signal and signal[1].startswith("Killed"):
+    elif signal.startswith("Killed"):
         hint = "mostly memory has run out: type a smaller data.workers (0: none) or optim.batch_size"
     else:
         hint = "type data.workers=0 to see its error" + (", or remove the file" if files else "")

@@ -34,7 +34,8 @@ def glances(folder: Path, found: Atlas | None) -> dict[str, Glance]:
         frame, top = said["frames"][-1], said["top"][-1]
         scores = {place: nine["score"][0] for place, nine in enumerate(top) if nine["score"]}
         places = sorted(scores, key=lambda place: -scores[place])[:MAPS]
-        picture = _picture(folder / unquote(frame["source"]).removeprefix("../"), frame["sheet"], places)
+        grid = folder / unquote(frame["source"]).removeprefix("../")
+        picture = _picture(grid, frame["sheet"], places) if places else None  # none where every shown map is dead
         if picture is not None:
             source = f"glances/{number}.jpg"
             write(folder / "report" / source, picture)
@@ -56,4 +57,4 @@ def _picture(grid: Path, sheet: Mapping[str, Any], places: list[int]) -> bytes |
         return None
     data = io.BytesIO()
     row.save(data, "jpeg", quality=QUALITY)
-    return data.getvalue() if places else None
+    return data.getvalue()
