@@ -90,6 +90,36 @@ def test_a_loading_process_leaves_the_loaders_of_its_parent_alone(files, tmp_pat
     assert multiprocessing.active_children() == [] and "Exception ignored" not in capfd.readouterr().err
 
 
+class CutOff:
+    """The batches of a process that was killed while it handed one over."""
+
+    def __init__(self, batches):
+        self._workers = batches._workers
+
+    def __next__(self):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+
+def test_a_process_killed_while_it_hands_a_batch_over_is_told_too(files, tmp_path):
+    data = streamed(files, tmp_path, workers=1)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's would tell of it first, wherever we then are
+    try:
+        batches = iter(data.val_dataloader())
+        next(batches)
+        batches.batches = CutOff(batches.batches)
+        with pytest.raises(ConnectionResetError):  # with all processes alive it is somebody else's
+            next(batches)
+        batches = iter(data.val_dataloader())
+        next(batches)
+        os.kill(batches.batches._workers[0].pid, signal.SIGKILL)
+        batches.batches = CutOff(batches.batches)
+        with pytest.raises(RuntimeError) as caught:
+            next(batches)
+        assert "a process that loads images was ended by the signal Killed" in str(data.death(caught.value))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_other_errors_are_not_taken_for_a_dead_process():
     assert death(RuntimeError("out of memory"), {}.get) is None and death(ValueError("DataLoader"), {}.get) is None
     told = death(RuntimeError("DataLoader worker (pid(s) 5, 6) exited unexpectedly"), {5: "x.jpg"}.get)

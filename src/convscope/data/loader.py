@@ -1,6 +1,7 @@
 """A loader whose processes end at once when a pass over it fails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -33,7 +34,7 @@ class Loader(DataLoader[Any]):
 
 
 class _Pass(Iterator[Any]):
-    def __init__(self, loader: Loader, batches: Iterator[Any]):
+    def __init__(self, loader: Loader, batches: Any):
         self.loader, self.batches = loader, batches
 
     def __next__(self) -> Any:
@@ -41,6 +42,21 @@ class _Pass(Iterator[Any]):
             return next(self.batches)
         except StopIteration:
             raise
+        except (ConnectionError, EOFError) as error:  # from a process that was killed while it handed a batch over
+            _join_dead(self.batches._workers)
+            self.loader.close()
+            if not self.loader.ended:
+                raise
+            numbers = ", ".join(map(str, self.loader.ended))
+            raise RuntimeError(f"DataLoader worker (pid(s) {numbers}) exited unexpectedly") from error  # torch's words
         except BaseException:
             self.loader.close()
             raise
+
+
+def _join_dead(processes: Sequence[Any]) -> None:
+    """Waits up to a second for one that is about to end; its files are closed before its exit code is there."""
+    ready = wait([process.sentinel for process in processes], timeout=1)
+    for process in processes:
+        if process.sentinel in ready:
+            process.join(timeout=1)
