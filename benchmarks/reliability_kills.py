@@ -72,12 +72,21 @@ def killed_until_done(words: list[str], run: Path, most: int, draw: random.Rando
         name = draw.choice(list(PLACES))
         times = draw.randint(1, 2000) if name == "anything" else draw.randint(1, 3)
         said = started(words, *([PLACES[name], str(times)] if done.total() < most else []))
-        begun = re.search(r"goes on after epoch (\d+) of \d+( and \d+ of)?", said)
-        lost += max(0, told - (int(begun[1]) + bool(begun[2]) if begun else 0))
-        told = max([told, *(int(epoch) for epoch in re.findall(r"^epoch (\d+)/", said, re.MULTILINE))])
+        epochs = [int(epoch) for epoch in re.findall(r"^epoch (\d+)/", said, re.MULTILINE)]
+        lost += max(0, told - _kept(said, epochs, told))
+        told = max([told, *epochs])
         if finished(run):
             return done, lost
         done[name] += 1
+
+
+def _kept(said: str, epochs: list[int], told: int) -> int:
+    """The epochs that a start did not do again: as it says, or as the first one that it tells of shows.
+
+    All that had been told of where it was killed before either, or where nothing was left but the page.
+    """
+    begun = re.search(r"goes on after epoch (\d+) of \d+( and \d+ of)?", said)
+    return int(begun[1]) + bool(begun[2]) if begun else min([told, *(epoch - 1 for epoch in epochs)])
 
 
 def finished(run: Path) -> bool:

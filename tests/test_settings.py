@@ -3,28 +3,13 @@
 CONVSCOPE_CASES=1000 tries so many cases in place of the few of an ordinary run of the tests.
 """
 
-import json
-import os
-from pathlib import Path
+from hypothesis import example, given, strategies
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from hypothesis import HealthCheck, Phase, example, given, settings, strategies
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from random_settings import VALUES, done_or_refused, tried
 
-from convscope.app import JOBS
-from convscope.problem import Problem
-
-CONF = Path(__file__).resolve().parent.parent / "conf"
-CASES = int(os.environ.get("CONVSCOPE_CASES", "16"))
 TINY = ["trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution=off",
         "data.train=20", "data.val=20", "data.image_size=64"]  # fmt: skip
 
-NUMBERS = [0, 1, 2, 3, 5, 8, 17, 64, -1, -3, 10**5, 10**9, 2**63, 2**70, 0.5, 1e-3, -0.5, 1e30, 1e308, "inf", "nan"]
-WORDS = ["null", "true", "conv1", "''", "[]", "[1]", "[conv1]", "[null]", "{a: 1}", "{conv1: [0]}", "{conv1: 0}", "é",
-         "???", "[[1]]", "relu", "conv", "full", "cpu", "auto", "val", "sgd", "adamw"]  # fmt: skip
-VALUES = strategies.one_of(strategies.sampled_from(NUMBERS), strategies.sampled_from(WORDS))
 SIZES = strategies.sampled_from([0, 1, 2, 3, 4, 5, 7, 11, 13, 64, 200, -1, 10**4, 10**9, 2**40, "null", "1.5", "x"])
 KEYS = [
     "seed",
@@ -36,6 +21,7 @@ KEYS = [
     "data.limit",
     "data.workers",
     "data.on_bad_image",
+    "data.cache_dir",
     "data.cache_gib",
     "data.color_noise",
     "data.pixel_scale",
@@ -67,6 +53,7 @@ KEYS = [
     "trainer.max_epochs",
     "trainer.accelerator",
     "trainer.precision",
+    "trainer.devices",
     "trainer.limit_train_batches",
     "trainer.strategy",
     "checkpoint.every_minutes",
@@ -77,6 +64,7 @@ KEYS = [
     "+trainer.max_time",
     "+other",
     "+optim.other",
+    "+data.root",
     "+data.other",
 ]
 ROWS = ["conv1", "pool1", "norm1", "conv2", "pool2", "conv5", "pool5", "fc6", "fc8"]
@@ -93,33 +81,7 @@ sized = strategies.builds("data.image_size={}".format, SIZES)
 words = strategies.lists(strategies.one_of(overridden, rowed, rowed, removed, without, sized), min_size=1, max_size=3)
 
 
-def composed(overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
-
-
-def trained_or_refused(overrides, folder, cache):
-    """ "trained", "refused" or "not composed"; anything else is an exception of another kind."""
-    try:
-        chosen = composed([*TINY, f"data.cache_dir={cache}", *overrides])
-    except (HydraException, OmegaConfBaseException):
-        return "not composed"
-    if type(chosen["seed"]) is not int or not 0 <= chosen["seed"] < 2**32:
-        return "refused"  # app.run sees to it
-    try:
-        JOBS["train"](chosen, folder)
-    except Problem as problem:
-        assert str(problem).strip() and "\n" not in str(problem), overrides
-        if folder.exists():  # begun, and ended by what only training shows: its page says why
-            assert json.loads((folder / "summary.json").read_text())["problem"] == str(problem)
-            assert (folder / "report/index.html").is_file()
-        return "refused"
-    assert json.loads((folder / "summary.json").read_text())["finished"], overrides
-    return "trained"
-
-
-@settings(max_examples=CASES, deadline=None, derandomize=CASES == 16, database=None,
-          phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))  # fmt: skip
+@tried(16)
 @given(words)
 @example(["data.image_size=100000"])
 @example(["++model.layers.conv3.maps=1000000000"])
@@ -130,4 +92,4 @@ def trained_or_refused(overrides, folder, cache):
 @example(["data.train=1000000000"])
 @example(["+trainer.callbacks=[1]"])
 def test_every_setting_trains_or_is_refused_in_one_line(tmp_path_factory, cache, overrides):
-    trained_or_refused(overrides, tmp_path_factory.mktemp("case") / "run", cache)
+    done_or_refused([*TINY, f"data.cache_dir={cache}", *overrides], tmp_path_factory.mktemp("case") / "run")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from convscope.problem import Problem
 
-_CGROUP = Path("/sys/fs/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
 
 
 def check_memory(needed: int, what: str, remedy: str) -> None:
-    """Raises Problem where `needed` bytes are more than this machine, or the container, has free.
+    """Raises Problem where `needed` bytes are more than this machine, its container or the cluster's job has free.
 
     what: the subject of the sentence, in the singular. remedy: what to change.
     """
@@ -20,7 +20,7 @@ def check_memory(needed: int, what: str, remedy: str) -> None:
 
 def free_memory() -> int | None:
     """Bytes that can still be had without swapping; None where the system does not tell."""
-    told = [each for each in (_available(), _left_in_container()) if each is not None]
+    told = [each for each in (_available(), _left_in_groups()) if each is not None]
     return min(told, default=None)
 
 
@@ -39,9 +39,26 @@ def _available() -> int | None:
         return None
 
 
-def _left_in_container() -> int | None:
+def _left_in_groups() -> int | None:
+    """Of the control groups (version 2) that hold this process: a container's, or a job's of a cluster."""
     try:
-        most = int((_CGROUP / "memory.max").read_text())  # "max" where there is no bound
-        return max(0, most - int((_CGROUP / "memory.current").read_text()))
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    groups = [_GROUPS / own, *(_GROUPS / own).parents]
+    told = [left_in_group(group) for group in groups if group.is_relative_to(_GROUPS)]
+    return min((each for each in told if each is not None), default=None)
+
+
+def left_in_group(group: Path) -> int | None:
+    """Bytes up to the bound of a control group's folder, None where it sets none. Files that the system only keeps at
+    hand are no use of it: they go when memory is wanted.
+    """
+    try:
+        most = int((group / "memory.max").read_text())  # "max" where there is no bound
+        held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        kept = sum(int(held.get(kind, 0)) for kind in ("inactive_file", "active_file"))
+        return max(0, most - int((group / "memory.current").read_text()) + kept)
     except (OSError, ValueError):
         return None

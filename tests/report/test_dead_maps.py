@@ -8,7 +8,8 @@ from convscope.report.records import dead_maps
 
 def written(folder, score, name="epoch_003"):
     (folder / "top9").mkdir(exist_ok=True)
-    save_file({"conv1.score": score}, folder / "top9" / f"{name}.safetensors")
+    places = {f"conv1.{place}": torch.zeros(score.shape, dtype=torch.int64) for place in ("image", "row", "col")}
+    save_file({"conv1.score": score, **places}, folder / "top9" / f"{name}.safetensors")
 
 
 def test_a_map_is_dead_where_no_score_is_above_zero(tmp_path):

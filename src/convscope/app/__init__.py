@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convscope.app.resuming import CONF, ENTRY, own_config, resuming, settings_of
-from convscope.app.sweeps import EndWith
+from convscope.app.sweeps import EndWith, LastPage
 from convscope.commands import JOBS
 from convscope.launch import (
     OURS,
@@ -57,6 +57,7 @@ def start(conf: Path) -> None:
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
         finally:
+            LastPage.work()
             EndWith.work()
     except (Problem, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"convscope: {_one_line(error, conf)}")

@@ -1,4 +1,4 @@
-"""What an experiment that is a sweep does at its end: classes that conf/experiment names as Hydra's callbacks."""
+"""What a sweep does at its end: classes that conf/ names as Hydra's callbacks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,27 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.commands import JOBS
+from convscope.commands.sweep_page import write_page_of
+
+
+class LastPage(Callback):
+    """hydra.callbacks of every sweep: at its end its page has all runs, whichever process made them."""
+
+    folder: Path | None = None  # of a sweep that has begun
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        LastPage.folder = Path(config.hydra.sweep.dir)
+
+    @classmethod
+    def work(cls) -> None:
+        """Hydra calls nothing at the end of a sweep in which a job failed, so app.py calls this."""
+        folder, cls.folder = cls.folder, None
+        if folder is not None and any(folder.glob("*/summary.json")):
+            write_page_of(folder)
 
 
 class EndWith(Callback):
-    """hydra.callbacks of an experiment: its sweep ends with a job on its runs, diagnose or table, in its folder.
-
-    Hydra calls nothing at the end of a sweep in which a job failed, so only the beginning is taken from it.
-    """
+    """hydra.callbacks of an experiment: its sweep ends with a job on its runs, diagnose or table, in its folder."""
 
     settings: dict[str, Any] | None = None  # of the job, once a sweep has begun
     folder: Path
@@ -37,7 +51,7 @@ class EndWith(Callback):
 
     @classmethod
     def work(cls) -> None:
-        """The job of the sweep that was begun, if one was and was not broken off.
+        """The job of the sweep that was begun, if one was and was not broken off; as LastPage's, called by app.py.
 
         Where an error is on its way and no run has come to a checkpoint, the error says all there is.
         """

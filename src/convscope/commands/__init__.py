@@ -7,7 +7,9 @@ inside the functions: a word that is wrong on the command line is answered at on
 from convscope.commands.dashboard import dashboard
 from convscope.commands.gathering import GATHERING
 from convscope.commands.looking import LOOKING
+from convscope.commands.paths import paths_checked
 from convscope.commands.recording import Command
 from convscope.commands.training import train
 
-JOBS: dict[str, Command] = {"train": train, **LOOKING, **GATHERING, "dashboard": dashboard}
+_EVERY: dict[str, Command] = {"train": train, **LOOKING, **GATHERING, "dashboard": dashboard}
+JOBS = {name: paths_checked(command) for name, command in _EVERY.items()}

@@ -34,9 +34,9 @@ def _shown_layers(settings: Settings) -> list[str]:
         return [name for name, row in rows.items() if row and row.get("kind") == "conv"]
     from convscope.report.reading import is_run_folder, read_run
 
-    if not is_run_folder(Path(settings["run"])):
+    if not is_run_folder(Path(settings["run"]).expanduser()):
         raise Problem(f"run={settings['run']} is no run folder; name one of outputs/train/")
-    names = [entry.name for entry in read_run(Path(settings["run"])).entries]
+    names = [entry.name for entry in read_run(Path(settings["run"]).expanduser()).entries]
     layers = list(dict.fromkeys(name.removeprefix("top9/") for name in names if name.startswith("top9/")))
     if not layers:
         raise Problem(f"run={settings['run']} has no top-9 grids; name a folder of job=train or job=visualize")

@@ -37,7 +37,7 @@ def _table(settings: Settings, folder: Path) -> None:
     sweep = settings["sweep"]
     if sweep in (None, "???", []):
         raise Problem("job=table collects runs; type sweep=<a sweep's folder>, such as one of outputs/sweep/")
-    folders = [Path(each) for each in (sweep if isinstance(sweep, list) else [sweep])]
+    folders = [Path(each).expanduser() for each in (sweep if isinstance(sweep, list) else [sweep])]
     about = {name: settings[name] for name in ("job", "name", "seed")}
     found = table(folders, read_plan(Collect, "table", settings["table"]), folder)
     recorded(found, settings, folder, {**about, "sweep": [str(each) for each in folders], "seconds": {}})
@@ -53,7 +53,7 @@ def _report(settings: Settings, _: Path) -> None:
             "job=report rebuilds the page of a run or of a sweep; type run=<a run folder>, such as one of "
             "outputs/train/, or sweep=<a sweep's folder>, such as one of outputs/sweep/"
         )
-    print(report(Path(run)) if sweep is None else write_sweep_page(Path(sweep)))
+    print(report(Path(run).expanduser()) if sweep is None else write_sweep_page(Path(sweep).expanduser()))
 
 
 def _convert(settings: Settings, folder: Path) -> None:

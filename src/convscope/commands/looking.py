@@ -111,7 +111,9 @@ def _beside(subject: Subject, names: list[str], settings: Settings) -> dict[str,
 def _claims(subject: Subject, settings: Settings) -> Iterator[Result]:
     from convscope.jobs.claims import Claims, claims
 
-    return claims(subject, Path(settings["run"]), read_plan(Claims, "claims", settings["claims"]), settings["seed"])
+    return claims(
+        subject, Path(settings["run"]).expanduser(), read_plan(Claims, "claims", settings["claims"]), settings["seed"]
+    )
 
 
 def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
@@ -124,7 +126,7 @@ def _diagnose_one_or_all(settings: Settings, folder: Path) -> None:
     def opened(ckpt: Path) -> Subject:
         return finished({**settings, "ckpt": str(ckpt)})
 
-    runs = Path(settings["diagnose"]["runs"])
+    runs = Path(settings["diagnose"]["runs"]).expanduser()
     found = compare(runs, opened, read_plan(Diagnose, "diagnose", settings["diagnose"]), settings["seed"])
     about = {name: settings[name] for name in ("job", "name", "seed")}
     recorded(found, settings, folder, {**about, "runs": str(runs), "seconds": {}})
@@ -135,7 +137,7 @@ def _claims_of_run(settings: Settings, folder: Path) -> None:
     run, asked = settings["run"], "type run=outputs/train/<run>, the folder of a finished job=train"
     if run is None:
         raise Problem(f"job=claims tests a training run; {asked}")
-    if not (Path(run) / "checkpoints" / "last.ckpt").is_file():
+    if not (Path(run).expanduser() / "checkpoints" / "last.ckpt").is_file():
         raise Problem(f"run={run} is no folder of a training run: it has no checkpoints/last.ckpt; {asked}")
     looking(_claims)(settings, folder)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convscope.commands.sweep_page import write_after_run
 from convscope.problem import Problem
 from convscope.whole import CannotWrite
 
@@ -74,7 +75,7 @@ def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
     record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
     print(f"look at {write_page(record.folder)}", flush=True)
     _page_of_trained(record.folder, summary)
-    _sweep_page(record.folder)
+    write_after_run(record.folder)
 
 
 def about_run(settings: Settings, folder: Path) -> dict[str, str]:
@@ -95,17 +96,3 @@ def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
         note(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
         with suppress(OSError, CannotWrite):  # a folder of someone else's
             write_page(trained)
-
-
-def _sweep_page(folder: Path) -> None:
-    """After each run of a sweep the page of the sweep, in the folder of its multirun.yaml, is as new as the runs."""
-    from convscope.report.reading import sweep_around
-    from convscope.report.sweep import write_sweep_page
-
-    around = sweep_around(folder)
-    if around is None:
-        return
-    try:
-        write_sweep_page(around)
-    except Exception as error:  # what another run has left in its folder must not fail this one
-        print(f"the page of the sweep {around.name} could not be written: {error}", flush=True)

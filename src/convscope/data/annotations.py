@@ -54,7 +54,7 @@ def read_boxes(csv: str | Path, image_size: int) -> Boxes:
 
     Problem: no such file, column, row or image; what is no number; a box that is empty or leaves its image.
     """
-    listing = read_listing(Path(csv))
+    listing = read_listing(Path(csv).expanduser())
     need(listing.csv, listing.columns, SIDES)
     size, rows = sizes(listing), listing.rows
     found = np.stack([_box(row, size[row.path], image_size) for row in rows])
@@ -70,7 +70,7 @@ def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any]) -> Par
 
     only: rows where these columns have these values, {"frontal": 1}. Problem: as read_boxes; a part told twice.
     """
-    listing = narrowed(read_listing(Path(csv)), only)
+    listing = narrowed(read_listing(Path(csv).expanduser()), only)
     columns, rows = listing.columns, listing.rows
     if {"part", "x", "y"} <= set(columns):
         names = list(dict.fromkeys(row.cells["part"] for row in rows))

@@ -38,7 +38,7 @@ class Claims:
             raise Problem(f"claims.scored={self.scored} tells nothing; take 6 images or more, e.g. claims.scored=100")
         for key in ("boxes", "parts"):
             path = getattr(self, key)
-            if path is not None and not Path(path).is_file():
+            if path is not None and not Path(path).expanduser().is_file():
                 raise Problem(f"claims.{key}={path} is no file; see conf/job/claims.yaml for what it holds")
 
     @property

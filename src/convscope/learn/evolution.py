@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from convscope import gallery
@@ -134,12 +135,13 @@ class FeatureEvolution(pl.Callback):
         start = time.perf_counter()
         paths = {int(row["epoch"]): _tiles_path(self.record.folder, int(row["epoch"])) for row in self.rows}
         shown = _spread([epoch for epoch, path in paths.items() if path.is_file()], 12)
-        stored = [load_file(paths[epoch]) for epoch in shown]
+        stored = {epoch: _stored_tiles(paths[epoch]) for epoch in shown}
         for layer, seen in self.previous.items():
-            tiles = [each[f"{layer}.tile"].numpy() for each in stored]
-            rows = [Strip(f"map {number}", [each[row] for each in tiles]) for row, number in enumerate(seen.maps)]
+            tiles = {epoch: each[layer] for epoch, each in stored.items() if len(each.get(layer, ())) == len(seen.maps)}
+            rows = [Strip(f"map {n}", [each[row] for each in tiles.values()]) for row, n in enumerate(seen.maps)]
             caption = f"{layer}: the strongest projection of each map as training goes on"
-            self.record.add(Picture(f"evolution/{layer}", evolution_grid(rows, shown, caption), caption, layer=layer))
+            grid = evolution_grid(rows, list(tiles), caption)
+            self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
         columns = {name: [row.get(name) for row in self.rows] for name in self.rows[-1]}
         figure = settling(self.rows, list(self.previous), answer(stories(columns, {})))
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
@@ -150,6 +152,14 @@ class FeatureEvolution(pl.Callback):
 def _tiles_path(folder: Path, epoch: int) -> Path:
     """Where the tiles [m, TILE, TILE, 3] uint8 of an epoch are, by <layer>.tile."""
     return folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
+
+
+def _stored_tiles(path: Path) -> dict[str, np.ndarray]:
+    """By layer; none of a file that a power cut has left cut short, which must not end the training."""
+    try:
+        return {name.removesuffix(".tile"): tiles.numpy() for name, tiles in load_file(path).items()}
+    except (OSError, SafetensorError):
+        return {}
 
 
 def _gathered(top: Top9, module: pl.LightningModule) -> Top9:

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
-from safetensors.torch import load_file
 
 from convscope.report.reading import Entry, read_run
-from convscope.report.records import record_path
+from convscope.report.records import record_layer
 
 
 class Projection(NamedTuple):
@@ -46,16 +45,12 @@ def projections(folder: Path, most: int) -> list[Projection]:
 
 def _grids(folder: Path) -> list[_Grid]:
     """Grids that say where their tiles stand, with the record they were drawn from, in order of epochs."""
-    found, tops = [], dict[Path, dict[str, Any]]()
+    found = []
     for entry in sorted(read_run(folder).entries, key=lambda each: each.epoch or 0):
-        path = record_path(folder, entry.epoch)
-        if entry.name != f"top9/{entry.layer}" or not entry.sheet or not path.is_file():
-            continue
-        if path not in tops:
-            tops[path] = load_file(path)
-        top = tops[path]
-        if f"{entry.layer}.score" in top:
-            found.append(_Grid(entry, top[f"{entry.layer}.score"], top[f"{entry.layer}.image"]))
+        if entry.name == f"top9/{entry.layer}" and entry.sheet:
+            top = record_layer(folder, entry.epoch, str(entry.layer))
+            if top is not None and max(entry.sheet["maps"], default=-1) < len(top[0]):
+                found.append(_Grid(entry, top[0], top[1]))
     return found
 
 
@@ -63,8 +58,11 @@ def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[Projection
     """What the grid shows of one rank: a row for each map that so many images excite."""
     entry, sheet = grid.entry, grid.entry.sheet or {}
     blocks = [at for at, count in enumerate(sheet["count"]) if count > rank][:most]
-    with Image.open(folder / str(entry.path)) as opened:
-        whole = opened.convert("RGB")
+    try:
+        with Image.open(folder / str(entry.path)) as opened:
+            whole = opened.convert("RGB")
+    except OSError:  # of a picture that a power cut has left cut short
+        return []
     rows = []
     for at in blocks:
         number = sheet["maps"][at]

@@ -55,12 +55,6 @@ def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:
     return {name: field.contiguous() for name, field in named}
 
 
-def from_arrays(arrays: Mapping[str, Tensor]) -> dict[str, Top9]:
-    """The records of a top-9 file, by layer."""
-    layers = [name.removesuffix(".score") for name in arrays if name.endswith(".score")]
-    return {layer: Top9(*(arrays[f"{layer}.{name}"] for name in Top9._fields)) for layer in layers}
-
-
 def default_layers(net: nn.Module, image_size: int) -> list[str]:
     """The convolution rows of a row net; of another net at most five convolutions, first and last among them."""
     if isinstance(net, ConvNet):

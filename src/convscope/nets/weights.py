@@ -31,7 +31,7 @@ def read_checkpoint(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
     key: the setting that named the file. Raises Problem, naming both, when it is missing, unreadable or another
     program's.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise Problem(
             f"no checkpoint {path}; a training run leaves checkpoints/last.ckpt in its folder: {key}=<that path>"

@@ -73,7 +73,7 @@ def collect(folders: Sequence[Path], epoch: str = "last") -> Collected:
     kinds: dict[Any, list[Trained]] = {}
     evaluations: list[Run] = []
     for path in dict.fromkeys(path for folder in folders for path in _inside(folder, left_out)):
-        run = read_run(path)
+        run = read_run(path, with_entries=False)
         job = run.settings.get("job") or run.summary.get("job") or ("train" if run.metrics else "")
         if job == "evaluate":
             evaluations.append(run)

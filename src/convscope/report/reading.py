@@ -5,6 +5,7 @@ import json
 import math
 import re
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ class Run(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The config as a mapping; empty if it is none."""
+        """The config as a mapping, to be read and not changed; empty if it is none."""
         return _mapping(self.config)
 
     @property
@@ -72,10 +73,13 @@ def sweep_around(folder: Path) -> Path | None:
     return next((each for each in folder.resolve().parents[:2] if (each / "multirun.yaml").is_file()), None)
 
 
-def read_run(folder: str | Path) -> Run:
-    """Everything a page shows of `folder`; what is absent is empty, what is damaged or refused is told in `remarks`."""
+def read_run(folder: str | Path, with_entries: bool = True) -> Run:
+    """Everything a page shows of `folder`; what is absent is empty, what is damaged or refused is told in `remarks`.
+
+    with_entries: False leaves index.jsonl unread, of which a long run has the most.
+    """
     folder = Path(folder)
-    entries, remarks = _index(folder)
+    entries, remarks = _index(folder) if with_entries else ([], [])
     hydra = _mapping(_text(folder / ".hydra" / "hydra.yaml")).get("hydra") or {}
     choices = (hydra.get("runtime") or {}).get("choices") or {}
     overrides = _list(_text(folder / ".hydra" / "overrides.yaml"))
@@ -179,6 +183,7 @@ def _facts(path: Path, remarks: list[str]) -> dict[str, Any]:
     return said
 
 
+@lru_cache(maxsize=1024)  # a sweep's runs are read after each of them
 def _mapping(text: str) -> dict[str, Any]:
     said = _yaml(text)
     return said if isinstance(said, dict) else {}

@@ -79,7 +79,7 @@ def _run_name(ckpt: str | None) -> str:
     """<run> of <run>/checkpoints/last.ckpt; the file's own name where it was moved elsewhere."""
     if not ckpt:
         return ""
-    folder = Path(ckpt).resolve().parent
+    folder = Path(ckpt).expanduser().resolve().parent
     return folder.parent.name if folder.name == "checkpoints" else Path(ckpt).stem
 
 

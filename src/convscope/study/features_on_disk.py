@@ -3,6 +3,7 @@
 The pass fills one array on disk for each layer, so memory holds no more than a batch, however many images there are.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,8 @@ def features_on_disk(subjects: Mapping[str, Subject], wanted: Wanted) -> Iterato
     """Features of all images of both splits while the block runs, of several nets by name on the images of the first.
 
     Files that do not stay have no name from the start: whatever ends the process, the room is free again.
-    Raises Problem where the disk has too little room, for an unknown layer, and for values that are not finite.
+    Raises Problem where the disk has too little room or cannot be written, for an unknown layer, and for values that
+    are not finite.
     """
     data = next(iter(subjects.values())).data
     count = sum(data.size(split) for split in SPLITS)
@@ -64,12 +66,8 @@ def features_on_disk(subjects: Mapping[str, Subject], wanted: Wanted) -> Iterato
     sizes = {name: _sizes(subject, wanted) for name, subject in subjects.items()}
     for name, each in dense.items():
         sizes[name][DENSE] = each.size
-    cache = Path(data.settings.cache_dir).expanduser()
-    cache.mkdir(parents=True, exist_ok=True)
-    place = Path(wanted.keep).expanduser() if wanted.keep else Path(tempfile.mkdtemp(prefix="features-", dir=cache))
-    labels = np.zeros(count, np.int64)
+    place, labels = _place(wanted.keep, Path(data.settings.cache_dir).expanduser()), np.zeros(count, np.int64)
     try:
-        place.mkdir(parents=True, exist_ok=True)
         _room(place, count * sum(sum(each.values()) for each in sizes.values()) * np.dtype(wanted.kind).itemsize, count)
         kept = {
             name: OnDisk(_files(place / (name if number else ""), each, count, wanted.kind), labels)
@@ -86,6 +84,17 @@ def features_on_disk(subjects: Mapping[str, Subject], wanted: Wanted) -> Iterato
     finally:
         if not wanted.keep:
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _place(keep: str | None, cache: Path) -> Path:
+    """The folder transfer.keep, or one of its own in the cache."""
+    folder = Path(keep).expanduser() if keep else cache
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder if keep else Path(tempfile.mkdtemp(prefix="features-", dir=cache))
+    except OSError as error:
+        key = "transfer.keep" if keep else "data.cache_dir"
+        raise Problem(f"{key}={folder} cannot be written: {error.strerror}; name another folder") from None
 
 
 def pooled(grid: int) -> Callable[[Tensor], Tensor]:
@@ -145,12 +154,21 @@ def _room(place: Path, needed: int, count: int) -> None:
 
 
 def _files(place: Path, sizes: Mapping[str, int], count: int, kind: str) -> dict[str, NDArray[np.floating]]:
-    place.mkdir(parents=True, exist_ok=True)
+    """Their room is taken now: of a disk that is full when a page of memory is written the system tells nothing, it
+    ends the process.
+    """
     files = {}
-    for layer, size in sizes.items():
-        path = place / f"{layer}.npy"
-        path.unlink(missing_ok=True)
-        files[layer] = cast(NDArray[np.floating], open_memmap(path, "w+", np.dtype(kind), (count, size)))
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for layer, size in sizes.items():
+            path = place / f"{layer}.npy"
+            path.unlink(missing_ok=True)
+            files[layer] = cast(NDArray[np.floating], open_memmap(path, "w+", np.dtype(kind), (count, size)))
+            if hasattr(os, "posix_fallocate"):
+                with open(path, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        raise Problem(f"features cannot be kept in {place}: {error.strerror}") from None
     return files
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from convscope.look.filters import weak
 from convscope.look.settling import settled
-from convscope.look.top9 import Top9, from_arrays
+from convscope.look.top9 import Top9
 from convscope.nets.renorm import filter_rms
 from convscope.nets.weights import net_weights, read_checkpoint
 from convscope.progress import track
 from convscope.report.alike import alike
 from convscope.report.reading import Run
+from convscope.report.records import record_layers
 from convscope.score.claims import DEAD, RENORM, SETTLE, Claim, judged, unmeasured
 from convscope.score.contrasts import by_layer, dominance, proportions, rank_correlation
 
@@ -37,15 +37,21 @@ class First(NamedTuple):
 
 
 def records(folder: Path) -> dict[int, dict[str, Top9]]:
-    """The run's top-9 records, by epoch and layer."""
-    paths = sorted((folder / "top9").glob("epoch_*.safetensors"))
-    return {int(path.stem.removeprefix("epoch_")): from_arrays(load_file(path)) for path in paths}
+    """The run's top-9 records, by epoch and layer; without those that are damaged."""
+    names = [path.stem.removeprefix("epoch_") for path in (folder / "top9").glob("epoch_*.safetensors")]
+    found = {int(name): record_layers(folder, int(name)) for name in sorted(names) if name.isdecimal()}
+    return {
+        epoch: {layer: Top9(*map(torch.from_numpy, fields)) for layer, fields in whole.items()}
+        for epoch, whole in found.items()
+        if whole
+    }
 
 
 def settling(run: Run, layers: Iterable[str], seed: int) -> Claim:
     """Do lower layers settle earlier? layers: the net's, from the pixels up; those that the run has shown count."""
     kept = records(run.folder)
-    shown = [layer for layer in layers if kept and all(layer in tops for tops in kept.values())]
+    sizes = {layer: {len(tops[layer].score) if layer in tops else 0 for tops in kept.values()} for layer in layers}
+    shown = [layer for layer, found in sizes.items() if len(found) == 1 and 0 not in found]
     if len(kept) < SHOWN or len(shown) < 2:
         had = f"{run.folder.name} shows {len(shown)} layers at {len(kept)} epochs"
         asked = f"{SHOWN} epochs and two layers or more are needed: evolution=every and a longer trainer.max_epochs"
@@ -117,8 +123,10 @@ def first(run: Run) -> First | None:
     kept, stride = records(run.folder), first_stride(run.settings)
     if stride is None or not kept or name not in kept[max(kept)]:
         return None
-    weight = _first_weight(run)
-    dead = kept[max(kept)][name].score[:, 0] <= 0
+    weight, score = _first_weight(run), kept[max(kept)][name].score
+    if len(score) != len(weight):
+        return None
+    dead = score[:, 0] <= 0
     dead[weak(weight)] = True
     return First(name, stride, int(dead.sum()), weight)
 

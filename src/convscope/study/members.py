@@ -47,7 +47,7 @@ class Evaluation(NamedTuple):
 
 def check_distinct(ckpts: Sequence[str | None]) -> None:
     """Problem where one checkpoint stands twice: it would have two votes."""
-    counted = Counter(str(Path(ckpt).resolve()) for ckpt in ckpts if ckpt)
+    counted = Counter(str(Path(ckpt).expanduser().resolve()) for ckpt in ckpts if ckpt)
     if twice := [path for path, count in counted.items() if count > 1]:
         raise Problem(
             f"ckpt names {twice[0]} {counted[twice[0]]} times; an ensemble is of different nets, name it once"
@@ -66,7 +66,7 @@ def about(nets: Sequence[Contestant], ckpts: Sequence[str | None], plan: Evaluat
 def _member(net: Contestant, ckpt: str | None) -> Member:
     if not ckpt:
         return Member(net.name, net.subject.net_name, None, None, None)
-    path = Path(ckpt).resolve()
+    path = Path(ckpt).expanduser().resolve()
     folder = path.parent.parent
     if path.parent.name != "checkpoints" or not is_run_folder(folder):
         return Member(net.name, net.subject.net_name, str(path), None, None)

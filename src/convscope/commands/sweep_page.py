@@ -1,0 +1,29 @@
+"""The page of a sweep, written after its runs, from their folders."""
+
+import time
+from pathlib import Path
+
+SHARE = 0.1  # of a sweep's time at most is its page's: it grows with the runs, which may be short
+_not_before: dict[Path, float] = {}
+
+
+def write_after_run(folder: Path) -> None:
+    """The page of the sweep around a run that has just ended, if there is one and its time has come."""
+    from convscope.report.reading import sweep_around
+
+    around = sweep_around(folder)
+    if around is not None and time.monotonic() >= _not_before.get(around, 0.0):
+        write_page_of(around)
+
+
+def write_page_of(sweep: Path) -> None:
+    """What a run has left in its folder must not fail another one: an error is only told."""
+    from convscope.report.sweep import write_sweep_page
+
+    start = time.monotonic()
+    try:
+        write_sweep_page(sweep)
+    except Exception as error:
+        print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)
+    now = time.monotonic()
+    _not_before[sweep.resolve()] = now + (now - start) * (1 / SHARE - 1)

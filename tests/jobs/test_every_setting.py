@@ -1,0 +1,53 @@
+"""Random values for the keys of every job but training: each is done or refused in one line, never anything else."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hypothesis import given, strategies
+from omegaconf import OmegaConf
+
+from random_settings import CONF, VALUES, done_or_refused, tried
+
+SMALL = {  # what makes each job short; each may be overridden
+    "visualize": ["evolution.layers=[conv2,conv5]", "evolution.maps=2", "evolution.images=8"],
+    "occlude": ["occlude.images=1", "occlude.scored=2", "occlude.searched=8", "occlude.stride=16"],
+    "invariance": ["invariance.images=1", "invariance.scored=2"],
+    "correspond": ["correspond.images=2", "correspond.random=2"],
+    "diagnose": ["diagnose.images=8", "diagnose.maps=2"],
+    "neighbors": ["neighbors.images=2", "neighbors.nearest=2", "neighbors.scored=4"],
+    "claims": ["claims.scored=4"],
+    "evaluate": ["evaluate.images=4", "evaluate.confused=2"],
+    "transfer": ["transfer.layers=[conv5]", "transfer.classifiers=[softmax]", "transfer.per_class=[2]",
+                 "transfer.test_per_class=2", "transfer.folds=1", "transfer.c=[1]"],
+    "overlap": ["overlap.shown=2", "overlap.copies=4"],
+    "check_data": ["check_data.shown=2"],
+    "table": [],
+    "convert": [],
+}  # fmt: skip
+ALWAYS = ["data.train=24", "data.val=16", "data.image_size=64", "data.workers=0", "model.width=0.1",
+          "trainer.accelerator=cpu"]  # fmt: skip
+ELSE = {"ckpt", "run", "sweep", "rule"}  # keys of jobs that are in no group of theirs
+
+
+def keys(job):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = OmegaConf.to_container(compose("config", overrides=[f"job={job}"]))
+    return [f"{job}.{key}" for key in composed.get(job, {})] + sorted(ELSE & composed.keys())
+
+
+@pytest.mark.parametrize("job", SMALL)
+def test_every_setting_is_done_or_refused_in_one_line(job, tmp_path_factory, trained, cache):
+    there = {"ckpt": trained / "checkpoints/last.ckpt", "run": trained, "sweep": trained.parent}
+    known = keys(job)
+    always = [f"{key}={there[key]}" for key in known if key in there and (job, key) != ("claims", "ckpt")]
+    place = tmp_path_factory.mktemp(job)
+    always += [f"convert.to={place}/chunks"] if job == "convert" else []
+    values = strategies.one_of(VALUES, strategies.sampled_from([*there.values(), place, trained / "summary.json"]))
+    overridden = strategies.builds("{}={}".format, strategies.sampled_from([*known, f"+{job}.other"]), values)
+
+    @tried(3, len(SMALL))
+    @given(strategies.lists(overridden, min_size=1, max_size=2))
+    def each(words):
+        folder = tmp_path_factory.mktemp(job) / "run"
+        done_or_refused([f"job={job}", *ALWAYS, *SMALL[job], f"data.cache_dir={cache}", *always, *words], folder)
+
+    each()
