@@ -16,7 +16,7 @@ from convscope.problem import Problem
 CONF = Path(__file__).resolve().parent.parent / "conf"
 CASES = int(os.environ.get("CONVSCOPE_CASES", "0"))  # so many in place of the few of an ordinary run of the tests
 
-NUMBERS = [0, 1, 2, 3, 5, 8, 17, 64, -1, -3, 10**5, 10**9, 2**63, 2**70, 0.5, 1e-3, -0.5, 1e30, 1e308, "inf", "nan"]
+NUMBERS = [0, 1, 2, 3, 5, 8, 17, 64, -1, -3, 1000, 10**9, 2**63, 2**70, 0.5, 1e-3, -0.5, 1e30, 1e308, "inf", "nan"]
 WORDS = ["null", "true", "conv1", "''", "[]", "[1]", "[conv1]", "[null]", "{a: 1}", "{conv1: [0]}", "{conv1: 0}", "é",
          "???", "[[1]]", "relu", "conv", "full", "cpu", "auto", "val", "sgd", "adamw", "folder", "~nobody/there",
          "/dev/null", "name" * 100, "deep/" * 1000]  # fmt: skip

@@ -31,10 +31,14 @@ def read_plan(
     if absent := [key for key in required if key not in values]:
         raise Problem(f"{other.get(absent[0], f'{group}.{absent[0]}')} is missing; it is {_said(known[absent[0]])}")
     for key, value in values.items():
-        if not _fits(value, known[key]):
-            name = other.get(key, f"{group}.{key}")
-            raise Problem(f"{name}={'null' if value is None else value} is not {_said(known[key])}")
+        check_type(other.get(key, f"{group}.{key}"), value, known[key])
     return kind(**values)
+
+
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raises Problem where the value of the key `name` is of none of the types of the hint."""
+    if not _fits(value, hint):
+        raise Problem(f"{name}={'null' if value is None else value} is not {_said(hint)}")
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -44,23 +48,23 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin in (Union, types.UnionType):
         return any(_fits(value, one) for one in inside)
     if origin is Literal:
-        return isinstance(value, str)  # which words there are is told by the plan
+        return isinstance(value, str) or value in inside  # which words there are is told by the plan
     if origin in (list, tuple):
         return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
     if origin is dict:
         one = inside[1]
         return isinstance(value, dict) and all(isinstance(k, str) and _fits(item, one) for k, item in value.items())
-    if hint is float:
-        return type(value) in (int, float) and abs(value) < LARGEST
-    return type(value) is hint and not (hint is int and abs(value) >= 2**63)
+    if type(value) is int:
+        return hint in (int, float) and abs(value) < 2**63
+    return type(value) is hint and not (hint is float and not abs(value) < LARGEST)
 
 
 def _said(hint: Any) -> str:
     """int | list[int] | None -> "a whole number, a list such as [3, 7] or null"."""
     origin, inside = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        each = [_said(one) for one in inside]
-        return f"{', '.join(each[:-1])} or {each[-1]}"
+        each = list(dict.fromkeys(_said(one) for one in inside if get_origin(one) or one in _WORDS))
+        return f"{', '.join(each[:-1])} or {each[-1]}" if len(each) > 1 else each[0]
     if origin in (list, tuple):
         return "a list such as [3, 7]" if inside[0] in (int, float) else "a list such as [conv1, conv5]"
     if origin is dict:

@@ -35,11 +35,12 @@ def keys(job):
 
 
 @pytest.mark.parametrize("job", SMALL)
-def test_every_setting_is_done_or_refused_in_one_line(job, tmp_path_factory, trained, cache):
+def test_every_setting_is_done_or_refused_in_one_line(job, tmp_path_factory, trained, cache, monkeypatch):
     there = {"ckpt": trained / "checkpoints/last.ckpt", "run": trained, "sweep": trained.parent}
     known = keys(job)
     always = [f"{key}={there[key]}" for key in known if key in there and (job, key) != ("claims", "ckpt")]
     place = tmp_path_factory.mktemp(job)
+    monkeypatch.chdir(place)  # where a word is the name of a folder to be made
     always += [f"convert.to={place}/chunks"] if job == "convert" else []
     values = strategies.one_of(VALUES, strategies.sampled_from([*there.values(), place, trained / "summary.json"]))
     overridden = strategies.builds("{}={}".format, strategies.sampled_from([*known, f"+{job}.other"]), values)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from convscope.assemble.images import Settings, data_settings, group, source, whole
-from convscope.assemble.subjects import new, said, saved, untrained
+from convscope.assemble.subjects import check_net, new, said, saved, untrained
 from convscope.gallery import Choice
 from convscope.nets.anatomy import anatomy
 from convscope.nets.build import ConvNet
@@ -17,8 +17,8 @@ from convscope.plans import read_plan
 from convscope.problem import Problem
 from convscope.subject import Subject
 
-__all__ = ["choice", "data_settings", "description", "device", "facts", "group", "new", "said", "saved", "shown",
-           "source", "untrained", "whole"]  # fmt: skip
+__all__ = ["check_net", "choice", "data_settings", "description", "device", "facts", "group", "new", "said", "saved",
+           "shown", "source", "untrained", "whole"]  # fmt: skip
 
 
 def choice(evolution: Settings) -> Choice:

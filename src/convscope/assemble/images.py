@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from convscope.data import sources
 from convscope.data.critters import critters
@@ -15,40 +15,36 @@ from convscope.plans import read_plan
 from convscope.problem import Problem
 
 Settings = Mapping[str, Any]
+_Plan = TypeVar("_Plan")
+
+
+_IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
+_FETCHED = {
+    "cifar10": sources.cifar10,
+    "imagenette": sources.imagenette,
+    "caltech101": sources.caltech101,
+    "caltech256": sources.caltech256,
+    "voc2012": voc2012,
+}
 
 
 def source(data: Settings) -> sources.Source:
     """The data set that conf/data names."""
-    _check_source(data)
-    match data.get("source"):
-        case "critters":
-            cache = Path(data["cache_dir"]).expanduser()
-            return critters(data["train"], data["val"], stored_size(data["image_size"]), data["draw_seed"], cache)
-        case "digits":
-            return sources.digits()
-        case "folder":
-            return sources.folder(data["root"])
-        case "images":
-            return sources.images(data["root"])
-        case "imagenet":
-            return sources.imagenet(data["root"])
-        case "imagenette":
-            return sources.imagenette(data["root"], data["download"])
-        case "cifar10":
-            return sources.cifar10(data["root"], data["download"])
-        case "caltech101":
-            return sources.caltech101(data["root"], data["download"])
-        case "caltech256":
-            return sources.caltech256(data["root"], data["download"])
-        case "voc2012":
-            return voc2012(data["root"], data["download"])
-        case "stream":
-            cache = Path(data["cache_dir"]).expanduser()
-            return stream(data["root"], data["image_size"], cache, data["cache_gib"])
-    raise Problem(
-        f"data.source={data.get('source')} is unknown; possible: critters, digits, folder, images, cifar10, "
-        "imagenette, imagenet, caltech101, caltech256, voc2012, stream"
-    )
+    name = str(data.get("source"))
+    if name == "digits":
+        return sources.digits()
+    if name == "critters":
+        drawn, side = _of_source(_Drawn, data), stored_size(data["image_size"])
+        return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
+    known = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
+    if name not in known:
+        raise Problem(f"data.source={name} is unknown; possible: {', '.join(known)}")
+    there = _of_source(_Kept, data)
+    if name in _IN_FOLDERS:
+        return _IN_FOLDERS[name](there.root)
+    if name in _FETCHED:
+        return _FETCHED[name](there.root, there.download)
+    return stream(there.root, data["image_size"], Path(there.cache_dir).expanduser(), there.cache_gib)
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,7 @@ class _Drawn:
     train: int
     val: int
     draw_seed: int
+    cache_dir: str = DataSettings.cache_dir
 
     def __post_init__(self) -> None:
         if self.draw_seed < 0:
@@ -66,13 +63,14 @@ class _Drawn:
 class _Kept:
     root: str | None
     download: bool = False
+    cache_dir: str = DataSettings.cache_dir
+    cache_gib: float = DataSettings.cache_gib
 
 
-def _check_source(data: Settings) -> None:
-    """Raises Problem for keys of a source that are missing or of another type."""
-    kind = {"critters": _Drawn, "digits": None}.get(str(data.get("source")), _Kept)
-    if kind is not None:
-        read_plan(kind, "data", {field.name: data[field.name] for field in fields(kind) if field.name in data})
+def _of_source(kind: type[_Plan], data: Settings) -> _Plan:
+    """The keys that this kind of source has. Raises Problem for those that are missing or of another type."""
+    names = [field.name for field in fields(cast(Any, kind))]
+    return read_plan(kind, "data", {name: data[name] for name in names if name in data})
 
 
 def whole(settings: Settings) -> sources.Source:

@@ -14,7 +14,7 @@ from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
 from convscope.data.transforms import stored_size
 from convscope.nets import foreign
-from convscope.nets.build import build
+from convscope.nets.build import build, check_rows
 from convscope.nets.trace import trace
 from convscope.nets.weights import load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.problem import Problem
@@ -28,7 +28,8 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
     parent: the checkpoint whose weights the net will take; it gets the input that those are used to.
     """
     model, data = group(settings, "model"), group(settings, "data")
-    given = data_settings(settings)  # before images are drawn or read
+    given = data_settings(settings)
+    check_net(settings)
     found = source(data)
     scale, mean = _input_of(parent, given.image_size)
     chosen = given if scale is None else data_settings(settings, scale)
@@ -41,6 +42,16 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
     images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
     return _subject(settings, made.net, found, images, made.classes or found.classes)
+
+
+def check_net(settings: Settings, batch: int = 1, copies: int = 1) -> None:
+    """Raises what is wrong with a net of rows, or too large for the memory, before images are drawn or read for it.
+
+    batch: images at a time. copies: of every number; training needs two.
+    """
+    model = group(settings, "model")
+    if "layers" in model:
+        check_rows(model["layers"], data_settings(settings).image_size, model.get("width", 1.0), batch, copies)
 
 
 def saved(settings: Settings) -> Subject:

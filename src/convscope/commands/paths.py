@@ -35,8 +35,10 @@ def _named(settings: Settings, key: str, several: bool) -> Iterator[Any]:
     found: Any = settings
     for part in key.split("."):
         found = found.get(part) if isinstance(found, dict) else None
-    listed = found if several and isinstance(found, list) else [found]
-    return (each for each in listed if each is not None)
+    if several and isinstance(found, list):
+        yield from (each for each in found if each is not None or key != "ckpt")  # beside others: the net of model=...
+    elif found is not None:
+        yield found
 
 
 def _check(key: str, named: Any) -> None:

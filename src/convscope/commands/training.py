@@ -26,7 +26,6 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.learn.start import begin_, parent, read_start
     from convscope.learn.trainer import check_trainer
     from convscope.nets.build import ConvNet
-    from convscope.nets.size import check_room
     from convscope.plans import read_plan
     from convscope.record import Record
 
@@ -38,13 +37,13 @@ def train(settings: Settings, folder: Path) -> None:
     beginning = read_start(assemble.group(settings, "model"))
     within = read_plan(Within, "checkpoint", settings.get("checkpoint", {}))
     before = parent(beginning)
+    if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
+        assemble.check_net(settings, recipe.batch_size, copies=2)
     subject = assemble.new(settings, parent=before)
     net, data = subject.net, subject.data
     _check_labels(subject, recipe.loss)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
-        if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
-            check_room(net.rows, net.image_size, recipe.batch_size, copies=2)
         initialize_(net, recipe, scale)
     for split in ("train", "val"):
         data.size(split)  # decoded now: what is wrong with an image is told before any training

@@ -57,9 +57,8 @@ def truth(seed: int, split: str, indices: list[int], size: int) -> Truth:
 
 
 def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None) -> Pixels:
-    labels = np.arange(count, dtype=np.int64) % len(SPECIES)
     if cache_dir is None:
-        return Pixels(np.concatenate(list(_blocks(split, count, size, seed))), labels)
+        return Pixels(np.concatenate(list(_blocks(split, count, size, seed))), _labels(count))
     path = Path(cache_dir) / f"critters-v{VERSION}-{split}-{count}x{size}-seed{seed}.npy"
     needed = count * size * size * 3
     try:
@@ -73,9 +72,13 @@ def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None)
                         f"{have}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
                     )
                 _draw_into(path, split, count, size, seed)
-        return Pixels(np.load(path, mmap_mode="r"), labels)
+        return Pixels(np.load(path, mmap_mode="r"), _labels(count))
     except OSError as error:
         raise Problem(f"data.cache_dir={cache_dir}: {error.strerror or error}; name another folder") from None
+
+
+def _labels(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.int64) % len(SPECIES)
 
 
 def _draw_into(path: Path, split: str, count: int, size: int, seed: int) -> None:

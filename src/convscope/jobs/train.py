@@ -27,6 +27,7 @@ from convscope.learn.memory import keep_freed_memory
 from convscope.learn.running import RunningMetrics
 from convscope.learn.standstill import NoticeChance, WatchLayers
 from convscope.learn.stop import Request
+from convscope.learn.trainer import refusals_told
 from convscope.learn.trainer import trainer as made_trainer
 from convscope.record import Picture, Record
 
@@ -67,7 +68,8 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     ]
     trainer = _trainer(plan.trainer, callbacks, record)
     last = record.folder / "checkpoints" / "last.ckpt"
-    trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    with refusals_told():
+        trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         record.add(Picture("curves", training_curves(rows.rows), "Loss and accuracy over the epochs", plot=True))
     return {

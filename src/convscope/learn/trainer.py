@@ -1,23 +1,34 @@
 """conf/trainer: arguments of Lightning's Trainer, told apart from mistakes before anything is read."""
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, get_type_hints
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from convscope.plans import check_type
 from convscope.problem import Problem, meant
 
 OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
-        "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing")  # fmt: skip
+        "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing",
+        "val_check_interval")  # fmt: skip
+
+LEAST = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "reload_dataloaders_every_n_epochs": 0,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "gradient_clip_val": 0,
+}  # what Lightning finds out by dividing by it
 
 
 def check_trainer(settings: Mapping[str, Any]) -> None:
-    """Raises Problem for a key that the Trainer does not have or the program sets, and for a number of epochs that is
-    none.
+    """Raises Problem for a key that the Trainer does not have or the program sets, for a value of another type than it
+    takes, and for a number of epochs that is none.
     """
-    known = [name for name in inspect.signature(pl.Trainer.__init__).parameters if name not in ("self", *OURS)]
+    known = {name: hint for name, hint in get_type_hints(pl.Trainer.__init__).items() if name not in ("return", *OURS)}
     if not isinstance(settings, Mapping):
         raise Problem(f"trainer={settings} holds no keys; type e.g. trainer.max_epochs=12")
     for key in settings:
@@ -25,6 +36,9 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
             raise Problem(f"trainer.{key} is set by the program; leave it out")
         if key not in known:
             raise Problem(f"trainer.{key} is no key{meant(key, known)}; possible: {', '.join(known)}")
+        check_type(f"trainer.{key}", settings[key], known[key])
+        if settings[key] is not None and key in LEAST and settings[key] < LEAST[key]:
+            raise Problem(f"trainer.{key}={settings[key]} is too small; it is {LEAST[key]} or more")
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or not 0 < epochs < 2**31:
         told = "null" if epochs is None else epochs
@@ -33,7 +47,16 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
 
 def trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:
     """The Trainer of these settings; Problem says what Lightning has against them."""
-    try:
+    with refusals_told(Exception):  # Lightning checks some of them by using them
         return pl.Trainer(**settings, **ours)
-    except (MisconfigurationException, TypeError, ValueError, ModuleNotFoundError, RuntimeError) as error:
-        raise Problem(f"Lightning refuses the settings of trainer: {' '.join(str(error).split())[:300]}") from error
+
+
+@contextmanager
+def refusals_told(kind: type[Exception] = MisconfigurationException) -> Iterator[None]:
+    """What Lightning has against the settings, as a Problem; of some it finds out only when it sees the images."""
+    try:
+        yield
+    except kind as error:
+        named = "" if isinstance(error, MisconfigurationException | ValueError) else f"{type(error).__name__}: "
+        said = " ".join(str(error).split())[:300]
+        raise Problem(f"Lightning refuses the settings of trainer: {named}{said}") from error

@@ -80,6 +80,13 @@ def build(layers: Mapping[str, Any], image_size: int, classes: int, width: float
     return net.to(memory_format=torch.channels_last)
 
 
+def check_rows(layers: Mapping[str, Any], image_size: int, width: float, batch: int = 1, copies: int = 1) -> None:
+    """Raises the Problems of `build` that no number of classes changes; batch, copies: see check_room."""
+    rows = read_rows(layers, 2, width)
+    map_sizes(rows, image_size)
+    check_room(rows, image_size, batch, copies)
+
+
 def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
     sizes = map_sizes(rows, image_size)
     below = [(3, image_size), *sizes.values()]
