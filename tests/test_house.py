@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "run": {"app", "manual", "problem"},
     "app": {"commands", "launch", "mistyped", "problem", "report", "resume", "whole"},
     "mistyped": {"problem"},
-    "launch": {"problem"},
+    "launch": {"problem", "whole"},
     "resume": {"problem", "report"},
     "commands": set(_COMMANDS.split()),
     "manual": {"problem"},

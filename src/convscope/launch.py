@@ -13,6 +13,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, NamedTuple
 
 from convscope.problem import Problem
+from convscope.whole import lives
 
 OURS = "CONVSCOPE_RELAUNCHED"  # the number of the process whose relaunch() started this one
 BEGAN = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
@@ -129,19 +130,11 @@ def end_with_parents(every: float = 1.0) -> None:
     above, first = os.getppid(), int(os.environ[OURS])
 
     def watch() -> None:
-        while os.getppid() == above and _lives(first):
+        while os.getppid() == above and lives(first):
             time.sleep(every)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(1)  # at once, whatever the other threads wait for
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _lives(number: int) -> bool:
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def unwind_at_sigterm() -> None:

@@ -91,12 +91,15 @@ def remove_parts(folder: Path) -> None:
     """Removes what killed processes were just writing. What a living process of this machine writes stays."""
     for path in folder.rglob(".[0-9]*"):
         found = _PART.fullmatch(path.name)
-        if found and not _lives(int(found[1])):
+        if found and not lives(int(found[1])):
             path.unlink(missing_ok=True)
 
 
-def _lives(process: int) -> bool:
-    """Our own number does not: it is the one before us that had it, as in a container that was started again."""
+def lives(process: int) -> bool:
+    """Whether another process of this machine has this number.
+
+    Our own counts as ended: it is the one before us that had it, as in a container that was started again.
+    """
     if process == os.getpid() or sys.platform == "win32":
         return process != os.getpid()
     try:

@@ -12,7 +12,7 @@ from convscope.problem import Problem, meant
 
 OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
         "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing",
-        "val_check_interval")  # fmt: skip
+        "val_check_interval", "check_val_every_n_epoch")  # fmt: skip
 
 LEAST = {
     "accumulate_grad_batches": 1,
@@ -22,6 +22,13 @@ LEAST = {
     "min_steps": 0,
     "gradient_clip_val": 0,
 }  # what Lightning finds out by dividing by it
+
+INSTEAD = {
+    "max_steps": "would end a run within an epoch; type trainer.max_epochs, and trainer.limit_train_batches for "
+    "short epochs",
+    "max_time": "would end a run within an epoch as if it were through; type timeout 11h python src/run.py ...: at its "
+    "SIGTERM the run is kept, and resume=<its folder> goes on",
+}
 
 
 def check_trainer(settings: Mapping[str, Any]) -> None:
@@ -37,8 +44,12 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
         if key not in known:
             raise Problem(f"trainer.{key} is no key{meant(key, known)}; possible: {', '.join(known)}")
         check_type(f"trainer.{key}", settings[key], known[key])
+        if key in INSTEAD and settings[key] not in (None, -1):
+            raise Problem(f"trainer.{key}={settings[key]} {INSTEAD[key]}")
         if settings[key] is not None and key in LEAST and settings[key] < LEAST[key]:
             raise Problem(f"trainer.{key}={settings[key]} is too small; it is {LEAST[key]} or more")
+    if settings.get("limit_val_batches") == 0:
+        raise Problem("trainer.limit_val_batches=0 leaves nothing to judge an epoch by; take a small number, e.g. 2")
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or not 0 < epochs < 2**31:
         told = "null" if epochs is None else epochs

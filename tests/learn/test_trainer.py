@@ -1,0 +1,48 @@
+"""conf/trainer: what is refused, in which words, and what Lightning gets to see."""
+
+import pytest
+
+from convscope.learn.trainer import check_trainer, trainer
+from convscope.problem import Problem
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_epoch": 2}, "trainer.max_epoch is no key .did you mean max_epochs"),
+        ({"max_epochs": "many"}, "trainer.max_epochs=many is not a whole number or null"),
+        ({"max_epochs": 0}, "trainer.max_epochs=0 is no number of epochs"),
+        ({"max_epochs": True}, "trainer.max_epochs=True is not a whole number or null"),
+        ({"callbacks": [1]}, "trainer.callbacks is set by the program"),
+        ({"detect_anomaly": [1]}, r"trainer.detect_anomaly=\[1\] is not true or false"),
+        ({"max_time": 7}, r"trainer.max_time=7 is not a word, a mapping such as .* or null"),
+        ({"accumulate_grad_batches": 0}, "trainer.accumulate_grad_batches=0 is too small; it is 1 or more"),
+        ({"max_steps": 100}, "trainer.max_steps=100 would end a run within an epoch; type trainer.max_epochs"),
+        ({"max_time": "00:11:00:00"}, "would end a run within an epoch .* type timeout 11h python src/run.py"),
+        ({"limit_val_batches": 0}, "limit_val_batches=0 leaves nothing to judge an epoch by"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_key(settings, said):
+    with pytest.raises(Problem, match=said):
+        check_trainer({"max_epochs": 2} | settings)
+
+
+def test_what_is_no_mapping_is_told():
+    with pytest.raises(Problem, match="trainer=3 holds no keys"):
+        check_trainer(3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_steps": -1}, {"precision": 32}, {"precision": "bf16-mixed"}, {"devices": [0]}, {"deterministic": "warn"},
+     {"limit_train_batches": 3}, {"limit_train_batches": 0.5}, {"gradient_clip_val": None}],
+)  # fmt: skip
+def test_what_lightning_takes_passes(settings):
+    check_trainer({"max_epochs": 2} | settings)
+    if settings != {"devices": [0]}:  # of a GPU
+        trainer({"max_epochs": 2, "accelerator": "cpu", "logger": False} | settings)
+
+
+def test_what_lightning_refuses_is_told_in_its_words():
+    with pytest.raises(Problem, match="^Lightning refuses the settings of trainer: .*gradient_clip_algorithm.*"):
+        trainer({"max_epochs": 2, "accelerator": "cpu", "gradient_clip_algorithm": "none"})
