@@ -7,6 +7,7 @@ import os
 import pytest
 from playwright.sync_api import expect
 
+from convscope.commands import sweep_page
 from convscope.commands.recording import concluded
 from convscope.problem import Problem
 from convscope.record import Record
@@ -121,6 +122,24 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
     text = (tmp_path / "a" / "seed_1" / "report" / "index.html").read_text()
     assert "<h1>a/seed_1</h1>" in text
     assert f'One run of the sweep <a href="../../../report/index.html">{tmp_path.name}</a>' in text
+
+
+def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_page, "SHARE", 1e-6)
+    (tmp_path / "multirun.yaml").write_text("")
+    for name in "abc":
+        with concluded(Record(run(tmp_path / name, lr=ord(name), state="running")), FACTS):
+            pass
+    assert [each["id"] for each in data(tmp_path)] == ["a"]
+    sweep_page.write_page_of(tmp_path)
+    assert [each["id"] for each in data(tmp_path)] == ["a", "b", "c"]
+
+
+def test_a_sweep_that_trains_nothing_has_no_page_and_no_complaint(tmp_path, capsys):
+    (tmp_path / "multirun.yaml").write_text("")
+    with concluded(Record(tmp_path / "0_look"), {**FACTS, "job": "occlude"}):
+        pass
+    assert not (tmp_path / "report").exists() and "could not be written" not in capsys.readouterr().out
 
 
 def test_what_cannot_be_written_does_not_fail_the_run(tmp_path, capsys):

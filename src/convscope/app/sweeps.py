@@ -28,7 +28,7 @@ class LastPage(Callback):
     def work(cls) -> None:
         """Hydra calls nothing at the end of a sweep in which a job failed, so app.py calls this."""
         folder, cls.folder = cls.folder, None
-        if folder is not None and any(folder.glob("*/summary.json")):
+        if folder is not None and folder.is_dir():
             write_page_of(folder)
 
 

@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+from convscope.problem import Problem
+
 SHARE = 0.1  # of a sweep's time at most is its page's: it grows with the runs, which may be short
 _not_before: dict[Path, float] = {}
 
@@ -24,6 +26,7 @@ def write_page_of(sweep: Path) -> None:
     try:
         write_sweep_page(sweep)
     except Exception as error:
-        print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)
+        if type(error) is not Problem:  # a sweep without training runs has no page
+            print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)
     now = time.monotonic()
     _not_before[sweep.resolve()] = now + (now - start) * (1 / SHARE - 1)

@@ -14,14 +14,8 @@ OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_st
         "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing",
         "val_check_interval", "check_val_every_n_epoch")  # fmt: skip
 
-LEAST = {
-    "accumulate_grad_batches": 1,
-    "check_val_every_n_epoch": 1,
-    "reload_dataloaders_every_n_epochs": 0,
-    "min_epochs": 0,
-    "min_steps": 0,
-    "gradient_clip_val": 0,
-}  # what Lightning finds out by dividing by it
+LEAST = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
+         "gradient_clip_val": 0}  # fmt: skip
 
 INSTEAD = {
     "max_steps": "would end a run within an epoch; type trainer.max_epochs, and trainer.limit_train_batches for "
