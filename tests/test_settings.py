@@ -85,8 +85,9 @@ words = strategies.lists(strategies.one_of(overridden, rowed, rowed, removed, wi
 
 
 @pytest.fixture
-def small_machine(monkeypatch):
-    """Of 2 GiB, so that what fits is soon trained."""
+def small_machine(monkeypatch, tmp_path):
+    """Of 2 GiB, so that what fits is soon trained; in a folder of its own, where a word may be that of a cache."""
+    monkeypatch.chdir(tmp_path)
     real = room.free_memory
     monkeypatch.setattr(room, "free_memory", lambda: min(real() or 2**31, 2**31))
 

@@ -40,15 +40,19 @@ def _available() -> int | None:
 
 
 def _left_in_groups() -> int | None:
-    """Of the control groups (version 2) that hold this process: a container's, or a job's of a cluster."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        told = [left_in_group(_GROUPS / group) for group in groups(Path("/proc/self/cgroup").read_text())]
     except OSError:
         return None
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    groups = [_GROUPS / own, *(_GROUPS / own).parents]
-    told = [left_in_group(group) for group in groups if group.is_relative_to(_GROUPS)]
     return min((each for each in told if each is not None), default=None)
+
+
+def groups(told: str) -> list[Path]:
+    """Control groups (version 2) that hold a process, its own first, as /proc/<process>/cgroup tells: a container's,
+    or a job's of a cluster.
+    """
+    own = Path(next((line.removeprefix("0::/") for line in told.splitlines() if line.startswith("0::/")), "."))
+    return [own, *own.parents]
 
 
 def left_in_group(group: Path) -> int | None:

@@ -22,6 +22,8 @@ SMALL = {  # what makes each job short; each may be overridden
     "check_data": ["check_data.shown=2"],
     "table": [],
     "convert": [],
+    "report": [],
+    "dashboard": ["dashboard.save=false"],
 }  # fmt: skip
 ALWAYS = ["data.train=24", "data.val=16", "data.image_size=64", "data.workers=0", "model.width=0.1",
           "trainer.accelerator=cpu"]  # fmt: skip

@@ -18,8 +18,12 @@ from convscope.problem import Problem
         ({"max_time": 7}, r"trainer.max_time=7 is not a word, a mapping such as .* or null"),
         ({"accumulate_grad_batches": 0}, "trainer.accumulate_grad_batches=0 is too small; it is 1 or more"),
         ({"max_steps": 100}, "trainer.max_steps=100 would end a run within an epoch; type trainer.max_epochs"),
-        ({"max_time": "00:11:00:00"}, "would end a run within an epoch .* type timeout 11h python src/run.py"),
-        ({"limit_val_batches": 0}, "limit_val_batches=0 leaves nothing to judge an epoch by"),
+        ({"max_time": "00:11:00:00"}, "would end a run within an epoch .* type timeout .*11h python src/run.py"),
+        ({"fast_dev_run": True}, "type trainer=smoke"),
+        ({"check_val_every_n_epoch": 2}, "every epoch ends with a validation"),
+        ({"val_check_interval": 0.5}, "every epoch ends with a validation"),
+        ({"limit_val_batches": 0}, "limit_val_batches=0 leaves an epoch without images"),
+        ({"limit_train_batches": 0.0}, "limit_train_batches=0 leaves an epoch without images"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_key(settings, said):
@@ -34,8 +38,9 @@ def test_what_is_no_mapping_is_told():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"max_steps": -1}, {"precision": 32}, {"precision": "bf16-mixed"}, {"devices": [0]}, {"deterministic": "warn"},
-     {"limit_train_batches": 3}, {"limit_train_batches": 0.5}, {"gradient_clip_val": None}],
+    [{"max_steps": -1}, {"check_val_every_n_epoch": 1, "fast_dev_run": False}, {"precision": 32},
+     {"precision": "bf16-mixed"}, {"devices": [0]}, {"deterministic": "warn"}, {"limit_train_batches": 3},
+     {"limit_train_batches": 0.5}, {"gradient_clip_val": None}],
 )  # fmt: skip
 def test_what_lightning_takes_passes(settings):
     check_trainer({"max_epochs": 2} | settings)

@@ -3,10 +3,13 @@
 import json
 import multiprocessing
 import os
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import expect
 
+from conftest import ROOT
 from convscope.commands import sweep_page
 from convscope.commands.recording import concluded
 from convscope.problem import Problem
@@ -133,6 +136,23 @@ def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch
     assert [each["id"] for each in data(tmp_path)] == ["a"]
     sweep_page.write_page_of(tmp_path)
     assert [each["id"] for each in data(tmp_path)] == ["a", "b", "c"]
+
+
+def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
+    """Also where the last one fails, after which Hydra calls nothing."""
+    script = (
+        "import os, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
+        "from convscope.commands import sweep_page; sweep_page.SHARE = 1e-9\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    tiny = ["data.train=20", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=10",
+            "trainer.max_epochs=1", "trainer.accelerator=cpu", "data.workers=0", "evolution=off"]  # fmt: skip
+    words = ["-m", *tiny, "optim.lr=0.01,0.02,-1", f"data.cache_dir={cache}", f"hydra.sweep.dir={tmp_path}/sweep"]
+    command = [sys.executable, "-c", script, str(ROOT / "src/run.py"), *words]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1 and "optim.lr=-1" in ended.stderr, ended.stderr
+    told = {each["id"]: len(each["epochs"]) for each in data(tmp_path / "sweep")}
+    assert told == {"0_zfnet": 1, "1_zfnet": 1, "2_zfnet": 0}
 
 
 def test_a_sweep_that_trains_nothing_has_no_page_and_no_complaint(tmp_path, capsys):

@@ -26,7 +26,7 @@ class LastPage(Callback):
 
     @classmethod
     def work(cls) -> None:
-        """Hydra calls nothing at the end of a sweep in which a job failed, so app.py calls this."""
+        """Hydra calls nothing at the end of a sweep in which a job failed, so app.start calls this."""
         folder, cls.folder = cls.folder, None
         if folder is not None and folder.is_dir():
             write_page_of(folder)
@@ -51,7 +51,7 @@ class EndWith(Callback):
 
     @classmethod
     def work(cls) -> None:
-        """The job of the sweep that was begun, if one was and was not broken off; as LastPage's, called by app.py.
+        """The job of the sweep that was begun, if one was and was not broken off; as LastPage's, called by app.start.
 
         Where an error is on its way and no run has come to a checkpoint, the error says all there is.
         """

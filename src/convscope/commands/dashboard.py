@@ -1,11 +1,22 @@
 """job=dashboard."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from convscope.commands.recording import Settings
+from convscope.plans import read_plan
 from convscope.problem import Problem
 from convscope.record import write
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """conf/job/dashboard.yaml: whose project it is for, and whether it is saved there."""
+
+    project: str = "convscope"
+    entity: str | None = None
+    save: bool | None = None
 
 
 def dashboard(settings: Settings, folder: Path) -> None:
@@ -14,10 +25,10 @@ def dashboard(settings: Settings, folder: Path) -> None:
         from convscope.loggers.dashboard import own_entity, saved, specification, workspace
     except ModuleNotFoundError:
         raise Problem("job=dashboard needs wandb-workspaces; type pip install 'convscope[dashboard]'") from None
-    plan, layers = settings["dashboard"], _shown_layers(settings)
-    send = bool(os.environ.get("WANDB_API_KEY")) if plan["save"] is None else plan["save"]
-    entity = plan["entity"] or (own_entity() if send else "your-account")
-    made = workspace(entity, plan["project"], layers)
+    plan, layers = read_plan(Dashboard, "dashboard", settings["dashboard"]), _shown_layers(settings)
+    send = bool(os.environ.get("WANDB_API_KEY")) if plan.save is None else plan.save
+    entity = plan.entity or (own_entity() if send else "your-account")
+    made = workspace(entity, plan.project, layers)
     write(folder / "dashboard.json", specification(made))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
     print(saved(made) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
@@ -26,12 +37,15 @@ def dashboard(settings: Settings, folder: Path) -> None:
 def _shown_layers(settings: Settings) -> list[str]:
     """The layers of a run's grids, or the convolutions among the rows of a net."""
     if settings["run"] is None:
-        rows = settings["model"].get("layers")
+        from convscope import assemble
+        from convscope.nets.layers import Conv, read_rows
+
+        rows = assemble.group(settings, "model").get("layers")
         if not rows:
             raise Problem(
                 "the rows of this net are not known before it is built; name a run of it with run=<run folder>"
             )
-        return [name for name, row in rows.items() if row and row.get("kind") == "conv"]
+        return [name for name, row in read_rows(rows, 2).items() if isinstance(row, Conv)]
     from convscope.report.reading import is_run_folder, read_run
 
     if not is_run_folder(Path(settings["run"]).expanduser()):

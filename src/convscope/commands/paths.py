@@ -1,5 +1,6 @@
 """Settings that name files and folders: what cannot be a path is told by its key, before any work is done."""
 
+import errno
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 from convscope.commands.recording import Command, Settings
 from convscope.problem import Problem
 
-ONE = (
+KEYS = (
     "run", "model.init", "data.root", "data.cache_dir", "diagnose.runs", "occlude.boxes", "correspond.parts",
     "claims.boxes", "claims.parts", "claims.transfer", "overlap.other", "convert.to", "transfer.keep",
 )  # fmt: skip
-SEVERAL = ("sweep", "claims.against", "transfer.beside")  # one, or a list of them
+LIST_KEYS = ("sweep", "claims.against", "transfer.beside")  # one, or a list of them
+WITHOUT_IMAGES = ("report", "table", "dashboard")  # jobs that need no cache and no set
 SHOWN = 100  # characters of what is no path
 
 
@@ -21,10 +23,11 @@ def paths_checked(command: Command) -> Command:
 
     @wraps(command)
     def checked(settings: Settings, folder: Path) -> None:
-        several = (*SEVERAL, "ckpt") if settings["job"] == "evaluate" else SEVERAL
-        for key in (*ONE, *SEVERAL, "ckpt"):
-            for named in _named(settings, key, key in several):
-                _check(key, named)
+        several = (*LIST_KEYS, "ckpt") if settings["job"] == "evaluate" else LIST_KEYS
+        for key in (*KEYS, *LIST_KEYS, "ckpt"):
+            if not (key.startswith("data.") and settings["job"] in WITHOUT_IMAGES):
+                for named in _named(settings, key, key in several):
+                    check_path(key, named)
         command(settings, folder)
 
     return checked
@@ -41,12 +44,17 @@ def _named(settings: Settings, key: str, several: bool) -> Iterator[Any]:
         yield found
 
 
-def _check(key: str, named: Any) -> None:
+def check_path(key: str, named: Any) -> None:
+    """Raises Problem where `named` can be no path: no text, or text that the system takes for none."""
     if not isinstance(named, str) or not named:
         hint = f"; write a name that is a number as {key}=./{named}" if type(named) in (int, float) else ""
         raise Problem(f"{key}={named or repr(named)} is no path{hint}")
+    if "://" in named:
+        return
     try:
-        Path(named).expanduser().exists()
+        Path(named).expanduser().stat()
     except (OSError, ValueError, RuntimeError) as error:  # a zero byte, a home that nobody has
+        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            return  # whoever opens it says what is wrong there
         reason = getattr(error, "strerror", None) or error
         raise Problem(f"{key}={named[:SHOWN]}{'...' * (len(named) > SHOWN)} cannot be opened: {reason}") from None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convscope.problem import Problem
 
-SHARE = 0.1  # of a sweep's time at most is its page's: it grows with the runs, which may be short
+SHARE = 0.1  # of this process's time at most is the page's: it grows with the runs, which may be short
 _not_before: dict[Path, float] = {}
 
 

@@ -26,6 +26,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.learn.start import begin_, parent, read_start
     from convscope.learn.trainer import check_trainer
     from convscope.nets.build import ConvNet
+    from convscope.nets.size import check_room
     from convscope.plans import read_plan
     from convscope.record import Record
 
@@ -44,6 +45,8 @@ def train(settings: Settings, folder: Path) -> None:
     _check_labels(subject, recipe.loss)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
+        if device.type == "cpu":
+            check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
     for split in ("train", "val"):
         data.size(split)  # decoded now: what is wrong with an image is told before any training

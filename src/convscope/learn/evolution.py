@@ -137,7 +137,10 @@ class FeatureEvolution(pl.Callback):
         shown = _spread([epoch for epoch, path in paths.items() if path.is_file()], 12)
         stored = {epoch: _stored_tiles(paths[epoch]) for epoch in shown}
         for layer, seen in self.previous.items():
-            tiles = {epoch: each[layer] for epoch, each in stored.items() if len(each.get(layer, ())) == len(seen.maps)}
+            whole = len(seen.maps), TILE, TILE, 3
+            tiles = {e: each[layer] for e, each in stored.items() if layer in each and each[layer].shape == whole}
+            if not tiles:
+                continue
             rows = [Strip(f"map {n}", [each[row] for each in tiles.values()]) for row, n in enumerate(seen.maps)]
             caption = f"{layer}: the strongest projection of each map as training goes on"
             grid = evolution_grid(rows, list(tiles), caption)

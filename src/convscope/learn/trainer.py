@@ -1,5 +1,6 @@
 """conf/trainer: arguments of Lightning's Trainer, told apart from mistakes before anything is read."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_type_hints
@@ -11,17 +12,20 @@ from convscope.plans import check_type
 from convscope.problem import Problem, meant
 
 OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
-        "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing",
-        "val_check_interval", "check_val_every_n_epoch")  # fmt: skip
+        "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing")  # fmt: skip
 
 LEAST = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
          "gradient_clip_val": 0}  # fmt: skip
 
-INSTEAD = {
+_AT_ENDS = "is not to be had: every epoch ends with a validation; leave it out"
+INSTEAD = {  # of keys that must stay as Lightning has them
     "max_steps": "would end a run within an epoch; type trainer.max_epochs, and trainer.limit_train_batches for "
     "short epochs",
-    "max_time": "would end a run within an epoch as if it were through; type timeout 11h python src/run.py ...: at its "
-    "SIGTERM the run is kept, and resume=<its folder> goes on",
+    "max_time": "would end a run within an epoch as if it were through; type timeout --foreground --preserve-status "
+    "11h python src/run.py ...: at its SIGTERM the run is kept, and resume=<its folder> goes on",
+    "fast_dev_run": "would end a run within an epoch; type trainer=smoke",
+    "val_check_interval": _AT_ENDS,
+    "check_val_every_n_epoch": _AT_ENDS,
 }
 
 
@@ -30,6 +34,7 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     takes, and for a number of epochs that is none.
     """
     known = {name: hint for name, hint in get_type_hints(pl.Trainer.__init__).items() if name not in ("return", *OURS)}
+    default = {name: each.default for name, each in inspect.signature(pl.Trainer.__init__).parameters.items()}
     if not isinstance(settings, Mapping):
         raise Problem(f"trainer={settings} holds no keys; type e.g. trainer.max_epochs=12")
     for key in settings:
@@ -38,12 +43,13 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
         if key not in known:
             raise Problem(f"trainer.{key} is no key{meant(key, known)}; possible: {', '.join(known)}")
         check_type(f"trainer.{key}", settings[key], known[key])
-        if key in INSTEAD and settings[key] not in (None, -1):
+        if key in INSTEAD and settings[key] not in (None, default[key]):
             raise Problem(f"trainer.{key}={settings[key]} {INSTEAD[key]}")
         if settings[key] is not None and key in LEAST and settings[key] < LEAST[key]:
             raise Problem(f"trainer.{key}={settings[key]} is too small; it is {LEAST[key]} or more")
-    if settings.get("limit_val_batches") == 0:
-        raise Problem("trainer.limit_val_batches=0 leaves nothing to judge an epoch by; take a small number, e.g. 2")
+    for key in ("limit_train_batches", "limit_val_batches"):
+        if key in settings and settings[key] == 0:
+            raise Problem(f"trainer.{key}=0 leaves an epoch without images; take a small number, e.g. 2")
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or not 0 < epochs < 2**31:
         told = "null" if epochs is None else epochs

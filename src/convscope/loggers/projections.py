@@ -61,7 +61,7 @@ def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[Projection
     try:
         with Image.open(folder / str(entry.path)) as opened:
             whole = opened.convert("RGB")
-    except OSError:  # of a picture that a power cut has left cut short
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
         return []
     rows = []
     for at in blocks:

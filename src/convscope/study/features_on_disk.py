@@ -3,13 +3,14 @@
 The pass fills one array on disk for each layer, so memory holds no more than a batch, however many images there are.
 """
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -73,8 +74,12 @@ def features_on_disk(subjects: Mapping[str, Subject], wanted: Wanted) -> Iterato
             name: OnDisk(_files(place / (name if number else ""), each, count, wanted.kind), labels)
             for number, (name, each) in enumerate(sizes.items())
         }
-        if not wanted.keep:
-            shutil.rmtree(place, ignore_errors=True)  # an open file keeps its room; Windows takes it at the end
+        with ExitStack() as until:
+            files = [until.enter_context(open(path, "r+b")) for path in place.rglob("*.npy")]
+            if not wanted.keep:
+                shutil.rmtree(place, ignore_errors=True)  # an open file keeps its room; Windows takes it at the end
+            for file in files:
+                _take_room(file, place)
         _fill(subjects, kept, pooled(wanted.grid))
         if wanted.scales:
             _fill_dense(subjects, dense, kept, wanted.scales)
@@ -154,9 +159,6 @@ def _room(place: Path, needed: int, count: int) -> None:
 
 
 def _files(place: Path, sizes: Mapping[str, int], count: int, kind: str) -> dict[str, NDArray[np.floating]]:
-    """Their room is taken now: of a disk that is full when a page of memory is written the system tells nothing, it
-    ends the process.
-    """
     files = {}
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -164,12 +166,20 @@ def _files(place: Path, sizes: Mapping[str, int], count: int, kind: str) -> dict
             path = place / f"{layer}.npy"
             path.unlink(missing_ok=True)
             files[layer] = cast(NDArray[np.floating], open_memmap(path, "w+", np.dtype(kind), (count, size)))
-            if hasattr(os, "posix_fallocate"):
-                with open(path, "r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         raise Problem(f"features cannot be kept in {place}: {error.strerror}") from None
     return files
+
+
+def _take_room(file: IO[bytes], place: Path) -> None:
+    """Now: of a disk that is full when a page of memory is written the system tells nothing, it ends the process."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # other file systems cannot take room beforehand
+            raise Problem(f"features cannot be kept in {place}: {error.strerror}") from None
 
 
 def _fill(subjects: Mapping[str, Subject], kept: Mapping[str, OnDisk], take: Callable[[Tensor], Tensor]) -> None:
