@@ -13,12 +13,14 @@ import pytest
 SRC = Path(__file__).resolve().parent.parent / "src"
 
 # A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
-_COMMANDS = "assemble jobs learn loggers nets plans problem provenance record report study subject terminal whole"
-_LEARN = "data draw gallery launch look nets plans problem record report score whole"
+_COMMANDS = (
+    "assemble jobs learn loggers nets plans problem provenance record report sparing study subject terminal whole"
+)
+_LEARN = "data draw gallery launch look nets plans problem record report score sparing whole"
 _JOBS = "data draw gallery learn look nets problem progress record report score study subject"
 MAY_IMPORT = {
     "run": {"app", "manual", "problem"},
-    "app": {"commands", "launch", "mistyped", "problem", "report", "resume", "whole"},
+    "app": {"commands", "launch", "mistyped", "problem", "report", "resume", "sparing", "whole"},
     "mistyped": {"problem"},
     "launch": {"problem", "whole"},
     "resume": {"problem", "report"},
@@ -44,6 +46,7 @@ MAY_IMPORT = {
     "plans": {"problem"},
     "progress": set(),
     "provenance": set(),
+    "sparing": set(),
     "problem": set(),
     "api": {"assemble", "data", "gallery", "look", "nets", "problem", "report", "study", "subject"},
     "convscope": {"api"},  # the package itself, when one of its names is asked for

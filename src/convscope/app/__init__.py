@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -39,8 +40,10 @@ from convscope.mistyped import check_choices, group_words, in_our_words
 from convscope.problem import Problem
 from convscope.report.alike import flattened
 from convscope.resume import alone, has_checkpoint, left_to_train
+from convscope.sparing import Sparing
 from convscope.whole import cannot_write, check_writable, write
 
+GARBAGE = Sparing(1 / 20)  # of a sweep's time: collected after each of its runs, if they are not very short
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
 
 
@@ -112,6 +115,10 @@ def run(cfg: DictConfig) -> None:
     except (SystemExit, KeyboardInterrupt):
         _leave_nothing(folder)
         raise
+    finally:
+        if HydraConfig.get().mode == RunMode.MULTIRUN and GARBAGE.due:
+            with GARBAGE.counted():
+                gc.collect()  # what a run that is over holds in circles: its net, on a GPU too, and open files
 
 
 def _note(folder: Path, cfg: DictConfig, line: str) -> None:

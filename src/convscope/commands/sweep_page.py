@@ -1,12 +1,13 @@
 """The page of a sweep, written after its runs, from their folders."""
 
-import time
+from collections import defaultdict
 from pathlib import Path
 
 from convscope.problem import Problem
+from convscope.sparing import Sparing
 
-SHARE = 0.1  # of this process's time at most is the page's: it grows with the runs, which may be short
-_not_before: dict[Path, float] = {}
+SHARE = 0.05  # of this process's time at most is the page's: it grows with the runs, which may be short
+_pages: defaultdict[Path, Sparing] = defaultdict(lambda: Sparing(SHARE))
 
 
 def write_after_run(folder: Path) -> None:
@@ -14,19 +15,17 @@ def write_after_run(folder: Path) -> None:
     from convscope.report.reading import sweep_around
 
     around = sweep_around(folder)
-    if around is not None and time.monotonic() >= _not_before.get(around, 0.0):
-        write_page_of(around)
+    if around is not None and _pages[around].due:
+        with _pages[around].counted():
+            write_page_of(around)
 
 
 def write_page_of(sweep: Path) -> None:
     """What a run has left in its folder must not fail another one: an error is only told."""
     from convscope.report.sweep import write_sweep_page
 
-    start = time.monotonic()
     try:
         write_sweep_page(sweep)
     except Exception as error:
         if type(error) is not Problem:  # a sweep without training runs has no page
             print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)
-    now = time.monotonic()
-    _not_before[sweep.resolve()] = now + (now - start) * (1 / SHARE - 1)

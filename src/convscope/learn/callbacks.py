@@ -16,6 +16,7 @@ from convscope.nets.renorm import renormalize_filters_
 from convscope.record import Picture, Record
 from convscope.report.numerals import duration
 from convscope.report.page import write_page
+from convscope.sparing import Sparing
 
 
 class RenormalizeFilters(pl.Callback):
@@ -139,14 +140,12 @@ class PagePerEpoch(pl.Callback):
     """Keeps the report page as new as the run; at most every 20th second is the page's, however long the run."""
 
     def __init__(self, record: Record):
-        self.record, self.write_at = record, 0.0
+        self.record, self.page = record, Sparing(1 / 20)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        start = time.perf_counter()
-        if trainer.is_global_zero and start >= self.write_at:
-            write_page(self.record.folder)
-            now = time.perf_counter()
-            self.write_at = now + 20 * (now - start)
+        if trainer.is_global_zero and self.page.due:
+            with self.page.counted():
+                write_page(self.record.folder)
 
 
 def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:

@@ -21,6 +21,7 @@ from convscope.learn.stability import Change, Seen, change
 from convscope.look.top9 import Search, Top9, merge, to_arrays
 from convscope.record import Arrays, Picture, Record
 from convscope.report.settling import answer, stories
+from convscope.sparing import Sparing
 
 TILE = 64  # pixels of a stored tile of Fig. 4
 
@@ -39,7 +40,7 @@ class FeatureEvolution(pl.Callback):
         self.pictured: set[int] = set()  # images whose thumbnails stand on the sheets of earlier epochs
         self.rows = Rows()
         self.seconds = 0.0  # spent on all this, the search's hooks aside
-        self.redraw_at = 0.0
+        self.pictures = Sparing(1 / 50)  # of the run so far
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         assert isinstance(module, Classifier)
@@ -123,16 +124,16 @@ class FeatureEvolution(pl.Callback):
         self.record.add(Arrays("evolution", stored, epoch))
         measured = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c._asdict().items()}
         self.rows.append({"epoch": epoch, **measured})
-        if time.perf_counter() > self.redraw_at:
-            self._draw_run()
+        if self.pictures.due:
+            with self.pictures.counted():
+                self._draw_run()
 
     def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero and self.rows:
             self._draw_run()
 
     def _draw_run(self) -> None:
-        """The pictures of the run so far: Fig. 4 by layer, what settled when. At most every 50th second is theirs."""
-        start = time.perf_counter()
+        """The pictures of the run so far: Fig. 4 by layer, what settled when."""
         paths = {int(row["epoch"]): _tiles_path(self.record.folder, int(row["epoch"])) for row in self.rows}
         shown = _spread([epoch for epoch, path in paths.items() if path.is_file()], 12)
         stored = {epoch: _stored_tiles(paths[epoch]) for epoch in shown}
@@ -148,8 +149,6 @@ class FeatureEvolution(pl.Callback):
         columns = {name: [row.get(name) for row in self.rows] for name in self.rows[-1]}
         figure = settling(self.rows, list(self.previous), answer(stories(columns, {})))
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
-        now = time.perf_counter()
-        self.redraw_at = now + 50 * (now - start)
 
 
 def _tiles_path(folder: Path, epoch: int) -> Path:
