@@ -11,7 +11,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
+
+from scipy.stats import theilslopes
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["model.width=0.05", "data.train=40", "data.val=20", "data.image_size=64", "data.workers=0",
@@ -63,24 +66,34 @@ def _mark(process: int) -> Mark:
 
 
 def told(name: str, found: list[Mark]) -> None:
-    """The state at every tenth, and how far the last tenth is from the second: the first one loads and warms up."""
-    tenths = list(_tenths(found))
+    """The state at every tenth, and what has grown since the first one, which loads and warms up."""
+    tenths = list(_parts(found, 10))
     print(f"{name}\n{'done':>6} {'MiB':>8} {'files':>6} {'threads':>8} {'ms each':>8}")
     for done, mark, spent in tenths:
         print(f"{done:6.0%} {mark.memory:8.1f} {mark.files:6d} {mark.threads:8d} {1000 * spent:8.1f}")
-    second, last = tenths[1], tenths[-1]
+    fine = list(_parts(found, min(50, len(found))))
+    low, middle, high = trend([spent for _, _, spent in fine[len(fine) // 10 :]])
     print(
-        f"from the second tenth to the last: memory {last[1].memory / second[1].memory - 1:+.1%}, open files at most "
-        f"{max(mark.files for mark in found)}, threads at most {max(mark.threads for mark in found)}, "
-        f"time for each {last[2] / second[2] - 1:+.1%}\n",
+        f"from the second tenth on: memory {tenths[-1][1].memory / tenths[1][1].memory - 1:+.1%}, open files at most "
+        f"{max(mark.files for mark in found)}, threads at most {max(mark.threads for mark in found)}, time for each "
+        f"{middle:+.1%}, with 95 % between {low:+.1%} and {high:+.1%}\n",
         flush=True,
     )
 
 
-def _tenths(found: list[Mark]) -> Iterator[tuple[float, Mark, float]]:
-    """(share done, state, mean seconds of a unit in this tenth, all that it pays for now and then included)."""
-    for tenth in range(1, 11):
-        start, end = len(found) * (tenth - 1) // 10, len(found) * tenth // 10
+def trend(values: list[float]) -> tuple[float, float, float]:
+    """By how much of their median the values grow from the first to the last, by the slope of Theil and Sen: the ends
+    of its 95 % interval and itself between them. Bursts, as of a machine that others use, move it little.
+    """
+    slope, _, low, high = theilslopes(values)
+    over = (len(values) - 1) / median(values)
+    return low * over, slope * over, high * over
+
+
+def _parts(found: list[Mark], count: int) -> Iterator[tuple[float, Mark, float]]:
+    """(share done, state, mean seconds of a unit in this part, all that it pays for now and then included)."""
+    for part in range(1, count + 1):
+        start, end = len(found) * (part - 1) // count, len(found) * part // count
         first = found[max(0, start - 1)].seconds
         yield end / len(found), found[end - 1], (found[end - 1].seconds - first) / max(1, end - max(1, start))
 

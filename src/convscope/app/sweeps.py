@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import hydra
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -30,6 +31,13 @@ class LastPage(Callback):
         folder, cls.folder = cls.folder, None
         if folder is not None and folder.is_dir():
             write_page_of(folder)
+
+
+class ForgetSettings(Callback):
+    """hydra.callbacks of every sweep: else Hydra keeps all settings of each run, twice, until the last one is over."""
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 class EndWith(Callback):

@@ -53,7 +53,7 @@ class Run(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """The config as a mapping, to be read and not changed; empty if it is none."""
-        return _mapping(self.config)
+        return _settings(self.config)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -80,13 +80,11 @@ def read_run(folder: str | Path, with_entries: bool = True) -> Run:
     """
     folder = Path(folder)
     entries, remarks = _index(folder) if with_entries else ([], [])
-    hydra = _mapping(_text(folder / ".hydra" / "hydra.yaml")).get("hydra") or {}
-    choices = (hydra.get("runtime") or {}).get("choices") or {}
     overrides = _list(_text(folder / ".hydra" / "overrides.yaml"))
     summary = {**_facts(folder / "about.json", remarks), **_facts(folder / "summary.json", remarks)}
     config = _text(folder / ".hydra" / "config.yaml")
-    named = {str(group): str(name) for group, name in choices.items() if name is not None}
-    return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, named, remarks)
+    choices = _choices(_text(folder / ".hydra" / "hydra.yaml"))
+    return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, choices, remarks)
 
 
 def started(folder: Path) -> datetime:
@@ -183,7 +181,18 @@ def _facts(path: Path, remarks: list[str]) -> dict[str, Any]:
     return said
 
 
-@lru_cache(maxsize=1024)  # a sweep's runs are read after each of them
+@lru_cache(maxsize=512)  # the runs of a sweep are read again after each of them
+def _choices(text: str) -> dict[str, str]:
+    hydra = _mapping(text).get("hydra") or {}
+    choices = (hydra.get("runtime") or {}).get("choices") or {}
+    return {str(group): str(name) for group, name in choices.items() if name is not None}
+
+
+@lru_cache(maxsize=512)
+def _settings(text: str) -> dict[str, Any]:
+    return _mapping(text)
+
+
 def _mapping(text: str) -> dict[str, Any]:
     said = _yaml(text)
     return said if isinstance(said, dict) else {}
