@@ -131,8 +131,10 @@ PLACES = {  # job -> the setting that names the place where it writes most, and 
 }
 
 
-@pytest.mark.parametrize("job", PLACES)
-@pytest.mark.parametrize("options", ["size=40k", "ro,size=40k"], ids=["full", "read-only"])
+@pytest.mark.parametrize(
+    ("job", "options"),
+    [(job, "size=40k") for job in PLACES] + [(job, "ro,size=40k") for job in ("transfer", "overlap", "convert")],
+)
 def test_a_job_on_a_disk_that_takes_nothing_more_ends_in_one_line(job, options, disk, trained, tmp_path, cache):
     (key, more), place = PLACES[job], disk(options)
     where = {"hydra.run.dir": tmp_path / "run", "data.cache_dir": cache} | {key: place / "there"}

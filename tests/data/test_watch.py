@@ -120,6 +120,22 @@ def test_a_process_killed_while_it_hands_a_batch_over_is_told_too(files, tmp_pat
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_a_process_killed_between_two_passes_is_told_with_its_signal(files, tmp_path):
+    data = streamed(files, tmp_path, workers=1)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        loader = data.val_dataloader()
+        assert len(list(loader)) == 6
+        (worker,) = loader._iterator._workers
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join()
+        with pytest.raises(RuntimeError) as caught:
+            iter(loader)
+        assert "a process that loads images was ended by the signal Killed" in str(data.death(caught.value))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_other_errors_are_not_taken_for_a_dead_process():
     assert death(RuntimeError("out of memory"), {}.get) is None and death(ValueError("DataLoader"), {}.get) is None
     told = death(RuntimeError("DataLoader worker (pid(s) 5, 6) exited unexpectedly"), {5: "x.jpg"}.get)

@@ -20,8 +20,28 @@ class Loader(DataLoader[Any]):
         self.ended: dict[int, int] = {}
 
     def __iter__(self) -> Any:
-        batches = super().__iter__()
+        try:
+            batches = super().__iter__()  # which waits for the processes of the pass before
+        except BaseException as error:
+            told = self.broken(error)
+            raise told from told.__cause__
         return _Pass(self, batches) if self.num_workers else batches
+
+    def broken(self, error: BaseException) -> BaseException:
+        """Ends the processes of a pass that has failed; returns what to raise, in torch's words where one is gone.
+
+        Of one that was killed while it handed a batch over torch itself tells no more than that a connection was lost.
+        """
+        running: Any = self._iterator
+        lost = isinstance(error, ConnectionError | EOFError)
+        if lost and running is not None:
+            _join_dead(running._workers)
+        self.close()
+        if not (lost and self.ended):
+            return error
+        told = RuntimeError(f"DataLoader worker (pid(s) {', '.join(map(str, self.ended))}) exited unexpectedly")
+        told.__cause__ = error
+        return told
 
     def close(self) -> None:
         """Ends the processes; the next pass starts others."""
@@ -42,16 +62,9 @@ class _Pass(Iterator[Any]):
             return next(self.batches)
         except StopIteration:
             raise
-        except (ConnectionError, EOFError) as error:  # from a process that was killed while it handed a batch over
-            _join_dead(self.batches._workers)
-            self.loader.close()
-            if not self.loader.ended:
-                raise
-            numbers = ", ".join(map(str, self.loader.ended))
-            raise RuntimeError(f"DataLoader worker (pid(s) {numbers}) exited unexpectedly") from error  # torch's words
-        except BaseException:
-            self.loader.close()
-            raise
+        except BaseException as error:
+            told = self.loader.broken(error)
+            raise told from told.__cause__
 
 
 def _join_dead(processes: Sequence[Any]) -> None:
