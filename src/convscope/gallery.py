@@ -15,30 +15,41 @@ from PIL import Image
 from torch import nn
 
 from convscope.data.module import ImageData
-from convscope.draw.grid import Block, Grid, thumbnails, top9_grid
+from convscope.draw.grid import Block, thumbnails, top9_grid
 from convscope.draw.rules import Compared, rules_grid
-from convscope.draw.tile import Tile, contrast, signed_tile
+from convscope.draw.tile import GRAY, Tile, chroma_share, contrast, muted, signed_tile
 from convscope.look.cropped import Watch, patches, project_fields
+from convscope.look.cut import cut
 from convscope.look.deconvnet import Picks
+from convscope.look.energy import energy_squares
+from convscope.look.rules import AUTO, RuleChoice, check_rule_or_auto, choose_rule, measured_maps
 from convscope.look.top9 import Top9, default_layers
 from convscope.nets.trace import trace
 from convscope.problem import Problem, meant
 
-SIDE = 56  # pixels of a tile in the grid
+SIDE = 96  # pixels of a tile in the grid
 THUMBNAIL, COLUMNS = 112, 10  # pixels of a whole image's thumbnail; of them in a row
 OUTSIDE = 128  # grey level drawn where a receptive field leaves the image: the same grey as "no signal"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """conf/evolution: which layers and maps are shown, at which epochs (None: every one), from which images."""
+    """conf/evolution: which layers and maps are shown, at which epochs (None: every one), from which images.
+
+    rule: how they are projected; runs of version 0.1, which do not say it, go on with the deconvnet. tile: pixels.
+    """
 
     layers: list[str] | None
     maps: int | dict[str, list[int]]
     epochs: list[int] | None
     images: Literal["val", "train"]
+    rule: str = "deconvnet"
+    tile: int = SIDE
 
     def __post_init__(self) -> None:
+        check_rule_or_auto(self.rule)
+        if not 16 <= self.tile <= 512:
+            raise Problem(f"evolution.tile={self.tile} is no size for a tile; possible: 16 to 512 pixels")
         if self.images not in ("val", "train"):
             raise Problem(f"evolution.images={self.images} is unknown; possible: val, train")
         if any(not isinstance(layer, str) for layer in self.layers or ()) and not isinstance(self.layers, str):
@@ -101,7 +112,7 @@ class View(NamedTuple):
     """Some maps of one layer and what excites them: `rank` 0 is the strongest image.
 
     top: the record of these maps [m, 9]. projections [m, 9, 3, S, S] float32, zero where there is no image.
-    patches [m, 9, 3, S, S] uint8: the same boxes of the images.
+    patches [m, 9, 3, S, S] uint8: the same boxes of the images. rule: how they were projected.
     """
 
     layer: str
@@ -109,6 +120,7 @@ class View(NamedTuple):
     top: Top9
     projections: torch.Tensor
     patches: torch.Tensor
+    rule: RuleChoice
 
 
 @dataclass(frozen=True)
@@ -125,58 +137,101 @@ def view(
     layer: str,
     top: Top9,
     maps: list[int],
-    rule: str = "deconvnet",
+    rule: str | RuleChoice = AUTO,
     watch: Watch = iter,
 ) -> View:
     """Projects each shown map's strongest units down to the pixels and cuts the same boxes from their images.
 
-    watch: sees the parts of the work go by, such as a progress bar.
+    rule: auto measures some maps of the layer first. watch: sees the parts of the work go by, such as a progress bar.
     """
+    choice = rule if isinstance(rule, RuleChoice) else rule_of(net, images, layer, top, rule)
     shown = Top9(*(field[maps] for field in top))  # [m, 9]
     map_of, rank = (shown.image >= 0).nonzero(as_tuple=True)  # [P]
-    indices, image_of = shown.image[map_of, rank].unique(return_inverse=True)
-    device = next(net.parameters()).device
-    picks = Picks(image_of, torch.tensor(maps)[map_of], shown.row[map_of, rank], shown.col[map_of, rank])
-    found = images.data.images(images.split, indices).to(device)  # [n, 3, H, W]
-    down = project_fields(net, found, layer, picks, rule, watch=watch)
+    picks, indices = _picks(shown, maps, (map_of, rank))
+    pictures = images.data.images(images.split, indices).to(next(net.parameters()).device)  # [n, 3, H, W]
+    down = project_fields(net, pictures, layer, picks, choice.rule, watch=watch)
     pixels = images.data.pixels(images.split, indices)  # [n, 3, H, W] uint8
-    cut = patches(pixels, picks, down, fill=OUTSIDE)
+    boxes = patches(pixels, picks, down, fill=OUTSIDE)
     projections = torch.zeros(len(maps), 9, 3, *down.values.shape[-2:])
     projections[map_of, rank] = down.values.float().cpu()
-    windows = torch.full((len(maps), 9, 3, *cut.shape[-2:]), OUTSIDE, dtype=torch.uint8)
-    windows[map_of, rank] = cut
-    return View(layer, maps, shown, projections, windows)
+    windows = torch.full((len(maps), 9, 3, *boxes.shape[-2:]), OUTSIDE, dtype=torch.uint8)
+    windows[map_of, rank] = boxes
+    return View(layer, maps, shown, projections, windows, choice)
+
+
+def rule_of(net: nn.Module, images: Images, layer: str, top: Top9, rule: str = AUTO) -> RuleChoice:
+    """The rule that was asked for, or with auto the one that suits the layer, by its record top [C, 9].
+
+    The deconvnet, unmeasured, where no map is excited by two images, as in a layer that is dead.
+    """
+    maps = measured_maps(top) if rule == AUTO else []
+    if not maps:
+        return RuleChoice("deconvnet" if rule == AUTO else rule)
+    shown = Top9(*(field[maps] for field in top))
+    picks, indices = _picks(shown, maps, ((shown.image >= 0) & (shown.score > 0)).nonzero(as_tuple=True))
+    pictures = images.data.images(images.split, indices).to(next(net.parameters()).device)
+    return choose_rule(net, pictures, layer, picks)
+
+
+def _picks(shown: Top9, maps: list[int], places: tuple[torch.Tensor, ...]) -> tuple[Picks, torch.Tensor]:
+    """The units at these places of the record [m, 9] of some maps, and the indices of the images they count in."""
+    indices, image_of = shown.image[places].unique(return_inverse=True)
+    return Picks(image_of, torch.tensor(maps)[places[0]], shown.row[places], shown.col[places]), indices
+
+
+class Tiles(NamedTuple):
+    """Pictures of one map's strongest images, [<= side, <= side, 3] uint8 each: projections, and the same patches."""
+
+    projections: list[Tile]
+    patches: list[Tile]
+
+
+def map_tiles(view: View, position: int, side: int = SIDE, beside: Sequence[View] = ()) -> Tiles:
+    """The tiles of the images that excite the map at `position`, cut to where their projections have their energy.
+
+    beside: views of the same record by other rules, whose energy is to be seen too, so that the cuts are the same.
+    """
+    count = excited_count(view, position)
+    if not count:
+        return Tiles([], [])
+    energies = [each.projections[position, :count] for each in (view, *beside)]
+    energies = [values / values.flatten(1).norm(dim=1).clamp(min=1e-30)[:, None, None, None] for values in energies]
+    squares, size = energy_squares(torch.cat(energies, 1))
+    projections = cut(view.projections[position, :count], torch.arange(count), squares, (size, size))
+    windows = cut(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
+    return Tiles(projection_tiles(projections, side), list(windows.permute(0, 2, 3, 1).numpy()))
 
 
 def projection_tiles(projections: torch.Tensor, side: int = SIDE) -> list[Tile]:
-    """Pictures [<= side, <= side, 3] uint8 of projections [n, 3, S, S].
+    """Pictures [<= side, <= side, 3] uint8 of projections [n, 3, S, S] of one map.
 
     Large ones shrink as signed values, before their contrast is set: what is left is shape, not single pixels.
     """
     if projections.shape[-1] > side and len(projections):
         projections = F.interpolate(projections, (side, side), mode="area")
-    return [signed_tile(values, contrast(values) or None) for values in projections.numpy()]
+    share = chroma_share(projections.numpy())
+    drawn = [muted(values, share) for values in projections.numpy()]
+    return [signed_tile(values, contrast(values) or None) for values in drawn]
 
 
-def grid(view: View, title: str) -> Packed:
-    """Fig. 2: for each map nine projections beside the nine image patches, strongest first.
+def strongest_tiles(view: View, side: int) -> list[Tile]:
+    """For each shown map the tile of its strongest image, mid gray for a dead map."""
+    tiles = [map_tiles(view, position, side).projections for position in range(len(view.maps))]
+    return [each[0] if each else np.full((side, side, 3), GRAY, np.uint8) for each in tiles]
+
+
+def grid(view: View, title: str, side: int = SIDE) -> Packed:
+    """Fig. 2: for each map nine projections beside the nine image patches, strongest first; side: pixels of a tile.
 
     Images that do not excite the map are left out; a dead map has none. Its sheet says where each map's tiles begin
     and how many of the nine there are.
     """
-    blocks = []
-    for position in range(len(view.maps)):
-        count = _excited(view, position)
-        tiles = projection_tiles(view.projections[position, :count])
-        blocks.append(Block(_caption(view, position), tiles, _patch_tiles(view, position, count)))
-    return _packed(top9_grid(blocks, title, side=SIDE), view.maps, [len(block.patches) for block in blocks])
-
-
-def _packed(drawn: Grid, maps: list[int], count: list[int]) -> Packed:
-    """The grid with what stands where on it, as index.jsonl holds it."""
+    tiles = [map_tiles(view, position, side) for position in range(len(view.maps))]
+    blocks = [Block(_caption(view, position), *each) for position, each in enumerate(tiles)]
+    drawn = top9_grid(blocks, title, side=side, note=f"left: projections by {view.rule.words}")
     places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
-    sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": maps, **places}
-    return Packed(drawn.image, sheet | {"count": count})
+    sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": view.maps, **places}
+    return Packed(drawn.image, sheet | {"count": [len(each.patches) for each in tiles], "rule": view.rule.words})
 
 
 def excited(view: View) -> list[int]:
@@ -197,24 +252,20 @@ def thumbnail_sheets(images: Images, indices: Sequence[int]) -> Iterator[Packed]
 
 def rules_sheet(views: Mapping[str, View], title: str, most: int = 3) -> Image.Image:
     """The `most` strongest patches of each map beside their projections by each rule. views: by rule, of one record."""
-    first = next(iter(views.values()))
+    every = list(views.values())
     maps = []
-    for position in range(len(first.maps)):
-        count = min(most, _excited(first, position))
-        projections = [projection_tiles(view.projections[position, :count], 72) for view in views.values()]
-        maps.append(Compared(_caption(first, position), _patch_tiles(first, position, count), projections))
-    return rules_grid(maps, list(views), title, most)
+    for position in range(len(every[0].maps)):
+        tiles = [map_tiles(view, position, SIDE, every) for view in every]
+        projections = [each.projections[:most] for each in tiles]
+        maps.append(Compared(_caption(every[0], position), tiles[0].patches[:most], projections))
+    return rules_grid(maps, list(views), title, most, SIDE)
 
 
-def _excited(view: View, position: int) -> int:
+def excited_count(view: View, position: int) -> int:
     """How many images excite the map; they are its first."""
     return int(((view.top.image[position] >= 0) & (view.top.score[position] > 0)).sum())
 
 
 def _caption(view: View, position: int) -> str:
-    state = f"{float(view.top.score[position, 0]):.3g}" if _excited(view, position) else "dead"
+    state = f"{float(view.top.score[position, 0]):.3g}" if excited_count(view, position) else "dead"
     return f"{view.layer} map {view.maps[position]} · {state}"
-
-
-def _patch_tiles(view: View, position: int, count: int) -> list[Tile]:
-    return list(view.patches[position, :count].permute(0, 2, 3, 1).numpy())

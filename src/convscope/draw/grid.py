@@ -13,6 +13,7 @@ from convscope.draw.tile import Tile, filter_tiles, resized
 PAPER, OUTLINE = (247, 247, 248), (218, 218, 222)
 MARGIN, HEAD = 20, 52  # around the picture; its title, above the first row
 GAP = 2  # between tiles that belong together
+NOTE = 20  # height of a line of its own for a note
 
 
 class Block(NamedTuple):
@@ -43,21 +44,24 @@ class Strip(NamedTuple):
     tiles: Sequence[Tile | None]
 
 
-def top9_grid(blocks: Sequence[Block], title: str, columns: int = 4, side: int = 56) -> Grid:
+def top9_grid(
+    blocks: Sequence[Block], title: str, columns: int = 3, side: int = 96, note: str = "left: projections"
+) -> Grid:
     """Fig. 2: for each map a 3 x 3 of projections beside the 3 x 3 of image patches, its caption above.
 
-    side: pixels of a tile; 16 maps in 4 columns make a picture of 1532 x 910. Where a map has fewer than nine images,
-    an outline shows the empty place.
+    side: pixels of a tile; 16 maps in 3 columns make a picture of 1920 x 2000. note: what is left of the patches. Where
+    a map has fewer than nine images, an outline shows the empty place.
     """
     nine = 3 * side + 2 * GAP
     block_width, block_height = 2 * nine + 8, nine + 24
     step_x, step_y = block_width + 28, block_height + 18
     columns = max(1, min(columns, len(blocks)))
     rows = math.ceil(len(blocks) / columns)
-    sheet, draw = _sheet(columns * step_x - 28, rows * step_y - 18, title, "left: projections · right: image patches")
+    note = f"{note} · right: image patches"
+    sheet, draw, head = _noted_sheet(columns * step_x - 28, rows * step_y - 18, title, note)
     grid = Grid(sheet, side, side + GAP, [], [])
     for number, block in enumerate(blocks):
-        x, y = MARGIN + number % columns * step_x, HEAD + number // columns * step_y
+        x, y = MARGIN + number % columns * step_x, head + number // columns * step_y
         write(draw, (x, y + 16), block.caption, room=block_width)
         grid.projections.append((x, y + 24))
         grid.patches.append((x + nine + 8, y + 24))
@@ -134,6 +138,17 @@ def side_by_side(images: Sequence[Image.Image], captions: Sequence[str]) -> Imag
         sheet.paste(image.convert("RGB"), (x, step_y))
         x += image.width + MARGIN
     return sheet
+
+
+def _noted_sheet(
+    inner_width: int, inner_height: int, title: str, note: str
+) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
+    """As `_sheet`, and the y where the rows begin: the note has a line of its own where there is no room beside."""
+    if width(title, TITLE) + 30 + width(note, CAPTION) <= inner_width:
+        return *_sheet(inner_width, inner_height, title, note), HEAD
+    sheet, draw = _sheet(inner_width, inner_height + NOTE, title)
+    write(draw, (MARGIN, 33 + NOTE), note, color=FAINT, room=sheet.width - 2 * MARGIN)
+    return sheet, draw, HEAD + NOTE
 
 
 def _sheet(inner_width: int, inner_height: int, title: str, note: str = "") -> tuple[Image.Image, ImageDraw.ImageDraw]:

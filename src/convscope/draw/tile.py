@@ -8,6 +8,8 @@ from PIL import Image
 
 Tile = NDArray[np.uint8]  # [h, w, 3]
 GRAY = 128  # what zero looks like
+MUTED = 0.35  # of the chroma, where it would hide the structure
+WEIGHTS = 16  # tiles with fewer pixels than that show them as squares
 
 
 def signed_tile(values: Any, scale: float | None = None) -> Tile:
@@ -31,11 +33,34 @@ def signed_tile(values: Any, scale: float | None = None) -> Tile:
 
 
 def contrast(values: Any) -> float:
-    """A scale for `signed_tile` that a few hot pixels do not decide: all but the strongest percent stay below it.
+    """A scale for `signed_tile` that a few hot pixels do not decide: 99.5 % of the values stay below it.
 
     For projections; the paper too enhances their contrast (Fig. 4). 0 where the tile is nearly empty: then take none.
     """
-    return float(np.quantile(np.abs(np.nan_to_num(np.asarray(values, dtype=np.float32))), 0.99))
+    return float(np.quantile(np.abs(np.nan_to_num(np.asarray(values, dtype=np.float32))), 0.995))
+
+
+def muted(values: Any, share: float) -> NDArray[np.float32]:
+    """Signed values [3, h, w] with their luminance whole and `share` of their chroma (what differs from it)."""
+    planes = np.asarray(values, dtype=np.float32)
+    gray = planes.mean(0, keepdims=True)
+    return gray + np.float32(share) * (planes - gray)
+
+
+def chroma_share(projections: Any) -> float:
+    """How much of their chroma the projections [n, 3, h, w] of one map are drawn with, MUTED to 1 (ours).
+
+    Chroma about as strong as luminance is speckle that hides the structure: it is muted. Where it is faint it hides
+    nothing, and where it is several times as strong it is what the map looks for, a color: there it stays whole.
+    """
+    planes = np.nan_to_num(np.asarray(projections, dtype=np.float64))
+    gray = planes.mean(1, keepdims=True)
+    luminance = np.square(gray).sum() * planes.shape[1]
+    chroma = np.square(planes - gray).sum()
+    if not chroma or chroma >= 4 * luminance:
+        return 1.0
+    ratio = chroma / luminance
+    return float(min(1.0, max(MUTED, MUTED / np.sqrt(ratio), (ratio - 1) / 3)))
 
 
 def resized(tile: Tile, side: int) -> Image.Image:
@@ -45,11 +70,11 @@ def resized(tile: Tile, side: int) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(tile))
     if image.size == (side, side):
         return image
-    return image.resize((side, side), _filter(side / max(image.size)))
+    return image.resize((side, side), _filter(max(image.size), side / max(image.size)))
 
 
-def _filter(growth: float) -> Image.Resampling:
-    if growth >= 4:
+def _filter(size: int, growth: float) -> Image.Resampling:
+    if growth >= 4 and size < WEIGHTS:
         return Image.Resampling.NEAREST
     if growth > 1:
         return Image.Resampling.BICUBIC

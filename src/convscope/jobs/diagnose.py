@@ -38,7 +38,7 @@ def diagnose(subject: Subject, plan: Diagnose, seed: int) -> Iterator[Result]:
 
 def _first_maps(seen: View, count: int) -> View:
     top = Top9(*(field[:count] for field in seen.top))
-    return View(seen.layer, seen.maps[:count], top, seen.projections[:count], seen.patches[:count])
+    return View(seen.layer, seen.maps[:count], top, seen.projections[:count], seen.patches[:count], seen.rule)
 
 
 def _filter_pictures(examined: Examined) -> Iterator[Picture]:

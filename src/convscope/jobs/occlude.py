@@ -11,6 +11,7 @@ from torch import Tensor
 
 from convscope.data.module import SplitName
 from convscope.draw.occlusion import figure, picture
+from convscope.gallery import Images, rule_of
 from convscope.look.occlusion import Square, check_square, default_square, strongest_map
 from convscope.look.top9 import Top9
 from convscope.nets.hidden import hidden
@@ -64,7 +65,9 @@ def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
     examples = subject.examples(plan.split, plan.images, seed)
     strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # a wrong layer is told before the work,
     boxed = on_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None  # and so is a wrong csv
-    way = Way(subject, plan.split, layer, square, _top(subject, plan, layer, seed))
+    top = _top(subject, plan, layer, seed)
+    rule = rule_of(subject.net, Images(subject.data, plan.split), layer, top)
+    way = Way(subject, plan.split, layer, square, top, rule)
     yield from _shown(way, plan, examples)
     if subject.truth:
         sample = on_masks(subject, plan.split, plan.scored, seed)
@@ -95,9 +98,8 @@ def _shown(way: Way, plan: Occlude, examples: Examples) -> Iterator[Result]:
     if len(cases) > 1:
         caption = f"Fig. 7, {way.square.size} pixels moved by {way.square.stride}; {searched}"
         yield Picture("occlusion/figure7", figure(cases[:MOST], title), caption, layer=way.layer)
-    caption = (
-        f"Images under a square of {way.square.size} pixels, followed in {way.layer}; {'; '.join(engines.values())}"
-    )
+    caption = f"Images under a square of {way.square.size} pixels, followed in {way.layer}"
+    caption += f"; {'; '.join(engines.values())}; projections by {way.rule.words}"
     yield Table("occlusion/images", rows, caption, layer=way.layer)
     yield from _means(rows)
     for name, one_case in zip(names, cases, strict=True):

@@ -10,7 +10,8 @@ from convscope import gallery
 from convscope.data.module import ImageData
 from convscope.draw.receptive import MOST, Sight, receptive_figure
 from convscope.learn.callbacks import filters_picture
-from convscope.look.deconvnet import RULES, check_rule
+from convscope.look.deconvnet import RULES
+from convscope.look.rules import AUTO, check_rule_or_auto
 from convscope.look.top9 import to_arrays
 from convscope.nets.anatomy import Layer, anatomy, layers
 from convscope.problem import Problem
@@ -23,9 +24,9 @@ def chosen_rules(rule: str | Sequence[str]) -> list[str]:
     """One rule, several, or with "all" every one there is. Raises Problem for an unknown one and for none."""
     rules = list(RULES) if rule == "all" else list(dict.fromkeys([rule] if isinstance(rule, str) else rule))
     if not rules:
-        raise Problem(f"rule=[] is no rule; possible: {', '.join(RULES)}, a list of them, or all")
+        raise Problem(f"rule=[] is no rule; possible: {', '.join((AUTO, *RULES))}, a list of them, or all")
     for name in rules:
-        check_rule(name)
+        check_rule_or_auto(name)
     return rules
 
 
@@ -45,14 +46,17 @@ def visualize(
     excited: set[int] = set()
     for number, (layer, top) in enumerate(tops.items(), 1):
         maps = choice.chosen_maps(layer, len(top.score), seed)
-        caption = f"{layer}: the nine {choice.images} images that excite each map most ({rules[0]})"
         watch = functools.partial(track, words=f"projecting {layer} back to pixels, layer {number} of {len(tops)}")
-        views = {name: gallery.view(net, images, layer, top, maps, name, watch) for name in rules}
-        grid = gallery.grid(views[rules[0]], caption)
+        chosen_by = {each.rule: each for each in (gallery.rule_of(net, images, layer, top, name) for name in rules)}
+        views = {name: gallery.view(net, images, layer, top, maps, each, watch) for name, each in chosen_by.items()}
+        view = next(iter(views.values()))
+        caption = f"{layer}: the nine {choice.images} images that excite each map most"
+        grid = gallery.grid(view, caption, choice.tile)
+        caption += f"; projections by {view.rule.words}"
         yield Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
-        excited |= set(gallery.excited(views[rules[0]]))
-        if len(rules) > 1:
-            caption = f"{layer}: the same units projected to pixels by {len(rules)} rules"
+        excited |= set(gallery.excited(view))
+        if len(views) > 1:
+            caption = f"{layer}: the same units projected to pixels by {len(views)} rules"
             yield Picture(f"rules/{layer}", gallery.rules_sheet(views, caption), caption, layer=layer)
     for number, (image, sheet) in enumerate(gallery.thumbnail_sheets(images, sorted(excited))):
         yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from convscope import gallery
 from convscope.data.module import Batch, ImageData
@@ -18,6 +19,7 @@ from convscope.draw.tile import resized
 from convscope.learn.classifier import Classifier
 from convscope.learn.rows import Rows
 from convscope.learn.stability import Change, Seen, change
+from convscope.look.rules import AUTO, RuleChoice
 from convscope.look.top9 import Search, Top9, merge, to_arrays
 from convscope.record import Arrays, Picture, Record
 from convscope.report.settling import answer, stories
@@ -38,6 +40,7 @@ class FeatureEvolution(pl.Callback):
         self.search: Search | None = None
         self.previous: dict[str, Seen] = {}
         self.pictured: set[int] = set()  # images whose thumbnails stand on the sheets of earlier epochs
+        self.rules: dict[str, RuleChoice] = {}  # by layer, chosen once in a run
         self.rows = Rows()
         self.seconds = 0.0  # spent on all this, the search's hooks aside
         self.pictures = Sparing(1 / 50)  # of the run so far
@@ -48,10 +51,12 @@ class FeatureEvolution(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         seen = {layer: (dict(each.top._asdict()), each.maps, each.strongest) for layer, each in self.previous.items()}
-        return {"rows": self.rows.text(), "previous": seen, "pictured": sorted(self.pictured)}
+        rules = {layer: dict(rule._asdict()) for layer, rule in self.rules.items()}
+        return {"rows": self.rows.text(), "previous": seen, "pictured": sorted(self.pictured), "rules": rules}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.pictured = Rows.read(state["rows"]), set(state.get("pictured", []))
+        self.rules = {layer: RuleChoice(**rule) for layer, rule in state.get("rules", {}).items()}
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = Seen(Top9(**top), maps, strongest)
 
@@ -100,18 +105,26 @@ class FeatureEvolution(pl.Callback):
         changes, tiles, excited = {}, {}, set[int]()
         for layer, top in tops.items():
             maps = self.choice.chosen_maps(layer, len(top.score), self.seed)
-            view = gallery.view(module.net, images, layer, top, maps)
+            view = gallery.view(module.net, images, layer, top, maps, self._rule(module.net, images, layer, top))
             seen = Seen(top, maps, view.projections[:, 0].clone())
             changes[layer] = change(seen, self.previous.get(layer))
             self.previous[layer] = seen
             caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
-            grid = gallery.grid(view, caption)
+            grid = gallery.grid(view, caption, self.choice.tile)
+            caption += f"; projections by {view.rule.words}"
             self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
-            tiles[layer] = _strongest_tiles(view)
+            tiles[layer] = np.stack([np.asarray(resized(tile, TILE)) for tile in gallery.strongest_tiles(view, TILE)])
             excited |= set(gallery.excited(view))
         self._draw_whole_images(epoch, images, excited - self.pictured)
         self._draw_evolution(epoch, tiles, changes)
         return changes
+
+    def _rule(self, net: nn.Module, images: gallery.Images, layer: str, top: Top9) -> RuleChoice:
+        """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
+        rule = self.rules.get(layer) or gallery.rule_of(net, images, layer, top, self.choice.rule)
+        if rule.measured or self.choice.rule != AUTO:
+            self.rules[layer] = rule
+        return rule
 
     def _draw_whole_images(self, epoch: int, images: gallery.Images, new: set[int]) -> None:
         for number, (image, sheet) in enumerate(gallery.thumbnail_sheets(images, sorted(new))):
@@ -173,12 +186,6 @@ def _gathered(top: Top9, module: pl.LightningModule) -> Top9:
     for rank in range(1, module.trainer.world_size):
         merged = merge(merged, Top9(*(field[rank].cpu() for field in everyone)))
     return merged
-
-
-def _strongest_tiles(view: gallery.View) -> np.ndarray:
-    """[m, TILE, TILE, 3] uint8: the strongest projection of each shown map, for Fig. 4."""
-    tiles = gallery.projection_tiles(view.projections[:, 0], TILE)
-    return np.stack([np.asarray(resized(tile, TILE)) for tile in tiles])
 
 
 def _spread(epochs: list[int], most: int) -> list[int]:

@@ -171,9 +171,16 @@ def _strongest(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def projection_change(
-    net: nn.Module, image: Tensor, layer: str, map_: int, square: Square, found: Occluded, batch: int = 32
+    net: nn.Module,
+    image: Tensor,
+    layer: str,
+    map_: int,
+    square: Square,
+    found: Occluded,
+    rule: str = "deconvnet",
+    batch: int = 32,
 ) -> Tensor:
-    """How much the deconvnet's projection of the map's strongest unit changes, [rows, cols]: |p - p0| / |p0|.
+    """How much the projection by a rule of the map's strongest unit changes, [rows, cols]: |p - p0| / |p0|.
 
     p0, p: the projections of that unit with the value 1, in image coordinates, for the uncovered image and for a
     covered one. 1 where the covered image leaves the map without activity, so that nothing is projected; nan where the
@@ -184,18 +191,18 @@ def projection_change(
     maps = features(net, image[None], [layer], lambda value: value[:, map_].clone()).layers[layer]
     if not maps.any():
         return torch.full_like(found.activity, torch.nan)
-    before = _projected(net, image[None], layer, map_, *_strongest(maps.cpu()))
+    before = _projected(net, image[None], layer, map_, *_strongest(maps.cpu()), rule)
     changes = []
     for part in torch.arange(len(tops)).split(batch):
         images = covered(image, square, tops[part], lefts[part])
-        after = _projected(net, images, layer, map_, found.row.flatten()[part], found.col.flatten()[part])
+        after = _projected(net, images, layer, map_, found.row.flatten()[part], found.col.flatten()[part], rule)
         after *= found.activity.flatten()[part].ne(0).to(after)[:, None, None, None]
         changes.append(((after - before).flatten(1).norm(dim=1) / before.norm()).cpu())
     return torch.cat(changes).reshape(found.row.shape)
 
 
-def _projected(net: nn.Module, images: Tensor, layer: str, map_: int, row: Tensor, col: Tensor) -> Tensor:
+def _projected(net: nn.Module, images: Tensor, layer: str, map_: int, row: Tensor, col: Tensor, rule: str) -> Tensor:
     """One unit for each image, in image coordinates: [n, 3, H, W]."""
     picks = Picks(torch.arange(len(images)), torch.full_like(row, map_), row.clone(), col.clone())
-    values, top, left = project_fields(net, images, layer, picks)
+    values, top, left = project_fields(net, images, layer, picks, rule)
     return paste(values, Corner(top, left), (images.shape[2], images.shape[3]))

@@ -34,7 +34,9 @@ def _grid(said: dict[str, Any]) -> dict[str, Any] | None:
         return None
     if any(at > most for each in places for corner in each for at, most in zip(corner, room, strict=True)):
         return None
-    return {key: said[key] for key in ("size", "tile", "step", "maps", "projections", "patches", "count")}
+    rule = said.get("rule", "")  # runs of version 0.1 do not say it: they drew the deconvnet
+    known = {key: said[key] for key in ("size", "tile", "step", "maps", "projections", "patches", "count")}
+    return known | {"rule": rule if isinstance(rule, str) and len(rule) <= WORDS else ""}
 
 
 def _thumbnails(said: dict[str, Any]) -> dict[str, Any] | None:

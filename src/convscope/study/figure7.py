@@ -12,18 +12,22 @@ from convscope.data.module import SplitName
 from convscope.draw.occlusion import Case, Label, Values
 from convscope.look.features import features
 from convscope.look.occlusion import Occluded, Square, occlude, places, projection_change, strongest_map
+from convscope.look.rules import RuleChoice
 from convscope.look.top9 import Top9
 from convscope.subject import Examples, Subject
 
 
 class Way(NamedTuple):
-    """What is the same for all images. top: the strongest images of split for each map of the layer."""
+    """What is the same for all images. top: the strongest images of split for each map of the layer. rule: how the
+    layer's projections are drawn.
+    """
 
     subject: Subject
     split: SplitName
     layer: str
     square: Square
     top: Top9
+    rule: RuleChoice
 
     @property
     def edges(self) -> list[int]:
@@ -64,7 +68,7 @@ def look(way: Way, one: Examples, projections: bool) -> Seen:
     activity, logits = plain.layers[layer].cpu(), plain.logits[0].cpu()
     row, col = divmod(int(activity.argmax()), activity.shape[-1] if activity.dim() else 1)
     found = occlude(net, image, layer, strongest, target, way.square)
-    change = projection_change(net, image, layer, strongest, way.square, found) if projections else None
+    change = projection_change(net, image, layer, strongest, way.square, found, way.rule.rule) if projections else None
     probability = float(logits.softmax(0)[target])
     return Seen(strongest, row, col, probability, float(activity.sum()), int(logits.argmax()), found, change)
 
@@ -78,8 +82,8 @@ def case(way: Way, one: Examples, name: str, seen: Seen) -> Case:
     covered[y : y + size, x : x + size] = _gray(way)[y : y + size, x : x + size]
     labels, legend = _legend(way, seen)
     images = gallery.Images(way.subject.data, way.split)
-    view = gallery.view(way.subject.net, images, way.layer, _own_first(way, one, seen), [seen.map])
-    count = int((view.top.image[0] >= 0).sum())
+    view = gallery.view(way.subject.net, images, way.layer, _own_first(way, one, seen), [seen.map], way.rule)
+    tiles = gallery.map_tiles(view, 0, side=216)
     return Case(
         title=_title(way, one, name, seen),
         image=image,
@@ -91,8 +95,8 @@ def case(way: Way, one: Examples, name: str, seen: Seen) -> Case:
         probability=Values(seen.found.probability.double().numpy(), seen.probability),
         labels=labels,
         legend=legend,
-        projections=gallery.projection_tiles(view.projections[0, :count], side=216),
-        patches=list(view.patches[0, :count].permute(0, 2, 3, 1).numpy()),
+        projections=tiles.projections,
+        patches=tiles.patches,
     )
 
 
