@@ -116,7 +116,7 @@ def colored(sheet):
 def only(view, number, score):
     """The view of one map, its nine images with other scores."""
     top = Top9(*(field[[number]] for field in view.top))._replace(score=torch.tensor([score]))
-    return gallery.View(view.layer, [number], top, view.projections[[number]], view.patches[[number]])
+    return gallery.View(view.layer, [number], top, view.projections[[number]], view.patches[[number]], view.rule)
 
 
 def test_images_that_do_not_excite_a_map_are_not_shown(seen):
@@ -174,6 +174,6 @@ def test_rules_side_by_side_show_the_same_patches(seen):
     one = np.asarray(gallery.rules_sheet({"deconvnet": view}, "conv2", most=2))
     two = np.asarray(gallery.rules_sheet({"deconvnet": view, "gradient": other}, "conv2", most=2))
     beside = two.shape[1] - one.shape[1]
-    assert two.shape[0] == one.shape[0] and beside == 2 * 72 + 2 + 16  # another group of two tiles
+    assert two.shape[0] == one.shape[0] and beside == 2 * gallery.SIDE + 2 + 16  # another group of two tiles
     below = np.s_[80:-20, 20 : one.shape[1] - 20]  # all but the words on top
     assert np.array_equal(one[below], two[below])

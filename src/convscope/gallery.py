@@ -180,10 +180,14 @@ def _picks(shown: Top9, maps: list[int], places: tuple[torch.Tensor, ...]) -> tu
 
 
 class Tiles(NamedTuple):
-    """Pictures of one map's strongest images, [<= side, <= side, 3] uint8 each: projections, and the same patches."""
+    """Pictures of one map's strongest images, [<= side, <= side, 3] uint8 each: projections, and the same patches.
+
+    cut: pixels of the squares' side, and the row and column of the field at which each begins.
+    """
 
     projections: list[Tile]
     patches: list[Tile]
+    cut: tuple[int, list[tuple[int, int]]]
 
 
 def map_tiles(view: View, position: int, side: int = SIDE, beside: Sequence[View] = ()) -> Tiles:
@@ -193,13 +197,15 @@ def map_tiles(view: View, position: int, side: int = SIDE, beside: Sequence[View
     """
     count = excited_count(view, position)
     if not count:
-        return Tiles([], [])
+        return Tiles([], [], (0, []))
     energies = [each.projections[position, :count] for each in (view, *beside)]
     energies = [values / values.flatten(1).norm(dim=1).clamp(min=1e-30)[:, None, None, None] for values in energies]
     squares, size = energy_squares(torch.cat(energies, 1))
     projections = cut(view.projections[position, :count], torch.arange(count), squares, (size, size))
     windows = cut(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
-    return Tiles(projection_tiles(projections, side), list(windows.permute(0, 2, 3, 1).numpy()))
+    corners = list(zip(squares.top.tolist(), squares.left.tolist(), strict=True))
+    tiles = projection_tiles(projections, side), list(windows.permute(0, 2, 3, 1).numpy())
+    return Tiles(*tiles, (size, corners))
 
 
 def projection_tiles(projections: torch.Tensor, side: int = SIDE) -> list[Tile]:
@@ -223,15 +229,18 @@ def strongest_tiles(view: View, side: int) -> list[Tile]:
 def grid(view: View, title: str, side: int = SIDE) -> Packed:
     """Fig. 2: for each map nine projections beside the nine image patches, strongest first; side: pixels of a tile.
 
-    Images that do not excite the map are left out; a dead map has none. Its sheet says where each map's tiles begin
-    and how many of the nine there are.
+    Images that do not excite the map are left out; a dead map has none. Its sheet says where each map's tiles begin,
+    how many of the nine there are, by which rule they were projected and what part of their fields they show.
     """
     tiles = [map_tiles(view, position, side) for position in range(len(view.maps))]
-    blocks = [Block(_caption(view, position), *each) for position, each in enumerate(tiles)]
+    captions = [_caption(view, position) for position in range(len(view.maps))]
+    blocks = [Block(caption, each.projections, each.patches) for caption, each in zip(captions, tiles, strict=True)]
     drawn = top9_grid(blocks, title, side=side, note=f"left: projections by {view.rule.words}")
     places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
     sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": view.maps, **places}
-    return Packed(drawn.image, sheet | {"count": [len(each.patches) for each in tiles], "rule": view.rule.words})
+    sheet |= {"count": [len(each.patches) for each in tiles], "rule": view.rule.words}
+    cuts = [[each.cut[0], [list(corner) for corner in each.cut[1]]] for each in tiles]
+    return Packed(drawn.image, sheet | {"cuts": cuts})
 
 
 def excited(view: View) -> list[int]:

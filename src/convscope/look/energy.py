@@ -13,7 +13,7 @@ def energy_squares(projections: Tensor, share: float = SHARE, least: int = LEAST
     """One square for each of k projections [k, 3, h, w] of a map, all of the same side, around its center of energy.
 
     The smallest side, at least `least` and at most the larger of h and w, at which the k hold `share` of their energy,
-    each counting alike. A square lies in its projection where it fits. Projections of zeros count for nothing.
+    each counting alike. A square lies where its projection is not 0, if it fits; projections of zeros do not count.
     """
     energy = projections.double().square().sum(1)  # [k, h, w]
     energy = energy / energy.sum((1, 2), keepdim=True).clamp(min=1e-300)
@@ -30,16 +30,19 @@ def energy_squares(projections: Tensor, share: float = SHARE, least: int = LEAST
 
 
 def _corner(energy: Tensor, side: int) -> Corner:
-    """Around each center of energy, pushed inside where the square fits."""
+    """Around each center of energy, pushed to where there is energy at all, which leaves out what is off the image."""
     starts = []
     for axis in (1, 2):
         length = energy.shape[axis]
         weight = energy.sum(3 - axis)  # [k, length]
+        lit = weight.cumsum(1) > 0
+        first, last = (~lit).sum(1), length - (weight.flip(1).cumsum(1) <= 0).sum(1)
+        first, last = first.where(last > first, 0), last.where(last > first, length)  # of zeros: all of it
         center = (weight * (torch.arange(length) + 0.5)).sum(1) / weight.sum(1).clamp(min=1e-300)
-        center = torch.where(weight.sum(1) > 0, center, length / 2)
-        room = length - side
-        start = (center - side / 2).round().long()
-        starts.append(start.clamp(0, room) if room >= 0 else torch.full_like(start, room // 2))
+        start = (center.where(weight.sum(1) > 0, length / 2) - side / 2).round().long()
+        fits = start.clamp(first, (last - side).clamp(min=0))
+        beside = ((first + last - side) // 2).clamp(min(0, length - side), max(0, length - side))
+        starts.append(fits.where(last - first >= side, beside))
     return Corner(*starts)
 
 

@@ -50,6 +50,8 @@ class RuleChoice(NamedTuple):
         """Why this rule, in words; empty where it was asked for."""
         if not self.measured:
             return ""
+        if self.rule == "deconvnet" and not self.guided_dependence > 0.01:
+            return "the same picture by every rule"
         if self.rule == "deconvnet":
             way = "a plain chain with max pooling" if self.chain else f"as smooth as guided's, {self.smoothness:.2f}"
             return f"{way}; dependence on the image {self.dependence:.2f}"

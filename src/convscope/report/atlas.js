@@ -111,6 +111,14 @@ function boxOf(layer, row, col) {
   return [low(col), low(row), low(col) + field.size, low(row) + field.size];
 }
 
+// The part of that box that its tile shows, which is cut to where the projection has its energy; null where it is all.
+function cutOf(frame, map, rank, edges) {
+  const [side, corners] = frame.sheet.cuts?.[frame.sheet.maps.indexOf(map)] ?? [], corner = corners?.[rank];
+  if (!corner || !edges || side >= edges[2] - edges[0]) return null;
+  const [top, left] = [edges[1] + corner[0], edges[0] + corner[1]];
+  return [left, top, left + side, top + side];
+}
+
 // ---------------------------------------------------------------- drawing
 
 // Draws tiles `from` to `to` of a map, "projections" or "patches", three in a row, without the gaps' paper.

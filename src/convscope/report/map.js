@@ -28,7 +28,8 @@ function panel(holder) {
   };
   parts.tiles = ["projections", "patches"].flatMap((kind) => {
     const group = html("div", { class: "group" }, parts.body);
-    html("h4", {}, group, kind === "patches" ? "image patches" : kind);
+    const head = html("h4", {}, group, kind === "patches" ? "image patches" : kind);
+    if (kind === "projections") parts.rule = head;
     const nine = html("div", { class: "nine" }, group);
     nine.addEventListener("pointerleave", () => { parts.hovered = null; showRank(parts); });
     return Array.from({ length: 9 }, (_, k) => rankButton(nine, kind, k, parts.look));
@@ -44,6 +45,7 @@ function wholeImage(parts) {
   const frame = html("div", { class: "photo" }, group);
   parts.photo = html("canvas", { role: "img", width: 112, height: 112 }, frame);
   parts.field = html("i", { class: "field-box", "aria-hidden": "true" }, frame);
+  parts.cut = html("i", { class: "cut-box", "aria-hidden": "true" }, frame);
   parts.caption = html("p", { class: "caption", "aria-live": "polite" }, group);
 }
 
@@ -57,6 +59,8 @@ function fillPanel(parts, side, map, two) {
   parts.nothing.hidden = alive;
   parts.body.hidden = !alive;
   if (!alive) return;
+  const rule = side.frame.sheet.rule ?? "";
+  Object.assign(parts.rule, { textContent: ["projections", rule && `by ${rule.split(" ")[0]}`].filter(Boolean).join(" "), title: rule });
   for (const { button, canvas, kind, k } of parts.tiles) {
     drawTiles(canvas, side, map, kind, k, k + 1);
     button.disabled = k >= count;
@@ -80,11 +84,13 @@ async function showRank(parts) {
   for (const { button, k } of parts.tiles) button.classList.toggle("looked", k === rank);
   for (const { button, k } of parts.tiles) button.setAttribute("aria-pressed", String(k === rank));
   parts.title.textContent = `whole image, rank ${rank + 1}`;
-  placeBox(parts.field, boxOf(side.layer, top.row[rank], top.col[rank]), side.run.atlas.input);
+  const box = boxOf(side.layer, top.row[rank], top.col[rank]), cut = cutOf(side.frame, map, rank, box);
+  placeBox(parts.field, box, side.run.atlas.input);
+  placeBox(parts.cut, cut, side.run.atlas.input);
   const outside = !parts.field.hidden && parts.field.classList.contains("cut") ? "the box goes on where it is dashed" : "";
   parts.caption.replaceChildren();
   html("b", {}, parts.caption, image?.label ?? "class unknown");
-  const words = [fileWords(image?.name ?? String(top.image[rank])), `score ${valueText(top.score[rank])}`, side.layer.field !== null ? "" : "its unit sees the whole image", outside];
+  const words = [fileWords(image?.name ?? String(top.image[rank])), `score ${valueText(top.score[rank])}`, side.layer.field !== null ? "" : "its unit sees the whole image", outside, cut ? "the thin box is what its tiles show" : ""];
   for (const each of words.filter(Boolean)) html("span", {}, parts.caption, each);
   parts.photo.setAttribute("aria-label", `whole image of ${side.layer.name} map ${map}, ${side.words}, rank ${rank + 1}, ${image?.label ?? "class unknown"}`);
   parts.drawn = image;

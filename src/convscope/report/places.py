@@ -34,9 +34,26 @@ def _grid(said: dict[str, Any]) -> dict[str, Any] | None:
         return None
     if any(at > most for each in places for corner in each for at, most in zip(corner, room, strict=True)):
         return None
-    rule = said.get("rule", "")  # runs of version 0.1 do not say it: they drew the deconvnet
-    known = {key: said[key] for key in ("size", "tile", "step", "maps", "projections", "patches", "count")}
-    return known | {"rule": rule if isinstance(rule, str) and len(rule) <= WORDS else ""}
+    grid = {key: said[key] for key in ("size", "tile", "step", "maps", "projections", "patches", "count")}
+    return grid | _since_0_2(said, count)
+
+
+def _since_0_2(said: dict[str, Any], count: list[int]) -> dict[str, Any]:
+    """What grids of version 0.1 do not say, which drew whole fields by the deconvnet.
+
+    rule: in words. cuts: for each map the side of its squares and where in the field each begins, [side, [[row, col]]].
+    """
+    rule, cuts = said.get("rule"), said.get("cuts")
+    newer: dict[str, Any] = {"rule": rule} if isinstance(rule, str) and len(rule) <= WORDS else {}
+    if isinstance(cuts, list) and len(cuts) == len(count) and all(map(_is_cut, cuts, count)):
+        newer["cuts"] = cuts
+    return newer
+
+
+def _is_cut(cut: Any, count: int) -> bool:
+    if not isinstance(cut, list) or len(cut) != 2 or not _counts(cut[:1], SIDE) or not isinstance(cut[1], list):
+        return False
+    return len(cut[1]) == count and all(_counts(corner, SIDE, -SIDE) and len(corner) == 2 for corner in cut[1])
 
 
 def _thumbnails(said: dict[str, Any]) -> dict[str, Any] | None:

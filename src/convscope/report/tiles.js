@@ -72,10 +72,11 @@ function tally({ layer, at, frame }) {
   const all = !known(layer.maps) || layer.shown.length >= layer.maps, when = known(frame.epoch) ? ` at epoch ${frame.epoch}` : "";
   const shown = all ? `${plural(layer.shown.length, "map")}.` : `${layer.shown.length} of ${plural(layer.maps, "map")} shown.`;
   const dead = layer.dead?.[at] ?? layer.shown.filter((map) => told(layer, at, map).dead);
-  if (!dead.length) return `${shown} None is dead${when}.`;
+  const rule = frame.sheet.rule ? ` Projections by ${frame.sheet.rule}.` : "";
+  if (!dead.length) return `${shown} None is dead${when}.${rule}`;
   const [here, elsewhere] = [true, false].map((side) => dead.filter((map) => layer.shown.includes(map) === side));
   const parts = [here.length && mapsNamed(here), elsewhere.length && `${here.length ? "of those not shown " : "none of those shown, but "}${mapsNamed(elsewhere)}`];
-  return `${shown} Dead${when}: ${parts.filter(Boolean).join("; ")}.`;
+  return `${shown} Dead${when}: ${parts.filter(Boolean).join("; ")}.${rule}`;
 }
 const MOST_NAMED = 12;
 function mapsNamed(maps) {
