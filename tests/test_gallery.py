@@ -58,6 +58,11 @@ def test_what_cannot_be_shown_is_told():
         choice(maps={"conv2": [9]}).chosen_layers(net, 16)
     with pytest.raises(Problem, match="evolution.images=test is unknown; possible: val, train"):
         choice(images="test")
+    with pytest.raises(Problem, match="rule relu is unknown; possible: auto, deconvnet, guided, gradient"):
+        choice(rule="relu")
+    for tile in (0, 15, 513):
+        with pytest.raises(Problem, match=f"evolution.tile={tile} is no size for a tile; possible: 16 to 512 pixels"):
+            choice(tile=tile)
 
 
 @pytest.fixture
@@ -132,7 +137,7 @@ def test_images_that_do_not_excite_a_map_are_not_shown(seen):
 def test_tiles_are_cut_from_the_saved_grid_by_its_sheet(seen, tmp_path):
     """Against patches and projections put on their own, through JPEG and index.jsonl."""
     view = seen[3]
-    drawn = gallery.grid(view, "conv2")
+    drawn = gallery.grid(view, "conv2", side=56)
     record = Record(tmp_path)
     record.add(Picture("top9/conv2", drawn.image, sheet=drawn.sheet))
     line = json.loads((tmp_path / "index.jsonl").read_text())
@@ -151,6 +156,21 @@ def test_tiles_are_cut_from_the_saved_grid_by_its_sheet(seen, tmp_path):
                 cut = np.asarray(saved.crop((x, y, x + side, y + side))).astype(int)
                 whole = np.asarray(Image.fromarray(tile).resize((side, side), Image.Resampling.NEAREST)).astype(int)
                 assert np.abs(cut - whole).mean() < 6  # another tile of this noise differs by some 60
+
+
+def test_projection_and_patch_of_a_tile_are_cut_alike_where_its_sheet_says(seen):
+    """A field of 60 pixels in which only a spot answers: both tiles show that spot of the image, and nothing else."""
+    view = seen[3]
+    projections, patches = torch.zeros(8, 9, 3, 60, 60), torch.zeros(8, 9, 3, 60, 60, dtype=torch.uint8)
+    for rank in range(9):
+        projections[2, rank, :, 3 * rank : 3 * rank + 20, 30:50] = torch.randn(3, 20, 20)
+        patches[2, rank, :, 3 * rank : 3 * rank + 20, 30:50] = 200
+    view = only(view._replace(projections=projections, patches=patches), 2, [1.0] * 9)
+    tiles = gallery.map_tiles(view, 0, side=96)
+    side, corners = tiles.cut
+    assert 18 <= side <= 20 and corners[4][0] in range(11, 15) and corners[4][1] in range(29, 33)
+    assert all(tile.shape == (side, side, 3) and (tile == 200).mean() > 0.9 for tile in tiles.patches)
+    assert gallery.grid(view, "conv2").sheet["cuts"] == [[side, [list(corner) for corner in corners]]]
 
 
 def test_whole_images_stand_on_sheets_of_a_hundred_with_their_class_and_name():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from convscope.draw.tile import contrast, filter_tiles, resized, signed_tile
+from convscope.draw.tile import chroma_share, contrast, filter_tiles, muted, resized, signed_tile
 
 
 def test_zero_is_mid_gray_and_the_scale_is_symmetric():
@@ -74,3 +74,36 @@ def test_a_few_hot_pixels_do_not_decide_the_contrast():
     assert 2 < contrast(values) < 4 and contrast(np.zeros((3, 8, 8))) == 0
     tile = signed_tile(values, contrast(values))
     assert tile[..., 1].std() > 30 and tile[0, 0, 0] == 255
+
+
+def colored(chroma, n=9, seed=0):
+    """[n, 3, h, w] with a chroma that has `chroma` times the luminance's energy, exactly."""
+    draw = np.random.default_rng(seed)
+    gray = draw.normal(size=(n, 1, 20, 20)).repeat(3, axis=1)
+    color = draw.normal(size=(n, 3, 20, 20))
+    color -= color.mean(1, keepdims=True)
+    return gray + color * np.sqrt(chroma * np.square(gray).sum() / np.square(color).sum())
+
+
+def test_muting_leaves_luminance_and_scales_what_differs_from_it():
+    values = colored(2.0)[0]
+    for share in (0.0, 0.35, 1.0):
+        drawn = muted(values, share)
+        np.testing.assert_allclose(drawn.mean(0), values.mean(0), atol=1e-5)
+        np.testing.assert_allclose(drawn[0] - drawn[1], share * (values[0] - values[1]), atol=1e-5)
+
+
+def test_speckle_is_muted_and_faint_or_leading_color_is_not():
+    """Chroma as strong as luminance hides the structure; a tenth of it cannot; ten times of it is the feature."""
+    assert chroma_share(colored(1.0)) == pytest.approx(0.35)
+    assert chroma_share(colored(0.1)) == chroma_share(colored(10.0)) == chroma_share(colored(0.0)) == 1.0
+    shares = [chroma_share(colored(ratio)) for ratio in np.linspace(0.05, 6, 200)]
+    assert np.abs(np.diff(shares)).max() < 0.2 and min(shares) == pytest.approx(0.35)  # no jump between epochs
+    assert chroma_share(np.zeros((9, 3, 5, 5))) == 1.0
+    assert chroma_share(np.full((9, 3, 5, 5), np.nan)) == 1.0
+
+
+def test_a_photograph_of_twenty_pixels_grows_smoothly():
+    """Squares are for the few weights of a filter; a patch would be unreadable so."""
+    tile = np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
+    assert not np.array_equal(np.asarray(resized(tile, 100)), tile.repeat(5, axis=0).repeat(5, axis=1))

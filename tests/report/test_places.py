@@ -16,7 +16,24 @@ GRID = {
 THUMBNAILS = {"tile": 112, "columns": 10, "images": [5, 2**40], "labels": [0, 3], "names": ["a.jpg", "<b>.jpg"]}
 
 
-@pytest.mark.parametrize("sheet", [GRID, THUMBNAILS])
+NEWER = GRID | {"rule": "guided (smoother)", "cuts": [[24, [[number, -2] for number in range(9)]], [0, []]]}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rule": 7}, {"rule": "r" * 5000}, {"cuts": 3}, {"cuts": [[24, []]]}, {"cuts": [[24, [[0, 0]]], [0, []]]},
+        {"cuts": [[-1, [[0, 0]] * 9], [0, []]]}, {"cuts": [["24", [[0, 0]] * 9], [0, []]]},
+        {"cuts": [[24, [[0, 0.5]] * 9], [0, []]]}, {"cuts": [[24, [[0, 10**9]] * 9], [0, []]]}, {"cuts": [24, 0]},
+        {"cuts": [[24, [[0]] * 9], [0, []]]}, {"cuts": [[24, 9], [0, []]]}, {"cuts": [None, None]},
+    ],
+)  # fmt: skip
+def test_a_rule_or_cut_that_cannot_be_true_is_left_out(changed):
+    key = next(iter(changed))
+    assert checked(NEWER | changed) == {name: value for name, value in NEWER.items() if name != key}
+
+
+@pytest.mark.parametrize("sheet", [GRID, NEWER, THUMBNAILS])
 def test_a_whole_sheet_is_believed_without_what_no_viewer_reads(sheet):
     assert checked(json.loads(json.dumps(sheet))) == sheet
     assert checked(sheet | {"source": "javascript:alert(1)", "onload": [1]}) == sheet
