@@ -47,6 +47,7 @@ def description(settings: Settings, subject: Subject) -> dict[str, Any]:
         model = settings["model"]
         about = {"source": model["source"], "name": model["name"], "classes": len(data.classes)}
         about["image_size"] = data.settings.image_size
+        about["transform_input"] = bool(getattr(net, "transform_input", False))
     scale = data.settings.pixel_scale
     return {
         "net": about,

@@ -41,7 +41,8 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
     trace(made.net, (3, chosen.image_size, chosen.image_size))  # told now where it cannot take such an image
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
     images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
-    return _subject(settings, made.net, found, images, made.classes or found.classes)
+    unnamed = not made.named and len(made.classes or ()) == len(found.classes)  # then the net was made for such data
+    return _subject(settings, made.net, found, images, found.classes if unnamed else made.classes or found.classes)
 
 
 def check_net(settings: Settings, batch: int = 1, copies: int = 1) -> None:
@@ -99,7 +100,8 @@ def _described(about: Mapping[str, Any]) -> nn.Module:
     """The net that a checkpoint describes, with fresh weights."""
     if "layers" in about:
         return rebuild(about)
-    return _foreign({**about, "weights": None}, about["classes"]).net
+    _check_library(about)
+    return foreign.rebuilt(about)
 
 
 def _input_of(parent: Mapping[str, Any] | None, image_size: int) -> tuple[Any, torch.Tensor | None]:
@@ -141,15 +143,19 @@ def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Calla
 
 
 def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
-    make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
-    if model.get("source") not in make:
-        raise Problem(
-            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
-        )
+    _check_library(model)
     for key in ("name", "weights"):
         if not isinstance(model.get(key), str if key == "name" else str | None):
             raise Problem(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
+    make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
     return make[model["source"]](model["name"], model.get("weights"), classes)
+
+
+def _check_library(model: Settings) -> None:
+    if model.get("source") not in ("torchvision", "timm"):
+        raise Problem(
+            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
+        )
 
 
 def _one_color(mean: Sequence[float], image_size: int) -> torch.Tensor:

@@ -1,15 +1,20 @@
 """Nets of torchvision and timm by name, with or without pretrained weights."""
 
 import difflib
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
 
+from convscope.nets.inherit import last_row
+from convscope.nets.weights_file import ENDINGS, fitting, is_file_name, read_weights, renamed
 from convscope.problem import Problem
 
-_WITH_AUXILIARY = ("googlenet", "inception_v3")  # their training output would be a tuple
+_AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # their training output would be a tuple
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # torchvision's files have old names
 
 
 class Colors(NamedTuple):
@@ -19,64 +24,167 @@ class Colors(NamedTuple):
     std: Sequence[float]
 
 
+# ImageNet's thousand, in the order in which all nets of torchvision know them
+IMAGENET_NAMES: Sequence[str] = models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
 IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Foreign(NamedTuple):
-    """A net as its library made it, the colors it expects, and the names of the classes it knows (None: not known)."""
+    """A net as its library made it, the colors it expects, and the names of the classes that it came with.
+
+    classes: None where the caller said how many. named: whether the names are known, not just numbers.
+    """
 
     net: nn.Module
     colors: Colors
     classes: list[str] | None = None
+    named: bool = True
 
 
 def torchvision_net(name: str, weights: str | None, classes: int | None) -> Foreign:
     """torchvision's classifier `name`. classes None: as many as its weights know; another number: a fresh last layer.
 
-    weights: a name such as IMAGENET1K_V1 or DEFAULT, or None. Raises Problem for an unknown name or weights, and when
-    weights cannot be downloaded.
+    weights: a name such as IMAGENET1K_V1 or DEFAULT, a file, or None. Raises Problem for an unknown name or weights,
+    for a file that does not fit, and when weights cannot be downloaded.
     """
     _check_name("torchvision", name, models.list_models(module=models))
-    options: dict[str, Any] = {"aux_logits": False} if name in _WITH_AUXILIARY else {}
     if weights is None:
-        made = models.get_model(name, num_classes=classes or 1000, **options)
-        return Foreign(made, IMAGENET, _numbered(1000) if classes is None else None)
-    known = models.get_model_weights(name).__members__
-    _check_weights(name, weights, list(known))
-    try:
-        net = models.get_model(name, weights=known[weights], **options)
-    except (OSError, RuntimeError) as error:  # no network, or a broken file
-        raise Problem(_download_failed(name, weights, "TORCH_HOME", error)) from error
-    how = known[weights].transforms()
-    names = None if classes is not None else list(known[weights].meta["categories"])
-    return Foreign(_with_classes(net, classes), Colors(how.mean, how.std), names)
+        net = models.get_model(name, num_classes=classes or 1000, **_options(name, learned=False))
+        return Foreign(net, IMAGENET) if classes else _named(net, IMAGENET, 1000, None)
+    entries = models.get_model_weights(name).__members__
+    if is_file_name(weights):
+        net, entry = _torchvision_net_of(name, weights, classes), next(iter(entries.values()))
+    else:
+        _check_weights(name, weights, list(entries))
+        net, entry = _torchvision_net_with(name, weights), entries[weights]
+    how = entry.transforms()
+    colors = Colors(how.mean, how.std)
+    if classes is not None:
+        return Foreign(_with_classes(net, classes), colors)
+    count = len(net.state_dict()[f"{last_row(net)}.weight"])
+    return _named(net, colors, count, IMAGENET_NAMES if count == 1000 else None)
 
 
 def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
-    """timm's classifier `name`. weights: a tag such as tv_in1k, or DEFAULT, or None; otherwise as torchvision_net."""
+    """timm's classifier `name`. weights: a tag such as tv_in1k, DEFAULT, a file, or None; else as torchvision_net."""
     try:
         import timm
     except ImportError as error:
         raise Problem("model=timm needs timm, which is not installed; type: pip install 'convscope[timm]'") from error
     _check_name("timm", name, timm.list_models())
+    if weights is not None and is_file_name(weights):
+        net: Any = _timm_net_of(name, weights, classes)
+    else:
+        net = _timm_net_with(name, weights, classes)
+    colors = Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"])
+    if classes is not None:
+        return Foreign(net, colors)
+    return _named(net, colors, net.num_classes, None if weights is None else _imagenet_names(net))
+
+
+def rebuilt(about: Mapping[str, Any]) -> nn.Module:
+    """The net that a checkpoint describes, with fresh weights.
+
+    source, name, classes; image_size: a vision transformer has positions for that one; transform_input: as torchvision
+    keeps it of its two Inceptions. Raises Problem as torchvision_net does.
+    """
+    name, classes = about["name"], about["classes"]
+    if about["source"] == "timm":
+        return timm_net(name, None, classes).net
+    _check_name("torchvision", name, models.list_models(module=models))
+    options = _options(name, bool(about.get("transform_input")), about["image_size"])
+    return models.get_model(name, num_classes=classes, **options)
+
+
+def _options(name: str, learned: bool, image_size: int | None = None) -> dict[str, Any]:
+    """How torchvision builds `name`, with learned weights or without; the auxiliary outputs of training left out.
+
+    image_size: None for the one that the net has by itself.
+    """
+    if name in _AUXILIARY:  # with weights of its own torchvision has these two take back the ImageNet normalization
+        return {"aux_logits": False, "transform_input": learned, "init_weights": not learned}
+    return {"image_size": image_size} if name.startswith("vit_") and image_size else {}
+
+
+def _torchvision_net_with(name: str, weights: str) -> nn.Module:
+    """With weights that torchvision downloads once, as torchvision itself builds it."""
+    try:
+        net = models.get_model(name, weights=models.get_model_weights(name)[weights])
+    except (OSError, RuntimeError) as error:  # no network, or a broken file
+        raise Problem(_download_failed(name, weights, "TORCH_HOME", error)) from error
+    if name in _AUXILIARY:
+        net.aux_logits = False
+        for auxiliary in _AUXILIARY[name]:
+            setattr(net, auxiliary, None)
+    return net
+
+
+def _torchvision_net_of(name: str, file: str, classes: int | None) -> nn.Module:
+    """With the weights of a file, built as torchvision builds such a net with weights of its own."""
+    state, auxiliary = read_weights(file), _AUXILIARY.get(name, ())
+    state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+    net = models.get_model(name, **_options(name, learned=True))
+    state = renamed(net.state_dict(), state)
+    state = {key: value for key, value in state.items() if key.partition(".")[0] not in auxiliary}
+    positions = state.get("encoder.pos_embedding")  # [1, 1 + places, width]
+    if isinstance(net, models.VisionTransformer) and positions is not None and positions.dim() == 3:
+        side = math.isqrt(max(1, positions.shape[1] - 1)) * net.patch_size
+        net = models.get_model(name, **_options(name, learned=True, image_size=side))
+    return _fill_(net, state, classes, _with_classes, [last_row(net)], f"{file} does not fit {name}")
+
+
+def _timm_net_of(name: str, file: str, classes: int | None) -> nn.Module:
+    """With the weights of a file."""
+    import timm
+
+    net: Any = timm.create_model(name)
+    heads = net.pretrained_cfg["classifier"] or ()
+    heads = [heads] if isinstance(heads, str) else list(heads)
+    state = renamed(net.state_dict(), read_weights(file))
+    return _fill_(net, state, classes, _reset_classifier, heads, f"{file} does not fit {name}")
+
+
+def _fill_(
+    net: nn.Module,
+    state: dict[str, Tensor],
+    classes: int | None,
+    exchange: Callable[[nn.Module, int], nn.Module],
+    heads: Sequence[str],
+    where: str,
+) -> nn.Module:
+    """The net with the weights of `state`, and as many classes as that has, or these with a fresh last layer.
+
+    heads: the last layers, which the state need not have where `exchange` gives others. Raises Problem as `fitting`.
+    """
+    own = net.state_dict()
+    weights = [f"{head}.weight" for head in heads]
+    there = [state[name] for name in weights if name in state]
+    if there and there[0].dim() > 1 and there[0].shape[1:] == own[weights[0]].shape[1:]:
+        net = exchange(net, len(there[0]))
+    elif classes is not None:
+        state |= {key: value for key, value in own.items() if key.startswith(tuple(f"{head}." for head in heads))}
+    net.load_state_dict(fitting(net.state_dict(), state, where), strict=False)
+    return net if classes is None else exchange(net, classes)
+
+
+def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Module:
+    """With weights that timm downloads once, or random ones."""
+    import timm
+
     tags = [full.removeprefix(f"{name}.") for full in timm.list_pretrained(f"{name}.*")]
     if weights is not None:
         _check_weights(name, weights, [*tags, *(["DEFAULT"] if tags else [])])
     full = name if weights in (None, "DEFAULT") else f"{name}.{weights}"
     count: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     try:
-        net: Any = timm.create_model(full, pretrained=weights is not None, **count)
+        return timm.create_model(full, pretrained=weights is not None, **count)
     except (OSError, RuntimeError) as error:
         raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
-    colors = Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"])
-    if classes is not None:
-        return Foreign(net, colors)
-    return Foreign(net, colors, _numbered(net.num_classes) if weights is None else _imagenet_names(net))
 
 
-def _numbered(classes: int) -> list[str]:
-    """Of an untrained net: its answers mean nothing."""
-    return [f"class {number}" for number in range(classes)]
+def _named(net: nn.Module, colors: Colors, count: int, names: Sequence[str] | None) -> Foreign:
+    """With numbers in place of names that are not known; of an untrained net the answers mean nothing anyway."""
+    return Foreign(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
 
 
 def _imagenet_names(net: nn.Module) -> list[str] | None:
@@ -92,7 +200,9 @@ def _imagenet_names(net: nn.Module) -> list[str] | None:
 
 def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
     """The net with its last layer exchanged where it has another number of classes."""
-    path, last = [pair for pair in net.named_modules() if isinstance(pair[1], nn.Linear | nn.Conv2d)][-1]
+    path = last_row(net)
+    last = net.get_submodule(path)
+    assert isinstance(last, nn.Linear | nn.Conv2d)
     if classes is None or classes == len(last.weight):
         return net
     parent, _, child = path.rpartition(".")
@@ -100,6 +210,12 @@ def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
         setattr(net.get_submodule(parent), child, nn.Conv2d(last.in_channels, classes, 1))
     else:
         setattr(net.get_submodule(parent), child, nn.Linear(last.in_features, classes))
+    return net
+
+
+def _reset_classifier(net: Any, classes: int) -> nn.Module:
+    if net.num_classes != classes:
+        net.reset_classifier(classes)
     return net
 
 
@@ -112,12 +228,15 @@ def _check_name(library: str, name: str, names: list[str]) -> None:
 def _check_weights(name: str, weights: str, known: list[str]) -> None:
     if weights not in known:
         possible = ", ".join([*known, "null"])
-        raise Problem(f"{name} has no weights {weights}; possible: model.weights={possible}")
+        raise Problem(
+            f"{name} has no weights {weights}; possible: model.weights={possible}, or a file, {' '.join(ENDINGS)}"
+        )
 
 
 def _download_failed(name: str, weights: str, folder: str, error: Exception) -> str:
     reason = str(error).strip().split("\n")[0][:160]
     return (
         f"the weights {weights} of {name} could not be loaded ({reason}); "
-        f"connect to the network, or put the file into the cache that {folder} names, or set model.weights=null"
+        f"connect to the network, or put the file into the cache that {folder} names, or type model.weights=<a file of "
+        "them>, or model.weights=null"
     )

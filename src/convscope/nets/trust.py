@@ -24,7 +24,7 @@ def check_checkpoint(held: Mapping[str, Any], where: str) -> None:
     about, state = held["convscope"], held["state_dict"]
     hold(isinstance(about, Mapping) and isinstance(about.get("net"), Mapping), "no description of its net")
     hold(isinstance(state, Mapping) and all(isinstance(name, str) for name in state), "no weights by name")
-    hold(all(_is_whole(value) for value in state.values()), "weights that are no tensors, or larger than the file")
+    hold(all(is_whole(value) for value in state.values()), "weights that are no tensors, or larger than the file")
     net, side = about["net"], about["net"].get("image_size")
     hold(type(side) is int and 8 <= side <= 2**16, f"a net for images of {side!r} pixels")
     hold(_are_names(about.get("class_names", [""])), "names of classes that are no names")
@@ -49,7 +49,7 @@ def _check_rows(net: Mapping[str, Any], state: Mapping[str, Tensor], where: str)
         raise Problem(f"{where} describes a net of {told:,} weights and holds {held:,}; it is damaged, take another")
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
     """A plain tensor in memory whose numbers are all in the file; strides could make a thousand of one."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
@@ -58,7 +58,7 @@ def _is_whole(value: Any) -> bool:
 
 def _is_mean(mean: Any, side: int) -> bool:
     stored = round(side * 256 / 224)
-    right = _is_whole(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
+    right = is_whole(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
     return right and bool(torch.isfinite(mean).all())
 
 
