@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision import models
 
-from convscope.nets.foreign import IMAGENET, Colors, _imagenet_names, timm_net, torchvision_net
+from convscope.nets.foreign import IMAGENET, Colors, _imagenet, timm_net, torchvision_net
 from convscope.problem import Problem
 
 SMALL = "squeezenet1_1"  # under five megabytes
@@ -101,10 +101,11 @@ def test_weights_bring_the_names_of_their_classes(downloaded):
 
 def test_names_of_the_classes_of_timm_nets():
     timm = pytest.importorskip("timm")
-    names = _imagenet_names(timm.create_model("resnet10t"))
+    names, wnids = _imagenet(timm.create_model("resnet10t"))
     assert (
         len(names) == 1000 and (names[0], names[-1]) == ("tench", "toilet tissue") and names[217] == "English springer"
     )
-    assert _imagenet_names(timm.create_model("resnet10t", num_classes=7)) is None
+    assert (wnids[0], wnids[217], len(wnids)) == ("n01440764", "n02102040", 1000)
+    assert _imagenet(timm.create_model("resnet10t", num_classes=7)) == ([], [])
     assert timm_net("resnet10t", None, 7).classes is None
     assert timm_net("resnet10t", None, None).classes == [f"class {number}" for number in range(1000)]

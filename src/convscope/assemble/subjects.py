@@ -9,6 +9,7 @@ from torch import nn
 
 from convscope.assemble.images import Settings, data_settings, group, source
 from convscope.data import sources
+from convscope.data.classnames import imagenet
 from convscope.data.critters import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
@@ -18,7 +19,7 @@ from convscope.nets.build import build, check_rows
 from convscope.nets.trace import trace
 from convscope.nets.weights import load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.problem import Problem
-from convscope.subject import Subject, matched
+from convscope.subject import Subject, numbers_of
 
 
 def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
@@ -42,7 +43,8 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
     images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
     unnamed = not made.named and len(made.classes or ()) == len(found.classes)  # then the net was made for such data
-    return _subject(settings, made.net, found, images, found.classes if unnamed else made.classes or found.classes)
+    classes = found.classes if unnamed else made.classes or found.classes
+    return _subject(settings, made.net, found, images, classes, made.wnids)
 
 
 def check_net(settings: Settings, batch: int = 1, copies: int = 1) -> None:
@@ -116,11 +118,21 @@ def _input_of(parent: Mapping[str, Any] | None, image_size: int) -> tuple[Any, t
 
 
 def _subject(
-    settings: Settings, net: nn.Module, found: sources.Source, data: ImageData, classes: Sequence[str]
+    settings: Settings,
+    net: nn.Module,
+    found: sources.Source,
+    data: ImageData,
+    classes: Sequence[str],
+    wnids: Sequence[str] = (),
 ) -> Subject:
-    """classes: names of the net's classes; the data's are found among them by name, unless they are as they stand."""
+    """classes: names of the net's classes; the data's are found among them, unless they are as they stand.
+
+    wnids: ImageNet's ids of the net's classes, where known; of its thousand they are.
+    """
     same = list(classes) == list(found.classes)
-    targets = list(range(len(classes))) if same else matched(found.classes, classes)
+    if len(classes) == 1000 and list(classes) == list(imagenet().values()):
+        wnids = list(imagenet())
+    targets = list(range(len(classes))) if same else numbers_of(found.classes, found.folders, classes, wnids)
     drawn = _truth(settings["data"], found, data.settings) if settings["data"]["source"] == "critters" else None
     names = str(settings["model"]["name"]), str(settings["data"]["source"])
     return Subject(net, data, list(classes), targets, drawn, *names)

@@ -80,7 +80,7 @@ def train(settings: Settings, folder: Path) -> None:
 
 def _check_labels(subject: Subject, loss: str) -> None:
     """Whether the images can be learned from by this loss."""
-    if len(subject.data.classes) < 2:
+    if len(subject.data.classes) < 2 or subject.data_name == "images":  # whose training images are those of validation
         raise Problem(
             f"data={subject.data_name} has no classes to learn; it is for jobs that look at a net. To train, sort the "
             "images into train/<class>/ and val/<class>/ and type data=folder"

@@ -32,13 +32,15 @@ IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class Foreign(NamedTuple):
     """A net as its library made it, the colors it expects, and the names of the classes that it came with.
 
-    classes: None where the caller said how many. named: whether the names are known, not just numbers.
+    classes: None where the caller said how many. named: whether the names are known, not just numbers. wnids: the
+    WordNet ids of classes of ImageNet, where the library tells them.
     """
 
     net: nn.Module
     colors: Colors
     classes: list[str] | None = None
     named: bool = True
+    wnids: Sequence[str] = ()
 
 
 def torchvision_net(name: str, weights: str | None, classes: int | None) -> Foreign:
@@ -50,7 +52,7 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Fore
     _check_name("torchvision", name, models.list_models(module=models))
     if weights is None:
         net = models.get_model(name, num_classes=classes or 1000, **_options(name, learned=False))
-        return Foreign(net, IMAGENET) if classes else _named(net, IMAGENET, 1000, None)
+        return Foreign(net, IMAGENET) if classes else _named(net, IMAGENET, 1000, [])
     entries = models.get_model_weights(name).__members__
     if is_file_name(weights):
         net, entry = _torchvision_net_of(name, weights, classes), next(iter(entries.values()))
@@ -62,7 +64,7 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Fore
     if classes is not None:
         return Foreign(_with_classes(net, classes), colors)
     count = len(net.state_dict()[f"{last_row(net)}.weight"])
-    return _named(net, colors, count, IMAGENET_NAMES if count == 1000 else None)
+    return _named(net, colors, count, IMAGENET_NAMES if count == 1000 else [])
 
 
 def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
@@ -79,7 +81,8 @@ def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
     colors = Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"])
     if classes is not None:
         return Foreign(net, colors)
-    return _named(net, colors, net.num_classes, None if weights is None else _imagenet_names(net))
+    names, wnids = ([], []) if weights is None else _imagenet(net)
+    return _named(net, colors, net.num_classes, names)._replace(wnids=wnids)
 
 
 def rebuilt(about: Mapping[str, Any]) -> nn.Module:
@@ -182,20 +185,24 @@ def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Mo
         raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
 
 
-def _named(net: nn.Module, colors: Colors, count: int, names: Sequence[str] | None) -> Foreign:
+def _named(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> Foreign:
     """With numbers in place of names that are not known; of an untrained net the answers mean nothing anyway."""
     return Foreign(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
 
 
-def _imagenet_names(net: nn.Module) -> list[str] | None:
-    """Names of the classes of a timm net that was trained on ImageNet, the first synonym of each."""
+def _imagenet(net: nn.Module) -> tuple[Sequence[str], Sequence[str]]:
+    """Names and WordNet ids of the classes of a timm net of a thousand ImageNet classes, or of more; else none."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset(net)
     if subset is None:
-        return None
+        return [], []
     info = ImageNetInfo(subset)
-    return [info.index_to_description(number).split(",")[0] for number in range(info.num_classes())]
+    numbers = range(info.num_classes())
+    wnids = [info.index_to_label_name(number) for number in numbers]
+    if len(wnids) == len(IMAGENET_NAMES):
+        return IMAGENET_NAMES, wnids
+    return [info.index_to_description(number).split(",")[0] for number in numbers], wnids
 
 
 def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
