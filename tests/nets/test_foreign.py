@@ -4,9 +4,11 @@ import pytest
 import torch
 from torchvision import models
 
-from convscope.nets.foreign import IMAGENET, Colors, _imagenet, timm_net, torchvision_net
+from convscope.nets.foreign import _imagenet, timm_net, torchvision_net
+from convscope.nets.libraries import Colors
 from convscope.problem import Problem
 
+IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SMALL = "squeezenet1_1"  # under five megabytes
 
 
@@ -38,7 +40,7 @@ def test_weights_come_from_the_cache(downloaded):
     found = torchvision_net(SMALL, "IMAGENET1K_V1", None)
     images = torch.randn(1, 3, 64, 64)
     assert torch.equal(found.net.eval()(images), downloaded.eval()(images))
-    assert found.colors == Colors([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    assert found.colors == IMAGENET
 
 
 def test_other_classes_exchange_the_last_layer_only(downloaded):

@@ -1,7 +1,5 @@
 """Nets of torchvision and timm by name, with or without pretrained weights."""
 
-import difflib
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,23 +8,12 @@ from torch import Tensor, nn
 from torchvision import models
 
 from convscope.nets.inherit import last_row
-from convscope.nets.weights_file import ENDINGS, fitting, is_file_name, read_weights, renamed
+from convscope.nets.libraries import IMAGENET_NAMES, Colors, check_name, own_input, timm_name, vision_transformer_side
+from convscope.nets.weights_file import fitting, is_file_name, read_weights, renamed
 from convscope.problem import Problem
 
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # their training output would be a tuple
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # torchvision's files have old names
-
-
-class Colors(NamedTuple):
-    """Mean and deviation per color that a net's input was normalized by, pixels from 0 to 1."""
-
-    mean: Sequence[float]
-    std: Sequence[float]
-
-
-# ImageNet's thousand, in the order in which all nets of torchvision know them
-IMAGENET_NAMES: Sequence[str] = models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
-IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Foreign(NamedTuple):
@@ -49,36 +36,23 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Fore
     weights: a name such as IMAGENET1K_V1 or DEFAULT, a file, or None. Raises Problem for an unknown name or weights,
     for a file that does not fit, and when weights cannot be downloaded.
     """
-    _check_name("torchvision", name, models.list_models(module=models))
+    colors = own_input("torchvision", name, weights).colors
     if weights is None:
         net = models.get_model(name, num_classes=classes or 1000, **_options(name, learned=False))
-        return Foreign(net, IMAGENET) if classes else _named(net, IMAGENET, 1000, [])
-    entries = models.get_model_weights(name).__members__
-    if is_file_name(weights):
-        net, entry = _torchvision_net_of(name, weights, classes), next(iter(entries.values()))
-    else:
-        _check_weights(name, weights, list(entries))
-        net, entry = _torchvision_net_with(name, weights), entries[weights]
-    how = entry.transforms()
-    colors = Colors(how.mean, how.std)
+        return Foreign(net, colors) if classes else _named(net, colors, 1000, [])
+    file = is_file_name(weights)
+    net = _torchvision_net_of(name, weights, classes) if file else _torchvision_net_with(name, weights)
     if classes is not None:
         return Foreign(_with_classes(net, classes), colors)
     count = len(net.state_dict()[f"{last_row(net)}.weight"])
-    return _named(net, colors, count, IMAGENET_NAMES if count == 1000 else [])
+    return _named(net, colors, count, IMAGENET_NAMES if count == len(IMAGENET_NAMES) else [])
 
 
 def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
     """timm's classifier `name`. weights: a tag such as tv_in1k, DEFAULT, a file, or None; else as torchvision_net."""
-    try:
-        import timm
-    except ImportError as error:
-        raise Problem("model=timm needs timm, which is not installed; type: pip install 'convscope[timm]'") from error
-    _check_name("timm", name, timm.list_models())
-    if weights is not None and is_file_name(weights):
-        net: Any = _timm_net_of(name, weights, classes)
-    else:
-        net = _timm_net_with(name, weights, classes)
-    colors = Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"])
+    colors = own_input("timm", name, weights).colors
+    file = weights is not None and is_file_name(weights)
+    net: Any = _timm_net_of(name, str(weights), classes) if file else _timm_net_with(name, weights, classes)
     if classes is not None:
         return Foreign(net, colors)
     names, wnids = ([], []) if weights is None else _imagenet(net)
@@ -94,7 +68,7 @@ def rebuilt(about: Mapping[str, Any]) -> nn.Module:
     name, classes = about["name"], about["classes"]
     if about["source"] == "timm":
         return timm_net(name, None, classes).net
-    _check_name("torchvision", name, models.list_models(module=models))
+    check_name("torchvision", name, models.list_models(module=models))
     options = _options(name, bool(about.get("transform_input")), about["image_size"])
     return models.get_model(name, num_classes=classes, **options)
 
@@ -126,13 +100,10 @@ def _torchvision_net_of(name: str, file: str, classes: int | None) -> nn.Module:
     """With the weights of a file, built as torchvision builds such a net with weights of its own."""
     state, auxiliary = read_weights(file), _AUXILIARY.get(name, ())
     state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
-    net = models.get_model(name, **_options(name, learned=True))
+    side = vision_transformer_side(name, state)
+    net = models.get_model(name, **_options(name, learned=True, image_size=side))
     state = renamed(net.state_dict(), state)
     state = {key: value for key, value in state.items() if key.partition(".")[0] not in auxiliary}
-    positions = state.get("encoder.pos_embedding")  # [1, 1 + places, width]
-    if isinstance(net, models.VisionTransformer) and positions is not None and positions.dim() == 3:
-        side = math.isqrt(max(1, positions.shape[1] - 1)) * net.patch_size
-        net = models.get_model(name, **_options(name, learned=True, image_size=side))
     return _fill_(net, state, classes, _with_classes, [last_row(net)], f"{file} does not fit {name}")
 
 
@@ -174,13 +145,9 @@ def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Mo
     """With weights that timm downloads once, or random ones."""
     import timm
 
-    tags = [full.removeprefix(f"{name}.") for full in timm.list_pretrained(f"{name}.*")]
-    if weights is not None:
-        _check_weights(name, weights, [*tags, *(["DEFAULT"] if tags else [])])
-    full = name if weights in (None, "DEFAULT") else f"{name}.{weights}"
     count: dict[str, Any] = {} if classes is None else {"num_classes": classes}
     try:
-        return timm.create_model(full, pretrained=weights is not None, **count)
+        return timm.create_model(timm_name(name, weights), pretrained=weights is not None, **count)
     except (OSError, RuntimeError) as error:
         raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
 
@@ -224,20 +191,6 @@ def _reset_classifier(net: Any, classes: int) -> nn.Module:
     if net.num_classes != classes:
         net.reset_classifier(classes)
     return net
-
-
-def _check_name(library: str, name: str, names: list[str]) -> None:
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 5, 0.3) or names[:5]
-        raise Problem(f"{library} has no classifier {name}; near it: {', '.join(near)}; set model.name")
-
-
-def _check_weights(name: str, weights: str, known: list[str]) -> None:
-    if weights not in known:
-        possible = ", ".join([*known, "null"])
-        raise Problem(
-            f"{name} has no weights {weights}; possible: model.weights={possible}, or a file, {' '.join(ENDINGS)}"
-        )
 
 
 def _download_failed(name: str, weights: str, folder: str, error: Exception) -> str:

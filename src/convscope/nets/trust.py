@@ -29,7 +29,9 @@ def check_checkpoint(held: Mapping[str, Any], where: str) -> None:
     hold(type(side) is int and 8 <= side <= 2**16, f"a net for images of {side!r} pixels")
     hold(_are_names(about.get("class_names", [""])), "names of classes that are no names")
     hold(type(net.get("classes")) is int and net["classes"] > 0, f"a net of {net.get('classes')!r} classes")
-    hold("mean" not in about or _is_mean(about["mean"], side), "a mean image of another shape")
+    hold(_is_input(about.get("input", {}), side), "an unknown way to bring images to the net's size")
+    stored = about.get("input", {}).get("stored") or round(side * 256 / 224)
+    hold("mean" not in about or _is_mean(about["mean"], stored), "a mean image of another shape")
     hold(_is_scale(about.get("pixel_scale", 1.0)), f"a scale of pixels that is none, {about.get('pixel_scale')!r}")
     hold(about.get("loss", "softmax") in ("softmax", "multilabel"), f"an unknown loss, {about.get('loss')!r}")
     data = about.get("data", {"source": ""})
@@ -56,8 +58,16 @@ def is_whole(value: Any) -> bool:
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
-def _is_mean(mean: Any, side: int) -> bool:
-    stored = round(side * 256 / 224)
+def _is_input(way: Any, side: int) -> bool:
+    """What data/settings.py has of it: the stored side, None for the paper's, and the interpolation."""
+    if not isinstance(way, Mapping) or not way.keys() <= {"stored", "interpolation"}:
+        return False
+    stored = way.get("stored")
+    fits = stored is None or (type(stored) is int and side <= stored <= 4 * side)
+    return fits and way.get("interpolation", "bilinear") in ("bilinear", "bicubic")
+
+
+def _is_mean(mean: Any, stored: int) -> bool:
     right = is_whole(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
     return right and bool(torch.isfinite(mean).all())
 
