@@ -15,7 +15,7 @@ from convscope.data.critters import scene
 from convscope.data.module import DataSettings, ImageData
 from convscope.data.sources import Pixels, Source
 from convscope.problem import Problem
-from convscope.subject import Subject, matched
+from convscope.subject import Subject, matched, numbers_of
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 CRITTERS = ["data.train=30", "data.val=40", "data.image_size=64", "model.width=0.05", "data.draw_seed=3"]
@@ -92,6 +92,31 @@ def test_the_truth_is_that_of_the_images_the_net_sees(limit, split, cache):
 def test_names_that_differ_in_case_alone_are_not_mixed_up():
     imagenet = ["Cardigan", "cardigan", "Siamese cat"]
     assert matched(["cardigan", "Cardigan", "siamese_cat", "CARDIGAN", "dog"], imagenet) == [1, 0, 2, -1, -1]
+
+
+IDS = [f"n{number:08d}" for number in range(1000)]  # not ImageNet's: no name is known for them
+NAMES = [f"thing {number}" for number in range(1000)]
+
+
+def test_classes_are_matched_by_number_where_all_are_there():
+    lexical = sorted(map(str, range(1000)))  # "0", "1", "10", "100": as folders lie
+    assert numbers_of(lexical, lexical, NAMES, IDS) == [int(name) for name in lexical]
+    other = [f"{name} ({wnid})" if name.endswith("7") else name for name, wnid in zip(NAMES, IDS, strict=True)]
+    assert numbers_of(other, (), NAMES, IDS) == list(range(1000))  # as a converted set has them, without folders
+    assert numbers_of(other[:900], (), NAMES, IDS)[:9] == [0, 1, 2, 3, 4, 5, 6, -1, 8]
+    turned = NAMES[::-1]  # by name: another order is not taken for the net's
+    assert numbers_of(turned, turned, NAMES, IDS) == list(range(999, -1, -1))
+
+
+def test_classes_are_matched_by_id_before_names():
+    folders = [IDS[7], IDS[3], "n99999999", "thing 5"]
+    assert numbers_of(["thing 1", "x", "thing 2", "thing 5"], folders, NAMES, IDS) == [7, 3, -1, 5]
+
+
+def test_classes_of_a_net_that_is_known_by_name_or_by_ids_in_place_of_names():
+    dogs = ["n02085620", "n02099601"]
+    assert numbers_of(["my dog", "golden"], dogs, ["golden retriever", "Chihuahua"]) == [1, 0]  # a csv named them
+    assert numbers_of(["Chihuahua", "golden retriever"], dogs, ["n02099601", "n02085620"]) == [1, 0]  # of an older run
 
 
 def test_targets_are_found_by_name():

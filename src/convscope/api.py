@@ -38,7 +38,7 @@ IMAGES = {  # the keys of conf/data and what they are where nothing is said
     "draw_seed": 0,
     "download": False,
     "root": None,
-    "image_size": 224,
+    "image_size": None,
     "limit": None,
     "workers": None,
     "on_bad_image": "stop",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from convscope.data.classnames import WNID, imagenet
 from convscope.data.critters import Truth
 from convscope.data.module import ImageData, SplitName
 from convscope.nets.trace import evaluating
@@ -23,6 +24,27 @@ def matched(names: Sequence[str], classes: Sequence[str]) -> list[int]:
         loose.setdefault(_loosely(name), []).append(number)
     alike = {name: found[0] for name, found in loose.items() if len(found) == 1}
     return [exact.get(name, alike.get(_loosely(name), -1)) for name in names]
+
+
+def numbers_of(
+    names: Sequence[str], folders: Sequence[str], classes: Sequence[str], wnids: Sequence[str] = ()
+) -> list[int]:
+    """For each class of the data its number among the net's, -1 where the net does not know it.
+
+    folders: what the data's class folders are called, if it has any. wnids: ImageNet's ids of the net's classes, if
+    those are known. All of the net's ImageNet classes are matched by number: where folders are called 0, 1, 2, ..., and
+    where most are found in their own places. Others by ImageNet's id, and where that is not known by name.
+    """
+    whole = 0 < len(wnids) == len(names)
+    if whole and set(folders) == {str(number) for number in range(len(wnids))}:
+        return [int(name) for name in folders]
+    ids = [name if WNID.fullmatch(name) else "" for name in folders] or [""] * len(names)
+    by_id = {wnid: number for number, wnid in enumerate(wnids or classes) if WNID.fullmatch(wnid)}
+    named = [imagenet().get(wnid, name) if wnid else name for wnid, name in zip(ids, names, strict=True)]
+    by_name = map(max, matched(names, classes), matched(named, classes))
+    numbers = [by_id.get(wnid, -1 if wnids and wnid else number) for wnid, number in zip(ids, by_name, strict=True)]
+    in_place = sum(number == place for place, number in enumerate(numbers))
+    return list(range(len(names))) if whole and in_place > len(names) / 2 else numbers
 
 
 def _loosely(name: str) -> str:
@@ -49,7 +71,8 @@ class Subject(NamedTuple):
     classes: names of the net's classes, in the order of its logits. targets: for each class of the data the net's
     number of it, -1 where the net does not know it. truth: for drawn images, what is where in images (split, indices),
     in the net's own pixels; None for photographs. net_name, data_name: what summaries call them. loss: what the net was
-    trained with, "softmax", or "multilabel" of nets that speak of each class by itself.
+    trained with, "softmax", or "multilabel" of nets that speak of each class by itself. wnids: ImageNet's ids of the
+    net's classes, none where they are not known.
     """
 
     net: nn.Module
@@ -60,6 +83,7 @@ class Subject(NamedTuple):
     net_name: str = ""
     data_name: str = ""
     loss: str = "softmax"
+    wnids: Sequence[str] = ()
 
     @property
     def device(self) -> torch.device:

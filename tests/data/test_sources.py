@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 from torchvision.datasets.utils import calculate_md5
+from torchvision.models import Swin_T_Weights
 
 from convscope.data import sources
+from convscope.data.classnames import imagenet
 from convscope.data.sources import Files, Pixels, limited
 from convscope.problem import Problem
 
@@ -111,13 +113,41 @@ def test_imagenette_layouts_and_names(tmp_path):
 
 
 def test_a_thousand_ids_get_imagenets_names(tmp_path):
-    for number in range(1000):
+    for wnid in imagenet():
         for split in ("train", "val"):
-            folder = tmp_path / split / f"n{number:08d}"
+            folder = tmp_path / split / wnid
             folder.mkdir(parents=True)
             (folder / "x.JPEG").touch()
     classes = sources.imagenet(tmp_path).classes
     assert classes[0] == "tench" and classes[-1] == "toilet tissue" and len(set(classes)) == 1000
+
+
+def test_the_ids_of_imagenet_are_those_of_timm_and_the_names_those_of_torchvision():
+    info = pytest.importorskip("timm.data").ImageNetInfo("imagenet-1k")
+    assert list(imagenet()) == [info.index_to_label_name(number) for number in range(1000)]
+    assert list(imagenet().values()) == list(Swin_T_Weights.IMAGENET1K_V1.meta["categories"])
+    for (wnid, name), number in zip(imagenet().items(), range(1000), strict=True):
+        assert info.index_to_description(number).split(",")[0].split()[0] == name.split()[0].rstrip(","), wnid
+
+
+def test_ids_of_any_part_of_imagenet_get_their_names(tmp_path):
+    dogs = {"n02085620": "Chihuahua", "n02099601": "golden retriever", "n00007846": "n00007846"}  # the last: no class
+    for wnid in dogs:
+        for split in ("train", "val"):
+            put(tmp_path / split / wnid / "1.JPEG")
+    source = sources.folder(tmp_path)
+    assert source.classes == [dogs[wnid] for wnid in sorted(dogs)] and source.folders == sorted(dogs)
+
+
+def test_any_images_in_folders_of_imagenets_ids_have_these_classes(tmp_path):
+    for wnid in ("n02099601", "n02085620"):
+        for number in range(3 if wnid.endswith("1") else 2):
+            put(tmp_path / wnid / "inside" / f"{number}.png")
+    source = sources.images(tmp_path)
+    assert source.classes == ["Chihuahua", "golden retriever"] and source.val.labels.tolist() == [0, 0, 1, 1, 1]
+    assert [path.parts[-3] for path in source.val.paths] == ["n02085620"] * 2 + ["n02099601"] * 3
+    put(tmp_path / "more.png")
+    assert sources.images(tmp_path).classes == ["unlabeled"]
 
 
 @pytest.mark.parametrize("name", ["imagenette", "cifar10"])

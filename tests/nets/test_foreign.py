@@ -4,9 +4,11 @@ import pytest
 import torch
 from torchvision import models
 
-from convscope.nets.foreign import IMAGENET, Colors, _imagenet_names, timm_net, torchvision_net
+from convscope.nets.foreign import _imagenet, timm_net, torchvision_net
+from convscope.nets.libraries import Colors
 from convscope.problem import Problem
 
+IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SMALL = "squeezenet1_1"  # under five megabytes
 
 
@@ -38,7 +40,7 @@ def test_weights_come_from_the_cache(downloaded):
     found = torchvision_net(SMALL, "IMAGENET1K_V1", None)
     images = torch.randn(1, 3, 64, 64)
     assert torch.equal(found.net.eval()(images), downloaded.eval()(images))
-    assert found.colors == Colors([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    assert found.colors == IMAGENET
 
 
 def test_other_classes_exchange_the_last_layer_only(downloaded):
@@ -101,10 +103,11 @@ def test_weights_bring_the_names_of_their_classes(downloaded):
 
 def test_names_of_the_classes_of_timm_nets():
     timm = pytest.importorskip("timm")
-    names = _imagenet_names(timm.create_model("resnet10t"))
+    names, wnids = _imagenet(timm.create_model("resnet10t"))
     assert (
         len(names) == 1000 and (names[0], names[-1]) == ("tench", "toilet tissue") and names[217] == "English springer"
     )
-    assert _imagenet_names(timm.create_model("resnet10t", num_classes=7)) is None
+    assert (wnids[0], wnids[217], len(wnids)) == ("n01440764", "n02102040", 1000)
+    assert _imagenet(timm.create_model("resnet10t", num_classes=7)) == ([], [])
     assert timm_net("resnet10t", None, 7).classes is None
     assert timm_net("resnet10t", None, None).classes == [f"class {number}" for number in range(1000)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from convscope.assemble.images import Settings, data_settings, group, source, whole
+from convscope.assemble.images import Settings, data_settings, group, sized, source, whole
 from convscope.assemble.subjects import check_net, new, said, saved, untrained
 from convscope.gallery import Choice
 from convscope.nets.anatomy import anatomy
@@ -18,7 +18,7 @@ from convscope.problem import Problem
 from convscope.subject import Subject
 
 __all__ = ["check_net", "choice", "data_settings", "description", "device", "facts", "group", "new", "said", "saved",
-           "shown", "source", "untrained", "whole"]  # fmt: skip
+           "shown", "sized", "source", "untrained", "whole"]  # fmt: skip
 
 
 def choice(evolution: Settings) -> Choice:
@@ -47,11 +47,13 @@ def description(settings: Settings, subject: Subject) -> dict[str, Any]:
         model = settings["model"]
         about = {"source": model["source"], "name": model["name"], "classes": len(data.classes)}
         about["image_size"] = data.settings.image_size
-    scale = data.settings.pixel_scale
+        about["transform_input"] = bool(getattr(net, "transform_input", False))
+    scale, images = data.settings.pixel_scale, data.settings
     return {
         "net": about,
         "class_names": list(data.classes),
         "mean": data.mean,
+        "input": {"stored": images.stored, "interpolation": images.interpolation},
         "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,
         "loss": settings["optim"].get("loss", "softmax"),
         "data": dict(settings["data"]),

@@ -11,10 +11,12 @@ from convscope.data.settings import DataSettings
 from convscope.data.stream import stream
 from convscope.data.transforms import stored_size
 from convscope.data.voc import voc2012
+from convscope.nets.libraries import own_input
 from convscope.plans import read_plan
 from convscope.problem import Problem
 
 Settings = Mapping[str, Any]
+SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data, of sets of small images
 _Plan = TypeVar("_Plan")
 
 
@@ -34,7 +36,7 @@ def source(data: Settings) -> sources.Source:
     if name == "digits":
         return sources.digits()
     if name == "critters":
-        drawn, side = _of_source(_Drawn, data), stored_size(data["image_size"])
+        drawn, side = _of_source(_Drawn, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
     known = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
     if name not in known:
@@ -75,6 +77,7 @@ def _of_source(kind: type[_Plan], data: Settings) -> _Plan:
 
 def whole(settings: Settings) -> sources.Source:
     """The data set that conf/data names, of each split at most data.limit images."""
+    settings = sized(settings)
     chosen = data_settings(settings)
     found = source(settings["data"])
     train, val = (sources.limited(split, chosen.limit, chosen.seed) for split in (found.train, found.val))
@@ -83,6 +86,7 @@ def whole(settings: Settings) -> sources.Source:
 
 def data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:
     """conf/data as settings of the images; pixel_scale: in place of the one there."""
+    settings = sized(settings)
     data, batch = group(settings, "data"), group(settings, "optim").get("batch_size")
     values = {field.name: data[field.name] for field in fields(DataSettings) if field.name in data}
     values |= {"seed": settings["seed"], "batch_size": batch}
@@ -91,6 +95,44 @@ def data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | N
     if isinstance(values.get("pixel_scale"), list):
         values["pixel_scale"] = tuple(values["pixel_scale"])
     return read_plan(DataSettings, "data", values, {"seed": "seed", "batch_size": "optim.batch_size"})
+
+
+def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settings:
+    """The settings with a number for data.image_size where it is null: the net's own, with crop and interpolation.
+
+    A net of a library with learned weights is meant for that; one without takes small images as their set has them. A
+    net that takes a checkpoint's weights sees images of its size. A set in chunks is as it was converted.
+    """
+    model, data = group(settings, "model"), group(settings, "data")
+    if data.get("image_size") is not None or "layers" in model:
+        return settings
+    if parent is not None:
+        about = parent["convscope"]
+        return {**settings, "data": {**data, "image_size": about["net"]["image_size"], **about.get("input", {})}}
+    if not model.get("weights") and data.get("source") in SMALL:
+        return {**settings, "data": {**data, "image_size": SMALL[data["source"]]}}
+    check_names(model)
+    own = own_input(model["source"], model["name"], model.get("weights"))
+    size: dict[str, Any] = {"image_size": own.size}
+    if data.get("source") != "stream":
+        size |= {"stored": own.stored, "interpolation": own.interpolation}
+    return {**settings, "data": {**data, **size}}
+
+
+def check_names(model: Settings) -> None:
+    """Raises Problem where a library's net, or its weights, are named by what is no name."""
+    check_library(model)
+    for key in ("name", "weights"):
+        if not isinstance(model.get(key), str if key == "name" else str | None):
+            raise Problem(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
+
+
+def check_library(model: Settings) -> None:
+    """Raises Problem for a net that is neither of rows nor of a library."""
+    if model.get("source") not in ("torchvision", "timm"):
+        raise Problem(
+            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
+        )
 
 
 def group(settings: Settings, name: str) -> Settings:

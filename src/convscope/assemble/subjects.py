@@ -7,18 +7,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from convscope.assemble.images import Settings, data_settings, group, source
+from convscope.assemble.images import Settings, check_library, check_names, data_settings, group, sized, source
 from convscope.data import sources
+from convscope.data.classnames import imagenet
 from convscope.data.critters import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
-from convscope.data.transforms import stored_size
 from convscope.nets import foreign
 from convscope.nets.build import build, check_rows
+from convscope.nets.libraries import own_input
 from convscope.nets.trace import trace
 from convscope.nets.weights import load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.problem import Problem
-from convscope.subject import Subject, matched
+from convscope.subject import Subject, numbers_of
 
 
 def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
@@ -27,21 +28,26 @@ def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any
     keep_classes: a pretrained net keeps the classes it knows instead of getting a new last layer for the data's.
     parent: the checkpoint whose weights the net will take; it gets the input that those are used to.
     """
+    settings = sized(settings, parent)
     model, data = group(settings, "model"), group(settings, "data")
     given = data_settings(settings)
     check_net(settings)
     found = source(data)
-    scale, mean = _input_of(parent, given.image_size)
+    scale, mean = _input_of(parent, given.stored_size)
     chosen = given if scale is None else data_settings(settings, scale)
     if "layers" in model:
         net = build(model["layers"], chosen.image_size, len(found.classes), model.get("width", 1.0))
         return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
     own = keep_classes and (model.get("weights") or len(found.classes) == 1)  # unlabeled images have no classes
     made = _foreign(model, None if own else len(found.classes))
-    trace(made.net, (3, chosen.image_size, chosen.image_size))  # told now where it cannot take such an image
+    own_size = own_input(model["source"], model["name"], model.get("weights")).size
+    remedy = f"its own size is {own_size}: leave data.image_size out, or type data.image_size={own_size}"
+    trace(made.net, (3, chosen.image_size, chosen.image_size), remedy)  # told now where it cannot take such an image
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
-    images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.image_size) if mean is None else mean)
-    return _subject(settings, made.net, found, images, made.classes or found.classes)
+    images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.stored_size) if mean is None else mean)
+    unnamed = not made.named and len(made.classes or ()) == len(found.classes)  # then the net was made for such data
+    classes = found.classes if unnamed else made.classes or found.classes
+    return _subject(settings, made.net, found, images, classes, made.wnids)
 
 
 def check_net(settings: Settings, batch: int = 1, copies: int = 1) -> None:
@@ -68,7 +74,7 @@ def saved(settings: Settings) -> Subject:
     if not any(word.startswith("data=") for word in words):
         given = {word.partition("=")[0].removeprefix("data.") for word in words}
         data = about["data"] | {key: value for key, value in data.items() if key in given}
-    data["image_size"] = about["net"]["image_size"]
+    data |= {"image_size": about["net"]["image_size"]} | about.get("input", {})
     net = _described(about["net"])
     load_weights_(net, net_weights(held))
     scale = about["pixel_scale"]
@@ -86,6 +92,7 @@ def untrained(settings: Settings) -> nn.Module:
         torch.manual_seed(settings["seed"])
         if settings["ckpt"]:
             return _described(read_checkpoint(settings["ckpt"])["convscope"]["net"])
+        settings = sized(settings)
         return new({**settings, "model": {**settings["model"], "weights": None}}).net
 
 
@@ -99,10 +106,11 @@ def _described(about: Mapping[str, Any]) -> nn.Module:
     """The net that a checkpoint describes, with fresh weights."""
     if "layers" in about:
         return rebuild(about)
-    return _foreign({**about, "weights": None}, about["classes"]).net
+    check_library(about)
+    return foreign.rebuilt(about)
 
 
-def _input_of(parent: Mapping[str, Any] | None, image_size: int) -> tuple[Any, torch.Tensor | None]:
+def _input_of(parent: Mapping[str, Any] | None, stored: int) -> tuple[Any, torch.Tensor | None]:
     """(pixel_scale, mean image) of the net that weights are taken from, so that a frozen row answers as it did.
 
     None for a net without parent; no mean for images of another size, which have their own. The paper is silent here.
@@ -110,23 +118,33 @@ def _input_of(parent: Mapping[str, Any] | None, image_size: int) -> tuple[Any, t
     if parent is None:
         return None, None
     scale, mean = parent["convscope"]["pixel_scale"], parent["convscope"]["mean"]
-    return tuple(scale) if isinstance(scale, list) else scale, mean if len(mean[0]) == stored_size(image_size) else None
+    return tuple(scale) if isinstance(scale, list) else scale, mean if len(mean[0]) == stored else None
 
 
 def _subject(
-    settings: Settings, net: nn.Module, found: sources.Source, data: ImageData, classes: Sequence[str]
+    settings: Settings,
+    net: nn.Module,
+    found: sources.Source,
+    data: ImageData,
+    classes: Sequence[str],
+    wnids: Sequence[str] = (),
 ) -> Subject:
-    """classes: names of the net's classes; the data's are found among them by name, unless they are as they stand."""
+    """classes: names of the net's classes; the data's are found among them, unless they are as they stand.
+
+    wnids: ImageNet's ids of the net's classes, where known; of its thousand they are.
+    """
     same = list(classes) == list(found.classes)
-    targets = list(range(len(classes))) if same else matched(found.classes, classes)
+    if len(classes) == 1000 and list(classes) == list(imagenet().values()):
+        wnids = list(imagenet())
+    targets = list(range(len(classes))) if same else numbers_of(found.classes, found.folders, classes, wnids)
     drawn = _truth(settings["data"], found, data.settings) if settings["data"]["source"] == "critters" else None
     names = str(settings["model"]["name"]), str(settings["data"]["source"])
-    return Subject(net, data, list(classes), targets, drawn, *names)
+    return Subject(net, data, list(classes), targets, drawn, *names, wnids=list(wnids))
 
 
 def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:
     """What is where in drawn images, in the pixels of the net's center crop."""
-    side = stored_size(chosen.image_size)
+    side = chosen.stored_size
     margin = (side - chosen.image_size) // 2
     seen = slice(margin, margin + chosen.image_size)
 
@@ -141,18 +159,11 @@ def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Calla
 
 
 def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
+    check_names(model)
     make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
-    if model.get("source") not in make:
-        raise Problem(
-            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
-        )
-    for key in ("name", "weights"):
-        if not isinstance(model.get(key), str if key == "name" else str | None):
-            raise Problem(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
     return make[model["source"]](model["name"], model.get("weights"), classes)
 
 
-def _one_color(mean: Sequence[float], image_size: int) -> torch.Tensor:
+def _one_color(mean: Sequence[float], side: int) -> torch.Tensor:
     """[3,R,R] grey levels: the color that a pretrained net's input was centered on, as a mean image."""
-    side = stored_size(image_size)
     return (torch.tensor(mean) * 255).view(3, 1, 1).expand(3, side, side).contiguous()

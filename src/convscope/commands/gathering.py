@@ -17,7 +17,11 @@ def _overlap(settings: Settings, folder: Path) -> None:
     from convscope.study.collection import train_and_val, with_folder
     from convscope.study.overlap import Overlap
 
-    start, plan, data = time.perf_counter(), read_plan(Overlap, "overlap", settings["overlap"]), settings["data"]
+    start, plan, data = (
+        time.perf_counter(),
+        read_plan(Overlap, "overlap", settings["overlap"]),
+        assemble.sized(settings)["data"],
+    )
     chosen = assemble.data_settings(settings)
     name = Path(data["root"]).name if data.get("root") else data["source"]
     found = assemble.source(data)

@@ -22,6 +22,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.learn.checkpoint import Within
     from convscope.learn.classifier import Classifier
     from convscope.learn.guard import scale_warning
+    from convscope.learn.radius import exceeding, unsuited, without_radius
     from convscope.learn.recipe import initialize_, read_recipe
     from convscope.learn.start import begin_, parent, read_start
     from convscope.learn.trainer import check_trainer
@@ -43,6 +44,8 @@ def train(settings: Settings, folder: Path) -> None:
     subject = assemble.new(settings, parent=before)
     net, data = subject.net, subject.data
     _check_labels(subject, recipe.loss)
+    typed = any(word.startswith("optim.renorm=") for word in assemble.said(settings.get("words", []), "optim"))
+    recipe, off = without_radius(recipe, unsuited(net, data.settings.pixel_scale), typed)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
@@ -51,6 +54,7 @@ def train(settings: Settings, folder: Path) -> None:
     for split in ("train", "val"):
         data.size(split)  # decoded now: what is wrong with an image is told before any training
     begun = begin_(net, beginning, before, data)
+    recipe, off_too = without_radius(recipe, exceeding(net, begun.get("taken", ()), recipe.renorm), typed)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     about = assemble.description(settings, subject)
     plan = job.Plan(settings["trainer"], choice, settings["seed"], about, within)
@@ -63,7 +67,8 @@ def train(settings: Settings, folder: Path) -> None:
             terminal.beginning(begun)
             note_left_out([subject], record, summary)
             given = bool(begun.get("taken") or settings["model"].get("weights"))
-            for text in filter(None, (scale_warning(recipe.renorm, data.pixel_std), recipe.fading(given))):
+            spread = scale_warning(recipe.renorm, data.pixel_std)
+            for text in filter(None, (off, off_too, spread, recipe.fading(given))):
                 terminal.warning(text)
                 summary["warnings"] = [*summary.get("warnings", []), text]
             outcome = job.train(classifier, data, plan, record)
@@ -75,7 +80,7 @@ def train(settings: Settings, folder: Path) -> None:
 
 def _check_labels(subject: Subject, loss: str) -> None:
     """Whether the images can be learned from by this loss."""
-    if len(subject.data.classes) < 2:
+    if len(subject.data.classes) < 2 or subject.data_name == "images":  # whose training images are those of validation
         raise Problem(
             f"data={subject.data_name} has no classes to learn; it is for jobs that look at a net. To train, sort the "
             "images into train/<class>/ and val/<class>/ and type data=folder"

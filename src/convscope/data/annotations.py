@@ -38,26 +38,28 @@ class Parts(NamedTuple):
     points: NDArray[np.float32]
 
 
-def to_crop(points: ArrayLike, size: tuple[int, int], image_size: int) -> NDArray[np.float64]:
+def to_crop(
+    points: ArrayLike, size: tuple[int, int], image_size: int, stored: int | None = None
+) -> NDArray[np.float64]:
     """Points [n, 2] (x, y) of an image of `size` (width, height) in pixels of the net's center crop [n, 2].
 
     As data/decode.py and data/transforms.py have it: smallest side to the stored size, its center, the crop's center.
     """
-    stored = stored_size(image_size)
+    stored = stored or stored_size(image_size)
     fitted = np.array([max(stored, round(side * stored / min(size))) for side in size])
     cut = (fitted - stored) // 2 + (stored - image_size) // 2
     return np.asarray(points, dtype=float) * fitted / size - cut
 
 
-def read_boxes(csv: str | Path, image_size: int) -> Boxes:
-    """The boxes of a csv with columns path,x0,y0,x1,y1; others are passed over.
+def read_boxes(csv: str | Path, image_size: int, stored: int | None = None) -> Boxes:
+    """The boxes of a csv with columns path,x0,y0,x1,y1; others are passed over. stored: as DataSettings has it.
 
     Problem: no such file, column, row or image; what is no number; a box that is empty or leaves its image.
     """
     listing = read_listing(Path(csv).expanduser())
     need(listing.csv, listing.columns, SIDES)
     size, rows = sizes(listing), listing.rows
-    found = np.stack([_box(row, size[row.path], image_size) for row in rows])
+    found = np.stack([_box(row, size[row.path], image_size, stored) for row in rows])
     found = np.clip(found, 0, image_size, dtype=np.float32)
     seen = np.flatnonzero((found[:, 2:] > found[:, :2]).all(1))
     if not len(seen):
@@ -65,7 +67,7 @@ def read_boxes(csv: str | Path, image_size: int) -> Boxes:
     return Boxes([rows[place].path for place in seen], found[seen], len(rows) - len(seen))
 
 
-def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any]) -> Parts:
+def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored: int | None = None) -> Parts:
     """The parts of a csv with columns path,part,x,y (a line per part) or path,<part>_x,<part>_y (a line per image).
 
     only: rows where these columns have these values, {"frontal": 1}. Problem: as read_boxes; a part told twice.
@@ -80,7 +82,7 @@ def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any]) -> Par
         told = [(row, name, _point(row, f"{name}_x", f"{name}_y")) for row in rows for name in names]
     if not names:
         raise Problem(f"{csv} has no columns part,x,y or <part>_x,<part>_y; its columns: {', '.join(columns)}")
-    return _parts(told, names, sizes(listing), image_size)
+    return _parts(told, names, sizes(listing), image_size, stored)
 
 
 def _parts(
@@ -88,6 +90,7 @@ def _parts(
     names: list[str],
     size: Mapping[Path, tuple[int, int]],
     image_size: int,
+    stored: int | None,
 ) -> Parts:
     places = {path: place for place, path in enumerate(size)}
     points = np.full((len(places), len(names), 2), np.nan, np.float32)
@@ -100,7 +103,7 @@ def _parts(
         if not math.isnan(x) and not (0 <= x <= width and 0 <= y <= height):
             here = f"{row.path.name}, which is {width} x {height} pixels"
             raise Problem(f"{row.where}: {name} at {x:g},{y:g} is outside of {here}")
-        points[places[row.path], names.index(name)] = to_crop([(x, y)], size[row.path], image_size)[0]
+        points[places[row.path], names.index(name)] = to_crop([(x, y)], size[row.path], image_size, stored)[0]
     return Parts(list(places), names, points)
 
 
@@ -111,7 +114,7 @@ def _point(row: Row, x: str, y: str) -> tuple[float, float]:
     return number(row, x), number(row, y)
 
 
-def _box(row: Row, size: tuple[int, int], image_size: int) -> NDArray[np.float64]:
+def _box(row: Row, size: tuple[int, int], image_size: int, stored: int | None) -> NDArray[np.float64]:
     """[4] in pixels of the crop, where it may lie outside; Problem for one that is none in the image."""
     x0, y0, x1, y1 = (number(row, side) for side in SIDES)
     given = f"{row.where}: box {x0:g},{y0:g},{x1:g},{y1:g}"
@@ -119,4 +122,4 @@ def _box(row: Row, size: tuple[int, int], image_size: int) -> NDArray[np.float64
         raise Problem(f"{given} is empty; x0 < x1 and y0 < y1 are needed")
     if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
         raise Problem(f"{given} leaves {row.path.name}, which is {size[0]} x {size[1]} pixels")
-    return to_crop([(x0, y0), (x1, y1)], size, image_size).reshape(4)
+    return to_crop([(x0, y0), (x1, y1)], size, image_size, stored).reshape(4)

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from convscope.data.chunks import Chunks
-from convscope.data.decode import Unreadable, content, fitted, rgb
+from convscope.data.decode import Interpolation, Unreadable, content, fitted, rgb
 from convscope.data.faults import printable
 from convscope.data.sources import Files, Pixels, Split, targets
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
@@ -29,12 +29,16 @@ class Batch(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How stored images become the net's: side of the crop, mean image [R,R,3], scale, sigma of the color noise."""
+    """How stored images become the net's: side of the crop, mean image [R,R,3], scale, sigma of the color noise.
+
+    interpolation: of images that are only now brought to the stored size.
+    """
 
     size: int
     mean: np.ndarray
     scale: float | tuple[float, ...] = 1.0
     color_noise: float = 0.0
+    interpolation: Interpolation = "bilinear"
 
 
 class LostImage(Problem):
@@ -84,7 +88,8 @@ class Crops(Dataset[Batch]):
 
     def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
         """N images [R,R,3] uint8; from the memory map, or decoded or resized now."""
-        return [fitted(image, len(self.look.mean)) for image in originals(self.split, index.tolist(), self.watch)]
+        side, way = len(self.look.mean), self.look.interpolation
+        return [fitted(image, side, way) for image in originals(self.split, index.tolist(), self.watch)]
 
     def __getstate__(self) -> dict[str, Any]:
         """For worker processes that do not fork: a memory map travels as its file's name, not as its pixels."""

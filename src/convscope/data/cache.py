@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from convscope.data.chunks import Chunks
-from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.decode import Interpolation, Unreadable, decoded, fitted
 from convscope.data.faults import Bad, refusal
 from convscope.data.passes import BLOCK, Moments, Statistics, in_blocks
 from convscope.data.sources import Files, Pixels, Split, subset, targets
@@ -67,7 +67,14 @@ class Stored(NamedTuple):
     bad: list[Bad]
 
 
-def decoded_once(split: Split, size: int, cache: Cache, keep: bool, on_bad: Literal["stop", "skip"]) -> Stored:
+def decoded_once(
+    split: Split,
+    size: int,
+    cache: Cache,
+    keep: bool,
+    on_bad: Literal["stop", "skip"],
+    interpolation: Interpolation = "bilinear",
+) -> Stored:
     """The split with images of smallest side `size`, center size x size (section 3), from the cache or put into it.
 
     keep=False goes over all images too, for their mean and to find the unreadable ones, but stores no pixels.
@@ -77,12 +84,12 @@ def decoded_once(split: Split, size: int, cache: Cache, keep: bool, on_bad: Lite
         return Stored(split, split.statistics, [])
     if isinstance(split, Pixels) and split.images.shape[1:3] == (size, size):
         return Stored(split, _statistics(split.images), [])
-    entry = cache.folder / f"images-{_key(split, size)}{'' if keep else '-stream'}"
+    entry = cache.folder / f"images-{_key(split, size, interpolation)}{'' if keep else '-stream'}"
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(entry.with_suffix(".lock")):  # of several processes one decodes, the others wait for it
             if not entry.is_dir():
-                _build(split, size, entry, cache if keep else None, on_bad)
+                _build(split, _Way(size, interpolation), entry, cache if keep else None, on_bad)
             os.utime(entry)
             return _opened(entry, split, size, on_bad)
     except OSError as error:
@@ -90,24 +97,31 @@ def decoded_once(split: Split, size: int, cache: Cache, keep: bool, on_bad: Lite
         raise Problem(f"data.cache_dir={cache.folder}: {reason}; name another folder, or less data.cache_gib") from None
 
 
-def _build(split: Files | Pixels, size: int, entry: Path, cache: Cache | None, on_bad: str) -> None:
+class _Way(NamedTuple):
+    """How images are brought to the stored size."""
+
+    size: int
+    interpolation: Interpolation
+
+
+def _build(split: Files | Pixels, way: _Way, entry: Path, cache: Cache | None, on_bad: str) -> None:
     part = entry.with_name(f"{entry.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # left by a run that was killed
     if cache:
-        cache.make_room(_bytes(split, size))
+        cache.make_room(_bytes(split, way.size))
     part.mkdir()
     try:
-        _decode_into(split, size, part, cache is not None, on_bad)
+        _decode_into(split, way, part, cache is not None, on_bad)
         os.replace(part, entry)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _decode_into(split: Files | Pixels, size: int, part: Path, keep: bool, on_bad: str) -> None:
+def _decode_into(split: Files | Pixels, way: _Way, part: Path, keep: bool, on_bad: str) -> None:
     """Plain writes rather than a map for writing: a full disk is then an error that can be told."""
-    moments, bad, done = Moments(size), list[tuple[int, str]](), 0
+    moments, bad, done = Moments(way.size), list[tuple[int, str]](), 0
     with open(part / "images.u8" if keep else os.devnull, "wb") as file:
-        for block in in_blocks(_reader(split, size), len(split.labels), f"decoding to {size} x {size}"):
+        for block in in_blocks(_reader(split, way), len(split.labels), f"decoding to {way.size} x {way.size}"):
             bad += [(done + place, str(read)) for place, read in enumerate(block) if isinstance(read, Unreadable)]
             done += len(block)
             if bad and on_bad == "stop":
@@ -137,12 +151,12 @@ def _opened(entry: Path, split: Files | Pixels, size: int, on_bad: str) -> Store
     return Stored(Pixels(images, split.labels[good], targets(split, good)), statistics, bad)
 
 
-def _reader(split: Files | Pixels, size: int) -> Callable[[int], np.ndarray | Unreadable]:
+def _reader(split: Files | Pixels, way: _Way) -> Callable[[int], np.ndarray | Unreadable]:
     def read(number: int) -> np.ndarray | Unreadable:
         if isinstance(split, Pixels):
-            return fitted(split.images[number], size)
+            return fitted(split.images[number], *way)
         try:
-            return decoded(split.paths[number], size)
+            return decoded(split.paths[number], *way)
         except Unreadable as error:
             return error
 
@@ -164,9 +178,10 @@ def _bytes(split: Split, size: int) -> int:
     return len(split.labels) * size * size * 3
 
 
-def _key(split: Files | Pixels, size: int) -> str:
+def _key(split: Files | Pixels, size: int, interpolation: Interpolation) -> str:
     """Names this content at this size: of files their paths, sizes and times of change, of pixels the pixels."""
-    digest = hashlib.sha1(f"{FORMAT} {size} {len(split.labels)}".encode())
+    way = "" if interpolation == "bilinear" else f" {interpolation}"  # as entries were called before there were others
+    digest = hashlib.sha1(f"{FORMAT} {size} {len(split.labels)}{way}".encode())
     if isinstance(split, Pixels):
         digest.update(np.ascontiguousarray(split.images).data)
         return digest.hexdigest()[:20]

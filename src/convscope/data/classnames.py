@@ -2,14 +2,27 @@
 
 import csv
 import re
+from functools import cache
 from pathlib import Path
 
 from convscope.problem import Problem
 
+WNID = re.compile(r"n\d{8}")  # of WordNet, by which ImageNet numbers its classes
+_WNIDS = Path(__file__).with_name("imagenet_wnids.txt")  # of ILSVRC 2012, in the order in which nets number them
+
+
+@cache
+def imagenet() -> dict[str, str]:
+    """The name of each of the thousand classes of ILSVRC 2012 by its WordNet id, in the order of nets' outputs."""
+    from torchvision.models import AlexNet_Weights
+
+    names = AlexNet_Weights.IMAGENET1K_V1.meta["categories"]
+    return dict(zip(_WNIDS.read_text(encoding="ascii").split(), names, strict=True))
+
 
 def readable(folders: list[str], root: Path) -> list[str]:
     """One name per class folder, in their order: from root/classes.csv, else known ImageNet ids, else as they are."""
-    known = _from_csv(root / "classes.csv") or _from_torchvision(folders)
+    known = _from_csv(root / "classes.csv") or (imagenet() if any(map(WNID.fullmatch, folders)) else {})
     own = [text(folder) for folder in folders]
     return _distinct([known.get(folder, plain) for folder, plain in zip(folders, own, strict=True)], own)
 
@@ -28,19 +41,6 @@ def _from_csv(path: Path) -> dict[str, str]:
     if not rows or not {"wnid", "name"} <= set(rows[0]):
         raise Problem(f"{path} needs a first line with the columns wnid,name and a line per class; or remove the file")
     return {row["wnid"]: row["name"] for row in rows if row["name"]}
-
-
-def _from_torchvision(folders: list[str]) -> dict[str, str]:
-    """ImageNet's thousand names (torchvision lists them in the order of the ids), or Imagenette's ten."""
-    if not all(re.fullmatch(r"n\d{8}", folder) for folder in folders):
-        return {}
-    if len(folders) == 1000:
-        from torchvision.models import AlexNet_Weights
-
-        return dict(zip(folders, AlexNet_Weights.IMAGENET1K_V1.meta["categories"], strict=True))
-    from torchvision.datasets import Imagenette
-
-    return {wnid: names[0] for wnid, names in Imagenette._WNID_TO_CLASS.items()}
 
 
 def _distinct(names: list[str], folders: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ import io
 import re
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MO
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags that no one asks for
 
 MOST_PIXELS = 2**27  # 134 million: cameras make 100, a bomb of a few kilobytes any number. As RGB they take 0.4 GB
+Interpolation = Literal["bilinear", "bicubic"]
 LONGEST = 8  # long side over short: of a longer image only the middle is enlarged, or 1 x 5000 pixels would take 1 GB
 
 
@@ -27,13 +29,13 @@ class Unreadable(Exception):
     """An image that cannot be decoded; says why."""
 
 
-def decoded(path: Path, size: int) -> np.ndarray:
+def decoded(path: Path, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
     """The image of a file as [size, size, 3] uint8 RGB: smallest side to `size`, then its center (section 3).
 
     Grey, CMYK, palette and 16-bit images become 8-bit RGB, transparent ones lie on white, a photograph's EXIF rotation
     is obeyed, an animation gives its first frame. The content counts, not the name's ending. Raises Unreadable.
     """
-    return fitted(rgb(content(path)), size)
+    return fitted(rgb(content(path)), size, interpolation)
 
 
 def content(path: Path) -> bytes:
@@ -105,16 +107,16 @@ def _too_large(pixels: int) -> str:
     return f"it has {pixels:,} pixels, at most {MOST_PIXELS:,} are read (a decompression bomb?); make it smaller"
 
 
-def fitted(image: np.ndarray, size: int) -> np.ndarray:
+def fitted(image: np.ndarray, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
     """[h,w,3] uint8 to [size,size,3] uint8: smallest side to `size`, then the center."""
-    image = resized(image, size)
+    image = resized(image, size, interpolation)
     top, left = ((side - size) // 2 for side in image.shape[:2])
     return np.ascontiguousarray(image[top : top + size, left : left + size])
 
 
-def resized(image: np.ndarray, size: int) -> np.ndarray:
-    """[h,w,3] uint8 to the same image with `size` as its smallest side (bilinear, antialiased); of one that is more
-    than LONGEST times as long as it is wide the middle.
+def resized(image: np.ndarray, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
+    """[h,w,3] uint8 to the same image with `size` as its smallest side, antialiased; of one that is more than LONGEST
+    times as long as it is wide the middle.
     """
     image = _middle(image)
     h, w = image.shape[:2]
@@ -123,7 +125,7 @@ def resized(image: np.ndarray, size: int) -> np.ndarray:
     h, w = (size, max(size, round(w * size / h))) if h <= w else (max(size, round(h * size / w)), size)
     image = image if image.flags.writeable else image.copy()  # torch takes no memory that it may not write to
     nchw = torch.from_numpy(image).permute(2, 0, 1)[None]  # a view: channels_last, the fast case for uint8
-    return F.interpolate(nchw, (h, w), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    return F.interpolate(nchw, (h, w), mode=interpolation, antialias=True)[0].permute(1, 2, 0).numpy()
 
 
 def _middle(image: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ def photographs(data: ImageData, csv: str, only: Mapping[str, Any], wanted: Want
     Problem: as read_parts; a number that is not there; one that does not show all parts; fewer than two that do.
     """
     size = data.settings.image_size
-    paths, names, points = read_parts(csv, size, only)
+    paths, names, points = read_parts(csv, size, only, data.settings.stored)
     if isinstance(wanted, list):
         if wrong := [number for number in wanted if not 0 <= number < len(paths)]:
             raise Problem(

@@ -24,7 +24,6 @@ from convscope.data.rectangles import Rectangles, Whole, in_parts
 from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, evenly, limited, targets
-from convscope.data.transforms import stored_size
 from convscope.data.watch import Watch, death
 from convscope.problem import Problem
 
@@ -123,9 +122,10 @@ class ImageData(pl.LightningDataModule):
         Of the stored size R they are the stored ones; of another side they come from their files, smallest side to
         `side` and then the center, and where there are no files from the source's pixels, resized.
         """
-        there = side == stored_size(self.settings.image_size)
+        there = side == self.settings.stored_size
         at_hand = self._store(split).split if there else self._as_they_came(split)
-        return self._in_order(Crops(at_hand, Look(side, np.zeros((side, side, 3), np.float32))), indices, batch_size)
+        look = Look(side, np.zeros((side, side, 3), np.float32), interpolation=self.settings.interpolation)
+        return self._in_order(Crops(at_hand, look), indices, batch_size)
 
     def rectangles(
         self, split: SplitName, indices: torch.Tensor, sides: Sequence[int], pixels: int
@@ -135,7 +135,7 @@ class ImageData(pl.LightningDataModule):
         They come from their files; of a source without files from its squares. pixels: of the largest size, that a
         group may have, unless it is of one image. The order of the groups is that of the shapes as they turn up.
         """
-        images = Whole(self._as_they_came(split), sides)
+        images = Whole(self._as_they_came(split), sides, self.settings.interpolation)
         return in_parts(self._in_order(images, indices, images.at_once), pixels)
 
     def _as_they_came(self, split: SplitName) -> Split:
@@ -208,7 +208,7 @@ class ImageData(pl.LightningDataModule):
         Raises Problem for a file that cannot be read.
         """
         chosen = self.settings
-        look = Look(chosen.image_size, self._mean, chosen.pixel_scale)
+        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, interpolation=chosen.interpolation)
         crops, every = Crops(Files(list(paths), np.zeros(len(paths), np.int64)), look), np.arange(len(paths))
         return crops.__getitems__(every.tolist()).image, crops.pixels(every)
 
@@ -216,7 +216,7 @@ class ImageData(pl.LightningDataModule):
     def _mean(self) -> np.ndarray:
         if self._given_mean is None:
             return self._store("train").statistics.mean
-        side = stored_size(self.settings.image_size)
+        side = self.settings.stored_size
         if tuple(self._given_mean.shape) != (3, side, side):
             raise Problem(
                 f"the checkpoint's mean image is {self._given_mean.shape[-1]} pixels wide, data.image_size="
@@ -226,15 +226,17 @@ class ImageData(pl.LightningDataModule):
 
     def _store(self, split: SplitName) -> Stored:
         if split not in self._stored:
-            chosen, size = self.settings, stored_size(self.settings.image_size)
+            chosen, size = self.settings, self.settings.stored_size
             cache = Cache(Path(chosen.cache_dir).expanduser(), chosen.cache_gib)
             keep = cache.fits(tuple(self._splits.values()), size)
-            self._stored[split] = decoded_once(self._splits[split], size, cache, keep, chosen.on_bad_image)
+            self._stored[split] = decoded_once(
+                self._splits[split], size, cache, keep, chosen.on_bad_image, chosen.interpolation
+            )
         return self._stored[split]
 
     def _crops(self, split: SplitName) -> Crops:
         chosen = self.settings
-        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, chosen.color_noise)
+        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, chosen.color_noise, chosen.interpolation)
         return Crops(self._store(split).split, look, chosen.seed)
 
     def _loader(self, split: SplitName, sampler: Sampler) -> Loader:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from convscope.data.batches import originals
-from convscope.data.decode import resized
+from convscope.data.decode import Interpolation, resized
 from convscope.data.sources import Split
 from convscope.data.watch import Watch
 
@@ -30,8 +30,10 @@ class Rectangles(NamedTuple):
 class Whole(Dataset[list[Rectangles]]):
     """`__getitems__` takes some indices and gives their images at these sides, uint8, in groups of one shape."""
 
-    def __init__(self, split: Split, sides: Sequence[int], watch: Watch | None = None):
-        self.split, self.sides, self.watch = split, sides, watch
+    def __init__(
+        self, split: Split, sides: Sequence[int], interpolation: Interpolation = "bilinear", watch: Watch | None = None
+    ):
+        self.split, self.sides, self.interpolation, self.watch = split, sides, interpolation, watch
 
     @property
     def at_once(self) -> int:
@@ -47,7 +49,7 @@ class Whole(Dataset[list[Rectangles]]):
     def __getitems__(self, indices: Sequence[int]) -> list[Rectangles]:
         groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, list[np.ndarray]]]] = {}
         for image, index in zip(originals(self.split, indices, self.watch), indices, strict=True):
-            seen = [resized(image, side) for side in self.sides]
+            seen = [resized(image, side, self.interpolation) for side in self.sides]
             groups.setdefault(tuple(one.shape for one in seen), []).append((index, seen))
         return [self._together(group) for group in groups.values()]
 

@@ -17,6 +17,7 @@ class DataSettings:
     processes (None: none where images come from the cache and the net runs on the CPU, else one per core). cache_gib:
     most GiB of decoded images in cache_dir; what does not fit is decoded in every epoch. color_noise: sigma of
     AlexNet's PCA noise. pixel_scale: multiplier on grey levels minus mean, one or one per color; 1 is the paper's.
+    stored: side that images are stored at, whose center the net sees (None: 256/224 of image_size, as in the paper).
     """
 
     image_size: int
@@ -29,9 +30,15 @@ class DataSettings:
     on_bad_image: Literal["stop", "skip"] = "stop"
     color_noise: float = 0.0
     pixel_scale: float | tuple[float, ...] = 1.0
+    stored: int | None = None
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def __post_init__(self) -> None:
-        side = stored_size(self.image_size)
+        side = self.stored_size
+        if side < self.image_size:
+            raise Problem(f"data.stored={side} is smaller than data.image_size={self.image_size}, which is cut from it")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise Problem(f"data.interpolation={self.interpolation} is unknown; possible: bilinear, bicubic")
         if self.on_bad_image not in ("stop", "skip"):
             raise Problem(f"data.on_bad_image={self.on_bad_image} is unknown; possible: stop, skip")
         for name, value, least in (
@@ -55,3 +62,8 @@ class DataSettings:
             f"a batch of {self.batch_size:,} images of {side:,} x {side:,} pixels",
             "a smaller data.image_size or optim.batch_size helps",
         )
+
+    @property
+    def stored_size(self) -> int:
+        """Side of the stored images, from which the net's are cut."""
+        return stored_size(self.image_size) if self.stored is None else self.stored

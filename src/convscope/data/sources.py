@@ -1,7 +1,7 @@
 """The data sets: one short function each, all giving a Source. (critters has a file of its own.)"""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from convscope.data import folders
 from convscope.data.chunks import Chunks
-from convscope.data.classnames import readable
+from convscope.data.classnames import WNID, readable
 from convscope.problem import Problem
 
 
@@ -38,11 +38,12 @@ Split = Files | Pixels | Chunks
 
 
 class Source(NamedTuple):
-    """Class names in label order, and the two splits."""
+    """Class names in label order, and the two splits. folders: of images in class folders, what those are called."""
 
     classes: list[str]
     train: Split
     val: Split
+    folders: Sequence[str] = ()
 
 
 def digits() -> Source:
@@ -65,7 +66,7 @@ def folder(root: str | Path | None) -> Source:
     place = folders.existing(root)
     train = folders.training_images(place)
     val = folders.validation_images(place, list(train))
-    return Source(readable(list(train), place), _files(train), _files(val))
+    return Source(readable(list(train), place), _files(train), _files(val), list(train))
 
 
 def as_it_lies(root: str | Path | None) -> Source:
@@ -80,17 +81,26 @@ def as_it_lies(root: str | Path | None) -> Source:
     if not any(images for split in whole for images in split.values()):
         raise Problem(f"data.root={root} holds no images in class folders; needed: {folders.LAYOUT}")
     train, val = map(_files, whole)
-    return Source(readable(names, place), train, val)
+    return Source(readable(names, place), train, val, names)
 
 
 def images(root: str | Path | None) -> Source:
-    """Every image under root as one unlabeled class, training and validation alike: to look at a finished net with."""
+    """Every image under root, training and validation alike: to look at a finished net with.
+
+    They are one unlabeled class, unless all lie in folders of root that ImageNet's ids name: its validation set, a part
+    of it. Then a net that knows those can be evaluated.
+    """
     place = folders.existing(root)
     paths = folders.images_under(place)
     if not paths:
         raise Problem(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
-    every = Files(paths, np.zeros(len(paths), np.int64))
-    return Source(["unlabeled"], every, every)
+    inside = [path.relative_to(place).parts[0] for path in paths]
+    names = sorted(set(inside))
+    if not all(map(WNID.fullmatch, names)):
+        every = Files(paths, np.zeros(len(paths), np.int64))
+        return Source(["unlabeled"], every, every)
+    every = Files(paths, np.unique(inside, return_inverse=True)[1].astype(np.int64))
+    return Source(readable(names, place), every, every, names)
 
 
 def imagenet(root: str | Path | None) -> Source:

@@ -32,7 +32,8 @@ def transfer(
     last, scales = hidden(subject.net, size).last, None
     layers = list(plan.layers or transferred_layers(subject.net, size))
     if plan.features == "dense":
-        layers, scales = list(plan.layers or [last]), planned(plan.scales, size, plan.pool)
+        layers = list(plan.layers or [last])
+        scales = planned(plan.scales, size, plan.pool, subject.data.settings.stored)
     wanted = Wanted(layers, plan.grid, scales, plan.store, plan.keep)
     nets = {THIS: subject, **beside}
     device = subject.device if subject.device.type == "cuda" else torch.device("cpu")  # others have no float64

@@ -1,98 +1,182 @@
 """Nets of torchvision and timm by name, with or without pretrained weights."""
 
-import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
 
+from convscope.nets.inherit import last_row
+from convscope.nets.libraries import IMAGENET_NAMES, Colors, check_name, own_input, timm_name, vision_transformer_side
+from convscope.nets.weights_file import fitting, is_file_name, read_weights, renamed
 from convscope.problem import Problem
 
-_WITH_AUXILIARY = ("googlenet", "inception_v3")  # their training output would be a tuple
-
-
-class Colors(NamedTuple):
-    """Mean and deviation per color that a net's input was normalized by, pixels from 0 to 1."""
-
-    mean: Sequence[float]
-    std: Sequence[float]
-
-
-IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # their training output would be a tuple
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # torchvision's files have old names
 
 
 class Foreign(NamedTuple):
-    """A net as its library made it, the colors it expects, and the names of the classes it knows (None: not known)."""
+    """A net as its library made it, the colors it expects, and the names of the classes that it came with.
+
+    classes: None where the caller said how many. named: whether the names are known, not just numbers. wnids: the
+    WordNet ids of classes of ImageNet, where the library tells them.
+    """
 
     net: nn.Module
     colors: Colors
     classes: list[str] | None = None
+    named: bool = True
+    wnids: Sequence[str] = ()
 
 
 def torchvision_net(name: str, weights: str | None, classes: int | None) -> Foreign:
     """torchvision's classifier `name`. classes None: as many as its weights know; another number: a fresh last layer.
 
-    weights: a name such as IMAGENET1K_V1 or DEFAULT, or None. Raises Problem for an unknown name or weights, and when
-    weights cannot be downloaded.
+    weights: a name such as IMAGENET1K_V1 or DEFAULT, a file, or None. Raises Problem for an unknown name or weights,
+    for a file that does not fit, and when weights cannot be downloaded.
     """
-    _check_name("torchvision", name, models.list_models(module=models))
-    options: dict[str, Any] = {"aux_logits": False} if name in _WITH_AUXILIARY else {}
+    colors = own_input("torchvision", name, weights).colors
     if weights is None:
-        made = models.get_model(name, num_classes=classes or 1000, **options)
-        return Foreign(made, IMAGENET, _numbered(1000) if classes is None else None)
-    known = models.get_model_weights(name).__members__
-    _check_weights(name, weights, list(known))
-    try:
-        net = models.get_model(name, weights=known[weights], **options)
-    except (OSError, RuntimeError) as error:  # no network, or a broken file
-        raise Problem(_download_failed(name, weights, "TORCH_HOME", error)) from error
-    how = known[weights].transforms()
-    names = None if classes is not None else list(known[weights].meta["categories"])
-    return Foreign(_with_classes(net, classes), Colors(how.mean, how.std), names)
+        net = models.get_model(name, num_classes=classes or 1000, **_options(name, learned=False))
+        return Foreign(net, colors) if classes else _named(net, colors, 1000, [])
+    file = is_file_name(weights)
+    net = _torchvision_net_of(name, weights, classes) if file else _torchvision_net_with(name, weights)
+    if classes is not None:
+        return Foreign(_with_classes(net, classes), colors)
+    count = len(net.state_dict()[f"{last_row(net)}.weight"])
+    return _named(net, colors, count, IMAGENET_NAMES if count == len(IMAGENET_NAMES) else [])
 
 
 def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
-    """timm's classifier `name`. weights: a tag such as tv_in1k, or DEFAULT, or None; otherwise as torchvision_net."""
-    try:
-        import timm
-    except ImportError as error:
-        raise Problem("model=timm needs timm, which is not installed; type: pip install 'convscope[timm]'") from error
-    _check_name("timm", name, timm.list_models())
-    tags = [full.removeprefix(f"{name}.") for full in timm.list_pretrained(f"{name}.*")]
-    if weights is not None:
-        _check_weights(name, weights, [*tags, *(["DEFAULT"] if tags else [])])
-    full = name if weights in (None, "DEFAULT") else f"{name}.{weights}"
-    count: dict[str, Any] = {} if classes is None else {"num_classes": classes}
-    try:
-        net: Any = timm.create_model(full, pretrained=weights is not None, **count)
-    except (OSError, RuntimeError) as error:
-        raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
-    colors = Colors(net.pretrained_cfg["mean"], net.pretrained_cfg["std"])
+    """timm's classifier `name`. weights: a tag such as tv_in1k, DEFAULT, a file, or None; else as torchvision_net."""
+    colors = own_input("timm", name, weights).colors
+    file = weights is not None and is_file_name(weights)
+    net: Any = _timm_net_of(name, str(weights), classes) if file else _timm_net_with(name, weights, classes)
     if classes is not None:
         return Foreign(net, colors)
-    return Foreign(net, colors, _numbered(net.num_classes) if weights is None else _imagenet_names(net))
+    names, wnids = ([], []) if weights is None else _imagenet(net)
+    return _named(net, colors, net.num_classes, names)._replace(wnids=wnids)
 
 
-def _numbered(classes: int) -> list[str]:
-    """Of an untrained net: its answers mean nothing."""
-    return [f"class {number}" for number in range(classes)]
+def rebuilt(about: Mapping[str, Any]) -> nn.Module:
+    """The net that a checkpoint describes, with fresh weights.
+
+    source, name, classes; image_size: a vision transformer has positions for that one; transform_input: as torchvision
+    keeps it of its two Inceptions. Raises Problem as torchvision_net does.
+    """
+    name, classes = about["name"], about["classes"]
+    if about["source"] == "timm":
+        return timm_net(name, None, classes).net
+    check_name("torchvision", name, models.list_models(module=models))
+    options = _options(name, bool(about.get("transform_input")), about["image_size"])
+    return models.get_model(name, num_classes=classes, **options)
 
 
-def _imagenet_names(net: nn.Module) -> list[str] | None:
-    """Names of the classes of a timm net that was trained on ImageNet, the first synonym of each."""
+def _options(name: str, learned: bool, image_size: int | None = None) -> dict[str, Any]:
+    """How torchvision builds `name`, with learned weights or without; the auxiliary outputs of training left out.
+
+    image_size: None for the one that the net has by itself.
+    """
+    if name in _AUXILIARY:  # with weights of its own torchvision has these two take back the ImageNet normalization
+        return {"aux_logits": False, "transform_input": learned, "init_weights": not learned}
+    return {"image_size": image_size} if name.startswith("vit_") and image_size else {}
+
+
+def _torchvision_net_with(name: str, weights: str) -> nn.Module:
+    """With weights that torchvision downloads once, as torchvision itself builds it."""
+    try:
+        net = models.get_model(name, weights=models.get_model_weights(name)[weights])
+    except (OSError, RuntimeError) as error:  # no network, or a broken file
+        raise Problem(_download_failed(name, weights, "TORCH_HOME", error)) from error
+    if name in _AUXILIARY:
+        net.aux_logits = False
+        for auxiliary in _AUXILIARY[name]:
+            setattr(net, auxiliary, None)
+    return net
+
+
+def _torchvision_net_of(name: str, file: str, classes: int | None) -> nn.Module:
+    """With the weights of a file, built as torchvision builds such a net with weights of its own."""
+    state, auxiliary = read_weights(file), _AUXILIARY.get(name, ())
+    state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+    side = vision_transformer_side(name, state)
+    net = models.get_model(name, **_options(name, learned=True, image_size=side))
+    state = renamed(net.state_dict(), state)
+    state = {key: value for key, value in state.items() if key.partition(".")[0] not in auxiliary}
+    return _fill_(net, state, classes, _with_classes, [last_row(net)], f"{file} does not fit {name}")
+
+
+def _timm_net_of(name: str, file: str, classes: int | None) -> nn.Module:
+    """With the weights of a file."""
+    import timm
+
+    net: Any = timm.create_model(name)
+    heads = net.pretrained_cfg["classifier"] or ()
+    heads = [heads] if isinstance(heads, str) else list(heads)
+    state = renamed(net.state_dict(), read_weights(file))
+    return _fill_(net, state, classes, _reset_classifier, heads, f"{file} does not fit {name}")
+
+
+def _fill_(
+    net: nn.Module,
+    state: dict[str, Tensor],
+    classes: int | None,
+    exchange: Callable[[nn.Module, int], nn.Module],
+    heads: Sequence[str],
+    where: str,
+) -> nn.Module:
+    """The net with the weights of `state`, and as many classes as that has, or these with a fresh last layer.
+
+    heads: the last layers, which the state need not have where `exchange` gives others. Raises Problem as `fitting`.
+    """
+    own = net.state_dict()
+    weights = [f"{head}.weight" for head in heads]
+    there = [state[name] for name in weights if name in state]
+    if there and there[0].dim() > 1 and there[0].shape[1:] == own[weights[0]].shape[1:]:
+        net = exchange(net, len(there[0]))
+    elif classes is not None:
+        state |= {key: value for key, value in own.items() if key.startswith(tuple(f"{head}." for head in heads))}
+    net.load_state_dict(fitting(net.state_dict(), state, where), strict=False)
+    return net if classes is None else exchange(net, classes)
+
+
+def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Module:
+    """With weights that timm downloads once, or random ones."""
+    import timm
+
+    count: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    try:
+        return timm.create_model(timm_name(name, weights), pretrained=weights is not None, **count)
+    except (OSError, RuntimeError) as error:
+        raise Problem(_download_failed(name, str(weights), "HF_HOME", error)) from error
+
+
+def _named(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> Foreign:
+    """With numbers in place of names that are not known; of an untrained net the answers mean nothing anyway."""
+    return Foreign(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
+
+
+def _imagenet(net: nn.Module) -> tuple[Sequence[str], Sequence[str]]:
+    """Names and WordNet ids of the classes of a timm net of a thousand ImageNet classes, or of more; else none."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset(net)
     if subset is None:
-        return None
+        return [], []
     info = ImageNetInfo(subset)
-    return [info.index_to_description(number).split(",")[0] for number in range(info.num_classes())]
+    numbers = range(info.num_classes())
+    wnids = [info.index_to_label_name(number) for number in numbers]
+    if len(wnids) == len(IMAGENET_NAMES):
+        return IMAGENET_NAMES, wnids
+    return [info.index_to_description(number).split(",")[0] for number in numbers], wnids
 
 
 def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
     """The net with its last layer exchanged where it has another number of classes."""
-    path, last = [pair for pair in net.named_modules() if isinstance(pair[1], nn.Linear | nn.Conv2d)][-1]
+    path = last_row(net)
+    last = net.get_submodule(path)
+    assert isinstance(last, nn.Linear | nn.Conv2d)
     if classes is None or classes == len(last.weight):
         return net
     parent, _, child = path.rpartition(".")
@@ -103,21 +187,16 @@ def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
     return net
 
 
-def _check_name(library: str, name: str, names: list[str]) -> None:
-    if name not in names:
-        near = difflib.get_close_matches(name, names, 5, 0.3) or names[:5]
-        raise Problem(f"{library} has no classifier {name}; near it: {', '.join(near)}; set model.name")
-
-
-def _check_weights(name: str, weights: str, known: list[str]) -> None:
-    if weights not in known:
-        possible = ", ".join([*known, "null"])
-        raise Problem(f"{name} has no weights {weights}; possible: model.weights={possible}")
+def _reset_classifier(net: Any, classes: int) -> nn.Module:
+    if net.num_classes != classes:
+        net.reset_classifier(classes)
+    return net
 
 
 def _download_failed(name: str, weights: str, folder: str, error: Exception) -> str:
     reason = str(error).strip().split("\n")[0][:160]
     return (
         f"the weights {weights} of {name} could not be loaded ({reason}); "
-        f"connect to the network, or put the file into the cache that {folder} names, or set model.weights=null"
+        f"connect to the network, or put the file into the cache that {folder} names, or type model.weights=<a file of "
+        "them>, or model.weights=null"
     )

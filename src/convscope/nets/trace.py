@@ -66,8 +66,11 @@ def evaluating(net: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def trace(net: nn.Module, image: tuple[int, ...]) -> Trace:
-    """The pass, in eval mode, of one image of shape `image` [3, H, W]. Nothing is changed in the net."""
+def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_size as its makers mean it") -> Trace:
+    """The pass, in eval mode, of one image of shape `image` [3, H, W]. Nothing is changed in the net.
+
+    Raises Problem for an image that the net cannot take, with what to do about it, the remedy.
+    """
     like = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
     pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
     seen = _Watch(pixels)
@@ -77,10 +80,7 @@ def trace(net: nn.Module, image: tuple[int, ...]) -> Trace:
             net(pixels)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise Problem(
-            f"the net cannot take an image of {' x '.join(map(str, image))} ({reason}); "
-            "set data.image_size as its makers mean it, often 224"
-        ) from error
+        raise Problem(f"the net cannot take an image of {' x '.join(map(str, image))} ({reason}); {remedy}") from error
     finally:
         for hook in hooks:
             hook.remove()

@@ -24,12 +24,14 @@ def check_checkpoint(held: Mapping[str, Any], where: str) -> None:
     about, state = held["convscope"], held["state_dict"]
     hold(isinstance(about, Mapping) and isinstance(about.get("net"), Mapping), "no description of its net")
     hold(isinstance(state, Mapping) and all(isinstance(name, str) for name in state), "no weights by name")
-    hold(all(_is_whole(value) for value in state.values()), "weights that are no tensors, or larger than the file")
+    hold(all(is_whole(value) for value in state.values()), "weights that are no tensors, or larger than the file")
     net, side = about["net"], about["net"].get("image_size")
     hold(type(side) is int and 8 <= side <= 2**16, f"a net for images of {side!r} pixels")
     hold(_are_names(about.get("class_names", [""])), "names of classes that are no names")
     hold(type(net.get("classes")) is int and net["classes"] > 0, f"a net of {net.get('classes')!r} classes")
-    hold("mean" not in about or _is_mean(about["mean"], side), "a mean image of another shape")
+    hold(_is_input(about.get("input", {}), side), "an unknown way to bring images to the net's size")
+    stored = about.get("input", {}).get("stored") or round(side * 256 / 224)
+    hold("mean" not in about or _is_mean(about["mean"], stored), "a mean image of another shape")
     hold(_is_scale(about.get("pixel_scale", 1.0)), f"a scale of pixels that is none, {about.get('pixel_scale')!r}")
     hold(about.get("loss", "softmax") in ("softmax", "multilabel"), f"an unknown loss, {about.get('loss')!r}")
     data = about.get("data", {"source": ""})
@@ -49,16 +51,24 @@ def _check_rows(net: Mapping[str, Any], state: Mapping[str, Tensor], where: str)
         raise Problem(f"{where} describes a net of {told:,} weights and holds {held:,}; it is damaged, take another")
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
     """A plain tensor in memory whose numbers are all in the file; strides could make a thousand of one."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
-def _is_mean(mean: Any, side: int) -> bool:
-    stored = round(side * 256 / 224)
-    right = _is_whole(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
+def _is_input(way: Any, side: int) -> bool:
+    """What data/settings.py has of it: the stored side, None for the paper's, and the interpolation."""
+    if not isinstance(way, Mapping) or not way.keys() <= {"stored", "interpolation"}:
+        return False
+    stored = way.get("stored")
+    fits = stored is None or (type(stored) is int and side <= stored <= 4 * side)
+    return fits and way.get("interpolation", "bilinear") in ("bilinear", "bicubic")
+
+
+def _is_mean(mean: Any, stored: int) -> bool:
+    right = is_whole(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
     return right and bool(torch.isfinite(mean).all())
 
 

@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.data.module import ImageData, SplitName
-from convscope.data.transforms import stored_size
+from convscope.data.module import DataSettings, ImageData, SplitName
 from convscope.look.dense import dense
 from convscope.look.multicrop import multi_crop
 from convscope.look.spans import five, twenty_five
@@ -102,7 +101,7 @@ def outcome(nets: Sequence[Contestant], plan: Evaluate, seed: int) -> Outcome:
     """
     check_alike(nets)
     data, targets = nets[0].subject.data, torch.tensor(nets[0].subject.targets)
-    scales = scales_of(plan, data.settings.image_size)
+    scales = scales_of(plan, data.settings)
     every = range(data.size(plan.split))
     index = data.choose(plan.split, every if plan.images is None else plan.images, seed)
     known = index[targets[data.labels(plan.split, index)] >= 0]
@@ -136,9 +135,10 @@ def check_alike(nets: Sequence[Contestant]) -> None:
                           "nets of one image size: evaluate them one by one")  # fmt: skip
 
 
-def scales_of(plan: Evaluate, image_size: int) -> list[int]:
+def scales_of(plan: Evaluate, chosen: DataSettings) -> list[int]:
     """The sides of the whole images. Raises Problem for one that is smaller than the net's input."""
-    scales = [stored_size(image_size)] if plan.scales is None else list(plan.scales)
+    image_size = chosen.image_size
+    scales = [chosen.stored_size] if plan.scales is None else list(plan.scales)
     if small := [side for side in scales if side < image_size]:
         raise Problem(f"evaluate.scales has {small[0]}, and the net sees {image_size} x {image_size} pixels at once; "
                       f"scales are {image_size} or more")  # fmt: skip

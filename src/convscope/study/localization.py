@@ -17,7 +17,7 @@ from convscope.progress import track
 from convscope.record import Number, Table
 from convscope.score.interval import Interval, mean_interval
 from convscope.score.localization import Hit, Inside, correlation, hit, in_boxes, in_mask, rates
-from convscope.subject import Subject, matched
+from convscope.subject import Subject, numbers_of
 
 RIGHT, WRONG, UNKNOWN = "correctly classified", "misclassified", "class unknown to the net"
 COLUMNS = "object", "images", "n", "what", "value", "low", "high"
@@ -90,7 +90,8 @@ def on_boxes(subject: Subject, csv: str, count: int, seed: int) -> Sample:
 
     A folder is a class of the net where it has its name, or an id that data/classnames.py knows.
     """
-    boxes = read_boxes(csv, subject.data.settings.image_size)
+    images = subject.data.settings
+    boxes = read_boxes(csv, images.image_size, images.stored)
     every = list(dict.fromkeys(boxes.paths))
     folders = sorted({path.parent.name for path in every})
     chosen = evenly(np.array([folders.index(path.parent.name) for path in every]), count, seed)
@@ -115,7 +116,7 @@ def on_boxes(subject: Subject, csv: str, count: int, seed: int) -> Sample:
 def _classes(subject: Subject, csv: str, paths: list[Path]) -> Tensor:
     """The net's class that each file's folder names, -1 where it is none."""
     folders = sorted({path.parent.name for path in paths})
-    numbers = matched(readable(folders, Path(csv).parent), subject.classes)
+    numbers = numbers_of(readable(folders, Path(csv).parent), folders, subject.classes, subject.wnids)
     return torch.tensor([numbers[folders.index(path.parent.name)] for path in paths])
 
 

@@ -56,8 +56,9 @@ def check_distinct(ckpts: Sequence[str | None]) -> None:
 
 def about(nets: Sequence[Contestant], ckpts: Sequence[str | None], plan: Evaluate) -> dict[str, Any]:
     """For summary.json: how the nets are evaluated, and where each comes from."""
-    size = nets[0].subject.data.settings.image_size
-    way = {"crops": plan.crops, "scales": scales_of(plan, size), "image_size": size, "split": plan.split}
+    images = nets[0].subject.data.settings
+    way = {"crops": plan.crops, "scales": scales_of(plan, images), "image_size": images.image_size}
+    way |= {"split": plan.split}
     few = len(plan.images) if isinstance(plan.images, list) else plan.images
     found = [_member(net, ckpt)._asdict() for net, ckpt in zip(nets, ckpts, strict=True)]
     return {**way, "images": few, "members": found}

@@ -25,9 +25,9 @@ class Scales(NamedTuple):
     stack: bool
 
 
-def planned(sides: Sequence[int] | None, image_size: int, pool: str) -> Scales:
+def planned(sides: Sequence[int] | None, image_size: int, pool: str, stored: int | None = None) -> Scales:
     """The sides that are given, or VGG's in proportion to the net's own. Raises Problem for one below its input."""
-    chosen = [round(part * stored_size(image_size)) for part in _PLANNED] if sides is None else list(sides)
+    chosen = [round(part * (stored or stored_size(image_size))) for part in _PLANNED] if sides is None else list(sides)
     if small := [side for side in chosen if side < image_size]:
         raise Problem(f"transfer.scales has {small[0]}, and the net sees {image_size} x {image_size} pixels at once; "
                       f"scales are {image_size} or more")  # fmt: skip
