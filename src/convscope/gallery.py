@@ -20,7 +20,8 @@ from convscope.draw.rules import Compared, rules_grid
 from convscope.draw.tile import Tile, contrast, signed_tile
 from convscope.look.cropped import Watch, patches, project_fields
 from convscope.look.deconvnet import Picks
-from convscope.look.top9 import Top9, default_layers
+from convscope.look.top9 import Top9
+from convscope.nets.blocks import default_layers
 from convscope.nets.trace import trace
 from convscope.problem import Problem, meant
 

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from convscope.nets.build import ConvNet
-from convscope.nets.layers import Conv
 from convscope.nets.trace import Trace, no_layer, trace
 from convscope.nets.windows import Window, window
 from convscope.problem import Problem
@@ -53,19 +51,6 @@ def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:
     """Flat names, "<layer>.score" and so on, as a top-9 file holds them."""
     named = ((f"{layer}.{name}", field) for layer, top in tops.items() for name, field in top._asdict().items())
     return {name: field.contiguous() for name, field in named}
-
-
-def default_layers(net: nn.Module, image_size: int) -> list[str]:
-    """The convolution rows of a row net; of another net at most five convolutions, first and last among them."""
-    if isinstance(net, ConvNet):
-        return [name for name, row in net.rows.items() if isinstance(row, Conv)]
-    pass_ = trace(net, (3, image_size, image_size))
-    shapes = {path: pass_.shapes[layer.output] for path, layer in pass_.layers.items() if layer.runs == 1}
-    convolutions = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d)]
-    maps = [path for path in convolutions if shapes[path][2:] != (1, 1)] or convolutions  # no gates
-    if len(maps) <= 5:
-        return maps
-    return [maps[round(place * (len(maps) - 1) / 4)] for place in range(5)]
 
 
 class Search:
