@@ -21,6 +21,7 @@ from convscope.draw.tile import Tile, contrast, signed_tile
 from convscope.look.cropped import Watch, patches, project_fields
 from convscope.look.deconvnet import Picks
 from convscope.look.top9 import Top9
+from convscope.nets.axes import axes_of, maps_shape
 from convscope.nets.blocks import default_layers
 from convscope.nets.trace import trace
 from convscope.problem import Problem, meant
@@ -74,7 +75,8 @@ class Choice:
         pass_ = trace(net, (3, image_size, image_size))
         assert isinstance(self.maps, Mapping)
         for layer in self.maps:
-            self.chosen_maps(layer, pass_.shapes[pass_.layer(layer).output][1], seed=0)
+            number = pass_.layer(layer).output
+            self.chosen_maps(layer, maps_shape(pass_.shapes[number], axes_of(pass_).get(number))[1], seed=0)
 
     def chosen_maps(self, layer: str, count: int, seed: int) -> list[int]:
         """The maps of a layer of `count` maps: those named, or a random choice that depends on seed and layer alone."""

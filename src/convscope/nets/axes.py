@@ -28,7 +28,9 @@ _WINDOWED = set(_WINDOWS.split())
 MOVES = set("permute transpose swapaxes swapdims movedim moveaxis t".split())
 SHAPES = set("view reshape flatten unflatten squeeze unsqueeze view_as reshape_as".split())
 _RESIZES = set("cat concat pad roll chunk split linear".split())
-_LOST = set("matmul __matmul__ bmm einsum scaled_dot_product_attention gather index_select take rot90 as_strided".split())
+_LOST = set(
+    "matmul __matmul__ bmm einsum scaled_dot_product_attention gather index_select take rot90 as_strided".split()
+)
 
 
 class Places(NamedTuple):
@@ -59,20 +61,20 @@ def maps_shape(shape: Shape, axes: Axes | None) -> Shape:
 
 
 def layer_axes(net: nn.Module, image: Shape) -> dict[str, Axes]:
-    """Path -> rows and columns of every layer that puts out maps, for images [3, H, W]. A pass is traced once a net."""
+    """Path -> rows and columns of every layer that puts out maps; a pass of one image [3, H, W] is traced once a net."""
     if isinstance(net, ConvNet):
         return {}  # its rows put out [N, C, h, w], all of them
     modules = tuple(map(id, net.modules()))
     traced = _TRACED.get(net)
-    if traced is None or traced[:2] != (image, modules):
+    if traced is None or traced[0] != modules:
         pass_ = trace(net, image)
         known = axes_of(pass_)
         axes = {path: known[layer.output] for path, layer in pass_.layers.items() if layer.output in known}
-        traced = _TRACED[net] = (image, modules, axes)
-    return traced[2]
+        traced = _TRACED[net] = (modules, axes)
+    return traced[1]
 
 
-_TRACED: "WeakKeyDictionary[nn.Module, tuple[Shape, tuple[int, ...], dict[str, Axes]]]" = WeakKeyDictionary()
+_TRACED: "WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], dict[str, Axes]]]" = WeakKeyDictionary()
 
 
 def axes_of(pass_: Trace) -> dict[int, Axes]:
