@@ -21,7 +21,8 @@ from convscope.look.deconvnet import Picks
 from convscope.look.features import features
 from convscope.look.occlusion import Occluded, Square, default_square, strongest_map
 from convscope.look.occlusion import occlude as cover
-from convscope.look.top9 import Top9, default_layers
+from convscope.look.top9 import Top9
+from convscope.nets.blocks import default_layers
 from convscope.nets.hidden import hidden
 from convscope.problem import Problem
 from convscope.report import reading

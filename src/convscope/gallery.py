@@ -23,7 +23,9 @@ from convscope.look.cut import cut
 from convscope.look.deconvnet import Picks
 from convscope.look.energy import energy_squares
 from convscope.look.rules import AUTO, RuleChoice, check_rule_or_auto, choose_rule, measured_maps
-from convscope.look.top9 import Top9, default_layers
+from convscope.look.top9 import Top9
+from convscope.nets.axes import axes_of, maps_shape
+from convscope.nets.blocks import default_layers
 from convscope.nets.trace import trace
 from convscope.problem import Problem, meant
 
@@ -84,7 +86,8 @@ class Choice:
         pass_ = trace(net, (3, image_size, image_size))
         assert isinstance(self.maps, Mapping)
         for layer in self.maps:
-            self.chosen_maps(layer, pass_.shapes[pass_.layer(layer).output][1], seed=0)
+            number = pass_.layer(layer).output
+            self.chosen_maps(layer, maps_shape(pass_.shapes[number], axes_of(pass_).get(number))[1], seed=0)
 
     def chosen_maps(self, layer: str, count: int, seed: int) -> list[int]:
         """The maps of a layer of `count` maps: those named, or a random choice that depends on seed and layer alone."""

@@ -9,7 +9,7 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from convscope.look.top9 import Search, default_layers, empty, merge, to_arrays
+from convscope.look.top9 import Search, empty, merge, to_arrays
 from convscope.problem import Problem
 from look.specimens import maps_of, photographs, row_net
 
@@ -195,12 +195,3 @@ def test_file(net, tmp_path):
     assert arrays["conv1.score"].dtype == torch.float32 and arrays["conv1.image"].dtype == torch.int64
     for layer, top in tops.items():
         assert all(field.equal(arrays[f"{layer}.{name}"]) for name, field in top._asdict().items())
-
-
-def test_default_layers(net):
-    assert default_layers(net, 96) == ["conv1", "conv2", "conv3", "conv4"]
-    vgg = torchvision.models.vgg16(weights=None)
-    assert default_layers(vgg, 64) == ["features.0", "features.7", "features.14", "features.21", "features.28"]
-    mobile = default_layers(torchvision.models.mobilenet_v3_small(weights=None), 128)
-    assert len(mobile) == 5 and mobile[0] == "features.0.0" and not any("fc" in layer for layer in mobile)
-    assert default_layers(torchvision.models.alexnet(weights=None), 224)[-1] == "features.10"

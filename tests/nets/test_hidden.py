@@ -22,9 +22,10 @@ ROWS = {
 FOREIGN = {
     "alexnet": Hidden("features.1", "features.11", "classifier.5"),
     "vgg11_bn": Hidden("features.2", "features.27", "classifier.5"),
-    "resnet18": Hidden("relu", "layer4.1.conv2", "avgpool"),
-    "squeezenet1_1": Hidden("features.1", "features.12.expand3x3_activation", "classifier.0"),  # a dropout
-    "densenet121": Hidden("features.relu0", "features.denseblock4.denselayer16.conv2", "features"),
+    "resnet18": Hidden("relu", "layer4", "avgpool"),
+    "squeezenet1_1": Hidden("features.1", "features.12", "classifier.0"),  # a dropout
+    "googlenet": Hidden("conv1", "inception5b", "dropout"),
+    "densenet121": Hidden("features.relu0", "features.denseblock4", "features"),
 }
 
 
@@ -72,6 +73,13 @@ def test_the_classifier_takes_the_last_hidden_layer(name, last):
     got.clear()
     values = features(net, torch.randn(2, 3, 64, 64), [layer]).layers[layer].relu()
     assert torch.allclose(values.flatten(2).mean(2) if values.dim() == 4 else values, got[0], atol=1e-5)
+
+
+def test_a_first_layer_of_two_branches_is_what_brings_them_together():
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        layers = hidden(timm.create_model("repvgg_a0", num_classes=3), 64)
+    assert layers == Hidden("stem", "final_conv", "head.drop")
 
 
 def test_nets_without_convolutions():

@@ -3,6 +3,7 @@
 Jobs get what they need from here; none of them sees the settings.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from convscope.assemble.images import Settings, data_settings, group, sized, sou
 from convscope.assemble.subjects import check_net, new, said, saved, untrained
 from convscope.gallery import Choice
 from convscope.nets.anatomy import anatomy
+from convscope.nets.blocks import default_layers
 from convscope.nets.build import ConvNet
 from convscope.nets.weights import describe
 from convscope.plans import read_plan
@@ -73,9 +75,18 @@ def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
             "name": subject.net_name,
             "image_size": data.settings.image_size,
             "parameters": sum(weight.numel() for weight in net.parameters()),
-            "rows": anatomy(net, data.settings.image_size),
+            "rows": anatomy(net, data.settings.image_size, _shown_layers(settings, subject)),
         },
     }
+
+
+def _shown_layers(settings: Settings, subject: Subject) -> list[str]:
+    """The layers whose maps are shown, those that are not there left out: whoever shows them says so."""
+    evolution = settings.get("evolution") or {}
+    named = evolution.get("layers") or evolution.get("maps")
+    return list(named) if isinstance(named, list | Mapping) else default_layers(
+        subject.net, subject.data.settings.image_size
+    )  # fmt: skip
 
 
 def shown(settings: Settings, subject: Subject) -> tuple[int, int, int]:

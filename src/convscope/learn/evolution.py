@@ -181,7 +181,7 @@ def _gathered(top: Top9, module: pl.LightningModule) -> Top9:
     """The record over all processes' images: equal to that of one process over all of them."""
     if module.trainer.world_size == 1:
         return top
-    everyone = [module.all_gather(field.to(module.device)) for field in top]  # each [world, C, 9]
+    everyone = [module.all_gather(field.to(module.device)) for field in (*top, top.before)]  # each [world, C, 9]
     merged = Top9(*(field[0].cpu() for field in everyone))
     for rank in range(1, module.trainer.world_size):
         merged = merge(merged, Top9(*(field[rank].cpu() for field in everyone)))

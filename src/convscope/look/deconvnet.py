@@ -10,7 +10,9 @@ coming down:
     gradient    0 where the unit was off on the way up
 
 Ours: other activations (GELU, SiLU, hardswish, ...) are treated like ReLU, their slope in place of "off"; gates such as
-sigmoid, layer normalization and attention keep their derivative. This engine works for every net, over the whole image.
+sigmoid, layer normalization and attention keep their derivative. A unit at the upper bound of its activation (6 of a
+ReLU6) is on: `guided` lets its signal pass, and by every rule so does the activation of the projected unit itself. This
+engine works for every net, over the whole image.
 """
 
 from collections.abc import Callable
@@ -21,15 +23,25 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from convscope.look.activations import (
+    Bounded,
+    Bounds,
+    Counter,
+    bounded,
+    bounds,
+    kind_of,
+    opened,
+    read_activation,
+    slope,
+)
+from convscope.look.unseen import Doubtful, apply_rule, is_doubtful, replaced_relus, warn
+from convscope.nets.axes import Axes, axes_of, maps_of
+from convscope.nets.calls import Call
+from convscope.nets.scripted import on_output
 from convscope.nets.trace import evaluating, trace
 from convscope.problem import Problem
 
 RULES = ("deconvnet", "guided", "gradient")
-_NAMES = """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu threshold clamp_min clamp_min_
-"""
-ACTIVATIONS = set(_NAMES.split())
 PASSED = {"local_response_norm"}  # dropout is no call to pass: it does nothing in eval mode
 
 
@@ -45,6 +57,14 @@ class Picks(NamedTuple):
         return Picks(*(field[start:stop] for field in self))
 
 
+class Top(NamedTuple):
+    """Where the way down begins: a layer, the rows and columns of what it puts out, and what bounds that from above."""
+
+    layer: str
+    axes: Axes | None
+    bound: Bounded | None
+
+
 def project(
     net: nn.Module, images: Tensor, layer: str, picks: Picks, rule: str = "deconvnet", chunk: int = 16
 ) -> Tensor:
@@ -54,11 +74,14 @@ def project(
     included. Raises Problem for an unknown rule or layer.
     """
     check_rule(rule)
-    trace(net, tuple(images.shape[1:])).layer(layer)
-    parts = [
-        _descend(net, images[picks.image[at : at + chunk].to(images.device)], layer, picks.part(at, at + chunk), rule)
-        for at in range(0, len(picks.image), chunk)
-    ]
+    pass_ = trace(net, tuple(images.shape[1:]))
+    top = Top(layer, axes_of(pass_).get(pass_.layer(layer).output), bounded(pass_, layer))
+    parts, doubtful = list[Tensor](), Doubtful(set(), set())
+    for at in range(0, len(picks.image), chunk):
+        pixels, part = images[picks.image[at : at + chunk].to(images.device)], picks.part(at, at + chunk)
+        parts.append(_descend(net, pixels, top, part, rule, doubtful))
+    if rule != "gradient":
+        warn(net, pass_, rule, doubtful)
     return torch.cat(parts) if parts else images.new_zeros(0, *images.shape[1:])
 
 
@@ -66,13 +89,6 @@ def check_rule(rule: str) -> None:
     """Raises Problem for an unknown rule."""
     if rule not in RULES:
         raise Problem(f"rule {rule} is unknown; possible: {', '.join(RULES)}")
-
-
-def slope(activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Derivative of an elementwise activation at each value of x; x is left as it is."""
-    with torch.inference_mode(False), torch.enable_grad():
-        at = x.detach().clone().requires_grad_()
-        return torch.autograd.grad(activation(at * 1).sum(), at)[0]
 
 
 def down_activation(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
@@ -85,8 +101,8 @@ class _Reached(Exception):
     """Ends a forward pass at the layer."""
 
 
-def _descend(net: nn.Module, pixels: Tensor, layer: str, picks: Picks, rule: str) -> Tensor:
-    """pixels [p, 3, H, W], one for each of the p picks."""
+def _descend(net: nn.Module, pixels: Tensor, top: Top, picks: Picks, rule: str, doubtful: Doubtful) -> Tensor:
+    """pixels [p, 3, H, W], one for each of the p picks. doubtful: gets what was not recognized on the way."""
     reached: list[Tensor] = []
 
     def stop(module: nn.Module, args: Any, output: Tensor) -> None:
@@ -95,46 +111,80 @@ def _descend(net: nn.Module, pixels: Tensor, layer: str, picks: Picks, rule: str
 
     with torch.inference_mode(False), torch.enable_grad(), evaluating(net):
         pixels = pixels.clone().requires_grad_()
-        hook = net.get_submodule(layer).register_forward_hook(stop)
+        hook = on_output(net.get_submodule(top.layer), stop)
+        rules = _Rules(rule, top.bound)
         try:
-            with suppress(_Reached), _Rules(rule):
+            with suppress(_Reached), replaced_relus(net, rules.relu), rules:
                 net(pixels)
         finally:
             hook.remove()
-        units = reached[0][:, :, None, None] if reached[0].dim() == 2 else reached[0]
+        units = maps_of(reached[0], top.axes)
+        units = units[:, :, None, None] if units.dim() == 2 else units
         lit = [torch.arange(len(pixels)), picks.map, picks.row, picks.col]
         lit = [index.clone().to(units.device) for index in lit]  # autograd keeps no tensor made in inference mode
-        return torch.autograd.grad(units[tuple(lit)].sum(), pixels)[0]
+        chosen = units[tuple(lit)].sum()
+        with apply_rule(chosen, rule, f"{_Down.__name__}Backward", rules.doubtful) as below:
+            doubtful.calls.update(below.calls)
+            doubtful.nodes.update(below.nodes)
+            return torch.autograd.grad(chosen, pixels)[0]
 
 
 class _Rules(TorchFunctionMode):
-    """Replaces what autograd does at activations and at contrast normalization; all other calls keep their adjoint."""
+    """Replaces what autograd does at activations and at contrast normalization; all other calls keep their adjoint.
 
-    def __init__(self, rule: str):
+    top: the activation that bounds the projected layer, if any does.
+    """
+
+    def __init__(self, rule: str, top: Bounded | None):
         super().__init__()
-        self.rule = rule
+        self.rule, self.top, self.counter = rule, top, Counter()
+        self.doubtful: dict[Any, str] = {}  # node of autograd -> name of the call that made it
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func.__name__ in ACTIVATIONS | PASSED:
+        kind = kind_of(func, args)
+        at_top = kind is not None and self._is_top(kind, self.counter.place(kind))
+        if func.__name__ in PASSED:
             x, *rest = args or (kwargs.pop("input"),)
-            rule = self.rule if func.__name__ in ACTIVATIONS else None
-            return _Down.apply(x, lambda value: func(value, *rest, **kwargs), rule)
-        return func(*args, **kwargs)
+            return _Down.apply(x, lambda value: func(value, *rest, **kwargs), None, None)
+        found = read_activation(func, args, kwargs)
+        if found is not None:
+            limits = bounds(Call(func, args, kwargs, (), ())) if at_top or self.rule == "guided" else None
+            result = _Down.apply(found.x, found.again, self.rule, limits)
+            return None if func.__name__ == "__setitem__" else result
+        if at_top and args[0].requires_grad:
+            limits = bounds(Call(func, args, kwargs, (), ()))
+            return _Down.apply(args[0], lambda value: func(value, *args[1:], **kwargs), "gradient", limits)
+        result = func(*args, **kwargs)
+        if is_doubtful(func.__name__, args[0] if args else None, result):
+            self.doubtful[result.grad_fn] = func.__name__
+        return result
+
+    def relu(self, x: Tensor) -> Tensor:
+        return _Down.apply(x, torch.relu, self.rule, None)
+
+    def _is_top(self, kind: Any, place: int) -> bool:
+        return self.top is not None and (self.top.kind, self.top.place) == (kind, place)
 
 
 class _Down(torch.autograd.Function):
-    """The call itself on the way up; on the way down the rule, or the signal as it is where there is none."""
+    """The call itself on the way up; on the way down the rule, or the signal as it is where there is none.
+
+    limits: of an activation whose units at the upper bound let the signal pass.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], rule: str | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], rule: str | None, limits: Bounds | None
+    ) -> Tensor:
         ctx.rule = rule
-        ctx.save_for_backward(slope(call, x) if rule in ("guided", "gradient") else None)
+        ctx.save_for_backward(opened(slope(call, x), x, limits) if rule in ("guided", "gradient") else None)
         result = call(x)
         if result is x:
             ctx.mark_dirty(x)
         return result
 
     @staticmethod
-    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, None]:
-        return signal if ctx.rule is None else down_activation(ctx.rule, signal, *ctx.saved_tensors), None, None
+    def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, None, None]:
+        below = signal if ctx.rule is None else down_activation(ctx.rule, signal, *ctx.saved_tensors)
+        return below, None, None, None

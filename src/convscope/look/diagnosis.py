@@ -10,6 +10,7 @@ from convscope.look.activity import Seen, Watched
 from convscope.look.aliasing import aliasing
 from convscope.look.frequencies import bands
 from convscope.nets.receptive import Field, fields
+from convscope.nets.trace import trace
 from convscope.problem import Problem
 
 
@@ -73,6 +74,16 @@ def convolutions(watched: list[Watched]) -> list[str]:
     if not found:
         raise Problem("this net has no convolution, so it has no filters to judge; choose another net")
     return found
+
+
+def above_first(net: nn.Module, image_size: int, names: list[str]) -> str | None:
+    """Of these convolutions, in order, the next one after the first that depends on it, not a branch beside it."""
+    pass_ = trace(net, (3, image_size, image_size))
+    reached = {pass_.layer(names[0]).output}
+    for call in pass_.calls:
+        if reached.intersection(call.inputs):
+            reached.update(call.outputs)
+    return next((name for name in names[1:] if pass_.layer(name).output in reached), None)
 
 
 def diagnosis(net: nn.Module, watched: list[Watched], seen: Seen, radius: float | None) -> Diagnosis:

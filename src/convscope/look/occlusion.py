@@ -15,6 +15,7 @@ from convscope.look.deconvnet import Picks
 from convscope.look.features import features
 from convscope.look.incremental.local import read_head
 from convscope.look.incremental.recompute import Chosen, Covering, recompute
+from convscope.nets.axes import MAPS, axes_of, maps_shape
 from convscope.nets.trace import trace
 from convscope.problem import Problem
 
@@ -106,8 +107,9 @@ def occlude(
     check_square(square, min(image.shape[1:]))
     pass_ = trace(net, tuple(image.shape))
     chosen = Chosen(layer, pass_.layer(layer).output, map_)
-    _check_maps(layer, pass_.shapes[chosen.number], map_)
-    head = read_head(pass_)
+    axes = axes_of(pass_).get(chosen.number)
+    _check_maps(layer, maps_shape(pass_.shapes[chosen.number], axes), map_)
+    head = read_head(pass_) if axes in (None, MAPS) else "the layer puts out its maps last"
     if isinstance(head, str):
         return occlude_fully(net, image, layer, map_, target, square, batch)._replace(why=head)
     image = image.to(next(net.parameters()).device)
@@ -126,7 +128,8 @@ def occlude_fully(
     """As `occlude`, every covered image through the whole net, whatever the net."""
     check_square(square, min(image.shape[1:]))
     pass_ = trace(net, tuple(image.shape))
-    _check_maps(layer, pass_.shapes[pass_.layer(layer).output], map_)
+    number = pass_.layer(layer).output
+    _check_maps(layer, maps_shape(pass_.shapes[number], axes_of(pass_).get(number)), map_)
     image = image.to(next(net.parameters()).device)
     rows, cols, tops, lefts = _grid(image, square)
     parts = []

@@ -9,12 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.look.deconvnet import ACTIVATIONS, PASSED
+from convscope.look.activations import ACTIVATIONS, CLAMPS
+from convscope.look.deconvnet import PASSED
 from convscope.nets.calls import Call
 from convscope.nets.trace import Trace, chain, trace
 from convscope.nets.windows import Pair, Window, window
 
-_ALONE = ACTIVATIONS | PASSED | {"batch_norm", "dropout", "dropout2d", "contiguous"}  # each position for itself
+_ALONE = (
+    ACTIVATIONS | CLAMPS | PASSED | {"batch_norm", "dropout", "dropout2d", "contiguous"}
+)  # each position for itself
 _REST = _ALONE | {"linear", "adaptive_avg_pool2d", "flatten", "conv2d", "max_pool2d", "avg_pool2d"}
 
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input
 
-from convscope.look.deconvnet import ACTIVATIONS, PASSED, down_activation, slope
+from convscope.look.activations import bounded, bounds, is_activation, opened, slope
+from convscope.look.deconvnet import PASSED, down_activation
 from convscope.nets.calls import Call
 from convscope.nets.trace import Trace, chain
 from convscope.nets.windows import Pair, Window, window
@@ -55,14 +56,18 @@ class Scale(Step):
 
 @dataclass(frozen=True)
 class Activation(Step):
+    """open: whether units at its upper bound let the signal pass."""
+
     rule: str
+    open: bool
 
     @property
     def remembers(self) -> bool:  # type: ignore[override]
         return self.rule != "deconvnet"
 
     def up(self, x: Tensor, padded: bool) -> tuple[Tensor, Any]:
-        slopes = slope(self.call.again, x) if self.remembers else None
+        limits = bounds(self.call) if self.open else None
+        slopes = opened(slope(self.call.again, x), x, limits) if self.remembers else None
         return self.call.again(x), slopes
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
@@ -153,16 +158,18 @@ class Conv(Step):
 
 def read_steps(pass_: Trace, layer: str, rule: str) -> list[Step] | None:
     """The steps from the pixels to the layer; None where the net branches or does something else on the way."""
-    steps = [_step(call, rule, pass_.shapes) for call in chain(pass_, layer) or [None]]
+    top = bounded(pass_, layer)
+    last = None if top is None else top.call
+    steps = [_step(call, rule, pass_.shapes, call is last) for call in chain(pass_, layer) or [None]]
     return None if None in steps else steps  # type: ignore[return-value]
 
 
-def _step(call: Call | None, rule: str, shapes: Mapping[int, tuple[int, ...]]) -> Step | None:
+def _step(call: Call | None, rule: str, shapes: Mapping[int, tuple[int, ...]], at_top: bool) -> Step | None:
     if call is None:
         return None
     before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
-    if call.name in ACTIVATIONS:
-        return Activation(call, None, rule)
+    if is_activation(call):
+        return Activation(call, None, rule, at_top or rule == "guided")
     if call.name in PASSED | _INERT or (call.name == "adaptive_avg_pool2d" and before == after):
         return Step(call, None)
     if call.name == "batch_norm" and not call.arguments().get("training", False):

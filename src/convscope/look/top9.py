@@ -3,7 +3,8 @@
 The search rides on forward passes that something else makes, keeps nine entries for each map and never an activation.
 An image enters with its strongest position, the first one in reading order where several are equal. Entries are
 ordered by score, equal ones by image index, so any split of the images over batches and processes gives the same
-record.
+record. Where an activation ends at an upper bound (ReLU6), most of the best scores are equal to it: there images and
+positions are ordered by the value before the activation.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,10 +12,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from convscope.nets.build import ConvNet
-from convscope.nets.layers import Conv
+from convscope.look.activations import Bounded, Counter, bounded, kind_of
+from convscope.nets.axes import Axes, axes_of, maps_of, maps_shape
+from convscope.nets.scripted import on_output
 from convscope.nets.trace import Trace, no_layer, trace
 from convscope.nets.windows import Window, window
 from convscope.problem import Problem
@@ -22,17 +25,31 @@ from convscope.problem import Problem
 NINE = 9
 
 
-class Top9(NamedTuple):
-    """Of each of C maps the strongest images, strongest first; each [C, 9], on the CPU.
-
-    score float32; image, row, col int64: index of the image and position in the map (0, 0 in a full row). Where there
-    are fewer than nine images, score is -inf and the others are -1.
-    """
-
+class _Fields(NamedTuple):
     score: Tensor
     image: Tensor
     row: Tensor
     col: Tensor
+
+
+class Top9(_Fields):
+    """Of each of C maps the strongest images, strongest first; each [C, 9], on the CPU.
+
+    score float32; image, row, col int64: index of the image and position in the map (0, 0 in a full row). Where there
+    are fewer than nine images, score is -inf and the others are -1. before: what the entries are ordered by, no field
+    and in no file: the value before an upper bound, elsewhere the score.
+    """
+
+    def __new__(cls, score: Tensor, image: Tensor, row: Tensor, col: Tensor, before: Tensor | None = None) -> "Top9":
+        top = super().__new__(cls, score, image, row, col)
+        top._before = before
+        return top
+
+    _before: Tensor | None = None
+
+    @property
+    def before(self) -> Tensor:
+        return self.score if self._before is None else self._before
 
 
 def empty(maps: int) -> Top9:
@@ -43,29 +60,16 @@ def empty(maps: int) -> Top9:
 
 def merge(one: Top9, other: Top9) -> Top9:
     """The record of the images of both, which have none in common; `other` may have any number of columns."""
-    both = Top9(*(torch.cat(fields, 1) for fields in zip(one, other, strict=True)))
+    both = Top9(*(torch.cat(fields, 1) for fields in zip((*one, one.before), (*other, other.before), strict=True)))
     order = both.image.argsort(dim=1, stable=True)
-    order = order.gather(1, both.score.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :NINE]
-    return Top9(*(field.gather(1, order) for field in both))
+    order = order.gather(1, both.before.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :NINE]
+    return Top9(*(field.gather(1, order) for field in (*both, both.before)))
 
 
 def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:
     """Flat names, "<layer>.score" and so on, as a top-9 file holds them."""
     named = ((f"{layer}.{name}", field) for layer, top in tops.items() for name, field in top._asdict().items())
     return {name: field.contiguous() for name, field in named}
-
-
-def default_layers(net: nn.Module, image_size: int) -> list[str]:
-    """The convolution rows of a row net; of another net at most five convolutions, first and last among them."""
-    if isinstance(net, ConvNet):
-        return [name for name, row in net.rows.items() if isinstance(row, Conv)]
-    pass_ = trace(net, (3, image_size, image_size))
-    shapes = {path: pass_.shapes[layer.output] for path, layer in pass_.layers.items() if layer.runs == 1}
-    convolutions = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d)]
-    maps = [path for path in convolutions if shapes[path][2:] != (1, 1)] or convolutions  # no gates
-    if len(maps) <= 5:
-        return maps
-    return [maps[round(place * (len(maps) - 1) / 4)] for place in range(5)]
 
 
 class Search:
@@ -83,6 +87,7 @@ class Search:
         self.top: dict[str, Top9] = {}
         self.indices = torch.empty(0, dtype=torch.int64)
         self.hooks: list[RemovableHandle] = []
+        self.before: _Before | None = None  # while a pass is on its way through a net that needs it
 
     def __enter__(self) -> "Search":
         self.hooks = [self.net.register_forward_pre_hook(self._first_pass)]
@@ -102,15 +107,22 @@ class Search:
             return
         self.__exit__()
         pass_ = trace(net, tuple(args[0].shape[1:]))
+        known, ends = axes_of(pass_), dict[str, tuple[Bounded, Axes | None]]()
         for layer in self.layers:
-            shape = pass_.shapes[pass_.layer(layer).output]
-            if len(shape) not in (2, 4):
-                given = f"layer {layer} puts out {' x '.join(map(str, shape[1:]))} for each image"
-                raise Problem(f"{given}, neither maps nor units; choose a convolution")
-            path, hook = self._reader(layer, pass_)
-            self.hooks.append(net.get_submodule(path).register_forward_hook(hook))
+            number = pass_.layer(layer).output
+            _check_shape(layer, maps_shape(pass_.shapes[number], known.get(number)))
+            end = bounded(pass_, layer)
+            if end is not None:
+                ends[layer] = end, known.get(number)
+            else:
+                path, hook = self._reader(layer, pass_, known.get(number))
+                self.hooks.append(on_output(net.get_submodule(path), hook))
+        if ends:
+            self._read_before(ends, args)
 
-    def _reader(self, layer: str, pass_: Trace) -> tuple[str, Callable[[nn.Module, Any, Tensor], None]]:
+    def _reader(
+        self, layer: str, pass_: Trace, axes: Axes | None
+    ) -> tuple[str, Callable[[nn.Module, Any, Tensor], None]]:
         """The module whose output tells the scores, and the hook on it.
 
         A max pool right above the layer has the same maxima in fewer values, if its windows leave no position out.
@@ -119,7 +131,7 @@ class Search:
 
         def read(module: nn.Module, args: Any, output: Tensor) -> None:
             if not module.training:
-                self._take(layer, output)
+                self._take(layer, maps_of(output, axes))
 
         def read_pooled(module: nn.Module, args: Any, output: Tensor) -> None:
             if not module.training:
@@ -127,21 +139,72 @@ class Search:
 
         return (pooled[0], read_pooled) if pooled else (layer, read)
 
-    def _take(self, layer: str, maps: Tensor, pooled: tuple[Tensor, Window] | None = None) -> None:
-        """Looks at the images of one pass and enters those that are strong enough."""
+    def _read_before(self, ends: dict[str, tuple[Bounded, Axes | None]], args: tuple[Tensor, ...]) -> None:
+        """Of these layers the values before their upper bound are read, in this pass and in those that follow."""
+
+        def start(net: nn.Module, args: Any) -> None:
+            if not net.training:
+                self.before = _Before(ends, self._take)
+                self.before.__enter__()
+
+        def stop(net: nn.Module, args: Any, output: Any) -> None:
+            if self.before is not None:
+                self.before.__exit__(None, None, None)
+                self.before = None
+
+        self.hooks.append(self.net.register_forward_pre_hook(start))
+        self.hooks.append(self.net.register_forward_hook(stop, always_call=True))
+        start(self.net, args)
+
+    def _take(
+        self, layer: str, maps: Tensor, pooled: tuple[Tensor, Window] | None = None, end: Bounded | None = None
+    ) -> None:
+        """Looks at the images of one pass and enters those that are strong enough. end: what makes scores of `maps`."""
         if len(self.indices) != len(maps):
             raise ValueError(f"a pass over {len(maps)} images after watch() of {len(self.indices)}")
         maps = maps if maps.dim() == 4 else maps[:, :, None, None]
         rows = _row_maxima(pooled[0] if pooled else maps)
-        scores = rows.amax(1).float().cpu().T  # [C, N]
+        best = rows.amax(1).T  # [C, N]
+        scores, best = (value.float().cpu() for value in (best if end is None else end.call.again(best.clone()), best))
         top = self.top.setdefault(layer, empty(len(scores)))
-        ninth, last = top.score[:, -1:], top.image[:, -1:]
-        enters = (scores > ninth) | ((scores == ninth) & (self.indices < last))
+        ninth, last = top.before[:, -1:], top.image[:, -1:]
+        enters = (best > ninth) | ((best == ninth) & (self.indices < last))
         map_, image = (place.to(maps.device) for place in enters.nonzero(as_tuple=True))  # of the E entrants
         if len(map_):
             row = rows[image, :, map_].argmax(1)
             row, col = (place.cpu() for place in _place(maps, (image, map_), row, pooled[1] if pooled else None))
-            self.top[layer] = _entered(top, scores, (enters, self.indices), (row, col))
+            self.top[layer] = _entered(top, (scores, best), (enters, self.indices), (row, col))
+
+
+class _Before(TorchFunctionMode):
+    """While it is entered, hands on what chosen activations take. ends: layer -> its activation and the axes of it."""
+
+    def __init__(self, ends: Mapping[str, tuple[Bounded, Axes | None]], take: Callable[..., None]):
+        super().__init__()
+        self.ends, self.take, self.counter = ends, take, Counter()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (kind := kind_of(func, args)) is not None:
+            place = self.counter.place(kind)
+            for layer, (end, axes) in self.ends.items():
+                if (end.kind, end.place) == (kind, place):
+                    self.take(layer, maps_of(_below_bound(args[0], end), axes), end=end)
+        return func(*args, **(kwargs or {}))
+
+
+def _below_bound(x: Tensor, end: Bounded) -> Tensor:
+    """What the layer would put out without its upper bound; a new tensor where anything is done to x."""
+    x = x if end.bounds.low is None else x.clamp(min=end.bounds.low)
+    for call in end.after:
+        x = call.again(x)
+    return x
+
+
+def _check_shape(layer: str, shape: tuple[int, ...]) -> None:
+    """shape: of what the layer puts out for one image. Raises Problem where it has neither maps nor units."""
+    if shape[0] != 1 or len(shape) not in (2, 4):
+        given = f"layer {layer} puts out {' x '.join(map(str, shape[1 if shape[0] == 1 else 0 :]))} for each image"
+        raise Problem(f"{given}, neither maps nor units; choose a convolution")
 
 
 def _row_maxima(maps: Tensor) -> Tensor:
@@ -166,16 +229,21 @@ def _place(maps: Tensor, units: tuple[Tensor, Tensor], row: Tensor, pool: Window
     return rows.gather(1, flat[:, None] // maps.shape[3])[:, 0], flat % maps.shape[3]
 
 
-def _entered(top: Top9, scores: Tensor, who: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]) -> Top9:
-    """The record with those that enter. who: entrants [C, N], indices [N]; where: rows and columns [E] of entrants."""
+def _entered(
+    top: Top9, values: tuple[Tensor, Tensor], who: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]
+) -> Top9:
+    """The record with those that enter. values: scores and what they are ordered by, [C, N] each; who: entrants
+    [C, N], indices [N]; where: rows and columns [E] of entrants."""
     enters, indices = who
     changed = enters.any(1).nonzero()[:, 0]
     image, row, col = (torch.full(enters.shape, -1) for _ in range(3))
     image[enters] = indices.expand_as(enters)[enters]
     row[enters], col[enters] = where
-    entries = Top9(scores.masked_fill(~enters, -torch.inf), image, row, col)
-    merged = merge(Top9(*(field[changed] for field in top)), Top9(*(field[changed] for field in entries)))
-    return Top9(*(old.index_put((changed,), field) for old, field in zip(top, merged, strict=True)))
+    score, before = (value.masked_fill(~enters, -torch.inf)[changed] for value in values)
+    entries = Top9(score, image[changed], row[changed], col[changed], before)
+    merged = merge(Top9(*(field[changed] for field in (*top, top.before))), entries)
+    pairs = zip((*top, top.before), (*merged, merged.before), strict=True)
+    return Top9(*(old.index_put((changed,), field) for old, field in pairs))
 
 
 def _pool_above(net: nn.Module, layer: str, pass_: Trace) -> tuple[str, Window] | None:

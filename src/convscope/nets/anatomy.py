@@ -1,9 +1,11 @@
 """A net as a table: what each layer puts out, and how much of the image one of its units sees."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from torch import nn
 
+from convscope.nets.axes import axes_of, maps_shape
 from convscope.nets.build import ConvNet
 from convscope.nets.layers import KINDS, map_sizes
 from convscope.nets.receptive import IMAGE, Field, follow
@@ -23,10 +25,10 @@ class Layer(NamedTuple):
     field: Field | None
 
 
-def layers(net: nn.Module, image_size: int) -> list[Layer]:
+def layers(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[Layer]:
     """The rows of a row net; of another net, from the pixels up, its convolutions, pools and full layers.
 
-    A layer that runs several times in one pass is told of as in its last run.
+    also: paths of other modules of such a net, stages and blocks, whatever they are. A layer that runs several times in one pass is told of as in its last run.
     """
     pass_ = trace(net, (3, image_size, image_size))
     seen = follow(pass_)
@@ -37,18 +39,18 @@ def layers(net: nn.Module, image_size: int) -> list[Layer]:
             Layer(name, kinds[type(row)], maps, side, side, fields[name])
             for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
         ]
-    found = [(path, _kind(net.get_submodule(path)), pass_.shapes[one.output]) for path, one in pass_.layers.items()]
-    dims = {"conv": 4, "pool": 4, "full": 2}  # of what each puts out; no linear layers of single tokens
+    axes = axes_of(pass_)
+    shapes = {path: maps_shape(pass_.shapes[one.output], axes.get(one.output)) for path, one in pass_.layers.items()}
+    kinds = {path: _kind(net.get_submodule(path), path in also) for path in shapes}
+    dims = {"conv": (4,), "pool": (4,), "full": (2,)}  # of what each puts out; no linear layers of single tokens
     return [
-        Layer(
-            path, kind, shape[1], shape[2] if len(shape) == 4 else 1, shape[-1] if len(shape) == 4 else 1, fields[path]
-        )
-        for path, kind, shape in found
-        if kind and len(shape) == dims[kind]
+        Layer(path, kind, shapes[path][1], *(shapes[path][2:] or (1, 1)), fields[path])
+        for path, kind in kinds.items()
+        if kind and len(shapes[path]) in dims.get(kind, (2, 4))
     ]
 
 
-def anatomy(net: nn.Module, image_size: int) -> list[dict[str, Any]]:
+def anatomy(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[dict[str, Any]]:
     """One table row for each of `layers`: name, kind, maps, side, field, stride, start.
 
     side: of the map, positions. field and stride: of the receptive field, pixels; "image" where a unit sees all of it.
@@ -57,16 +59,18 @@ def anatomy(net: nn.Module, image_size: int) -> list[dict[str, Any]]:
     """
     return [
         {"name": one.name, "kind": one.kind, "maps": one.maps, "side": _sides(one.rows, one.cols), **_view(one.field)}
-        for one in layers(net, image_size)
+        for one in layers(net, image_size, also)
     ]
 
 
-def _kind(module: nn.Module) -> str | None:
+def _kind(module: nn.Module, asked_for: bool) -> str | None:
     if isinstance(module, nn.Conv2d):
         return "conv"
     if isinstance(module, nn.Linear):
         return "full"
-    return "pool" if isinstance(module, _POOLS) else None
+    if isinstance(module, _POOLS):
+        return "pool"
+    return ("block" if any(module.children()) else type(module).__name__.lower()) if asked_for else None
 
 
 def _view(field: Field | None) -> dict[str, Any]:

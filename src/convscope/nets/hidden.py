@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from convscope.nets.blocks import blocks, default_layers, wide_convolutions
 from convscope.nets.build import ConvNet
 from convscope.nets.layers import Conv, Full
 from convscope.nets.trace import Trace, trace
@@ -16,8 +17,9 @@ _THROUGH = set(_KEEPS.split()) | _RECTIFY
 
 
 class Hidden(NamedTuple):
-    """Module paths. first: the first convolution. maps: the last convolution (the paper's layer 5). last: the last
-    hidden layer, what the classifier takes (layer 7)."""
+    """Module paths. first: the first convolution. maps: the last convolution, or the block that it belongs to where it
+    is one of several branches (the paper's layer 5). last: the last hidden layer, what the classifier takes (layer 7).
+    """
 
     first: str
     maps: str
@@ -34,14 +36,20 @@ def hidden(net: nn.Module, image_size: int) -> Hidden:
         last = full[-2] if len(full) > 1 else list(net.rows)[-2]
         return Hidden(convolutions[0], convolutions[-1], last)
     pass_ = trace(net, (3, image_size, image_size))
-    once = [path for path, layer in pass_.layers.items() if layer.runs == 1]
-    shapes = {path: pass_.shapes[pass_.layers[path].output] for path in once}
     ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Linear | nn.Conv2d)]
-    convolutions = [path for path in once if isinstance(net.get_submodule(path), nn.Conv2d) and path != ends[-1]]
-    spread = [path for path in convolutions if shapes[path][2:] != (1, 1)] or convolutions
+    spread = [path for path in wide_convolutions(net, pass_) if path != ends[-1]]
     if not spread:
         raise Problem("this net has no convolution, so there are no maps to look at; choose another net")
-    return Hidden(_rectified(pass_, spread[0]), _rectified(pass_, spread[-1]), _before_classifier(pass_, ends))
+    first = _rectified(pass_, _on_every_way(net, pass_, spread[0]))
+    return Hidden(first, _rectified(pass_, default_layers(net, image_size)[-1]), _before_classifier(pass_, ends))
+
+
+def _on_every_way(net: nn.Module, pass_: Trace, path: str) -> str:
+    """The layer if everything passes through it; of one of several branches the block that brings them together."""
+    made = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
+    after = [block for block in blocks(net, pass_) if block.call >= made[pass_.layer(path).output]]
+    outputs = [pass_.layer(block.path).output for block in after]
+    return path if pass_.layer(path).output in outputs or not after else after[0].path
 
 
 def _rectified(pass_: Trace, path: str) -> str:

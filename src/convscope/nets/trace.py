@@ -15,25 +15,34 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from convscope.nets.calls import Call, Ref, by_name, leaves, replaced
+from convscope.nets.scripted import is_scripted, on_output, outermost
 from convscope.problem import Problem
 
 PIXELS = 0  # number of the tensor that goes into the net
 
 
 class Layer(NamedTuple):
-    """A module in the pass: the number of the tensor that it put out last, and how often it ran."""
+    """A module in the pass: the number of the tensor that it put out last, how often it ran, and what it took last.
+
+    input: number of its first argument, None where that is no tensor of the pass.
+    """
 
     output: int
     runs: int
+    input: int | None = None
 
 
 @dataclass(frozen=True)
 class Trace:
-    """calls in order; shapes by tensor number; layers by module path, in the order in which they finish."""
+    """calls in order; shapes by tensor number; layers by module path, in the order in which they finish.
+
+    owners: of each call the path of the innermost module in which it was made, "" for the net itself.
+    """
 
     calls: tuple[Call, ...]
     shapes: dict[int, tuple[int, ...]]
     layers: dict[str, Layer]
+    owners: tuple[str, ...] = ()
 
     def layer(self, path: str) -> Layer:
         """Raises Problem, naming what is possible, for a layer that is not in the pass or has more than one output."""
@@ -74,7 +83,10 @@ def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_
     like = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
     pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
     seen = _Watch(pixels)
-    hooks = [module.register_forward_hook(seen.layer_hook(path)) for path, module in net.named_modules() if path]
+    plain = {path: module for path, module in net.named_modules() if path and not is_scripted(module)}
+    hooks = [module.register_forward_pre_hook(seen.entry_hook(path)) for path, module in plain.items()]
+    hooks += [module.register_forward_hook(seen.layer_hook(path)) for path, module in plain.items()]
+    hooks += [on_output(module, seen.scripted_hook(path)) for path, module in outermost(net).items()]
     try:
         with evaluating(net), torch.no_grad(), seen:
             net(pixels)
@@ -84,7 +96,7 @@ def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_
     finally:
         for hook in hooks:
             hook.remove()
-    return Trace(tuple(seen.calls), seen.shapes, seen.layers)
+    return Trace(tuple(seen.calls), seen.shapes, seen.layers, tuple(seen.owners))
 
 
 def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
@@ -109,7 +121,9 @@ class _Watch(TorchFunctionMode):
         self.numbers = {id(pixels): PIXELS}
         self.shapes = {PIXELS: tuple(pixels.shape)}
         self.calls: list[Call] = []
+        self.owners: list[str] = []
         self.layers: dict[str, Layer] = {}
+        self.running: list[tuple[str, int | None]] = [("", PIXELS)]  # path and input of the modules now at work
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         inputs: list[int] = []
@@ -118,8 +132,12 @@ class _Watch(TorchFunctionMode):
         made = args[0] if func.__name__ == "__setitem__" else result
         outputs = [self._number(leaf) for leaf in leaves(made) if isinstance(leaf, Tensor)]
         if outputs:
-            self.calls.append(Call(func, named[0], named[1], tuple(dict.fromkeys(inputs)), tuple(outputs)))
+            self._add(Call(func, named[0], named[1], tuple(dict.fromkeys(inputs)), tuple(outputs)))
         return result
+
+    def _add(self, call: Call) -> None:
+        self.calls.append(call)
+        self.owners.append(self.running[-1][0])
 
     def _result(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func.__name__ not in ("conv2d", "linear"):
@@ -130,13 +148,38 @@ class _Watch(TorchFunctionMode):
             return x.new_zeros(*x.shape[:-1], *weight.shape[:-1])
         return x.new_zeros(*x.shape[:-3], len(weight), *_sides(x, weight, given))
 
-    def layer_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and id(output) in self.numbers:
-                runs = self.layers.pop(path).runs if path in self.layers else 0
-                self.layers[path] = Layer(self.numbers[id(output)], runs + 1)
+    def entry_hook(self, path: str) -> Callable[[nn.Module, Any], None]:
+        def hook(module: nn.Module, args: Any) -> None:
+            self.running.append((path, self._input(args)))
 
         return hook
+
+    def layer_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            self._finish(path, self.running.pop()[1], output)
+
+        return hook
+
+    def scripted_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
+        """All that a compiled module does is one call, known by the name of its class in lower case."""
+
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            inputs: list[int] = []
+            named = replaced(args, lambda leaf: self._named(leaf, inputs))
+            if isinstance(output, Tensor) and inputs:
+                outputs = (self._number(output),)
+                self._add(Call(_Compiled(module), named, {}, tuple(dict.fromkeys(inputs)), outputs))
+                self._finish(path, inputs[0], output)
+
+        return hook
+
+    def _input(self, args: Any) -> int | None:
+        return self.numbers.get(id(args[0])) if args and isinstance(args[0], Tensor) else None
+
+    def _finish(self, path: str, taken: int | None, output: Any) -> None:
+        if isinstance(output, Tensor) and id(output) in self.numbers:
+            runs = self.layers.pop(path).runs if path in self.layers else 0
+            self.layers[path] = Layer(self.numbers[id(output)], runs + 1, taken)
 
     def _named(self, leaf: Any, inputs: list[int]) -> Any:
         if not isinstance(leaf, Tensor):
@@ -151,6 +194,16 @@ class _Watch(TorchFunctionMode):
         self.numbers[id(tensor)] = number = len(self.shapes)
         self.shapes[number] = tuple(tensor.shape)
         return number
+
+
+class _Compiled:
+    """A compiled module as the function of a call: torch.jit.script(nn.ReLU()) is a relu."""
+
+    def __init__(self, module: Any):
+        self.module, self.__name__ = module, str(module.original_name).lower()
+
+    def __call__(self, *args: Any) -> Any:
+        return self.module(*args)
 
 
 def _sides(x: Tensor, weight: Tensor, given: dict[str, Any]) -> list[int]:

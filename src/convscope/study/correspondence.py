@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from convscope.data.marked import Marked, animals, photographs
 from convscope.look.correspondence import Pairs, random_squares, squares
-from convscope.look.top9 import default_layers
+from convscope.nets.blocks import default_layers
 from convscope.nets.build import ConvNet
 from convscope.nets.hidden import hidden
 from convscope.nets.layers import Conv, Full

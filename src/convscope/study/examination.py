@@ -9,7 +9,7 @@ from torch import Tensor
 from convscope.gallery import Images, View, view
 from convscope.look import filters, frequencies
 from convscope.look.activity import activity, watched
-from convscope.look.diagnosis import Diagnosis, Grid, convolutions, diagnosis, grid_of_maps, periods, uncut
+from convscope.look.diagnosis import Diagnosis, Grid, above_first, convolutions, diagnosis, grid_of_maps, periods, uncut
 from convscope.nets.receptive import fields
 from convscope.problem import Problem
 from convscope.progress import track
@@ -44,7 +44,8 @@ class Diagnose:
 
 
 class Examined(NamedTuple):
-    """A net's diagnosis. second: its second convolution's maps, None without one. images: so many it was judged by."""
+    """A net's diagnosis. second: maps of the first convolution that takes what its first one puts out, None without
+    one. images: so many it was judged by."""
 
     found: Diagnosis
     second: View | None
@@ -66,11 +67,12 @@ def examine(subject: Subject, plan: Diagnose, seed: int) -> Examined:
     parts = track(index.split(BATCH), "images")
     seen = activity(net, (subject.data.images(plan.split, part) for part in parts), layers)
     found = diagnosis(net, layers, seen, plan.radius)
-    if len(names) < 2:
+    second = above_first(net, size, names)
+    if second is None:
         return Examined(found, None, [], len(index))
-    shown = _projections(subject, plan, names[1], index, seed)
-    whole = uncut(shown.projections, shown.top.row, shown.top.col, fields(net, size)[names[1]], size)
-    grids = [grid_of_maps(whole, period) for period in periods(net, size, names[0], names[1])]
+    shown = _projections(subject, plan, second, index, seed)
+    whole = uncut(shown.projections, shown.top.row, shown.top.col, fields(net, size)[second], size)
+    grids = [grid_of_maps(whole, period) for period in periods(net, size, names[0], second)]
     return Examined(found, shown, [one for one in grids if one], len(index))
 
 

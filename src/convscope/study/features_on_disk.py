@@ -21,6 +21,7 @@ from torch import Tensor
 
 from convscope.data.module import SplitName
 from convscope.look.features import features
+from convscope.nets.axes import axes_of, maps_shape
 from convscope.nets.trace import trace
 from convscope.problem import Problem
 from convscope.progress import track, track_parts
@@ -143,7 +144,8 @@ def as_seen_by(subject: Subject, first: Subject) -> Callable[[Tensor], Tensor]:
 def _sizes(subject: Subject, wanted: Wanted) -> dict[str, int]:
     side = subject.data.settings.image_size
     pass_ = trace(subject.net, (3, side, side))
-    shapes = {layer: pass_.shapes[pass_.layer(layer).output] for layer in wanted.layers}
+    axes, numbers = axes_of(pass_), {layer: pass_.layer(layer).output for layer in wanted.layers}
+    shapes = {layer: maps_shape(pass_.shapes[number], axes.get(number)) for layer, number in numbers.items()}
     return {layer: pooled(wanted.grid)(torch.zeros(1, *shape[1:])).shape[1] for layer, shape in shapes.items()}
 
 

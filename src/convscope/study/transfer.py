@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convscope.look.top9 import default_layers
+from convscope.nets.blocks import default_layers
 from convscope.nets.build import ConvNet
 from convscope.nets.hidden import hidden
 from convscope.nets.layers import Full

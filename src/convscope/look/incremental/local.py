@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.look.deconvnet import ACTIVATIONS
+from convscope.look.activations import ACTIVATIONS, CLAMPS
 from convscope.nets.calls import Call, Ref, leaves
 from convscope.nets.trace import PIXELS, Trace
 from convscope.nets.windows import Pair, Window, window
@@ -21,7 +21,7 @@ _ARITHMETIC = """
     add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
     div div_ __truediv__ __itruediv__
 """
-_SAME_PLACE = ACTIVATIONS | set(_INERT.split()) | set(_GATES.split()) | set(_ARITHMETIC.split())
+_SAME_PLACE = ACTIVATIONS | CLAMPS | set(_INERT.split()) | set(_GATES.split()) | set(_ARITHMETIC.split())
 
 
 @dataclass(frozen=True)
