@@ -23,6 +23,7 @@ from convscope.problem import Problem
 AUTO = "auto"
 MAPS = 3  # of a layer that are measured
 DEPENDENT = 0.5  # of guided's dependence on the image, which the deconvnet's must reach
+ALIKE = 0.01  # dependences that are no further apart are equal
 SMOOTH = 0.9  # of guided's smoothness, which the deconvnet's must reach where the way down is no plain chain
 
 
@@ -50,14 +51,14 @@ class RuleChoice(NamedTuple):
         """Why this rule, in words; empty where it was asked for."""
         if not self.measured:
             return ""
-        if self.rule == "deconvnet" and not self.guided_dependence > 0.01:
+        if self.rule == "deconvnet" and abs(self.guided_dependence) < ALIKE:
             return "the same picture by every rule"
         if self.rule == "deconvnet":
             way = "a plain chain with max pooling" if self.chain else f"as smooth as guided's, {self.smoothness:.2f}"
             return f"{way}; dependence on the image {self.dependence:.2f}"
-        if self.dependence < DEPENDENT * self.guided_dependence:
+        if not _depends(self.dependence, self.guided_dependence):
             return (
-                f"the deconvnet's projections hardly depend on the image: {self.dependence:.2f}, "
+                f"the deconvnet's projections hardly depend on the image: {max(0.0, self.dependence):.2f}, "
                 f"guided's {self.guided_dependence:.2f}"
             )
         return f"smoother than the deconvnet's: {self.guided_smoothness:.2f} against {self.smoothness:.2f}"
@@ -90,10 +91,13 @@ def choose_rule(net: nn.Module, images: Tensor, layer: str, picks: Picks, watch:
     dependence, guided_dependence = (image_dependence(values[rule], picks.map) for rule in RULES[:2])
     smoothness, guided_smoothness = (float(autocorrelation(values[rule]).mean()) for rule in RULES[:2])
     chain = plain_chain(net, tuple(images.shape[1:]), layer)
-    dependent = dependence >= DEPENDENT * guided_dependence
     smooth = chain or smoothness >= SMOOTH * guided_smoothness
-    rule = "deconvnet" if dependent and smooth else "guided"
+    rule = "deconvnet" if smooth and _depends(dependence, guided_dependence) else "guided"
     return RuleChoice(rule, chain, dependence, guided_dependence, smoothness, guided_smoothness)
+
+
+def _depends(dependence: float, guided_dependence: float) -> bool:
+    return dependence >= DEPENDENT * guided_dependence - ALIKE
 
 
 def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
