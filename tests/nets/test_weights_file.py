@@ -87,6 +87,17 @@ def test_other_classes_get_a_fresh_last_layer_and_a_file_need_not_have_one(net, 
         torchvision_net(SMALL, file, None)  # there is nothing to answer with
 
 
+def test_layers_that_a_library_left_unlearned_begin_anew(tmp_path):
+    """As those of torchvision's vgg16 IMAGENET1K_FEATURES, all nan."""
+    small = models.mobilenet_v3_small()
+    nn.init.constant_(small.classifier[3].weight, torch.nan)
+    nn.init.constant_(small.classifier[3].bias, torch.nan)
+    torch.save(small.state_dict(), tmp_path / "net.pth")
+    found = torchvision_net("mobilenet_v3_small", f"{tmp_path}/net.pth", None)
+    assert found.net.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all() and not found.named
+    assert torch.equal(found.net.classifier[0].weight, small.classifier[0].weight)
+
+
 def test_what_does_not_fit_is_listed_in_one_line(net, tmp_path):
     state = dict(net.state_dict())
     state["features.0.weight"] = torch.zeros(64, 3, 7, 7)

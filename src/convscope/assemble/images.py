@@ -103,8 +103,8 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
     A net of a library with learned weights is meant for that; one without takes small images as their set has them. A
     net that takes a checkpoint's weights sees images of its size. A set in chunks is as it was converted.
     """
-    model, data = group(settings, "model"), group(settings, "data")
-    if data.get("image_size") is not None or "layers" in model:
+    data = group(settings, "data")
+    if data.get("image_size") is not None or "layers" in (model := group(settings, "model")):
         return settings
     if parent is not None:
         about = parent["convscope"]

@@ -92,8 +92,11 @@ def untrained(settings: Settings) -> nn.Module:
         torch.manual_seed(settings["seed"])
         if settings["ckpt"]:
             return _described(read_checkpoint(settings["ckpt"])["convscope"]["net"])
-        settings = sized(settings)
-        return new({**settings, "model": {**settings["model"], "weights": None}}).net
+        settings, model = sized(settings), group(settings, "model")
+        if "layers" in model:
+            return new(settings).net
+        alike = {"image_size": settings["data"]["image_size"], "transform_input": bool(model.get("weights"))}
+        return foreign.rebuilt({**model, "classes": 1000, **alike})
 
 
 def said(words: Sequence[str], group: str) -> list[str]:

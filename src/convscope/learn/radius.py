@@ -32,7 +32,7 @@ def exceeding(net: nn.Module, learned: Collection[str], radius: float | None) ->
     """Why these rows, learned elsewhere, cannot train at this radius; "" where all their filters lie within."""
     layers = [net.get_submodule(row) for row in learned]
     rms = [filter_rms(layer.weight) for layer in layers if isinstance(layer, nn.Conv2d) and layer.weight.requires_grad]
-    if radius is None or not rms or not (many := int((torch.cat(rms) > 1.001 * radius).sum())):  # but for rounding
+    if radius is None or not rms or not (many := int((torch.cat(rms) > radius).sum())):
         return ""
     return f"{many:,} of {len(torch.cat(rms)):,} learned filters exceed it and would be cut down at the first step"
 

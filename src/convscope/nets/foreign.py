@@ -42,10 +42,11 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Fore
         return Foreign(net, colors) if classes else _named(net, colors, 1000, [])
     file = is_file_name(weights)
     net = _torchvision_net_of(name, weights, classes) if file else _torchvision_net_with(name, weights)
+    learned = not _begin_anew_(net)
     if classes is not None:
         return Foreign(_with_classes(net, classes), colors)
     count = len(net.state_dict()[f"{last_row(net)}.weight"])
-    return _named(net, colors, count, IMAGENET_NAMES if count == len(IMAGENET_NAMES) else [])
+    return _named(net, colors, count, IMAGENET_NAMES if learned and count == len(IMAGENET_NAMES) else [])
 
 
 def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
@@ -81,6 +82,17 @@ def _options(name: str, learned: bool, image_size: int | None = None) -> dict[st
     if name in _AUXILIARY:  # with weights of its own torchvision has these two take back the ImageNet normalization
         return {"aux_logits": False, "transform_input": learned, "init_weights": not learned}
     return {"image_size": image_size} if name.startswith("vit_") and image_size else {}
+
+
+def _begin_anew_(net: nn.Module) -> bool:
+    """Gives random weights to the layers whose weights are nan: torchvision's vgg16 has a file of features alone.
+
+    Returns whether there are any.
+    """
+    unlearned = [module for module in net.modules() if isinstance(module, nn.Linear) and module.weight[0].isnan().all()]
+    for module in unlearned:
+        module.reset_parameters()
+    return bool(unlearned)
 
 
 def _torchvision_net_with(name: str, weights: str) -> nn.Module:

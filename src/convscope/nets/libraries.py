@@ -57,8 +57,9 @@ def torchvision_entry(name: str, weights: str | None) -> Any:
         _check_weights(name, weights, list(entries))
         return entries[weights]
     own = [entry for entry in entries.values() if weights and Path(entry.url).name == Path(weights).name]
-    side = vision_transformer_side(name, read_weights(weights)) if weights else None
-    own += [entry for entry in entries.values() if entry.transforms().crop_size[0] == side]
+    if weights and name.startswith("vit_"):
+        side = vision_transformer_side(name, read_weights(weights))
+        own += [entry for entry in entries.values() if entry.transforms().crop_size[0] == side]
     usual = [entry for entry in entries.values() if "E2E" not in entry.name]  # those ask for larger images
     return [*own, *usual, *entries.values()][0]
 

@@ -88,7 +88,7 @@ def _html(run: Run, seen: Mapping[str, Glance]) -> str:
         rows=_rows(run),
         summary=_summary(run),
         command=shlex.join(["python", "src/run.py", *run.overrides]) if run.config else "",
-        image_size=of(run.settings, "data", "image_size"),
+        image_size=of(run.summary, "net", "image_size") or of(run.settings, "data", "image_size"),
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )
