@@ -207,7 +207,7 @@ def test_file(net, tmp_path):
 
 
 class Bounded(nn.Module):
-    """Layers that end at 6: in a module, in place, in a function, under a pool; `shared` runs twice, `free` has none."""
+    """Layers that end at 6: in a module, in place, in a function, under a pool. `shared` runs twice."""
 
     def __init__(self):
         super().__init__()

@@ -14,7 +14,7 @@ def by_other_sides(net, image):
     """Path -> the dimensions that grow with the image's rows and with its columns, of what every layer puts out."""
     traces = [trace(net, shape) for shape in (image, (3, 2 * image[1], image[2]), (3, image[1], 2 * image[2]))]
     axes = {}
-    for path, layer in traces[0].layers.items():
+    for path in traces[0].layers:
         shape, taller, wider = (pass_.shapes[pass_.layers[path].output] for pass_ in traces)
         grown = [[axis for axis in range(len(shape)) if other[axis] != shape[axis]] for other in (taller, wider)]
         if len(shape) == 4 and [len(one) for one in grown] == [1, 1] and 0 not in (grown[0][0], grown[1][0]):

@@ -12,7 +12,7 @@ from convscope.nets.trace import Trace
 
 _NAMES = """
     relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu threshold threshold_
+    softplus prelu threshold _threshold threshold_
 """
 ACTIVATIONS = set(_NAMES.split())
 CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where they begin at 0
