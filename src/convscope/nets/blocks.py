@@ -24,9 +24,8 @@ MOST = 5  # layers shown where none are named
 _NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm"}
 _NAMES = """
     relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu rrelu threshold _threshold threshold_ clamp clamp_ clamp_min clamp_min_ clip tanh tanh_ sigmoid sigmoid_
-    dropout dropout2d feature_dropout alpha_dropout
-    contiguous clone detach to float type_as
+    softplus prelu rrelu threshold _threshold threshold_ clamp clamp_ clamp_min clamp_min_ clip clip_ tanh tanh_
+    sigmoid sigmoid_ dropout dropout2d feature_dropout alpha_dropout contiguous clone detach to float type_as
 """
 _AFTER = set(_NAMES.split()) | MOVES | SHAPES  # what may follow in a block that is otherwise done
 _WEIGHTS = {"conv2d", "linear"}

@@ -53,8 +53,8 @@ IMAGE = Seen(None)
 _PIXEL = Span(1, 1, 0)
 _NAMES = """
     relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish prelu rrelu
-    softplus hardswish hardsigmoid sigmoid sigmoid_ tanh tanh_ threshold _threshold threshold_ clamp clamp_ clamp_min clamp_min_
-    clamp_max clamp_max_ clip clip_ gt __gt__ ge __ge__ lt __lt__ le __le__ sign masked_fill masked_fill_
+    softplus hardswish hardsigmoid sigmoid sigmoid_ tanh tanh_ threshold _threshold threshold_ clamp clamp_ clip clip_
+    clamp_min clamp_min_ clamp_max clamp_max_ masked_fill masked_fill_ gt __gt__ ge __ge__ lt __lt__ le __le__ sign
     local_response_norm batch_norm dropout dropout_ dropout2d feature_dropout alpha_dropout
     add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
     div div_ __truediv__ __itruediv__ abs exp log neg pow __pow__ sqrt square maximum minimum fmax where
