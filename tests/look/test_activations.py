@@ -9,6 +9,7 @@ from torch import nn
 
 from convscope.look.cropped import project_fields
 from convscope.look.deconvnet import RULES, Picks, project
+from convscope.nets.receptive import fields
 from look.specimens import photographs
 
 
@@ -145,6 +146,12 @@ def test_what_is_no_relu_keeps_its_derivative(other, rule):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.testing.assert_close(project(net, images, "conv3", unit(), rule), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("spelling", [spelling for spelling in SPELLINGS if "derivative" not in spelling])
+def test_no_spelling_widens_what_a_unit_sees(spelling):
+    """All but a function of which Python sees nothing: that one may mix all positions."""
+    assert fields(Net(SPELLINGS[spelling]), 10)["conv3"] == fields(Net(nn.ReLU()), 10)["conv3"]
 
 
 BOUNDED = [

@@ -48,9 +48,15 @@ def test_what_no_image_excites_is_dead_and_what_every_image_does_is_always_on():
     assert not net.training
 
 
-def test_batch_normalization_is_part_of_what_excites():
+class Clamped(nn.Module):
+    def forward(self, x):
+        return x.clamp(min=0)
+
+
+@pytest.mark.parametrize("relu", [nn.ReLU(), nn.ReLU6(), Clamped()])
+def test_batch_normalization_is_part_of_what_excites(relu):
     net = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5), nn.ReLU(), nn.Linear(5, 2)
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), relu, nn.Flatten(), nn.Linear(4 * 36, 5), relu, nn.Linear(5, 2)
     ).eval()
     net[0].weight.data.abs_()
     net[1].bias.data[1] = -1000

@@ -52,6 +52,24 @@ def test_odd_steps_at_every_layer(size, rule):
         same_as_whole(net, str(layer), size, rule)
 
 
+class Clamped(nn.Module):
+    def forward(self, x):
+        return x.clamp(0, 2)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_activations_with_an_upper_bound(rule):
+    """Many units at their bound, at the top and on the way down."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU6(), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3), Clamped(), nn.Conv2d(6, 4, 3), nn.ReLU6()
+    ).double()
+    for layer in (0, 3, 5):
+        net[layer].weight.data *= 12
+    for layer in ("1", "4", "6"):
+        same_as_whole(net, layer, (24, 30), rule)
+
+
 @pytest.mark.parametrize("layer", ["conv1", "layer1.0.conv2", "layer1", "layer2.0.downsample", "layer4"])
 def test_branches(layer):
     same_as_whole(torchvision.models.resnet18(weights=None).double(), layer, (64, 80), "guided")

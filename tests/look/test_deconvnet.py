@@ -222,3 +222,28 @@ def test_unknown_rule():
 def test_unknown_layer():
     with pytest.raises(Problem, match="no layer conv7 in this net; its layers: conv1, pool1, norm1"):
         project(row_net(), photographs(1), "conv7", one())
+
+
+class Turned(nn.Module):
+    """The same convolutions, their maps last in between."""
+
+    def __init__(self, last):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.relu, self.second, self.last = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3), last
+        self.stage = nn.Identity()
+
+    def forward(self, x):
+        x = self.relu(self.conv(x))
+        if self.last:
+            x = x.permute(0, 2, 3, 1).relu().permute(0, 3, 1, 2)
+        x = self.second(x)
+        return self.stage(x.permute(0, 2, 3, 1) if self.last else x)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_units_of_maps_that_lie_last(rule):
+    images = photographs(2, (12, 9))
+    picks = Picks(*map(torch.tensor, ([0, 1], [3, 1], [7, 2], [4, 0])))
+    found, expected = (project(Turned(last).double(), images, "stage", picks, rule) for last in (True, False))
+    assert torch.equal(found, expected) and found.any()

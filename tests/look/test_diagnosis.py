@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import alexnet
 
 from convscope.look.activity import activity, watched
-from convscope.look.diagnosis import convolutions, diagnosis, grid_of_maps, periods, uncut
+from convscope.look.diagnosis import above_first, convolutions, diagnosis, grid_of_maps, periods, uncut
 from convscope.nets.build import build
 from convscope.nets.receptive import Field, Span
 from convscope.problem import Problem
@@ -40,6 +40,21 @@ def test_the_grids_of_zfnet_and_alexnet():
     assert periods(net, 64, "features.0", "features.3") == [4, 8]
     one = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4 * 16, 2))
     assert periods(one, 8, "0", "2") == []
+
+
+def test_the_second_layer_is_none_beside_the_first():
+    """A stem of a 3x3 and a 1x1 branch, as RepVGG's: the second layer takes what they put out."""
+
+    class Stem(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide, self.point, self.above = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            return self.above((self.wide(x) + self.point(x)[..., 1:-1, 1:-1]).relu()).mean((2, 3))
+
+    assert above_first(Stem(), 12, ["wide", "point", "above"]) == "above"
+    assert above_first(Stem(), 12, ["wide", "point"]) is None
 
 
 def test_projections_cut_off_by_the_border_are_left_out():

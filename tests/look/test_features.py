@@ -97,3 +97,13 @@ def test_layers_that_have_no_features(net, images):
 def test_a_layer_asked_for_twice_is_taken_once(net, images):
     found = features(net, images, ["2", "0", "2"])
     assert list(found.layers) == ["2", "0"]  # in the order asked for
+
+
+def test_maps_that_lie_last_are_turned_round():
+    class Last(nn.Module):
+        def forward(self, x):
+            return x.permute(0, 2, 3, 1)
+
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), Last(), nn.Flatten(), nn.Linear(5 * 8 * 6, 2))
+    taken = features(net, torch.randn(2, 3, 10, 8), ["0", "1"]).layers
+    assert taken["1"].shape == (2, 5, 8, 6) and torch.equal(taken["0"], taken["1"])

@@ -33,12 +33,21 @@ def net():
 
 def brute_force(net, layer, images):
     """For each map a list of (score, image, row, col): in the order of plain Python."""
-    maps = torch.cat([maps_of(net, layer, image[None]) for image in images])  # one by one, as no batch does
+    return strongest(torch.cat([maps_of(net, layer, image[None]) for image in images]))  # one by one, as no batch does
+
+
+def strongest(maps):
+    """The same of the maps [N, C, h, w] of all images."""
     width, entries = maps.shape[3], []
     for values in maps.flatten(2).unbind(1):  # [N, h * w]
         best = sorted((-max(row), image, row.index(max(row))) for image, row in enumerate(values.tolist()))[:9]
         entries.append([(-score, image, place // width, place % width) for score, image, place in best])
     return entries
+
+
+def places_of(top):
+    """For each map a list of (image, row, col)."""
+    return [list(zip(*rows, strict=True)) for rows in zip(*(field.tolist() for field in top[1:]), strict=True)]
 
 
 def searched(net, layers, images, parts):
@@ -195,3 +204,101 @@ def test_file(net, tmp_path):
     assert arrays["conv1.score"].dtype == torch.float32 and arrays["conv1.image"].dtype == torch.int64
     for layer, top in tops.items():
         assert all(field.equal(arrays[f"{layer}.{name}"]) for name, field in top._asdict().items())
+
+
+class Bounded(nn.Module):
+    """Layers that end at 6: in a module, in place, in a function, under a pool. `shared` runs twice."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU6(inplace=True))
+        self.second, self.shared, self.pool = nn.Conv2d(5, 4, 3), nn.ReLU6(), nn.MaxPool2d(2)
+        self.third, self.free, self.units = nn.Conv2d(4, 6, 1), nn.Conv2d(6, 3, 1), nn.Linear(3, 4)
+        self.after = nn.Identity()
+        for conv in (self.second, self.third):
+            conv.weight.data *= 20
+
+    def forward(self, x):
+        x = self.pool(self.shared(self.second(self.first(x))))
+        x = self.after(self.third(self.shared(x)).clamp(0, 6))
+        return self.units(self.free(x).mean((2, 3)))
+
+    def before(self, x):
+        """By layer, the values without the upper bound."""
+        first = self.first[0](x)
+        second = self.second(first.clamp(0, 6))
+        third = self.third(self.pool(second.clamp(0, 6)))
+        free = self.free(third.clamp(0, 6))
+        return {"first": first.relu(), "pool": self.pool(second.relu()), "after": third.relu(), "free": free}
+
+
+@pytest.mark.parametrize("size", [1, 4, 31])
+@torch.no_grad()
+def test_scores_at_an_upper_bound_are_ordered_by_what_is_before_it(size):
+    net, images = Bounded().double().eval(), photographs(31, (12, 12)) * 40
+    before = net.before(images)
+    layers = ["first", "pool", "after", "free"]
+    found = searched(net, layers, images, torch.arange(31).split(size))
+    for layer in layers:
+        expected = strongest(before[layer])
+        assert places_of(found[layer]) == [[entry[1:] for entry in row] for row in expected], layer
+        scores = [[entry[0] if layer == "free" else min(entry[0], 6) for entry in row] for row in expected]
+        torch.testing.assert_close(found[layer].score, torch.tensor(scores, dtype=torch.float32))
+    assert all((found[layer].score == 6).all(1).any() for layer in layers[:3])
+
+
+@torch.no_grad()
+def test_any_split_of_scores_at_an_upper_bound_merges_to_the_same_record():
+    net, images = Bounded().double().eval(), photographs(31, (12, 12)) * 40
+    whole = searched(net, ["first", "after"], images, [torch.arange(31)])
+    parts = [searched(net, ["first", "after"], images, torch.arange(start, 31, 3).split(4)) for start in range(3)]
+    for layer, top in whole.items():
+        for order in ((0, 1, 2), (2, 0, 1)):
+            record = empty(len(top.score))
+            for number in order:
+                record = merge(record, parts[number][layer])
+            assert all(torch.equal(field, other) for field, other in zip(record, top, strict=True))
+
+
+def test_an_error_in_a_pass_leaves_no_trace_of_the_search():
+    net = Bounded().double().eval()
+    with Search(net, ["first"]) as search, torch.inference_mode():
+        search.watch(torch.arange(1))
+        net(photographs(1, (12, 12)))
+        with pytest.raises(RuntimeError):
+            net(photographs(1, (12, 12))[:, :2])
+        calls = len(torch.overrides._get_current_function_mode_stack())
+    assert calls == 0 and not net._forward_hooks and not net._forward_pre_hooks
+
+
+class Last(nn.Module):
+    """Puts out [N, h, w, C], like the stages of Swin."""
+
+    def __init__(self, inputs, maps):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, maps, 3, 2)
+
+    def forward(self, x):
+        return self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class MapsLast(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two, self.head = Last(3, 5), Last(5, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.two(self.one(x.permute(0, 2, 3, 1)).relu()).mean((1, 2)))
+
+
+@torch.no_grad()
+def test_maps_that_lie_last_are_maps():
+    net, images = MapsLast().double().eval(), photographs(12, (21, 17))
+    first = net.one.conv(images)
+    expected = {"one": first, "two": net.two.conv(first.relu())}
+    found = searched(net, ["one", "two"], images, torch.arange(12).split(5))
+    for layer, maps in expected.items():
+        assert found[layer].score.shape == (maps.shape[1], 9)
+        assert places_of(found[layer]) == [[entry[1:] for entry in row] for row in strongest(maps)]

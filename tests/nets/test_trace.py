@@ -148,3 +148,19 @@ def test_a_layer_that_runs_twice_has_no_single_map():
     seen = trace(torchvision.models.resnet18(weights=None), (3, 64, 64))
     with pytest.raises(Problem, match=r"layer layer1.0.relu runs 2 times in one pass.*choose a layer that runs once"):
         seen.layer("layer1.0.relu")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_compiled_module_is_one_call():
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), torch.jit.script(nn.ReLU()), torch.jit.script(nn.Sequential(nn.Conv2d(4, 2, 1), nn.ReLU()))
+    )
+    seen = trace(net, (3, 8, 8))
+    assert names(chain(seen, "2")) == ["conv2d", "relu", "sequential"]
+    assert seen.layers["1"].runs == 1 and seen.shapes[seen.layers["2"].output] == (1, 2, 6, 6)
+
+
+def test_a_call_is_told_with_the_module_that_makes_it():
+    seen = trace(nn.Sequential(Mixed(), nn.Sequential(nn.ReLU())), (3, 8, 8))
+    assert seen.owners[:4] == ("0.conv", "0.act", "0", "0") and seen.owners[-1] == "1.0"
+    assert seen.layers["0.last"].input == seen.calls[seen.owners.index("0.last")].inputs[0]

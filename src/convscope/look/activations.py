@@ -12,10 +12,10 @@ from convscope.nets.trace import Trace
 
 _NAMES = """
     relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu threshold threshold_
+    softplus prelu threshold _threshold threshold_
 """
 ACTIVATIONS = set(_NAMES.split())
-CLAMPS = set("clamp clamp_ clip clip_ clamp_min clamp_min_".split())  # a ReLU where they begin at 0
+CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where they begin at 0
 _MAXIMA = {"maximum", "max", "fmax"}
 _PRODUCTS = {"mul", "mul_", "__mul__", "__imul__", "__rmul__", "multiply"}
 _LIMITED = "relu6 hardtanh hardtanh_ clamp clamp_ clip clip_ clamp_max clamp_max_"

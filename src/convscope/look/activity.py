@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from convscope.look.activations import CLAMPS, is_activation
 from convscope.look.features import features
+from convscope.nets.calls import Call
 from convscope.nets.trace import Trace, trace
 
 SURE = 0.999  # probability from which an image's most probable class counts as saturated
@@ -105,10 +107,10 @@ def _where(
     number, module = pass_.layers[path].output, path
     while True:
         takers = [call for call in pass_.calls if number in call.inputs]
-        if len(takers) != 1 or takers[0].name not in {"batch_norm", "dropout", *_RECTIFIES}:
-            return module, kind, False
-        if takers[0].name in _RECTIFIES:
+        if len(takers) == 1 and _rectifies(takers[0]):
             return module, kind, True
+        if len(takers) != 1 or takers[0].name not in {"batch_norm", "dropout"}:
+            return module, kind, False
         number = takers[0].outputs[0]
         module = modules.get(number, module)
 
@@ -119,4 +121,8 @@ def _rectifies_itself(pass_: Trace, path: str) -> bool:
     made = makers.get(pass_.layers[path].output)
     while made is not None and made.name == "dropout":
         made = makers.get(made.inputs[0])
-    return made is not None and made.name in _RECTIFIES
+    return made is not None and _rectifies(made)
+
+
+def _rectifies(call: Call) -> bool:
+    return call.name in _RECTIFIES or (call.name in CLAMPS and is_activation(call))

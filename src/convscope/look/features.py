@@ -25,8 +25,8 @@ def features(
     """One pass of images [N, 3, H, W], on the net's device, in eval mode; the net is left as it was.
 
     take: makes of a layer's output [N, C, h, w] or [N, C] what is kept of it, at once, because the next layer may write
-    over it. Maps that a net puts out as [N, h, w, C] are turned round before. Raises Problem for an unknown layer, and for one that runs not at all or more than once or puts out no
-    tensor.
+    over it. Maps that a net puts out as [N, h, w, C] are turned round before. Raises Problem for an unknown layer, and
+    for one that runs not at all or more than once or puts out no tensor.
     """
     known = {path: module for path, module in net.named_modules() if path}
     wanted = list(dict.fromkeys(layers))

@@ -28,7 +28,8 @@ class Layer(NamedTuple):
 def layers(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[Layer]:
     """The rows of a row net; of another net, from the pixels up, its convolutions, pools and full layers.
 
-    also: paths of other modules of such a net, stages and blocks, whatever they are. A layer that runs several times in one pass is told of as in its last run.
+    also: paths of other modules of such a net, stages and blocks, whatever they are. A layer that runs several times in
+    one pass is told of as in its last run.
     """
     pass_ = trace(net, (3, image_size, image_size))
     seen = follow(pass_)
@@ -40,14 +41,15 @@ def layers(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[
             for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
         ]
     axes = axes_of(pass_)
-    shapes = {path: maps_shape(pass_.shapes[one.output], axes.get(one.output)) for path, one in pass_.layers.items()}
-    kinds = {path: _kind(net.get_submodule(path), path in also) for path in shapes}
     dims = {"conv": (4,), "pool": (4,), "full": (2,)}  # of what each puts out; no linear layers of single tokens
-    return [
-        Layer(path, kind, shapes[path][1], *(shapes[path][2:] or (1, 1)), fields[path])
-        for path, kind in kinds.items()
-        if kind and len(shapes[path]) in dims.get(kind, (2, 4))
-    ]
+    found = []
+    for path, layer in pass_.layers.items():
+        kind = _kind(net.get_submodule(path), path in also)
+        shape = maps_shape(pass_.shapes[layer.output], axes.get(layer.output))
+        if kind and len(shape) in dims.get(kind, (2, 4)):
+            rows, cols = shape[2:] or (1, 1)
+            found.append(Layer(path, kind, shape[1], rows, cols, fields[path]))
+    return found
 
 
 def anatomy(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[dict[str, Any]]:

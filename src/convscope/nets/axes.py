@@ -25,12 +25,13 @@ _WINDOWS = """
     local_response_norm interpolate pixel_shuffle pixel_unshuffle dropout2d feature_dropout channel_shuffle
 """
 _WINDOWED = set(_WINDOWS.split())
-MOVES = set("permute transpose swapaxes swapdims movedim moveaxis t".split())
-SHAPES = set("view reshape flatten unflatten squeeze unsqueeze view_as reshape_as".split())
-_RESIZES = set("cat concat pad roll chunk split linear".split())
-_LOST = set(
-    "matmul __matmul__ bmm einsum scaled_dot_product_attention gather index_select take rot90 as_strided".split()
-)
+MOVES = {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t"}
+SHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
+_RESIZES = {"cat", "concat", "pad", "roll", "chunk", "split", "linear"}
+_MIXES = """
+    matmul __matmul__ bmm einsum scaled_dot_product_attention gather index_select take rot90 as_strided
+"""
+_LOST = set(_MIXES.split())
 
 
 class Places(NamedTuple):
@@ -61,7 +62,7 @@ def maps_shape(shape: Shape, axes: Axes | None) -> Shape:
 
 
 def layer_axes(net: nn.Module, image: Shape) -> dict[str, Axes]:
-    """Path -> rows and columns of every layer that puts out maps; a pass of one image [3, H, W] is traced once a net."""
+    """Path -> rows and columns of every layer that puts out maps; one image [3, H, W] is traced, once a net."""
     if isinstance(net, ConvNet):
         return {}  # its rows put out [N, C, h, w], all of them
     modules = tuple(map(id, net.modules()))

@@ -21,12 +21,11 @@ from convscope.nets.windows import window
 
 MOST = 5  # layers shown where none are named
 
-_NORMS = set("batch_norm layer_norm group_norm instance_norm local_response_norm rms_norm".split())
+_NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm"}
 _NAMES = """
     relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu rrelu threshold clamp clamp_ clamp_min clamp_min_ clip tanh tanh_ sigmoid sigmoid_
-    dropout dropout2d feature_dropout alpha_dropout
-    contiguous clone detach to float type_as
+    softplus prelu rrelu threshold _threshold threshold_ clamp clamp_ clamp_min clamp_min_ clip clip_ tanh tanh_
+    sigmoid sigmoid_ dropout dropout2d feature_dropout alpha_dropout contiguous clone detach to float type_as
 """
 _AFTER = set(_NAMES.split()) | MOVES | SHAPES  # what may follow in a block that is otherwise done
 _WEIGHTS = {"conv2d", "linear"}
@@ -94,7 +93,7 @@ def _named(net: nn.Module, pass_: Trace) -> list[str]:
     """The stages that timm tells of, those that put out maps."""
     info: Any = getattr(net, "feature_info", None)
     rows = getattr(info, "info", info) if info is not None else []
-    names = [row.get("module") for row in rows if isinstance(row, Mapping)] if isinstance(rows, list | tuple) else []
+    names = [str(row.get("module")) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     axes = axes_of(pass_)
     pooled = {call.outputs[0] for call in pass_.calls if call.name in _POOLS}
     levels: dict[int, str] = {}
@@ -141,7 +140,7 @@ def _meeting_points(pass_: Trace) -> set[int]:
     """Numbers of the tensors through which everything passes from the pixels to what the net puts out last."""
     calls = _on_the_way(pass_)
     last_use = {number: place for place in calls for number in pass_.calls[place].inputs}
-    points, open_until = set(), last_use.get(PIXELS, -1)  # the last call that takes a tensor made before
+    points, open_until = set[int](), last_use.get(PIXELS, -1)  # the last call that takes a tensor made before
     for place in calls:
         outputs = [number for number in pass_.calls[place].outputs if number in last_use]
         if len(outputs) <= 1 and open_until <= place:

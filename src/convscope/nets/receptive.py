@@ -8,9 +8,9 @@ image.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
-from convscope.nets.calls import Call
+from convscope.nets.calls import Call, Ref
 from convscope.nets.trace import PIXELS, Trace, trace
 from convscope.nets.windows import Window, window
 
@@ -53,13 +53,15 @@ IMAGE = Seen(None)
 _PIXEL = Span(1, 1, 0)
 _NAMES = """
     relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish prelu rrelu
-    softplus hardswish hardsigmoid sigmoid sigmoid_ tanh tanh_ threshold clamp clamp_ clamp_min clamp_min_
+    softplus hardswish hardsigmoid sigmoid sigmoid_ tanh tanh_ threshold _threshold threshold_ clamp clamp_ clip clip_
+    clamp_min clamp_min_ clamp_max clamp_max_ masked_fill masked_fill_ gt __gt__ ge __ge__ lt __lt__ le __le__ sign
     local_response_norm batch_norm dropout dropout_ dropout2d feature_dropout alpha_dropout
     add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
-    div div_ __truediv__ __itruediv__ abs exp log neg pow __pow__ sqrt square maximum minimum where
+    div div_ __truediv__ __itruediv__ abs exp log neg pow __pow__ sqrt square maximum minimum fmax where
     contiguous clone detach to float double half bfloat16 type_as
 """
 _SAME_PLACE = set(_NAMES.split())
+_CONSTANT = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_tensor"}
 
 
 def fields(net: nn.Module, image_size: int | tuple[int, int]) -> dict[str, Field | None]:
@@ -75,7 +77,7 @@ def follow(pass_: Trace) -> dict[int, Seen]:
     seen = {PIXELS: Seen(Field(_PIXEL, _PIXEL))}
     for call in pass_.calls:
         inputs = {number: seen[number] for number in call.inputs if number in seen}
-        if inputs:
+        if inputs and call.name not in _CONSTANT:
             for number in call.outputs:
                 seen[number] = _step(call, inputs, number, pass_.shapes)
     return seen
@@ -88,7 +90,7 @@ def _step(call: Call, inputs: dict[int, Seen], output: int, shapes: Mapping[int,
     before, after, rows_cols = shapes[number], shapes[output], first.axes
     if (shape := window(call, shapes)) is not None:
         return _windowed(shape, list(inputs.values())) if rows_cols == (2, 3) and len(before) == 4 else IMAGE
-    if call.name in _SAME_PLACE:
+    if call.name in _SAME_PLACE or _compares(call) or _sets(call, shapes):
         same = all(len(shapes[one]) == len(before) for one in (*inputs, output))
         sizes = {tuple(shapes[one][axis] for axis in rows_cols) for one in (*inputs, output)} if same else set()
         return _union(list(inputs.values())) if len(sizes) == 1 else IMAGE
@@ -96,6 +98,19 @@ def _step(call: Call, inputs: dict[int, Seen], output: int, shapes: Mapping[int,
         dim = call.arguments().get("dim", 0) % len(after)
         return _union(list(inputs.values())) if dim not in rows_cols else IMAGE
     return _rearranged(call, first, before, after) if len(inputs) == 1 else IMAGE
+
+
+def _compares(call: Call) -> bool:
+    """max(x, y) of two tensors, not over a dimension."""
+    other = call.kwargs.get("other", call.args[1] if len(call.args) > 1 else None)
+    return call.name in ("max", "min") and isinstance(other, Ref | Tensor)
+
+
+def _sets(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> bool:
+    """x[mask] = number, with a mask of the shape of x."""
+    if call.name != "__setitem__" or not isinstance(call.args[1], Ref):
+        return False
+    return shapes[call.args[1].number] == shapes[call.outputs[0]] and not isinstance(call.args[2], Ref)
 
 
 def _windowed(shape: Window, inputs: list[Seen]) -> Seen:

@@ -156,7 +156,10 @@ class _Watch(TorchFunctionMode):
 
     def layer_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self._finish(path, self.running.pop()[1], output)
+            taken = self.running.pop()[1]
+            if isinstance(output, Tensor) and id(output) not in self.numbers:  # by a call that is not seen
+                self._add_whole(module, f"module {type(module).__name__}", args, output)
+            self._finish(path, taken, output)
 
         return hook
 
@@ -164,14 +167,19 @@ class _Watch(TorchFunctionMode):
         """All that a compiled module does is one call, known by the name of its class in lower case."""
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            inputs: list[int] = []
-            named = replaced(args, lambda leaf: self._named(leaf, inputs))
-            if isinstance(output, Tensor) and inputs:
-                outputs = (self._number(output),)
-                self._add(Call(_Compiled(module), named, {}, tuple(dict.fromkeys(inputs)), outputs))
-                self._finish(path, inputs[0], output)
+            taken = self._input(args)  # before a module that works in place gives it another number
+            self._add_whole(module, str(module.original_name).lower(), args, output)
+            self._finish(path, taken, output)
 
         return hook
+
+    def _add_whole(self, module: nn.Module, name: str, args: Any, output: Any) -> None:
+        """The whole module as one call."""
+        inputs: list[int] = []
+        named = replaced(args, lambda leaf: self._named(leaf, inputs))
+        if isinstance(output, Tensor) and inputs:
+            outputs = (self._number(output),)
+            self._add(Call(_Whole(module, name), named, {}, tuple(dict.fromkeys(inputs)), outputs))
 
     def _input(self, args: Any) -> int | None:
         return self.numbers.get(id(args[0])) if args and isinstance(args[0], Tensor) else None
@@ -196,11 +204,11 @@ class _Watch(TorchFunctionMode):
         return number
 
 
-class _Compiled:
-    """A compiled module as the function of a call: torch.jit.script(nn.ReLU()) is a relu."""
+class _Whole:
+    """A module as the function of a call: torch.jit.script(nn.ReLU()) is a relu."""
 
-    def __init__(self, module: Any):
-        self.module, self.__name__ = module, str(module.original_name).lower()
+    def __init__(self, module: nn.Module, name: str):
+        self.module, self.__name__ = module, name
 
     def __call__(self, *args: Any) -> Any:
         return self.module(*args)
