@@ -18,9 +18,9 @@ from convscope.report.header import of
 from convscope.report.ideas import REST
 from convscope.report.lookers import Link, lookers, trained
 from convscope.report.reading import Run, read_run, sweep_around
-from convscope.report.records import dead_maps
+from convscope.report.records import dead_maps, record_layer
 from convscope.report.sections import moves, sections
-from convscope.report.settling import answer, stories
+from convscope.report.settling import answer, remeasured, stories
 from convscope.report.templates import beside, literal, template
 
 SCRIPTS = ("curves.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js", "strip.js",
@@ -35,6 +35,7 @@ def write_page(run_folder: Path) -> Path:
     """
     folder = Path(run_folder)
     run = read_run(folder)
+    run = run._replace(metrics=remeasured(folder, run.metrics))
     found = atlas(run)
     for name, (layer, said) in (found.layers if found else {}).items():
         write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(said)};\n")
@@ -112,7 +113,7 @@ def _dead(run: Run) -> dict[str, list[int]]:
     """Which maps of each layer no image excited at the last shown epoch."""
     shown = [entry for entry in run.entries if entry.layer and entry.name == f"top9/{entry.layer}"]
     last = {str(entry.layer): entry.epoch for entry in sorted(shown, key=lambda entry: entry.epoch or 0)}
-    return {layer: dead_maps(run.folder, epoch, layer) or [] for layer, epoch in last.items()}
+    return {layer: dead_maps(record_layer(run.folder, epoch, layer)) or [] for layer, epoch in last.items()}
 
 
 def _warnings(run: Run) -> list[str]:

@@ -1,6 +1,6 @@
 """The statistics behind the paper's claims: arrays of measurements in, one number with its interval out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,11 +68,6 @@ def dominance(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
     draws = [_dominances(values, np.random.default_rng([seed, side])) for side, values in enumerate(sizes)]
     low, high = np.quantile(draws[0][1:] - draws[1][1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(draws[0][0] - draws[1][0]), float(low), float(high), n)
-
-
-def by_layer(epochs: Mapping[str, ArrayLike]) -> dict[str, float]:
-    """The median of each layer's values; layers without values are left out."""
-    return {layer: float(np.median(np.asarray(values))) for layer, values in epochs.items() if np.size(values)}
 
 
 def _dominances(values: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.float64]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.look.filters import weak
-from convscope.look.settling import settled
 from convscope.look.top9 import Top9
 from convscope.nets.renorm import filter_rms
 from convscope.nets.weights import net_weights, read_checkpoint
@@ -20,7 +21,8 @@ from convscope.report.alike import alike
 from convscope.report.reading import Run
 from convscope.report.records import record_layers
 from convscope.score.claims import DEAD, RENORM, SETTLE, Claim, judged, unmeasured
-from convscope.score.contrasts import by_layer, dominance, proportions, rank_correlation
+from convscope.score.contrasts import dominance, proportions, rank_correlation
+from convscope.score.settling import exciting, settled_layer, settled_maps
 
 SHOWN = 4  # epochs at which the settling of maps can be told apart
 GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
@@ -56,10 +58,13 @@ def settling(run: Run, layers: Iterable[str], seed: int) -> Claim:
         had = f"{run.folder.name} shows {len(shown)} layers at {len(kept)} epochs"
         asked = f"{SHOWN} epochs and two layers or more are needed: evolution=every and a longer trainer.max_epochs"
         return unmeasured(SETTLE, f"{had}; {asked}")
-    epochs = {layer: settled({epoch: tops[layer] for epoch, tops in kept.items()}).numpy() for layer in shown}
-    medians = ", ".join(f"{layer} {epoch:g}" for layer, epoch in by_layer(epochs).items())
+    images = {layer: {epoch: _images(tops[layer]) for epoch, tops in kept.items()} for layer in shown}
+    epochs = {layer: settled_maps(own) for layer, own in images.items()}
+    told = ", ".join(f"{layer} {settled_layer(own) or 'not'}" for layer, own in images.items() if len(epochs[layer]))
     never = sum(int((values > max(kept)).sum()) for values in epochs.values())
-    because = f"median epoch of its maps: {medians}; {never} maps have not settled; {len(kept)} shown epochs"
+    dead = sum(len(kept[max(kept)][layer].score) - len(values) for layer, values in epochs.items())
+    because = f"layers settled at epoch: {told}; {never} maps have not settled"
+    because += f", {dead} dead ones aside; {len(kept)} shown epochs" if dead else f"; {len(kept)} shown epochs"
     return judged(SETTLE, rank_correlation(list(epochs.values()), seed), because + _schedule(run))
 
 
@@ -101,6 +106,10 @@ def renormalization(run: Run, rivals: Sequence[Run], seed: int) -> Claim:
         )
         return unmeasured(RENORM, told)
     return judged(RENORM, dominance(ratios[0].numpy(), ratios[1].numpy(), seed), told)
+
+
+def _images(top: Top9) -> NDArray[np.int64]:
+    return exciting(top.score.numpy(), top.image.numpy())
 
 
 def first_stride(settings: Mapping[str, Any]) -> int | None:
