@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from convscope.report.header import of
+from convscope.report.header import input_size
 from convscope.report.reading import Entry, Run, started
 from convscope.report.records import dead_maps, kept, nines, record_layer
 
@@ -54,7 +54,7 @@ def atlas(run: Run) -> Atlas | None:
         shown = _sheet(frames[-1])["maps"]
         overviews.append({"name": layer, "script": script, "shown": shown, **_anatomy(rows.get(layer))})
     overview = {
-        "input": of(run.summary, "net", "image_size") or of(run.settings, "data", "image_size"),
+        "input": input_size(run),
         "classes": [str(name) for name in classes] if isinstance(classes, list) else [],
         "epochs": _in_order({entry.epoch for entries in grids.values() for entry in entries}),
         "layers": overviews,

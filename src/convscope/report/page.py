@@ -89,7 +89,7 @@ def _html(run: Run, seen: Mapping[str, Glance]) -> str:
         rows=_rows(run),
         summary=_summary(run),
         command=shlex.join(["python", "src/run.py", *run.overrides]) if run.config else "",
-        image_size=of(run.settings, "data", "image_size"),
+        image_size=header.input_size(run),
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )

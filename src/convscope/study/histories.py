@@ -100,7 +100,7 @@ def renormalization(run: Run, rivals: Sequence[Run], seed: int) -> Claim:
     ratios = [filter_rms(weight).double() for weight in weights]
     most = [float(values.max() / values.median()) for values in ratios]
     told = f"largest over median: {most[0]:.2f} without ({without.folder.name}), {most[1]:.2f} with"
-    if not _ever_held(with_):
+    if not ever_held(with_, first_convolution(with_.settings)):
         told += (
             f"; no filter was at the radius {renorm(with_):g} at the end of any epoch, so the two runs hardly differ"
         )
@@ -128,7 +128,7 @@ def first(run: Run) -> First | None:
 
     A filter is dead when no image excites it, or when it has next to no weights (look/filters.py).
     """
-    name = next((name for name, row in _rows(run.settings).items() if row and row.get("kind") == "conv"), "")
+    name = first_convolution(run.settings)
     kept, stride = records(run.folder), first_stride(run.settings)
     if stride is None or not kept or name not in kept[max(kept)]:
         return None
@@ -149,10 +149,19 @@ def _rows(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return (settings.get("model") or {}).get("layers") or {}
 
 
-def _ever_held(run: Run) -> bool:
-    """metrics.csv has of every epoch the share of filters that its last step put back."""
-    shares = [values for name, values in run.metrics.items() if name.startswith("renorm/")][:1]  # the first layer's
-    return any(value for values in shares for value in values if value is not None)
+def ever_held(run: Run, layer: str = "") -> bool | None:
+    """Whether any filter, of one layer or of all, was put back to the radius in the last step of any epoch, as
+    metrics.csv says; None where it does not say.
+    """
+    own = f"renorm/{layer}"
+    columns = [values for name, values in run.metrics.items() if (name == own if layer else name.startswith(own))]
+    shares = [value for values in columns for value in values if value is not None]
+    return any(shares) if shares else None
+
+
+def first_convolution(settings: Mapping[str, Any]) -> str:
+    """Its name in a net of rows; "" of another net."""
+    return next((name for name, row in _rows(settings).items() if row and row.get("kind") == "conv"), "")
 
 
 def _given(rivals: Sequence[Run]) -> str:
