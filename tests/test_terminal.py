@@ -57,7 +57,7 @@ def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
 def test_a_table_of_classes_by_classes_keeps_its_rows_however_wide(capsys):
     """Laid on its side it would say that class 3 takes for class 0 what class 0 takes for class 3."""
     names = [f"a class of animals number {number}" for number in range(10)]
-    counts = {name: {other: 0 for other in names} | {"another class": 7} for name in names}
+    counts = {name: dict.fromkeys(names, 0) | {"another class": 7} for name in names}
     counts[names[0]][names[3]] = 42
     rows = [{"true class": name, **row} for name, row in counts.items()]
     printed = shown(capsys, Table("x", rows, "Images of each true class by the answer"))

@@ -14,7 +14,6 @@ from convscope.record import write
 from convscope.report import header
 from convscope.report.atlas import Atlas, atlas, in_atlas
 from convscope.report.glances import Glance, glances
-from convscope.report.header import of
 from convscope.report.ideas import REST
 from convscope.report.lookers import Link, lookers, trained
 from convscope.report.reading import Run, read_run, sweep_around

@@ -1,10 +1,11 @@
 """The statistics behind the paper's claims: arrays of measurements in, one number with its interval out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
+from scipy.stats import rankdata, ttest_ind
 
 from convscope.score.interval import LEVEL, Interval, mean_interval, resampled, share_interval
 
@@ -53,6 +54,15 @@ def proportions(one: tuple[int, int], other: tuple[int, int]) -> Interval:
     low = p - q - np.hypot(p - low_p, high_q - q)
     high = p - q + np.hypot(high_p - p, q - low_q)
     return Interval(p - q, float(low), float(high), min(one[1], other[1]))
+
+
+def seeds(one: Sequence[float], other: Sequence[float]) -> Interval:
+    """Difference of two means over two or more seeds each, by Welch's interval. n: runs of the smaller group."""
+    difference, n = float(np.mean(one) - np.mean(other)), min(len(one), len(other))
+    if not np.ptp(one) and not np.ptp(other):  # scipy has no answer where nothing varies
+        return Interval(difference, difference, difference, n)
+    found: Any = ttest_ind(one, other, equal_var=False).confidence_interval(LEVEL)
+    return Interval(difference, float(found.low), float(found.high), n)
 
 
 def dominance(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:

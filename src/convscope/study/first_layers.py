@@ -81,7 +81,7 @@ def _compared(run: Run, opened: Callable[[Path], Subject], plan: Diagnose, seed:
 
 
 def _renorm(run: Run) -> str:
-    """Whether a radius held the run's filters: one that none of them came to tells the run from a free one in nothing."""
+    """Whether a radius held the run's filters; where none of them came to it the run is as a free one."""
     radius, layer = renorm(run), first_convolution(run.settings)
     if radius is None:
         return "free"
