@@ -49,7 +49,8 @@ class Subject(NamedTuple):
     classes: names of the net's classes, in the order of its logits. targets: for each class of the data the net's
     number of it, -1 where the net does not know it. truth: for drawn images, what is where in images (split, indices),
     in the net's own pixels; None for photographs. net_name, data_name: what summaries call them. loss: what the net was
-    trained with, "softmax", or "multilabel" of nets that speak of each class by itself.
+    trained with, "softmax", or "multilabel" of nets that speak of each class by itself. own_images: whether the images
+    are those that the net was trained on.
     """
 
     net: nn.Module
@@ -60,6 +61,7 @@ class Subject(NamedTuple):
     net_name: str = ""
     data_name: str = ""
     loss: str = "softmax"
+    own_images: bool = False
 
     @property
     def device(self) -> torch.device:
