@@ -83,9 +83,9 @@ def test_images_that_the_net_was_trained_on_are_told(seen):
     ],
 )
 def test_other_images_than_those_of_the_training_are_no_own_ones(trained, tmp_path, words, own):
-    for split in ("train", "val"):
-        (tmp_path / split / "fox").mkdir(parents=True)
-        Image.new("RGB", (64, 64)).save(tmp_path / split / "fox/1.png")
+    for place in ("train/fox", "train/owl", "val/fox", "val/owl"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / place / "1.png")
     settings = composed([f"ckpt={trained}/checkpoints/last.ckpt", *(word.format(photos=tmp_path) for word in words)])
     subject = finished(settings)
     assert subject.own_images is own

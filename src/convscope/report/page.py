@@ -22,8 +22,8 @@ from convscope.report.sections import moves, sections
 from convscope.report.settling import answer, remeasured, stories
 from convscope.report.templates import beside, literal, template
 
-SCRIPTS = ("curves.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js", "strip.js",
-           "views.js", "page.js")  # fmt: skip
+SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
+           "strip.js", "views.js", "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:
