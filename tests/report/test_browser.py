@@ -121,7 +121,7 @@ def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(
     axes = page.locator(".chart", has_text="Mean average precision").locator("text")
     assert {"100 %", "0 %", "epoch"} <= set(axes.all_text_contents())
     page.locator("#epoch").fill("2")
-    expect(page.locator(".chart", has_text="Gradient norm").locator(".readout")).to_contain_text("epoch 2")
+    expect(page.locator(".chart", has_text="Gradient norm").locator(".readout")).to_contain_text("epoch 3")
 
 
 def test_dark_follows_the_system_until_clicked_and_then_stays(show, page, finished_run):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from convscope.report.numerals import brief, duration, percent
 from convscope.report.reading import Run, started, sweep_around
 
-_SHARES = [("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
+_SHARES = [("validation mean AP", "val/mean_ap"), ("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
 _LOOKS = {  # job -> what it is called, and how it looks at a net
     "visualize": ("features", "by what excites its maps"),
     "occlude": ("occlusion", "by covering one place of an image after another"),

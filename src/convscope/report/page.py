@@ -102,10 +102,14 @@ def _sweep(folder: Path) -> Link | None:
 
 
 def _learned(run: Run) -> bool:
-    """Whether its last validation top-1 is above chance; True where that is not known."""
+    """Whether its last validation top-1 is above chance; True where that is not known, as of images of several classes,
+    of which the first guess is right more often by chance.
+    """
     known = [value for value in run.metrics.get("val/top1", []) if value is not None]
     classes = run.summary.get("classes")
-    return not known or not isinstance(classes, list) or known[-1] * len(classes) >= 1.5
+    if not known or not isinstance(classes, list) or "val/mean_ap" in run.metrics:
+        return True
+    return known[-1] * len(classes) >= 1.5
 
 
 def _dead(run: Run) -> dict[str, list[int]]:
