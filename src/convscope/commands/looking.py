@@ -105,12 +105,12 @@ def _own_images(subject: Subject, settings: Settings) -> Settings:
 
     if not subject.own_images:
         return {}
-    told = (
+    warning = (
         "the net was trained on these very images: how well its features tell them apart says nothing of other images; "
         "type data=<other images>, e.g. data=folder data.root=/photos"
     )
-    terminal.warning(told)
-    return {"warnings": [told], "own_images": True}
+    terminal.warning(warning)
+    return {"warnings": [warning], "own_images": True}
 
 
 def _beside(subject: Subject, names: list[str], settings: Settings) -> dict[str, Subject]:

@@ -95,12 +95,13 @@ def _compared(run: Run, job: str) -> str:
 
     The comparison at the end of a sweep has no config of its own: its summary says the folder.
     """
-    asked, found = {
+    asked, recorded = {
         "diagnose": (of(run.settings, "diagnose", "runs"), run.summary.get("runs")),
         "table": (run.settings.get("sweep"), run.summary.get("sweep")),
     }.get(job, (None, None))
-    said = asked or found
-    folders = [PurePosixPath(_plain(run.settings, each)).name for each in (said if isinstance(said, list) else [said])]
+    sweep = asked or recorded
+    sweeps = sweep if isinstance(sweep, list) else [sweep]
+    folders = [PurePosixPath(_plain(run.settings, path)).name for path in sweeps]
     return " and ".join(name for name in folders if name)
 
 

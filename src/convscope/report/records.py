@@ -89,10 +89,10 @@ def layer_images(folder: Path, epoch: int) -> dict[str, Images]:
     try:
         with safe_open(record_path(folder, epoch), "np") as arrays:
             names = [name.removesuffix(".score") for name in arrays.keys() if name.endswith(".score")]  # noqa: SIM118
-            found = {name: _whole(arrays, name, FIELDS[:2]) for name in names}
+            records = {name: _whole(arrays, name, FIELDS[:2]) for name in names}
     except DAMAGED:
         return {}
-    return {name: exciting(*fields) for name, fields in found.items() if fields is not None}
+    return {name: exciting(*fields) for name, fields in records.items() if fields is not None}
 
 
 def _images(record: list[np.ndarray]) -> Images:

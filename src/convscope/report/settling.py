@@ -62,20 +62,20 @@ def remeasured(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
 
     A run whose records are gone keeps what its metrics.csv says.
     """
-    found = {name: list(values) for name, values in metrics.items()}
-    layers = [name.partition("/")[2] for name in found if name.startswith("stayed/")]
+    columns = {name: list(values) for name, values in metrics.items()}
+    layers = [name.partition("/")[2] for name in columns if name.startswith("stayed/")]
     before: Mapping[str, Images] = {}
-    for row, epoch in enumerate(found.get("epoch", []) if layers else []):
+    for row, epoch in enumerate(columns.get("epoch", []) if layers else []):
         now = {} if epoch is None else layer_images(folder, int(epoch))
         if not now and before and _repeats(metrics, row):
-            for name in filter(PER_LAYER.match, found):
-                found[name][row] = None
+            for name in filter(PER_LAYER.match, columns):
+                columns[name][row] = None
         for layer in now.keys() & before.keys() & set(layers):
             if before[layer].shape == now[layer].shape:
                 share = layer_stayed(before[layer], now[layer])
-                found[f"stayed/{layer}"][row] = None if isnan(share) else share
+                columns[f"stayed/{layer}"][row] = None if isnan(share) else share
         before = now or before
-    return found
+    return columns
 
 
 def _repeats(metrics: Columns, row: int) -> bool:

@@ -19,8 +19,8 @@ function setUpCharts() {
     { title: "Similarity of the strongest projection to the one before", lines: compared("similarity/") },
     { title: "Dead maps", share: true, lines: byLayer("dead/") },
   ];
-  const told = new Set([...measures, ...features].flatMap((spec) => spec.lines.map((line) => line.column)));
-  const others = otherCharts(metrics, told);
+  const drawnAbove = new Set([...measures, ...features].flatMap((spec) => spec.lines.map((line) => line.column)));
+  const others = otherCharts(metrics, drawnAbove);
   features[2].lines = features[2].lines.filter((line) => line.values.some((value) => value > 0));
   const specs = [...measures, ...others.filter((spec) => spec.split), ...features, ...others.filter((spec) => !spec.split)];
   for (const spec of specs) spec.lines = spec.lines.filter((line) => line.values.some(known));

@@ -61,8 +61,8 @@ def seeds(one: Sequence[float], other: Sequence[float]) -> Interval:
     difference, n = float(np.mean(one) - np.mean(other)), min(len(one), len(other))
     if not np.ptp(one) and not np.ptp(other):  # scipy has no answer where nothing varies
         return Interval(difference, difference, difference, n)
-    found: Any = ttest_ind(one, other, equal_var=False).confidence_interval(LEVEL)
-    return Interval(difference, float(found.low), float(found.high), n)
+    interval: Any = ttest_ind(one, other, equal_var=False).confidence_interval(LEVEL)
+    return Interval(difference, float(interval.low), float(interval.high), n)
 
 
 def dominance(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:

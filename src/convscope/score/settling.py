@@ -58,17 +58,17 @@ def settled_maps(shown: Mapping[int, Images]) -> NDArray[np.int64]:
     """For each map that is alive at the end the epoch from which it is settled, [m]; the epoch after the last for one
     that is not. shown: the layer's images at each shown epoch, at least two.
     """
-    epochs, shares = _comparisons(shown)
-    each = np.stack([stayed(before, after) for before, after in shares], axis=1)  # [C, T - 1]
+    epochs, pairs = _comparisons(shown)
+    shares = np.stack([stayed(before, after) for before, after in pairs], axis=1)  # [C, T - 1]
     alive = living(shown[epochs[-1]])
-    settled = [settled_from(epochs, row) for row in each[alive].tolist()]
+    settled = [settled_from(epochs, row) for row in shares[alive].tolist()]
     return np.array([epochs[-1] + 1 if epoch is None else epoch for epoch in settled], np.int64)
 
 
 def settled_layer(shown: Mapping[int, Images]) -> int | None:
     """The epoch from which the layer is settled, as the page says it; None where it is not, or dead at the end."""
-    epochs, shares = _comparisons(shown)
-    return settled_from(epochs, [layer_stayed(before, after) for before, after in shares])
+    epochs, pairs = _comparisons(shown)
+    return settled_from(epochs, [layer_stayed(before, after) for before, after in pairs])
 
 
 def _comparisons(shown: Mapping[int, Images]) -> tuple[list[int], list[tuple[Images, Images]]]:

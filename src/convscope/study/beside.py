@@ -167,14 +167,14 @@ def _ends(group: Group, base: Group) -> tuple[float, float]:
     runs = [[one for one in each.counted if "val/top1" in one.values] for each in (group, base)]
     errors = [[1 - one.values["val/top1"] for one in each] for each in runs]
     if min(map(len, errors)) > 1:
-        found = seeds(*errors)
-        return 100 * found.low, 100 * found.high
+        interval = seeds(*errors)
+        return 100 * interval.low, 100 * interval.high
     images = [validation_images(each.counted[0].run) for each in (group, base)]
     if not all(images):
         return math.nan, math.nan
     counts = [(round(count * statistics.fmean(each)), count) for each, count in zip(errors, images, strict=True)]
-    found = proportions(*counts)
-    return 100 * found.low, 100 * found.high
+    interval = proportions(*counts)
+    return 100 * interval.low, 100 * interval.high
 
 
 def validation_images(run: Run) -> int:

@@ -60,10 +60,10 @@ def settling(run: Run, layers: Iterable[str], seed: int) -> Claim:
         return unmeasured(SETTLE, f"{had}; {asked}")
     images = {layer: {epoch: _images(tops[layer]) for epoch, tops in kept.items()} for layer in shown}
     epochs = {layer: settled_maps(own) for layer, own in images.items()}
-    told = ", ".join(f"{layer} {settled_layer(own) or 'not'}" for layer, own in images.items() if len(epochs[layer]))
+    order = ", ".join(f"{layer} {settled_layer(own) or 'not'}" for layer, own in images.items() if len(epochs[layer]))
     never = sum(int((values > max(kept)).sum()) for values in epochs.values())
     dead = sum(len(kept[max(kept)][layer].score) - len(values) for layer, values in epochs.items())
-    because = f"layers settled at epoch: {told}; {never} maps have not settled"
+    because = f"layers settled at epoch: {order}; {never} maps have not settled"
     because += f", {dead} dead ones aside; {len(kept)} shown epochs" if dead else f"; {len(kept)} shown epochs"
     return judged(SETTLE, rank_correlation(list(epochs.values()), seed), because + _schedule(run))
 
