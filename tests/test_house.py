@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "look": {"nets", "problem"},
     "score": {"nets", "problem"},
     "draw": {"problem"},
-    "report": {"problem", "record"},
+    "report": {"problem", "record", "score"},
     "record": {"whole"},
     "nets": {"problem", "room"},
     "room": {"problem"},

@@ -54,6 +54,20 @@ def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
     assert ["column 7", "a long cell 7x", "a long cell 7y"] in cells
 
 
+def test_a_table_of_classes_by_classes_keeps_its_rows_however_wide(capsys):
+    """Laid on its side it would say that class 3 takes for class 0 what class 0 takes for class 3."""
+    names = [f"a class of animals number {number}" for number in range(10)]
+    counts = {name: dict.fromkeys(names, 0) | {"another class": 7} for name in names}
+    counts[names[0]][names[3]] = 42
+    rows = [{"true class": name, **row} for name, row in counts.items()]
+    printed = shown(capsys, Table("x", rows, "Images of each true class by the answer"))
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["true", "class", *map(str, range(1, 11)), "another", "class"] in lines
+    assert [*f"1 {names[0]}".split(), "0", "0", "0", "42", *["0"] * 6, "7"] in lines
+    assert "columns are numbered as the rows are" in printed and "another class" in printed
+    assert sum("42" in line for line in lines) == 1
+
+
 def test_among_tenths_a_whole_number_has_its_zero(capsys):
     rows = [{"a": 87.5, "n": 2, "m": 62.38, "w": "x.y"}, {"a": 90.0, "n": 3, "m": 60.0, "w": "z"}, {"a": "88.5 ± 1.9"}]
     lines = [line.split() for line in shown(capsys, Table("x", rows)).splitlines()]

@@ -72,7 +72,7 @@ class Subject(NamedTuple):
     number of it, -1 where the net does not know it. truth: for drawn images, what is where in images (split, indices),
     in the net's own pixels; None for photographs. net_name, data_name: what summaries call them. loss: what the net was
     trained with, "softmax", or "multilabel" of nets that speak of each class by itself. wnids: ImageNet's ids of the
-    net's classes, none where they are not known.
+    net's classes, none where they are not known. own_images: whether the images are those that the net was trained on.
     """
 
     net: nn.Module
@@ -84,6 +84,7 @@ class Subject(NamedTuple):
     data_name: str = ""
     loss: str = "softmax"
     wnids: Sequence[str] = ()
+    own_images: bool = False
 
     @property
     def device(self) -> torch.device:

@@ -22,16 +22,37 @@ WIDE = 120  # columns where no terminal says how wide it is, as in a log file
 def show(result: Result) -> None:
     """Prints a table of up to 40 rows; other results are passed over.
 
-    A table too wide for the terminal that has few rows stands on its side: a line for each of its columns.
+    A table too wide for the terminal that has few rows stands on its side: a line for each of its columns; one of
+    classes by classes keeps its rows and has numbers for the names of its columns.
     """
     if not isinstance(result, Table) or not 0 < len(result.rows) <= MOST:
         return
     terminal = _terminal()
-    drawn = _upright(result)
+    drawn, caption = _upright(result), result.caption or result.name
     if len(result.rows) < len(result.rows[0]) and Console(width=10_000).measure(drawn).maximum > terminal.width:
-        drawn = _on_its_side(result)
-    drawn.title, drawn.title_justify = escape(result.caption or result.name), "left"
+        if _crosses(result):
+            drawn, caption = _upright(_numbered(result)), f"{caption}; columns are numbered as the rows are"
+        else:
+            drawn = _on_its_side(result)
+    drawn.title, drawn.title_justify = escape(caption), "left"
     terminal.print(drawn)
+
+
+def _crosses(table: Table) -> bool:
+    """Whether the rows' names are columns as well, as classes by classes: on its side it would say the contrary."""
+    names, columns = [next(iter(row.values())) for row in table.rows], list(table.rows[0])[1:]
+    return names == columns[: len(names)]
+
+
+def _numbered(table: Table) -> Table:
+    """With numbers for the names of the columns that are names of rows, too."""
+    first, *columns = table.rows[0]
+    heads = {name: str(at) for at, name in enumerate(columns[: len(table.rows)], 1)}
+    rows = [
+        {first: f"{at} {row[first]}"} | {heads.get(name, name): row[name] for name in columns}
+        for at, row in enumerate(table.rows, 1)
+    ]
+    return table._replace(rows=rows)
 
 
 def closing(results: Sequence[Number], folder: Path) -> None:

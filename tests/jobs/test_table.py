@@ -63,8 +63,9 @@ def test_two_nets_of_two_seeds_are_two_rows(swept, tmp_path):
     assert [row["M at full size"] for row in beside] == ["62.38", "62.36"]
     assert [row["against"] for row in tables["directions"]] == ["replication"]
     summary = json.loads((tmp_path / "summary.json").read_text())
-    agrees = tables["directions"][0]["same way"] == "yes"
-    assert summary["finished"] and summary["numbers"] == {"sweep/same_way": float(agrees)}
+    same = tables["directions"][0]["same way"]
+    known = {"yes": {"sweep/same_way": 1.0}, "no": {"sweep/same_way": 0.0}, "within chance": None}[same]
+    assert summary["finished"] and summary.get("numbers") == known  # 20 images and two seeds hardly tell
 
 
 def test_everything_is_written(swept, tmp_path):

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import html
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.app import JOBS
-from convscope.commands.looking import finished
+from convscope.assemble.subjects import _same_images
+from convscope.commands.looking import _beside, finished
 from convscope.look.features import features
 from convscope.problem import Problem
 from convscope.study.features_on_disk import Wanted, as_seen_by, features_on_disk
@@ -62,6 +64,47 @@ def test_the_folder_holds_what_the_index_promises(seen):
     assert all(line.get("caption") for line in lines)
     Image.open(folder / next(line["path"] for line in lines if line["kind"] == "picture")).verify()
     assert json.loads((folder / "summary.json").read_text())["finished"]
+
+
+def test_images_that_the_net_was_trained_on_are_told(seen):
+    summary = json.loads((seen[0] / "summary.json").read_text())
+    assert summary["own_images"] and summary["warnings"][0].startswith("the net was trained on these very images")
+    assert html.escape(summary["warnings"][0]) in (seen[0] / "report/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [
+        ([], True),
+        (["data=critters", "data.train=20"], True),  # fewer of the same
+        (["data.draw_seed=5"], False),
+        (["data=folder", "data.root={photos}"], False),
+        (["data=digits"], False),
+    ],
+)
+def test_other_images_than_those_of_the_training_are_no_own_ones(trained, tmp_path, words, own):
+    for place in ("train/fox", "train/owl", "val/fox", "val/owl"):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new("RGB", (64, 64)).save(tmp_path / place / "1.png")
+    settings = composed([f"ckpt={trained}/checkpoints/last.ckpt", *(word.format(photos=tmp_path) for word in words)])
+    subject = finished(settings)
+    assert subject.own_images is own
+    others = _beside(subject, ["random"], settings)
+    assert not any(other.own_images for other in others.values())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"source": "folder", "root": "/a/b"}, {"source": "imagenet", "root": "/a/c/../b"}, True),
+        ({"source": "folder", "root": "/a/b"}, {"source": "folder", "root": "/a/c"}, False),
+        ({"source": "caltech101", "root": "/a"}, {"source": "caltech256", "root": "/a"}, False),  # of one cache
+        ({"source": "digits"}, {"source": "digits"}, True),
+        ({"source": "folder"}, {"source": "imagenet"}, False),  # no root yet
+    ],
+)
+def test_a_set_is_known_by_its_place_whatever_it_is_called(one, other, same):
+    assert _same_images(one, other) is same and _same_images(other, one) is same
 
 
 def test_all_layers_of_a_net_come_from_one_pass(seen):

@@ -39,3 +39,23 @@ def test_places_without_an_image_never_stay():
 def test_a_map_that_no_image_excites_is_dead():
     top = record(range(9), strongest=0.0)
     assert change(seen(top, torch.zeros(4, 4)), None).dead == 1.0
+
+
+def test_dead_maps_are_reported_beside_and_count_neither_as_settled_nor_as_changed():
+    """Of four maps two are dead, with the same first images in every record and projections of zeros."""
+    image = torch.arange(9).repeat(4, 1)
+    nowhere = torch.zeros_like(image)
+    score = torch.tensor([[1.0], [0.0], [1.0], [0.0]]).expand(4, 9)
+    then = Top9(score, image, nowhere, nowhere)
+    now = then._replace(image=torch.stack([image[0], image[1], image[2] + 6, image[3]]))  # map 2 keeps 6, 7 and 8
+    before, after = torch.zeros(2, 4, 3, 4, 4)
+    before[[0, 2]], after[0], after[2] = 1.0, 1.0, -1.0
+    stayed, similarity, dead = change(Seen(now, [0, 1, 2, 3], after), Seen(then, [0, 1, 2, 3], before))
+    assert abs(stayed - (1 + 1 / 3) / 2) < 1e-6 and abs(similarity - 0) < 1e-6 and dead == 0.5
+    alike = change(Seen(then, [1, 0], before[:2].flip(0)), Seen(then, [1, 0], before[:2].flip(0)))
+    assert abs(alike.similarity - 1) < 1e-6  # the shown ones by their numbers
+
+
+def test_nothing_is_measured_of_a_layer_without_a_living_map():
+    top = record(range(9), strongest=0.0)
+    assert change(seen(top, torch.zeros(4, 4)), seen(top, torch.zeros(4, 4))).measured == {"dead": 1.0}

@@ -1,19 +1,23 @@
 """Real runs that go wrong in every way that can be caused: each is told with layer and epoch, none that learns is."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from convscope.data.module import DataSettings, ImageData
 from convscope.data.sources import Pixels, Source
 from convscope.gallery import Choice
 from convscope.jobs.train import Plan, train
+from convscope.learn.advice import remedies
 from convscope.learn.classifier import Classifier
 from convscope.learn.guard import StopWhenNotFinite
-from convscope.learn.recipe import Recipe, initialize_
+from convscope.learn.recipe import Recipe, initialize_, read_recipe
 from convscope.learn.standstill import LAST, NoticeChance, watched
 from convscope.nets.build import ConvNet, build
 from convscope.nets.foreign import torchvision_net
@@ -29,6 +33,7 @@ ROWS = {
     "fc4": {"kind": "full", "units": "classes"},
 }
 RECIPE = Recipe("sgd", 0.01, 0.9, 0.0, 20, "constant", 0, 0.0, "he", 0.01, (), None)
+CONF = Path(__file__).resolve().parents[2] / "conf/optim"
 OFF = Choice(None, 4, [], "val")
 
 
@@ -80,7 +85,7 @@ def test_a_layer_without_a_living_map_is_named_once_with_the_epoch(layer, data, 
     outcome, record = run(net, data, tmp_path)
     (told,) = outcome["warnings"]
     assert told.startswith(f"epoch 1: {layer}: no validation image excites any map there")
-    assert "optim.lr" in told and "optim.init" in told and "data.pixel_scale" in told
+    assert "optim.lr" in told and "optim.init" in told
     assert about(record)["warnings"] == [told]  # for the page of a run that still goes on
     assert f"warning: {told}\n" in capsys.readouterr().out
     assert not any(each._forward_hooks for each in net.modules())
@@ -115,11 +120,12 @@ def test_the_last_step_of_an_epoch_leaves_no_checkpoint_of_weights_that_are_not_
 
 def test_weights_that_are_not_finite_reach_no_checkpoint():
     net, trainer = made(), SimpleNamespace(current_epoch=4)
-    StopWhenNotFinite().on_save_checkpoint(trainer, SimpleNamespace(net=net), {})
+    module = Classifier(net, RECIPE, 2)
+    StopWhenNotFinite().on_save_checkpoint(trainer, module, {})
     with torch.no_grad():
         net.conv2.bias[3] = float("inf")
     with pytest.raises(Problem, match=r"conv2\.bias is not finite after step 1 of epoch 5; .*optim.lr"):
-        StopWhenNotFinite().on_save_checkpoint(trainer, SimpleNamespace(net=net), {})
+        StopWhenNotFinite().on_save_checkpoint(trainer, module, {})
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_its_numbers_went_bad(data, tmp_path):
@@ -152,7 +158,7 @@ def after_epochs(callback, metrics):
             callback_metrics={"val/loss": torch.tensor(loss), "val/top1": torch.tensor(top1)}, current_epoch=epoch,
             is_global_zero=True,
         )  # fmt: skip
-        callback.on_train_epoch_end(trainer, None)
+        callback.on_train_epoch_end(trainer, Classifier(made(), RECIPE, 10))
     return callback.warnings
 
 
@@ -161,6 +167,27 @@ def test_chance_is_told_after_three_epochs_of_it_and_never_for_the_two_of_the_pa
     assert after_epochs(NoticeChance(Record(tmp_path), 10), [stuck, stuck, learning, stuck, learning]) == []
     (warning,) = after_epochs(NoticeChance(Record(tmp_path), 10), [stuck] * 6)
     assert "epoch 3: the net has stood at chance for 3 epochs" in warning and "optim=quick" in warning
+
+
+def config(name):
+    """conf/optim/<name>.yaml with what it is made of."""
+    own = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    return (config(own.pop("defaults")[0]) if "defaults" in own else {}) | own
+
+
+@pytest.mark.parametrize("scale", [1, 1 / 58])
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_advice_names_nothing_that_is_in_use(name, scale):
+    """Whatever the advice asks for differs from the recipe that is in use."""
+    recipe = read_recipe(config(name))
+    for net in (made(), torchvision_net("squeezenet1_1", None, 2).net):
+        words = remedies(Classifier(net, recipe, 2, scale))
+        assert f"a smaller optim.lr than {recipe.lr:g}" in words
+        asked = dict(re.findall(r"(?:optim|data)\.(init|pixel_scale)=(\w+)", words))
+        assert asked.get("init") != recipe.init and ("pixel_scale" not in asked or scale != 1)
+        assert ("optim=quick" in words) == (name not in ("quick", "finetune"))  # finetune is quick with less decay
+        if not isinstance(net, ConvNet):  # its initial weights and its pixels are its own
+            assert not asked
 
 
 def test_a_resumed_run_still_knows_what_was_told(data, tmp_path):

@@ -95,6 +95,35 @@ def test_curves_read_out_the_epoch_of_the_slider_and_of_the_pointer(show, finish
     assert page.locator(".chart h3").all_inner_texts()[:3] == ["Loss", "Accuracy", "Settling: top-9 images that stayed"]
 
 
+def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(show, finished_run):
+    """Every cell of metrics.csv can be read out of a chart; shares in percent, other numbers as they are."""
+    header, *rows = (finished_run / "metrics.csv").read_text().splitlines()
+    new = {
+        "train/mean_ap": 0.75, "val/mean_ap": 0.5, "val/nll": 0.4, "margin/conv1": -1.5, "margin/conv2": 3e-7,
+        "gradient_norm": 12.5, "<img src=x onerror=alert(1)>": 123456.0, "never": "",
+    }  # fmt: skip
+    lines = [",".join([header, *new]), *(",".join([row, *map(str, new.values())]) for row in rows)]
+    (finished_run / "metrics.csv").write_text("\n".join(lines) + "\n")
+    page = show(finished_run)
+    said = {
+        box.locator("h3").inner_text(): box.locator(".readout").inner_text().replace("\n", " ")
+        for box in page.locator(".chart").all()
+    }
+    assert [*said][:4] == ["Loss", "Accuracy", "Mean average precision", "Nll"]
+    expected = {
+        "Mean average precision": ["training 75.0 %", "validation 50.0 %"], "Nll": ["validation 0.400"],
+        "Margin": ["conv1 -1.50", "conv2 3.00e-7"], "Gradient norm": ["gradient norm 12.5"],
+        "<img src=x onerror=alert(1)>": ["123456"], "Learning rate": ["0.0100"], "Seconds an epoch took": ["12.5"],
+    }  # fmt: skip
+    for title, words in expected.items():
+        assert all(word in said[title] for word in words), (title, said[title])
+    assert "Never" not in said
+    axes = page.locator(".chart", has_text="Mean average precision").locator("text")
+    assert {"100 %", "0 %", "epoch"} <= set(axes.all_text_contents())
+    page.locator("#epoch").fill("2")
+    expect(page.locator(".chart", has_text="Gradient norm").locator(".readout")).to_contain_text("epoch 3")
+
+
 def test_dark_follows_the_system_until_clicked_and_then_stays(show, page, finished_run):
     page.emulate_media(color_scheme="dark")
     show(finished_run)
@@ -153,5 +182,8 @@ def test_the_first_epoch_of_a_run(show, unfinished_run):
     lines = (unfinished_run / "metrics.csv").read_text().splitlines()
     (unfinished_run / "metrics.csv").write_text("\n".join(lines[:2]) + "\n")
     page = show(unfinished_run)
-    assert page.locator(".chart").count() == 3  # loss, accuracy, dead maps; nothing to compare yet
+    titles = page.locator(".chart h3").all_inner_texts()  # nothing to compare yet
+    assert titles == [
+        "Loss", "Accuracy", "Dead maps", "Learning rate", "Seconds an epoch took", "Training images a second",
+    ]  # fmt: skip
     expect(page.locator(".subtitle")).to_contain_text("not finished")

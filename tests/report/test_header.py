@@ -67,6 +67,20 @@ def test_a_sweep_that_was_compared_is_no_untrained_net(tmp_path):
     assert (looked.net, looked.checkpoint) == ("the runs", "2025-03-04_15-16-17-000000_train")
 
 
+@pytest.mark.parametrize(("job", "facts"), [("diagnose", {"runs": "a/b"}), ("table", {"sweep": ["x/b", "x/c"]})])
+def test_the_comparison_at_the_end_of_a_sweep_has_no_config_and_no_untrained_net(tmp_path, job, facts):
+    (tmp_path / "summary.json").write_text(json.dumps({"job": job, "name": "comparison", **facts}))
+    looked = header.look(read_run(tmp_path))
+    assert (looked.net, looked.checkpoint) == ("the runs", "b" if job == "diagnose" else "b and c")
+
+
+def test_a_page_without_a_config_does_not_say_how_its_net_was_trained(tmp_path):
+    (tmp_path / "summary.json").write_text(json.dumps({"job": "occlude", "net": {"name": "mine"}}))
+    assert header.look(read_run(tmp_path)).net == "mine"
+    own = run_with(tmp_path, "model: {name: mine, weights: /home/someone/mine.pth}")
+    assert header.look(own).net == "mine (weights mine.pth)"
+
+
 def test_other_jobs_look_at_nothing(finished_run, tmp_path):
     assert header.look(read_run(finished_run)) is None
     assert header.look(run_with(tmp_path, "", job="unheard")) is None

@@ -1,3 +1,4 @@
+import csv
 import json
 import shutil
 from html.parser import HTMLParser
@@ -121,3 +122,31 @@ def test_half_a_surrogate_and_strange_file_names(pictures_run, add_picture):
 def test_a_summary_with_other_shapes_still_gives_a_page(pictures_run):
     (pictures_run / "summary.json").write_text('{"final": null, "net": {"rows": [{"name": "a"}]}, "seconds": null}')
     assert "a" in page_of(pictures_run)[0].words
+
+
+def test_the_net_of_a_checkpoint_is_drawn_at_its_own_size_whatever_the_config_says_of_data(looked_run):
+    """As of job=occlude data=folder ckpt=..., whose conf/data/folder says 224."""
+    config = looked_run / ".hydra/config.yaml"
+    config.write_text("job: occlude\nckpt: one/checkpoints/last.ckpt\ndata: {source: folder, image_size: 224}\n")
+    path = looked_run / "summary.json"
+    rows = [{"name": "conv1", "kind": "conv", "maps": 16, "side": 47, "field": 7, "stride": 2, "start": -1}]
+    summary = json.loads(path.read_text()) | {"net": {"name": "zfnet", "image_size": 96, "rows": rows}}
+    path.write_text(json.dumps(summary))
+    text = write_page(looked_run).read_text()
+    assert 'data-input="96"' in text and "96 × 96" in text and "224 ×" not in text
+    del summary["net"]["image_size"]
+    path.write_text(json.dumps(summary))
+    assert 'data-input=""' in write_page(looked_run).read_text()  # not known
+
+
+def test_a_run_of_images_of_several_classes_names_its_average_precision_and_no_chance(finished_run):
+    header, *rows = csv.reader((finished_run / "metrics.csv").read_text().splitlines())
+    rows = [["0.1" if name == "val/top1" else cell for name, cell in zip(header, row, strict=True)] for row in rows]
+    low = "\n".join(",".join(row) for row in [header, *rows]) + "\n"
+    (finished_run / "metrics.csv").write_text(low)
+    assert any(word.startswith("The net has not learned") for word in page_of(finished_run)[0].words)
+    first, *rest = low.splitlines()
+    (finished_run / "metrics.csv").write_text("\n".join([f"{first},val/mean_ap", *(f"{r},0.4242" for r in rest), ""]))
+    words = page_of(finished_run)[0].words
+    assert any(word.startswith("conv1 settled first") for word in words)
+    assert words[words.index("validation mean AP") + 1] == "42.4 %"

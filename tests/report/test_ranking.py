@@ -37,6 +37,18 @@ def test_only_what_differs_is_a_column(tmp_path):
     assert [float(orders[at]) for at in (0, 1, 3, 6)] == [0.1, 0.5, 1.0, 60.0]
 
 
+def test_nets_of_several_classes_an_image_are_ranked_by_average_precision_first(tmp_path):
+    for name, value in (("0_a", 0.5), ("1_b", None)):
+        path = run(tmp_path / name, 0.5, renorm=value) / "metrics.csv"
+        header, *rows = path.read_text().splitlines()
+        if value:
+            path.write_text("\n".join([f"{header},val/mean_ap", *(f"{row},0.42" for row in rows)]) + "\n")
+    found = ranked(tmp_path)
+    assert [column.key for column in found.columns][1:3] == ["val/mean_ap", "val/top1"]
+    assert [row.cells[1].text for row in found.rows] == ["42.0 %", "–"]
+    assert {column.key: column.first for column in found.columns}["val/mean_ap"] == "descending"
+
+
 def test_of_many_settings_a_few_words_stand_for_all(tmp_path):
     keys = [f"key{at}" for at in range(FEW + 1)]
     for number in range(3):

@@ -1,20 +1,13 @@
+import json
+
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from convscope.report.settling import answer, settled_from, stories
-
-
-@pytest.mark.parametrize(
-    ("stayed", "settled"),
-    [
-        ([0, 0.2, 0.5, 0.9], 3),  # one half counts
-        ([0, 0.9, 0.9, 0.4], None),  # fell again at the end
-        ([0, 0.9, 0.3, 0.6], 4),  # only since the last time
-        ([0, 0.8, 0.8, 0.8], 2),
-        ([], None),
-    ],
-)
-def test_settled_from_is_the_first_epoch_that_holds_to_the_end(stayed, settled):
-    assert settled_from(range(1, len(stayed) + 1), stayed) == settled
+from convscope.report.page import write_page
+from convscope.report.reading import read_run
+from convscope.report.settling import answer, remeasured, stories
+from convscope.study.histories import settling
+from report.long_run import long_run
 
 
 def test_epochs_that_were_not_measured_are_skipped():
@@ -70,3 +63,71 @@ def test_an_unfinished_run_has_settled_so_far_and_one_that_has_not_learned_not_a
     assert answer(told) == "conv1 settled at epoch 2. Dead maps: conv1 (2 of 8: maps 2, 5)."
     assert answer(told, ended=False).startswith("So far: conv1 settled at epoch 2.")
     assert answer(told, learned=False).startswith("The net has not learned, so nothing can be said of what settles.")
+
+
+def test_a_layer_without_a_living_map_has_not_settled():
+    metrics = columns(conv1=[0, 0.9, 0.9, 0.9], conv2=[0, 1.0, 1.0, 1.0]) | {"dead/conv2": [1.0] * 4}  # of 0.1
+    told = stories(metrics, {"conv2": 24})
+    assert [story.settled for story in told] == [2, None] and told[1].gone
+    assert answer(told) == "conv1 settled at epoch 2. Dead maps: conv2 (24 of 24)."
+    blank = columns(conv1=[0, 0.9, 0.9, 0.9], conv2=[0, None, None, None]) | {"dead/conv2": [1.0] * 4}
+    assert answer(stories(blank, {"conv2": 24})) == answer(told)
+    assert answer(stories({"epoch": [1, 2], "stayed/a": [0, 1.0], "dead/a": [1, 1.0]}, {})).startswith("Nothing can")
+
+
+@pytest.fixture
+def half_dead(tmp_path):
+    """A run of six epochs, a third of whose conv2 is dead: its record holds the first images with a score of 0. Its
+    metrics.csv is that of version 0.1, which took them for settled.
+    """
+    folder = long_run(tmp_path / "2026-01-02_03-04-05-000000_long", epochs=6, layers=2, maps=5)
+    for path in sorted((folder / "top9").iterdir()):
+        record = load_file(path)
+        record["conv2.score"][::3] = 0
+        record["conv2.image"][::3] = range(9)
+        save_file(record, path)
+    return folder
+
+
+def brute(folder, layer, epoch, maps):
+    """Mean over the living ones of these maps of what stayed, with sets."""
+    now, then = (load_file(folder / f"top9/epoch_{at:03d}.safetensors") for at in (epoch, epoch - 1))
+    shares = []
+    for map_ in maps:
+        after, before = ({*r[f"{layer}.image"][map_][r[f"{layer}.score"][map_] > 0].tolist()} for r in (now, then))
+        shares += [len(after & before) / len(after)] if after else []
+    return sum(shares) / len(shares)
+
+
+def test_column_sentence_bars_and_claim_say_one_thing_of_a_layer_with_dead_maps(half_dead):
+    run = read_run(half_dead)
+    metrics = remeasured(half_dead, run.metrics)
+    number = len(load_file(half_dead / "top9/epoch_001.safetensors")["conv2.score"])
+    expected = [brute(half_dead, "conv2", epoch, range(number)) for epoch in range(2, 7)]
+    assert metrics["stayed/conv2"][1:] == pytest.approx(expected)
+    assert metrics["stayed/conv2"] != run.metrics["stayed/conv2"] and metrics["val/top1"] == run.metrics["val/top1"]
+    write_page(half_dead)
+    atlas = json.loads((half_dead / "report/atlas/conv2.js").read_text().partition(" = ")[2].rstrip(";\n"))
+    maps = atlas["frames"][5]["sheet"]["maps"]
+    bars = [bar for bar in atlas["kept"][5] if bar is not None]
+    assert sum(bars) / len(bars) == pytest.approx(brute(half_dead, "conv2", 6, maps), abs=1e-3)
+    because = settling(run, ["conv1", "conv2"], 0).because
+    for story in stories(metrics, {}):
+        assert f"{story.layer} {story.settled or 'not'}" in because
+    assert f"{len(range(0, number, 3)) + 1} dead ones aside" in because  # one of conv1 has never lived
+    data = json.loads((half_dead / "report/data.js").read_text().removeprefix("window.DATA = ").rstrip(";\n"))
+    assert data["metrics"]["stayed/conv2"][1:] == pytest.approx(expected)
+
+
+def test_a_run_without_records_keeps_its_columns_and_repeated_numbers_are_no_measurements(half_dead):
+    metrics = read_run(half_dead).metrics
+    for path in (half_dead / "top9").iterdir():
+        path.unlink() if path.stem not in ("epoch_002", "epoch_004") else None
+    for name in ("stayed/conv1", "stayed/conv2", "dead/conv1", "dead/conv2"):
+        metrics[name][2] = metrics[name][1]  # as version 0.1 wrote it where epoch 3 was not shown
+    found = remeasured(half_dead, metrics)
+    assert found["stayed/conv1"][2] is None and found["dead/conv2"][2] is None
+    assert found["stayed/conv1"][4] == metrics["stayed/conv1"][4]  # the record is gone, but it was measured
+    (half_dead / "top9/epoch_002.safetensors").unlink()
+    (half_dead / "top9/epoch_004.safetensors").unlink()
+    assert remeasured(half_dead, metrics) == metrics

@@ -233,6 +233,21 @@ def test_curves_lie_over_each_other_and_tell_run_and_value(look, page, sweep):
     expect(chart.locator(".readout")).to_contain_text("epoch 3")
 
 
+def test_columns_that_the_page_does_not_know_lie_over_each_other_too(look, page, sweep):
+    for name in ("1_high", "2_middle"):
+        path = sweep / name / "metrics.csv"
+        header, *rows = path.read_text().splitlines()
+        more = [f"{header},val/mean_ap,margin/conv1,train/mean_ap", *(f"{row},0.25,-3,0.5" for row in rows)]
+        path.write_text("\n".join(more) + "\n")
+    look(sweep, "#run=1_high&run=2_middle")
+    titles = page.locator(".chart h3").all_inner_texts()
+    assert titles[2:4] == ["Validation mean average precision", "Margin of conv1"]
+    chart = page.locator(".chart").nth(2)
+    chart.locator("svg[role=img]").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(chart.locator(".readout b")).to_have_text("25.0 %")
+
+
 def test_two_ticked_runs_lead_to_their_maps_side_by_side(look, page, sweep):
     os.utime(sweep / "2_middle" / "report" / "data.js", times=(1, 1))  # the older page knows nothing of the newer run
     look(sweep, "#run=2_middle&run=1_high")

@@ -6,7 +6,6 @@ from scipy.stats import spearmanr
 
 from convscope.score.claims import DEAD, RENORM, SETTLE, judged
 from convscope.score.contrasts import (
-    by_layer,
     dominance,
     excess,
     proportions,
@@ -108,7 +107,3 @@ def test_dominance_holds_fails_and_stays_open(without, with_, expected):
 
 def test_dominance_is_log_of_largest_over_median():
     assert dominance([1, 1, 1, 8.0], [2, 2, 2, 4.0]).value == pytest.approx(3 - 1)
-
-
-def test_medians_by_layer():
-    assert by_layer({"a": [2, 3, 9], "b": []}) == {"a": 3.0}

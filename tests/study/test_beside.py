@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -11,7 +12,6 @@ from convscope.report.reading import Run
 from convscope.report.trained import Trained
 from convscope.score.papers import paper
 from convscope.study.beside import (
-    Direction,
     departures,
     directions,
     full_size,
@@ -20,16 +20,18 @@ from convscope.study.beside import (
     printed,
     row_of,
     share,
+    validation_images,
 )
+from convscope.study.directions import direction_results
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 IMAGENET = {"source": "imagenet", "image_size": 224, "limit": None}
 
 
-def group(net, top1=(), experiment=None, data=IMAGENET, width=1.0, classes=1000, state="finished"):
+def group(net, top1=(), experiment=None, data=IMAGENET, width=1.0, classes=1000, state="finished", images=50_000):
     settings = {"model": {"source": "rows", "name": net, "width": width}, "data": data}
     choices = {"experiment": experiment} if experiment else {}
-    summary = {"classes": ["a"] * classes}
+    summary = {"classes": ["a"] * classes, "images": {"val": images}}
     run = Run(Path(net), [], {}, summary, yaml.safe_dump(settings), [], choices, [])
     return Group(net, [Trained(run, seed, {"val/top1": one}, 1, state) for seed, one in enumerate(top1)])
 
@@ -80,12 +82,59 @@ def test_the_way_of_each_row_beside_the_paper_s():
     )
     assert found["zfnet"].base == "replication" and found["zfnet"].here == pytest.approx(10)
     assert not found["zfnet"].agrees
-    assert found["zfnet_2048"].base == "zfnet" and found["zfnet_2048"].agrees is False  # the same here, worse there
+    assert found["zfnet_2048"].base == "zfnet" and found["zfnet_2048"].agrees is None  # 0.02 points: chance
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "images", "expected"),
+    [
+        ([0.10], [0.10], 400, "within chance"),  # two nets at chance
+        ([0.62], [0.60], 400, "within chance"),  # half a standard error
+        ([0.80], [0.60], 400, "yes"),
+        ([0.60], [0.80], 400, "no"),
+        ([0.62], [0.60], 400_000, "yes"),
+        ([0.80], [0.60], 0, "not known"),  # of one image or of a million?
+        ([0.62, 0.70, 0.55], [0.60, 0.52, 0.71], 400_000, "within chance"),  # the seeds differ by more
+        ([0.70, 0.71, 0.69], [0.60, 0.61, 0.59], 10, "yes"),
+        ([0.70, 0.70], [0.60, 0.60], 10, "yes"),  # nothing varies
+    ],
+)
+def test_a_row_goes_the_paper_s_way_only_beyond_chance(ours, theirs, images, expected):
+    groups = [group("replication_no_7", ours, images=images), group("replication", theirs, images=images)]
+    (way,) = directions(groups, paper("zf_table3"), None)
+    assert way.paper < 0  # better in the paper
+    tables = list(direction_results([way], groups, paper("zf_table3")))
+    (row,) = tables[0].rows
+    assert row["same way"] == expected
+    assert len(tables) == (2 if expected in ("yes", "no") else 1)  # no share of nothing
+    if row["95 %"]:
+        low, high = map(float, row["95 %"].split(" to "))
+        assert (low <= 0 <= high) == (expected == "within chance")
+
+
+def test_the_interval_of_one_seed_covers_the_truth_as_often_as_it_says():
+    """Two nets of one true accuracy: in at most about 5 of 100 pairs of samples a difference is told from chance."""
+    draw, told = np.random.default_rng(0), 0
+    for _ in range(400):
+        top1 = draw.binomial(200, 0.6, 2) / 200
+        groups = [group("a", [top1[0]], images=200), group("b", [top1[1]], images=200)]
+        told += not directions(groups, None, "b")[0].chance
+    assert 2 <= told <= 36
+
+
+def test_validation_images_are_those_of_the_summary_or_of_what_was_drawn():
+    new = group("a", [0.5], images=7).runs[0].run
+    assert validation_images(new) == 7
+    old = new._replace(summary={})
+    assert validation_images(old) == 0
+    assert validation_images(old._replace(config="data: {val: 30, limit: null}")) == 30
+    assert validation_images(old._replace(config="data: {val: 30, limit: 12}")) == 12
 
 
 def test_a_base_of_one_s_own():
     groups = [group("mine", [0.5]), group("yours", [0.25])]
-    assert directions(groups, None, "mine") == [Direction("yours", "mine", 25.0, None)]
+    (way,) = directions(groups, None, "mine")
+    assert way[:4] == ("yours", "mine", 25.0, None) and not way.chance
     assert directions(groups, None, None) == []
     assert directions(groups, None, "mine")[0].agrees is None
     with pytest.raises(Problem, match=r"table.base=theirs is no row; possible: mine, yours"):

@@ -76,3 +76,11 @@ def test_layers_that_were_not_transferred_are_told(folders):
     filled(transfer, [1] * 6)
     claim = deeper(read_run(run), transfer, Hidden("features.0", "features.9", "classifier.3"), seed=0)
     assert claim.n == 0 and "has no accuracies of features.0 and classifier.3" in claim.because
+
+
+def test_a_transfer_on_the_nets_own_training_images_cannot_tell(folders):
+    run, transfer = folders
+    filled(transfer, [9, 10, 11, 10, 9, 11])
+    (transfer / "summary.json").write_text(json.dumps({"job": "transfer", "own_images": True}))
+    claim = deeper(read_run(run), transfer, LAYERS, seed=0)
+    assert claim.verdict == "not enough data" and "took the images that the net was trained on" in claim.because

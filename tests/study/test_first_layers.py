@@ -8,8 +8,9 @@ import pytest
 
 from conftest import convscope
 from convscope.problem import Problem
+from convscope.report.reading import read_run
 from convscope.study.examination import Diagnose
-from convscope.study.first_layers import compare
+from convscope.study.first_layers import _renorm, compare
 
 PLAN = Diagnose(images=12, split="val", radius=0.1, maps=8)
 TINY = [
@@ -38,7 +39,7 @@ def test_the_sweep_ends_with_a_comparison_of_the_runs_that_finished(swept):
     assert ended.returncode == 1 and "Traceback" not in ended.stderr, ended.stderr
     rows = table(folder / "comparison", "runs")
     assert [row["first layer"] for row in rows] == ["11x11 stride 4", "7x7 stride 2"]
-    assert {row["filters"] for row in rows} == {"held at 0.1"}
+    assert {row["filters"] for row in rows} == {"never at 0.1"}  # one epoch of a few steps
     assert all(0 <= float(row["val accuracy"]) <= 1 for row in rows)
     assert all(re.fullmatch(r"\d+ of 8", row["dead conv 1"]) for row in rows)
     assert "The 2 runs of sweep" in ended.stdout
@@ -46,7 +47,8 @@ def test_the_sweep_ends_with_a_comparison_of_the_runs_that_finished(swept):
         assert (folder / f"comparison/pictures/diagnosis/runs_{name}.png").is_file()
     assert (folder / "comparison/pictures/diagnosis/runs_second_layer.jpg").is_file()
     assert json.loads((folder / "comparison/summary.json").read_text())["finished"]
-    assert (folder / "comparison/report/index.html").is_file()
+    page = (folder / "comparison/report/index.html").read_text()
+    assert "Looks at <b>the runs</b>" in page and "untrained" not in page
 
 
 def test_runs_that_failed_are_named_with_their_reason(swept):
@@ -61,6 +63,25 @@ def test_the_comparison_by_hand_finds_the_same(swept, tmp_path):
     assert table(tmp_path / "again", "runs") == table(swept[0] / "comparison", "runs")
     numbers = json.loads((tmp_path / "again/summary.json").read_text())["numbers"]
     assert "diagnosis/0_11x11_stride_4_renorm_0.1/mid" in numbers
+
+
+@pytest.mark.parametrize(
+    ("radius", "columns", "expected"),
+    [
+        ("null", {}, "free"),
+        (0.1, {"conv1": [0, 0.5], "conv2": [0, 0]}, "held at 0.1"),
+        (0.1, {"conv1": [0, 0], "conv2": [0, 1]}, "held at 0.1, conv1 never"),
+        (0.1, {"conv1": [0, 0], "conv2": [0, 0]}, "never at 0.1"),  # the same run as one that is free
+        (0.1, {}, "held at 0.1"),  # nothing is known
+    ],
+)
+def test_filters_are_held_only_where_one_came_to_the_radius(tmp_path, radius, columns, expected):
+    (tmp_path / ".hydra").mkdir()
+    rows = "{conv1: {kind: conv}, conv2: {kind: conv}}"
+    (tmp_path / ".hydra/config.yaml").write_text(f"optim: {{renorm: {radius}}}\nmodel: {{layers: {rows}}}\n")
+    lines = [["epoch", *(f"renorm/{layer}" for layer in columns)], *zip((1, 2), *columns.values(), strict=True)]
+    (tmp_path / "metrics.csv").write_text("\n".join(",".join(map(str, line)) for line in lines) + "\n")
+    assert _renorm(read_run(tmp_path)) == expected
 
 
 def test_folders_without_runs_are_refused(tmp_path):

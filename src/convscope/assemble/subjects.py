@@ -1,6 +1,7 @@
 """A net with its images: new by conf/model and conf/data, or that of a checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from convscope.nets.trace import trace
 from convscope.nets.weights import load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.problem import Problem
 from convscope.subject import Subject, numbers_of
+
+PLAIN = {"folder", "imagenet", "imagenette"}  # sources that read the class folders of their root
 
 
 def new(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
@@ -83,7 +86,17 @@ def saved(settings: Settings) -> Subject:
     chosen = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
     found = source(data)
     subject = _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
-    return subject._replace(loss=about.get("loss", "softmax"))
+    own = _same_images(data, about["data"])
+    return subject._replace(loss=about.get("loss", "softmax"), own_images=own)
+
+
+def _same_images(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two settings of data are of one set of images, or of one animals' drawing, whatever is taken of it."""
+    sources = {one.get("source"), other.get("source")}
+    roots = {str(Path(each["root"]).expanduser().resolve()) if each.get("root") else None for each in (one, other)}
+    if len(roots) > 1 or not (len(sources) == 1 or (sources <= PLAIN and roots != {None})):
+        return False
+    return one.get("draw_seed") == other.get("draw_seed")
 
 
 def untrained(settings: Settings) -> nn.Module:

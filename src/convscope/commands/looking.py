@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from convscope.subject import Subject
 
 
-def looking(results: Callable[[Subject, Settings], Iterator[Result]]) -> Command:
-    """A job that looks at a finished net: that of a checkpoint, or the one that model=... names."""
+def looking(
+    results: Callable[[Subject, Settings], Iterator[Result]],
+    cautions: Callable[[Subject, Settings], Settings] = lambda *_: {},
+) -> Command:
+    """A job that looks at a finished net: that of a checkpoint, or the one that model=... names.
+
+    cautions: what the summary says of the job beside the facts, told before the results.
+    """
 
     def command(settings: Settings, folder: Path) -> None:
         from convscope import assemble
 
         start = time.perf_counter()
         subject = finished(settings)
-        facts = assemble.facts(settings, subject) | about_run(settings, folder)
+        facts = assemble.facts(settings, subject) | about_run(settings, folder) | cautions(subject, settings)
         facts["seconds"] = {"preparation": time.perf_counter() - start}
         recorded(results(subject, settings), settings, folder, facts, [subject])
 
@@ -93,6 +99,20 @@ def _transfer(subject: Subject, settings: Settings) -> Iterator[Result]:
     return transfer(subject, plan, settings["seed"], _beside(subject, plan.beside or [], settings))
 
 
+def _own_images(subject: Subject, settings: Settings) -> Settings:
+    """The warning that images tell nothing of transfer where the net was trained on them."""
+    from convscope import terminal
+
+    if not subject.own_images:
+        return {}
+    warning = (
+        "the net was trained on these very images: how well its features tell them apart says nothing of other images; "
+        "type data=<other images>, e.g. data=folder data.root=/photos"
+    )
+    terminal.warning(warning)
+    return {"warnings": [warning], "own_images": True}
+
+
 def _beside(subject: Subject, names: list[str], settings: Settings) -> dict[str, Subject]:
     """The nets of transfer.beside: random weights, where the net's own are not, and those of checkpoints."""
     from convscope import assemble
@@ -104,7 +124,7 @@ def _beside(subject: Subject, names: list[str], settings: Settings) -> dict[str,
     found = dict(zip(named(ckpts, others), others, strict=True)) if others else {}
     if RANDOM in names and (settings["ckpt"] or settings["model"].get("weights")):
         net = assemble.untrained(settings).to(subject.device).eval()
-        found["random weights"] = subject._replace(net=net)
+        found["random weights"] = subject._replace(net=net, own_images=False)
     return found
 
 
@@ -167,7 +187,7 @@ LOOKING: dict[str, Command] = {
     "correspond": looking(_correspond),
     "diagnose": _diagnose_one_or_all,
     "neighbors": looking(_neighbors),
-    "transfer": looking(_transfer),
+    "transfer": looking(_transfer, _own_images),
     "evaluate": _evaluate,
     "claims": _claims_of_run,
 }

@@ -51,8 +51,7 @@ def train(settings: Settings, folder: Path) -> None:
         if device.type == "cpu":
             check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
-    for split in ("train", "val"):
-        data.size(split)  # decoded now: what is wrong with an image is told before any training
+    sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
     begun = begin_(net, beginning, before, data)
     recipe, off_too = without_radius(recipe, exceeding(net, begun.get("taken", ()), recipe.renorm), typed)
     classifier = Classifier(net, recipe, len(data.classes), scale)
@@ -63,6 +62,7 @@ def train(settings: Settings, folder: Path) -> None:
             print(line, flush=True)
         record = Record(folder, chosen)
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        facts["images"] = sizes
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
             terminal.beginning(begun)
             note_left_out([subject], record, summary)

@@ -105,7 +105,8 @@ class RowPerEpoch(pl.Callback):
                 f"{self.record.folder} goes on after epoch {len(self.rows)} of {trainer.max_epochs}{part}", flush=True
             )
 
-    def on_train_epoch_start(self, *_: Any) -> None:
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.callback_metrics.clear()  # Lightning keeps what only some epochs measure, and the rows would repeat it
         self.started = time.perf_counter()
 
     def on_validation_epoch_start(self, *_: Any) -> None:

@@ -85,7 +85,7 @@ class FeatureEvolution(pl.Callback):
         if trainer.is_global_zero:
             start = time.perf_counter()
             for layer, numbers in self._show(trainer.current_epoch + 1, tops, module).items():
-                for name, value in numbers._asdict().items():
+                for name, value in numbers.measured.items():
                     module.log(f"{name}/{layer}", value, rank_zero_only=True)
             self.seconds += time.perf_counter() - start
 
@@ -135,7 +135,7 @@ class FeatureEvolution(pl.Callback):
     def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], changes: dict[str, Change]) -> None:
         stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
         self.record.add(Arrays("evolution", stored, epoch))
-        measured = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c._asdict().items()}
+        measured = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c.measured.items()}
         self.rows.append({"epoch": epoch, **measured})
         if self.pictures.due:
             with self.pictures.counted():
@@ -159,7 +159,7 @@ class FeatureEvolution(pl.Callback):
             caption = f"{layer}: the strongest projection of each map as training goes on"
             grid = evolution_grid(rows, list(tiles), caption)
             self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
-        columns = {name: [row.get(name) for row in self.rows] for name in self.rows[-1]}
+        columns = {name: [row.get(name) for row in self.rows] for name in self.rows[0]}
         figure = settling(self.rows, list(self.previous), answer(stories(columns, {})))
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
 

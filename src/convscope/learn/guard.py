@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convscope.data.module import Batch
-from convscope.learn.standstill import HINT
+from convscope.learn.advice import remedies
 from convscope.problem import Problem
 
 
@@ -29,7 +29,7 @@ class StopWhenNotFinite(pl.Callback):
         layer = first_bad_layer(module.net, self.batch.image)
         raise Problem(
             f"the loss became {loss.item()} in epoch {trainer.current_epoch + 1}, step {self.step + 1}; "
-            f"first bad layer: {layer}; earlier checkpoints are untouched; {HINT}, or optim=quick"
+            f"first bad layer: {layer}; earlier checkpoints are untouched; try {remedies(module)}"
         )
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
@@ -43,7 +43,7 @@ class StopWhenNotFinite(pl.Callback):
             if values.is_floating_point() and not bool(torch.isfinite(values).all()):
                 raise Problem(
                     f"{name} is not finite after step {self.step + 1} of epoch {trainer.current_epoch + 1}; "
-                    f"earlier checkpoints are untouched; {HINT}, or optim=quick"
+                    f"earlier checkpoints are untouched; try {remedies(module)}"
                 )
 
 

@@ -1,24 +1,31 @@
 """How much of what excites a layer's maps is new (section 4.1): one shown epoch against the one before."""
 
+import math
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
 from convscope.look.top9 import Top9
+from convscope.score.settling import Images, exciting, layer_stayed, living, mean_of_living
 
 
 class Change(NamedTuple):
     """One layer at one shown epoch, each 0..1.
 
-    stayed: share of all maps' top-9 images that were among them at the previous shown epoch. similarity: cosine of the
-    strongest projection with its predecessor, mean over the shown maps. dead: share of all maps that no image excites.
-    The first two are 0 at the first shown epoch.
+    stayed: share of the top-9 images of its living maps that were among them at the previous shown epoch, mean over
+    these maps. similarity: cosine of the strongest projection with its predecessor, mean over the shown living maps.
+    Both are 0 at the first shown epoch, and nan where no map is alive. dead: share of all maps that no image excites.
     """
 
     stayed: float
     similarity: float
     dead: float
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """By name, without what could not be measured."""
+        return {name: value for name, value in self._asdict().items() if not math.isnan(value)}
 
 
 class Seen(NamedTuple):
@@ -33,10 +40,14 @@ class Seen(NamedTuple):
 
 def change(now: Seen, then: Seen | None) -> Change:
     """Compares a layer with itself at the previous shown epoch."""
-    dead = float((now.top.score[:, 0] <= 0).float().mean())
+    images = _images(now)
+    alive = living(images)
+    dead = float(1 - alive.mean())
     if then is None:
         return Change(0.0, 0.0, dead)
-    same = (now.top.image[:, :, None] == then.top.image[:, None, :]) & (now.top.image[:, :, None] >= 0)  # [C, 9, 9]
-    stayed = float(same.any(2).sum() / (now.top.image >= 0).sum().clamp(min=1))
-    similar = F.cosine_similarity(now.strongest.flatten(1), then.strongest.flatten(1))
-    return Change(stayed, float(similar.mean()), dead)
+    similar = F.cosine_similarity(now.strongest.flatten(1), then.strongest.flatten(1)).numpy()
+    return Change(layer_stayed(_images(then), images), mean_of_living(similar, alive[now.maps]), dead)
+
+
+def _images(seen: Seen) -> Images:
+    return exciting(seen.top.score.numpy(), seen.top.image.numpy())

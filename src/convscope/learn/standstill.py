@@ -7,12 +7,12 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from convscope.learn.advice import remedies
 from convscope.nets.build import ConvReLU, FullReLU
 from convscope.problem import Problem
 from convscope.record import Record
 
 EXPLODED = 1e8  # ours: grey levels of +-128 answer with tens to ten thousands in any net that learns
-HINT = "try a smaller optim.lr, another optim.init (he, normal), or grey levels as they are (data.pixel_scale=1)"
 LAST = "the last layer"
 
 
@@ -63,7 +63,7 @@ class NoticeChance(Notice):
                 trainer,
                 f"the net has stood at chance for {self.patience} epochs (val accuracy {top1:.1%}, loss {loss:.3f}; "
                 f"chance is {1 / self.classes:.1%}, {math.log(self.classes):.3f}); "
-                "a smaller optim.lr or optim=quick may help",
+                f"{remedies(module)} may help",
             )
 
 
@@ -99,23 +99,23 @@ class WatchLayers(Notice):
         if bad := [name for name, peak in peaks.items() if not math.isfinite(peak)]:
             raise Problem(
                 f"in epoch {trainer.current_epoch + 1} the answers of {bad[0]} to validation images are not finite; "
-                f"earlier checkpoints are untouched; {HINT}"
+                f"earlier checkpoints are untouched; try {remedies(module)}"
             )
         dead = [name for name, peak in peaks.items() if peak <= 0 and name != LAST]
-        self._tell(trainer, dead, "no validation image excites any map there, so the net cannot learn through it")
+        self._tell(module, dead, "no validation image excites any map there, so the net cannot learn through it")
         exploded = [name for name, peak in peaks.items() if peak > EXPLODED]
-        self._tell(trainer, exploded, f"answers above {EXPLODED:.0e}, on the way to numbers that are not finite")
+        self._tell(module, exploded, f"answers above {EXPLODED:.0e}, on the way to numbers that are not finite")
 
     def on_exception(self, *_: Any) -> None:
         for handle in self.handles:
             handle.remove()
         self.handles = []
 
-    def _tell(self, trainer: pl.Trainer, layers: list[str], what: str) -> None:
+    def _tell(self, module: Any, layers: list[str], what: str) -> None:
         new = [name for name in layers if f"{name}: {what}" not in self.told]
         self.told |= {f"{name}: {what}" for name in new}
         if new:
-            self.warn(trainer, f"{', '.join(new)}: {what}; {HINT}")
+            self.warn(module.trainer, f"{', '.join(new)}: {what}; try {remedies(module)}")
 
     def _look(self, name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:

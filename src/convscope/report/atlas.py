@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from convscope.report.header import of
+from convscope.report.header import input_size
 from convscope.report.reading import Entry, Run, started
-from convscope.report.records import Nine, dead_maps, kept, nines
+from convscope.report.records import dead_maps, kept, nines, record_layer
 
 BESIDE = 50  # most other runs to compare with
 
@@ -54,7 +54,7 @@ def atlas(run: Run) -> Atlas | None:
         shown = _sheet(frames[-1])["maps"]
         overviews.append({"name": layer, "script": script, "shown": shown, **_anatomy(rows.get(layer))})
     overview = {
-        "input": of(run.summary, "net", "image_size") or of(run.settings, "data", "image_size"),
+        "input": input_size(run),
         "classes": [str(name) for name in classes] if isinstance(classes, list) else [],
         "epochs": _in_order({entry.epoch for entries in grids.values() for entry in entries}),
         "layers": overviews,
@@ -96,13 +96,13 @@ def _frames(entries: list[Entry]) -> list[Entry]:
 
 def _layer(folder: Path, layer: str, frames: list[Entry]) -> dict[str, Any]:
     """What a layer's script says: its frames, and for each the record of the shown maps and how much of it is old."""
-    found = [nines(folder, frame.epoch, layer, _sheet(frame)["maps"]) for frame in frames]
-    then: list[list[Nine] | None] = [None, *found[:-1]]
+    records = [record_layer(folder, frame.epoch, layer) for frame in frames]
+    maps = _sheet(frames[-1])["maps"]  # the same in every frame
     return {
         "frames": [{"epoch": frame.epoch, "source": _source(frame), "sheet": _sheet(frame)} for frame in frames],
-        "top": [[nine._asdict() for nine in frame] for frame in found],
-        "kept": [kept(now, before) for now, before in zip(found, then, strict=True)],
-        "dead": [dead_maps(folder, frame.epoch, layer) for frame in frames],
+        "top": [[nine._asdict() for nine in nines(record, maps)] for record in records],
+        "kept": [kept(now, then, maps) for now, then in zip(records, [None, *records[:-1]], strict=True)],
+        "dead": [dead_maps(record) for record in records],
     }
 
 

@@ -1,6 +1,7 @@
 "use strict";
 // Curves as inline SVG from the columns of metrics.csv. Each line differs by color, dash and marker.
-// number: chooses the style. share: values are percentages; whole: from 0 to 100 %; rule: a level to mark.
+// number: chooses the style. share: values are percentages; whole: from 0 to 100 %; rule: a level to mark. lone: a line
+// alone needs no name at its end.
 // chart(holder, {title, lines: [{name, number, values}], share, whole, rule}, epochs, choose) -> show(epoch)
 
 const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4", "4 4"];
@@ -46,6 +47,7 @@ function ticks(low, high) {
 function valueText(value, share) {
   if (value === null || value === undefined) return "–";
   if (share) return `${(100 * value).toFixed(1)} %`;
+  if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(2);
   return Math.abs(value) < 1000 ? value.toPrecision(3) : String(Math.round(value));
 }
 
@@ -72,7 +74,8 @@ function scales(spec, epochs, width) {
 function drawAxes(canvas, spec, epochs, { width, levels, x, y }) {
   for (const level of levels) {
     svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(level), y2: y(level) }, canvas);
-    const text = spec.share ? `${+(100 * level).toPrecision(3)} %` : String(+level.toPrecision(6));
+    const plain = String(+level.toPrecision(6)), short = plain.length > 5 ? (+level.toPrecision(3)).toExponential() : plain;
+    const text = spec.share ? `${+(100 * level).toPrecision(3)} %` : short;
     svg("text", { x: MARGIN.left - 8, y: y(level) + 4, "text-anchor": "end" }, canvas, text);
   }
   if (spec.rule !== undefined)
@@ -94,7 +97,7 @@ function drawLines(canvas, spec, epochs, { width, x, y }) {
     const every = Math.ceil(points.length / 16);
     points.filter((_, at) => at % every === 0 || at === points.length - 1).forEach(([epoch, value]) =>
       svg("path", { d: marker, fill: color, transform: `translate(${x(epoch).toFixed(1)} ${y(value).toFixed(1)})` }, canvas));
-    ends.push({ name: line.name, y: y(points[points.length - 1][1]) + 4 });
+    if (spec.lines.length > 1 || !spec.lone) ends.push({ name: line.name, y: y(points[points.length - 1][1]) + 4 });
   });
   spread(ends);
   for (const { name, y: height } of ends) {
@@ -140,7 +143,7 @@ function chart(holder, spec, epochs, choose) {
   html("h3", {}, box, spec.title);
   const readout = html("div", { class: "readout" }, box);
   const canvas = svg("svg", { role: "img", "aria-label": spoken(spec, epochs) }, box);
-  let scale, now, shown = epochs.length - 1;
+  let scale, now, shown = epochs.length - 1, pointed = null;
 
   const nearest = (epoch) => epochs.reduce((best, each, at) => (Math.abs(each - epoch) < Math.abs(epochs[best] - epoch) ? at : best), 0);
   const mark = (at) => {
@@ -151,16 +154,16 @@ function chart(holder, spec, epochs, choose) {
     scale = redrawn(canvas, spec, epochs);
     now = svg("line", { class: "now", y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom }, canvas);
     drawLines(canvas, spec, epochs, scale);
-    mark(shown);
+    mark(pointed ?? shown);
   };
   const under = (event) => {
     const left = event.clientX - canvas.getBoundingClientRect().left;
     return epochs.reduce((best, each, at) => (Math.abs(scale.x(each) - left) < Math.abs(scale.x(epochs[best]) - left) ? at : best), 0);
   };
-  canvas.addEventListener("pointermove", (event) => mark(under(event)));
-  canvas.addEventListener("pointerleave", () => mark(shown));
+  canvas.addEventListener("pointermove", (event) => { pointed = under(event); mark(pointed); });
+  canvas.addEventListener("pointerleave", () => { pointed = null; mark(shown); });
   canvas.addEventListener("click", (event) => choose(epochs[under(event)]));
   draw();
   new ResizeObserver(draw).observe(canvas);
-  return (epoch) => { shown = nearest(epoch); mark(shown); };
+  return (epoch) => { shown = nearest(epoch); pointed = null; mark(shown); };
 }

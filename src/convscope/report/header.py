@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from convscope.report.numerals import brief, duration, percent
 from convscope.report.reading import Run, started, sweep_around
 
-_SHARES = [("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
+_SHARES = [("validation mean AP", "val/mean_ap"), ("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
 _LOOKS = {  # job -> what it is called, and how it looks at a net
     "visualize": ("features", "by what excites its maps"),
     "occlude": ("occlusion", "by covering one place of an image after another"),
@@ -79,15 +79,38 @@ def look(run: Run) -> Look | None:
     if compared := _compared(run, job):
         return Look(*_LOOKS[job], "the runs", compared)
     net = str(of(run.summary, "net", "name") or of(run.settings, "model", "name") or "a net")
-    weights = of(run.settings, "model", "weights")
-    return Look(*_LOOKS[job], f"{net} ({f'weights {weights}' if weights else 'untrained: random weights'})", "")
+    return Look(*_LOOKS[job], net + _training(run.settings), "")
+
+
+def _training(settings: Mapping[str, Any]) -> str:
+    """Where the weights of a net without a checkpoint come from; "" where no config says what was asked for."""
+    if "model" not in settings:
+        return ""
+    weights = of(settings, "model", "weights")
+    return f" (weights {_last_parts(str(weights))})" if weights else " (untrained: random weights)"
 
 
 def _compared(run: Run, job: str) -> str:
-    """The folder of the sweep whose runs were compared, without the folders above it; "" for a job on one net."""
-    said = {"diagnose": of(run.settings, "diagnose", "runs"), "table": run.settings.get("sweep")}.get(job)
-    folders = [PurePosixPath(_plain(run.settings, each)).name for each in (said if isinstance(said, list) else [said])]
+    """The folder of the sweep whose runs were compared, without the folders above it; "" for a job on one net.
+
+    The comparison at the end of a sweep has no config of its own: its summary says the folder.
+    """
+    asked, recorded = {
+        "diagnose": (of(run.settings, "diagnose", "runs"), run.summary.get("runs")),
+        "table": (run.settings.get("sweep"), run.summary.get("sweep")),
+    }.get(job, (None, None))
+    sweep = asked or recorded
+    sweeps = sweep if isinstance(sweep, list) else [sweep]
+    folders = [PurePosixPath(_plain(run.settings, path)).name for path in sweeps]
     return " and ".join(name for name in folders if name)
+
+
+def input_size(run: Run) -> Any:
+    """Side of the net's input in pixels; None where it is not known. What a config says of data is not about the net of
+    a checkpoint, which has its own.
+    """
+    own = of(run.summary, "net", "image_size")
+    return own if own or run.settings.get("ckpt") else of(run.settings, "data", "image_size")
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

@@ -14,17 +14,16 @@ from convscope.record import write
 from convscope.report import header
 from convscope.report.atlas import Atlas, atlas, in_atlas
 from convscope.report.glances import Glance, glances
-from convscope.report.header import of
 from convscope.report.ideas import REST
 from convscope.report.lookers import Link, lookers, trained
 from convscope.report.reading import Run, read_run, sweep_around
-from convscope.report.records import dead_maps
+from convscope.report.records import dead_maps, record_layer
 from convscope.report.sections import moves, sections
-from convscope.report.settling import answer, stories
+from convscope.report.settling import answer, remeasured, stories
 from convscope.report.templates import beside, literal, template
 
-SCRIPTS = ("curves.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js", "strip.js",
-           "views.js", "page.js")  # fmt: skip
+SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
+           "strip.js", "views.js", "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:
@@ -35,6 +34,7 @@ def write_page(run_folder: Path) -> Path:
     """
     folder = Path(run_folder)
     run = read_run(folder)
+    run = run._replace(metrics=remeasured(folder, run.metrics))
     found = atlas(run)
     for name, (layer, said) in (found.layers if found else {}).items():
         write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(said)};\n")
@@ -88,7 +88,7 @@ def _html(run: Run, seen: Mapping[str, Glance]) -> str:
         rows=_rows(run),
         summary=_summary(run),
         command=shlex.join(["python", "src/run.py", *run.overrides]) if run.config else "",
-        image_size=of(run.summary, "net", "image_size") or of(run.settings, "data", "image_size"),
+        image_size=header.input_size(run),
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )
@@ -102,17 +102,21 @@ def _sweep(folder: Path) -> Link | None:
 
 
 def _learned(run: Run) -> bool:
-    """Whether its last validation top-1 is above chance; True where that is not known."""
+    """Whether its last validation top-1 is above chance; True where that is not known, as of images of several classes,
+    of which the first guess is right more often by chance.
+    """
     known = [value for value in run.metrics.get("val/top1", []) if value is not None]
     classes = run.summary.get("classes")
-    return not known or not isinstance(classes, list) or known[-1] * len(classes) >= 1.5
+    if not known or not isinstance(classes, list) or "val/mean_ap" in run.metrics:
+        return True
+    return known[-1] * len(classes) >= 1.5
 
 
 def _dead(run: Run) -> dict[str, list[int]]:
     """Which maps of each layer no image excited at the last shown epoch."""
     shown = [entry for entry in run.entries if entry.layer and entry.name == f"top9/{entry.layer}"]
     last = {str(entry.layer): entry.epoch for entry in sorted(shown, key=lambda entry: entry.epoch or 0)}
-    return {layer: dead_maps(run.folder, epoch, layer) or [] for layer, epoch in last.items()}
+    return {layer: dead_maps(record_layer(run.folder, epoch, layer)) or [] for layer, epoch in last.items()}
 
 
 def _warnings(run: Run) -> list[str]:

@@ -15,7 +15,14 @@ from convscope.report.variation import in_words, varied
 FEW = 6  # settings that stand as columns at once; of more a few words stand for all until they are asked for
 SPARK = (96, 24)  # width and height of the small curves
 STATES = {"finished": "finished", "running": "running", "stopped": "cut off", "failed": "failed", "damaged": "damaged"}
-NUMBERS = (("val accuracy, top-1", "val/top1"), ("top-5", "val/top5"), ("val loss", "val/loss"))
+NUMBERS = (
+    ("val mean AP", "val/mean_ap"),
+    ("val accuracy, top-1", "val/top1"),
+    ("top-5", "val/top5"),
+    ("val loss", "val/loss"),
+)
+Measures = Sequence[tuple[str, str]]
+SEVERAL = "val/mean_ap"  # a column of nets of images of several classes alone
 
 
 class Column(NamedTuple):
@@ -27,7 +34,6 @@ class Column(NamedTuple):
     more: bool = False
 
 
-_NUMBERS = [Column(key, head, "ascending" if key == "val/loss" else "descending") for head, key in NUMBERS]
 _STATE = Column("state", "state")
 
 
@@ -76,13 +82,16 @@ def rank(groups: Sequence[Group], folder: Path) -> Ranked:
     runs = [(group, own, one) for group, own in zip(groups, _cells(settings), strict=True) for one in group.runs]
     top = max((value for _, _, one in runs for value in _top1(one)), default=0)
     last = max((len(one.history) for _, _, one in runs), default=0)
+    measures = [
+        measure for measure in NUMBERS if measure[1] != SEVERAL or any(SEVERAL in one.values for _, _, one in runs)
+    ]
     rows = []
     for number, (group, own, one) in enumerate(runs, 1):
         seed = [_cell(one.seed)] if several else []
-        cells = [*own, *seed, *_measured(one), _state(one), *_effort(one)]
+        cells = [*own, *seed, *_measured(one, measures), _state(one), *_effort(one)]
         rows.append(_row(number, group, one, cells, folder)._replace(spark=_spark(_top1(one), top, last)))
-    columns = [*heads, *_NUMBERS, _STATE, Column("epochs", "epochs", "descending"), Column("time", "time")]
-    return Ranked(columns, rows, *(_over_seeds(groups, settings) if several else ([], [])))
+    columns = [*heads, *_columns(measures), _STATE, Column("epochs", "epochs", "descending"), Column("time", "time")]
+    return Ranked(columns, rows, *(_over_seeds(groups, settings, measures) if several else ([], [])))
 
 
 def _row(number: int, group: Group, one: Trained, cells: list[Cell], folder: Path) -> Row:
@@ -95,13 +104,19 @@ def _row(number: int, group: Group, one: Trained, cells: list[Cell], folder: Pat
 
 
 def _over_seeds(
-    groups: Sequence[Group], settings: Sequence[Mapping[str, Any]]
+    groups: Sequence[Group], settings: Sequence[Mapping[str, Any]], measures: Measures
 ) -> tuple[list[Column], list[list[Cell]]]:
     """The runs that count of each group: mean ± standard deviation, as job=table counts them."""
-    heads = [Column("run", "run"), *_heads(settings), Column("seeds", "seeds", "descending"), *_NUMBERS, _STATE]
+    heads = [
+        Column("run", "run"),
+        *_heads(settings),
+        Column("seeds", "seeds", "descending"),
+        *_columns(measures),
+        _STATE,
+    ]
     rows = []
     for group, own in zip(groups, _cells(settings), strict=True):
-        means = [_mean(group.over_seeds(key), key) for _, key in NUMBERS]
+        means = [_mean(group.over_seeds(key), key) for _, key in measures]
         rows.append([_cell(group.name), *own, _cell(len(group.counted)), *means, _cell(group.state)])
     return heads, rows
 
@@ -129,8 +144,12 @@ def _cell(value: Any) -> Cell:
     return Cell("none" if value is None else str(value), "" if value is None else str(value))
 
 
-def _measured(one: Trained) -> list[Cell]:
-    return [_mean(Spread(one.values[key], None) if key in one.values else None, key) for _, key in NUMBERS]
+def _columns(measures: Measures) -> list[Column]:
+    return [Column(key, head, "ascending" if key == "val/loss" else "descending") for head, key in measures]
+
+
+def _measured(one: Trained, measures: Measures) -> list[Cell]:
+    return [_mean(Spread(one.values[key], None) if key in one.values else None, key) for _, key in measures]
 
 
 def _effort(one: Trained) -> list[Cell]:

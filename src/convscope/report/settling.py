@@ -1,22 +1,27 @@
 """Do lower layers settle first? (section 4, "Feature Evolution during Training", Fig. 4), in words for one run.
 
-A layer has settled from the first epoch on from which, to the end of the run, at least half of its maps' nine strongest
-images were among them at the epoch shown before. The threshold of one half is ours; the paper judges by eye.
+What has settled is said by score/settling.py, in one measure for the page, its atlas and the claims.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from math import isnan
+from pathlib import Path
 from typing import NamedTuple
 
-HALF = 0.5
+from convscope.report.records import layer_images
+from convscope.score.settling import Images, layer_stayed, settled_from
+
 NAMED = 6  # dead maps that are told by number
 Columns = Mapping[str, Sequence[float | None]]
+PER_LAYER = re.compile("(stayed|similarity|dead)/")  # columns of feature evolution
 NOTHING: Mapping[str, Sequence[int]] = {}
 
 
 class Story(NamedTuple):
     """One layer of one run.
 
-    epochs, stayed: where the share of top-9 images that stayed was measured, and that share (0..1).
+    epochs, stayed: where the share of top-9 images that stayed was measured, and that share (0..1), of living maps.
     settled: first settled epoch, None when never. dead: share of maps that no image excites at the end.
     maps: how many maps the layer has, None unknown. numbers: the dead ones, where the record tells.
     """
@@ -41,19 +46,41 @@ class Story(NamedTuple):
         return f"{counted}: map{'s' * (len(self.numbers) > 1)} {named}" if named else counted
 
     @property
+    def gone(self) -> bool:
+        """Whether all its maps are dead, so that nothing is left that could settle."""
+        return self.dead == 1
+
+    @property
     def barely(self) -> bool:
         """Settled, but by the last measurement alone."""
         return self.settled is not None and self.settled == self.epochs[-1]
 
 
-def settled_from(epochs: Sequence[int], stayed: Sequence[float]) -> int | None:
-    """The first epoch from which every share to the end is at least one half; None when the last is not."""
-    first = None
-    for epoch, share in zip(reversed(epochs), reversed(stayed), strict=True):
-        if share < HALF:
-            break
-        first = epoch
-    return first
+def remeasured(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
+    """The columns with stayed/<layer> measured anew wherever the records of an epoch and of the shown one before are
+    there: version 0.1 counted dead maps as settled, and repeated its last numbers at epochs that were not shown.
+
+    A run whose records are gone keeps what its metrics.csv says.
+    """
+    columns = {name: list(values) for name, values in metrics.items()}
+    layers = [name.partition("/")[2] for name in columns if name.startswith("stayed/")]
+    before: Mapping[str, Images] = {}
+    for row, epoch in enumerate(columns.get("epoch", []) if layers else []):
+        now = {} if epoch is None else layer_images(folder, int(epoch))
+        if not now and before and _repeats(metrics, row):
+            for name in filter(PER_LAYER.match, columns):
+                columns[name][row] = None
+        for layer in now.keys() & before.keys() & set(layers):
+            if before[layer].shape == now[layer].shape:
+                share = layer_stayed(before[layer], now[layer])
+                columns[f"stayed/{layer}"][row] = None if isnan(share) else share
+        before = now or before
+    return columns
+
+
+def _repeats(metrics: Columns, row: int) -> bool:
+    """Whether a row says of every layer what the row before says."""
+    return all(values[row] == values[row - 1] for name, values in metrics.items() if PER_LAYER.match(name))
 
 
 def stories(metrics: Columns, maps: Mapping[str, int], dead: Mapping[str, Sequence[int]] = NOTHING) -> list[Story]:
@@ -69,9 +96,8 @@ def stories(metrics: Columns, maps: Mapping[str, int], dead: Mapping[str, Sequen
         epochs, stayed = [int(e) for e, _ in measured], [v for _, v in measured]
         shares = [value for value in metrics.get(f"dead/{layer}", ()) if value is not None]
         share = shares[-1] if shares else None
-        told.append(
-            Story(layer, epochs, stayed, settled_from(epochs, stayed), share, maps.get(layer), dead.get(layer, ()))
-        )
+        settled = None if share == 1 else settled_from(epochs, stayed)
+        told.append(Story(layer, epochs, stayed, settled, share, maps.get(layer), dead.get(layer, ())))
     return told
 
 
@@ -80,15 +106,18 @@ def answer(told: Sequence[Story], ended: bool = True, learned: bool = True) -> s
 
     Of a net that has learned nothing only the dead maps: its layers stay as they are because nothing moves them.
     """
-    measured = [story for story in told if len(story.epochs) > 1]
-    if not measured:
+    measured = [story for story in told if len(story.epochs) > 1 or story.gone]
+    if not any(len(story.epochs) > 1 for story in told):
         return ""
-    order = _order(measured) if learned else "The net has not learned, so nothing can be said of what settles."
+    living = [story for story in measured if not story.gone]
+    order = _order(living) if learned else "The net has not learned, so nothing can be said of what settles."
     return " ".join(part for part in (order if ended else f"So far: {order}", _dead(measured)) if part)
 
 
 def _order(told: Sequence[Story]) -> str:
     settled = {story.layer: story.settled for story in told if story.settled is not None}
+    if not told:
+        return "Nothing can settle: every map is dead."
     if not settled:
         return "No layer has settled: from each shown epoch to the next, many of the strongest images still change."
     low, high = min(settled.values()), max(settled.values())

@@ -76,13 +76,22 @@ function showTicks() {
 
 function specs() {
   const chosen = ticked(), has = (prefix) => [...new Set(chosen.flatMap((run) => Object.keys(run.columns).filter((name) => name.startsWith(prefix))))];
+  const known = /^(val\/(top1|loss)$|(stayed|dead)\/)/;
   return [
     { title: "Validation accuracy, top-1", column: "val/top1", share: true },
     { title: "Validation loss", column: "val/loss" },
+    ...has("").filter((column) => !known.test(column)).map((column) => otherSpec(column, chosen)),
     ...has("stayed/").map((column) => ({ title: `Settling of ${column.slice(7)}: top-9 images that stayed`, column, share: true, whole: true, rule: 0.5 })),
     ...has("dead/").filter((column) => chosen.some((run) => (run.columns[column] || []).some((value) => value > 0)))
       .map((column) => ({ title: `Dead maps of ${column.slice(5)}`, column, share: true })),
   ];
+}
+
+// A column that this page has not been told of.
+function otherSpec(column, runs) {
+  const { group, line, split } = columnKind(column), values = runs.flatMap((run) => run.columns[column] || []);
+  const title = capital(split ? `${line} ${wordsOf(group)}` : group === column ? wordsOf(group) : `${wordsOf(group)} of ${line}`);
+  return { title, column, share: isShare(group, values) };
 }
 
 function showCurves() {

@@ -23,7 +23,8 @@ from convscope.report.reading import started
 from convscope.report.templates import beside, literal, template
 from convscope.report.trained import Trained
 
-CURVES = re.compile(r"(val/top1|val/loss|(stayed|dead)/.+)$")  # columns of metrics.csv that are overlaid
+# columns of metrics.csv that stand on the runs' own pages alone; all others are overlaid, whatever they are
+OWN = re.compile(r"(epoch|lr|seconds|images_per_second|val/top5|val/class_mean)$|(train|renorm|similarity)/")
 
 
 def write_sweep_page(folder: Path) -> Path:
@@ -69,7 +70,7 @@ def _html(folder: Path, found: Collected, ranked: Ranked) -> str:
         ranked=ranked,
         left_out=found.left_out,
         styles=beside("page.css", "sweep.css"),
-        scripts=beside("curves.js", "overlays.js", "sweep.js"),
+        scripts=beside("curves.js", "columns.js", "overlays.js", "sweep.js"),
     )
 
 
@@ -99,7 +100,7 @@ def columns(one: Trained) -> dict[str, list[float | None]]:
 
     At the first shown epoch there is nothing to compare with, whatever a column of what stayed says.
     """
-    names = dict.fromkeys(name for row in one.history for name in row if CURVES.match(name))
+    names = dict.fromkeys(name for row in one.history for name in row if not OWN.match(name))
     found = {name: [_short(row.get(name)) for row in one.history] for name in names}
     for name, values in found.items():
         first = next((at for at, value in enumerate(values) if value is not None), None)

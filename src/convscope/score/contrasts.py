@@ -1,10 +1,11 @@
 """The statistics behind the paper's claims: arrays of measurements in, one number with its interval out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
+from scipy.stats import rankdata, ttest_ind
 
 from convscope.score.interval import LEVEL, Interval, mean_interval, resampled, share_interval
 
@@ -55,6 +56,15 @@ def proportions(one: tuple[int, int], other: tuple[int, int]) -> Interval:
     return Interval(p - q, float(low), float(high), min(one[1], other[1]))
 
 
+def seeds(one: Sequence[float], other: Sequence[float]) -> Interval:
+    """Difference of two means over two or more seeds each, by Welch's interval. n: runs of the smaller group."""
+    difference, n = float(np.mean(one) - np.mean(other)), min(len(one), len(other))
+    if not np.ptp(one) and not np.ptp(other):  # scipy has no answer where nothing varies
+        return Interval(difference, difference, difference, n)
+    interval: Any = ttest_ind(one, other, equal_var=False).confidence_interval(LEVEL)
+    return Interval(difference, float(interval.low), float(interval.high), n)
+
+
 def dominance(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
     """log2 of largest over median, of one minus of other; the values [n], [m] of either are drawn anew by themselves.
 
@@ -68,11 +78,6 @@ def dominance(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
     draws = [_dominances(values, np.random.default_rng([seed, side])) for side, values in enumerate(sizes)]
     low, high = np.quantile(draws[0][1:] - draws[1][1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(draws[0][0] - draws[1][0]), float(low), float(high), n)
-
-
-def by_layer(epochs: Mapping[str, ArrayLike]) -> dict[str, float]:
-    """The median of each layer's values; layers without values are left out."""
-    return {layer: float(np.median(np.asarray(values))) for layer, values in epochs.items() if np.size(values)}
 
 
 def _dominances(values: NDArray[np.float64], draw: np.random.Generator) -> NDArray[np.float64]:

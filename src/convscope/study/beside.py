@@ -1,5 +1,7 @@
 """A sweep's rows beside the paper's: which table they repeat, whether that can be compared, which way each row goes."""
 
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +11,8 @@ from convscope.nets.build import build
 from convscope.problem import Problem
 from convscope.report.collected import Group
 from convscope.report.header import of
+from convscope.report.reading import Run
+from convscope.score.contrasts import proportions, seeds
 from convscope.score.papers import Figure, PaperTable, paper
 
 SHARES = {  # what the papers print: column of metrics.csv, whether it is an error
@@ -26,17 +30,33 @@ SMALLEST = 0.05  # points of error: less is 0.0 in print, and called the same
 
 
 class Direction(NamedTuple):
-    """A row against the row it changes. here, paper: points of val top-1 error above it; paper None: not printed."""
+    """A row against the row it changes. here, paper: points of val top-1 error above it; paper None: not printed.
+
+    low, high: the 95 % interval of `here`, over the seeds where both rows have several, else over the validation
+    images; nan where neither is known.
+    """
 
     row: str
     base: str
     here: float
     paper: float | None
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def measured(self) -> bool:
+        """Whether how far chance goes is known."""
+        return not math.isnan(self.low)
+
+    @property
+    def chance(self) -> bool:
+        """Whether the difference may be chance alone."""
+        return not (self.low > 0 or self.high < 0)
 
     @property
     def agrees(self) -> bool | None:
-        """Whether both are better, or both worse, or both the same."""
-        return None if self.paper is None else _sign(self.here) == _sign(self.paper)
+        """Whether both are better, or both worse; None where the paper has none, or ours may be chance."""
+        return None if self.paper is None or self.chance else _sign(self.here) == _sign(self.paper)
 
 
 def share(group: Group, column: str) -> Figure | None:
@@ -138,7 +158,31 @@ def _direction(group: Group, base: Group, table: PaperTable | None) -> list[Dire
     rows = [row_of(each, table) for each in (group, base)] if table else []
     known = [printed(table, row, "val top-1") for row in rows if table and row]
     theirs = known[0].value - known[1].value if len(known) == 2 and known[0] and known[1] else None
-    return [Direction(group.name, base.name, ours[0].value - ours[1].value, theirs)]
+    difference = ours[0].value - ours[1].value
+    return [Direction(group.name, base.name, difference, theirs, *_ends(group, base))]
+
+
+def _ends(group: Group, base: Group) -> tuple[float, float]:
+    """Of the 95 % interval of the difference of two rows' val top-1 errors, in points."""
+    runs = [[one for one in each.counted if "val/top1" in one.values] for each in (group, base)]
+    errors = [[1 - one.values["val/top1"] for one in each] for each in runs]
+    if min(map(len, errors)) > 1:
+        interval = seeds(*errors)
+        return 100 * interval.low, 100 * interval.high
+    images = [validation_images(each.counted[0].run) for each in (group, base)]
+    if not all(images):
+        return math.nan, math.nan
+    counts = [(round(count * statistics.fmean(each)), count) for each, count in zip(errors, images, strict=True)]
+    interval = proportions(*counts)
+    return 100 * interval.low, 100 * interval.high
+
+
+def validation_images(run: Run) -> int:
+    """How many images the run was validated on; 0 where its folder does not say, as of version 0.1 on photographs."""
+    if count := of(run.summary, "images", "val"):
+        return int(count)
+    drawn, limit = (of(run.settings, "data", key) for key in ("val", "limit"))
+    return min(drawn, limit or drawn) if type(drawn) is int else 0
 
 
 def printed(table: PaperTable, row: str | None, column: str) -> Figure | None:

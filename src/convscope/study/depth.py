@@ -23,6 +23,9 @@ def deeper(run: Run, transfer: Path | None, layers: Hidden, seed: int) -> Claim:
     if transfer is None:
         return unmeasured(DEEP, f"the images of this run cannot tell; {TYPE}")
     by_layer, most = _accuracies(run, transfer)
+    if read_run(transfer).summary.get("own_images"):
+        reason = f"{transfer.name} took the images that the net was trained on, which cannot tell"
+        return unmeasured(DEEP, f"{reason}; {TYPE}")
     first, last = (by_layer.get(layer, {}) for layer in (layers.first, layers.last))
     folds = sorted(first.keys() & last.keys())
     if not folds:

@@ -21,13 +21,20 @@ def direction_results(
 def _table(ways: Sequence[Direction], groups: Sequence[Group], known: PaperTable | None) -> Table:
     rows = []
     for way in ways:
-        row: dict[str, Any] = {"run": way.row, "against": way.base, "here": _words(way.here)}
+        ends = f"{way.low:.1f} to {way.high:.1f}" if way.measured else ""
+        row: dict[str, Any] = {"run": way.row, "against": way.base, "here": _words(way.here), "95 %": ends}
         if known:
             row |= {"paper": "" if way.paper is None else _words(way.paper)}
-            row |= {"same way": "" if way.agrees is None else "yes" if way.agrees else "no"}
+            row |= {"same way": "" if way.paper is None else _same_way(way)}
         rows.append(row)
     caption = f"Is a row better or worse than the one it changes? Points of val top-1 error. {_caution(groups)}"
     return Table("sweep/directions", rows, caption)
+
+
+def _same_way(way: Direction) -> str:
+    if way.agrees is not None:
+        return "yes" if way.agrees else "no"
+    return "within chance" if way.measured else "not known"
 
 
 def _words(points: float) -> str:
@@ -37,15 +44,18 @@ def _words(points: float) -> str:
 
 def _caution(groups: Sequence[Group]) -> str:
     seeds = sorted({len(group.counted) for group in groups})
+    interval = "The interval: zero inside, and the difference may be chance"
     if seeds == [1]:
-        return "One seed each: a small difference may be chance."
+        return f"{interval}; one seed each, so of the validation images alone, and another seed may differ by more."
     if seeds[0] == 1:
-        return f"Some rows have one seed, others up to {seeds[-1]}: a small difference may be chance."
-    return "A difference below the standard deviations over the seeds may be chance."
+        return f"{interval}; of one seed it is of the validation images alone, and another seed may differ by more."
+    return f"{interval}; over the seeds."
 
 
 def _agreement(ways: Sequence[Direction], groups: Sequence[Group]) -> Iterator[Number]:
-    told = [way.agrees for way in ways if way.agrees is not None]
+    printed = [way for way in ways if way.paper is not None]
+    told = [way.agrees for way in printed if way.agrees is not None]
     if told:
         words = f"rows that are better or worse than the row they change as in the paper: {sum(told)} of {len(told)}"
-        yield Number("sweep/same_way", sum(told) / len(told), f"share of {words}. {_caution(groups)}")
+        rest = f"; {len(printed) - len(told)} more within chance" if len(told) < len(printed) else ""
+        yield Number("sweep/same_way", sum(told) / len(told), f"share of {words}{rest}. {_caution(groups)}")

@@ -1,6 +1,6 @@
 """The runs of a sweep diagnosed side by side, as section 4.1 compares first layers (experiment=first_layers)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from convscope.record import Number, Picture, Result, Table
 from convscope.report.reading import Run, is_run_folder, read_run
 from convscope.study.examination import Diagnose, Examined, examine
 from convscope.study.figure6 import first_filter_plot, numbers
+from convscope.study.histories import ever_held, first_convolution, renorm
 from convscope.subject import Subject
 
 SHOWN = 48  # maps of the second layer in the picture, one projection of each
@@ -45,7 +46,8 @@ def compare(folder: Path, opened: Callable[[Path], Subject], plan: Diagnose, see
     if not compared:
         raise Problem(f"no run of {folder} can be compared; {reasons[0]['run']}: {reasons[0]['left out because']}")
     yield from _pictures(_told_apart(compared), plan)
-    yield Table("diagnosis/runs", [_row(one) for one in compared], f"The {len(compared)} runs of {folder.name}")
+    rows = [_row(one) for one in compared]
+    yield Table("diagnosis/runs", rows, f"The {len(compared)} runs of {folder.name}{_caution(rows)}")
     for one in compared:
         for name, (value, caption) in numbers(one.examined).items():
             yield Number(f"diagnosis/{one.run.folder.name}/{name}", value, f"{one.label}: {caption}")
@@ -79,8 +81,13 @@ def _compared(run: Run, opened: Callable[[Path], Subject], plan: Diagnose, seed:
 
 
 def _renorm(run: Run) -> str:
-    radius = (run.settings.get("optim") or {}).get("renorm")
-    return "free" if radius is None else f"held at {radius:g}"
+    """Whether a radius held the run's filters; where none of them came to it the run is as a free one."""
+    radius, layer = renorm(run), first_convolution(run.settings)
+    if radius is None:
+        return "free"
+    if ever_held(run) is False:
+        return f"never at {radius:g}"
+    return f"held at {radius:g}" + (f", {layer} never" if layer and ever_held(run, layer) is False else "")
 
 
 def _told_apart(compared: list[Compared]) -> list[Compared]:
@@ -111,6 +118,11 @@ def _row(one: Compared) -> dict[str, Any]:
         "max / median RMS": maps[0].norms.dominance,
         "at radius": maps[0].norms.held,
     }
+
+
+def _caution(rows: Sequence[Mapping[str, Any]]) -> str:
+    never = any("never" in row["filters"] for row in rows)
+    return ". Never: no filter was at the radius at the end of any epoch, as without renormalization" if never else ""
 
 
 def _grids(examined: Examined) -> list[str]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.look.filters import weak
-from convscope.look.settling import settled
 from convscope.look.top9 import Top9
 from convscope.nets.renorm import filter_rms
 from convscope.nets.weights import net_weights, read_checkpoint
@@ -20,7 +21,8 @@ from convscope.report.alike import alike
 from convscope.report.reading import Run
 from convscope.report.records import record_layers
 from convscope.score.claims import DEAD, RENORM, SETTLE, Claim, judged, unmeasured
-from convscope.score.contrasts import by_layer, dominance, proportions, rank_correlation
+from convscope.score.contrasts import dominance, proportions, rank_correlation
+from convscope.score.settling import exciting, settled_layer, settled_maps
 
 SHOWN = 4  # epochs at which the settling of maps can be told apart
 GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
@@ -56,10 +58,13 @@ def settling(run: Run, layers: Iterable[str], seed: int) -> Claim:
         had = f"{run.folder.name} shows {len(shown)} layers at {len(kept)} epochs"
         asked = f"{SHOWN} epochs and two layers or more are needed: evolution=every and a longer trainer.max_epochs"
         return unmeasured(SETTLE, f"{had}; {asked}")
-    epochs = {layer: settled({epoch: tops[layer] for epoch, tops in kept.items()}).numpy() for layer in shown}
-    medians = ", ".join(f"{layer} {epoch:g}" for layer, epoch in by_layer(epochs).items())
+    images = {layer: {epoch: _images(tops[layer]) for epoch, tops in kept.items()} for layer in shown}
+    epochs = {layer: settled_maps(own) for layer, own in images.items()}
+    order = ", ".join(f"{layer} {settled_layer(own) or 'not'}" for layer, own in images.items() if len(epochs[layer]))
     never = sum(int((values > max(kept)).sum()) for values in epochs.values())
-    because = f"median epoch of its maps: {medians}; {never} maps have not settled; {len(kept)} shown epochs"
+    dead = sum(len(kept[max(kept)][layer].score) - len(values) for layer, values in epochs.items())
+    because = f"layers settled at epoch: {order}; {never} maps have not settled"
+    because += f", {dead} dead ones aside; {len(kept)} shown epochs" if dead else f"; {len(kept)} shown epochs"
     return judged(SETTLE, rank_correlation(list(epochs.values()), seed), because + _schedule(run))
 
 
@@ -95,12 +100,16 @@ def renormalization(run: Run, rivals: Sequence[Run], seed: int) -> Claim:
     ratios = [filter_rms(weight).double() for weight in weights]
     most = [float(values.max() / values.median()) for values in ratios]
     told = f"largest over median: {most[0]:.2f} without ({without.folder.name}), {most[1]:.2f} with"
-    if not _ever_held(with_):
+    if not ever_held(with_, first_convolution(with_.settings)):
         told += (
             f"; no filter was at the radius {renorm(with_):g} at the end of any epoch, so the two runs hardly differ"
         )
         return unmeasured(RENORM, told)
     return judged(RENORM, dominance(ratios[0].numpy(), ratios[1].numpy(), seed), told)
+
+
+def _images(top: Top9) -> NDArray[np.int64]:
+    return exciting(top.score.numpy(), top.image.numpy())
 
 
 def first_stride(settings: Mapping[str, Any]) -> int | None:
@@ -119,7 +128,7 @@ def first(run: Run) -> First | None:
 
     A filter is dead when no image excites it, or when it has next to no weights (look/filters.py).
     """
-    name = next((name for name, row in _rows(run.settings).items() if row and row.get("kind") == "conv"), "")
+    name = first_convolution(run.settings)
     kept, stride = records(run.folder), first_stride(run.settings)
     if stride is None or not kept or name not in kept[max(kept)]:
         return None
@@ -140,10 +149,19 @@ def _rows(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return (settings.get("model") or {}).get("layers") or {}
 
 
-def _ever_held(run: Run) -> bool:
-    """metrics.csv has of every epoch the share of filters that its last step put back."""
-    shares = [values for name, values in run.metrics.items() if name.startswith("renorm/")][:1]  # the first layer's
-    return any(value for values in shares for value in values if value is not None)
+def ever_held(run: Run, layer: str = "") -> bool | None:
+    """Whether any filter, of one layer or of all, was put back to the radius in the last step of any epoch, as
+    metrics.csv says; None where it does not say.
+    """
+    own = f"renorm/{layer}"
+    columns = [values for name, values in run.metrics.items() if (name == own if layer else name.startswith(own))]
+    shares = [value for values in columns for value in values if value is not None]
+    return any(shares) if shares else None
+
+
+def first_convolution(settings: Mapping[str, Any]) -> str:
+    """Its name in a net of rows; "" of another net."""
+    return next((name for name, row in _rows(settings).items() if row and row.get("kind") == "conv"), "")
 
 
 def _given(rivals: Sequence[Run]) -> str:
