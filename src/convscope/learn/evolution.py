@@ -39,7 +39,7 @@ class FeatureEvolution(pl.Callback):
         self.previous: dict[str, Seen] = {}
         self.pictured: set[int] = set()  # images whose thumbnails stand on the sheets of earlier epochs
         self.rows = Rows()
-        self.seconds = 0.0  # spent on all this, the search's hooks aside
+        self.seconds = 0.0  # spent on all this, over all sessions, the search's hooks aside
         self.pictures = Sparing(1 / 50)  # of the run so far
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -48,10 +48,11 @@ class FeatureEvolution(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         seen = {layer: (dict(each.top._asdict()), each.maps, each.strongest) for layer, each in self.previous.items()}
-        return {"rows": self.rows.text(), "previous": seen, "pictured": sorted(self.pictured)}
+        return {"rows": self.rows.text(), "previous": seen, "pictured": sorted(self.pictured), "seconds": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.pictured = Rows.read(state["rows"]), set(state.get("pictured", []))
+        self.seconds = state.get("seconds", 0.0)
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = Seen(Top9(**top), maps, strongest)
 
