@@ -39,8 +39,8 @@ def held():
 class Counting(Record):
     """Counts what the process holds at the end of some epochs."""
 
-    def row(self, epoch, values):
-        super().row(epoch, values)
+    def row(self, epoch, *values):
+        super().row(epoch, *values)
         if epoch in (20, 40, 60):
             self.seen = [*getattr(self, "seen", []), held()]
 
