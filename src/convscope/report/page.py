@@ -104,7 +104,8 @@ def _sweep(folder: Path) -> Link | None:
 def _learned(run: Run) -> bool:
     """Whether what it was to reach, top-1 or mean AP, is above chance at last; True where that is not known."""
     classes = run.summary.get("classes")
-    metric, chance = of(run.summary, "goal", "metric") or "val/top1", of(run.summary, "goal", "chance")
+    metric = header.of(run.summary, "goal", "metric") or "val/top1"
+    chance = header.of(run.summary, "goal", "chance")
     if chance is None and isinstance(classes, list) and classes:  # a run of version 0.1
         chance = 1 / len(classes)
     known = [value for value in run.metrics.get(str(metric), []) if value is not None]
