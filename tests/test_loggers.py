@@ -1,5 +1,6 @@
 """Weights & Biases, TensorBoard and MLflow: real offline runs, read back from what they wrote."""
 
+import csv
 import json
 import os
 import re
@@ -85,18 +86,60 @@ def test_wandb_has_one_picture_per_layer_and_epoch_with_epoch_as_its_axis(logged
     assert sum("val/top1" in row for row in rows) == EPOCHS
 
 
-def test_tensorboard_has_the_same_pictures_and_numbers(logged):
+def events_of(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(logged / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
+    return EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
+
+
+def mlflow_run(folder):
+    mlflow = pytest.importorskip("mlflow")
+    client = mlflow.MlflowClient(f"sqlite:///{folder.parent}/outputs/mlflow.db")
+    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    return client, run
+
+
+def test_tensorboard_has_the_same_pictures(logged):
+    events = events_of(logged)
     for layer in LAYERS:
         assert [event.step for event in events.Images(f"top9/{layer}")] == list(range(1, EPOCHS + 1))
-    assert len(events.Scalars("val/top1")) == EPOCHS
 
 
-def test_wandb_counts_epochs_from_one_in_numbers_too(logged):
-    shown = [row["epoch"] for row in history(logged) if "val/top1" in row]
-    assert shown == list(range(1, EPOCHS + 1))
+def flat(row):
+    """A line of wandb's history with its nested keys by path."""
+    inner = [flat({f"{key}/{name}": each for name, each in value.items()})
+             for key, value in row.items() if isinstance(value, dict)]  # fmt: skip
+    return {key: value for each in [row, *inner] for key, value in each.items() if not isinstance(value, dict)}
+
+
+def of_wandb(folder):
+    rows = [flat(row) for row in history(folder)]
+    return {key: {row["epoch"]: row[key] for row in rows if key in row} for row in rows for key in row}
+
+
+def of_tensorboard(folder):
+    events = events_of(folder)
+    return {tag: {each.step: each.value for each in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+
+
+def of_mlflow(folder):
+    client, run = mlflow_run(folder)
+    found = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+    return {key: {each.step: each.value for each in points} for key, points in found.items()}
+
+
+@pytest.mark.parametrize("read", [of_wandb, of_tensorboard, of_mlflow])
+def test_every_column_of_metrics_csv_is_there_by_epoch(read, logged):
+    """The best so far stands beside them, and nothing stands at a step of the optimizer."""
+    rows = list(csv.DictReader((logged / "metrics.csv").open()))
+    assert {"epoch", "lr", "seconds", "images_per_second", "renorm/conv1", "stayed/conv5"} <= rows[0].keys()
+    numbers = read(logged)
+    for column in rows[0]:
+        assert numbers[column].keys() == {1, 2}, column
+        assert list(numbers[column].values()) == pytest.approx([float(row[column]) for row in rows], rel=1e-5), column
+    tops = [float(row["val/top1"]) for row in rows]
+    assert list(numbers["best/val/top1"].values()) == pytest.approx([tops[0], max(tops)], rel=1e-5)
+    assert all(points.keys() <= {1, 2} for points in numbers.values()) and "trainer/global_step" not in numbers
 
 
 def test_pictures_of_the_whole_run_are_sent_once(logged):
@@ -121,10 +164,11 @@ def test_the_table_of_projections_shows_the_tiles_of_the_grids(logged):
     assert table["columns"] == ["epoch", "layer", "map", "rank", "score", "image", "patch", "projection"]
     tops = {epoch: load_file(logged / "top9" / f"epoch_{epoch:03d}.safetensors") for epoch in (1, 2)}
     for epoch, layer, number, rank, score, image, _, _ in table["data"]:
-        assert tops[epoch][f"{layer}.image"][number, rank] == image
-        assert tops[epoch][f"{layer}.score"][number, rank] == pytest.approx(score)
+        assert tops[epoch][f"{layer}.image"][number, rank - 1] == image
+        assert tops[epoch][f"{layer}.score"][number, rank - 1] == pytest.approx(score)
     ranks = [row[3] for row in table["data"]]
-    assert ranks.count(0) >= ranks.count(1) >= ranks.count(8)  # the strongest have the room there is
+    assert set(ranks) <= set(range(1, 10)) and 1 in ranks
+    assert ranks.count(1) >= ranks.count(2) >= ranks.count(9)  # the strongest have the room there is
 
 
 def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
@@ -138,9 +182,9 @@ def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
         if '"top9/conv2"' in line and '"epoch": 2' in line
     ]
     sheet, number = line["sheet"], line["sheet"]["maps"][1]
-    (row,) = [each for each in every if (*each[:4],) == (2, "conv2", number, 4)]
+    (row,) = [each for each in every if (*each[:4],) == (2, "conv2", number, 5)]
     left, top = sheet["patches"][1]
-    left, top = left + 1 * (56 + 2), top + 1 * (56 + 2)  # rank 4 is the middle of 3 x 3
+    left, top = left + 1 * (56 + 2), top + 1 * (56 + 2)  # rank 5 is the middle of 3 x 3
     grid = Image.open(logged / line["path"]).convert("RGB")
     assert np.array_equal(np.asarray(row.patch), np.asarray(grid.crop((left, top, left + 56, top + 56))))
     assert len(every) == len({each[:4] for each in every})
@@ -154,12 +198,9 @@ def test_the_record_of_features_is_an_artifact(logged):
     assert [entry.path for entry in kept.manifest.contents] == ["epoch_001.safetensors", "epoch_002.safetensors"]
 
 
-def test_mlflow_has_the_same_pictures_and_numbers(logged):
-    mlflow = pytest.importorskip("mlflow")
-    client = mlflow.MlflowClient(f"sqlite:///{logged.parent}/outputs/mlflow.db")
-    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+def test_mlflow_has_the_same_pictures(logged):
+    client, run = mlflow_run(logged)
     assert (logged / "mlflow" / "run_id").read_text().strip() == run.info.run_id
-    assert len(client.get_metric_history(run.info.run_id, "val/top1")) == EPOCHS
     drawn = [path.name for path in Path(run.info.artifact_uri.removeprefix("file://"), "images").glob("*.png")]
     for layer in LAYERS:
         steps = {re.search(r"step\+(\d+)", name)[1] for name in drawn if name.startswith(f"top9~{layer}+")}

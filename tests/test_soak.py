@@ -21,6 +21,7 @@ from convscope.learn.recipe import Recipe, initialize_
 from convscope.learn.rows import Rows
 from convscope.nets.build import build
 from convscope.record import Record
+from convscope.score.goals import GOALS
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc2": {"kind": "full", "units": "classes"}}
 RECIPE = Recipe("sgd", 1e-4, 0.9, 0.0, 10, "constant", 0, 0.0, "he", 0.01, (), None)
@@ -38,8 +39,8 @@ def held():
 class Counting(Record):
     """Counts what the process holds at the end of some epochs."""
 
-    def row(self, epoch, values):
-        super().row(epoch, values)
+    def row(self, epoch, *values):
+        super().row(epoch, *values)
         if epoch in (20, 40, 60):
             self.seen = [*getattr(self, "seen", []), held()]
 
@@ -79,6 +80,6 @@ def test_a_checkpoint_writes_each_row_once_and_reads_them_back_bit_by_bit(tmp_pa
         again = Rows.read(rows.text())
         assert again == rows and again.text() == rows.text()
     assert Rows.read(list(rows)) == rows  # as in checkpoints of before
-    callback = RowPerEpoch(Record(tmp_path))
+    callback = RowPerEpoch(Record(tmp_path), GOALS["softmax"])
     callback.load_state_dict({"rows": list(rows), "spent": 0.0})
     assert Rows.read(callback.state_dict()["rows"]) == rows

@@ -70,12 +70,11 @@ Result = Picture | Number | Table | Arrays
 About = tuple[str, str, int | None]  # kind, name and epoch: what a line of index.jsonl is about
 
 
-class PictureLogger(Protocol):
-    """What a run's pictures are handed on to. logger: the Lightning logger that gets its numbers."""
-
-    logger: Any
+class RunLogger(Protocol):
+    """What a run's pictures and the rows of its metrics.csv are handed on to, all by their epoch."""
 
     def picture(self, picture: Picture, path: Path) -> None: ...
+    def row(self, epoch: int, values: Mapping[str, float]) -> None: ...
 
 
 def plain_cell(value: Any) -> Any:
@@ -100,11 +99,11 @@ def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
 class Record:
     """Writes one run folder (DESIGN: "The run folder").
 
-    folder: created if absent. loggers: handed every picture after it is written. numbers: those of the whole run, by
-    name.
+    folder: created if absent. loggers: handed every picture and every row of metrics.csv after it is written. numbers:
+    those of the whole run, by name.
     """
 
-    def __init__(self, folder: Path, loggers: Iterable[PictureLogger] = ()):
+    def __init__(self, folder: Path, loggers: Iterable[RunLogger] = ()):
         self.folder, self.loggers = Path(folder), list(loggers)
         self.numbers: dict[str, float] = {}
         self._about: dict[str, Any] = {}
@@ -133,10 +132,15 @@ class Record:
                 path = self.folder / f"{_stem(result)}.safetensors"
                 write(path, lambda part: save_file(result.tensors, part))
 
-    def row(self, epoch: int, values: Mapping[str, float]) -> None:
-        """One row of metrics.csv. A column that appears later is empty in the rows before it, never missing."""
+    def row(self, epoch: int, values: Mapping[str, float], beside: Mapping[str, float] | None = None) -> None:
+        """One row of metrics.csv. A column that appears later is empty in the rows before it, never missing.
+
+        beside: what the loggers get as well, of the run so far.
+        """
         self._note_row(epoch, values)
         self._write_rows()
+        for logger in self.loggers:
+            logger.row(epoch, {**values, **(beside or {})})
 
     def rows(self, rows: Iterable[Mapping[str, float]]) -> None:
         """metrics.csv anew, of rows that have their epoch: a run that goes on knows them from its checkpoint."""

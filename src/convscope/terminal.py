@@ -83,13 +83,18 @@ def beginning(start: Mapping[str, Any]) -> None:
         print(start["words"], flush=True)
 
 
-def ending(name: str, outcome: Mapping[str, Any]) -> None:
-    """The numbers that a training run ends with, in one line; a sweep's lines can be read one below the other."""
+def ending(name: str, outcome: Mapping[str, Any], goal: Mapping[str, Any]) -> None:
+    """The numbers that a training run ends with, in one line; a sweep's lines can be read one below the other.
+
+    goal: label and metric of what is best, as summary.json has them.
+    """
     final, best = outcome["final"], outcome["best"]
     if final and _is_first_process():
+        precision = f", mean AP {final['val/mean_ap']:.1%}" if "val/mean_ap" in final else ""
+        reached = f"; best {goal['label']} {best[goal['metric']]:.1%} in epoch {best['epoch']}" if best else ""
         print(
-            f"{name}: val accuracy, top-1 {final['val/top1']:.1%}, mean of classes {final['val/class_mean']:.1%} in "
-            f"epoch {final['epoch']}; best top-1 {best['val/top1']:.1%} in epoch {best['epoch']}",
+            f"{name}: val accuracy, top-1 {final['val/top1']:.1%}, mean of classes {final['val/class_mean']:.1%}"
+            f"{precision} in epoch {final['epoch']}{reached}",
             flush=True,
         )
 

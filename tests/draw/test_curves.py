@@ -43,6 +43,13 @@ def test_curves_show_loss_and_accuracy_in_percent():
     assert lines(accuracy)["training"][1] == pytest.approx([20, 60, 100 - 80 / 3, 80])
 
 
+def test_mean_average_precision_is_drawn_where_it_was_measured():
+    rows = [{**row, "val/mean_ap": str(0.1 * number)} for number, row in enumerate(metrics(4))]
+    assert lines(training_curves(rows).axes[1])["val., mean AP"][1] == pytest.approx([0, 10, 20, 30])
+    plain = training_curves(metrics(4)).axes[1]
+    assert "val., mean AP" not in lines(plain) and "precision" not in plain.get_title()
+
+
 def test_a_missing_value_is_a_gap():
     rows = metrics(4)
     rows[1]["val/loss"] = ""

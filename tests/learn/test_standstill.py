@@ -1,6 +1,7 @@
 """Real runs that go wrong in every way that can be caused: each is told with layer and epoch, none that learns is."""
 
 import json
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from convscope.nets.foreign import torchvision_net
 from convscope.nets.weights import describe
 from convscope.problem import Problem
 from convscope.record import Record
+from convscope.score.goals import GOALS, Chance
 
 ROWS = {
     "conv1": {"kind": "conv", "maps": 8, "kernel": 3},
@@ -147,7 +149,7 @@ def test_a_net_that_does_not_move_stands_at_chance(data, tmp_path, capsys):
         net.fc4.bias[:] = torch.tensor([0.0, 1e-3])
     outcome, _ = run(net, data, tmp_path, still, epochs=4)
     (told,) = [each for each in outcome["warnings"] if "at chance" in each]
-    said = "epoch 3: the net has stood at chance for 3 epochs (val accuracy 50.0%, loss 0.693; chance is"
+    said = "epoch 3: the net has stood at chance for 3 epochs (val top-1 50.0%, loss 0.693; chance is"
     assert told.startswith(said)
     assert capsys.readouterr().out.count("at chance") == 1
 
@@ -164,8 +166,9 @@ def after_epochs(callback, metrics):
 
 def test_chance_is_told_after_three_epochs_of_it_and_never_for_the_two_of_the_papers_recipe(tmp_path):
     stuck, learning = (2.3026, 0.1), (2.0, 0.3)
-    assert after_epochs(NoticeChance(Record(tmp_path), 10), [stuck, stuck, learning, stuck, learning]) == []
-    (warning,) = after_epochs(NoticeChance(Record(tmp_path), 10), [stuck] * 6)
+    ten = GOALS["softmax"], Chance(0.1, math.log(10))
+    assert after_epochs(NoticeChance(Record(tmp_path), *ten), [stuck, stuck, learning, stuck, learning]) == []
+    (warning,) = after_epochs(NoticeChance(Record(tmp_path), *ten), [stuck] * 6)
     assert "epoch 3: the net has stood at chance for 3 epochs" in warning and "optim=quick" in warning
 
 

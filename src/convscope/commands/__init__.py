@@ -8,8 +8,8 @@ from convscope.commands.dashboard import dashboard
 from convscope.commands.gathering import GATHERING
 from convscope.commands.looking import LOOKING
 from convscope.commands.paths import paths_checked
-from convscope.commands.recording import Command
+from convscope.commands.recording import Command, timed
 from convscope.commands.training import train
 
 _EVERY: dict[str, Command] = {"train": train, **LOOKING, **GATHERING, "dashboard": dashboard}
-JOBS = {name: paths_checked(command) for name, command in _EVERY.items()}
+JOBS = {name: timed(paths_checked(command)) for name, command in _EVERY.items()}

@@ -28,7 +28,7 @@ def dashboard(settings: Settings, folder: Path) -> None:
     plan, layers = read_plan(Dashboard, "dashboard", settings["dashboard"]), _shown_layers(settings)
     send = bool(os.environ.get("WANDB_API_KEY")) if plan.save is None else plan.save
     entity = plan.entity or (own_entity() if send else "your-account")
-    made = workspace(entity, plan.project, layers)
+    made = workspace(entity, plan.project, layers, _several(settings))
     write(folder / "dashboard.json", specification(made))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
     print(saved(made) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
@@ -55,3 +55,11 @@ def _shown_layers(settings: Settings) -> list[str]:
     if not layers:
         raise Problem(f"run={settings['run']} has no top-9 grids; name a folder of job=train or job=visualize")
     return layers
+
+
+def _several(settings: Settings) -> bool:
+    """Whether the run has measured average precision."""
+    from convscope.report.reading import read_run
+
+    folder = settings["run"] and Path(settings["run"]).expanduser()
+    return bool(folder) and "val/mean_ap" in read_run(folder, with_entries=False).metrics

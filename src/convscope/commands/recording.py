@@ -6,6 +6,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,21 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 Command = Callable[[Settings, Path], None]
+_BEGAN = ContextVar[float]("began")  # when the command of this run did, by time.perf_counter
+
+
+def timed(command: Command) -> Command:
+    """The command; all the time that it takes is the run's, also before it has anything to record."""
+
+    @wraps(command)
+    def begun(settings: Settings, folder: Path) -> None:
+        before = _BEGAN.set(time.perf_counter())
+        try:
+            command(settings, folder)
+        finally:
+            _BEGAN.reset(before)
+
+    return begun
 
 
 def recorded(
@@ -48,8 +65,12 @@ def chosen_loggers(settings: Settings) -> dict[str, Any]:
 
 @contextmanager
 def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Writes summary.json and the page at the end, also of a run that failed; says where to look."""
-    start, summary = time.perf_counter(), {"seconds": {}, **facts, "finished": False}
+    """Writes summary.json and the page at the end, also of a run that failed; says where to look.
+
+    The job's own seconds are what no other phase has taken since the command began, and of a run that goes on what
+    none of them took in its "earlier" sessions.
+    """
+    start, summary = _BEGAN.get(time.perf_counter()), {"seconds": {}, **facts, "finished": False}
     if os.environ.get("RANK", "0") == "0":
         record.about({key: value for key, value in facts.items() if key != "seconds"})
     try:
@@ -69,7 +90,8 @@ def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
     from convscope.report.page import write_page
 
     seconds = summary["seconds"]
-    seconds[summary["job"]] = spent - seconds.get("looking", 0)
+    whole = spent + seconds.pop("earlier", 0.0)
+    seconds[summary["job"]] = whole - sum(seconds.values())
     rounded = {phase: round(each, 2) for phase, each in seconds.items()}
     numbers = {"numbers": record.numbers} if record.numbers else {}
     record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})

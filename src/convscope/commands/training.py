@@ -24,6 +24,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.learn.guard import scale_warning
     from convscope.learn.radius import exceeding, unsuited, without_radius
     from convscope.learn.recipe import initialize_, read_recipe
+    from convscope.learn.sessions import Sessions
     from convscope.learn.start import begin_, parent, read_start
     from convscope.learn.trainer import check_trainer
     from convscope.nets.build import ConvNet
@@ -63,7 +64,9 @@ def train(settings: Settings, folder: Path) -> None:
         record = Record(folder, chosen)
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
         facts["images"] = sizes
+        facts["goal"] = job.goal_facts(data, recipe.loss)
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
+            sessions = Sessions(summary["seconds"], start)
             terminal.beginning(begun)
             note_left_out([subject], record, summary)
             given = bool(begun.get("taken") or settings["model"].get("weights"))
@@ -71,11 +74,10 @@ def train(settings: Settings, folder: Path) -> None:
             for text in filter(None, (off, off_too, spread, recipe.fading(given))):
                 terminal.warning(text)
                 summary["warnings"] = [*summary.get("warnings", []), text]
-            outcome = job.train(classifier, data, plan, record)
+            outcome = job.train(classifier, data, plan, record, sessions)
             outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
-            summary["seconds"]["looking"] = outcome.pop("looking")
             summary.update(outcome)
-            terminal.ending(settings["name"], outcome)
+            terminal.ending(settings["name"], outcome, facts["goal"])
 
 
 def _check_labels(subject: Subject, loss: str) -> None:

@@ -16,7 +16,7 @@ from convscope.draw.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, label_e
 
 Rows = Sequence[Mapping[str, Any]]  # metrics.csv as read: values may be text, empty or absent
 
-TRAIN, VAL, TOP5 = "#d9822b", "#1f3b73", "#6f8fc9"
+TRAIN, VAL, TOP5, PRECISION = "#d9822b", "#1f3b73", "#6f8fc9", "#2b7a4b"
 
 
 class Line(NamedTuple):
@@ -29,14 +29,19 @@ class Line(NamedTuple):
 
 
 def training_curves(rows: Rows) -> Figure:
-    """Loss and accuracy of one run over its epochs, on training and validation images. Missing values are gaps."""
+    """Loss and accuracy of one run over its epochs, on training and validation images. Missing values are gaps.
+
+    Where images show several classes, with the mean average precision.
+    """
     figure = Figure(figsize=(WIDTH, 3.4), dpi=110, facecolor=GROUND)
     loss, accuracy = panels(figure, 2, above=0.4, below=0.55, beside=1.15)
     loss.set_title("Loss", **HEAD)
     _draw_lines(loss, rows, [Line("train/loss", "training", TRAIN, "--"), Line("val/loss", "validation", VAL)])
-    accuracy.set_title("Accuracy, % of the images", **HEAD)
+    several = any(row.get("val/mean_ap") for row in rows)
+    accuracy.set_title("Accuracy and mean average precision, %" if several else "Accuracy, % of the images", **HEAD)
     lines = [Line("train/top1", "training", TRAIN, "--"), Line("val/top1", "validation", VAL)]
-    _draw_lines(accuracy, rows, [*lines, Line("val/top5", "val., top five", TOP5, ":")], factor=100)
+    lines += [Line("val/top5", "val., top five", TOP5, ":"), Line("val/mean_ap", "val., mean AP", PRECISION, "-.")]
+    _draw_lines(accuracy, rows, lines, factor=100)
     accuracy.set_ylim(0, 102)
     label_ends(figure)
     return figure

@@ -91,7 +91,8 @@ def _runs(rows: Sequence[Line], groups: Sequence[Group], epoch: str) -> Table:
         shown.append(row | {"state": line.state})
     finished = sum(one.finished for group in groups for one in group.runs)
     total = sum(len(group.runs) for group in groups)
-    chosen = "of the last epoch" if epoch == "last" else "of the epoch that is best in val top-1"
+    best = "of the epoch that is best in val top-1 (optim.loss=multilabel: in mean AP)"
+    chosen = "of the last epoch" if epoch == "last" else best
     caption = (
         f"{finished} of {total} runs have finished. Errors, and mean accuracy of the classes, in percent, {chosen}; of "
         "several seeds mean ± standard deviation. train top-1 is measured while training, on crops, with dropout."

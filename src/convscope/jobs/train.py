@@ -2,10 +2,12 @@
 
 import logging
 import sys
+import time
 import warnings
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
@@ -25,11 +27,14 @@ from convscope.learn.evolution import FeatureEvolution
 from convscope.learn.guard import StopWhenNotFinite
 from convscope.learn.memory import keep_freed_memory
 from convscope.learn.running import RunningMetrics
+from convscope.learn.sessions import Sessions
 from convscope.learn.standstill import NoticeChance, WatchLayers
 from convscope.learn.stop import Request
 from convscope.learn.trainer import refusals_told
 from convscope.learn.trainer import trainer as made_trainer
 from convscope.record import Picture, Record
+from convscope.score.goals import GOALS, Chance
+from convscope.score.several import LossName
 
 
 class Plan(NamedTuple):
@@ -42,17 +47,35 @@ class Plan(NamedTuple):
     within: Within = Within()
 
 
-def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -> dict[str, Any]:
+def chance_in(data: ImageData, loss: LossName) -> Chance:
+    """What a net that has learned nothing reaches on the validation images."""
+    every = torch.arange(data.size("val"))
+    several = data.targets("val", every) if data.several else None
+    return GOALS[loss].chance(data.labels("val", every), several, len(data.classes))
+
+
+def goal_facts(data: ImageData, loss: LossName) -> dict[str, Any]:
+    """What about.json and summary.json say of the aim of a run."""
+    return GOALS[loss].facts(chance_in(data, loss))
+
+
+def train(
+    classifier: Classifier, data: ImageData, plan: Plan, record: Record, sessions: Sessions | None = None
+) -> dict[str, Any]:
     """Fits the classifier; everything seen on the way is in the record. From checkpoints/last.ckpt where it is there.
 
-    Returns what belongs in the summary: final and best row, images per second, warnings, seconds spent looking inside.
+    sessions: gets the seconds spent looking inside, and what earlier sessions of the run took. Returns what belongs in
+    the summary: final and best row, images per second, warnings.
     Raises Problem when the loss stops being finite, Stopped when a signal has asked for the end.
     """
     keep_freed_memory()
     classifier.about = plan.description
-    rows, chance, layers = RowPerEpoch(record), NoticeChance(record, len(data.classes)), WatchLayers(record)
+    sessions, goal = sessions or Sessions({}, time.perf_counter()), GOALS[classifier.recipe.loss]
+    chance = NoticeChance(record, goal, chance_in(data, classifier.recipe.loss))
+    rows, layers = RowPerEpoch(record, goal), WatchLayers(record)
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
+        sessions,
         StepSeed(plan.seed),
         RunningMetrics(),
         StopWhenNotFinite(),
@@ -63,20 +86,22 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
         chance,
         rows,
         PagePerEpoch(record),
-        *checkpoints(record.folder / "checkpoints", plan.within, Request()),
+        *checkpoints(record.folder / "checkpoints", plan.within, Request(), goal),
         *([RichProgressBar()] if sys.stdout.isatty() else []),
     ]
     trainer = _trainer(plan.trainer, callbacks, record)
     last = record.folder / "checkpoints" / "last.ckpt"
-    with refusals_told():
-        trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    try:
+        with refusals_told():
+            trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    finally:
+        sessions.seconds["looking"] = evolution.seconds
     if trainer.is_global_zero:
         record.add(Picture("curves", training_curves(rows.rows), "Loss and accuracy over the epochs", plot=True))
     return {
         "final": rows.rows[-1] if rows.rows else {},
-        "best": max(rows.rows, key=lambda row: row["val/top1"], default={}),
+        "best": goal.best(rows.rows),
         "images_per_second": sum(row["images_per_second"] for row in rows.rows) / max(1, len(rows.rows)),
-        "looking": evolution.seconds,
         "warnings": [*layers.warnings, *chance.warnings],
     }
 
@@ -85,7 +110,6 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements
     warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own business with torch
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # one point per epoch is meant
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
     warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
     warnings.filterwarnings("ignore", message=".*exists and is not empty")  # of a run that goes on
@@ -94,12 +118,11 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     return made_trainer(
         settings,
         callbacks=callbacks,
-        logger=[each.logger for each in record.loggers] or False,
+        logger=False,  # the record hands the loggers what is in metrics.csv
         plugins=[AtomicCheckpointIO(), *_cluster()],
         default_root_dir=record.folder,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # the data module shards by itself
-        log_every_n_steps=10**9,  # one point per epoch
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
     )

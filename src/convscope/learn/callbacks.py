@@ -16,7 +16,10 @@ from convscope.nets.renorm import renormalize_filters_
 from convscope.record import Picture, Record
 from convscope.report.numerals import duration
 from convscope.report.page import write_page
+from convscope.score.goals import Goal
 from convscope.sparing import Sparing
+
+SPREAD = 0x9E3779B1  # 2 ** 32 over the golden ratio: its multiples lie far apart in 32 bits
 
 
 class RenormalizeFilters(pl.Callback):
@@ -48,13 +51,22 @@ class RenormalizeFilters(pl.Callback):
 
 
 class StepSeed(pl.Callback):
-    """Dropout as a function of seed, step and process, so that a resumed run draws what an unbroken one draws."""
+    """Dropout as a function of seed, step, micro-batch and process: a resumed run draws what an unbroken one draws.
+
+    A step that accumulates gradients has several micro-batches, counted from 0; each draws anew.
+    """
 
     def __init__(self, seed: int):
         self.seed = seed
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + trainer.global_step * 1_009 + trainer.global_rank)
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_number: int) -> None:
+        micro_batch = batch_number % trainer.accumulate_grad_batches  # Lightning counts batches by epoch
+        torch.manual_seed(step_seed(self.seed, trainer.global_step, micro_batch, trainer.global_rank))
+
+
+def step_seed(seed: int, step: int, micro_batch: int, rank: int) -> int:
+    """A seed for torch's generators. Those of a CPU take its lowest 32 bits alone, so these differ by micro-batch."""
+    return seed * 1_000_003 + step * 1_009 + rank + micro_batch * SPREAD
 
 
 class FilterPictures(pl.Callback):
@@ -81,8 +93,8 @@ def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -
 class RowPerEpoch(pl.Callback):
     """One row of metrics.csv per epoch, and one line on a terminal that shows no progress bar."""
 
-    def __init__(self, record: Record):
-        self.record, self.rows = record, Rows()
+    def __init__(self, record: Record, goal: Goal):
+        self.record, self.goal, self.rows = record, goal, Rows()
         self.started = self.trained = 0.0
         self.spent = 0.0  # seconds of the epoch that an earlier start has begun
 
@@ -126,7 +138,8 @@ class RowPerEpoch(pl.Callback):
             **measured,
         }
         self.rows.append({"epoch": epoch, **row})
-        self.record.row(epoch, row)
+        metric, best = self.goal.metric, self.goal.best(self.rows)
+        self.record.row(epoch, row, {f"best/{metric}": best[metric]} if best else {})
         if not sys.stdout.isatty():
             print(_line(epoch, trainer.max_epochs, row) + self._left(trainer.max_epochs), flush=True)
 

@@ -14,6 +14,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from convscope.learn.stop import Request
 from convscope.nets.weights import read_checkpoint
 from convscope.problem import Problem
+from convscope.score.goals import Goal
 from convscope.whole import write
 
 EVERY = 10  # steps between two times that processes ask each other
@@ -130,9 +131,14 @@ class BestCheckpoint(ModelCheckpoint):
         return str(Path(str(self.dirpath)) / Path(name).name) if name else ""
 
 
-def checkpoints(folder: Path, within: Within, request: Request) -> list[pl.Callback]:
-    """best.ckpt (weights alone) by validation top-1, then last.ckpt, complete: it knows which epoch the best is."""
+def checkpoints(folder: Path, within: Within, request: Request, goal: Goal) -> list[pl.Callback]:
+    """best.ckpt (weights alone) by the goal, then last.ckpt, complete: it knows which epoch the best is."""
     best = BestCheckpoint(
-        folder, filename="best", monitor="val/top1", mode="max", save_weights_only=True, enable_version_counter=False
+        folder,
+        filename="best",
+        monitor=goal.metric,
+        mode=goal.mode,
+        save_weights_only=True,
+        enable_version_counter=False,
     )
     return [best, LastCheckpoint(folder, within, request)]

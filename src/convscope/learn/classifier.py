@@ -11,6 +11,7 @@ from convscope.learn.losses import MeanLoss, loss_of
 from convscope.learn.recipe import Recipe, optimizer, schedule
 from convscope.nets.weights import load_weights_, net_weights
 from convscope.score.errors import accuracies
+from convscope.score.goals import GOALS, TOP1
 from convscope.score.precision import MeanAveragePrecision
 from convscope.score.several import certainty, nearest
 
@@ -71,15 +72,18 @@ class Classifier(pl.LightningModule):
         """The paper's annealing, before the checkpoint of this epoch is written; Lightning would do it afterwards."""
         if self.recipe.schedule == "plateau":
             plateau: Any = self.lr_schedulers()
-            plateau.step(self.trainer.callback_metrics["val/top1"])
+            plateau.step(self.trainer.callback_metrics[GOALS[self.recipe.loss].metric])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Raises Problem where the weights are another net's."""
         load_weights_(self.net, net_weights(checkpoint))
         self.goes_on = True
+        if checkpoint["convscope"].get("goal", TOP1) != GOALS[self.recipe.loss].metric:
+            _forget_best_(checkpoint["lr_schedulers"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["convscope"] = {**self.about, "epoch": self.trainer.current_epoch + 1}
+        goal = GOALS[self.recipe.loss]
+        checkpoint["convscope"] = {**self.about, "epoch": self.trainer.current_epoch + 1, "goal": goal.metric}
 
     def configure_optimizers(self) -> Any:
         """A cycle that goes on has its length in the checkpoint. To ask Lightning for it would start the loader at the
@@ -90,3 +94,10 @@ class Classifier(pl.LightningModule):
         chosen = optimizer(self.net, self.recipe, self.pixel_scale)
         plan = schedule(chosen, self.recipe, steps)
         return {"optimizer": chosen, "lr_scheduler": plan} if plan else chosen
+
+
+def _forget_best_(schedulers: list[dict[str, Any]]) -> None:
+    """Of plateaus that followed another metric, as those of multilabel runs of version 0.1: a new wait begins."""
+    for state in schedulers:
+        if "mode_worse" in state:
+            state |= {"best": state["mode_worse"], "num_bad_epochs": 0}

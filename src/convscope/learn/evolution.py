@@ -42,7 +42,7 @@ class FeatureEvolution(pl.Callback):
         self.pictured: set[int] = set()  # images whose thumbnails stand on the sheets of earlier epochs
         self.rules: dict[str, RuleChoice] = {}  # by layer, chosen once in a run
         self.rows = Rows()
-        self.seconds = 0.0  # spent on all this, the search's hooks aside
+        self.seconds = 0.0  # spent on all this, over all sessions, the search's hooks aside
         self.pictures = Sparing(1 / 50)  # of the run so far
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
@@ -52,11 +52,13 @@ class FeatureEvolution(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         seen = {layer: (dict(each.top._asdict()), each.maps, each.strongest) for layer, each in self.previous.items()}
         rules = {layer: dict(rule._asdict()) for layer, rule in self.rules.items()}
-        return {"rows": self.rows.text(), "previous": seen, "pictured": sorted(self.pictured), "rules": rules}
+        before = {"previous": seen, "pictured": sorted(self.pictured), "rules": rules}
+        return {"rows": self.rows.text(), "seconds": self.seconds, **before}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.pictured = Rows.read(state["rows"]), set(state.get("pictured", []))
         self.rules = {layer: RuleChoice(**rule) for layer, rule in state.get("rules", {}).items()}
+        self.seconds = state.get("seconds", 0.0)
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = Seen(Top9(**top), maps, strongest)
 

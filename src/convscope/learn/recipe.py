@@ -13,6 +13,7 @@ from convscope.nets.build import ConvNet
 from convscope.nets.initialize import he_, normal_
 from convscope.plans import read_plan
 from convscope.problem import Problem, meant
+from convscope.score.goals import GOALS
 
 EAGER = 10.0  # the first layer of init=he starts from a tenth of He's weights and takes steps ten times as large
 NEVER = sys.maxsize  # the Classifier steps it, where a checkpoint can tell of it
@@ -123,10 +124,11 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
 def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:
     """Lightning's scheduler entry: anneal by 10 when the validation error plateaus, or one cycle of `steps` steps."""
     if recipe.schedule == "plateau":
+        goal = GOALS[recipe.loss]
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, "max", factor=0.1, patience=recipe.patience, threshold=0.0
+            optimizer, goal.mode, factor=0.1, patience=recipe.patience, threshold=0.0
         )
-        return {"scheduler": plateau, "monitor": "val/top1", "interval": "epoch", "frequency": NEVER}
+        return {"scheduler": plateau, "monitor": goal.metric, "interval": "epoch", "frequency": NEVER}
     if recipe.schedule == "cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         steps = max(steps, 2)

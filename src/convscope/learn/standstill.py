@@ -11,6 +11,7 @@ from convscope.learn.advice import remedies
 from convscope.nets.build import ConvReLU, FullReLU
 from convscope.problem import Problem
 from convscope.record import Record
+from convscope.score.goals import Chance, Goal
 
 EXPLODED = 1e8  # ours: grey levels of +-128 answer with tens to ten thousands in any net that learns
 LAST = "the last layer"
@@ -42,9 +43,9 @@ class Notice(pl.Callback):
 class NoticeChance(Notice):
     """Warns when the net has stood at chance for `patience` epochs."""
 
-    def __init__(self, record: Record, classes: int, patience: int = 3):
+    def __init__(self, record: Record, goal: Goal, chance: Chance, patience: int = 3):
         super().__init__(record)
-        self.classes, self.patience, self.epochs_at_chance = classes, patience, 0
+        self.goal, self.chance, self.patience, self.epochs_at_chance = goal, chance, patience, 0
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "epochs_at_chance": self.epochs_at_chance}
@@ -55,14 +56,15 @@ class NoticeChance(Notice):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         loss = float(trainer.callback_metrics.get("val/loss", math.inf))
-        top1 = float(trainer.callback_metrics.get("val/top1", 1.0))
-        at_chance = top1 < 1.5 / self.classes and loss > 0.98 * math.log(self.classes)
+        reached = float(trainer.callback_metrics.get(self.goal.metric, math.nan))
+        at_chance = self.chance.explains(reached, loss)
         self.epochs_at_chance = self.epochs_at_chance + 1 if at_chance else 0
         if self.epochs_at_chance == self.patience:
             self.warn(
                 trainer,
-                f"the net has stood at chance for {self.patience} epochs (val accuracy {top1:.1%}, loss {loss:.3f}; "
-                f"chance is {1 / self.classes:.1%}, {math.log(self.classes):.3f}); "
+                f"the net has stood at chance for {self.patience} epochs "
+                f"(val {self.goal.label} {reached:.1%}, loss {loss:.3f}; "
+                f"chance is {self.chance.metric:.1%}, {self.chance.loss:.3f}); "
                 f"{remedies(module)} may help",
             )
 

@@ -13,10 +13,11 @@ Panel = panels.LinePlot | panels.MediaBrowser | panels.WeavePanelSummaryTable
 WIDE, HALF, THIRD = 24, 12, 8  # columns of a section
 
 
-def workspace(entity: str, project: str, layers: Sequence[str]) -> workspaces.Workspace:
+def workspace(entity: str, project: str, layers: Sequence[str], several: bool = False) -> workspaces.Workspace:
     """Sections: grids of each layer over the epochs, Fig. 4 and the filters, training, settling, all projections.
 
-    layers: those whose top-9 grids the project's runs have logged. Nothing is sent.
+    layers: those whose top-9 grids the project's runs have logged. several: whether their images show several classes,
+    so that mean AP is measured. Nothing is sent.
     """
     return workspaces.Workspace(
         entity=entity,
@@ -30,6 +31,7 @@ def workspace(entity: str, project: str, layers: Sequence[str]) -> workspaces.Wo
                 _curve("Loss", "train/loss", "val/loss"),
                 _curve("Accuracy, top-1", "train/top1", "val/top1"),
                 _curve("Accuracy, top-5", "val/top5"),
+                *([_curve("Mean average precision", "train/mean_ap", "val/mean_ap")] if several else []),
             ]),
             _section("Which layer settles when", [
                 _curve("Top-9 images that stayed", *(f"stayed/{layer}" for layer in layers)),

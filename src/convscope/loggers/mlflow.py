@@ -1,4 +1,4 @@
-"""MLflow: every picture under its name, the epoch as its step; all runs in one database."""
+"""MLflow: every picture and number under its name, the epoch as its step; all runs in one database."""
 
 import logging
 import os
@@ -22,6 +22,9 @@ class MlflowPictures:
     def picture(self, picture: Picture, path: Path) -> None:
         shown = Image.open(path).convert("RGB")
         self.logger.experiment.log_image(self.logger.run_id, shown, key=picture.name, step=picture.epoch or 0)
+
+    def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        self.logger.log_metrics({"epoch": epoch, **values}, epoch)
 
     def close(self) -> None:
         if (self.folder / "top9").is_dir():

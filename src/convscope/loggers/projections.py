@@ -11,7 +11,7 @@ from convscope.report.records import record_layer
 
 
 class Projection(NamedTuple):
-    """One of the nine images of a map at an epoch; rank 0 is the strongest. epoch None: of a finished net."""
+    """One of the nine images of a map at an epoch; rank 1 is the strongest. epoch None: of a finished net."""
 
     epoch: int | None
     layer: str
@@ -36,7 +36,7 @@ def projections(folder: Path, most: int) -> list[Projection]:
     """
     grids = _grids(folder) if most else []
     found: list[Projection] = []
-    for rank in range(9):
+    for rank in range(1, 10):
         for grid in reversed(grids):
             if len(found) < most:
                 found += _of_rank(folder, grid, rank, most - len(found))
@@ -57,7 +57,7 @@ def _grids(folder: Path) -> list[_Grid]:
 def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[Projection]:
     """What the grid shows of one rank: a row for each map that so many images excite."""
     entry, sheet = grid.entry, grid.entry.sheet or {}
-    blocks = [at for at, count in enumerate(sheet["count"]) if count > rank][:most]
+    blocks = [at for at, count in enumerate(sheet["count"]) if count >= rank][:most]
     try:
         with Image.open(folder / str(entry.path)) as opened:
             whole = opened.convert("RGB")
@@ -67,11 +67,12 @@ def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[Projection
     for at in blocks:
         number = sheet["maps"][at]
         tiles = (_tile(whole, sheet, sheet[kind][at], rank) for kind in ("patches", "projections"))
-        told = float(grid.score[number, rank]), int(grid.image[number, rank])
+        told = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
         rows.append(Projection(entry.epoch, str(entry.layer), number, rank, *told, *tiles))
     return rows
 
 
 def _tile(whole: Image.Image, sheet: Mapping[str, Any], corner: list[int], rank: int) -> Image.Image:
-    left, top = (corner[axis] + place * sheet["step"] for axis, place in enumerate((rank % 3, rank // 3)))
+    row, column = divmod(rank - 1, 3)
+    left, top = corner[0] + column * sheet["step"], corner[1] + row * sheet["step"]
     return whole.crop((left, top, left + sheet["tile"], top + sheet["tile"]))

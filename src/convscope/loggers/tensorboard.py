@@ -1,4 +1,4 @@
-"""TensorBoard: every picture under its name, the epoch as its step."""
+"""TensorBoard: every picture and number under its name, the epoch as its step."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +20,9 @@ class TensorBoardPictures:
     def picture(self, picture: Picture, path: Path) -> None:
         pixels = np.asarray(Image.open(path).convert("RGB"))  # [H, W, 3]
         self.logger.experiment.add_image(picture.name, pixels, picture.epoch or 0, dataformats="HWC")
+
+    def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        self.logger.log_metrics({"epoch": epoch, **values}, epoch)
 
     def close(self) -> None:
         self.logger.finalize("success")

@@ -23,15 +23,9 @@ GRID_KB, ROW_KB = 16, 4  # of one map in a grid; of the two pictures of a row: s
 ARTIFACTS = {"top9": "top9", "checkpoints": "checkpoints"}  # what may be kept -> its folder in the run folder
 
 
-class FromOne(WandbLogger):
-    """Epochs are counted from 1 as everywhere else in the program; Lightning counts them from 0."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics({key: value + (key == "epoch") for key, value in metrics.items()}, step)
-
-
 class WandbPictures:
-    """One key for each picture's name, with `epoch` as its x axis: the step slider then plays the evolution.
+    """One key for each picture's name and each column of metrics.csv, with `epoch` as its x axis: the step slider then
+    plays the evolution.
 
     table: rows of the table of projections that is logged when the run ends. kept: folders that become artifacts.
     """
@@ -45,6 +39,9 @@ class WandbPictures:
             self.latest[picture.name] = picture, path
         else:
             self.logger.experiment.log({picture.name: _image(picture, path), "epoch": picture.epoch})
+
+    def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        self.logger.experiment.log({"epoch": epoch, **values})
 
     def close(self) -> None:
         try:
@@ -87,7 +84,7 @@ def begun(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> 
     noted = folder / "wandb" / "run_id"
     before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else None
     sweep = sweep_around(folder)
-    logger = FromOne(
+    logger = WandbLogger(
         project=settings["project"], name=folder.name, save_dir=str(folder), config=config, id=before,
         group=sweep.name if sweep else None, job_type=config.get("job"), resume="allow" if before else None,
         settings=wandb.Settings(mode=mode, console="off", **PRIVATE),

@@ -65,7 +65,7 @@ class Collected(NamedTuple):
 
 
 def collect(folders: Sequence[Path], epoch: str = "last") -> Collected:
-    """The training runs at these folders, in them, or in the sweeps in them. epoch: "last", or the "best" in val top-1.
+    """The training runs at these folders, in them, or in the sweeps in them. epoch: "last" or "best".
 
     Raises Problem for a folder that is not there, and where no training run is found.
     """

@@ -102,14 +102,14 @@ def _sweep(folder: Path) -> Link | None:
 
 
 def _learned(run: Run) -> bool:
-    """Whether its last validation top-1 is above chance; True where that is not known, as of images of several classes,
-    of which the first guess is right more often by chance.
-    """
-    known = [value for value in run.metrics.get("val/top1", []) if value is not None]
+    """Whether what it was to reach, top-1 or mean AP, is above chance at last; True where that is not known."""
     classes = run.summary.get("classes")
-    if not known or not isinstance(classes, list) or "val/mean_ap" in run.metrics:
-        return True
-    return known[-1] * len(classes) >= 1.5
+    metric = header.of(run.summary, "goal", "metric") or "val/top1"
+    chance = header.of(run.summary, "goal", "chance")
+    if chance is None and isinstance(classes, list) and classes and "val/mean_ap" not in run.metrics:  # of version 0.1
+        chance = 1 / len(classes)
+    known = [value for value in run.metrics.get(str(metric), []) if value is not None]
+    return not known or not isinstance(chance, int | float) or known[-1] >= 1.5 * chance
 
 
 def _dead(run: Run) -> dict[str, list[int]]:

@@ -4,6 +4,7 @@ Works on what is there: runs that are still going on, were cut off, failed, or l
 """
 
 import csv
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,10 +39,17 @@ def read_training(run: Run, epoch: str = "last") -> Trained:
     """How far a training run has come and what it measured, from its folder alone."""
     rows = _whole_rows(run.folder / "metrics.csv") or _final(run)
     row: Mapping[str, float] = rows[-1] if rows else {}
-    if epoch == "best" and any("val/top1" in one for one in rows):
-        row = max(rows, key=lambda one: one.get("val/top1", -1))
+    if epoch == "best":
+        row = _best(rows, of(run.summary, "goal")) or row
     seed = run.settings.get("seed", run.summary.get("seed"))
     return Trained(run, seed, row, int(rows[-1].get("epoch", len(rows))) if rows else 0, _state(run, rows), rows)
+
+
+def _best(rows: Sequence[Mapping[str, float]], goal: Any) -> Mapping[str, float]:
+    """By what was better for the run's loss; runs of version 0.1 do not say, and all of them went by top-1."""
+    metric, mode = (goal.get("metric"), goal.get("mode")) if isinstance(goal, dict) else ("val/top1", "max")
+    measured = [row for row in rows if math.isfinite(row.get(str(metric), math.nan))]
+    return (min if mode == "min" else max)(measured, key=lambda row: row[str(metric)], default={})
 
 
 def _final(run: Run) -> list[dict[str, float]]:
