@@ -24,6 +24,7 @@ from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
 from convscope.learn.guard import StopWhenNotFinite
 from convscope.learn.memory import keep_freed_memory
+from convscope.learn.precision import ValidateInFloat32
 from convscope.learn.running import RunningMetrics
 from convscope.learn.standstill import NoticeChance, WatchLayers
 from convscope.learn.stop import Request
@@ -53,6 +54,7 @@ def train(classifier: Classifier, data: ImageData, plan: Plan, record: Record) -
     rows, chance, layers = RowPerEpoch(record), NoticeChance(record, len(data.classes)), WatchLayers(record)
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
+        ValidateInFloat32(),
         StepSeed(plan.seed),
         RunningMetrics(),
         StopWhenNotFinite(),
