@@ -28,7 +28,9 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.nets.build import ConvNet
     from convscope.nets.size import check_room
     from convscope.plans import read_plan
+    from convscope.provenance import same_pixels
     from convscope.record import Record
+    from convscope.resume import has_checkpoint
 
     start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
@@ -59,11 +61,12 @@ def train(settings: Settings, folder: Path) -> None:
             print(line, flush=True)
         record = Record(folder, chosen)
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        facts, mixed = same_pixels(facts, folder) if has_checkpoint(folder) else (facts, None)
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
             terminal.beginning(begun)
             note_left_out([subject], record, summary)
             given = bool(begun.get("taken") or settings["model"].get("weights"))
-            for text in filter(None, (scale_warning(recipe.renorm, data.pixel_std), recipe.fading(given))):
+            for text in filter(None, (mixed, scale_warning(recipe.renorm, data.pixel_std), recipe.fading(given))):
                 terminal.warning(text)
                 summary["warnings"] = [*summary.get("warnings", []), text]
             outcome = job.train(classifier, data, plan, record)
