@@ -29,17 +29,15 @@ def prepared():
     return waiting
 
 
-def convscope(*words, cwd, fresh=False, signaled=(), by=None, **environment):
+def convscope(*words, cwd, fresh=False, signaled=(), **environment):
     """Runs `python src/run.py <words>` in `cwd` and returns the finished process.
 
     fresh: a new interpreter, where the program is to start others of itself; else a fork of one that has imported what
     is slow. signaled: a pattern and the name of the signal that it gets as soon as a file of the pattern is in `cwd`.
-    by: a script of tests/ that takes the program and its words and runs it in a world of its own.
     """
     env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment}
     command = [str(ROOT / "src/run.py"), *map(str, words)]
     command = [str(ROOT / "tests/signaled.py"), *signaled, *command] if signaled else command
-    command = [str(ROOT / "tests" / by), *command] if by else command
     if not fresh and hasattr(os, "fork"):
         return prepared().start(command, cwd, env)
     return subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)

@@ -1,12 +1,15 @@
-"""The program on a machine with a GPU that has no float64, as Apple's have none: python pretended.py <run.py> <words>.
+"""Jobs on a machine with a GPU that has no float64, as Apple's have none: python pretended.py <file of jobs>.
+
+The file: a line of JSON for each, its settings and folder. What a job ended with is in <folder>.txt if it failed.
 
 The GPU is pretended: a tensor there keeps its values on the CPU, and every operation on it is looked at. One that would
 take or give float64 is refused, and so is one that mixes tensors of both devices, as a real GPU refuses them.
 """
 
-import os
-import runpy
+import json
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +40,9 @@ class Values(Tensor):
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.on_cpu.detach().__reduce_ex__(protocol)
 
     def __repr__(self, **_: Any) -> str:
         return f"Values({self.on_cpu})"
@@ -121,13 +127,23 @@ def train_there() -> None:
     CPUAccelerator.setup_device = lambda *_: None  # type: ignore[method-assign,assignment]
 
 
+def run(settings: dict[str, Any], folder: Path) -> None:
+    from convscope.commands import JOBS
+
+    try:
+        JOBS[settings["job"]](settings, folder)
+    except BaseException:
+        folder.with_suffix(".txt").write_text(traceback.format_exc())
+
+
 if __name__ == "__main__":
-    program, *words = sys.argv[1:]
-    sys.argv, sys.path[0] = [program, *words], os.path.dirname(program)
     alive = registered()
     train_there()
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
     from convscope import assemble
 
     assemble.device = lambda accelerator: torch.device(GPU, 0)
     with Watching():
-        runpy.run_path(program, run_name="__main__")
+        for line in Path(sys.argv[1]).read_text().splitlines():
+            job = json.loads(line)
+            run(job["settings"], Path(job["folder"]))

@@ -70,7 +70,12 @@ def test_known_pixels_upright_and_in_rgb_whatever_decodes_them(decoder):
     assert np.abs(rgb(encoded("L")) - grey[..., None]).max() <= 2
     assert np.abs(rgb(encoded("CMYK")).astype(int) - FLAT).max() <= 4
     assert np.abs(rgb(encoded(progressive=True)).astype(int) - FLAT).max() <= 2
-    for orientation, upright in ((3, FLAT[::-1, ::-1]), (6, np.rot90(FLAT, -1)), (8, np.rot90(FLAT)), (2, FLAT[:, ::-1])):
+    for orientation, upright in (
+        (3, FLAT[::-1, ::-1]),
+        (6, np.rot90(FLAT, -1)),
+        (8, np.rot90(FLAT)),
+        (2, FLAT[:, ::-1]),
+    ):
         read = rgb(turned(orientation))
         assert read.shape == upright.shape and np.abs(read.astype(int) - upright).max() <= 2, orientation
 

@@ -79,7 +79,9 @@ def test_the_net_goes_on_in_its_own_numbers_and_filters_stay_on_the_radius(unbro
     weights = {name: value for name, value in held["state_dict"].items() if name.startswith("net.")}
     assert {value.dtype for value in weights.values()} == {dtype}
     ratios = torch.cat([filter_rms(value).float() / 0.1 for value in weights.values() if value.dim() == 4])
-    assert float(ratios.max()) <= 1 + 1e-6 and float(ratios.max()) > 1 - 32 * torch.finfo(torch.float32).eps - torch.finfo(dtype).eps * (dtype.itemsize == 2)
+    assert float(ratios.max()) <= 1 + 1e-6 and float(ratios.max()) > 1 - 32 * torch.finfo(
+        torch.float32
+    ).eps - torch.finfo(dtype).eps * (dtype.itemsize == 2)
     if dtype != torch.float32:
         assert {each["momentum_buffer"].dtype for each in held["optimizer_states"][0]["state"].values()} == {dtype}
 

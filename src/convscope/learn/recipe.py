@@ -97,9 +97,7 @@ def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
         normal_(net, std=recipe.init_std, ones=recipe.bias_ones)
 
 
-def optimizer(
-    net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped: bool = False
-) -> torch.optim.Optimizer:
+def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped: bool = False) -> torch.optim.Optimizer:
     """SGD as the papers write it, or AdamW; fused where the device has it. Frozen weights are none of its business.
 
     clipped: gradients of mixed precision are clipped before the step. A fused optimizer would unscale them in the step.
