@@ -24,7 +24,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.learn.guard import scale_warning
     from convscope.learn.recipe import initialize_, read_recipe
     from convscope.learn.start import begin_, parent, read_start
-    from convscope.learn.trainer import check_trainer
+    from convscope.learn.trainer import check_precision, check_trainer
     from convscope.nets.build import ConvNet
     from convscope.nets.size import check_room
     from convscope.plans import read_plan
@@ -36,6 +36,7 @@ def train(settings: Settings, folder: Path) -> None:
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     check_trainer(assemble.group(settings, "trainer"))
     device = assemble.device(settings["trainer"].get("accelerator", "auto"))  # told before the images are read
+    narrowed = check_precision(settings["trainer"], device.type)
     recipe, choice = read_recipe(assemble.group(settings, "optim")), assemble.choice(settings["evolution"])
     beginning = read_start(assemble.group(settings, "model"))
     within = read_plan(Within, "checkpoint", settings.get("checkpoint", {}))
@@ -66,7 +67,8 @@ def train(settings: Settings, folder: Path) -> None:
             terminal.beginning(begun)
             note_left_out([subject], record, summary)
             given = bool(begun.get("taken") or settings["model"].get("weights"))
-            for text in filter(None, (mixed, scale_warning(recipe.renorm, data.pixel_std), recipe.fading(given))):
+            scale_told = scale_warning(recipe.renorm, data.pixel_std)
+            for text in filter(None, (narrowed, mixed, scale_told, recipe.fading(given))):
                 terminal.warning(text)
                 summary["warnings"] = [*summary.get("warnings", []), text]
             outcome = job.train(classifier, data, plan, record)

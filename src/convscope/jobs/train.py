@@ -90,6 +90,7 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval")  # one point per epoch is meant
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
     warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
+    warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")  # learn/trainer.py tells it
     warnings.filterwarnings("ignore", message=".*exists and is not empty")  # of a run that goes on
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # it is, data/module.py
     warnings.filterwarnings("ignore", message=".*sync_dist=True")  # what is logged is of all processes already

@@ -38,7 +38,9 @@ def in_float32(net: nn.Module) -> Iterator[None]:
 
     Afterwards it has its own again: the same objects, as an optimizer and DistributedDataParallel know them.
     """
-    held = [values for module in net.modules() for values in (module._parameters, module._buffers)]
+    held: list[dict[str, Any]] = [
+        values for module in net.modules() for values in (module._parameters, module._buffers)
+    ]
     own = [(values, name, value) for values in held for name, value in values.items() if _other(value)]
     copies: dict[Tensor, Tensor] = {}  # a weight that two modules share stays one
     with torch.inference_mode(False), torch.no_grad():
