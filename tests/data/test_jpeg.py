@@ -125,13 +125,19 @@ def test_the_cache_holds_the_pixels_of_each_decoder_apart(tmp_path, monkeypatch)
 )
 def test_a_run_that_goes_on_with_another_decoder_is_warned_ever_after(tmp_path, before, now, decoders):
     (tmp_path / "about.json").write_text(f'{{"decoder": "{before}"}}' if before else '{"classes": []}')
-    facts, warning = same_pixels({"job": "train", **({"decoder": now} if now else {})}, tmp_path)
+    facts = {"job": "train", **({"decoder": now} if now else {})}
+    assert same_pixels(facts, tmp_path) == (facts, None)  # nothing has been trained with the other
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
+    facts, warning = same_pixels(facts, tmp_path)
     assert facts.get("decoder") == (decoders or now) and facts["job"] == "train"
     assert (warning is None) == (decoders is None) and (warning is None or f"decoded by {decoders}:" in warning)
 
 
 @pytest.mark.parametrize("text", [None, "[1]", '{"decoder": nul', '{"decoder": null}'])
 def test_an_about_json_that_does_not_say_warns_of_nothing(tmp_path, text):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
     if text:
         (tmp_path / "about.json").write_text(text)
     assert same_pixels({"decoder": "Pillow"}, tmp_path) == ({"decoder": "Pillow"}, None)

@@ -30,7 +30,6 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.plans import read_plan
     from convscope.provenance import same_pixels
     from convscope.record import Record
-    from convscope.resume import has_checkpoint
 
     start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
@@ -62,7 +61,7 @@ def train(settings: Settings, folder: Path) -> None:
             print(line, flush=True)
         record = Record(folder, chosen)
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
-        facts, mixed = same_pixels(facts, folder) if has_checkpoint(folder) else (facts, None)
+        facts, mixed = same_pixels(facts, folder)
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
             terminal.beginning(begun)
             note_left_out([subject], record, summary)
