@@ -1,7 +1,7 @@
 """Does loading starve training? Images per second of the loader over those of a training step; the cache against PIL.
 
 Processor seconds of one thread on both sides. Photographs from $CONVSCOPE_DATA/imagenette224 where that is set, else
-drawn JPEGs of ImageNet's usual size. python benchmarks/loader.py
+drawn JPEGs of ImageNet's usual size. Says which library decodes them. python benchmarks/loader.py
 """
 
 import os
@@ -17,6 +17,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from convscope.data import jpeg
 from convscope.data.module import DataSettings, ImageData
 from convscope.data.sources import Files, Source, folder, limited
 from convscope.nets.build import build
@@ -84,6 +85,7 @@ def training(size: int, width: float) -> Callable[[], None]:
 
 
 def main() -> None:
+    print(f"JPEGs are decoded by {jpeg.DECODER.name}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         source = photographs(place)

@@ -31,11 +31,16 @@ def tried(few, part=1):
     )  # fmt: skip
 
 
+def composed(overrides):
+    """The settings that these words of a command line make, plain values."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+
+
 def done_or_refused(overrides, folder):
     """ "done", "refused" or "not composed"; anything else is an exception of another kind."""
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            chosen = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+        chosen = composed(overrides)
     except (HydraException, OmegaConfBaseException):
         return "not composed"
     if chosen["job"] not in JOBS or type(chosen["seed"]) is not int or not 0 <= chosen["seed"] < 2**32:

@@ -81,6 +81,11 @@ rowed = strategies.builds(
 removed = strategies.builds("~{}".format, strategies.sampled_from([key for key in KEYS if key[0] not in "+sn"]))
 without = strategies.builds("~model.layers.{}".format, strategies.sampled_from(ROWS))
 sized = strategies.builds("data.image_size={}".format, SIZES)
+PRECISIONS = ["32-true", "bf16-true", "16-true", "64-true", "bf16-mixed", "16-mixed", "16", "bf16", "bf16-tru", "null",
+              "transformer-engine"]  # fmt: skip
+precise = strategies.builds("trainer.precision={}".format, strategies.sampled_from(PRECISIONS))
+LOOKING = ["evolution=every", "evolution.maps=1", "evolution.layers=[conv1,conv5]", "data.train=12", "data.val=10"]
+
 words = strategies.lists(strategies.one_of(overridden, rowed, rowed, removed, without, sized), min_size=1, max_size=3)
 
 
@@ -104,3 +109,16 @@ def small_machine(monkeypatch, tmp_path):
 @example(["+trainer.callbacks=[1]"])
 def test_every_setting_trains_or_is_refused_in_one_line(tmp_path_factory, cache, small_machine, overrides):
     done_or_refused([*TINY, f"data.cache_dir={cache}", *overrides], tmp_path_factory.mktemp("case") / "run")
+
+
+@tried(3, 4)
+@given(precise, strategies.lists(strategies.one_of(overridden, rowed), max_size=1))
+@example("trainer.precision=bf16-true", ["optim.algorithm=adamw"])
+@example("trainer.precision=16-true", ["model.layers.norm1.beta=0.5"])
+@example("trainer.precision=16-mixed", ["++trainer.gradient_clip_val=1"])
+def test_every_precision_trains_and_looks_inside_or_is_refused(
+    tmp_path_factory, cache, small_machine, precision, overrides
+):
+    said = [*TINY, *LOOKING, f"data.cache_dir={cache}", precision, *overrides]
+    ended = done_or_refused(said, tmp_path_factory.mktemp("case") / "run")
+    assert overrides or ended == ("refused" if precision.endswith(("engine", "tru")) else "done")

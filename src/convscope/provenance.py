@@ -1,16 +1,49 @@
-"""Where a result comes from: versions of what computed it, the commit of the code."""
+"""Where a result comes from: versions of what computed it, the commit of the code, what decoded the images."""
 
+import json
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "pillow")
+THEN = ", then "  # between the decoders of a run that has had several
 
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
-    return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    found = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+    with suppress(PackageNotFoundError):
+        found["torchcodec"] = version("torchcodec")
+    return found
+
+
+def same_pixels(facts: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None]:
+    """The facts of a run that begins or goes on in `folder`, with all its decoders, and a warning of several.
+
+    Of two decoders single grey levels differ, so such a run is none that could be had again bit for bit. A run of
+    version 0.1 does not say what decoded its images: it is taken for one of today's.
+    """
+    before, now = _decoders(folder), facts.get("decoder")
+    if now is None or before in ("", now):
+        return facts, None
+    decoders = before if before.split(THEN)[-1] == now else f"{before}{THEN}{now}"
+    told = (
+        f"the images of this run are decoded by {decoders}: single grey levels may differ, so it does not end bit for "
+        "bit as a run with one decoder; torchcodec is taken where it is installed, else torchvision, else Pillow"
+    )
+    return facts | {"decoder": decoders}, told
+
+
+def _decoders(folder: Path) -> str:
+    """What about.json says of the decoders; an empty string where it says nothing, or nothing was trained with them."""
+    if not (folder / "checkpoints" / "last.ckpt").is_file():
+        return ""
+    with suppress(OSError, ValueError, AttributeError):
+        return str(json.loads((folder / "about.json").read_text(encoding="utf-8")).get("decoder") or "")
+    return ""
 
 
 def commit() -> str | None:

@@ -82,13 +82,6 @@ def test_unreadable_says_why(tmp_path):
         decoded(tmp_path / "gone.jpg", 16)
 
 
-def test_without_torchvisions_decoder_pil_reads_jpegs(tmp_path, monkeypatch):
-    Image.fromarray(SOFT).save(tmp_path / "x.jpg")
-    fast = decoded(tmp_path / "x.jpg", 24)
-    monkeypatch.setattr("convscope.data.decode.decode_image", None)
-    assert np.abs(decoded(tmp_path / "x.jpg", 24).astype(int) - fast).max() <= 1
-
-
 def test_the_content_counts_not_the_ending(tmp_path):
     Image.fromarray(SOFT).save(tmp_path / "x.png")
     (tmp_path / "x.png").rename(tmp_path / "x.jpg")

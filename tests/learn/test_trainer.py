@@ -2,7 +2,7 @@
 
 import pytest
 
-from convscope.learn.trainer import check_trainer, trainer
+from convscope.learn.trainer import PRECISIONS, check_precision, check_trainer, trainer
 from convscope.problem import Problem
 
 
@@ -29,6 +29,30 @@ from convscope.problem import Problem
 def test_what_is_wrong_is_told_with_its_key(settings, said):
     with pytest.raises(Problem, match=said):
         check_trainer({"max_epochs": 2} | settings)
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "said"),
+    [
+        ("bf16-tru", "cpu", "trainer.precision=bf16-tru is unknown .did you mean bf16-true.*; possible: 32-true, bf16"),
+        (8, "cuda", "trainer.precision=8 is unknown.*possible: 32-true"),
+        ("64-true", "mps", "Apple's GPUs have no float64; type trainer.accelerator=cpu"),
+        (64, "mps", "Apple's GPUs have no float64"),
+        ("transformer-engine", "cuda", "needs the package transformer_engine.*type trainer.precision=bf16-mixed"),
+    ],
+)
+def test_a_precision_that_is_not_to_be_had_is_told_before_images_are_read(precision, device, said):
+    with pytest.raises(Problem, match=said):
+        check_precision({"precision": precision}, device)
+
+
+def test_a_precision_that_a_cpu_does_not_have_is_told_by_its_own_name():
+    told = "is for GPUs; on this CPU the run computes in bf16-mixed"
+    assert told in str(check_precision({"precision": "16-mixed"}, "cpu"))
+    words = [*PRECISIONS, "16", "32", "64", "bf16", None, 16, 32, 64]
+    assert [each for each in words if check_precision({"precision": each}, "cpu")] == ["16-mixed", "16", 16]
+    assert all(check_precision({"precision": each}, "cuda") is None for each in words)
+    assert check_precision({}, "mps") is None
 
 
 def test_what_is_no_mapping_is_told():

@@ -47,6 +47,23 @@ def test_float32_stays_float32_and_its_layout_stays():
     torch.testing.assert_close(ours, nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)(x), rtol=2e-6, atol=0)
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("size", "alpha", "beta", "k"), [(5, 1e-4, 0.75, 2.0), (4, 1e-4, 0.75, 2.0)])
+def test_sixteen_bits_hold_what_float64_says_up_to_their_last_rounding(size, alpha, beta, k, dtype, autocast):
+    """Of answers up to 3000 the squares are beyond float16, of small ones below it, and so are some gradients."""
+    x = (maps(2, 12, 3, 4) * 200).to(dtype).requires_grad_()
+    down, half_step = (maps(2, 12, 3, 4) * 0.01).flip(0).to(dtype), torch.finfo(dtype).eps / 2
+    with torch.autocast("cpu", torch.bfloat16, autocast):
+        ours = local_response_norm(x, size, alpha, beta, k)
+    exact = x.detach().double().requires_grad_()
+    theirs = nn.LocalResponseNorm(size, alpha * size, beta, k)(exact)
+    assert ours.dtype == dtype and float(x.detach().abs().max()) > 300
+    torch.testing.assert_close(ours.double(), theirs, rtol=half_step * 1.001, atol=0)
+    gradient, expected = torch.autograd.grad(ours, x, down)[0], torch.autograd.grad(theirs, exact, down.double())[0]
+    torch.testing.assert_close(gradient.double(), expected, rtol=half_step * 1.001, atol=1e-7)
+
+
 def test_who_watches_torch_functions_sees_one_call():
     class Names(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):

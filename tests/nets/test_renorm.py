@@ -31,7 +31,7 @@ def test_only_filters_above_the_radius_change_and_they_end_on_it(shape, last):
             assert torch.equal(weight[index], before[index])
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_second_call_changes_nothing(shape, dtype):
     weight = filters(shape, dtype)
@@ -39,6 +39,30 @@ def test_a_second_call_changes_nothing(shape, dtype):
     once = weight.clone()
     assert int(renormalize_filters_(weight, 0.1)) == 0
     assert torch.equal(weight, once)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("shape", [*SHAPES, (9, 1, 1, 1)])
+def test_filters_of_sixteen_bits_end_on_the_radius_up_to_one_step_of_theirs(shape, dtype):
+    weight = filters(shape).to(dtype)
+    before = weight.double()
+    renormalize_filters_(weight, 0.1)
+    step = torch.finfo(dtype).eps
+    for was, now in zip(before, weight.double(), strict=True):
+        rms = float(was.pow(2).mean().sqrt())
+        if rms > 0.1:
+            assert 0.1 * (1 - step) < float(now.pow(2).mean().sqrt()) <= 0.1
+            torch.testing.assert_close(now, was * (0.1 / rms), rtol=1.01 * step, atol=1e-7)
+        else:
+            assert torch.equal(now, was)
+
+
+def test_a_filter_of_many_large_weights_does_not_overflow():
+    """The squares of 300 are beyond float16."""
+    weight = torch.full((1, 64, 5, 5), 300.0, dtype=torch.float16)
+    assert float(filter_rms(weight)) == 300
+    renormalize_filters_(weight, 0.1)
+    torch.testing.assert_close(weight.float(), torch.full(weight.shape, 0.1), rtol=1e-3, atol=0)
 
 
 def test_parameters_keep_their_identity_and_a_zero_filter_stays_zero():

@@ -70,6 +70,7 @@ def facts(settings: Settings, subject: Subject) -> dict[str, Any]:
         "name": settings["name"],
         "seed": settings["seed"],
         "data": subject.data_name,
+        **({"decoder": data.decoder} if data.decoder else {}),
         "classes": list(data.classes),
         "net": {
             "name": subject.net_name,

@@ -101,7 +101,7 @@ def _same_images(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def untrained(settings: Settings) -> nn.Module:
     """The net of settings["ckpt"], or that of conf/model, with fresh random weights drawn by settings["seed"]."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         torch.manual_seed(settings["seed"])
         if settings["ckpt"]:
             return _described(read_checkpoint(settings["ckpt"])["convscope"]["net"])

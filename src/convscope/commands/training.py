@@ -26,16 +26,18 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.learn.recipe import initialize_, read_recipe
     from convscope.learn.sessions import Sessions
     from convscope.learn.start import begin_, parent, read_start
-    from convscope.learn.trainer import check_trainer
+    from convscope.learn.trainer import check_precision, check_trainer
     from convscope.nets.build import ConvNet
     from convscope.nets.size import check_room
     from convscope.plans import read_plan
+    from convscope.provenance import same_pixels
     from convscope.record import Record
 
     start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     check_trainer(assemble.group(settings, "trainer"))
     device = assemble.device(settings["trainer"].get("accelerator", "auto"))  # told before the images are read
+    narrowed = check_precision(settings["trainer"], device.type)
     recipe, choice = read_recipe(assemble.group(settings, "optim")), assemble.choice(settings["evolution"])
     beginning = read_start(assemble.group(settings, "model"))
     within = read_plan(Within, "checkpoint", settings.get("checkpoint", {}))
@@ -65,13 +67,14 @@ def train(settings: Settings, folder: Path) -> None:
         facts = assemble.facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
         facts["images"] = sizes
         facts["goal"] = job.goal_facts(data, recipe.loss)
+        facts, mixed = same_pixels(facts, folder)
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
             sessions = Sessions(summary["seconds"], start)
             terminal.beginning(begun)
             note_left_out([subject], record, summary)
             given = bool(begun.get("taken") or settings["model"].get("weights"))
             spread = scale_warning(recipe.renorm, data.pixel_std)
-            for text in filter(None, (off, off_too, spread, recipe.fading(given))):
+            for text in filter(None, (off, off_too, narrowed, mixed, spread, recipe.fading(given))):
                 terminal.warning(text)
                 summary["warnings"] = [*summary.get("warnings", []), text]
             outcome = job.train(classifier, data, plan, record, sessions)

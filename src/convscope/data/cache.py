@@ -2,7 +2,7 @@
 
 An entry of the cache is a folder that appears under its name only when it is whole: images.u8 (absent where the images
 do not fit the budget and are decoded anew in every epoch), mean.npy, facts.json. Its name is made of the images' paths,
-sizes and times of change, so the next run finds it again, and never a run on other images.
+sizes and times of change, and of what decoded them, so the next run finds it again, and never a run on other images.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
+from convscope.data import jpeg
 from convscope.data.chunks import Chunks
 from convscope.data.decode import Interpolation, Unreadable, decoded, fitted
 from convscope.data.faults import Bad, refusal
@@ -179,12 +180,16 @@ def _bytes(split: Split, size: int) -> int:
 
 
 def _key(split: Files | Pixels, size: int, interpolation: Interpolation) -> str:
-    """Names this content at this size: of files their paths, sizes and times of change, of pixels the pixels."""
+    """Names this content at this size: of files their paths, sizes and times of change, and their decoder where it is
+    not torchvision, as it always was before there was a choice; of pixels the pixels.
+    """
     way = "" if interpolation == "bilinear" else f" {interpolation}"  # as entries were called before there were others
     digest = hashlib.sha1(f"{FORMAT} {size} {len(split.labels)}{way}".encode())
     if isinstance(split, Pixels):
         digest.update(np.ascontiguousarray(split.images).data)
         return digest.hexdigest()[:20]
+    if jpeg.DECODER.name != "torchvision":
+        digest.update(f"{jpeg.DECODER.name}\n".encode())
     for path in split.paths:
         try:
             about = path.stat()

@@ -3,6 +3,7 @@
 import io
 import re
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -11,12 +12,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-try:
-    from torchvision.io import ImageReadMode, decode_image
-except ImportError:  # torchvision means to give its decoders up; PIL then reads JPEGs too, at two thirds of the speed
-    decode_image = None
+from convscope.data import jpeg
 
-warnings.filterwarnings("ignore", "The image decoding and encoding capabilities", DeprecationWarning)  # see above
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags that no one asks for
 
@@ -136,21 +133,14 @@ def _middle(image: np.ndarray) -> np.ndarray:
 
 
 def _rgb(data: bytes) -> np.ndarray:
-    """[h,w,3] uint8; JPEGs by torchvision, which is the faster, all others and its failures by PIL."""
+    """[h,w,3] uint8; JPEGs by the decoder of data/jpeg.py, all others and its failures by PIL."""
     with Image.open(io.BytesIO(data)) as image:  # reads no more than the head
         if (pixels := image.width * image.height) > MOST_PIXELS:
             raise Unreadable(_too_large(pixels))
-        if decode_image and data[:2] == b"\xff\xd8":
-            try:
-                return _jpeg(data)
-            except RuntimeError:
-                pass  # PIL reads some that torchvision does not, and gives better reasons
+        if jpeg.DECODER.read and data[:2] == b"\xff\xd8":
+            with suppress(RuntimeError, ValueError):  # PIL reads some that others do not, and gives better reasons
+                return jpeg.DECODER.read(data)
         return np.array(_eight_bit_rgb(ImageOps.exif_transpose(image)))
-
-
-def _jpeg(data: bytes) -> np.ndarray:
-    encoded = torch.from_numpy(np.frombuffer(data, np.uint8).copy())
-    return decode_image(encoded, ImageReadMode.RGB, apply_exif_orientation=True).permute(1, 2, 0).numpy()
 
 
 def _eight_bit_rgb(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import Sampler
 
+from convscope.data import jpeg
 from convscope.data.batches import Batch, Crops, Look, as_it_is
 from convscope.data.cache import Cache, Stored, decoded_once
 from convscope.data.chunks import Chunks
@@ -60,6 +61,11 @@ class ImageData(pl.LightningDataModule):
     def pixel_std(self) -> float:
         """Spread of the net's input over the training images, in its own unit (grey levels times pixel_scale)."""
         return self._store("train").statistics.std * float(np.mean(self.settings.pixel_scale))
+
+    @property
+    def decoder(self) -> str | None:
+        """What decodes JPEGs of these images: torchcodec, torchvision or Pillow; None of images that are no files."""
+        return None if all(isinstance(held, Pixels) for held in self._splits.values()) else jpeg.DECODER.name
 
     @property
     def bad_images(self) -> list[Bad]:

@@ -26,6 +26,7 @@ from convscope.learn.classifier import Classifier
 from convscope.learn.evolution import FeatureEvolution
 from convscope.learn.guard import StopWhenNotFinite
 from convscope.learn.memory import keep_freed_memory
+from convscope.learn.precision import ValidateInFloat32
 from convscope.learn.running import RunningMetrics
 from convscope.learn.sessions import Sessions
 from convscope.learn.standstill import NoticeChance, WatchLayers
@@ -76,6 +77,7 @@ def train(
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
         sessions,
+        ValidateInFloat32(),
         StepSeed(plan.seed),
         RunningMetrics(),
         StopWhenNotFinite(),
@@ -112,6 +114,7 @@ def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> 
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
     warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
+    warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")  # learn/trainer.py tells it
     warnings.filterwarnings("ignore", message=".*exists and is not empty")  # of a run that goes on
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # it is, data/module.py
     warnings.filterwarnings("ignore", message=".*sync_dist=True")  # what is logged is of all processes already

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 
 from convscope.data.module import Batch
@@ -75,8 +76,11 @@ class Classifier(pl.LightningModule):
             plateau.step(self.trainer.callback_metrics[GOALS[self.recipe.loss].metric])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raises Problem where the weights are another net's."""
-        load_weights_(self.net, net_weights(checkpoint))
+        """Raises Problem where the weights are another net's. Weights of float64 must not pass through float32."""
+        weights = net_weights(checkpoint)
+        if any(value.dtype == torch.float64 for value in weights.values()):
+            self.net.double()
+        load_weights_(self.net, weights)
         self.goes_on = True
         if checkpoint["convscope"].get("goal", TOP1) != GOALS[self.recipe.loss].metric:
             _forget_best_(checkpoint["lr_schedulers"])
@@ -91,7 +95,8 @@ class Classifier(pl.LightningModule):
         """
         asked = self.recipe.schedule == "cycle" and not self.goes_on
         steps = int(self.trainer.estimated_stepping_batches) if asked else 0
-        chosen = optimizer(self.net, self.recipe, self.pixel_scale)
+        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
+        chosen = optimizer(self.net, self.recipe, self.pixel_scale, mixed and bool(self.trainer.gradient_clip_val))
         plan = schedule(chosen, self.recipe, steps)
         return {"optimizer": chosen, "lr_scheduler": plan} if plan else chosen
 

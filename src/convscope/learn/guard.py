@@ -26,7 +26,8 @@ class StopWhenNotFinite(pl.Callback):
     def on_before_backward(self, trainer: pl.Trainer, module: Any, loss: torch.Tensor) -> None:
         if torch.isfinite(loss) or self.batch is None:
             return
-        layer = first_bad_layer(module.net, self.batch.image)
+        with trainer.precision_plugin.forward_context():
+            layer = first_bad_layer(module.net, self.batch.image)
         raise Problem(
             f"the loss became {loss.item()} in epoch {trainer.current_epoch + 1}, step {self.step + 1}; "
             f"first bad layer: {layer}; earlier checkpoints are untouched; try {remedies(module)}"

@@ -98,8 +98,10 @@ def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
         normal_(net, std=recipe.init_std, ones=recipe.bias_ones)
 
 
-def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch.optim.Optimizer:
+def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped: bool = False) -> torch.optim.Optimizer:
     """SGD as the papers write it, or AdamW; fused where the device has it. Frozen weights are none of its business.
+
+    clipped: gradients of mixed precision are clipped before the step. A fused optimizer would unscale them in the step.
 
     AdamW's steps have the size of its learning rate whatever the gradient, so with He's weights the first layer, whose
     weights are divided by the spread of the pixels, takes steps divided by the same number. That it starts small and
@@ -107,7 +109,7 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0) -> torch
     layers weight decay does that. AdamW's leaves biases and the gains of norms alone.
     """
     trained = [weight for weight in net.parameters() if weight.requires_grad]
-    fused = trained[0].device.type in ("cpu", "cuda")
+    fused = trained[0].device.type in ("cpu", "cuda") and not clipped
     if recipe.algorithm == "sgd":
         return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused)
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d)).weight

@@ -1,5 +1,6 @@
 """conf/trainer: arguments of Lightning's Trainer, told apart from mistakes before anything is read."""
 
+import importlib.util
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ from convscope.problem import Problem, meant
 
 OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
         "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing")  # fmt: skip
+
+PRECISIONS = ("32-true", "bf16-true", "16-true", "64-true", "bf16-mixed", "16-mixed")
+SHORT = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
+TRANSFORMER_ENGINE = ("transformer-engine", "transformer-engine-float16")
 
 LEAST = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
          "gradient_clip_val": 0}  # fmt: skip
@@ -54,6 +59,31 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     if type(epochs) is not int or not 0 < epochs < 2**31:
         told = "null" if epochs is None else epochs
         raise Problem(f"trainer.max_epochs={told} is no number of epochs; take a whole number from 1, e.g. 12")
+
+
+def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
+    """Raises Problem for a trainer.precision that there is not, or not here. A warning where another takes its place.
+
+    device: type of the one trained on, as torch calls it.
+    """
+    precision = str(settings.get("precision"))
+    if precision not in (*PRECISIONS, *SHORT, *TRANSFORMER_ENGINE):
+        raise Problem(
+            f"trainer.precision={precision} is unknown{meant(precision, PRECISIONS)}; possible: {', '.join(PRECISIONS)}"
+        )
+    if precision in TRANSFORMER_ENGINE and importlib.util.find_spec("transformer_engine") is None:
+        raise Problem(
+            f"trainer.precision={precision} needs the package transformer_engine, which is not installed; "
+            "type trainer.precision=bf16-mixed"
+        )
+    if precision in ("64", "64-true") and device == "mps":
+        raise Problem(
+            f"trainer.precision={precision}: Apple's GPUs have no float64; type trainer.accelerator=cpu, or "
+            "trainer.precision=32-true"
+        )
+    if precision in ("16", "16-mixed") and device == "cpu":
+        return f"trainer.precision={precision} is for GPUs; on this CPU the run computes in bf16-mixed"
+    return None
 
 
 def trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:

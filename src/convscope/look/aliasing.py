@@ -48,7 +48,7 @@ def aliasing(projections: Tensor, period: int) -> Aliasing | None:
 def _spectra(projections: Tensor, period: int) -> Tensor:
     """Power [P, F, F] without the mean, through a window that lets no energy leak far; F a multiple of the period."""
     side = projections.shape[-1]
-    x = projections.detach().double().cpu()
+    x = projections.detach().cpu().double()  # on the CPU: not every GPU has float64
     slope = torch.hann_window(side + 2, periodic=False, dtype=x.dtype)[1:-1]
     window = slope[:, None] * slope[None, :]
     mean = (x * window).sum((2, 3), keepdim=True) / window.sum()

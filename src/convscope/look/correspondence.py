@@ -136,8 +136,8 @@ def compare(signs: Tensor) -> Pairs:
     alike, still = (torch.zeros(len(signs), len(signs), dtype=torch.float64) for _ in range(2))
     for part in signs.split(COLUMNS, 1):
         up, down, same = ((part == sign).float() for sign in (1, -1, 0))
-        alike += (up @ up.T + down @ down.T).double().cpu()
-        still += (same @ same.T).double().cpu()
+        alike += (up @ up.T + down @ down.T).cpu().double()  # on the CPU: not every GPU has float64
+        still += (same @ same.T).cpu().double()
     count = signs.shape[1]
     return Pairs(count, (count - alike - still).long().numpy(), (count - still).long().numpy())
 

@@ -63,9 +63,9 @@ def noise(weight: Tensor) -> Tensor:
     """
     if min(weight.shape[2:]) < 3:
         return torch.empty(0, dtype=torch.int64)
-    x = weight.detach().double()
+    x = weight.detach().cpu().double()  # on the CPU: not every GPU has float64
     power = x.square().mean((1, 2, 3)).clamp_min(torch.finfo(x.dtype).tiny)
-    white = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    white = torch.ones(len(x), dtype=torch.bool)
     for axis in (1, 2, 3):
         length = x.shape[axis]
         if length < 2:
@@ -73,7 +73,7 @@ def noise(weight: Tensor) -> Tensor:
         product = x.narrow(axis, 0, length - 1) * x.narrow(axis, 1, length - 1)
         pairs = product[0].numel()
         white &= product.mean((1, 2, 3)).abs() / power < SIGMAS / pairs**0.5
-    return (white & (filter_rms(x) > 0)).nonzero()[:, 0].cpu()
+    return (white & (filter_rms(x) > 0)).nonzero()[:, 0]
 
 
 def doubles(weight: Tensor) -> Doubles:
@@ -82,7 +82,7 @@ def doubles(weight: Tensor) -> Doubles:
     shifted: pairs found only when one is moved by up to two pixels, zeros coming in from outside, so a filter that is
     cut much by its border pairs with none.
     """
-    x = weight.detach().double().cpu()
+    x = weight.detach().cpu().double()
     unit = x / torch.linalg.vector_norm(x, dim=(1, 2, 3), keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     here = unit.flatten(1) @ unit.flatten(1).T  # [C, C]
     padded = F.pad(unit, (SHIFT,) * 4)

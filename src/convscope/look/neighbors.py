@@ -48,7 +48,7 @@ def enter(found: Nearest, queries: Tensor, features: Tensor, index: Tensor) -> N
 
 def _distances(queries: Tensor, features: Tensor) -> Tensor:
     """[Q, n] on the CPU; each from its own pair alone, whatever else is in the batch."""
-    if features.device.type == "mps":  # knows no float64
+    if features.device.type not in ("cpu", "cuda"):  # others, such as mps, have no float64
         queries, features = queries.cpu(), features.cpu()
     wide = queries.to(features.device).double(), features.double()
     return torch.cdist(*wide, compute_mode="donot_use_mm_for_euclid_dist").cpu()

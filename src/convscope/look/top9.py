@@ -55,7 +55,7 @@ class Top9(_Fields):
 def empty(maps: int) -> Top9:
     """The record of no images."""
     nowhere = torch.full((maps, NINE), -1)
-    return Top9(torch.full((maps, NINE), -torch.inf), nowhere, nowhere, nowhere)
+    return Top9(torch.full((maps, NINE), -torch.inf, dtype=torch.float32), nowhere, nowhere, nowhere)
 
 
 def merge(one: Top9, other: Top9) -> Top9:

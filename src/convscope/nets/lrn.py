@@ -3,6 +3,7 @@
     b_c = a_c / (k + alpha * sum of a_j^2 over the `size` maps around c) ^ beta
 
 alpha is the paper's. nn.LocalResponseNorm and Caffe divide theirs by size: for the same net theirs is `alpha * size`.
+Maps in 16 bits are squared and summed in float32 (300 squared is too large for float16) and put out in 16 bits again.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ IN_CACHE = 1 << 19  # values, 2 MiB of float32
 
 
 def local_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    """Normalized maps, shape of x [N, C, H, W].
+    """Normalized maps, shape and dtype of x [N, C, H, W].
 
     One call of this name for whoever watches torch functions, such as the tracer and the deconvnet.
     """
@@ -25,9 +26,10 @@ def local_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: floa
     if beta == 0.75 and size % 2:
         return _ThreeQuarters.apply(x, size // 2, alpha, k)
     below, above = size // 2, (size - 1) // 2
-    squares = F.pad(x * x, (0, 0, 0, 0, below, above))
+    wide = x.to(_wide(x.dtype))
+    squares = F.pad(wide * wide, (0, 0, 0, 0, below, above))
     windows = squares.unfold(1, size, 1).sum(-1)
-    return x * (windows * alpha + k).pow(-beta)
+    return (wide * (windows * alpha + k).pow(-beta)).to(x.dtype)
 
 
 class LRN(nn.Module):
@@ -52,9 +54,10 @@ class _ThreeQuarters(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, reach: int, alpha: float, k: float) -> Tensor:
-        root, scale, normalized = (torch.empty_like(x) for _ in range(3))
+        normalized, wide = torch.empty_like(x), _wide(x.dtype)
+        root, scale = torch.empty_like(x, dtype=wide), torch.empty_like(x, dtype=wide)
         for part in _parts(x):
-            torch.rsqrt(_window_sum(x[part].square(), reach).mul_(alpha).add_(k), out=root[part])  # d^-1/2
+            torch.rsqrt(_window_sum(x[part].to(wide).square(), reach).mul_(alpha).add_(k), out=root[part])  # d^-1/2
             torch.mul(root[part].sqrt(), root[part], out=scale[part])  # d^-3/4
             torch.mul(x[part], scale[part], out=normalized[part])
         ctx.save_for_backward(x, root, scale)
@@ -64,12 +67,18 @@ class _ThreeQuarters(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         x, root, scale = ctx.saved_tensors
-        direct = torch.empty_like(x)
+        down = torch.empty_like(x)
         for part in _parts(x):
-            torch.mul(grad[part], scale[part], out=direct[part])
-            shared = _window_sum((direct[part] * x[part]).mul_(root[part]).mul_(root[part]), ctx.reach)
-            direct[part].addcmul_(shared, x[part], value=-1.5 * ctx.alpha)
-        return direct, None, None, None
+            values = x[part].to(root.dtype)
+            direct = grad[part] * scale[part]
+            shared = _window_sum((direct * values).mul_(root[part]).mul_(root[part]), ctx.reach)
+            down[part] = direct.addcmul_(shared, values, value=-1.5 * ctx.alpha)
+        return down, None, None, None
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """What maps of this dtype are computed in."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def _parts(x: Tensor) -> list[slice]:

@@ -48,9 +48,13 @@ def read_checkpoint(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
 
 
 def net_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The net's own weights of a checkpoint, by the net's names."""
+    """The net's own weights of a checkpoint, by the net's names; float32 of a net that was trained in 16 bits."""
     state = checkpoint["state_dict"]
-    return {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+    return {name.removeprefix(PREFIX): _wide(value) for name, value in state.items() if name.startswith(PREFIX)}
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
 
 
 def load_weights_(net: nn.Module, state: Mapping[str, Tensor]) -> None:
