@@ -57,5 +57,5 @@ def _agreement(ways: Sequence[Direction], groups: Sequence[Group]) -> Iterator[N
     told = [way.agrees for way in printed if way.agrees is not None]
     if told:
         words = f"rows that are better or worse than the row they change as in the paper: {sum(told)} of {len(told)}"
-        rest = f"; {len(printed) - len(told)} more within chance" if len(told) < len(printed) else ""
+        rest = f"; of {len(printed) - len(told)} more chance may be all" if len(told) < len(printed) else ""
         yield Number("sweep/same_way", sum(told) / len(told), f"share of {words}{rest}. {_caution(groups)}")

@@ -100,7 +100,7 @@ def renormalization(run: Run, rivals: Sequence[Run], seed: int) -> Claim:
     ratios = [filter_rms(weight).double() for weight in weights]
     most = [float(values.max() / values.median()) for values in ratios]
     told = f"largest over median: {most[0]:.2f} without ({without.folder.name}), {most[1]:.2f} with"
-    if not ever_held(with_, first_convolution(with_.settings)):
+    if ever_held(with_, first_convolution(with_.settings)) is False:
         told += (
             f"; no filter was at the radius {renorm(with_):g} at the end of any epoch, so the two runs hardly differ"
         )
