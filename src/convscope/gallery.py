@@ -17,7 +17,7 @@ from torch import nn
 from convscope.data.module import ImageData
 from convscope.draw.grid import Block, thumbnails, top9_grid
 from convscope.draw.rules import Compared, rules_grid
-from convscope.draw.tile import GRAY, Tile, chroma_share, contrast, muted, signed_tile
+from convscope.draw.tile import GRAY, Tile, chroma_share, contrast, muted, resized, signed_tile
 from convscope.look.cropped import Watch, patches, project_fields
 from convscope.look.cut import cut
 from convscope.look.deconvnet import Picks
@@ -201,9 +201,9 @@ def map_tiles(view: View, position: int, side: int = SIDE, beside: Sequence[View
     count = excited_count(view, position)
     if not count:
         return Tiles([], [], (0, []))
-    energies = [each.projections[position, :count] for each in (view, *beside)]
-    energies = [values / values.flatten(1).norm(dim=1).clamp(min=1e-30)[:, None, None, None] for values in energies]
-    squares, size = energy_squares(torch.cat(energies, 1))
+    values = [each.projections[position, :count] for each in (view, *beside)]
+    values = [F.normalize(each.flatten(1), dim=1).view_as(each) for each in values] if beside else values
+    squares, size = energy_squares(torch.cat(values, 1) if beside else values[0])
     projections = cut(view.projections[position, :count], torch.arange(count), squares, (size, size))
     windows = cut(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
     corners = list(zip(squares.top.tolist(), squares.left.tolist(), strict=True))
@@ -223,12 +223,6 @@ def projection_tiles(projections: torch.Tensor, side: int = SIDE) -> list[Tile]:
     return [signed_tile(values, contrast(values) or None) for values in drawn]
 
 
-def strongest_tiles(view: View, side: int) -> list[Tile]:
-    """For each shown map the tile of its strongest image, mid gray for a dead map."""
-    tiles = [map_tiles(view, position, side).projections for position in range(len(view.maps))]
-    return [each[0] if each else np.full((side, side, 3), GRAY, np.uint8) for each in tiles]
-
-
 def grid(view: View, title: str, side: int = SIDE) -> Packed:
     """Fig. 2: for each map nine projections beside the nine image patches, strongest first; side: pixels of a tile.
 
@@ -244,6 +238,15 @@ def grid(view: View, title: str, side: int = SIDE) -> Packed:
     sheet |= {"count": [len(each.patches) for each in tiles], "rule": view.rule.words}
     cuts = [[each.cut[0], [list(corner) for corner in each.cut[1]]] for each in tiles]
     return Packed(drawn.image, sheet | {"cuts": cuts})
+
+
+def strongest_tiles(drawn: Packed, side: int) -> list[Tile]:
+    """For each map of a grid the projection of its strongest image, [side, side, 3]; mid gray for a dead map."""
+    sheet, tiles = drawn.sheet, []
+    for (x, y), count in zip(sheet["projections"], sheet["count"], strict=True):
+        tile = np.asarray(drawn.image.crop((x, y, x + sheet["tile"], y + sheet["tile"])))
+        tiles.append(np.asarray(resized(tile, side)) if count else np.full((side, side, 3), GRAY, np.uint8))
+    return tiles
 
 
 def excited(view: View) -> list[int]:

@@ -2,6 +2,7 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,7 +11,6 @@ from torch import nn
 from convscope import gallery
 from convscope.assemble import choice, saved
 from convscope.commands import JOBS
-from convscope.learn.evolution import _strongest_tiles
 from convscope.learn.precision import in_float32
 from convscope.look.top9 import to_arrays
 from convscope.nets.renorm import filter_rms
@@ -57,7 +57,8 @@ def test_a_job_finds_on_the_checkpoint_what_training_found_and_projected(unbroke
     for layer, top in afterwards.items():
         maps = choice(composed([*TINY])["evolution"]).chosen_maps(layer, len(top.score), 3)
         images = gallery.Images(subject.data, "val")
-        expected = _strongest_tiles(gallery.view(subject.net, images, layer, top, maps))
+        view = gallery.view(subject.net, images, layer, top, maps)
+        expected = np.stack(gallery.strongest_tiles(gallery.grid(view, ""), 64))
         assert abs(tiles[f"{layer}.tile"].numpy().astype(int) - expected).max() <= 1 and expected.std() > 1
 
 

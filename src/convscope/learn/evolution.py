@@ -15,7 +15,6 @@ from convscope import gallery
 from convscope.data.module import Batch, ImageData
 from convscope.draw.curves import settling
 from convscope.draw.grid import Strip, evolution_grid
-from convscope.draw.tile import resized
 from convscope.learn.classifier import Classifier
 from convscope.learn.rows import Rows
 from convscope.learn.stability import Change, Seen, change
@@ -115,7 +114,7 @@ class FeatureEvolution(pl.Callback):
             grid = gallery.grid(view, caption, self.choice.tile)
             caption += f"; projections by {view.rule.words}"
             self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
-            tiles[layer] = np.stack([np.asarray(resized(tile, TILE)) for tile in gallery.strongest_tiles(view, TILE)])
+            tiles[layer] = np.stack(gallery.strongest_tiles(grid, TILE))
             excited |= set(gallery.excited(view))
         self._draw_whole_images(epoch, images, excited - self.pictured)
         self._draw_evolution(epoch, tiles, changes)
