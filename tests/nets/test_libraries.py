@@ -129,3 +129,13 @@ def test_an_input_that_cannot_be_is_refused(way, trained, tmp_path):
     torch.save({**held, "convscope": {**held["convscope"], "input": way}}, tmp_path / "net.ckpt")
     with pytest.raises(Problem, match="an unknown way to bring images to the net's size"):
         assemble.saved({"ckpt": str(tmp_path / "net.ckpt")})
+
+
+def test_the_control_of_random_weights_is_the_same_net(photographs, tmp_path, cache):
+    torch.save(models.squeezenet1_1().state_dict(), tmp_path / "net.pth")
+    chosen = settings(["model=torchvision", "model.name=squeezenet1_1", f"model.weights={tmp_path}/net.pth",
+                       "data=images", f"data.root={photographs}", f"data.cache_dir={cache}"])  # fmt: skip
+    control = assemble.untrained({**chosen, "ckpt": None})
+    learned = assemble.new(chosen, keep_classes=True).net
+    assert control.features[0].weight.shape == learned.features[0].weight.shape
+    assert not torch.equal(control.features[0].weight, learned.features[0].weight)
