@@ -53,10 +53,10 @@ def library_transform(library, name):
 )  # fmt: skip
 def test_a_net_sees_what_its_library_would_show_it(library, name, photographs, cache):
     data = subject(photographs, cache, f"model={library}", f"model.name={name}").data
-    shown, transform = data.images("val", [0, 1]), library_transform(library, name)
+    images, transform = data.images("val", [0, 1]), library_transform(library, name)
     expected = torch.stack([transform(Image.open(photographs / f"{number}.png")) for number in range(2)])
-    assert shown.shape == expected.shape
-    assert (shown - expected).abs().max() * 255 * 0.23 < 3  # grey levels: PIL and torch round apart
+    assert images.shape == expected.shape
+    assert (images - expected).abs().max() * 255 * 0.23 < 3  # grey levels: PIL and torch round apart
 
 
 def test_a_size_that_is_typed_is_cut_as_in_the_paper(photographs, cache):
@@ -84,8 +84,8 @@ def test_nets_of_rows_and_small_sets_keep_their_sizes(cache):
 
 
 def test_a_wrong_size_is_told_with_the_nets_own(photographs, cache):
-    told = r"the net cannot take an image of 3 x 96 x 96 \(.*\); its own size is 224: leave data.image_size out, or "
-    with pytest.raises(Problem, match=told + r"type data.image_size=224$"):
+    message = r"the net cannot take an image of 3 x 96 x 96 \(.*\); its own size is 224: leave data.image_size out, or "
+    with pytest.raises(Problem, match=message + r"type data.image_size=224$"):
         subject(photographs, cache, "model=torchvision", "model.name=vit_b_32", "data.image_size=96")
 
 
@@ -111,11 +111,11 @@ def test_a_file_of_the_librarys_is_known_by_its_name(tmp_path):
 
 
 def test_a_checkpoint_keeps_the_input_of_its_net(photographs, cache, tmp_path):
-    made = settings(["model=torchvision", "model.name=efficientnet_b0", "data=images", f"data.root={photographs}",
+    training = settings(["model=torchvision", "model.name=efficientnet_b0", "data=images", f"data.root={photographs}",
                      f"data.cache_dir={cache}", "data.workers=0"])  # fmt: skip
-    before = assemble.new(made)
+    before = assemble.new(training)
     state = {f"net.{name}": value for name, value in before.net.state_dict().items()}
-    torch.save({"state_dict": state, "convscope": assemble.description(made, before)}, tmp_path / "last.ckpt")
+    torch.save({"state_dict": state, "convscope": assemble.description(training, before)}, tmp_path / "last.ckpt")
     looking = settings(["data=images", f"data.root={photographs}", f"data.cache_dir={cache}"])
     after = assemble.saved({**looking, "ckpt": str(tmp_path / "last.ckpt")})
     assert torch.equal(after.data.images("val", [0, 1]), before.data.images("val", [0, 1]))
@@ -124,8 +124,18 @@ def test_a_checkpoint_keeps_the_input_of_its_net(photographs, cache, tmp_path):
 
 @pytest.mark.parametrize("way", [{"stored": 100}, {"stored": 10**9}, {"interpolation": "lanczos"}, {"more": 1}, [224]])
 def test_an_input_that_cannot_be_is_refused(way, trained, tmp_path):
-    held = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
-    held["convscope"]["net"]["image_size"] = 224
-    torch.save({**held, "convscope": {**held["convscope"], "input": way}}, tmp_path / "net.ckpt")
+    checkpoint = torch.load(trained / "checkpoints/last.ckpt", weights_only=True)
+    checkpoint["convscope"]["net"]["image_size"] = 224
+    torch.save({**checkpoint, "convscope": {**checkpoint["convscope"], "input": way}}, tmp_path / "net.ckpt")
     with pytest.raises(Problem, match="an unknown way to bring images to the net's size"):
         assemble.saved({"ckpt": str(tmp_path / "net.ckpt")})
+
+
+def test_the_control_of_random_weights_is_the_same_net(photographs, tmp_path, cache):
+    torch.save(models.squeezenet1_1().state_dict(), tmp_path / "net.pth")
+    chosen = settings(["model=torchvision", "model.name=squeezenet1_1", f"model.weights={tmp_path}/net.pth",
+                       "data=images", f"data.root={photographs}", f"data.cache_dir={cache}"])  # fmt: skip
+    control = assemble.untrained({**chosen, "ckpt": None})
+    learned = assemble.new(chosen, keep_classes=True).net
+    assert control.features[0].weight.shape == learned.features[0].weight.shape
+    assert not torch.equal(control.features[0].weight, learned.features[0].weight)

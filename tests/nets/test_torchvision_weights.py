@@ -43,14 +43,14 @@ def test_a_file_of_torchvisions_makes_torchvisions_net(key, unset, monkeypatch):
     file, _ = unset.pop()  # the net into which torchvision loads its file has the names that are in the file
     for module in (foreign, libraries):
         monkeypatch.setattr(module, "read_weights", lambda _: dict(file))
-    found = foreign.torchvision_net(name, "weights.pth", None)
+    from_file = foreign.torchvision_net(name, "weights.pth", None)
     own, loaded = unset.pop()
-    assert shapes(loaded) == shapes(own) == shapes(found.net.state_dict())
+    assert shapes(loaded) == shapes(own) == shapes(from_file.net.state_dict())
     for head in HEADS.get(name, ()):
         setattr(library, head, None)
-    assert shapes(found.net.state_dict()) == shapes(library.state_dict())
-    assert getattr(found.net, "transform_input", None) == getattr(library, "transform_input", None)
-    assert found.classes[217] == "English springer" and not getattr(found.net, "aux_logits", False)
+    assert shapes(from_file.net.state_dict()) == shapes(library.state_dict())
+    assert getattr(from_file.net, "transform_input", None) == getattr(library, "transform_input", None)
+    assert from_file.classes[217] == "English springer" and not getattr(from_file.net, "aux_logits", False)
     assert (
         libraries.own_input("torchvision", name, f"/files/{entry.url.rpartition('/')[2]}").size
         == (entry.transforms().crop_size[0])

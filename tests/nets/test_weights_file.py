@@ -54,21 +54,21 @@ def test_every_wrapping_gives_the_same_net(name, net, tmp_path):
         torch.save(state, file, _use_new_zipfile_serialization=False)
     else:
         torch.save(WRAPPED[name](state), file)
-    found = torchvision_net(SMALL, file, None)
+    loaded = torchvision_net(SMALL, file, None)
     images = torch.randn(2, 3, 64, 64)
     atol = 1e-2 if name.startswith("half") else 0
-    assert torch.allclose(found.net.eval()(images), net(images), rtol=0, atol=atol)
-    assert found.classes[217] == "English springer" and found.named
-    assert next(found.net.parameters()).dtype == torch.float32
+    assert torch.allclose(loaded.net.eval()(images), net(images), rtol=0, atol=atol)
+    assert loaded.classes[217] == "English springer" and loaded.named
+    assert next(loaded.net.parameters()).dtype == torch.float32
 
 
 def test_a_file_for_a_net_of_timm(tmp_path):
     timm = pytest.importorskip("timm")
     own = timm.create_model("mobilenetv3_small_050", num_classes=12).eval()
     torch.save({"state_dict": prefixed(own.state_dict(), "module.")}, tmp_path / "net.pth")
-    found, images = timm_net("mobilenetv3_small_050", f"{tmp_path}/net.pth", None), torch.randn(2, 3, 64, 64)
-    assert torch.equal(found.net.eval()(images), own(images))
-    assert len(found.classes) == 12 and not found.named
+    loaded, images = timm_net("mobilenetv3_small_050", f"{tmp_path}/net.pth", None), torch.randn(2, 3, 64, 64)
+    assert torch.equal(loaded.net.eval()(images), own(images))
+    assert len(loaded.classes) == 12 and not loaded.named
     other = timm_net("mobilenetv3_small_050", f"{tmp_path}/net.pth", 5).net
     assert other.eval()(images).shape == (2, 5) and torch.equal(other.conv_stem.weight, own.conv_stem.weight)
 
@@ -93,9 +93,9 @@ def test_layers_that_a_library_left_unlearned_begin_anew(tmp_path):
     nn.init.constant_(small.classifier[3].weight, torch.nan)
     nn.init.constant_(small.classifier[3].bias, torch.nan)
     torch.save(small.state_dict(), tmp_path / "net.pth")
-    found = torchvision_net("mobilenet_v3_small", f"{tmp_path}/net.pth", None)
-    assert found.net.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all() and not found.named
-    assert torch.equal(found.net.classifier[0].weight, small.classifier[0].weight)
+    loaded = torchvision_net("mobilenet_v3_small", f"{tmp_path}/net.pth", None)
+    assert loaded.net.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all() and not loaded.named
+    assert torch.equal(loaded.net.classifier[0].weight, small.classifier[0].weight)
 
 
 def test_what_does_not_fit_is_listed_in_one_line(net, tmp_path):

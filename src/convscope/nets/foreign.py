@@ -143,10 +143,9 @@ def _fill_(
     heads: the last layers, which the state need not have where `exchange` gives others. Raises Problem as `fitting`.
     """
     own = net.state_dict()
-    weights = [f"{head}.weight" for head in heads]
-    there = [state[name] for name in weights if name in state]
-    if there and there[0].dim() > 1 and there[0].shape[1:] == own[weights[0]].shape[1:]:
-        net = exchange(net, len(there[0]))
+    last = next((name for name in (f"{head}.weight" for head in heads) if name in state and name in own), None)
+    if last and state[last].dim() > 1 and state[last].shape[1:] == own[last].shape[1:]:
+        net = exchange(net, len(state[last]))
     elif classes is not None:
         state |= {key: value for key, value in own.items() if key.startswith(tuple(f"{head}." for head in heads))}
     net.load_state_dict(fitting(net.state_dict(), state, where), strict=False)

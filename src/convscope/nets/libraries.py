@@ -65,11 +65,11 @@ def torchvision_entry(name: str, weights: str | None) -> Any:
 
 
 def vision_transformer_side(name: str, state: Mapping[str, Tensor]) -> int | None:
-    """Side of the images that the positions in these weights of vit_b_16 or the like are for; None of other nets."""
-    found = [value for key, value in state.items() if key.endswith("encoder.pos_embedding")]  # [1, 1 + places, width]
-    if not name.startswith("vit_") or not found or found[0].dim() != 3:
+    """Side of the images that the positions [1, 1 + places, width] of vit_b_16 or the like are for; None of others."""
+    positions = [value for key, value in state.items() if key.endswith("encoder.pos_embedding")]
+    if not name.startswith("vit_") or not positions or positions[0].dim() != 3:
         return None
-    return math.isqrt(max(1, found[0].shape[1] - 1)) * int(name.rpartition("_")[2])
+    return math.isqrt(max(1, positions[0].shape[1] - 1)) * int(name.rpartition("_")[2])
 
 
 def timm_config(name: str, weights: str | None) -> Any:
