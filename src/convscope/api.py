@@ -125,7 +125,7 @@ def project(subject: Subject, images: Tensor, layer: str, map_: int, rule: str =
 def occlude(subject: Subject, index: int, split: SplitName = "val", square: Square | None = None) -> Occluded:
     """What the net answers while a gray square covers one place of the image after another (section 4.2, Fig. 7).
 
-    The map that is watched is the strongest of the last convolution. square: None for a seventh of the image's side.
+    The map that is watched is the strongest of the last convolution or block. square: None for a seventh of the side.
     """
     one = subject.examples(split, [index])
     image, size = one.image[0].to(subject.device), subject.data.settings.image_size

@@ -111,13 +111,14 @@ def _descend(net: nn.Module, pixels: Tensor, top: Top, picks: Picks, rule: str, 
 
     with torch.inference_mode(False), torch.enable_grad(), evaluating(net):
         pixels = pixels.clone().requires_grad_()
-        hook = on_output(net.get_submodule(top.layer), stop)
         rules = _Rules(rule, top.bound)
-        try:
-            with suppress(_Reached), replaced_relus(net, rules.relu), rules:
-                net(pixels)
-        finally:
-            hook.remove()
+        with replaced_relus(net, rules.relu):
+            hook = on_output(net.get_submodule(top.layer), stop)
+            try:
+                with suppress(_Reached), rules:
+                    net(pixels)
+            finally:
+                hook.remove()
         units = maps_of(reached[0], top.axes)
         units = units[:, :, None, None] if units.dim() == 2 else units
         lit = [torch.arange(len(pixels)), picks.map, picks.row, picks.col]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.nets.axes import Axes, layer_axes, maps_of
+from convscope.nets.axes import MAPS, Axes, layer_axes, maps_of, traced_axes
 from convscope.nets.scripted import on_output
 from convscope.nets.trace import evaluating, no_layer
 from convscope.problem import Problem
@@ -25,36 +25,57 @@ def features(
     """One pass of images [N, 3, H, W], on the net's device, in eval mode; the net is left as it was.
 
     take: makes of a layer's output [N, C, h, w] or [N, C] what is kept of it, at once, because the next layer may write
-    over it. Maps that a net puts out as [N, h, w, C] are turned round before. Raises Problem for an unknown layer, and
-    for one that runs not at all or more than once or puts out no tensor.
+    over it. Maps that a net puts out as [N, h, w, C] are turned round before: where that is not known of the net yet, a
+    pass is traced, and another one made where there are such maps. Raises Problem for an unknown layer, and for one
+    that runs not at all or more than once or puts out no tensor.
     """
-    known = {path: module for path, module in net.named_modules() if path}
+    known = [path for path, _ in net.named_modules() if path]
     wanted = list(dict.fromkeys(layers))
-    taken: dict[str, Tensor] = {}
-    hooks = []
-    axes = layer_axes(net, tuple(images.shape[1:]))
+    if unknown := [layer for layer in wanted if layer not in known]:
+        raise Problem(no_layer(unknown[0], known))
+    axes = traced_axes(net)
+    takers = {layer: _Taker(layer, take, axes) for layer in wanted}
+    logits = _pass(net, images, takers)
+    if axes is None and any(taker.maps for taker in takers.values()):
+        axes = layer_axes(net, tuple(images.shape[1:]))
+        if any(axes.get(layer, MAPS) != MAPS for layer in wanted):
+            takers = {layer: _Taker(layer, take, axes) for layer in wanted}
+            logits = _pass(net, images, takers)
+    return Features({layer: taker.result() for layer, taker in takers.items()}, logits)
+
+
+def _pass(net: nn.Module, images: Tensor, takers: "dict[str, _Taker]") -> Tensor:
+    """The logits of one pass in which the takers take what they are for."""
+    hooks = [on_output(net.get_submodule(layer), taker.hook) for layer, taker in takers.items()]
     try:
-        for layer in wanted:
-            if layer not in known:
-                raise Problem(no_layer(layer, known))
-            hooks.append(on_output(known[layer], _taker(layer, axes.get(layer), take, taken)))
         with torch.inference_mode(), evaluating(net):
-            logits = net(images.to(next(net.parameters()).device))
+            return net(images.to(next(net.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
-    if missing := [layer for layer in wanted if layer not in taken]:
-        raise Problem(f"layer {missing[0]} does not run by itself, so it has no features; choose another layer")
-    return Features({layer: taken[layer] for layer in wanted}, logits)
 
 
-def _taker(
-    layer: str, axes: Axes | None, take: Callable[[Tensor], Tensor], taken: dict[str, Tensor]
-) -> Callable[..., None]:
-    def hook(module: nn.Module, args: Any, output: Any) -> None:
-        if layer in taken or not isinstance(output, Tensor):
-            why = "runs several times in one pass" if layer in taken else "puts out no single tensor"
-            raise Problem(f"layer {layer} {why}, so it has no features; choose another layer")
-        taken[layer] = take(maps_of(output, axes))
+class _Taker:
+    """Takes what one layer puts out in a pass. maps: whether that has four dimensions; axes: by layer, if known."""
 
-    return hook
+    def __init__(self, layer: str, take: Callable[[Tensor], Tensor], axes: dict[str, Axes] | None):
+        self.layer, self.take, self.axes = layer, take, axes
+        self.maps = False
+        self.taken: Tensor | Exception | None = None
+
+    def hook(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self.taken is not None or not isinstance(output, Tensor):
+            why = "puts out no single tensor" if self.taken is None else "runs several times in one pass"
+            raise Problem(f"layer {self.layer} {why}, so it has no features; choose another layer")
+        self.maps = output.dim() == 4
+        try:
+            self.taken = self.take(maps_of(output, (self.axes or {}).get(self.layer)))
+        except (IndexError, RuntimeError, Problem) as error:  # may be of rows taken for maps
+            self.taken = error
+
+    def result(self) -> Tensor:
+        if isinstance(self.taken, Exception):
+            raise self.taken
+        if self.taken is None:
+            raise Problem(f"layer {self.layer} does not run by itself, so it has no features; choose another layer")
+        return self.taken

@@ -63,16 +63,24 @@ def maps_shape(shape: Shape, axes: Axes | None) -> Shape:
 
 def layer_axes(net: nn.Module, image: Shape) -> dict[str, Axes]:
     """Path -> rows and columns of every layer that puts out maps; one image [3, H, W] is traced, once a net."""
-    if isinstance(net, ConvNet):
-        return {}  # its rows put out [N, C, h, w], all of them
-    modules = tuple(map(id, net.modules()))
-    traced = _TRACED.get(net)
-    if traced is None or traced[0] != modules:
+    if (axes := traced_axes(net)) is None:
         pass_ = trace(net, image)
         known = axes_of(pass_)
         axes = {path: known[layer.output] for path, layer in pass_.layers.items() if layer.output in known}
-        traced = _TRACED[net] = (modules, axes)
-    return traced[1]
+        _TRACED[net] = _modules(net), axes
+    return axes
+
+
+def traced_axes(net: nn.Module) -> dict[str, Axes] | None:
+    """The same where it is known already, else None."""
+    if isinstance(net, ConvNet):
+        return {}  # its rows put out [N, C, h, w], all of them
+    modules, axes = _TRACED.get(net, ((), None))
+    return axes if modules == _modules(net) else None
+
+
+def _modules(net: nn.Module) -> tuple[int, ...]:
+    return tuple(map(id, net.modules()))
 
 
 _TRACED: "WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], dict[str, Axes]]]" = WeakKeyDictionary()

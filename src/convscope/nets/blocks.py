@@ -94,13 +94,16 @@ def _named(net: nn.Module, pass_: Trace) -> list[str]:
     info: Any = getattr(net, "feature_info", None)
     rows = getattr(info, "info", info) if info is not None else []
     names = [str(row.get("module")) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    axes = axes_of(pass_)
+    levels_of, axes = _levels(pass_), axes_of(pass_)
     pooled = {call.outputs[0] for call in pass_.calls if call.name in _POOLS}
-    levels: dict[int, str] = {}
-    for name in dict.fromkeys(names):
-        runs, number = pass_.layers[name][1::-1] if name in pass_.layers else (0, 0)
-        if runs == 1 and number in axes and number not in pooled and _side(pass_, number, axes) > 1:
-            levels[_level(pass_, number, axes)] = name
+    outputs = {
+        name: pass_.layers[name].output for name in names if name in pass_.layers and pass_.layers[name].runs == 1
+    }
+    levels = {
+        levels_of[number]: name
+        for name, number in outputs.items()
+        if number in levels_of and number not in pooled and _side(pass_, number, axes) > 1
+    }
     return list(levels.values())[-MOST:]
 
 
@@ -111,11 +114,11 @@ def _of_levels(net: nn.Module, pass_: Trace) -> list[str]:
     single = _each_convolution(every, pass_)
     if single or not every:
         return single
-    levels = {block.level: block for block in every}
-    merges = [block for block in every if block.made_by == "merge" and block.level == every[-1].level]
+    levels = {block.level: block.path for block in every}
+    merges = [block.path for block in every if block.made_by == "merge" and block.level == every[-1].level]
     if merges and len(levels) < MOST:
-        levels = {**levels, every[-1].level: merges[-1], -1: every[-1]}
-    return list(dict.fromkeys(block.path for block in levels.values()))[-MOST:]
+        levels[every[-1].level] = merges[-1]
+    return list(dict.fromkeys([*levels.values(), every[-1].path]))[-MOST:]
 
 
 def _each_convolution(every: list[Block], pass_: Trace) -> list[str]:
