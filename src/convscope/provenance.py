@@ -23,8 +23,7 @@ def versions() -> dict[str, str]:
 def same_pixels(facts: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None]:
     """The facts of a run that begins or goes on in `folder`, with all its decoders, and a warning of several.
 
-    Of two decoders single grey levels differ, so such a run is none that could be had again bit for bit. A run of
-    version 0.1 does not say what decoded its images: it is taken for one of today's.
+    Of two decoders single grey levels may differ, so such a run is none that could be had again bit for bit.
     """
     before, now = _decoders(folder), facts.get("decoder")
     if now is None or before in ("", now):
@@ -38,11 +37,14 @@ def same_pixels(facts: dict[str, Any], folder: Path) -> tuple[dict[str, Any], st
 
 
 def _decoders(folder: Path) -> str:
-    """What about.json says of the decoders; an empty string where it says nothing, or nothing was trained with them."""
+    """What about.json says of the decoders; an empty string where there is none, or nothing was trained with them.
+
+    A run of version 0.1 says nothing of it; it had torchvision's.
+    """
     if not (folder / "checkpoints" / "last.ckpt").is_file():
         return ""
     with suppress(OSError, ValueError, AttributeError):
-        return str(json.loads((folder / "about.json").read_text(encoding="utf-8")).get("decoder") or "")
+        return str(json.loads((folder / "about.json").read_text(encoding="utf-8")).get("decoder") or "torchvision")
     return ""
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from convscope.data.module import Batch
 from convscope.learn.losses import MeanLoss, loss_of
@@ -57,3 +58,18 @@ def test_the_mean_loss_is_over_images_and_keeps_what_is_not_finite():
     assert mean.compute() == 1.25
     mean.update(torch.tensor(math.nan), 1)
     assert mean.compute().isnan()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_mean_within_a_net_of_other_numbers_still_counts_every_image(dtype):
+    """In bfloat16 a sum of 256 ones stays 256, whatever is added."""
+    around = nn.ModuleDict({"mean": MeanLoss(), "layer": nn.Linear(2, 2)}).to(dtype)
+    assert around["layer"].weight.dtype == dtype
+    losses = torch.linspace(1, 3, 700, dtype=torch.float64)
+    for _ in range(2):
+        for loss in losses:
+            around["mean"].update(loss.to(dtype), 64)
+        exact = float(losses.to(dtype).double().mean())
+        assert around["mean"].compute().dtype == torch.float32
+        assert float(around["mean"].compute()) == pytest.approx(exact, rel=1e-5)
+        around["mean"].reset()

@@ -98,3 +98,4 @@ def test_the_metric_of_batches_is_that_of_all_images():
         metric.update(torch.from_numpy(scores[part]), torch.from_numpy(targets[part]))
     expected = np.mean([brute(scores[:, k].astype(np.float32), targets[:, k]) for k in range(3)])
     assert float(metric.compute()) == pytest.approx(expected, abs=1e-6)
+    assert metric.compute().dtype == torch.float32  # on Apple's GPUs too

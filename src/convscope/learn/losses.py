@@ -1,7 +1,12 @@
 """What a net is trained to say: a softmax over the classes, or each class by itself (Table 6 and section 5.2)."""
 
+from collections.abc import Callable
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Module
 from torchmetrics import MeanMetric
 
 from convscope.data.module import Batch
@@ -13,14 +18,22 @@ __all__ = ["LossName", "MeanLoss", "loss_of"]
 class MeanLoss(MeanMetric):
     """Mean over images of losses that are means over batches. A loss that is not finite stays in it.
 
-    MeanMetric with its check for NaN switched off takes every batch for as large as the others.
+    MeanMetric with its check for NaN switched off takes every batch for as large as the others. The sums stay float32
+    where the net around them goes to 16 bits: counted in bfloat16, images come to an end at a few thousands.
     """
 
     def update(self, value: float | Tensor, weight: float | Tensor | None = None) -> None:
         """value: mean over a batch, weight: its images, 1 where nothing is said."""
         images = 1.0 if weight is None else weight
-        self.mean_value += value * images
+        self.mean_value += torch.as_tensor(value, dtype=self.mean_value.dtype) * images
         self.weight += images
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Module:
+        def moved(value: Tensor) -> Tensor:
+            result = fn(value)
+            return result if result.dtype == value.dtype else value.to(result.device)
+
+        return super()._apply(moved, *args, **kwargs)
 
 
 def loss_of(logits: Tensor, batch: Batch, loss: LossName, smoothing: float = 0.0) -> Tensor:

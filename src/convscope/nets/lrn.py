@@ -67,13 +67,13 @@ class _ThreeQuarters(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         x, root, scale = ctx.saved_tensors
-        down = torch.empty_like(x)
+        direct = torch.empty_like(root)
         for part in _parts(x):
             values = x[part].to(root.dtype)
-            direct = grad[part] * scale[part]
-            shared = _window_sum((direct * values).mul_(root[part]).mul_(root[part]), ctx.reach)
-            down[part] = direct.addcmul_(shared, values, value=-1.5 * ctx.alpha)
-        return down, None, None, None
+            torch.mul(grad[part], scale[part], out=direct[part])
+            shared = _window_sum((direct[part] * values).mul_(root[part]).mul_(root[part]), ctx.reach)
+            direct[part].addcmul_(shared, values, value=-1.5 * ctx.alpha)
+        return direct.to(x.dtype), None, None, None
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

@@ -4,6 +4,7 @@ Precision at a recall is the best at that recall or a higher one. Images in whic
 out for that class. Equal scores lie on one side of any threshold together (ours; the devkit leaves their order open).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -84,7 +85,8 @@ class MeanAveragePrecision(Metric):
     def compute(self) -> Tensor:
         scores, targets = dim_zero_cat(self.scores), dim_zero_cat(self.targets)
         found = average_precisions(rankings(scores.float().cpu().numpy(), targets.cpu().numpy()), len(scores))
-        return torch.tensor(np.nanmean(found) if not np.isnan(found).all() else np.nan, device=scores.device)
+        mean = float(np.nanmean(found)) if not np.isnan(found).all() else math.nan
+        return torch.tensor(mean, dtype=torch.float32, device=scores.device)  # not every GPU has float64
 
 
 def _ranking(scores: NDArray[np.floating], targets: NDArray[np.int8]) -> Ranking:
