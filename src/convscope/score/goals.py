@@ -59,8 +59,12 @@ def of_softmax(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
 
     1/K and log K where the classes have equally many images.
     """
-    shares = torch.nn.functional.one_hot(labels, classes).float() if targets is None else spread(targets)
-    return Chance(float((shares > 0).double().mean(0).max()), float(torch.special.entr(shares.double().mean(0)).sum()))
+    if targets is None:
+        frequent = share = torch.bincount(labels, minlength=classes).double() / len(labels)
+    else:
+        shares = spread(targets).double()
+        frequent, share = (shares > 0).double().mean(0), shares.mean(0)
+    return Chance(float(frequent.max()), float(torch.special.entr(share).sum()))
 
 
 def of_multilabel(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
