@@ -162,7 +162,7 @@ def view(
     return View(layer, maps, shown, projections, windows, choice)
 
 
-def rule_of(net: nn.Module, images: Images, layer: str, top: Top9, rule: str = AUTO) -> RuleChoice:
+def rule_of(net: nn.Module, images: Images, layer: str, top: Top9, rule: str = AUTO, watch: Watch = iter) -> RuleChoice:
     """The rule that was asked for, or with auto the one that suits the layer, by its record top [C, 9].
 
     The deconvnet, unmeasured, where no map is excited by two images, as in a layer that is dead.
@@ -173,7 +173,7 @@ def rule_of(net: nn.Module, images: Images, layer: str, top: Top9, rule: str = A
     shown = Top9(*(field[maps] for field in top))
     picks, indices = _picks(shown, maps, ((shown.image >= 0) & (shown.score > 0)).nonzero(as_tuple=True))
     pictures = images.data.images(images.split, indices).to(next(net.parameters()).device)
-    return choose_rule(net, pictures, layer, picks)
+    return choose_rule(net, pictures, layer, picks, watch)
 
 
 def _picks(shown: Top9, maps: list[int], places: tuple[torch.Tensor, ...]) -> tuple[Picks, torch.Tensor]:

@@ -46,9 +46,11 @@ def visualize(
     excited: set[int] = set()
     for number, (layer, top) in enumerate(tops.items(), 1):
         maps = choice.chosen_maps(layer, len(top.score), seed)
-        watch = functools.partial(track, words=f"projecting {layer} back to pixels, layer {number} of {len(tops)}")
-        chosen_by = {each.rule: each for each in (gallery.rule_of(net, images, layer, top, name) for name in rules)}
-        views = {name: gallery.view(net, images, layer, top, maps, each, watch) for name, each in chosen_by.items()}
+        words = f"{layer} back to pixels, layer {number} of {len(tops)}"
+        measuring, projecting = (functools.partial(track, words=f"{verb} {words}") for verb in ("trying", "projecting"))
+        choices = [gallery.rule_of(net, images, layer, top, name, measuring) for name in rules]
+        by_rule = {each.rule: each for each in choices}
+        views = {name: gallery.view(net, images, layer, top, maps, each, projecting) for name, each in by_rule.items()}
         view = next(iter(views.values()))
         caption = f"{layer}: the nine {choice.images} images that excite each map most"
         grid = gallery.grid(view, caption, choice.tile)
