@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image, ImageDraw
 
-from convscope.draw.lettering import font, shortened, width, write
+from convscope.draw.lettering import font, shortened, width, wrapped, write
 
 
 def test_text_that_fits_is_unchanged():
@@ -16,6 +16,14 @@ def test_long_text_ends_in_an_ellipsis_and_fits(room):
 
 def test_no_room_no_text():
     assert shortened("caption", 14, 3) == ""
+
+
+@pytest.mark.parametrize("room", [500, 200, 60, 10])
+def test_wrapped_text_keeps_every_word_and_fits_where_its_words_do(room):
+    text = "left: projections by deconvnet (a plain chain with max pooling; dependence on the image 0.56)"
+    lines = wrapped(text, 14, room)
+    assert " ".join(lines) == text
+    assert all(width(line, 14) <= room or " " not in line for line in lines)
 
 
 def test_a_caption_is_one_line():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from convscope.draw.lettering import CAPTION, FAINT, TITLE, width, write
+from convscope.draw.lettering import CAPTION, FAINT, TITLE, width, wrapped, write
 from convscope.draw.tile import Tile, filter_tiles, resized
 
 PAPER, OUTLINE = (247, 247, 248), (218, 218, 222)
@@ -54,7 +54,8 @@ def top9_grid(
     """
     nine = 3 * side + 2 * GAP
     block_width, block_height = 2 * nine + 8, nine + 24
-    step_x, step_y = block_width + 28, block_height + 18
+    longest = max((width(block.caption, CAPTION) for block in blocks), default=0)
+    step_x, step_y = max(block_width, min(longest, 300)) + 28, block_height + 18  # small tiles leave room for captions
     columns = max(1, min(columns, len(blocks)))
     rows = math.ceil(len(blocks) / columns)
     note = f"{note} · right: image patches"
@@ -62,7 +63,7 @@ def top9_grid(
     grid = Grid(sheet, side, side + GAP, [], [])
     for number, block in enumerate(blocks):
         x, y = MARGIN + number % columns * step_x, head + number // columns * step_y
-        write(draw, (x, y + 16), block.caption, room=block_width)
+        write(draw, (x, y + 16), block.caption, room=step_x - 28)
         grid.projections.append((x, y + 24))
         grid.patches.append((x + nine + 8, y + 24))
         _nine(sheet, grid.projections[-1], block.projections, side)
@@ -143,24 +144,32 @@ def side_by_side(images: Sequence[Image.Image], captions: Sequence[str]) -> Imag
 def _noted_sheet(
     inner_width: int, inner_height: int, title: str, note: str
 ) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
-    """As `_sheet`, and the y where the rows begin: the note has a line of its own where there is no room beside."""
+    """As `_sheet`, and the y where the rows begin: the note has lines of its own where there is no room beside."""
     if width(title, TITLE) + 30 + width(note, CAPTION) <= inner_width:
         return *_sheet(inner_width, inner_height, title, note), HEAD
-    sheet, draw = _sheet(inner_width, inner_height + NOTE, title)
-    write(draw, (MARGIN, 33 + NOTE), note, color=FAINT, room=sheet.width - 2 * MARGIN)
-    return sheet, draw, HEAD + NOTE
+    room = _inner_width(inner_width, title)
+    lines = wrapped(note, CAPTION, room)
+    sheet, draw = _sheet(inner_width, inner_height + NOTE * len(lines), title)
+    for number, line in enumerate(lines, 1):
+        write(draw, (MARGIN, 33 + NOTE * number), line, color=FAINT, room=room)
+    return sheet, draw, HEAD + NOTE * len(lines)
 
 
 def _sheet(inner_width: int, inner_height: int, title: str, note: str = "") -> tuple[Image.Image, ImageDraw.ImageDraw]:
     """An empty picture with its title, and `note` at the right where there is room, else nowhere."""
     title_width, note_width = width(title, TITLE), width(note, CAPTION)
-    inner_width = max(inner_width, min(title_width, 1500))
+    inner_width = _inner_width(inner_width, title)
     sheet = Image.new("RGB", (inner_width + 2 * MARGIN, HEAD + inner_height + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner_width)
     if title_width + 30 + note_width <= inner_width:
         write(draw, (MARGIN + inner_width, 33), note, color=FAINT, anchor="rs")
     return sheet, draw
+
+
+def _inner_width(rows_width: int, title: str) -> int:
+    """Pixels between the margins: as wide as the rows, and as the title where that is not endless."""
+    return max(rows_width, min(width(title, TITLE), 1500))
 
 
 def _put(sheet: Image.Image, place: tuple[int, int], tile: Tile | None, side: int) -> None:

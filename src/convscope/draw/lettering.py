@@ -33,6 +33,17 @@ def shortened(text: str, size: int, room: int) -> str:
     return text + "…" if width("…", size) <= room else ""
 
 
+def wrapped(text: str, size: int, room: int) -> list[str]:
+    """The text in lines of at most `room` pixels, broken between words; a longer word has a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and width(f"{lines[-1]} {word}", size) <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
 def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int = CAPTION, room: int = 10_000,
           color: tuple[int, int, int] = INK, anchor: str = "ls") -> None:  # fmt: skip
     """Draws one line at `place`, on its baseline unless `anchor` (Pillow's two letters) says otherwise."""
