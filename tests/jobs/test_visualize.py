@@ -90,7 +90,7 @@ def test_rules_that_can_be_asked_for():
     assert chosen_rules("all") == ["deconvnet", "guided", "gradient"]
     with pytest.raises(Problem, match="rule smooth is unknown; possible: auto, deconvnet, guided, gradient"):
         chosen_rules(["guided", "smooth"])
-    with pytest.raises(Problem, match=r"rule=\[\] is no rule; possible: auto, deconvnet, guided, gradient, a list .* all"):
+    with pytest.raises(Problem, match=r"rule=\[\] is no rule; possible: auto, deconvnet, guided, .*, a list .* all"):
         chosen_rules([])
 
 
