@@ -103,6 +103,8 @@ def test_tensorboard_has_the_same_pictures(logged):
     events = events_of(logged)
     for layer in LAYERS:
         assert [event.step for event in events.Images(f"top9/{layer}")] == list(range(1, EPOCHS + 1))
+    for name in (*(f"evolution/{layer}" for layer in LAYERS), "settling", "curves"):
+        assert events.Images(name)[-1].step == EPOCHS  # of the whole run: at the end of it
 
 
 def flat(row):

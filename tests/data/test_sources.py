@@ -150,6 +150,15 @@ def test_any_images_in_folders_of_imagenets_ids_have_these_classes(tmp_path):
     assert sources.images(tmp_path).classes == ["unlabeled"]
 
 
+def test_folders_of_imagenets_ids_may_lie_deeper_but_in_one_place(tmp_path):
+    for wnid in ("n02099601", "n02085620"):
+        put(tmp_path / "val" / wnid / "inside" / "1.png")
+    source = sources.images(tmp_path)
+    assert source.classes == ["Chihuahua", "golden retriever"] and source.val.labels.tolist() == [0, 1]
+    put(tmp_path / "train" / "n02099601" / "1.png")
+    assert sources.images(tmp_path).classes == ["unlabeled"]
+
+
 @pytest.mark.parametrize("name", ["imagenette", "cifar10"])
 def test_a_missing_set_says_how_to_fetch_it(name, tmp_path):
     assert "type data.root=<its folder>, or data.download=true" in message(getattr(sources, name), tmp_path)

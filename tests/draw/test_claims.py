@@ -35,3 +35,13 @@ def test_the_figure_can_be_written_however_few_claims(tmp_path):
     for number, bars in enumerate((BARS, BARS[:1])):
         forest(bars, "title").savefig(tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").stat().st_size > 1000
+
+
+def test_the_line_of_the_bound_crosses_no_numbers():
+    ends = [(0.53, -0.13, 1.1), (0.0138, 0.007, 0.0211), (-0.01, -0.02, 0.01), (-0.9, -0.92, -0.8), (0.9, 0.8, 0.95)]
+    figure = forest([Bar("claim", *each, 0.0, 0.05, "holds") for each in ends], "")
+    axes = figure.axes[0]
+    figure.canvas.draw()
+    for text in axes.texts:
+        box = axes.transData.inverted().transform(text.get_window_extent())
+        assert box[0, 0] > 0 or box[1, 0] < 0, text.get_text()

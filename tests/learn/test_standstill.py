@@ -1,5 +1,6 @@
 """Real runs that go wrong in every way that can be caused: each is told with layer and epoch, none that learns is."""
 
+import copy
 import json
 import math
 import re
@@ -190,6 +191,9 @@ def test_advice_names_nothing_that_is_in_use(name, scale):
         asked = dict(re.findall(r"(?:optim|data)\.(init|pixel_scale)=(\w+)", words))
         assert asked.get("init") != recipe.init and ("pixel_scale" not in asked or scale != 1)
         assert ("optim=quick" in words) == (name not in ("quick", "finetune"))  # finetune is quick with less decay
+        assert "trainer.precision" not in words
+        narrow = remedies(Classifier(copy.deepcopy(net).bfloat16(), recipe, 2, scale))
+        assert narrow == f"trainer.precision=bf16-mixed, {words}"
         if not isinstance(net, ConvNet):  # its initial weights and its pixels are its own
             assert not asked
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from convscope.look import rules
 from convscope.look.deconvnet import Picks
 from convscope.look.rules import (
     RuleChoice,
@@ -87,6 +88,19 @@ def test_across_branches_the_smoother_rule_is_taken():
     assert choice.rule == "guided" and not choice.chain
     assert choice.smoothness < 0.9 * choice.guided_smoothness
     assert f"{choice.guided_smoothness:.2f} against {choice.smoothness:.2f}" in choice.words
+
+
+def test_noise_is_as_smooth_as_noise(monkeypatch):
+    """Two smoothnesses that print as the same number are no reason for a rule, on either side of 0."""
+    for smoothness, guided, rule in [
+        (-0.011, -0.010, "deconvnet"),
+        (0.001, 0.004, "deconvnet"),
+        (-0.3, -0.2, "guided"),
+    ]:
+        values = iter([smoothness, guided])
+        monkeypatch.setattr(rules, "autocorrelation", lambda _, values=values: torch.tensor(next(values)))
+        choice = choose_rule(Branches().eval(), photographs(6, 32).abs(), "mix", picks(2, 6, 7))
+        assert choice.rule == rule
 
 
 def test_autocorrelation_is_numpys_of_shifted_luminance():

@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import models
 
 from convscope.nets.foreign import timm_net, torchvision_net
-from convscope.nets.weights_file import is_file_name, read_weights
+from convscope.nets.weights_file import fitting, is_file_name, read_weights
 from convscope.problem import Problem
 
 SMALL = "squeezenet1_1"  # under five megabytes
@@ -35,6 +35,7 @@ def lightning(state):
 WRAPPED = {
     "plain.pth": lambda state: state,
     "half.pt": lambda state: {name: value.half() for name, value in state.items()},
+    "average.pth": lambda state: {"state_dict_ema": state, "epoch": 3, "optimizer": {"lr": 0.1}},
     "entry.pth": lambda state: {"state_dict": state, "epoch": 3},
     "model.pth": lambda state: {"model": state, "optimizer": {"lr": 0.1}},
     "twice.pth": lambda state: {"model": {"state_dict": state}},
@@ -98,6 +99,22 @@ def test_layers_that_a_library_left_unlearned_begin_anew(tmp_path):
     assert torch.equal(loaded.net.classifier[0].weight, small.classifier[0].weight)
 
 
+def test_weights_that_are_not_numbers_are_refused(net, tmp_path):
+    state = dict(net.state_dict())
+    state["features.0.weight"] = torch.full_like(state["features.0.weight"], torch.nan)
+    state["features.0.bias"] = torch.full_like(state["features.0.bias"], torch.inf)
+    torch.save(state, file := tmp_path / "net.pth")
+    with pytest.raises(Problem, match=r"nan or infinite: features\.0\.weight, features\.0\.bias; take another"):
+        torchvision_net(SMALL, str(file), None)
+
+
+def test_counts_of_batches_in_half_precision_are_counts():
+    """As `{name: value.half() for ...}` leaves them."""
+    own = nn.BatchNorm2d(3).state_dict()
+    taken = fitting(own, {name: value.half() for name, value in own.items()}, "file")
+    assert taken["num_batches_tracked"].dtype == torch.int64
+
+
 def test_what_does_not_fit_is_listed_in_one_line(net, tmp_path):
     state = dict(net.state_dict())
     state["features.0.weight"] = torch.zeros(64, 3, 7, 7)
@@ -117,6 +134,9 @@ def test_what_does_not_fit_is_listed_in_one_line(net, tmp_path):
     torch.save(models.alexnet(num_classes=2).features.state_dict(), tmp_path / "other.pth")
     with pytest.raises(Problem, match=r"missing: features.0.weight, .* and 48 more; unexpected: 0.weight"):
         torchvision_net(SMALL, f"{tmp_path}/other.pth", None)
+    own = {"bn1.weight": torch.zeros(64), "stem.weight": torch.zeros(1), "head.weight": torch.zeros(1)}
+    with pytest.raises(Problem, match=r"missing: stem.weight, head.weight; unexpected: conv1.weight"):
+        fitting(own, models.resnet18().state_dict(), "file")  # layer1.0.bn1 and so on: not several such nets
 
 
 def test_two_nets_in_one_file_are_not_guessed_between(net, tmp_path):
@@ -184,6 +204,7 @@ def test_files_that_hold_no_weights(tmp_path):
     (tmp_path / "text.pth").write_text("no weights")
     assert "cannot be read as weights" in refusal(tmp_path / "text.pth")
     assert "there is no such file" in refusal(tmp_path / "absent.pth")
+    assert "this is a folder; name a file in it" in refusal(tmp_path)
     torch.save({"convscope": {}, "state_dict": {"net.a": torch.zeros(1)}}, own := tmp_path / "last.ckpt")
     assert f"is a checkpoint of convscope; type ckpt={own}" in refusal(own)
 

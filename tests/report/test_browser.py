@@ -5,6 +5,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from convscope.report.numerals import percent
+
 
 def picture(page, place=0):
     return page.locator("#top9 img").nth(place)
@@ -43,6 +45,12 @@ def test_a_link_brings_back_what_was_seen(show, finished_run):
 @pytest.mark.parametrize("state", ["#layer=%3Cscript%3E&epoch=99&compare=x", "#net", "#=&&"])
 def test_a_wrong_link_shows_what_is_shown_at_first(show, finished_run, state):
     shows(show(finished_run, state), "conv3/epoch_008")
+
+
+def test_shares_beside_curves_are_rounded_as_everywhere_else(show, finished_run):
+    shares = [count / 400 for count in range(401)] + [count / 96 for count in range(97)]
+    words = show(finished_run).evaluate("shares => shares.map((share) => valueText(share, true))", shares)
+    assert words == [percent(share) for share in shares]
 
 
 def test_compare_with_an_epoch(show, finished_run):

@@ -87,19 +87,22 @@ def as_it_lies(root: str | Path | None) -> Source:
 def images(root: str | Path | None) -> Source:
     """Every image under root, training and validation alike: to look at a finished net with.
 
-    They are one unlabeled class, unless all lie in folders of root that ImageNet's ids name: its validation set, a part
-    of it. Then a net that knows those can be evaluated.
+    They are one unlabeled class, unless all lie in folders that ImageNet's ids name, side by side in root or a folder
+    of it: its validation set, a part of it. Then a net that knows those can be evaluated.
     """
     place = folders.existing(root)
     paths = folders.images_under(place)
     if not paths:
         raise Problem(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
-    inside = [path.relative_to(place).parts[0] for path in paths]
-    names = sorted(set(inside))
-    if not all(map(WNID.fullmatch, names)):
+    above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
+    depths = {next((at for at, part in enumerate(parts) if WNID.fullmatch(part)), None) for parts in above}
+    depth = depths.pop() if len(depths) == 1 else None
+    if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         every = Files(paths, np.zeros(len(paths), np.int64))
         return Source(["unlabeled"], every, every)
-    every = Files(paths, np.unique(inside, return_inverse=True)[1].astype(np.int64))
+    ids = [parts[depth] for parts in above]
+    names = sorted(set(ids))
+    every = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
     return Source(readable(names, place), every, every, names)
 
 

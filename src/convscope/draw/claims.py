@@ -71,6 +71,7 @@ def _draw(axes: Axes, row: int, bar: Bar) -> None:
     axes.plot([low, high], [edge, edge], color=color, linewidth=2.4, solid_capstyle="butt")
     axes.plot(value, edge, MARKS[bar.verdict], color=color, markersize=7)
     words = f"{bar.value:.2g}  [{bar.low:.2g}, {bar.high:.2g}]" + (f"  bound {bar.bound:g}" if bar.bound else "")
-    place = "left" if value < -0.5 else "right" if value > 0.5 else "center"
-    at = {"left": -1.0, "right": 1.0, "center": value}[place]
-    axes.text(at, row - 0.22, words, size=TEXT - 1, color=INK, va="center", ha=place)
+    at = (-1.0 if value < -0.5 else -0.03) if value < 0 else (0.03 if value < 0.5 else 1.0)  # the line crosses no words
+    axes.text(
+        at, row - 0.22, words, size=TEXT - 1, color=INK, va="center", ha="left" if at in (-1.0, 0.03) else "right"
+    )

@@ -1,4 +1,7 @@
-"""MLflow: every picture and number under its name, the epoch as its step; all runs in one database."""
+"""MLflow: every picture and number under its name, the epoch as its step; all runs in one database.
+
+A picture of the whole run stands at the last epoch it was drawn after.
+"""
 
 import logging
 import os
@@ -18,12 +21,16 @@ class MlflowPictures:
 
     def __init__(self, logger: MLFlowLogger, folder: Path):
         self.logger, self.folder = logger, folder
+        self.epoch = 0  # the latest that was sent
 
     def picture(self, picture: Picture, path: Path) -> None:
+        self.epoch = max(self.epoch, picture.epoch or 0)
+        step = picture.epoch or self.epoch
         shown = Image.open(path).convert("RGB")
-        self.logger.experiment.log_image(self.logger.run_id, shown, key=picture.name, step=picture.epoch or 0)
+        self.logger.experiment.log_image(self.logger.run_id, shown, key=picture.name, step=step)
 
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        self.epoch = max(self.epoch, epoch)
         self.logger.log_metrics({"epoch": epoch, **values}, epoch)
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""TensorBoard: every picture and number under its name, the epoch as its step."""
+"""TensorBoard: every picture and number under its name, the epoch as its step.
+
+A picture of the whole run stands at the last epoch it was drawn after.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,12 +19,15 @@ class TensorBoardPictures:
 
     def __init__(self, logger: TensorBoardLogger):
         self.logger = logger
+        self.epoch = 0  # the latest that was sent
 
     def picture(self, picture: Picture, path: Path) -> None:
+        self.epoch = max(self.epoch, picture.epoch or 0)
         pixels = np.asarray(Image.open(path).convert("RGB"))  # [H, W, 3]
-        self.logger.experiment.add_image(picture.name, pixels, picture.epoch or 0, dataformats="HWC")
+        self.logger.experiment.add_image(picture.name, pixels, picture.epoch or self.epoch, dataformats="HWC")
 
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        self.epoch = max(self.epoch, epoch)
         self.logger.log_metrics({"epoch": epoch, **values}, epoch)
 
     def close(self) -> None:

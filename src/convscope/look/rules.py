@@ -24,7 +24,7 @@ from convscope.problem import Problem
 AUTO = "auto"
 MAPS = 3  # of a layer that are measured
 DEPENDENT = 0.5  # of guided's dependence on the image, which the deconvnet's must reach
-ALIKE = 0.01  # dependences that are no further apart are equal
+ALIKE = 0.01  # measures that are no further apart are equal
 SMOOTH = 0.9  # of guided's smoothness, which the deconvnet's must reach where the way down is no plain chain
 
 
@@ -92,13 +92,18 @@ def choose_rule(net: nn.Module, images: Tensor, layer: str, picks: Picks, watch:
     dependence, guided_dependence = (image_dependence(values[rule], picks.map) for rule in RULES[:2])
     smoothness, guided_smoothness = (float(autocorrelation(values[rule]).mean()) for rule in RULES[:2])
     chain = plain_chain(net, tuple(images.shape[1:]), layer)
-    smooth = chain or smoothness >= SMOOTH * guided_smoothness
+    smooth = chain or _as_smooth(smoothness, guided_smoothness)
     rule = "deconvnet" if smooth and _depends(dependence, guided_dependence) else "guided"
     return RuleChoice(rule, chain, dependence, guided_dependence, smoothness, guided_smoothness)
 
 
 def _depends(dependence: float, guided_dependence: float) -> bool:
     return dependence >= DEPENDENT * guided_dependence - ALIKE
+
+
+def _as_smooth(smoothness: float, guided_smoothness: float) -> bool:
+    """Noise has a smoothness about 0, on either side of it."""
+    return smoothness >= guided_smoothness - max(ALIKE, (1 - SMOOTH) * abs(guided_smoothness))
 
 
 def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:

@@ -9,7 +9,7 @@ from torchvision import models
 
 from convscope.nets.inherit import last_row
 from convscope.nets.libraries import IMAGENET_NAMES, Colors, check_name, own_input, timm_name, vision_transformer_side
-from convscope.nets.weights_file import fitting, is_file_name, read_weights, renamed
+from convscope.nets.weights_file import check_finite, fitting, is_file_name, read_weights, renamed
 from convscope.problem import Problem
 
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # their training output would be a tuple
@@ -43,6 +43,8 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Fore
     file = is_file_name(weights)
     net = _torchvision_net_of(name, weights, classes) if file else _torchvision_net_with(name, weights)
     learned = not _begin_anew_(net)
+    if file:
+        check_finite(net, str(weights))
     if classes is not None:
         return Foreign(_with_classes(net, classes), colors)
     count = len(net.state_dict()[f"{last_row(net)}.weight"])
@@ -54,6 +56,8 @@ def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
     colors = own_input("timm", name, weights).colors
     file = weights is not None and is_file_name(weights)
     net: Any = _timm_net_of(name, str(weights), classes) if file else _timm_net_with(name, weights, classes)
+    if file:
+        check_finite(net, str(weights))
     if classes is not None:
         return Foreign(net, colors)
     names, wnids = ([], []) if weights is None else _imagenet(net)

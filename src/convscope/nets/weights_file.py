@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from convscope.nets.trust import is_whole
 from convscope.nets.weights import shape_in_words
@@ -38,7 +38,8 @@ def read_weights(file: str) -> dict[str, Tensor]:
     """
     path = Path(file).expanduser()
     if not path.is_file():
-        raise Problem(f"model.weights={file}: there is no such file; it is a state_dict, {' '.join(ENDINGS)}")
+        what = "this is a folder; name a file in it," if path.is_dir() else "there is no such file; it is"
+        raise Problem(f"model.weights={file}: {what} a state_dict, {' '.join(ENDINGS)}")
     content = _safetensors(path) if path.suffix.lower() == ".safetensors" else _pickled(path)
     if isinstance(content, Mapping) and "convscope" in content:
         raise Problem(f"{path} is a checkpoint of convscope; type ckpt={file} to look at its net, or model.init={file}")
@@ -55,7 +56,7 @@ def fitting(own: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str) 
 
     Raises Problem, which lists what is missing, what the net does not have, and what has another shape.
     """
-    chosen = renamed(own, state)
+    chosen = {name: _as_counter(own.get(name), value) for name, value in renamed(own, state).items()}
     missing = [name for name in own if name not in chosen and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in chosen if name not in own]
     shapes = [f"{name} is {_in_words(chosen[name])} and here {_in_words(own[name])}"
@@ -70,14 +71,15 @@ def renamed(own: Iterable[str], state: Mapping[str, Tensor]) -> dict[str, Tensor
     """`state` without what wrappers have put into its names, and without the prefix behind which the net's names are.
 
     Where there is such a prefix, as in a LightningModule's net.conv1.weight, what does not begin with it (a loss, a
-    metric) is left out. Raises Problem where behind two prefixes there are as many of the net's names.
+    metric) is left out. Names of which less than half of the net's are behind any prefix are another net's, and stay as
+    they are. Raises Problem where behind two prefixes there are as many of the net's names.
     """
     names = set(own)
     plain = _without_wrappers(names, state)
     counts = Counter(prefix for name in plain for prefix in _prefixes(name) if name[len(prefix) :] in names)
-    if not counts:
+    most = max(counts.values(), default=0)
+    if 2 * most < len(names):
         return plain
-    most = max(counts.values())
     best = [prefix for prefix, count in counts.items() if count == most]
     if len(best) > 1 and "" not in best:
         raise Problem(f"the file holds several such nets: {_listed(best)}; save the weights of one of them alone")
@@ -99,11 +101,18 @@ def _prefixes(name: str) -> list[str]:
 
 
 def _entry(content: Any) -> Any:
-    """The weights within what a training program saved: its state_dict, or its model."""
+    """The weights within what a training program saved: its state_dict, its model, or the only entry of tensors."""
+    if not isinstance(content, Mapping):
+        return content
     for key in ENTRIES:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+        if isinstance(content.get(key), Mapping):
             return _entry(content[key])
-    return content
+    states = [value for value in content.values() if isinstance(value, Mapping) and _are_tensors(value)]
+    return states[0] if len(states) == 1 else content
+
+
+def _are_tensors(state: Mapping[Any, Any]) -> bool:
+    return bool(state) and all(isinstance(value, Tensor) for value in state.values())
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -141,6 +150,19 @@ def _check_archive(path: Path) -> None:
 
 def _reason(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:120] or type(error).__name__
+
+
+def check_finite(net: nn.Module, where: str) -> None:
+    """Raises Problem, which lists the weights of the net that are nan or infinite."""
+    values = net.state_dict().items()
+    if broken := [name for name, value in values if value.is_floating_point() and not value.isfinite().all()]:
+        raise Problem(f"{where} holds weights that are nan or infinite: {_listed(broken)}; take another file")
+
+
+def _as_counter(own: Tensor | None, value: Tensor) -> Tensor:
+    """A count of batches that was saved in half precision with the rest, as the whole number that the net has."""
+    whole = own is not None and not own.is_floating_point() and not own.is_complex() and value.is_floating_point()
+    return value.to(own.dtype) if own is not None and whole and value.numel() == 1 else value
 
 
 def _alike(own: Tensor, other: Tensor) -> bool:

@@ -44,9 +44,15 @@ function ticks(low, high) {
   return Array.from({ length: last - first + 1 }, (_, at) => (first + at) * step);
 }
 
+// One decimal as Python rounds it, to the even digit where both are as near: 31.25 is 31.2, as beside the curves.
+function percent(share) {
+  const value = 100 * share;
+  return `${(Math.abs(value % 1) === 0.25 ? value - 0.05 * Math.sign(value) : value).toFixed(1)} %`;
+}
+
 function valueText(value, share) {
   if (value === null || value === undefined) return "–";
-  if (share) return `${(100 * value).toFixed(1)} %`;
+  if (share) return percent(value);
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(2);
   return Math.abs(value) < 1000 ? value.toPrecision(3) : String(Math.round(value));
 }

@@ -12,7 +12,7 @@ function setUpCharts() {
   const when = metrics.epoch || [];
   const measures = [
     { title: "Loss", lines: named([["training", "train/loss"], ["validation", "val/loss"]]) },
-    { title: "Accuracy", share: true, whole: true, lines: named([["train top-1", "train/top1"], ["val top-1", "val/top1"], ["val top-5", "val/top5"], ["val, mean of classes", "val/class_mean"]]) },
+    { title: "Accuracy", share: true, whole: true, lines: named([["train top-1", "train/top1"], ["val top-1", "val/top1"], ["val top-5", "val/top5"], ["class mean", "val/class_mean"]]) },
   ];
   const features = [
     { title: "Settling: top-9 images that stayed", share: true, whole: true, rule: 0.5, lines: compared("stayed/") },
