@@ -9,7 +9,7 @@ From Zeiler & Fergus (2013) to the code:
     section 3     the nets, as rows                       nets/layers.py, nets/build.py, conf/model/
                   preprocessing, crops and flips          data/transforms.py, data/cache.py
                   the recipe; filter renormalization      learn/recipe.py, conf/optim/; nets/renorm.py
-    section 4     Fig. 2: top-9 grids                     look/top9.py, gallery.py        job=visualize
+    section 4     Fig. 2: top-9 grids                     look/top9.py, gallery/          job=visualize
                   Fig. 4: feature evolution               learn/evolution.py              job=train
                   Fig. 5: feature invariance              look/invariance.py              job=invariance
     section 4.1   Fig. 6: architecture selection          look/filters.py                 job=diagnose

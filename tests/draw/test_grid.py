@@ -2,9 +2,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.draw.grid import PAPER, Block, Strip, evolution_grid, filter_grid, side_by_side, thumbnails, top9_grid
+from convscope.draw.grid import (
+    GAP,
+    PAPER,
+    Block,
+    Strip,
+    evolution_grid,
+    filter_grid,
+    side_by_side,
+    thumbnails,
+    top9_grid,
+)  # fmt: skip
 
 RED, GREEN = (200, 0, 0), (0, 160, 0)
+TILE = 96  # pixels of a tile where no size is named
 
 
 def flat(color, size=20):
@@ -18,9 +29,9 @@ def count(image, color):
 def test_top9_draws_every_tile_whole():
     blocks = [Block(f"map {m}", [flat(RED)] * 9, [flat(GREEN, 130)] * 9) for m in range(16)]
     image = top9_grid(blocks, "conv3, epoch 2").image
-    assert count(image, RED) == 16 * 9 * 56 * 56
-    assert count(image, GREEN) == 16 * 9 * 56 * 56
-    assert 1300 <= image.width <= 1600
+    assert count(image, RED) == 16 * 9 * TILE * TILE
+    assert count(image, GREEN) == 16 * 9 * TILE * TILE
+    assert 1700 <= image.width <= 2000
 
 
 def test_projections_stand_left_of_their_patches_strongest_first():
@@ -28,31 +39,31 @@ def test_projections_stand_left_of_their_patches_strongest_first():
     image = np.asarray(top9_grid([Block("map 0", strongest, [flat(GREEN)] * 9)], "t").image)
     red, green = (np.argwhere((image == color).all(axis=-1)) for color in (RED, GREEN))
     assert red[:, 1].max() < green[:, 1].min()
-    assert red[:, 0].min() == green[:, 0].min() and len(red) == 56 * 56
+    assert red[:, 0].min() == green[:, 0].min() and len(red) == TILE * TILE
 
 
 def test_fewer_than_nine_leave_outlined_places():
     full = top9_grid([Block("map 0", [flat(RED)] * 9, [flat(GREEN)] * 9)], "t").image
     some = top9_grid([Block("map 0", [flat(RED)] * 4, [flat(GREEN)] * 4)], "t").image
     assert some.size == full.size
-    assert count(some, RED) == 4 * 56 * 56
+    assert count(some, RED) == 4 * TILE * TILE
     fifth = some.crop(some_place(some, 4))
-    assert fifth.getpixel((0, 0)) != PAPER and fifth.getpixel((28, 28)) == PAPER
+    assert fifth.getpixel((0, 0)) != PAPER and fifth.getpixel((TILE // 2, TILE // 2)) == PAPER
 
 
 def some_place(image, number):
     red = np.argwhere((np.asarray(image) == RED).all(axis=-1))
     top, left = red.min(axis=0)
-    x, y = left + number % 3 * 58, top + number // 3 * 58
-    return int(x), int(y), int(x) + 56, int(y) + 56
+    x, y = left + number % 3 * (TILE + GAP), top + number // 3 * (TILE + GAP)
+    return int(x), int(y), int(x) + TILE, int(y) + TILE
 
 
 @pytest.mark.parametrize("words", ["a very long caption " * 20, "", "ß é ×"])
 def test_captions_and_titles_of_any_length_leave_the_tiles_alone(words):
     block = Block(words, [flat(RED)] * 9, [flat(GREEN)] * 9)
     image = top9_grid([block, block], words).image
-    assert count(image, RED) == 2 * 9 * 56 * 56
-    assert image.width <= 1600
+    assert count(image, RED) == 2 * 9 * TILE * TILE
+    assert image.width <= 2000
 
 
 def test_a_layer_without_maps_still_gives_a_picture():

@@ -60,10 +60,16 @@ def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_
     assert one == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
     lines = run(tmp_path / "all", net, data, CHOICE, "all", 0)
     assert {line["name"] for line in lines} == one | {"rules/conv1", "rules/conv2"}
-    assert "(deconvnet)" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
+    assert "projections by deconvnet" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
     assert all((tmp_path / "all" / line["path"]).is_file() for line in lines)
     records = [load_file(tmp_path / name / "top9/top9.safetensors") for name in ("one", "all")]
     assert all(torch.equal(records[0][name], records[1][name]) for name in records[0])
+
+
+def test_a_rule_that_auto_chooses_and_the_same_one_asked_for_are_drawn_once_with_the_reason(net, data, tmp_path):
+    lines = run(tmp_path / "both", net, data, CHOICE, ["auto", "deconvnet"], 0)
+    captions = {line["name"]: line["caption"] for line in lines}
+    assert "deconvnet (a plain chain" in captions["top9/conv2"] and "rules/conv2" not in captions
 
 
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
@@ -82,9 +88,9 @@ def test_rules_that_can_be_asked_for():
         "gradient", "guided",
     ]  # fmt: skip
     assert chosen_rules("all") == ["deconvnet", "guided", "gradient"]
-    with pytest.raises(Problem, match="rule smooth is unknown; possible: deconvnet, guided, gradient"):
+    with pytest.raises(Problem, match="rule smooth is unknown; possible: auto, deconvnet, guided, gradient"):
         chosen_rules(["guided", "smooth"])
-    with pytest.raises(Problem, match=r"rule=\[\] is no rule; possible: deconvnet, guided, gradient, a list .* all"):
+    with pytest.raises(Problem, match=r"rule=\[\] is no rule; possible: auto, deconvnet, guided, .*, a list .* all"):
         chosen_rules([])
 
 

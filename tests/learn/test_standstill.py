@@ -26,7 +26,8 @@ from convscope.nets.foreign import torchvision_net
 from convscope.nets.weights import describe
 from convscope.problem import Problem
 from convscope.record import Record
-from convscope.score.goals import GOALS, Chance
+from convscope.score.chance import Chance
+from convscope.score.goals import GOALS
 
 ROWS = {
     "conv1": {"kind": "conv", "maps": 8, "kernel": 3},

@@ -136,9 +136,18 @@ class Inline(nn.Module):
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("other", [lambda x: x.clamp(min=-0.5), lambda x: x * torch.sigmoid(x), lambda x: x * 2])
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda x: x.clamp(min=-0.5),
+        lambda x: x * torch.sigmoid(x),
+        lambda x: x * 2,
+        lambda x: x * torch.where(x > 0, 1.0, 0.1).detach(),
+        lambda x: x * x.detach().sign(),
+    ],
+)
 def test_what_is_no_relu_keeps_its_derivative(other, rule):
-    """A clamp of other numbers, a gate and a factor: the same by every rule as autograd has it."""
+    """A clamp of other numbers, a gate, a factor, factors by sign: the same by every rule as autograd has it."""
     images = photographs(1, (10, 10))
     net = Net(other)
     pixels = images.clone().requires_grad_()

@@ -63,3 +63,14 @@ def test_projections_of_zeros_decide_nothing_and_small_fields_stay_whole():
     assert side == 7 and not corner.top.any() and not corner.left.any()
     corner, side = energy_squares(torch.ones(1, 3, 9, 30))  # a field that is no square is shown whole, and as it is
     assert side >= 29 and int(corner.top) == -((side - 9) - (side - 9) // 2) and int(corner.left) in (0, 1)
+
+
+def test_numbers_of_any_size_count_and_what_is_no_number_does_not():
+    spots = blobs(4, 50, 50, 3)
+    corner, side = energy_squares(spots)
+    large, side_of_large = energy_squares(spots * 1e30)  # its squares are beyond float32
+    assert side_of_large == side and torch.equal(large.top, corner.top) and torch.equal(large.left, corner.left)
+    spots[0, 0, :2, :2], spots[1, 1, 45, 45] = torch.inf, torch.nan
+    clean = spots.nan_to_num(0, 0, 0)
+    for one, other in zip(energy_squares(spots)[0], energy_squares(clean)[0], strict=True):
+        assert torch.equal(one, other)

@@ -272,6 +272,21 @@ def test_an_error_in_a_pass_leaves_no_trace_of_the_search():
     assert calls == 0 and not net._forward_hooks and not net._forward_pre_hooks
 
 
+def test_an_interruption_from_the_keyboard_leaves_no_trace_of_the_search():
+    """torch calls no hook then, not even those that are always called."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    net = Bounded().double().eval()
+    with pytest.raises(KeyboardInterrupt), Search(net, ["first"]) as search, torch.inference_mode():
+        search.watch(torch.arange(1))
+        net(photographs(1, (12, 12)))
+        next(net.children()).register_forward_hook(interrupt)
+        net(photographs(1, (12, 12)))
+    assert not torch.overrides._get_current_function_mode_stack()
+
+
 class Last(nn.Module):
     """Puts out [N, h, w, C], like the stages of Swin."""
 

@@ -70,7 +70,7 @@ def _grid(layer: str, numbers: list[int]):
             for kind in ("p", "i")
         ]  # fmt: skip
         blocks.append(Block(f"{layer} map {number}", *both))
-    return top9_grid(blocks, layer)
+    return top9_grid(blocks, layer, side=56)
 
 
 def _stamped(grid, epoch: int, count: list[int]):

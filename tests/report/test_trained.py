@@ -39,6 +39,15 @@ def test_whether_it_learned_is_by_its_own_chance(tmp_path):
     """The last mean AP is .30, the last top-1 .6."""
     assert _learned(run(tmp_path, {**MEAN_AP, "chance": 0.19}))
     assert not _learned(run(tmp_path, {**MEAN_AP, "chance": 0.21}))
-    assert not _learned(run(tmp_path, None))  # two classes, version 0.1
+    first = run(tmp_path, None)  # two classes, version 0.1; of images of several classes it did not say what chance is
+    assert _learned(first) and not _learned(first._replace(metrics={"val/top1": first.metrics["val/top1"]}))
     assert _learned(run(tmp_path, {**MEAN_AP, "metric": "val/top1", "chance": 0.39}))
     assert _learned(run(tmp_path, {**MEAN_AP, "chance": "?"})) and _learned(run(tmp_path, {"metric": ["val/top1"]}))
+
+
+def test_where_most_images_are_of_one_class_the_loss_says_whether_it_learned(tmp_path):
+    """Always the class of 80 % of the images: no accuracy is half as much again as that."""
+    goal = {**MEAN_AP, "metric": "val/top1", "chance": 0.8, "chance_loss": 0.5}
+    for loss, learned in ((0.05, True), (0.5, False)):
+        one = run(tmp_path, goal)
+        assert _learned(one._replace(metrics={"val/top1": [0.8, 0.99], "val/loss": [0.6, loss]})) == learned

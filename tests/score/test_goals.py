@@ -8,7 +8,8 @@ from sklearn.metrics import average_precision_score
 
 from convscope.data.module import Batch
 from convscope.learn.losses import loss_of
-from convscope.score.goals import GOALS, Chance, Goal
+from convscope.score.chance import Chance
+from convscope.score.goals import GOALS, Goal
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 0, 1])  # not balanced
 TARGETS = torch.tensor(
@@ -63,6 +64,7 @@ def test_what_chance_explains():
     chance = Chance(0.1, 2.3)
     assert chance.explains(0.14, 2.3) and not chance.explains(0.16, 2.3) and not chance.explains(0.1, 2.0)
     assert not chance.explains(math.nan, 2.3)
+    assert Chance(0.1, math.nan).explains(0.14, 1.0) and chance.explains(0.14, math.nan)  # the metric alone
 
 
 def test_the_best_row_is_the_first_of_the_highest():

@@ -34,7 +34,8 @@ from convscope.learn.stop import Request
 from convscope.learn.trainer import refusals_told
 from convscope.learn.trainer import trainer as made_trainer
 from convscope.record import Picture, Record
-from convscope.score.goals import GOALS, Chance
+from convscope.score.chance import Chance
+from convscope.score.goals import GOALS
 from convscope.score.several import LossName
 
 

@@ -11,7 +11,7 @@ from convscope.data.module import ImageData
 from convscope.draw.receptive import MOST, Sight, receptive_figure
 from convscope.learn.callbacks import filters_picture
 from convscope.look.deconvnet import RULES
-from convscope.look.rules import AUTO, check_rule_or_auto
+from convscope.look.rules import AUTO, RuleChoice, check_rule_or_auto
 from convscope.look.top9 import to_arrays
 from convscope.nets.anatomy import Layer, anatomy, layers
 from convscope.problem import Problem
@@ -48,9 +48,14 @@ def visualize(
         maps = choice.chosen_maps(layer, len(top.score), seed)
         words = f"{layer} back to pixels, layer {number} of {len(tops)}"
         measuring, projecting = (functools.partial(track, words=f"{verb} {words}") for verb in ("trying", "projecting"))
-        choices = [gallery.rule_of(net, images, layer, top, name, measuring) for name in rules]
-        by_rule = {each.rule: each for each in choices}
-        views = {name: gallery.view(net, images, layer, top, maps, each, projecting) for name, each in by_rule.items()}
+        choices = dict[str, RuleChoice]()  # by rule; of two that come to the same one the first
+        for name in rules:
+            chosen_rule = gallery.rule_of(net, images, layer, top, name, measuring)
+            choices.setdefault(chosen_rule.rule, chosen_rule)
+        views = {
+            name: gallery.view(net, images, layer, top, maps, chosen_rule, projecting)
+            for name, chosen_rule in choices.items()
+        }
         view = next(iter(views.values()))
         caption = f"{layer}: the nine {choice.images} images that excite each map most"
         grid = gallery.grid(view, caption, choice.tile)

@@ -11,7 +11,8 @@ from convscope.learn.advice import remedies
 from convscope.nets.build import ConvReLU, FullReLU
 from convscope.problem import Problem
 from convscope.record import Record
-from convscope.score.goals import Chance, Goal
+from convscope.score.chance import Chance
+from convscope.score.goals import Goal
 
 EXPLODED = 1e8  # ours: grey levels of +-128 answer with tens to ten thousands in any net that learns
 LAST = "the last layer"

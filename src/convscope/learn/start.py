@@ -52,7 +52,7 @@ def read_start(model: Mapping[str, Any]) -> Start:
         raise Problem(f"model.init={init} and model.weights={weights} both give weights; set one of them to null")
     for key in ("init", "weights"):
         if not isinstance(model.get(key), str | None):
-            raise Problem(f"model.{key}={model[key]} is no word; model.init is a checkpoint, model.weights a name")
+            raise Problem(f"model.{key}={model[key]} is no word; model.init is a file, model.weights a name or file")
     kind = "rows" if "layers" in model else f"{model.get('source')} {model.get('name')}"
     return Start(init, model.get("take"), model.get("freeze") or (), kind)
 

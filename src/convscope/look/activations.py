@@ -7,15 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.nets.calls import Call, Ref
+from convscope.nets.calls import ACTIVATIONS, CLAMPS, Call, Ref
 from convscope.nets.trace import Trace
 
-_NAMES = """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu threshold _threshold threshold_
-"""
-ACTIVATIONS = set(_NAMES.split())
-CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where they begin at 0
 _MAXIMA = {"maximum", "max", "fmax"}
 _PRODUCTS = {"mul", "mul_", "__mul__", "__imul__", "__rmul__", "multiply"}
 _LIMITED = "relu6 hardtanh hardtanh_ clamp clamp_ clip clip_ clamp_max clamp_max_"
@@ -55,7 +49,7 @@ class Bounded(NamedTuple):
 
 def is_activation(call: Call) -> bool:
     """Whether a traced call is an activation, as far as its name and its numbers tell."""
-    return call.name in ACTIVATIONS or (call.name in CLAMPS and _begins_at_zero(call.args, call.kwargs))
+    return _is_named(call.name, call.args, call.kwargs)
 
 
 def read_activation(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Activation | None:
@@ -65,7 +59,7 @@ def read_activation(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
     which the values tell.
     """
     name, given = func.__name__, [*args, *kwargs.values()]
-    if name in ACTIVATIONS or (name in CLAMPS and _begins_at_zero(args, kwargs)):
+    if _is_named(name, args, kwargs):
         options = dict(kwargs)
         x, *rest = args or (options.pop("input"),)
         return Activation(x, lambda value: func(value, *rest, **options))
@@ -157,6 +151,10 @@ def _numbers(low: Any, high: Any) -> Bounds | None:
     return Bounds(low, high)
 
 
+def _is_named(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    return name in ACTIVATIONS or (name in CLAMPS and _begins_at_zero(args, kwargs))
+
+
 def _begins_at_zero(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     low = kwargs.get("min", args[1] if len(args) > 1 else None)
     high = kwargs.get("max", args[2] if len(args) > 2 else None)
@@ -190,9 +188,8 @@ def _is_zero(x: Tensor) -> bool:
 
 
 def _is_mask(mask: Any, x: Tensor, on: bool) -> bool:
-    """Whether it says where x is positive (on), or where it is not."""
+    """Whether it says where x is positive (on), or where it is not, by 1 and 0 alone; 0.1 is a leaky ReLU's."""
     if not isinstance(mask, Tensor) or mask.requires_grad or mask.shape != x.shape:
         return False
-    mask = mask == 1 if on else mask.bool()
     signs = (x > 0, x >= 0) if on else (x <= 0, x < 0)
-    return any(torch.equal(mask, sign) for sign in signs)
+    return any(torch.equal(mask, sign.to(mask.dtype)) for sign in signs)

@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.look.activations import CLAMPS, is_activation
+from convscope.look.activations import is_activation
 from convscope.look.features import features
-from convscope.nets.calls import Call
+from convscope.nets.calls import CLAMPS, Call
 from convscope.nets.trace import Trace, trace
 
 SURE = 0.999  # probability from which an image's most probable class counts as saturated

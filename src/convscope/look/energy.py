@@ -35,9 +35,11 @@ def energy_squares(projections: Tensor, share: float = SHARE, least: int = LEAST
     """One square for each of k projections [k, 3, h, w] of a map, all of the same side, around its center of energy.
 
     The smallest side, at least `least` and at most the larger of h and w, at which the k hold `share` of their energy,
-    each counting alike. A square lies where its projection is not 0, if it fits; projections of zeros do not count.
+    each counting alike. A square lies where its projection is not 0, if it fits; projections of zeros do not count, nor
+    do values that are no numbers.
     """
-    energy = projections.square().sum(1).double().numpy()  # [k, h, w]
+    values = projections.double().nan_to_num(0, 0, 0)  # drawn as zeros, too; squares of large ones leave float32
+    energy = values.square().sum(1).numpy()  # [k, h, w]
     energy /= np.maximum(energy.sum((1, 2), keepdims=True), 1e-300)
     held = np.pad(energy.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))  # sums over all above and left
     rows, cols = _spread(energy.sum(2)), _spread(energy.sum(1))

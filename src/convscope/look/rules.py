@@ -6,7 +6,8 @@ them (strided convolutions, average pooling), its projection is the same for eve
 on some of its maps and their strongest images. The thresholds are ours.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -78,8 +79,8 @@ def check_rule_or_auto(rule: object) -> None:
 def measured_maps(top: Top9, most: int = MAPS) -> list[int]:
     """Up to `most` maps, evenly spread over those that at least two images excite."""
     alive = ((top.image >= 0) & (top.score > 0)).sum(1).ge(2).nonzero()[:, 0].tolist()
-    step = max(1, len(alive) // most)
-    return alive[::step][:most]
+    count = min(most, len(alive))
+    return [alive[number * len(alive) // count] for number in range(count)]
 
 
 def choose_rule(net: nn.Module, images: Tensor, layer: str, picks: Picks, watch: Watch = iter) -> RuleChoice:
@@ -113,10 +114,10 @@ def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
 
 def image_dependence(projections: Tensor, maps: Tensor) -> float:
     """1 - mean cosine between the projections [P, 3, h, w] of one map's images, mean over the maps; maps [P]."""
-    return sum(each := list(_dependences(projections, maps))) / len(each)
+    return fmean(_dependences(projections, maps))
 
 
-def _dependences(projections: Tensor, maps: Tensor) -> Iterable[float]:
+def _dependences(projections: Tensor, maps: Tensor) -> Iterator[float]:
     for number in maps.unique():
         flat = F.normalize(projections[maps == number].cpu().double().flatten(1), dim=1)
         count = len(flat)

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.look.activations import ACTIVATIONS, CLAMPS
 from convscope.look.deconvnet import PASSED
-from convscope.nets.calls import Call
+from convscope.nets.calls import ACTIVATIONS, CLAMPS, Call
 from convscope.nets.trace import Trace, chain, trace
 from convscope.nets.windows import Pair, Window, window
 

@@ -96,6 +96,7 @@ class Search:
     def __exit__(self, *_: object) -> None:
         while self.hooks:
             self.hooks.pop().remove()
+        self._end_pass()
 
     def watch(self, indices: Tensor) -> None:
         """The indices [N] of the images of the next pass."""
@@ -148,13 +149,17 @@ class Search:
                 self.before.__enter__()
 
         def stop(net: nn.Module, args: Any, output: Any) -> None:
-            if self.before is not None:
-                self.before.__exit__(None, None, None)
-                self.before = None
+            self._end_pass()
 
         self.hooks.append(self.net.register_forward_pre_hook(start))
         self.hooks.append(self.net.register_forward_hook(stop, always_call=True))
         start(self.net, args)
+
+    def _end_pass(self) -> None:
+        """Also at the search's own end: torch calls no hook after an interruption from the keyboard."""
+        if self.before is not None:
+            self.before.__exit__(None, None, None)
+            self.before = None
 
     def _take(
         self, layer: str, maps: Tensor, pooled: tuple[Tensor, Window] | None = None, end: Bounded | None = None

@@ -14,7 +14,7 @@ from torch import nn
 
 from convscope.nets.axes import MOVES, SHAPES, Axes, axes_of, maps_shape
 from convscope.nets.build import ConvNet
-from convscope.nets.calls import Call
+from convscope.nets.calls import ACTIVATIONS, CLAMPS, Call
 from convscope.nets.layers import Conv
 from convscope.nets.trace import PIXELS, Trace, trace
 from convscope.nets.windows import window
@@ -23,11 +23,10 @@ MOST = 5  # layers shown where none are named
 
 _NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm"}
 _NAMES = """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu rrelu threshold _threshold threshold_ clamp clamp_ clamp_min clamp_min_ clip clip_ tanh tanh_
-    sigmoid sigmoid_ dropout dropout2d feature_dropout alpha_dropout contiguous clone detach to float type_as
+    rrelu tanh tanh_ sigmoid sigmoid_ dropout dropout2d feature_dropout alpha_dropout contiguous clone detach to float
+    type_as
 """
-_AFTER = set(_NAMES.split()) | MOVES | SHAPES  # what may follow in a block that is otherwise done
+_AFTER = ACTIVATIONS | CLAMPS | set(_NAMES.split()) | MOVES | SHAPES  # what may follow in a block otherwise done
 _WEIGHTS = {"conv2d", "linear"}
 _POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
 

@@ -6,6 +6,13 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+_NAMES = """
+    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
+    softplus prelu threshold _threshold threshold_
+"""
+ACTIVATIONS = set(_NAMES.split())
+CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where they begin at 0
+
 _ORDER = {
     "conv2d": "input weight bias stride padding dilation groups",
     "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",

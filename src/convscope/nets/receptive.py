@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from convscope.nets.calls import Call, Ref
+from convscope.nets.calls import ACTIVATIONS, CLAMPS, Call, Ref
 from convscope.nets.trace import PIXELS, Trace, trace
 from convscope.nets.windows import Window, window
 
@@ -52,15 +52,14 @@ class Seen(NamedTuple):
 IMAGE = Seen(None)
 _PIXEL = Span(1, 1, 0)
 _NAMES = """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish prelu rrelu
-    softplus hardswish hardsigmoid sigmoid sigmoid_ tanh tanh_ threshold _threshold threshold_ clamp clamp_ clip clip_
-    clamp_min clamp_min_ clamp_max clamp_max_ masked_fill masked_fill_ gt __gt__ ge __ge__ lt __lt__ le __le__ sign
+    rrelu hardsigmoid sigmoid sigmoid_ tanh tanh_ clamp_max clamp_max_ masked_fill masked_fill_ gt __gt__ ge __ge__ lt
+    __lt__ le __le__ sign
     local_response_norm batch_norm dropout dropout_ dropout2d feature_dropout alpha_dropout
     add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
     div div_ __truediv__ __itruediv__ abs exp log neg pow __pow__ sqrt square maximum minimum fmax where
     contiguous clone detach to float double half bfloat16 type_as
 """
-_SAME_PLACE = set(_NAMES.split())
+_SAME_PLACE = ACTIVATIONS | CLAMPS | set(_NAMES.split())
 _CONSTANT = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_tensor"}
 
 

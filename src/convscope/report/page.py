@@ -4,8 +4,9 @@ Opens from disk: no server, no network. index.html is complete text (header, sec
 script; data.js holds what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
 """
 
+import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from convscope.report.records import dead_maps, record_layer
 from convscope.report.sections import moves, sections
 from convscope.report.settling import answer, remeasured, stories
 from convscope.report.templates import beside, literal, template
+from convscope.score.chance import Chance
 
 SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
            "strip.js", "views.js", "page.js")  # fmt: skip
@@ -102,14 +104,21 @@ def _sweep(folder: Path) -> Link | None:
 
 
 def _learned(run: Run) -> bool:
-    """Whether what it was to reach, top-1 or mean AP, is above chance at last; True where that is not known."""
+    """Whether what it reached at last, top-1 or mean AP and loss, is beyond chance; True where that is not known."""
     classes = run.summary.get("classes")
     metric = header.of(run.summary, "goal", "metric") or "val/top1"
-    chance = header.of(run.summary, "goal", "chance")
+    chance, chance_loss = (header.of(run.summary, "goal", key) for key in ("chance", "chance_loss"))
     if chance is None and isinstance(classes, list) and classes and "val/mean_ap" not in run.metrics:  # of version 0.1
-        chance = 1 / len(classes)
-    known = [value for value in run.metrics.get(str(metric), []) if value is not None]
-    return not known or not isinstance(chance, int | float) or known[-1] >= 1.5 * chance
+        chance, chance_loss = 1 / len(classes), math.log(len(classes))
+    reached, loss = (_last(run.metrics.get(str(column), [])) for column in (metric, "val/loss"))
+    if not isinstance(chance, int | float):
+        return True
+    return not Chance(chance, chance_loss if isinstance(chance_loss, int | float) else math.nan).explains(reached, loss)
+
+
+def _last(values: Sequence[float | None]) -> float:
+    """The last value that was measured; nan where none was."""
+    return next((value for value in reversed(values) if value is not None), math.nan)
 
 
 def _dead(run: Run) -> dict[str, list[int]]:

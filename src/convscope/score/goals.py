@@ -11,20 +11,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from convscope.score.chance import Chance
 from convscope.score.several import LossName, spread
 
 TOP1, MEAN_AP = "val/top1", "val/mean_ap"
-
-
-class Chance(NamedTuple):
-    """Of the best answer that is the same for every image: the goal's metric, and the mean loss in nats."""
-
-    metric: float
-    loss: float
-
-    def explains(self, metric: float, loss: float) -> bool:
-        """Whether a net that reaches no more than this may have learned nothing. The margins are ours."""
-        return metric < 1.5 * self.metric and loss > 0.98 * self.loss
 
 
 class ChanceOf(Protocol):
@@ -51,7 +41,8 @@ class Goal(NamedTuple):
 
     def facts(self, chance: Chance) -> dict[str, Any]:
         """What about.json and summary.json say of it."""
-        return {"metric": self.metric, "label": self.label, "mode": self.mode, "chance": chance.metric}
+        own = {"metric": self.metric, "label": self.label, "mode": self.mode}
+        return own | {"chance": chance.metric, "chance_loss": chance.loss}
 
 
 def of_softmax(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.data.module import DataSettings, ImageData, SplitName
+from convscope.data.module import ImageData, SplitName
+from convscope.data.settings import DataSettings
 from convscope.look.dense import dense
 from convscope.look.multicrop import multi_crop
 from convscope.look.spans import five, twenty_five

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.look.activations import ACTIVATIONS, CLAMPS
-from convscope.nets.calls import Call, Ref, leaves
+from convscope.nets.calls import ACTIVATIONS, CLAMPS, Call, Ref, leaves
 from convscope.nets.trace import PIXELS, Trace
 from convscope.nets.windows import Pair, Window, window
 
