@@ -137,3 +137,10 @@ def test_side_by_side_keeps_the_pictures_as_they_are():
     pixels = np.asarray(image)
     tops = [np.argwhere((pixels == color).all(axis=-1))[:, 0].min() for color in (RED, GREEN)]
     assert tops[0] == tops[1]
+
+
+def test_side_by_side_wraps_captions_that_are_wider_than_their_picture():
+    picture, long = Image.new("RGB", (120, 40), RED), "11x11 stride 4, held at 0.1, conv1 never"
+    narrow, wide = side_by_side([picture] * 2, [long, "b"]), side_by_side([picture] * 2, ["a", "b"])
+    assert narrow.width == wide.width and narrow.height > wide.height
+    assert count(narrow, RED) == count(wide, RED) == 2 * 120 * 40

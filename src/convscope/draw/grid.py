@@ -130,12 +130,14 @@ def _columns(count: int) -> int:
 
 def side_by_side(images: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
     """The pictures in one row from the same top edge, each under its caption."""
-    step_y = MARGIN + 26
+    lines = [wrapped(caption, CAPTION, image.width) for image, caption in zip(images, captions, strict=True)]
+    step_y = MARGIN + 26 + NOTE * (max(1, *map(len, lines)) - 1)
     sheet = Image.new("RGB", (sum(image.width + MARGIN for image in images) + MARGIN,
                               step_y + max(image.height for image in images) + MARGIN), PAPER)  # fmt: skip
     draw, x = ImageDraw.Draw(sheet), MARGIN
-    for image, caption in zip(images, captions, strict=True):
-        write(draw, (x, MARGIN + 14), caption, room=image.width)
+    for image, caption in zip(images, lines, strict=True):
+        for number, line in enumerate(caption):
+            write(draw, (x, MARGIN + 14 + NOTE * number), line, room=image.width)
         sheet.paste(image.convert("RGB"), (x, step_y))
         x += image.width + MARGIN
     return sheet

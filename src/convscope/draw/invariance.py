@@ -85,9 +85,15 @@ def _strips(axes: Axes, row: Row, names: Sequence[str]) -> None:
     axes.tick_params(colors=FAINT, labelsize=TEXT, length=0)
     centers = SIDE / 2 - 0.5
     axes.set_xticks([right * step + centers for right in range(len(row.shown))], row.shown)
-    labels = [f"{number}  {_short(name, 14)}" for number, name in enumerate(names, 1)]
+    labels = [f"{number}  {_in_two_lines(name, 14)}" for number, name in enumerate(names, 1)]
     axes.set_yticks([down * step + centers for down in range(len(names))], labels, color=INK)
     axes.set_xlabel(row.label, color=FAINT, size=TEXT)
+
+
+def _in_two_lines(name: str, most: int) -> str:
+    """A class's name in at most two lines of `most` letters."""
+    lines = wrap(name, most) or [""]
+    return "\n".join([lines[0], _short(" ".join(lines[1:]), most)] if len(lines) > 1 else lines)
 
 
 def _short(text: str, most: int) -> str:
