@@ -95,3 +95,10 @@ def test_one_image_and_flat_curves():
     flat = Panel("Distance", np.zeros((1, 9)), np.zeros((1, 9)), float("nan"))
     assert set(lines(figure([flat], 1, ["fox"]).axes[1])) == {"1", "mean"}
     assert picture(figure([flat], 1, ["fox"])).std() > 5
+
+
+def test_names_of_classes_take_two_lines_where_one_is_too_short():
+    names = ("English springer", "owl", "a name that is far too long for two lines of it")
+    labels = [label.get_text() for label in figure([panel("Distance")], names=names).axes[0].get_yticklabels()]
+    assert labels[:2] == ["1  English\nspringer", "2  owl"]
+    assert labels[2].count("\n") == 1 and labels[2].endswith("…")
