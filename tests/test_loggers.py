@@ -186,9 +186,9 @@ def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
     sheet, number = line["sheet"], line["sheet"]["maps"][1]
     (row,) = [each for each in every if (*each[:4],) == (2, "conv2", number, 5)]
     left, top = sheet["patches"][1]
-    left, top = left + 1 * (56 + 2), top + 1 * (56 + 2)  # rank 5 is the middle of 3 x 3
+    left, top = left + 1 * (96 + 2), top + 1 * (96 + 2)  # rank 5 is the middle of 3 x 3
     grid = Image.open(logged / line["path"]).convert("RGB")
-    assert np.array_equal(np.asarray(row.patch), np.asarray(grid.crop((left, top, left + 56, top + 56))))
+    assert np.array_equal(np.asarray(row.patch), np.asarray(grid.crop((left, top, left + 96, top + 96))))
     assert len(every) == len({each[:4] for each in every})
 
 

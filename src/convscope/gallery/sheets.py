@@ -121,5 +121,6 @@ def rules_sheet(views: Mapping[str, View], title: str, most: int = 3) -> Image.I
 
 
 def _caption(view: View, position: int) -> str:
-    state = f"{float(view.top.score[position, 0]):.3g}" if excited_count(view, position) else "dead"
-    return f"{view.layer} map {view.maps[position]} · {state}"
+    strength = float(view.top.score[position, 0])
+    words = f"{strength:.0f}" if 100 <= strength < 1e6 else f"{strength:.3g}"
+    return f"{view.layer} map {view.maps[position]} · {words if excited_count(view, position) else 'dead'}"
