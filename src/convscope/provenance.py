@@ -36,16 +36,29 @@ def same_pixels(facts: dict[str, Any], folder: Path) -> tuple[dict[str, Any], st
     return facts | {"decoder": decoders}, told
 
 
+def goes_on_from_0_1(folder: Path) -> bool:
+    """Whether version 0.1, which did not say what decoded the images, began the training that goes on in `folder`."""
+    earlier = _earlier(folder)
+    return earlier is not None and "decoder" not in earlier
+
+
 def _decoders(folder: Path) -> str:
-    """What about.json says of the decoders; an empty string where there is none, or nothing was trained with them.
+    """What about.json says of the decoders; an empty string where nothing was trained with any.
 
     A run of version 0.1 says nothing of it; it had torchvision's.
     """
+    earlier = _earlier(folder)
+    return "" if earlier is None else str(earlier.get("decoder") or "torchvision")
+
+
+def _earlier(folder: Path) -> dict[str, Any] | None:
+    """about.json of the run that goes on in `folder`; None where none has a checkpoint there, or it cannot be read."""
     if not (folder / "checkpoints" / "last.ckpt").is_file():
-        return ""
-    with suppress(OSError, ValueError, AttributeError):
-        return str(json.loads((folder / "about.json").read_text(encoding="utf-8")).get("decoder") or "torchvision")
-    return ""
+        return None
+    with suppress(OSError, ValueError):
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        return about if isinstance(about, dict) else None
+    return None
 
 
 def commit() -> str | None:

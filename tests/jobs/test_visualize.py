@@ -72,6 +72,14 @@ def test_a_rule_that_auto_chooses_and_the_same_one_asked_for_are_drawn_once_with
     assert "deconvnet (a plain chain" in captions["top9/conv2"] and "rules/conv2" not in captions
 
 
+def test_what_cannot_be_drawn_is_refused_before_a_folder_is_made(net, data):
+    """Not at the first result that is asked for."""
+    with pytest.raises(Problem, match="rule foo is unknown; possible: auto, deconvnet, guided, gradient"):
+        visualize(net, data, CHOICE, "foo", 0)
+    with pytest.raises(Problem, match="no layer conv9"):
+        visualize(net, data, Choice(["conv9"], 3, None, "val"), "auto", 0)
+
+
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
 def test_each_rule_projects_the_same_unit_by_itself(rule, net, data):
     """The strongest unit of a map, cut to its field, against a projection of the whole image."""

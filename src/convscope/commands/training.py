@@ -30,7 +30,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.nets.build import ConvNet
     from convscope.nets.size import check_room
     from convscope.plans import read_plan
-    from convscope.provenance import same_pixels
+    from convscope.provenance import goes_on_from_0_1, same_pixels
     from convscope.record import Record
 
     start = time.perf_counter()
@@ -48,7 +48,8 @@ def train(settings: Settings, folder: Path) -> None:
     net, data = subject.net, subject.data
     _check_labels(subject, recipe.loss)
     typed = any(word.startswith("optim.renorm=") for word in assemble.said(settings.get("words", []), "optim"))
-    recipe, off = without_radius(recipe, unsuited(net, data.settings.pixel_scale), typed)
+    old = goes_on_from_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
+    recipe, off = without_radius(recipe, "" if old else unsuited(net, data.settings.pixel_scale), typed)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
@@ -56,7 +57,8 @@ def train(settings: Settings, folder: Path) -> None:
         initialize_(net, recipe, scale)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
     begun = begin_(net, beginning, before, data)
-    recipe, off_too = without_radius(recipe, exceeding(net, begun.get("taken", ()), recipe.renorm), typed)
+    harm = "" if old else exceeding(net, begun.get("taken", ()), recipe.renorm)
+    recipe, off_too = without_radius(recipe, harm, typed)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     about = assemble.description(settings, subject)
     plan = job.Plan(settings["trainer"], choice, settings["seed"], about, within)

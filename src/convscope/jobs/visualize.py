@@ -12,7 +12,7 @@ from convscope.draw.receptive import MOST, Sight, receptive_figure
 from convscope.learn.callbacks import filters_picture
 from convscope.look.deconvnet import RULES
 from convscope.look.rules import AUTO, RuleChoice, check_rule_or_auto
-from convscope.look.top9 import to_arrays
+from convscope.look.top9 import Top9, to_arrays
 from convscope.nets.anatomy import Layer, anatomy, layers
 from convscope.problem import Problem
 from convscope.progress import track
@@ -37,25 +37,24 @@ def visualize(
     receptive fields.
 
     Where there are several rules the grids are by the first; a picture per layer shows the same units by each of them.
+    Raises Problem for an unknown rule or layer at once, before any work.
     """
-    rules, image_size = chosen_rules(rule), data.settings.image_size
-    chosen = choice.chosen_layers(net, image_size)
+    rules, layers_ = chosen_rules(rule), choice.chosen_layers(net, data.settings.image_size)
+    return _results(net, data, choice, (layers_, rules), seed)
+
+
+def _results(
+    net: nn.Module, data: ImageData, choice: gallery.Choice, chosen: tuple[list[str], list[str]], seed: int
+) -> Iterator[Picture | Table | Arrays]:
+    """chosen: the layers and the rules."""
     images = gallery.Images(data, choice.images)
-    tops = strongest(net, data, choice.images, chosen)
+    tops = strongest(net, data, choice.images, chosen[0])
     yield Arrays("top9/top9", to_arrays(tops))
     excited: set[int] = set()
     for number, (layer, top) in enumerate(tops.items(), 1):
         maps = choice.chosen_maps(layer, len(top.score), seed)
         words = f"{layer} back to pixels, layer {number} of {len(tops)}"
-        measuring, projecting = (functools.partial(track, words=f"{verb} {words}") for verb in ("trying", "projecting"))
-        choices = dict[str, RuleChoice]()  # by rule; of two that come to the same one the first
-        for name in rules:
-            chosen_rule = gallery.rule_of(net, images, layer, top, name, measuring)
-            choices.setdefault(chosen_rule.rule, chosen_rule)
-        views = {
-            name: gallery.view(net, images, layer, top, maps, chosen_rule, projecting)
-            for name, chosen_rule in choices.items()
-        }
+        views = _views(net, images, (layer, top, maps), chosen[1], words)
         view = next(iter(views.values()))
         caption = f"{layer}: the nine {choice.images} images that excite each map most"
         grid = gallery.grid(view, caption, choice.tile)
@@ -69,8 +68,25 @@ def visualize(
         yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)
     name, first = next((name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
     yield filters_picture(name, first.weight)
-    yield Table("layers", anatomy(net, image_size), "The layers, their maps and how much of the image one unit sees")
+    table = anatomy(net, data.settings.image_size)
+    yield Table("layers", table, "The layers, their maps and how much of the image one unit sees")
     yield receptive(net, data, seed)
+
+
+def _views(
+    net: nn.Module, images: gallery.Images, what: tuple[str, Top9, list[int]], rules: list[str], words: str
+) -> dict[str, gallery.View]:
+    """The maps of a layer by each rule; of two rules that come to the same, as auto may, the first.
+
+    what: layer, its record, its maps. words: what the bars say is brought back to pixels.
+    """
+    layer, top, maps = what
+    trying, projecting = (functools.partial(track, words=f"{verb} {words}") for verb in ("trying", "projecting"))
+    choices = dict[str, RuleChoice]()
+    for name in rules:
+        rule = gallery.rule_of(net, images, layer, top, name, trying)
+        choices.setdefault(rule.rule, rule)
+    return {name: gallery.view(net, images, layer, top, maps, rule, projecting) for name, rule in choices.items()}
 
 
 def receptive(net: nn.Module, data: ImageData, seed: int) -> Picture:
