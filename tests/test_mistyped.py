@@ -11,6 +11,7 @@ from convscope.problem import Problem, meant
 from convscope.report.alike import flattened
 
 CONF = ROOT / "conf"
+FEW = ["data.train=20", "data.val=20"]
 
 
 def composed(words):
@@ -109,7 +110,7 @@ def test_choices_are_the_files_of_a_group():
 
 @pytest.mark.parametrize(
     "words",
-    [["optim.lrr=1"], ["evolution.layers=[conv9]", "data.train=20", "data.val=20"], ["job=occlude", "occlude.size=big"],
+    [["optim.lrr=1", *FEW], ["evolution.layers=[conv9]", *FEW], ["job=occlude", "occlude.size=big", *FEW],
      ["job=visualize", "ckpt=nothing.ckpt"]],
 )  # fmt: skip
 def test_a_refused_run_says_one_line_and_leaves_nothing(words, tmp_path, cache):
