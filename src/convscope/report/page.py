@@ -15,9 +15,8 @@ from convscope.metrics.goals import Chance
 from convscope.report import header
 from convscope.report.atlas import Atlas, atlas, in_atlas
 from convscope.report.convergence import answer, remeasured, stories
-from convscope.report.ideas import REST
 from convscope.report.linked_runs import Link, lookers, trained
-from convscope.report.sections import moves, sections
+from convscope.report.sections import REST, moves, sections
 from convscope.report.templates import beside, literal, template
 from convscope.report.thumbnails import Glance, glances
 from convscope.runs.atomic_io import write

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.metrics.goals import GOALS, Chance
 from convscope.metrics.multilabel import LossName
@@ -34,7 +34,7 @@ class Plan(NamedTuple):
     """trainer: arguments of Lightning's Trainer. description: what every checkpoint says of its net (plain values)."""
 
     trainer: dict[str, Any]
-    choice: FeatureChoice
+    choice: FeatureConfig
     seed: int
     description: dict[str, Any]
     within: Within = Within()

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
-from convscope.analyses.correspondence.job.table1 import Correspond, every_layer, marked_images, told
+from convscope.analyses.correspondence.about import CorrespondenceConfig
+from convscope.analyses.correspondence.job.table1 import every_layer, marked_images, told
 from convscope.analyses.subject import saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
@@ -50,7 +51,7 @@ def subject(words):
 @pytest.fixture(scope="module")
 def indices(subject):
     """Four images that show all their parts."""
-    return [int(name.split()[-1]) for name in marked_images(subject, Correspond(images=4), seed=0).names]
+    return [int(name.split()[-1]) for name in marked_images(subject, CorrespondenceConfig(images=4), seed=0).names]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from convscope.analyses.diagnosis.job.examination import Diagnose
+from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 
@@ -99,4 +99,4 @@ def test_a_net_that_never_learned_is_noise(words, first, tmp_path, cache):
 def test_settings_that_make_no_sense_are_refused(given, said):
     plan = {"images": 10, "split": "val", "radius": 0.1, "maps": 4}
     with pytest.raises(UserError, match=said):
-        Diagnose(**(plan | given))
+        DiagnosisConfig(**(plan | given))

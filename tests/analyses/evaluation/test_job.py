@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.models import squeezenet1_1
 from torchvision.transforms.v2.functional import resize
 
-from convscope.analyses.evaluation.compute import Evaluate
+from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import new_subject, saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.engine.dense import dense
@@ -251,7 +251,7 @@ BAD = [
 @pytest.mark.parametrize("plan, message", BAD)
 def test_plans_that_make_no_sense(plan, message):
     with pytest.raises(UserError) as told:
-        Evaluate(**plan)
+        EvaluationConfig(**plan)
     assert message in str(told.value)
 
 

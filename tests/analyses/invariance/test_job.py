@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
-from convscope.analyses.invariance.job import Invariance
+from convscope.analyses.invariance.about import InvarianceConfig
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.models.build import build
@@ -31,7 +31,7 @@ def table(folder, name):
 
 
 def plan(**changes):
-    return Invariance(**{"images": 2, "scored": 6, "split": "val", "layers": None, "fill": "gray"} | changes)
+    return InvarianceConfig(**{"images": 2, "scored": 6, "split": "val", "layers": None, "fill": "gray"} | changes)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from convscope.analyses.neighbors.job import Neighbors, neighbors
+from convscope.analyses.neighbors.about import NeighborsConfig
+from convscope.analyses.neighbors.job import neighbors
 from convscope.analyses.subject import Subject
 from convscope.cli.jobs import JOBS
 from convscope.data.module import ImageData
@@ -45,7 +46,7 @@ def subject(classes=("ant", "bee", "cow"), targets=(0, 1, 2)):
 
 
 def results(one, seed=0, **plan):
-    found = list(neighbors(one, Neighbors(**plan), seed))
+    found = list(neighbors(one, NeighborsConfig(**plan), seed))
     return {(type(each), each.name): each for each in found}
 
 
@@ -116,7 +117,7 @@ def test_many_images_make_several_pictures():
 
 def test_one_image_has_no_interval(tmp_path):
     record = Record(tmp_path)
-    for each in neighbors(subject(), Neighbors(images=1, nearest=3, scored=1), seed=0):
+    for each in neighbors(subject(), NeighborsConfig(images=1, nearest=3, scored=1), seed=0):
         record.add(each)
     lines = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
     value = {line["name"]: line.get("value") for line in lines}

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.analyses.subject import _same_images
-from convscope.analyses.transfer.compute import Transfer
+from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.features_on_disk import Wanted, as_seen_by, features_on_disk
 from convscope.cli.jobs import JOBS
 from convscope.cli.looking import _beside, finished
@@ -225,4 +225,4 @@ def test_nothing_stays_on_disk_when_it_fails(trained, tmp_path, cache):
 ])  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(given, said):
     with pytest.raises(UserError, match=said):
-        Transfer(**given)
+        TransferConfig(**given)

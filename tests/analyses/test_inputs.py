@@ -7,8 +7,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from convscope.analyses.inputs import net_device
 from convscope.analyses.subject import new_subject, overrides_of
-from convscope.cli.facts import net_device
 from convscope.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
