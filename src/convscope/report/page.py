@@ -24,8 +24,9 @@ from convscope.report.settling import answer, remeasured, stories
 from convscope.report.templates import beside, literal, template
 from convscope.score.chance import Chance
 
-SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
-           "strip.js", "views.js", "page.js")  # fmt: skip
+SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
+           "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",
+           "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:

@@ -1,120 +1,140 @@
 "use strict";
-// The map view: nine projections with their patches, large; beside them the whole image of one of them with the box that
-// its unit sees; two such panels where something is shown beside. Its strip, curve and neighbors are in strip.js.
+// A panel of the map view: nine projections with their patches, large; next to them the whole image of one of them with
+// the box that its unit sees, and the classes of the nine.
 
+/** @typedef {{button: HTMLButtonElement, canvas: HTMLCanvasElement, kind: TileKind, rank: number}} RankTile */
+/** @typedef {ReturnType<typeof wholeImage>} WholeImage */
+
+/**
+ * A panel. hovered: the rank under the pointer. look: called with a rank, and whether it stays when the pointer goes.
+ * scene: what the panel shows.
+ * @typedef {{
+ *   box: HTMLElement, when: HTMLElement, dead: HTMLElement, facts: HTMLElement, nothing: HTMLElement, body: HTMLElement,
+ *   ruleHead: HTMLElement, tiles: RankTile[], whole: WholeImage, classes: HTMLElement, hovered: number | null,
+ *   scene: {side: Side, map: number, top: TopImages} | null,
+ * }} Panel
+ */
+
+/**
+ * @param {number} part
+ * @param {number} whole
+ */
 const percentage = (part, whole) => `${(100 * part) / whole}%`;
 
-// A tile that can be looked at: hover shows its image for as long, a click or the focus keeps it.
-function rankButton(holder, kind, k, look) {
-  const button = html("button", { type: "button", class: "rank" }, holder);
-  const canvas = html("canvas", { role: "img" }, button);
-  button.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") look(k, false); });
-  button.addEventListener("click", () => look(k, true));
-  button.addEventListener("focus", () => { if (button.matches(":focus-visible")) look(k, true); });
-  return { button, canvas, kind, k };
-}
-
+/**
+ * @param {Element} holder
+ * @returns {Panel}
+ */
 function panel(holder) {
-  const box = html("div", { class: "panel" }, holder), parts = { box, rank: 0, hovered: null };
+  const box = html("div", { class: "panel" }, holder);
   const head = html("p", { class: "head" }, box);
-  for (const name of ["when", "dead", "said"]) parts[name] = html(name === "when" ? "b" : "span", { class: name }, head);
-  parts.dead.textContent = "✕ dead";
-  parts.nothing = html("p", { class: "nothing" }, box);
-  parts.body = html("div", { class: "body" }, box);
-  parts.look = (k, keep) => {
-    parts.hovered = keep ? null : k;
-    if (keep && k !== (state.rank ?? 0)) { state.rank = k || null; remember(); }
+  const when = html("b", { class: "when" }, head);
+  const dead = html("span", { class: "dead" }, head, "✕ dead");
+  const facts = html("span", { class: "said" }, head);
+  const nothing = html("p", { class: "nothing" }, box);
+  const body = html("div", { class: "body" }, box);
+  const look = (/** @type {number | null} */ rank, /** @type {boolean} */ keep) => {
+    parts.hovered = keep ? null : rank;
+    if (keep && rank !== (state.rank ?? 0)) {
+      state.rank = rank || null;
+      remember();
+    }
     showRank(parts);
   };
-  parts.tiles = ["projections", "patches"].flatMap((kind) => {
-    const group = html("div", { class: "group" }, parts.body);
-    const head = html("h4", {}, group, kind === "patches" ? "image patches" : kind);
-    if (kind === "projections") parts.rule = head;
-    const nine = html("div", { class: "nine" }, group);
-    nine.addEventListener("pointerleave", () => { parts.hovered = null; showRank(parts); });
-    return Array.from({ length: 9 }, (_, k) => rankButton(nine, kind, k, parts.look));
-  });
-  wholeImage(parts);
-  parts.classes = html("div", { class: "classes" }, parts.body);
+  const projections = nineTiles(body, "projections", "projections", look);
+  const patches = nineTiles(body, "patches", "image patches", look);
+  const whole = wholeImage(body);
+  const classes = html("div", { class: "classes" }, body);
+  const tiles = [...projections.tiles, ...patches.tiles];
+  const ruleHead = projections.head;
+  /** @type {Panel} */
+  const parts = { box, when, dead, facts, nothing, body, ruleHead, tiles, whole, classes, hovered: null, scene: null };
   return parts;
 }
 
-function wholeImage(parts) {
-  const group = (parts.whole = html("div", { class: "group whole" }, parts.body));
-  parts.title = html("h4", {}, group);
-  const frame = html("div", { class: "photo" }, group);
-  parts.photo = html("canvas", { role: "img", width: 112, height: 112 }, frame);
-  parts.field = html("i", { class: "field-box", "aria-hidden": "true" }, frame);
-  parts.cut = html("i", { class: "cut-box", "aria-hidden": "true" }, frame);
-  parts.caption = html("p", { class: "caption", "aria-live": "polite" }, group);
+/**
+ * Nine tiles that can be looked at: hover shows their image for as long, a click or the focus keeps it.
+ * @param {Element} holder
+ * @param {TileKind} kind
+ * @param {string} title
+ * @param {(rank: number | null, keep: boolean) => void} look
+ */
+function nineTiles(holder, kind, title, look) {
+  const group = html("div", { class: "group" }, holder);
+  const head = html("h4", {}, group, title);
+  const nine = html("div", { class: "nine" }, group);
+  nine.addEventListener("pointerleave", () => look(null, false));
+  const tiles = Array.from({ length: 9 }, (_, rank) => {
+    const button = html("button", { type: "button", class: "rank" }, nine);
+    const canvas = html("canvas", { role: "img" }, button);
+    button.addEventListener("pointerenter", (event) => {
+      if (event.pointerType === "mouse") look(rank, false);
+    });
+    button.addEventListener("click", () => look(rank, true));
+    button.addEventListener("focus", () => {
+      if (button.matches(":focus-visible")) look(rank, true);
+    });
+    return { button, canvas, kind, rank };
+  });
+  return { head, tiles };
 }
 
+/**
+ * @param {Panel} parts
+ * @param {Side} side
+ * @param {number | undefined} map
+ * @param {boolean} two whether another panel stands next to this one
+ */
 function fillPanel(parts, side, map, two) {
-  const said = told(side.layer, side.at, map), { alive, count } = said;
-  Object.assign(parts, { side, map, top: said.top });
-  parts.when.textContent = two ? [side.words, side.run !== own && map !== undefined && `map ${map}`].filter(Boolean).join(", ") : "";
-  parts.dead.hidden = !said.dead;
-  parts.said.textContent = alive ? [known(said.strength) && `strength ${valueText(said.strength)}`, known(said.kept) && `${percentText(said.kept)} of its images stayed`].filter(Boolean).join(" · ") : "";
-  parts.nothing.textContent = alive ? "" : said.dead ? `No image excites it${known(side.frame.epoch) ? ` at epoch ${side.frame.epoch}` : ""}.` : "This map is not shown there.";
+  const state = mapState(side.layer, side.at, map);
+  const { alive, strength, overlap } = state;
+  const number = side.run !== own && map !== undefined && `map ${map}`;
+  const facts = [
+    isPresent(strength) && `strength ${valueText(strength)}`,
+    isPresent(overlap) && `${percentText(overlap)} of its images stayed`,
+  ];
+  const when = isPresent(side.frame.epoch) ? ` at epoch ${side.frame.epoch}` : "";
+  parts.when.textContent = two ? joined([side.words, number], ", ") : "";
+  parts.dead.hidden = !state.dead;
+  parts.facts.textContent = alive ? joined(facts, " · ") : "";
+  parts.nothing.textContent = state.dead ? `No image excites it${when}.` : alive ? "" : "This map is not shown there.";
   parts.nothing.hidden = alive;
   parts.body.hidden = !alive;
-  if (!alive) return;
-  const rule = side.frame.sheet.rule ?? "";
-  Object.assign(parts.rule, { textContent: ["projections", rule && `by ${rule.split(" ")[0]}`].filter(Boolean).join(" "), title: rule });
-  for (const { button, canvas, kind, k } of parts.tiles) {
-    drawTiles(canvas, side, map, kind, k, k + 1);
-    button.disabled = k >= count;
-    canvas.setAttribute("aria-label", tileWords(side, map, said.top, k, kind));
+  if (!alive || map === undefined) {
+    parts.scene = null;
+    return;
   }
-  fillClasses(parts.classes, side, said.top);
+  parts.scene = { side, map, top: state.top };
+  const rule = side.frame.sheet.rule ?? "";
+  parts.ruleHead.textContent = joined(["projections", rule && `by ${rule.split(" ")[0]}`], " ");
+  parts.ruleHead.title = rule;
+  for (const { button, canvas, kind, rank } of parts.tiles) {
+    drawTiles(canvas, side, map, kind, rank, rank + 1);
+    button.disabled = rank >= state.count;
+    canvas.setAttribute("aria-label", tileWords(side, map, state.top, rank, kind));
+  }
+  fillClasses(parts.classes, side, state.top);
   showRank(parts);
 }
 
-function tileWords(side, map, top, k, kind) {
-  const label = imageOf(side.run, top.image[k])?.label ?? (k < top.image.length ? "class unknown" : "");
-  return [`${side.layer.name} map ${map}`, side.words, `rank ${k + 1}`, label, kind === "patches" ? "image patch" : "projection"].filter(Boolean).join(", ");
+/**
+ * @param {Side} side
+ * @param {number} map
+ * @param {TopImages} top
+ * @param {number} rank
+ * @param {TileKind} kind
+ */
+function tileWords(side, map, top, rank, kind) {
+  const label = imageOf(side.run, top.image[rank])?.label ?? (rank < top.image.length ? "class unknown" : "");
+  const name = kind === "patches" ? "image patch" : "projection";
+  return joined([`${side.layer.name} map ${map}`, side.words, `rank ${rank + 1}`, label, name], ", ");
 }
 
-// The whole image of the rank that is looked at, with its box; drawn once the sheet of thumbnails is there.
-async function showRank(parts) {
-  const { side, map, top } = parts;
-  parts.whole.hidden = parts.classes.hidden = !top.image.length;
-  if (!top.image.length) return;
-  const rank = Math.min(parts.hovered ?? state.rank ?? 0, top.image.length - 1), image = imageOf(side.run, top.image[rank]);
-  for (const { button, k } of parts.tiles) button.classList.toggle("looked", k === rank);
-  for (const { button, k } of parts.tiles) button.setAttribute("aria-pressed", String(k === rank));
-  parts.title.textContent = `whole image, rank ${rank + 1}`;
-  const box = boxOf(side.layer, top.row[rank], top.col[rank]), cut = cutOf(side.frame, map, rank, box);
-  placeBox(parts.field, box, side.run.atlas.input);
-  placeBox(parts.cut, cut, side.run.atlas.input);
-  const outside = !parts.field.hidden && parts.field.classList.contains("cut") ? "the box goes on where it is dashed" : "";
-  parts.caption.replaceChildren();
-  html("b", {}, parts.caption, image?.label ?? "class unknown");
-  const words = [fileWords(image?.name ?? String(top.image[rank])), `score ${valueText(top.score[rank])}`, side.layer.field !== null ? "" : "its unit sees the whole image", outside, cut ? "the thin box is what its tiles show" : ""];
-  for (const each of words.filter(Boolean)) html("span", {}, parts.caption, each);
-  parts.photo.setAttribute("aria-label", `whole image of ${side.layer.name} map ${map}, ${side.words}, rank ${rank + 1}, ${image?.label ?? "class unknown"}`);
-  parts.drawn = image;
-  const sheet = image && (await load(image.source));
-  if (parts.drawn !== image) return;
-  const pen = parts.photo.getContext("2d"), across = parts.photo.width;
-  pen.clearRect(0, 0, across, across);
-  if (sheet?.naturalWidth) pen.drawImage(sheet, image.x, image.y, image.side, image.side, 0, 0, across, across);
-}
-
-// Data without files tell a number alone.
-const fileWords = (name) => (/^\d+$/.test(name) ? `image ${name}` : name);
-
-// Cut to the image; an edge where the field goes on outside is dashed.
-function placeBox(box, edges, input) {
-  box.hidden = edges === null;
-  if (box.hidden) return;
-  const [left, top, right, bottom] = edges.map((edge) => Math.min(input, Math.max(0, edge)));
-  Object.assign(box.style, { left: percentage(left, input), top: percentage(top, input), width: percentage(right - left, input), height: percentage(bottom - top, input) });
-  const cut = [edges[1] < 0, edges[2] > input, edges[3] > input, edges[0] < 0];
-  box.style.borderStyle = cut.map((out) => (out ? "dashed" : "solid")).join(" ");
-  box.classList.toggle("cut", cut.some(Boolean));
-}
-
+/**
+ * @param {HTMLElement} holder
+ * @param {Side} side
+ * @param {TopImages} top
+ */
 function fillClasses(holder, side, top) {
   holder.replaceChildren();
   html("h4", {}, holder, `classes among its ${top.image.length === 9 ? "nine" : plural(top.image.length, "image")}`);

@@ -1,171 +1,113 @@
 "use strict";
-// Moves the page: its state decides everything that is shown, and stands in the address:
+// Moves the page. Its state decides what is on it, and stands in the address:
 // #layer=conv3&epoch=7&map=12&rank=2&sort=strength&show=patches&beside=epoch:2, or beside=run:<folder>.
 // Where a run has no atlas, whole pictures are compared: #layer=conv3&epoch=7&compare=1
 
-const { series, metrics } = window.DATA || { series: [], metrics: {} };
-const $ = (id) => document.getElementById(id);
-const of = (prefix) => series.filter((each) => each.name.startsWith(`${prefix}/`));
-const layerOf = (each) => each.layer || each.name.split("/").slice(1).join("/");
+/**
+ * beside: "epoch:<number>" or "run:<folder>". sort: a key of ORDERS. show: a TileKind, null for both.
+ * @typedef {{layer: string | null, epoch: number | null, map: number | null, rank: number | null, sort: string | null, show: string | null, beside: string | null}} PageState
+ */
 
-const layers = [...new Set([...(own.atlas?.layers ?? []).map((each) => each.name), ...of("top9").map(layerOf)])];
-const known = (epoch) => epoch !== null && epoch !== undefined;
-const epochs = [...new Set([...(own.atlas?.epochs ?? []), ...series.flatMap((each) => each.frames.map((frame) => frame.epoch))].filter(known))].sort((a, b) => a - b);
+/** @type {Pick<RunData, "series" | "metrics">} */
+const { series, metrics } = window.DATA ?? { series: [], metrics: {} };
+
+/** @param {string} prefix */
+const seriesOf = (prefix) => series.filter((pictures) => pictures.name.startsWith(`${prefix}/`));
+/** @param {PictureSeries} pictures */
+const layerOf = (pictures) => pictures.layer || pictures.name.split("/").slice(1).join("/");
+
+const layers = [
+  ...new Set([...(own?.atlas.layers ?? []).map((layer) => layer.name), ...seriesOf("top9").map(layerOf)]),
+];
+const frameEpochs = series.flatMap((pictures) => pictures.frames.map((frame) => frame.epoch));
+const epochs = [...new Set([...(own?.atlas.epochs ?? []), ...frameEpochs].filter(isPresent))].sort((a, b) => a - b);
 const last = epochs[epochs.length - 1] ?? null;
 const middle = layers[Math.floor((layers.length - 1) / 2)] ?? null; // parts of things: neither edges nor whole classes
+/** @type {PageState} */
 const state = { layer: middle, epoch: last, map: null, rank: null, sort: null, show: null, beside: null };
-let moved = false; // whether anyone has moved anything: what comes next is loaded ahead only then
-const followers = []; // functions to call when the state has changed
-
-// ---------------------------------------------------------------- layer, epoch, compare, play
-
-function setUpLayers() {
-  const holder = document.querySelector(".layers");
-  for (const layer of layers) html("button", { type: "button" }, holder, layer).addEventListener("click", () => change({ layer, map: null, rank: null }));
-  for (const row of document.querySelectorAll("tr[data-layer]")) {
-    if (!layers.includes(row.dataset.layer)) continue;
-    const name = row.querySelector("th"), link = html("a", { href: `#layer=${encodeURIComponent(row.dataset.layer)}` }, null, row.dataset.layer);
-    name.replaceChildren(link);
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      change({ layer: row.dataset.layer, map: null, rank: null });
-      $("features").scrollIntoView();
-    });
-  }
-  for (const link of document.querySelectorAll(".glance a"))
-    link.addEventListener("click", (event) => { if (plainClick(event)) openMap(Number(link.dataset.map), link.closest("tr").dataset.layer); });
-  return () => {
-    for (const button of holder.children) {
-      const chosen = button.textContent === state.layer;
-      button.setAttribute("aria-pressed", String(chosen));
-      if (chosen) holder.scrollLeft = button.offsetLeft - holder.offsetLeft - (holder.clientWidth - button.clientWidth) / 2;
-    }
-  };
-}
-
-function setUpEpochs() {
-  const slider = $("epoch"), select = $("compare");
-  for (const part of document.querySelectorAll(".time, .bytime")) part.hidden = epochs.length < 2;
-  for (const part of document.querySelectorAll(".bymap")) part.hidden = !own.atlas;
-  for (const part of document.querySelectorAll(".bypicture")) part.hidden = Boolean(own.atlas);
-  slider.max = String(Math.max(0, epochs.length - 1));
-  fillCompare(select);
-  slider.addEventListener("input", () => change({ epoch: epochs[slider.value] }));
-  select.addEventListener("change", () => change({ beside: /^\d+$/.test(select.value) ? `epoch:${select.value}` : select.value || null }));
-  return () => {
-    slider.value = String(epochs.indexOf(state.epoch));
-    slider.setAttribute("aria-valuetext", `epoch ${state.epoch}`);
-    $("shown").textContent = `epoch ${state.epoch}`;
-    select.value = epochBeside(state.beside) ?? state.beside ?? "";
-  };
-}
-
-function fillCompare(select) {
-  const runs = own.atlas?.beside ?? [], shown = epochs.length > 1 ? epochs : [];
-  const of_epochs = runs.length && shown.length ? html("optgroup", { label: "an epoch" }, select) : select;
-  for (const epoch of shown) html("option", { value: epoch }, of_epochs, `epoch ${epoch}`);
-  const others = runs.length ? html("optgroup", { label: "another run" }, select) : null;
-  for (const { title, folder } of runs) html("option", { value: `run:${folder}` }, others, title);
-  select.parentElement.hidden = !shown.length && !runs.length;
-}
-
-let playing = null;
-function stop() {
-  clearTimeout(playing);
-  playing = null;
-  $("play").textContent = "▶";
-  $("play").setAttribute("aria-pressed", "false");
-  remember();
-}
-function play() {
-  if (playing !== null) return stop();
-  if (epochs.length < 2) return undefined;
-  $("play").textContent = "❚❚";
-  $("play").setAttribute("aria-pressed", "true");
-  const step = async () => {
-    await change({ epoch: epochs[epochs.indexOf(state.epoch) + 1] });
-    if (playing === null) return;
-    if (state.epoch === last) stop();
-    else playing = setTimeout(step, 600);
-  };
-  playing = setTimeout(step, state.epoch === last ? 600 : 0);
-  if (state.epoch === last) change({ epoch: epochs[0] });
-  return undefined;
-}
+let moved = false; // whether anyone has moved anything: only then the next pictures are loaded ahead
+/**
+ * What to call when the state has changed.
+ * @type {(() => void | Promise<void>)[]}
+ */
+const followers = [];
 
 // ---------------------------------------------------------------- state and address
 
-function change(values) {
+/** @param {Partial<PageState>} values */
+async function change(values) {
   moved ||= Object.keys(values).length > 0;
   Object.assign(state, values);
   if (playing === null) remember(); // browsers limit how often the address may change
-  return Promise.all(followers.map((follow) => follow()));
+  await Promise.all(followers.map((follow) => follow()));
 }
 
 function remember() {
   if (layers.length || series.length) history.replaceState(history.state, "", addressOf({}));
 }
 
+/**
+ * The address of the state with other values.
+ * @param {Partial<PageState>} values
+ */
 function addressOf(values) {
-  const words = new URLSearchParams(), { beside, ...rest } = { ...state, ...values };
-  for (const [key, value] of Object.entries(rest)) if (value !== null) words.set(key, value);
-  if (beside !== null) words.set(...(own.atlas ? ["beside", beside] : ["compare", epochBeside(beside)]));
+  const words = new URLSearchParams();
+  const { beside, ...rest } = { ...state, ...values };
+  for (const [key, value] of Object.entries(rest)) if (value !== null) words.set(key, String(value));
+  if (beside !== null && own) words.set("beside", beside);
+  else if (beside !== null) words.set("compare", String(epochBeside(beside)));
   return `#${String(words).replaceAll("%3A", ":")}`;
 }
 
-// What an address does not name is as at first; an address of another kind, such as a section's, changes nothing.
+// What an address leaves out is as at first; an address of another kind, such as a section's, changes nothing.
 function recall() {
   const words = new URLSearchParams(location.hash.slice(1));
   if (!words.has("layer") && !words.has("epoch")) return;
-  const whole = (key) => (/^\d+$/.test(words.get(key) ?? "") ? Number(words.get(key)) : null);
-  const one = (key, possible) => (possible.includes(words.get(key)) ? words.get(key) : null);
-  if (layers.includes(words.get("layer"))) state.layer = words.get("layer");
-  if (epochs.includes(whole("epoch"))) state.epoch = whole("epoch");
-  const shown = own.atlas?.layers.find((each) => each.name === state.layer)?.shown ?? [];
-  state.map = shown.includes(whole("map")) ? whole("map") : null;
-  state.rank = state.map !== null && whole("rank") < 9 ? whole("rank") : null;
-  state.sort = one("sort", ["strength", "stability", "dead"]);
-  state.show = one("show", ["projections", "patches"]);
-  const beside = words.get("beside") ?? (words.has("compare") ? `epoch:${words.get("compare")}` : null);
-  const runs = (own.atlas?.beside ?? []).map((each) => `run:${each.folder}`);
-  state.beside = [...epochs.map((epoch) => `epoch:${epoch}`), ...runs].includes(beside) ? beside : null;
+  const oneOf = (/** @type {string} */ key, /** @type {string[]} */ possible) =>
+    possible.find((value) => value === words.get(key)) ?? null;
+  const numberOf = (/** @type {string} */ key, /** @type {number[]} */ possible) =>
+    possible.find((value) => /^\d+$/.test(words.get(key) ?? "") && value === Number(words.get(key))) ?? null;
+  state.layer = oneOf("layer", layers) ?? state.layer;
+  state.epoch = numberOf("epoch", epochs) ?? state.epoch;
+  state.map = numberOf("map", own?.atlas.layers.find((layer) => layer.name === state.layer)?.shown ?? []);
+  state.rank = state.map === null ? null : numberOf("rank", [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  state.sort = oneOf("sort", Object.keys(ORDERS));
+  state.show = oneOf("show", ["projections", "patches"]);
+  if (!words.has("beside") && words.has("compare")) words.set("beside", `epoch:${words.get("compare")}`);
+  const folders = (own?.atlas.beside ?? []).map((run) => `run:${run.folder}`);
+  state.beside = oneOf("beside", [...epochs.map((epoch) => `epoch:${epoch}`), ...folders]);
 }
 
-// The shown epoch nearest to one of the curves'.
-function nearestEpoch(epoch) {
-  if (epochs.length) change({ epoch: epochs.reduce((best, each) => (Math.abs(each - epoch) < Math.abs(best - epoch) ? each : best)) });
+/**
+ * Goes to the shown epoch nearest to one of the curves'.
+ * @param {number} epoch
+ */
+function goToNearest(epoch) {
+  if (epochs.length) change({ epoch: epochs[nearestPlace(epochs, epoch)] });
 }
 
-function keys(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.target.closest("input, select, textarea, .wide")) return;
-  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (step && epochs.length) {
-    const at = Math.min(epochs.length - 1, Math.max(0, epochs.indexOf(state.epoch) + step));
-    change({ epoch: epochs[at] });
-  } else if (event.key === " " && epochs.length > 1 && !event.target.closest("button, a:not(.card), summary")) play();
-  else if (/^[1-9]$/.test(event.key) && layers[event.key - 1] !== undefined) change({ layer: layers[event.key - 1], map: null, rank: null });
-  else if (/^[jk]$/.test(event.key) && tiled(state)) stepMap(event.key === "j" ? 1 : -1);
-  else if (event.key === "Escape" && state.map !== null) closeMap();
+/** @param {KeyboardEvent} event */
+function onKey(event) {
+  const target = event.target instanceof Element ? event.target : document.body;
+  if (event.altKey || event.ctrlKey || event.metaKey || target.closest("input, select, textarea, .wide")) return;
+  const { key } = event;
+  const layer = /^[1-9]$/.test(key) ? layers[Number(key) - 1] : undefined;
+  if (["ArrowLeft", "ArrowRight"].includes(key) && epochs.length) stepEpoch(key === "ArrowLeft" ? -1 : 1);
+  else if (key === " " && epochs.length > 1 && !target.closest("button, a:not(.card), summary")) play();
+  else if (layer !== undefined) change({ layer, map: null, rank: null });
+  else if (/^[jk]$/.test(key) && tiled(state)) stepMap(key === "j" ? 1 : -1);
+  else if (key === "Escape" && state.map !== null) closeMap();
   else return;
   event.preventDefault();
 }
 
-// ---------------------------------------------------------------- theme, sections, start
-
-// The script in the head has chosen the theme before the first paint; a theme once clicked stays.
-function setUpTheme() {
-  const root = document.documentElement.dataset;
-  $("theme").addEventListener("click", () => {
-    root.theme = root.theme === "dark" ? "light" : "dark";
-    try { localStorage.setItem("convscope-theme", root.theme); } catch { /* not allowed on this page */ }
-  });
-}
+// ---------------------------------------------------------------- sections, start
 
 function setUpSections() {
-  for (const link of document.querySelectorAll("nav a")) {
-    const section = $(link.dataset.section);
+  for (const link of queryAll("nav a", HTMLAnchorElement)) {
+    const section = document.getElementById(link.dataset.section ?? "");
     link.hidden = !section || section.hidden;
-    if (!layers.length && !series.length) continue; // nothing moves: the address is free for the section's name
+    if (!section || (!layers.length && !series.length)) continue; // nothing moves: the address is the section's
     section.tabIndex = -1;
     link.addEventListener("click", (event) => {
       event.preventDefault();
@@ -175,27 +117,36 @@ function setUpSections() {
   }
 }
 
-const placed = /^(top9|evolution|filters)\/|^(settling|curves)$/;
-const others = series.filter((each) => !placed.test(each.name));
+const WITH_PLACES = /^(top9|evolution|filters)\/|^(settling|curves)$/;
+const otherSeries = series.filter((pictures) => !WITH_PLACES.test(pictures.name));
 setUpTheme();
-$("features").hidden = !own.atlas && !series.some((each) => !/^(settling|curves)$/.test(each.name));
+byId("features").hidden = !own && series.every((pictures) => /^(settling|curves)$/.test(pictures.name));
 recall();
-arriving = state.map !== null && performance.getEntriesByType("navigation")[0]?.type !== "reload"; // a link to a map leads to it
+const [visit] = performance.getEntriesByType("navigation");
+// a link to a map leads to it
+arriving = state.map !== null && !(visit instanceof PerformanceNavigationTiming && visit.type === "reload");
 followers.push(
-  setUpLayers(), setUpEpochs(), setUpTop9(), setUpAtlas(), setUpCharts(),
-  setUpFollowing("growth", () => of("evolution").filter((each) => layerOf(each) === state.layer)),
-  setUpFollowing("filters", () => of("filters")),
-  setUpFollowing("more", () => others),
+  setUpLayers(),
+  setUpEpochs(),
+  setUpTop9(),
+  setUpAtlas(),
+  setUpCharts(),
+  setUpFollowing("growth", () => seriesOf("evolution").filter((pictures) => layerOf(pictures) === state.layer)),
+  setUpFollowing("filters", () => seriesOf("filters")),
+  setUpFollowing("more", () => otherSeries),
 );
 setUpSections();
-$("play").addEventListener("click", play);
-document.addEventListener("keydown", keys);
+byId("play").addEventListener("click", play);
+document.addEventListener("keydown", onKey);
 addEventListener("hashchange", () => {
-  const back = carried !== null && !/[#&]map=/.test(location.hash); // Escape from a map: what it showed stays
+  const closed = leaving !== null && !/[#&]map=/.test(location.hash); // Escape from a map: what it showed stays
   recall();
-  if (back) return arriveBack();
-  carried = null;
-  return change({});
+  if (closed) {
+    leaveMap();
+    return;
+  }
+  leaving = null;
+  change({});
 });
-addEventListener("load", () => followers.forEach((follow) => follow()), { once: true }); // now also the neighbors
+addEventListener("load", () => followers.forEach((follow) => follow()), { once: true }); // also loads the neighbors
 change({});

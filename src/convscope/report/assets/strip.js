@@ -1,93 +1,183 @@
 "use strict";
 // A map over the epochs: its strongest projection at every shown epoch, and the curve of its scores.
 
-const firsts = new Map(); // source of a sheet -> canvas with the strongest projection of each of its maps in a row
+/** @typedef {{button: HTMLButtonElement, canvas: HTMLCanvasElement, frame: GridFrame, at: number, drawn: boolean}} StripCell */
 
-// The sheets are large: one at a time, each cut for all its maps and kept small.
-async function firstsOf(layer, frame) {
-  const source = layer.run.report + frame.source;
-  if (firsts.has(source)) return firsts.get(source);
-  const image = await load(source), { sheet } = frame;
+const MOST_ROWS = 400; // of projections in memory; the oldest go when there are more
+
+/**
+ * By the source of a sheet: a canvas with the strongest projection of each of its maps in a row.
+ * @type {Map<string, HTMLCanvasElement>}
+ */
+const projectionRows = new Map();
+
+/**
+ * The strongest projections of a sheet. Sheets are large: each is cut for all its maps at once and only the row stays.
+ * @param {AtlasLayer} layer
+ * @param {GridFrame} frame
+ */
+async function projectionRow(layer, { source, sheet }) {
+  const address = layer.run.report + source;
+  const before = projectionRows.get(address);
+  if (before) return before;
+  const image = await load(address);
+  const { tile } = sheet;
   const canvas = document.createElement("canvas");
-  canvas.width = sheet.tile * Math.max(1, sheet.maps.length);
-  canvas.height = sheet.tile;
-  const pen = canvas.getContext("2d");
+  canvas.width = tile * Math.max(1, sheet.maps.length);
+  canvas.height = tile;
+  const pen = penOf(canvas);
   if (image.naturalWidth)
     sheet.projections.forEach(([x, y], place) => {
-      if (sheet.count[place]) pen.drawImage(image, x, y, sheet.tile, sheet.tile, place * sheet.tile, 0, sheet.tile, sheet.tile);
+      if (sheet.count[place]) pen.drawImage(image, x, y, tile, tile, place * tile, 0, tile, tile);
     });
-  firsts.set(source, canvas);
-  if (firsts.size > 400) firsts.delete(firsts.keys().next().value);
+  projectionRows.set(address, canvas);
+  if (projectionRows.size > MOST_ROWS) projectionRows.delete([...projectionRows.keys()][0]);
   return canvas;
 }
 
+/**
+ * A row of cells, one for each epoch, filled when it comes near the window.
+ * @param {HTMLElement} holder
+ * @returns {(layer: AtlasLayer, map: number, epoch: number | null) => void}
+ */
 function stripView(holder) {
-  let near = false, asked = null, shown = "", cells = [];
-  const cell = (layer, map, frame, at) => {
-    const dead = told(layer, at, map).dead, words = `${epochWords(frame.epoch)}${dead ? ", dead" : ""}`;
-    const button = html("button", { type: "button", "aria-label": `${layer.run === own ? "" : "other run, "}${layer.name} map ${map}, ${words}` }, holder);
-    html("span", {}, button, dead ? `${frame.epoch} ✕` : String(frame.epoch));
-    const canvas = html("canvas", { width: frame.sheet.tile, height: frame.sheet.tile, "aria-hidden": "true", class: dead ? "dead" : "" }, button);
-    button.addEventListener("click", () => nearestEpoch(frame.epoch));
-    return { button, canvas, frame, at, drawn: false };
-  };
-  const fill = async (layer, map) => {
-    const mine = (asked = {}), around = placeAt(layer, state.epoch);
-    for (const each of [...cells].sort((a, b) => Math.abs(a.at - around) - Math.abs(b.at - around))) {
-      if (each.drawn || told(layer, each.at, map).dead) continue;
-      const row = await firstsOf(layer, each.frame);
-      if (asked !== mine) return;
-      const { tile, maps } = each.frame.sheet, place = maps.indexOf(map);
-      if (place >= 0) each.canvas.getContext("2d").drawImage(row, place * tile, 0, tile, tile, 0, 0, tile, tile);
-      each.drawn = true;
-      each.canvas.dataset.drawn = "yes";
+  let near = false;
+  let built = "";
+  /** @type {StripCell[]} */
+  let cells = [];
+  /** @type {{layer: AtlasLayer, map: number} | null} */
+  let scene = null;
+  let turn = 0; // of the newest filling; an older one stops
+  const fill = async () => {
+    turn += 1;
+    if (!near || !scene) return;
+    const { layer, map } = scene;
+    const mine = turn;
+    const center = placeAt(layer.frames, state.epoch);
+    for (const cell of [...cells].sort((a, b) => Math.abs(a.at - center) - Math.abs(b.at - center))) {
+      if (cell.drawn || mapState(layer, cell.at, map).dead) continue;
+      const row = await projectionRow(layer, cell.frame); // one sheet at a time
+      if (turn !== mine) return;
+      drawCell(cell, row, map);
     }
   };
-  let current = null;
-  new IntersectionObserver((seen) => {
-    near = seen[seen.length - 1].isIntersecting;
-    if (near && current) fill(...current);
-  }, { rootMargin: "100px" }).observe(holder);
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      near = entries[entries.length - 1].isIntersecting;
+      fill();
+    },
+    { rootMargin: "100px" },
+  );
+  watcher.observe(holder);
   return (layer, map, epoch) => {
-    const wanted = `${layer.run.report} ${layer.name} ${map}`;
-    current = [layer, map];
-    if (wanted !== shown) {
-      asked = null;
+    const key = `${layer.run.report} ${layer.name} ${map}`;
+    if (key !== built) {
+      built = key;
+      scene = { layer, map };
       holder.replaceChildren();
-      cells = layer.frames.map((frame, at) => cell(layer, map, frame, at));
-      if (near) fill(layer, map);
+      cells = layer.frames.map((frame, at) => stripCell(holder, layer, map, frame, at));
+      fill();
     }
-    shown = wanted;
-    const at = placeAt(layer, epoch);
-    for (const each of cells) each.button.toggleAttribute("aria-current", each.at === at);
-    const { button } = cells[at];
-    holder.scrollLeft = button.offsetLeft - holder.offsetLeft - (holder.clientWidth - button.clientWidth) / 2;
+    const at = placeAt(layer.frames, epoch);
+    for (const cell of cells) cell.button.toggleAttribute("aria-current", cell.at === at);
+    scrollToCenter(holder, cells[at].button);
   };
 }
 
-// The scores of a map's first and ninth image at every shown epoch; beside another run, that run's first as well.
+/**
+ * @param {Element} holder
+ * @param {AtlasLayer} layer
+ * @param {number} map
+ * @param {GridFrame} frame
+ * @param {number} at
+ * @returns {StripCell}
+ */
+function stripCell(holder, layer, map, frame, at) {
+  const { dead } = mapState(layer, at, map);
+  const words = `${layer.name} map ${map}, ${epochWords(frame.epoch)}${dead ? ", dead" : ""}`;
+  const label = layer.run === own ? words : `other run, ${words}`;
+  const button = html("button", { type: "button", "aria-label": label }, holder);
+  html("span", {}, button, dead ? `${frame.epoch} ✕` : String(frame.epoch));
+  const size = { width: frame.sheet.tile, height: frame.sheet.tile };
+  const canvas = html("canvas", { ...size, "aria-hidden": "true", class: dead ? "dead" : "" }, button);
+  button.addEventListener("click", () => goToNearest(Number(frame.epoch)));
+  return { button, canvas, frame, at, drawn: false };
+}
+
+/**
+ * @param {StripCell} cell
+ * @param {HTMLCanvasElement} row
+ * @param {number} map
+ */
+function drawCell(cell, row, map) {
+  const { tile, maps } = cell.frame.sheet;
+  const place = maps.indexOf(map);
+  if (place >= 0) penOf(cell.canvas).drawImage(row, place * tile, 0, tile, tile, 0, 0, tile, tile);
+  cell.drawn = true;
+  cell.canvas.dataset.drawn = "yes";
+}
+
+/**
+ * Scrolls a row sideways until one of its elements stands in the middle.
+ * @param {HTMLElement} holder
+ * @param {HTMLElement} element
+ */
+function scrollToCenter(holder, element) {
+  holder.scrollLeft = element.offsetLeft - holder.offsetLeft - (holder.clientWidth - element.clientWidth) / 2;
+}
+
+/**
+ * The scores of a map's first and ninth image at every shown epoch; with another run beside, the first of that run too.
+ * @param {HTMLElement} holder
+ * @returns {(sides: Side[], maps: (number | undefined)[], epoch: number | null) => void}
+ */
 function curveView(holder) {
-  let shown = "", move = () => {};
+  let built = "";
+  /** @type {(epoch: number) => void} */
+  let move = () => {};
   return (sides, maps, epoch) => {
-    const used = sides.filter((side, at) => side.layer && maps[at] !== undefined && (at === 0 || side.run !== sides[0].run));
-    const wanted = JSON.stringify([maps, used.map((side) => [side.run.report, side.layer.name])]);
-    if (wanted !== shown) {
+    const curves = sides.flatMap((side, at) => {
+      const map = maps[at];
+      return map !== undefined && (at === 0 || side.run !== sides[0].run) ? [{ layer: side.layer, map }] : [];
+    });
+    const key = JSON.stringify(curves.map(({ layer, map }) => [layer.run.report, layer.name, map]));
+    if (key !== built) {
       holder.replaceChildren();
-      move = drawCurve(holder, used, maps);
+      move = drawScores(holder, curves);
     }
-    shown = wanted;
-    move(epoch);
+    built = key;
+    if (epoch !== null) move(epoch);
   };
 }
 
-function drawCurve(holder, sides, maps) {
-  const epochs = [...new Set(sides.flatMap((side) => side.layer.frames.map((frame) => frame.epoch)))].sort((a, b) => a - b);
-  const scores = (side, rank, map = maps[sides.indexOf(side)]) => epochs.map((epoch) => {
-    const at = side.layer.frames.findIndex((frame) => frame.epoch === epoch), said = at < 0 ? null : told(side.layer, at, map);
-    return said?.top.score[rank] ?? (said?.dead && rank === 0 ? 0 : null);
-  });
-  const lines = [{ name: "strongest", values: scores(sides[0], 0) }, { name: "ninth", values: scores(sides[0], 8) }];
-  if (sides[1]) lines.push({ name: "other run", values: scores(sides[1], 0) });
-  const drawn = lines.map((line, number) => ({ ...line, number })).filter((line) => line.values.some(known));
-  return drawn.length ? chart(holder, { title: "Scores of its images", lines: drawn }, epochs, nearestEpoch) : () => {};
+/**
+ * @param {HTMLElement} holder
+ * @param {{layer: AtlasLayer, map: number}[]} curves of this run, and of the other
+ * @returns {(epoch: number) => void}
+ */
+function drawScores(holder, [first, second]) {
+  const frames = [first, second].flatMap((curve) => curve?.layer.frames ?? []);
+  const when = [...new Set(frames.map((frame) => frame.epoch).filter(isPresent))].sort((a, b) => a - b);
+  const lines = [
+    { name: "strongest", number: 0, values: scoresOf(first, when, 0) },
+    { name: "ninth", number: 1, values: scoresOf(first, when, 8) },
+  ];
+  if (second) lines.push({ name: "other run", number: 2, values: scoresOf(second, when, 0) });
+  const drawn = lines.filter((line) => line.values.some(isPresent));
+  if (!drawn.length) return () => {};
+  return chart(holder, { title: "Scores of its images", lines: drawn }, when, goToNearest);
 }
+
+/**
+ * @param {{layer: AtlasLayer, map: number}} curve
+ * @param {number[]} when
+ * @param {number} rank
+ * @returns {Column}
+ */
+const scoresOf = ({ layer, map }, when, rank) =>
+  when.map((epoch) => {
+    const at = layer.frames.findIndex((frame) => frame.epoch === epoch);
+    if (at < 0) return null;
+    const { top, dead } = mapState(layer, at, map);
+    return top.score[rank] ?? (dead && rank === 0 ? 0 : null);
+  });
