@@ -9,7 +9,10 @@
  * @typedef {LayerOverview & LayerRecord & {run: AtlasRun, strongest?: number}} AtlasLayer
  *
  * A layer at one epoch with its sheet, ready to draw. at: place of the frame. words: which run and epoch.
- * @typedef {{title: string, words: string, run: AtlasRun, layer: AtlasLayer, at: number, frame: GridFrame, image: HTMLImageElement}} Side
+ * @typedef {{
+ *   title: string, words: string, run: AtlasRun, layer: AtlasLayer, at: number, frame: GridFrame,
+ *   image: HTMLImageElement,
+ * }} Side
  *
  * What stands in the place of a side that cannot be shown.
  * @typedef {{title: string, problem: string}} MissingSide

@@ -1,5 +1,5 @@
 "use strict";
-// What a column of metrics.csv is called and measured in, and the charts of the columns that have no chart of their own.
+// What a column of metrics.csv is called and measured in, and charts for the columns that have none of their own.
 // A column that this page does not know has the words of its name, and stands in a chart with those of its kind:
 // train/x with val/x, kind/layer with every layer of that kind.
 
@@ -10,7 +10,10 @@
  * What a chart shows. share: its values are percentages. whole: its scale is 0 to 100 %. fitted: its scale may begin
  * far from 0. rule: a level to mark. lone: a line alone needs no name at its end. split: its lines are training,
  * validation and test.
- * @typedef {{title: string, lines: Line[], share?: boolean, whole?: boolean, fitted?: boolean, rule?: number, lone?: boolean, split?: boolean}} ChartSpec
+ * @typedef {{
+ *   title: string, lines: Line[], share?: boolean, whole?: boolean, fitted?: boolean, rule?: number, lone?: boolean,
+ *   split?: boolean,
+ * }} ChartSpec
  *
  * Which chart a column belongs to, and the name of its line there.
  * @typedef {{group: string, line: string, split: boolean}} ColumnKind
@@ -29,8 +32,9 @@ const COLUMN_WORDS = {
 };
 /** @type {Record<string, string>} */
 const SPLITS = { train: "training", val: "validation", test: "test" };
-const SHARES =
-  /(^|[ _/])(top\d+|class_mean|mean_ap|ap|map|acc|accuracy|error|precision|recall|f1|auc|auroc|iou|share|renorm)($|[ _/])/i;
+const SHARE_WORDS =
+  "top\\d+|class_mean|mean_ap|ap|map|acc|accuracy|error|precision|recall|f1|auc|auroc|iou|share|renorm";
+const SHARES = new RegExp(`(^|[ _/])(${SHARE_WORDS})($|[ _/])`, "i");
 const MOST_TIMES = 100; // lines of one chart whose sizes differ by more have scales of their own
 
 /**

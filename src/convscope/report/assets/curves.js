@@ -3,7 +3,10 @@
 
 /**
  * Where values and epochs stand on a canvas. levels: values with a line of the grid, and their texts. left: its margin.
- * @typedef {{width: number, left: number, levels: {value: number, text: string}[], x: (epoch: number) => number, y: (value: number) => number}} Scale
+ * @typedef {{
+ *   width: number, left: number, levels: {value: number, text: string}[],
+ *   x: (epoch: number) => number, y: (value: number) => number,
+ * }} Scale
  */
 
 const DASHES = ["", "7 4", "2 3", "9 3 2 3", "12 4", "4 4"];
@@ -183,7 +186,8 @@ function drawLines(canvas, spec, epochs, { width, x, y }) {
 function spoken(spec, epochs) {
   const lines = spec.lines.map((line) => {
     const values = line.values.filter(isPresent);
-    return `${line.name} from ${valueText(values[0], spec.share)} to ${valueText(values[values.length - 1], spec.share)}`;
+    const [first, last] = [values[0], values[values.length - 1]].map((value) => valueText(value, spec.share));
+    return `${line.name} from ${first} to ${last}`;
   });
   return `${spec.title}, epochs ${epochs[0]} to ${epochs[epochs.length - 1]}: ${lines.join("; ")}`;
 }

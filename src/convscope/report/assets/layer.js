@@ -13,8 +13,8 @@
 function partners([first, second], sort) {
   const maps = ordered(first.layer, sort);
   if (!second || haveSameMaps(first.layer, second.layer)) return new Map(maps.map((map) => [map, map]));
-  const others = ordered(second.layer, sort);
-  return new Map(maps.slice(0, others.length).map((map, at) => [map, others[at]]));
+  const otherMaps = ordered(second.layer, sort);
+  return new Map(maps.slice(0, otherMaps.length).map((map, at) => [map, otherMaps[at]]));
 }
 
 /**

@@ -6,12 +6,11 @@
 /** @typedef {ReturnType<typeof wholeImage>} WholeImage */
 
 /**
- * A panel. hovered: the rank under the pointer. look: called with a rank, and whether it stays when the pointer goes.
- * scene: what the panel shows.
+ * A panel. hovered: the rank under the pointer. scene: what the panel shows.
  * @typedef {{
- *   box: HTMLElement, when: HTMLElement, dead: HTMLElement, facts: HTMLElement, nothing: HTMLElement, body: HTMLElement,
- *   ruleHead: HTMLElement, tiles: RankTile[], whole: WholeImage, classes: HTMLElement, hovered: number | null,
- *   scene: {side: Side, map: number, top: TopImages} | null,
+ *   box: HTMLElement, when: HTMLElement, dead: HTMLElement, facts: HTMLElement, nothing: HTMLElement,
+ *   body: HTMLElement, ruleHead: HTMLElement, tiles: RankTile[], whole: WholeImage, classes: HTMLElement,
+ *   hovered: number | null, scene: {side: Side, map: number, top: TopImages} | null,
  * }} Panel
  */
 

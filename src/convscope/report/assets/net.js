@@ -1,6 +1,7 @@
 "use strict";
 // The squares of pixels that the middle unit of each row sees, over the first thumbnail of the atlas or an empty frame.
-// At first those of the convolutions, of a deep net some of them; of one row while it is pointed at, focused or pressed.
+// At first those of the convolutions, of a deep net some of them; that of one row while it is pointed at, focused or
+// pressed.
 
 function setUpNet() {
   const overview = document.querySelector("#net .overview");

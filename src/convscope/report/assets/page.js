@@ -5,7 +5,10 @@
 
 /**
  * beside: "epoch:<number>" or "run:<folder>". sort: a key of ORDERS. show: a TileKind, null for both.
- * @typedef {{layer: string | null, epoch: number | null, map: number | null, rank: number | null, sort: string | null, show: string | null, beside: string | null}} PageState
+ * @typedef {{
+ *   layer: string | null, epoch: number | null, map: number | null, rank: number | null, sort: string | null,
+ *   show: string | null, beside: string | null,
+ * }} PageState
  */
 
 /** @type {Pick<RunData, "series" | "metrics">} */

@@ -3,7 +3,9 @@
 
 /**
  * A figure of the page. source: of the frame that it shall show.
- * @typedef {{box: HTMLElement, link: HTMLAnchorElement, image: HTMLImageElement, caption: HTMLElement, source: string | null}} Figure
+ * @typedef {{
+ *   box: HTMLElement, link: HTMLAnchorElement, image: HTMLImageElement, caption: HTMLElement, source: string | null,
+ * }} Figure
  */
 
 const MOST_LOADED = 40; // pictures; the oldest go when there are more

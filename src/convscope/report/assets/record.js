@@ -8,7 +8,10 @@
  * One map at one epoch. present: whether the sheet has it. count: how many of the nine there are. top: which images,
  * fewer where the record of the epoch is gone; strength: the first score, null where it is gone. overlap: the share of
  * its images that stayed.
- * @typedef {{present: boolean, alive: boolean, dead: boolean, count: number, top: TopImages, strength: number | null, overlap: number | null}} MapState
+ * @typedef {{
+ *   present: boolean, alive: boolean, dead: boolean, count: number, top: TopImages, strength: number | null,
+ *   overlap: number | null,
+ * }} MapState
  *
  * @typedef {[left: number, top: number, right: number, bottom: number]} Edges in pixels of an image
  * @typedef {"projections" | "patches"} TileKind

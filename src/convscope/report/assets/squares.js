@@ -32,7 +32,8 @@ function squareOf(row, input) {
 }
 
 /**
- * All of up to eight squares; of more the eight, each of another size, from the first to the first that covers the image.
+ * All of up to eight squares; of more only eight, each of another size, from the first to the first that covers the
+ * image.
  * @param {Square[]} squares
  * @param {number} input
  */

@@ -1,7 +1,11 @@
 "use strict";
 // A map over the epochs: its strongest projection at every shown epoch, and the curve of its scores.
 
-/** @typedef {{button: HTMLButtonElement, canvas: HTMLCanvasElement, frame: GridFrame, at: number, drawn: boolean}} StripCell */
+/**
+ * @typedef {{
+ *   button: HTMLButtonElement, canvas: HTMLCanvasElement, frame: GridFrame, at: number, drawn: boolean,
+ * }} StripCell
+ */
 
 const MOST_ROWS = 400; // of projections in memory; the oldest go when there are more
 

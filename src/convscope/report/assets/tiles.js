@@ -1,5 +1,5 @@
 "use strict";
-// The layer view: a card for each map of the sheet, all drawn at once; with something beside, two cards of the same map.
+// The cards of the layer view, one for each map of the sheet: their order, what each shows, and the line above them.
 
 /**
  * @param {number} count
@@ -91,7 +91,7 @@ function card(holder) {
  * @param {ReturnType<typeof card>} parts
  * @param {Side} side
  * @param {number | undefined} map
- * @param {{most: number, two: boolean}} scale most: the strength that fills the bar. two: whether two cards stand side by side
+ * @param {{most: number, two: boolean}} scale most: the strength that fills the bar. two: whether a map has two cards
  */
 function fillCard(parts, side, map, { most, two }) {
   const state = mapState(side.layer, side.at, map);
@@ -110,8 +110,8 @@ function fillCard(parts, side, map, { most, two }) {
     canvas.hidden = !alive;
     if (!alive) continue;
     drawTiles(canvas, side, map, kind);
-    const words = `${kind} of ${side.layer.name} map ${map}, ${side.words}, ${classWords(classesOf(side.run, state.top))}`;
-    canvas.setAttribute("aria-label", words);
+    const classes = classWords(classesOf(side.run, state.top));
+    canvas.setAttribute("aria-label", `${kind} of ${side.layer.name} map ${map}, ${side.words}, ${classes}`);
   }
 }
 
@@ -141,16 +141,16 @@ const MOST_NAMED = 12; // maps by their numbers
 function tally({ layer, at, frame }) {
   const count = layer.shown.length;
   const all = !isPresent(layer.maps) || count >= layer.maps;
-  const shown = all ? `${plural(count, "map")}.` : `${count} of ${plural(Number(layer.maps), "map")} shown.`;
+  const countWords = all ? `${plural(count, "map")}.` : `${count} of ${plural(Number(layer.maps), "map")} shown.`;
   const when = isPresent(frame.epoch) ? ` at epoch ${frame.epoch}` : "";
   const rule = frame.sheet.rule ? ` Projections by ${frame.sheet.rule}.` : "";
   const dead = layer.dead?.[at] ?? layer.shown.filter((map) => mapState(layer, at, map).dead);
-  if (!dead.length) return `${shown} None is dead${when}.${rule}`;
+  if (!dead.length) return `${countWords} None is dead${when}.${rule}`;
   const inside = dead.filter((map) => layer.shown.includes(map));
   const outside = dead.filter((map) => !layer.shown.includes(map));
   const before = inside.length ? "of those not shown " : "none of those shown, but ";
   const parts = [inside.length > 0 && mapNames(inside), outside.length > 0 && before + mapNames(outside)];
-  return `${shown} Dead${when}: ${joined(parts, "; ")}.${rule}`;
+  return `${countWords} Dead${when}: ${joined(parts, "; ")}.${rule}`;
 }
 
 /** @param {number[]} maps */

@@ -75,14 +75,14 @@ function chartSpecs() {
   const charted = [...measures, settling, similarity, dead].flatMap((spec) => spec.lines);
   const drawn = new Set(charted.flatMap((line) => line.column ?? []));
   const layerNames = new Set([...layers, ...LAYER_PREFIXES.flatMap(layerLines).map((line) => line.name)]);
-  const others = otherCharts(metrics, drawn, layerNames);
+  const otherSpecs = otherCharts(metrics, drawn, layerNames);
   dead.lines = dead.lines.filter((line) => line.values.some((value) => Number(value) > 0));
   const features = [settling, similarity, dead];
   const specs = [
     ...measures,
-    ...others.filter((spec) => spec.split),
+    ...otherSpecs.filter((spec) => spec.split),
     ...features,
-    ...others.filter((spec) => !spec.split),
+    ...otherSpecs.filter((spec) => !spec.split),
   ];
   return specs
     .map((spec) => ({ ...spec, lines: spec.lines.filter((line) => line.values.some(isPresent)) }))

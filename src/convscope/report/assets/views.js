@@ -22,19 +22,19 @@ function mapView(holder) {
   ];
   return (/** @type {PageState} */ view, /** @type {Side[]} */ sides) => {
     const map = Number(view.map);
-    const [side, other] = sides;
+    const [side, besideSide] = sides;
     fillHead(side.layer, view, map);
     panels.classList.toggle("two", sides.length > 1);
     fillPanel(first, side, map, sides.length > 1);
     second.box.hidden = sides.length < 2;
     const partner = partners(sides, view.sort).get(map);
-    if (other) fillPanel(second, other, partner, true);
+    if (besideSide) fillPanel(second, besideSide, partner, true);
     for (const id of ["overtime", "curve"]) byId(id).hidden = epochs.length < 2;
     if (epochs.length < 2) return;
     strip(side.layer, map, view.epoch);
-    const otherMap = other && other.run !== own ? partner : undefined;
+    const otherMap = besideSide && besideSide.run !== own ? partner : undefined;
     query("#overtime .several").hidden = byId("otherstrip").hidden = otherMap === undefined;
-    if (otherMap !== undefined) otherStrip(other.layer, otherMap, view.epoch);
+    if (otherMap !== undefined) otherStrip(besideSide.layer, otherMap, view.epoch);
     curve(sides, [map, partner], view.epoch);
   };
 }
