@@ -163,7 +163,7 @@ def test_a_measure_of_the_users_own_is_drawn_in_a_scale_of_its_own(show, finishe
     assert titles <= set(boxes)
     assert all(height_of_line(boxes[title]) > 0.3 for title in titles)
     said = {title: boxes[title].locator(".readout").inner_text().replace("\n", " ") for title in titles}
-    assert said["Gini"] == "epoch 8 validation 0.800" and "temperature 301" in said["Temperature"]
+    assert said["Gini"] == "epoch 8 validation 0.800" and "temperature 300.80" in said["Temperature"]
     assert "celsius 70.0" in said["Gpu: celsius"] and "conv2 0.00100" in said["Depth"]
     levels = {title: boxes[title].locator("text[text-anchor=end]").all_text_contents() for title in titles}
     assert "0" in levels["Gini"] and "300.2" in levels["Temperature"] and "-41" in levels["Log odds"]

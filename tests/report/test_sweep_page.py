@@ -237,12 +237,12 @@ def test_columns_that_the_page_does_not_know_lie_over_each_other_too(look, page,
     for name in ("1_high", "2_middle"):
         path = sweep / name / "metrics.csv"
         header, *rows = path.read_text().splitlines()
-        names = "val/mean_ap,margin/conv1,train/mean_ap,train/gini,temperature"
+        names = "val/mean_ap,margin/conv1,train/mean_ap,train/gini,gpu/celsius"
         more = [f"{header},{names}", *(f"{row},0.25,-3,0.5,{at},{300 + 0.1 * at}" for at, row in enumerate(rows))]
         path.write_text("\n".join(more) + "\n")
     look(sweep, "#run=1_high&run=2_middle")
     titles = page.locator(".chart h3").all_inner_texts()
-    assert titles[2:6] == ["Validation mean average precision", "Margin of conv1", "Training gini", "Temperature"]
+    assert titles[2:6] == ["Validation mean average precision", "Margin of conv1", "Training gini", "Gpu: celsius"]
     assert "300.1" in page.locator(".chart").nth(5).locator("text").all_text_contents()
     chart = page.locator(".chart").nth(2)
     chart.locator("svg[role=img]").focus()

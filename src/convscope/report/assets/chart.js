@@ -74,6 +74,6 @@ function readOut(holder, spec, epochs, at) {
     const item = html("span", {}, holder);
     sample(line.number, item);
     item.append(`${line.name} `);
-    html("b", {}, item, valueText(line.values[at], spec.share));
+    html("b", {}, item, valueText(line.values[at], spec.share, spec.digits));
   }
 }

@@ -8,11 +8,11 @@
  * @typedef {{name: string, number: number, values: Column, short?: string, column?: string}} Line
  *
  * What a chart shows. share: its values are percentages. whole: its scale is 0 to 100 %. fitted: its scale may begin
- * far from 0. rule: a level to mark. lone: a line alone needs no name at its end. split: its lines are training,
- * validation and test.
+ * far from 0. digits: of the values that it reads out, by default 3. rule: a level to mark. lone: a line alone needs no
+ * name at its end. split: its lines are training, validation and test.
  * @typedef {{
- *   title: string, lines: Line[], share?: boolean, whole?: boolean, fitted?: boolean, rule?: number, lone?: boolean,
- *   split?: boolean,
+ *   title: string, lines: Line[], share?: boolean, whole?: boolean, fitted?: boolean, digits?: number, rule?: number,
+ *   lone?: boolean, split?: boolean,
  * }} ChartSpec
  *
  * Which chart a column belongs to, and the name of its line there.
@@ -109,7 +109,22 @@ function otherCharts(columns, drawn, layers) {
 function otherChart(title, group, split, lines) {
   const values = lines.flatMap((line) => line.values);
   const share = isShare(group, values);
-  return { title, lines, share, whole: share, fitted: !isKnown(group), split, lone: true };
+  return { title, lines, share, whole: share, ...fit(group, values), split, lone: true };
+}
+
+/**
+ * How to show values of which nothing is known but their size: all that differ are to be told apart.
+ * @param {string} group
+ * @param {Column} values
+ * @returns {Pick<ChartSpec, "fitted" | "digits">}
+ */
+function fit(group, values) {
+  if (isKnown(group)) return {};
+  const numbers = values.filter(isPresent);
+  const span = Math.max(...numbers) - Math.min(...numbers);
+  const size = Math.max(...numbers.map(Math.abs));
+  const digits = span > 0 ? Math.ceil(Math.log10(size / span)) + 2 : 0;
+  return { fitted: true, digits: Math.min(9, Math.max(3, digits)) };
 }
 
 /**

@@ -56,12 +56,13 @@ function percent(share) {
 /**
  * @param {number | null | undefined} value
  * @param {boolean} [share]
+ * @param {number} [digits] of a number that is no share; those before the point stay in any case
  */
-function valueText(value, share) {
+function valueText(value, share, digits = 3) {
   if (value === null || value === undefined) return "–";
   if (share) return percent(value);
   if (value !== 0 && Math.abs(value) < 1e-3) return value.toExponential(2);
-  return Math.abs(value) < 1000 ? value.toPrecision(3) : String(Math.round(value));
+  return Math.abs(value) < 10 ** digits ? value.toPrecision(digits) : String(Math.round(value));
 }
 
 /**
@@ -102,7 +103,7 @@ function levelsOf(spec) {
 function scales(spec, epochs, width) {
   const values = levelsOf(spec);
   const levels = values.map((value) => ({ value, text: levelText(value, spec.share, values[1] - values[0]) }));
-  const left = Math.max(MARGIN.left, 12 + 6.7 * Math.max(...levels.map(({ text }) => text.length)));
+  const left = Math.max(MARGIN.left, 14 + 6.7 * Math.max(...levels.map(({ text }) => text.length)));
   const [low, high] = [values[0], values[values.length - 1]];
   const [first, last] = [epochs[0], epochs[epochs.length - 1]];
   const [across, down] = [width - left - MARGIN.right, HEIGHT - MARGIN.top - MARGIN.bottom];
@@ -122,9 +123,10 @@ function scales(spec, epochs, width) {
  */
 function levelText(level, share, step) {
   if (share) return `${+(100 * level).toPrecision(3)} %`;
-  const digits = Math.abs(level) < 100 * step ? 3 : 6; // levels far from 0 differ in a later digit
+  const steps = Math.abs(level) / step;
+  if (steps >= 100) return String(+level.toPrecision(Math.ceil(Math.log10(steps)) + 1)); // far from 0: differs late
   const plain = String(+level.toPrecision(6));
-  return plain.length > 5 && digits === 3 ? (+level.toPrecision(3)).toExponential() : plain;
+  return plain.length > 5 ? (+level.toPrecision(3)).toExponential() : plain;
 }
 
 /**
@@ -186,7 +188,9 @@ function drawLines(canvas, spec, epochs, { width, x, y }) {
 function spoken(spec, epochs) {
   const lines = spec.lines.map((line) => {
     const values = line.values.filter(isPresent);
-    const [first, last] = [values[0], values[values.length - 1]].map((value) => valueText(value, spec.share));
+    const [first, last] = [values[0], values[values.length - 1]].map((value) =>
+      valueText(value, spec.share, spec.digits),
+    );
     return `${line.name} from ${first} to ${last}`;
   });
   return `${spec.title}, epochs ${epochs[0]} to ${epochs[epochs.length - 1]}: ${lines.join("; ")}`;

@@ -121,6 +121,6 @@ function readOutPoint(readout, spec, epochs, place) {
   const item = html("span", {}, readout);
   sample(line.number, item);
   item.append(`${line.name} `);
-  html("b", {}, item, valueText(line.values[place.at], spec.share));
+  html("b", {}, item, valueText(line.values[place.at], spec.share, spec.digits));
   html("span", {}, readout, `epoch ${epochs[place.at]}`);
 }

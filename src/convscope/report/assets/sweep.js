@@ -67,11 +67,14 @@ function chartSpecs() {
   const columns = [...new Set(chosen.flatMap((run) => Object.keys(run.columns)))];
   const after = (/** @type {string} */ prefix) => columns.filter((column) => column.startsWith(prefix));
   const valuesOf = (/** @type {string} */ column) => chosen.flatMap((run) => run.columns[column] ?? []);
+  const layers = new Set(
+    ["stayed/", "dead/"].flatMap((prefix) => after(prefix).map((name) => name.slice(prefix.length))),
+  );
   const dead = after("dead/").filter((column) => valuesOf(column).some((value) => Number(value) > 0));
   return [
     { title: "Validation accuracy, top-1", column: "val/top1", share: true },
     { title: "Validation loss", column: "val/loss" },
-    ...columns.filter((column) => !CHARTED.test(column)).map((column) => otherSpec(column, valuesOf(column))),
+    ...columns.filter((column) => !CHARTED.test(column)).map((column) => otherSpec(column, valuesOf(column), layers)),
     ...after("stayed/").map((column) => ({
       title: `Settling of ${column.slice(7)}: top-9 images that stayed`,
       column,
@@ -87,13 +90,15 @@ function chartSpecs() {
  * The chart of a column that this page does not know.
  * @param {string} column
  * @param {Column} values of all ticked runs
+ * @param {Set<string>} layers names of the nets' layers
  * @returns {ColumnSpec}
  */
-function otherSpec(column, values) {
+function otherSpec(column, values, layers) {
   const { group, line, split } = columnKind(column);
   const words = wordsOf(group);
-  const title = split ? `${line} ${words}` : group === column ? words : `${words} of ${line}`;
-  return { title: capital(title), column, share: isShare(group, values), fitted: !isKnown(group) };
+  const ofPart = layers.has(line) ? `${words} of ${line}` : `${words}: ${wordsOf(line)}`;
+  const title = split ? `${line} ${words}` : group === column ? words : ofPart;
+  return { title: capital(title), column, share: isShare(group, values), ...fit(group, values) };
 }
 
 function showCurves() {
