@@ -52,7 +52,7 @@ def checked(tmp_path):
     ("script", "old", "new", "message"),
     [
         ("page.js", "const last = epochs[", "const last =  epochs[", "page.js"),
-        ("columns.js", " * @param {string} group\n * @param {Column} values\n", "", "implicitly has an 'any' type"),
+        ("columns.js", "/** @param {string} words */\n", "", "implicitly has an 'any' type"),
         ("sweep.js", "styles.get(id) ?? 0", "styles.get(id)", "'undefined' is not assignable"),
     ],
 )
