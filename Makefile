@@ -76,7 +76,7 @@ bench: .venv/.ready  ## every benchmark, one line for each ratio
 
 reliability: .venv/.ready  ## what is promised of long and broken runs, tried at full length; its figures, under 30 minutes
 	@for file in benchmarks/reliability_*.py; do OMP_NUM_THREADS=1 $(PYTHON) "$$file" || exit 1; done
-	@OMP_NUM_THREADS=1 CONVSCOPE_CASES=300 $(PYTHON) -m pytest -q tests/test_settings.py tests/jobs/test_every_setting.py tests/test_composition.py
+	@OMP_NUM_THREADS=1 CONVSCOPE_CASES=300 $(PYTHON) -m pytest -q tests/cli/test_settings.py tests/cli/test_every_setting.py tests/cli/test_composition.py
 
 lint: .venv/.ready scripts  ## ruff and mypy, and the scripts of the report page
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -17,15 +17,15 @@ import torch.nn.functional as F
 from captum.attr import NeuronDeconvolution
 from torch import Tensor, nn
 
-from convscope.look.cropped import project_fields
-from convscope.look.deconvnet import Picks, project
-from convscope.nets.build import ConvNet, build
-from convscope.nets.initialize import he_
+from convscope.engine.cropped_projection import project_fields
+from convscope.engine.deconvnet import Units, project
+from convscope.models.build import ConvNet, build
+from convscope.models.initialize import he_
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
 UNITS, MAPS, CHUNK = 144, 16, 16
 CONF = Path(__file__).resolve().parent.parent / "conf/model/zfnet.yaml"
-Project = Callable[[str, Picks], Tensor]
+Project = Callable[[str, Units], Tensor]
 
 
 class PassedNorm(torch.autograd.Function):
@@ -86,7 +86,7 @@ def photographs(count: int, seed: int = 0) -> Tensor:
     return images
 
 
-def strongest(net: ConvNet, images: Tensor) -> dict[str, Picks]:
+def strongest(net: ConvNet, images: Tensor) -> dict[str, Units]:
     """16 random maps of each layer in 9 images each, at the map's strongest position."""
     draw, picks = torch.Generator().manual_seed(1), {}
     maps: dict[str, Tensor] = {}
@@ -100,12 +100,12 @@ def strongest(net: ConvNet, images: Tensor) -> dict[str, Picks]:
             if name in LAYERS:
                 chosen = torch.randperm(x.shape[1], generator=draw)[:MAPS].repeat_interleave(9)
                 flat = x[torch.arange(UNITS), chosen].flatten(1).argmax(1)
-                picks[name] = Picks(torch.arange(UNITS), chosen, flat // x.shape[3], flat % x.shape[3])
+                picks[name] = Units(torch.arange(UNITS), chosen, flat // x.shape[3], flat % x.shape[3])
     return picks
 
 
 def captum_single(net: nn.Sequential, images: Tensor) -> Project:
-    def run(layer: str, picks: Picks) -> Tensor:
+    def run(layer: str, picks: Units) -> Tensor:
         peer = NeuronDeconvolution(net, net.get_submodule(f"{layer}_relu"))
         units = zip(*(field.tolist() for field in picks), strict=True)
         return torch.cat([peer.attribute(images[n : n + 1].clone(), (c, row, col)) for n, c, row, col in units])
@@ -114,7 +114,7 @@ def captum_single(net: nn.Sequential, images: Tensor) -> Project:
 
 
 def captum_batched(net: nn.Sequential, images: Tensor) -> Project:
-    def run(layer: str, picks: Picks) -> Tensor:
+    def run(layer: str, picks: Units) -> Tensor:
         peer = NeuronDeconvolution(net, net.get_submodule(f"{layer}_relu"))
         parts = []
         for part in (picks.part(at, at + CHUNK) for at in range(0, len(picks.image), CHUNK)):
@@ -129,7 +129,7 @@ def explicit(net: ConvNet, images: Tensor) -> Project:
     """The deconvnet as one would write it: the whole maps up with switches, down with transposed convolutions."""
 
     @torch.no_grad()
-    def one(layer: str, picks: Picks) -> Tensor:
+    def one(layer: str, picks: Units) -> Tensor:
         names = [name for name, _ in net.named_children()]
         below = [net.get_submodule(name) for name in names[: names.index(layer) + 1]]
         x, states = images[picks.image].contiguous(memory_format=torch.channels_last), []
@@ -161,7 +161,7 @@ def down(module: nn.Module, signal: Tensor, before: Tensor, switches: Tensor | N
     return F.conv_transpose2d(signal.relu(), module.weight, None, module.stride, module.padding, room)
 
 
-def agreement(net: ConvNet, images: Tensor, picks: dict[str, Picks], peer: Project) -> float:
+def agreement(net: ConvNet, images: Tensor, picks: dict[str, Units], peer: Project) -> float:
     """Largest difference between a projection and the peer's, as a share of the projection's largest value."""
     worst = 0.0
     for layer, units in picks.items():

@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from torchvision.transforms import v2
 
 from convscope.data import jpeg
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Source, folder, limited
-from convscope.nets.build import build
+from convscope.models.build import build
 
 ZFNET = Path(__file__).resolve().parents[1] / "conf/model/zfnet.yaml"
 COUNT, BATCH = 128, 16

@@ -14,14 +14,15 @@ import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
 
-from convscope.data.module import DataSettings, ImageData
+from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.gallery import Choice
-from convscope.jobs.train import Plan, train
-from convscope.learn.classifier import Classifier
-from convscope.learn.recipe import Recipe, initialize_, optimizer, read_recipe
-from convscope.nets.build import ConvNet, build
-from convscope.record import Record
+from convscope.models.build import ConvNet, build
+from convscope.runs.record import Record
+from convscope.training.classifier import Classifier
+from convscope.training.job import Plan, train
+from convscope.training.recipe import Recipe, initialize_, optimizer, read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 1
@@ -69,14 +70,14 @@ def bare(data: ImageData, model: ConvNet) -> None:
         sum(hits).item()
 
 
-def ours(data: ImageData, model: ConvNet, choice: Choice) -> None:
+def ours(data: ImageData, model: ConvNet, choice: FeatureChoice) -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = {"max_epochs": EPOCHS, "accelerator": "cpu", "devices": 1}
         train(Classifier(model, recipe(), 10), data, Plan(settings, choice, 0, {}), Record(Path(folder)))
 
 
 def main() -> None:
-    off, every = Choice(None, 16, [], "val"), Choice(None, 16, None, "val")
+    off, every = FeatureChoice(None, 16, [], "val"), FeatureChoice(None, 16, None, "val")
     data = ImageData(source(2560, 110, val=256), DataSettings(image_size=96, batch_size=128))
     sides = {"bare": lambda: bare(data, net(96, 0.5)), "ours": lambda: ours(data, net(96, 0.5), off)}
     times = interleaved.paired(sides, rounds=3)

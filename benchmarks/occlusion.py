@@ -14,14 +14,14 @@ from captum.attr import Occlusion
 from deconvnet import photographs, stock, zfnet
 from torch import Tensor, nn
 
-from convscope.look.occlusion import Occluded, Square, occlude, occlude_fully, strongest_map
-from convscope.nets.build import ConvNet
+from convscope.analyses.occlusion.compute import Occluded, Occluder, occlude, occlude_fully, strongest_map
+from convscope.models.build import ConvNet
 
-SQUARE, FEW, SIDE_BY_SIDE = Square(32, 8), Square(32, 28), Square(32, 32)  # 625, 64 and 49 places
+SQUARE, FEW, SIDE_BY_SIDE = Occluder(32, 8), Occluder(32, 28), Occluder(32, 32)  # 625, 64 and 49 places
 SHARE = 625 / 64
 
 
-def captum(net: nn.Module, image: Tensor, target: int, square: Square, at_once: int) -> Tensor:
+def captum(net: nn.Module, image: Tensor, target: int, square: Occluder, at_once: int) -> Tensor:
     window, strides = (3, square.size, square.size), (3, square.stride, square.stride)
     peer = Occlusion(nn.Sequential(net, nn.Softmax(1)))
     return peer.attribute(image[None], window, strides, square.value, target, perturbations_per_eval=at_once)

@@ -9,9 +9,9 @@ from interleaved import line, paired, peak_mib, ratio  # first: sets the number 
 import numpy as np  # isort: skip
 import torch
 
+from convscope.analyses.overlap.compute import Overlap, Shared, compare_collections
+from convscope.analyses.overlap.compute.collection import Collection
 from convscope.data.sources import Pixels
-from convscope.study.collection import Collection
-from convscope.study.overlap import Overlap, Shared, compare
 
 SIZE, FIRST, SECOND = 32, 4096, 8192
 CALTECH, IMAGENET = 9_144, 1_281_167
@@ -34,7 +34,7 @@ def main() -> None:
     known: list[Shared] = []
 
     def ours() -> None:
-        known[:] = [compare(first, second, Overlap())]
+        known[:] = [compare_collections(first, second, Overlap())]
 
     sides = {
         "ours": ours,

@@ -7,8 +7,8 @@ import torch
 from interleaved import line, paired, ratio
 from train_step import step, zfnet
 
-from convscope.nets.build import ConvReLU
-from convscope.nets.renorm import renormalize_filters_
+from convscope.models.build import ConvReLU
+from convscope.models.renorm import renormalize_filters_
 
 TIMES = 20  # one call is too short for the clock
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import interleaved  # first: sets the number of threads
 from loader import BATCH, COUNT, photographs
 
-from convscope.data.conversion import Conversion, converted
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import Source, limited
-from convscope.data.stream import stream
+from convscope.data.stream.conversion import Conversion, converted
+from convscope.data.stream.source import stream
 
 SIZE = 224
 

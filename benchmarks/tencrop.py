@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from deconvnet import photographs, stock, zfnet
 from torch import Tensor, nn
 
-from convscope.look.multicrop import multi_crop
+from convscope.engine.multicrop import multi_crop
 
 IMAGES, SIDE, SIZE = 4, 256, 224
 PLACES = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]

@@ -12,8 +12,8 @@ import torch  # isort: skip
 from deconvnet import LAYERS, photographs, stock, zfnet
 from torch import Tensor, nn
 
-from convscope.look.top9 import Search, Top9
-from convscope.nets.build import ConvNet
+from convscope.engine.top9 import Search, Top9
+from convscope.models.build import ConvNet
 
 IMAGES, BATCH = 512, 16
 

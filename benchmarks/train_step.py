@@ -19,10 +19,10 @@ import yaml
 from interleaved import line, ratio
 from torch import Tensor, nn
 
-from convscope.learn.memory import keep_freed_memory
-from convscope.nets.build import Classes, ConvNet, ConvReLU, FullReLU, build
-from convscope.nets.initialize import he_
-from convscope.nets.lrn import LRN
+from convscope.models.build import Classes, ConvNet, ConvReLU, FullReLU, build
+from convscope.models.initialize import he_
+from convscope.models.lrn import LRN
+from convscope.training.trainer import keep_freed_memory
 
 ZFNET = Path(__file__).resolve().parents[1] / "conf/model/zfnet.yaml"
 

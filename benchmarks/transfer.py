@@ -19,12 +19,13 @@ from deconvnet import zfnet
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from convscope.data.module import DataSettings, ImageData
+from convscope.analyses.subject import Subject
+from convscope.analyses.transfer.compute import Transfer, transferred_layers, trials
+from convscope.analyses.transfer.compute.features_on_disk import SPLITS, OnDisk, Wanted, features_on_disk
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.score.probe import coordinates, fit
-from convscope.study.features_on_disk import SPLITS, OnDisk, Wanted, features_on_disk
-from convscope.study.transfer import Transfer, transferred_layers, trials
-from convscope.subject import Subject
+from convscope.metrics.linear_probe import coordinates, fit
 
 IMAGES, SIZE, GOAL = 48, 224, 120.0  # seconds; of all threads together, so that other programs disturb little
 LAYERS, CLASSES, EACH, FOLDS, VALUES = 6, 20, 30, 5, 4096

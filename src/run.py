@@ -9,15 +9,15 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 def main() -> None:
     """Shows the manual at once, or hands the command line to the program."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from convscope.manual import manual, page
-        from convscope.problem import Problem
+        from convscope.cli.help import manual, page
+        from convscope.errors import UserError
 
         try:
             print(page(CONF, sys.argv[1:]) or manual(CONF))
-        except Problem as problem:
+        except UserError as problem:
             sys.exit(f"convscope: {problem}")
         return
-    from convscope.app import start
+    from convscope.cli.program import start
 
     start(CONF)
 

@@ -13,6 +13,7 @@ import pytest
 
 from prepared import Prepared
 
+pytest_plugins = ["run_folders"]
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
     "data.train=80", "data.val=40", "data.image_size=64", "model.width=0.1", "evolution.maps=4",

@@ -128,7 +128,7 @@ def train_there() -> None:
 
 
 def run(settings: dict[str, Any], folder: Path) -> None:
-    from convscope.commands import JOBS
+    from convscope.cli.jobs import JOBS
 
     try:
         JOBS[settings["job"]](settings, folder)
@@ -140,9 +140,9 @@ if __name__ == "__main__":
     alive = registered()
     train_there()
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-    from convscope import assemble
+    from convscope.cli import facts
 
-    assemble.device = lambda accelerator: torch.device(GPU, 0)
+    facts.net_device = lambda accelerator: torch.device(GPU, 0)
     with Watching():
         for line in Path(sys.argv[1]).read_text().splitlines():
             job = json.loads(line)

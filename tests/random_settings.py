@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, settings, strategies
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.commands import JOBS
-from convscope.problem import Problem
+from convscope.cli.jobs import JOBS
+from convscope.errors import UserError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 CASES = int(os.environ.get("CONVSCOPE_CASES", "0"))  # so many in place of the few of an ordinary run of the tests
@@ -47,7 +47,7 @@ def done_or_refused(overrides, folder):
         return "refused"  # app.run sees to it
     try:
         JOBS[chosen["job"]]({**chosen, "words": overrides}, folder)
-    except Problem as problem:
+    except UserError as problem:
         assert str(problem).strip() and "\n" not in str(problem), overrides
         if folder.exists():  # begun, and ended by what only work shows: its page says why
             assert json.loads((folder / "summary.json").read_text())["problem"] == str(problem)

@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from conftest import ROOT, SMALL, convscope
+from convscope.analyses.claims.compute.histories import records
+from convscope.errors import UserError
 from convscope.loggers.projections import projections
-from convscope.nets.weights import read_checkpoint
-from convscope.problem import Problem
-from convscope.record import Record, Table, plain_cell
-from convscope.report.markup import comma_separated
-from convscope.study.histories import records
+from convscope.models.weights import read_checkpoint
+from convscope.runs.number_format import comma_separated
+from convscope.runs.record import Record, Table, plain_cell
 
 NAMES = [
     "<script>alert(1)</script>", "=HYPERLINK(1)", "..", "-1+1", "@sum", "ünï cødé 🦊", "a\nb", "x" * 300, "a/b", "a\\b",
@@ -41,7 +41,7 @@ class Code:
 
 
 def refusal(path):
-    with pytest.raises(Problem) as problem:
+    with pytest.raises(UserError) as problem:
         read_checkpoint(path)
     assert "\n" not in str(problem.value) and str(path) in str(problem.value)
     return str(problem.value)
@@ -96,7 +96,7 @@ LIES = [
 def test_a_description_that_lies_is_refused(lie, said, trained, tmp_path):
     line = refusal(changed(trained, tmp_path / "net.ckpt", **lie)) if "layers=3" not in said else None
     if line is None:
-        with pytest.raises(Problem, match=said):
+        with pytest.raises(UserError, match=said):
             read_checkpoint(changed(trained, tmp_path / "net.ckpt", **lie))
     else:
         assert __import__("re").search(said, line)

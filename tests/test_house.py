@@ -12,53 +12,39 @@ import pytest
 
 SRC = Path(__file__).resolve().parent.parent / "src"
 
-# A part of the package (a folder or a file of convscope, or run.py) and the other parts that it may import.
-_COMMANDS = (
-    "assemble jobs learn loggers nets plans problem provenance record report sparing study subject terminal whole"
-)
-_LEARN = "data draw gallery launch look nets plans problem record report score sparing whole"
-_JOBS = "data draw gallery learn look nets problem progress record report score study subject"
+_BELOW = "config data engine errors metrics models plots runs"
+# A part of the package (see `part`) and the other parts that it may import.
 MAY_IMPORT = {
-    "run": {"app", "manual", "problem"},
-    "app": {"commands", "launch", "mistyped", "problem", "report", "resume", "sparing", "whole"},
-    "mistyped": {"problem"},
-    "launch": {"problem", "whole"},
-    "resume": {"problem", "report"},
-    "commands": set(_COMMANDS.split()),
-    "manual": {"problem"},
-    "assemble": {"data", "gallery", "nets", "plans", "problem", "subject"},
-    "jobs": set(_JOBS.split()),
-    "study": set(_JOBS.split()) - {"learn", "study"},
-    "learn": set(_LEARN.split()),
-    "gallery": {"data", "draw", "look", "nets", "problem"},
-    "subject": {"data", "nets", "problem"},
-    "loggers": {"problem", "record", "report"},
-    "terminal": {"record", "report"},
-    "data": {"problem", "room"},
-    "look": {"nets", "problem"},
-    "score": {"nets", "problem"},
-    "draw": {"problem"},
-    "report": {"problem", "record", "score"},
-    "record": {"whole"},
-    "nets": {"problem", "room"},
-    "room": {"problem"},
-    "whole": {"problem"},
-    "plans": {"problem"},
-    "progress": set(),
-    "provenance": set(),
-    "sparing": set(),
-    "problem": set(),
-    "api": {"assemble", "data", "gallery", "look", "nets", "problem", "report", "study", "subject"},
+    "run": {"cli", "errors"},
     "convscope": {"api"},  # the package itself, when one of its names is asked for
+    "api": {"subject", "compute", "figure", *_BELOW.split()},
+    "cli": {"subject", "about", "compute", "figure", "job", "training", "report", "loggers", *_BELOW.split()},
+    "job": {"subject", "about", "compute", "figure", "training", *_BELOW.split()},
+    "figure": {"about", "compute", "engine", "plots"},
+    "compute": {"subject", "about", *_BELOW.split()} - {"plots"},
+    "subject": set(_BELOW.split()) - {"plots"},
+    "about": {"config", "errors"},
+    "analyses": {"about"},
+    "training": {"compute", "figure", "report", *_BELOW.split()},
+    "loggers": {"errors", "runs"},
+    "report": {"about", "analyses", "errors", "metrics", "runs"},
+    "runs": {"errors", "metrics"},
+    "data": {"config", "errors", "models"},
+    "engine": {"errors", "models"},
+    "models": {"errors"},
+    "metrics": {"errors"},
+    "plots": {"errors"},
+    "config": {"errors"},
+    "errors": set(),
 }
 # A foreign library and the only files, or folders, that may know it.
 CONFINED = {
-    "hydra": {"run", "convscope.app"},
-    "omegaconf": {"run", "convscope.app"},
-    "matplotlib": {"convscope.draw"},  # a file there for each kind of plot
-    "wandb": {"convscope.loggers"},
-    "boto3": {"convscope.data.stores"},
-    "litdata": {"convscope.data.litchunks", "convscope.data.stores"},
+    "hydra": {"cli"},
+    "omegaconf": {"cli"},
+    "matplotlib": {"plots", "figure"},
+    "wandb": {"loggers"},
+    "boto3": {"convscope.data.stream.stores"},
+    "litdata": {"convscope.data.stream.litchunks", "convscope.data.stream.stores"},
     "lightning": set(),  # mixing it with pytorch_lightning fails at run time
 }
 NOWHERE_ELSE = {"utils", "util", "common", "misc", "core", "base", "helpers", "helper", "tools"}
@@ -83,8 +69,11 @@ def imports(name, path):
 
 
 def part(name):
-    """convscope.look.top9 -> look; run -> run."""
-    return name.split(".")[1] if name.startswith("convscope.") else name
+    """convscope.engine.top9 -> engine; convscope.analyses.occlusion.figure -> figure; run -> run."""
+    pieces = name.split(".")
+    if pieces[:2] == ["convscope", "analyses"]:
+        return "subject" if pieces[2:3] == ["subject"] else pieces[3] if len(pieces) > 3 else "analyses"
+    return pieces[1] if len(pieces) > 1 else name
 
 
 def graph(files):
@@ -126,7 +115,7 @@ def test_no_cycles():
 @pytest.mark.parametrize("name", FILES)
 def test_foreign_libraries_stay_in_their_files(name):
     libraries = {imported.split(".")[0] for imported in imports(name, FILES[name])}
-    place = {name, name.rpartition(".")[0]}
+    place = {name, name.rpartition(".")[0], part(name)}
     astray = {library for library in libraries & set(CONFINED) if not place & CONFINED[library]}
     assert not astray, f"{name} may not import {', '.join(sorted(astray))}"
 
@@ -157,17 +146,17 @@ def test_no_module_is_named_for_everything():
     [
         ("import a.b as c", {"a.b"}),
         (
-            "def f():\n    from convscope.look import top9, deconvnet",
-            {"convscope.look.top9", "convscope.look.deconvnet"},
+            "def f():\n    from convscope.engine import top9, deconvnet",
+            {"convscope.engine.top9", "convscope.engine.deconvnet"},
         ),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import wandb", {"typing.TYPE_CHECKING", "wandb"}),
-        ("from . import tile", {"convscope.draw.tile"}),
-        ("from ..look.top9 import Search", {"convscope.look.top9.Search"}),
+        ("from . import tile", {"convscope.plots.tile"}),
+        ("from ..engine.top9 import Search", {"convscope.engine.top9.Search"}),
     ],
 )
 def test_every_kind_of_import_is_seen(tmp_path, line, expected):
     (tmp_path / "grid.py").write_text(line)
-    assert set(imports("convscope.draw.grid", tmp_path / "grid.py")) == expected
+    assert set(imports("convscope.plots.grid", tmp_path / "grid.py")) == expected
 
 
 def test_a_cycle_is_seen(tmp_path):

@@ -109,7 +109,7 @@ def test_the_documents_have_commands():
 def test_the_net_in_the_docs_is_one():
     import yaml
 
-    from convscope.nets.build import build
+    from convscope.models.build import build
 
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/own_nets_and_data.md").read_text(), re.DOTALL)
     net = build(yaml.safe_load(text)["layers"], image_size=64, classes=5)

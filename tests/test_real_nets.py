@@ -10,17 +10,17 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import ROOT
-from convscope import gallery
-from convscope.assemble import new
-from convscope.nets.blocks import default_layers
-from convscope.study.strongest import strongest
+from convscope.analyses.subject import new_subject
+from convscope.analyses.visualize.compute import SplitPixels, feature_view, strongest
+from convscope.analyses.visualize.figure import map_tiles
+from convscope.engine.blocks import default_layers
 from lite0 import lite0_weights
 
 
 def subject(words):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         settings = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
-    one = new({**settings, "words": words}, keep_classes=True)
+    one = new_subject({**settings, "words": words}, keep_classes=True)
     one.net.eval()
     return one
 
@@ -38,8 +38,8 @@ def lite0(tmp_path_factory):
 def test_the_deconvnets_blot_on_a_net_without_switches_is_not_shown(lite0):
     """Through strided, depthwise convolutions the deconvnet projects nine images to one picture, guided does not."""
     top = strongest(lite0.net, lite0.data, "val", ["conv_head"])["conv_head"]
-    images, maps = gallery.Images(lite0.data, "val"), [int(top.score[:, 8].argmax())]
-    blot, auto = (gallery.view(lite0.net, images, "conv_head", top, maps, rule) for rule in ("deconvnet", "auto"))
+    images, maps = SplitPixels(lite0.data, "val"), [int(top.score[:, 8].argmax())]
+    blot, auto = (feature_view(lite0.net, images, "conv_head", top, maps, rule) for rule in ("deconvnet", "auto"))
     flat = blot.projections[0].flatten(1).double()
     cosines = torch.nn.functional.cosine_similarity(flat[:, None], flat[None], 2)
     assert cosines.min() > 0.9 and auto.rule.rule == "guided"
@@ -56,9 +56,9 @@ def test_no_tile_of_a_map_at_its_upper_bound_is_blank(lite0):
     top = strongest(lite0.net, lite0.data, "val", [layer])[layer]
     full = (top.score[:, :3] == 6).all(1).nonzero()[:4, 0].tolist()
     assert full  # maps with several scores of exactly 6
-    view = gallery.view(lite0.net, gallery.Images(lite0.data, "val"), layer, top, full, "guided")
+    view = feature_view(lite0.net, SplitPixels(lite0.data, "val"), layer, top, full, "guided")
     for position in range(len(full)):
-        assert all(np.ptp(tile) > 60 for tile in gallery.map_tiles(view, position).projections)
+        assert all(np.ptp(tile) > 60 for tile in map_tiles(view, position).projections)
 
 
 def test_squeezenets_upper_layers_are_drawn_guided_and_cut_to_a_part_of_their_fields():
@@ -73,6 +73,6 @@ def test_squeezenets_upper_layers_are_drawn_guided_and_cut_to_a_part_of_their_fi
     assert layers[-1] == "features.12"
     tops = strongest(one.net, one.data, "val", layers[-2:])
     for layer, top in tops.items():
-        view = gallery.view(one.net, gallery.Images(one.data, "val"), layer, top, [int(top.score[:, 8].argmax())])
+        view = feature_view(one.net, SplitPixels(one.data, "val"), layer, top, [int(top.score[:, 8].argmax())])
         assert view.rule.rule == "guided" and view.rule.guided_smoothness > view.rule.smoothness
-        assert gallery.map_tiles(view, 0).cut[0] < view.projections.shape[-1] * 0.7
+        assert map_tiles(view, 0).cut[0] < view.projections.shape[-1] * 0.7

@@ -5,26 +5,26 @@ unit of one image). Pixels are grey levels minus their mean, about -128..128.
 
 From Zeiler & Fergus (2013) to the code:
 
-    section 2.1   deconvnet, switches, projections        look/deconvnet.py, look/cropped.py
-    section 3     the nets, as rows                       nets/layers.py, nets/build.py, conf/model/
-                  preprocessing, crops and flips          data/transforms.py, data/cache.py
-                  the recipe; filter renormalization      learn/recipe.py, conf/optim/; nets/renorm.py
-    section 4     Fig. 2: top-9 grids                     look/top9.py, gallery/          job=visualize
-                  Fig. 4: feature evolution               learn/evolution.py              job=train
-                  Fig. 5: feature invariance              look/invariance.py              job=invariance
-    section 4.1   Fig. 6: architecture selection          look/filters.py                 job=diagnose
-    section 4.2   Fig. 7: occlusion sensitivity           look/occlusion.py               job=occlude
-    section 4.3   Table 1, Fig. 8: correspondence         look/correspondence.py          job=correspond
-    section 5.1   Tables 2 and 3: errors, ablations       study/evaluation.py             job=evaluate, job=table
-    section 5.2   Tables 4, 5, 7, Fig. 9: transfer        study/transfer.py               job=transfer
-                  start from a net, freeze rows           nets/inherit.py, learn/start.py job=train
-                  images that two sets share              score/overlap.py                job=overlap
-    AlexNet 6.1   nearest images, five classes            look/neighbors.py               job=neighbors
-    all of it     the claims, tested on one's own run     score/claims.py                 job=claims
-    all tables    what the papers measured                score/papers.yaml
+    section 2.1   deconvnet, switches, projections      engine/deconvnet.py, engine/cropped_projection.py
+    section 3     the nets, as rows                     models/rows.py, models/build.py, conf/model/
+                  preprocessing, crops and flips        data/transforms.py, data/cache.py
+                  the recipe; filter renormalization    training/recipe.py, conf/optim/; models/renorm.py
+    section 4     Fig. 2: top-9 grids                   engine/top9.py, analyses/visualize/
+                  Fig. 4: feature evolution             training/evolution.py
+                  Fig. 5: feature invariance            analyses/invariance/
+    section 4.1   Fig. 6: architecture selection        analyses/diagnosis/
+    section 4.2   Fig. 7: occlusion sensitivity         analyses/occlusion/
+    section 4.3   Table 1, Fig. 8: correspondence       analyses/correspondence/
+    section 5.1   Table 2: errors                       analyses/evaluation/
+                  Table 3: ablations                    analyses/sweep_table/
+    section 5.2   Tables 4 to 7, Fig. 9: transfer       analyses/transfer/
+                  start from a net, freeze rows         models/inherit.py, training/start.py
+                  images that two sets share            analyses/overlap/
+    AlexNet 6.1   nearest images, five classes          analyses/neighbors/
+    all of it     the claims, tested on one's own run   analyses/claims/
+    all tables    what the papers measured              metrics/papers.yaml
 
-app/ reads a command line, commands/ turns it into objects and runs a job; record.py writes the run folder; report/
-draws its page.
+cli/ reads a command line and runs a job; runs/ writes and reads the run folder; report/ draws its page.
 """
 
 from typing import Any

@@ -14,21 +14,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope import assemble, gallery
+from convscope.analyses.occlusion.compute import Occluded, Occluder, default_square, strongest_map
+from convscope.analyses.occlusion.compute import occlude as cover
+from convscope.analyses.subject import Subject, new_subject, saved_subject
+from convscope.analyses.visualize.compute import FeatureChoice, SplitPixels, feature_view, strongest
+from convscope.analyses.visualize.figure import feature_grid
 from convscope.data.module import SplitName
-from convscope.look.cropped import Projection, project_fields
-from convscope.look.deconvnet import Picks
-from convscope.look.features import features
-from convscope.look.occlusion import Occluded, Square, default_square, strongest_map
-from convscope.look.occlusion import occlude as cover
-from convscope.look.top9 import Top9
-from convscope.nets.blocks import default_layers
-from convscope.nets.hidden import hidden
-from convscope.problem import Problem
-from convscope.report import reading
-from convscope.report.reading import Run, is_run_folder
-from convscope.study.strongest import strongest
-from convscope.subject import Subject
+from convscope.engine.blocks import default_layers
+from convscope.engine.cropped_projection import Projection, project_fields
+from convscope.engine.deconvnet import Units
+from convscope.engine.features import features
+from convscope.engine.hidden_layers import hidden
+from convscope.engine.top9 import Top9
+from convscope.errors import UserError
+from convscope.runs import reading
+from convscope.runs.reading import Run, is_run_folder
 
 __all__ = ["Run", "Subject", "Top9", "grid", "load", "occlude", "pretrained", "project", "read_run", "top9"]
 
@@ -54,20 +54,20 @@ def load(trained: str | Path, **data: Any) -> Subject:
     """The net of a run folder or of a checkpoint file, with the images it was trained on.
 
     data: other images or settings of them, as the keys of conf/data: source="images", root="/photos", limit=100.
-    Raises Problem for a file that is no checkpoint, and as its images do.
+    Raises UserError for a file that is no checkpoint, and as its images do.
     """
     if unknown := [key for key in data if key not in IMAGES]:
-        raise Problem(f"no setting {', '.join(unknown)} of images; possible: {', '.join(IMAGES)}")
+        raise UserError(f"no setting {', '.join(unknown)} of images; possible: {', '.join(IMAGES)}")
     if "image_size" in data:
-        raise Problem("the size of the images is the net's: leave image_size out")
+        raise UserError("the size of the images is the net's: leave image_size out")
     if "root" in data and "source" not in data:
-        raise Problem(
+        raise UserError(
             'which images are there? source="images" takes any, source="folder" train/<class>/ and val/<class>/'
         )
     path = Path(trained)
     path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     words = [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
-    return _eval(assemble.saved(_settings(IMAGES | data, {}) | {"ckpt": str(path), "words": words}))
+    return _eval(saved_subject(_settings(IMAGES | data, {}) | {"ckpt": str(path), "words": words}))
 
 
 def pretrained(
@@ -75,17 +75,17 @@ def pretrained(
 ) -> Subject:
     """A net of torchvision or timm, and every image under `root`; its most probable class stands for the true one.
 
-    weights: a name or tag, downloaded at the first time; or a file. Raises Problem for an unknown net, and for a file
+    weights: a name or tag, downloaded at the first time; or a file. Raises UserError for an unknown net, and for a file
     that does not fit.
     """
     model = {"source": library, "name": name, "weights": weights}
-    return _eval(assemble.new(_settings(IMAGES | {"root": str(root)}, model), keep_classes=True))
+    return _eval(new_subject(_settings(IMAGES | {"root": str(root)}, model), keep_classes=True))
 
 
 def read_run(folder: str | Path) -> Run:
-    """What a run has left in its folder, finished or not. Raises Problem for a folder that is no run's."""
+    """What a run has left in its folder, finished or not. Raises UserError for a folder that is no run's."""
     if not is_run_folder(Path(folder)):
-        raise Problem(f"{folder} is no run folder; name one of outputs/<job>/")
+        raise UserError(f"{folder} is no run folder; name one of outputs/<job>/")
     return reading.read_run(folder)
 
 
@@ -100,11 +100,11 @@ def grid(
 ) -> Image.Image:
     """Nine projections beside nine image patches for each map. maps: so many of them, or their numbers."""
     if layer not in tops:
-        raise Problem(f"no record of {layer}; there are those of {', '.join(tops)}: top9(net, [{layer!r}]) makes it")
-    chosen = gallery.Choice([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
+        raise UserError(f"no record of {layer}; there are those of {', '.join(tops)}: top9(net, [{layer!r}]) makes it")
+    chosen = FeatureChoice([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
     numbers = chosen.chosen_maps(layer, len(tops[layer].score), seed=0)
-    view = gallery.view(subject.net, gallery.Images(subject.data, split), layer, tops[layer], numbers)
-    return gallery.grid(view, f"{layer}: projections beside the image patches").image
+    view = feature_view(subject.net, SplitPixels(subject.data, split), layer, tops[layer], numbers)
+    return feature_grid(view, f"{layer}: projections beside the image patches").image
 
 
 def project(subject: Subject, images: Tensor, layer: str, map_: int, rule: str = "deconvnet") -> Projection:
@@ -115,14 +115,14 @@ def project(subject: Subject, images: Tensor, layer: str, map_: int, rule: str =
     """
     found = features(subject.net, images.to(subject.device), [layer]).layers[layer]
     if not 0 <= map_ < found.shape[1]:
-        raise Problem(f"{layer} has maps 0 to {found.shape[1] - 1}, not {map_}")
+        raise UserError(f"{layer} has maps 0 to {found.shape[1] - 1}, not {map_}")
     place = found[:, map_].flatten(1).argmax(1).cpu()
     cols = found.shape[3] if found.dim() == 4 else 1
-    picks = Picks(torch.arange(len(images)), torch.full((len(images),), map_), place // cols, place % cols)
+    picks = Units(torch.arange(len(images)), torch.full((len(images),), map_), place // cols, place % cols)
     return project_fields(subject.net, images.to(subject.device), layer, picks, rule)
 
 
-def occlude(subject: Subject, index: int, split: SplitName = "val", square: Square | None = None) -> Occluded:
+def occlude(subject: Subject, index: int, split: SplitName = "val", square: Occluder | None = None) -> Occluded:
     """What the net answers while a gray square covers one place of the image after another (section 4.2, Fig. 7).
 
     The map that is watched is the strongest of the last convolution or block. square: None for a seventh of the side.

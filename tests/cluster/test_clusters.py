@@ -14,8 +14,8 @@ from PIL import Image
 
 from cluster.same import TINY, TWO, assert_same, summary
 from conftest import ROOT, convscope
-from convscope.launch import check, place
-from convscope.problem import Problem
+from convscope.cli.processes import check_processes, process_place
+from convscope.errors import UserError
 
 HERE = ['hydra.launcher.setup=["export MASTER_ADDR=127.0.0.1"]', "hydra.launcher.mem_gb=1",
         "hydra.launcher.cpus_per_task=1"]  # fmt: skip
@@ -184,7 +184,7 @@ def unused_port():
     ],
 )
 def test_who_started_a_process(env, expected):
-    assert place(env) == expected
+    assert process_place(env) == expected
 
 
 @pytest.mark.parametrize(
@@ -200,5 +200,5 @@ def test_who_started_a_process(env, expected):
     ],
 )
 def test_processes_that_do_not_fit_the_settings(env, settings, said):
-    with pytest.raises(Problem, match=said):
-        check(place(env), *settings)
+    with pytest.raises(UserError, match=said):
+        check_processes(process_place(env), *settings)

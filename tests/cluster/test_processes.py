@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 
 from cluster.test_clusters import ranks, started, wait_for
 from conftest import ROOT, convscope
-from convscope.commands import JOBS
-from convscope.commands.looking import finished
+from convscope.cli.jobs import JOBS
+from convscope.cli.looking import finished
 
 TWO = ["data.train=41", "data.val=21", "data.image_size=64", "data.workers=0", "optim.batch_size=5",
        "evolution.maps=2", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]  # fmt: skip

@@ -10,7 +10,7 @@ from PIL import Image
 from convscope.data.annotations import read_boxes, read_parts, to_crop
 from convscope.data.decode import decoded
 from convscope.data.transforms import center_cuts, stored_size
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 
 def spot(path, size, box, **save):
@@ -100,7 +100,7 @@ def test_a_line_per_part_and_a_line_per_image_say_the_same(album):
 )  # fmt: skip
 def test_what_is_no_box_is_told(album, lines, told):
     (album / "boxes.csv").write_text(lines)
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         read_boxes(album / "boxes.csv", 56)
 
 
@@ -115,7 +115,7 @@ def test_what_is_no_box_is_told(album, lines, told):
 )
 def test_what_is_no_part_is_told(album, lines, told):
     (album / "parts.csv").write_text(lines)
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         read_parts(album / "parts.csv", 56, {})
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import decoded
 from convscope.data.sources import Files, Pixels
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 SRC = Path(__file__).resolve().parents[2] / "src"
 
@@ -68,17 +68,17 @@ def test_streaming_keeps_the_files_and_the_mean(photos, cache):
 @pytest.mark.parametrize("keep", [True, False])
 def test_unreadable_images(photos, cache, keep):
     photos.paths[4].write_bytes(b"no image")
-    with pytest.raises(Problem, match=r"4.jpg cannot be read: it is no image.*type data.on_bad_image=skip"):
+    with pytest.raises(UserError, match=r"4.jpg cannot be read: it is no image.*type data.on_bad_image=skip"):
         decoded_once(photos, 16, cache, keep, "stop")
     assert entries(cache) == []
     stored = decoded_once(photos, 16, cache, keep, "skip")
     assert len(stored.split.labels) == 8 and stored.split.labels.tolist() == np.delete(photos.labels, 4).tolist()
     assert [path for path, _ in stored.bad] == [photos.paths[4]] and "no image" in stored.bad[0][1]
-    with pytest.raises(Problem, match="4.jpg cannot be read"):
+    with pytest.raises(UserError, match="4.jpg cannot be read"):
         decoded_once(photos, 16, cache, keep, "stop")  # also from the cache
     for path in photos.paths:
         path.write_bytes(b"no image")
-    with pytest.raises(Problem, match="none of 9 images can be read; the first: .*0.jpg"):
+    with pytest.raises(UserError, match="none of 9 images can be read; the first: .*0.jpg"):
         decoded_once(photos, 16, cache, keep, "skip")
 
 
@@ -113,7 +113,7 @@ def test_budget(photos, tmp_path):
 
 def test_a_folder_that_cannot_be_written(photos, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(Problem, match=r"data.cache_dir=.*file/cache: Not a directory; name another folder"):
+    with pytest.raises(UserError, match=r"data.cache_dir=.*file/cache: Not a directory; name another folder"):
         decoded_once(photos, 16, Cache(tmp_path / "file/cache", 1.0), True, "stop")
 
 

@@ -12,12 +12,13 @@ import pytest
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
-from convscope.data.critters import PARTS, critters, scene, truth
-from convscope.data.scene import plan, render
-from convscope.data.species import SPECIES
-from convscope.problem import Problem
+from convscope.data.critters import critters, truth
+from convscope.data.critters.face import PARTS
+from convscope.data.critters.scene import plan, render, scene
+from convscope.data.critters.species import SPECIES
+from convscope.errors import UserError
 
-SRC = str(Path(__file__).parents[2] / "src")
+SRC = str(Path(__file__).resolve().parents[2] / "src")
 
 
 def many(split: str, count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,20 +151,20 @@ def test_a_linear_classifier_stays_below_60_percent(small) -> None:
     ],
 )
 def test_too_few_or_too_small_is_told(train: int, val: int, size: int, words: str) -> None:
-    with pytest.raises(Problem, match=words):
+    with pytest.raises(UserError, match=words):
         critters(train, val, size, 0, None)
 
 
 def test_scene_tells_what_it_cannot_draw() -> None:
-    with pytest.raises(Problem, match="critters of 8 x 8 pixels"):
+    with pytest.raises(UserError, match="critters of 8 x 8 pixels"):
         scene(0, "train", 0, 8)
-    with pytest.raises(Problem, match="no split 'test': choose train or val"):
+    with pytest.raises(UserError, match="no split 'test': choose train or val"):
         scene(0, "test", 0, 32)
 
 
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Problem, match="file: .*; name another folder"):
+    with pytest.raises(UserError, match="file: .*; name another folder"):
         critters(10, 10, 16, 0, tmp_path / "file")
 
 
@@ -189,6 +190,6 @@ def test_a_script_without_main_guard_is_told(tmp_path: Path) -> None:
 
 
 def test_drawing_needs_no_torch() -> None:
-    process = python("import sys, convscope.data.scene; sys.exit('torch' in sys.modules)")
+    process = python("import sys, convscope.data.critters.scene; sys.exit('torch' in sys.modules)")
     process.communicate()
     assert process.returncode == 0

@@ -16,7 +16,7 @@ from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, decoded, described, fitted
 from convscope.data.faults import Bad, printable, refusal
 from convscope.data.sources import Files
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 DRAW = np.random.default_rng(0)
 SIDE, WIDE = 40, 60
@@ -229,7 +229,7 @@ def test_names_of_every_kind_are_read_and_told_in_one_line(tmp_path):
     for path in paths:
         path.write_bytes(b"no")
     for path in paths:
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(UserError) as caught:
             decoded_once(Files([path], np.zeros(1, int)), SIDE, cache, True, "stop")
         said = str(caught.value)
         assert said.isprintable() and said.startswith(printable(path)) and said.encode()
@@ -277,7 +277,10 @@ def test_what_one_may_not_read_is_named(open_place):
         decoded(closed, 8)
     for place in ("train/bee", "train", "."):
         (open_place / place).chmod(0)
-        with someone_else(), pytest.raises(Problem, match=r"the folder .* cannot be read: Permission denied") as caught:
+        with (
+            someone_else(),
+            pytest.raises(UserError, match=r"the folder .* cannot be read: Permission denied") as caught,
+        ):
             folders.training_images(folders.existing(open_place))
         assert str(open_place) in str(caught.value)
         (open_place / place).chmod(0o755)

@@ -15,7 +15,7 @@ from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, rgb
 from convscope.data.jpeg import best_decoder
 from convscope.data.sources import Files
-from convscope.provenance import same_pixels
+from convscope.runs.provenance import same_pixels
 
 COLORS = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
 FLAT = COLORS.repeat(16, 0).repeat(16, 1)  # [48, 64, 3]: whole blocks of one color survive the best quality

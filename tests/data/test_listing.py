@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from convscope.data.listing import narrowed, number, read_listing, sizes
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 
 @pytest.fixture
@@ -39,30 +39,30 @@ def test_as_spreadsheets_write_it(album):
 )
 def test_a_wrong_file_is_told(album, content, told):
     (album / "list.csv").write_bytes(content)
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         read_listing(album / "list.csv")
 
 
 def test_no_file_and_no_value_are_told(album):
-    with pytest.raises(Problem, match=r"none.csv: No such file or directory; name a csv file"):
+    with pytest.raises(UserError, match=r"none.csv: No such file or directory; name a csv file"):
         read_listing(album / "none.csv")
-    with pytest.raises(Problem, match="Is a directory"):
+    with pytest.raises(UserError, match="Is a directory"):
         read_listing(album)
     (album / "list.csv").write_text("path,n\nin/a b.png,1\n")
     listing = read_listing(album / "list.csv")
-    with pytest.raises(Problem, match="none of its 1 rows has n: 7; take another value or column"):
+    with pytest.raises(UserError, match="none of its 1 rows has n: 7; take another value or column"):
         narrowed(listing, {"n": 7})
-    with pytest.raises(Problem, match="has no column m; its columns: path, n"):
+    with pytest.raises(UserError, match="has no column m; its columns: path, n"):
         narrowed(listing, {"m": 7})
 
 
 def test_missing_and_broken_images_are_named(album):
     (album / "list.csv").write_text("path\n" + "".join(f"in/{name}.png\n" for name in ["a b", *"cdefc"]))
     with pytest.raises(
-        Problem, match=r"4 of its 5 images are not there: \S+in/c.png, \S+in/d.png, \S+in/e.png, \.\.\.; "
+        UserError, match=r"4 of its 5 images are not there: \S+in/c.png, \S+in/d.png, \S+in/e.png, \.\.\.; "
     ):
         sizes(read_listing(album / "list.csv"))
     (album / "in/a b.png").write_bytes(b"no image")
     (album / "list.csv").write_text("path\nin/a b.png\n")
-    with pytest.raises(Problem, match="a b.png cannot be read: .*; mend it, or take its rows out of the csv"):
+    with pytest.raises(UserError, match="a b.png cannot be read: .*; mend it, or take its rows out of the csv"):
         sizes(read_listing(album / "list.csv"))

@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
 from convscope.data.sampler import EpochSampler, OrderedShare, Share
+from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source
 from convscope.data.transforms import random_cuts
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 R, S = 37, 32  # stored and net's side
 
@@ -188,7 +189,7 @@ def test_streamed_images_equal_stored_ones(tmp_path):
     loaders.append(streamed.train_dataloader())
     files.paths[5].write_bytes(b"")
     for loader in loaders:
-        with pytest.raises(Problem, match=r"^/[^\n]*5.jpg can no longer be read: [^\n]*$"):
+        with pytest.raises(UserError, match=r"^/[^\n]*5.jpg can no longer be read: [^\n]*$"):
             list(loader)
     assert streamed.bad_images == []
 
@@ -202,7 +203,7 @@ def test_bad_images_are_listed(tmp_path):
     data = ImageData(source, settings(cache_dir=str(tmp_path / "cache"), on_bad_image="skip"))
     assert data.size("train") == 5 and [path.name for path, _ in data.bad_images] == ["2.png"]
     assert data.pixels("train", [2])[0, 0, 0, 0] == 3  # indices go on without it
-    with pytest.raises(Problem, match="2.png cannot be read"):
+    with pytest.raises(UserError, match="2.png cannot be read"):
         ImageData(source, settings(cache_dir=str(tmp_path / "cache"))).size("train")
 
 
@@ -213,7 +214,7 @@ def test_a_given_mean_takes_the_place_of_the_images_own(source):
     assert torch.equal(data.images("val", [0]), data.pixels("val", [0]).float() - 100)
     colors = ImageData(source, settings(pixel_scale=(1.0, 2.0, 4.0)), given)
     assert torch.equal(colors.images("val", [0]), data.images("val", [0]) * torch.tensor([1, 2, 4])[:, None, None])
-    with pytest.raises(Problem, match="mean image is 9 pixels wide, data.image_size=32 needs 37"):
+    with pytest.raises(UserError, match="mean image is 9 pixels wide, data.image_size=32 needs 37"):
         ImageData(source, settings(), torch.zeros(3, 9, 9)).mean  # noqa: B018
 
 
@@ -231,7 +232,7 @@ def test_a_given_mean_takes_the_place_of_the_images_own(source):
     ],
 )
 def test_wrong_settings(key, value, told):
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         settings(**{key: value})
 
 
@@ -257,7 +258,7 @@ def test_images_are_chosen_evenly_or_by_index(source):
     ],
 )
 def test_images_that_cannot_be_chosen(source, wanted, told):
-    with pytest.raises(Problem, match=told):
+    with pytest.raises(UserError, match=told):
         ImageData(source, settings()).choose("val", wanted, seed=0)
 
 
@@ -300,5 +301,5 @@ def test_any_files_are_read_as_the_net_sees_them(source, in_files, tmp_path):
     mean = data.mean[:, margin : margin + S, margin : margin + S]
     assert torch.allclose(image, 0.5 * (pixels.float() - mean), atol=1e-4)
     (tmp_path / "bad.jpg").write_bytes(b"no image")
-    with pytest.raises(Problem, match=r"bad.jpg can no longer be read: .+"):
+    with pytest.raises(UserError, match=r"bad.jpg can no longer be read: .+"):
         data.read([paths[0], tmp_path / "bad.jpg"])

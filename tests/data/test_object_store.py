@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from convscope.data.conversion import Conversion, converted
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import folder
-from convscope.data.stream import stream
-from convscope.problem import Problem
+from convscope.data.stream.conversion import Conversion, converted
+from convscope.data.stream.source import stream
+from convscope.errors import UserError
 
 moto = pytest.importorskip("moto.server", reason="moto is not installed: no stand-in for S3")
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'convscope[stream]'")
@@ -117,7 +118,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
 
 def told(url, tmp_path):
     start = time.monotonic()
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         stream(url, S, tmp_path / "cache", 1.0)
     assert time.monotonic() - start < 20 and "\n" not in str(caught.value)
     return str(caught.value)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source, folder
 
 SHAPES = [(60, 90), (90, 60), (60, 90), (50, 50), (60, 90), (10, 400)]  # height, width

@@ -12,7 +12,7 @@ from torchvision.models import Swin_T_Weights
 from convscope.data import sources
 from convscope.data.classnames import imagenet
 from convscope.data.sources import Files, Pixels, limited
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 
 def put(path, color=(200, 30, 30), size=(24, 20)):
@@ -30,7 +30,7 @@ def photos(tmp_path):
 
 
 def message(function, *arguments):
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         function(*arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)

@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import nn
 
-from convscope.data.conversion import Conversion, converted
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import folder
-from convscope.data.stream import stream
-from convscope.problem import Problem
+from convscope.data.stream.conversion import Conversion, converted
+from convscope.data.stream.source import stream
+from convscope.errors import UserError
 
 S, R = 32, 37
 NAMES = ["ant", "bee", "cat"]
@@ -146,7 +147,7 @@ def test_a_far_set_is_the_same_and_only_so_much_of_it_stays(made, tmp_path):
         split.files._opened.clear()
         assert np.array_equal(split.image(index), near._splits["train"].image(index))
         assert sum(path.stat().st_size for path in (kept / "train").glob("*.bin")) <= most
-    with pytest.raises(Problem, match="data.cache_gib=1e-06 is too small for local:.*: 32 chunks, which training"):
+    with pytest.raises(UserError, match="data.cache_gib=1e-06 is too small for local:.*: 32 chunks, which training"):
         opened(f"local:{made}", tmp_path, gib=1e-6)
 
 
@@ -164,7 +165,7 @@ def test_a_far_set_that_was_made_anew_is_fetched_anew(photographs, made, tmp_pat
 
 def test_sets_that_cannot_be_used(photographs, made, tmp_path):
     def told(place, image_size=S):
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(UserError) as caught:
             stream(place, image_size, tmp_path / "cache", 1)
         return str(caught.value)
 
@@ -192,7 +193,7 @@ def test_sets_that_cannot_be_used(photographs, made, tmp_path):
 def test_a_damaged_set_names_its_file(name, content, said, made, tmp_path):
     broken = shutil.copytree(made, tmp_path / "broken")
     (broken / name).unlink() if content is None else (broken / name).write_bytes(content)
-    with pytest.raises(Problem, match=said):
+    with pytest.raises(UserError, match=said):
         stream(broken, S, tmp_path, 1)
 
 
@@ -201,7 +202,7 @@ def test_damage_within_a_chunk_is_told_in_one_line(workers, made, tmp_path):
     broken = shutil.copytree(made, tmp_path / "broken")
     chunk = broken / "val/chunk-0-1.bin"
     chunk.write_bytes(bytes(chunk.stat().st_size))
-    with pytest.raises(Problem, match=r"^/.*val/chunk-0-1.bin is damaged; copy it there again, or convert"):
+    with pytest.raises(UserError, match=r"^/.*val/chunk-0-1.bin is damaged; copy it there again, or convert"):
         list(opened(broken, tmp_path, workers=workers).val_dataloader())
 
 
@@ -210,7 +211,7 @@ def test_litdata_is_needed_for_far_sets_only(made, tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "litdata", None)
     assert opened(made, tmp_path).size("val") == 15
-    with pytest.raises(Problem, match=r"needs litdata: pip install 'convscope\[stream\]'"):
+    with pytest.raises(UserError, match=r"needs litdata: pip install 'convscope\[stream\]'"):
         opened(f"local:{made}", tmp_path)
 
 

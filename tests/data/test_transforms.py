@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convscope.data.transforms import center_cuts, color_shifts, random_cuts, stored_size
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 
 def keys(count, epoch=0):
@@ -13,7 +13,7 @@ def keys(count, epoch=0):
 
 def test_stored_size_is_the_papers_proportion():
     assert [stored_size(side) for side in (224, 128, 64, 8)] == [256, 146, 73, 9]
-    with pytest.raises(Problem, match="data.image_size=7 is too small; 8 or more"):
+    with pytest.raises(UserError, match="data.image_size=7 is too small; 8 or more"):
         stored_size(7)
 
 

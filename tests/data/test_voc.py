@@ -6,10 +6,11 @@ import torch
 from torchvision.datasets import VOCDetection
 
 from convscope.data.batches import Crops, Look
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import limited
 from convscope.data.voc import voc2012
-from convscope.problem import Problem
+from convscope.errors import UserError
 from data.shapes_set import CLASSES, flag, tiny_voc
 
 
@@ -20,7 +21,7 @@ def voc(tmp_path):
 
 
 def message(root, **options):
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         voc2012(root, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)

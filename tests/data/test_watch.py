@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from convscope.data.module import DataSettings, ImageData
+from convscope.data.module import ImageData
+from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Source
 from convscope.data.watch import Watch, death
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 
 class Deadly(type(Path())):
@@ -70,7 +71,7 @@ def test_a_process_that_dies_names_its_image(kind, told, files, tmp_path):
         list(data.val_dataloader())
     said = str(data.death(caught.value))
     assert "\n" not in said
-    with pytest.raises(Problem, match=f"^a process that loads images was ended by the signal {told}"):
+    with pytest.raises(UserError, match=f"^a process that loads images was ended by the signal {told}"):
         raise data.death(caught.value)
 
 
@@ -155,11 +156,11 @@ def test_a_class_that_vanishes_is_named(workers, files, tmp_path):
     data = streamed(files, tmp_path, workers=workers)
     loader, other = data.train_dataloader(), data.val_dataloader()
     (tmp_path / "class1").rename(tmp_path / "elsewhere")
-    with pytest.raises(Problem, match=r"^/[^\n]*/class1/\d+.png can no longer be read: its folder class1 is gone$"):
+    with pytest.raises(UserError, match=r"^/[^\n]*/class1/\d+.png can no longer be read: its folder class1 is gone$"):
         list(loader)
     assert multiprocessing.active_children() == []  # not five seconds later, when the garbage is collected
     files.paths[0].unlink()
-    with pytest.raises(Problem, match=r"^/[^\n]*/class0/0.png can no longer be read: No such file or directory$"):
+    with pytest.raises(UserError, match=r"^/[^\n]*/class0/0.png can no longer be read: No such file or directory$"):
         list(other)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from convscope.record import Number, Picture, Record, Table
+from convscope.runs.record import Number, Picture, Record, Table
 
 ATTACK = "<script>alert(1)</script>"
 CONFIG = """job: {job}

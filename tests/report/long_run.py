@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from convscope.draw.grid import Block, thumbnails, top9_grid
-from convscope.record import Arrays, Picture, Record
+from convscope.plots.grid import Block, thumbnails, top9_grid
+from convscope.runs.record import Arrays, Picture, Record
 
 SPECIES = ["fox", "owl", "<script>alert(1)</script>", "hare"]
 IMAGES = 1200  # of the validation split

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from convscope.report.numerals import percent
+from convscope.runs.number_format import percent
 
 
 def picture(page, place=0):

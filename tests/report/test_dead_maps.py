@@ -3,7 +3,7 @@
 import torch
 from safetensors.torch import save_file
 
-from convscope.report.records import dead_maps, record_layer
+from convscope.runs.top9_records import dead_maps, record_layer
 
 
 def written(folder, score, name="epoch_003"):

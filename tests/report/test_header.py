@@ -4,7 +4,7 @@ import pytest
 
 from convscope.report import header
 from convscope.report.page import write_page
-from convscope.report.reading import read_run
+from convscope.runs.reading import read_run
 
 
 def run_with(folder, config, job="occlude", overrides="[]"):

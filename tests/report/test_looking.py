@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlparse
 import pytest
 from playwright.sync_api import expect
 
-from convscope.record import Picture, Record
 from convscope.report.page import write_page
+from convscope.runs.record import Picture, Record
 from report.analyses import ATTACK, concluded, drawing
 
 CONTRAST = """element => {

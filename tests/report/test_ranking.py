@@ -5,13 +5,13 @@ import statistics
 
 import pytest
 
-from convscope.report.collected import collect
 from convscope.report.ranking import FEW, rank
+from convscope.runs.sweep_runs import sweep_runs
 from report.sweeps import run, with_page
 
 
 def ranked(folder):
-    return rank(collect([folder]).groups, folder)
+    return rank(sweep_runs([folder]).groups, folder)
 
 
 def table(columns, rows):

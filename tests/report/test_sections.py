@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from convscope.record import Number, Picture, Record, Table
 from convscope.report.page import write_page
-from convscope.report.reading import read_run
 from convscope.report.sections import sections
+from convscope.runs.reading import read_run
+from convscope.runs.record import Number, Picture, Record, Table
 from report.analyses import concluded, drawing
 
 PAPER = ["rules", "receptive", "invariance", "diagnosis", "occlusion", "correspondence", "neighbors", "claims", "rest"]

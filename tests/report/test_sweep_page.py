@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import expect
 
 from conftest import ROOT
-from convscope.commands import sweep_page
-from convscope.commands.recording import concluded
-from convscope.problem import Problem
-from convscope.record import Record
+from convscope.cli import sweeps
+from convscope.cli.recording import concluded
+from convscope.errors import UserError
 from convscope.report.sweep import write_sweep_page
+from convscope.runs.record import Record
 from report.sweeps import ATTACK, run, with_page
 
 FACTS = {"job": "train", "name": "a", "seed": 0}
@@ -93,7 +93,7 @@ def test_half_a_line_half_a_summary_and_half_a_config(sweep):
 def test_a_folder_without_runs_is_refused_and_left_alone(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "nowhere"):
-        with pytest.raises(Problem, match=r"give a sweep's folder, e\.g\. outputs/sweep/<sweep>"):
+        with pytest.raises(UserError, match=r"give a sweep's folder, e\.g\. outputs/sweep/<sweep>"):
             write_sweep_page(folder)
     assert list((tmp_path / "empty").iterdir()) == []
 
@@ -128,13 +128,13 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
 
 
 def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_page, "SHARE", 1e-6)
+    monkeypatch.setattr(sweeps, "SHARE", 1e-6)
     (tmp_path / "multirun.yaml").write_text("")
     for name in "abc":
         with concluded(Record(run(tmp_path / name, lr=ord(name), state="running")), FACTS):
             pass
     assert [each["id"] for each in data(tmp_path)] == ["a"]
-    sweep_page.write_page_of(tmp_path)
+    sweeps.write_page_of(tmp_path)
     assert [each["id"] for each in data(tmp_path)] == ["a", "b", "c"]
 
 
@@ -142,7 +142,7 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     """Also where the last one fails, after which Hydra calls nothing."""
     script = (
         "import os, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
-        "from convscope.commands import sweep_page; sweep_page.SHARE = 1e-9\n"
+        "from convscope.cli.jobs import sweep_page; sweep_page.SHARE = 1e-9\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     tiny = ["data.train=20", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=10",

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convscope.data.listing import Row, narrowed, need, number, read_listing, sizes
 from convscope.data.transforms import stored_size
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 SIDES = ("x0", "y0", "x1", "y1")
 
@@ -54,7 +54,7 @@ def to_crop(
 def read_boxes(csv: str | Path, image_size: int, stored: int | None = None) -> Boxes:
     """The boxes of a csv with columns path,x0,y0,x1,y1; others are passed over. stored: as DataSettings has it.
 
-    Problem: no such file, column, row or image; what is no number; a box that is empty or leaves its image.
+    UserError: no such file, column, row or image; what is no number; a box that is empty or leaves its image.
     """
     listing = read_listing(Path(csv).expanduser())
     need(listing.csv, listing.columns, SIDES)
@@ -63,14 +63,14 @@ def read_boxes(csv: str | Path, image_size: int, stored: int | None = None) -> B
     found = np.clip(found, 0, image_size, dtype=np.float32)
     seen = np.flatnonzero((found[:, 2:] > found[:, :2]).all(1))
     if not len(seen):
-        raise Problem(f"{csv}: the center crop shows nothing of any of its {len(rows)} boxes; see data.image_size")
+        raise UserError(f"{csv}: the center crop shows nothing of any of its {len(rows)} boxes; see data.image_size")
     return Boxes([rows[place].path for place in seen], found[seen], len(rows) - len(seen))
 
 
 def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored: int | None = None) -> Parts:
     """The parts of a csv with columns path,part,x,y (a line per part) or path,<part>_x,<part>_y (a line per image).
 
-    only: rows where these columns have these values, {"frontal": 1}. Problem: as read_boxes; a part told twice.
+    only: rows where these columns have these values, {"frontal": 1}. UserError: as read_boxes; a part told twice.
     """
     listing = narrowed(read_listing(Path(csv).expanduser()), only)
     columns, rows = listing.columns, listing.rows
@@ -81,7 +81,7 @@ def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored
         names = [name[:-2] for name in columns if name.endswith("_x") and f"{name[:-2]}_y" in columns]
         told = [(row, name, _point(row, f"{name}_x", f"{name}_y")) for row in rows for name in names]
     if not names:
-        raise Problem(f"{csv} has no columns part,x,y or <part>_x,<part>_y; its columns: {', '.join(columns)}")
+        raise UserError(f"{csv} has no columns part,x,y or <part>_x,<part>_y; its columns: {', '.join(columns)}")
     return _parts(told, names, sizes(listing), image_size, stored)
 
 
@@ -97,12 +97,12 @@ def _parts(
     done: set[tuple[Path, str]] = set()
     for row, name, (x, y) in told:
         if (row.path, name) in done:
-            raise Problem(f"{row.where}: {name} of {row.path.name} is told a second time; keep one of them")
+            raise UserError(f"{row.where}: {name} of {row.path.name} is told a second time; keep one of them")
         done.add((row.path, name))
         width, height = size[row.path]
         if not math.isnan(x) and not (0 <= x <= width and 0 <= y <= height):
             here = f"{row.path.name}, which is {width} x {height} pixels"
-            raise Problem(f"{row.where}: {name} at {x:g},{y:g} is outside of {here}")
+            raise UserError(f"{row.where}: {name} at {x:g},{y:g} is outside of {here}")
         points[places[row.path], names.index(name)] = to_crop([(x, y)], size[row.path], image_size, stored)[0]
     return Parts(list(places), names, points)
 
@@ -115,11 +115,11 @@ def _point(row: Row, x: str, y: str) -> tuple[float, float]:
 
 
 def _box(row: Row, size: tuple[int, int], image_size: int, stored: int | None) -> NDArray[np.float64]:
-    """[4] in pixels of the crop, where it may lie outside; Problem for one that is none in the image."""
+    """[4] in pixels of the crop, where it may lie outside; UserError for one that is none in the image."""
     x0, y0, x1, y1 = (number(row, side) for side in SIDES)
     given = f"{row.where}: box {x0:g},{y0:g},{x1:g},{y1:g}"
     if x0 >= x1 or y0 >= y1:
-        raise Problem(f"{given} is empty; x0 < x1 and y0 < y1 are needed")
+        raise UserError(f"{given} is empty; x0 < x1 and y0 < y1 are needed")
     if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
-        raise Problem(f"{given} leaves {row.path.name}, which is {size[0]} x {size[1]} pixels")
+        raise UserError(f"{given} leaves {row.path.name}, which is {size[0]} x {size[1]} pixels")
     return to_crop([(x0, y0), (x1, y1)], size, image_size, stored).reshape(4)

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from convscope.data.chunks import Chunks
 from convscope.data.decode import Interpolation, Unreadable, content, fitted, rgb
 from convscope.data.faults import printable
 from convscope.data.sources import Files, Pixels, Split, targets
+from convscope.data.stream.chunks import Chunks
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
 from convscope.data.watch import NONE, Watch
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 
 class Batch(NamedTuple):
@@ -41,7 +41,7 @@ class Look(NamedTuple):
     interpolation: Interpolation = "bilinear"
 
 
-class LostImage(Problem):
+class LostImage(UserError):
     """An image that was readable when training began. Of a worker process's traceback only the last line is kept."""
 
     def __init__(self, told: str):

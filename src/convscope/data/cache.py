@@ -18,12 +18,12 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from convscope.data import jpeg
-from convscope.data.chunks import Chunks
 from convscope.data.decode import Interpolation, Unreadable, decoded, fitted
 from convscope.data.faults import Bad, refusal
 from convscope.data.passes import BLOCK, Moments, Statistics, in_blocks
 from convscope.data.sources import Files, Pixels, Split, subset, targets
-from convscope.problem import Problem
+from convscope.data.stream.chunks import Chunks
+from convscope.errors import UserError
 
 FORMAT = 2  # part of every entry's name; raise it when decoding or the entry's files change
 
@@ -79,7 +79,7 @@ def decoded_once(
     """The split with images of smallest side `size`, center size x size (section 3), from the cache or put into it.
 
     keep=False goes over all images too, for their mean and to find the unreadable ones, but stores no pixels.
-    Problem: an unreadable image (on_bad="stop"), no readable one, no room on the disk.
+    UserError: an unreadable image (on_bad="stop"), no readable one, no room on the disk.
     """
     if isinstance(split, Chunks):  # they were read and counted when they were made
         return Stored(split, split.statistics, [])
@@ -95,7 +95,9 @@ def decoded_once(
             return _opened(entry, split, size, on_bad)
     except OSError as error:
         reason = error.strerror or error
-        raise Problem(f"data.cache_dir={cache.folder}: {reason}; name another folder, or less data.cache_gib") from None
+        raise UserError(
+            f"data.cache_dir={cache.folder}: {reason}; name another folder, or less data.cache_gib"
+        ) from None
 
 
 class _Way(NamedTuple):
@@ -133,7 +135,7 @@ def _decode_into(split: Files | Pixels, way: _Way, part: Path, keep: bool, on_ba
                 moments.add_(images)
                 file.write(images.data)
     if not moments.count:
-        raise Problem(f"none of {done} images can be read; the first: {refusal(_named(split, bad[:1]), done)}")
+        raise UserError(f"none of {done} images can be read; the first: {refusal(_named(split, bad[:1]), done)}")
     mean, std = moments.statistics()
     np.save(part / "mean.npy", mean)
     (part / "facts.json").write_text(json.dumps({"std": std, "bad": bad}))

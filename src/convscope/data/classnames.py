@@ -2,10 +2,51 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from convscope.problem import Problem
+from convscope.errors import UserError
+
+
+def matching_classes(names: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """For each name its number among the classes, -1 where it is not there.
+
+    As written if that is there; else whatever its case and underscores, where only one class reads so (ImageNet has a
+    Cardigan, the dog, and a cardigan, the jacket).
+    """
+    exact = {name: number for number, name in enumerate(classes)}
+    loose: dict[str, list[int]] = {}
+    for number, name in enumerate(classes):
+        loose.setdefault(_loosely(name), []).append(number)
+    alike = {name: found[0] for name, found in loose.items() if len(found) == 1}
+    return [exact.get(name, alike.get(_loosely(name), -1)) for name in names]
+
+
+def class_numbers(
+    names: Sequence[str], folders: Sequence[str], classes: Sequence[str], wnids: Sequence[str] = ()
+) -> list[int]:
+    """For each class of the data its number among the net's, -1 where the net does not know it.
+
+    folders: what the data's class folders are called, if it has any. wnids: ImageNet's ids of the net's classes, if
+    those are known. All of the net's ImageNet classes are matched by number: where folders are called 0, 1, 2, ..., and
+    where most are found in their own places. Others by ImageNet's id, and where that is not known by name.
+    """
+    whole = 0 < len(wnids) == len(names)
+    if whole and set(folders) == {str(number) for number in range(len(wnids))}:
+        return [int(name) for name in folders]
+    ids = [name if WNID.fullmatch(name) else "" for name in folders] or [""] * len(names)
+    by_id = {wnid: number for number, wnid in enumerate(wnids or classes) if WNID.fullmatch(wnid)}
+    named = [imagenet().get(wnid, name) if wnid else name for wnid, name in zip(ids, names, strict=True)]
+    by_name = map(max, matching_classes(names, classes), matching_classes(named, classes))
+    numbers = [by_id.get(wnid, -1 if wnids and wnid else number) for wnid, number in zip(ids, by_name, strict=True)]
+    in_place = sum(number == place for place, number in enumerate(numbers))
+    return list(range(len(names))) if whole and in_place > len(names) / 2 else numbers
+
+
+def _loosely(name: str) -> str:
+    return name.casefold().replace("_", " ")
+
 
 WNID = re.compile(r"n\d{8}")  # of WordNet, by which ImageNet numbers its classes
 _WNIDS = Path(__file__).with_name("imagenet_wnids.txt")  # of ILSVRC 2012, in the order in which nets number them
@@ -39,7 +80,9 @@ def _from_csv(path: Path) -> dict[str, str]:
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"wnid", "name"} <= set(rows[0]):
-        raise Problem(f"{path} needs a first line with the columns wnid,name and a line per class; or remove the file")
+        raise UserError(
+            f"{path} needs a first line with the columns wnid,name and a line per class; or remove the file"
+        )
     return {row["wnid"]: row["name"] for row in rows if row["name"]}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 SHOWN = 3  # of several bad images, those that a message names
 
@@ -26,14 +26,14 @@ def printable(path: Path | str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
 
-def refusal(bad: Sequence[Bad | tuple[Path, str]], read: int) -> Problem:
+def refusal(bad: Sequence[Bad | tuple[Path, str]], read: int) -> UserError:
     """What on_bad_image=stop says of the bad ones among the first `read` images of a set: the first few by name."""
     named = [f"{printable(path)} cannot be read: {reason}" for path, reason in bad[:1]]
     if len(bad) == 1:
-        return Problem(f"{named[0]}; mend or remove it, or type data.on_bad_image=skip")
+        return UserError(f"{named[0]}; mend or remove it, or type data.on_bad_image=skip")
     named += [f"{printable(path)}: {reason}" for path, reason in bad[1:SHOWN]]
     more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-    return Problem(
+    return UserError(
         f"{'; '.join(named)}{more} ({len(bad)} bad ones among the {read} images read so far); mend or remove them, "
         "type data.on_bad_image=skip, or list all by job=check_data"
     )

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 LAYOUT = "train/<class>/ and val/<class>/"
@@ -13,46 +13,48 @@ ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the 
 
 
 def existing(root: str | Path | None) -> Path:
-    """The data set's folder; a Problem where none was named or it is not there."""
+    """The data set's folder; a UserError where none was named or it is not there."""
     if root is None:
-        raise Problem(f"this data set is a folder of your own: type data.root=/path/to/photos (it holds {LAYOUT})")
+        raise UserError(f"this data set is a folder of your own: type data.root=/path/to/photos (it holds {LAYOUT})")
     place = Path(root).expanduser()
     if not place.is_dir():
-        raise Problem(f"data.root={root} is no folder; name one that holds {LAYOUT}")
+        raise UserError(f"data.root={root} is no folder; name one that holds {LAYOUT}")
     _listing(place)
     return place
 
 
 def training_images(root: Path) -> ClassFolders:
-    """The images of root/train; Problem: no such folder, no class or only one, a class without images."""
+    """The images of root/train; UserError: no such folder, no class or only one, a class without images."""
     split = root / "train"
     if not split.is_dir():
-        raise Problem(f"{root} has no folder train (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
+        raise UserError(f"{root} has no folder train (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
     found = _images(split)
     if not any(found.values()):
-        raise Problem(f"{split} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}")
+        raise UserError(f"{split} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}")
     if empty := [name for name, images in found.items() if not images]:
-        raise Problem(f"{split} has class folders without images: {_listed(empty)}; fill or remove them")
+        raise UserError(f"{split} has class folders without images: {_listed(empty)}; fill or remove them")
     if len(found) == 1:
-        raise Problem(f"{split} has only one class, {_listed(list(found))}; a classifier needs two or more folders")
+        raise UserError(f"{split} has only one class, {_listed(list(found))}; a classifier needs two or more folders")
     return found
 
 
 def validation_images(root: Path, classes: list[str]) -> ClassFolders:
-    """The images of root/val, else root/test; Problem: neither is there, no images, other classes than `classes`."""
+    """The images of root/val, else root/test; UserError: neither is there, no images, other classes than `classes`."""
     split = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
     if split is None:
-        raise Problem(f"{root} has no folder val or test (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
+        raise UserError(f"{root} has no folder val or test (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
     found = _images(split)
     if not found:
-        raise Problem(f"{split} has no class folders; sort its images into the same class folders as {root / 'train'}")
+        raise UserError(
+            f"{split} has no class folders; sort its images into the same class folders as {root / 'train'}"
+        )
     missing, extra = [name for name in classes if name not in found], [name for name in found if name not in classes]
     if missing or extra:
         only = [f"only in train: {_listed(missing)}"] if missing else []
         only += [f"only in {split.name}: {_listed(extra)}"] if extra else []
-        raise Problem(f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}")
+        raise UserError(f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}")
     if not any(found.values()):
-        raise Problem(f"{split} has no images in its class folders; needed: files {' '.join(ENDINGS)}")
+        raise UserError(f"{split} has no images in its class folders; needed: files {' '.join(ENDINGS)}")
     return found
 
 
@@ -108,7 +110,7 @@ def _listing(folder: Path) -> list[str]:
 
 
 def _closed(error: OSError) -> NoReturn:
-    raise Problem(f"the folder {error.filename} cannot be read: {error.strerror}; open it to yourself, or remove it")
+    raise UserError(f"the folder {error.filename} cannot be read: {error.strerror}; open it to yourself, or remove it")
 
 
 def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:

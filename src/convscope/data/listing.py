@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 ORIENTATION, LYING = 0x0112, {5, 6, 7, 8}  # EXIF: values that turn an image by a quarter
 
@@ -30,14 +30,14 @@ class Listing(NamedTuple):
 
 
 def read_listing(csv: Path) -> Listing:
-    """Problem: no such file, no text, no column path, no rows."""
+    """UserError: no such file, no text, no column path, no rows."""
     try:
         with open(csv, newline="", encoding="utf-8-sig") as file:
             reader = csv_reader.reader(file)
             lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader if any(line)]
     except (OSError, UnicodeDecodeError, csv_reader.Error) as error:
         reason = getattr(error, "strerror", None) or f"no csv file of UTF-8 text ({error})"
-        raise Problem(f"{csv}: {reason}; name a csv file whose first line has its columns, path,... ") from None
+        raise UserError(f"{csv}: {reason}; name a csv file whose first line has its columns, path,... ") from None
     columns = lines[0][1] if lines else []
     need(csv, columns, ["path"])
     rows = []
@@ -45,33 +45,35 @@ def read_listing(csv: Path) -> Listing:
         cells = dict(zip(columns, [*line, *[""] * len(columns)], strict=False))
         rows.append(Row(f"{csv} line {number}", csv.parent / cells["path"], cells))
     if not rows:
-        raise Problem(f"{csv} has no rows below its columns {', '.join(columns)}")
+        raise UserError(f"{csv} has no rows below its columns {', '.join(columns)}")
     return Listing(csv, columns, rows)
 
 
 def need(csv: Path, columns: Sequence[str], needed: Iterable[str]) -> None:
-    """Problem for a column that is needed and not there; lists those that are."""
+    """UserError for a column that is needed and not there; lists those that are."""
     if missing := [name for name in needed if name not in columns]:
         given = ", ".join(columns) or "none"
-        raise Problem(f"{csv} has no column {', '.join(missing)}; its columns: {given}")
+        raise UserError(f"{csv} has no column {', '.join(missing)}; its columns: {given}")
 
 
 def narrowed(listing: Listing, only: Mapping[str, Any]) -> Listing:
-    """The rows whose cells have these values, as numbers where both are. Problem: unknown column, no row left."""
+    """The rows whose cells have these values, as numbers where both are. UserError: unknown column, no row left."""
     need(listing.csv, listing.columns, only)
     kept = [row for row in listing.rows if all(_equal(row.cells[name], value) for name, value in only.items())]
     if not kept:
         wanted = ", ".join(f"{name}: {value}" for name, value in only.items())
-        raise Problem(f"{listing.csv}: none of its {len(listing.rows)} rows has {wanted}; take another value or column")
+        raise UserError(
+            f"{listing.csv}: none of its {len(listing.rows)} rows has {wanted}; take another value or column"
+        )
     return listing._replace(rows=kept)
 
 
 def sizes(listing: Listing) -> dict[Path, tuple[int, int]]:
-    """Width and height of each image, as it is seen (EXIF rotation obeyed); Problem names those that are missing."""
+    """Width and height of each image, as it is seen (EXIF rotation obeyed); UserError names those that are missing."""
     paths = list(dict.fromkeys(row.path for row in listing.rows))
     if missing := [path for path in paths if not path.is_file()]:
         few = ", ".join(map(str, missing[:3])) + (", ..." if missing[3:] else "")
-        raise Problem(
+        raise UserError(
             f"{listing.csv}: {len(missing)} of its {len(paths)} images are not there: {few}; "
             f"paths are relative to the csv's folder"
         )
@@ -79,13 +81,13 @@ def sizes(listing: Listing) -> dict[Path, tuple[int, int]]:
 
 
 def number(row: Row, column: str) -> float:
-    """Problem for a cell that holds no number."""
+    """UserError for a cell that holds no number."""
     try:
         value = float(row.cells[column])
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise Problem(f"{row.where}: {column}={row.cells[column] or '(empty)'} is no number; pixels are asked for")
+        raise UserError(f"{row.where}: {column}={row.cells[column] or '(empty)'} is no number; pixels are asked for")
     return value
 
 
@@ -102,4 +104,4 @@ def _size(path: Path) -> tuple[int, int]:
             width, height = image.size
             return (height, width) if image.getexif().get(ORIENTATION) in LYING else (width, height)
     except (OSError, ValueError, SyntaxError) as error:
-        raise Problem(f"{path} cannot be read: {error}; mend it, or take its rows out of the csv") from None
+        raise UserError(f"{path} cannot be read: {error}; mend it, or take its rows out of the csv") from None

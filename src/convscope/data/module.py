@@ -15,7 +15,6 @@ from torch.utils.data import Sampler
 from convscope.data import jpeg
 from convscope.data.batches import Batch, Crops, Look, as_it_is
 from convscope.data.cache import Cache, Stored, decoded_once
-from convscope.data.chunks import Chunks
 from convscope.data.classnames import text
 from convscope.data.deaf import deaf_worker
 from convscope.data.faults import Bad, printable
@@ -25,8 +24,9 @@ from convscope.data.rectangles import Rectangles, Whole, in_parts
 from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, evenly, limited, targets
+from convscope.data.stream.chunks import Chunks
 from convscope.data.watch import Watch, death
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
@@ -81,7 +81,7 @@ class ImageData(pl.LightningDataModule):
             found += [f"no image of class {printable(self.classes[at])} in {name} can be read" for at in gone]
         return found
 
-    def death(self, error: BaseException) -> Problem | None:
+    def death(self, error: BaseException) -> UserError | None:
         """What a loading process has died of, with the image it was at; None for an error that is about no such."""
         return death(error, self._read_by, {key: of for loader in self._loading for key, of in loader.ended.items()})
 
@@ -182,19 +182,19 @@ class ImageData(pl.LightningDataModule):
     def choose(self, split: SplitName, wanted: int | Sequence[int], seed: int) -> torch.Tensor:
         """Indices of so many images, evenly over the classes and chosen by seed; or those asked for, in their order.
 
-        Raises Problem for an index that the split does not have, or for no images at all.
+        Raises UserError for an index that the split does not have, or for no images at all.
         """
         count = self.size(split)
         if isinstance(wanted, int):
             if wanted < 1:
-                raise Problem(f"{wanted} images are none to look at; ask for 1 or more, of the {count} in {split}")
+                raise UserError(f"{wanted} images are none to look at; ask for 1 or more, of the {count} in {split}")
             return torch.from_numpy(evenly(self._store(split).split.labels, wanted, seed))
         if not isinstance(wanted, Sequence) or not all(isinstance(index, int) for index in wanted):
-            raise Problem(f"{wanted!r} names no images; say how many, e.g. 5, or which, e.g. [3, 17]")
+            raise UserError(f"{wanted!r} names no images; say how many, e.g. 5, or which, e.g. [3, 17]")
         if wrong := [index for index in wanted if not 0 <= index < count]:
-            raise Problem(f"no image {', '.join(map(str, wrong))} in {split}; its images are 0 to {count - 1}")
+            raise UserError(f"no image {', '.join(map(str, wrong))} in {split}; its images are 0 to {count - 1}")
         if not len(wanted):
-            raise Problem(f"an empty list of images; name some of 0 to {count - 1}, or say how many")
+            raise UserError(f"an empty list of images; name some of 0 to {count - 1}, or say how many")
         return torch.tensor(list(wanted))
 
     def names(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> list[str]:
@@ -211,7 +211,7 @@ class ImageData(pl.LightningDataModule):
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
         """Center crops of any image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
 
-        Raises Problem for a file that cannot be read.
+        Raises UserError for a file that cannot be read.
         """
         chosen = self.settings
         look = Look(chosen.image_size, self._mean, chosen.pixel_scale, interpolation=chosen.interpolation)
@@ -224,7 +224,7 @@ class ImageData(pl.LightningDataModule):
             return self._store("train").statistics.mean
         side = self.settings.stored_size
         if tuple(self._given_mean.shape) != (3, side, side):
-            raise Problem(
+            raise UserError(
                 f"the checkpoint's mean image is {self._given_mean.shape[-1]} pixels wide, data.image_size="
                 f"{self.settings.image_size} needs {side}; leave data.image_size as it was in training"
             )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convscope.data.transforms import stored_size
-from convscope.problem import Problem
-from convscope.room import check_memory
+from convscope.errors import UserError
+from convscope.models.memory import check_memory
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,13 @@ class DataSettings:
     def __post_init__(self) -> None:
         side = self.stored_size
         if side < self.image_size:
-            raise Problem(f"data.stored={side} is smaller than data.image_size={self.image_size}, which is cut from it")
+            raise UserError(
+                f"data.stored={side} is smaller than data.image_size={self.image_size}, which is cut from it"
+            )
         if self.interpolation not in ("bilinear", "bicubic"):
-            raise Problem(f"data.interpolation={self.interpolation} is unknown; possible: bilinear, bicubic")
+            raise UserError(f"data.interpolation={self.interpolation} is unknown; possible: bilinear, bicubic")
         if self.on_bad_image not in ("stop", "skip"):
-            raise Problem(f"data.on_bad_image={self.on_bad_image} is unknown; possible: stop, skip")
+            raise UserError(f"data.on_bad_image={self.on_bad_image} is unknown; possible: stop, skip")
         for name, value, least in (
             ("optim.batch_size", self.batch_size, 1),
             ("data.limit", self.limit, 1),
@@ -49,12 +51,12 @@ class DataSettings:
             ("data.color_noise", self.color_noise, 0),
         ):
             if value is not None and value < least:
-                raise Problem(f"{name}={value} is too small; it is {least} or more")
+                raise UserError(f"{name}={value} is too small; it is {least} or more")
         if self.workers is not None and self.workers > (most := 16 * (os.cpu_count() or 1)):
-            raise Problem(f"data.workers={self.workers} are more processes than help here; at most {most}, or null")
+            raise UserError(f"data.workers={self.workers} are more processes than help here; at most {most}, or null")
         scales = self.pixel_scale if isinstance(self.pixel_scale, tuple) else (self.pixel_scale,)
         if len(scales) not in (1, 3) or not 0 < min(scales) <= max(scales) < 1e6:
-            raise Problem(
+            raise UserError(
                 f"data.pixel_scale={self.pixel_scale} is no scale; 1 keeps grey levels, 0.004 gives -0.5..0.5"
             )
         check_memory(

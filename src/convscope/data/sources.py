@@ -9,9 +9,9 @@ import numpy as np
 from filelock import FileLock
 
 from convscope.data import folders
-from convscope.data.chunks import Chunks
 from convscope.data.classnames import WNID, readable
-from convscope.problem import Problem
+from convscope.data.stream.chunks import Chunks
+from convscope.errors import UserError
 
 
 class Files(NamedTuple):
@@ -72,14 +72,14 @@ def folder(root: str | Path | None) -> Source:
 def as_it_lies(root: str | Path | None) -> Source:
     """As `folder`, for a look at what it refuses: one class, other classes in val, classes without images.
 
-    Problem where there is not one image in class folders.
+    UserError where there is not one image in class folders.
     """
     place = folders.existing(root)
     splits = folders.as_it_lies(place)
     names = sorted({name for split in splits for name in split})
     whole = [{name: split.get(name, []) for name in names} for split in splits]
     if not any(images for split in whole for images in split.values()):
-        raise Problem(f"data.root={root} holds no images in class folders; needed: {folders.LAYOUT}")
+        raise UserError(f"data.root={root} holds no images in class folders; needed: {folders.LAYOUT}")
     train, val = map(_files, whole)
     return Source(readable(names, place), train, val, names)
 
@@ -93,7 +93,7 @@ def images(root: str | Path | None) -> Source:
     place = folders.existing(root)
     paths = folders.images_under(place)
     if not paths:
-        raise Problem(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
+        raise UserError(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
     above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
     depths = {next((at for at, part in enumerate(parts) if WNID.fullmatch(part)), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
@@ -128,7 +128,7 @@ def imagenette(root: str | Path | None, download: bool = False) -> Source:
     if download:
         fetched_once("Imagenette", place, fetch)
     if not (found := _imagenette(place)):
-        raise Problem(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
+        raise UserError(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
     return folder(found)
 
 
@@ -148,7 +148,7 @@ def cifar10(root: str | Path | None, download: bool = False) -> Source:
     try:
         parts = CIFAR10(place, train=True), CIFAR10(place, train=False)
     except RuntimeError:
-        raise Problem(
+        raise UserError(
             f"no complete CIFAR-10 in {place}; type data.root=<its folder>, or data.download=true to fetch 170 MB"
         ) from None
     train, val = (Pixels(part.data, np.asarray(part.targets, np.int64)) for part in parts)
@@ -189,7 +189,7 @@ def _classes_of(place: Path, name: str, inside: list[str], no_class: str) -> Sou
     shelves = [entry for entry in sorted(found.iterdir()) if entry.is_dir()] if found.is_dir() else []
     classes = {entry.name: folders.images_under(entry) for entry in shelves if entry.name != no_class}
     if len(classes) < 2 or not all(classes.values()):
-        raise Problem(
+        raise UserError(
             f"no complete {name} in {place}: needed are {inside[0]}/<class>/*.jpg; type data.root=<its folder>, or "
             "data.download=true to fetch it"
         )
@@ -258,16 +258,16 @@ def _files(classes: folders.ClassFolders) -> Files:
 
 def named_place(root: str | Path | None, name: str) -> Path:
     if root is None:
-        raise Problem(f"data={name} needs a place: type data.root=/path/to/{name}")
+        raise UserError(f"data={name} needs a place: type data.root=/path/to/{name}")
     return Path(root).expanduser()
 
 
 def fetched_once(name: str, place: Path, fetch: Callable[[], object]) -> None:
-    """Downloads in one process at a time; a Problem where it fails."""
+    """Downloads in one process at a time; a UserError where it fails."""
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".download.lock"):
             fetch()
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise Problem(f"{name} could not be fetched into {place}: {reason}; copy it there by hand") from None
+        raise UserError(f"{name} could not be fetched into {place}: {reason}; copy it there by hand") from None

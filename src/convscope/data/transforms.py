@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 # AlexNet 2012, section 4.1: principal components of ImageNet's colors; the usual constants, for RGB in [0, 1].
 EIGENVALUES = np.array([0.2175, 0.0188, 0.0045])
@@ -25,7 +25,7 @@ class Cuts(NamedTuple):
 def stored_size(image_size: int) -> int:
     """Side of the stored image that crops of image_size are taken from: 256 for the paper's 224, else in proportion."""
     if image_size < 8:
-        raise Problem(f"data.image_size={image_size} is too small; 8 or more pixels, the paper has 224")
+        raise UserError(f"data.image_size={image_size} is too small; 8 or more pixels, the paper has 224")
     return round(image_size * 256 / 224)
 
 

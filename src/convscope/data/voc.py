@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convscope.data.sources import Files, Source, fetched_once, named_place
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 ABSENT, DIFFICULT, SHOWN = -1, 0, 1  # the numbers of the set's own class files
 SPLITS = "train", "val"
@@ -39,7 +39,7 @@ def voc2012(root: str | Path | None, download: bool = False) -> Source:
     if download and not _devkit(place):
         fetched_once("PASCAL VOC 2012", place, lambda: _fetch(place))
     if not (found := _devkit(place)):
-        raise Problem(f"no PASCAL VOC 2012 in {place}: needed is VOCdevkit/VOC2012/ImageSets/Main/train.txt; {HELP}")
+        raise UserError(f"no PASCAL VOC 2012 in {place}: needed is VOCdevkit/VOC2012/ImageSets/Main/train.txt; {HELP}")
     names = {split: _listed(found, split) for split in SPLITS}
     things = {name: _things(found / "Annotations" / f"{name}.xml") for split in SPLITS for name in names[split]}
     classes = _classes(found, things)
@@ -68,7 +68,7 @@ def _listed(devkit: Path, split: str) -> list[str]:
     path = devkit / "ImageSets/Main" / f"{split}.txt"
     names = path.read_text().split() if path.is_file() else []
     if not names:
-        raise Problem(f"{path} is missing or empty; it lists the images of {split}, one name to a line; {HELP}")
+        raise UserError(f"{path} is missing or empty; it lists the images of {split}, one name to a line; {HELP}")
     return names
 
 
@@ -79,7 +79,7 @@ def _things(annotation: Path) -> list[Thing] | None:
     try:
         return [_thing(marked) for marked in xml.parse(annotation).getroot().findall("object")]
     except (xml.ParseError, TypeError, ValueError) as error:
-        raise Problem(f"{annotation} cannot be read: {error}; mend it, or copy the set anew") from None
+        raise UserError(f"{annotation} cannot be read: {error}; mend it, or copy the set anew") from None
 
 
 def _thing(marked: xml.Element) -> Thing:
@@ -93,7 +93,7 @@ def _classes(devkit: Path, things: dict[str, list[Thing] | None]) -> list[str]:
     marked = {thing.name for found in things.values() for thing in found or ()}
     classes = [path.name.removesuffix("_train.txt") for path in files] or sorted(marked)
     if len(classes) < 2:
-        raise Problem(
+        raise UserError(
             f"{devkit} names {len(classes)} classes; needed are ImageSets/Main/<class>_train.txt and <class>_val.txt, "
             "or Annotations/<image>.xml, with two classes or more"
         )
@@ -108,13 +108,13 @@ def _files(
     targets = np.stack([_column(path, names) for path in files], 1) if any(map(Path.is_file, files)) else marked
     annotated = np.array([things[name] is not None for name in names])
     for row, column in np.argwhere((targets != marked) & annotated[:, None])[:1]:
-        raise Problem(
+        raise UserError(
             f"{files[column]} says {targets[row, column]} of {names[row]}, its Annotations say {marked[row, column]} "
             "(1 shown, 0 difficult, -1 not there); mend one of them, or move all <class>_*.txt away to go by the "
             "Annotations"
         )
     if len(empty := np.flatnonzero((targets == ABSENT).all(1))):
-        raise Problem(
+        raise UserError(
             f"image {names[empty[0]]} of {split} shows no object of any class ({len(empty)} such images); take it out "
             f"of ImageSets/Main/{split}.txt"
         )
@@ -136,12 +136,12 @@ def _flags(things: list[Thing], classes: list[str]) -> Flags:
 def _column(path: Path, names: list[str]) -> Flags:
     """[N]: what one class file says of each image."""
     if not path.is_file():
-        raise Problem(f"{path} is missing, other classes have theirs; copy the set anew")
+        raise UserError(f"{path} is missing, other classes have theirs; copy the set anew")
     said = dict(line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) > 1)
     for name in names:
         if said.get(name) not in ("-1", "0", "1"):
             given = f"{name} {said[name]}" if name in said else f"nothing of {name}"
-            raise Problem(f"{path} says {given}; of each image it says 1 (shown), 0 (difficult) or -1 (not there)")
+            raise UserError(f"{path} says {given}; of each image it says 1 (shown), 0 (difficult) or -1 (not there)")
     return np.array([said[name] for name in names]).astype(np.int8)
 
 

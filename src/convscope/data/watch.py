@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 from torch.utils.data import get_worker_info
 
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 NONE = -1
 NOTHING: Mapping[int, int] = MappingProxyType({})
@@ -34,7 +34,7 @@ class Watch:
 
 def death(
     error: BaseException, image: Callable[[int], str | None], ended: Mapping[int, int] = NOTHING
-) -> Problem | None:
+) -> UserError | None:
     """What a loading process died of, in one line, from the error by which torch tells it; None for other errors.
 
     image: the file that a process, named by its id, was reading. ended: the signals that are known to have ended some.
@@ -55,4 +55,4 @@ def death(
         hint = "mostly memory has run out: type a smaller data.workers (0: none) or optim.batch_size"
     else:
         hint = "type data.workers=0 to see its error" + (", or remove the file" if files else "")
-    return Problem(f"a process that loads images {how}{where}; {hint}")
+    return UserError(f"a process that loads images {how}{where}; {hint}")

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 FILES = {"wandb": "weights_and_biases", "tensorboard": "tensorboard", "mlflow": "mlflow"}
 
@@ -19,10 +19,10 @@ def opened(choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[
     """The chosen loggers, each with its Lightning logger in `.logger`; closed on the way out, whatever happened.
 
     choices: logger name -> its settings (conf/logger). config: what the run is, as plain values.
-    Raises Problem for an unknown name, and where a logger's package is not installed.
+    Raises UserError for an unknown name, and where a logger's package is not installed.
     """
     if unknown := sorted(set(choices) - set(FILES)):
-        raise Problem(
+        raise UserError(
             f"unknown logger {', '.join(unknown)}; possible: logger=local, wandb, tensorboard, mlflow "
             "or several as '[wandb,tensorboard]'"
         )

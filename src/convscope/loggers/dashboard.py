@@ -7,7 +7,7 @@ import wandb
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
-from convscope.problem import Problem
+from convscope.errors import UserError
 
 Panel = panels.LinePlot | panels.MediaBrowser | panels.WeavePanelSummaryTable
 WIDE, HALF, THIRD = 24, 12, 8  # columns of a section
@@ -51,11 +51,11 @@ def specification(made: workspaces.Workspace) -> str:
 
 
 def saved(made: workspaces.Workspace) -> str:
-    """Sends it to the account that WANDB_API_KEY belongs to; its address. Raises Problem where that fails."""
+    """Sends it to the account that WANDB_API_KEY belongs to; its address. Raises UserError where that fails."""
     try:
         made.save()
     except Exception as error:  # whatever the network or the server has to say
-        raise Problem(
+        raise UserError(
             f"the dashboard could not be saved to {made.entity}/{made.project} ({str(error) or type(error).__name__}); "
             "is WANDB_API_KEY a key of that account, and is there a network?"
         ) from None
@@ -63,13 +63,15 @@ def saved(made: workspaces.Workspace) -> str:
 
 
 def own_entity() -> str:
-    """The account of WANDB_API_KEY. Raises Problem where there is no key or no answer."""
+    """The account of WANDB_API_KEY. Raises UserError where there is no key or no answer."""
     if not os.environ.get("WANDB_API_KEY"):
-        raise Problem("set WANDB_API_KEY, or name an account with dashboard.entity=<name>")
+        raise UserError("set WANDB_API_KEY, or name an account with dashboard.entity=<name>")
     try:
         return str(wandb.Api(timeout=20).default_entity)
     except Exception as error:
-        raise Problem(f"Weights & Biases did not answer ({type(error).__name__}); type dashboard.save=false") from None
+        raise UserError(
+            f"Weights & Biases did not answer ({type(error).__name__}); type dashboard.save=false"
+        ) from None
 
 
 def _section(name: str, shown: Sequence[Panel]) -> workspaces.Section:

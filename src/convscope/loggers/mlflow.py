@@ -12,8 +12,9 @@ from typing import Any
 from PIL import Image
 from pytorch_lightning.loggers import MLFlowLogger
 
-from convscope.problem import Problem
-from convscope.record import Picture, write
+from convscope.errors import UserError
+from convscope.runs.atomic_io import write
+from convscope.runs.record import Picture
 
 
 class MlflowPictures:
@@ -39,8 +40,8 @@ class MlflowPictures:
         self.logger.finalize("success")
 
 
-def begun(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> MlflowPictures:
-    """settings: experiment, tracking_uri. Raises Problem where MLflow is not installed."""
+def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> MlflowPictures:
+    """settings: experiment, tracking_uri. Raises UserError where MLflow is not installed."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this machine unasked
     noted = folder / "mlflow" / "run_id"
     before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else None
@@ -54,7 +55,7 @@ def begun(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> 
     try:
         logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=before, artifact_location=files)
     except ModuleNotFoundError:
-        raise Problem("logger=mlflow needs MLflow; type pip install 'convscope[mlflow]'") from None
+        raise UserError("logger=mlflow needs MLflow; type pip install 'convscope[mlflow]'") from None
     write(noted, f"{logger.run_id}\n")
     if before is None:
         logger.log_hyperparams({key: value for key, value in config.items() if key != "words"})

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from convscope.report.reading import Entry, read_run
-from convscope.report.records import record_layer
+from convscope.runs.reading import Entry, read_run
+from convscope.runs.top9_records import record_layer
 
 
 class Projection(NamedTuple):

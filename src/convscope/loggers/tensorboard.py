@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from convscope.record import Picture
+from convscope.runs.record import Picture
 
 
 class TensorBoardPictures:
@@ -34,6 +34,6 @@ class TensorBoardPictures:
         self.logger.finalize("success")
 
 
-def begun(settings: Mapping[str, Any], folder: Path, _: dict[str, Any]) -> TensorBoardPictures:
+def open_logger(settings: Mapping[str, Any], folder: Path, _: dict[str, Any]) -> TensorBoardPictures:
     """settings: those of Lightning's TensorBoardLogger."""
     return TensorBoardPictures(TensorBoardLogger(str(folder), name="tensorboard", version="", **settings))

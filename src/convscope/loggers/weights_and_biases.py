@@ -12,10 +12,11 @@ import wandb
 from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 
+from convscope.errors import UserError
 from convscope.loggers.projections import Projection, projections
-from convscope.problem import Problem
-from convscope.record import Picture, write
-from convscope.report.reading import sweep_around
+from convscope.runs.atomic_io import write
+from convscope.runs.reading import sweep_around
+from convscope.runs.record import Picture
 
 # wandb's own notes of machine, user, paths of programs and git remote stay away: nobody has asked to publish them
 PRIVATE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "save_code": False}
@@ -67,16 +68,16 @@ def _cells(row: Projection) -> list[Any]:
     return [wandb.Image(cell, file_type="jpg") if isinstance(cell, Image.Image) else cell for cell in row]
 
 
-def begun(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> WandbPictures:
+def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> WandbPictures:
     """settings: project, mode, table (rows at most), artifacts. Runs of a sweep are one group.
 
-    Raises Problem for settings that are none.
+    Raises UserError for settings that are none.
     """
     table, kept = settings["table"], list(settings["artifacts"] or [])
     if type(table) is not int or table < 0:
-        raise Problem(f"logger.wandb.table={table} is no number of rows; take 0 for no table, or e.g. 2000")
+        raise UserError(f"logger.wandb.table={table} is no number of rows; take 0 for no table, or e.g. 2000")
     if unknown := [name for name in kept if name not in ARTIFACTS]:
-        raise Problem(
+        raise UserError(
             f"logger.wandb.artifacts: unknown {', '.join(map(str, unknown))}; possible: {', '.join(ARTIFACTS)}"
         )
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # no network in an offline run

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from convscope.report.header import input_size
-from convscope.report.reading import Entry, Run, started
-from convscope.report.records import dead_maps, kept, nines, record_layer
+from convscope.runs.reading import Entry, Run, started
+from convscope.runs.top9_records import dead_maps, kept, nines, record_layer
 
 BESIDE = 50  # most other runs to compare with
 

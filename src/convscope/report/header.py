@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from convscope.report.numerals import brief, duration, percent
-from convscope.report.reading import Run, started, sweep_around
+from convscope.runs.number_format import brief, duration, percent
+from convscope.runs.reading import Run, started, sweep_around, value_at
 
 _SHARES = [("validation mean AP", "val/mean_ap"), ("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
 _LOOKS = {  # job -> what it is called, and how it looks at a net
@@ -49,7 +49,7 @@ def title(run: Run) -> str:
         return re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder)
     if around := sweep_around(run.folder):
         return run.folder.resolve().relative_to(around).as_posix()
-    names = (run.summary.get("name"), run.settings.get("name"), of(run.settings, "model", "name"))
+    names = (run.summary.get("name"), run.settings.get("name"), value_at(run.settings, "model", "name"))
     return next((str(name) for name in names if name and "${" not in str(name)), run.folder.resolve().name)
 
 
@@ -58,10 +58,10 @@ def subtitle(run: Run) -> list[str]:
     looked = look(run)
     date = started(run.folder.resolve()).strftime("%-d %B %Y, %H:%M")
     if looked and looked.checkpoint:  # what the config says of model and data is not about a checkpoint's
-        names = (of(run.summary, "net", "name"), run.summary.get("data"))
+        names = (value_at(run.summary, "net", "name"), run.summary.get("data"))
         return [looked.job, *(str(name) for name in names if name), date]
-    net = of(run.summary, "net", "name") or run.choices.get("model") or of(run.settings, "model", "name")
-    data = run.choices.get("data") or of(run.settings, "data", "source")
+    net = value_at(run.summary, "net", "name") or run.choices.get("model") or value_at(run.settings, "model", "name")
+    data = run.choices.get("data") or value_at(run.settings, "data", "source")
     words = (looked.job if looked else _job(run), net, data, date)
     return [str(word) for word in words if word and "${" not in str(word)]
 
@@ -75,10 +75,10 @@ def look(run: Run) -> Look | None:
         return Look(*_LOOKS[job], f"{len(several)} nets", "")
     checkpoint = _plain(run.settings, several)
     if checkpoint:
-        return Look(*_LOOKS[job], str(of(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
+        return Look(*_LOOKS[job], str(value_at(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
     if compared := _compared(run, job):
         return Look(*_LOOKS[job], "the runs", compared)
-    net = str(of(run.summary, "net", "name") or of(run.settings, "model", "name") or "a net")
+    net = str(value_at(run.summary, "net", "name") or value_at(run.settings, "model", "name") or "a net")
     return Look(*_LOOKS[job], net + _training(run.settings), "")
 
 
@@ -86,7 +86,7 @@ def _training(settings: Mapping[str, Any]) -> str:
     """Where the weights of a net without a checkpoint come from; "" where no config says what was asked for."""
     if "model" not in settings:
         return ""
-    weights = of(settings, "model", "weights")
+    weights = value_at(settings, "model", "weights")
     return f" (weights {_last_parts(str(weights))})" if weights else " (untrained: random weights)"
 
 
@@ -96,7 +96,7 @@ def _compared(run: Run, job: str) -> str:
     The comparison at the end of a sweep has no config of its own: its summary says the folder.
     """
     asked, recorded = {
-        "diagnose": (of(run.settings, "diagnose", "runs"), run.summary.get("runs")),
+        "diagnose": (value_at(run.settings, "diagnose", "runs"), run.summary.get("runs")),
         "table": (run.settings.get("sweep"), run.summary.get("sweep")),
     }.get(job, (None, None))
     sweep = asked or recorded
@@ -109,8 +109,8 @@ def input_size(run: Run) -> Any:
     """Side of the net's input in pixels; None where it is not known. What a config says of data is not about the net of
     a checkpoint, which has its own.
     """
-    own = of(run.summary, "net", "image_size")
-    return own if own or run.settings.get("ckpt") else of(run.settings, "data", "image_size")
+    own = value_at(run.summary, "net", "image_size")
+    return own if own or run.settings.get("ckpt") else value_at(run.settings, "data", "image_size")
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
@@ -120,7 +120,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     epochs = len(run.metrics.get("epoch", []))
     speed = run.summary.get("images_per_second") or _last(run, "images_per_second")
     seconds = spent(run)
-    parameters = of(run.summary, "net", "parameters")
+    parameters = value_at(run.summary, "net", "parameters")
     told = [(label, percent(share)) for label, share in shares if share is not None]
     told += [("epochs", str(epochs))] if epochs else []
     told += [("time", duration(seconds))] if seconds else []
@@ -131,14 +131,6 @@ def facts(run: Run) -> list[tuple[str, str]]:
 def spent(run: Run) -> float:
     """Seconds from the beginning to the end; of a run without one those of its epochs."""
     return sum((run.summary.get("seconds") or {}).values()) or sum(filter(None, run.metrics.get("seconds", [])))
-
-
-def of(mapping: Mapping[str, Any], *keys: str) -> Any:
-    """The value under nested keys; None where any of them is missing."""
-    value: Any = mapping
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def _job(run: Run) -> Any:
@@ -153,7 +145,7 @@ def _plain(settings: Mapping[str, Any], said: Any) -> str:
     """A setting with ${other.setting} replaced by what that one says: .hydra/config.yaml holds them as written."""
     if said is None:
         return ""
-    return re.sub(r"\$\{([\w.]+)\}", lambda found: str(of(settings, *found[1].split(".")) or ""), str(said))
+    return re.sub(r"\$\{([\w.]+)\}", lambda found: str(value_at(settings, *found[1].split(".")) or ""), str(said))
 
 
 def _last_parts(path: str) -> str:

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from convscope.record import write
+from convscope.metrics.goals import Chance
 from convscope.report import header
 from convscope.report.atlas import Atlas, atlas, in_atlas
-from convscope.report.glances import Glance, glances
+from convscope.report.convergence import answer, remeasured, stories
 from convscope.report.ideas import REST
-from convscope.report.lookers import Link, lookers, trained
-from convscope.report.reading import Run, read_run, sweep_around
-from convscope.report.records import dead_maps, record_layer
+from convscope.report.linked_runs import Link, lookers, trained
 from convscope.report.sections import moves, sections
-from convscope.report.settling import answer, remeasured, stories
 from convscope.report.templates import beside, literal, template
-from convscope.score.chance import Chance
+from convscope.report.thumbnails import Glance, glances
+from convscope.runs.atomic_io import write
+from convscope.runs.reading import Run, read_run, sweep_around, value_at
+from convscope.runs.top9_records import dead_maps, record_layer
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
            "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",
@@ -107,8 +107,8 @@ def _sweep(folder: Path) -> Link | None:
 def _learned(run: Run) -> bool:
     """Whether what it reached at last, top-1 or mean AP and loss, is beyond chance; True where that is not known."""
     classes = run.summary.get("classes")
-    metric = header.of(run.summary, "goal", "metric") or "val/top1"
-    chance, chance_loss = (header.of(run.summary, "goal", key) for key in ("chance", "chance_loss"))
+    metric = value_at(run.summary, "goal", "metric") or "val/top1"
+    chance, chance_loss = (value_at(run.summary, "goal", key) for key in ("chance", "chance_loss"))
     if chance is None and isinstance(classes, list) and classes and "val/mean_ap" not in run.metrics:  # of version 0.1
         chance, chance_loss = 1 / len(classes), math.log(len(classes))
     reached, loss = (_last(run.metrics.get(str(column), [])) for column in (metric, "val/loss"))

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from convscope.report.collected import Group, Spread
 from convscope.report.header import spent
-from convscope.report.numerals import brief, duration, percent
-from convscope.report.trained import Trained
-from convscope.report.variation import in_words, varied
+from convscope.runs.number_format import brief, duration, percent
+from convscope.runs.sweep_runs import Group, Spread, differences_in_words, varied
+from convscope.runs.training_runs import TrainingRun
 
 FEW = 6  # settings that stand as columns at once; of more a few words stand for all until they are asked for
 SPARK = (96, 24)  # width and height of the small curves
@@ -60,7 +59,7 @@ class Row(NamedTuple):
     state: str
     cells: list[Cell]
     spark: str
-    run: Trained
+    run: TrainingRun
 
 
 class Ranked(NamedTuple):
@@ -94,7 +93,7 @@ def rank(groups: Sequence[Group], folder: Path) -> Ranked:
     return Ranked(columns, rows, *(_over_seeds(groups, settings, measures) if several else ([], [])))
 
 
-def _row(number: int, group: Group, one: Trained, cells: list[Cell], folder: Path) -> Row:
+def _row(number: int, group: Group, one: TrainingRun, cells: list[Cell], folder: Path) -> Row:
     place = one.run.folder
     key = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else place.name
     own = one.run.folder.name if group.name == group.runs[0].run.folder.name else f"{group.name}, seed {one.seed}"
@@ -130,7 +129,7 @@ def _heads(settings: Sequence[Mapping[str, Any]]) -> list[Column]:
 
 def _cells(settings: Sequence[Mapping[str, Any]]) -> list[list[Cell]]:
     many = bool(settings) and len(settings[0]) > FEW
-    words = [[_cell(said)] if many else [] for said in in_words(settings)]
+    words = [[_cell(said)] if many else [] for said in differences_in_words(settings)]
     numeric = {key for own in settings for key, value in own.items() if _cell(value).form}
     return [
         [*said, *(_cell(value)._replace(more=many, form="n" if key in numeric else "") for key, value in own.items())]
@@ -148,11 +147,11 @@ def _columns(measures: Measures) -> list[Column]:
     return [Column(key, head, "ascending" if key == "val/loss" else "descending") for head, key in measures]
 
 
-def _measured(one: Trained, measures: Measures) -> list[Cell]:
+def _measured(one: TrainingRun, measures: Measures) -> list[Cell]:
     return [_mean(Spread(one.values[key], None) if key in one.values else None, key) for _, key in measures]
 
 
-def _effort(one: Trained) -> list[Cell]:
+def _effort(one: TrainingRun) -> list[Cell]:
     seconds = spent(one.run)
     return [_cell(one.epochs), Cell(duration(seconds), repr(seconds), "n") if seconds else Cell("", "", "n")]
 
@@ -169,13 +168,13 @@ def _mean(found: Spread | None, key: str) -> Cell:
     return Cell(text, repr(mean), "n")
 
 
-def _state(one: Trained) -> Cell:
+def _state(one: TrainingRun) -> Cell:
     word, _, rest = one.state.partition(":")
     said = STATES[word] + (f":{rest}" if rest else "")
     return Cell(said, said, STATES[word].replace(" ", "-"))
 
 
-def _top1(one: Trained) -> list[float]:
+def _top1(one: TrainingRun) -> list[float]:
     return [row["val/top1"] for row in one.history if math.isfinite(row.get("val/top1", math.nan))]
 
 

@@ -11,11 +11,10 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from convscope.report.header import of
 from convscope.report.ideas import IDEAS, REST, Idea
-from convscope.report.numerals import as_said, parted, three
-from convscope.report.reading import Entry, Run, table_rows
-from convscope.report.sheets import Sheet, sheet
+from convscope.report.tables import Sheet, sheet
+from convscope.runs.number_format import as_said, parted, three
+from convscope.runs.reading import Entry, Run, table_rows, value_at
 
 FEW = 8  # facts; more of them are folded
 MOVING = re.compile(r"(top9|images|evolution|filters)/|(settling|curves)$")  # pictures that the scripts have places for
@@ -92,7 +91,7 @@ def _idea(entry: Entry) -> Idea:
 
 
 def _is_rows(run: Run, entry: Entry) -> bool:
-    return entry.kind == "table" and entry.name == "layers" and bool(of(run.summary, "net", "rows"))
+    return entry.kind == "table" and entry.name == "layers" and bool(value_at(run.summary, "net", "rows"))
 
 
 def _facts(entries: Sequence[Entry]) -> list[Fact]:

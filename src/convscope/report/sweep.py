@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from convscope.record import write
-from convscope.report.collected import Collected, collect
 from convscope.report.ranking import Ranked, rank
-from convscope.report.reading import started
 from convscope.report.templates import beside, literal, template
-from convscope.report.trained import Trained
+from convscope.runs.atomic_io import write
+from convscope.runs.reading import started
+from convscope.runs.sweep_runs import SweepRuns, sweep_runs
+from convscope.runs.training_runs import TrainingRun
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "overlays.js", "sorting.js", "sweep.js")
 
@@ -35,11 +35,11 @@ def write_sweep_page(folder: Path) -> Path:
     """Writes the page of a sweep, over or still going on, each file whole or not at all; returns index.html's path.
 
     Several processes may do so at once, each after its run: they wait for each other, so that the last one to write
-    has seen every run that is over. Raises Problem where no training run is.
+    has seen every run that is over. Raises UserError where no training run is.
     """
     place = folder / "report"
     with _alone(folder):
-        found = collect([folder])
+        found = sweep_runs([folder])
         ranked = rank(found.groups, folder.resolve())
         write(place / "data.js", f"window.SWEEP = {literal({'runs': _curves(ranked)})};\n")
         write(place / "index.html", _html(folder.resolve(), found, ranked).encode(errors="replace"))
@@ -63,7 +63,7 @@ def _alone(place: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _html(folder: Path, found: Collected, ranked: Ranked) -> str:
+def _html(folder: Path, found: SweepRuns, ranked: Ranked) -> str:
     states = Counter(row.state for row in ranked.rows)
     return template("sweep.html").render(
         title=re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder.name),
@@ -99,7 +99,7 @@ def _curves(ranked: Ranked) -> list[dict[str, Any]]:
     ]
 
 
-def columns(one: Trained) -> dict[str, list[float | None]]:
+def columns(one: TrainingRun) -> dict[str, list[float | None]]:
     """The curves of one run by column of metrics.csv, None where nothing was measured, in four digits.
 
     At the first shown epoch there is nothing to compare with, whatever a column of what stayed says.

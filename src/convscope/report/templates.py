@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
-from convscope.report.numerals import brief, duration, percent
+from convscope.runs.number_format import brief, duration, percent
 
 ASSETS = Path(__file__).parent / "assets"
 

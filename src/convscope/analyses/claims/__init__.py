@@ -1,0 +1,1 @@
+"""The claims of Zeiler & Fergus, each tested on a training run."""

@@ -1,0 +1,89 @@
+"""Covered images side by side (Fig. 8), and how much their features' changes disagree from layer to layer."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from convscope.plots.grid import HEAD, MARGIN, PAPER
+from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, write
+from convscope.plots.panels import GROUND, INK, WIDTH, label_ends, panels
+from convscope.plots.panels import HEAD as TITLED
+from convscope.plots.tile import Tile, resized
+
+COLORS = ["#1f3b73", "#d9822b", "#70707a", "#6f8fc9"]
+STYLES = ["-", "--", ":", "-."]
+GAP = 4
+
+
+class Course(NamedTuple):
+    """A line over the layers. values, low, high [L]: a number for each layer, and the ends of its interval."""
+
+    label: str
+    values: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+class Row(NamedTuple):
+    """One image: its name, and a tile for each column."""
+
+    name: str
+    tiles: Sequence[Tile]
+
+
+def covered_grid(rows: Sequence[Row], columns: Sequence[str], title: str, side: int = 112) -> Image.Image:
+    """Fig. 8: a row for each image; a column for each word of `columns`, written above it."""
+    left = min(160, max(width(row.name, CAPTION) for row in rows)) + 12
+    step = side + GAP
+    inner = max(left + len(columns) * step - GAP, min(width(title, TITLE), 1500))
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + 22 + len(rows) * step - GAP + MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
+    for number, words in enumerate(columns):
+        write(draw, (MARGIN + left + number * step, HEAD + 12), words, room=side, color=FAINT)
+    for line, row in enumerate(rows):
+        y = HEAD + 22 + line * step
+        write(draw, (MARGIN, y + side // 2), row.name, room=left - 12, anchor="lm")
+        for number, tile in enumerate(row.tiles):
+            sheet.paste(resized(tile, side), (MARGIN + left + number * step, y))
+    return sheet
+
+
+def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title: str) -> Figure:
+    """A plot under each name, side by side: a line for each Course, its interval as a band."""
+    tilted = max(map(len, layers)) * len(layers) > 110 / len(sides)
+    below = 0.6 + (0.055 * max(map(len, layers)) if tilted else 0.0)
+    height = 3.7 + below
+    figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
+    plots = panels(figure, len(sides), above=0.85, below=below, beside=0.95, label="layer, from the pixels up")
+    for axes, (name, courses) in zip(plots, sides.items(), strict=True):
+        axes.set_title(name, **TITLED)
+        for number, course in enumerate(courses):
+            _draw(axes, course, COLORS[number % 4], STYLES[number % 4])
+        axes.set_xticks(range(len(layers)), layers, rotation=40 if tilted else 0, ha="right" if tilted else "center")
+        axes.set_ylim(0, 1.05 * _highest(courses))
+    figure.text(0.012, 1 - 0.3 / height, title, size=13, color=INK, va="center")
+    label_ends(figure)
+    return figure
+
+
+def _draw(axes: Axes, course: Course, color: str, style: str) -> None:
+    x = np.arange(len(course.values))
+    low, high = np.asarray(course.low, float), np.asarray(course.high, float)
+    known = np.isfinite(low) & np.isfinite(high)
+    axes.fill_between(x, low, high, where=known.tolist(), color=color, alpha=0.15, linewidth=0)
+    axes.plot(
+        x, course.values, color=color, linestyle=style, linewidth=1.7, marker="o", markersize=3.2, label=course.label,
+        clip_on=False,
+    )  # fmt: skip
+
+
+def _highest(courses: Sequence[Course]) -> float:
+    """The top of all lines and bands."""
+    numbers: NDArray[np.float64] = np.array([[course.values, course.high] for course in courses], float)
+    return float(numbers[np.isfinite(numbers)].max(initial=0)) or 1.0

@@ -1,0 +1,1 @@
+"""How often nets are right (Table 2): errors, confusion, crops, scales, ensembles."""

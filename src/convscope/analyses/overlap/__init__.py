@@ -1,0 +1,1 @@
+"""Which images two sets share (section 5.2)."""

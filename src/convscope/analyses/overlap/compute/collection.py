@@ -1,0 +1,139 @@
+"""Two sets of images side by side, all of them reduced to one small size, as job=overlap compares them."""
+
+from functools import cache as remembered
+from os.path import realpath
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from convscope.data.cache import Cache, decoded_once
+from convscope.data.classnames import text
+from convscope.data.decode import decoded, fitted
+from convscope.data.folders import images_under
+from convscope.data.settings import DataSettings
+from convscope.data.sources import Files, Pixels, Source, Split, limited, subset
+from convscope.data.stream.chunks import Chunks
+from convscope.errors import UserError
+
+
+class Collection(NamedTuple):
+    """N images. name: as pictures and tables call it. reduced [N, S, S, 3] uint8, a map of a file in the cache.
+
+    original: the same N as they came, labels [N] counting classes. bad: how many were left out, being unreadable.
+    """
+
+    name: str
+    original: Split
+    classes: list[str]
+    reduced: np.ndarray
+    bad: int
+
+    @property
+    def total(self) -> int:
+        return len(self.reduced)
+
+    def file(self, number: int) -> str:
+        """Whole path of an image's file; of images that come from no files, the image's number."""
+        held = self.original
+        return str(held.paths[number].absolute()) if isinstance(held, Files) else str(number)
+
+    def label(self, number: int) -> str:
+        """Name of an image's class: of a folder's images the folder that they lie in."""
+        return self.classes[self.original.labels[number]]
+
+    def shown(self, number: int, side: int) -> np.ndarray:
+        """An image for display, [side, side, 3] uint8: its center, as it is compared."""
+        held = self.original
+        assert not isinstance(held, Chunks)
+        return decoded(held.paths[number], side) if isinstance(held, Files) else fitted(held.images[number], side)
+
+    def whole(self, number: int, side: int) -> Image.Image:
+        """An image uncropped, its smallest side `side` pixels."""
+        held = self.original
+        assert not isinstance(held, Chunks)
+        if isinstance(held, Files):
+            with Image.open(held.paths[number]) as file:
+                image = ImageOps.exif_transpose(file).convert("RGB")
+        else:
+            image = Image.fromarray(np.asarray(held.images[number]))
+        scale = side / min(image.size)
+        wide, high = (max(side, round(scale * edge)) for edge in image.size)
+        return image.resize((wide, high), Image.Resampling.BICUBIC)
+
+
+def train_and_val(source: Source, name: str, size: int, settings: DataSettings) -> tuple[Collection, Collection]:
+    """The two splits of a source, reduced to `size`. Raises UserError as `with_folder`."""
+    train, val = _limited(source, settings)
+    return _collections((f"{name} train", train, source.classes), (f"{name} val", val, source.classes), size, settings)
+
+
+def with_folder(
+    source: Source, name: str, other: Path, size: int, settings: DataSettings
+) -> tuple[Collection, Collection]:
+    """All images of a source, and all in a folder at any depth.
+
+    Raises UserError: no such folder, or none in it; an image that is in both; one that cannot be read
+    (on_bad_image=stop); too little room for the reduced images.
+    """
+    if not other.is_dir():
+        raise UserError(f"overlap.other={other} is no folder; name one that holds images, at any depth")
+    paths = images_under(other)
+    if not paths:
+        raise UserError(f"overlap.other={other} holds no images; name a folder of image files, at any depth")
+    classes, labels = np.unique([text(path.parent.name) for path in paths], return_inverse=True)
+    whole = _both(*_limited(source, settings))
+    _distinct(whole, paths, other)
+    there = str(other.name or other), Files(paths, labels.astype(np.int64)), classes.tolist()
+    return _collections((name, whole, source.classes), there, size, settings)
+
+
+def _limited(source: Source, settings: DataSettings) -> tuple[Split, Split]:
+    if isinstance(source.train, Chunks):
+        raise UserError("job=overlap compares files; name the source that data=stream was made of, e.g. data=folder")
+    train, val = (limited(split, settings.limit, settings.seed) for split in (source.train, source.val))
+    return train, val
+
+
+def _both(train: Split, val: Split) -> Split:
+    labels = np.concatenate([train.labels, val.labels])
+    if isinstance(train, Files) and isinstance(val, Files):
+        return Files([*train.paths, *val.paths], labels)
+    assert isinstance(train, Pixels) and isinstance(val, Pixels), "a source has files, or pixels"
+    return Pixels(np.concatenate([train.images, val.images]), labels)
+
+
+def _distinct(split: Split, paths: list[Path], other: Path) -> None:
+    """UserError where a file is in both sets, by whatever links: it would be found as its own copy."""
+    if not isinstance(split, Files):
+        return
+    place = remembered(realpath)  # few folders hold many files
+    known = {(place(path.parent), path.name) for path in split.paths}
+    if both := [path for path in paths if (place(path.parent), path.name) in known]:
+        raise UserError(
+            f"overlap.other={other}: {len(both)} of its {len(paths)} images are in data=... too, e.g. {both[0]}; name "
+            f"another folder, or overlap.other=null to compare data's train with its val"
+        )
+
+
+def _collections(
+    first: tuple[str, Split, list[str]], second: tuple[str, Split, list[str]], size: int, settings: DataSettings
+) -> tuple[Collection, Collection]:
+    cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
+    if not cache.fits((first[1], second[1]), size):
+        count = len(first[1].labels) + len(second[1].labels)
+        raise UserError(
+            f"{count:,} images at overlap.size={size} take {count * size**2 * 3 / 2**30:.2g} GiB in data.cache_dir="
+            f"{cache.folder}, which has less; raise data.cache_gib, free the disk, or lower overlap.size"
+        )
+    made = []
+    for name, split, classes in (first, second):
+        stored = decoded_once(split, size, cache, True, settings.on_bad_image)
+        assert isinstance(stored.split, Pixels), "what is kept is decoded"
+        if stored.bad:
+            bad = {path for path, _ in stored.bad}
+            assert isinstance(split, Files), "only files can be bad"
+            split = subset(split, np.array([at for at, path in enumerate(split.paths) if path not in bad], np.int64))
+        made.append(Collection(name, split, classes, stored.split.images, len(stored.bad)))
+    return made[0], made[1]

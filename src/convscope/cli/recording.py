@@ -1,0 +1,173 @@
+"""What every job leaves: its results in the run folder, a summary and a page at the end, whatever happened."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from convscope.cli.sweep_page import write_after_run
+from convscope.errors import UserError
+from convscope.runs.atomic_io import CannotWrite
+
+if TYPE_CHECKING:
+    from convscope.analyses.subject import Subject
+    from convscope.runs.record import Record, Result
+
+
+Settings = dict[str, Any]
+Command = Callable[[Settings, Path], None]
+_BEGAN = ContextVar[float]("began")  # when the command of this run did, by time.perf_counter
+
+
+def timed(command: Command) -> Command:
+    """The command; all the time that it takes is the run's, also before it has anything to record."""
+
+    @wraps(command)
+    def begun(settings: Settings, folder: Path) -> None:
+        before = _BEGAN.set(time.perf_counter())
+        try:
+            command(settings, folder)
+        finally:
+            _BEGAN.reset(before)
+
+    return begun
+
+
+def recorded(
+    found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
+) -> None:
+    """Every result into the run folder, small tables to the terminal too; subjects: whose images they are made of."""
+    from convscope import loggers
+    from convscope.cli import terminal
+    from convscope.cli.recording import loading_watched, note_left_out
+    from convscope.runs.record import Number, Record
+
+    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
+        record = Record(folder, chosen)
+        with concluded(record, facts) as summary, loading_watched(subjects):
+            numbers = []
+            for result in found:
+                record.add(result)
+                terminal.show_result(result)
+                numbers += [result] if isinstance(result, Number) else []
+            terminal.show_numbers(numbers, folder)
+            note_left_out(subjects, record, summary)
+
+
+def chosen_loggers(settings: Settings) -> dict[str, Any]:
+    """conf/logger; of several processes the first one logs."""
+    return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
+
+
+@contextmanager
+def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Writes summary.json and the page at the end, also of a run that failed; says where to look.
+
+    The job's own seconds are what no other phase has taken since the command began, and of a run that goes on what
+    none of them took in its "earlier" sessions.
+    """
+    start, summary = _BEGAN.get(time.perf_counter()), {"seconds": {}, **facts, "finished": False}
+    if os.environ.get("RANK", "0") == "0":
+        record.about({key: value for key, value in facts.items() if key != "seconds"})
+    try:
+        yield summary
+        summary["finished"] = True
+    except UserError as problem:
+        summary["problem"] = str(problem)
+        raise
+    finally:
+        if os.environ.get("RANK", "0") == "0":
+            with suppress(CannotWrite) if "problem" in summary else nullcontext():  # it has been told once
+                _conclude(record, summary, time.perf_counter() - start)
+
+
+def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
+    from convscope.report.page import write_page
+    from convscope.runs.provenance import commit, versions
+
+    seconds = summary["seconds"]
+    whole = spent + seconds.pop("earlier", 0.0)
+    seconds[summary["job"]] = whole - sum(seconds.values())
+    rounded = {phase: round(each, 2) for phase, each in seconds.items()}
+    numbers = {"numbers": record.numbers} if record.numbers else {}
+    record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
+    print(f"look at {write_page(record.folder)}", flush=True)
+    _page_of_trained(record.folder, summary)
+    write_after_run(record.folder)
+
+
+def about_run(settings: Settings, folder: Path) -> dict[str, str]:
+    """of_run: the folder, relative to this one, of the run whose checkpoint a job looks at; nothing for other nets."""
+    from convscope.runs.reading import run_of
+
+    trained = run_of(settings.get("ckpt"))
+    return {} if trained is None else {"of_run": os.path.relpath(trained, folder.resolve())}
+
+
+def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
+    """The page of the training run leads to this one from now on."""
+    from convscope.report.linked_runs import note
+    from convscope.report.page import write_page
+
+    if "of_run" in summary and summary["finished"]:
+        trained = folder.resolve() / summary["of_run"]
+        note(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
+        with suppress(OSError, CannotWrite):  # a folder of someone else's
+            write_page(trained)
+
+
+class BadFile(Protocol):
+    """A file that cannot be read: its name in plain text, and why."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+@contextmanager
+def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
+    """A loading process that dies gives a UserError that names its image, not torch's traceback; none stays."""
+    try:
+        yield
+    except RuntimeError as error:
+        problem = next((told for each in subjects if (told := each.data.death(error))), None)
+        raise error if problem is None else problem from None
+    finally:
+        for each in subjects:
+            each.data.close()
+
+
+def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
+    """bad_images.csv, the count and a warning in the summary, one line in the terminal; nothing where none is bad."""
+    from convscope.cli import terminal
+
+    bad = dict.fromkeys(each for subject in subjects for each in subject.data.bad_images)
+    if not bad or os.environ.get("RANK", "0") != "0":
+        return
+    write_bad_images(record, bad)
+    emptied = dict.fromkeys(words for subject in subjects for words in subject.data.emptied)
+    summary["bad_images"] = len(bad)
+    told = [f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons", *emptied]
+    summary["warnings"] = [*summary.get("warnings", []), *told]
+    for line in told:
+        terminal.show_warning(line)
+
+
+def write_bad_images(record: Record, bad: Iterable[BadFile]) -> None:
+    """bad_images.csv of the run folder: path, reason."""
+    from convscope.runs.atomic_io import write
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "reason"])
+    writer.writerows([one.name, one.reason] for one in bad)
+    write(record.folder / "bad_images.csv", text.getvalue())

@@ -1,0 +1,143 @@
+"""conf/data as a data set, and as what becomes of its images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from convscope.config import read_plan
+from convscope.data import sources
+from convscope.data.critters import critters
+from convscope.data.settings import DataSettings
+from convscope.data.stream.source import stream
+from convscope.data.transforms import stored_size
+from convscope.data.voc import voc2012
+from convscope.errors import UserError
+from convscope.models.libraries import own_input
+
+Settings = Mapping[str, Any]
+SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data, of sets of small images
+_Plan = TypeVar("_Plan")
+
+
+_IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
+_FETCHED = {
+    "cifar10": sources.cifar10,
+    "imagenette": sources.imagenette,
+    "caltech101": sources.caltech101,
+    "caltech256": sources.caltech256,
+    "voc2012": voc2012,
+}
+
+
+def source(data: Settings) -> sources.Source:
+    """The data set that conf/data names."""
+    name = str(data.get("source"))
+    if name == "digits":
+        return sources.digits()
+    if name == "critters":
+        drawn, side = _of_source(_Drawn, data), data.get("stored") or stored_size(data["image_size"])
+        return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
+    known = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
+    if name not in known:
+        raise UserError(f"data.source={name} is unknown; possible: {', '.join(known)}")
+    there = _of_source(_Kept, data)
+    if name in _IN_FOLDERS:
+        return _IN_FOLDERS[name](there.root)
+    if name in _FETCHED:
+        return _FETCHED[name](there.root, there.download)
+    return stream(there.root, data["image_size"], Path(there.cache_dir).expanduser(), there.cache_gib)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    train: int
+    val: int
+    draw_seed: int
+    cache_dir: str = DataSettings.cache_dir
+
+    def __post_init__(self) -> None:
+        if self.draw_seed < 0:
+            raise UserError(f"data.draw_seed={self.draw_seed} is no seed; take a whole number from 0 on")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    root: str | None
+    download: bool = False
+    cache_dir: str = DataSettings.cache_dir
+    cache_gib: float = DataSettings.cache_gib
+
+
+def _of_source(kind: type[_Plan], data: Settings) -> _Plan:
+    """The keys that this kind of source has. Raises UserError for those that are missing or of another type."""
+    names = [field.name for field in fields(cast(Any, kind))]
+    return read_plan(kind, "data", {name: data[name] for name in names if name in data})
+
+
+def whole_source(settings: Settings) -> sources.Source:
+    """The data set that conf/data names, of each split at most data.limit images."""
+    settings = sized(settings)
+    chosen = data_settings(settings)
+    found = source(settings["data"])
+    train, val = (sources.limited(split, chosen.limit, chosen.seed) for split in (found.train, found.val))
+    return found._replace(train=train, val=val)
+
+
+def data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:
+    """conf/data as settings of the images; pixel_scale: in place of the one there."""
+    settings = sized(settings)
+    data, batch = group_settings(settings, "data"), group_settings(settings, "optim").get("batch_size")
+    values = {field.name: data[field.name] for field in fields(DataSettings) if field.name in data}
+    values |= {"seed": settings["seed"], "batch_size": batch}
+    if pixel_scale is not None:
+        values["pixel_scale"] = pixel_scale
+    if isinstance(values.get("pixel_scale"), list):
+        values["pixel_scale"] = tuple(values["pixel_scale"])
+    return read_plan(DataSettings, "data", values, {"seed": "seed", "batch_size": "optim.batch_size"})
+
+
+def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settings:
+    """The settings with a number for data.image_size where it is null: the net's own, with crop and interpolation.
+
+    A net of a library with learned weights is meant for that; one without takes small images as their set has them. A
+    net that takes a checkpoint's weights sees images of its size. A set in chunks is as it was converted.
+    """
+    data = group_settings(settings, "data")
+    if data.get("image_size") is not None or "layers" in (model := group_settings(settings, "model")):
+        return settings
+    if parent is not None:
+        about = parent["convscope"]
+        return {**settings, "data": {**data, "image_size": about["net"]["image_size"], **about.get("input", {})}}
+    if not model.get("weights") and data.get("source") in SMALL:
+        return {**settings, "data": {**data, "image_size": SMALL[data["source"]]}}
+    check_names(model)
+    own = own_input(model["source"], model["name"], model.get("weights"))
+    size: dict[str, Any] = {"image_size": own.size}
+    if data.get("source") != "stream":
+        size |= {"stored": own.stored, "interpolation": own.interpolation}
+    return {**settings, "data": {**data, **size}}
+
+
+def check_names(model: Settings) -> None:
+    """Raises UserError where a library's net, or its weights, are named by what is no name."""
+    check_library(model)
+    for key in ("name", "weights"):
+        if not isinstance(model.get(key), str if key == "name" else str | None):
+            raise UserError(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
+
+
+def check_library(model: Settings) -> None:
+    """Raises UserError for a net that is neither of rows nor of a library."""
+    if model.get("source") not in ("torchvision", "timm"):
+        raise UserError(
+            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
+        )
+
+
+def group_settings(settings: Settings, name: str) -> Settings:
+    """A config group's own settings; UserError where it was taken away."""
+    found = settings.get(name)
+    if not isinstance(found, Mapping):
+        raise UserError(f"{name}={found} holds no settings; leave it out, or choose one: {name}=<choice>, see --help")
+    return found

@@ -1,0 +1,117 @@
+"""One picture of a critter from (seed, split, index), at any size, together with what is where in it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from convscope.data.critters.face import draw_animal
+from convscope.data.critters.looks import Look, random_look
+from convscope.data.critters.scenery import background, cover, lay_things, light
+from convscope.data.critters.shapes import Canvas, Frame
+from convscope.data.critters.species import SPECIES, Species
+from convscope.errors import UserError
+
+SPLITS = ("train", "val")
+FINER = 2  # the animal is drawn on a canvas this many times finer, then averaged down
+
+
+class Critter(NamedTuple):
+    image: np.ndarray  # [size, size, 3] uint8
+    mask: np.ndarray  # [size, size] uint8, 1 where the animal is seen
+    boxes: np.ndarray  # [6, 4] float32, x0, y0, x1, y1 in pixels of each of face.PARTS, hidden or not
+    species: int  # the label: a place in SPECIES
+
+
+class Pose(NamedTuple):
+    """Where the head is, in shares of the picture, and how it is turned. The same for any size."""
+
+    fill: float  # the head with its ears over the room there is
+    place: tuple[float, float]  # 0..1 over the room that is left beside and above it
+    roll: float
+    yaw: float
+    pitch: float
+    stretch: float
+
+
+class Plan(NamedTuple):
+    """All that is random in a scene, drawn before the species is looked at, so that it cannot give the species away."""
+
+    pose: Pose
+    look: Look
+    scenery_seed: int
+    shine: tuple[float, float]  # where the light on the face comes from
+
+
+def scene(seed: int, split: str, index: int, size: int) -> Critter:
+    """The picture with that address; species follow each other in turn. A UserError for a size below 16."""
+    check_size(size)
+    return render(plan(seed, split, index), SPECIES[index % len(SPECIES)], size)
+
+
+def check_size(size: int) -> None:
+    if size < 16:
+        raise UserError(f"critters of {size} x {size} pixels show no parts: ask for 16 pixels or more")
+
+
+def drawn(seed: int, split: str, indices: range, size: int) -> np.ndarray:
+    """The images alone, [N, size, size, 3] uint8."""
+    return np.stack([scene(seed, split, index, size).image for index in indices])
+
+
+def plan(seed: int, split: str, index: int) -> Plan:
+    if split not in SPLITS:
+        raise UserError(f"critters have no split {split!r}: choose {' or '.join(SPLITS)}")
+    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    pose = Pose(
+        fill=rng.uniform(0.54, 1.0),
+        place=(rng.uniform(0, 1), rng.uniform(0, 1)),
+        roll=float(np.clip(rng.normal(0, 0.22), -0.55, 0.55)),
+        yaw=rng.uniform(-0.26, 0.26),
+        pitch=rng.uniform(-0.12, 0.12),
+        stretch=rng.uniform(0.95, 1.07),
+    )
+    return Plan(pose, random_look(rng), int(rng.integers(2**31)), (rng.uniform(-0.9, 0.9), rng.uniform(-1, -0.2)))
+
+
+def frame(pose: Pose, species: Species, side: int) -> Frame:
+    """The head with its ears within the middle 7/8 of the picture's width and its upper 13/16."""
+    points = np.concatenate([species.head, species.ears.outline, species.ears.outline * (-1, 1)])
+    points = Frame(0, 0, 1, pose.roll, 0, 0, pose.stretch).put(points)
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    unit = pose.fill * min(0.86 / (right - left), 0.8 / (bottom - top))
+    x = 0.07 + pose.place[0] * (0.86 - unit * (right - left)) - unit * left
+    y = 0.06 + pose.place[1] * (0.82 - unit * (bottom - top)) - unit * top
+    return Frame(x * side, y * side, unit * side, pose.roll, pose.yaw, pose.pitch, pose.stretch)
+
+
+def render(plan: Plan, species: Species, size: int) -> Critter:
+    """The scene of a plan with an animal of that species in it."""
+    side, rng = size * FINER, np.random.default_rng(plan.scenery_seed)
+    head = frame(plan.pose, species, side)
+    picture = Image.fromarray(background(rng, size).clip(0, 255).astype(np.uint8)).resize((side, side))
+    behind, animal, before = Canvas(side), Canvas(side), Canvas(side)
+    lay_things(rng, behind, side)
+    parts = draw_animal(animal, head, species, plan.look)
+    cover(rng, before, side)
+    mask = animal.image.getchannel("A")
+    mask.paste(0, mask=before.image)
+    for layer in (behind, animal, before):
+        picture.paste(layer.image, mask=layer.image)
+    seen = np.asarray(mask.reduce(FINER))
+    lit = np.asarray(picture.reduce(FINER)) * light(rng, size)
+    lit *= 1 + (_volume(head, plan.shine, size) * (seen / 255))[..., None]
+    boxes = np.array([[*part.min(axis=0), *part.max(axis=0)] for part in parts], np.float32) / FINER
+    return Critter(
+        lit.clip(0, 255).astype(np.uint8),
+        (seen > 127).astype(np.uint8),
+        boxes.clip(0, size),
+        [one.name for one in SPECIES].index(species.name),
+    )
+
+
+def _volume(head: Frame, shine: tuple[float, float], size: int) -> np.ndarray:
+    """[size, size]: how much lighter or darker the round head is made by where it is lit from."""
+    y, x = np.mgrid[:size, :size].astype(np.float32) * FINER
+    x, y = (x - head.x) / head.unit - shine[0] * 0.5, (y - head.y) / head.unit - shine[1] * 0.6
+    return 0.17 - 0.2 * np.clip(x * x + y * y, 0, 2.2)

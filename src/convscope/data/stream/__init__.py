@@ -1,0 +1,1 @@
+"""Sets of images in chunks, in a folder or an object store (data=stream), and the conversion of other sets to them."""

@@ -1,0 +1,171 @@
+"""Any source to a set for data=stream: images are decoded once, cut to the stored size and kept as JPEGs in chunks."""
+
+import io
+import json
+import os
+import shutil
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from convscope.data.decode import Unreadable, decoded, fitted
+from convscope.data.faults import Bad, refusal
+from convscope.data.passes import Moments, in_blocks
+from convscope.data.sources import Files, Pixels, Source
+from convscope.data.stream.chunks import Chunks
+from convscope.data.stream.litchunks import ChunkWriter
+from convscope.data.stream.source import FORMAT, SET, SPLITS
+from convscope.data.transforms import stored_size
+from convscope.errors import UserError
+
+UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """to: the new folder. quality: of the JPEGs, 1 to 100. chunk: images in a file."""
+
+    to: str | None = None
+    quality: int = 95
+    chunk: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.to is None:
+            raise UserError("job=convert writes a new folder; type convert.to=<folder>")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"convert.quality={self.quality} is no JPEG quality; 1 to 100, 95 loses hardly anything")
+        if self.chunk < 1:
+            raise UserError(f"convert.chunk={self.chunk} is too small; 1 or more images in a file, usually 1024")
+
+
+class Made(NamedTuple):
+    """A split that was written. bad: the images left out. bytes: of the JPEGs. std: grey levels."""
+
+    split: str
+    images: int
+    bad: list[Bad]
+    bytes: int
+    std: float
+    seconds: float
+
+
+class Read(NamedTuple):
+    name: str
+    label: int
+    image: np.ndarray
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Task:
+    """A split to be written; on_bad: what an unreadable image does."""
+
+    split: Files | Pixels
+    size: int
+    quality: int
+    on_bad: Literal["stop", "skip"]
+
+
+def converted(
+    source: Source, plan: Conversion, image_size: int, seed: int, on_bad: Literal["stop", "skip"]
+) -> Iterator[Made]:
+    """Writes plan.to and yields each split when it is done; data=stream takes the folder once both are.
+
+    Training images are laid into chunks in a random order (seed), those for validation in the order of the source.
+    UserError: a folder that holds something else, an unreadable image (on_bad=stop), a full disk.
+    """
+    folder, done = _begun(plan), list[Made]()
+    for name, split in zip(SPLITS, (source.train, source.val), strict=True):
+        if isinstance(split, Chunks):
+            raise UserError("data=stream is converted already; name the source it was made of, e.g. data=folder")
+        if split.targets is not None:
+            raise UserError("images that show several classes cannot be converted; train on them as they are")
+        count = len(split.labels)
+        order = np.random.default_rng(seed).permutation(count) if name == "train" else np.arange(count)
+        task = Task(split, stored_size(image_size), plan.quality, on_bad)
+        try:
+            done.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
+        except OSError as error:
+            raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
+        yield done[-1]
+    facts = {made.split: {"images": made.images, "bytes": made.bytes, "std": made.std} for made in done}
+    about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
+             "quality": plan.quality, "classes": source.classes, **facts}  # fmt: skip
+    part = folder / f"{SET}.part"
+    part.write_text(json.dumps(about, indent=1))
+    os.replace(part, folder / SET)
+    (folder / UNFINISHED).unlink()
+
+
+def _begun(plan: Conversion) -> Path:
+    """The folder, empty but for a mark that it is not finished. What a conversion cut off has left goes."""
+    assert plan.to is not None
+    folder = Path(plan.to).expanduser()
+    if (folder / SET).is_file():
+        raise UserError(f"convert.to={plan.to} holds a converted set; remove it, or name another folder")
+    if (folder / UNFINISHED).is_file():
+        print(f"{folder} was left unfinished; the conversion starts over", flush=True)
+        for name in SPLITS:
+            shutil.rmtree(folder / name, ignore_errors=True)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"convert.to={plan.to} holds something else; name a new folder, or an empty one")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / UNFINISHED).touch()
+    except OSError as error:
+        raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
+    return folder
+
+
+def _written(name: str, task: Task, order: np.ndarray, writer: ChunkWriter, place: Path) -> Made:
+    start, size, bad = time.perf_counter(), 0, list[Bad]()
+    moments, labels = Moments(task.size), array("i")
+    for block in in_blocks(_reader(task, order), len(order), f"converting {name} to {task.size} x {task.size}"):
+        good = [read for read in block if isinstance(read, Read)]
+        bad += [read for read in block if isinstance(read, Bad)]
+        if bad and task.on_bad == "stop":
+            raise refusal(bad, len(labels) + len(block))
+        for read in good:
+            writer.add_(os.fsencode(read.name), read.jpeg)
+            size += len(read.jpeg)
+        if good:
+            labels.extend(read.label for read in good)
+            moments.add_(np.stack([read.image for read in good]))
+    if not labels:
+        raise UserError(f"none of the {len(order)} images of {name} can be read; the first: {bad[0][0]}: {bad[0][1]}")
+    writer.finish_()
+    mean, std = moments.statistics()
+    np.save(place / "labels.npy", np.asarray(labels, np.int32))
+    np.save(place / "mean.npy", mean)
+    return Made(name, len(labels), bad, size, std, time.perf_counter() - start)
+
+
+def _reader(task: Task, order: np.ndarray) -> Callable[[int], Read | Bad]:
+    split = task.split
+
+    def read(turn: int) -> Read | Bad:
+        number = int(order[turn])
+        label = int(split.labels[number])
+        if isinstance(split, Pixels):
+            image = fitted(split.images[number], task.size)
+            return Read(str(number), label, image, _jpeg(image, task.quality))
+        path = split.paths[number]
+        try:
+            image = decoded(path, task.size)
+        except Unreadable as error:
+            return Bad(path, str(error))
+        return Read(path.name, label, image, _jpeg(image, task.quality))
+
+    return read
+
+
+def _jpeg(image: np.ndarray, quality: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return file.getvalue()

@@ -1,0 +1,83 @@
+"""The layers that the paper's analyses speak of, in any net: its first layer, its "layer 5" and its "layer 7"."""
+
+from typing import NamedTuple
+
+from torch import nn
+
+from convscope.engine.blocks import blocks, default_layers, wide_convolutions
+from convscope.engine.trace import Trace, trace
+from convscope.errors import UserError
+from convscope.models.build import ConvNet
+from convscope.models.rows import Conv, Full
+
+_RECTIFIES = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
+_KEEPS = "dropout adaptive_avg_pool2d mean flatten view reshape squeeze contiguous __getitem__"
+_RECTIFY = set(_RECTIFIES.split())
+_THROUGH = set(_KEEPS.split()) | _RECTIFY
+
+
+class Hidden(NamedTuple):
+    """Module paths. first: the first convolution. maps: the last convolution, or the block that it belongs to where it
+    is one of several branches (the paper's layer 5). last: the last hidden layer, what the classifier takes (layer 7).
+    """
+
+    first: str
+    maps: str
+    last: str
+
+
+def hidden(net: nn.Module, image_size: int) -> Hidden:
+    """The three layers, rectified where a module of its own rectifies them.
+
+    UserError for a net without convolutions.
+    """
+    if isinstance(net, ConvNet):
+        convolutions = [name for name, row in net.rows.items() if isinstance(row, Conv)]
+        full = [name for name, row in net.rows.items() if isinstance(row, Full)]
+        if not convolutions:
+            raise UserError("this net has no convolution, so there are no maps to look at; add a row of kind conv")
+        last = full[-2] if len(full) > 1 else list(net.rows)[-2]
+        return Hidden(convolutions[0], convolutions[-1], last)
+    pass_ = trace(net, (3, image_size, image_size))
+    ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Linear | nn.Conv2d)]
+    spread = [path for path in wide_convolutions(net, pass_) if path != ends[-1]]
+    if not spread:
+        raise UserError("this net has no convolution, so there are no maps to look at; choose another net")
+    first = _rectified(pass_, _on_every_way(net, pass_, spread[0]))
+    return Hidden(first, _rectified(pass_, default_layers(net, image_size)[-1]), _before_classifier(pass_, ends))
+
+
+def _on_every_way(net: nn.Module, pass_: Trace, path: str) -> str:
+    """The layer if everything passes through it; of one of several branches the block that brings them together."""
+    made = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
+    after = [block for block in blocks(net, pass_) if block.call >= made[pass_.layer(path).output]]
+    outputs = [pass_.layer(block.path).output for block in after]
+    return path if pass_.layer(path).output in outputs or not after else after[0].path
+
+
+def _rectified(pass_: Trace, path: str) -> str:
+    """The module that rectifies the layer's output, through batch normalization; the layer itself if there is none."""
+    outputs = {layer.output: name for name, layer in pass_.layers.items() if layer.runs == 1}
+    number = pass_.layer(path).output
+    for _ in range(3):
+        takers = [call for call in pass_.calls if number in call.inputs]
+        if len(takers) != 1 or takers[0].name not in _RECTIFY | {"batch_norm"}:
+            return path
+        number = takers[0].outputs[0]
+        if takers[0].name in _RECTIFY:
+            return outputs.get(number, path)
+    return path
+
+
+def _before_classifier(pass_: Trace, ends: list[str]) -> str:
+    """The module whose output the last of `ends`, the layers with weights, takes."""
+    makers = {call.outputs[0]: call for call in pass_.calls if len(call.outputs) == 1}
+    outputs = {layer.output: name for name, layer in pass_.layers.items() if layer.runs == 1}
+    number = makers[pass_.layers[ends[-1]].output].inputs[0]
+    while number in makers:
+        if number in outputs:
+            return outputs[number]
+        if makers[number].name not in _THROUGH or len(makers[number].inputs) != 1:
+            break
+        number = makers[number].inputs[0]
+    return ends[-2] if len(ends) > 1 else ends[-1]

@@ -1,0 +1,181 @@
+"""Receptive fields: which pixels a unit of a layer can see, whatever the weights.
+
+Follows every tensor of one pass from the pixels upwards; branches that meet see the union of what each sees. What
+mixes all positions (full rows, global pooling, squeeze-and-excitation gates), or is unknown here, sees the whole
+image.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref
+from convscope.engine.trace import PIXELS, Trace, trace
+from convscope.engine.windows import Window, window
+
+
+class Span(NamedTuple):
+    """Along one axis, unit i sees the `size` pixels from start + i * stride on."""
+
+    size: int
+    stride: int
+    start: int
+
+
+class Box(NamedTuple):
+    """Pixels top .. top + height - 1, left .. left + width - 1; may leave the image."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Field(NamedTuple):
+    rows: Span
+    cols: Span
+
+    def box(self, row: int, col: int) -> Box:
+        """What the unit at this position of the map sees."""
+        (height, down, top), (width, across, left) = self.rows, self.cols
+        return Box(top + row * down, left + col * across, height, width)
+
+
+class UnitFields(NamedTuple):
+    """A tensor's units: their field, None for the whole image, and the dimensions that are rows and columns."""
+
+    field: Field | None
+    axes: tuple[int, int] = (2, 3)
+
+
+IMAGE = UnitFields(None)
+_PIXEL = Span(1, 1, 0)
+_NAMES = """
+    rrelu hardsigmoid sigmoid sigmoid_ tanh tanh_ clamp_max clamp_max_ masked_fill masked_fill_ gt __gt__ ge __ge__ lt
+    __lt__ le __le__ sign
+    local_response_norm batch_norm dropout dropout_ dropout2d feature_dropout alpha_dropout
+    add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
+    div div_ __truediv__ __itruediv__ abs exp log neg pow __pow__ sqrt square maximum minimum fmax where
+    contiguous clone detach to float double half bfloat16 type_as
+"""
+_SAME_PLACE = ACTIVATIONS | CLAMPS | set(_NAMES.split())
+_CONSTANT = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_tensor"}
+
+
+def fields(net: nn.Module, image_size: int | tuple[int, int]) -> dict[str, Field | None]:
+    """Receptive field of every layer (module path) of a net that takes images of this size; None: the whole image."""
+    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+    pass_ = trace(net, (3, height, width))
+    seen = follow(pass_)
+    return {path: seen.get(layer.output, IMAGE).field for path, layer in pass_.layers.items()}
+
+
+def follow(pass_: Trace) -> dict[int, UnitFields]:
+    """What the units of each tensor see, by tensor number; tensors that do not depend on the image are absent."""
+    seen = {PIXELS: UnitFields(Field(_PIXEL, _PIXEL))}
+    for call in pass_.calls:
+        inputs = {number: seen[number] for number in call.inputs if number in seen}
+        if inputs and call.name not in _CONSTANT:
+            for number in call.outputs:
+                seen[number] = _step(call, inputs, number, pass_.shapes)
+    return seen
+
+
+def _step(call: Call, inputs: dict[int, UnitFields], output: int, shapes: Mapping[int, tuple[int, ...]]) -> UnitFields:
+    number, first = next(iter(inputs.items()))
+    if any(one.field is None or one.axes != first.axes for one in inputs.values()):
+        return IMAGE
+    before, after, rows_cols = shapes[number], shapes[output], first.axes
+    if (shape := window(call, shapes)) is not None:
+        return _windowed(shape, list(inputs.values())) if rows_cols == (2, 3) and len(before) == 4 else IMAGE
+    if call.name in _SAME_PLACE or _compares(call) or _sets(call, shapes):
+        same = all(len(shapes[one]) == len(before) for one in (*inputs, output))
+        sizes = {tuple(shapes[one][axis] for axis in rows_cols) for one in (*inputs, output)} if same else set()
+        return _union(list(inputs.values())) if len(sizes) == 1 else IMAGE
+    if call.name == "cat":
+        dim = call.arguments().get("dim", 0) % len(after)
+        return _union(list(inputs.values())) if dim not in rows_cols else IMAGE
+    return _rearranged(call, first, before, after) if len(inputs) == 1 else IMAGE
+
+
+def _compares(call: Call) -> bool:
+    """max(x, y) of two tensors, not over a dimension."""
+    other = call.kwargs.get("other", call.args[1] if len(call.args) > 1 else None)
+    return call.name in ("max", "min") and isinstance(other, Ref | Tensor)
+
+
+def _sets(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> bool:
+    """x[mask] = number, with a mask of the shape of x."""
+    if call.name != "__setitem__" or not isinstance(call.args[1], Ref):
+        return False
+    return shapes[call.args[1].number] == shapes[call.outputs[0]] and not isinstance(call.args[2], Ref)
+
+
+def _windowed(shape: Window, inputs: list[UnitFields]) -> UnitFields:
+    """One window operation up. A convolution whose filters depend on the image has a second input: the whole image."""
+    if len(inputs) > 1 or inputs[0].field is None:
+        return IMAGE
+    rows, cols = (
+        Span(span.size + span.stride * (extent - 1), span.stride * stride, span.start - span.stride * padding)
+        for span, extent, stride, padding in zip(
+            inputs[0].field, shape.extent(), shape.stride, shape.padding, strict=True
+        )
+    )
+    return UnitFields(Field(rows, cols))
+
+
+def _union(inputs: list[UnitFields]) -> UnitFields:
+    fields = [one.field for one in inputs if one.field is not None]
+    spans = []
+    for axis in zip(*fields, strict=True):  # the rows of all, then the columns of all
+        if len({span.stride for span in axis}) > 1:
+            return IMAGE
+        start = min(span.start for span in axis)
+        spans.append(Span(max(span.start + span.size for span in axis) - start, axis[0].stride, start))
+    return UnitFields(Field(*spans), inputs[0].axes)
+
+
+def _rearranged(call: Call, one: UnitFields, before: tuple[int, ...], after: tuple[int, ...]) -> UnitFields:
+    """Calls that move, cut or mix channels and leave every position where it is; anything else sees the whole image."""
+    rows, cols = one.axes
+    last_two = one.axes == (len(before) - 2, len(before) - 1)
+    match call.name:
+        case "view" | "reshape" if last_two and len(after) > 2 and after[-2:] == before[-2:]:
+            return UnitFields(one.field, (len(after) - 2, len(after) - 1))
+        case "adaptive_avg_pool2d" | "adaptive_max_pool2d" if before[-2:] == after[-2:]:
+            return one
+        case "permute":
+            order = call.args[1] if len(call.args) == 2 else call.args[1:]
+            order = [axis % len(before) for axis in call.kwargs.get("dims", order)]
+            return UnitFields(one.field, (order.index(rows), order.index(cols)))
+        case "transpose":
+            given = call.arguments()
+            swap = {given["dim0"] % len(before): given["dim1"] % len(before)}
+            swap |= {to: start for start, to in swap.items()}
+            return UnitFields(one.field, (swap.get(rows, rows), swap.get(cols, cols)))
+        case "chunk" | "split" if call.arguments().get("dim", 0) % len(before) not in one.axes:
+            return one
+        case "layer_norm" if len(call.arguments()["normalized_shape"]) == 1 and cols < len(before) - 1 > rows:
+            return one
+        case "linear" if cols < len(before) - 1 > rows:
+            return one
+        case "__getitem__" if _keeps_places(call.args[1], one.axes):
+            return one
+        case "pad" if call.arguments().get("mode", "constant") == "constant" and last_two:
+            return _padded(one, call.arguments()["pad"])
+    return IMAGE
+
+
+def _keeps_places(key: Any, axes: tuple[int, int]) -> bool:
+    """Whether x[key] cuts only dimensions before the rows, by slices."""
+    keys = key if isinstance(key, tuple) else (key,)
+    return all(isinstance(one, slice) for one in keys) and all(one == slice(None) for one in keys[min(axes) :])
+
+
+def _padded(one: UnitFields, pad: Any) -> UnitFields:
+    left, _, top = (*pad, 0, 0)[:3]
+    assert one.field is not None
+    rows, cols = one.field
+    moved = rows._replace(start=rows.start - rows.stride * top), cols._replace(start=cols.start - cols.stride * left)
+    return UnitFields(Field(*moved), one.axes) if len(pad) <= 4 else IMAGE

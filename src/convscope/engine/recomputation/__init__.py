@@ -1,0 +1,1 @@
+"""Covered images through a net, computing only what the occluder can change."""

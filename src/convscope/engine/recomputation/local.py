@@ -1,0 +1,136 @@
+"""The part of a net in which every position depends on its surroundings only: the calls from the pixels up to where
+all positions come together (flattening, global pooling, a full row)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import inf, prod
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref, leaves
+from convscope.engine.trace import PIXELS, Trace
+from convscope.engine.windows import Pair, Window, window
+
+_INERT = "dropout dropout2d feature_dropout alpha_dropout contiguous clone detach"  # in eval mode
+_GATES = "local_response_norm sigmoid sigmoid_ tanh tanh_ hardsigmoid clamp clamp_ square"
+_ARITHMETIC = """
+    add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
+    div div_ __truediv__ __itruediv__
+"""
+_SAME_PLACE = ACTIVATIONS | CLAMPS | set(_INERT.split()) | set(_GATES.split()) | set(_ARITHMETIC.split())
+
+
+@dataclass(frozen=True)
+class Local:
+    """One call. size: rows and columns that it puts out. work: multiplications for all of them.
+
+    run: the call on windows [n, C, h, w] that already hold all that is seen, padding included; may change them.
+    window: what a position sees; None: its own place only. fill: what positions outside the map count as.
+    scale: factor for each position of the whole output [rows, cols], or None.
+    """
+
+    call: Call
+    size: Pair
+    work: int
+    run: Callable[[Tensor], Tensor]
+    window: Window | None = None
+    fill: float = 0.0
+    scale: Tensor | None = None
+
+
+class Head(NamedTuple):
+    """steps from the pixels on; the tensor that they end in is what the rest of the net takes."""
+
+    steps: tuple[Local, ...]
+    shapes: Mapping[int, tuple[int, ...]]
+
+    def level(self, number: int) -> int | None:
+        """How many steps lead to the tensor of this number; None if it is none of the head's."""
+        numbers = [PIXELS, *(step.call.outputs[0] for step in self.steps)]
+        return numbers.index(number) if number in numbers else None
+
+
+def read_head(pass_: Trace) -> Head | str:
+    """The head of a net, or why it has none worth the name, in words."""
+    steps: list[Local] = []
+    number = PIXELS
+    while True:
+        takers = [call for call in pass_.calls if number in call.inputs]
+        if len(takers) != 1:
+            return "the net branches" if takers else "the net ends in maps"
+        call = takers[0]
+        if len(call.inputs) != 1 or len(call.outputs) != 1:
+            return f"{call.name} takes or puts out several tensors"
+        step = _local(call, pass_.shapes)
+        if step is None:
+            break
+        steps.append(step)
+        number = call.outputs[0]
+    every = sum(_work(call, pass_.shapes) for call in pass_.calls)
+    if not steps or sum(step.work for step in steps) < 0.1 * every:
+        return f"most of the work lies above {call.name}, where all positions come together"
+    return Head(tuple(steps), pass_.shapes)
+
+
+def _work(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> int:
+    """Multiplications of a convolution or a linear layer."""
+    if call.name not in ("conv2d", "linear"):
+        return 0
+    weight = call.arguments()["weight"]
+    shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
+    return prod(shapes[call.outputs[0]]) * prod(shape[1:])
+
+
+def _local(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Local | None:
+    """None for a call that sees more than a window, or that is not known here."""
+    before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
+    if len(before) != 4 or len(after) != 4:
+        return None
+    size, work = (after[2], after[3]), _work(call, shapes)
+    if call.name in _SAME_PLACE and before == after and _same_everywhere(call):
+        return Local(call, size, work, call.again)
+    if call.name == "adaptive_avg_pool2d" and before == after:
+        return Local(call, size, work, lambda x: x)
+    if call.name == "batch_norm" and not call.arguments().get("training", False):
+        return Local(call, size, work, call.again)
+    if call.name == "conv2d":
+        return _conv(call, size, work, shapes)
+    if call.name == "max_pool2d":
+        shape = _window(call, shapes)
+        how = shape.kernel, shape.stride, 0, shape.dilation
+        return Local(call, size, work, lambda x: F.max_pool2d(x, *how), shape, -inf)
+    return _mean(call, before, size, shapes) if call.name == "avg_pool2d" else None
+
+
+def _same_everywhere(call: Call) -> bool:
+    """Whether what the call takes besides the map is the same at all positions, such as a number for each channel."""
+    others = [leaf for leaf in leaves((*call.args, *call.kwargs.values())) if isinstance(leaf, Tensor)]
+    return call.name == "prelu" or all(leaf.numel() == 1 or leaf.shape[-2:] == (1, 1) for leaf in others)
+
+
+def _conv(call: Call, size: Pair, work: int, shapes: Mapping[int, tuple[int, ...]]) -> Local | None:
+    """None where the filters are computed in the pass."""
+    given, shape = call.arguments(), _window(call, shapes)
+    weight, bias = given["weight"], given.get("bias")
+    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor | None):
+        return None
+    how = shape.stride, 0, shape.dilation, given.get("groups", 1)
+    return Local(call, size, work, lambda x: F.conv2d(x, weight, bias, *how), shape)
+
+
+def _mean(call: Call, before: tuple[int, ...], size: Pair, shapes: Mapping[int, tuple[int, ...]]) -> Local:
+    """Average pooling as a sum; scale holds what each window's sum is divided by, which differs at the border."""
+    shape, given = _window(call, shapes), call.arguments()
+    ones = torch.ones(1, 1, *before[2:], dtype=torch.float64)
+    how = shape.kernel, shape.stride
+    counted = F.avg_pool2d(ones, *how, shape.padding, bool(given.get("ceil_mode", False)), divisor_override=1)
+    scale = (call.again(ones) / counted)[0, 0]
+    return Local(call, size, 0, lambda x: F.avg_pool2d(x, *how, divisor_override=1), shape, scale=scale)
+
+
+def _window(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window:
+    shape: Any = window(call, shapes)
+    return shape

@@ -1,0 +1,108 @@
+"""Rows become a net whose layers have the names of the rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convscope.errors import UserError
+from convscope.models import rows as rows_of
+from convscope.models.lrn import LRN
+from convscope.models.memory import check_room
+from convscope.models.rows import Conv, Full, Pool, Row, map_sizes, plain_rows, read_rows
+
+
+class ConvReLU(nn.Conv2d):
+    """Rectified feature maps; what the paper calls a layer's maps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu_(super().forward(x))
+
+
+class FullReLU(nn.Linear):
+    """Rectified units [N, C], some of them dropped in training."""
+
+    def __init__(self, inputs: int, units: int, dropout: float):
+        super().__init__(inputs, units)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        units = F.relu_(super().forward(x.flatten(1)))
+        return F.dropout(units, self.dropout, self.training) if self.dropout else units
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, dropout={self.dropout}"
+
+
+class Classes(nn.Linear):
+    """Logits [N, K]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.flatten(1))
+
+
+class ConvNet(nn.Module):
+    """Rows one after another: child `conv1` is row conv1. Takes pixels [N, 3, S, S], gives logits [N, K].
+
+    layers: the rows as a plain mapping, from which `build` makes the same net.
+    """
+
+    def __init__(self, rows: Mapping[str, Row], image_size: int):
+        super().__init__()
+        self.rows, self.image_size = dict(rows), image_size
+        self.layers = plain_rows(rows)
+        check_room(self.rows, image_size)
+        self.classes = next(reversed(self.rows.values())).units  # type: ignore[union-attr]
+        for name, layer in _modules(self.rows, image_size).items():
+            if hasattr(self, name) or "." in name:
+                raise UserError(f"a row cannot be called {name}; rename it, e.g. conv1, pool1, norm1, fc6")
+            self.add_module(name, layer)
+
+    def forward(self, images: Tensor) -> Tensor:
+        wanted = (3, self.image_size, self.image_size)
+        if images.shape[1:] != wanted:
+            given, side = " x ".join(map(str, images.shape[1:])), self.image_size
+            raise UserError(f"images of {given} for a net built for 3 x {side} x {side}; set data.image_size={side}")
+        x = images
+        for layer in self.children():
+            x = layer(x)
+        return x
+
+
+def build(layers: Mapping[str, Any], image_size: int, classes: int, width: float = 1.0) -> ConvNet:
+    """The net of a model yaml's `layers` for square images of image_size pixels, weights channels last.
+
+    Weights are torch's default ones until `initialize` sets the recipe's. Problems: see `read_rows` and `map_sizes`.
+    """
+    net = ConvNet(read_rows(layers, classes, width), image_size)
+    return net.to(memory_format=torch.channels_last)
+
+
+def check_rows(layers: Mapping[str, Any], image_size: int, width: float, batch: int = 1, copies: int = 1) -> None:
+    """Raises the Problems of `build` that no number of classes changes; batch, copies: see check_room."""
+    rows = read_rows(layers, 2, width)
+    map_sizes(rows, image_size)
+    check_room(rows, image_size, batch, copies)
+
+
+def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
+    sizes = map_sizes(rows, image_size)
+    below = [(3, image_size), *sizes.values()]
+    modules = {name: _module(row, *size) for (name, row), size in zip(rows.items(), below, strict=False)}
+    name, last = list(modules.items())[-1]
+    assert isinstance(last, FullReLU)  # read_rows has seen to it
+    return {**modules, name: Classes(last.in_features, last.out_features)}
+
+
+def _module(row: Row, maps: int, side: int) -> nn.Module:
+    match row:
+        case Conv():
+            return ConvReLU(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.towers)
+        case Pool():
+            return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.ceil)
+        case rows_of.LRN():
+            return LRN(row.size, row.alpha, row.beta, row.k)
+        case Full():
+            return FullReLU(maps * side**2, row.units, row.dropout)

@@ -1,0 +1,71 @@
+"""Words in pictures: the font, its sizes and colors, and text that is shortened to the room it has."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageDraw, ImageFont
+
+INK, FAINT = (38, 38, 42), (112, 112, 120)
+TITLE, CAPTION = 20, 14  # pixels
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which knows the letters of most languages; the file that matplotlib installs."""
+    package = find_spec("matplotlib")  # found, not imported
+    assert package and package.origin, "matplotlib is a dependency"
+    return ImageFont.truetype(Path(package.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", size)
+
+
+def width(text: str, size: int) -> int:
+    """Pixels that one line of text takes."""
+    return round(font(size).getlength(text))
+
+
+def shortened(text: str, size: int, room: int) -> str:
+    """The text in one line of at most `room` pixels, its end replaced by an ellipsis where it does not fit."""
+    text = " ".join(text.split())
+    if width(text, size) <= room:
+        return text
+    while text and width(text + "…", size) > room:
+        text = text[:-1].rstrip()
+    return text + "…" if width("…", size) <= room else ""
+
+
+def wrapped(text: str, size: int, room: int) -> list[str]:
+    """The text in lines of at most `room` pixels, broken between words; a longer word has a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and width(f"{lines[-1]} {word}", size) <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int = CAPTION, room: int = 10_000,
+          color: tuple[int, int, int] = INK, anchor: str = "ls") -> None:  # fmt: skip
+    """Draws one line at `place`, on its baseline unless `anchor` (Pillow's two letters) says otherwise."""
+    draw.text(place, shortened(text, size, room), fill=color, font=font(size), anchor=anchor)
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """The heights moved as little as needed (least squares) to lie `least` apart, in their order, then into 0..1.
+
+    Where there are more labels than room, they leave 0..1 at the top.
+    """
+    order = np.argsort(heights, kind="stable")
+    steps = np.arange(len(order)) * least
+    blocks: list[list[float]] = []  # isotonic regression: labels that would touch are pooled and share their mean
+    for height in np.asarray(heights, dtype=float)[order] - steps:
+        block = [float(height)]
+        while blocks and np.mean(blocks[-1]) > np.mean(block):
+            block = blocks.pop() + block
+        blocks.append(block)
+    pooled = np.array([np.mean(block) for block in blocks for _ in block])
+    moved = np.empty(len(order))
+    moved[order] = np.clip(pooled, 0, max(0.0, 1 - least * (len(order) - 1))) + steps
+    return moved.tolist()

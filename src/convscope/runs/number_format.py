@@ -1,0 +1,121 @@
+"""Numbers as a page shows them."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convscope.runs.record import plain_cell
+
+
+def percent(share: float) -> str:
+    """0.9534 -> "95.3 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """75.2 -> "1 min 15 s"; hours without seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes_ = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def brief(value: Any) -> str:
+    """A number in at most four digits or so, everything else as it is; "" for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+    return str(value)
+
+
+def three(value: float) -> str:
+    """A number in three digits, from a hundred on whole: 0.935, 12.3, 1,234."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def as_said(words: str, value: float) -> str:
+    """A number as its own caption writes it, "95.3 %", else in three digits."""
+    share = percent(value)
+    return share if share in words else three(value)
+
+
+def parted(words: str, value: float) -> tuple[str, str]:
+    """A caption without the value it ends with, and the interval it gives with that value: of "fc7: 0.615 [0.31, 0.85]"
+    ("fc7", "0.31 to 0.85"), of "eyes: 95.3 % [90.1, 99.2]" ("eyes", "90.1 to 99.2"). Other captions as they are, "".
+    """
+    said = "|".join(re.escape(form) for form in (f"{value:.3g}", percent(value)))
+    found = re.search(rf"[:;,]? \(?(?:{said}) \[([^],]+), ([^]]+)\]\)?$", words)
+    return (words[: found.start()], f"{found[1]} to {found[2]}") if found else (words, "")
+
+
+def cell(text: str) -> str:
+    """A cell of a csv file for reading: numbers shortened, "–" for what could not be measured, yes and no for truth."""
+    if text in ("True", "False"):
+        return "yes" if text == "True" else "no"
+    value = number(text)
+    if value is None or set(text) <= set("-0123456789"):
+        return text
+    return brief(value) if math.isfinite(value) else "–"
+
+
+def number(text: str) -> float | None:
+    """The number that a cell holds; None for words and for nothing."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+Rows = Sequence[Mapping[str, Any]]
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"} | {
+    sign: f"\\{sign}" for sign in "&%$#_{}"
+}
+
+
+def comma_separated(rows: Rows) -> str:
+    """A csv file, a column for every key of the first row."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    csv.writer(text, lineterminator="\n").writerow([plain_cell(column) for column in rows[0]] if rows else [])
+    writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def markdown(rows: Rows, caption: str) -> str:
+    """A table of GitHub's Markdown under its caption."""
+    columns = list(rows[0]) if rows else []
+    numbers = [_numbers(rows, column) for column in columns]
+    lines = [columns, ["---:" if number else "---" for number in numbers]]
+    lines += [[_text(row.get(column)) for column in columns] for row in rows]
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return caption + "\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def latex(rows: Rows, caption: str) -> str:
+    """A table environment in booktabs' style."""
+    columns = list(rows[0]) if rows else []
+    form = "".join("r" if _numbers(rows, column) else "l" for column in columns)
+    cells: list[list[Any]] = [list(columns), *([row.get(column) for column in columns] for row in rows)]
+    head, *lines = [" & ".join(_escaped(_text(cell)) for cell in line) + r" \\" for line in cells]
+    body = "\n".join([r"\toprule", head, r"\midrule", *lines, r"\bottomrule"])
+    tabular = f"\\begin{{tabular}}{{{form}}}\n{body}\n\\end{{tabular}}"
+    return f"\\begin{{table}}\n\\caption{{{_escaped(caption)}}}\n{tabular}\n\\end{{table}}\n"
+
+
+def _numbers(rows: Rows, column: str) -> bool:
+    """Whether a column goes to the right: numbers, means with their spread, and nothing else."""
+    said = [row[column] for row in rows if row.get(column) not in (None, "")]
+    return bool(said) and all(isinstance(value, int | float) or "±" in str(value) for value in said)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _escaped(text: str) -> str:
+    return "".join(LATEX.get(sign, sign) for sign in text)

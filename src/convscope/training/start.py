@@ -1,0 +1,143 @@
+"""Where a training run starts (init, take, freeze of conf/model): an earlier net's weights, rows that stand still.
+
+Transfer as Zeiler & Fergus (2013, section 5.2) do it keeps layers 1 to 7 of a trained net fixed and trains a new
+softmax on top; fine-tuning trains all of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from convscope.data.module import ImageData
+from convscope.errors import UserError
+from convscope.models.inherit import Inherited, inherit_, last_row, rows_of, shortened
+from convscope.models.weights import net_weights, read_checkpoint
+
+TAKEN = "taken"  # model.freeze: exactly the rows that came from the checkpoint
+FILE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"
+
+
+@dataclass(frozen=True)
+class Start:
+    """conf/model. init: a checkpoint. take: its rows that are taken (None: all that fit; empty: from scratch, and the
+    file is not read). freeze: rows that do not train, "taken" for those taken. kind: "rows", or library and name.
+    """
+
+    init: str | None
+    take: Sequence[str] | None
+    freeze: Sequence[str] | str
+    kind: str
+
+    def __post_init__(self) -> None:
+        for key, value, word in (("take", self.take, None), ("freeze", self.freeze, TAKEN)):
+            listed = isinstance(value, list | tuple) and all(isinstance(row, str) for row in value)
+            if value is not None and value != word and not listed:
+                raise UserError(f"model.{key}={value} is no list of rows; type model.{key}=[{value}]")
+        if self.from_scratch and (self.take or self.freeze == TAKEN):
+            given = f"model.take=[{','.join(self.take)}]" if self.take else f"model.freeze={TAKEN}"
+            raise UserError(f"{given} needs rows taken from a net; type {FILE}")
+
+    @property
+    def from_scratch(self) -> bool:
+        return not self.init or (self.take is not None and not self.take)
+
+
+def read_start(model: Mapping[str, Any]) -> Start:
+    """The start that conf/model says; UserError where weights would come from two places."""
+    init, weights = model.get("init"), model.get("weights")
+    if init and weights:
+        raise UserError(f"model.init={init} and model.weights={weights} both give weights; set one of them to null")
+    for key in ("init", "weights"):
+        if not isinstance(model.get(key), str | None):
+            raise UserError(f"model.{key}={model[key]} is no word; model.init is a file, model.weights a name or file")
+    kind = "rows" if "layers" in model else f"{model.get('source')} {model.get('name')}"
+    return Start(init, model.get("take"), model.get("freeze") or (), kind)
+
+
+def parent(start: Start) -> dict[str, Any] | None:
+    """The checkpoint to start from, None for a start from scratch.
+
+    Nets of rows share rows with any net of rows; the module paths of a library's nets mean something only between nets
+    of the same name. Raises UserError for other pairs, and as read_checkpoint does.
+    """
+    if start.from_scratch:
+        return None
+    checkpoint = read_checkpoint(str(start.init), "model.init")
+    net = checkpoint["convscope"]["net"]
+    kind = "rows" if "layers" in net else f"{net.get('source')} {net.get('name')}"
+    if kind != start.kind:
+        raise UserError(
+            f"{start.init} holds a net of {kind}, this is one of {start.kind}: they share no names; "
+            "a net of rows starts from any other of rows, model=torchvision and model=timm from one of the same name"
+        )
+    return checkpoint
+
+
+def begin_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
+    """Weights from the checkpoint over the initial ones, then the rows that do not train; what summary.json says of it.
+
+    The last row is new where the names of the data's classes are not the checkpoint's, though their number may be: its
+    units stand for other things. Raises UserError as inherit_ and freeze_ do.
+    """
+    told: dict[str, Any] = {}
+    words, frozen = [], start.freeze
+    if checkpoint is not None:
+        inherited = _inherited(net, start, checkpoint, data.classes)
+        same = torch.equal(data.mean, checkpoint["convscope"]["mean"])
+        whose = "the checkpoint's" if same else "that of the new images"
+        told = {"init": start.init, "taken": inherited.taken, "new": inherited.new, "unused": inherited.unused}
+        told |= {"mean": whose}
+        words = [inherited.words(str(start.init)), f"the mean image is {whose}"]
+        frozen = inherited.taken if frozen == TAKEN else frozen
+    if frozen:
+        told["frozen"] = freeze_(net, list(frozen))
+        words.append(f"frozen: {shortened(told['frozen'], rows_of(net.state_dict()))}")
+    return told | ({"words": "; ".join(words)} if words else {})
+
+
+def freeze_(net: nn.Module, rows: Sequence[str]) -> list[str]:
+    """The weights of these rows do not train; their batch norms keep their statistics too. Dropout stays as it is.
+
+    Returns all rows of the net that do not train now. A row of a foreign net is a module by its path, with all that is
+    inside. Raises UserError for a row that is not there or has no weights, and where no weight would be left to train.
+    """
+    weighted = list(rows_of(net.state_dict()))
+    for row in rows:
+        if not any(f"{path}.".startswith(f"{row}.") for path in weighted):
+            shown = ", ".join(weighted[:24] + ["..."] * (len(weighted) > 24))
+            raise UserError(f"model.freeze: no row {row} with weights in this net; it has {shown}")
+    for row in rows:
+        module = net.get_submodule(row).requires_grad_(False)
+        for part in module.modules():
+            if getattr(part, "running_mean", None) is not None:
+                part.eval()
+    if not any(weight.requires_grad for weight in net.parameters()):
+        raise UserError(
+            f"model.freeze holds every row of the net, {last_row(net)} too: nothing is left to train; "
+            f"freeze all but {last_row(net)}"
+        )
+    return [row for row, held in rows_of(dict(net.named_parameters())).items() if not _trains(held)]
+
+
+def _trains(row: Mapping[str, torch.Tensor]) -> bool:
+    return any(weight.requires_grad for weight in row.values())
+
+
+def _inherited(net: nn.Module, start: Start, checkpoint: dict[str, Any], classes: Sequence[str]) -> Inherited:
+    state, last = net_weights(checkpoint), last_row(net)
+    refused = {}
+    if list(classes) != list(checkpoint["convscope"]["class_names"]):
+        here, there = len(classes), len(checkpoint["convscope"]["class_names"])
+        known = f"the checkpoint has {there}" if here != there else "the checkpoint has others"
+        refused[last] = f"{here} classes, {known}"
+    if start.take is not None:
+        refused |= {row: "not in model.take" for row in rows_of(net.state_dict()) if row not in start.take}
+    inherited = inherit_(net, state, refused)
+    for row in start.take or ():
+        if row not in inherited.taken:
+            why = inherited.new.get(row, "no such row with weights in this net")
+            raise UserError(f"model.take: {row} cannot be taken ({why}); model.take=null takes every row that fits")
+    return inherited

@@ -1,0 +1,120 @@
+"""An allocator that keeps what is freed, because a training step asks for the same memory again and again."""
+
+import ctypes
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, get_type_hints
+
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from convscope.config import check_type
+from convscope.errors import UserError, meant
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Tells glibc to give no freed memory back while this process lives; False where there is no glibc.
+
+    By default every large tensor is fresh memory that the system first fills with zeros, page by page: a fifth of
+    a training step of ZFNet at 224 on one core. The process stays as large as it was at its largest.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
+        "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing")  # fmt: skip
+
+PRECISIONS = ("32-true", "bf16-true", "16-true", "64-true", "bf16-mixed", "16-mixed")
+SHORT = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
+TRANSFORMER_ENGINE = ("transformer-engine", "transformer-engine-float16")
+
+LEAST = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
+         "gradient_clip_val": 0}  # fmt: skip
+
+_AT_ENDS = "is not to be had: every epoch ends with a validation; leave it out"
+INSTEAD = {  # of keys that must stay as Lightning has them
+    "max_steps": "would end a run within an epoch; type trainer.max_epochs, and trainer.limit_train_batches for "
+    "short epochs",
+    "max_time": "would end a run within an epoch as if it were through; type timeout --foreground --preserve-status "
+    "11h python src/run.py ...: at its SIGTERM the run is kept, and resume=<its folder> goes on",
+    "fast_dev_run": "would end a run within an epoch; type trainer=smoke",
+    "val_check_interval": _AT_ENDS,
+    "check_val_every_n_epoch": _AT_ENDS,
+}
+
+
+def check_trainer(settings: Mapping[str, Any]) -> None:
+    """Raises UserError for a key that the Trainer does not have or the program sets, for a value of another type than
+    it takes, and for a number of epochs that is none.
+    """
+    known = {name: hint for name, hint in get_type_hints(pl.Trainer.__init__).items() if name not in ("return", *OURS)}
+    default = {name: each.default for name, each in inspect.signature(pl.Trainer.__init__).parameters.items()}
+    if not isinstance(settings, Mapping):
+        raise UserError(f"trainer={settings} holds no keys; type e.g. trainer.max_epochs=12")
+    for key in settings:
+        if key in OURS:
+            raise UserError(f"trainer.{key} is set by the program; leave it out")
+        if key not in known:
+            raise UserError(f"trainer.{key} is no key{meant(key, known)}; possible: {', '.join(known)}")
+        check_type(f"trainer.{key}", settings[key], known[key])
+        if key in INSTEAD and settings[key] not in (None, default[key]):
+            raise UserError(f"trainer.{key}={settings[key]} {INSTEAD[key]}")
+        if settings[key] is not None and key in LEAST and settings[key] < LEAST[key]:
+            raise UserError(f"trainer.{key}={settings[key]} is too small; it is {LEAST[key]} or more")
+    for key in ("limit_train_batches", "limit_val_batches"):
+        if key in settings and settings[key] == 0:
+            raise UserError(f"trainer.{key}=0 leaves an epoch without images; take a small number, e.g. 2")
+    epochs = settings.get("max_epochs")
+    if type(epochs) is not int or not 0 < epochs < 2**31:
+        told = "null" if epochs is None else epochs
+        raise UserError(f"trainer.max_epochs={told} is no number of epochs; take a whole number from 1, e.g. 12")
+
+
+def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
+    """Raises UserError for a trainer.precision that there is not, or not here. A warning where another takes its place.
+
+    device: type of the one trained on, as torch calls it.
+    """
+    precision = str(settings.get("precision"))
+    if precision not in (*PRECISIONS, *SHORT, *TRANSFORMER_ENGINE):
+        raise UserError(
+            f"trainer.precision={precision} is unknown{meant(precision, PRECISIONS)}; possible: {', '.join(PRECISIONS)}"
+        )
+    if precision in TRANSFORMER_ENGINE and importlib.util.find_spec("transformer_engine") is None:
+        raise UserError(
+            f"trainer.precision={precision} needs the package transformer_engine, which is not installed; "
+            "type trainer.precision=bf16-mixed"
+        )
+    if precision in ("64", "64-true") and device == "mps":
+        raise UserError(
+            f"trainer.precision={precision}: Apple's GPUs have no float64; type trainer.accelerator=cpu, or "
+            "trainer.precision=32-true"
+        )
+    if precision in ("16", "16-mixed") and device == "cpu":
+        return f"trainer.precision={precision} is for GPUs; on this CPU the run computes in bf16-mixed"
+    return None
+
+
+def trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:
+    """The Trainer of these settings; UserError says what Lightning has against them."""
+    with refusals_told(Exception):  # Lightning checks some of them by using them
+        return pl.Trainer(**settings, **ours)
+
+
+@contextmanager
+def refusals_told(kind: type[Exception] = MisconfigurationException) -> Iterator[None]:
+    """What Lightning has against the settings, as a UserError; of some it finds out only when it sees the images."""
+    try:
+        yield
+    except kind as error:
+        named = "" if isinstance(error, MisconfigurationException | ValueError) else f"{type(error).__name__}: "
+        said = " ".join(str(error).split())[:300]
+        raise UserError(f"Lightning refuses the settings of trainer: {named}{said}") from error

@@ -1,0 +1,126 @@
+"""job=claims from end to end on a small run: what is measured, what stays open, and what it says of bad input."""
+
+import csv
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from convscope.analyses.claims.compute import DEAD, DEEP, RENORM, SETTLE, STATEMENTS, judged, unmeasured
+from convscope.analyses.claims.job import Claims, bars, reasons, verdicts
+from convscope.cli.jobs import JOBS
+from convscope.errors import UserError
+from convscope.metrics.intervals import Interval
+
+CONF = Path(__file__).resolve().parents[3] / "conf"
+
+
+def run(folder, *words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=["job=claims", "trainer.accelerator=cpu", *map(str, words)])
+    settings = OmegaConf.to_container(config, resolve=True)
+    JOBS["claims"](settings | {"words": list(words)}, folder)
+    return folder
+
+
+def table(folder, name="table"):
+    with open(folder / f"tables/claims/{name}.csv", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture(scope="module")
+def other_stride(trained, tmp_path_factory):
+    """A sweep's folder with a copy of the run as if its first stride had been 4 and its last filters dead."""
+    folder = tmp_path_factory.mktemp("sweep") / "0_stride_4"
+    shutil.copytree(trained, folder)
+    path = folder / ".hydra/config.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["model"]["layers"]["conv1"]["stride"] = 4
+    path.write_text(yaml.safe_dump(settings))
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def tested(trained, other_stride, tmp_path_factory):
+    """The folder of job=claims on the small run, against another stride."""
+    folder = tmp_path_factory.mktemp("claims") / "run"
+    return run(folder, f"run={trained}", "claims.scored=10", f"claims.against={other_stride}")
+
+
+def test_every_claim_is_in_the_table_once(tested):
+    rows = table(tested)
+    assert [row["claim"] for row in rows] == [statement.claim for statement in STATEMENTS]
+    assert {row["verdict"] for row in rows} <= {"holds", "does not hold", "not enough data"}
+    assert [row["name"] for row in table(tested, "reasons")] == [statement.name for statement in STATEMENTS]
+
+
+def test_what_cannot_be_said_of_two_epochs_stays_open(tested):
+    why = {row["name"]: row["because"] for row in table(tested, "reasons")}
+    verdict = {row["claim"]: row["verdict"] for row in table(tested)}
+    for statement in (SETTLE, RENORM, DEEP, DEAD):
+        assert verdict[statement.claim] == "not enough data"
+    assert "at 2 epochs" in why["settling"] and "experiment=first_layers" in why["renormalization"]
+    assert "stride 2" in why["dead"] and "stride 4" in why["dead"]  # compared, but of too few filters
+    assert "job=transfer" in why["deep"]
+
+
+def test_measured_values_are_numbers_and_lie_in_their_intervals(tested):
+    numbers = json.loads((tested / "summary.json").read_text())["numbers"]
+    measured = [row for row in table(tested) if row["value"]]
+    assert len(measured) == len([name for name in numbers if name.startswith("claims/")]) >= 6
+    for row in measured:
+        low, high = map(float, row["interval"].split(" to "))
+        assert math.isnan(low) or low - 1e-3 <= float(row["value"]) <= high + 1e-3  # the ends have three digits
+
+
+def test_the_picture_is_there(tested):
+    lines = [json.loads(line) for line in (tested / "index.jsonl").read_text().splitlines()]
+    (picture,) = [line for line in lines if line["kind"] == "picture"]
+    assert picture["name"] == "claims/intervals" and (tested / picture["path"]).stat().st_size > 1000
+
+
+def test_rows_say_what_was_measured_and_what_was_not():
+    found = [judged(SETTLE, Interval(0.5, 0.25, 0.75, 40), "12 epochs"), unmeasured(DEEP, "no table")]
+    first, second = verdicts(found).rows
+    assert (first["verdict"], first["value"], first["interval"], first["n"]) == ("holds", 0.5, "0.25 to 0.75", 40)
+    assert (second["verdict"], second["value"], second["interval"]) == ("not enough data", None, "")
+    assert [row["because"] for row in reasons(found).rows] == ["12 epochs", "no table"]
+    assert [(bar.value, bar.size) for bar in bars(found[:1])] == [(0.5, SETTLE.size)]
+
+
+@pytest.mark.parametrize("given", [None, "nowhere"])
+def test_a_run_is_asked_for_by_name(tmp_path, given):
+    words = [f"run={given}"] if given else []
+    with pytest.raises(UserError, match="type run=outputs/train/<run>, the folder of a finished job=train") as told:
+        run(tmp_path / "run", *words)
+    assert "\n" not in str(told.value) and ("nowhere" in str(told.value)) == bool(given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_is_told_before_anything_is_measured(tmp_path, trained):
+    with pytest.raises(UserError, match=f"no training run in {tmp_path}/nowhere"):
+        run(tmp_path / "run", f"run={trained}", f"claims.against={tmp_path}/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"scored": 1}, "claims.scored=1 tells nothing; take 6 images or more"),
+        ({"boxes": "no.csv"}, "claims.boxes=no.csv is no file"),
+        ({"parts": "no.csv"}, "claims.parts=no.csv is no file"),
+    ],
+)
+def test_bad_plans(given, told):
+    with pytest.raises(UserError, match=told):
+        Claims(**given)
+
+
+def test_against_is_one_folder_or_several():
+    assert Claims(against="a").folders == [Path("a")]
+    assert Claims(against=["a", "b"]).folders == [Path("a"), Path("b")]
+    assert Claims().folders == []

@@ -1,0 +1,61 @@
+"""Every job on a GPU without float64 (tests/pretended.py): done, and to the numbers that the CPU gives."""
+
+import json
+import math
+
+import pytest
+
+from conftest import ROOT, prepared
+from convscope.cli.jobs import JOBS
+from random_settings import composed
+
+DRAWN = ["data.train=20", "data.val=10", "data.image_size=64", "data.workers=0"]
+LOOKS = {
+    "train": [*DRAWN, "model.width=0.05", "optim.batch_size=10", "trainer.max_epochs=1", "evolution.maps=1",
+              "evolution.layers=[conv1,fc6]", "optim=paper"],
+    "visualize": ["rule=all", "evolution.maps=1", "evolution.layers=[conv1,conv5,fc6]"],
+    "occlude": ["occlude.images=1", "occlude.size=24", "occlude.stride=20", "occlude.searched=20", "occlude.scored=2"],
+    "invariance": ["invariance.images=1", "invariance.scored=1", "invariance.layers=[conv1]"],
+    "correspond": ["correspond.images=3", "correspond.random=2", "correspond.layers=[conv5]"],
+    "diagnose": ["diagnose.images=10", "diagnose.maps=2"],
+    "neighbors": ["neighbors.images=2", "neighbors.nearest=2", "neighbors.scored=5"],
+    "transfer": ["transfer.layers=[conv5]", "transfer.per_class=[2]", "transfer.test_per_class=2", "transfer.folds=1",
+                 "transfer.c=[1]", "transfer.beside=[random]", "transfer.classifiers=[svm]"],
+    "evaluate": ["evaluate.crops=dense", "evaluate.images=4", "evaluate.scales=[74]"],
+    "claims": ["claims.scored=2"],
+    "overlap": [*DRAWN, "overlap.size=8", "overlap.copies=4", "overlap.shown=2"],
+}  # fmt: skip
+COMPARED = ("train", "correspond", "neighbors", "evaluate")  # the others' numbers come from the same functions
+
+
+def settings(job, trained, cache):
+    of = {"claims": [f"run={trained}"], "overlap": [], "train": []}.get(job, [f"ckpt={trained}/checkpoints/last.ckpt"])
+    words = [*of, *LOOKS[job], f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
+    return {**composed([f"job={job}", *words]), "words": words}
+
+
+@pytest.fixture(scope="module")
+def on_gpu(trained, cache, tmp_path_factory):
+    """The folder with the runs of all jobs, done by one process."""
+    place = tmp_path_factory.mktemp("gpu")
+    jobs = [{"settings": settings(job, trained, cache), "folder": f"{place}/{job}"} for job in LOOKS]
+    (place / "jobs").write_text("\n".join(map(json.dumps, jobs)))
+    env = {"OMP_NUM_THREADS": "1", "PATH": "", "HOME": str(place)}
+    prepared().start([str(ROOT / "tests/pretended.py"), str(place / "jobs")], place, env)
+    return place
+
+
+@pytest.mark.parametrize("job", LOOKS)
+def test_a_job_is_done_on_a_gpu_without_float64(job, on_gpu, trained, cache, tmp_path):
+    failed = on_gpu / f"{job}.txt"
+    assert not failed.exists(), failed.read_text()
+    there = json.loads((on_gpu / job / "summary.json").read_text())
+    assert there["finished"]
+    if job not in COMPARED:
+        return
+    JOBS[job](settings(job, trained, cache), tmp_path / job)
+    here = json.loads((tmp_path / job / "summary.json").read_text())
+    one, other = (each["final"] if job == "train" else each["numbers"] for each in (here, there))
+    assert one.keys() == other.keys() and len(one) > 2
+    for name in one.keys() - {"seconds", "images_per_second"}:
+        assert one[name] == other[name] or math.isclose(one[name], other[name], rel_tol=1e-3, abs_tol=1e-3), name

@@ -1,0 +1,120 @@
+"""Words that conf/ does not know are told with the nearest one that it does, and leave no folder."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from conftest import ROOT, convscope
+from convscope.cli.errors import check_choices, choices, group_words, in_our_words
+from convscope.errors import UserError, meant
+from convscope.runs.config_diff import flattened
+
+CONF = ROOT / "conf"
+FEW = ["data.train=20", "data.val=20"]
+
+
+def composed(words):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=words)
+
+
+def told(*words):
+    """What a user reads, without starting the program."""
+    with pytest.raises(HydraException) as error:
+        composed(list(words))
+    right = group_words(CONF, words)
+    return in_our_words(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
+
+
+@pytest.mark.parametrize(
+    ("word", "near", "possible"),
+    [
+        ("optim.lrr=1", "optim.lr", "optim.momentum"),
+        ("modle=zfnet", "model", "optim"),
+        ("modle.width=1", "model", "optim"),
+        ("model=zfnt", "model=zfnet", "model=vgg16"),
+        ("job=ocude", "job=occlude", "job=claims"),
+        ("trainer.max_epoch=3", "trainer.max_epochs", "trainer.devices"),
+        ("model.layers.conv3.map=4", "model.layers.conv3.maps", "model.layers.conv3.kernel"),
+        ("model.layers.cnv3.maps=4", "model.layers.conv3", "model.layers.pool1"),
+        ("data=imagenete", "data=imagenette", "data=folder"),
+        ("lr=0.1", "optim.lr", "optim"),
+        ("max_epochs=3", "trainer.max_epochs", "trainer"),
+        ("experiment=table2/zfnet_9", "experiment=table2/zfnet_", "experiment=demo"),
+        ("logger=[wandb,tensorbord]", "logger=tensorboard", "logger=mlflow"),
+        ("~model.layers.conv33", "model.layers.conv3", "model.layers.pool5"),
+        ("hydra/launcher=slrm", "hydra/launcher=slurm", "hydra/launcher=slurm"),
+    ],
+)
+def test_a_mistyped_word_is_told_with_its_neighbor(word, near, possible):
+    line = told(word)
+    assert f"(did you mean {near}" in line and possible in line.partition("possible: ")[2]
+    assert "\n" not in line and "Could not" not in line and "+key" not in line
+
+
+def test_a_choice_without_its_group_is_told_with_it():
+    assert told("evaluate").startswith("evaluate has no value (did you mean job=evaluate?); words are key=value")
+    assert told("transfer").startswith("transfer has no value (did you mean experiment=transfer or job=transfer?)")
+    assert told("nonsense").startswith("nonsense has no value; words are")
+
+
+def test_keys_are_those_of_the_chosen_files():
+    assert "data.root" in told("data=folder", "data.rot=/a").partition("possible: ")[2]
+    assert "data.root" not in told("data.rot=/a")
+
+
+def test_where_nothing_is_near_nothing_is_guessed():
+    line = told("data=qqqq")
+    assert "did you mean" not in line and "possible: data=caltech101" in line
+    assert meant("qqqq", ["zfnet"]) == "" and meant("zfnt", ["zfnet", "vgg11"]) == " (did you mean zfnet?)"
+
+
+def test_a_new_field_of_a_row_is_told_to_need_a_plus():
+    assert told("model.layers.conv3.stride=2").endswith("a new one is added by +model.layers.conv3.stride=...")
+
+
+@pytest.mark.parametrize("word", ["model=null", "job=null", "experiment=None"])
+def test_a_group_without_a_choice(word):
+    with pytest.raises(UserError, match=f"{word} chooses nothing; leave it out, or choose: {word.partition('=')[0]}="):
+        check_choices(CONF, [word])
+    check_choices(CONF, ["data.limit=null", "ckpt=null", "model=zfnet"])
+
+
+@pytest.mark.parametrize("word", ["~model.layers.conv3", "model.layers.conv1.maps=3", "model.width=0.5"])
+def test_nets_without_rows_are_told_so(word):
+    line = told("model=torchvision", word)
+    assert line.startswith(f"{word.split('=')[0].strip('~').split('.conv')[0]}") and "have none; choose another" in line
+    assert "possible: model=alexnet, " in line and "torchvision," not in line
+
+
+@pytest.mark.parametrize(
+    "words", [["experiment=first_layers", "model=torchvision"], ["experiment=table2", "model=zfnet"]]
+)
+def test_an_experiment_on_the_wrong_net_is_told_in_one_line_of_ours(words, tmp_path):
+    ended = convscope(*words, "trainer.accelerator=cpu", cwd=tmp_path)
+    assert ended.returncode == 1 and ended.stdout == ""
+    told = {
+        "first_layers": "model.layers is of nets of rows",
+        "table2": "table2 is a table of its own nets (replication,",
+    }
+    assert told[words[0].partition("=")[2]] in ended.stderr and len(ended.stderr.splitlines()) == 1
+    assert not (tmp_path / "outputs/sweep/first_layers/comparison").exists()
+
+
+def test_choices_are_the_files_of_a_group():
+    names = ["alexnet_2012", "finetune", "paper", "quick", "vgg"]
+    assert choices(CONF, "optim") == [f"optim={name}" for name in names]
+    assert choices(CONF, "nothing") == choices(CONF, "") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["optim.lrr=1", *FEW], ["evolution.layers=[conv9]", *FEW], ["job=occlude", "occlude.size=big", *FEW],
+     ["job=visualize", "ckpt=nothing.ckpt"]],
+)  # fmt: skip
+def test_a_refused_run_says_one_line_and_leaves_nothing(words, tmp_path, cache):
+    ended = convscope(*words, f"data.cache_dir={cache}", cwd=tmp_path)
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert ended.stderr.count("\n") == 1 and ended.stderr.startswith("convscope: "), ended.stderr
+    assert [path for path in tmp_path.rglob("*") if path.name != "outputs"] == []

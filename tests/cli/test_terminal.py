@@ -1,0 +1,97 @@
+import pytest
+
+from convscope.cli.terminal import FIGURES, MOST, show_numbers, show_result, text
+from convscope.runs.record import Number, Table
+
+
+def shown(capsys, result):
+    show_result(result)
+    return capsys.readouterr().out
+
+
+def test_a_table_is_printed_with_its_caption_and_every_row(capsys):
+    rows = [{"layer": "conv1", "share": 0.123456}, {"layer": "conv2", "share": None}]
+    printed = shown(capsys, Table("x/y", rows, "How much of it"))
+    assert "How much of it" in printed and "x/y" not in printed
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["layer", "share"] in lines and ["conv1", "0.1235"] in lines and ["conv2"] in lines
+
+
+def test_a_table_without_a_caption_has_its_name(capsys):
+    assert "x/y" in shown(capsys, Table("x/y", [{"a": 1}]))
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(capsys):
+    printed = shown(capsys, Table("x", [{"[b]ax": "[red]fox[/red]", "n": 1}], "[bold]title"))
+    assert "[red]fox[/red]" in printed and "[b]ax" in printed and "[bold]title" in printed
+
+
+@pytest.mark.parametrize("count", [0, MOST + 1])
+def test_no_rows_and_too_many_are_not_printed(count, capsys):
+    assert shown(capsys, Table("x", [{"a": 1}] * count)) == ""
+
+
+def test_forty_rows_are_printed(capsys):
+    assert shown(capsys, Table("x", [{"a": "row"}] * MOST)).count("row") == MOST
+
+
+def test_other_results_are_passed_over(capsys):
+    assert shown(capsys, Number("a", 1.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [(None, ""), (3, "3"), (0.00012345, "0.0001234"), (1234567.0, "1.235e+06"), ("word", "word"), (True, "True")],
+)
+def test_cells(value, cell):
+    assert text(value) == cell
+
+
+def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
+    rows = [{f"column {number}": f"a long cell {number}{run}" for number in range(12)} for run in "xy"]
+    lines = [line.split("  ") for line in shown(capsys, Table("x", rows)).splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    assert ["column 7", "a long cell 7x", "a long cell 7y"] in cells
+
+
+def test_a_table_of_classes_by_classes_keeps_its_rows_however_wide(capsys):
+    """Laid on its side it would say that class 3 takes for class 0 what class 0 takes for class 3."""
+    names = [f"a class of animals number {number}" for number in range(10)]
+    counts = {name: dict.fromkeys(names, 0) | {"another class": 7} for name in names}
+    counts[names[0]][names[3]] = 42
+    rows = [{"true class": name, **row} for name, row in counts.items()]
+    printed = shown(capsys, Table("x", rows, "Images of each true class by the answer"))
+    lines = [line.split() for line in printed.splitlines()]
+    assert ["true", "class", *map(str, range(1, 11)), "another", "class"] in lines
+    assert [*f"1 {names[0]}".split(), "0", "0", "0", "42", *["0"] * 6, "7"] in lines
+    assert "columns are numbered as the rows are" in printed and "another class" in printed
+    assert sum("42" in line for line in lines) == 1
+
+
+def test_among_tenths_a_whole_number_has_its_zero(capsys):
+    rows = [{"a": 87.5, "n": 2, "m": 62.38, "w": "x.y"}, {"a": 90.0, "n": 3, "m": 60.0, "w": "z"}, {"a": "88.5 ± 1.9"}]
+    lines = [line.split() for line in shown(capsys, Table("x", rows)).splitlines()]
+    assert ["90.0", "3", "60", "z"] in lines
+
+
+def test_the_figures_of_a_job_close_it_in_words(capsys, tmp_path):
+    found = [Number("a", 0.93, "share of [red]it: 0.93 [0.9, 0.96]"), Number("a_low", 0.9, "its lower end")]
+    found += [Number("b", 2.0, epoch=3)]
+    show_numbers(found, tmp_path)
+    printed = capsys.readouterr().out
+    assert (
+        ["share", "of", "[red]it", "0.93", "0.9", "to", "0.96"] in [line.split() for line in printed.splitlines()]
+        and "lower end" not in printed
+        and "b" not in printed.split()
+    )
+
+
+def test_of_many_figures_the_rest_is_counted(capsys, tmp_path):
+    show_numbers([Number(f"n{number}", 1.0, f"figure {number}.") for number in range(FIGURES + 3)], tmp_path)
+    printed = capsys.readouterr().out
+    assert f"figure {FIGURES - 1}." in printed and f"figure {FIGURES}." not in printed and "and 3 more in" in printed
+
+
+def test_a_job_without_figures_closes_without_a_table(capsys, tmp_path):
+    show_numbers([], tmp_path)
+    assert capsys.readouterr().out == ""

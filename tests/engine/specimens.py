@@ -1,0 +1,70 @@
+"""Nets that the tests of this folder look into, and units to look at."""
+
+import torch
+from torch import nn
+
+from convscope.engine.deconvnet import Units
+from convscope.models.build import build
+
+LAYERS = {  # ZFNet in small: overlapping pools, padding, contrast normalization
+    "conv1": {"kind": "conv", "maps": 8, "kernel": 7, "stride": 2, "padding": 1},
+    "pool1": {"kind": "pool", "kernel": 3, "stride": 2, "padding": 1},
+    "norm1": {"kind": "lrn", "size": 5, "alpha": 0.1, "beta": 0.75, "k": 2},
+    "conv2": {"kind": "conv", "maps": 12, "kernel": 5, "stride": 2, "towers": 2},
+    "pool2": {"kind": "pool", "kernel": 3, "stride": 2, "ceil": True},
+    "norm2": {"kind": "lrn", "size": 5, "alpha": 0.1, "beta": 0.75, "k": 2},
+    "conv3": {"kind": "conv", "maps": 16, "kernel": 3, "padding": 1},
+    "conv4": {"kind": "conv", "maps": 10, "kernel": 3, "padding": 1},
+    "pool4": {"kind": "pool", "kernel": 3, "stride": 2},
+    "fc5": {"kind": "full", "units": 20, "dropout": 0.5},
+    "fc6": {"kind": "full", "units": "classes"},
+}
+
+
+def row_net(image_size=96, **without):
+    """The rows above in float64, filters of both signs and biases that leave units off; norm1=None drops a row."""
+    torch.manual_seed(0)
+    net = build(LAYERS | without, image_size, 7).double().eval()
+    for parameter in net.parameters():
+        parameter.data = torch.randn_like(parameter) * (0.1 if parameter.dim() > 1 else 0.3)
+    return net
+
+
+def odd_net():
+    """Every plain step in odd sizes: unequal axes, groups, dilation, batch normalization, other activations."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 2, 2), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1, ceil_mode=True),
+        nn.Conv2d(8, 12, (3, 5), (1, 2), (1, 3), (2, 1), groups=4), nn.GELU(), nn.MaxPool2d(2, 2, ceil_mode=True),
+        nn.Dropout(), nn.LocalResponseNorm(5), nn.Conv2d(12, 10, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(3, 1, 1),
+        nn.Conv2d(10, 6, 4, 3, 5, groups=2), nn.LeakyReLU(0.1),
+    )  # fmt: skip
+    for buffer in net.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 2)
+    return net.double().eval()
+
+
+def photographs(count=4, size=(96, 96), seed=0):
+    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def maps_of(net, layer, images):
+    """What the layer puts out, before anything above changes it in place: [N, C, h, w]."""
+    seen = []
+    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: seen.append(output.clone()))
+    with torch.no_grad():
+        net(images.clone())
+    hook.remove()
+    return seen[0] if seen[0].dim() == 4 else seen[0][:, :, None, None]
+
+
+def some_picks(net, layer, images, count=8, seed=0):
+    """Random units, the corners of the map among them."""
+    images_count, maps, height, width = maps_of(net, layer, images).shape
+    draw = torch.Generator().manual_seed(seed)
+    limits = (images_count, maps, height, width)
+    picks = Units(*(torch.randint(0, limit, (count,), generator=draw) for limit in limits))
+    picks.row[:4] = torch.tensor([0, 0, height - 1, height - 1])
+    picks.col[:4] = torch.tensor([0, width - 1, 0, width - 1])
+    return picks

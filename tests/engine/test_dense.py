@@ -1,0 +1,118 @@
+"""Dense evaluation against the net on every place by itself, where no padding makes the two differ."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from convscope.engine.dense import dense, dense_features
+from convscope.errors import UserError
+from convscope.models.build import build
+
+ROWS = {  # stride 4 in all, nothing padded, nothing hangs over an edge
+    "conv1": {"kind": "conv", "maps": 6, "kernel": 4, "stride": 2},
+    "pool1": {"kind": "pool", "kernel": 3, "stride": 2},
+    "norm1": {"kind": "lrn", "size": 3, "alpha": 0.1, "beta": 0.75, "k": 2},
+    "conv2": {"kind": "conv", "maps": 6, "kernel": 3},
+    "fc3": {"kind": "full", "units": 10, "dropout": 0.5},
+    "fc4": {"kind": "full", "units": 9},
+    "fc5": {"kind": "full", "units": "classes"},
+}
+
+
+def pixels(count, side):
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@torch.no_grad()
+def by_places(net, images, size, stride):
+    """Mean class scores over all crops at multiples of the stride, then softmax, averaged with the mirror image's."""
+    both = []
+    for whole in (images, images.flip(3)):
+        steps = range(0, images.shape[-1] - size + 1, stride)
+        scores = [net(whole[:, :, top : top + size, left : left + size].clone()) for top in steps for left in steps]
+        both.append(torch.stack(scores).mean(0).softmax(1))
+    return (both[0] + both[1]) / 2
+
+
+@pytest.mark.parametrize("side", [42, 50, 54])
+def test_row_net_at_every_place(side):
+    torch.manual_seed(0)
+    net = build(ROWS, 42, 5).double().eval()
+    images = pixels(2, side)
+    with torch.no_grad():
+        found = dense(net, 42, side)(images)
+    torch.testing.assert_close(found, by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
+
+
+def test_a_plain_foreign_net_with_an_adaptive_pool_that_does_nothing():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 5, 5), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+                        nn.Linear(64, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3)).double().eval()  # fmt: skip
+    images = pixels(2, 35)
+    with torch.no_grad():
+        torch.testing.assert_close(dense(net, 20, 35)(images), by_places(net, images, 20, 5), rtol=1e-9, atol=1e-12)
+
+
+def test_an_average_over_the_map_takes_larger_images_as_they_are():
+    """The mean of the scores at all positions of the last map, computed from that map."""
+    torch.manual_seed(0)
+    net = models.get_model("resnet18", num_classes=4).double().eval()
+    images = pixels(1, 96)
+    body = nn.Sequential(*list(net.children())[:-2])
+    with torch.no_grad():
+        maps = [body(whole).permute(0, 2, 3, 1) for whole in (images, images.flip(3))]
+        expected = torch.stack([net.fc(map_).mean((1, 2)).softmax(1) for map_ in maps]).mean(0)
+        torch.testing.assert_close(dense(net, 64, 96)(images), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_net_of_one_size_alone():
+    torch.manual_seed(0)
+    net = models.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
+    with pytest.raises(UserError, match="no images of 36 pixels.*evaluate.crops=center"):
+        dense(net, 32, 36)
+
+
+@torch.no_grad()
+def penultimate_by_places(net, images, size, stride):
+    """What the last full layer takes of each crop by itself, one image after another: mean over crops and mirroring."""
+    layers = list(net.children())[:-1]
+    vectors = []
+    for image in images:
+        seen = []
+        for whole in (image, image.flip(2)):
+            steps = range(0, image.shape[-1] - size + 1, stride)
+            for top, left in ((top, left) for top in steps for left in steps):
+                x = whole[None, :, top : top + size, left : left + size].clone()
+                for layer in layers:
+                    x = layer(x)
+                seen.append(x[0].clone())
+        vectors.append(torch.stack(seen).mean(0))
+    return torch.stack(vectors)
+
+
+@pytest.mark.parametrize("side", [42, 50])
+def test_dense_features_are_the_mean_over_every_place_and_the_mirror_image(side):
+    torch.manual_seed(0)
+    net = build(ROWS, 42, 5).double().eval()
+    images = pixels(2, side)
+    found = dense_features(net, 42, side)(images)
+    assert found.shape == (2, 9)
+    torch.testing.assert_close(found, penultimate_by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
+
+
+def test_dense_features_of_a_net_that_averages_its_last_map():
+    torch.manual_seed(0)
+    net = models.get_model("resnet18", num_classes=4).double().eval()
+    images = pixels(1, 96)
+    body = nn.Sequential(*list(net.children())[:-2])
+    with torch.no_grad():
+        expected = torch.stack([body(whole).mean((2, 3)) for whole in (images, images.flip(3))]).mean(0)
+    torch.testing.assert_close(dense_features(net, 64, 96)(images), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_net_of_one_size_alone_has_no_dense_features():
+    torch.manual_seed(0)
+    net = models.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
+    with pytest.raises(UserError, match="no images of 36 pixels.*transfer.features=layers"):
+        dense_features(net, 32, 36)

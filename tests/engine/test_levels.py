@@ -1,0 +1,43 @@
+import torch
+
+from convscope.engine.chain_steps import read_steps
+from convscope.engine.deconvnet import Units
+from convscope.engine.levels import levels_below, natural_box
+from convscope.engine.trace import trace
+from engine.specimens import row_net
+
+
+def levels(rows, cols, layer="conv4", image_size=152):
+    """Levels from the pixels to a layer for picks at these positions."""
+    pass_ = trace(row_net(image_size), (3, image_size, image_size))
+    steps = read_steps(pass_, layer, "deconvnet")
+    maps = [tuple(pass_.shapes[step.call.inputs[0]][2:]) for step in steps]
+    top = tuple(pass_.shapes[pass_.layer(layer).output][2:])
+    picks = Units(*(torch.tensor(values) for values in ([0] * len(rows), [0] * len(rows), rows, cols)))
+    return levels_below(steps, maps, picks, top), natural_box(steps, maps[0], picks)
+
+
+def test_in_the_middle_the_windows_are_the_fields():
+    found, (corner, size) = levels([4], [4])
+    assert found[0].size == size == (107, 107) and not found[0].whole
+    assert found[0].corner.top == corner.top
+
+
+def test_at_a_border_only_what_is_inside_is_left():
+    found, (corner, size) = levels([0, 0], [4, 4])
+    assert size == (107, 107)
+    assert found[0].size[1] == 107 and found[0].corner.top.tolist() == [0, 0]
+    assert found[0].size[0] == 107 + int(corner.top[0])
+    for level in found:
+        assert int(level.corner.top.min()) >= 0 and int(level.corner.top.max()) + level.size[0] <= level.map[0]
+
+
+def test_windows_cover_the_needs_of_all_picks():
+    found, (corner, size) = levels([0, 4], [4, 4])
+    assert found[0].size == (107, 107)  # the one in the middle needs all of its own
+
+
+def test_a_field_larger_than_the_image_takes_whole_maps():
+    found, (corner, size) = levels([1, 0], [0, 1], image_size=64)
+    assert found[0].whole and found[0].size == size == (64, 64)
+    assert not found[-1].whole and not corner.top.any()

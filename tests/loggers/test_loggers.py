@@ -1,0 +1,314 @@
+"""Weights & Biases, TensorBoard and MLflow: real offline runs, read back from what they wrote."""
+
+import csv
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from conftest import SMALL, convscope
+from convscope import loggers
+from convscope.errors import UserError
+from convscope.runs.record import Picture, Record
+from wandb_server import receiving
+
+EPOCHS, LAYERS = 2, ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory, cache):
+    """A run with both loggers, and wandb's own folders kept inside it."""
+    place = tmp_path_factory.mktemp("logged")
+    ended = convscope(
+        *SMALL, "logger=[wandb,tensorboard,mlflow]", "logger.wandb.table=100", "logger.wandb.artifacts=[top9]",
+        f"data.cache_dir={cache}", "hydra.run.dir=run", cwd=place,
+        WANDB_API_KEY="", HOME=str(place), WANDB_DATA_DIR=str(place), WANDB_CACHE_DIR=str(place),
+        NETRC=str(place / "none"),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (place / "run" / "printed.txt").write_text(ended.stdout)
+    return place / "run"
+
+
+def records(path):
+    """The protobuf records of an offline file: a 7-byte header, then blocks of 32 KiB as LevelDB's log writes them."""
+    from wandb.proto import wandb_internal_pb2
+
+    data, place, text = path.read_bytes(), 7, b""
+    assert data[:4] == b":W&B"
+    while place + 7 <= len(data):
+        left = 32768 - place % 32768
+        _, length, kind = struct.unpack("<IHB", data[place : place + 7]) if left >= 7 else (0, 0, 0)
+        if left < 7 or (kind == 0 and length == 0):
+            place += left
+            continue
+        text += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or last part
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(text)
+            text = b""
+            yield record
+
+
+def history(folder):
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    for record in records(file):
+        if record.WhichOneof("record_type") == "history":
+            row = {}
+            for item in record.history.item:  # a picture arrives as one item for each of its fields
+                *outer, last = [item.key] if item.key else item.nested_key
+                place = row
+                for key in outer:
+                    place = place.setdefault(key, {})
+                place[last] = json.loads(item.value_json)
+            yield row
+
+
+def test_wandb_has_one_picture_per_layer_and_epoch_with_epoch_as_its_axis(logged):
+    rows = list(history(logged))
+    (files,) = logged.glob("wandb/offline-run-*/files")
+    for layer in LAYERS:
+        shown = [row for row in rows if f"top9/{layer}" in row]
+        assert [row["epoch"] for row in shown] == list(range(1, EPOCHS + 1))
+        for row in shown:
+            picture = row[f"top9/{layer}"]
+            assert picture["_type"] == "image-file" and (files / picture["path"]).stat().st_size == picture["size"]
+            assert picture["path"].endswith(".jpg") and layer in picture["caption"]
+    assert sum("val/top1" in row for row in rows) == EPOCHS
+
+
+def events_of(folder):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
+
+
+def mlflow_run(folder):
+    mlflow = pytest.importorskip("mlflow")
+    client = mlflow.MlflowClient(f"sqlite:///{folder.parent}/outputs/mlflow.db")
+    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    return client, run
+
+
+def test_tensorboard_has_the_same_pictures(logged):
+    events = events_of(logged)
+    for layer in LAYERS:
+        assert [event.step for event in events.Images(f"top9/{layer}")] == list(range(1, EPOCHS + 1))
+    for name in (*(f"evolution/{layer}" for layer in LAYERS), "settling", "curves"):
+        assert events.Images(name)[-1].step == EPOCHS  # of the whole run: at the end of it
+
+
+def flat(row):
+    """A line of wandb's history with its nested keys by path."""
+    inner = [flat({f"{key}/{name}": each for name, each in value.items()})
+             for key, value in row.items() if isinstance(value, dict)]  # fmt: skip
+    return {key: value for each in [row, *inner] for key, value in each.items() if not isinstance(value, dict)}
+
+
+def of_wandb(folder):
+    rows = [flat(row) for row in history(folder)]
+    return {key: {row["epoch"]: row[key] for row in rows if key in row} for row in rows for key in row}
+
+
+def of_tensorboard(folder):
+    events = events_of(folder)
+    return {tag: {each.step: each.value for each in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+
+
+def of_mlflow(folder):
+    client, run = mlflow_run(folder)
+    found = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+    return {key: {each.step: each.value for each in points} for key, points in found.items()}
+
+
+@pytest.mark.parametrize("read", [of_wandb, of_tensorboard, of_mlflow])
+def test_every_column_of_metrics_csv_is_there_by_epoch(read, logged):
+    """The best so far stands beside them, and nothing stands at a step of the optimizer."""
+    rows = list(csv.DictReader((logged / "metrics.csv").open()))
+    assert {"epoch", "lr", "seconds", "images_per_second", "renorm/conv1", "stayed/conv5"} <= rows[0].keys()
+    numbers = read(logged)
+    for column in rows[0]:
+        assert numbers[column].keys() == {1, 2}, column
+        assert list(numbers[column].values()) == pytest.approx([float(row[column]) for row in rows], rel=1e-5), column
+    tops = [float(row["val/top1"]) for row in rows]
+    assert list(numbers["best/val/top1"].values()) == pytest.approx([tops[0], max(tops)], rel=1e-5)
+    assert all(points.keys() <= {1, 2} for points in numbers.values()) and "trainer/global_step" not in numbers
+
+
+def test_pictures_of_the_whole_run_are_sent_once(logged):
+    rows = list(history(logged))
+    for name in (*(f"evolution/{layer}" for layer in LAYERS), "settling", "curves"):
+        assert sum(name in row for row in rows) == 1
+
+
+def test_what_wandb_got_is_what_was_announced(logged):
+    pictures = sum(
+        part.get("_type") == "image-file" for row in history(logged) for part in row.values() if isinstance(part, dict)
+    )
+    said = next(line for line in (logged / "printed.txt").read_text().splitlines() if "Weights & Biases" in line)
+    assert f"gets {pictures} pictures" in said and "a table of 100 of " in said
+
+
+def test_the_table_of_projections_shows_the_tiles_of_the_grids(logged):
+    (row,) = [row for row in history(logged) if "features" in row]
+    assert row["features"]["nrows"] == 100
+    (files,) = logged.glob("wandb/offline-run-*/files")
+    table = json.loads((files / row["features"]["path"]).read_text())
+    assert table["columns"] == ["epoch", "layer", "map", "rank", "score", "image", "patch", "projection"]
+    tops = {epoch: load_file(logged / "top9" / f"epoch_{epoch:03d}.safetensors") for epoch in (1, 2)}
+    for epoch, layer, number, rank, score, image, _, _ in table["data"]:
+        assert tops[epoch][f"{layer}.image"][number, rank - 1] == image
+        assert tops[epoch][f"{layer}.score"][number, rank - 1] == pytest.approx(score)
+    ranks = [row[3] for row in table["data"]]
+    assert set(ranks) <= set(range(1, 10)) and 1 in ranks
+    assert ranks.count(1) >= ranks.count(2) >= ranks.count(9)  # the strongest have the room there is
+
+
+def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
+    """The grid's own file, cut at hand-counted places: the second map's fifth tile."""
+    from convscope.loggers.projections import projections
+
+    every = projections(logged, 10**6)
+    (line,) = [
+        json.loads(line)
+        for line in (logged / "index.jsonl").read_text().splitlines()
+        if '"top9/conv2"' in line and '"epoch": 2' in line
+    ]
+    sheet, number = line["sheet"], line["sheet"]["maps"][1]
+    (row,) = [each for each in every if (*each[:4],) == (2, "conv2", number, 5)]
+    left, top = sheet["patches"][1]
+    left, top = left + 1 * (96 + 2), top + 1 * (96 + 2)  # rank 5 is the middle of 3 x 3
+    grid = Image.open(logged / line["path"]).convert("RGB")
+    assert np.array_equal(np.asarray(row.patch), np.asarray(grid.crop((left, top, left + 96, top + 96))))
+    assert len(every) == len({each[:4] for each in every})
+
+
+def test_the_record_of_features_is_an_artifact(logged):
+    (file,) = logged.glob("wandb/offline-run-*/run-*.wandb")
+    artifacts = [record.request.log_artifact.artifact for record in records(file) if record.HasField("request")]
+    artifacts += [record.artifact for record in records(file) if record.HasField("artifact")]
+    (kept,) = [each for each in artifacts if each.type == "top9"]
+    assert [entry.path for entry in kept.manifest.contents] == ["epoch_001.safetensors", "epoch_002.safetensors"]
+
+
+def test_mlflow_has_the_same_pictures(logged):
+    client, run = mlflow_run(logged)
+    assert (logged / "mlflow" / "run_id").read_text().strip() == run.info.run_id
+    drawn = [path.name for path in Path(run.info.artifact_uri.removeprefix("file://"), "images").glob("*.png")]
+    for layer in LAYERS:
+        steps = {re.search(r"step\+(\d+)", name)[1] for name in drawn if name.startswith(f"top9~{layer}+")}
+        assert steps == {"1", "2"}
+    assert len(client.list_artifacts(run.info.run_id, "top9")) == EPOCHS
+
+
+def test_an_offline_run_is_sent_later_with_all_its_pictures(tmp_path):
+    """wandb's own client sends it to a server on this machine that takes whatever comes (but no artifacts)."""
+    choices = {"wandb": {"project": "p", "mode": "offline", "table": 0, "artifacts": []}}
+    with loggers.opened(choices, tmp_path / "run", {}) as chosen:
+        record = Record(tmp_path / "run", chosen)
+        for epoch in (1, 2, 3):
+            for layer in LAYERS:
+                color = (40 * epoch, 40 * LAYERS.index(layer), 99)
+                record.add(Picture(f"top9/{layer}", Image.new("RGB", (64, 48), color), epoch=epoch, layer=layer))
+    (offline,) = (tmp_path / "run").glob("wandb/offline-run-*")
+    taken, server = receiving()
+    client = Path(sys.executable).with_name("wandb")
+    here = {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
+    env = os.environ | here | {"HOME": str(tmp_path), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
+    try:
+        ended = subprocess.run([client, "sync", offline], cwd=tmp_path, env=env, capture_output=True, text=True)
+    finally:
+        server.shutdown()
+    sent = {name for name in taken if name.startswith("media/images/top9/")}
+    assert len(sent) == 3 * len(LAYERS), ended.stdout + ended.stderr
+
+
+def test_the_dashboard_speaks_of_what_a_run_has_logged(logged, tmp_path):
+    """job=dashboard run=...: every key of its panels is one of the real run's, and every layer has its pictures."""
+    words = "job=dashboard", f"run={logged}", f"hydra.run.dir={tmp_path}/dash"
+    ended = convscope(*words, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
+    assert ended.returncode == 0 and "set WANDB_API_KEY" in ended.stdout, ended.stdout + ended.stderr
+    spec = json.loads((tmp_path / "dash" / "dashboard.json").read_text())["spec"]
+    shown = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
+    keys = {key for panel in shown for name in ("metrics", "mediaKeys") for key in panel["config"].get(name) or []}
+    known = {key for row in history(logged) for key in row}
+    deeper = {
+        f"{key}/{inner}"
+        for row in history(logged)
+        for key, value in row.items()
+        if isinstance(value, dict)
+        for inner in value
+    }
+    assert keys and keys <= known | deeper
+    assert {f"top9/{layer}" for layer in LAYERS} | {"val/top1", "stayed/conv5"} <= keys
+
+
+def dashboard(place, *words, views=True):
+    """job=dashboard with a key; what the account's server took, and how the program ended."""
+    taken, server = receiving(views)
+    here = {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
+    here |= {"HOME": str(place), "NO_PROXY": "127.0.0.1", "WANDB_ERROR_REPORTING": "false"}
+    try:
+        ended = convscope("job=dashboard", *words, f"hydra.run.dir={place}/dash", cwd=place, **here)
+    finally:
+        server.shutdown()
+    return taken, ended
+
+
+def test_the_dashboard_is_saved_by_wandbs_own_client(tmp_path):
+    taken, ended = dashboard(tmp_path, "dashboard.project=mine")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    ((_, sent),) = [each for each in taken if isinstance(each, tuple)]
+    assert (sent["entityName"], sent["projectName"]) == ("me", "mine")
+    assert "top9/conv5" in sent["spec"] and "/me/mine?nw=features" in ended.stdout
+
+
+def test_a_dashboard_that_cannot_be_saved_is_told(tmp_path):
+    _, ended = dashboard(tmp_path, "dashboard.entity=them", views=False)
+    assert ended.returncode == 1 and "could not be saved to them/convscope (" in ended.stderr
+    assert "permission denied" in ended.stderr
+
+
+def test_a_dashboard_of_unknown_layers_is_told(tmp_path):
+    _, ended = dashboard(tmp_path, "model=torchvision", "model.name=resnet18")
+    assert ended.returncode == 1 and "name a run of it with run=<run folder>" in ended.stderr
+
+
+def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
+    """Opened twice on one folder: the same run of wandb and of MLflow; another folder of the sweep is of its group."""
+    config = {"job": "train", "words": []}
+    choices = {
+        "wandb": {"project": "p", "mode": "offline", "table": 0, "artifacts": []},
+        "mlflow": {"experiment": "e", "tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"},
+    }
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "multirun.yaml").write_text("")
+    ids = []
+    for name in ("one", "one", "two"):
+        with loggers.opened(choices, tmp_path / "sweep" / name, config) as (wandb, mlflow):
+            ids.append((wandb.logger.experiment.id, mlflow.logger.run_id))
+            assert wandb.logger.experiment.group == "sweep"
+            assert wandb.logger.experiment.job_type == "train"
+    assert ids[0] == ids[1] and not set(ids[1]) & set(ids[2])
+
+
+@pytest.mark.parametrize(
+    "choices, said",
+    [
+        ({"neptune": {}}, "unknown logger neptune; possible: logger=local, wandb, tensorboard, mlflow"),
+        ({"wandb": {"project": "p", "table": -1, "artifacts": []}}, "logger.wandb.table=-1 is no number of rows"),
+        ({"wandb": {"project": "p", "table": 0, "artifacts": ["weights"]}}, "possible: top9, checkpoints"),
+    ],
+)
+def test_wrong_choices_are_told(tmp_path, choices, said):
+    with pytest.raises(UserError, match=said), loggers.opened(choices, tmp_path, {}):
+        pass

@@ -1,0 +1,103 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from convscope.analyses.claims.compute import DEAD, RENORM, SETTLE, judged
+from convscope.metrics.contrasts import dominance, excess, proportions, rank_correlation, share_lost
+
+
+def test_excess_is_paired_and_leaves_out_what_is_unknown():
+    one, other = [3.0, 5.0, np.nan, 9.0], [1.0, 1.0, 1.0, np.nan]
+    found = excess(one, other)
+    assert found.value == 3.0 and found.n == 2
+    assert excess([np.nan], [1.0]).n == 0 and math.isnan(excess([np.nan], [1.0]).value)
+    apart = np.arange(20) * 100.0
+    assert excess(apart + 1, apart)[:3] == (1, 1, 1)  # what images differ in among themselves does not matter
+
+
+def test_rank_correlation_is_scipys():
+    draw = np.random.default_rng(0)
+    groups = [draw.integers(0, 5, 20), draw.integers(1, 6, 30), draw.integers(2, 9, 10)]
+    expected = spearmanr(np.repeat([0, 1, 2], [20, 30, 10]), np.concatenate(groups)).statistic
+    found = rank_correlation(groups)
+    assert found.value == pytest.approx(expected) and found.low < expected < found.high and found.n == 60
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [
+        ([[2] * 20, [3] * 20, [5] * 20], "holds"),
+        ([[5] * 20, [3] * 20, [2] * 20], "does not hold"),
+        ([[2, 3, 4, 5] * 100, [2, 3, 4, 5] * 100], "does not hold"),  # no order, and enough maps to say so
+        ([[2, 3, 4], [3, 2, 5]], "not enough data"),
+        ([[2] * 20, [2] * 20], "not enough data"),  # all at once: no order can be seen
+        ([[2, 3, 4, 5, 6, 7, 8]], "not enough data"),  # one layer
+        ([], "not enough data"),
+    ],
+)
+def test_settling_holds_fails_and_stays_open(epochs, expected):
+    assert judged(SETTLE, rank_correlation(epochs), "").verdict == expected
+
+
+def test_share_lost_by_hand():
+    found = share_lost([1.0, 0.6], [0.1, 0.1], floor=0.1)
+    assert found.value == pytest.approx(1.0)
+    assert share_lost([1.0, 0.5], [1.0, 0.5], 0.1).value == 0
+    assert share_lost([0.9, 0.5], [0.5, 0.3], 0.1).value == pytest.approx(1 - (0.4 + 0.2) / (0.8 + 0.4))
+    assert share_lost([], [], 0.1).n == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [  # Newcombe 1998, Statistics in Medicine 17, table II, method 10, to the printed four digits
+        ((56, 70), (48, 80), (0.2, 0.0524, 0.3339)),
+        ((9, 10), (3, 10), (0.6, 0.1705, 0.8090)),
+        ((5, 56), (0, 29), (0.0893, -0.0381, 0.1926)),
+        ((0, 10), (0, 20), (0.0, -0.1611, 0.2775)),
+        ((10, 10), (0, 10), (1.0, 0.6075, 1.0)),
+    ],
+)
+def test_proportions_as_published(one, other, expected):
+    np.testing.assert_allclose(proportions(one, other)[:3], expected, atol=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("larger_stride", "smaller", "expected"),
+    [
+        ((41, 96), (3, 96), "holds"),
+        ((3, 96), (41, 96), "does not hold"),
+        ((0, 96), (0, 96), "does not hold"),  # none dead of many: nothing to gain
+        ((0, 24), (0, 24), "not enough data"),
+        ((2, 24), (1, 24), "not enough data"),
+        ((0, 0), (1, 24), "not enough data"),
+    ],
+)
+def test_dead_filters_hold_fail_and_stay_open(larger_stride, smaller, expected):
+    assert judged(DEAD, proportions(larger_stride, smaller), "").verdict == expected
+
+
+EVEN = np.random.default_rng(3).uniform(0.5, 1.0, 96)
+FEW = np.concatenate([EVEN[:90], np.full(6, 20.0)])  # six of 96 filters dominate
+ONE = np.concatenate([EVEN[:95], [20.0]])
+
+
+@pytest.mark.parametrize(
+    ("without", "with_", "expected"),
+    [
+        (FEW, EVEN, "holds"),
+        (EVEN, FEW, "does not hold"),
+        (EVEN, EVEN[::-1], "does not hold"),
+        (ONE, EVEN, "not enough data"),  # a single filter is a single case
+        (FEW[:4], EVEN[:4], "not enough data"),
+        (np.zeros(20), EVEN, "not enough data"),
+        ([], EVEN, "not enough data"),
+    ],
+)
+def test_dominance_holds_fails_and_stays_open(without, with_, expected):
+    assert judged(RENORM, dominance(without, with_), "").verdict == expected
+
+
+def test_dominance_is_log_of_largest_over_median():
+    assert dominance([1, 1, 1, 8.0], [2, 2, 2, 4.0]).value == pytest.approx(3 - 1)

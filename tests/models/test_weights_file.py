@@ -1,0 +1,226 @@
+"""Files of weights as people have them: every wrapping loads the same net, what does not fit is listed, none runs."""
+
+import gzip
+import zipfile
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision import models
+
+from convscope.errors import UserError
+from convscope.models.foreign import timm_net, torchvision_net
+from convscope.models.weights_file import fitting, is_file_name, read_weights
+
+SMALL = "squeezenet1_1"  # under five megabytes
+
+
+@pytest.fixture(scope="module")
+def net():
+    torch.manual_seed(0)
+    return models.squeezenet1_1().eval()
+
+
+def prefixed(state, prefix):
+    return OrderedDict((f"{prefix}{name}", value) for name, value in state.items())
+
+
+def lightning(state):
+    more = {"criterion.weight": torch.ones(3), "accuracy.tp": torch.zeros(1)}
+    return {"state_dict": {**prefixed(state, "net."), **more}, "epoch": 3, "hyper_parameters": {"lr": 0.1}}
+
+
+WRAPPED = {
+    "plain.pth": lambda state: state,
+    "half.pt": lambda state: {name: value.half() for name, value in state.items()},
+    "average.pth": lambda state: {"state_dict_ema": state, "epoch": 3, "optimizer": {"lr": 0.1}},
+    "entry.pth": lambda state: {"state_dict": state, "epoch": 3},
+    "model.pth": lambda state: {"model": state, "optimizer": {"lr": 0.1}},
+    "twice.pth": lambda state: {"model": {"state_dict": state}},
+    "data_parallel.pth": lambda state: prefixed(state, "module."),
+    "features.pth": lambda state: {name.replace("features.", "features.module."): v for name, v in state.items()},
+    "compiled.pth": lambda state: prefixed(state, "model._orig_mod."),
+    "lightning.ckpt": lightning,
+}
+
+
+@pytest.mark.parametrize("name", [*WRAPPED, "legacy.pth", "plain.safetensors", "module.safetensors"])
+def test_every_wrapping_gives_the_same_net(name, net, tmp_path):
+    file, state = str(tmp_path / name), net.state_dict()
+    if name.endswith(".safetensors"):
+        save_file(prefixed(state, "module." if name.startswith("module") else ""), file)
+    elif name.startswith("legacy"):
+        torch.save(state, file, _use_new_zipfile_serialization=False)
+    else:
+        torch.save(WRAPPED[name](state), file)
+    loaded = torchvision_net(SMALL, file, None)
+    images = torch.randn(2, 3, 64, 64)
+    atol = 1e-2 if name.startswith("half") else 0
+    assert torch.allclose(loaded.net.eval()(images), net(images), rtol=0, atol=atol)
+    assert loaded.classes[217] == "English springer" and loaded.named
+    assert next(loaded.net.parameters()).dtype == torch.float32
+
+
+def test_a_file_for_a_net_of_timm(tmp_path):
+    timm = pytest.importorskip("timm")
+    own = timm.create_model("mobilenetv3_small_050", num_classes=12).eval()
+    torch.save({"state_dict": prefixed(own.state_dict(), "module.")}, tmp_path / "net.pth")
+    loaded, images = timm_net("mobilenetv3_small_050", f"{tmp_path}/net.pth", None), torch.randn(2, 3, 64, 64)
+    assert torch.equal(loaded.net.eval()(images), own(images))
+    assert len(loaded.classes) == 12 and not loaded.named
+    other = timm_net("mobilenetv3_small_050", f"{tmp_path}/net.pth", 5).net
+    assert other.eval()(images).shape == (2, 5) and torch.equal(other.conv_stem.weight, own.conv_stem.weight)
+
+
+def test_other_classes_get_a_fresh_last_layer_and_a_file_need_not_have_one(net, tmp_path):
+    file, state = str(tmp_path / "net.pth"), net.state_dict()
+    torch.save(state, file)
+    six = torchvision_net(SMALL, file, 6)
+    assert six.classes is None and six.net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 6)
+    assert torch.equal(six.net.features[0].weight, net.features[0].weight)
+    same = torchvision_net(SMALL, file, 1000).net
+    assert torch.equal(same.classifier[1].weight, net.classifier[1].weight)
+    torch.save({name: value for name, value in state.items() if name.startswith("features")}, file)
+    assert torch.equal(torchvision_net(SMALL, file, 6).net.features[0].weight, net.features[0].weight)
+    with pytest.raises(UserError, match=r"missing: classifier.1.weight, classifier.1.bias; set model.name"):
+        torchvision_net(SMALL, file, None)  # there is nothing to answer with
+
+
+def test_layers_that_a_library_left_unlearned_begin_anew(tmp_path):
+    """As those of torchvision's vgg16 IMAGENET1K_FEATURES, all nan."""
+    small = models.mobilenet_v3_small()
+    nn.init.constant_(small.classifier[3].weight, torch.nan)
+    nn.init.constant_(small.classifier[3].bias, torch.nan)
+    torch.save(small.state_dict(), tmp_path / "net.pth")
+    loaded = torchvision_net("mobilenet_v3_small", f"{tmp_path}/net.pth", None)
+    assert loaded.net.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all() and not loaded.named
+    assert torch.equal(loaded.net.classifier[0].weight, small.classifier[0].weight)
+
+
+def test_weights_that_are_not_numbers_are_refused(net, tmp_path):
+    state = dict(net.state_dict())
+    state["features.0.weight"] = torch.full_like(state["features.0.weight"], torch.nan)
+    state["features.0.bias"] = torch.full_like(state["features.0.bias"], torch.inf)
+    torch.save(state, file := tmp_path / "net.pth")
+    with pytest.raises(UserError, match=r"nan or infinite: features\.0\.weight, features\.0\.bias; take another"):
+        torchvision_net(SMALL, str(file), None)
+
+
+def test_counts_of_batches_in_half_precision_are_counts():
+    """As `{name: value.half() for ...}` leaves them."""
+    own = nn.BatchNorm2d(3).state_dict()
+    taken = fitting(own, {name: value.half() for name, value in own.items()}, "file")
+    assert taken["num_batches_tracked"].dtype == torch.int64
+
+
+def test_what_does_not_fit_is_listed_in_one_line(net, tmp_path):
+    state = dict(net.state_dict())
+    state["features.0.weight"] = torch.zeros(64, 3, 7, 7)
+    state["features.3.squeeze.bias"] = torch.zeros(16, dtype=torch.int64)
+    state["extra.weight"] = state.pop("features.0.bias")
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(UserError) as problem:
+        torchvision_net(SMALL, f"{tmp_path}/net.pth", None)
+    parts = str(problem.value).split("; ")
+    assert parts[0] == f"{tmp_path}/net.pth does not fit squeezenet1_1: missing: features.0.bias"
+    assert parts[1:] == [
+        "unexpected: extra.weight",
+        "of another shape: features.0.weight is 64 x 3 x 7 x 7 and here 64 x 3 x 3 x 3, "
+        "features.3.squeeze.bias is 16 of int64 and here 16",
+        "set model.name to the net that the weights are of",
+    ]
+    torch.save(models.alexnet(num_classes=2).features.state_dict(), tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"missing: features.0.weight, .* and 48 more; unexpected: 0.weight"):
+        torchvision_net(SMALL, f"{tmp_path}/other.pth", None)
+    own = {"bn1.weight": torch.zeros(64), "stem.weight": torch.zeros(1), "head.weight": torch.zeros(1)}
+    with pytest.raises(UserError, match=r"missing: stem.weight, head.weight; unexpected: conv1.weight"):
+        fitting(own, models.resnet18().state_dict(), "file")  # layer1.0.bn1 and so on: not several such nets
+
+
+def test_two_nets_in_one_file_are_not_guessed_between(net, tmp_path):
+    torch.save({**prefixed(net.state_dict(), "student."), **prefixed(net.state_dict(), "teacher.")}, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=r"holds several such nets: student\., teacher\.; save the weights of one"):
+        torchvision_net(SMALL, f"{tmp_path}/a.pth", None)
+
+
+def test_old_names_of_densenets(tmp_path):
+    """torchvision's own files still have norm.1 where the net has norm1."""
+    state = models.densenet121(num_classes=3).state_dict()
+    old = {name.replace("norm1.", "norm.1.").replace("norm2.", "norm.2."): value for name, value in state.items()}
+    old = {name.replace("conv1.", "conv.1.").replace("conv2.", "conv.2."): value for name, value in old.items()}
+    assert len(old.keys() & state.keys()) < len(state) / 10
+    torch.save(old, tmp_path / "old.pth")
+    loaded = torchvision_net("densenet121", f"{tmp_path}/old.pth", 3).net.state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+
+
+class Code:
+    """Unpickled without care it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def refusal(path):
+    with pytest.raises(UserError) as problem:
+        read_weights(str(path))
+    assert "\n" not in str(problem.value) and str(path) in str(problem.value)
+    return str(problem.value)
+
+
+@pytest.mark.parametrize("content", [lambda code: code, lambda code: {"state_dict": {}, "more": code}])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_is_refused_and_does_not_run(content, zipped, tmp_path):
+    torch.save(content(Code(tmp_path / "ran")), tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
+    assert "pickled Python objects" in refusal(tmp_path / "net.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_whole_module_is_refused_with_what_to_save(tmp_path):
+    torch.save(nn.Sequential(nn.Conv2d(3, 4, 3)), tmp_path / "net.pt")
+    line = refusal(tmp_path / "net.pt")
+    assert "pickled Python objects (torch.nn.modules.container.Sequential)" in line
+    assert "torch.save(net.state_dict(), 'weights.pth')" in line
+    torch.jit.trace(nn.ReLU(), torch.zeros(1)).save(tmp_path / "scripted.pt")
+    assert "a whole scripted net" in refusal(tmp_path / "scripted.pt")
+
+
+def test_files_that_hold_no_weights(tmp_path):
+    strange = {
+        "list.pth": [torch.zeros(3)], "empty.pth": {}, "numbers.pth": {"a.weight": 3},
+        "expanded.pth": {"a.weight": torch.zeros(1).expand(10**9)}, "sparse.pth": {"a": torch.eye(3).to_sparse()},
+    }  # fmt: skip
+    for name, content in strange.items():
+        torch.save(content, tmp_path / name)
+        assert "torch.save(net.state_dict(), 'weights.pth')" in refusal(tmp_path / name)
+    (tmp_path / "text.safetensors").write_text("no weights")
+    assert "cannot be read as safetensors" in refusal(tmp_path / "text.safetensors")
+    (tmp_path / "text.pth").write_text("no weights")
+    assert "cannot be read as weights" in refusal(tmp_path / "text.pth")
+    assert "there is no such file" in refusal(tmp_path / "absent.pth")
+    assert "this is a folder; name a file in it" in refusal(tmp_path)
+    torch.save({"convscope": {}, "state_dict": {"net.a": torch.zeros(1)}}, own := tmp_path / "last.ckpt")
+    assert f"is a checkpoint of convscope; type ckpt={own}" in refusal(own)
+
+
+def test_a_compressed_file_is_not_unpacked(tmp_path):
+    """A few kilobytes could fill the memory: torch.save compresses nothing."""
+    torch.save({"a.weight": torch.zeros(10**6)}, tmp_path / "net.pth")
+    with zipfile.ZipFile(tmp_path / "net.pth") as plain, zipfile.ZipFile(tmp_path / "bomb.pth", "w", 8) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    assert (tmp_path / "bomb.pth").stat().st_size < 10**5
+    assert "is compressed" in refusal(tmp_path / "bomb.pth")
+    (tmp_path / "packed.pth").write_bytes(gzip.compress((tmp_path / "net.pth").read_bytes()))
+    assert "cannot be read as weights" in refusal(tmp_path / "packed.pth")
+
+
+def test_what_is_a_file_and_what_a_name():
+    assert all(map(is_file_name, ["a.pth", "A.PT", "x/weights", "~/w.safetensors", "last.ckpt"]))
+    assert not any(map(is_file_name, ["DEFAULT", "IMAGENET1K_V1", "tv_in1k", "fb_swsl_ig1b_ft_in1k"]))
