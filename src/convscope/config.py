@@ -164,7 +164,9 @@ def possible(hint: Any) -> str:
     if origin is Annotated:
         return possible(inside[0])
     if origin in (Union, types.UnionType):
-        kinds = list(dict.fromkeys(possible(kind) for kind in inside if get_origin(kind) or kind in _WORDS)) or ["a value"]
+        kinds = list(dict.fromkeys(possible(kind) for kind in inside if get_origin(kind) or kind in _WORDS)) or [
+            "a value"
+        ]
         return f"{', '.join(kinds[:-1])} or {kinds[-1]}" if len(kinds) > 1 else kinds[0]
     if origin in (list, tuple):
         return "a list such as [3, 7]" if possible(inside[0]).endswith("number") else "a list such as [conv1, conv5]"
@@ -218,21 +220,45 @@ def _cut(value: Any) -> str:
     return text[:LONGEST] + "..." * (len(text) > LONGEST)
 
 
-_RANGES = {
-    "greater_than_equal": lambda limit: f"is too small; it is {limit['ge']:,} or more",
-    "greater_than": lambda limit: f"is too small; it is above {limit['gt']:,}",
-    "less_than_equal": lambda limit: f"is too large; it is at most {limit['le']:,}",
-    "less_than": lambda limit: f"is too large; it is below {limit['lt']:,}",
-    "too_short": lambda limit: f"has {limit['actual_length']} values; it needs {limit['min_length']} or more",
-    "too_long": lambda limit: f"has {limit['actual_length']} values; it takes {limit['max_length']} at most",
-}
+_BELOW, _ABOVE = ("greater_than_equal", "greater_than"), ("less_than_equal", "less_than")
+_RANGES = (*_BELOW, *_ABOVE, "too_short")
+
+
+def _limits(hint: Any) -> dict[str, Any]:
+    """The limits of the numbers in a type: ge, gt, le, lt."""
+    limits: dict[str, Any] = {}
+    if get_origin(hint) is Annotated:
+        metadata = [entry for field in get_args(hint)[1:] for entry in getattr(field, "metadata", [])]
+        limits = {
+            name: getattr(entry, name)
+            for entry in metadata
+            for name in ("ge", "gt", "le", "lt")
+            if hasattr(entry, name)
+        }
+    for part in get_args(hint)[:1] if get_origin(hint) is Annotated else get_args(hint):
+        limits |= _limits(part)
+    return limits
+
+
+def _range(hint: Any) -> str:
+    """The numbers that a type allows, in words: "1 or more", "4 to 256", "above 0, at most 1"; and null, if it does."""
+    limits = {name: f"{limit:,.10g}" for name, limit in _limits(hint).items()}
+    null = ", or null" if types.NoneType in get_args(hint) else ""
+    if set(limits) == {"ge", "le"}:
+        return f"{limits['ge']} to {limits['le']}{null}"
+    words = {"gt": "above {}", "ge": "{} or more", "le": "at most {}", "lt": "below {}"}
+    return ", ".join(words[name].format(limits[name]) for name in words if name in limits) + null
 
 
 def _reason(key: str, value: Any, hint: Any, errors: Iterable[Any]) -> str:
     """Why the value is wrong. errors: pydantic's on this value, one for each type that it may have."""
     for error in errors:
-        if error["type"] in _RANGES:
-            return _RANGES[error["type"]](error["ctx"])
+        if error["type"] in _BELOW:
+            return f"is too small; it is {_range(hint)}"
+        if error["type"] in _ABOVE:
+            return f"is too large; it is {_range(hint)}"
+        if error["type"] == "too_short":
+            return f"has {error['ctx']['actual_length']} values; it needs {error['ctx']['min_length']} or more"
         if error["type"] == "value_error" and isinstance(error["ctx"]["error"], NoPath):
             return str(error["ctx"]["error"])
     if _is_path(hint):
@@ -253,12 +279,11 @@ def _reason(key: str, value: Any, hint: Any, errors: Iterable[Any]) -> str:
 
 
 def _or_a_list(hint: Any) -> str:
-    """", or a list" where a type takes one of some words, or a list."""
+    """ ", or a list" where a type takes one of some words, or a list."""
     lists = [part for part in get_args(hint) if get_origin(part) is list] if get_origin(hint) is not Literal else []
     if not lists:
         return ""
     return ", or a list of them" if choices(lists[0]) else f", or {possible(lists[0])}"
-
 
 
 def _no_path(key: str, value: Any) -> str:

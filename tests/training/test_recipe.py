@@ -138,7 +138,7 @@ def test_one_cycle_rises_and_ends_near_zero():
         ({"init": "zero"}, "optim.init=zero is unknown; possible: normal, he"),
         ({"lr": 0}, "optim.lr=0 is too small; it is above 0, e.g. optim.lr=0.01"),
         ({"batch_size": 0}, "optim.batch_size=0 is too small; it is 1 or more"),
-        ({"renorm": -0.1}, "optim.renorm=-0.1 is too small; it is above 0, e.g. optim.renorm=0.1"),
+        ({"renorm": -0.1}, "optim.renorm=-0.1 is too small; it is above 0, or null, e.g. optim.renorm=0.1"),
         ({"nesterov": True}, "optim.nesterov is no key; possible: algorithm"),
     ],
 )

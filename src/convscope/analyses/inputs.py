@@ -35,6 +35,8 @@ class Inputs:
     def checkpoints(self) -> list[str | None]:
         """The checkpoints of ckpt=, None for the net of model=...; more than one where the job takes several."""
         given = self.checkpoint_setting
+        if isinstance(given, list | tuple) and not given:
+            raise UserError("ckpt=[] names no net; give one checkpoint or more: ckpt=[a.ckpt,b.ckpt]")
         return list(given) if isinstance(given, list | tuple) else [given]
 
     @property

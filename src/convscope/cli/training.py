@@ -37,7 +37,7 @@ def train(settings: Settings, folder: Path) -> None:
     description = checkpoint_description(settings, subject)
     plan = job.Plan(settings["trainer"], evolution, settings["seed"], description, within)
     with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
-        volume = logging_volume(evolution, settings["trainer"]["max_epochs"], subject)
+        volume = job.logging_volume(evolution, settings["trainer"]["max_epochs"], subject.net, data.settings.image_size)
         for line in loggers.costs(chosen_loggers(settings), *volume):
             print(line, flush=True)
         record = Record(folder, chosen)
@@ -148,17 +148,6 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
         "loss": settings["optim"].get("loss", "softmax"),
         "data": dict(settings["data"]),
     }
-
-
-def logging_volume(config: FeatureConfig, epochs: int, subject: Subject) -> tuple[int, int, int]:
-    """How many epochs a training run draws, of how many layers, and how many maps of all layers together."""
-    from convscope.analyses.visualize.compute import drawn_layers
-
-    drawn = sum(config.draws_at(epoch) for epoch in range(1, epochs + 1))
-    layers = drawn_layers(config, subject.net, subject.data.settings.image_size)
-    if isinstance(config.maps, int):
-        return drawn, len(layers), len(layers) * config.maps
-    return drawn, len(layers), sum(len(maps) for maps in config.maps.values())
 
 
 def _check_labels(subject: Subject, loss: str) -> None:

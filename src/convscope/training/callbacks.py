@@ -92,6 +92,8 @@ def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -
 class RowPerEpoch(pl.Callback):
     """One row of metrics.csv per epoch, and one line on a terminal that shows no progress bar."""
 
+    state_key = "RowPerEpoch"  # in checkpoints, of version 0.1 too
+
     def __init__(self, record: Record, goal: Goal):
         self.record, self.goal, self.rows = record, goal, EpochRows()
         self.started = self.trained = 0.0

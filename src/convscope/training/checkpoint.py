@@ -108,6 +108,11 @@ class BestCheckpoint(ModelCheckpoint):
 
     PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
+    @property
+    def state_key(self) -> str:
+        """Lightning's key in checkpoints, with the class name of version 0.1 whatever this class is called."""
+        return "BestCheckpoint" + super().state_key.removeprefix(type(self).__qualname__)
+
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
         del state["dirpath"]

@@ -37,6 +37,8 @@ class FeatureEvolution(pl.Callback):
     The tiles of all epochs are in evolution/ and nowhere else: a long run does not hold them.
     """
 
+    state_key = "FeatureEvolution"  # in checkpoints, of version 0.1 too
+
     def __init__(self, record: Record, data: ImageData, choice: FeatureConfig, seed: int):
         self.record, self.data, self.choice, self.seed = record, data, choice, seed
         self.search: Search | None = None

@@ -111,7 +111,7 @@ def test_a_folder_that_is_no_run_is_told_before_anything_is_measured(tmp_path, t
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"scored": 1}, "claims.scored=1 tells nothing; take 6 images or more"),
+        ({"scored": 1}, "claims.scored=1 is too small; it is 2 or more, e.g. claims.scored=100"),
         ({"boxes": "no.csv"}, "claims.boxes=no.csv is no file"),
         ({"parts": "no.csv"}, "claims.parts=no.csv is no file"),
     ],

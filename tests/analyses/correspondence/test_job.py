@@ -171,13 +171,13 @@ def test_named_layers_alone(words, indices, tmp_path):
 @pytest.mark.parametrize(
     "word, message",
     [
-        ("correspond.images=1", "correspond.images=1: two or more are needed"),
+        ("correspond.images=1", "correspond.images=1 is too small; it is 2 or more"),
         ("correspond.images=[4]", r"correspond.images=\[4\]: two or more are needed"),
         ("correspond.images=[4,4,5]", "names an image twice"),
         ("correspond.images=[0,400]", "no image 400 in val; its images are 0 to 39"),
-        ("correspond.split=test", "correspond.split=test is unknown; possible: train, val"),
-        ("correspond.random=0", "correspond.random=0 leaves nothing to compare with"),
-        ("correspond.layers=[]", r"correspond.layers=\[\] names no layer"),
+        ("correspond.split=test", "correspond.split=test is unknown; possible: val, train"),
+        ("correspond.random=0", "correspond.random=0 is too small; it is 1 or more"),
+        ("correspond.layers=[]", r"correspond.layers=\[\] has 0 values; it needs 1 or more"),
         ("correspond.layers=[conv9]", "no layer conv9 in this net; its layers: conv1, conv2"),
         ("correspond.mask=65", "a mask of 65 pixels in images of 64; it is 1 to 64"),
         ("correspond.mask=0", "a mask of 0 pixels"),

@@ -239,10 +239,10 @@ def test_real_weights_know_the_classes_of_real_photographs(tmp_path):
 
 BAD = [
     ({"crops": "eleven"}, "evaluate.crops=eleven is unknown; possible: center, ten, fifty, dense, both"),
-    ({"split": "test"}, "possible: train, val"),
-    ({"scales": []}, "is no list of sides"),
-    ({"scales": "256"}, "is no list of sides"),
-    ({"scales": [256, "x"]}, "has 'x'"),
+    ({"split": "test"}, "possible: val, train"),
+    ({"scales": []}, "evaluate.scales=[] has 0 values; it needs 1 or more"),
+    ({"scales": "256"}, "evaluate.scales=256 is not a list such as [3, 7] or null"),
+    ({"scales": [256, "x"]}, "evaluate.scales=[256, 'x'] is not a list such as [3, 7]"),
     ({"batch_size": 0}, "evaluate.batch_size=0"),
     ({"confused": 1.5}, "evaluate.confused=1.5"),
 ]
@@ -287,7 +287,7 @@ def test_nets_of_another_image_size(ckpt, trained, tmp_path):
         (["evaluate.crops=fourty"], "evaluate.crops=fourty is unknown; possible: center, ten, fifty, dense, both"),
         (["evaluate.scales=[40]"], "evaluate.scales has 40, and the net sees 64 x 64"),
         (["evaluate.images=[9999]"], "no image 9999 in val"),
-        (["evaluate.images=0"], "ask for 1 or more"),
+        (["evaluate.images=0"], "evaluate.images=0 is too small; it is 1 or more"),
     ],
 )
 def test_more_than_there_is(words, message, ckpt, tmp_path):

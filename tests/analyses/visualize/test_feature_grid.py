@@ -9,8 +9,14 @@ import torch
 from PIL import Image
 
 from convscope.analyses.visualize.about import SIDE, FeatureConfig
-from convscope.analyses.visualize.compute import drawn_layers, drawn_maps
-from convscope.analyses.visualize.compute import OUTSIDE, FeatureView, SplitPixels, feature_view
+from convscope.analyses.visualize.compute import (
+    OUTSIDE,
+    FeatureView,
+    SplitPixels,
+    drawn_layers,
+    drawn_maps,
+    feature_view,
+)
 from convscope.analyses.visualize.figure import (
     exciting_images,
     feature_grid,
@@ -53,7 +59,11 @@ def test_named_layers_maps_and_epochs():
     assert drawn_layers(choice(layers=["fc3", "conv1"]), net, 16) == ["conv1", "fc3"]
     assert drawn_layers(choice(maps={"conv2": [5, 0]}), net, 16) == ["conv2"]
     assert drawn_maps(choice(maps={"conv2": [5, 0]}), "conv2", 8, seed=0) == [5, 0]
-    assert [choice(epochs=[1, 2, 5]).draws_at(epoch) for epoch in (1, 3, 5)] == [True, False, True] and choice().draws_at(99)
+    assert [choice(epochs=[1, 2, 5]).draws_at(epoch) for epoch in (1, 3, 5)] == [
+        True,
+        False,
+        True,
+    ] and choice().draws_at(99)
 
 
 def test_what_cannot_be_shown_is_told():
@@ -71,7 +81,7 @@ def test_what_cannot_be_shown_is_told():
     with pytest.raises(UserError, match="evolution.rule=relu is unknown; possible: auto, deconvnet, guided, gradient"):
         choice(rule="relu")
     for tile in (0, 15, 513):
-        with pytest.raises(UserError, match=f"evolution.tile={tile} is no size for a tile; possible: 16 to 512 pixels"):
+        with pytest.raises(UserError, match=f"evolution.tile={tile} is too .*; it is 16 to 512"):
             choice(tile=tile)
 
 

@@ -9,7 +9,6 @@ from convscope.analyses.evaluation.compute.confusion import Confusion, confusion
 from convscope.analyses.evaluation.compute.ensemble import about, check_distinct
 from convscope.analyses.evaluation.figure import LABELLED, confusion_plot
 from convscope.analyses.inputs import Inputs
-from convscope.analyses.transfer.compute.multilabel import evaluated
 from convscope.metrics.classification import Scores, Tally
 from convscope.metrics.intervals import Interval
 from convscope.metrics.papers import paper
@@ -46,6 +45,9 @@ def results(inputs: Inputs, config: EvaluationConfig) -> Iterator[Result]:
 def evaluate(nets: Sequence[Contestant], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
     """One table with a row for each net and the ensemble, the confusion of the last of them, and the numbers."""
     if nets and nets[0].subject.data.several:
+        import convscope.analyses.transfer.job  # noqa: F401
+        from convscope.analyses.transfer.compute.multilabel import evaluated
+
         yield from evaluated(nets, plan, seed)
         return
     found = outcome(nets, plan, seed)
