@@ -6,13 +6,21 @@ import pytest
 import torch
 from torch import nn
 
-from convscope.analyses.invariance.compute import Sweep, half_distance, joined, kept, strangers, sweep, tolerances
-from convscope.analyses.invariance.compute.warp import Transform, paper_transforms, shifted, turned
+from convscope.analyses.invariance.compute import (
+    Sweep,
+    class_stability,
+    distance_to_others,
+    half_distance,
+    join_sweeps,
+    sweep,
+    tolerances,
+)
+from convscope.analyses.invariance.compute.warp import Transform, paper_transforms, rotated, translated
 from convscope.errors import UserError
 from engine.specimens import maps_of, photographs, row_net
 
 SIZE = 64
-SHIFTS = Transform("translation", "px", (-6, -3, 0, 3, 6), shifted, float, 3, 6)
+SHIFTS = Transform("translation", "px", (-6, -3, 0, 3, 6), translated, float, 3, 6)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +94,7 @@ def test_a_linear_net_has_a_closed_form():
 def test_a_net_that_sees_no_places_is_invariant_to_shifts_and_quarter_turns():
     net, images = Blind(), torch.zeros(3, 3, 24, 24)
     images[:, :, 7:17, 7:17] = photographs(3, (10, 10)).float()
-    quarters = Transform("rotation", "degrees", (0, 90, 180, 270), turned, float, 90, 180)
+    quarters = Transform("rotation", "degrees", (0, 90, 180, 270), rotated, float, 90, 180)
     for transform in (SHIFTS, quarters):
         found = sweep(net, images, torch.tensor([0, 1, 2]), ["pixel", "mean"], transform)
         assert found.distance["mean"].max() < 1e-5 < 1 < found.distance["pixel"].max()
@@ -105,13 +113,13 @@ def test_batches_do_not_matter(net, images, batch):
 
 def test_sweeps_of_some_images_join(net, images):
     whole = sweep(net, images, TARGETS, ["fc5"], SHIFTS)
-    both = joined([sweep(net, images[part], TARGETS[part], ["fc5"], SHIFTS) for part in (slice(2), slice(2, 5))])
+    both = join_sweeps([sweep(net, images[part], TARGETS[part], ["fc5"], SHIFTS) for part in (slice(2), slice(2, 5))])
     torch.testing.assert_close(both.distance["fc5"], whole.distance["fc5"])
     assert torch.equal(both.values, whole.values) and both.predicted.shape == (5, 5)
 
 
 def test_a_transform_that_changes_nothing_is_swept_too(net, images):
-    still = Transform("still", "px", (0,), shifted, float, 1, 1)
+    still = Transform("still", "px", (0,), translated, float, 1, 1)
     found = sweep(net, images, TARGETS, ["conv1"], still)
     assert found.distance["conv1"].shape == (5, 1) and (found.distance["conv1"] == 0).all()
     chance = net(images.clone()).softmax(1)[torch.arange(5), TARGETS]
@@ -122,11 +130,11 @@ def test_strangers_are_the_other_images_of_the_group(net, images):
     for layer in ("conv1", "fc5"):
         rows = maps_of(net, layer, images).flatten(1)
         apart = torch.tensor([[(one - other).square().sum().sqrt() for other in rows] for one in rows])
-        torch.testing.assert_close(strangers(net, images, [layer])[layer].double(), apart.sum(1) / 4)
-        halved = strangers(net, images, [layer], group=3)[layer].double()  # images 0, 2, 4 and 1, 3
+        torch.testing.assert_close(distance_to_others(net, images, [layer])[layer].double(), apart.sum(1) / 4)
+        halved = distance_to_others(net, images, [layer], group=3)[layer].double()  # images 0, 2, 4 and 1, 3
         torch.testing.assert_close(halved[4], (apart[4, 0] + apart[4, 2]) / 2)
         torch.testing.assert_close(halved[1], apart[1, 3])
-    assert strangers(net, images[:1], ["conv1"])["conv1"].isnan().all()
+    assert distance_to_others(net, images[:1], ["conv1"])["conv1"].isnan().all()
 
 
 def test_half_of_known_curves():
@@ -176,7 +184,7 @@ def test_tolerances_compare_with_other_images():
 
 def test_how_far_the_class_stays():
     classes = [[1, 1, 1, 1, 1], [1, 2, 2, 2, 0], [0, 0, 2, 0, 0], [4, 3, 4, 4, 4]]
-    assert kept(swept([[0.0] * 5] * 4, classes)).tolist() == [6, 3, 0, 3]
+    assert class_stability(swept([[0.0] * 5] * 4, classes)).tolist() == [6, 3, 0, 3]
 
 
 def test_what_cannot_be_swept_is_told(net, images):

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from convscope.analyses.invariance.compute import Sweep, tolerances
-from convscope.analyses.invariance.compute.warp import Transform, shifted
+from convscope.analyses.invariance.compute.warp import Transform, translated
 from convscope.analyses.invariance.job.tolerance import MeasuredTolerance, difference_table, numbers, tolerance_table
 
-SHIFTS = Transform("translation", "px", (-20, -10, 0, 10, 20), shifted, float, 10, 20)
+SHIFTS = Transform("translation", "px", (-20, -10, 0, 10, 20), translated, float, 10, 20)
 APART = 10.0  # distance between different images
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from convscope.analyses.neighbors import compute
-from convscope.analyses.neighbors.compute import Nearest, enter_neighbors, merge_neighbors, no_neighbors
+from convscope.analyses.neighbors.compute import Nearest, add_neighbors, empty_neighbors, merge_neighbors
 
 
 def brute_force(queries, features, k):
@@ -24,9 +24,9 @@ def cloud(count=300, units=17, spread=1.0, seed=0):
 
 def in_batches(queries, features, k, batch, order=None):
     order = torch.arange(len(features)) if order is None else order
-    found = no_neighbors(len(queries), k)
+    found = empty_neighbors(len(queries), k)
     for part in order.split(batch):
-        found = enter_neighbors(found, queries, features[part], part)
+        found = add_neighbors(found, queries, features[part], part)
     return found
 
 
@@ -85,7 +85,7 @@ def test_records_of_parts_merge():
     parts = [in_batches(queries, features, 5, 50, part) for part in torch.arange(300).split(90)]
     whole = in_batches(queries, features, 5, 300)
     for order in (parts, parts[::-1]):
-        merged = no_neighbors(4, 5)
+        merged = empty_neighbors(4, 5)
         for part in order:
             merged = merge_neighbors(merged, part)
         assert torch.equal(merged.index, whole.index) and torch.equal(merged.distance, whole.distance)
@@ -95,5 +95,5 @@ def test_fewer_images_than_places():
     found = in_batches(cloud(2, seed=1), cloud(3), 5, 2)
     assert (found.index[:, 3:] == -1).all() and found.distance[:, 3:].isinf().all()
     assert found.index[:, :3].sort().values.tolist() == [[0, 1, 2]] * 2 and found.distance[:, :3].isfinite().all()
-    nothing = no_neighbors(2, 4)
+    nothing = empty_neighbors(2, 4)
     assert torch.equal(merge_neighbors(nothing, nothing).index, nothing.index) and isinstance(nothing, Nearest)

@@ -9,12 +9,12 @@ from torch import nn
 from convscope.analyses.occlusion.compute import (
     Occluded,
     Occluder,
-    check_square,
-    covered,
-    default_square,
+    check_occluder,
+    default_occluder,
     occlude,
     occlude_fully,
-    places,
+    occluded_copies,
+    occluder_edges,
     projection_change,
     strongest_map,
 )
@@ -50,9 +50,9 @@ def by_hand(net, image, layer, map_, target, square):
     seen = []
     hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: seen.append(output.clone()))
     rows = []
-    for top in places(image.shape[1], square):
+    for top in occluder_edges(image.shape[1], square):
         rows.append([])
-        for left in places(image.shape[2], square):
+        for left in occluder_edges(image.shape[2], square):
             one = image.clone()
             for row in range(top, top + square.size):
                 for col in range(left, left + square.size):
@@ -81,20 +81,20 @@ def one_pixel_net(row, col, weight=3.0):
 
 
 def test_default_square_is_32_and_8_at_224():
-    assert default_square(224) == Occluder(32, 8, 0.0)
+    assert default_occluder(224) == Occluder(32, 8, 0.0)
     for size in range(1, 300):
-        check_square(default_square(size), size)
+        check_occluder(default_occluder(size), size)
 
 
 @pytest.mark.parametrize("size", [0, -3, 97])
 def test_a_square_that_does_not_fit(size):
     with pytest.raises(UserError, match=f"square of {size} pixels .* image of 96; .* 1 to 96, e.g. occlude.size=14"):
-        check_square(Occluder(size, 1), 96)
+        check_occluder(Occluder(size, 1), 96)
 
 
 def test_a_square_that_does_not_move():
     with pytest.raises(UserError, match="cannot move by 0 pixels; .* e.g. occlude.stride=5"):
-        check_square(Occluder(20, 0), 96)
+        check_occluder(Occluder(20, 0), 96)
 
 
 @pytest.mark.parametrize(
@@ -108,19 +108,19 @@ def test_a_square_that_does_not_move():
     ],
 )
 def test_places(size, square, expected):
-    assert places(size, square) == expected
+    assert occluder_edges(size, square) == expected
 
 
 def test_places_cover_every_pixel_where_squares_touch():
     for size in range(6, 30):
         for stride in range(1, 6):
-            seen = {pixel for edge in places(size, Occluder(5, stride)) for pixel in range(edge, edge + 5)}
+            seen = {pixel for edge in occluder_edges(size, Occluder(5, stride)) for pixel in range(edge, edge + 5)}
             assert seen == set(range(size))
 
 
 def test_covered():
     image = photographs(1, (9, 7))[0]
-    images = covered(image, Occluder(3, 1, value=2.5), torch.tensor([0, 6, 2]), torch.tensor([4, 0, 2]))
+    images = occluded_copies(image, Occluder(3, 1, value=2.5), torch.tensor([0, 6, 2]), torch.tensor([4, 0, 2]))
     for one, top, left in zip(images, (0, 6, 2), (4, 0, 2), strict=True):
         expected = image.clone()
         expected[:, top : top + 3, left : left + 3] = 2.5
@@ -144,7 +144,7 @@ def test_only_squares_over_the_one_pixel_count():
     row, col, square = 7, 3, Occluder(3, 2, 0.25)
     net = one_pixel_net(row, col)
     found = occlude(net, image, "0", 0, 1, square)
-    tops, lefts = (torch.tensor(places(size, square)) for size in (12, 10))
+    tops, lefts = (torch.tensor(occluder_edges(size, square)) for size in (12, 10))
     over = ((tops <= row) & (row < tops + 3))[:, None] & ((lefts <= col) & (col < lefts + 3))
     score = torch.where(over, 0.25, image[0, row, col])
     torch.testing.assert_close(found.probability, 1 / (1 + (-3 * score).exp()), rtol=0, atol=1e-12)
@@ -242,8 +242,8 @@ def test_projection_change_against_whole_projections():
 
     before = whole(image)
     change = projection_change(net, image, "conv4", map_, square, found, batch=4)
-    for i, top in enumerate(places(96, square)):
-        for j, left in enumerate(places(96, square)):
+    for i, top in enumerate(occluder_edges(96, square)):
+        for j, left in enumerate(occluder_edges(96, square)):
             one = image.clone()
             one[:, top : top + 40, left : left + 40] = 0
             expected = (whole(one) - before).norm() / before.norm()

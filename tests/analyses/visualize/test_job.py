@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torchvision import models
 
-from convscope.analyses.visualize.compute import FeatureChoice, SplitPixels, feature_view, strongest
-from convscope.analyses.visualize.job import chosen_rules, receptive, shown_layers, visualize
+from convscope.analyses.visualize.compute import FeatureChoice, SplitPixels, feature_view, search_top9
+from convscope.analyses.visualize.job import chosen_rules, layers_to_draw, receptive_picture, visualize
 from convscope.cli.jobs import JOBS
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
@@ -82,7 +82,7 @@ def test_what_cannot_be_drawn_is_refused_before_a_folder_is_made(net, data):
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
 def test_each_rule_projects_the_same_unit_by_itself(rule, net, data):
     """The strongest unit of a map, cut to its field, against a projection of the whole image."""
-    top = strongest(net, data, CHOICE.images, ["conv2"])["conv2"]
+    top = search_top9(net, data, CHOICE.images, ["conv2"])["conv2"]
     view = feature_view(net, SplitPixels(data, "val"), "conv2", top, [4], rule)
     image, row, col = (int(field[4, 0]) for field in (top.image, top.row, top.col))
     pick = Units(*(torch.tensor([one]) for one in (0, 4, row, col)))
@@ -102,20 +102,20 @@ def test_rules_that_can_be_asked_for():
 
 
 def test_layers_whose_fields_are_drawn(net):
-    assert [layer.name for layer in shown_layers(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
+    assert [layer.name for layer in layers_to_draw(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
     with torch.device("meta"):
         every = layers(models.resnet50(), 224)
-    shown = shown_layers(every, 224)
+    shown = layers_to_draw(every, 224)
     sizes = [layer.field.rows.size for layer in shown]
     assert len(shown) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
     assert shown[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
-    assert [layer.name for layer in shown_layers(every, 6)] == ["conv1"]
+    assert [layer.name for layer in layers_to_draw(every, 6)] == ["conv1"]
 
 
 def test_the_boxes_are_the_fields_nearest_to_the_middle(net, data):
     """conv1 has units every 2 pixels with fields of 5 from -1 on: the middle of 32 pixels, 15.5, lies in that of 15 or
     17."""
-    figure = receptive(net, data, 0).image
+    figure = receptive_picture(net, data, 0).image
     box = figure.axes[0].patches[0]
     assert (box.get_x() + 0.5, box.get_width()) == (13, 5) and (box.get_y() + 0.5, box.get_height()) == (13, 5)
     units = figure.axes[1].get_lines()[0].get_xdata()

@@ -18,7 +18,7 @@ from convscope.analyses.claims.compute import (
 )
 from convscope.analyses.claims.figure import Bar, forest
 from convscope.analyses.correspondence.job.table1 import Correspond, marked_images
-from convscope.analyses.invariance.compute import strangers
+from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.occlusion.job.localization import Sample, on_boxes, on_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
@@ -96,7 +96,7 @@ def tested(
     yield histories.dead_filters(own, rivals)
     yield histories.renormalization(own, rivals, seed)
     examples = subject.examples("val", plan.scored, seed)
-    others = strangers(subject.net, examples.image, [layers.first, layers.last])
+    others = distance_to_others(subject.net, examples.image, [layers.first, layers.last])
     sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
     yield from evidence.invariance(sweeps, layers, others, seed)
     yield from evidence.rotation(sweeps["rotation"], layers.last, others, len(subject.classes), seed)

@@ -62,7 +62,7 @@ class Pairs(NamedTuple):
         return np.diagonal(self.changed, axis1=-2, axis2=-1) / self.features
 
 
-def squares(places: Tensor, side: int, image_size: int) -> Tensor:
+def boxes_around(places: Tensor, side: int, image_size: int) -> Tensor:
     """Boxes [N, 4] int64 x0 y0 x1 y1 (x1, y1 not included) around places [N, 2] (x, y), moved to lie inside the image.
 
     A place at the border is covered by as large a square as any other. UserError: a side that does not fit, a place
@@ -81,7 +81,7 @@ def squares(places: Tensor, side: int, image_size: int) -> Tensor:
     return torch.cat([corner, corner + side], 1)
 
 
-def random_squares(shape: Sequence[int], side: int, image_size: int, seed: int) -> Tensor:
+def random_boxes(shape: Sequence[int], side: int, image_size: int, seed: int) -> Tensor:
     """Boxes [*shape, 4] as of `squares`, each somewhere in the image, every place as probable as any other."""
     check_side(side, image_size)
     draw = torch.Generator().manual_seed(seed)
@@ -111,7 +111,7 @@ def sign_changes(plain: Tensor, covered: Tensor) -> Tensor:
     return change.sign().masked_fill(change.abs() <= least, 0).to(torch.int8)
 
 
-def changes(
+def signs_by_mask(
     net: nn.Module, images: Tensor, masks: Iterable[Tensor], layers: Sequence[str], value: float = 0.0
 ) -> Iterator[dict[str, Tensor]]:
     """For each mask, boxes [N, 4], the signs [N, F] int8 of every layer's change, on the net's device.
@@ -131,7 +131,7 @@ def changes(
         yield {layer: torch.cat(signs) for layer, signs in found.items()}
 
 
-def compare_changes(signs: Tensor) -> Pairs:
+def compare_signs(signs: Tensor) -> Pairs:
     """Each two of N images by their signs [N, F] int8."""
     alike, still = (torch.zeros(len(signs), len(signs), dtype=torch.float64) for _ in range(2))
     for part in signs.split(COLUMNS, 1):
@@ -144,7 +144,7 @@ def compare_changes(signs: Tensor) -> Pairs:
 
 def hamming(signs: Tensor) -> NDArray[np.float64]:
     """[N, N], 0..1: the share of features whose signs [N, F] differ in each two images."""
-    return compare_changes(signs).distance
+    return compare_signs(signs).distance
 
 
 def correspondence(
@@ -157,9 +157,9 @@ def correspondence(
     if len(images) < 2:
         raise UserError(f"{len(images)} image: two or more are needed, because it is two images that agree")
     found: dict[str, list[Pairs]] = {layer: [] for layer in layers}
-    for signs in changes(net, images, masks, layers, value):
+    for signs in signs_by_mask(net, images, masks, layers, value):
         for layer in layers:
-            found[layer].append(compare_changes(signs[layer]))
+            found[layer].append(compare_signs(signs[layer]))
     return {layer: _stacked(pairs) for layer, pairs in found.items()}
 
 

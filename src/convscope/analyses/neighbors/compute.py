@@ -24,7 +24,7 @@ class Nearest(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
 
 
-def no_neighbors(queries: int, k: int) -> Nearest:
+def empty_neighbors(queries: int, k: int) -> Nearest:
     """The answer after no images."""
     return Nearest(torch.full((queries, k), torch.inf, dtype=torch.float64), torch.full((queries, k), -1))
 
@@ -37,7 +37,7 @@ def merge_neighbors(one: Nearest, other: Nearest) -> Nearest:
     return Nearest(distance.gather(1, order), index.gather(1, order))
 
 
-def enter_neighbors(found: Nearest, queries: Tensor, features: Tensor, index: Tensor) -> Nearest:
+def add_neighbors(found: Nearest, queries: Tensor, features: Tensor, index: Tensor) -> Nearest:
     """The answer when more images have been seen: features [N, D] of the images index [N]; queries [Q, D]."""
     rows = max(1, BLOCK // max(1, features.shape[1]))
     for part, numbers in zip(features.split(rows), index.split(rows), strict=True):

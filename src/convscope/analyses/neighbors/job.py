@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from convscope.analyses.neighbors.compute import Nearest, enter_neighbors, no_neighbors
+from convscope.analyses.neighbors.compute import Nearest, add_neighbors, empty_neighbors
 from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet, percent
 from convscope.analyses.subject import Examples, Subject
 from convscope.engine.features import features
@@ -78,10 +78,10 @@ def _asked(subject: Subject, layer: str, index: Tensor) -> Asked:
 
 def _search(subject: Subject, layer: str, queries: Tensor, k: int) -> Nearest:
     """One pass over the training images, none of whose features is kept."""
-    found = no_neighbors(len(queries), k)
+    found = empty_neighbors(len(queries), k)
     for batch in track(subject.data.shown_dataloader("train"), f"nearest training images in {layer}"):
         seen = features(subject.net, batch.image, [layer], _vector).layers[layer]
-        found = enter_neighbors(found, queries, _finite(seen, layer), batch.index)
+        found = add_neighbors(found, queries, _finite(seen, layer), batch.index)
     return found
 
 

@@ -28,18 +28,18 @@ class Occluder(NamedTuple):
     value: float = 0.0
 
 
-def default_square(image_size: int) -> Occluder:
+def default_occluder(image_size: int) -> Occluder:
     """Ours: a seventh of the image, moved by a quarter of that: 32 and 8 pixels at 224."""
     size = max(1, round(image_size / 7))
     return Occluder(size, max(1, size // 4))
 
 
-def check_square(square: Occluder, image_size: int) -> None:
+def check_occluder(square: Occluder, image_size: int) -> None:
     """image_size: the shorter side. Raises UserError for a square that does not fit or does not move."""
     if not 1 <= square.size <= image_size:
         raise UserError(
             f"a square of {square.size} pixels does not fit on an image of {image_size}; "
-            f"set occlude.size from 1 to {image_size}, e.g. occlude.size={default_square(image_size).size}"
+            f"set occlude.size from 1 to {image_size}, e.g. occlude.size={default_occluder(image_size).size}"
         )
     if square.stride < 1:
         raise UserError(
@@ -48,7 +48,7 @@ def check_square(square: Occluder, image_size: int) -> None:
         )
 
 
-def places(image_size: int, square: Occluder) -> list[int]:
+def occluder_edges(image_size: int, square: Occluder) -> list[int]:
     """Top (or left) edges of the square, always inside the image.
 
     Ours: where the stride does not divide what is left, a last place lies flush with the far border, so that every
@@ -84,7 +84,7 @@ def strongest_map(net: nn.Module, image: Tensor, layer: str) -> int:
     return int(maps.flatten(2).amax(2).argmax()) if maps.dim() == 4 else int(maps.argmax())
 
 
-def covered(image: Tensor, square: Occluder, tops: Tensor, lefts: Tensor) -> Tensor:
+def occluded_copies(image: Tensor, square: Occluder, tops: Tensor, lefts: Tensor) -> Tensor:
     """The image [3, H, W] once for each place [n], the square in it: [n, 3, H, W], channels last."""
     under = []
     for starts, length in ((tops, image.shape[1]), (lefts, image.shape[2])):
@@ -104,7 +104,7 @@ def occlude(
     batch: about how many covered images go together. Raises UserError for a square that does not fit, an unknown layer,
     map or class, a layer that runs more than once or holds no maps. The net is left as it was.
     """
-    check_square(square, min(image.shape[1:]))
+    check_occluder(square, min(image.shape[1:]))
     pass_ = trace(net, tuple(image.shape))
     chosen = Chosen(layer, pass_.layer(layer).output, map_)
     axes = axes_of(pass_).get(chosen.number)
@@ -113,7 +113,7 @@ def occlude(
     if isinstance(head, str):
         return occlude_fully(net, image, layer, map_, target, square, batch)._replace(why=head)
     image = image.to(next(net.parameters()).device)
-    rows, cols = (places(size, square) for size in image.shape[1:])
+    rows, cols = (occluder_edges(size, square) for size in image.shape[1:])
     covering = OccluderGrid(rows, cols, square.size, square.value)
     outcomes = recompute(net, head, image, covering, chosen, batch)
     parts = [(found.places, *_read(found.logits, found.maps, target)) for found in outcomes]
@@ -126,7 +126,7 @@ def occlude_fully(
     net: nn.Module, image: Tensor, layer: str, map_: int, target: int, square: Occluder, batch: int = 32
 ) -> Occluded:
     """As `occlude`, every covered image through the whole net, whatever the net."""
-    check_square(square, min(image.shape[1:]))
+    check_occluder(square, min(image.shape[1:]))
     pass_ = trace(net, tuple(image.shape))
     number = pass_.layer(layer).output
     _check_maps(layer, maps_shape(pass_.shapes[number], axes_of(pass_).get(number)), map_)
@@ -134,7 +134,7 @@ def occlude_fully(
     rows, cols, tops, lefts = _grid(image, square)
     parts = []
     for top, left in zip(tops.split(batch), lefts.split(batch), strict=True):
-        seen = features(net, covered(image, square, top, left), [layer], lambda maps: maps[:, map_].clone())
+        seen = features(net, occluded_copies(image, square, top, left), [layer], lambda maps: maps[:, map_].clone())
         parts.append(_read(seen.logits, seen.layers[layer], target))
     grids = [torch.cat(value).view(rows, cols) for value in zip(*parts, strict=True)]
     return Occluded._make([*grids, False, ""])
@@ -142,7 +142,7 @@ def occlude_fully(
 
 def _grid(image: Tensor, square: Occluder) -> tuple[int, int, Tensor, Tensor]:
     """Rows and columns of places, and the top and left edge of each place, row by row."""
-    rows, cols = (torch.tensor(places(size, square)) for size in image.shape[1:])
+    rows, cols = (torch.tensor(occluder_edges(size, square)) for size in image.shape[1:])
     return len(rows), len(cols), rows.repeat_interleave(len(cols)), cols.repeat(len(rows))
 
 
@@ -197,7 +197,7 @@ def projection_change(
     before = _projected(net, image[None], layer, map_, *_strongest(maps.cpu()), rule)
     changes = []
     for part in torch.arange(len(tops)).split(batch):
-        images = covered(image, square, tops[part], lefts[part])
+        images = occluded_copies(image, square, tops[part], lefts[part])
         after = _projected(net, images, layer, map_, found.row.flatten()[part], found.col.flatten()[part], rule)
         after *= found.activity.flatten()[part].ne(0).to(after)[:, None, None, None]
         changes.append(((after - before).flatten(1).norm(dim=1) / before.norm()).cpu())

@@ -132,7 +132,7 @@ def feature_view(
 
     rule: auto measures some maps of the layer first. watch: sees the parts of the work go by, such as a progress bar.
     """
-    choice = rule if isinstance(rule, RuleChoice) else rule_of(net, images, layer, top, rule)
+    choice = rule if isinstance(rule, RuleChoice) else layer_rule(net, images, layer, top, rule)
     shown = Top9(*(field[maps] for field in top))  # [m, 9]
     map_of, rank = (shown.image >= 0).nonzero(as_tuple=True)  # [P]
     picks, indices = _picks(shown, maps, (map_of, rank))
@@ -147,7 +147,7 @@ def feature_view(
     return FeatureView(layer, maps, shown, projections, windows, choice)
 
 
-def rule_of(
+def layer_rule(
     net: nn.Module, images: SplitPixels, layer: str, top: Top9, rule: str = AUTO, watch: Watch = iter
 ) -> RuleChoice:
     """The rule that was asked for, or with auto the one that suits the layer, by its record top [C, 9].
@@ -169,7 +169,7 @@ def _picks(shown: Top9, maps: list[int], places: tuple[torch.Tensor, ...]) -> tu
     return Units(image_of, torch.tensor(maps)[places[0]], shown.row[places], shown.col[places]), indices
 
 
-def excited_count(view: FeatureView, position: int) -> int:
+def count_exciting(view: FeatureView, position: int) -> int:
     """How many images excite the map; they are its first."""
     return int(((view.top.image[position] >= 0) & (view.top.score[position] > 0)).sum())
 
@@ -177,7 +177,7 @@ def excited_count(view: FeatureView, position: int) -> int:
 BATCH = 64
 
 
-def strongest(
+def search_top9(
     net: nn.Module, data: ImageData, split: SplitName, layers: Sequence[str], index: Tensor | None = None
 ) -> dict[str, Top9]:
     """Layer -> the nine strongest of these images (None: of all) for every map.

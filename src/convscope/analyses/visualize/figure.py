@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from convscope.analyses.visualize.compute import OUTSIDE, SIDE, FeatureView, SplitPixels, excited_count
+from convscope.analyses.visualize.compute import OUTSIDE, SIDE, FeatureView, SplitPixels, count_exciting
 from convscope.engine.energy import energy_squares
 from convscope.engine.windows_of_maps import cut
 from convscope.plots.grid import HEAD, MARGIN, OUTLINE, PAPER, Block, thumbnails, top9_grid
@@ -41,7 +41,7 @@ def map_tiles(view: FeatureView, position: int, side: int = SIDE, beside: Sequen
 
     beside: views of the same record by other rules, whose energy is to be seen too, so that the cuts are the same.
     """
-    count = excited_count(view, position)
+    count = count_exciting(view, position)
     if not count:
         return Tiles([], [], (0, []))
     values = [each.projections[position, :count] for each in (view, *beside)]
@@ -115,20 +115,20 @@ def rules_sheet(views: Mapping[str, FeatureView], title: str, most: int = 3) -> 
     for position in range(len(every[0].maps)):
         tiles = [map_tiles(view, position, SIDE, every) for view in every]
         projections = [each.projections[:most] for each in tiles]
-        maps.append(Compared(_caption(every[0], position), tiles[0].patches[:most], projections))
+        maps.append(RulesOfMap(_caption(every[0], position), tiles[0].patches[:most], projections))
     return rules_grid(maps, list(views), title, most, SIDE)
 
 
 def _caption(view: FeatureView, position: int) -> str:
     strength = float(view.top.score[position, 0])
     words = f"{strength:.0f}" if 100 <= strength < 1e6 else f"{strength:.3g}"
-    return f"{view.layer} map {view.maps[position]} · {words if excited_count(view, position) else 'dead'}"
+    return f"{view.layer} map {view.maps[position]} · {words if count_exciting(view, position) else 'dead'}"
 
 
 GAP, BETWEEN = 2, 16  # pixels between tiles, between groups of tiles
 
 
-class Compared(NamedTuple):
+class RulesOfMap(NamedTuple):
     """One feature map: its strongest image patches, and for each rule their projections, in the same order."""
 
     caption: str
@@ -136,7 +136,7 @@ class Compared(NamedTuple):
     projections: Sequence[Sequence[Tile]]
 
 
-def rules_grid(maps: Sequence[Compared], rules: Sequence[str], title: str, most: int, side: int = 72) -> Image.Image:
+def rules_grid(maps: Sequence[RulesOfMap], rules: Sequence[str], title: str, most: int, side: int = 72) -> Image.Image:
     """A row for each map: up to `most` patches, then the projections of each rule under the rule's name.
 
     An outline shows the place of an image that there is none of.

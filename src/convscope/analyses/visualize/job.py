@@ -11,8 +11,8 @@ from convscope.analyses.visualize.compute import (
     FeatureView,
     SplitPixels,
     feature_view,
-    rule_of,
-    strongest,
+    layer_rule,
+    search_top9,
 )
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, rules_sheet, thumbnail_sheets
 from convscope.data.module import ImageData
@@ -55,7 +55,7 @@ def _results(
 ) -> Iterator[Picture | Table | Arrays]:
     """chosen: the layers and the rules."""
     images = SplitPixels(data, choice.images)
-    tops = strongest(net, data, choice.images, chosen[0])
+    tops = search_top9(net, data, choice.images, chosen[0])
     yield Arrays("top9/top9", to_arrays(tops))
     excited: set[int] = set()
     for number, (layer, top) in enumerate(tops.items(), 1):
@@ -77,7 +77,7 @@ def _results(
     yield filters_picture(name, first.weight)
     table = anatomy(net, data.settings.image_size)
     yield Table("layers", table, "The layers, their maps and how much of the image one unit sees")
-    yield receptive(net, data, seed)
+    yield receptive_picture(net, data, seed)
 
 
 def _views(
@@ -91,20 +91,20 @@ def _views(
     trying, projecting = (functools.partial(track, words=f"{verb} {words}") for verb in ("trying", "projecting"))
     choices = dict[str, RuleChoice]()
     for name in rules:
-        rule = rule_of(net, images, layer, top, name, trying)
+        rule = layer_rule(net, images, layer, top, name, trying)
         choices.setdefault(rule.rule, rule)
     return {name: feature_view(net, images, layer, top, maps, rule, projecting) for name, rule in choices.items()}
 
 
-def receptive(net: nn.Module, data: ImageData, seed: int) -> Picture:
+def receptive_picture(net: nn.Module, data: ImageData, seed: int) -> Picture:
     """The fields of some layers' central units and the places of all units, over a validation image."""
     image = data.pixels("val", data.choose("val", 1, seed))[0].permute(1, 2, 0).numpy()
-    sights = [_sight(layer, len(image)) for layer in shown_layers(layers(net, data.settings.image_size), len(image))]
+    sights = [_sight(layer, len(image)) for layer in layers_to_draw(layers(net, data.settings.image_size), len(image))]
     caption = "How much of an image the central unit of each layer sees, and how far apart its units are"
     return Picture("receptive", receptive_figure(image, sights), caption, plot=True)
 
 
-def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
+def layers_to_draw(every: Sequence[Layer], image_size: int) -> list[Layer]:
     """At most MOST layers, each with another field: evenly spread from the first to the first that sees all."""
     distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(every)}.values())[::-1]
     covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]

@@ -20,9 +20,9 @@ from convscope.analyses.claims.compute import (
 )
 from convscope.analyses.correspondence.compute import correspondence
 from convscope.analyses.correspondence.job.table1 import MEAN, RANDOM, Correspond, all_masks
-from convscope.analyses.invariance.compute import Sweep, joined, sweep, tolerances
+from convscope.analyses.invariance.compute import Sweep, join_sweeps, sweep, tolerances
 from convscope.analyses.invariance.compute.warp import paper_transforms
-from convscope.analyses.occlusion.compute import default_square, occlude, places, strongest_map
+from convscope.analyses.occlusion.compute import default_occluder, occlude, occluder_edges, strongest_map
 from convscope.analyses.occlusion.job.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
 from convscope.data.part_annotations import Marked
@@ -44,7 +44,7 @@ def sweeps(net: nn.Module, examples: Examples, layers: Sequence[str]) -> dict[st
         parts = list(zip(examples.image.split(TOGETHER), examples.target.split(TOGETHER), strict=True))
         words = f"{transform.name} of {len(examples.index)} images"
         each = [sweep(net, *part, layers, transform) for part in track(parts, words)]
-        found[transform.name] = joined(each)
+        found[transform.name] = join_sweeps(each)
     return found
 
 
@@ -85,8 +85,8 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     if not sample or not chosen:
         return unmeasured(COVER, "no image whose object is known is classified correctly; train longer")
     device, size = next(net.parameters()).device, sample.image.shape[-1]
-    square = default_square(size)
-    centers = np.array(places(size, square)) + square.size / 2
+    square = default_occluder(size)
+    centers = np.array(occluder_edges(size, square)) + square.size / 2
     drops = []
     for number in track(chosen, f"covering {len(chosen)} images whose object is known"):
         image, target = sample.image[number].to(device), int(sample.target[number])

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from convscope.analyses.correspondence.compute import Pairs, random_squares, squares
+from convscope.analyses.correspondence.compute import Pairs, boxes_around, random_boxes
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked, animals, photographs
 from convscope.engine.blocks import default_layers
@@ -90,9 +90,9 @@ def all_masks(marked: Marked, plan: Correspond, image_size: int, seed: int) -> t
     """Boxes [M, n, 4]: each part's, then plan.random at places drawn for each image (the paper's control), then as many
     at one place in all images (ours: how much features agree because of the place alone); and which are which."""
     side, (count, parts) = plan.side(image_size), marked.places.shape[:2]
-    over = torch.stack([squares(marked.places[:, part], side, image_size) for part in range(parts)])
-    anywhere = random_squares((plan.random, count), side, image_size, seed)
-    together = random_squares((plan.random, 1), side, image_size, seed + 1).expand(-1, count, -1)
+    over = torch.stack([boxes_around(marked.places[:, part], side, image_size) for part in range(parts)])
+    anywhere = random_boxes((plan.random, count), side, image_size, seed)
+    together = random_boxes((plan.random, 1), side, image_size, seed + 1).expand(-1, count, -1)
     groups = {name: slice(part, part + 1) for part, name in enumerate(marked.parts)} | {MEAN: slice(0, parts)}
     groups |= {RANDOM: slice(parts, parts + plan.random), TOGETHER: slice(parts + plan.random, None)}
     return torch.cat([over, anywhere, together]), groups

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from convscope.analyses.diagnosis.compute import activity, filters
-from convscope.analyses.diagnosis.compute.activity import UnitStatistics, Watched
+from convscope.analyses.diagnosis.compute.activity import UnitStatistics, WatchedLayer
 from convscope.analyses.diagnosis.compute.aliasing import aliasing
-from convscope.analyses.diagnosis.compute.frequencies import bands
+from convscope.analyses.diagnosis.compute.frequencies import frequency_bands
 from convscope.engine.receptive_fields import Field, fields
 from convscope.engine.trace import trace
 from convscope.errors import UserError
@@ -26,7 +26,7 @@ class FirstLayer(NamedTuple):
     stride: int
     weak: Tensor
     noise: Tensor
-    doubles: filters.Doubles
+    doubles: filters.DoubleFilters
     bands: tuple[float, float, float, float]
 
     def __str__(self) -> str:
@@ -34,12 +34,12 @@ class FirstLayer(NamedTuple):
         return f"{rows}x{cols} stride {self.stride}"
 
 
-class Maps(NamedTuple):
+class ConvolutionMaps(NamedTuple):
     """A convolution: maps in all, the numbers of the dead ones, its filters' norms."""
 
     maps: int
     dead: Tensor
-    norms: filters.Norms
+    norms: filters.FilterNorms
 
 
 class FullLayerUnits(NamedTuple):
@@ -51,7 +51,7 @@ class FullLayerUnits(NamedTuple):
     mean: float
 
 
-class Grid(NamedTuple):
+class GridEnergy(NamedTuple):
     """Per map [m] of a layer, the mean over its projections of `aliasing`'s two shares for a period in pixels."""
 
     period: int
@@ -63,12 +63,12 @@ class Diagnosis(NamedTuple):
     """maps, units: by layer, from the pixels up. sure: share of images with a probability above 0.999."""
 
     first: FirstLayer
-    maps: dict[str, Maps]
+    maps: dict[str, ConvolutionMaps]
     units: dict[str, FullLayerUnits]
     sure: float
 
 
-def convolutions(watched: list[Watched]) -> list[str]:
+def convolutions(watched: list[WatchedLayer]) -> list[str]:
     """The convolutions among what is watched; UserError for a net without."""
     found = [watch.layer for watch in watched if watch.kind == "maps"]
     if not found:
@@ -86,21 +86,25 @@ def above_first(net: nn.Module, image_size: int, names: list[str]) -> str | None
     return next((name for name in names[1:] if pass_.layer(name).output in reached), None)
 
 
-def diagnosis(net: nn.Module, watched: list[Watched], seen: UnitStatistics, radius: float | None) -> Diagnosis:
+def diagnose_layers(
+    net: nn.Module, watched: list[WatchedLayer], seen: UnitStatistics, radius: float | None
+) -> Diagnosis:
     """Everything but the grid in projections. seen: what `activity` found for `watched`."""
     maps, units = {}, {}
     for watch in watched:
         found = seen.layers[watch.layer]
-        dead = activity.dead(found, watch.rectified)
+        dead = activity.dead_units(found, watch.rectified)
         if watch.kind == "maps":
-            maps[watch.layer] = Maps(len(found.on), dead, filters.norms(_weight(net, watch.layer), radius))
+            maps[watch.layer] = ConvolutionMaps(
+                len(found.on), dead, filters.filter_norms(_weight(net, watch.layer), radius)
+            )
         elif watch.rectified:
-            always = len(activity.always_on(found))
+            always = len(activity.always_on_units(found))
             units[watch.layer] = FullLayerUnits(len(found.on), len(dead), always, float(found.on.mean()))
     return Diagnosis(_first(net, convolutions(watched)[0]), maps, units, seen.sure)
 
 
-def periods(net: nn.Module, image_size: int, first: str, second: str) -> list[int]:
+def grid_periods(net: nn.Module, image_size: int, first: str, second: str) -> list[int]:
     """Pixels between neighbors of the first layer's map, and of the map that the second layer looks at (after a pool).
 
     None of 1, and none where the layers see the whole image at once.
@@ -114,7 +118,9 @@ def periods(net: nn.Module, image_size: int, first: str, second: str) -> list[in
     return sorted({step for step in steps if step > 1})
 
 
-def uncut(projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, image_size: int) -> Tensor:
+def without_border_units(
+    projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, image_size: int
+) -> Tensor:
     """Projections [m, P, colors, S, S] of units at rows and cols [m, P], those emptied whose field leaves the image.
 
     The border cuts a grid off, and its edge has a spectrum of its own.
@@ -128,24 +134,24 @@ def uncut(projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, 
     return projections * inside[:, :, None, None, None]
 
 
-def grid_of_maps(projections: Tensor, period: int) -> Grid | None:
+def grid_energy(projections: Tensor, period: int) -> GridEnergy | None:
     """The grid of `period` pixels in projections [m, P, colors, S, S] of m maps, without empty ones; None if untold."""
     found = aliasing(projections.flatten(0, 1), period)
     if found is None:
         return None
     share, beside = (values.view(projections.shape[:2]).nanmean(1) for values in found)
     known = share.isfinite()
-    return Grid(period, share[known], beside[known]) if known.any() else None
+    return GridEnergy(period, share[known], beside[known]) if known.any() else None
 
 
 def _first(net: nn.Module, layer: str) -> FirstLayer:
     weight = _weight(net, layer)
-    weak, noise = filters.weak(weight), filters.noise(weight)
+    weak, noise = filters.weak_filters(weight), filters.noise_filters(weight)
     learned, there = ({*range(len(weight))} - {*left_out.tolist()} for left_out in (torch.cat([weak, noise]), weak))
-    shares = [float(share.mean()) for share in bands(weight[sorted(learned or there or {0})])]
+    shares = [float(share.mean()) for share in frequency_bands(weight[sorted(learned or there or {0})])]
     low, mid, high, flat = shares
     stride = _stride(net, layer)
-    return FirstLayer(layer, weight, stride, weak, noise, filters.doubles(weight), (low, mid, high, flat))
+    return FirstLayer(layer, weight, stride, weak, noise, filters.double_filters(weight), (low, mid, high, flat))
 
 
 def _weight(net: nn.Module, layer: str) -> Tensor:

@@ -21,7 +21,7 @@ _NAMES = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu h
 _RECTIFIES = set(_NAMES.split())
 
 
-class Watched(NamedTuple):
+class WatchedLayer(NamedTuple):
     """A layer and the module whose output tells what excites it: its batch normalization, where it has one.
 
     rectified: on means above zero there. Otherwise (the last convolution of a residual block) every value passes, and
@@ -50,7 +50,7 @@ class UnitStatistics(NamedTuple):
     sure: float
 
 
-def watched(net: nn.Module, image_size: int) -> list[Watched]:
+def watched_layers(net: nn.Module, image_size: int) -> list[WatchedLayer]:
     """The convolutions with more than one position, and the full layers but the last one, that run once; in order."""
     pass_ = trace(net, (3, image_size, image_size))
     ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Conv2d | nn.Linear)]
@@ -60,11 +60,11 @@ def watched(net: nn.Module, image_size: int) -> list[Watched]:
         maps = isinstance(net.get_submodule(path), nn.Conv2d) and len(shape) == 4 and shape[2:] != (1, 1)
         units = isinstance(net.get_submodule(path), nn.Linear) and len(shape) == 2
         if pass_.layers[path].runs == 1 and (maps or units):
-            found.append(Watched(path, *_where(net, pass_, path, "maps" if maps else "units")))
+            found.append(WatchedLayer(path, *_where(net, pass_, path, "maps" if maps else "units")))
     return found
 
 
-def activity(net: nn.Module, batches: Iterable[Tensor], layers: Iterable[Watched]) -> UnitStatistics:
+def unit_statistics(net: nn.Module, batches: Iterable[Tensor], layers: Iterable[WatchedLayer]) -> UnitStatistics:
     """One pass over batches of images [n, 3, H, W]. Raises ValueError where there are none."""
     layers, parts, sure = list(layers), list[dict[str, Tensor]](), list[Tensor]()
     for images in batches:
@@ -78,12 +78,12 @@ def activity(net: nn.Module, batches: Iterable[Tensor], layers: Iterable[Watched
     )
 
 
-def dead(found: Activity, rectified: bool) -> Tensor:
+def dead_units(found: Activity, rectified: bool) -> Tensor:
     """Numbers [n] of the maps or units that no image excites."""
     return (found.on == 0 if rectified else found.high <= found.low).nonzero()[:, 0]
 
 
-def always_on(found: Activity) -> Tensor:
+def always_on_units(found: Activity) -> Tensor:
     """Numbers [n] of the units that every image turns on."""
     return (found.on == 1).nonzero()[:, 0]
 
@@ -94,7 +94,7 @@ def _extremes(output: Tensor) -> Tensor:
     return torch.stack([flat.amin(2), flat.amax(2)], 2)
 
 
-def _over_images(watch: Watched, parts: list[dict[str, Tensor]]) -> Activity:
+def _over_images(watch: WatchedLayer, parts: list[dict[str, Tensor]]) -> Activity:
     low, high = torch.cat([part[watch.module] for part in parts]).unbind(2)  # [N, C]
     return Activity((high > 0).float().mean(0), low.amin(0), high.amax(0))
 

@@ -19,7 +19,7 @@ SIGMAS = 3.0  # within so many standard errors of zero a correlation between nei
 ROUNDING = 0.01  # renormalized filters end this near the radius, as a share of it
 
 
-class Norms(NamedTuple):
+class FilterNorms(NamedTuple):
     """RMS of a layer's C filters: the median, the largest over the median, and the share at the radius or above it.
 
     held is nan without a radius.
@@ -30,7 +30,7 @@ class Norms(NamedTuple):
     held: float
 
 
-class Doubles(NamedTuple):
+class DoubleFilters(NamedTuple):
     """Pairs [n, 2] of filters, the lower number first: alike; alike with opposite sign; alike once one is shifted."""
 
     same: Tensor
@@ -38,7 +38,7 @@ class Doubles(NamedTuple):
     shifted: Tensor
 
 
-def norms(weight: Tensor, radius: float | None) -> Norms:
+def filter_norms(weight: Tensor, radius: float | None) -> FilterNorms:
     """How strong the filters of weights [C, ...] are beside each other (section 3: "a few of them dominate").
 
     dominance is inf where more than half of the filters are zero.
@@ -46,16 +46,16 @@ def norms(weight: Tensor, radius: float | None) -> Norms:
     rms = filter_rms(weight.float())
     median, largest = float(rms.median()), float(rms.max())
     held = torch.nan if radius is None else float((rms >= radius * (1 - ROUNDING)).float().mean())
-    return Norms(median, largest / median if median > 0 else torch.inf, held)
+    return FilterNorms(median, largest / median if median > 0 else torch.inf, held)
 
 
-def weak(weight: Tensor) -> Tensor:
+def weak_filters(weight: Tensor) -> Tensor:
     """Numbers [n] of the filters with nearly no weights: RMS below a tenth of the median, or zero."""
     rms = filter_rms(weight.float())
     return ((rms < WEAK * rms.median()) | (rms == 0)).nonzero()[:, 0]
 
 
-def noise(weight: Tensor) -> Tensor:
+def noise_filters(weight: Tensor) -> Tensor:
     """Numbers [n] of the filters [C, colors, k, k] that look like white noise, as filters do that never learned.
 
     In white noise neighboring weights, along rows, columns and from color to color, are uncorrelated up to one over
@@ -76,7 +76,7 @@ def noise(weight: Tensor) -> Tensor:
     return (white & (filter_rms(x) > 0)).nonzero()[:, 0]
 
 
-def doubles(weight: Tensor) -> Doubles:
+def double_filters(weight: Tensor) -> DoubleFilters:
     """Pairs of filters [C, colors, k, k] with a normalized correlation of 0.9 or more; a zero filter is in no pair.
 
     shifted: pairs found only when one is moved by up to two pixels, zeros coming in from outside, so a filter that is
@@ -93,10 +93,10 @@ def doubles(weight: Tensor) -> Doubles:
             moved = padded[:, :, down : down + height, across : across + width]
             best = torch.maximum(best, moved.flatten(1) @ unit.flatten(1).T)
     best = torch.maximum(best, best.T)
-    return Doubles(_pairs(here >= ALIKE), _pairs(here <= -ALIKE), _pairs((best >= ALIKE) & (here < ALIKE)))
+    return DoubleFilters(_pairs(here >= ALIKE), _pairs(here <= -ALIKE), _pairs((best >= ALIKE) & (here < ALIKE)))
 
 
-def extra(pairs: Tensor, count: int) -> int:
+def redundant_count(pairs: Tensor, count: int) -> int:
     """How many of `count` filters could go if of each group of alike ones, joined by pairs [n, 2], one stayed."""
     group = list(range(count))
     for one, other in pairs.tolist():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from convscope.analyses.diagnosis.compute import Diagnosis, Maps
+from convscope.analyses.diagnosis.compute import ConvolutionMaps, Diagnosis
 from convscope.analyses.diagnosis.job.examination import Diagnose, Examined, examine, find
 from convscope.analyses.diagnosis.job.fig6 import first_filter_plot, numbers
 from convscope.analyses.subject import Subject
@@ -55,7 +55,7 @@ def _layer_rows(found: Diagnosis) -> list[dict[str, Any]]:
     return [_layer_row(layer, one) for layer, one in found.maps.items()]
 
 
-def _layer_row(layer: str, one: Maps) -> dict[str, Any]:
+def _layer_row(layer: str, one: ConvolutionMaps) -> dict[str, Any]:
     return {
         "layer": layer, "maps": one.maps, "dead": len(one.dead), "dead share": len(one.dead) / one.maps,
         "median RMS": one.norms.median, "largest / median": one.norms.dominance, "at the radius": one.norms.held,

@@ -8,21 +8,21 @@ from torch import Tensor
 
 from convscope.analyses.diagnosis.compute import (
     Diagnosis,
-    Grid,
+    GridEnergy,
     above_first,
     convolutions,
-    diagnosis,
+    diagnose_layers,
     filters,
     frequencies,
-    grid_of_maps,
-    periods,
-    uncut,
+    grid_energy,
+    grid_periods,
     verdicts,
+    without_border_units,
 )
-from convscope.analyses.diagnosis.compute.activity import activity, watched
+from convscope.analyses.diagnosis.compute.activity import unit_statistics, watched_layers
 from convscope.analyses.diagnosis.compute.verdicts import Count, Finding
 from convscope.analyses.subject import Subject
-from convscope.analyses.visualize.compute import FeatureView, SplitPixels, feature_view, strongest
+from convscope.analyses.visualize.compute import FeatureView, SplitPixels, feature_view, search_top9
 from convscope.engine.progress import track
 from convscope.engine.receptive_fields import fields
 from convscope.errors import UserError
@@ -58,7 +58,7 @@ class Examined(NamedTuple):
 
     found: Diagnosis
     second: FeatureView | None
-    grids: list[Grid]
+    grids: list[GridEnergy]
     images: int
 
     @property
@@ -70,18 +70,18 @@ class Examined(NamedTuple):
 def examine(subject: Subject, plan: Diagnose, seed: int) -> Examined:
     """A pass over the images for what they excite, and for the second layer another one and its projections."""
     net, size = subject.net, subject.data.settings.image_size
-    layers = watched(net, size)
+    layers = watched_layers(net, size)
     names = convolutions(layers)
     index = subject.data.choose(plan.split, plan.images, seed)
     parts = track(index.split(BATCH), "images")
-    seen = activity(net, (subject.data.images(plan.split, part) for part in parts), layers)
-    found = diagnosis(net, layers, seen, plan.radius)
+    seen = unit_statistics(net, (subject.data.images(plan.split, part) for part in parts), layers)
+    found = diagnose_layers(net, layers, seen, plan.radius)
     second = above_first(net, size, names)
     if second is None:
         return Examined(found, None, [], len(index))
     shown = _projections(subject, plan, second, index, seed)
-    whole = uncut(shown.projections, shown.top.row, shown.top.col, fields(net, size)[second], size)
-    grids = [grid_of_maps(whole, period) for period in periods(net, size, names[0], second)]
+    whole = without_border_units(shown.projections, shown.top.row, shown.top.col, fields(net, size)[second], size)
+    grids = [grid_energy(whole, period) for period in grid_periods(net, size, names[0], second)]
     return Examined(found, shown, [one for one in grids if one], len(index))
 
 
@@ -90,11 +90,11 @@ def find(examined: Examined, radius: float | None) -> list[Finding]:
     found, first = examined.found, examined.found.first
     count = len(first.weight)
     pairs = first.doubles
-    extra = filters.extra(pairs.same, count)
+    extra = filters.redundant_count(pairs.same, count)
     rows = [
         verdicts.useless_filters(first.layer, Count(len(first.weak), count), Count(len(first.noise), count)),
         verdicts.double_filters(first.layer, Count(extra, count), (len(pairs[0]), len(pairs[1]), len(pairs[2]))),
-        verdicts.frequencies(first.layer, first.bands[:3], frequencies.white()),
+        verdicts.frequencies(first.layer, first.bands[:3], frequencies.white_noise_shares()),
         *_norm_findings(found, radius),
         *_dead_findings(examined),
     ]
@@ -107,7 +107,7 @@ def find(examined: Examined, radius: float | None) -> list[Finding]:
 
 def _projections(subject: Subject, plan: Diagnose, layer: str, index: Tensor, seed: int) -> FeatureView:
     """What the strongest of these images show of up to plan.maps maps of the layer, a choice that depends on seed."""
-    top = strongest(subject.net, subject.data, plan.split, [layer], index)[layer]
+    top = search_top9(subject.net, subject.data, plan.split, [layer], index)[layer]
     order = torch.randperm(len(top.score), generator=torch.Generator().manual_seed(seed))
     return feature_view(
         subject.net, SplitPixels(subject.data, plan.split), layer, top, sorted(order[: plan.maps].tolist())

@@ -15,9 +15,9 @@ def first_filter_plot(nets: dict[str, Examined], radius: float | None) -> Any:
     lines = []
     for label, examined in nets.items():
         weight = examined.found.first.weight
-        middle, energy = frequencies.profile(weight)
+        middle, energy = frequencies.radial_profile(weight)
         lines.append(FirstFilters(label, energy.numpy(), filter_rms(weight).numpy()))
-    white = frequencies.profile(torch.ones(1, 1, 1, 1))[1].numpy()  # a single pixel has all frequencies alike
+    white = frequencies.radial_profile(torch.ones(1, 1, 1, 1))[1].numpy()  # a single pixel has all frequencies alike
     return first_filters(lines, middle.numpy(), white, (frequencies.LOW, frequencies.HIGH), radius)
 
 
@@ -29,7 +29,10 @@ def numbers(examined: Examined) -> dict[str, tuple[float, str]]:
     named = {
         "weak_filters": (float(len(first.weak)), "first filters with an RMS below a tenth of the median"),
         "noise_filters": (float(len(first.noise)), "first filters that look like white noise"),
-        "double_filters": (filters.extra(first.doubles.same, count), "first filters that a like one could replace"),
+        "double_filters": (
+            filters.redundant_count(first.doubles.same, count),
+            "first filters that a like one could replace",
+        ),
         "low": (low, "share of the first filters' energy below a third of the Nyquist frequency"),
         "mid": (mid, "share of it from a third to two thirds"),
         "high": (high, "share of it above two thirds"),

@@ -110,7 +110,7 @@ def _row(one: Compared) -> dict[str, Any]:
         "dead conv 1": f"{len(maps[0].dead)} of {maps[0].maps}",
         "dead conv 2": f"{len(maps[1].dead)} of {maps[1].maps}" if len(maps) > 1 else "",
         "never learned": len(first.weak) + len(first.noise),
-        "doubles": filters.extra(first.doubles.same, len(first.weight)),
+        "doubles": filters.redundant_count(first.doubles.same, len(first.weight)),
         "low": f"{low:.0%}",
         "mid": f"{mid:.0%}",
         "high": f"{high:.0%}",

@@ -63,12 +63,12 @@ def sweep(
     together = max(1, batch // (len(transform.values) + 1))
     parts = zip(images.split(together), targets.split(together), strict=True)
     device = next(net.parameters()).device
-    return joined(
+    return join_sweeps(
         [_swept(_Passes(net, few.to(device), target, layers, batch), transform, fill) for few, target in parts]
     )
 
 
-def joined(sweeps: Sequence[Sweep]) -> Sweep:
+def join_sweeps(sweeps: Sequence[Sweep]) -> Sweep:
     """The sweeps of some images and of others as one."""
     first = sweeps[0]
     distance = {layer: torch.cat([each.distance[layer] for each in sweeps]) for layer in first.distance}
@@ -76,7 +76,7 @@ def joined(sweeps: Sequence[Sweep]) -> Sweep:
     return Sweep(first.transform, first.values, distance, probability, torch.cat([each.predicted for each in sweeps]))
 
 
-def strangers(net: nn.Module, images: Tensor, layers: Sequence[str], group: int = 50) -> dict[str, Tensor]:
+def distance_to_others(net: nn.Module, images: Tensor, layers: Sequence[str], group: int = 50) -> dict[str, Tensor]:
     """Mean distance [N] of each image's features from those of other images, by layer; nan for one image alone.
 
     The others are those of its group: as few groups as hold at most `group` images each, every k-th image in the same
@@ -111,7 +111,7 @@ def half_distance(amounts: Tensor, distance: Tensor) -> float:
     return _mean(_half(*side) for side in _sides(amounts, distance))
 
 
-def kept(found: Sweep) -> Tensor:
+def class_stability(found: Sweep) -> Tensor:
     """[N]: how far the most probable class stays that of the unchanged image, the mean of both sides.
 
     On each side the last sample before another class wins, or the end of the range.

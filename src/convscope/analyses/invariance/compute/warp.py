@@ -41,7 +41,7 @@ class Transform(NamedTuple):
         return torch.tensor([self.away(value) for value in self.values], dtype=torch.float64)
 
 
-def shifted(images: Tensor, pixels: float, fill: Fill = "gray") -> Tensor:
+def translated(images: Tensor, pixels: float, fill: Fill = "gray") -> Tensor:
     """Images [N, C, H, W] moved down by so many pixels, up where negative.
 
     fill, here and below: gray (0, the mean image), edge (the border's pixels repeated) or reflect (mirrored at the
@@ -50,12 +50,12 @@ def shifted(images: Tensor, pixels: float, fill: Fill = "gray") -> Tensor:
     return _warped(images, ((1, 0), (0, 1)), -pixels, fill)
 
 
-def enlarged(images: Tensor, ratio: float, fill: Fill = "gray") -> Tensor:
+def scaled(images: Tensor, ratio: float, fill: Fill = "gray") -> Tensor:
     """Images magnified about their center; what leaves the frame is cut off. Below 1 fold they would alias."""
     return _warped(images, ((1 / ratio, 0), (0, 1 / ratio)), 0, fill)
 
 
-def turned(images: Tensor, degrees: float, fill: Fill = "gray") -> Tensor:
+def rotated(images: Tensor, degrees: float, fill: Fill = "gray") -> Tensor:
     """Images turned about their center, counter-clockwise; corners leave the frame and others come in."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return _warped(images, ((cos, sin), (-sin, cos)), 0, fill)
@@ -72,9 +72,9 @@ def paper_transforms(image_size: int) -> list[Transform]:
     ratios = [1 + step / 20 for step in range(17)]
     first = min(pixel for pixel in pixels if pixel > 0)
     return [
-        Transform("translation", "px", (*pixels,), shifted, float, first, pixels[-1]),
-        Transform("scale", "ratio-1", (*ratios,), enlarged, lambda ratio: ratio - 1, 0.1, 0.8),
-        Transform("rotation", "degrees", (*range(0, 360, 10),), turned, _turn, 10, 180),
+        Transform("translation", "px", (*pixels,), translated, float, first, pixels[-1]),
+        Transform("scale", "ratio-1", (*ratios,), scaled, lambda ratio: ratio - 1, 0.1, 0.8),
+        Transform("rotation", "degrees", (*range(0, 360, 10),), rotated, _turn, 10, 180),
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from convscope.analyses.invariance.compute import Sweep, joined, strangers, sweep, tolerances
+from convscope.analyses.invariance.compute import Sweep, distance_to_others, join_sweeps, sweep, tolerances
 from convscope.analyses.invariance.compute.warp import FILLS, Fill, Transform, paper_transforms
 from convscope.analyses.invariance.figure import Panel, Row, invariance_figure
 from convscope.analyses.invariance.job.tolerance import (
@@ -71,7 +71,7 @@ def invariance(subject: Subject, plan: Invariance, seed: int) -> Iterator[Result
     layers = plan.chosen(subject.net, size)
     examples = subject.examples(plan.split, plan.images, seed)
     scored = subject.examples(plan.split, plan.scored, seed)
-    others = strangers(subject.net, scored.image, layers)
+    others = distance_to_others(subject.net, scored.image, layers)
     found = []
     for transform in paper_transforms(size):
         swept = _swept(subject.net, scored, layers, transform, plan.fill)
@@ -90,7 +90,7 @@ def invariance(subject: Subject, plan: Invariance, seed: int) -> Iterator[Result
 def _swept(net: nn.Module, images: Examples, layers: Sequence[str], transform: Transform, fill: Fill) -> Sweep:
     parts = list(zip(images.image.split(FEW), images.target.split(FEW), strict=True))
     watched = track(parts, f"{transform.name} of {len(images.index)} images")
-    return joined([sweep(net, image, target, layers, transform, fill) for image, target in watched])
+    return join_sweeps([sweep(net, image, target, layers, transform, fill) for image, target in watched])
 
 
 def _picture(subject: Subject, examples: Examples, found: Sequence[MeasuredTolerance], fill: Fill) -> Picture:

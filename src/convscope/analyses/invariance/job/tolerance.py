@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from convscope.analyses.claims.compute import LEAST
-from convscope.analyses.invariance.compute import Sweep, Tolerance, kept
+from convscope.analyses.invariance.compute import Sweep, Tolerance, class_stability
 from convscope.analyses.invariance.compute.warp import Transform
 from convscope.metrics.intervals import Interval, mean_interval
 from convscope.runs.record import Number, Table
@@ -109,7 +109,7 @@ def numbers(one: MeasuredTolerance) -> Iterator[Number]:
         yield Number(
             f"{place}/probability_{name}", mean.value, f"mean probability of the class {at:g} {unit} away: {mean}"
         )
-    stays = _mean(kept(one.scored))
+    stays = _mean(class_stability(one.scored))
     words = f"how far the most probable class stays the same, of at most {transform.farthest:g} {unit}: {stays}"
     yield Number(f"{place}/class_stays", stays.value, words)
 

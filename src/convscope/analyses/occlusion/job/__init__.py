@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convscope.analyses.occlusion.compute import Occluder, check_square, default_square, strongest_map
+from convscope.analyses.occlusion.compute import Occluder, check_occluder, default_occluder, strongest_map
 from convscope.analyses.occlusion.figure import figure, picture
 from convscope.analyses.occlusion.job.case import OccludedImage, OcclusionSetup, case, look
 from convscope.analyses.occlusion.job.localization import localize, on_boxes, on_masks
 from convscope.analyses.subject import Examples, Subject
-from convscope.analyses.visualize.compute import SplitPixels, rule_of, strongest
+from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search_top9
 from convscope.data.module import SplitName
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
@@ -51,9 +51,9 @@ class Occlude:
 
     def square(self, image_size: int) -> Occluder:
         """The default square where no size is given, moved by a quarter of its side where no stride is."""
-        size = default_square(image_size).size if self.size is None else self.size
+        size = default_occluder(image_size).size if self.size is None else self.size
         square = Occluder(size, max(1, size // 4) if self.stride is None else self.stride, self.value)
-        check_square(square, image_size)
+        check_occluder(square, image_size)
         return square
 
 
@@ -65,7 +65,7 @@ def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
     strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # a wrong layer is told before the work,
     boxed = on_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None  # and so is a wrong csv
     top = _top(subject, plan, layer, seed)
-    rule = rule_of(subject.net, SplitPixels(subject.data, plan.split), layer, top)
+    rule = layer_rule(subject.net, SplitPixels(subject.data, plan.split), layer, top)
     way = OcclusionSetup(subject, plan.split, layer, square, top, rule)
     yield from _shown(way, plan, examples)
     if subject.truth:
@@ -78,7 +78,7 @@ def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
 def _top(subject: Subject, plan: Occlude, layer: str, seed: int) -> Top9:
     """The strongest images of all maps of the layer, by one pass over as many images of the split as are searched."""
     index = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
-    return strongest(subject.net, subject.data, plan.split, [layer], index)[layer]
+    return search_top9(subject.net, subject.data, plan.split, [layer], index)[layer]
 
 
 def _shown(way: OcclusionSetup, plan: Occlude, examples: Examples) -> Iterator[Result]:

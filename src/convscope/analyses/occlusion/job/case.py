@@ -7,7 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convscope.analyses.occlusion.compute import Occluded, Occluder, occlude, places, projection_change, strongest_map
+from convscope.analyses.occlusion.compute import (
+    Occluded,
+    Occluder,
+    occlude,
+    occluder_edges,
+    projection_change,
+    strongest_map,
+)
 from convscope.analyses.occlusion.figure import Case, Label, Values
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import SplitPixels, feature_view
@@ -33,7 +40,7 @@ class OcclusionSetup(NamedTuple):
     @property
     def edges(self) -> list[int]:
         """Left (or top) edges of the square at its places."""
-        return places(self.subject.data.settings.image_size, self.square)
+        return occluder_edges(self.subject.data.settings.image_size, self.square)
 
     @property
     def centers(self) -> NDArray[np.float64]:

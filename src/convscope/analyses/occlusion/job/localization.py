@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convscope.analyses.occlusion.compute import Occluder, occlude, places, strongest_map
+from convscope.analyses.occlusion.compute import Occluder, occlude, occluder_edges, strongest_map
 from convscope.analyses.subject import Subject
 from convscope.data.annotations import read_boxes
 from convscope.data.classnames import class_numbers, readable
@@ -122,7 +122,7 @@ def _classes(subject: Subject, csv: str, paths: list[Path]) -> Tensor:
 
 def _measured(net: nn.Module, sample: Sample, layer: str, square: Occluder) -> Measured:
     device, size = next(net.parameters()).device, sample.image.shape[-1]
-    centers = np.array(places(size, square)) + square.size / 2
+    centers = np.array(occluder_edges(size, square)) + square.size / 2
     found = Measured([], [])
     for number in track(range(len(sample.image)), "covering the images whose object is known"):
         image = sample.image[number].to(device)
