@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
-from convscope.analyses.occlusion.job import Occlude, _distinct, occlude
+from convscope.analyses.occlusion.job import Occlude, _file_names, occlude
 from convscope.analyses.subject import Subject, saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.data.critters import Truth
@@ -178,7 +178,7 @@ def test_bad_input_is_told_before_anything_is_made(plan, told):
 
 
 def test_names_of_files():
-    assert _distinct(["a.JPEG", "b c/d.png", "a.png", "7"], [5, 6, 9, 7]) == ["a_5", "b_c_d", "a_9", "7"]
+    assert _file_names(["a.JPEG", "b c/d.png", "a.png", "7"], [5, 6, 9, 7]) == ["a_5", "b_c_d", "a_9", "7"]
 
 
 def test_on_a_trained_run(trained, cache, tmp_path):

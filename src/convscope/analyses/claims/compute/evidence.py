@@ -18,12 +18,12 @@ from convscope.analyses.claims.compute import (
     judged,
     unmeasured,
 )
-from convscope.analyses.correspondence.compute import correspondence
-from convscope.analyses.correspondence.job.table1 import MEAN, RANDOM, Correspond, all_masks
+from convscope.analyses.correspondence.compute import MEAN, RANDOM, correspondence, part_masks
+from convscope.analyses.correspondence.job.table1 import Correspond
 from convscope.analyses.invariance.compute import Sweep, join_sweeps, sweep, tolerances
 from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute import default_occluder, occlude, occluder_edges, strongest_map
-from convscope.analyses.occlusion.job.localization import RIGHT, Sample
+from convscope.analyses.occlusion.compute.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden
@@ -98,7 +98,7 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
 
 def parts(net: nn.Module, marked: Marked, plan: Correspond, hidden: Hidden, seed: int) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
-    masks, groups = all_masks(marked, plan, marked.image.shape[-1], seed)
+    masks, groups = part_masks(marked, plan.side(marked.image.shape[-1]), plan.random, seed)
     covering = track(masks, f"covering parts of {len(marked.names)} images")
     pairs = correspondence(net, marked.image, covering, [hidden.maps, hidden.last], plan.value)
     told, gains = [], []
