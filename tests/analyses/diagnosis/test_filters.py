@@ -28,13 +28,13 @@ def test_norms_are_those_of_filters_with_known_rms():
     weight = torch.stack([torch.full((3, 5, 5), value) for value in (0.02, -0.05, 0.1, 0.4)])
     found = filter_norms(weight, 0.1)
     assert math.isclose(found.median, 0.05, rel_tol=1e-5)  # torch's median is the lower of the two in the middle
-    assert math.isclose(found.dominance, 8, rel_tol=1e-5) and found.held == 0.5
-    assert filter_norms(weight, 0.5).held == 0 and math.isnan(filter_norms(weight, None).held)
+    assert math.isclose(found.dominance, 8, rel_tol=1e-5) and found.at_radius == 0.5
+    assert filter_norms(weight, 0.5).at_radius == 0 and math.isnan(filter_norms(weight, None).at_radius)
 
 
 def test_a_filter_that_was_renormalized_counts_as_held_and_one_below_does_not():
-    assert filter_norms(torch.full((1, 3, 5, 5), 0.0999), 0.1).held == 1
-    assert filter_norms(torch.full((1, 3, 5, 5), 0.098), 0.1).held == 0
+    assert filter_norms(torch.full((1, 3, 5, 5), 0.0999), 0.1).at_radius == 1
+    assert filter_norms(torch.full((1, 3, 5, 5), 0.098), 0.1).at_radius == 0
 
 
 def test_norms_of_zeros():

@@ -6,15 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from convscope.analyses.invariance.compute import (
-    Sweep,
-    class_stability,
-    distance_to_others,
-    half_distance,
-    join_sweeps,
-    sweep,
-    tolerances,
-)
+from convscope.analyses.invariance.compute import Sweep, distance_to_others, join_sweeps, sweep
+from convscope.analyses.invariance.compute.tolerance import class_stability, half_distance, tolerances
 from convscope.analyses.invariance.compute.warp import Transform, paper_transforms, rotated, translated
 from convscope.errors import UserError
 from engine.specimens import maps_of, photographs, row_net

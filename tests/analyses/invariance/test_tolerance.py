@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from convscope.analyses.invariance.compute import Sweep, tolerances
+from convscope.analyses.invariance.compute import Sweep
+from convscope.analyses.invariance.compute.tolerance import MeasuredTransform, tolerances
 from convscope.analyses.invariance.compute.warp import Transform, translated
-from convscope.analyses.invariance.job.tolerance import MeasuredTolerance, difference_table, numbers, tolerance_table
+from convscope.analyses.invariance.job import difference_table, numbers, tolerance_table
 
 SHIFTS = Transform("translation", "px", (-20, -10, 0, 10, 20), translated, float, 10, 20)
 APART = 10.0  # distance between different images
@@ -21,7 +22,7 @@ def found(images=12, **per_pixel):
     predicted = torch.tensor([1, 0, 0, 0, 1]).expand(images, -1)
     sweep = Sweep(SHIFTS, torch.tensor(SHIFTS.values).double(), distance, probability, predicted)
     others = {layer: torch.full((images,), APART) for layer in per_pixel}
-    return MeasuredTolerance(sweep, sweep, others, tolerances(sweep, others))
+    return MeasuredTransform(sweep, sweep, others, tolerances(sweep, others))
 
 
 def said(one):

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torchvision import models
 
 from convscope.analyses.visualize.compute import FeatureChoice, SplitPixels, feature_view, search_top9
-from convscope.analyses.visualize.job import chosen_rules, layers_to_draw, receptive_picture, visualize
+from convscope.analyses.visualize.figure import layers_to_draw, receptive_fields_plot
+from convscope.analyses.visualize.job import chosen_rules, visualize
 from convscope.cli.jobs import JOBS
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
@@ -112,10 +113,10 @@ def test_layers_whose_fields_are_drawn(net):
     assert [layer.name for layer in layers_to_draw(every, 6)] == ["conv1"]
 
 
-def test_the_boxes_are_the_fields_nearest_to_the_middle(net, data):
+def test_the_boxes_are_the_fields_nearest_to_the_middle(net):
     """conv1 has units every 2 pixels with fields of 5 from -1 on: the middle of 32 pixels, 15.5, lies in that of 15 or
     17."""
-    figure = receptive_picture(net, data, 0).image
+    figure = receptive_fields_plot(np.zeros((32, 32, 3), np.uint8), layers(net, 32))
     box = figure.axes[0].patches[0]
     assert (box.get_x() + 0.5, box.get_width()) == (13, 5) and (box.get_y() + 0.5, box.get_height()) == (13, 5)
     units = figure.axes[1].get_lines()[0].get_xdata()

@@ -171,10 +171,10 @@ def _row(sheet: Image.Image, y: int, side: int, case: Case) -> None:
 
 def _legend(draw: ImageDraw.ImageDraw, place: tuple[int, int], legend: Sequence[Label]) -> None:
     """A line for each class that has a color of its own, one for all the others."""
-    others = sum(label.share for label in legend[len(LABELS) :])
+    share = sum(label.share for label in legend[len(LABELS) :])
     lines = [*zip(LABELS, legend, strict=False)]
     if legend[len(LABELS) :]:
-        lines.append((OTHERS, Label(f"{len(legend) - len(LABELS)} others", others)))
+        lines.append((OTHERS, Label(f"{len(legend) - len(LABELS)} others", share)))
     for number, (color, label) in enumerate(lines):
         x, y = place[0], place[1] + 18 * number
         draw.rectangle((x, y + 2, x + 11, y + 13), fill=color)

@@ -20,7 +20,8 @@ from convscope.analyses.claims.compute import (
 )
 from convscope.analyses.correspondence.compute import MEAN, RANDOM, correspondence, part_masks
 from convscope.analyses.correspondence.job.table1 import Correspond
-from convscope.analyses.invariance.compute import Sweep, join_sweeps, sweep, tolerances
+from convscope.analyses.invariance.compute import Sweep, join_sweeps, sweep
+from convscope.analyses.invariance.compute.tolerance import tolerances
 from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute import default_occluder, occlude, occluder_edges, strongest_map
 from convscope.analyses.occlusion.compute.localization import RIGHT, Sample

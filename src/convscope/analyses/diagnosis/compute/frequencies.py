@@ -1,7 +1,7 @@
-"""Which spatial frequencies a layer's filters look at (section 4.1, "Architecture Selection").
+"""Which spatial frequencies a layer's filters respond to (section 4.1, "Architecture Selection").
 
 "The first layer filters are a mix of extremely high and low frequency information, with little coverage of the mid
-frequencies." The paper says so by eye; the bands and how they are measured are ours.
+frequencies." The paper judges by eye; the bands and their measure are ours.
 """
 
 from typing import NamedTuple
@@ -53,14 +53,14 @@ def frequency_bands(weight: Tensor) -> Bands:
 
 
 def white_noise_shares() -> tuple[float, float, float]:
-    """The shares of low, mid and high that white noise has: those of the area."""
+    """The shares of low, mid and high frequencies in white noise: those of the area."""
     distance = frequency_radius()
     low, high = float((distance < LOW).float().mean()), float((distance >= HIGH).float().mean())
     return low, 1 - low - high, high
 
 
 def radial_profile(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle of each ring [24], in units of Nyquist, and the share of a filter's energy in it [24], mean over filters.
+    """Middle of each ring [24], in units of Nyquist, and the share of energy in each [24], mean over the filters.
 
     Every filter with weights counts the same, however strong it is.
     """

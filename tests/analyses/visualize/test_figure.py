@@ -10,10 +10,13 @@ from PIL import Image
 
 from convscope.analyses.visualize.compute import OUTSIDE, SIDE, FeatureChoice, FeatureView, SplitPixels, feature_view
 from convscope.analyses.visualize.figure import (
+    GAP,
+    RulesOfMap,
     exciting_images,
     feature_grid,
     map_tiles,
     projection_tiles,
+    rules_grid,
     rules_sheet,
     thumbnail_sheets,
 )
@@ -138,7 +141,7 @@ def test_images_that_do_not_excite_a_map_are_not_shown(seen):
     assert shown[0] > 1.8 * shown[1] > 0 == shown[2]
     assert [feature_grid(view, "grid").sheet["count"] for view in (nine, four, dead)] == [[9], [4], [0]]
     assert exciting_images(four) == sorted(four.top.image[0, :4].tolist()) and exciting_images(dead) == []
-    shown = [colored(rules_sheet({"guided": view}, "rules", most=6)) for view in (nine, four, dead)]
+    shown = [colored(rules_sheet({"guided": view}, "rules", count=6)) for view in (nine, four, dead)]
     assert shown[0] > 1.2 * shown[1] > 0 == shown[2]
 
 
@@ -199,9 +202,46 @@ def test_whole_images_stand_on_sheets_of_a_hundred_with_their_class_and_name():
 def test_rules_side_by_side_show_the_same_patches(seen):
     view = seen[3]
     other = view._replace(projections=-view.projections)
-    one = np.asarray(rules_sheet({"deconvnet": view}, "conv2", most=2))
-    two = np.asarray(rules_sheet({"deconvnet": view, "gradient": other}, "conv2", most=2))
+    one = np.asarray(rules_sheet({"deconvnet": view}, "conv2", count=2))
+    two = np.asarray(rules_sheet({"deconvnet": view, "gradient": other}, "conv2", count=2))
     beside = two.shape[1] - one.shape[1]
     assert two.shape[0] == one.shape[0] and beside == 2 * SIDE + 2 + 16  # another group of two tiles
     below = np.s_[80:-20, 20 : one.shape[1] - 20]  # all but the words on top
     assert np.array_equal(one[below], two[below])
+
+
+def flat(color):
+    return np.full((8, 8, 3), color, np.uint8)
+
+
+def corner_and_count(sheet, color):
+    rows, cols = np.nonzero((np.asarray(sheet) == color).all(2))
+    return rows.min(), cols.min(), len(rows)
+
+
+def test_a_group_of_tiles_for_each_rule_in_the_order_of_the_patches():
+    patches = [(200, 0, 0), (0, 200, 0)]
+    rules = [[(0, 0, 200), (200, 200, 0)], [(0, 200, 200), (200, 0, 200)]]
+    row = RulesOfMap("map 3", [flat(color) for color in patches], [[flat(color) for color in rule] for rule in rules])
+    sheet = rules_grid([row], ["deconvnet", "guided"], "title", count=2, side=40)
+    corners = [corner_and_count(sheet, color) for color in [*patches, *rules[0], *rules[1]]]
+    assert len({top for top, _, _ in corners}) == 1 and all(count == 1600 for _, _, count in corners)
+    lefts = [left for _, left, _ in corners]
+    assert lefts == sorted(lefts) and lefts[1] - lefts[0] == 40 + GAP
+    assert lefts[2] - lefts[0] == lefts[4] - lefts[2] > 2 * 40  # groups of equal width
+
+
+def test_missing_images_leave_outlines_and_no_maps_a_title():
+    row = RulesOfMap("map 3 · dead", [], [[], []])
+    empty = np.asarray(rules_grid([row], ["guided", "gradient"], "title", count=3))
+    tile = RulesOfMap("map 3 · dead", [flat(0)], [[flat(0)], [flat(0)]])
+    assert empty.shape == np.asarray(rules_grid([tile], ["guided", "gradient"], "title", count=3)).shape
+    assert (empty == (218, 218, 222)).all(2).sum() >= 9 * 4 * 71
+    assert rules_grid([], ["guided"], "title", count=3).height > 50
+
+
+def test_a_long_name_of_a_layer_moves_the_columns():
+    short, long = (
+        rules_grid([RulesOfMap(name, [flat(0)], [[flat(0)]])], ["guided"], "t", 1) for name in ("c", "c" * 40)
+    )
+    assert long.width > short.width + 200
