@@ -31,11 +31,11 @@ def test_hamming_is_what_a_double_loop_counts():
     pairs = compare_signs(signs)
     for i in range(5):
         for j in range(5):
-            one, other = signs[i].tolist(), signs[j].tolist()
-            differ = sum(a != b for a, b in zip(one, other, strict=True))
-            changed = sum(a != 0 or b != 0 for a, b in zip(one, other, strict=True))
-            both = sum(a != 0 and b != 0 for a, b in zip(one, other, strict=True))
-            opposite = sum(a * b == -1 for a, b in zip(one, other, strict=True))
+            first, second = signs[i].tolist(), signs[j].tolist()
+            differ = sum(a != b for a, b in zip(first, second, strict=True))
+            changed = sum(a != 0 or b != 0 for a, b in zip(first, second, strict=True))
+            both = sum(a != 0 and b != 0 for a, b in zip(first, second, strict=True))
+            opposite = sum(a * b == -1 for a, b in zip(first, second, strict=True))
             assert (pairs.differ[i, j], pairs.changed[i, j]) == (differ, changed)
             assert hamming(signs)[i, j] == differ / 70_001
             assert pairs.distance_of_changed[i, j] == differ / changed
@@ -81,8 +81,8 @@ def test_a_linear_net_changes_by_its_weights_times_what_was_covered():
     torch.manual_seed(0)
     net, images = Linear(), photographs(3, (8, 8))
     boxes = torch.tensor([[0, 0, 3, 3], [2, 4, 5, 7], [5, 5, 8, 8]])
-    found = next(signs_by_mask(net, images, [boxes], ["layer"], value=0.25))["layer"]
-    for image, (x0, y0, x1, y1), signs in zip(images, boxes.tolist(), found, strict=True):
+    signs_of_layer = next(signs_by_mask(net, images, [boxes], ["layer"], value=0.25))["layer"]
+    for image, (x0, y0, x1, y1), signs in zip(images, boxes.tolist(), signs_of_layer, strict=True):
         weight = net.layer.weight.detach().view(40, 3, 8, 8)[:, :, y0:y1, x0:x1]
         epsilon = (weight * (image[:, y0:y1, x0:x1] - 0.25)).sum((1, 2, 3))  # W (x - x~), the bias cancels
         assert (signs == epsilon.sign()).all()
@@ -91,8 +91,8 @@ def test_a_linear_net_changes_by_its_weights_times_what_was_covered():
 def test_the_same_image_covered_alike_agrees_with_itself():
     net, image = row_net(), photographs(1)
     masks = random_boxes((3, 1), 14, 96, seed=0).expand(-1, 4, -1)
-    found = correspondence(net, image.expand(4, -1, -1, -1), masks, ["conv1", "conv4", "fc5"])
-    for pairs in found.values():
+    by_layer = correspondence(net, image.expand(4, -1, -1, -1), masks, ["conv1", "conv4", "fc5"])
+    for pairs in by_layer.values():
         assert pairs.differ.shape == (3, 4, 4) and not pairs.differ.any() and pairs.changed.any()
 
 

@@ -95,9 +95,9 @@ def test_the_numbers_are_those_of_a_recount(folder, subject, indices):
     images, net = subject.data.images("val", indices).double(), copy.deepcopy(subject.net).double().eval()
     rows = {(row["layer"], row["covered"]): row for row in table(folder, "layers")}
     for layer in ("conv5", "fc7"):
-        seen = []
+        outputs = []
         hook = net.get_submodule(layer).register_forward_hook(
-            lambda module, args, output, seen=seen: seen.append(output)
+            lambda module, args, output, outputs=outputs: outputs.append(output)
         )
         means = []
         for boxes in arrays["masks"]:
@@ -108,8 +108,8 @@ def test_the_numbers_are_those_of_a_recount(folder, subject, indices):
                 with torch.no_grad():
                     net(image[None])
                     net(covered[None])
-                change = seen[-2] - seen[-1]
-                signs.append((change.sign() * (change.abs() > 1e-5 * seen[-2].abs().max())).flatten())
+                change = outputs[-2] - outputs[-1]
+                signs.append((change.sign() * (change.abs() > 1e-5 * outputs[-2].abs().max())).flatten())
             means.append(np.mean([float((a != b).double().mean()) for a in signs for b in signs if a is not b]))
         hook.remove()
         expected = {"nose": means[2], "mean of the parts": np.mean(means[:6]), "random": np.mean(means[6:9])}

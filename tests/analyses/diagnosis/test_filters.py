@@ -26,9 +26,9 @@ def filters(count=6, colors=3, size=7, seed=0):
 
 def test_norms_are_those_of_filters_with_known_rms():
     weight = torch.stack([torch.full((3, 5, 5), value) for value in (0.02, -0.05, 0.1, 0.4)])
-    found = filter_norms(weight, 0.1)
-    assert math.isclose(found.median, 0.05, rel_tol=1e-5)  # torch's median is the lower of the two in the middle
-    assert math.isclose(found.dominance, 8, rel_tol=1e-5) and found.at_radius == 0.5
+    norms = filter_norms(weight, 0.1)
+    assert math.isclose(norms.median, 0.05, rel_tol=1e-5)  # torch's median is the lower of the two in the middle
+    assert math.isclose(norms.dominance, 8, rel_tol=1e-5) and norms.at_radius == 0.5
     assert filter_norms(weight, 0.5).at_radius == 0 and math.isnan(filter_norms(weight, None).at_radius)
 
 
@@ -53,9 +53,9 @@ def test_weak_filters_are_those_far_below_the_median():
 def test_noise_is_found_and_structure_is_not():
     draw = torch.Generator().manual_seed(0)
     weight = torch.cat([filters(20), torch.randn(200, 3, 7, 7, generator=draw)])
-    found = set(noise_filters(weight).tolist())
-    assert not found & set(range(20))
-    assert len(found) >= 190  # three standard errors, in three directions, let about one in a hundred go
+    noise = set(noise_filters(weight).tolist())
+    assert not noise & set(range(20))
+    assert len(noise) >= 190  # three standard errors, in three directions, let about one in a hundred go
     checkers = (-1.0) ** (torch.arange(7)[:, None] + torch.arange(7))
     assert not noise_filters(checkers.expand(1, 3, 7, 7)).tolist()  # as far from smooth as can be, but no noise
     assert not noise_filters(torch.randn(5, 3, 1, 1)).tolist()  # nothing to tell it by
@@ -68,10 +68,10 @@ def test_doubles_of_every_kind():
     weight[2] = 3 * weight[0] + 0.05 * torch.randn(3, 9, 9, generator=draw)  # the same, stronger
     weight[4] = -0.5 * weight[1]
     weight[5] = weight[3].roll((1, -2), (1, 2))
-    found = double_filters(weight)
-    assert found.same.tolist() == [[0, 2]]
-    assert found.opposite.tolist() == [[1, 4]]
-    assert found.shifted.tolist() == [[3, 5]]
+    doubles = double_filters(weight)
+    assert doubles.same.tolist() == [[0, 2]]
+    assert doubles.opposite.tolist() == [[1, 4]]
+    assert doubles.shifted.tolist() == [[3, 5]]
 
 
 def test_a_filter_of_zeros_is_no_double():

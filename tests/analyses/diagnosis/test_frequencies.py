@@ -28,9 +28,9 @@ def test_a_pure_wave_lies_in_its_band(cycles, band):
 def test_a_single_pixel_has_the_shares_of_white_noise():
     pixel = torch.zeros(1, 3, 7, 7)
     pixel[0, :, 2, 5] = 1
-    found = frequency_bands(pixel)
+    bands = frequency_bands(pixel)
     low, mid, high = white_noise_shares()
-    assert torch.tensor([low, mid, high]).allclose(torch.cat(found[:3]), atol=1e-5)
+    assert torch.tensor([low, mid, high]).allclose(torch.cat(bands[:3]), atol=1e-5)
     disk = math.pi / 4 / 9  # a circle of a third of Nyquist in the square from -1 to 1
     assert low == pytest.approx(disk, abs=0.01) and mid == pytest.approx(3 * disk, abs=0.02)
 
@@ -43,16 +43,16 @@ def test_a_box_has_the_energy_of_its_dirichlet_kernel(size):
                          torch.sin(math.pi * size * frequency) / torch.sin(math.pi * frequency))  # fmt: skip
     energy = (kernel[:, None] * kernel[None, :]) ** 2
     low = energy[2 * torch.hypot(frequency[:, None], frequency[None, :]) < 1 / 3].sum() / energy.sum()
-    found = frequency_bands(box)
-    assert torch.allclose(found.low.double(), low.expand(2), atol=1e-4)
-    assert torch.allclose(found.flat, torch.ones(2))
+    bands = frequency_bands(box)
+    assert torch.allclose(bands.low.double(), low.expand(2), atol=1e-4)
+    assert torch.allclose(bands.flat, torch.ones(2))
 
 
 def test_noise_of_every_size_comes_near_to_white():
     for size in (3, 7, 11):
         noise = torch.randn(400, 3, size, size, generator=torch.Generator().manual_seed(0))
-        found = torch.stack(frequency_bands(noise)[:3]).mean(1)
-        assert torch.allclose(found, torch.tensor(white_noise_shares()), atol=0.02)
+        shares = torch.stack(frequency_bands(noise)[:3]).mean(1)
+        assert torch.allclose(shares, torch.tensor(white_noise_shares()), atol=0.02)
 
 
 def test_flat_is_the_share_of_the_mean_color():
@@ -69,9 +69,9 @@ def test_an_empty_filter_has_no_energy():
 
 
 def test_the_profile_holds_all_energy_and_ignores_strength_and_empty_filters():
-    middle, found = radial_profile(torch.cat([wave(1 / 4), 100 * wave(1 / 16), torch.zeros(1, 3, 32, 32)]))
-    assert float(found.sum()) == pytest.approx(1, abs=1e-5)
-    near = lambda place: float(found[(middle - place).abs() < 0.1].sum())  # noqa: E731
+    middle, shares = radial_profile(torch.cat([wave(1 / 4), 100 * wave(1 / 16), torch.zeros(1, 3, 32, 32)]))
+    assert float(shares.sum()) == pytest.approx(1, abs=1e-5)
+    near = lambda place: float(shares[(middle - place).abs() < 0.1].sum())  # noqa: E731
     assert near(2 / 16) == pytest.approx(0.5, abs=0.06) and near(1 / 2) == pytest.approx(0.5, abs=0.06)
 
 

@@ -60,14 +60,14 @@ def test_no_change_is_the_image_itself(fill):
 @pytest.mark.parametrize("fill", FILLS)
 def test_any_change_is_what_grid_sample_makes_of_it(fill):
     images = photographs(2, (19, 26))
-    there = places(19, 26)
+    plane = places(19, 26)
     for degrees in (10.0, 77.7, 200.0, -33.0):
-        back = there * complex(math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
+        back = plane * complex(math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
         torch.testing.assert_close(rotated(images, degrees, fill), sampled(images, back, fill), atol=1e-6, rtol=0)
     for ratio in (1.05, 1.8, 0.4):
-        torch.testing.assert_close(scaled(images, ratio, fill), sampled(images, there / ratio, fill))
+        torch.testing.assert_close(scaled(images, ratio, fill), sampled(images, plane / ratio, fill))
     for pixels in (3.25, -7.5):
-        torch.testing.assert_close(translated(images, pixels, fill), sampled(images, there - 1j * pixels, fill))
+        torch.testing.assert_close(translated(images, pixels, fill), sampled(images, plane - 1j * pixels, fill))
 
 
 def test_an_enlarged_ramp_is_flatter():

@@ -50,16 +50,16 @@ def net():
 
 def run(folder, *arguments):
     record = Record(folder)
-    for each in visualize(*arguments):
-        record.add(each)
+    for result in visualize(*arguments):
+        record.add(result)
     return [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
 
 
 def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_path):
-    one = {line["name"] for line in run(tmp_path / "one", net, data, CHOICE, "guided", 0)}
-    assert one == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
+    names = {line["name"] for line in run(tmp_path / "one", net, data, CHOICE, "guided", 0)}
+    assert names == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
     lines = run(tmp_path / "all", net, data, CHOICE, "all", 0)
-    assert {line["name"] for line in lines} == one | {"rules/conv1", "rules/conv2"}
+    assert {line["name"] for line in lines} == names | {"rules/conv1", "rules/conv2"}
     assert "projections by deconvnet" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
     assert all((tmp_path / "all" / line["path"]).is_file() for line in lines)
     records = [load_file(tmp_path / name / "top9/top9.safetensors") for name in ("one", "all")]
@@ -86,7 +86,7 @@ def test_each_rule_projects_the_same_unit_by_itself(rule, net, data):
     top = search_top9(net, data, CHOICE.images, ["conv2"])["conv2"]
     view = feature_view(net, SplitPixels(data, "val"), "conv2", top, [4], rule)
     image, row, col = (int(field[4, 0]) for field in (top.image, top.row, top.col))
-    pick = Units(*(torch.tensor([one]) for one in (0, 4, row, col)))
+    pick = Units(*(torch.tensor([number]) for number in (0, 4, row, col)))
     whole = project(net, data.images("val", [image]), "conv2", pick, rule)[0]
     assert np.isclose(float(view.projections[0, 0].norm()), float(whole.norm()), rtol=1e-4) and whole.norm() > 0
 
@@ -105,12 +105,12 @@ def test_rules_that_can_be_asked_for():
 def test_layers_whose_fields_are_drawn(net):
     assert [layer.name for layer in layers_to_draw(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
     with torch.device("meta"):
-        every = layers(models.resnet50(), 224)
-    shown = layers_to_draw(every, 224)
-    sizes = [layer.field.rows.size for layer in shown]
-    assert len(shown) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
-    assert shown[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
-    assert [layer.name for layer in layers_to_draw(every, 6)] == ["conv1"]
+        anatomy_layers = layers(models.resnet50(), 224)
+    drawn = layers_to_draw(anatomy_layers, 224)
+    sizes = [layer.field.rows.size for layer in drawn]
+    assert len(drawn) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
+    assert drawn[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
+    assert [layer.name for layer in layers_to_draw(anatomy_layers, 6)] == ["conv1"]
 
 
 def test_the_boxes_are_the_fields_nearest_to_the_middle(net):
