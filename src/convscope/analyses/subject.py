@@ -125,7 +125,7 @@ def saved_subject(settings: Settings) -> Subject:
     """The net of the checkpoint settings["ckpt"], with the images it was trained on, or those of the command line.
 
     settings["words"]: the overrides of the command line. Without overrides of data the images are the checkpoint's.
-    Raises UserError for a checkpoint that lacks what convscope writes into it.
+    Raises UserError for a checkpoint that lacks its data, class names, mean or scale, as one of another program.
     """
     checkpoint = read_checkpoint(settings["ckpt"])
     about = checkpoint["convscope"]

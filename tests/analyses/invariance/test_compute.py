@@ -121,7 +121,7 @@ def test_a_transform_that_changes_nothing_is_swept_too(net, images):
     torch.testing.assert_close(swept_images.probability[:, 0], chance.float().detach())
 
 
-def test_strangers_are_the_other_images_of_the_group(net, images):
+def test_distances_to_others_are_those_to_the_images_of_the_group(net, images):
     for layer in ("conv1", "fc5"):
         rows = maps_of(net, layer, images).flatten(1)
         apart = torch.tensor([[(first - second).square().sum().sqrt() for second in rows] for first in rows])

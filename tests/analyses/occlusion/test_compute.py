@@ -80,7 +80,7 @@ def one_pixel_net(row, col, weight=3.0):
     return net.eval()
 
 
-def test_default_square_is_32_and_8_at_224():
+def test_the_default_square_is_32_and_8_at_224():
     assert default_occluder(224) == Occluder(32, 8, 0.0)
     for size in range(1, 300):
         check_occluder(default_occluder(size), size)

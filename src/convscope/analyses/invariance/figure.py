@@ -36,13 +36,13 @@ MARKS = ["o", "s", "^", "D", "v"]
 class Panel(NamedTuple):
     """Curves over the values of one transform. title: of its column. examples [e, t]; scored [N, t]: of all images.
 
-    others: a height to compare with, the mean distance between different images; nan or None: no such line.
+    between_images: a height to compare with, the mean distance between different images; nan or None: no such line.
     """
 
     title: str
     examples: NDArray[Any]
     scored: NDArray[Any]
-    others: float | None = None
+    between_images: float | None = None
 
 
 class Row(NamedTuple):
@@ -68,8 +68,11 @@ def transform_row(measured: MeasuredTransform, pixels: Tensor, fill: Fill) -> Ro
     tiles = moved.round().clamp(0, 255).byte().permute(0, 1, 3, 4, 2).numpy()  # [e, PICTURES, H, W, 3]
     panels = []
     for layer, scored in measured.scored.distance.items():
-        examples, others = measured.examples.distance[layer].numpy(), float(measured.others[layer].mean())
-        panels.append(Panel(f"Distance, {layer}", examples, scored.numpy(), others))
+        examples, between_images = (
+            measured.examples.distance[layer].numpy(),
+            float(measured.between_images[layer].mean()),
+        )
+        panels.append(Panel(f"Distance, {layer}", examples, scored.numpy(), between_images))
     probability = measured.examples.probability.numpy(), measured.scored.probability.numpy()
     panels.append(Panel("Probability of the class", *probability))
     ticks = [f"{value:g}" for value in values]
@@ -138,9 +141,9 @@ def _curves(axes: Axes, row: Row, panel: Panel) -> None:
     low, high = np.nanquantile(panel.scored, [0.1, 0.9], axis=0)
     axes.fill_between(row.values, low, high, color=BAND, linewidth=0, alpha=0.7)
     heights = [float(np.nanmax(panel.examples)), float(np.nanmax(high))]
-    if panel.others is not None and np.isfinite(panel.others):
-        axes.plot(row.values, np.full(len(row.values), panel.others), color=FAINT, linewidth=1, label="others")
-        heights.append(panel.others)
+    if panel.between_images is not None and np.isfinite(panel.between_images):
+        axes.plot(row.values, np.full(len(row.values), panel.between_images), color=FAINT, linewidth=1, label="others")
+        heights.append(panel.between_images)
     shades = colormaps["viridis"](np.linspace(0, 0.82, max(2, len(panel.examples))))
     for number, curve in enumerate(panel.examples):
         axes.plot(

@@ -61,9 +61,9 @@ def invariance(subject: Subject, plan: Invariance, seed: int) -> Iterator[Result
     layers = plan.chosen(net, size)
     examples = subject.examples(plan.split, plan.images, seed)
     scored = subject.examples(plan.split, plan.scored, seed)
-    others = distance_to_others(net, scored.image, layers)
+    between_images = distance_to_others(net, scored.image, layers)
     measured = [
-        measure_transform(net, (scored, examples), layers, transform, plan.fill, others)
+        measure_transform(net, (scored, examples), layers, transform, plan.fill, between_images)
         for transform in paper_transforms(size)
     ]
     yield _picture(subject, examples, measured, plan.fill)

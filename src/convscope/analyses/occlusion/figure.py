@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from convscope.analyses.occlusion.compute.examples import OccludedImage, OcclusionSetup
+from convscope.analyses.occlusion.compute.examples import OccludedImage
 from convscope.analyses.visualize.figure import map_tiles
 from convscope.plots.heatmap import LABELS, OTHERS, SMALL, blended, draw_bar, heat_tile, label_tile, scale_of, spread
 from convscope.plots.lettering import CAPTION, FAINT, INK, TITLE, write
@@ -62,21 +62,20 @@ class Case(NamedTuple):
     patches: Sequence[Tile]
 
 
-def example_case(setup: OcclusionSetup, name: str, image: OccludedImage) -> Case:
+def example_case(name: str, image: OccludedImage) -> Case:
     """One example image as a row of Fig. 7. name: of the image."""
     row, col = image.worst
-    y, x, size = setup.edges[row], setup.edges[col], setup.occluder.size
-    pixels = image.example.pixels.permute(1, 2, 0).numpy()
-    covered = pixels.copy()
-    covered[y : y + size, x : x + size] = _gray_levels(setup)[y : y + size, x : x + size]
-    labels, legend = _most_probable(setup, image)
+    y, x, size = image.edges[row], image.edges[col], image.occluder.size
+    covered = image.pixels.copy()
+    covered[y : y + size, x : x + size] = image.gray[y : y + size, x : x + size]
+    labels, legend = _most_probable(image)
     tiles = map_tiles(image.view, 0, side=216)
     return Case(
-        title=_case_title(setup, name, image),
-        image=pixels,
+        title=_case_title(name, image),
+        image=image.pixels,
         covered=covered,
         square=(x, y, size),
-        centers=setup.centers,
+        centers=image.centers,
         activity=Values(image.occluded.activity.double().numpy(), image.activity),
         change=None if image.change is None else Values(image.change.double().numpy()),
         probability=Values(image.occluded.probability.double().numpy(), image.probability),
@@ -87,32 +86,23 @@ def example_case(setup: OcclusionSetup, name: str, image: OccludedImage) -> Case
     )
 
 
-def _case_title(setup: OcclusionSetup, name: str, image: OccludedImage) -> str:
-    lowest = float(image.occluded.probability.min())
-    class_ = f"{image.unknown}, unknown to the net, seen as {image.class_name}" if image.unknown else image.class_name
+def _case_title(name: str, image: OccludedImage) -> str:
+    lowest, class_ = float(image.occluded.probability.min()), image.classes[image.target]
+    class_ = f"{image.unknown}, unknown to the net, seen as {class_}" if image.unknown else class_
     title = f"{name} · {class_}: probability {image.probability:.3g}, at the worst place {lowest:.3g}"
-    if image.probable != int(image.example.target):
-        title += f"; the net says {setup.subject.classes[image.probable]}"
-    return f"{title} · {setup.layer} map {image.map}"
+    if image.probable != image.target:
+        title += f"; the net says {image.classes[image.probable]}"
+    return f"{title} · {image.view.layer} map {image.map}"
 
 
-def _gray_levels(setup: OcclusionSetup) -> NDArray[np.uint8]:
-    """[S, S, 3]: what a picture shows where the net takes the square's value."""
-    data = setup.subject.data
-    margin = (data.mean.shape[-1] - data.settings.image_size) // 2
-    crop = slice(margin, margin + data.settings.image_size)
-    levels = data.mean.permute(1, 2, 0).numpy() + setup.occluder.value / np.asarray(data.settings.pixel_scale)
-    return np.rint(levels[crop, crop].clip(0, 255)).astype(np.uint8)
-
-
-def _most_probable(setup: OcclusionSetup, image: OccludedImage) -> tuple[NDArray[np.int64], list[Label]]:
+def _most_probable(image: OccludedImage) -> tuple[NDArray[np.int64], list[Label]]:
     """The most probable classes as numbers of a legend: the one without the square first, then the most frequent."""
     probable = image.occluded.probable.numpy()
     classes, counts = np.unique(probable, return_counts=True)
     numbers, legend = np.zeros_like(probable), []
     for number, at in enumerate(np.lexsort((classes, -counts, classes != image.probable))):
         numbers[probable == classes[at]] = number
-        legend.append(Label(setup.subject.classes[classes[at]], counts[at] / probable.size))
+        legend.append(Label(image.classes[classes[at]], counts[at] / probable.size))
     return numbers, legend
 
 

@@ -18,10 +18,8 @@ from convscope.analyses.occlusion.compute import (
 )
 from convscope.analyses.occlusion.compute.examples import OccludedImage, OcclusionSetup, occlude_example
 from convscope.analyses.occlusion.compute.localization import (
-    RIGHT,
-    UNKNOWN,
-    WRONG,
-    Localization,
+    ALL,
+    GroupRates,
     Sample,
     localize,
     sample_with_boxes,
@@ -35,7 +33,7 @@ from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, mean_interval
-from convscope.metrics.localization import correlation, rates
+from convscope.metrics.localization import correlation
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
 MOST = 12  # images in one figure
@@ -101,10 +99,10 @@ def _image_results(setup: OcclusionSetup, plan: Occlude, examples: Examples) -> 
     cases, rows, engines = [], [], {}
     for number, name in enumerate(track(names, "covering the images")):
         image = occlude_example(setup, Examples(*(field[number] for field in examples)), plan.projections)
-        cases.append(example_case(setup, name, image))
-        rows.append(_image_row(setup, name, image))
+        cases.append(example_case(name, image))
+        rows.append(_image_row(name, image))
         engines[image.occluded.why] = _engine(image.occluded)
-        yield Arrays(f"occlusion/{name}", _arrays(setup, image))
+        yield Arrays(f"occlusion/{name}", _arrays(image))
     if len(cases) > 1:
         count = data.size(plan.split)
         among = f"{min(count, plan.searched or count)} of the {count} images of {plan.split}"
@@ -118,19 +116,19 @@ def _image_results(setup: OcclusionSetup, plan: Occlude, examples: Examples) -> 
         yield Picture(f"occlusion/{name}", picture(case, title), case.title, layer=setup.layer)
 
 
-def _image_row(setup: OcclusionSetup, name: str, image: OccludedImage) -> dict[str, Any]:
+def _image_row(name: str, image: OccludedImage) -> dict[str, Any]:
     """x, y: center of the square at its worst position. stays: share of positions at which the class that is followed
     is the most probable. r: correlation of activity and probability."""
-    occluded, (row, col) = image.occluded, image.worst
+    occluded, class_, (row, col) = image.occluded, image.classes[image.target], image.worst
     r = correlation(occluded.activity, occluded.probability)
     return {
         "image": name,
-        "class": f"{image.unknown}, seen as {image.class_name}" if image.unknown else image.class_name,
+        "class": f"{image.unknown}, seen as {class_}" if image.unknown else class_,
         "p": image.probability,
         "lowest p": float(occluded.probability.min()),
-        "x": float(setup.centers[col]),
-        "y": float(setup.centers[row]),
-        "stays": float((occluded.probable == int(image.example.target)).double().mean()),
+        "x": float(image.centers[col]),
+        "y": float(image.centers[row]),
+        "stays": float((occluded.probable == image.target).double().mean()),
         "map": image.map,
         "r": r if np.isfinite(r) else None,
         "incremental": "yes" if occluded.incremental else "no",
@@ -153,10 +151,10 @@ def _engine(occluded: Occluded) -> str:
     return f"every covered image goes through the whole net ({occluded.why})"
 
 
-def _arrays(setup: OcclusionSetup, image: OccludedImage) -> dict[str, Tensor]:
+def _arrays(image: OccludedImage) -> dict[str, Tensor]:
     arrays = {name: getattr(image.occluded, name) for name in ("probability", "probable", "activity")}
     arrays |= {} if image.change is None else {"change": image.change}
-    arrays["centers"] = torch.from_numpy(setup.centers)
+    arrays["centers"] = torch.from_numpy(image.centers)
     return {name: values.contiguous() for name, values in arrays.items()}
 
 
@@ -171,51 +169,41 @@ def _localization(
 ) -> Iterator[Table | Number]:
     """How often the position of the lowest probability is on the object.
 
-    words: how the results' names begin, and what the object is known by, "mask" or "box".
+    words: the start of the results' names, and the annotation of the object, "mask" or "box".
     """
     name, annotation = words
     if not len(sample.image):
         yield Number(f"{name}/scored", 0, f"No image could be held against its {annotation}: {sample.note}")
         return
-    localization = localize(net, sample, *watched)
-    overall = rates(localization.hits)
+    groups = localize(net, sample, *watched)
+    total, overall = groups[ALL].images, groups[ALL].rates
     caption = (
-        f"The place where covering lowers the probability of the class most: is it on the object? "
-        f"{len(localization.hits)} images, object from its {annotation}; {sample.note}"
+        f"The place where covering lowers the probability of the class most: is it on the object? {total} images, "
+        f"object from its {annotation}; {sample.note}"
     )
-    yield Table(f"{name}/localization", _group_rows(annotation, sample.group, localization), caption)
+    parts = {group: of for group, of in groups.items() if group != ALL or len(groups) > 2}
+    rows = [row for group, of in parts.items() for row in _rate_rows((annotation, group), of)]
+    yield Table(f"{name}/localization", rows, caption)
     lowest, center, anywhere = (_percent(rate) for rate in (overall.lowest, overall.center, overall.anywhere))
-    words_lowest = f"The worst place lies on the object, by its {annotation}: {lowest}"
-    yield Number(f"{name}/hit_rate", overall.lowest.value, words_lowest)
+    caption = f"The worst place lies on the object, by its {annotation}: {lowest}"
+    yield Number(f"{name}/hit_rate", overall.lowest.value, caption)
     yield Number(f"{name}/center_rate", overall.center.value, f"The image's center lies on it: {center}")
     yield Number(f"{name}/random_rate", overall.anywhere.value, f"A place at random lies on it: {anywhere}")
-    yield Number(f"{name}/scored", len(localization.hits), "Images that these shares are of")
+    yield Number(f"{name}/scored", total, "Images that these shares are of")
 
 
-def _group_rows(annotation: str, groups: list[str], localization: Localization) -> list[dict[str, object]]:
-    """Rows of the table for each group of images, and for all of them where there are two groups or more."""
-    present = sorted(set(groups), key=[RIGHT, WRONG, UNKNOWN].index)
-    rows = []
-    for group in present:
-        members = [number for number, of in enumerate(groups) if of == group]
-        rows += _rate_rows((annotation, group), localization.subset(members))
-    return rows + _rate_rows((annotation, "all"), localization) if len(present) > 1 else rows
-
-
-def _rate_rows(start: tuple[str, str], localization: Localization) -> list[dict[str, object]]:
-    overall = rates(localization.hits)
+def _rate_rows(start: tuple[str, str], group: GroupRates) -> list[dict[str, object]]:
     lines: dict[str, Interval] = {
-        "share with the worst place on the object": overall.lowest,
-        "share with the image's center on it": overall.center,
-        "share expected of a place at random": overall.anywhere,
-        "worst place minus center": overall.gain,
-        "probability lost on rather than off the object": overall.drop,
+        "share with the worst place on the object": group.rates.lowest,
+        "share with the image's center on it": group.rates.center,
+        "share expected of a place at random": group.rates.anywhere,
+        "worst place minus center": group.rates.gain,
+        "probability lost on rather than off the object": group.rates.drop,
     }
-    if correlations := [value for value in localization.correlations if np.isfinite(value)]:
-        lines["correlation of the map's activity with it"] = mean_interval(correlations, most=1)
-    count = len(localization.hits)
+    if group.correlation is not None:
+        lines["correlation of the map's activity with it"] = group.correlation
     return [
-        dict(zip(COLUMNS, (*start, count, what, rate.value, _end(rate.low), _end(rate.high)), strict=True))
+        dict(zip(COLUMNS, (*start, group.images, what, rate.value, _end(rate.low), _end(rate.high)), strict=True))
         for what, rate in lines.items()
     ]
 

@@ -48,7 +48,7 @@ def sweep(
     parts = zip(images.split(together), targets.split(together), strict=True)
     device = next(net.parameters()).device
     return join_sweeps(
-        [_swept(_Passes(net, few.to(device), target, layers, batch), transform, fill) for few, target in parts]
+        [_swept(_Passes(net, part.to(device), target, layers, batch), transform, fill) for part, target in parts]
     )
 
 

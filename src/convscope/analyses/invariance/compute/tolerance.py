@@ -33,13 +33,13 @@ class Tolerance(NamedTuple):
 class MeasuredTransform(NamedTuple):
     """A transform of the scored images and of the figure's examples.
 
-    others {layer: [N]}: the scored images' mean distance to different images. tolerances: of the scored images, from
-    the pixels up.
+    between_images {layer: [N]}: mean distance of each scored image to other images. tolerances: of the scored images,
+    from the pixels up.
     """
 
     scored: Sweep
     examples: Sweep
-    others: dict[str, Tensor]
+    between_images: dict[str, Tensor]
     tolerances: list[Tolerance]
 
 
@@ -57,21 +57,25 @@ def measure_transform(
     layers: Sequence[str],
     transform: Transform,
     fill: Fill,
-    others: dict[str, Tensor],
+    between_images: dict[str, Tensor],
 ) -> MeasuredTransform:
-    """Sweeps both sets of images, the scored ones and the figure's examples. others: `distance_to_others` of the
-    scored images."""
+    """Sweeps both sets of images, the scored ones and the figure's examples.
+
+    between_images: `distance_to_others` of the scored images.
+    """
     scored, examples = (sweep_examples(net, part, layers, transform, fill) for part in images)
-    return MeasuredTransform(scored, examples, others, tolerances(scored, others))
+    return MeasuredTransform(scored, examples, between_images, tolerances(scored, between_images))
 
 
-def tolerances(sweep: Sweep, others: dict[str, Tensor]) -> list[Tolerance]:
-    """The tolerance of each layer, in the sweep's order. others: `distance_to_others` of the same images."""
+def tolerances(sweep: Sweep, between_images: dict[str, Tensor]) -> list[Tolerance]:
+    """The tolerance of each layer, in the sweep's order. between_images: `distance_to_others` of the same images."""
     transform, amounts = sweep.transform, sweep.transform.amounts
     of_layers = []
     for layer, distance in sweep.distance.items():
         half = torch.tensor([half_distance(amounts, curve) for curve in distance], dtype=torch.float64)
-        relative, far = (_at(amounts, distance, at) / others[layer] for at in (transform.small, transform.farthest))
+        relative, far = (
+            _at(amounts, distance, at) / between_images[layer] for at in (transform.small, transform.farthest)
+        )
         of_layers.append(Tolerance(layer, transform.name, transform.unit, half, relative, far))
     return of_layers
 

@@ -17,14 +17,14 @@ from convscope.analyses.occlusion.compute import (
 )
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import FeatureView, SplitPixels, feature_view
-from convscope.data.module import SplitName
+from convscope.data.module import ImageData, SplitName
 from convscope.engine.features import features
 from convscope.engine.projection_rule import RuleChoice
 from convscope.engine.top9 import Top9
 
 
 class OcclusionSetup(NamedTuple):
-    """What is the same for all example images.
+    """Properties that all example images share.
 
     top: the strongest images of the split for each map of the layer. rule: how the layer's units are projected.
     """
@@ -36,29 +36,24 @@ class OcclusionSetup(NamedTuple):
     top: Top9
     rule: RuleChoice
 
-    @property
-    def edges(self) -> list[int]:
-        """Left (or top) edges of the square at its positions."""
-        return occluder_edges(self.subject.data.settings.image_size, self.occluder)
-
-    @property
-    def centers(self) -> NDArray[np.float64]:
-        """Centers of the square at its positions, along either side."""
-        return np.array(self.edges) + self.occluder.size / 2
-
 
 class OccludedImage(NamedTuple):
     """One example image without the square, and under it.
 
-    class_name: of the class whose probability is followed. unknown: the data's class of the image where the net does
-    not know that class, "" otherwise. map: the layer's strongest map; view: its projections, this image first. Without
-    the square: probability, activity (the map's sum) and probable, the most probable class. change: of the projection,
-    where that was computed.
+    classes: names of the net's classes. target: number of the class whose probability is followed. unknown: the data's
+    class of the image where the net does not know that class, "" otherwise. pixels [S, S, 3] uint8: the image. gray
+    [S, S, 3] uint8: the square's color at every pixel. edges: left (or top) edges of the square at its positions. map:
+    the layer's strongest map. view: its projections, this image first. Without the square: probability, activity (the
+    map's sum) and probable, the most probable class. change: of the projection, where that was computed.
     """
 
-    example: Examples
-    class_name: str
+    classes: list[str]
+    target: int
     unknown: str
+    pixels: NDArray[np.uint8]
+    gray: NDArray[np.uint8]
+    occluder: Occluder
+    edges: list[int]
     map: int
     view: FeatureView
     probability: float
@@ -66,6 +61,11 @@ class OccludedImage(NamedTuple):
     probable: int
     occluded: Occluded
     change: Tensor | None
+
+    @property
+    def centers(self) -> NDArray[np.float64]:
+        """Centers of the square at its positions, along either side."""
+        return np.array(self.edges) + self.occluder.size / 2
 
     @property
     def worst(self) -> tuple[int, int]:
@@ -84,15 +84,33 @@ def occlude_example(setup: OcclusionSetup, example: Examples, projections: bool)
     plain = features(subject.net, image[None], [layer], lambda maps: maps[0, map_].clone())
     activity, logits = plain.layers[layer].cpu(), plain.logits[0].cpu()
     occluded = occlude(subject.net, image, layer, map_, target, setup.occluder)
-    change = None
-    if projections:
-        change = projection_change(subject.net, image, layer, map_, setup.occluder, occluded, rule.rule)
-    record = _with_first(setup.top, map_, int(example.index), activity)
-    view = feature_view(subject.net, SplitPixels(subject.data, setup.split), layer, record, [map_], rule)
-    label = int(example.label)
-    unknown = "" if subject.targets[label] == target else subject.data.classes[label]
-    without = float(logits.softmax(0)[target]), float(activity.sum()), int(logits.argmax())
-    return OccludedImage(example, subject.classes[target], unknown, map_, view, *without, occluded, change)
+    arguments = subject.net, image, layer, map_, setup.occluder, occluded, rule.rule
+    change = projection_change(*arguments) if projections else None
+    record, label = _with_first(setup.top, map_, int(example.index), activity), int(example.label)
+    return OccludedImage(
+        classes=subject.classes,
+        target=target,
+        unknown="" if subject.targets[label] == target else subject.data.classes[label],
+        pixels=example.pixels.permute(1, 2, 0).numpy(),
+        gray=_gray_levels(subject.data, setup.occluder),
+        occluder=setup.occluder,
+        edges=occluder_edges(subject.data.settings.image_size, setup.occluder),
+        map=map_,
+        view=feature_view(subject.net, SplitPixels(subject.data, setup.split), layer, record, [map_], rule),
+        probability=float(logits.softmax(0)[target]),
+        activity=float(activity.sum()),
+        probable=int(logits.argmax()),
+        occluded=occluded,
+        change=change,
+    )
+
+
+def _gray_levels(data: ImageData, occluder: Occluder) -> NDArray[np.uint8]:
+    """The levels [S, S, 3] of a picture where the net takes the square's value: the mean image for 0."""
+    margin = (data.mean.shape[-1] - data.settings.image_size) // 2
+    crop = slice(margin, margin + data.settings.image_size)
+    levels = data.mean.permute(1, 2, 0).numpy() + occluder.value / np.asarray(data.settings.pixel_scale)
+    return np.rint(levels[crop, crop].clip(0, 255)).astype(np.uint8)
 
 
 def _with_first(top: Top9, map_: int, image: int, activity: Tensor) -> Top9:

@@ -14,9 +14,11 @@ from convscope.data.classnames import class_numbers, readable
 from convscope.data.module import SplitName
 from convscope.data.sources import evenly
 from convscope.engine.progress import track
-from convscope.metrics.localization import Hit, Inside, correlation, hit, in_boxes, in_mask
+from convscope.metrics.intervals import Interval, mean_interval
+from convscope.metrics.localization import Hit, Inside, Rates, correlation, hit, in_boxes, in_mask, rates
 
 RIGHT, WRONG, UNKNOWN = "correctly classified", "misclassified", "class unknown to the net"
+ALL = "all"
 
 
 class Sample(NamedTuple):
@@ -33,29 +35,35 @@ class Sample(NamedTuple):
     note: str
 
 
-class Localization(NamedTuple):
-    """Of n images: where covering hurts most, and Pearson's correlation of activity and probability."""
+class GroupRates(NamedTuple):
+    """Rates of a group of images, and the mean of Pearson's correlation of activity and probability, None without."""
 
-    hits: list[Hit]
-    correlations: list[float]
-
-    def subset(self, numbers: list[int]) -> "Localization":
-        """The same of some of the images."""
-        return Localization([self.hits[n] for n in numbers], [self.correlations[n] for n in numbers])
+    images: int
+    rates: Rates
+    correlation: Interval | None
 
 
-def localize(net: nn.Module, sample: Sample, layer: str, occluder: Occluder) -> Localization:
-    """Covers every position of all images of the sample; watched is the strongest map of the layer."""
+def localize(net: nn.Module, sample: Sample, layer: str, occluder: Occluder) -> dict[str, GroupRates]:
+    """Covers every position of all images of the sample; watched is the strongest map of the layer.
+
+    The rates of each group of the sample, and those of ALL images.
+    """
     device, size = next(net.parameters()).device, sample.image.shape[-1]
     centers = np.array(occluder_edges(size, occluder)) + occluder.size / 2
-    localization = Localization([], [])
+    hits, correlations = list[Hit](), list[float]()
     for number in track(range(len(sample.image)), "covering the images whose object is known"):
         image = sample.image[number].to(device)
         map_ = strongest_map(net, image, layer)
         occluded = occlude(net, image, layer, map_, int(sample.target[number]), occluder)
-        localization.hits.append(hit(occluded.probability, centers, size, sample.inside[number]))
-        localization.correlations.append(correlation(occluded.activity, occluded.probability))
-    return localization
+        hits.append(hit(occluded.probability, centers, size, sample.inside[number]))
+        correlations.append(correlation(occluded.activity, occluded.probability))
+    groups = {}
+    for group in (*sorted(set(sample.group), key=[RIGHT, WRONG, UNKNOWN].index), ALL):
+        members = [number for number, of in enumerate(sample.group) if group in (of, ALL)]
+        finite = [correlations[number] for number in members if np.isfinite(correlations[number])]
+        mean = mean_interval(finite, most=1) if finite else None
+        groups[group] = GroupRates(len(members), rates([hits[number] for number in members]), mean)
+    return groups
 
 
 def sample_with_masks(subject: Subject, split: SplitName, count: int, seed: int) -> Sample:
