@@ -10,7 +10,7 @@ from torch import nn
 
 from convscope.analyses.subject import saved_subject
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, strongest
+from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, search_top9
 from convscope.analyses.visualize.figure import feature_grid, strongest_tiles
 from convscope.cli.jobs import JOBS
 from convscope.config import read_config
@@ -51,7 +51,7 @@ def test_a_job_finds_on_the_checkpoint_what_training_found_and_projected(unbroke
     """The same images at the same places with the same scores, and the same projections of those very units."""
     trained, words = unbroken
     subject = looked_at(trained, words)
-    afterwards = strongest(subject.net, subject.data, "val", ["conv1", "conv3"])
+    afterwards = search_top9(subject.net, subject.data, "val", ["conv1", "conv3"])
     in_training, tiles = (load_file(trained / kind / "epoch_002.safetensors") for kind in ("top9", "evolution"))
     for name, values in to_arrays(afterwards).items():
         assert values.dtype == in_training[name].dtype == (torch.float32 if "score" in name else torch.int64)

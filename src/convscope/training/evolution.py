@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.analyses.visualize.compute import SplitPixels, drawn_layers, drawn_maps, feature_view, rule_of
+from convscope.analyses.visualize.compute import SplitPixels, drawn_layers, drawn_maps, feature_view, layer_rule
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
 from convscope.data.batches import Batch
 from convscope.data.module import ImageData
@@ -127,7 +127,7 @@ class FeatureEvolution(pl.Callback):
 
     def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9) -> RuleChoice:
         """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
-        rule = self.rules.get(layer) or rule_of(net, images, layer, top, self.choice.rule)
+        rule = self.rules.get(layer) or layer_rule(net, images, layer, top, self.choice.rule)
         if rule.measured or self.choice.rule != AUTO:
             self.rules[layer] = rule
         return rule

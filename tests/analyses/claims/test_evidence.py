@@ -9,7 +9,7 @@ from convscope.analyses.claims.compute import evidence
 from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.invariance.compute import Sweep
 from convscope.analyses.invariance.compute.warp import paper_transforms
-from convscope.analyses.occlusion.job.localization import RIGHT, WRONG, Sample
+from convscope.analyses.occlusion.compute.localization import RIGHT, WRONG, Sample
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden
 from convscope.metrics.localization import in_mask

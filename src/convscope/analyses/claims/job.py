@@ -18,10 +18,10 @@ from convscope.analyses.claims.compute import (
 )
 from convscope.analyses.claims.figure import Bar, forest
 from convscope.analyses.correspondence.about import CorrespondenceConfig
-from convscope.analyses.correspondence.job.table1 import marked_images
+from convscope.analyses.correspondence.compute import marked_images
 from convscope.analyses.inputs import Inputs
-from convscope.analyses.invariance.compute import strangers
-from convscope.analyses.occlusion.job.localization import Sample, on_boxes, on_masks
+from convscope.analyses.invariance.compute import distance_to_others
+from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden, hidden
@@ -86,7 +86,7 @@ def tested(
     yield histories.dead_filters(own, rivals)
     yield histories.renormalization(own, rivals, seed)
     examples = subject.examples("val", plan.scored, seed)
-    others = strangers(subject.net, examples.image, [layers.first, layers.last])
+    others = distance_to_others(subject.net, examples.image, [layers.first, layers.last])
     sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
     yield from evidence.invariance(sweeps, layers, others, seed)
     yield from evidence.rotation(sweeps["rotation"], layers.last, others, len(subject.classes), seed)
@@ -99,13 +99,13 @@ def _known(subject: Subject, plan: ClaimsConfig, seed: int) -> Known:
     """Read before the work, so that what is wrong with a csv is told at once."""
     objects, parts = None, None
     if plan.boxes is not None:
-        objects = on_boxes(subject, plan.boxes, plan.scored, seed)
+        objects = sample_with_boxes(subject, plan.boxes, plan.scored, seed)
     elif subject.truth is not None:
-        objects = on_masks(subject, "val", plan.scored, seed)
+        objects = sample_with_masks(subject, "val", plan.scored, seed)
     if plan.parts is not None or subject.truth is not None:
         images = None if plan.parts else min(plan.scored, MARKED)
         chosen = CorrespondenceConfig(images=images, parts=plan.parts, only=plan.only or {})
-        parts = marked_images(subject, chosen, seed), chosen
+        parts = marked_images(subject, plan.parts, plan.only or {}, images, chosen.split, seed), chosen
     return Known(objects, parts)
 
 

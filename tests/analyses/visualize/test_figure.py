@@ -18,10 +18,13 @@ from convscope.analyses.visualize.compute import (
     feature_view,
 )
 from convscope.analyses.visualize.figure import (
+    GAP,
+    RulesOfMap,
     exciting_images,
     feature_grid,
     map_tiles,
     projection_tiles,
+    rules_grid,
     rules_sheet,
     thumbnail_sheets,
 )
@@ -86,7 +89,7 @@ def test_what_cannot_be_shown_is_told():
 
 
 @pytest.fixture
-def seen():
+def searched():
     """A net, eleven images, and the view of all its conv2 maps."""
     torch.manual_seed(0)
     net = build(ROWS, image_size=16, classes=3).eval()
@@ -102,9 +105,9 @@ def seen():
     return net, pixels, search.top["conv2"], feature_view(net, images, "conv2", search.top["conv2"], list(range(8)))
 
 
-def test_patches_are_the_receptive_fields_of_the_strongest_units(seen):
+def test_patches_are_the_receptive_fields_of_the_strongest_units(searched):
     """conv2 sees 9 pixels, 2 apart, from -1 on (one pixel of padding): that box of that image, nothing else."""
-    net, pixels, top, view = seen
+    net, pixels, top, view = searched
     assert view.patches.shape == (8, 9, 3, 9, 9)
     padded = torch.nn.functional.pad(pixels, (9, 9, 9, 9), value=OUTSIDE)
     for number in range(8):
@@ -114,9 +117,9 @@ def test_patches_are_the_receptive_fields_of_the_strongest_units(seen):
             assert torch.equal(view.patches[number, rank], padded[image, :, y : y + 9, x : x + 9])
 
 
-def test_a_projection_answers_the_unit_it_came_from(seen):
+def test_a_projection_answers_the_unit_it_came_from(searched):
     """With one rectified layer between, a unit's own projection is a direction that raises the unit."""
-    net, pixels, top, view = seen
+    net, pixels, top, view = searched
     image, row, col = (int(field[3, 0]) for field in (top.image, top.row, top.col))
     step = torch.zeros(1, 3, 34, 34)
     step[:, :, 2 * row + 8 : 2 * row + 17, 2 * col + 8 : 2 * col + 17] = view.projections[3, 0]
@@ -127,8 +130,8 @@ def test_a_projection_answers_the_unit_it_came_from(seen):
     assert strength[1] > strength[0] > 0
 
 
-def test_a_grid_is_drawn(seen):
-    sheet = feature_grid(seen[3], "conv2").image
+def test_a_grid_is_drawn(searched):
+    sheet = feature_grid(searched[3], "conv2").image
     assert sheet.width > 900 and np.asarray(sheet).std() > 10
 
 
@@ -144,19 +147,19 @@ def only(view, number, score):
     return FeatureView(view.layer, [number], top, view.projections[[number]], view.patches[[number]], view.rule)
 
 
-def test_images_that_do_not_excite_a_map_are_not_shown(seen):
-    nine, four, dead = (only(seen[3], 2, [1.0] * count + [0.0] * (9 - count)) for count in (9, 4, 0))
-    shown = [colored(feature_grid(view, "grid").image) for view in (nine, four, dead)]
-    assert shown[0] > 1.8 * shown[1] > 0 == shown[2]
+def test_images_that_do_not_excite_a_map_are_not_shown(searched):
+    nine, four, dead = (only(searched[3], 2, [1.0] * count + [0.0] * (9 - count)) for count in (9, 4, 0))
+    colored_pixels = [colored(feature_grid(view, "grid").image) for view in (nine, four, dead)]
+    assert colored_pixels[0] > 1.8 * colored_pixels[1] > 0 == colored_pixels[2]
     assert [feature_grid(view, "grid").sheet["count"] for view in (nine, four, dead)] == [[9], [4], [0]]
     assert exciting_images(four) == sorted(four.top.image[0, :4].tolist()) and exciting_images(dead) == []
-    shown = [colored(rules_sheet({"guided": view}, "rules", most=6)) for view in (nine, four, dead)]
-    assert shown[0] > 1.2 * shown[1] > 0 == shown[2]
+    colored_pixels = [colored(rules_sheet({"guided": view}, "rules", count=6)) for view in (nine, four, dead)]
+    assert colored_pixels[0] > 1.2 * colored_pixels[1] > 0 == colored_pixels[2]
 
 
-def test_tiles_are_cut_from_the_saved_grid_by_its_sheet(seen, tmp_path):
+def test_tiles_are_cut_from_the_saved_grid_by_its_sheet(searched, tmp_path):
     """Against patches and projections put on their own, through JPEG and index.jsonl."""
-    view = seen[3]
+    view = searched[3]
     drawn = feature_grid(view, "conv2", side=56)
     record = Record(tmp_path)
     record.add(Picture("top9/conv2", drawn.image, sheet=drawn.sheet))
@@ -178,9 +181,9 @@ def test_tiles_are_cut_from_the_saved_grid_by_its_sheet(seen, tmp_path):
                 assert np.abs(cut - whole).mean() < 6  # another tile of this noise differs by some 60
 
 
-def test_projection_and_patch_of_a_tile_are_cut_alike_where_its_sheet_says(seen):
+def test_projection_and_patch_of_a_tile_are_cut_alike_where_its_sheet_says(searched):
     """A field of 60 pixels in which only a spot answers: both tiles show that spot of the image, and nothing else."""
-    view = seen[3]
+    view = searched[3]
     projections, patches = torch.zeros(8, 9, 3, 60, 60), torch.zeros(8, 9, 3, 60, 60, dtype=torch.uint8)
     for rank in range(9):
         projections[2, rank, :, 3 * rank : 3 * rank + 20, 30:50] = torch.randn(3, 20, 20)
@@ -198,22 +201,59 @@ def test_whole_images_stand_on_sheets_of_a_hundred_with_their_class_and_name():
     values = draw.integers(0, 256, (130, 1, 1, 3), dtype=np.uint8).repeat(37, 1).repeat(37, 2)
     split = Pixels(values, np.arange(130) % 3)
     data = ImageData(Source(["a", "b", "c"], split, split), DataSettings(32, 7, workers=0))
-    wanted = list(range(5, 115))
-    one, two = thumbnail_sheets(SplitPixels(data, "val"), wanted)
-    assert one.sheet["images"] + two.sheet["images"] == wanted and len(two.sheet["images"]) == 10
-    assert two.sheet["labels"] == [index % 3 for index in wanted[100:]]
-    assert two.sheet["names"] == [str(index) for index in wanted[100:]]
-    assert (one.image.size, two.image.size) == ((1120, 1120), (1120, 112))
-    assert one.image.getpixel((3 * 112 + 60, 2 * 112 + 60)) == tuple(values[5 + 23, 0, 0].tolist())
+    indices = list(range(5, 115))
+    first, second = thumbnail_sheets(SplitPixels(data, "val"), indices)
+    assert first.sheet["images"] + second.sheet["images"] == indices and len(second.sheet["images"]) == 10
+    assert second.sheet["labels"] == [index % 3 for index in indices[100:]]
+    assert second.sheet["names"] == [str(index) for index in indices[100:]]
+    assert (first.image.size, second.image.size) == ((1120, 1120), (1120, 112))
+    assert first.image.getpixel((3 * 112 + 60, 2 * 112 + 60)) == tuple(values[5 + 23, 0, 0].tolist())
     assert list(thumbnail_sheets(SplitPixels(data, "val"), [])) == []
 
 
-def test_rules_side_by_side_show_the_same_patches(seen):
-    view = seen[3]
-    other = view._replace(projections=-view.projections)
-    one = np.asarray(rules_sheet({"deconvnet": view}, "conv2", most=2))
-    two = np.asarray(rules_sheet({"deconvnet": view, "gradient": other}, "conv2", most=2))
-    beside = two.shape[1] - one.shape[1]
-    assert two.shape[0] == one.shape[0] and beside == 2 * SIDE + 2 + 16  # another group of two tiles
-    below = np.s_[80:-20, 20 : one.shape[1] - 20]  # all but the words on top
-    assert np.array_equal(one[below], two[below])
+def test_rules_side_by_side_show_the_same_patches(searched):
+    view = searched[3]
+    inverted = view._replace(projections=-view.projections)
+    single = np.asarray(rules_sheet({"deconvnet": view}, "conv2", count=2))
+    double = np.asarray(rules_sheet({"deconvnet": view, "gradient": inverted}, "conv2", count=2))
+    beside = double.shape[1] - single.shape[1]
+    assert double.shape[0] == single.shape[0] and beside == 2 * SIDE + 2 + 16  # another group of two tiles
+    below = np.s_[80:-20, 20 : single.shape[1] - 20]  # all but the words on top
+    assert np.array_equal(single[below], double[below])
+
+
+def flat(color):
+    return np.full((8, 8, 3), color, np.uint8)
+
+
+def corner_and_count(sheet, color):
+    rows, cols = np.nonzero((np.asarray(sheet) == color).all(2))
+    return rows.min(), cols.min(), len(rows)
+
+
+def test_a_group_of_tiles_for_each_rule_in_the_order_of_the_patches():
+    patches = [(200, 0, 0), (0, 200, 0)]
+    rules = [[(0, 0, 200), (200, 200, 0)], [(0, 200, 200), (200, 0, 200)]]
+    row = RulesOfMap("map 3", [flat(color) for color in patches], [[flat(color) for color in rule] for rule in rules])
+    sheet = rules_grid([row], ["deconvnet", "guided"], "title", count=2, side=40)
+    corners = [corner_and_count(sheet, color) for color in [*patches, *rules[0], *rules[1]]]
+    assert len({top for top, _, _ in corners}) == 1 and all(count == 1600 for _, _, count in corners)
+    lefts = [left for _, left, _ in corners]
+    assert lefts == sorted(lefts) and lefts[1] - lefts[0] == 40 + GAP
+    assert lefts[2] - lefts[0] == lefts[4] - lefts[2] > 2 * 40  # groups of equal width
+
+
+def test_missing_images_leave_outlines_and_no_maps_a_title():
+    row = RulesOfMap("map 3 · dead", [], [[], []])
+    empty = np.asarray(rules_grid([row], ["guided", "gradient"], "title", count=3))
+    tile = RulesOfMap("map 3 · dead", [flat(0)], [[flat(0)], [flat(0)]])
+    assert empty.shape == np.asarray(rules_grid([tile], ["guided", "gradient"], "title", count=3)).shape
+    assert (empty == (218, 218, 222)).all(2).sum() >= 9 * 4 * 71
+    assert rules_grid([], ["guided"], "title", count=3).height > 50
+
+
+def test_a_long_name_of_a_layer_moves_the_columns():
+    short, long = (
+        rules_grid([RulesOfMap(name, [flat(0)], [[flat(0)]])], ["guided"], "t", 1) for name in ("c", "c" * 40)
+    )
+    assert long.width > short.width + 200
