@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convscope.config import Settings
 from convscope.data import sources
 from convscope.data.classnames import class_numbers, imagenet
-from convscope.data.config import Settings, check_library, check_names, data_settings, group_settings, sized, source
+from convscope.data.config import check_library, check_names, data_settings, group_settings, sized, source
 from convscope.data.critters import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings

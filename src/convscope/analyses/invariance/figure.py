@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convscope.analyses.invariance.about import Fill
 from convscope.analyses.invariance.compute.tolerance import MeasuredTransform
-from convscope.analyses.invariance.compute.warp import Fill
 from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, dress, label_ends
 from convscope.plots.tile import Tile, resized
 

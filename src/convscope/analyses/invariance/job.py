@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.claims.compute import LEAST
 from convscope.analyses.inputs import Inputs
-from convscope.analyses.invariance.about import InvarianceConfig
+from convscope.analyses.invariance.about import Fill, InvarianceConfig
 from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.invariance.compute.tolerance import (
     MeasuredTransform,
@@ -17,7 +17,7 @@ from convscope.analyses.invariance.compute.tolerance import (
     layer_difference,
     measure_transform,
 )
-from convscope.analyses.invariance.compute.warp import Fill, Transform, paper_transforms
+from convscope.analyses.invariance.compute.warp import Transform, paper_transforms
 from convscope.analyses.invariance.figure import invariance_figure, transform_row
 from convscope.analyses.subject import Examples, Subject
 from convscope.engine.hidden_layers import hidden

@@ -10,13 +10,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.occlusion.about import OcclusionConfig
-from convscope.analyses.occlusion.compute import (
-    Occluded,
-    Occluder,
-    check_occluder,
-    default_occluder,
-    strongest_map,
-)
+from convscope.analyses.occlusion.compute import Occluded, Occluder, check_occluder, default_occluder, strongest_map
 from convscope.analyses.occlusion.compute.examples import OccludedImage, OcclusionSetup, occlude_example
 from convscope.analyses.occlusion.compute.localization import (
     ALL,

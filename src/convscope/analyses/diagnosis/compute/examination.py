@@ -7,10 +7,12 @@ from torch import Tensor
 
 from convscope.analyses.diagnosis.compute import (
     Diagnosis,
+    FirstLayer,
     GridEnergy,
     above_first,
     convolutions,
     diagnose_layers,
+    filters,
     grid_energy,
     grid_periods,
     without_border_units,
@@ -72,3 +74,38 @@ def _second_view(subject: Subject, split: SplitName, layer: str, maps: int, inde
     order = torch.randperm(len(top.score), generator=torch.Generator().manual_seed(seed))
     images = SplitPixels(subject.data, split)
     return feature_view(subject.net, images, layer, top, sorted(order[:maps].tolist()))
+
+
+def diagnosis_numbers(examined: Examined) -> dict[str, tuple[float, str]]:
+    """Every measured number and its caption by name; of layers those of the first two convolutions."""
+    diagnosis = examined.diagnosis
+    captioned = _first_layer_numbers(diagnosis.first)
+    for layer, maps in list(diagnosis.maps.items())[:2]:
+        share = len(maps.dead) / maps.maps
+        captioned[f"dead/{layer}"] = share, f"{layer}: share of its {maps.maps} maps that no image excites"
+        captioned[f"dominance/{layer}"] = maps.norms.dominance, f"{layer}: RMS of the strongest filter over the median"
+        captioned[f"held/{layer}"] = maps.norms.at_radius, f"{layer}: share of the filters at the radius or above"
+    for grid, excess in zip(examined.grids, examined.excess, strict=True):
+        what = f"share of the second layer's projected energy in a grid of {grid.period} pixels"
+        captioned[f"grid_{grid.period}"] = float(grid.share.mean()), what
+        beyond = f"{what}, beyond other periods; from {excess.low:.3g} to {excess.high:.3g} (95 %)"
+        captioned[f"grid_{grid.period}_excess"] = excess.value, beyond
+    for layer, units in diagnosis.units.items():
+        captioned[f"dead/{layer}"] = units.dead / units.units, f"{layer}: share of units that no image turns on"
+        captioned[f"always/{layer}"] = units.always / units.units, f"{layer}: share of units that every image turns on"
+    sure = "share of images whose most probable class has a probability above 0.999"
+    return captioned | {"sure": (diagnosis.sure, sure)}
+
+
+def _first_layer_numbers(first: FirstLayer) -> dict[str, tuple[float, str]]:
+    low, mid, high, flat = first.bands
+    redundant = filters.redundant_count(first.doubles.same, len(first.weight))
+    return {
+        "weak_filters": (float(len(first.weak)), "first filters with an RMS below a tenth of the median"),
+        "noise_filters": (float(len(first.noise)), "first filters that look like white noise"),
+        "double_filters": (redundant, "first filters that a like one could replace"),
+        "low": (low, "share of the first filters' energy below a third of the Nyquist frequency"),
+        "mid": (mid, "share of it from a third to two thirds"),
+        "high": (high, "share of it above two thirds"),
+        "flat": (flat, "share of it that is a plain color"),
+    }

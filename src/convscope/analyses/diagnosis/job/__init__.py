@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from convscope.analyses.diagnosis.about import DiagnosisConfig
-from convscope.analyses.diagnosis.compute import ConvolutionMaps, FirstLayer, filters
-from convscope.analyses.diagnosis.compute.examination import Examined, examine
+from convscope.analyses.diagnosis.compute import ConvolutionMaps, FirstLayer
+from convscope.analyses.diagnosis.compute.examination import diagnosis_numbers, examine
 from convscope.analyses.diagnosis.compute.verdicts import findings
 from convscope.analyses.diagnosis.figure import first_layer_plot
 from convscope.analyses.diagnosis.job.first_layers import compare
@@ -44,7 +44,7 @@ def diagnose(subject: Subject, plan: DiagnosisConfig, seed: int) -> Iterator[Res
     yield Table("diagnosis/layers", rows, "Every convolution: dead maps and norms of its filters")
     rows = [dict(zip(COLUMNS, finding, strict=True)) for finding in findings(examined, plan.radius)]
     yield Table("diagnosis/findings", rows, "What is wrong with this net, and what the paper did about it")
-    for name, (value, caption) in numbers(examined).items():
+    for name, (value, caption) in diagnosis_numbers(examined).items():
         yield Number(f"diagnosis/{name}", float(value), caption)
 
 
@@ -70,39 +70,4 @@ def _layer_row(layer: str, maps: ConvolutionMaps) -> dict[str, Any]:
         "largest / median": maps.norms.dominance,
         "at the radius": maps.norms.at_radius,
         "which are dead": " ".join(map(str, maps.dead.tolist())),
-    }
-
-
-def numbers(examined: Examined) -> dict[str, tuple[float, str]]:
-    """Every measured number and its caption by name; of layers those of the first two convolutions."""
-    diagnosis = examined.diagnosis
-    captioned = _first_layer_numbers(diagnosis.first)
-    for layer, maps in list(diagnosis.maps.items())[:2]:
-        share = len(maps.dead) / maps.maps
-        captioned[f"dead/{layer}"] = share, f"{layer}: share of its {maps.maps} maps that no image excites"
-        captioned[f"dominance/{layer}"] = maps.norms.dominance, f"{layer}: RMS of the strongest filter over the median"
-        captioned[f"held/{layer}"] = maps.norms.at_radius, f"{layer}: share of the filters at the radius or above"
-    for grid, excess in zip(examined.grids, examined.excess, strict=True):
-        what = f"share of the second layer's projected energy in a grid of {grid.period} pixels"
-        captioned[f"grid_{grid.period}"] = float(grid.share.mean()), what
-        beyond = f"{what}, beyond other periods; from {excess.low:.3g} to {excess.high:.3g} (95 %)"
-        captioned[f"grid_{grid.period}_excess"] = excess.value, beyond
-    for layer, units in diagnosis.units.items():
-        captioned[f"dead/{layer}"] = units.dead / units.units, f"{layer}: share of units that no image turns on"
-        captioned[f"always/{layer}"] = units.always / units.units, f"{layer}: share of units that every image turns on"
-    sure = "share of images whose most probable class has a probability above 0.999"
-    return captioned | {"sure": (diagnosis.sure, sure)}
-
-
-def _first_layer_numbers(first: FirstLayer) -> dict[str, tuple[float, str]]:
-    low, mid, high, flat = first.bands
-    redundant = filters.redundant_count(first.doubles.same, len(first.weight))
-    return {
-        "weak_filters": (float(len(first.weak)), "first filters with an RMS below a tenth of the median"),
-        "noise_filters": (float(len(first.noise)), "first filters that look like white noise"),
-        "double_filters": (redundant, "first filters that a like one could replace"),
-        "low": (low, "share of the first filters' energy below a third of the Nyquist frequency"),
-        "mid": (mid, "share of it from a third to two thirds"),
-        "high": (high, "share of it above two thirds"),
-        "flat": (flat, "share of it that is a plain color"),
     }

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from convscope.analyses.claims.compute.histories import ever_held, first_convolution, renorm
 from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.analyses.diagnosis.compute import filters
-from convscope.analyses.diagnosis.compute.examination import Examined, examine
+from convscope.analyses.diagnosis.compute.examination import Examined, diagnosis_numbers, examine
 from convscope.analyses.diagnosis.figure import first_layer_plot, montage
-from convscope.analyses.diagnosis.job import numbers
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import FeatureView
 from convscope.analyses.visualize.figure import projection_tiles
@@ -51,7 +50,7 @@ def compare(folder: Path, opened: Callable[[Path], Subject], plan: DiagnosisConf
     rows = [_row(entry) for entry in examined]
     yield Table("diagnosis/runs", rows, f"The {len(examined)} runs of {folder.name}{_caution(rows)}")
     for entry in examined:
-        for name, (value, caption) in numbers(entry.examined).items():
+        for name, (value, caption) in diagnosis_numbers(entry.examined).items():
             yield Number(f"diagnosis/{entry.run.folder.name}/{name}", value, f"{entry.label}: {caption}")
 
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
 from convscope.data.module import ImageData
-from convscope.data.module import SplitName as SplitName
 from convscope.data.settings import DataSettings
 from convscope.engine.dense import dense
 from convscope.engine.multicrop import multi_crop

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.analyses.invariance.compute.warp import Fill, Transform
+from convscope.analyses.invariance.about import Fill
+from convscope.analyses.invariance.compute.warp import Transform
 from convscope.analyses.subject import Examples
 from convscope.engine.features import features
 from convscope.engine.progress import track

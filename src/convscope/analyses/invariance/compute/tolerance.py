@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convscope.analyses.invariance.about import Fill
 from convscope.analyses.invariance.compute import Sweep, sweep_examples
-from convscope.analyses.invariance.compute.warp import Fill, Transform
+from convscope.analyses.invariance.compute.warp import Transform
 from convscope.analyses.subject import Examples
 from convscope.metrics.intervals import Interval, mean_interval
 

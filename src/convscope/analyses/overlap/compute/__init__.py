@@ -15,7 +15,6 @@ from convscope.analyses.overlap.compute import correlation as score
 from convscope.analyses.overlap.compute.collection import Collection
 from convscope.data.decode import fitted
 from convscope.engine.progress import track
-from convscope.errors import UserError as UserError
 
 BLOCK = 2**22  # values of one side that are compared at a time: 4096 images of 32 x 32 in gray
 COPY = 96  # pixels of the side of a copy made to see whether it is found

@@ -8,13 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convscope.analyses.transfer.about import RANDOM as RANDOM
 from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.features_on_disk import BLOCK, OnDisk, vectors
 from convscope.engine.blocks import default_layers
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
-from convscope.errors import UserError as UserError
 from convscope.metrics.folds import Fold, folds, mean_class_accuracy
 from convscope.metrics.linear_probe import Kind, chosen_c, coordinates, fit
 from convscope.models.build import ConvNet
