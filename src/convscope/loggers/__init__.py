@@ -29,7 +29,7 @@ def opened(choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[
     loggers: list[Any] = []
     try:
         for name in choices:
-            loggers.append(import_module(f"convscope.loggers.{FILES[name]}").begun(choices[name], folder, config))
+            loggers.append(import_module(f"convscope.loggers.{FILES[name]}").open_logger(choices[name], folder, config))
         yield loggers
     finally:
         for each in loggers:
