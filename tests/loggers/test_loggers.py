@@ -175,9 +175,9 @@ def test_the_table_of_projections_shows_the_tiles_of_the_grids(logged):
 
 def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
     """The grid's own file, cut at hand-counted places: the second map's fifth tile."""
-    from convscope.loggers.projections import projections
+    from convscope.loggers.projection_table import projection_rows
 
-    every = projections(logged, 10**6)
+    every = projection_rows(logged, 10**6)
     (line,) = [
         json.loads(line)
         for line in (logged / "index.jsonl").read_text().splitlines()
@@ -213,7 +213,7 @@ def test_mlflow_has_the_same_pictures(logged):
 def test_an_offline_run_is_sent_later_with_all_its_pictures(tmp_path):
     """wandb's own client sends it to a server on this machine that takes whatever comes (but no artifacts)."""
     choices = {"wandb": {"project": "p", "mode": "offline", "table": 0, "artifacts": []}}
-    with loggers.opened(choices, tmp_path / "run", {}) as chosen:
+    with loggers.open_loggers(choices, tmp_path / "run", {}) as chosen:
         record = Record(tmp_path / "run", chosen)
         for epoch in (1, 2, 3):
             for layer in LAYERS:
@@ -294,7 +294,7 @@ def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
     (tmp_path / "sweep" / "multirun.yaml").write_text("")
     ids = []
     for name in ("one", "one", "two"):
-        with loggers.opened(choices, tmp_path / "sweep" / name, config) as (wandb, mlflow):
+        with loggers.open_loggers(choices, tmp_path / "sweep" / name, config) as (wandb, mlflow):
             ids.append((wandb.logger.experiment.id, mlflow.logger.run_id))
             assert wandb.logger.experiment.group == "sweep"
             assert wandb.logger.experiment.job_type == "train"
@@ -310,5 +310,5 @@ def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
     ],
 )
 def test_wrong_choices_are_told(tmp_path, choices, said):
-    with pytest.raises(UserError, match=said), loggers.opened(choices, tmp_path, {}):
+    with pytest.raises(UserError, match=said), loggers.open_loggers(choices, tmp_path, {}):
         pass

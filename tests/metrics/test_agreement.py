@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from convscope.metrics.intervals import agreement, difference, pair_interval, pair_mean
+from convscope.metrics.intervals import distance_agreement, distance_difference, pair_interval, pair_mean
 
 
 def some_distances(images, seed=0):
@@ -29,7 +29,7 @@ def test_an_image_drawn_twice_is_never_paired_with_itself():
 
 def test_agreement_over_several_measurements():
     three = np.stack([some_distances(4, seed) for seed in range(3)])
-    found = agreement(three)
+    found = distance_agreement(three)
     pairs = [three[m, i, j] for m in range(3) for i in range(4) for j in range(i)]
     assert found.mean.value == pytest.approx(np.mean(pairs)) and found.spread == pytest.approx(np.std(pairs))
     assert found.mean.n == 4 and found.mean.low < found.mean.value < found.mean.high
@@ -39,7 +39,7 @@ def test_a_difference_is_taken_pair_by_pair():
     """What both have in common cancels: the interval of a constant difference is that constant."""
     one = np.stack([some_distances(5, seed) for seed in range(2)])
     apart = 1 - np.eye(5)
-    found = difference(one + 0.25 * apart, one)
+    found = distance_difference(one + 0.25 * apart, one)
     assert [found.value, found.low, found.high] == pytest.approx([0.25] * 3)
 
 

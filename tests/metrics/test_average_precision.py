@@ -5,7 +5,12 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from convscope.metrics.average_precision import MeanAveragePrecision, average_precisions, precision_interval, rankings
+from convscope.metrics.multilabel import (
+    MeanAveragePrecision,
+    average_precisions,
+    class_rankings,
+    mean_precision_interval,
+)
 
 
 def brute(scores, targets):
@@ -29,7 +34,9 @@ def drawn(seed, n=40, ties=False):
 
 
 def precision(scores, targets):
-    return average_precisions(rankings(np.array(scores)[:, None], np.array(targets, np.int8)[:, None]), len(scores))[0]
+    return average_precisions(
+        class_rankings(np.array(scores)[:, None], np.array(targets, np.int8)[:, None]), len(scores)
+    )[0]
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -67,16 +74,16 @@ def test_difficult_images_have_no_say():
 def test_a_class_that_no_image_shows_is_no_number_and_no_part_of_the_mean():
     scores = np.array([[0.9, 0.1], [0.2, 0.4], [0.4, 0.3]])
     targets = np.array([[1, -1], [-1, 0], [1, -1]], np.int8)
-    found = average_precisions(rankings(scores, targets), 3)
+    found = average_precisions(class_rankings(scores, targets), 3)
     assert found[0] == 1.0 and np.isnan(found[1])
-    assert precision_interval(rankings(scores, targets), 3).value == 1.0
-    assert np.isnan(precision_interval(rankings(scores, targets)[1:], 3).value)
+    assert mean_precision_interval(class_rankings(scores, targets), 3).value == 1.0
+    assert np.isnan(mean_precision_interval(class_rankings(scores, targets)[1:], 3).value)
 
 
 def test_images_taken_twice_are_images_that_are_there_twice():
     scores, targets = drawn(5, n=25)
     cases = np.random.default_rng(0).integers(0, 25, 25)
-    ranking = rankings(scores[:, None], targets[:, None])[0]
+    ranking = class_rankings(scores[:, None], targets[:, None])[0]
     again = ranking.precision(np.bincount(cases, minlength=25))
     assert again == pytest.approx(brute(scores[cases], targets[cases]), abs=1e-12)
 
@@ -85,7 +92,7 @@ def test_the_interval_holds_the_value_and_narrows_with_images():
     widths = []
     for n in (40, 400):
         scores, targets = drawn(1, n=n)
-        found = precision_interval(rankings(scores[:, None] + targets[:, None], targets[:, None]), n)
+        found = mean_precision_interval(class_rankings(scores[:, None] + targets[:, None], targets[:, None]), n)
         assert found.low < found.value < found.high and found.n == n
         widths.append(found.high - found.low)
     assert widths[1] < 0.6 * widths[0]

@@ -5,16 +5,26 @@ import pytest
 from scipy.stats import spearmanr
 
 from convscope.analyses.claims.compute import DEAD, RENORM, SETTLE, judged
-from convscope.metrics.contrasts import dominance, excess, proportions, rank_correlation, share_lost
+from convscope.metrics.contrasts import (
+    dominance_difference,
+    paired_difference,
+    proportion_difference,
+    rank_correlation,
+    share_lost,
+)
 
 
 def test_excess_is_paired_and_leaves_out_what_is_unknown():
     one, other = [3.0, 5.0, np.nan, 9.0], [1.0, 1.0, 1.0, np.nan]
-    found = excess(one, other)
+    found = paired_difference(one, other)
     assert found.value == 3.0 and found.n == 2
-    assert excess([np.nan], [1.0]).n == 0 and math.isnan(excess([np.nan], [1.0]).value)
+    assert paired_difference([np.nan], [1.0]).n == 0 and math.isnan(paired_difference([np.nan], [1.0]).value)
     apart = np.arange(20) * 100.0
-    assert excess(apart + 1, apart)[:3] == (1, 1, 1)  # what images differ in among themselves does not matter
+    assert paired_difference(apart + 1, apart)[:3] == (
+        1,
+        1,
+        1,
+    )  # what images differ in among themselves does not matter
 
 
 def test_rank_correlation_is_scipys():
@@ -60,7 +70,7 @@ def test_share_lost_by_hand():
     ],
 )
 def test_proportions_as_published(one, other, expected):
-    np.testing.assert_allclose(proportions(one, other)[:3], expected, atol=6e-5)
+    np.testing.assert_allclose(proportion_difference(one, other)[:3], expected, atol=6e-5)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +85,7 @@ def test_proportions_as_published(one, other, expected):
     ],
 )
 def test_dead_filters_hold_fail_and_stay_open(larger_stride, smaller, expected):
-    assert judged(DEAD, proportions(larger_stride, smaller), "").verdict == expected
+    assert judged(DEAD, proportion_difference(larger_stride, smaller), "").verdict == expected
 
 
 EVEN = np.random.default_rng(3).uniform(0.5, 1.0, 96)
@@ -96,8 +106,8 @@ ONE = np.concatenate([EVEN[:95], [20.0]])
     ],
 )
 def test_dominance_holds_fails_and_stays_open(without, with_, expected):
-    assert judged(RENORM, dominance(without, with_), "").verdict == expected
+    assert judged(RENORM, dominance_difference(without, with_), "").verdict == expected
 
 
 def test_dominance_is_log_of_largest_over_median():
-    assert dominance([1, 1, 1, 8.0], [2, 2, 2, 4.0]).value == pytest.approx(3 - 1)
+    assert dominance_difference([1, 1, 1, 8.0], [2, 2, 2, 4.0]).value == pytest.approx(3 - 1)

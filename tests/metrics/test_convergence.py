@@ -7,7 +7,7 @@ import pytest
 
 from convscope.metrics.convergence import (
     convergence_epoch,
-    exciting,
+    keep_exciting,
     layer_convergence_epoch,
     layer_overlap,
     maps_convergence_epochs,
@@ -56,9 +56,9 @@ def test_dead_maps_neither_settle_a_layer_nor_unsettle_it():
     new = image + 100
     score = np.ones((128, 9), np.float32)
     score[:35] = 0
-    before, changed, same = exciting(score, image), exciting(score, new), exciting(score, image)
+    before, changed, same = keep_exciting(score, image), keep_exciting(score, new), keep_exciting(score, image)
     assert layer_overlap(before, changed) == 0 and layer_overlap(before, same) == 1
-    nobody = exciting(np.zeros((4, 9), np.float32), image[:4])
+    nobody = keep_exciting(np.zeros((4, 9), np.float32), image[:4])
     assert math.isnan(layer_overlap(nobody, nobody))
     assert layer_convergence_epoch(dict.fromkeys(range(1, 6), nobody)) is None and not len(
         maps_convergence_epochs({1: nobody, 2: nobody})
@@ -71,7 +71,7 @@ def test_images_that_do_not_excite_do_not_stay():
     image = maps(nine(0))
     three, one = np.ones((2, 1, 9), np.float32)
     three[0, 3:], one[0, 1:] = 0, -np.inf
-    assert overlap_with_previous(exciting(one, image), exciting(three, image)).tolist() == [1 / 3]
+    assert overlap_with_previous(keep_exciting(one, image), keep_exciting(three, image)).tolist() == [1 / 3]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from convscope.metrics.intervals import Interval, hit_interval, mean_interval, resampled
+from convscope.metrics.intervals import Interval, bootstrap_interval, hit_interval, mean_interval
 
 
 @pytest.mark.parametrize("draw", ["normal", "exponential"])
@@ -29,7 +29,7 @@ def test_the_interval_is_as_wide_as_the_central_limit_theorem_says():
 
 def test_any_statistic_of_cases():
     values = np.random.default_rng(2).normal(0, 1, 200)
-    found = resampled(200, lambda cases: float(np.median(values[cases])))
+    found = bootstrap_interval(200, lambda cases: float(np.median(values[cases])))
     assert found.value == float(np.median(values)) and found.low < found.value < found.high
     assert found.high - found.low < 4 * 1.96 * 1.25 / math.sqrt(200)  # the median's error is 1.25 / sqrt(n)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from convscope.metrics.classification import Tally, class_mean, proportion
+from convscope.metrics.classification import PredictionTally, class_mean_interval, proportion_interval
 
 
 def some(count=400, classes=9, seed=0):
@@ -16,7 +16,7 @@ def some(count=400, classes=9, seed=0):
 
 
 def added(probabilities, truth, batch=70):
-    tally = Tally(probabilities.shape[1])
+    tally = PredictionTally(probabilities.shape[1])
     for part, labels in zip(probabilities.split(batch), truth.split(batch), strict=True):
         tally.add(part, labels)
     return tally
@@ -45,17 +45,17 @@ def test_the_class_mean_counts_only_classes_that_have_images():
 
 
 def test_the_interval_of_a_share_is_wilsons():
-    found, z, p, n = proportion(0.9, 50), 1.959963984540054, 0.9, 50
+    found, z, p, n = proportion_interval(0.9, 50), 1.959963984540054, 0.9, 50
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     assert (found.low, found.high) == pytest.approx((center - half, center + half))
-    assert proportion(1.0, 50).high == 1 and proportion(1.0, 50).low < 0.95
+    assert proportion_interval(1.0, 50).high == 1 and proportion_interval(1.0, 50).low < 0.95
 
 
 def test_the_interval_of_the_class_mean_is_that_of_drawn_images():
     probabilities, truth = some(300, 4)
     truth, right = truth.numpy(), (probabilities.argmax(1) == truth).numpy()
-    found, draw = class_mean(truth, right), np.random.default_rng(5)
+    found, draw = class_mean_interval(truth, right), np.random.default_rng(5)
     means = []
     for _ in range(3000):
         cases = draw.integers(0, 300, 300)

@@ -13,10 +13,10 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.models.build import build
 from convscope.runs.record import Record
-from convscope.training.callbacks import step_seed
-from convscope.training.checkpoint import Within
+from convscope.training.callbacks.checkpoints import Within
+from convscope.training.callbacks.exact_resume import step_seed
 from convscope.training.classifier import Classifier
-from convscope.training.job import Plan, train
+from convscope.training.job import TrainingPlan, train
 from convscope.training.recipe import Recipe, initialize_
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc2": {"kind": "full", "units": "classes"}}
@@ -47,7 +47,7 @@ def run(net, place, accumulate=1, renorm=None, epochs=2, within=None):
     data = ImageData(Source(["a", "b"], images, images), DataSettings(16, 4, cache_dir=str(place / "cache")))
     recipe = Recipe("sgd", 1e-3, 0.9, 0.0, 4, "constant", 0, 0.0, "he", 0.01, (), renorm)
     settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1, "accumulate_grad_batches": accumulate}
-    plan = Plan(settings, FeatureChoice(None, 1, [], "val"), 0, {"net": DESCRIPTION}, Within(None, within))
+    plan = TrainingPlan(settings, FeatureChoice(None, 1, [], "val"), 0, {"net": DESCRIPTION}, Within(None, within))
     return train(Classifier(net, recipe, 2), data, plan, Record(place / "run"))["final"]
 
 

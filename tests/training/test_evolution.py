@@ -6,12 +6,12 @@ import torch
 
 from convscope.analyses.visualize.compute import FeatureChoice
 from convscope.engine.projection_rule import RuleChoice
-from convscope.training.evolution import FeatureEvolution, _spread
+from convscope.training.callbacks.feature_evolution import FeatureEvolution, spread_epochs
 
 
 def test_the_epochs_of_fig_4_are_spread_towards_the_beginning():
-    assert _spread([1, 2, 5], 12) == [1, 2, 5]
-    shown = _spread(list(range(1, 65)), 12)
+    assert spread_epochs([1, 2, 5], 12) == [1, 2, 5]
+    shown = spread_epochs(list(range(1, 65)), 12)
     assert shown[0] == 1 and shown[-1] == 64 and len(shown) <= 12
     gaps = [b - a for a, b in zip(shown, shown[1:], strict=False)]
     assert gaps == sorted(gaps)

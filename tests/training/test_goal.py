@@ -12,7 +12,7 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.runs.record import Record
 from convscope.training.classifier import Classifier
-from convscope.training.job import Plan, goal_facts, train
+from convscope.training.job import TrainingPlan, goal_facts, train
 from convscope.training.recipe import Recipe
 
 TARGETS = np.array([[1, 1, -1], [1, -1, -1], [1, -1, 1], [-1, 1, -1], [-1, -1, 1], [1, -1, -1]], np.int8)
@@ -51,7 +51,7 @@ def run(data, place, epochs, loss, done=0):
     settings = {"max_epochs": len(epochs), "accelerator": "cpu", "devices": 1}
     record = Record(place)
     net = Scripted([ROWS[epoch] for epoch in epochs[done:]])
-    plan = Plan(settings, FeatureChoice(None, 1, [], "val"), 0, {"net": DESCRIPTION})
+    plan = TrainingPlan(settings, FeatureChoice(None, 1, [], "val"), 0, {"net": DESCRIPTION})
     return train(Classifier(net, recipe, 3), data, plan, record), record
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from convscope.models.build import build
-from convscope.training.guard import first_bad_layer, scale_warning
+from convscope.training.callbacks.failure_checks import first_bad_layer
+from convscope.training.callbacks.filter_renormalization import pixel_scale_warning
 
 ROWS = {
     "conv1": {"kind": "conv", "maps": 8, "kernel": 3},
@@ -26,5 +27,5 @@ def test_the_first_bad_layer_is_the_one_that_was_broken(layer):
 
 
 def test_a_scale_that_makes_the_radius_meaningless_is_told():
-    assert scale_warning(0.1, pixel_std=60) is None and scale_warning(None, pixel_std=1) is None
-    assert "pixels have a spread of 0.25" in scale_warning(0.1, pixel_std=0.25)
+    assert pixel_scale_warning(0.1, pixel_std=60) is None and pixel_scale_warning(None, pixel_std=1) is None
+    assert "pixels have a spread of 0.25" in pixel_scale_warning(0.1, pixel_std=0.25)

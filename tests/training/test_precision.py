@@ -15,7 +15,7 @@ from convscope.cli.facts import evolution_choice
 from convscope.cli.jobs import JOBS
 from convscope.engine.top9 import to_arrays
 from convscope.models.renorm import filter_rms
-from convscope.training.precision import in_float32
+from convscope.training.callbacks.float32_validation import in_float32
 from random_settings import composed
 
 TINY = ["data.train=12", "data.val=12", "data.image_size=64", "model.width=0.05", "optim.batch_size=6", "seed=3",

@@ -14,7 +14,7 @@ from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.models.foreign import timm_net
-from convscope.training.renorm_limits import exceeding, unsuited
+from convscope.training.callbacks.filter_renormalization import reason_against_radius, reason_against_renorm
 from lite0 import lite0_weights
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc": {"kind": "full", "units": "classes"}}
@@ -26,10 +26,12 @@ TINY = [
 
 
 def test_nets_that_no_radius_suits():
-    assert unsuited(build(ROWS, 16, 3), GREY) == ""
-    assert unsuited(build(ROWS, 16, 3), 0.0172) == ""  # experiment=first_layers: a radius that suits such pixels
-    assert "batch norm" in unsuited(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), GREY)
-    assert "normalized" in unsuited(models.squeezenet1_1(), COLORS)
+    assert reason_against_renorm(build(ROWS, 16, 3), GREY) == ""
+    assert (
+        reason_against_renorm(build(ROWS, 16, 3), 0.0172) == ""
+    )  # experiment=first_layers: a radius that suits such pixels
+    assert "batch norm" in reason_against_renorm(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), GREY)
+    assert "normalized" in reason_against_renorm(models.squeezenet1_1(), COLORS)
 
 
 def test_learned_filters_beyond_the_radius():
@@ -37,18 +39,18 @@ def test_learned_filters_beyond_the_radius():
     with torch.no_grad():
         net.conv1.weight.fill_(0.05)
         net.conv1.weight[:3] = 0.2  # their RMS
-    assert exceeding(net, ["conv1", "fc"], 0.1).startswith("3 of 4 learned filters exceed it")
-    assert exceeding(net, ["conv1", "fc"], 0.2) == "" and exceeding(net, ["conv1"], None) == ""
-    assert exceeding(net, ["fc"], 0.1) == "" and exceeding(net, [], 0.1) == ""
+    assert reason_against_radius(net, ["conv1", "fc"], 0.1).startswith("3 of 4 learned filters exceed it")
+    assert reason_against_radius(net, ["conv1", "fc"], 0.2) == "" and reason_against_radius(net, ["conv1"], None) == ""
+    assert reason_against_radius(net, ["fc"], 0.1) == "" and reason_against_radius(net, [], 0.1) == ""
     net.conv1.requires_grad_(False)
-    assert exceeding(net, ["conv1"], 0.1) == ""  # frozen filters stay as they are anyway
+    assert reason_against_radius(net, ["conv1"], 0.1) == ""  # frozen filters stay as they are anyway
 
 
 def test_the_radius_would_cut_down_a_quarter_of_a_real_nets_filters(tmp_path):
     net = timm_net("tf_efficientnet_lite0", str(lite0_weights(tmp_path / "net.pth")), None).net
     rows = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
-    assert exceeding(net, rows, 0.1).startswith("5,538 of 21,008 learned filters exceed it")
-    assert "batch norm" in unsuited(net, GREY)
+    assert reason_against_radius(net, rows, 0.1).startswith("5,538 of 21,008 learned filters exceed it")
+    assert "batch norm" in reason_against_renorm(net, GREY)
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,9 @@ from convscope.data.sources import Pixels, Source
 from convscope.metrics.goals import GOALS
 from convscope.models.build import build
 from convscope.runs.record import Record
-from convscope.training.callbacks import RowPerEpoch
+from convscope.training.callbacks.epoch_records import EpochRows, RowPerEpoch
 from convscope.training.classifier import Classifier
-from convscope.training.exact_resume import EpochRows
-from convscope.training.job import Plan, train
+from convscope.training.job import TrainingPlan, train
 from convscope.training.recipe import Recipe, initialize_
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc2": {"kind": "full", "units": "classes"}}
@@ -53,7 +52,9 @@ def run(place, epochs):
     settings = DataSettings(image_size=16, batch_size=10, cache_dir=str(place / "cache"))
     net = build(ROWS, image_size=16, classes=2)
     initialize_(net, RECIPE)
-    plan = Plan({"max_epochs": epochs, "accelerator": "cpu", "devices": 1}, FeatureChoice(None, 2, None, "val"), 0, {})
+    plan = TrainingPlan(
+        {"max_epochs": epochs, "accelerator": "cpu", "devices": 1}, FeatureChoice(None, 2, None, "val"), 0, {}
+    )
     record = Counting(place / "run")
     train(Classifier(net, RECIPE, 2), ImageData(Source(["a", "b"], images, images), settings), plan, record)
     return record

@@ -22,11 +22,16 @@ from convscope.models.build import ConvNet, build
 from convscope.models.foreign import torchvision_net
 from convscope.models.weights import describe
 from convscope.runs.record import Record
+from convscope.training.callbacks.failure_checks import (
+    LAST_LAYER,
+    NoticeChance,
+    StopWhenNotFinite,
+    remedies,
+    watched_layers,
+)
 from convscope.training.classifier import Classifier
-from convscope.training.guard import StopWhenNotFinite, remedies
-from convscope.training.job import Plan, train
+from convscope.training.job import TrainingPlan, train
 from convscope.training.recipe import Recipe, initialize_, read_recipe
-from convscope.training.standstill import LAST, NoticeChance, watched
 
 ROWS = {
     "conv1": {"kind": "conv", "maps": 8, "kernel": 3},
@@ -64,7 +69,7 @@ def run(net, data, place, recipe=RECIPE, epochs=2, choice=OFF):
     record = Record(place / "run")
     record.about({"job": "train"})
     settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1}
-    plan = Plan(settings, choice, 0, {"net": describe(net)} if isinstance(net, ConvNet) else {})
+    plan = TrainingPlan(settings, choice, 0, {"net": describe(net)} if isinstance(net, ConvNet) else {})
     return train(Classifier(net, recipe, 2), data, plan, record), record
 
 
@@ -209,6 +214,6 @@ def test_a_resumed_run_still_knows_what_was_told(data, tmp_path):
 
 
 def test_rectified_layers_of_any_net_are_watched_and_its_answer():
-    ours = [name for name, _ in watched(build(ROWS, image_size=16, classes=2))]
-    assert ours == ["conv1", "conv2", "fc3", LAST]
-    assert len(watched(torchvision_net("alexnet", None, 2).net)) == 8
+    ours = [name for name, _ in watched_layers(build(ROWS, image_size=16, classes=2))]
+    assert ours == ["conv1", "conv2", "fc3", LAST_LAYER]
+    assert len(watched_layers(torchvision_net("alexnet", None, 2).net)) == 8

@@ -22,16 +22,16 @@ class Dashboard:
 def dashboard(settings: Settings, folder: Path) -> None:
     """Writes dashboard.json, and saves the workspace where there is an account."""
     try:
-        from convscope.loggers.dashboard import own_entity, saved, specification, workspace
+        from convscope.loggers.dashboard import default_entity, save_workspace, specification, workspace
     except ModuleNotFoundError:
         raise UserError("job=dashboard needs wandb-workspaces; type pip install 'convscope[dashboard]'") from None
     plan, layers = read_plan(Dashboard, "dashboard", settings["dashboard"]), _shown_layers(settings)
     send = bool(os.environ.get("WANDB_API_KEY")) if plan.save is None else plan.save
-    entity = plan.entity or (own_entity() if send else "your-account")
+    entity = plan.entity or (default_entity() if send else "your-account")
     made = workspace(entity, plan.project, layers, _several(settings))
     write(folder / "dashboard.json", specification(made))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
-    print(saved(made) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
+    print(save_workspace(made) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
 
 
 def _shown_layers(settings: Settings) -> list[str]:

@@ -28,13 +28,17 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.runs.provenance import goes_on_from_0_1, same_pixels
     from convscope.runs.record import Record
     from convscope.training import job
-    from convscope.training.checkpoint import Within
+    from convscope.training.callbacks.checkpoints import Within
+    from convscope.training.callbacks.epoch_records import Sessions
+    from convscope.training.callbacks.filter_renormalization import (
+        pixel_scale_warning,
+        reason_against_radius,
+        reason_against_renorm,
+        without_renorm,
+    )
     from convscope.training.classifier import Classifier
-    from convscope.training.exact_resume import Sessions
-    from convscope.training.guard import scale_warning
     from convscope.training.recipe import initialize_, read_recipe
-    from convscope.training.renorm_limits import exceeding, unsuited, without_radius
-    from convscope.training.start import begin_, parent, read_start
+    from convscope.training.start import apply_start_, read_start, start_checkpoint
     from convscope.training.trainer import check_precision, check_trainer
 
     start = time.perf_counter()
@@ -45,7 +49,7 @@ def train(settings: Settings, folder: Path) -> None:
     recipe, choice = read_recipe(group_settings(settings, "optim")), evolution_choice(settings["evolution"])
     beginning = read_start(group_settings(settings, "model"))
     within = read_plan(Within, "checkpoint", settings.get("checkpoint", {}))
-    before = parent(beginning)
+    before = start_checkpoint(beginning)
     if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
         check_net(settings, recipe.batch_size, copies=2)
     subject = new_subject(settings, parent=before)
@@ -53,21 +57,21 @@ def train(settings: Settings, folder: Path) -> None:
     _check_labels(subject, recipe.loss)
     typed = any(word.startswith("optim.renorm=") for word in overrides_of(settings.get("words", []), "optim"))
     old = goes_on_from_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
-    recipe, off = without_radius(recipe, "" if old else unsuited(net, data.settings.pixel_scale), typed)
+    recipe, off = without_renorm(recipe, "" if old else reason_against_renorm(net, data.settings.pixel_scale), typed)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
             check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
-    begun = begin_(net, beginning, before, data)
-    harm = "" if old else exceeding(net, begun.get("taken", ()), recipe.renorm)
-    recipe, off_too = without_radius(recipe, harm, typed)
+    begun = apply_start_(net, beginning, before, data)
+    harm = "" if old else reason_against_radius(net, begun.get("taken", ()), recipe.renorm)
+    recipe, off_too = without_renorm(recipe, harm, typed)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     about = checkpoint_description(settings, subject)
-    plan = job.Plan(settings["trainer"], choice, settings["seed"], about, within)
-    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
-        for line in loggers.costs(chosen_loggers(settings), *logging_volume(settings, subject)):
+    plan = job.TrainingPlan(settings["trainer"], choice, settings["seed"], about, within)
+    with loggers.open_loggers(chosen_loggers(settings), folder, settings) as chosen:
+        for line in loggers.logging_volumes(chosen_loggers(settings), *logging_volume(settings, subject)):
             print(line, flush=True)
         record = Record(folder, chosen)
         facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
@@ -79,7 +83,7 @@ def train(settings: Settings, folder: Path) -> None:
             terminal.show_start(begun)
             note_left_out([subject], record, summary)
             given = bool(begun.get("taken") or settings["model"].get("weights"))
-            spread = scale_warning(recipe.renorm, data.pixel_std)
+            spread = pixel_scale_warning(recipe.renorm, data.pixel_std)
             for text in filter(None, (off, off_too, narrowed, mixed, spread, recipe.fading(given))):
                 terminal.show_warning(text)
                 summary["warnings"] = [*summary.get("warnings", []), text]

@@ -15,7 +15,7 @@ FILES = {"wandb": "weights_and_biases", "tensorboard": "tensorboard", "mlflow": 
 
 
 @contextmanager
-def opened(choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[str, Any]) -> Iterator[list[Any]]:
+def open_loggers(choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[str, Any]) -> Iterator[list[Any]]:
     """The chosen loggers, each with its Lightning logger in `.logger`; closed on the way out, whatever happened.
 
     choices: logger name -> its settings (conf/logger). config: what the run is, as plain values.
@@ -36,9 +36,9 @@ def opened(choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[
             each.close()
 
 
-def costs(choices: Mapping[str, Mapping[str, Any]], epochs: int, layers: int, maps: int) -> Iterator[str]:
+def logging_volumes(choices: Mapping[str, Mapping[str, Any]], epochs: int, layers: int, maps: int) -> Iterator[str]:
     """What a training run will send away, in words, before it begins; a line for each logger that sends anything."""
     if "wandb" in choices:
-        from convscope.loggers.weights_and_biases import cost
+        from convscope.loggers.weights_and_biases import logging_volume
 
-        yield cost(choices["wandb"], epochs, layers, maps)
+        yield logging_volume(choices["wandb"], epochs, layers, maps)

@@ -50,7 +50,7 @@ def specification(made: workspaces.Workspace) -> str:
     return made._to_model().model_dump_json(by_alias=True, indent=1)  # the package offers no public way
 
 
-def saved(made: workspaces.Workspace) -> str:
+def save_workspace(made: workspaces.Workspace) -> str:
     """Sends it to the account that WANDB_API_KEY belongs to; its address. Raises UserError where that fails."""
     try:
         made.save()
@@ -62,7 +62,7 @@ def saved(made: workspaces.Workspace) -> str:
     return made.url
 
 
-def own_entity() -> str:
+def default_entity() -> str:
     """The account of WANDB_API_KEY. Raises UserError where there is no key or no answer."""
     if not os.environ.get("WANDB_API_KEY"):
         raise UserError("set WANDB_API_KEY, or name an account with dashboard.entity=<name>")

@@ -13,7 +13,7 @@ from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 
 from convscope.errors import UserError
-from convscope.loggers.projections import Projection, projections
+from convscope.loggers.projection_table import ProjectionRow, projection_rows
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import sweep_around
 from convscope.runs.record import Picture
@@ -48,8 +48,8 @@ class WandbPictures:
         try:
             for name, (picture, path) in self.latest.items():
                 self.logger.experiment.log({name: _image(picture, path)})
-            if rows := projections(self.folder, self.table):
-                shown = wandb.Table(list(Projection._fields), [_cells(row) for row in rows])
+            if rows := projection_rows(self.folder, self.table):
+                shown = wandb.Table(list(ProjectionRow._fields), [_cells(row) for row in rows])
                 self.logger.experiment.log({"features": shown})
             for name in self.kept:
                 if (self.folder / ARTIFACTS[name]).is_dir():
@@ -64,7 +64,7 @@ def _image(picture: Picture, path: Path) -> wandb.Image:
     return wandb.Image(str(path), caption=picture.caption or None)  # the file itself: no second encoding
 
 
-def _cells(row: Projection) -> list[Any]:
+def _cells(row: ProjectionRow) -> list[Any]:
     return [wandb.Image(cell, file_type="jpg") if isinstance(cell, Image.Image) else cell for cell in row]
 
 
@@ -96,7 +96,7 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
     return WandbPictures(logger, folder, table, kept)
 
 
-def cost(settings: Mapping[str, Any], epochs: int, layers: int, maps: int) -> str:
+def logging_volume(settings: Mapping[str, Any], epochs: int, layers: int, maps: int) -> str:
     """What a training run will send, in a line. epochs: shown ones. maps: shown of all layers."""
     pictures = epochs * (layers + 1) + layers + 2  # grids and filters; how each layer evolved; two plots
     most = epochs * maps * 9

@@ -38,7 +38,7 @@ class MeanClassAccuracy(MulticlassAccuracy):
         return (right[images > 0] / images[images > 0]).mean()
 
 
-class Scores(NamedTuple):
+class Accuracies(NamedTuple):
     """Accuracies in 0..1 over images. class_mean: mean of the accuracies of the classes that have images."""
 
     top1: Interval
@@ -46,7 +46,7 @@ class Scores(NamedTuple):
     class_mean: Interval
 
 
-class Tally:
+class PredictionTally:
     """Takes the probabilities [n, K] of one batch after another; keeps two numbers for each image."""
 
     def __init__(self, classes: int):
@@ -70,23 +70,23 @@ class Tally:
         """[N]: the most probable classes."""
         return torch.cat(self._answer)
 
-    def scores(self) -> Scores:
+    def scores(self) -> Accuracies:
         """Over all that was added."""
         found = self._accuracies.compute()
         truth, right = self.truth.numpy(), (self.truth == self.answer).numpy()
         count = len(truth)
-        return Scores(proportion(float(found["top1"]), count), proportion(float(found["top5"]), count),
-                      class_mean(truth, right))  # fmt: skip
+        top1, top5 = (proportion_interval(float(found[name]), count) for name in ("top1", "top5"))
+        return Accuracies(top1, top5, class_mean_interval(truth, right))
 
 
-def proportion(share: float, count: int) -> Interval:
+def proportion_interval(share: float, count: int) -> Interval:
     """A share of `count` images and Wilson's interval, which needs no resampling and holds near 0 and 1 too."""
     hits = round(share * count)
     found = binomtest(hits, count).proportion_ci(LEVEL, method="wilson")
     return Interval(hits / count, float(found.low), float(found.high), count)
 
 
-def class_mean(truth: NDArray[np.int64], right: NDArray[np.bool_], seed: int = 0) -> Interval:
+def class_mean_interval(truth: NDArray[np.int64], right: NDArray[np.bool_], seed: int = 0) -> Interval:
     """Mean over the classes with images of the share that is right, and the percentile bootstrap over the images.
 
     The draws are made by class and outcome at once: the same as drawing images, in no more time for 50,000 of them.

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata, ttest_ind
 
-from convscope.metrics.intervals import LEVEL, Interval, mean_interval, resampled, share_interval
+from convscope.metrics.intervals import LEVEL, Interval, bootstrap_interval, mean_interval, share_interval
 
 
-def excess(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
+def paired_difference(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
     """Mean of one minus other, [n] each, of the same cases; a case with a nan on either side is left out."""
     difference = np.asarray(one, float) - np.asarray(other, float)
     return _mean(difference[np.isfinite(difference)], seed)
@@ -29,7 +29,7 @@ def rank_correlation(groups: Sequence[ArrayLike], seed: int = 0) -> Interval:
         spread = ranks.std(axis=1)
         return float(np.corrcoef(ranks)[0, 1]) if spread.all() else np.nan
 
-    return resampled(len(value), correlation, seed) if len(value) else _nothing()
+    return bootstrap_interval(len(value), correlation, seed) if len(value) else _nothing()
 
 
 def share_lost(before: ArrayLike, after: ArrayLike, floor: float, seed: int = 0) -> Interval:
@@ -40,10 +40,10 @@ def share_lost(before: ArrayLike, after: ArrayLike, floor: float, seed: int = 0)
     had, kept = np.asarray(before, float) - floor, np.asarray(after, float) - floor
     if not len(had):
         return _nothing()
-    return resampled(len(had), lambda cases: float(1 - kept[cases].sum() / had[cases].sum()), seed)
+    return bootstrap_interval(len(had), lambda cases: float(1 - kept[cases].sum() / had[cases].sum()), seed)
 
 
-def proportions(one: tuple[int, int], other: tuple[int, int]) -> Interval:
+def proportion_difference(one: tuple[int, int], other: tuple[int, int]) -> Interval:
     """Difference of two proportions, each (so many, of so many), by Newcombe's method from Wilson's intervals.
 
     Unlike a bootstrap it stays honest where a proportion is 0 or 1. n: cases of the smaller group.
@@ -56,7 +56,7 @@ def proportions(one: tuple[int, int], other: tuple[int, int]) -> Interval:
     return Interval(p - q, float(low), float(high), min(one[1], other[1]))
 
 
-def seeds(one: Sequence[float], other: Sequence[float]) -> Interval:
+def difference_over_seeds(one: Sequence[float], other: Sequence[float]) -> Interval:
     """Difference of two means over two or more seeds each, by Welch's interval. n: runs of the smaller group."""
     difference, n = float(np.mean(one) - np.mean(other)), min(len(one), len(other))
     if not np.ptp(one) and not np.ptp(other):  # scipy has no answer where nothing varies
@@ -65,7 +65,7 @@ def seeds(one: Sequence[float], other: Sequence[float]) -> Interval:
     return Interval(difference, float(interval.low), float(interval.high), n)
 
 
-def dominance(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
+def dominance_difference(one: ArrayLike, other: ArrayLike, seed: int = 0) -> Interval:
     """log2 of largest over median, of one minus of other; the values [n], [m] of either are drawn anew by themselves.
 
     One extreme value is missing from every third draw, so the interval is clear of zero only when it takes several to

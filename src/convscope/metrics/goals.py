@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from convscope.metrics.multilabel import LossName, spread
+from convscope.metrics.multilabel import LossName, softmax_targets
 
 TOP1, MEAN_AP = "val/top1", "val/mean_ap"
 
@@ -59,7 +59,7 @@ class Goal(NamedTuple):
         return own | {"chance": chance.metric, "chance_loss": chance.loss}
 
 
-def of_softmax(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
+def softmax_chance(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
     """Always the most frequent class, with the mean share of each class for its probability.
 
     1/K and log K where the classes have equally many images.
@@ -67,15 +67,15 @@ def of_softmax(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
     if targets is None:
         frequent = share = torch.bincount(labels, minlength=classes).double() / len(labels)
     else:
-        shares = spread(targets).double()
+        shares = softmax_targets(targets).double()
         frequent, share = (shares > 0).double().mean(0), shares.mean(0)
     return Chance(float(frequent.max()), float(torch.special.entr(share).sum()))
 
 
-def of_multilabel(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
+def multilabel_chance(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
     """Every class as likely in each image as it is in all of them.
 
-    Equal scores lie on one side of a threshold together (metrics/average_precision.py), so that the average precision
+    Equal scores lie on one side of a threshold together (metrics/multilabel.py), so that the average precision
     of a class is the share of the images that show it, of those in which it is not difficult to see.
     """
     assert targets is not None
@@ -86,6 +86,6 @@ def of_multilabel(labels: Tensor, targets: Tensor | None, classes: int) -> Chanc
 
 
 GOALS: dict[LossName, Goal] = {
-    "softmax": Goal(TOP1, "top-1", "max", of_softmax),
-    "multilabel": Goal(MEAN_AP, "mean AP", "max", of_multilabel),
+    "softmax": Goal(TOP1, "top-1", "max", softmax_chance),
+    "multilabel": Goal(MEAN_AP, "mean AP", "max", multilabel_chance),
 }

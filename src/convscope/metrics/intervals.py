@@ -30,7 +30,7 @@ class Interval(NamedTuple):
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]" if known else f"{self.value:.3g}"
 
 
-def resampled(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> Interval:
+def bootstrap_interval(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> Interval:
     """The statistic of cases 0 .. n-1, and how it varies when the cases are drawn anew.
 
     statistic: takes case numbers [n], some of them repeatedly. The bootstrap's percentiles, made wider for few cases as
@@ -56,7 +56,7 @@ def resampled(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int
 def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0, most: float = np.inf) -> Interval:
     """Mean of independent values [n] and its interval; of values that lie in -most .. most no end lies outside."""
     numbers = np.asarray(values, dtype=float)
-    found = resampled(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
+    found = bootstrap_interval(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
     return found._replace(low=max(-most, found.low), high=min(most, found.high)) if len(numbers) > 1 else found
 
 
@@ -84,13 +84,13 @@ class Agreement(NamedTuple):
     spread: float
 
 
-def agreement(distances: Distances, seed: int = 0) -> Agreement:
+def distance_agreement(distances: Distances, seed: int = 0) -> Agreement:
     """How far apart images are."""
     upper = np.triu_indices(distances.shape[-1], 1)
     return Agreement(pair_interval(distances.mean(0), seed), float(distances[:, *upper].std()))
 
 
-def difference(one: Distances, other: Distances, seed: int = 0) -> Interval:
+def distance_difference(one: Distances, other: Distances, seed: int = 0) -> Interval:
     """Mean of one [m, N, N] minus that of another [M, N, N], of the same images and so taken pair by pair."""
     return pair_interval(one.mean(0) - other.mean(0), seed)
 
@@ -103,7 +103,7 @@ def pair_interval(distances: NDArray[np.float64], seed: int = 0) -> Interval:
     count = len(distances)
     if count < 3:
         return Interval(pair_mean(distances), -np.inf, np.inf, count)
-    return resampled(count, lambda cases: pair_mean(distances, cases), seed)
+    return bootstrap_interval(count, lambda cases: pair_mean(distances, cases), seed)
 
 
 def pair_mean(distances: NDArray[np.float64], cases: NDArray[np.int64] | None = None) -> float:

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.metrics.multilabel import spread
+from convscope.metrics.multilabel import softmax_targets
 
-Kind = Literal["svm", "softmax"]
+ProbeKind = Literal["svm", "softmax"]
 STEPS = 300  # of L-BFGS at most
 
 
@@ -31,7 +31,7 @@ class Coordinates(NamedTuple):
     test: Tensor
 
 
-class Linear(NamedTuple):
+class LinearProbe(NamedTuple):
     """weight [K, r], bias [K]: scores are train @ weight.T + bias."""
 
     weight: Tensor
@@ -60,7 +60,7 @@ def coordinates(gram: Tensor, cross: Tensor) -> Coordinates:
     return Coordinates(axes * lengths, crossed @ axes / (spread * lengths))
 
 
-def fit(images: Tensor, labels: Tensor, classes: int, kind: Kind, c: float) -> Linear:
+def fit_probe(images: Tensor, labels: Tensor, classes: int, kind: ProbeKind, c: float) -> LinearProbe:
     """The classifier that minimizes |weight|^2 / 2 + c * (sum of losses), scikit-learn's meaning of C, bias free.
 
     images [n, r] float64 with uncorrelated columns, as `coordinates` gives them; labels [n], or targets [n, K] of
@@ -75,7 +75,7 @@ def fit(images: Tensor, labels: Tensor, classes: int, kind: Kind, c: float) -> L
     bias = images.new_zeros(classes).requires_grad_()
     several = labels.dim() == 2
     signs = (labels if several else 2 * F.one_hot(labels, classes) - 1).to(images.dtype)
-    aim = spread(labels).to(images.dtype) if several else labels
+    aim = softmax_targets(labels).to(images.dtype) if several else labels
     solver = torch.optim.LBFGS(
         [weight, bias], max_iter=STEPS, tolerance_grad=1e-5, tolerance_change=1e-8, line_search_fn="strong_wolfe"
     )
@@ -89,12 +89,12 @@ def fit(images: Tensor, labels: Tensor, classes: int, kind: Kind, c: float) -> L
         return value
 
     solver.step(objective)
-    return Linear(weight.detach() * scale, bias.detach())
+    return LinearProbe(weight.detach() * scale, bias.detach())
 
 
-def chosen_c(
-    gram: Tensor, labels: Tensor, classes: int, kinds: Sequence[Kind], candidates: Sequence[float]
-) -> dict[Kind, float]:
+def choose_c(
+    gram: Tensor, labels: Tensor, classes: int, kinds: Sequence[ProbeKind], candidates: Sequence[float]
+) -> dict[ProbeKind, float]:
     """Of each kind the C that does best on every fifth training image of a class when fitted on the others.
 
     gram [n, n], labels [n]. Of equals the smallest. With one candidate, or one image of a class, nothing can be
@@ -105,10 +105,14 @@ def chosen_c(
     if len(candidates) == 1 or not held.any():
         return dict.fromkeys(kinds, candidates[len(candidates) // 2])
     known = coordinates(gram[~held][:, ~held], gram[held][:, ~held])
-    best: dict[Kind, float] = {}
+    best: dict[ProbeKind, float] = {}
     for kind in kinds:
         right = [
-            int((fit(known.train, labels[~held], classes, kind, c).scores(known.test).argmax(1) == labels[held]).sum())
+            int(
+                (
+                    fit_probe(known.train, labels[~held], classes, kind, c).scores(known.test).argmax(1) == labels[held]
+                ).sum()
+            )
             for c in candidates
         ]
         best[kind] = candidates[right.index(max(right))]

@@ -15,7 +15,7 @@ from convscope.metrics.intervals import Interval, hit_interval, mean_interval
 Inside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]  # points [k, 2] (x, y) in pixels -> [k]
 
 
-class Hit(NamedTuple):
+class LocalizationHit(NamedTuple):
     """Of one image. lowest: 1 where the place of the lowest value lies on the object, a share where several places are
     equally low. center: 1 where the image's center does. anywhere: the share of all places that do, what a guess at
     random is right. drop: mean value over the places off the object minus that over those on it; nan without both."""
@@ -26,7 +26,7 @@ class Hit(NamedTuple):
     drop: float
 
 
-class Rates(NamedTuple):
+class LocalizationRates(NamedTuple):
     """Means of `Hit` over images, with intervals. gain: lowest minus center, image by image."""
 
     lowest: Interval
@@ -60,27 +60,27 @@ def in_boxes(boxes: ArrayLike) -> Inside:
     return inside
 
 
-def hit(values: ArrayLike, centers: ArrayLike, image_size: int, inside: Inside) -> Hit:
+def localization_hit(values: ArrayLike, centers: ArrayLike, image_size: int, inside: Inside) -> LocalizationHit:
     """values [n, n] of what was measured with the square's center at x = centers[column], y = centers[row]."""
     numbers, middle = np.asarray(values, dtype=float), np.asarray(centers, dtype=float)
     y, x = np.meshgrid(middle, middle, indexing="ij")
     on = inside(np.stack([x.ravel(), y.ravel()], 1)).reshape(numbers.shape)
     center = inside(np.full((1, 2), image_size / 2))[0]
     drop = numbers[~on].mean() - numbers[on].mean() if on.any() and not on.all() else np.nan
-    return Hit(float(on[numbers == numbers.min()].mean()), float(center), float(on.mean()), float(drop))
+    return LocalizationHit(float(on[numbers == numbers.min()].mean()), float(center), float(on.mean()), float(drop))
 
 
-def rates(hits: Sequence[Hit]) -> Rates:
+def localization_rates(hits: Sequence[LocalizationHit]) -> LocalizationRates:
     """Over one image or more; drop over those that have one, nan and no interval where none has."""
     lowest, center, anywhere, drop = np.array(hits, dtype=float).T
     known = drop[np.isfinite(drop)]
     drops = mean_interval(known) if len(known) else Interval(np.nan, -np.inf, np.inf, 0)
-    return Rates(
+    return LocalizationRates(
         hit_interval(lowest), hit_interval(center), mean_interval(anywhere), mean_interval(lowest - center), drops
     )
 
 
-def correlation(one: ArrayLike, other: ArrayLike) -> float:
+def pearson_correlation(one: ArrayLike, other: ArrayLike) -> float:
     """Pearson's, over all places; nan where either is the same everywhere."""
     x, y = (np.asarray(values, dtype=float).ravel() for values in (one, other))
     x, y = x - x.mean(), y - y.mean()

@@ -13,7 +13,7 @@ from convscope.errors import UserError
 DATA = Path(__file__).with_name("papers.yaml")
 
 
-class Figure(NamedTuple):
+class PrintedNumber(NamedTuple):
     """One printed number. spread: what stands after its ±, None where nothing does."""
 
     value: float
@@ -35,12 +35,12 @@ class PaperTable(NamedTuple):
     key: str
     source: str
     columns: tuple[str, ...]
-    rows: Mapping[str, tuple[Figure | None, ...]]
+    rows: Mapping[str, tuple[PrintedNumber | None, ...]]
     bases: tuple[str, ...] = ()
     runs: Mapping[str, str] = MappingProxyType({})
     ensembles: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 
-    def figure(self, row: str, column: str) -> Figure | None:
+    def figure(self, row: str, column: str) -> PrintedNumber | None:
         """Raises UserError for a row or a column that the table does not have."""
         for kind, name, possible in (("row", row, self.rows), ("column", column, self.columns)):
             if name not in possible:
@@ -60,17 +60,17 @@ class PaperTable(NamedTuple):
 
 
 @cache
-def papers() -> Mapping[str, PaperTable]:
+def published_tables() -> Mapping[str, PaperTable]:
     """Every table, by its key in papers.yaml."""
     said = yaml.safe_load(DATA.read_text(encoding="utf-8"))
     return MappingProxyType({key: _table(key, table) for key, table in said.items()})
 
 
-def paper(key: str) -> PaperTable:
+def published_table(key: str) -> PaperTable:
     """The table of that key, such as zf_table3. Raises UserError for another."""
-    if key not in papers():
-        raise UserError(f"no table {key!r} of a paper is known; possible: {', '.join(papers())}")
-    return papers()[key]
+    if key not in published_tables():
+        raise UserError(f"no table {key!r} of a paper is known; possible: {', '.join(published_tables())}")
+    return published_tables()[key]
 
 
 def _table(key: str, said: Mapping[str, Any]) -> PaperTable:
@@ -87,7 +87,7 @@ def _table(key: str, said: Mapping[str, Any]) -> PaperTable:
     return PaperTable(key, said["source"], columns, printed, bases, repeated, together)
 
 
-def _figure(value: Any) -> Figure | None:
+def _figure(value: Any) -> PrintedNumber | None:
     if value is None:
         return None
-    return Figure(*map(float, value)) if isinstance(value, list) else Figure(float(value))
+    return PrintedNumber(*map(float, value)) if isinstance(value, list) else PrintedNumber(float(value))

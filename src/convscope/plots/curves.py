@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, label_ends, panels
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
 
 Rows = Sequence[Mapping[str, Any]]  # metrics.csv as read: values may be text, empty or absent
 
@@ -35,10 +35,12 @@ def training_curves(rows: Rows) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 3.4), dpi=110, facecolor=GROUND)
     loss, accuracy = panels(figure, 2, above=0.4, below=0.55, beside=1.15)
-    loss.set_title("Loss", **HEAD)
+    loss.set_title("Loss", **TITLE_STYLE)
     _draw_lines(loss, rows, [Line("train/loss", "training", TRAIN, "--"), Line("val/loss", "validation", VAL)])
     several = any(row.get("val/mean_ap") for row in rows)
-    accuracy.set_title("Accuracy and mean average precision, %" if several else "Accuracy, % of the images", **HEAD)
+    accuracy.set_title(
+        "Accuracy and mean average precision, %" if several else "Accuracy, % of the images", **TITLE_STYLE
+    )
     lines = [Line("train/top1", "training", TRAIN, "--"), Line("val/top1", "validation", VAL)]
     lines += [Line("val/top5", "val., top five", TOP5, ":"), Line("val/mean_ap", "val., mean AP", PRECISION, "-.")]
     _draw_lines(accuracy, rows, lines, factor=100)
@@ -47,7 +49,7 @@ def training_curves(rows: Rows) -> Figure:
     return figure
 
 
-def settling(rows: Rows, layers: Sequence[str], words: str) -> Figure:
+def convergence_curves(rows: Rows, layers: Sequence[str], words: str) -> Figure:
     """Three panels that show whether lower layers settle first (section 4.1, Fig. 4), a line for each layer.
 
     rows: columns stayed/, similarity/ and dead/ + layer, as fractions. layers: from the pixels up. words: the answer.
@@ -61,7 +63,7 @@ def settling(rows: Rows, layers: Sequence[str], words: str) -> Figure:
     styles = ["-", "--", "-.", (0, (1, 1.2))]
     titles = ["Top-9 images that stayed, %", "Likeness to the projection before", "Dead maps, %"]
     for axes, title, kind in zip(three, titles, ["stayed", "similarity", "dead"], strict=True):
-        axes.set_title(title, **HEAD)
+        axes.set_title(title, **TITLE_STYLE)
         lines = [Line(f"{kind}/{layer}", layer, shades[i], styles[i % 4]) for i, layer in enumerate(layers)]
         _draw_lines(axes, rows, lines, factor=1 if kind == "similarity" else 100)
         low, high = axes.dataLim.intervaly if axes.get_lines() else (0, 0)

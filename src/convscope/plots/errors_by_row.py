@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, RULE, TEXT, WIDTH, dress
+from convscope.plots.panels import FAINT, GROUND, INK, RULE, TEXT, TITLE_STYLE, WIDTH, style_axes
 
 ROW, ABOVE, BELOW, GAP = 0.3, 0.5, 0.6, 0.5  # inches
 HERE, PAPER = "#1f3b73", "#b5651d"
-CUT = 42  # characters of a row's name
+MAX_NAME = 42  # characters of a row's name
 
 
-class Dot(NamedTuple):
+class RowError(NamedTuple):
     """One row: percent here and in the paper, None where there is none. spread: over seeds. whole: the run finished."""
 
     name: str
@@ -24,7 +24,7 @@ class Dot(NamedTuple):
     whole: bool = True
 
 
-def errors_by_row(dots: Sequence[Dot], what: str) -> Figure:
+def errors_by_row(dots: Sequence[RowError], what: str) -> Figure:
     """A line for each row, in the order given; two panels with a scale each where a paper's numbers are among them.
 
     what: is measured, for the axes. A hollow dot is a run that has not finished.
@@ -48,17 +48,17 @@ def errors_by_row(dots: Sequence[Dot], what: str) -> Figure:
     return figure
 
 
-def _name(dot: Dot) -> str:
-    return dot.name if len(dot.name) <= CUT else dot.name[: CUT - 1] + "…"
+def _name(dot: RowError) -> str:
+    return dot.name if len(dot.name) <= MAX_NAME else dot.name[: MAX_NAME - 1] + "…"
 
 
 def _dress(axes: Axes, rows: int, title: str, what: str) -> None:
-    dress(axes)
+    style_axes(axes)
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks(range(rows), [""] * rows)
-    axes.set_title(title, **HEAD)
+    axes.set_title(title, **TITLE_STYLE)
     axes.set_xlabel(what, color=FAINT, size=TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
 

@@ -10,13 +10,13 @@ from PIL import Image, ImageDraw
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, wrapped, write
 from convscope.plots.tile import Tile, filter_tiles, resized
 
-PAPER, OUTLINE = (247, 247, 248), (218, 218, 222)
-MARGIN, HEAD = 20, 52  # around the picture; its title, above the first row
+BACKGROUND, OUTLINE = (247, 247, 248), (218, 218, 222)
+MARGIN, TITLE_HEIGHT = 20, 52  # around the picture; its title, above the first row
 GAP = 2  # between tiles that belong together
 NOTE = 20  # height of a line of its own for a note
 
 
-class Block(NamedTuple):
+class MapTiles(NamedTuple):
     """One feature map: up to nine projections, strongest first, and the image patches they come from; of any size."""
 
     caption: str
@@ -24,7 +24,7 @@ class Block(NamedTuple):
     patches: Sequence[Tile]
 
 
-class Grid(NamedTuple):
+class TileGrid(NamedTuple):
     """A picture of blocks, and where they are: tile k of nine begins k % 3 steps right of its corner, k // 3 below.
 
     tile: side of a tile. step: from one to the next. projections, patches: the corner (x, y) of each block's nine.
@@ -37,7 +37,7 @@ class Grid(NamedTuple):
     patches: list[tuple[int, int]]
 
 
-class Strip(NamedTuple):
+class MapHistory(NamedTuple):
     """One feature map over the epochs: a tile for each epoch, None where there is none."""
 
     caption: str
@@ -45,8 +45,8 @@ class Strip(NamedTuple):
 
 
 def top9_grid(
-    blocks: Sequence[Block], title: str, columns: int = 3, side: int = 96, note: str = "left: projections"
-) -> Grid:
+    blocks: Sequence[MapTiles], title: str, columns: int = 3, side: int = 96, note: str = "left: projections"
+) -> TileGrid:
     """Fig. 2: for each map a 3 x 3 of projections beside the 3 x 3 of image patches, its caption above.
 
     side: pixels of a tile; 16 maps in 3 columns make a picture of 1920 x 2000. note: what is left of the patches. Where
@@ -60,7 +60,7 @@ def top9_grid(
     rows = math.ceil(len(blocks) / columns)
     note = f"{note} · right: image patches"
     sheet, draw, head = _noted_sheet(columns * step_x - 28, rows * step_y - 18, title, note)
-    grid = Grid(sheet, side, side + GAP, [], [])
+    grid = TileGrid(sheet, side, side + GAP, [], [])
     for number, block in enumerate(blocks):
         x, y = MARGIN + number % columns * step_x, head + number // columns * step_y
         write(draw, (x, y + 16), block.caption, room=step_x - 28)
@@ -77,18 +77,20 @@ def _nine(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile], sid
         _put(sheet, (x, y), tiles[number] if number < len(tiles) else None, side)
 
 
-def evolution_grid(strips: Sequence[Strip], epochs: Sequence[int], title: str) -> Image.Image:
+def evolution_grid(strips: Sequence[MapHistory], epochs: Sequence[int], title: str) -> Image.Image:
     """Fig. 4: a row for each map, a column for each epoch. Tiles shrink from 72 to 32 pixels as epochs are added."""
     longest = max(width(words, CAPTION) for words in ["epoch", *(strip.caption for strip in strips)])
     left = min(longest, 220) + 14
     side = max(32, min(72, (1500 - left) // max(1, len(epochs)) - GAP - 2))
     step = side + GAP + 2
     sheet, draw = _sheet(left + len(epochs) * step - GAP - 2, 20 + len(strips) * step - GAP - 2, title)
-    write(draw, (MARGIN, HEAD + 10), "epoch", color=FAINT)
+    write(draw, (MARGIN, TITLE_HEIGHT + 10), "epoch", color=FAINT)
     for column, epoch in enumerate(epochs):
-        write(draw, (MARGIN + left + column * step + side // 2, HEAD + 10), str(epoch), color=FAINT, anchor="ms")
+        write(
+            draw, (MARGIN + left + column * step + side // 2, TITLE_HEIGHT + 10), str(epoch), color=FAINT, anchor="ms"
+        )
     for row, strip in enumerate(strips):
-        y = HEAD + 20 + row * step
+        y = TITLE_HEIGHT + 20 + row * step
         write(draw, (MARGIN, y + side // 2), strip.caption, room=left - 14, anchor="lm")
         for column in range(len(epochs)):
             tile = strip.tiles[column] if column < len(strip.tiles) else None
@@ -99,7 +101,7 @@ def evolution_grid(strips: Sequence[Strip], epochs: Sequence[int], title: str) -
 def thumbnails(tiles: Sequence[Tile], columns: int = 10, side: int = 112) -> Image.Image:
     """The tiles in reading order, edge to edge and without a word: a sheet to cut single images from."""
     rows = math.ceil(len(tiles) / columns)
-    sheet = Image.new("RGB", (min(columns, max(1, len(tiles))) * side, max(1, rows) * side), PAPER)
+    sheet = Image.new("RGB", (min(columns, max(1, len(tiles))) * side, max(1, rows) * side), BACKGROUND)
     for number, tile in enumerate(tiles):
         sheet.paste(resized(tile, side), (number % columns * side, number // columns * side))
     return sheet
@@ -118,7 +120,7 @@ def filter_grid(weights: Any, common: bool, title: str) -> Image.Image:
     note = "one scale for all" if common else "each at its own scale"
     sheet, _ = _sheet(columns * step - 2 * GAP, rows * step - 2 * GAP, title, note)
     for number, tile in enumerate(tiles):
-        _put(sheet, (MARGIN + number % columns * step, HEAD + number // columns * step), tile, side)
+        _put(sheet, (MARGIN + number % columns * step, TITLE_HEIGHT + number // columns * step), tile, side)
     return sheet
 
 
@@ -133,7 +135,7 @@ def side_by_side(images: Sequence[Image.Image], captions: Sequence[str]) -> Imag
     lines = [wrapped(caption, CAPTION, image.width) for image, caption in zip(images, captions, strict=True)]
     step_y = MARGIN + 26 + NOTE * (max(1, *map(len, lines)) - 1)
     sheet = Image.new("RGB", (sum(image.width + MARGIN for image in images) + MARGIN,
-                              step_y + max(image.height for image in images) + MARGIN), PAPER)  # fmt: skip
+                              step_y + max(image.height for image in images) + MARGIN), BACKGROUND)  # fmt: skip
     draw, x = ImageDraw.Draw(sheet), MARGIN
     for image, caption in zip(images, lines, strict=True):
         for number, line in enumerate(caption):
@@ -148,20 +150,20 @@ def _noted_sheet(
 ) -> tuple[Image.Image, ImageDraw.ImageDraw, int]:
     """As `_sheet`, and the y where the rows begin: the note has lines of its own where there is no room beside."""
     if width(title, TITLE) + 30 + width(note, CAPTION) <= inner_width:
-        return *_sheet(inner_width, inner_height, title, note), HEAD
+        return *_sheet(inner_width, inner_height, title, note), TITLE_HEIGHT
     room = _inner_width(inner_width, title)
     lines = wrapped(note, CAPTION, room)
     sheet, draw = _sheet(inner_width, inner_height + NOTE * len(lines), title)
     for number, line in enumerate(lines, 1):
         write(draw, (MARGIN, 33 + NOTE * number), line, color=FAINT, room=room)
-    return sheet, draw, HEAD + NOTE * len(lines)
+    return sheet, draw, TITLE_HEIGHT + NOTE * len(lines)
 
 
 def _sheet(inner_width: int, inner_height: int, title: str, note: str = "") -> tuple[Image.Image, ImageDraw.ImageDraw]:
     """An empty picture with its title, and `note` at the right where there is room, else nowhere."""
     title_width, note_width = width(title, TITLE), width(note, CAPTION)
     inner_width = _inner_width(inner_width, title)
-    sheet = Image.new("RGB", (inner_width + 2 * MARGIN, HEAD + inner_height + MARGIN), PAPER)
+    sheet = Image.new("RGB", (inner_width + 2 * MARGIN, TITLE_HEIGHT + inner_height + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner_width)
     if title_width + 30 + note_width <= inner_width:

@@ -52,7 +52,7 @@ def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: in
     draw.text(place, shortened(text, size, room), fill=color, font=font(size), anchor=anchor)
 
 
-def apart(heights: Sequence[float], least: float) -> list[float]:
+def moved_apart(heights: Sequence[float], least: float) -> list[float]:
     """The heights moved as little as needed (least squares) to lie `least` apart, in their order, then into 0..1.
 
     Where there are more labels than room, they leave 0..1 at the top.

@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from convscope.plots.lettering import apart
+from convscope.plots.lettering import moved_apart
 
 GROUND, INK, FAINT, RULE = "#fcfcfd", "#26262a", "#70707a", "#e2e2e6"
 WIDTH, TEXT = 12.0, 9  # inches, points
-HEAD: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
+TITLE_STYLE: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
 
 
 def panels(figure: Figure, count: int, above: float, below: float, beside: float, label: str = "epoch") -> list[Axes]:
@@ -28,13 +28,13 @@ def panels(figure: Figure, count: int, above: float, below: float, beside: float
     for number in range(count):
         left, width = 0.5 + number * step, step - 0.5 - beside
         axes = figure.add_axes((left / WIDTH, below / height, width / WIDTH, (height - above - below) / height))
-        dress(axes)
+        style_axes(axes)
         axes.set_xlabel(label, color=FAINT, size=TEXT)
         made.append(axes)
     return made
 
 
-def dress(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     """Ground, rules and letters of a plot."""
     axes.set_facecolor(GROUND)
     axes.spines[["top", "right"]].set_visible(False)
@@ -49,7 +49,7 @@ def label_ends(figure: Figure) -> None:
         low, high = axes.get_ylim()
         points = axes.get_position().height * figure.get_figheight() * 72
         ends = [_last_point(line) for line in axes.get_lines()]
-        heights = apart([(y - low) / (high - low) for _, y in ends], 1.3 * TEXT / points)
+        heights = moved_apart([(y - low) / (high - low) for _, y in ends], 1.3 * TEXT / points)
         for line, end, height in zip(axes.get_lines(), ends, heights, strict=True):
             leader = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.9, "shrinkA": 1, "relpos": (0, 0.5)}
             axes.annotate(

@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from convscope.plots.lettering import apart
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH
+from convscope.plots.lettering import moved_apart
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH
 from convscope.plots.tile import Tile
 
 HEIGHT, BIG = 5.85, 5.1  # inches: of the figure, of the large image
 COLUMNS, SMALL, RIGHT = 2, 1.27, 7.9  # small images in a row, their inches, where the first one starts
-MOST = 6  # layers that can still be told apart
+MAX_LAYERS = 6  # layers that can still be told apart
 LETTERS = 22  # of a layer's name
 
 
-class Sight(NamedTuple):
+class LayerField(NamedTuple):
     """A layer. top, left, height, width: its central unit's field, pixels, None where it is always the whole image.
 
     rows, cols: pixels at which the centers of its units' fields lie.
@@ -35,7 +35,7 @@ class Sight(NamedTuple):
         return self.box is None or (self.box[2] >= image.shape[0] and self.box[3] >= image.shape[1])
 
 
-def receptive_figure(image: Tile, sights: Sequence[Sight]) -> Figure:
+def receptive_field_figure(image: Tile, sights: Sequence[LayerField]) -> Figure:
     """Left the central units' fields as nested boxes, right the centers of all units of the first layer of each stride.
 
     sights: from the pixels up, up to nine. A field that is no smaller than the image is drawn as its border.
@@ -53,7 +53,7 @@ def receptive_figure(image: Tile, sights: Sequence[Sight]) -> Figure:
     return figure
 
 
-def _boxes(axes: Axes, image: Tile, sights: Sequence[Sight]) -> None:
+def _boxes(axes: Axes, image: Tile, sights: Sequence[LayerField]) -> None:
     height, width = image.shape[:2]
     _bare(axes, image, 1.0)
     edge = 0.06 * max(height, width)  # fields of units near the middle may leave the image
@@ -75,13 +75,13 @@ def _boxes(axes: Axes, image: Tile, sights: Sequence[Sight]) -> None:
     _labels(axes, image, sights, corners)
 
 
-def _labels(axes: Axes, image: Tile, sights: Sequence[Sight], corners: Sequence[tuple[float, float]]) -> None:
+def _labels(axes: Axes, image: Tile, sights: Sequence[LayerField], corners: Sequence[tuple[float, float]]) -> None:
     """Each layer's words beside the image, with a line to the upper right corner of its box."""
     bottom, top = axes.get_ylim()
     inches = axes.get_position().height * HEIGHT
     order = sorted(range(len(sights)), key=lambda number: (-corners[number][1], number))  # the smallest box lowest
     wanted = [(corners[number][1] - bottom) / (top - bottom) for number in order]
-    heights = apart(wanted, 2.9 * TEXT / 72 / inches)
+    heights = moved_apart(wanted, 2.9 * TEXT / 72 / inches)
     for number, height in zip(order, heights, strict=True):
         leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.9, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
         words = axes.annotate(
@@ -92,14 +92,14 @@ def _labels(axes: Axes, image: Tile, sights: Sequence[Sight], corners: Sequence[
         words.arrow_patch.set_path_effects([patheffects.withStroke(linewidth=2.4, foreground="white", alpha=0.8)])
 
 
-def _words(sight: Sight, image: Tile) -> str:
+def _words(sight: LayerField, image: Tile) -> str:
     if sight.box is None:
         return f"{_short(sight.name)}\nthe whole image"
     size = _sides(sight.box[2], sight.box[3])
     return f"{_short(sight.name)}\n" + (f"the whole image ({size} px)" if sight.whole(image) else f"{size} px")
 
 
-def _dots(axes: Axes, image: Tile, sight: Sight) -> None:
+def _dots(axes: Axes, image: Tile, sight: LayerField) -> None:
     _bare(axes, image, 0.6)
     height, width = image.shape[:2]
     axes.set_xlim(-0.5, width - 0.5)
@@ -110,7 +110,9 @@ def _dots(axes: Axes, image: Tile, sight: Sight) -> None:
     axes.plot(x.ravel(), y.ravel(), "o", color="#1f3b73", markersize=size, markeredgewidth=0, snap=False)
     steps = _sides(*(round(_spacing(centers, 0)) for centers in (sight.rows, sight.cols)))
     apart_ = f"every {steps} px" if len(sight.cols) > 1 else "one place"
-    axes.set_title(f"{_short(sight.name)}\n{len(sight.rows)} × {len(sight.cols)}, {apart_}", **HEAD | {"size": TEXT})
+    axes.set_title(
+        f"{_short(sight.name)}\n{len(sight.rows)} × {len(sight.cols)}, {apart_}", **TITLE_STYLE | {"size": TEXT}
+    )
 
 
 def _spacing(centers: Sequence[float], alone: float) -> float:

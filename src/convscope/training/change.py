@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from convscope.engine.top9 import Top9
-from convscope.metrics.convergence import Images, exciting, layer_overlap, living, mean_of_living
+from convscope.metrics.convergence import TopImages, is_alive, keep_exciting, layer_overlap, mean_of_living
 
 
 class Change(NamedTuple):
@@ -41,7 +41,7 @@ class EpochProjections(NamedTuple):
 def change_since(now: EpochProjections, then: EpochProjections | None) -> Change:
     """Compares a layer with itself at the previous shown epoch."""
     images = _images(now)
-    alive = living(images)
+    alive = is_alive(images)
     dead = float(1 - alive.mean())
     if then is None:
         return Change(0.0, 0.0, dead)
@@ -49,5 +49,5 @@ def change_since(now: EpochProjections, then: EpochProjections | None) -> Change
     return Change(layer_overlap(_images(then), images), mean_of_living(similar, alive[now.maps]), dead)
 
 
-def _images(seen: EpochProjections) -> Images:
-    return exciting(seen.top.score.numpy(), seen.top.image.numpy())
+def _images(seen: EpochProjections) -> TopImages:
+    return keep_exciting(seen.top.score.numpy(), seen.top.image.numpy())

@@ -8,13 +8,12 @@ from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 
 from convscope.data.batches import Batch
-from convscope.metrics.average_precision import MeanAveragePrecision
 from convscope.metrics.classification import accuracies
 from convscope.metrics.goals import GOALS, TOP1
-from convscope.metrics.multilabel import certainty, nearest
+from convscope.metrics.multilabel import MeanAveragePrecision, best_scored_label, class_certainty
 from convscope.models.weights import load_weights_, net_weights
 from convscope.training.losses import MeanLoss, loss_of
-from convscope.training.recipe import Recipe, optimizer, schedule
+from convscope.training.recipe import Recipe, build_optimizer, build_schedule
 
 
 class Classifier(pl.LightningModule):
@@ -44,23 +43,23 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         logits = self.net(batch.image)
         loss = loss_of(logits, batch, self.recipe.loss, self.recipe.label_smoothing)
-        self.train_hits.update(logits.detach(), nearest(logits.detach(), batch.label, batch.targets))
+        self.train_hits.update(logits.detach(), best_scored_label(logits.detach(), batch.label, batch.targets))
         once: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.label)}
         self.train_loss.update(loss.detach(), len(batch.label))
         self.log("train/loss", self.train_loss, **once)
         self.log("train/top1", self.train_hits, prog_bar=True, **once)
         if batch.targets is not None:
-            self.train_precision.update(certainty(logits.detach(), self.recipe.loss), batch.targets)
+            self.train_precision.update(class_certainty(logits.detach(), self.recipe.loss), batch.targets)
             self.log("train/mean_ap", self.train_precision, **once)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self.net(batch.image)
-        self.val_hits.update(logits, nearest(logits, batch.label, batch.targets))
+        self.val_hits.update(logits, best_scored_label(logits, batch.label, batch.targets))
         self.val_loss.update(loss_of(logits, batch, self.recipe.loss), len(batch.label))
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
         if batch.targets is not None:
-            self.val_precision.update(certainty(logits, self.recipe.loss), batch.targets)
+            self.val_precision.update(class_certainty(logits, self.recipe.loss), batch.targets)
             self.log("val/mean_ap", self.val_precision, on_step=False, on_epoch=True, batch_size=len(batch.label))
 
     def on_validation_epoch_end(self) -> None:
@@ -96,8 +95,10 @@ class Classifier(pl.LightningModule):
         asked = self.recipe.schedule == "cycle" and not self.goes_on
         steps = int(self.trainer.estimated_stepping_batches) if asked else 0
         mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
-        chosen = optimizer(self.net, self.recipe, self.pixel_scale, mixed and bool(self.trainer.gradient_clip_val))
-        plan = schedule(chosen, self.recipe, steps)
+        chosen = build_optimizer(
+            self.net, self.recipe, self.pixel_scale, mixed and bool(self.trainer.gradient_clip_val)
+        )
+        plan = build_schedule(chosen, self.recipe, steps)
         return {"optimizer": chosen, "lr_scheduler": plan} if plan else chosen
 
 

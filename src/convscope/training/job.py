@@ -17,20 +17,20 @@ from convscope.metrics.goals import GOALS, Chance
 from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
 from convscope.runs.record import Picture, Record
-from convscope.training.callbacks import FilterPictures, PagePerEpoch, RenormalizeFilters, RowPerEpoch, StepSeed
-from convscope.training.checkpoint import AtomicCheckpointIO, Within, checkpoints
+from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
+from convscope.training.callbacks.epoch_records import FilterPictures, PagePerEpoch, RowPerEpoch, Sessions
+from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
+from convscope.training.callbacks.failure_checks import NoticeChance, StopWhenNotFinite, WatchLayers
+from convscope.training.callbacks.feature_evolution import FeatureEvolution
+from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
+from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.classifier import Classifier
-from convscope.training.evolution import FeatureEvolution
-from convscope.training.exact_resume import RunningMetrics, Sessions
-from convscope.training.guard import StopWhenNotFinite
-from convscope.training.precision import ValidateInFloat32
-from convscope.training.standstill import NoticeChance, WatchLayers
-from convscope.training.stop import Request
-from convscope.training.trainer import keep_freed_memory, refusals_told
-from convscope.training.trainer import trainer as made_trainer
+from convscope.training.stop import StopRequest
+from convscope.training.trainer import build_trainer as made_trainer
+from convscope.training.trainer import keep_freed_memory, lightning_refusals
 
 
-class Plan(NamedTuple):
+class TrainingPlan(NamedTuple):
     """trainer: arguments of Lightning's Trainer. description: what every checkpoint says of its net (plain values)."""
 
     trainer: dict[str, Any]
@@ -53,7 +53,7 @@ def goal_facts(data: ImageData, loss: LossName) -> dict[str, Any]:
 
 
 def train(
-    classifier: Classifier, data: ImageData, plan: Plan, record: Record, sessions: Sessions | None = None
+    classifier: Classifier, data: ImageData, plan: TrainingPlan, record: Record, sessions: Sessions | None = None
 ) -> dict[str, Any]:
     """Fits the classifier; everything seen on the way is in the record. From checkpoints/last.ckpt where it is there.
 
@@ -80,13 +80,13 @@ def train(
         chance,
         rows,
         PagePerEpoch(record),
-        *checkpoints(record.folder / "checkpoints", plan.within, Request(), goal),
+        *checkpoint_callbacks(record.folder / "checkpoints", plan.within, StopRequest(), goal),
         *([RichProgressBar()] if sys.stdout.isatty() else []),
     ]
     trainer = _trainer(plan.trainer, callbacks, record)
     last = record.folder / "checkpoints" / "last.ckpt"
     try:
-        with refusals_told():
+        with lightning_refusals():
             trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     finally:
         sessions.seconds["looking"] = evolution.seconds

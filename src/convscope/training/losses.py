@@ -10,7 +10,7 @@ from torch.nn import Module
 from torchmetrics import MeanMetric
 
 from convscope.data.batches import Batch
-from convscope.metrics.multilabel import LossName, spread
+from convscope.metrics.multilabel import LossName, softmax_targets
 
 __all__ = ["LossName", "MeanLoss", "loss_of"]
 
@@ -44,7 +44,7 @@ def loss_of(logits: Tensor, batch: Batch, loss: LossName, smoothing: float = 0.0
     if loss == "multilabel":
         assert batch.targets is not None
         return multilabel(logits, batch.targets, smoothing)
-    aim = batch.label if batch.targets is None else spread(batch.targets)
+    aim = batch.label if batch.targets is None else softmax_targets(batch.targets)
     return F.cross_entropy(logits, aim, label_smoothing=smoothing)
 
 

@@ -98,7 +98,9 @@ def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
         normal_(net, std=recipe.init_std, ones=recipe.bias_ones)
 
 
-def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped: bool = False) -> torch.optim.Optimizer:
+def build_optimizer(
+    net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped: bool = False
+) -> torch.optim.Optimizer:
     """SGD as the papers write it, or AdamW; fused where the device has it. Frozen weights are none of its business.
 
     clipped: gradients of mixed precision are clipped before the step. A fused optimizer would unscale them in the step.
@@ -123,7 +125,7 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped:
     return torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
-def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:
+def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:
     """Lightning's scheduler entry: anneal by 10 when the validation error plateaus, or one cycle of `steps` steps."""
     if recipe.schedule == "plateau":
         goal = GOALS[recipe.loss]

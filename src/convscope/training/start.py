@@ -57,7 +57,7 @@ def read_start(model: Mapping[str, Any]) -> Start:
     return Start(init, model.get("take"), model.get("freeze") or (), kind)
 
 
-def parent(start: Start) -> dict[str, Any] | None:
+def start_checkpoint(start: Start) -> dict[str, Any] | None:
     """The checkpoint to start from, None for a start from scratch.
 
     Nets of rows share rows with any net of rows; the module paths of a library's nets mean something only between nets
@@ -76,7 +76,7 @@ def parent(start: Start) -> dict[str, Any] | None:
     return checkpoint
 
 
-def begin_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
+def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
     """Weights from the checkpoint over the initial ones, then the rows that do not train; what summary.json says of it.
 
     The last row is new where the names of the data's classes are not the checkpoint's, though their number may be: its

@@ -12,7 +12,7 @@ ASKING = [signal.SIGTERM, signal.SIGINT]  # these end a run
 ASKING += [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]  # where somebody says how
 
 
-class Request:
+class StopRequest:
     """Which signal has asked, 0 for none, and what it meant before training began.
 
     SIGTERM and Ctrl-C end the run. A signal for which a launcher has a handler of its own, as submitit has for those

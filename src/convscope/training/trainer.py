@@ -103,14 +103,14 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
     return None
 
 
-def trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:
+def build_trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:
     """The Trainer of these settings; UserError says what Lightning has against them."""
-    with refusals_told(Exception):  # Lightning checks some of them by using them
+    with lightning_refusals(Exception):  # Lightning checks some of them by using them
         return pl.Trainer(**settings, **ours)
 
 
 @contextmanager
-def refusals_told(kind: type[Exception] = MisconfigurationException) -> Iterator[None]:
+def lightning_refusals(kind: type[Exception] = MisconfigurationException) -> Iterator[None]:
     """What Lightning has against the settings, as a UserError; of some it finds out only when it sees the images."""
     try:
         yield

@@ -17,8 +17,8 @@ from convscope.analyses.sweep_table.compute.paper_comparison import (
 )
 from convscope.analyses.sweep_table.compute.sweep_rows import EVALUATED, SweepRow, readable, sweep_rows, way
 from convscope.errors import UserError
-from convscope.metrics.papers import PaperTable, paper
-from convscope.plots.errors_by_row import Dot, errors_by_row
+from convscope.metrics.papers import PaperTable, published_table
+from convscope.plots.errors_by_row import RowError, errors_by_row
 from convscope.runs.atomic_io import write
 from convscope.runs.number_format import comma_separated, latex, markdown
 from convscope.runs.record import Picture, Result, Table
@@ -37,7 +37,7 @@ class SweepTable:
         if self.epoch not in ("last", "best"):
             raise UserError(f"table.epoch={self.epoch} is unknown; possible: last, best")
         if self.paper is not None:
-            paper(self.paper)
+            published_table(self.paper)
 
 
 def table(folders: Sequence[Path], plan: SweepTable, into: Path) -> Iterator[Result]:
@@ -174,7 +174,7 @@ def _plot(rows: Sequence[SweepRow], known: PaperTable | None) -> Picture:
     for line in rows:
         ours, theirs = line.figures.get("val top-1"), printed(known, line.row, "val top-1") if known else None
         value, spread = ours or (None, None)
-        dots.append(Dot(line.name, value, spread, theirs.value if theirs else None, line.finished))
+        dots.append(RowError(line.name, value, spread, theirs.value if theirs else None, line.finished))
     caption = "Validation top-1 error by row; a hollow dot: not finished, a bar: standard deviation over seeds"
     if any(dot.paper is not None for dot in dots):
         alike = not any(line.reasons for line in rows)

@@ -21,7 +21,7 @@ from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError
 from convscope.metrics.intervals import mean_interval
-from convscope.metrics.localization import correlation
+from convscope.metrics.localization import pearson_correlation
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
 MOST = 12  # images in one figure
@@ -109,7 +109,7 @@ def _row(way: OcclusionSetup, one: Examples, name: str, seen: OccludedImage) -> 
     """x, y: center of the square at its worst place. stays: share of places at which the class looked at is the most
     probable. r: correlation of activity and probability."""
     found, (row, col) = seen.found, seen.worst
-    r = correlation(found.activity, found.probability)
+    r = pearson_correlation(found.activity, found.probability)
     class_ = way.subject.classes[int(one.target)]
     known = way.subject.targets[int(one.label)] == int(one.target)
     return {

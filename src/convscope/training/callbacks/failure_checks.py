@@ -1,4 +1,4 @@
-"""Notices, at the end of an epoch, that a net does not learn: it stands at chance, a layer is dead, numbers explode."""
+"""Checks that a net learns: stops at numbers that are not finite, warns at chance, of dead layers and of explosions."""
 
 import math
 from typing import Any
@@ -7,14 +7,93 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from convscope.data.batches import Batch
 from convscope.errors import UserError
 from convscope.metrics.goals import Chance, Goal
-from convscope.models.build import ConvReLU, FullReLU
+from convscope.models.build import ConvNet, ConvReLU, FullReLU
 from convscope.runs.record import Record
-from convscope.training.guard import remedies
+
+
+class StopWhenNotFinite(pl.Callback):
+    """Stops the run at a loss that is not finite, before its gradients reach the weights, and at weights that are not
+    finite, before they reach the validation or a checkpoint: the last checkpoint is a good one.
+    """
+
+    def __init__(self) -> None:
+        self.batch: Batch | None = None
+        self.step = 0
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Batch, step: int) -> None:
+        self.batch, self.step = batch, step
+
+    def on_before_backward(self, trainer: pl.Trainer, module: Any, loss: torch.Tensor) -> None:
+        if torch.isfinite(loss) or self.batch is None:
+            return
+        with trainer.precision_plugin.forward_context():
+            layer = first_bad_layer(module.net, self.batch.image)
+        raise UserError(
+            f"the loss became {loss.item()} in epoch {trainer.current_epoch + 1}, step {self.step + 1}; "
+            f"first bad layer: {layer}; earlier checkpoints are untouched; try {remedies(module)}"
+        )
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self._check_weights(trainer, module)
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        self._check_weights(trainer, module)
+
+    def _check_weights(self, trainer: pl.Trainer, module: Any) -> None:
+        for name, values in module.net.state_dict().items():
+            if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+                raise UserError(
+                    f"{name} is not finite after step {self.step + 1} of epoch {trainer.current_epoch + 1}; "
+                    f"earlier checkpoints are untouched; try {remedies(module)}"
+                )
+
+
+@torch.no_grad()
+def first_bad_layer(net: nn.Module, images: torch.Tensor) -> str:
+    """Name of the first module, in order of the forward pass, that puts out a number that is not finite."""
+    bad: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor) and not bool(torch.isfinite(output).all()):
+                bad.append(name)
+
+        return hook
+
+    if not bool(torch.isfinite(images).all()):
+        return "the images themselves"
+    leaves = [(name, module) for name, module in net.named_modules() if not list(module.children())]
+    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
+    try:
+        net(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return bad[0] if bad else "none in the forward pass: the loss itself"
+
+
+def remedies(module: Any) -> str:
+    """In words, by the net, recipe and scale of pixels of a Classifier: "a smaller optim.lr than 0.01, ... or ..."."""
+    recipe, scale = module.recipe, module.pixel_scale
+    rows = isinstance(module.net, ConvNet)  # other nets have initial weights and pixels of their own
+    other = {"he": "normal", "normal": "he"}[recipe.init]
+    quick = recipe.algorithm == "adamw" and recipe.schedule == "cycle" and (recipe.init == "he" or not rows)
+    narrow = next(module.net.parameters()).dtype in (torch.float16, torch.bfloat16)  # loses small steps
+    words = [
+        *(["trainer.precision=bf16-mixed"] if narrow else []),
+        f"a smaller optim.lr than {recipe.lr:g}",
+        *([f"optim.init={other}"] if rows else []),
+        *(["grey levels as they are (data.pixel_scale=1)"] if rows and scale != 1 else []),
+        *(["more steps (trainer.max_epochs)"] if quick else ["optim=quick"]),
+    ]
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
 
 EXPLODED = 1e8  # ours: grey levels of +-128 answer with tens to ten thousands in any net that learns
-LAST = "the last layer"
+LAST_LAYER = "the last layer"
 
 
 class Notice(pl.Callback):
@@ -42,6 +121,8 @@ class Notice(pl.Callback):
 
 class NoticeChance(Notice):
     """Warns when the net has stood at chance for `patience` epochs."""
+
+    state_key = "NoticeChance"  # in checkpoints, of version 0.1 too
 
     def __init__(self, record: Record, goal: Goal, chance: Chance, patience: int = 3):
         super().__init__(record)
@@ -76,6 +157,8 @@ class WatchLayers(Notice):
     Nets without rectified layers of their own, such as timm's, are watched at their output alone.
     """
 
+    state_key = "WatchLayers"  # in checkpoints, of version 0.1 too
+
     def __init__(self, record: Record):
         super().__init__(record)
         self.peaks, self.handles = dict[str, torch.Tensor](), list[Any]()
@@ -90,7 +173,7 @@ class WatchLayers(Notice):
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         self.peaks = {}
-        self.handles = [each.register_forward_hook(self._look(name)) for name, each in watched(module.net)]
+        self.handles = [each.register_forward_hook(self._look(name)) for name, each in watched_layers(module.net)]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         self.on_exception()
@@ -103,7 +186,7 @@ class WatchLayers(Notice):
                 f"in epoch {trainer.current_epoch + 1} the answers of {bad[0]} to validation images are not finite; "
                 f"earlier checkpoints are untouched; try {remedies(module)}"
             )
-        dead = [name for name, peak in peaks.items() if peak <= 0 and name != LAST]
+        dead = [name for name, peak in peaks.items() if peak <= 0 and name != LAST_LAYER]
         self._tell(module, dead, "no validation image excites any map there, so the net cannot learn through it")
         exploded = [name for name, peak in peaks.items() if peak > EXPLODED]
         self._tell(module, exploded, f"answers above {EXPLODED:.0e}, on the way to numbers that are not finite")
@@ -122,13 +205,13 @@ class WatchLayers(Notice):
     def _look(self, name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, torch.Tensor) and output.numel():
-                peak = output.detach().abs().amax() if name == LAST else output.detach().amax()
+                peak = output.detach().abs().amax() if name == LAST_LAYER else output.detach().amax()
                 self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
 
         return hook
 
 
-def watched(net: nn.Module) -> list[tuple[str, nn.Module]]:
+def watched_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """The rectified layers by name, and the net itself as its last layer."""
     inner = [(name, each) for name, each in net.named_modules() if isinstance(each, ConvReLU | FullReLU | nn.ReLU)]
-    return [*inner, (LAST, net)]
+    return [*inner, (LAST_LAYER, net)]

@@ -1,71 +1,23 @@
 """When things happen in training; what happens is a pure function elsewhere."""
 
+import json
 import sys
 import time
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
 
 from convscope.analyses.visualize.compute import FeatureChoice
 from convscope.metrics.goals import Goal
-from convscope.models.renorm import renormalize_filters_
 from convscope.plots.grid import filter_grid
 from convscope.report.page import write_page
 from convscope.runs.number_format import duration
 from convscope.runs.record import Picture, Record
 from convscope.runs.throttle import Throttle
-from convscope.training.exact_resume import EpochRows, within_epoch
-
-SPREAD = 0x9E3779B1  # 2 ** 32 over the golden ratio: its multiples lie far apart in 32 bits
-
-
-class RenormalizeFilters(pl.Callback):
-    """After each optimizer step every convolution filter whose RMS exceeds `radius` goes back to it (section 3).
-
-    Frozen filters stay as they are.
-    Logs renorm/<layer>, the share of the layer's filters that had to go back in the epoch's last step.
-    """
-
-    def __init__(self, radius: float):
-        self.radius, self.steps = radius, 0
-        self.held: dict[str, torch.Tensor | int] = {}
-
-    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        self.steps = trainer.global_step
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        if trainer.global_step == self.steps:  # gradients are still being accumulated
-            return
-        self.steps = trainer.global_step
-        trained = [(name, weight) for name, weight in _convolutions(module.net) if weight.requires_grad]
-        for name, weight in trained:
-            self.held[name] = renormalize_filters_(weight, self.radius)
-
-    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        for name, weight in _convolutions(module.net):
-            if name in self.held:
-                module.log(f"renorm/{name}", float(self.held[name]) / len(weight), rank_zero_only=True)
-
-
-class StepSeed(pl.Callback):
-    """Dropout as a function of seed, step, micro-batch and process: a resumed run draws what an unbroken one draws.
-
-    A step that accumulates gradients has several micro-batches, counted from 0; each draws anew.
-    """
-
-    def __init__(self, seed: int):
-        self.seed = seed
-
-    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_number: int) -> None:
-        micro_batch = batch_number % trainer.accumulate_grad_batches  # Lightning counts batches by epoch
-        torch.manual_seed(step_seed(self.seed, trainer.global_step, micro_batch, trainer.global_rank))
-
-
-def step_seed(seed: int, step: int, micro_batch: int, rank: int) -> int:
-    """A seed for torch's generators. Those of a CPU take its lowest 32 bits alone, so these differ by micro-batch."""
-    return seed * 1_000_003 + step * 1_009 + rank + micro_batch * SPREAD
+from convscope.training.callbacks.exact_resume import within_epoch
+from convscope.training.callbacks.filter_renormalization import convolution_weights
 
 
 class FilterPictures(pl.Callback):
@@ -77,7 +29,7 @@ class FilterPictures(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         epoch = trainer.current_epoch + 1
         if trainer.is_global_zero and not trainer.sanity_checking and self.choice.at(epoch):
-            name, weight = next(_convolutions(module.net))
+            name, weight = next(convolution_weights(module.net))
             self.record.add(filters_picture(name, weight, epoch))
 
 
@@ -91,6 +43,8 @@ def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -
 
 class RowPerEpoch(pl.Callback):
     """One row of metrics.csv per epoch, and one line on a terminal that shows no progress bar."""
+
+    state_key = "RowPerEpoch"  # in checkpoints, of version 0.1 too
 
     def __init__(self, record: Record, goal: Goal):
         self.record, self.goal, self.rows = record, goal, EpochRows()
@@ -170,5 +124,55 @@ def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:
     )
 
 
-def _convolutions(net: nn.Module) -> Any:
-    return ((name, layer.weight) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
+class EpochRows(list[dict[str, float]]):
+    """A list that only grows; `text` writes the rows that are new, so that a checkpoint does not write all of them."""
+
+    def __init__(self, rows: Any = ()):
+        super().__init__(rows)
+        self._lines: list[str] = []
+
+    def text(self) -> str:
+        """A line of JSON for each row; floats come back as they were, bit by bit."""
+        self._lines += [json.dumps(row) for row in self[len(self._lines) :]]
+        return "\n".join(self._lines)
+
+    @classmethod
+    def read(cls, kept: Any) -> "EpochRows":
+        """The rows of a text, or of the list that older checkpoints have."""
+        return cls(map(json.loads, kept.splitlines()) if isinstance(kept, str) else kept)
+
+
+class Sessions(pl.Callback):
+    """Adds what earlier sessions of a run took, up to the checkpoint that this one goes on from.
+
+    What a session did after its last checkpoint is done again, and counted then. seconds: by phase; gets what the
+    earlier sessions took for "preparation", and as "earlier" what they took for everything. began: when this session
+    began, by time.perf_counter.
+    """
+
+    state_key = "Sessions"  # in checkpoints
+
+    def __init__(self, seconds: MutableMapping[str, float], began: float):
+        self.seconds, self.began = seconds, began
+
+    def state_dict(self) -> dict[str, Any]:
+        whole = self.seconds.get("earlier", 0.0) + time.perf_counter() - self.began
+        return {"seconds": {"whole": whole, "preparation": self.seconds.get("preparation", 0.0)}}
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint of version 0.1 has the seconds of its epochs alone."""
+        states = checkpoint["callbacks"]
+        if self.state_key in states:
+            before = states[self.state_key]["seconds"]
+        else:
+            epochs = states.get("RowPerEpoch", {"rows": []})
+            measured = sum(row["seconds"] for row in EpochRows.read(epochs["rows"]))
+            before = {"whole": measured + _within_epoch(checkpoint, epochs), "preparation": 0.0}
+        self.seconds["earlier"] = before["whole"]
+        self.seconds["preparation"] = self.seconds.get("preparation", 0.0) + before["preparation"]
+
+
+def _within_epoch(checkpoint: dict[str, Any], epochs: dict[str, Any]) -> float:
+    """Seconds of the epoch that the checkpoint was written in; at an epoch's end they are in its row."""
+    progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    return float(epochs.get("spent", 0.0)) if progress["started"] > progress["processed"] else 0.0

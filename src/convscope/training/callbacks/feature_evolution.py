@@ -17,14 +17,14 @@ from convscope.data.batches import Batch
 from convscope.data.module import ImageData
 from convscope.engine.projection_rule import AUTO, RuleChoice
 from convscope.engine.top9 import Search, Top9, merge, to_arrays
-from convscope.plots.curves import settling
-from convscope.plots.grid import Strip, evolution_grid
+from convscope.plots.curves import convergence_curves
+from convscope.plots.grid import MapHistory, evolution_grid
 from convscope.report.convergence import answer, stories
 from convscope.runs.record import Arrays, Picture, Record
 from convscope.runs.throttle import Throttle
+from convscope.training.callbacks.epoch_records import EpochRows
 from convscope.training.change import Change, EpochProjections, change_since
 from convscope.training.classifier import Classifier
-from convscope.training.exact_resume import EpochRows
 
 TILE = 64  # pixels of a stored tile of Fig. 4
 
@@ -35,6 +35,8 @@ class FeatureEvolution(pl.Callback):
     A resumed run finds the last shown epoch in its checkpoint, with the images that are on the sheets of thumbnails.
     The tiles of all epochs are in evolution/ and nowhere else: a long run does not hold them.
     """
+
+    state_key = "FeatureEvolution"  # in checkpoints, of version 0.1 too
 
     def __init__(self, record: Record, data: ImageData, choice: FeatureChoice, seed: int):
         self.record, self.data, self.choice, self.seed = record, data, choice, seed
@@ -151,19 +153,19 @@ class FeatureEvolution(pl.Callback):
     def _draw_run(self) -> None:
         """The pictures of the run so far: Fig. 4 by layer, what settled when."""
         paths = {int(row["epoch"]): _tiles_path(self.record.folder, int(row["epoch"])) for row in self.rows}
-        shown = _spread([epoch for epoch, path in paths.items() if path.is_file()], 12)
+        shown = spread_epochs([epoch for epoch, path in paths.items() if path.is_file()], 12)
         stored = {epoch: _stored_tiles(paths[epoch]) for epoch in shown}
         for layer, seen in self.previous.items():
             whole = len(seen.maps), TILE, TILE, 3
             tiles = {e: each[layer] for e, each in stored.items() if layer in each and each[layer].shape == whole}
             if not tiles:
                 continue
-            rows = [Strip(f"map {n}", [each[row] for each in tiles.values()]) for row, n in enumerate(seen.maps)]
+            rows = [MapHistory(f"map {n}", [each[row] for each in tiles.values()]) for row, n in enumerate(seen.maps)]
             caption = f"{layer}: the strongest projection of each map as training goes on"
             grid = evolution_grid(rows, list(tiles), caption)
             self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
         columns = {name: [row.get(name) for row in self.rows] for name in self.rows[0]}
-        figure = settling(self.rows, list(self.previous), answer(stories(columns, {})))
+        figure = convergence_curves(self.rows, list(self.previous), answer(stories(columns, {})))
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
 
 
@@ -191,7 +193,7 @@ def _gathered(top: Top9, module: pl.LightningModule) -> Top9:
     return merged
 
 
-def _spread(epochs: list[int], most: int) -> list[int]:
+def spread_epochs(epochs: list[int], most: int) -> list[int]:
     """At most `most` of the epochs, first and last among them, denser at the beginning as in Fig. 4."""
     if len(epochs) <= most:
         return epochs

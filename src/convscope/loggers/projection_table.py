@@ -10,7 +10,7 @@ from convscope.runs.reading import Entry, read_run
 from convscope.runs.top9_records import record_layer
 
 
-class Projection(NamedTuple):
+class ProjectionRow(NamedTuple):
     """One of the nine images of a map at an epoch; rank 1 is the strongest. epoch None: of a finished net."""
 
     epoch: int | None
@@ -29,13 +29,13 @@ class _Grid(NamedTuple):
     image: Any  # [C, 9]
 
 
-def projections(folder: Path, most: int) -> list[Projection]:
+def projection_rows(folder: Path, most: int) -> list[ProjectionRow]:
     """At most `most` of what the run's top-9 grids show, by epoch, layer, map and rank.
 
     Where there are more the strongest images of every map come first, and of equal ranks the latest epochs.
     """
     grids = _grids(folder) if most else []
-    found: list[Projection] = []
+    found: list[ProjectionRow] = []
     for rank in range(1, 10):
         for grid in reversed(grids):
             if len(found) < most:
@@ -54,7 +54,7 @@ def _grids(folder: Path) -> list[_Grid]:
     return found
 
 
-def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[Projection]:
+def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[ProjectionRow]:
     """What the grid shows of one rank: a row for each map that so many images excite."""
     entry, sheet = grid.entry, grid.entry.sheet or {}
     blocks = [at for at, count in enumerate(sheet["count"]) if count >= rank][:most]
@@ -68,7 +68,7 @@ def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[Projection
         number = sheet["maps"][at]
         tiles = (_tile(whole, sheet, sheet[kind][at], rank) for kind in ("patches", "projections"))
         told = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
-        rows.append(Projection(entry.epoch, str(entry.layer), number, rank, *told, *tiles))
+        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, *told, *tiles))
     return rows
 
 

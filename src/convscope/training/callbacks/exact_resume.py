@@ -1,31 +1,31 @@
 """Rows of numbers, one for each epoch, that go into every checkpoint without costing more in every epoch."""
 
-import json
-import time
-from collections.abc import MutableMapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torchmetrics import Metric
 
+SPREAD = 0x9E3779B1  # 2 ** 32 over the golden ratio: its multiples lie far apart in 32 bits
 
-class EpochRows(list[dict[str, float]]):
-    """A list that only grows; `text` writes the rows that are new, so that a checkpoint does not write all of them."""
 
-    def __init__(self, rows: Any = ()):
-        super().__init__(rows)
-        self._lines: list[str] = []
+class StepSeed(pl.Callback):
+    """Dropout as a function of seed, step, micro-batch and process: a resumed run draws what an unbroken one draws.
 
-    def text(self) -> str:
-        """A line of JSON for each row; floats come back as they were, bit by bit."""
-        self._lines += [json.dumps(row) for row in self[len(self._lines) :]]
-        return "\n".join(self._lines)
+    A step that accumulates gradients has several micro-batches, counted from 0; each draws anew.
+    """
 
-    @classmethod
-    def read(cls, kept: Any) -> "EpochRows":
-        """The rows of a text, or of the list that older checkpoints have."""
-        return cls(map(json.loads, kept.splitlines()) if isinstance(kept, str) else kept)
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_number: int) -> None:
+        micro_batch = batch_number % trainer.accumulate_grad_batches  # Lightning counts batches by epoch
+        torch.manual_seed(step_seed(self.seed, trainer.global_step, micro_batch, trainer.global_rank))
+
+
+def step_seed(seed: int, step: int, micro_batch: int, rank: int) -> int:
+    """A seed for torch's generators. Those of a CPU take its lowest 32 bits alone, so these differ by micro-batch."""
+    return seed * 1_000_003 + step * 1_009 + rank + micro_batch * SPREAD
 
 
 KEY = "running"  # in a checkpoint: for each process, metric -> (updates, state)
@@ -87,37 +87,3 @@ def _state(module: Any) -> State:
 
 def _cpu(value: Any) -> Any:
     return [each.detach().cpu() for each in value] if isinstance(value, list) else value.detach().cpu().clone()
-
-
-class Sessions(pl.Callback):
-    """Adds what earlier sessions of a run took, up to the checkpoint that this one goes on from.
-
-    What a session did after its last checkpoint is done again, and counted then. seconds: by phase; gets what the
-    earlier sessions took for "preparation", and as "earlier" what they took for everything. began: when this session
-    began, by time.perf_counter.
-    """
-
-    def __init__(self, seconds: MutableMapping[str, float], began: float):
-        self.seconds, self.began = seconds, began
-
-    def state_dict(self) -> dict[str, Any]:
-        whole = self.seconds.get("earlier", 0.0) + time.perf_counter() - self.began
-        return {"seconds": {"whole": whole, "preparation": self.seconds.get("preparation", 0.0)}}
-
-    def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint of version 0.1 has the seconds of its epochs alone."""
-        states = checkpoint["callbacks"]
-        if self.state_key in states:
-            before = states[self.state_key]["seconds"]
-        else:
-            epochs = states.get("RowPerEpoch", {"rows": []})
-            measured = sum(row["seconds"] for row in EpochRows.read(epochs["rows"]))
-            before = {"whole": measured + _within_epoch(checkpoint, epochs), "preparation": 0.0}
-        self.seconds["earlier"] = before["whole"]
-        self.seconds["preparation"] = self.seconds.get("preparation", 0.0) + before["preparation"]
-
-
-def _within_epoch(checkpoint: dict[str, Any], epochs: dict[str, Any]) -> float:
-    """Seconds of the epoch that the checkpoint was written in; at an epoch's end they are in its row."""
-    progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-    return float(epochs.get("spent", 0.0)) if progress["started"] > progress["processed"] else 0.0

@@ -15,7 +15,7 @@ from convscope.errors import UserError
 from convscope.metrics.goals import Goal
 from convscope.models.weights import read_checkpoint
 from convscope.runs.atomic_io import write
-from convscope.training.stop import Request
+from convscope.training.stop import StopRequest
 
 EVERY = 10  # steps between two times that processes ask each other
 
@@ -63,7 +63,7 @@ class LastCheckpoint(Checkpoint):
     that follows. A run that is asked to stop there or in validation ends with its epoch.
     """
 
-    def __init__(self, folder: Path, within: Within, request: Request):
+    def __init__(self, folder: Path, within: Within, request: StopRequest):
         self.path, self.within, self.request = folder / "last.ckpt", within, request
         self.saved_at, self.saved_step = 0.0, 0
 
@@ -116,6 +116,11 @@ class BestCheckpoint(ModelCheckpoint):
 
     PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
+    @property
+    def state_key(self) -> str:
+        """Lightning's key in checkpoints, with the class name of version 0.1 whatever this class is called."""
+        return "BestCheckpoint" + super().state_key.removeprefix(type(self).__qualname__)
+
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
         del state["dirpath"]
@@ -131,7 +136,7 @@ class BestCheckpoint(ModelCheckpoint):
         return str(Path(str(self.dirpath)) / Path(name).name) if name else ""
 
 
-def checkpoints(folder: Path, within: Within, request: Request, goal: Goal) -> list[pl.Callback]:
+def checkpoint_callbacks(folder: Path, within: Within, request: StopRequest, goal: Goal) -> list[pl.Callback]:
     """best.ckpt (weights alone) by the goal, then last.ckpt, complete: it knows which epoch the best is."""
     best = BestCheckpoint(
         folder,
