@@ -25,7 +25,7 @@ def test_one_panel_where_no_paper_has_numbers():
 
 
 def test_unfinished_rows_are_hollow():
-    (axes,) = errors_by_row([RowError("a", 1.0), RowError("b", 2.0, whole=False)], "%").axes
+    (axes,) = errors_by_row([RowError("a", 1.0), RowError("b", 2.0, finished=False)], "%").axes
     assert [line.get_markerfacecolor() == "none" for line in axes.get_lines()] == [False, True]
 
 

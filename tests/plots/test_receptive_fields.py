@@ -62,6 +62,6 @@ def test_unequal_sides_and_long_names_can_be_drawn():
 
 
 def test_a_field_that_reaches_beyond_one_border_only_is_no_whole_image():
-    assert not LayerField("conv", (-30, -30, 63, 80)).whole(IMAGE) and LayerField("conv", (-30, -30, 64, 64)).whole(
+    assert not LayerField("conv", (-30, -30, 63, 80)).covers(IMAGE) and LayerField("conv", (-30, -30, 64, 64)).covers(
         IMAGE
     )

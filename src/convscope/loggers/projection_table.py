@@ -1,4 +1,4 @@
-"""A table of projections (epoch, layer, map, rank, ...), cut from the grids that a run has left in its folder."""
+"""A table of single projections (epoch, layer, map, rank, ...), cut from the top-9 grids in a run folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from convscope.runs.top9_records import record_layer
 
 
 class ProjectionRow(NamedTuple):
-    """One of the nine images of a map at an epoch; rank 1 is the strongest. epoch None: of a finished net."""
+    """One of the nine images of a map at an epoch. rank: 1 is the strongest. epoch: None for a trained net."""
 
     epoch: int | None
     layer: str
@@ -29,46 +29,46 @@ class _Grid(NamedTuple):
     image: Any  # [C, 9]
 
 
-def projection_rows(folder: Path, most: int) -> list[ProjectionRow]:
-    """At most `most` of what the run's top-9 grids show, by epoch, layer, map and rank.
+def projection_rows(folder: Path, limit: int) -> list[ProjectionRow]:
+    """At most `limit` projections of the run's top-9 grids, sorted by epoch, layer, map and rank.
 
-    Where there are more the strongest images of every map come first, and of equal ranks the latest epochs.
+    Where the grids show more, low ranks are preferred, and among equal ranks late epochs.
     """
-    grids = _grids(folder) if most else []
-    found: list[ProjectionRow] = []
+    grids = _grids(folder) if limit else []
+    rows: list[ProjectionRow] = []
     for rank in range(1, 10):
         for grid in reversed(grids):
-            if len(found) < most:
-                found += _of_rank(folder, grid, rank, most - len(found))
-    return sorted(found, key=lambda each: (each.epoch or 0, each.layer, each.map, each.rank))
+            if len(rows) < limit:
+                rows += _rows_of_rank(folder, grid, rank, limit - len(rows))
+    return sorted(rows, key=lambda row: (row.epoch or 0, row.layer, row.map, row.rank))
 
 
 def _grids(folder: Path) -> list[_Grid]:
-    """Grids that say where their tiles stand, with the record they were drawn from, in order of epochs."""
-    found = []
-    for entry in sorted(read_run(folder).entries, key=lambda each: each.epoch or 0):
+    """The grids whose index entry has the positions of their tiles, with their top-9 record, by epoch."""
+    grids = []
+    for entry in sorted(read_run(folder).entries, key=lambda entry: entry.epoch or 0):
         if entry.name == f"top9/{entry.layer}" and entry.sheet:
             top = record_layer(folder, entry.epoch, str(entry.layer))
             if top is not None and max(entry.sheet["maps"], default=-1) < len(top[0]):
-                found.append(_Grid(entry, top[0], top[1]))
-    return found
+                grids.append(_Grid(entry, top[0], top[1]))
+    return grids
 
 
-def _of_rank(folder: Path, grid: _Grid, rank: int, most: int) -> list[ProjectionRow]:
-    """What the grid shows of one rank: a row for each map that so many images excite."""
+def _rows_of_rank(folder: Path, grid: _Grid, rank: int, limit: int) -> list[ProjectionRow]:
+    """The grid's rows of one rank: one for each map that at least `rank` images excite."""
     entry, sheet = grid.entry, grid.entry.sheet or {}
-    blocks = [at for at, count in enumerate(sheet["count"]) if count >= rank][:most]
+    blocks = [block for block, count in enumerate(sheet["count"]) if count >= rank][:limit]
     try:
         with Image.open(folder / str(entry.path)) as opened:
             whole = opened.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
         return []
     rows = []
-    for at in blocks:
-        number = sheet["maps"][at]
-        tiles = (_tile(whole, sheet, sheet[kind][at], rank) for kind in ("patches", "projections"))
-        told = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
-        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, *told, *tiles))
+    for block in blocks:
+        number = sheet["maps"][block]
+        tiles = (_tile(whole, sheet, sheet[kind][block], rank) for kind in ("patches", "projections"))
+        score, image = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
+        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, score, image, *tiles))
     return rows
 
 

@@ -176,7 +176,7 @@ def _plot(rows: Sequence[SweepRow], known: PaperTable | None) -> Picture:
         value, spread = ours or (None, None)
         dots.append(RowError(line.name, value, spread, theirs.value if theirs else None, line.finished))
     caption = "Validation top-1 error by row; a hollow dot: not finished, a bar: standard deviation over seeds"
-    if any(dot.paper is not None for dot in dots):
+    if any(dot.paper_error is not None for dot in dots):
         alike = not any(line.reasons for line in rows)
         caption += ". Beside it the paper's" + ("" if alike else ", of other images: compare the order, not the values")
     return Picture("sweep/val_top1", errors_by_row(dots, "val top-1 error, %"), caption, plot=True)

@@ -130,7 +130,7 @@ def _means(rows: Sequence[dict[str, Any]]) -> Iterator[Number]:
     known = [row["r"] for row in rows if row["r"] is not None]
     words = "Correlation over the places of the map's activity with the probability, mean over the images"
     if known:
-        interval = mean_interval(known, most=1)
+        interval = mean_interval(known, bound=1)
         yield Number("occlusion/correlation", interval.value, f"{words}: {interval}" if len(known) > 1 else words)
     lost = [row["p"] - row["lowest p"] for row in rows]
     yield Number("occlusion/lost", float(np.mean(lost)), "Probability lost at the worst place, mean over the images")

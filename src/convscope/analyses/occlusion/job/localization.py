@@ -155,7 +155,7 @@ def _rows(thing: str, group: str, found: Measured) -> list[dict[str, object]]:
         "probability lost on rather than off the object": whole.drop,
     }
     if known:
-        lines["correlation of the map's activity with it"] = mean_interval(known, most=1)
+        lines["correlation of the map's activity with it"] = mean_interval(known, bound=1)
     start = thing, group, len(found.hits)
     return [
         dict(zip(COLUMNS, (*start, what, each.value, _end(each.low), _end(each.high)), strict=True))

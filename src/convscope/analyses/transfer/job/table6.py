@@ -43,7 +43,7 @@ def table6(rated: Sequence[Rated], classes: Sequence[str], name: str, split: str
     """
     found = {one.name: _intervals(one) for one in rated}
     rows = [*classes, MEAN]
-    shown = [len(one.shown) for one in rated[0].ranked]
+    shown = [len(one.positives) for one in rated[0].ranked]
     images: list[int] = [*shown, rated[0].images]
     known = [_printed(row) for row in rows]
     yield Table(f"{name}/table6", [
@@ -106,7 +106,7 @@ def _picture(found: Mapping[str, Sequence[Interval]], rows: Sequence[str], name:
         key = NAMES.get(row, row)
         theirs = table.figure(key, THEIRS) if key in table.rows else None
         here = 100 * one.value if np.isfinite(one.value) else None
-        dots.append(RowError(row, here, paper=theirs.value if theirs else None))
+        dots.append(RowError(row, here, paper_error=theirs.value if theirs else None))
     caption = f"Average precision by class of {first} (the table of this name has the intervals); {WHY}"
     return Picture(f"{name}/table6", errors_by_row(dots, "average precision, %"), caption, plot=True)
 
