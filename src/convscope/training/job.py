@@ -1,4 +1,4 @@
-"""job=train: trains a net and watches its features evolve."""
+"""job=train: trains a net and records how its features evolve."""
 
 import logging
 import sys
@@ -20,18 +20,32 @@ from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
 from convscope.training.callbacks.epoch_records import FilterPictures, PagePerEpoch, RowPerEpoch, Sessions
 from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
-from convscope.training.callbacks.failure_checks import NoticeChance, StopWhenNotFinite, WatchLayers
+from convscope.training.callbacks.failure_checks import StopWhenNotFinite, WarnAtChance, WatchLayers
 from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.classifier import Classifier
 from convscope.training.stop import StopRequest
-from convscope.training.trainer import build_trainer as made_trainer
-from convscope.training.trainer import keep_freed_memory, lightning_refusals
+from convscope.training.trainer import build_trainer, keep_freed_memory, lightning_refusals
+
+IGNORED_WARNINGS = (
+    ".*LeafSpec",  # Lightning's use of torch
+    ".*does not have many workers",  # the cache needs none
+    ".*in eval mode at the start of training",  # frozen batch norms
+    ".*`srun` command is available",  # a run on a login node is legitimate
+    ".*AMP with fp16 is not supported on CPU",  # training/trainer.py warns of it in plain words
+    ".*exists and is not empty",  # the folder of a resumed run
+    ".*your dataloader is not resumable",  # it is, see data/module.py
+    ".*sync_dist=True",  # metrics are reduced over all processes before they are logged
+)
 
 
 class TrainingPlan(NamedTuple):
-    """trainer: arguments of Lightning's Trainer. description: what every checkpoint says of its net (plain values)."""
+    """The settings of a training run.
+
+    trainer: arguments of Lightning's Trainer. choice: the features to draw, and when. description: plain values that
+    every checkpoint stores about its net. within: how often last.ckpt is written within an epoch.
+    """
 
     trainer: dict[str, Any]
     choice: FeatureChoice
@@ -42,29 +56,29 @@ class TrainingPlan(NamedTuple):
 
 def chance_in(data: ImageData, loss: LossName) -> Chance:
     """What a net that has learned nothing reaches on the validation images."""
-    every = torch.arange(data.size("val"))
-    several = data.targets("val", every) if data.several else None
-    return GOALS[loss].chance(data.labels("val", every), several, len(data.classes))
+    images = torch.arange(data.size("val"))
+    targets = data.targets("val", images) if data.several else None
+    return GOALS[loss].chance(data.labels("val", images), targets, len(data.classes))
 
 
 def goal_facts(data: ImageData, loss: LossName) -> dict[str, Any]:
-    """What about.json and summary.json say of the aim of a run."""
+    """The goal of a run and its chance, as entries of about.json and summary.json."""
     return GOALS[loss].facts(chance_in(data, loss))
 
 
 def train(
     classifier: Classifier, data: ImageData, plan: TrainingPlan, record: Record, sessions: Sessions | None = None
 ) -> dict[str, Any]:
-    """Fits the classifier; everything seen on the way is in the record. From checkpoints/last.ckpt where it is there.
+    """Trains the classifier, from checkpoints/last.ckpt in the run folder if it is there. Results go into the record.
 
-    sessions: gets the seconds spent looking inside, and what earlier sessions of the run took. Returns what belongs in
-    the summary: final and best row, images per second, warnings.
-    Raises UserError when the loss stops being finite, Stopped when a signal has asked for the end.
+    sessions: gets the seconds spent on feature evolution and, for a resumed run, those of earlier sessions. Returns
+    entries of summary.json: final and best row, images per second, warnings.
+    Raises UserError when the loss stops being finite, Stopped when a signal has asked the run to stop.
     """
     keep_freed_memory()
     classifier.about = plan.description
     sessions, goal = sessions or Sessions({}, time.perf_counter()), GOALS[classifier.recipe.loss]
-    chance = NoticeChance(record, goal, chance_in(data, classifier.recipe.loss))
+    chance = WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss))
     rows, layers = RowPerEpoch(record, goal), WatchLayers(record)
     evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
     callbacks = [
@@ -102,29 +116,23 @@ def train(
 
 def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements
-    warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own business with torch
-    warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
-    warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
-    warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")  # training/trainer.py tells it
-    warnings.filterwarnings("ignore", message=".*exists and is not empty")  # of a run that goes on
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # it is, data/module.py
-    warnings.filterwarnings("ignore", message=".*sync_dist=True")  # what is logged is of all processes already
-    return made_trainer(
+    for message in IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    return build_trainer(
         settings,
         callbacks=callbacks,
-        logger=False,  # the record hands the loggers what is in metrics.csv
+        logger=False,  # the record passes the rows of metrics.csv on to the loggers
         plugins=[AtomicCheckpointIO(), *_cluster()],
         default_root_dir=record.folder,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the data module shards by itself
+        use_distributed_sampler=False,  # the data module splits images over processes
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
     )
 
 
 def _cluster() -> list[Any]:
-    """SLURM without Lightning's own requeueing: training/stop.py keeps the run before the launcher queues it again."""
+    """SLURM without Lightning's requeueing: training/stop.py waits for a checkpoint before the launcher requeues."""
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     return [SLURMEnvironment(auto_requeue=False)]

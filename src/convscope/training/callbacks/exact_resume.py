@@ -1,4 +1,4 @@
-"""Rows of numbers, one for each epoch, that go into every checkpoint without costing more in every epoch."""
+"""What makes a resumed run equal, bit by bit, one that was never interrupted: dropout masks and running metrics."""
 
 from typing import Any
 
@@ -7,12 +7,14 @@ import torch
 from torchmetrics import Metric
 
 SPREAD = 0x9E3779B1  # 2 ** 32 over the golden ratio: its multiples lie far apart in 32 bits
+KEY = "running"  # in a checkpoint: for each process, metric -> (updates, state)
+State = dict[str, tuple[int, dict[str, Any]]]
 
 
 class StepSeed(pl.Callback):
-    """Dropout as a function of seed, step, micro-batch and process: a resumed run draws what an unbroken one draws.
+    """Seeds dropout from seed, step, micro-batch and process, so that it does not depend on where a run was resumed.
 
-    A step that accumulates gradients has several micro-batches, counted from 0; each draws anew.
+    A step that accumulates gradients has several micro-batches, counted from 0, each with its own masks.
     """
 
     def __init__(self, seed: int):
@@ -24,50 +26,46 @@ class StepSeed(pl.Callback):
 
 
 def step_seed(seed: int, step: int, micro_batch: int, rank: int) -> int:
-    """A seed for torch's generators. Those of a CPU take its lowest 32 bits alone, so these differ by micro-batch."""
+    """A seed for torch's generators. CPU generators use only its lowest 32 bits, so micro-batches differ in these."""
     return seed * 1_000_003 + step * 1_009 + rank + micro_batch * SPREAD
 
 
-KEY = "running"  # in a checkpoint: for each process, metric -> (updates, state)
-State = dict[str, tuple[int, dict[str, Any]]]
-
-
 class RunningMetrics(pl.Callback):
-    """Metrics of the training images go on counting where they stood; Lightning begins them anew.
+    """Restores the metrics of training images in the middle of an epoch, which Lightning would reset.
 
-    Each process finds its own counts. At the end of an epoch nothing is kept: the next one counts from zero.
+    Each process restores its own counts. A checkpoint at the end of an epoch stores none: the next epoch starts at
+    zero.
     """
 
     def __init__(self) -> None:
-        self.found: list[State] = []
+        self.restored: list[State] = []
 
     def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
         if not within_epoch(trainer):
             return
-        mine, everyone = _state(module), [State() for _ in range(trainer.world_size)]
+        states = [State() for _ in range(trainer.world_size)]
         if trainer.world_size > 1:
-            torch.distributed.all_gather_object(everyone, mine)
+            torch.distributed.all_gather_object(states, _state(module))
         else:
-            everyone = [mine]
-        checkpoint[KEY] = everyone
+            states = [_state(module)]
+        checkpoint[KEY] = states
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        self.found = checkpoint.get(KEY, [])
+        self.restored = checkpoint.get(KEY, [])
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        found, self.found = self.found, []
-        if trainer.global_rank >= len(found):
+        states, self.restored = self.restored, []
+        if trainer.global_rank >= len(states):
             return
         metrics = _metrics(module)
-        for name, (updates, state) in found[trainer.global_rank].items():
+        for name, (updates, state) in states[trainer.global_rank].items():
             metrics[name]._update_count = updates
             for key, value in state.items():
-                moved = [each.to(module.device) for each in value] if isinstance(value, list) else value
-                setattr(metrics[name], key, moved.to(module.device) if isinstance(moved, torch.Tensor) else moved)
+                setattr(metrics[name], key, _on_device(value, module.device))
 
 
 def within_epoch(trainer: pl.Trainer) -> bool:
-    """Whether an epoch has begun and its training is not over."""
+    """Whether the training part of an epoch has begun and not ended."""
     epochs: Any = trainer.fit_loop.epoch_progress.current
     return bool(epochs.started > epochs.processed)
 
@@ -77,13 +75,19 @@ def _metrics(module: Any) -> dict[str, Metric]:
 
 
 def _state(module: Any) -> State:
-    """On the CPU, of metrics that have counted something."""
+    """Updates and state, on the CPU, of the module's metrics that have any updates."""
     return {
-        name: (metric._update_count, {key: _cpu(value) for key, value in metric.metric_state.items()})
+        name: (metric._update_count, {key: _on_cpu(value) for key, value in metric.metric_state.items()})
         for name, metric in _metrics(module).items()
         if metric._update_count
     }
 
 
-def _cpu(value: Any) -> Any:
-    return [each.detach().cpu() for each in value] if isinstance(value, list) else value.detach().cpu().clone()
+def _on_cpu(value: Any) -> Any:
+    return [part.detach().cpu() for part in value] if isinstance(value, list) else value.detach().cpu().clone()
+
+
+def _on_device(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [part.to(device) for part in value]
+    return value.to(device) if isinstance(value, torch.Tensor) else value

@@ -1,4 +1,4 @@
-"""Checks that a net learns: stops at numbers that are not finite, warns at chance, of dead layers and of explosions."""
+"""Checks that a net learns: stops at numbers that are not finite; warns at chance, of dead layers, of explosions."""
 
 import math
 from typing import Any
@@ -13,10 +13,14 @@ from convscope.metrics.goals import Chance, Goal
 from convscope.models.build import ConvNet, ConvReLU, FullReLU
 from convscope.runs.record import Record
 
+EXPLODED = 1e8  # ours: grey levels of +-128 give activations of tens to ten thousands in any net that learns
+LAST_LAYER = "the last layer"
+
 
 class StopWhenNotFinite(pl.Callback):
-    """Stops the run at a loss that is not finite, before its gradients reach the weights, and at weights that are not
-    finite, before they reach the validation or a checkpoint: the last checkpoint is a good one.
+    """Stops the run at a loss or weights that are not finite, so that the last checkpoint is a good one.
+
+    It stops at the loss before the gradients reach the weights, and at the weights before validation and checkpoints.
     """
 
     def __init__(self) -> None:
@@ -51,53 +55,8 @@ class StopWhenNotFinite(pl.Callback):
                 )
 
 
-@torch.no_grad()
-def first_bad_layer(net: nn.Module, images: torch.Tensor) -> str:
-    """Name of the first module, in order of the forward pass, that puts out a number that is not finite."""
-    bad: list[str] = []
-
-    def look(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor) and not bool(torch.isfinite(output).all()):
-                bad.append(name)
-
-        return hook
-
-    if not bool(torch.isfinite(images).all()):
-        return "the images themselves"
-    leaves = [(name, module) for name, module in net.named_modules() if not list(module.children())]
-    handles = [module.register_forward_hook(look(name)) for name, module in leaves]
-    try:
-        net(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return bad[0] if bad else "none in the forward pass: the loss itself"
-
-
-def remedies(module: Any) -> str:
-    """In words, by the net, recipe and scale of pixels of a Classifier: "a smaller optim.lr than 0.01, ... or ..."."""
-    recipe, scale = module.recipe, module.pixel_scale
-    rows = isinstance(module.net, ConvNet)  # other nets have initial weights and pixels of their own
-    other = {"he": "normal", "normal": "he"}[recipe.init]
-    quick = recipe.algorithm == "adamw" and recipe.schedule == "cycle" and (recipe.init == "he" or not rows)
-    narrow = next(module.net.parameters()).dtype in (torch.float16, torch.bfloat16)  # loses small steps
-    words = [
-        *(["trainer.precision=bf16-mixed"] if narrow else []),
-        f"a smaller optim.lr than {recipe.lr:g}",
-        *([f"optim.init={other}"] if rows else []),
-        *(["grey levels as they are (data.pixel_scale=1)"] if rows and scale != 1 else []),
-        *(["more steps (trainer.max_epochs)"] if quick else ["optim=quick"]),
-    ]
-    return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-EXPLODED = 1e8  # ours: grey levels of +-128 answer with tens to ten thousands in any net that learns
-LAST_LAYER = "the last layer"
-
-
-class Notice(pl.Callback):
-    """Tells a warning at once, in the terminal and on the page; a resumed run still knows it."""
+class WarningCallback(pl.Callback):
+    """Base of callbacks that warn, in the terminal and on the page. A resumed run shows its earlier warnings too."""
 
     def __init__(self, record: Record):
         self.record, self.warnings = record, list[str]()
@@ -119,7 +78,7 @@ class Notice(pl.Callback):
             self.record.warn(text)
 
 
-class NoticeChance(Notice):
+class WarnAtChance(WarningCallback):
     """Warns when the net has stood at chance for `patience` epochs."""
 
     state_key = "NoticeChance"  # in checkpoints, of version 0.1 too
@@ -150,11 +109,11 @@ class NoticeChance(Notice):
             )
 
 
-class WatchLayers(Notice):
-    """Warns once of each rectified layer whose maps are all dead on the validation images, and of each layer whose
-    answers explode; UserError where they are not finite. Costs the maximum of each layer's output.
+class WatchLayers(WarningCallback):
+    """Warns of each rectified layer whose maps are all dead on the validation images, and of each that explodes.
 
-    Nets without rectified layers of their own, such as timm's, are watched at their output alone.
+    Warns once of each. Raises UserError where outputs are not finite. Costs the maximum of each layer's output. Nets
+    without rectified layers of their own, such as timm's, are watched at their output alone.
     """
 
     state_key = "WatchLayers"  # in checkpoints, of version 0.1 too
@@ -162,18 +121,20 @@ class WatchLayers(Notice):
     def __init__(self, record: Record):
         super().__init__(record)
         self.peaks, self.handles = dict[str, torch.Tensor](), list[Any]()
-        self.told = set[str]()
+        self.reported = set[str]()  # "<layer>: <problem>"
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "told": sorted(self.told)}
+        return {**super().state_dict(), "told": sorted(self.reported)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.told = set(state["told"])
+        self.reported = set(state["told"])
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         self.peaks = {}
-        self.handles = [each.register_forward_hook(self._look(name)) for name, each in watched_layers(module.net)]
+        self.handles = [
+            layer.register_forward_hook(self._peak_hook(name)) for name, layer in watched_layers(module.net)
+        ]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         self.on_exception()
@@ -187,22 +148,22 @@ class WatchLayers(Notice):
                 f"earlier checkpoints are untouched; try {remedies(module)}"
             )
         dead = [name for name, peak in peaks.items() if peak <= 0 and name != LAST_LAYER]
-        self._tell(module, dead, "no validation image excites any map there, so the net cannot learn through it")
+        self._report(module, dead, "no validation image excites any map there, so the net cannot learn through it")
         exploded = [name for name, peak in peaks.items() if peak > EXPLODED]
-        self._tell(module, exploded, f"answers above {EXPLODED:.0e}, on the way to numbers that are not finite")
+        self._report(module, exploded, f"answers above {EXPLODED:.0e}, on the way to numbers that are not finite")
 
     def on_exception(self, *_: Any) -> None:
         for handle in self.handles:
             handle.remove()
         self.handles = []
 
-    def _tell(self, module: Any, layers: list[str], what: str) -> None:
-        new = [name for name in layers if f"{name}: {what}" not in self.told]
-        self.told |= {f"{name}: {what}" for name in new}
+    def _report(self, module: Any, layers: list[str], problem: str) -> None:
+        new = [name for name in layers if f"{name}: {problem}" not in self.reported]
+        self.reported |= {f"{name}: {problem}" for name in new}
         if new:
-            self.warn(module.trainer, f"{', '.join(new)}: {what}; try {remedies(module)}")
+            self.warn(module.trainer, f"{', '.join(new)}: {problem}; try {remedies(module)}")
 
-    def _look(self, name: str) -> Any:
+    def _peak_hook(self, name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, torch.Tensor) and output.numel():
                 peak = output.detach().abs().amax() if name == LAST_LAYER else output.detach().amax()
@@ -213,5 +174,46 @@ class WatchLayers(Notice):
 
 def watched_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """The rectified layers by name, and the net itself as its last layer."""
-    inner = [(name, each) for name, each in net.named_modules() if isinstance(each, ConvReLU | FullReLU | nn.ReLU)]
-    return [*inner, (LAST_LAYER, net)]
+    rectified = ConvReLU | FullReLU | nn.ReLU
+    return [*((name, part) for name, part in net.named_modules() if isinstance(part, rectified)), (LAST_LAYER, net)]
+
+
+@torch.no_grad()
+def first_bad_layer(net: nn.Module, images: torch.Tensor) -> str:
+    """Name of the first module, in order of the forward pass, whose output has a number that is not finite."""
+    bad: list[str] = []
+
+    def finite_hook(name: str) -> Any:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if isinstance(output, torch.Tensor) and not bool(torch.isfinite(output).all()):
+                bad.append(name)
+
+        return hook
+
+    if not bool(torch.isfinite(images).all()):
+        return "the images themselves"
+    leaves = [(name, module) for name, module in net.named_modules() if not list(module.children())]
+    handles = [module.register_forward_hook(finite_hook(name)) for name, module in leaves]
+    try:
+        net(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return bad[0] if bad else "none in the forward pass: the loss itself"
+
+
+def remedies(module: Any) -> str:
+    """What may help, by net, recipe and pixels of a Classifier: "a smaller optim.lr than 0.01, ... or ..."."""
+    recipe, scale = module.recipe, module.pixel_scale
+    rows = isinstance(module.net, ConvNet)  # nets of libraries have initial weights and pixels of their own
+    other_init = {"he": "normal", "normal": "he"}[recipe.init]
+    quick = recipe.algorithm == "adamw" and recipe.schedule == "cycle" and (recipe.init == "he" or not rows)
+    narrow = next(module.net.parameters()).dtype in (torch.float16, torch.bfloat16)  # loses small steps
+    options = [
+        *(["trainer.precision=bf16-mixed"] if narrow else []),
+        f"a smaller optim.lr than {recipe.lr:g}",
+        *([f"optim.init={other_init}"] if rows else []),
+        *(["grey levels as they are (data.pixel_scale=1)"] if rows and scale != 1 else []),
+        *(["more steps (trainer.max_epochs)"] if quick else ["optim=quick"]),
+    ]
+    return f"{', '.join(options[:-1])} or {options[-1]}"

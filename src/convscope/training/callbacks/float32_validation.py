@@ -1,4 +1,4 @@
-"""trainer.precision says what a net trains in. What is seen of it, scores and projections, is computed in float32."""
+"""Validation in float32, whatever trainer.precision the net trains in."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,62 +11,62 @@ from torch import Tensor, nn
 
 
 class ValidateInFloat32(pl.Callback):
-    """Every validation pass, and what other callbacks do until its end, takes images as they are and the net's weights
-    as float32. So its numbers, the search that rides on it and the projections are those that a job finds which opens
-    the checkpoint, and a map's strongest unit is the same one for all of them.
+    """Gives every validation pass unconverted images and the net's weights as float32.
 
-    The first of the callbacks. Costs the weights once more in memory where they are not float32.
+    So the numbers, the top-9 search and the projections of a run equal those of a job that opens its checkpoint, and a
+    map's strongest unit is the same in both. Must be the first callback, so that the others work in float32 too. Costs
+    a second copy of the weights in memory where they are not float32.
     """
 
     def __init__(self) -> None:
-        self.meanwhile = ExitStack()
+        self.contexts = ExitStack()
 
     def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
-        self.meanwhile.enter_context(_plain(trainer))
-        self.meanwhile.enter_context(in_float32(module.net))
+        self.contexts.enter_context(_without_conversion(trainer))
+        self.contexts.enter_context(in_float32(module.net))
 
     def on_validation_end(self, *_: Any) -> None:
-        self.meanwhile.close()
+        self.contexts.close()
 
     def on_exception(self, *_: Any) -> None:
-        self.meanwhile.close()
+        self.contexts.close()
 
 
 @contextmanager
 def in_float32(net: nn.Module) -> Iterator[None]:
-    """The net with float32 copies of its weights and statistics in place of those of another floating type.
+    """Gives the net float32 copies of its weights and statistics of other floating types; restores these at the end.
 
-    Afterwards it has its own again: the same objects, as an optimizer and DistributedDataParallel know them.
+    The restored tensors are the same objects, because an optimizer and DistributedDataParallel refer to them.
     """
-    held: list[dict[str, Any]] = [
-        values for module in net.modules() for values in (module._parameters, module._buffers)
+    tables: list[dict[str, Any]] = [
+        table for module in net.modules() for table in (module._parameters, module._buffers)
     ]
-    own = [(values, name, value) for values in held for name, value in values.items() if _other(value)]
-    copies: dict[Tensor, Tensor] = {}  # a weight that two modules share stays one
+    originals = [(table, name, value) for table in tables for name, value in table.items() if _needs_copy(value)]
+    copies: dict[Tensor, Tensor] = {}  # a weight that two modules share is copied once
     with torch.inference_mode(False), torch.no_grad():
-        for values, name, value in own:
-            values[name] = copies[value] if value in copies else copies.setdefault(value, _copied(value))
+        for table, name, value in originals:
+            table[name] = copies[value] if value in copies else copies.setdefault(value, _copy(value))
     try:
         yield
     finally:
-        for values, name, value in own:
-            values[name] = value
+        for table, name, value in originals:
+            table[name] = value
 
 
-def _other(value: Tensor | None) -> bool:
+def _needs_copy(value: Tensor | None) -> bool:
     return value is not None and value.is_floating_point() and value.dtype != torch.float32
 
 
-def _copied(value: Tensor) -> Tensor:
-    wide = value.detach().float()
-    return nn.Parameter(wide, value.requires_grad) if isinstance(value, nn.Parameter) else wide
+def _copy(value: Tensor) -> Tensor:
+    copy = value.detach().float()
+    return nn.Parameter(copy, value.requires_grad) if isinstance(value, nn.Parameter) else copy
 
 
 @contextmanager
-def _plain(trainer: pl.Trainer) -> Iterator[None]:
-    """Lightning neither casts a batch nor computes with fewer bits (autocast)."""
+def _without_conversion(trainer: pl.Trainer) -> Iterator[None]:
+    """Stops Lightning from casting batches and from autocast."""
     strategy, plugin = trainer.strategy, trainer.precision_plugin
-    if type(plugin) in (DoublePrecision, HalfPrecision, MixedPrecision):  # others belong to strategies of their own
+    if type(plugin) in (DoublePrecision, HalfPrecision, MixedPrecision):  # other plugins belong to their strategies
         strategy.precision_plugin = Precision()
     try:
         yield

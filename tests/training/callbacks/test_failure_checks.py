@@ -1,4 +1,4 @@
-"""Real runs that go wrong in every way that can be caused: each is told with layer and epoch, none that learns is."""
+"""Real runs that go wrong in every way that can be caused: warnings and errors name layer and epoch."""
 
 import copy
 import json
@@ -24,8 +24,9 @@ from convscope.models.weights import describe
 from convscope.runs.record import Record
 from convscope.training.callbacks.failure_checks import (
     LAST_LAYER,
-    NoticeChance,
     StopWhenNotFinite,
+    WarnAtChance,
+    first_bad_layer,
     remedies,
     watched_layers,
 )
@@ -41,7 +42,7 @@ ROWS = {
     "fc4": {"kind": "full", "units": "classes"},
 }
 RECIPE = Recipe("sgd", 0.01, 0.9, 0.0, 20, "constant", 0, 0.0, "he", 0.01, (), None)
-CONF = Path(__file__).resolve().parents[2] / "conf/optim"
+CONF = Path(__file__).resolve().parents[3] / "conf/optim"
 OFF = FeatureChoice(None, 4, [], "val")
 
 
@@ -175,8 +176,8 @@ def after_epochs(callback, metrics):
 def test_chance_is_told_after_three_epochs_of_it_and_never_for_the_two_of_the_papers_recipe(tmp_path):
     stuck, learning = (2.3026, 0.1), (2.0, 0.3)
     ten = GOALS["softmax"], Chance(0.1, math.log(10))
-    assert after_epochs(NoticeChance(Record(tmp_path), *ten), [stuck, stuck, learning, stuck, learning]) == []
-    (warning,) = after_epochs(NoticeChance(Record(tmp_path), *ten), [stuck] * 6)
+    assert after_epochs(WarnAtChance(Record(tmp_path), *ten), [stuck, stuck, learning, stuck, learning]) == []
+    (warning,) = after_epochs(WarnAtChance(Record(tmp_path), *ten), [stuck] * 6)
     assert "epoch 3: the net has stood at chance for 3 epochs" in warning and "optim=quick" in warning
 
 
@@ -217,3 +218,15 @@ def test_rectified_layers_of_any_net_are_watched_and_its_answer():
     ours = [name for name, _ in watched_layers(build(ROWS, image_size=16, classes=2))]
     assert ours == ["conv1", "conv2", "fc3", LAST_LAYER]
     assert len(watched_layers(torchvision_net("alexnet", None, 2).net)) == 8
+
+
+@pytest.mark.parametrize("layer", ["conv1", "conv2", "fc3"])
+def test_the_first_bad_layer_is_the_one_that_was_broken(layer):
+    net = build(ROWS, image_size=16, classes=2)
+    images = torch.randn(2, 3, 16, 16)
+    assert first_bad_layer(net, images) == "none in the forward pass: the loss itself"
+    with torch.no_grad():
+        net.get_submodule(layer).bias[0] = float("nan")
+    assert first_bad_layer(net, images) == layer
+    assert not any(module._forward_hooks for module in net.modules())
+    assert first_bad_layer(net, images * float("inf")) == "the images themselves"
