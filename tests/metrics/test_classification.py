@@ -14,12 +14,12 @@ def test_accuracies_are_what_counting_gives():
     measure = accuracies(7)
     for part in np.array_split(np.arange(200), 3):
         measure.update(torch.tensor(logits[part]), torch.tensor(labels[part]))
-    said = {name: float(value) for name, value in measure.compute().items()}
+    measured = {name: float(value) for name, value in measure.compute().items()}
     order = np.argsort(-logits, axis=1)
     hits = order[:, 0] == labels
-    assert np.isclose(said["top1"], hits.mean())
-    assert np.isclose(said["top5"], (order[:, :5] == labels[:, None]).any(1).mean())
-    assert np.isclose(said["class_mean"], np.mean([hits[labels == label].mean() for label in range(7)]))
+    assert np.isclose(measured["top1"], hits.mean())
+    assert np.isclose(measured["top5"], (order[:, :5] == labels[:, None]).any(1).mean())
+    assert np.isclose(measured["class_mean"], np.mean([hits[labels == label].mean() for label in range(7)]))
 
 
 def test_fewer_than_five_classes():
@@ -67,19 +67,19 @@ def test_the_class_mean_counts_only_classes_that_have_images():
 
 
 def test_the_interval_of_a_share_is_wilsons():
-    found, z, p, n = proportion_interval(0.9, 50), 1.959963984540054, 0.9, 50
+    interval, z, p, n = proportion_interval(0.9, 50), 1.959963984540054, 0.9, 50
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    assert (found.low, found.high) == pytest.approx((center - half, center + half))
+    assert (interval.low, interval.high) == pytest.approx((center - half, center + half))
     assert proportion_interval(1.0, 50).high == 1 and proportion_interval(1.0, 50).low < 0.95
 
 
 def test_the_interval_of_the_class_mean_is_that_of_drawn_images():
     probabilities, truth = some(300, 4)
     truth, right = truth.numpy(), (probabilities.argmax(1) == truth).numpy()
-    found, draw = class_mean_interval(truth, right), np.random.default_rng(5)
+    interval, draw = class_mean_interval(truth, right), np.random.default_rng(5)
     means = []
     for _ in range(3000):
         cases = draw.integers(0, 300, 300)
         means.append(np.mean([right[cases][truth[cases] == c].mean() for c in range(4)]))
-    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)

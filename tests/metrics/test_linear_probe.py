@@ -33,9 +33,9 @@ def standard(train, test):
 @pytest.mark.parametrize("size", [200, 7])  # more features than images, and fewer
 def test_coordinates_have_the_inner_products_of_the_features(size):
     train, test, _ = clouds(size=size)
-    place, (one, two) = places(train.double(), test.double()), standard(train, test)
-    assert torch.allclose(place.train @ place.train.T, one @ one.T, atol=1e-6)
-    assert torch.allclose(place.test @ place.train.T, two @ one.T, atol=1e-6)
+    place, (train_features, test_features) = places(train.double(), test.double()), standard(train, test)
+    assert torch.allclose(place.train @ place.train.T, train_features @ train_features.T, atol=1e-6)
+    assert torch.allclose(place.test @ place.train.T, test_features @ train_features.T, atol=1e-6)
     assert place.train.shape[1] == min(size, len(train) - 1)
 
 
@@ -50,38 +50,38 @@ def test_images_that_are_all_alike_leave_nothing_to_go_by():
 @pytest.mark.parametrize("c", [0.1, 10.0])
 def test_softmax_is_scikit_learns(c):
     train, test, labels = clouds()
-    place, (one, two) = places(train, test), standard(train, test)
-    peer = LogisticRegression(C=c, tol=1e-10, max_iter=10_000).fit(one.numpy(), labels.numpy())
-    found = fit_probe(place.train, labels, 3, "softmax", c).scores(place.test).softmax(1)
-    assert np.abs(found.numpy() - peer.predict_proba(two.numpy())).max() < 2e-3
+    place, (train_features, test_features) = places(train, test), standard(train, test)
+    peer = LogisticRegression(C=c, tol=1e-10, max_iter=10_000).fit(train_features.numpy(), labels.numpy())
+    probabilities = fit_probe(place.train, labels, 3, "softmax", c).scores(place.test).softmax(1)
+    assert np.abs(probabilities.numpy() - peer.predict_proba(test_features.numpy())).max() < 2e-3
 
 
 @pytest.mark.parametrize("c", [0.1, 10.0])
 def test_svm_is_scikit_learns(c):
     """LinearSVC penalizes its bias; so large an intercept_scaling makes that vanish."""
     train, test, labels = clouds()
-    place, (one, two) = places(train, test), standard(train, test)
+    place, (train_features, test_features) = places(train, test), standard(train, test)
     peer = LinearSVC(C=c, dual=False, tol=1e-12, intercept_scaling=1e3, max_iter=100_000)
-    peer.fit(one.numpy(), labels.numpy())
-    found = fit_probe(place.train, labels, 3, "svm", c).scores(place.test)
-    assert np.abs(found.numpy() - peer.decision_function(two.numpy())).max() < 5e-3
+    peer.fit(train_features.numpy(), labels.numpy())
+    scores = fit_probe(place.train, labels, 3, "svm", c).scores(place.test)
+    assert np.abs(scores.numpy() - peer.decision_function(test_features.numpy())).max() < 5e-3
 
 
 def test_two_points_in_closed_form():
     """At -1 and 1, squared hinge: w minimizes w^2 / 2 + 2 C (1 - w)^2 for either class, so w = 4 C / (1 + 4 C)."""
     train = torch.tensor([[-1.0], [1.0]])
-    found = fit_probe(train.double(), torch.tensor([0, 1]), 2, "svm", 3.0)
-    assert found.weight.flatten().tolist() == pytest.approx([-12 / 13, 12 / 13], abs=1e-4)
-    assert found.bias.tolist() == pytest.approx([0, 0], abs=1e-4)
+    probe = fit_probe(train.double(), torch.tensor([0, 1]), 2, "svm", 3.0)
+    assert probe.weight.flatten().tolist() == pytest.approx([-12 / 13, 12 / 13], abs=1e-4)
+    assert probe.bias.tolist() == pytest.approx([0, 0], abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["svm", "softmax"])
 def test_classes_that_can_be_separated_are(kind):
     train, test, labels = clouds(apart=8)
     place = places(train, test)
-    found = fit_probe(place.train, labels, 3, kind, 100)
-    assert (found.scores(place.train).argmax(1) == labels).all()
-    assert (found.scores(place.test).argmax(1) == labels).all()
+    probe = fit_probe(place.train, labels, 3, kind, 100)
+    assert (probe.scores(place.train).argmax(1) == labels).all()
+    assert (probe.scores(place.test).argmax(1) == labels).all()
 
 
 def test_one_c_or_one_image_of_a_class_leaves_no_choice():

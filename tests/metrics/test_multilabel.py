@@ -23,9 +23,8 @@ TARGETS = torch.tensor([[1, -1, 1, 0], [-1, 1, -1, -1], [0, -1, 0, -1], [1, 1, 1
 
 
 def test_each_class_that_is_shown_has_the_same_share():
-    assert torch.allclose(
-        softmax_targets(TARGETS), torch.tensor([[0.5, 0, 0.5, 0], [0, 1, 0, 0], [0.5, 0, 0.5, 0], [0.25] * 4])
-    )
+    shares = torch.tensor([[0.5, 0, 0.5, 0], [0, 1, 0, 0], [0.5, 0, 0.5, 0], [0.25] * 4])
+    assert torch.allclose(softmax_targets(TARGETS), shares)
 
 
 def test_top_k_is_right_where_any_class_of_the_image_is_among_the_k():
@@ -33,9 +32,9 @@ def test_top_k_is_right_where_any_class_of_the_image_is_among_the_k():
     logits = torch.randn(200, 8, generator=draw)
     targets = torch.where(torch.rand(200, 8, generator=draw) < 0.3, 1, -1).to(torch.int8)
     targets[torch.arange(200), torch.randint(8, (200,), generator=draw)] = 1
-    found = accuracies(8)
-    found.update(logits, best_scored_label(logits, torch.zeros(200, dtype=torch.int64), targets))
-    order, measured = logits.argsort(1, descending=True), found.compute()
+    metrics = accuracies(8)
+    metrics.update(logits, best_scored_label(logits, torch.zeros(200, dtype=torch.int64), targets))
+    order, measured = logits.argsort(1, descending=True), metrics.compute()
     for name, k in (("top1", 1), ("top5", 5)):
         hits = [any(row[label] > 0 for label in first[:k]) for row, first in zip(targets, order, strict=True)]
         assert float(measured[name]) == pytest.approx(np.mean(hits), abs=1e-6)
@@ -63,20 +62,21 @@ def clouds(n=60, size=5):
 
 def test_svm_of_each_class_is_scikit_learns_on_the_images_that_are_not_difficult():
     images, targets = clouds()
-    found = fit_probe(images, targets, 3, "svm", 2.0).scores(images)
+    scores = fit_probe(images, targets, 3, "svm", 2.0).scores(images)
     for k in range(3):
         easy = targets[:, k] != 0
         peer = LinearSVC(C=2.0, dual=False, tol=1e-12, intercept_scaling=1e3, max_iter=100_000)
         peer.fit(images[easy].numpy(), targets[easy, k].numpy())
-        assert np.abs(found[:, k].numpy() - peer.decision_function(images.numpy())).max() < 5e-3
+        assert np.abs(scores[:, k].numpy() - peer.decision_function(images.numpy())).max() < 5e-3
 
 
 def test_softmax_of_several_is_the_minimum_of_its_definition():
     images, targets = clouds()
     shares = np.zeros((60, 3))
-    for row, told in enumerate(targets.tolist()):
-        own = [k for k in range(3) if told[k] == 1] or [k for k in range(3) if told[k] == 0] or [0, 1, 2]
-        shares[row, own] = 1 / len(own)
+    for row, row_targets in enumerate(targets.tolist()):
+        positive, difficult = ([k for k in range(3) if row_targets[k] == value] for value in (1, 0))
+        classes = positive or difficult or [0, 1, 2]
+        shares[row, classes] = 1 / len(classes)
     nowhere = (targets < 0).all(1)  # of such an image nothing can be said; the data has none
     images, targets, shares = images[~nowhere], targets[~nowhere], shares[~nowhere.numpy()]
 
@@ -87,8 +87,8 @@ def test_softmax_of_several_is_the_minimum_of_its_definition():
         return (weight**2).sum() / 2 - 2.0 * (shares * logs).sum()
 
     best = minimize(objective, np.zeros(18), method="BFGS", options={"gtol": 1e-7})
-    found = fit_probe(images, targets, 3, "softmax", 2.0)
-    assert objective(np.append(found.weight.numpy().ravel(), found.bias.numpy())) <= best.fun + 1e-4
+    probe = fit_probe(images, targets, 3, "softmax", 2.0)
+    assert objective(np.append(probe.weight.numpy().ravel(), probe.bias.numpy())) <= best.fun + 1e-4
 
 
 def brute(scores, targets):
@@ -97,8 +97,10 @@ def brute(scores, targets):
     positives = sum(target == 1 for _, target in counted)
     points = []
     for threshold in sorted({score for score, _ in counted}):
-        taken = [target for score, target in counted if score >= threshold]
-        points.append((sum(target == 1 for target in taken), sum(target == 1 for target in taken) / len(taken)))
+        retrieved = [target for score, target in counted if score >= threshold]
+        points.append(
+            (sum(target == 1 for target in retrieved), sum(target == 1 for target in retrieved) / len(retrieved))
+        )
     area = sum(max(precision for hits, precision in points if hits >= step) for step in range(1, positives + 1))
     return area / positives
 
@@ -112,9 +114,8 @@ def drawn(seed, n=40, ties=False):
 
 
 def precision(scores, targets):
-    return average_precisions(
-        class_rankings(np.array(scores)[:, None], np.array(targets, np.int8)[:, None]), len(scores)
-    )[0]
+    rankings = class_rankings(np.array(scores)[:, None], np.array(targets, np.int8)[:, None])
+    return average_precisions(rankings, len(scores))[0]
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -152,8 +153,8 @@ def test_difficult_images_have_no_say():
 def test_a_class_that_no_image_shows_is_no_number_and_no_part_of_the_mean():
     scores = np.array([[0.9, 0.1], [0.2, 0.4], [0.4, 0.3]])
     targets = np.array([[1, -1], [-1, 0], [1, -1]], np.int8)
-    found = average_precisions(class_rankings(scores, targets), 3)
-    assert found[0] == 1.0 and np.isnan(found[1])
+    precisions = average_precisions(class_rankings(scores, targets), 3)
+    assert precisions[0] == 1.0 and np.isnan(precisions[1])
     assert mean_precision_interval(class_rankings(scores, targets), 3).value == 1.0
     assert np.isnan(mean_precision_interval(class_rankings(scores, targets)[1:], 3).value)
 
@@ -170,14 +171,14 @@ def test_the_interval_holds_the_value_and_narrows_with_images():
     widths = []
     for n in (40, 400):
         scores, targets = drawn(1, n=n)
-        found = mean_precision_interval(class_rankings(scores[:, None] + targets[:, None], targets[:, None]), n)
-        assert found.low < found.value < found.high and found.n == n
-        widths.append(found.high - found.low)
+        interval = mean_precision_interval(class_rankings(scores[:, None] + targets[:, None], targets[:, None]), n)
+        assert interval.low < interval.value < interval.high and interval.n == n
+        widths.append(interval.high - interval.low)
     assert widths[1] < 0.6 * widths[0]
 
 
 def test_the_metric_of_batches_is_that_of_all_images():
-    scores, targets = (np.stack(each, 1) for each in zip(*(drawn(seed) for seed in range(3)), strict=True))
+    scores, targets = (np.stack(columns, 1) for columns in zip(*(drawn(seed) for seed in range(3)), strict=True))
     metric = MeanAveragePrecision()
     for part in (slice(0, 7), slice(7, 30), slice(30, 40)):
         metric.update(torch.from_numpy(scores[part]), torch.from_numpy(targets[part]))

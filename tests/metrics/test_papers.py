@@ -26,7 +26,7 @@ def test_every_table_names_its_source_and_is_whole():
     shares = [
         table for key, table in published_tables().items() if key not in ("vgg_table2", "parameters", "zf_overlap")
     ]
-    assert all(0 < one.value < 100 for table in shares for row in table.rows.values() for one in row if one)
+    assert all(0 < number.value < 100 for table in shares for row in table.rows.values() for number in row if number)
 
 
 def test_top_5_errors_are_below_top_1_errors():
@@ -35,9 +35,9 @@ def test_top_5_errors_are_below_top_1_errors():
         for first in (column for column in table.columns if column.endswith("top-1") and "train" not in column):
             fifth = first.replace("top-1", "top-5")
             for row in table.rows:
-                one, five = table.figure(row, first), table.figure(row, fifth)
-                checked += bool(one and five)
-                assert one is None or five is None or five.value < one.value, (table.key, row)
+                top1, top5 = table.figure(row, first), table.figure(row, fifth)
+                checked += bool(top1 and top5)
+                assert top1 is None or top5 is None or top5.value < top1.value, (table.key, row)
     assert checked > 50
 
 
@@ -51,12 +51,12 @@ def test_tables_2_and_3_agree_on_the_nets_that_stand_in_both():
 
 
 def test_vgg_quotes_zeiler_and_fergus():
-    quoted, own = published_table("vgg_table7"), published_table("zf_table2")
+    quoted, original = published_table("vgg_table7"), published_table("zf_table2")
     for ours, theirs in (
         ("6 nets", "(a) and (b), 6 nets"),
         ("1 net", "layers 3, 4, 5 of 512, 1024, 512 maps, 1 net (b)"),
     ):
-        assert quoted.rows[f"Zeiler & Fergus, {ours}"] == own.rows[theirs]
+        assert quoted.rows[f"Zeiler & Fergus, {ours}"] == original.rows[theirs]
     last = published_table("vgg_table11").rows["Zeiler & Fergus 2013"]
     assert last[1] == published_table("zf_table6").figure("mean", "Zeiler & Fergus")
     assert last[2] == published_table("zf_table4").figure("pretrained", "30 images per class")
@@ -74,7 +74,7 @@ def test_the_means_of_table_6_are_those_of_its_columns(column, room):
     """The printed cells of the two others average 74.03 and 82.33: they say the same of cow and dining table."""
     cells = values("zf_table6", column)
     mean = cells.pop("mean").value
-    assert len(cells) == 20 and abs(sum(one.value for one in cells.values()) / 20 - mean) < room
+    assert len(cells) == 20 and abs(sum(cell.value for cell in cells.values()) / 20 - mean) < room
 
 
 def test_table_6_is_won_as_often_as_the_paper_counts():
@@ -85,8 +85,8 @@ def test_table_6_is_won_as_often_as_the_paper_counts():
 
 def test_parameter_counts_are_those_of_the_architectures():
     for net, figures in published_table("parameters").rows.items():
-        said = _rows(net)
-        assert _count(said) == figures[0].value, net
+        rows = _rows(net)
+        assert _count(rows) == figures[0].value, net
     for net, letter in {"vgg11": "A", "vgg13": "B", "vgg16_c": "C", "vgg16": "D", "vgg19": "E"}.items():
         assert round(_count(_rows(net)) / 1e6) == published_table("vgg_table2").figure(letter, "parameters").value
 
@@ -97,11 +97,11 @@ def _count(rows):
 
 
 def _rows(net):
-    own = yaml.safe_load((ROOT / f"conf/model/{net}.yaml").read_text())["layers"]
+    layers = yaml.safe_load((ROOT / f"conf/model/{net}.yaml").read_text())["layers"]
     if not net.startswith("zfnet_"):
-        return own
+        return layers
     below = yaml.safe_load((ROOT / "conf/model/zfnet.yaml").read_text())["layers"]
-    return {name: {**row, **own.get(name, {})} for name, row in below.items()}
+    return {name: {**row, **layers.get(name, {})} for name, row in below.items()}
 
 
 def test_figures_as_text():
@@ -126,26 +126,24 @@ def test_ensembles_are_found_by_their_nets_and_crops():
     second, sixth = published_table("zf_table2"), published_table("vgg_table6")
     assert second.ensemble(["zfnet", "zfnet"], "ten") == "as Fig. 3, 5 nets (a)"
     assert second.ensemble(["zfnet_512_1024_512", "zfnet"], "ten") == "(a) and (b), 6 nets"
-    assert (
-        second.ensemble(["zfnet", "replication"], "ten") is None
-        and published_table("zf_table3").ensemble([], "ten") is None
-    )
+    assert second.ensemble(["zfnet", "replication"], "ten") is None
+    assert published_table("zf_table3").ensemble([], "ten") is None
     rows = {crops: sixth.ensemble(["vgg19", "vgg16"], crops) for crops in ("dense", "fifty", "both", "ten")}
     assert rows == {"dense": "D and E, dense", "fifty": "D and E, crops", "both": "D and E, both",
                     "ten": "D and E, dense"}  # fmt: skip
     for table in (second, sixth):  # the number of nets that a row names is that of its members
         for row, kinds in table.ensembles.items():
-            said = re.search(r"(\d+) nets", row)
-            assert sum(kinds.values()) == (int(said[1]) if said else 2)
+            count = re.search(r"(\d+) nets", row)
+            assert sum(kinds.values()) == (int(count[1]) if count else 2)
 
 
 def test_the_overlap_of_the_caltech_sets():
     """9,144 files of Caltech-101 with its background, 30,607 of Caltech-256: as those sets are published."""
-    known = published_table("zf_overlap")
-    assert [known.figure(row, "images").value for row in known.rows] == [9144, 30607]
-    for row in known.rows:
-        found, total, most = (known.figure(row, column).value for column in known.columns)
-        assert most < found < total / 100
+    table = published_table("zf_overlap")
+    assert [table.figure(row, "images").value for row in table.rows] == [9144, 30607]
+    for row in table.rows:
+        shared, total, largest = (table.figure(row, column).value for column in table.columns)
+        assert largest < shared < total / 100
 
 
 def test_what_is_unknown_is_refused_with_what_is_known():

@@ -11,13 +11,13 @@ def points(axes):
 
 def test_dots_stand_at_their_errors_row_by_row():
     dots = [RowError("one", 30.0, 2.0, 40.5), RowError("two", 35.5, None, None), RowError("three", None, None, 38.4)]
-    here, paper = errors_by_row(dots, "error, %").axes
-    assert points(here) == [(30.0, 0), (35.5, 1)] and points(paper) == [(40.5, 0), (38.4, 2)]
-    assert [label.get_text() for label in here.get_yticklabels()] == ["one", "two", "three"]
-    bars = [line.get_xdata() for line in here.get_lines() if line.get_marker() != "o"]
+    runs, paper = errors_by_row(dots, "error, %").axes
+    assert points(runs) == [(30.0, 0), (35.5, 1)] and points(paper) == [(40.5, 0), (38.4, 2)]
+    assert [label.get_text() for label in runs.get_yticklabels()] == ["one", "two", "three"]
+    bars = [line.get_xdata() for line in runs.get_lines() if line.get_marker() != "o"]
     assert np.array_equal(bars, [[28.0, 32.0]])
-    low, high = here.get_xlim()
-    assert low < 28 and high > 35.5 and here.get_ylim() == (2.5, -0.5)
+    low, high = runs.get_xlim()
+    assert low < 28 and high > 35.5 and runs.get_ylim() == (2.5, -0.5)
 
 
 def test_one_panel_where_no_paper_has_numbers():

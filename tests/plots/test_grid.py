@@ -44,10 +44,10 @@ def test_projections_stand_left_of_their_patches_strongest_first():
 
 def test_fewer_than_nine_leave_outlined_places():
     full = top9_grid([MapTiles("map 0", [flat(RED)] * 9, [flat(GREEN)] * 9)], "t").image
-    some = top9_grid([MapTiles("map 0", [flat(RED)] * 4, [flat(GREEN)] * 4)], "t").image
-    assert some.size == full.size
-    assert count(some, RED) == 4 * TILE * TILE
-    fifth = some.crop(some_place(some, 4))
+    partial = top9_grid([MapTiles("map 0", [flat(RED)] * 4, [flat(GREEN)] * 4)], "t").image
+    assert partial.size == full.size
+    assert count(partial, RED) == 4 * TILE * TILE
+    fifth = partial.crop(some_place(partial, 4))
     assert fifth.getpixel((0, 0)) != BACKGROUND and fifth.getpixel((TILE // 2, TILE // 2)) == BACKGROUND
 
 
@@ -73,20 +73,20 @@ def test_a_layer_without_maps_still_gives_a_picture():
 
 @pytest.mark.parametrize("columns", [1, 3, 9])
 def test_the_grid_says_where_every_tile_is(columns):
-    """Every tile of its own color: the colors found at the places are those that were put in, in their order."""
+    """Every tile of its own color: the colors at the positions are those of the tiles, in their order."""
     colors = [(10 * m + 5, 20 * rank + 5, 40 * side + 5) for m in range(7) for side in range(2) for rank in range(9)]
     tiles = iter([flat(color) for color in colors])
     blocks = [MapTiles(f"map {m}", [next(tiles) for _ in range(9)], [next(tiles) for _ in range(9)]) for m in range(7)]
     grid = top9_grid(blocks, "conv3", columns, side=40)
-    found = []
+    tile_colors = []
     for corners in zip(grid.projections, grid.patches, strict=True):
         for x, y in corners:
             for rank in range(9):
                 left, top = x + rank % 3 * grid.step, y + rank // 3 * grid.step
                 cut = grid.image.crop((left, top, left + grid.tile, top + grid.tile))
                 assert len(cut.getcolors()) == 1  # the tile, whole, and nothing else
-                found.append(cut.getpixel((0, 0)))
-    assert found == colors and len(grid.projections) == 7
+                tile_colors.append(cut.getpixel((0, 0)))
+    assert tile_colors == colors and len(grid.projections) == 7
 
 
 def test_thumbnails_stand_in_reading_order_edge_to_edge():

@@ -38,7 +38,9 @@ def test_each_pixel_has_the_value_of_the_nearest_place(centers, side):
                 continue
             near = [[abs(center - at) for center in centers] for at in (y, x)]
             chosen = divmod(int(drawn[row, col]), count)
-            assert [distances[at] for distances, at in zip(near, chosen, strict=True)] == [min(each) for each in near]
+            assert [distances[at] for distances, at in zip(near, chosen, strict=True)] == [
+                min(distances) for distances in near
+            ]
 
 
 def test_one_place_covers_all():

@@ -21,7 +21,7 @@ def figure():
 
 
 def texts(axes):
-    return [each for each in axes.get_children() if isinstance(each, Annotation)]
+    return [child for child in axes.get_children() if isinstance(child, Annotation)]
 
 
 def test_boxes_lie_over_the_pixels_they_speak_of(figure):

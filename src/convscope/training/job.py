@@ -25,6 +25,7 @@ from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.classifier import Classifier
+from convscope.training.recipe import Recipe
 from convscope.training.stop import StopRequest
 from convscope.training.trainer import build_trainer, keep_freed_memory, lightning_refusals
 
@@ -66,6 +67,16 @@ def goal_facts(data: ImageData, loss: LossName) -> dict[str, Any]:
     return GOALS[loss].facts(chance_in(data, loss))
 
 
+class Watchers(NamedTuple):
+    """The callbacks whose results a run reports at its end."""
+
+    sessions: Sessions
+    layers: WatchLayers
+    evolution: FeatureEvolution
+    chance: WarnAtChance
+    rows: RowPerEpoch
+
+
 def train(
     classifier: Classifier, data: ImageData, plan: TrainingPlan, record: Record, sessions: Sessions | None = None
 ) -> dict[str, Any]:
@@ -77,41 +88,50 @@ def train(
     """
     keep_freed_memory()
     classifier.about = plan.description
-    sessions, goal = sessions or Sessions({}, time.perf_counter()), GOALS[classifier.recipe.loss]
-    chance = WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss))
-    rows, layers = RowPerEpoch(record, goal), WatchLayers(record)
-    evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
-    callbacks = [
-        sessions,
-        ValidateInFloat32(),
-        StepSeed(plan.seed),
-        RunningMetrics(),
-        StopWhenNotFinite(),
-        layers,
-        *([RenormalizeFilters(classifier.recipe.renorm)] if classifier.recipe.renorm else []),
-        evolution,
-        FilterPictures(record, plan.choice),
-        chance,
-        rows,
-        PagePerEpoch(record),
-        *checkpoint_callbacks(record.folder / "checkpoints", plan.within, StopRequest(), goal),
-        *([RichProgressBar()] if sys.stdout.isatty() else []),
-    ]
-    trainer = _trainer(plan.trainer, callbacks, record)
+    goal = GOALS[classifier.recipe.loss]
+    watchers = Watchers(
+        sessions or Sessions({}, time.perf_counter()),
+        WatchLayers(record),
+        FeatureEvolution(record, data, plan.choice, plan.seed),
+        WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss)),
+        RowPerEpoch(record, goal),
+    )
+    trainer = _trainer(plan.trainer, _callbacks(watchers, classifier.recipe, plan, record), record)
     last = record.folder / "checkpoints" / "last.ckpt"
     try:
         with lightning_refusals():
             trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     finally:
-        sessions.seconds["looking"] = evolution.seconds
+        watchers.sessions.seconds["looking"] = watchers.evolution.seconds
+    rows = watchers.rows.rows
     if trainer.is_global_zero:
-        record.add(Picture("curves", training_curves(rows.rows), "Loss and accuracy over the epochs", plot=True))
+        record.add(Picture("curves", training_curves(rows), "Loss and accuracy over the epochs", plot=True))
     return {
-        "final": rows.rows[-1] if rows.rows else {},
-        "best": goal.best(rows.rows),
-        "images_per_second": sum(row["images_per_second"] for row in rows.rows) / max(1, len(rows.rows)),
-        "warnings": [*layers.warnings, *chance.warnings],
+        "final": rows[-1] if rows else {},
+        "best": goal.best(rows),
+        "images_per_second": sum(row["images_per_second"] for row in rows) / max(1, len(rows)),
+        "warnings": [*watchers.layers.warnings, *watchers.chance.warnings],
     }
+
+
+def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[pl.Callback]:
+    """All callbacks in the order in which Lightning calls them; it calls those of checkpoints last in any case."""
+    return [
+        watchers.sessions,
+        ValidateInFloat32(),
+        StepSeed(plan.seed),
+        RunningMetrics(),
+        StopWhenNotFinite(),
+        watchers.layers,
+        *([RenormalizeFilters(recipe.renorm)] if recipe.renorm else []),
+        watchers.evolution,
+        FilterPictures(record, plan.choice),
+        watchers.chance,
+        watchers.rows,
+        PagePerEpoch(record),
+        *checkpoint_callbacks(record.folder / "checkpoints", plan.within, StopRequest(), GOALS[recipe.loss]),
+        *([RichProgressBar()] if sys.stdout.isatty() else []),
+    ]
 
 
 def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> pl.Trainer:

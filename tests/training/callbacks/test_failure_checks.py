@@ -92,12 +92,12 @@ def test_a_layer_without_a_living_map_is_named_once_with_the_epoch(layer, data, 
         net.get_submodule(layer).bias.fill_(-1e3)  # no gradient passes: it stays dead
         net.get_submodule(layer).weight.mul_(1e-3)
     outcome, record = run(net, data, tmp_path)
-    (told,) = outcome["warnings"]
-    assert told.startswith(f"epoch 1: {layer}: no validation image excites any map there")
-    assert "optim.lr" in told and "optim.init" in told
-    assert about(record)["warnings"] == [told]  # for the page of a run that still goes on
-    assert f"warning: {told}\n" in capsys.readouterr().out
-    assert not any(each._forward_hooks for each in net.modules())
+    (warning,) = outcome["warnings"]
+    assert warning.startswith(f"epoch 1: {layer}: no validation image excites any map there")
+    assert "optim.lr" in warning and "optim.init" in warning
+    assert about(record)["warnings"] == [warning]  # for the page of a run that still goes on
+    assert f"warning: {warning}\n" in capsys.readouterr().out
+    assert not any(part._forward_hooks for part in net.modules())
 
 
 def test_answers_that_explode_are_told_while_they_are_finite(data, tmp_path):
@@ -107,8 +107,12 @@ def test_answers_that_explode_are_told_while_they_are_finite(data, tmp_path):
         net.conv2.weight.mul_(1e-9)
     frozen = Recipe("sgd", 1e-30, 0.9, 0.0, 20, "constant", 0, 0.0, "he", 0.01, (), None)
     outcome, _ = run(net, data, tmp_path, frozen)
-    told = [each for each in outcome["warnings"] if "answers above 1e+08" in each]
-    assert len(told) == 1 and told[0].startswith("epoch 1: conv1: answers above") and "optim.init" in told[0]
+    explosions = [warning for warning in outcome["warnings"] if "answers above 1e+08" in warning]
+    assert (
+        len(explosions) == 1
+        and explosions[0].startswith("epoch 1: conv1: answers above")
+        and "optim.init" in explosions[0]
+    )
 
 
 def test_a_learning_rate_of_a_million_stops_at_once_and_names_the_place(data, tmp_path):
@@ -157,9 +161,9 @@ def test_a_net_that_does_not_move_stands_at_chance(data, tmp_path, capsys):
     with torch.no_grad():
         net.fc4.bias[:] = torch.tensor([0.0, 1e-3])
     outcome, _ = run(net, data, tmp_path, still, epochs=4)
-    (told,) = [each for each in outcome["warnings"] if "at chance" in each]
-    said = "epoch 3: the net has stood at chance for 3 epochs (val top-1 50.0%, loss 0.693; chance is"
-    assert told.startswith(said)
+    (warning,) = [text for text in outcome["warnings"] if "at chance" in text]
+    beginning = "epoch 3: the net has stood at chance for 3 epochs (val top-1 50.0%, loss 0.693; chance is"
+    assert warning.startswith(beginning)
     assert capsys.readouterr().out.count("at chance") == 1
 
 
@@ -183,8 +187,8 @@ def test_chance_is_told_after_three_epochs_of_it_and_never_for_the_two_of_the_pa
 
 def config(name):
     """conf/optim/<name>.yaml with what it is made of."""
-    own = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    return (config(own.pop("defaults")[0]) if "defaults" in own else {}) | own
+    settings = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    return (config(settings.pop("defaults")[0]) if "defaults" in settings else {}) | settings
 
 
 @pytest.mark.parametrize("scale", [1, 1 / 58])
@@ -195,14 +199,14 @@ def test_advice_names_nothing_that_is_in_use(name, scale):
     for net in (made(), torchvision_net("squeezenet1_1", None, 2).net):
         words = remedies(Classifier(net, recipe, 2, scale))
         assert f"a smaller optim.lr than {recipe.lr:g}" in words
-        asked = dict(re.findall(r"(?:optim|data)\.(init|pixel_scale)=(\w+)", words))
-        assert asked.get("init") != recipe.init and ("pixel_scale" not in asked or scale != 1)
+        advice = dict(re.findall(r"(?:optim|data)\.(init|pixel_scale)=(\w+)", words))
+        assert advice.get("init") != recipe.init and ("pixel_scale" not in advice or scale != 1)
         assert ("optim=quick" in words) == (name not in ("quick", "finetune"))  # finetune is quick with less decay
         assert "trainer.precision" not in words
         narrow = remedies(Classifier(copy.deepcopy(net).bfloat16(), recipe, 2, scale))
         assert narrow == f"trainer.precision=bf16-mixed, {words}"
         if not isinstance(net, ConvNet):  # its initial weights and its pixels are its own
-            assert not asked
+            assert not advice
 
 
 def test_a_resumed_run_still_knows_what_was_told(data, tmp_path):

@@ -17,9 +17,9 @@ from convscope.training.callbacks.feature_evolution import (
 
 def test_the_epochs_of_fig_4_are_spread_towards_the_beginning():
     assert spread_epochs([1, 2, 5], 12) == [1, 2, 5]
-    shown = spread_epochs(list(range(1, 65)), 12)
-    assert shown[0] == 1 and shown[-1] == 64 and len(shown) <= 12
-    gaps = [b - a for a, b in zip(shown, shown[1:], strict=False)]
+    spread = spread_epochs(list(range(1, 65)), 12)
+    assert spread[0] == 1 and spread[-1] == 64 and len(spread) <= 12
+    gaps = [b - a for a, b in zip(spread, spread[1:], strict=False)]
     assert gaps == sorted(gaps)
 
 

@@ -15,10 +15,8 @@ from convscope.analyses.visualize.compute import FeatureChoice
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.metrics.goals import GOALS
 from convscope.models.build import build
 from convscope.runs.record import Record
-from convscope.training.callbacks.epoch_records import EpochRows, RowPerEpoch
 from convscope.training.classifier import Classifier
 from convscope.training.job import TrainingPlan, train
 from convscope.training.recipe import Recipe, initialize_
@@ -31,7 +29,7 @@ HELD = (torch.Tensor, matplotlib.figure.Figure, pl.Trainer, np.memmap)
 def held():
     """Open files, threads, and how many living objects of the kinds that leak."""
     gc.collect()
-    alive = [sum(isinstance(each, kind) for each in gc.get_objects()) for kind in HELD]
+    alive = [sum(isinstance(value, kind) for value in gc.get_objects()) for kind in HELD]
     files = len(list(Path("/proc/self/fd").iterdir())) if os.path.isdir("/proc/self/fd") else 0
     return [files, threading.active_count(), *alive]
 
@@ -68,20 +66,8 @@ def test_sixty_epochs_hold_what_twenty_hold(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_six_runs_in_one_process_hold_what_two_hold(tmp_path):
-    found = []
+    counts = []
     for number in range(6):
         run(tmp_path / str(number), 2)
-        found.append(held())
-    assert found[1] == found[-1]
-
-
-def test_a_checkpoint_writes_each_row_once_and_reads_them_back_bit_by_bit(tmp_path):
-    rows = EpochRows()
-    for epoch in range(5):
-        rows.append({"epoch": epoch, "loss": 1 / (epoch + 3), "worst": float("inf")})
-        again = EpochRows.read(rows.text())
-        assert again == rows and again.text() == rows.text()
-    assert EpochRows.read(list(rows)) == rows  # as in checkpoints of before
-    callback = RowPerEpoch(Record(tmp_path), GOALS["softmax"])
-    callback.load_state_dict({"rows": list(rows), "spent": 0.0})
-    assert EpochRows.read(callback.state_dict()["rows"]) == rows
+        counts.append(held())
+    assert counts[1] == counts[-1]
