@@ -302,7 +302,7 @@ def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "choices, said",
+    ("choices", "message"),
     [
         ({"neptune": {}}, "unknown logger neptune; possible: logger=local, wandb, tensorboard, mlflow"),
         ({"wandb": {"project": "p", "table": -1, "artifacts": []}}, "logger.wandb.table=-1 is no number of rows"),
