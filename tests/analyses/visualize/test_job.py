@@ -25,7 +25,7 @@ from convscope.engine.anatomy import layers
 from convscope.engine.deconvnet import RULES, Units, project
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.plots.receptive_fields import MOST
+from convscope.plots.receptive_fields import MAX_LAYERS
 from convscope.runs.record import Record
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -116,7 +116,7 @@ def test_layers_whose_fields_are_drawn(net):
         every = layers(models.resnet50(), 224)
     shown = shown_layers(every, 224)
     sizes = [layer.field.rows.size for layer in shown]
-    assert len(shown) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
+    assert len(shown) == MAX_LAYERS and sizes == sorted(set(sizes))  # each once, from the pixels up
     assert shown[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
     assert [layer.name for layer in shown_layers(every, 6)] == ["conv1"]
 

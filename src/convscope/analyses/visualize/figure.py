@@ -12,7 +12,7 @@ from convscope.analyses.visualize.about import SIDE
 from convscope.analyses.visualize.compute import OUTSIDE, FeatureView, SplitPixels, excited_count
 from convscope.engine.energy import energy_squares
 from convscope.engine.windows_of_maps import cut
-from convscope.plots.grid import HEAD, MARGIN, OUTLINE, PAPER, Block, thumbnails, top9_grid
+from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT, MapTiles, thumbnails, top9_grid
 from convscope.plots.lettering import FAINT, TITLE, width, write
 from convscope.plots.tile import GRAY, Tile, chroma_share, contrast, muted, resized, signed_tile
 
@@ -75,7 +75,7 @@ def feature_grid(view: FeatureView, title: str, side: int = SIDE) -> Packed:
     """
     tiles = [map_tiles(view, position, side) for position in range(len(view.maps))]
     captions = [_caption(view, position) for position in range(len(view.maps))]
-    blocks = [Block(caption, each.projections, each.patches) for caption, each in zip(captions, tiles, strict=True)]
+    blocks = [MapTiles(caption, each.projections, each.patches) for caption, each in zip(captions, tiles, strict=True)]
     drawn = top9_grid(blocks, title, side=side, note=f"left: projections by {view.rule.words}")
     places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
     sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": view.maps, **places}
@@ -146,13 +146,13 @@ def rules_grid(maps: Sequence[Compared], rules: Sequence[str], title: str, most:
     group = most * (side + GAP) - GAP
     columns = [MARGIN + left + number * (group + BETWEEN) for number in range(len(rules) + 1)]
     inner = max(columns[-1] + group - MARGIN, min(width(title, TITLE), 1500))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + 22 + len(maps) * (side + 8) - 8 + MARGIN), PAPER)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + 22 + len(maps) * (side + 8) - 8 + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     for x, words in zip(columns, ["image patches", *rules], strict=True):
-        write(draw, (x, HEAD + 12), words, color=FAINT, room=group)
+        write(draw, (x, TITLE_HEIGHT + 12), words, color=FAINT, room=group)
     for number, one in enumerate(maps):
-        y = HEAD + 22 + number * (side + 8)
+        y = TITLE_HEIGHT + 22 + number * (side + 8)
         write(draw, (MARGIN, y + side // 2), one.caption, room=left, anchor="lm")
         for x, tiles in zip(columns, [one.patches, *one.projections], strict=True):
             _strip(sheet, (x, y), [*tiles[:most], *[None] * (most - len(tiles))], side)

@@ -24,9 +24,9 @@ from convscope.engine.deconvnet import RULES
 from convscope.engine.progress import track
 from convscope.engine.projection_rule import RuleChoice
 from convscope.engine.top9 import Top9, to_arrays
-from convscope.plots.receptive_fields import MOST, Sight, receptive_figure
+from convscope.plots.receptive_fields import MAX_LAYERS, LayerField, receptive_field_figure
 from convscope.runs.record import Arrays, Picture, Result, Table
-from convscope.training.callbacks import filters_picture
+from convscope.training.callbacks.epoch_records import filters_picture
 
 
 def results(inputs: Inputs, config: VisualizeConfig) -> Iterator[Result]:
@@ -98,7 +98,7 @@ def receptive(net: nn.Module, data: ImageData, seed: int) -> Picture:
     image = data.pixels("val", data.choose("val", 1, seed))[0].permute(1, 2, 0).numpy()
     sights = [_sight(layer, len(image)) for layer in shown_layers(layers(net, data.settings.image_size), len(image))]
     caption = "How much of an image the central unit of each layer sees, and how far apart its units are"
-    return Picture("receptive", receptive_figure(image, sights), caption, plot=True)
+    return Picture("receptive", receptive_field_figure(image, sights), caption, plot=True)
 
 
 def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
@@ -106,16 +106,16 @@ def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
     distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(every)}.values())[::-1]
     covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]
     seen = distinct[: covers.index(True) + 1] if True in covers else distinct
-    places = np.linspace(0, len(seen) - 1, min(MOST, len(seen))).round().astype(int)
+    places = np.linspace(0, len(seen) - 1, min(MAX_LAYERS, len(seen))).round().astype(int)
     return [seen[place] for place in places]
 
 
-def _sight(layer: Layer, image_size: int) -> Sight:
+def _sight(layer: Layer, image_size: int) -> LayerField:
     if layer.field is None:
-        return Sight(layer.name, None)
+        return LayerField(layer.name, None)
     rows, cols = (
         [span.start + (span.size - 1) / 2 + span.stride * place for place in range(count)]
         for span, count in zip(layer.field, (layer.rows, layer.cols), strict=True)
     )
     row, col = (int(np.abs(np.array(centers) - (image_size - 1) / 2).argmin()) for centers in (rows, cols))
-    return Sight(layer.name, layer.field.box(row, col), rows, cols)
+    return LayerField(layer.name, layer.field.box(row, col), rows, cols)

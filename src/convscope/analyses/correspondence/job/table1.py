@@ -13,8 +13,8 @@ from convscope.data.part_annotations import Marked, animals, photographs
 from convscope.engine.blocks import default_layers
 from convscope.engine.hidden_layers import hidden
 from convscope.errors import UserError
-from convscope.metrics.intervals import Interval, agreement, difference
-from convscope.metrics.papers import paper as printed
+from convscope.metrics.intervals import Interval, distance_agreement, distance_difference
+from convscope.metrics.papers import published_table as printed
 from convscope.models.build import ConvNet
 from convscope.models.rows import Conv, Full
 from convscope.runs.record import Number, Result, Table
@@ -79,7 +79,7 @@ def layer_rows(layer: str, pairs: Pairs, groups: Mapping[str, slice]) -> list[di
         row: dict[str, Any] = {"layer": layer, "covered": group, "features": pairs.features}
         row["changed"] = float(pairs.share_changed[chosen].mean())
         for measure in MEASURES:
-            mean, spread = agreement(getattr(pairs, measure)[chosen])
+            mean, spread = distance_agreement(getattr(pairs, measure)[chosen])
             row |= {measure: mean.value, f"{measure}_spread": spread}
             row |= {f"{measure}_low": mean.low, f"{measure}_high": mean.high}
         rows.append(row)
@@ -135,7 +135,7 @@ def differences(
         row: dict[str, Any] = {"layer": layer}
         for measure, counted in MEASURES.items():
             distances = getattr(mine, measure)
-            found = difference(distances[groups[MEAN]], distances[groups[baseline]])
+            found = distance_difference(distances[groups[MEAN]], distances[groups[baseline]])
             row[f"% {counted}"], images = told(found), found.n
             if layer in numbered:
                 name = f"correspondence/{layer}/{measure}_minus_{baseline.replace(' ', '_')}"

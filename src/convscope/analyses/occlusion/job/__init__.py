@@ -22,7 +22,7 @@ from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError as UserError
 from convscope.metrics.intervals import mean_interval
-from convscope.metrics.localization import correlation
+from convscope.metrics.localization import pearson_correlation
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
 MOST = 12  # images in one figure
@@ -85,7 +85,7 @@ def _row(way: OcclusionSetup, one: Examples, name: str, seen: OccludedImage) -> 
     """x, y: center of the square at its worst place. stays: share of places at which the class looked at is the most
     probable. r: correlation of activity and probability."""
     found, (row, col) = seen.found, seen.worst
-    r = correlation(found.activity, found.probability)
+    r = pearson_correlation(found.activity, found.probability)
     class_ = way.subject.classes[int(one.target)]
     known = way.subject.targets[int(one.label)] == int(one.target)
     return {
@@ -106,7 +106,7 @@ def _means(rows: Sequence[dict[str, Any]]) -> Iterator[Number]:
     known = [row["r"] for row in rows if row["r"] is not None]
     words = "Correlation over the places of the map's activity with the probability, mean over the images"
     if known:
-        interval = mean_interval(known, most=1)
+        interval = mean_interval(known, bound=1)
         yield Number("occlusion/correlation", interval.value, f"{words}: {interval}" if len(known) > 1 else words)
     lost = [row["p"] - row["lowest p"] for row in rows]
     yield Number("occlusion/lost", float(np.mean(lost)), "Probability lost at the worst place, mean over the images")

@@ -16,7 +16,15 @@ from convscope.data.module import SplitName
 from convscope.data.sources import evenly
 from convscope.engine.progress import track
 from convscope.metrics.intervals import Interval, mean_interval
-from convscope.metrics.localization import Hit, Inside, correlation, hit, in_boxes, in_mask, rates
+from convscope.metrics.localization import (
+    Inside,
+    LocalizationHit,
+    in_boxes,
+    in_mask,
+    localization_hit,
+    localization_rates,
+    pearson_correlation,
+)
 from convscope.runs.record import Number, Table
 
 RIGHT, WRONG, UNKNOWN = "correctly classified", "misclassified", "class unknown to the net"
@@ -38,7 +46,7 @@ class Sample(NamedTuple):
 class Measured(NamedTuple):
     """Of n images: where covering hurts most, and Pearson's correlation of activity and probability."""
 
-    hits: list[Hit]
+    hits: list[LocalizationHit]
     correlation: list[float]
 
 
@@ -56,7 +64,7 @@ def localize(
         chosen = [number for number, each in enumerate(sample.group) if group in (each, "all")]
         if group != "all" or len(set(sample.group)) > 1:
             rows += _rows(thing, group, _part(found, chosen))
-    whole = rates(found.hits)
+    whole = localization_rates(found.hits)
     caption = (
         f"The place where covering lowers the probability of the class most: is it on the object? {len(found.hits)} "
         f"images, object from its {thing}; {sample.note}"
@@ -127,8 +135,8 @@ def _measured(net: nn.Module, sample: Sample, layer: str, square: Occluder) -> M
     for number in track(range(len(sample.image)), "covering the images whose object is known"):
         image = sample.image[number].to(device)
         seen = occlude(net, image, layer, strongest_map(net, image, layer), int(sample.target[number]), square)
-        found.hits.append(hit(seen.probability, centers, size, sample.inside[number]))
-        found.correlation.append(correlation(seen.activity, seen.probability))
+        found.hits.append(localization_hit(seen.probability, centers, size, sample.inside[number]))
+        found.correlation.append(pearson_correlation(seen.activity, seen.probability))
     return found
 
 
@@ -137,7 +145,7 @@ def _part(found: Measured, chosen: list[int]) -> Measured:
 
 
 def _rows(thing: str, group: str, found: Measured) -> list[dict[str, object]]:
-    whole = rates(found.hits)
+    whole = localization_rates(found.hits)
     known = [value for value in found.correlation if np.isfinite(value)]
     lines: dict[str, Interval] = {
         "share with the worst place on the object": whole.lowest,
@@ -147,7 +155,7 @@ def _rows(thing: str, group: str, found: Measured) -> list[dict[str, object]]:
         "probability lost on rather than off the object": whole.drop,
     }
     if known:
-        lines["correlation of the map's activity with it"] = mean_interval(known, most=1)
+        lines["correlation of the map's activity with it"] = mean_interval(known, bound=1)
     start = thing, group, len(found.hits)
     return [
         dict(zip(COLUMNS, (*start, what, each.value, _end(each.low), _end(each.high)), strict=True))
