@@ -26,7 +26,7 @@ from convscope.analyses.transfer.compute.features_on_disk import SPLITS, OnDisk,
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.metrics.linear_probe import coordinates, fit
+from convscope.metrics.linear_probe import coordinates, fit_probe
 
 IMAGES, SIZE, GOAL = 48, 224, 120.0  # seconds; of all threads together, so that other programs disturb little
 LAYERS, CLASSES, EACH, FOLDS, VALUES = 6, 20, 30, 5, 4096
@@ -94,7 +94,7 @@ def classifiers_against_scikit_learn() -> None:
     for kind, peer in peers.items():
         seconds = []
         for run in (partial(peer.fit, images.numpy(), labels),
-                    partial(fit, images, torch.from_numpy(labels), classes, kind, 10)):  # fmt: skip
+                    partial(fit_probe, images, torch.from_numpy(labels), classes, kind, 10)):  # fmt: skip
             start = time.process_time()
             run()
             seconds.append(time.process_time() - start)

@@ -19,7 +19,7 @@ from convscope.analyses.sweep_table.compute.paper_comparison import (
     validation_images,
 )
 from convscope.errors import UserError
-from convscope.metrics.papers import paper
+from convscope.metrics.papers import published_table
 from convscope.runs.reading import Run
 from convscope.runs.sweep_runs import Group
 from convscope.runs.training_runs import TrainingRun
@@ -45,7 +45,7 @@ def test_the_table_is_that_of_the_experiment_or_of_the_nets():
 
 
 def test_rows_by_the_net_in_the_paper_s_order():
-    second, third = paper("zf_table2"), paper("zf_table3")
+    second, third = published_table("zf_table2"), published_table("zf_table3")
     groups = [group("mine", [0.5]), group("zfnet_8192", [0.5]), group("zfnet", [0.5]), group("replication", [0.5])]
     assert [row_of(each, third) for each in groups] == [None, "zfnet_8192", "zfnet", "replication"]
     assert row_of(groups[2], second) == "as Fig. 3, 1 net"
@@ -62,7 +62,7 @@ def test_full_imagenet_at_full_size_alone_is_comparable():
 
 
 def test_parameters_at_full_size_whatever_the_width():
-    known = paper("parameters")
+    known = published_table("parameters")
     for net in ("zfnet", "alexnet", "alexnet_2012"):
         model = yaml.safe_load((CONF / f"model/{net}.yaml").read_text()) | {"width": 0.1}
         assert full_size({"model": model}) == known.figure(net, "parameters").value
@@ -74,7 +74,7 @@ def test_parameters_at_full_size_whatever_the_width():
 def test_the_way_of_each_row_beside_the_paper_s():
     groups = [group("replication", [0.6]), group("replication_no_7", [0.65]), group("zfnet", [0.5]),
               group("zfnet_8192", [0.7], state="running: epoch 1 of 2"), group("zfnet_2048", [0.5002])]  # fmt: skip
-    found = {way.row: way for way in directions(groups, paper("zf_table3"), None)}
+    found = {way.row: way for way in directions(groups, published_table("zf_table3"), None)}
     assert set(found) == {"replication_no_7", "zfnet", "zfnet_2048"}  # neither the base nor what has not finished
     assert found["replication_no_7"].base == "replication" and found["replication_no_7"].agrees
     assert found["replication_no_7"].here == pytest.approx(-5) and found["replication_no_7"].paper == pytest.approx(
@@ -101,9 +101,9 @@ def test_the_way_of_each_row_beside_the_paper_s():
 )
 def test_a_row_goes_the_paper_s_way_only_beyond_chance(ours, theirs, images, expected):
     groups = [group("replication_no_7", ours, images=images), group("replication", theirs, images=images)]
-    (way,) = directions(groups, paper("zf_table3"), None)
+    (way,) = directions(groups, published_table("zf_table3"), None)
     assert way.paper < 0  # better in the paper
-    tables = list(direction_results([way], groups, paper("zf_table3")))
+    tables = list(direction_results([way], groups, published_table("zf_table3")))
     (row,) = tables[0].rows
     assert row["same way"] == expected
     assert len(tables) == (2 if expected in ("yes", "no") else 1)  # no share of nothing
@@ -142,7 +142,7 @@ def test_a_base_of_one_s_own():
 
 
 def test_a_base_that_was_not_trained():
-    assert directions([group("zfnet_2048", [0.5])], paper("zf_table3"), None) == []
+    assert directions([group("zfnet_2048", [0.5])], published_table("zf_table3"), None) == []
 
 
 def test_shares_are_errors_in_percent():

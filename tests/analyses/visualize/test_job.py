@@ -26,7 +26,7 @@ from convscope.engine.anatomy import layers
 from convscope.engine.deconvnet import RULES, Units, project
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.plots.receptive_fields import MOST
+from convscope.plots.receptive_fields import MAX_LAYERS
 from convscope.runs.record import Record
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -117,7 +117,7 @@ def test_layers_whose_fields_are_drawn(net):
         anatomy_layers = layers(models.resnet50(), 224)
     drawn = layers_to_draw(anatomy_layers, 224)
     sizes = [layer.field.rows.size for layer in drawn]
-    assert len(drawn) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
+    assert len(drawn) == MAX_LAYERS and sizes == sorted(set(sizes))  # each once, from the pixels up
     assert drawn[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
     assert [layer.name for layer in layers_to_draw(anatomy_layers, 6)] == ["conv1"]
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from convscope.plots.grid import GAP, HEAD, MARGIN, OUTLINE, PAPER
+from convscope.plots.grid import BACKGROUND, GAP, MARGIN, OUTLINE, TITLE_HEIGHT
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, write
 from convscope.plots.tile import Tile, resized
 
@@ -25,11 +25,11 @@ def samples_sheet(rows: Sequence[Row], title: str) -> Image.Image:
     left = min(NAMES, max(width(text, CAPTION) for row in rows for text in (row.name, row.words))) + 14
     most, step = max(1, *(len(row.tiles) for row in rows), 1), SIDE + 2 * GAP
     inner = max(left + most * step - 2 * GAP, min(width(title, TITLE), 1200))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + len(rows) * step - 2 * GAP + MARGIN), PAPER)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + len(rows) * step - 2 * GAP + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     for number, row in enumerate(rows):
-        y = HEAD + number * step
+        y = TITLE_HEIGHT + number * step
         write(draw, (MARGIN, y + SIDE // 2 - 2), row.name, room=left - 14)
         write(draw, (MARGIN, y + SIDE // 2 + 16), row.words, color=FAINT, room=left - 14)
         for place in range(most):

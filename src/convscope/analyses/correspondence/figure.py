@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from convscope.analyses.correspondence.compute import MEAN, MEASURES, RANDOM, TOGETHER
-from convscope.plots.grid import HEAD, MARGIN, PAPER
+from convscope.plots.grid import BACKGROUND, MARGIN, TITLE_HEIGHT
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, write
 from convscope.plots.panels import GROUND, INK, WIDTH, label_ends, panels
-from convscope.plots.panels import HEAD as TITLED
+from convscope.plots.panels import TITLE_STYLE as TITLED
 from convscope.plots.tile import Tile, resized
 
 COLORS = ["#1f3b73", "#d9822b", "#70707a", "#6f8fc9"]
@@ -42,13 +42,13 @@ def covered_grid(rows: Sequence[Row], columns: Sequence[str], title: str, side: 
     left = min(160, max(width(row.name, CAPTION) for row in rows)) + 12
     step = side + GAP
     inner = max(left + len(columns) * step - GAP, min(width(title, TITLE), 1500))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + 22 + len(rows) * step - GAP + MARGIN), PAPER)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + 22 + len(rows) * step - GAP + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     for number, words in enumerate(columns):
-        write(draw, (MARGIN + left + number * step, HEAD + 12), words, room=side, color=FAINT)
+        write(draw, (MARGIN + left + number * step, TITLE_HEIGHT + 12), words, room=side, color=FAINT)
     for line, row in enumerate(rows):
-        y = HEAD + 22 + line * step
+        y = TITLE_HEIGHT + 22 + line * step
         write(draw, (MARGIN, y + side // 2), row.name, room=left - 12, anchor="lm")
         for number, tile in enumerate(row.tiles):
             sheet.paste(resized(tile, side), (MARGIN + left + number * step, y))

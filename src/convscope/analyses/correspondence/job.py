@@ -29,8 +29,8 @@ from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
 from convscope.engine.trace import no_layer
 from convscope.errors import UserError
-from convscope.metrics.intervals import Interval, agreement, difference
-from convscope.metrics.papers import paper as printed
+from convscope.metrics.intervals import Interval, distance_agreement, distance_difference
+from convscope.metrics.papers import published_table as printed
 from convscope.models.build import ConvNet
 from convscope.models.rows import Conv, Full
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
@@ -100,7 +100,7 @@ def layer_rows(layer: str, pairs: Pairs, groups: Mapping[str, slice]) -> list[di
         row: dict[str, Any] = {"layer": layer, "covered": group, "features": pairs.features}
         row["changed"] = float(pairs.share_changed[members].mean())
         for measure in MEASURES:
-            mean, spread = agreement(getattr(pairs, measure)[members])
+            mean, spread = distance_agreement(getattr(pairs, measure)[members])
             row |= {measure: mean.value, f"{measure}_spread": spread}
             row |= {f"{measure}_low": mean.low, f"{measure}_high": mean.high}
         rows.append(row)
@@ -159,7 +159,7 @@ def differences(
         row: dict[str, Any] = {"layer": layer}
         for measure, counted in MEASURES.items():
             distances = getattr(of_layer, measure)
-            gap = difference(distances[groups[MEAN]], distances[groups[baseline]])
+            gap = distance_difference(distances[groups[MEAN]], distances[groups[baseline]])
             row[f"% {counted}"], images = with_verdict(gap), gap.n
             if layer in numbered:
                 name = f"correspondence/{layer}/{measure}_minus_{baseline.replace(' ', '_')}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.analyses.diagnosis.compute import FirstLayer, frequencies
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, label_ends, panels
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
 from convscope.plots.tile import GRAY, Tile, resized
 
 BANDS = ("low", "mid", "high")
@@ -49,9 +49,9 @@ def first_filters(nets: Sequence[FirstFilters], middle: Any, white: Any, edges: 
     longest = max(len(net.label) for net in nets)
     figure = Figure(figsize=(WIDTH, 3.6), dpi=110, facecolor=GROUND)
     left, right = panels(figure, 2, above=0.4, below=0.55, beside=0.35 + 0.085 * max(11, min(longest, 26)))
-    left.set_title("Energy of the first filters by frequency, %", **HEAD)
+    left.set_title("Energy of the first filters by frequency, %", **TITLE_STYLE)
     left.set_xlabel("frequency / Nyquist", color=FAINT, size=TEXT)
-    right.set_title("RMS of each filter, strongest first", **HEAD)
+    right.set_title("RMS of each filter, strongest first", **TITLE_STYLE)
     right.set_xlabel("filters, %", color=FAINT, size=TEXT)
     colors = colormaps["viridis"](np.linspace(0, 0.8, max(2, len(nets))))
     for number, net in enumerate(nets):

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, dress
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, style_axes
 
 LABELLED = 30  # classes that can still be named
 NUMBERED = 20  # classes whose numbers can still be read
@@ -56,12 +56,12 @@ def _map(shares: NDArray[np.float64]) -> Figure:
     axes.set_xlim(-0.5, axes.get_images()[0].get_size()[1] - 0.5)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(f"{rows} true classes (rows, from the top) and answers (columns, from the left)", **HEAD)
+    axes.set_title(f"{rows} true classes (rows, from the top) and answers (columns, from the left)", **TITLE_STYLE)
     return figure
 
 
 def _shade(axes: Axes, shares: NDArray[np.float64]) -> None:
-    dress(axes)
+    style_axes(axes)
     axes.grid(False)
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
 

@@ -9,9 +9,9 @@ from convscope.analyses.evaluation.compute.confusion import Confusion, confusion
 from convscope.analyses.evaluation.compute.ensemble import about, check_distinct
 from convscope.analyses.evaluation.figure import LABELLED, confusion_plot
 from convscope.analyses.inputs import Inputs
-from convscope.metrics.classification import Scores, Tally
+from convscope.metrics.classification import Accuracies, PredictionTally
 from convscope.metrics.intervals import Interval
-from convscope.metrics.papers import paper
+from convscope.metrics.papers import published_table
 from convscope.runs.record import Number, Picture, Result, Table
 
 CROPS = {
@@ -60,7 +60,7 @@ def evaluate(nets: Sequence[Contestant], plan: EvaluationConfig, seed: int) -> I
     yield from _confusions(name, tally, first.classes, plan.confused)
 
 
-def _row(name: str, scores: Scores) -> dict[str, Any]:
+def _row(name: str, scores: Accuracies) -> dict[str, Any]:
     """Accuracies in percent, and errors as the papers print them, with 95 % intervals."""
     row: dict[str, Any] = {"net": name, "images": scores.top1.n}
     for words, field in MEASURES.items():
@@ -83,7 +83,7 @@ def _told(found: Outcome, plan: EvaluationConfig, nets: Sequence[Contestant]) ->
 def _context(nets: Sequence[str], data_name: str, plan: EvaluationConfig) -> Table:
     """What the papers print for this way to evaluate: of these nets, where they have them, and of some others."""
     key, rows = PAPERS["scales" if plan.crops == "dense" and plan.scales and len(plan.scales) > 1 else plan.crops]
-    table = paper(key)
+    table = published_table(key)
     rows = list(dict.fromkeys([*(table.runs[net] for net in nets if net in table.runs), *rows]))
     reason = _departure(data_name, plan)
     columns = ("val top-1", "val top-5")
@@ -108,7 +108,7 @@ def _value(figure: Any) -> float | None:
     return None if figure is None else figure.value
 
 
-def _numbers(scores: dict[str, Scores]) -> Iterator[Number]:
+def _numbers(scores: dict[str, Accuracies]) -> Iterator[Number]:
     for name, one in scores.items():
         end = f"/{name}" if len(scores) > 1 else ""
         for words, field in MEASURES.items():
@@ -120,7 +120,7 @@ def _percent(found: Interval) -> str:
     return f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"
 
 
-def _confusions(name: str, tally: Tally, classes: list[str], most: int) -> Iterator[Result]:
+def _confusions(name: str, tally: PredictionTally, classes: list[str], most: int) -> Iterator[Result]:
     found = confusion(tally.truth, tally.answer)
     labels = [classes[number] for number in found.classes.tolist()]
     more = "" if len(labels) <= LABELLED else "; the table of the pairs confused most often tells which"

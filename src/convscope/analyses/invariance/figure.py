@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convscope.analyses.invariance.about import Fill
 from convscope.analyses.invariance.compute.tolerance import MeasuredTransform
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, dress, label_ends
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, label_ends, style_axes
 from convscope.plots.tile import Tile, resized
 
 STRIPS, NAMES, PANEL = 4.0, 1.35, 3.0  # inches that a column takes; names beside the pictures; a panel's column
@@ -102,7 +102,7 @@ def invariance_figure(rows: Sequence[Row], names: Sequence[str], title: str, not
             axes = figure.add_axes((left / width, bottom / height, (PANEL - 1.0) / width, tall / height))
             _curves(axes, row, panel)
             if number == 0:
-                axes.set_title(_short(panel.title, 27), **HEAD)
+                axes.set_title(_short(panel.title, 27), **TITLE_STYLE)
     label_ends(figure)
     return figure
 
@@ -136,7 +136,7 @@ def _short(text: str, length: int) -> str:
 
 
 def _curves(axes: Axes, row: Row, panel: Panel) -> None:
-    dress(axes)
+    style_axes(axes)
     axes.set_xlabel(row.label, color=FAINT, size=TEXT)
     low, high = np.nanquantile(panel.scored, [0.1, 0.9], axis=0)
     axes.fill_between(row.values, low, high, color=BAND, linewidth=0, alpha=0.7)

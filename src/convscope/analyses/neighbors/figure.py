@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from convscope.plots.grid import HEAD, MARGIN, OUTLINE, PAPER
+from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT
 from convscope.plots.lettering import FAINT, INK, TITLE, width, write
 from convscope.plots.tile import Tile, resized
 
@@ -54,15 +54,15 @@ def neighbors_sheet(answers: Sequence[Answer], title: str, layer: str) -> Image.
     left = MARGIN + SIDE + 2 * GAP  # of the bars
     right = left + NAMES + LENGTH + PERCENT + 3 * GAP  # of the neighbors
     inner = max(right + columns * (SIDE + GAP) - GAP - MARGIN, min(width(title, TITLE), 1500))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + 24 + len(answers) * STEP + MARGIN // 2), PAPER)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + 24 + len(answers) * STEP + MARGIN // 2), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     heads = [(MARGIN, "test image"), (left, f"most probable classes · {MARK}true class"),
              (right, f"nearest training images · distance in {layer}")]  # fmt: skip
     for x, words in heads:
-        write(draw, (x, HEAD + 12), words, color=FAINT, room=inner + MARGIN - x)
+        write(draw, (x, TITLE_HEIGHT + 12), words, color=FAINT, room=inner + MARGIN - x)
     for number, answer in enumerate(answers):
-        y = HEAD + 24 + number * STEP
+        y = TITLE_HEIGHT + 24 + number * STEP
         write(draw, (MARGIN, y + 17), answer.name, room=SIDE + GAP)
         sheet.paste(resized(answer.image, SIDE), (MARGIN, y + 24))
         _bars(draw, (left, y + 24), answer)

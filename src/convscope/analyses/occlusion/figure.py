@@ -9,7 +9,17 @@ from PIL import Image, ImageDraw
 
 from convscope.analyses.occlusion.compute.examples import OccludedImage
 from convscope.analyses.visualize.figure import map_tiles
-from convscope.plots.heatmap import LABELS, OTHERS, SMALL, blended, draw_bar, heat_tile, label_tile, scale_of, spread
+from convscope.plots.heatmap import (
+    BAR_LETTERS,
+    LABEL_COLORS,
+    OTHER_COLOR,
+    blended,
+    draw_color_bar,
+    heat_tile,
+    label_tile,
+    nearest_value_map,
+    scale_of,
+)
 from convscope.plots.lettering import CAPTION, FAINT, INK, TITLE, write
 from convscope.plots.tile import Tile, resized
 
@@ -128,11 +138,11 @@ def picture(case: Case, title: str, side: int = 216) -> Image.Image:
     y = 130 + step
     sheet.paste(Image.fromarray(image), (starts["a"], y))
     for column, values in _heats(case).items():
-        wide = spread(values.places, case.centers, len(case.image), side)
+        wide = nearest_value_map(values.places, case.centers, len(case.image), side)
         sheet.paste(
             Image.fromarray(blended(image, heat_tile(wide, scale_of(values.places)), wide)), (starts[column], y)
         )
-    wide = spread(case.labels, case.centers, len(case.image), side)
+    wide = nearest_value_map(case.labels, case.centers, len(case.image), side)
     sheet.paste(Image.fromarray(blended(image, label_tile(wide), wide)), (starts["e"], y))
     for column, tiles in (("c", case.projections), ("patches", case.patches)):
         if len(tiles):
@@ -150,27 +160,30 @@ def _row(sheet: Image.Image, y: int, side: int, case: Case) -> None:
     draw.rectangle((box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1), outline=INK)
     for column, values in _heats(case).items():
         scale = scale_of(values.places)
-        wide = spread(values.places, case.centers, len(case.image), side)
+        wide = nearest_value_map(values.places, case.centers, len(case.image), side)
         sheet.paste(Image.fromarray(heat_tile(wide, scale)), (starts[column], y))
-        draw_bar(sheet, (starts[column] + side + 8, y), side, scale, values.uncovered)
+        draw_color_bar(sheet, (starts[column] + side + 8, y), side, scale, values.uncovered)
     _nine(sheet, (starts["c"], y), case.projections, side)
     _nine(sheet, (starts["patches"], y), case.patches, side)
-    sheet.paste(Image.fromarray(label_tile(spread(case.labels, case.centers, len(case.image), side))), (starts["e"], y))
+    sheet.paste(
+        Image.fromarray(label_tile(nearest_value_map(case.labels, case.centers, len(case.image), side))),
+        (starts["e"], y),
+    )
     _legend(draw, (starts["e"] + side + 10, y), case.legend)
 
 
 def _legend(draw: ImageDraw.ImageDraw, place: tuple[int, int], legend: Sequence[Label]) -> None:
     """A line for each class that has a color of its own, one for all the others."""
-    share = sum(label.share for label in legend[len(LABELS) :])
-    lines = [*zip(LABELS, legend, strict=False)]
-    if legend[len(LABELS) :]:
-        lines.append((OTHERS, Label(f"{len(legend) - len(LABELS)} others", share)))
+    share = sum(label.share for label in legend[len(LABEL_COLORS) :])
+    lines = [*zip(LABEL_COLORS, legend, strict=False)]
+    if legend[len(LABEL_COLORS) :]:
+        lines.append((OTHER_COLOR, Label(f"{len(legend) - len(LABEL_COLORS)} others", share)))
     for number, (color, label) in enumerate(lines):
         x, y = place[0], place[1] + 18 * number
         draw.rectangle((x, y + 2, x + 11, y + 13), fill=color)
         percent = "< 1 %" if 0 < label.share < 0.005 else f"{100 * label.share:.0f} %"
-        write(draw, (x + 54, y + 13), percent, size=SMALL, color=FAINT, anchor="rs")
-        write(draw, (x + 60, y + 13), label.name, size=SMALL, room=LEGEND_ROOM - 70)
+        write(draw, (x + 54, y + 13), percent, size=BAR_LETTERS, color=FAINT, anchor="rs")
+        write(draw, (x + 60, y + 13), label.name, size=BAR_LETTERS, room=LEGEND_ROOM - 70)
 
 
 def _nine(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile], side: int) -> None:
@@ -208,5 +221,5 @@ def _sheet(height: int, side: int, title: str, change: bool) -> tuple[Image.Imag
     write(draw, (MARGIN, 34), title, size=TITLE, room=sheet.width - 2 * MARGIN)
     for start, (head, note, room) in zip(starts.values(), _heads(change), strict=False):
         write(draw, (start, 70), head, size=CAPTION, room=side + room + GAP - 6)
-        write(draw, (start, 88), note, size=SMALL, color=FAINT, room=side + room + GAP - 6)
+        write(draw, (start, 88), note, size=BAR_LETTERS, color=FAINT, room=side + room + GAP - 6)
     return sheet, draw

@@ -26,7 +26,7 @@ from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
 from convscope.metrics.intervals import Interval, mean_interval
-from convscope.metrics.localization import correlation
+from convscope.metrics.localization import pearson_correlation
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
 MOST = 12  # images in one figure
@@ -88,7 +88,7 @@ def _image_row(name: str, image: OccludedImage) -> dict[str, Any]:
     """x, y: center of the square at its worst position. stays: share of positions at which the class that is followed
     is the most probable. r: correlation of activity and probability."""
     occluded, class_, (row, col) = image.occluded, image.classes[image.target], image.worst
-    r = correlation(occluded.activity, occluded.probability)
+    r = pearson_correlation(occluded.activity, occluded.probability)
     return {
         "image": name,
         "class": f"{image.unknown}, seen as {class_}" if image.unknown else class_,
@@ -107,7 +107,7 @@ def _means(rows: Sequence[dict[str, Any]]) -> Iterator[Number]:
     correlations = [row["r"] for row in rows if row["r"] is not None]
     words = "Correlation over the places of the map's activity with the probability, mean over the images"
     if correlations:
-        mean = mean_interval(correlations, most=1)
+        mean = mean_interval(correlations, bound=1)
         yield Number("occlusion/correlation", mean.value, f"{words}: {mean}" if len(correlations) > 1 else words)
     lost = [row["p"] - row["lowest p"] for row in rows]
     yield Number("occlusion/lost", float(np.mean(lost)), "Probability lost at the worst place, mean over the images")

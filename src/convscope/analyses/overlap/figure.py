@@ -10,11 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from convscope.plots.grid import HEAD as TOP
-from convscope.plots.grid import MARGIN, OUTLINE, PAPER
+from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE
+from convscope.plots.grid import TITLE_HEIGHT as TOP
 from convscope.plots.lettering import FAINT as PALE
 from convscope.plots.lettering import TITLE, width, write
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, panels
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, panels
 from convscope.plots.tile import Tile, resized
 
 SIDE, GAP, ACROSS = 144, 3, 28  # pixels of an image, between the two of a pair, between pairs
@@ -40,7 +40,9 @@ def pairs_sheet(pairs: Sequence[Pair], title: str, sides: tuple[str, str], colum
     step = 2 * SIDE + GAP + ACROSS
     heads = f"left: {sides[0]} · right: {sides[1]}"
     inner = max(columns * step - ACROSS, min(1200, max(width(title, TITLE), width(heads, 14))))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, TOP + 24 + -(-len(pairs) // columns) * STEP + MARGIN // 2), PAPER)
+    sheet = Image.new(
+        "RGB", (inner + 2 * MARGIN, TOP + 24 + -(-len(pairs) // columns) * STEP + MARGIN // 2), BACKGROUND
+    )
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     write(draw, (MARGIN, TOP + 8), heads, color=PALE, room=inner)
@@ -66,11 +68,11 @@ def likeness(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.float64]
     """
     figure = Figure(figsize=(WIDTH, 4.0), dpi=110, facecolor=GROUND)
     left, right = panels(figure, 2, above=0.4, below=1.1, beside=0.25, label="correlation")
-    left.set_title("Best correlation of each image with the other set: images", **HEAD)
+    left.set_title("Best correlation of each image with the other set: images", **TITLE_STYLE)
     left.hist(best, bins=np.linspace(min(0.0, float(best.min())), 1, 101).tolist(), color=BEST)
     left.set_yscale("symlog", linthresh=10)
     left.set_ylim(0, None)
-    right.set_title("Near 1: share of the images above, %", **HEAD)
+    right.set_title("Near 1: share of the images above, %", **TITLE_STYLE)
     low = 1 - 5 * (1 - threshold) if threshold < 1 else 0.9
     _above(right, best, low, "best of each image", BEST, "-")
     for number, (kind, values) in enumerate(copies.items()):

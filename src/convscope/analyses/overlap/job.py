@@ -12,7 +12,7 @@ from convscope.analyses.overlap.compute import Copies, Shared, compare_collectio
 from convscope.analyses.overlap.compute.collection import Collection, train_and_val, with_folder
 from convscope.analyses.overlap.figure import Pair, likeness, pairs_sheet
 from convscope.errors import UserError
-from convscope.metrics.papers import paper
+from convscope.metrics.papers import published_table
 from convscope.runs.record import Number, Picture, Result, Table
 
 PAGE = 24  # pairs of one picture
@@ -80,7 +80,7 @@ def _numbers(first: Collection, second: Collection, shared: Shared, plan: Overla
 
 def _printed() -> str:
     """The paper's counts in words."""
-    known = paper("zf_overlap")
+    known = published_table("zf_overlap")
     counts = [f"{found.value:,.0f} of {total.value:,.0f} ({row}, up to {most.value:.0f} of a class)"
               for row, (found, total, most) in known.rows.items() if found and total and most]  # fmt: skip
     return f"Not comparable, being other images: {', '.join(counts)}: {known.source}"

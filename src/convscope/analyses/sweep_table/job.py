@@ -18,8 +18,8 @@ from convscope.analyses.sweep_table.compute.paper_comparison import (
 )
 from convscope.analyses.sweep_table.compute.sweep_rows import EVALUATED, SweepRow, readable, sweep_rows, way
 from convscope.errors import UserError
-from convscope.metrics.papers import PaperTable, paper
-from convscope.plots.errors_by_row import Dot, errors_by_row
+from convscope.metrics.papers import PaperTable, published_table
+from convscope.plots.errors_by_row import RowError, errors_by_row
 from convscope.runs.atomic_io import write
 from convscope.runs.number_format import comma_separated, latex, markdown
 from convscope.runs.record import Picture, Result, Table
@@ -29,7 +29,7 @@ from convscope.runs.sweep_runs import Group, differences_in_words, images_per_se
 def results(inputs: Inputs, config: SweepTableConfig) -> Iterator[Result]:
     """Reads the runs of the folders sweep=... and yields the tables of job=table."""
     if config.paper is not None:
-        paper(config.paper)  # raises UserError for a table that there is not
+        published_table(config.paper)  # raises UserError for a table that there is not
     if not config.folders:
         raise UserError("job=table collects runs; type sweep=<a sweep's folder>, such as one of outputs/sweep/")
     folders = [Path(folder).expanduser() for folder in config.folders]
@@ -171,9 +171,9 @@ def _plot(rows: Sequence[SweepRow], known: PaperTable | None) -> Picture:
     for line in rows:
         ours, theirs = line.figures.get("val top-1"), printed(known, line.row, "val top-1") if known else None
         value, spread = ours or (None, None)
-        dots.append(Dot(line.name, value, spread, theirs.value if theirs else None, line.finished))
+        dots.append(RowError(line.name, value, spread, theirs.value if theirs else None, line.finished))
     caption = "Validation top-1 error by row; a hollow dot: not finished, a bar: standard deviation over seeds"
-    if any(dot.paper is not None for dot in dots):
+    if any(dot.paper_error is not None for dot in dots):
         alike = not any(line.reasons for line in rows)
         caption += ". Beside it the paper's" + ("" if alike else ", of other images: compare the order, not the values")
     return Picture("sweep/val_top1", errors_by_row(dots, "val top-1 error, %"), caption, plot=True)

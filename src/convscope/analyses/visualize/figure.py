@@ -14,9 +14,9 @@ from convscope.analyses.visualize.compute import OUTSIDE, FeatureView, SplitPixe
 from convscope.engine.anatomy import Layer
 from convscope.engine.energy import energy_squares
 from convscope.engine.windows_of_maps import cut
-from convscope.plots.grid import HEAD, MARGIN, OUTLINE, PAPER, Block, thumbnails, top9_grid
+from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT, MapTiles, thumbnails, top9_grid
 from convscope.plots.lettering import FAINT, TITLE, width, write
-from convscope.plots.receptive_fields import MOST, Sight, receptive_figure
+from convscope.plots.receptive_fields import MAX_LAYERS, LayerField, receptive_field_figure
 from convscope.plots.tile import GRAY, Tile, chroma_share, contrast, muted, resized, signed_tile
 
 THUMBNAIL, COLUMNS = 112, 10  # pixels of a whole image's thumbnail; of them in a row
@@ -79,7 +79,7 @@ def feature_grid(view: FeatureView, title: str, side: int = SIDE) -> Packed:
     """
     tiles = [map_tiles(view, position, side) for position in range(len(view.maps))]
     captions = [_caption(view, position) for position in range(len(view.maps))]
-    blocks = [Block(caption, pair.projections, pair.patches) for caption, pair in zip(captions, tiles, strict=True)]
+    blocks = [MapTiles(caption, pair.projections, pair.patches) for caption, pair in zip(captions, tiles, strict=True)]
     drawn = top9_grid(blocks, title, side=side, note=f"left: projections by {view.rule.words}")
     places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
     sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": view.maps, **places}
@@ -153,13 +153,13 @@ def rules_grid(maps: Sequence[RulesOfMap], rules: Sequence[str], title: str, cou
     group = count * (side + GAP) - GAP
     columns = [MARGIN + left + number * (group + BETWEEN) for number in range(len(rules) + 1)]
     inner = max(columns[-1] + group - MARGIN, min(width(title, TITLE), 1500))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + 22 + len(maps) * (side + 8) - 8 + MARGIN), PAPER)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + 22 + len(maps) * (side + 8) - 8 + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     for x, words in zip(columns, ["image patches", *rules], strict=True):
-        write(draw, (x, HEAD + 12), words, color=FAINT, room=group)
+        write(draw, (x, TITLE_HEIGHT + 12), words, color=FAINT, room=group)
     for number, row in enumerate(maps):
-        y = HEAD + 22 + number * (side + 8)
+        y = TITLE_HEIGHT + 22 + number * (side + 8)
         write(draw, (MARGIN, y + side // 2), row.caption, room=left, anchor="lm")
         for x, tiles in zip(columns, [row.patches, *row.projections], strict=True):
             _strip(sheet, (x, y), [*tiles[:count], *[None] * (count - len(tiles))], side)
@@ -178,7 +178,7 @@ def _strip(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile | No
 
 def receptive_fields_plot(image: Tile, layers: Sequence[Layer]) -> Figure:
     """The fields of some layers' central units and the places of all units, over an image [S, S, 3]."""
-    return receptive_figure(image, [_sight(layer, len(image)) for layer in layers_to_draw(layers, len(image))])
+    return receptive_field_figure(image, [_sight(layer, len(image)) for layer in layers_to_draw(layers, len(image))])
 
 
 def layers_to_draw(layers: Sequence[Layer], image_size: int) -> list[Layer]:
@@ -186,16 +186,16 @@ def layers_to_draw(layers: Sequence[Layer], image_size: int) -> list[Layer]:
     distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(layers)}.values())[::-1]
     covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]
     candidates = distinct[: covers.index(True) + 1] if True in covers else distinct
-    places = np.linspace(0, len(candidates) - 1, min(MOST, len(candidates))).round().astype(int)
+    places = np.linspace(0, len(candidates) - 1, min(MAX_LAYERS, len(candidates))).round().astype(int)
     return [candidates[place] for place in places]
 
 
-def _sight(layer: Layer, image_size: int) -> Sight:
+def _sight(layer: Layer, image_size: int) -> LayerField:
     if layer.field is None:
-        return Sight(layer.name, None)
+        return LayerField(layer.name, None)
     rows, cols = (
         [span.start + (span.size - 1) / 2 + span.stride * place for place in range(count)]
         for span, count in zip(layer.field, (layer.rows, layer.cols), strict=True)
     )
     row, col = (int(np.abs(np.array(centers) - (image_size - 1) / 2).argmin()) for centers in (rows, cols))
-    return Sight(layer.name, layer.field.box(row, col), rows, cols)
+    return LayerField(layer.name, layer.field.box(row, col), rows, cols)

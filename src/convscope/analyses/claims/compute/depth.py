@@ -7,7 +7,7 @@ import numpy as np
 from convscope.analyses.claims.compute import DEEP, LEAST, Claim, judged, unmeasured
 from convscope.engine.hidden_layers import Hidden
 from convscope.errors import UserError
-from convscope.metrics.contrasts import excess
+from convscope.metrics.contrasts import paired_difference
 from convscope.runs.reading import Run, read_run, run_of, table_rows
 
 TYPE = f"type job=transfer ckpt=<its> data=<other images> transfer.folds={LEAST}, then claims.transfer=<that folder>"
@@ -31,7 +31,7 @@ def deeper(run: Run, transfer: Path | None, layers: Hidden, seed: int) -> Claim:
         return unmeasured(DEEP, f"{transfer.name} has no accuracies of {layers.first} and {layers.last}; {TYPE}")
     high, low = ([one[fold] / 100 for fold in folds] for one in (last, first))
     because = f"{layers.first} {np.mean(low):.1%}, {layers.last} {np.mean(high):.1%} at {most} images of each class"
-    return judged(DEEP, excess(high, low, seed), f"{because}; {len(folds)} folds, which share images")
+    return judged(DEEP, paired_difference(high, low, seed), f"{because}; {len(folds)} folds, which share images")
 
 
 def _accuracies(run: Run, transfer: Path) -> tuple[dict[str, dict[int, float]], int]:

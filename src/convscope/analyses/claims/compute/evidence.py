@@ -29,9 +29,9 @@ from convscope.analyses.subject import Examples
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden
 from convscope.engine.progress import track
-from convscope.metrics.contrasts import excess, share_lost
+from convscope.metrics.contrasts import paired_difference, share_lost
 from convscope.metrics.intervals import pair_interval, pair_mean
-from convscope.metrics.localization import hit
+from convscope.metrics.localization import localization_hit
 
 TOGETHER = 10  # images between two steps of the progress bar
 TURNED = (30, 330)  # degrees: nearer to upright a net need not be invariant to keep its class
@@ -56,7 +56,7 @@ def invariance(found: dict[str, Sweep], hidden: Hidden, others: dict[str, Tensor
         half = {each.layer: each.half / found[name].transform.farthest for each in tolerances(found[name], others)}
         first, last = (half[layer].numpy() for layer in (hidden.first, hidden.last))
         because = f"half of the range gone at: {hidden.first} {_mean(first)}, {hidden.last} {_mean(last)}"
-        claims.append(judged(statement, excess(last, first, seed), f"{because}; mean of each image's own"))
+        claims.append(judged(statement, paired_difference(last, first, seed), f"{because}; mean of each image's own"))
     return claims
 
 
@@ -66,7 +66,7 @@ def rotation(turned: Sweep, layer: str, others: dict[str, Tensor], classes: int,
     before, after = (turned.probability[:, which].mean(1).numpy() for which in (turned.values == 0, away))
     sure = before >= SURE
     far = (turned.distance[layer][:, away].mean(1) / others[layer]).numpy()
-    features = judged(TURN, excess(far, np.zeros(len(far)), seed), f"{layer}, {len(far)} images")
+    features = judged(TURN, paired_difference(far, np.zeros(len(far)), seed), f"{layer}, {len(far)} images")
     if not sure.any():
         return [
             unmeasured(ROTATE, f"no class of {len(sure)} images has a probability of {SURE}; train longer"),
@@ -92,9 +92,9 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     for number in track(chosen, f"covering {len(chosen)} images whose object is known"):
         image, target = sample.image[number].to(device), int(sample.target[number])
         seen = occlude(net, image, layer, strongest_map(net, image, layer), target, square)
-        drops.append(hit(seen.probability, centers, size, sample.inside[number]).drop)
+        drops.append(localization_hit(seen.probability, centers, size, sample.inside[number]).drop)
     told = f"{len(chosen)} correctly classified images, a square of {square.size} pixels moved by {square.stride}"
-    return judged(COVER, excess(drops, np.zeros(len(drops)), seed), told)
+    return judged(COVER, paired_difference(drops, np.zeros(len(drops)), seed), told)
 
 
 def parts(net: nn.Module, marked: Marked, plan: CorrespondenceConfig, hidden: Hidden, seed: int) -> list[Claim]:

@@ -16,8 +16,8 @@ from convscope.analyses.claims.compute import DEAD, RENORM, SETTLE, Claim, judge
 from convscope.analyses.diagnosis.compute.filters import weak_filters
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
-from convscope.metrics.contrasts import dominance, proportions, rank_correlation
-from convscope.metrics.convergence import exciting, layer_convergence_epoch, maps_convergence_epochs
+from convscope.metrics.contrasts import dominance_difference, proportion_difference, rank_correlation
+from convscope.metrics.convergence import keep_exciting, layer_convergence_epoch, maps_convergence_epochs
 from convscope.models.renorm import filter_rms
 from convscope.models.weights import net_weights, read_checkpoint
 from convscope.runs.config_diff import differ_only_in
@@ -87,7 +87,7 @@ def dead_filters(run: Run, rivals: Sequence[Run]) -> Claim:
         stride: (sum(g.dead for g in group), sum(len(g.weight) for g in group)) for stride, group in groups.items()
     }
     told = "; ".join(f"stride {stride}: {dead} of {count} dead" for stride, (dead, count) in sorted(counts.items()))
-    fewer = proportions(counts[max(counts)], counts[min(counts)])
+    fewer = proportion_difference(counts[max(counts)], counts[min(counts)])
     return judged(DEAD, fewer, f"{told}, over {len(firsts)} runs that differ in windows alone")
 
 
@@ -111,11 +111,11 @@ def renormalization(run: Run, rivals: Sequence[Run], seed: int) -> Claim:
             f"; no filter was at the radius {renorm(with_):g} at the end of any epoch, so the two runs hardly differ"
         )
         return unmeasured(RENORM, told)
-    return judged(RENORM, dominance(ratios[0].numpy(), ratios[1].numpy(), seed), told)
+    return judged(RENORM, dominance_difference(ratios[0].numpy(), ratios[1].numpy(), seed), told)
 
 
 def _images(top: Top9) -> NDArray[np.int64]:
-    return exciting(top.score.numpy(), top.image.numpy())
+    return keep_exciting(top.score.numpy(), top.image.numpy())
 
 
 def first_stride(settings: Mapping[str, Any]) -> int | None:

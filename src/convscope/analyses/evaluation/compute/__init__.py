@@ -17,7 +17,7 @@ from convscope.engine.multicrop import multi_crop
 from convscope.engine.progress import track_parts
 from convscope.engine.shared_positions import five, twenty_five
 from convscope.errors import UserError
-from convscope.metrics.classification import Tally
+from convscope.metrics.classification import PredictionTally
 
 CROPS = ("center", "ten", "fifty", "dense", "both")
 DENSELY = ("dense", "both")  # what needs whole images
@@ -57,7 +57,7 @@ def _run_name(ckpt: str | None) -> str:
 class Outcome(NamedTuple):
     """tallies: by name, the nets' and, of several, "ensemble". unknown: images whose class the nets do not know."""
 
-    tallies: dict[str, Tally]
+    tallies: dict[str, PredictionTally]
     scales: list[int]
     unknown: int
 
@@ -81,7 +81,7 @@ def outcome(nets: Sequence[Contestant], plan: EvaluationConfig, seed: int) -> Ou
         raise UserError(f"the net knows none of the classes of these images ({', '.join(data.classes[:4])}, ...), so "
                         f"it cannot be right; its own are {', '.join(nets[0].subject.classes[:4])}, ...")  # fmt: skip
     names = [net.name for net in nets] + ([ENSEMBLE] if len(nets) > 1 else [])
-    tallies = {name: Tally(len(nets[0].subject.classes)) for name in names}
+    tallies = {name: PredictionTally(len(nets[0].subject.classes)) for name in names}
     for labels, found in _probabilities(nets, plan, scales, known):
         found += [torch.stack(found).mean(0)] if len(nets) > 1 else []
         for name, probabilities in zip(names, found, strict=True):

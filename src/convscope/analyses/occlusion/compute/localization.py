@@ -15,7 +15,16 @@ from convscope.data.module import SplitName
 from convscope.data.sources import evenly
 from convscope.engine.progress import track
 from convscope.metrics.intervals import Interval, mean_interval
-from convscope.metrics.localization import Hit, Inside, Rates, correlation, hit, in_boxes, in_mask, rates
+from convscope.metrics.localization import (
+    Inside,
+    LocalizationHit,
+    LocalizationRates,
+    in_boxes,
+    in_mask,
+    localization_hit,
+    localization_rates,
+    pearson_correlation,
+)
 
 RIGHT, WRONG, UNKNOWN = "correctly classified", "misclassified", "class unknown to the net"
 ALL = "all"
@@ -39,7 +48,7 @@ class GroupRates(NamedTuple):
     """Rates of a group of images, and the mean of Pearson's correlation of activity and probability, None without."""
 
     images: int
-    rates: Rates
+    rates: LocalizationRates
     correlation: Interval | None
 
 
@@ -50,19 +59,19 @@ def localize(net: nn.Module, sample: Sample, layer: str, occluder: Occluder) -> 
     """
     device, size = next(net.parameters()).device, sample.image.shape[-1]
     centers = np.array(occluder_edges(size, occluder)) + occluder.size / 2
-    hits, correlations = list[Hit](), list[float]()
+    hits, correlations = list[LocalizationHit](), list[float]()
     for number in track(range(len(sample.image)), "covering the images whose object is known"):
         image = sample.image[number].to(device)
         map_ = strongest_map(net, image, layer)
         occluded = occlude(net, image, layer, map_, int(sample.target[number]), occluder)
-        hits.append(hit(occluded.probability, centers, size, sample.inside[number]))
-        correlations.append(correlation(occluded.activity, occluded.probability))
+        hits.append(localization_hit(occluded.probability, centers, size, sample.inside[number]))
+        correlations.append(pearson_correlation(occluded.activity, occluded.probability))
     groups = {}
     for group in (*sorted(set(sample.group), key=[RIGHT, WRONG, UNKNOWN].index), ALL):
         members = [number for number, of in enumerate(sample.group) if group in (of, ALL)]
         finite = [correlations[number] for number in members if np.isfinite(correlations[number])]
-        mean = mean_interval(finite, most=1) if finite else None
-        groups[group] = GroupRates(len(members), rates([hits[number] for number in members]), mean)
+        mean = mean_interval(finite, bound=1) if finite else None
+        groups[group] = GroupRates(len(members), localization_rates([hits[number] for number in members]), mean)
     return groups
 
 

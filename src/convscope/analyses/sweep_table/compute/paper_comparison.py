@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 
 from convscope.errors import UserError
-from convscope.metrics.contrasts import proportions, seeds
-from convscope.metrics.papers import Figure, PaperTable, paper
+from convscope.metrics.contrasts import difference_over_seeds, proportion_difference
+from convscope.metrics.papers import PaperTable, PrintedNumber, published_table
 from convscope.models.build import build
 from convscope.runs.reading import Run, value_at
 from convscope.runs.sweep_runs import Group
@@ -58,30 +58,30 @@ class Direction(NamedTuple):
         return None if self.paper is None or self.chance else _sign(self.here) == _sign(self.paper)
 
 
-def share(group: Group, column: str) -> Figure | None:
+def share(group: Group, column: str) -> PrintedNumber | None:
     """Percent of `column` of SHARES: of one run its value, of several mean and standard deviation over the seeds."""
     name, error = SHARES[column]
     found = group.over_seeds(name)
     if found is None:
         return None
-    return Figure(100 * (1 - found.mean if error else found.mean), found.deviation and 100 * found.deviation)
+    return PrintedNumber(100 * (1 - found.mean if error else found.mean), found.deviation and 100 * found.deviation)
 
 
 def paper_table(groups: Sequence[Group], key: str | None) -> PaperTable | None:
     """The table of `key`; without one that of the runs' experiment, or Table 3 where two of its nets are among them."""
     if key is not None:
-        return paper(key)
+        return published_table(key)
     asked = {one.run.choices.get("experiment") for group in groups for one in group.runs}
     for experiment, table in EXPERIMENTS.items():
         if experiment in asked:
-            return paper(table)
-    third = paper("zf_table3")
+            return published_table(table)
+    third = published_table("zf_table3")
     return third if len({row_of(group, third) for group in groups} - {None}) > 1 else None
 
 
 def of_ensembles(kinds: Sequence[Iterable[str]]) -> PaperTable | None:
     """The first of these tables that has a row of nets of these kinds together."""
-    tables = [paper(key) for key in ("zf_table2", "vgg_table6")]
+    tables = [published_table(key) for key in ("zf_table2", "vgg_table6")]
     return next((table for table in tables if any(table.ensemble(each, "") for each in kinds)), None)
 
 
@@ -166,13 +166,13 @@ def _ends(group: Group, base: Group) -> tuple[float, float]:
     runs = [[one for one in each.counted if "val/top1" in one.values] for each in (group, base)]
     errors = [[1 - one.values["val/top1"] for one in each] for each in runs]
     if min(map(len, errors)) > 1:
-        interval = seeds(*errors)
+        interval = difference_over_seeds(*errors)
         return 100 * interval.low, 100 * interval.high
     images = [validation_images(each.counted[0].run) for each in (group, base)]
     if not all(images):
         return math.nan, math.nan
     counts = [(round(count * statistics.fmean(each)), count) for each, count in zip(errors, images, strict=True)]
-    interval = proportions(*counts)
+    interval = proportion_difference(*counts)
     return 100 * interval.low, 100 * interval.high
 
 
@@ -184,7 +184,7 @@ def validation_images(run: Run) -> int:
     return min(drawn, limit or drawn) if type(drawn) is int else 0
 
 
-def printed(table: PaperTable, row: str | None, column: str) -> Figure | None:
+def printed(table: PaperTable, row: str | None, column: str) -> PrintedNumber | None:
     """What the paper has there; None for what it does not have."""
     return table.figure(row, column) if row in table.rows and column in table.columns and row is not None else None
 

@@ -16,7 +16,7 @@ from convscope.analyses.sweep_table.compute.paper_comparison import (
     unlike_paper,
 )
 from convscope.errors import UserError
-from convscope.metrics.papers import Figure, PaperTable
+from convscope.metrics.papers import PaperTable, PrintedNumber
 from convscope.runs.reading import Run, read_run
 from convscope.runs.sweep_runs import Group
 
@@ -32,7 +32,7 @@ class SweepRow(NamedTuple):
     name: str
     nets: int
     seeds: int
-    figures: Mapping[str, Figure]
+    figures: Mapping[str, PrintedNumber]
     ends: str
     state: str
     finished: bool
@@ -89,7 +89,7 @@ def _evaluated(one: Evaluation, known: PaperTable | None) -> list[SweepRow]:
         name=" + ".join(f"{count} x {net}" for net, count in one.kinds.items()) + f", {way(one)}",
         nets=len(one.members),
         seeds=1,
-        figures={column: Figure(value) for column, value in one.errors[ENSEMBLE].items()},
+        figures={column: PrintedNumber(value) for column, value in one.errors[ENSEMBLE].items()},
         ends=one.ends[ENSEMBLE],
         row=known.ensemble(one.kinds, one.crops) if known else None,
     )
@@ -104,7 +104,7 @@ def _line(one: Evaluation, members: Sequence[Member], known: PaperTable | None) 
         nets=1,
         seeds=len(members),
         figures={
-            column: Figure(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
+            column: PrintedNumber(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
             for column, found in spread.items()
         },
         ends=one.ends[members[0].name] if len(members) == 1 else "",

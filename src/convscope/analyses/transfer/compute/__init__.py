@@ -14,7 +14,7 @@ from convscope.engine.blocks import default_layers
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
 from convscope.metrics.folds import Fold, folds, mean_class_accuracy
-from convscope.metrics.linear_probe import Kind, chosen_c, coordinates, fit
+from convscope.metrics.linear_probe import ProbeKind, choose_c, coordinates, fit_probe
 from convscope.models.build import ConvNet
 from convscope.models.rows import Full
 
@@ -26,7 +26,7 @@ class Trial(NamedTuple):
 
     net: str
     layer: str
-    classifier: Kind
+    classifier: ProbeKind
     per_class: int
     fold: int
     c: float
@@ -63,7 +63,7 @@ def trials(
             yield from (Trial(net, layer, kind, per_class, number, *each) for kind, each in found.items())
 
 
-def accuracies(tried: Sequence[Trial], layer: str, kind: Kind, per_class: int, net: str) -> NDArray[np.float64]:
+def accuracies(tried: Sequence[Trial], layer: str, kind: ProbeKind, per_class: int, net: str) -> NDArray[np.float64]:
     """The accuracies [folds] of a net's layer in the order of the folds: two can be compared fold by fold."""
     wanted = (net, layer, kind, per_class)
     found = [one for one in tried if (one.net, one.layer, one.classifier, one.per_class) == wanted]
@@ -82,14 +82,14 @@ def products(
 
 def _accuracies(
     products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], plan: TransferConfig
-) -> dict[Kind, tuple[float, float]]:
+) -> dict[ProbeKind, tuple[float, float]]:
     """Of each classifier the chosen C and the mean accuracy per class. labels: of training and of test images."""
     gram, classes = products[0], int(labels[0].max()) + 1
     known = torch.from_numpy(labels[0]).to(gram.device)
-    chosen = chosen_c(gram, known, classes, plan.classifiers, sorted(plan.c))
+    chosen = choose_c(gram, known, classes, plan.classifiers, sorted(plan.c))
     place = coordinates(*products)
-    found: dict[Kind, tuple[float, float]] = {}
+    found: dict[ProbeKind, tuple[float, float]] = {}
     for kind, c in chosen.items():
-        said = fit(place.train, known, classes, kind, c).scores(place.test).argmax(1)
+        said = fit_probe(place.train, known, classes, kind, c).scores(place.test).argmax(1)
         found[kind] = float(c), mean_class_accuracy(said.cpu().numpy(), labels[1])
     return found

@@ -17,10 +17,9 @@ from convscope.analyses.transfer.compute.features_on_disk import SPLITS, OnDisk
 from convscope.analyses.transfer.job.table6 import Rated, ends, mean_precision, table6
 from convscope.engine.progress import track
 from convscope.errors import UserError
-from convscope.metrics.average_precision import rankings
 from convscope.metrics.folds import Fold
-from convscope.metrics.linear_probe import Kind, coordinates, fit
-from convscope.metrics.multilabel import LossName, certainty
+from convscope.metrics.linear_probe import ProbeKind, coordinates, fit_probe
+from convscope.metrics.multilabel import LossName, class_certainty, class_rankings
 from convscope.runs.record import Number, Result, Table
 
 
@@ -29,7 +28,7 @@ class Fitted(NamedTuple):
 
     net: str
     layer: str
-    classifier: Kind
+    classifier: ProbeKind
     c: float
     rated: Rated
 
@@ -51,17 +50,17 @@ def fitted(
         place = coordinates(gram, cross)
         for kind in plan.classifiers:
             c = _chosen_c(gram, train, kind, sorted(plan.c))
-            scores = fit(place.train, train.to(device), train.shape[1], kind, c).scores(place.test)
-            rated = Rated(f"{kind} on {layer}", rankings(_sureness(scores, kind), val.numpy()), len(val))
+            scores = fit_probe(place.train, train.to(device), train.shape[1], kind, c).scores(place.test)
+            rated = Rated(f"{kind} on {layer}", class_rankings(_sureness(scores, kind), val.numpy()), len(val))
             yield Fitted(net, layer, kind, float(c), rated)
 
 
-def _sureness(scores: Tensor, kind: Kind) -> NDArray[np.float64]:
+def _sureness(scores: Tensor, kind: ProbeKind) -> NDArray[np.float64]:
     """[N, K] by which images are ranked: an SVM's distances, a softmax's probabilities."""
-    return (scores if kind == "svm" else certainty(scores, "softmax")).cpu().numpy()
+    return (scores if kind == "svm" else class_certainty(scores, "softmax")).cpu().numpy()
 
 
-def _chosen_c(gram: Tensor, targets: Tensor, kind: Kind, candidates: Sequence[float]) -> float:
+def _chosen_c(gram: Tensor, targets: Tensor, kind: ProbeKind, candidates: Sequence[float]) -> float:
     """Of equals the smallest; of one candidate, or with no fifth image, the middle one."""
     held = torch.arange(len(targets)) % 5 == 4
     if len(candidates) == 1 or not held.any():
@@ -70,8 +69,8 @@ def _chosen_c(gram: Tensor, targets: Tensor, kind: Kind, candidates: Sequence[fl
     place = coordinates(gram[~held][:, ~held], gram[held][:, ~held])
     found = []
     for c in candidates:
-        scores = fit(place.train, known, known.shape[1], kind, c).scores(place.test)
-        found.append(mean_precision(rankings(_sureness(scores, kind), asked), len(asked)))
+        scores = fit_probe(place.train, known, known.shape[1], kind, c).scores(place.test)
+        found.append(mean_precision(class_rankings(_sureness(scores, kind), asked), len(asked)))
     return candidates[found.index(max(found))]
 
 
@@ -112,7 +111,7 @@ def evaluated(nets: Sequence[Contestant], plan: EvaluationConfig, seed: int) -> 
     found = {net.name: _multilabel_note(net.subject, data.settings.batch_size, plan, index) for net in nets}
     found |= {ENSEMBLE: torch.stack(list(found.values())).mean(0)} if len(nets) > 1 else {}
     targets = data.targets(plan.split, index).numpy()
-    rated = [Rated(name, rankings(each.numpy(), targets), len(index)) for name, each in found.items()]
+    rated = [Rated(name, class_rankings(each.numpy(), targets), len(index)) for name, each in found.items()]
     rows = []
     for one, sure in zip(rated, found.values(), strict=True):
         mean, hits = one.mean, targets[np.arange(len(index)), sure.argmax(1)] > 0
@@ -133,5 +132,5 @@ def _multilabel_note(subject: Subject, batch_size: int, plan: EvaluationConfig, 
     parts = []
     for part in track(index.split(batch_size), f"evaluating {subject.net_name}"):
         logits = subject.net(subject.data.images(plan.split, part).to(subject.device))
-        parts.append(certainty(logits.float().cpu(), cast(LossName, subject.loss))[:, columns])
+        parts.append(class_certainty(logits.float().cpu(), cast(LossName, subject.loss))[:, columns])
     return torch.cat(parts)

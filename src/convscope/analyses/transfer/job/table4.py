@@ -5,7 +5,7 @@ from typing import Any
 
 from convscope.analyses.transfer.compute.dense import DENSE, Scales
 from convscope.analyses.transfer.job.table7 import BY_IMAGES, NOT_COMPARABLE, TransferResults
-from convscope.metrics.papers import Figure, PaperTable, paper
+from convscope.metrics.papers import PaperTable, PrintedNumber, published_table
 from convscope.runs.record import Table
 
 _THEIRS = {"pretrained": "Zeiler & Fergus, pretrained", "from scratch": "Zeiler & Fergus, from scratch"}
@@ -18,7 +18,7 @@ def by_images(shown: TransferResults, last: str) -> Table:
     """
     source = shown.subject.data_name
     key = BY_IMAGES.get(source, "zf_table4")
-    table = paper(key)
+    table = published_table(key)
     places = list(dict.fromkeys([layer for layer in (last, shown.best()[0]) if layer in shown.layers]))
     theirs = {int(column.split()[0]): column for column in table.columns}
     sizes = sorted({*shown.sizes, *theirs})
@@ -57,7 +57,7 @@ def _told(shown: TransferResults, places: list[str], table: PaperTable, source: 
 
 def table11(shown: TransferResults, scales: Scales) -> Table:
     """The dense features beside the plain ones of the last layer, then VGG's Table 11."""
-    table, source = paper("vgg_table11"), shown.subject.data_name
+    table, source = published_table("vgg_table11"), shown.subject.data_name
     most, own = shown.sizes[-1], _OWN.get(source)
     rows: list[dict[str, Any]] = []
     for layer in [DENSE, *(each for each in shown.layers if each != DENSE)]:
@@ -84,5 +84,5 @@ def _column(size: int) -> str:
     return f"{size} per class"
 
 
-def _text(figure: Figure | None) -> str:
+def _text(figure: PrintedNumber | None) -> str:
     return figure.text() if figure else ""

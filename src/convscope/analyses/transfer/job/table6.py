@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convscope.metrics.average_precision import Ranking, average_precisions, precision_interval
 from convscope.metrics.intervals import Interval
-from convscope.metrics.papers import paper
-from convscope.plots.errors_by_row import Dot, errors_by_row
+from convscope.metrics.multilabel import ClassRanking, average_precisions, mean_precision_interval
+from convscope.metrics.papers import published_table
+from convscope.plots.errors_by_row import RowError, errors_by_row
 from convscope.runs.record import Number, Picture, Result, Table
 
 PAPER = "zf_table6"
@@ -27,13 +27,13 @@ class Rated(NamedTuple):
     """How a net, or a classifier on its features, ranks N images of a split; one ranking for each class."""
 
     name: str
-    ranked: list[Ranking]
+    ranked: list[ClassRanking]
     images: int
 
     @property
     def mean(self) -> Interval:
         """Mean average precision in 0..1, with its bootstrap over the images."""
-        return precision_interval(self.ranked, self.images)
+        return mean_precision_interval(self.ranked, self.images)
 
 
 def table6(rated: Sequence[Rated], classes: Sequence[str], name: str, split: str) -> Iterator[Result]:
@@ -43,7 +43,7 @@ def table6(rated: Sequence[Rated], classes: Sequence[str], name: str, split: str
     """
     found = {one.name: _intervals(one) for one in rated}
     rows = [*classes, MEAN]
-    shown = [len(one.shown) for one in rated[0].ranked]
+    shown = [len(one.positives) for one in rated[0].ranked]
     images: list[int] = [*shown, rated[0].images]
     known = [_printed(row) for row in rows]
     yield Table(f"{name}/table6", [
@@ -60,7 +60,7 @@ def table6(rated: Sequence[Rated], classes: Sequence[str], name: str, split: str
 
 def _intervals(rated: Rated) -> list[Interval]:
     """Of each class, then of their mean."""
-    alone = [precision_interval([ranking], rated.images) for ranking in rated.ranked]
+    alone = [mean_precision_interval([ranking], rated.images) for ranking in rated.ranked]
     return [*alone, rated.mean]
 
 
@@ -82,7 +82,7 @@ def ends(interval: Interval) -> str:
 
 def _printed(row: str) -> dict[str, str]:
     """What the paper prints of a class, "" of one that it does not have."""
-    table, key = paper(PAPER), NAMES.get(row, row)
+    table, key = published_table(PAPER), NAMES.get(row, row)
     figures = [table.figure(key, column) if key in table.rows else None for column in table.columns]
     return {
         f"paper: {column}, not comparable": figure.text() if figure else ""
@@ -94,24 +94,24 @@ def _caption(split: str) -> str:
     return (
         f"Average precision of each class on {split} in %, the area under precision over recall (all points, VOC since "
         "2010), without the images in which the class is difficult to see; 95 % by bootstrap over the images. "
-        f"{paper(PAPER).source}: {WHY}"
+        f"{published_table(PAPER).source}: {WHY}"
     )
 
 
 def _picture(found: Mapping[str, Sequence[Interval]], rows: Sequence[str], name: str) -> Picture:
     first, intervals = next(iter(found.items()))
-    table = paper(PAPER)
+    table = published_table(PAPER)
     dots = []
     for row, one in zip(rows, intervals, strict=True):
         key = NAMES.get(row, row)
         theirs = table.figure(key, THEIRS) if key in table.rows else None
         here = 100 * one.value if np.isfinite(one.value) else None
-        dots.append(Dot(row, here, paper=theirs.value if theirs else None))
+        dots.append(RowError(row, here, paper_error=theirs.value if theirs else None))
     caption = f"Average precision by class of {first} (the table of this name has the intervals); {WHY}"
     return Picture(f"{name}/table6", errors_by_row(dots, "average precision, %"), caption, plot=True)
 
 
-def mean_precision(ranked: Sequence[Ranking], images: int) -> float:
+def mean_precision(ranked: Sequence[ClassRanking], images: int) -> float:
     """Mean over the classes that are shown, 0 where none is."""
     found = average_precisions(ranked, images)
     return float(np.nanmean(found)) if not np.isnan(found).all() else 0.0

@@ -11,8 +11,8 @@ from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.compute import Trial, accuracies
 from convscope.analyses.transfer.figure import Curve, transfer_curves
 from convscope.metrics.intervals import mean_interval
-from convscope.metrics.linear_probe import Kind
-from convscope.metrics.papers import paper
+from convscope.metrics.linear_probe import ProbeKind
+from convscope.metrics.papers import published_table
 from convscope.models.build import ConvNet
 from convscope.models.rows import Conv, Full
 from convscope.runs.record import Number, Picture, Table
@@ -35,7 +35,7 @@ class TransferResults(NamedTuple):
         return sorted({one.per_class for one in self.tried})
 
     @property
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[ProbeKind]:
         return list(dict.fromkeys(one.classifier for one in self.tried))
 
     @property
@@ -43,20 +43,20 @@ class TransferResults(NamedTuple):
         """The subject's first."""
         return list(dict.fromkeys(one.net for one in self.tried))
 
-    def folds(self, layer: str, kind: Kind, per_class: int, net: str | None = None) -> NDArray[np.float64]:
+    def folds(self, layer: str, kind: ProbeKind, per_class: int, net: str | None = None) -> NDArray[np.float64]:
         """Accuracies in percent [folds]; net None: the subject's."""
         return 100 * accuracies(self.tried, layer, kind, per_class, net or self.nets[0])
 
-    def percent(self, layer: str, kind: Kind, per_class: int, net: str | None = None) -> tuple[float, float]:
+    def percent(self, layer: str, kind: ProbeKind, per_class: int, net: str | None = None) -> tuple[float, float]:
         """Mean over the folds, and their standard deviation (0 for one fold)."""
         found = self.folds(layer, kind, per_class, net)
         return float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else 0.0
 
-    def text(self, layer: str, kind: Kind, per_class: int, net: str | None = None) -> str:
+    def text(self, layer: str, kind: ProbeKind, per_class: int, net: str | None = None) -> str:
         """As a table shows it."""
         return "{:.1f} ± {:.1f}".format(*self.percent(layer, kind, per_class, net))
 
-    def best(self) -> tuple[str, Kind]:
+    def best(self) -> tuple[str, ProbeKind]:
         """The layer and the classifier of the subject's net that are right most often with most training images."""
         pairs = [(layer, kind) for layer in self.layers for kind in self.kinds]
         return max(pairs, key=lambda pair: self.percent(pair[0], pair[1], self.sizes[-1])[0])
@@ -100,7 +100,7 @@ def paper_layers(subject: Subject) -> dict[str, int]:
 
 
 def _paper(row: str, column: str) -> str:
-    table = paper("zf_table7")
+    table = published_table("zf_table7")
     figure = table.figure(row, column) if row in table.rows else None
     return figure.text() if figure else ""
 
@@ -144,7 +144,7 @@ def _curve(label: str, x: Sequence[Any], values: Sequence[tuple[float, float]], 
 
 def _paper_curve(source: str) -> list[Curve]:
     """The paper's pretrained net on the same images; of other images Caltech-256's, which Fig. 9 shows."""
-    table = paper(BY_IMAGES.get(source, "zf_table5"))
+    table = published_table(BY_IMAGES.get(source, "zf_table5"))
     name = "paper" if source in BY_IMAGES else "paper, other images"
     sizes = [int(column.split()[0]) for column in table.columns]
     known = [(size, one) for size, one in zip(sizes, table.rows["pretrained"], strict=True) if one]

@@ -15,24 +15,21 @@ from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.metrics.goals import GOALS
 from convscope.models.build import build
 from convscope.runs.record import Record
-from convscope.training.callbacks import RowPerEpoch
 from convscope.training.classifier import Classifier
-from convscope.training.exact_resume import EpochRows
-from convscope.training.job import Plan, train
+from convscope.training.job import TrainingPlan, train
 from convscope.training.recipe import Recipe, initialize_
 
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc2": {"kind": "full", "units": "classes"}}
-RECIPE = Recipe("sgd", 1e-4, 0.9, 0.0, 10, "constant", 0, 0.0, "he", 0.01, (), None)
+RECIPE = Recipe("sgd", 1e-4, 0.9, 0.0, 10, "constant", 0, 0.0, "he", 0.01, [], None)
 HELD = (torch.Tensor, matplotlib.figure.Figure, pl.Trainer, np.memmap)
 
 
 def held():
     """Open files, threads, and how many living objects of the kinds that leak."""
     gc.collect()
-    alive = [sum(isinstance(each, kind) for each in gc.get_objects()) for kind in HELD]
+    alive = [sum(isinstance(value, kind) for value in gc.get_objects()) for kind in HELD]
     files = len(list(Path("/proc/self/fd").iterdir())) if os.path.isdir("/proc/self/fd") else 0
     return [files, threading.active_count(), *alive]
 
@@ -53,7 +50,9 @@ def run(place, epochs):
     settings = DataSettings(image_size=16, batch_size=10, cache_dir=str(place / "cache"))
     net = build(ROWS, image_size=16, classes=2)
     initialize_(net, RECIPE)
-    plan = Plan({"max_epochs": epochs, "accelerator": "cpu", "devices": 1}, FeatureConfig(None, 2, None, "val"), 0, {})
+    plan = TrainingPlan(
+        {"max_epochs": epochs, "accelerator": "cpu", "devices": 1}, FeatureConfig(None, 2, None, "val"), 0, {}
+    )
     record = Counting(place / "run")
     train(Classifier(net, RECIPE, 2), ImageData(Source(["a", "b"], images, images), settings), plan, record)
     return record
@@ -67,20 +66,8 @@ def test_sixty_epochs_hold_what_twenty_hold(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_six_runs_in_one_process_hold_what_two_hold(tmp_path):
-    found = []
+    counts = []
     for number in range(6):
         run(tmp_path / str(number), 2)
-        found.append(held())
-    assert found[1] == found[-1]
-
-
-def test_a_checkpoint_writes_each_row_once_and_reads_them_back_bit_by_bit(tmp_path):
-    rows = EpochRows()
-    for epoch in range(5):
-        rows.append({"epoch": epoch, "loss": 1 / (epoch + 3), "worst": float("inf")})
-        again = EpochRows.read(rows.text())
-        assert again == rows and again.text() == rows.text()
-    assert EpochRows.read(list(rows)) == rows  # as in checkpoints of before
-    callback = RowPerEpoch(Record(tmp_path), GOALS["softmax"])
-    callback.load_state_dict({"rows": list(rows), "spent": 0.0})
-    assert EpochRows.read(callback.state_dict()["rows"]) == rows
+        counts.append(held())
+    assert counts[1] == counts[-1]

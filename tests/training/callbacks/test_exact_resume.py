@@ -1,4 +1,4 @@
-"""Dropout of accumulated steps, and columns of metrics.csv that a run has no business with."""
+"""Dropout masks: no two batches have one mask, and a resumed run draws those of an unbroken one."""
 
 import itertools
 
@@ -11,15 +11,13 @@ from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.models.build import build
 from convscope.runs.record import Record
-from convscope.training.callbacks import step_seed
-from convscope.training.checkpoint import Within
+from convscope.training.callbacks.checkpoints import Within
+from convscope.training.callbacks.exact_resume import step_seed
 from convscope.training.classifier import Classifier
-from convscope.training.job import Plan, train
-from convscope.training.recipe import Recipe, initialize_
+from convscope.training.job import TrainingPlan, train
+from convscope.training.recipe import Recipe
 
-ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc2": {"kind": "full", "units": "classes"}}
 DESCRIPTION = {"source": "torchvision", "name": "masked", "image_size": 16, "classes": 2}
 
 
@@ -40,15 +38,15 @@ class Masked(nn.Module):
         return units @ self.weight
 
 
-def run(net, place, accumulate=1, renorm=None, epochs=2, within=None):
-    """Epochs of ten batches of four images; the summary's last row. within: steps between two checkpoints."""
+def run(net, place, accumulate=1, within=None):
+    """Two epochs of ten batches of four images. within: steps between two checkpoints."""
     draw, label = np.random.default_rng(0), np.arange(40) % 2
     images = Pixels(draw.integers(0, 256, (40, 18, 18, 3), np.uint8), label)
     data = ImageData(Source(["a", "b"], images, images), DataSettings(16, 4, cache_dir=str(place / "cache")))
-    recipe = Recipe("sgd", 1e-3, 0.9, 0.0, 4, "constant", 0, 0.0, "he", 0.01, (), renorm)
-    settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1, "accumulate_grad_batches": accumulate}
-    plan = Plan(settings, FeatureConfig(None, 1, [], "val"), 0, {"net": DESCRIPTION}, Within(None, within))
-    return train(Classifier(net, recipe, 2), data, plan, Record(place / "run"))["final"]
+    recipe = Recipe("sgd", 1e-3, 0.9, 0.0, 4, "constant", 0, 0.0, "he", 0.01, [], None)
+    settings = {"max_epochs": 2, "accelerator": "cpu", "devices": 1, "accumulate_grad_batches": accumulate}
+    plan = TrainingPlan(settings, FeatureConfig(None, 1, [], "val"), 0, {"net": DESCRIPTION}, Within(None, within))
+    train(Classifier(net, recipe, 2), data, plan, Record(place / "run"))
 
 
 @pytest.mark.parametrize("accumulate", [1, 3, 10])
@@ -56,7 +54,7 @@ def test_no_two_batches_have_one_mask_of_dropout(accumulate, tmp_path):
     net = Masked()
     run(net, tmp_path, accumulate)
     assert len(net.masks) == 20
-    assert not any(torch.equal(one, other) for one, other in itertools.combinations(net.masks, 2))
+    assert not any(torch.equal(first, second) for first, second in itertools.combinations(net.masks, 2))
 
 
 def test_a_run_cut_off_within_an_accumulated_step_draws_the_same_masks(tmp_path):
@@ -75,15 +73,3 @@ def test_seeds_of_micro_batches_differ_in_the_32_bits_that_a_cpu_takes():
     seeds = [step_seed(7, step, micro, rank) for step in range(300) for micro in range(64) for rank in range(4)]
     assert len({seed % 2**32 for seed in seeds}) == len(seeds)
     torch.manual_seed(step_seed(2**32 - 1, 10**7, 511, 63))  # not too large for torch
-
-
-def test_renormalization_is_told_of_where_filters_are_renormalized_alone(tmp_path):
-    recipe = Recipe("sgd", 1e-3, 0.9, 0.0, 4, "constant", 0, 0.0, "he", 0.01, (), None)
-    for name, renorm, frozen in (("without", None, False), ("frozen", 0.1, True), ("with", 0.1, False)):
-        net = build(ROWS, image_size=16, classes=2)
-        initialize_(net, recipe)
-        net.conv1.requires_grad_(not frozen)
-        row = run(net, tmp_path / name, renorm=renorm, epochs=1)
-        assert [column for column in row if column.startswith("renorm/")] == ["renorm/conv1"] * (name == "with")
-        header = (tmp_path / name / "run/metrics.csv").read_text().splitlines()[0]
-        assert ("renorm" in header) is (name == "with") and (tmp_path / name / "run/report/index.html").is_file()

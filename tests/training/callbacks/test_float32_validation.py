@@ -16,7 +16,7 @@ from convscope.cli.jobs import JOBS
 from convscope.config import read_config
 from convscope.engine.top9 import to_arrays
 from convscope.models.renorm import filter_rms
-from convscope.training.precision import in_float32
+from convscope.training.callbacks.float32_validation import in_float32
 from random_settings import composed
 
 TINY = ["data.train=12", "data.val=12", "data.image_size=64", "model.width=0.05", "optim.batch_size=6", "seed=3",
@@ -78,15 +78,17 @@ def test_the_score_of_a_float32_pass_written_by_hand(unbroken):
 def test_the_net_goes_on_in_its_own_numbers_and_filters_stay_on_the_radius(unbroken):
     trained, words = unbroken
     dtype = TRUE.get(words[0].partition("=")[2], torch.float32)
-    held = state(trained)
-    weights = {name: value for name, value in held["state_dict"].items() if name.startswith("net.")}
+    checkpoint = state(trained)
+    weights = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("net.")}
     assert {value.dtype for value in weights.values()} == {dtype}
     ratios = torch.cat([filter_rms(value).float() / 0.1 for value in weights.values() if value.dim() == 4])
     assert float(ratios.max()) <= 1 + 1e-6 and float(ratios.max()) > 1 - 32 * torch.finfo(
         torch.float32
     ).eps - torch.finfo(dtype).eps * (dtype.itemsize == 2)
     if dtype != torch.float32:
-        assert {each["momentum_buffer"].dtype for each in held["optimizer_states"][0]["state"].values()} == {dtype}
+        assert {
+            buffers["momentum_buffer"].dtype for buffers in checkpoint["optimizer_states"][0]["state"].values()
+        } == {dtype}
 
 
 def test_a_run_that_goes_on_equals_an_unbroken_one(unbroken, tmp_path):
@@ -94,16 +96,16 @@ def test_a_run_that_goes_on_equals_an_unbroken_one(unbroken, tmp_path):
     run(tmp_path / "run", *words, "trainer.max_epochs=1")
     (tmp_path / "run/summary.json").unlink()
     again = run(tmp_path / "run", *words, "trainer.max_epochs=2")
-    one, other = state(whole), state(again)
-    assert one["global_step"] == other["global_step"] == 4
-    for name, value in one["state_dict"].items():
-        assert torch.equal(value, other["state_dict"][name]), name
+    unbroken_state, resumed_state = state(whole), state(again)
+    assert unbroken_state["global_step"] == resumed_state["global_step"] == 4
+    for name, value in unbroken_state["state_dict"].items():
+        assert torch.equal(value, resumed_state["state_dict"][name]), name
     for name in ("top9", "evolution"):
         files = [load_file(folder / name / "epoch_002.safetensors") for folder in (whole, again)]
         assert all(torch.equal(files[0][key], files[1][key]) for key in files[0]), name
     measured = {"seconds", "images_per_second"}
     rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in (whole, again)]
-    same = [[{key: row[key] for key in row.keys() - measured} for row in each] for each in rows]
+    same = [[{key: row[key] for key in row.keys() - measured} for row in table] for table in rows]
     assert same[0] == same[1] and len(same[0]) == 2
 
 

@@ -12,7 +12,7 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.runs.record import Record
 from convscope.training.classifier import Classifier
-from convscope.training.job import Plan, goal_facts, train
+from convscope.training.job import TrainingPlan, goal_facts, train
 from convscope.training.recipe import Recipe
 
 TARGETS = np.array([[1, 1, -1], [1, -1, -1], [1, -1, 1], [-1, 1, -1], [-1, -1, 1], [1, -1, -1]], np.int8)
@@ -45,13 +45,13 @@ def data(tmp_path):
     return ImageData(Source(["a", "b", "c"], split, split), settings)
 
 
-def run(data, place, epochs, loss, done=0):
-    """Trains through these epochs, of which the first are `done`; what belongs in the summary, and the record."""
-    recipe = Recipe("sgd", 0.1, 0.9, 0.0, 6, "plateau", 0, 0.0, "he", 0.01, (), None, loss)
+def run(data, place, epochs, loss, trained=0):
+    """Trains through these epochs, of which the first `trained` are over; returns the summary and the record."""
+    recipe = Recipe("sgd", 0.1, 0.9, 0.0, 6, "plateau", 0, 0.0, "he", 0.01, [], None, loss)
     settings = {"max_epochs": len(epochs), "accelerator": "cpu", "devices": 1}
     record = Record(place)
-    net = Scripted([ROWS[epoch] for epoch in epochs[done:]])
-    plan = Plan(settings, FeatureConfig(None, 1, [], "val"), 0, {"net": DESCRIPTION})
+    net = Scripted([ROWS[epoch] for epoch in epochs[trained:]])
+    plan = TrainingPlan(settings, FeatureConfig(None, 1, [], "val"), 0, {"net": DESCRIPTION})
     return train(Classifier(net, recipe, 3), data, plan, record), record
 
 
@@ -97,5 +97,5 @@ def test_a_run_of_0_1_goes_on_by_mean_ap_from_a_plateau_that_waited_for_top1(dat
     del checkpoint["convscope"]["goal"]
     checkpoint["lr_schedulers"][0] |= {"best": 1.0, "num_bad_epochs": 0}
     torch.save(checkpoint, path)
-    _, record = run(data, tmp_path / "run", ["sure of one class", *["a right ranking"] * 3], "multilabel", done=1)
+    _, record = run(data, tmp_path / "run", ["sure of one class", *["a right ranking"] * 3], "multilabel", trained=1)
     assert rates(record) == pytest.approx([0.1, 0.1, 0.1, 0.01])

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent, at the ends of epochs and within them."""
+"""best.ckpt and last.ckpt: when they are written, and how, so that a file is whole or absent."""
 
 import time
 from pathlib import Path
@@ -15,9 +15,9 @@ from convscope.errors import UserError
 from convscope.metrics.goals import Goal
 from convscope.models.weights import read_checkpoint
 from convscope.runs.atomic_io import write
-from convscope.training.stop import Request
+from convscope.training.stop import StopRequest
 
-EVERY = 10  # steps between two times that processes ask each other
+EVERY = 10  # steps between two times that the processes of a run agree on what to do
 
 
 @config("checkpoint")
@@ -29,7 +29,7 @@ class Within:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """A reader sees the old file or the new one, and after a power cut too (runs/atomic_io.py).
+    """Writes checkpoints so that a reader gets the old file or the new one, after a power cut too (runs/atomic_io.py).
 
     Lightning's own way is atomic only where TMPDIR lies on the same file system as the output.
     """
@@ -38,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write(Path(path), lambda part: torch.save(checkpoint, part), force=True)
 
     def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
-        """On the CPU. Raises UserError where the file is damaged, another program's, or no last.ckpt."""
+        """The checkpoint on the CPU. Raises UserError for a damaged file, one of another program, and weights alone."""
         checkpoint = read_checkpoint(path)
         if not {"loops", "callbacks", "optimizer_states"} <= checkpoint.keys():
             raise UserError(
@@ -49,36 +49,36 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class LastCheckpoint(Checkpoint):
-    """last.ckpt at the end of every epoch, as often within it as `within` says, and when the run is asked to stop.
+    """Writes last.ckpt at the end of every epoch, as often within it as `within` says, and when a signal asks to stop.
 
-    Always between two optimizer steps, never after the last one of an epoch: Lightning would leave out the validation
-    that follows. A run that is asked to stop there or in validation ends with its epoch.
+    Within an epoch it writes between two optimizer steps, never after the last step: a run resumed from there would
+    skip the validation that follows. A run that is asked to stop then, or in validation, ends with its epoch.
     """
 
-    def __init__(self, folder: Path, within: Within, request: Request):
-        self.path, self.within, self.request = folder / "last.ckpt", within, request
+    def __init__(self, folder: Path, within: Within, stop_request: StopRequest):
+        self.path, self.within, self.stop_request = folder / "last.ckpt", within, stop_request
         self.saved_at, self.saved_step = 0.0, 0
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
-        self.request.listen()
+        self.stop_request.listen()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        asked, _ = self._agreed(trainer, module)
-        if asked:
-            self.request.answer(asked)
+        signal_number, _ = self._agreed(trainer, module)
+        if signal_number:
+            self.stop_request.answer(signal_number)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         loop = trainer.fit_loop.epoch_loop
         if loop._num_ready_batches_reached() or loop._should_accumulate():
             return
-        if trainer.world_size > 1 and trainer.global_step % EVERY and not self._counted(trainer):
-            return  # to ask the other processes is to wait for the slowest
-        asked, due = self._agreed(trainer, module)
-        if asked or due:
+        if trainer.world_size > 1 and trainer.global_step % EVERY and not self._due_by_steps(trainer):
+            return  # an agreement waits for the slowest process
+        signal_number, due = self._agreed(trainer, module)
+        if signal_number or due:
             self._save(trainer)
-        if asked:
-            self.request.answer(asked)
+        if signal_number:
+            self.stop_request.answer(signal_number)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         self._save(trainer)
@@ -87,24 +87,27 @@ class LastCheckpoint(Checkpoint):
         trainer.save_checkpoint(self.path)
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
 
-    def _counted(self, trainer: pl.Trainer) -> bool:
-        """Whether the steps are over after which a checkpoint is due; all processes count alike."""
+    def _due_by_steps(self, trainer: pl.Trainer) -> bool:
+        """Whether a checkpoint is due by the number of steps, which is the same in all processes."""
         steps = self.within.every_steps
         return steps is not None and trainer.global_step - self.saved_step >= steps
 
     def _agreed(self, trainer: pl.Trainer, module: Any) -> tuple[int, bool]:
-        """The signal that any of the processes got, and whether it is time; the same in all of them."""
+        """The signal that any process got (0: none), and whether a checkpoint is due. The same in all processes."""
         minutes = self.within.every_minutes
-        due = self._counted(trainer) or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)
+        due = self._due_by_steps(trainer) or (minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes)
         if trainer.world_size == 1:
-            return self.request.number, due
-        mine = torch.tensor([self.request.number, int(due)], device=module.device)
-        asked, agreed = trainer.strategy.reduce(mine, reduce_op="max").tolist()
-        return int(asked), bool(agreed)
+            return self.stop_request.number, due
+        state = torch.tensor([self.stop_request.number, int(due)], device=module.device)
+        signal_number, any_due = trainer.strategy.reduce(state, reduce_op="max").tolist()
+        return int(signal_number), bool(any_due)
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """It remembers files by name and not where they lie: a run folder can be moved, and tells nothing of its place."""
+    """Writes best.ckpt, and stores file names without their folder, so that a run folder can be moved.
+
+    Absolute paths would also tell whoever gets the checkpoint about the machine.
+    """
 
     PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
@@ -117,19 +120,19 @@ class BestCheckpoint(ModelCheckpoint):
         state = super().state_dict()
         del state["dirpath"]
         names = {key: Path(state[key]).name for key in self.PATHS}
-        return state | names | {"best_k_models": {Path(path).name: of for path, of in self.best_k_models.items()}}
+        return state | names | {"best_k_models": {Path(path).name: score for path, score in self.best_k_models.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        paths = {key: self._here(state[key]) for key in self.PATHS}
-        best = {self._here(name): of for name, of in state["best_k_models"].items()}
+        paths = {key: self._in_folder(state[key]) for key in self.PATHS}
+        best = {self._in_folder(name): score for name, score in state["best_k_models"].items()}
         super().load_state_dict({**state, **paths, "best_k_models": best})
 
-    def _here(self, name: str) -> str:
+    def _in_folder(self, name: str) -> str:
         return str(Path(str(self.dirpath)) / Path(name).name) if name else ""
 
 
-def checkpoints(folder: Path, within: Within, request: Request, goal: Goal) -> list[pl.Callback]:
-    """best.ckpt (weights alone) by the goal, then last.ckpt, complete: it knows which epoch the best is."""
+def checkpoint_callbacks(folder: Path, within: Within, stop_request: StopRequest, goal: Goal) -> list[pl.Callback]:
+    """Callbacks for best.ckpt (weights alone, by the goal), then last.ckpt, which includes the state of the first."""
     best = BestCheckpoint(
         folder,
         filename="best",
@@ -138,4 +141,4 @@ def checkpoints(folder: Path, within: Within, request: Request, goal: Goal) -> l
         save_weights_only=True,
         enable_version_counter=False,
     )
-    return [best, LastCheckpoint(folder, within, request)]
+    return [best, LastCheckpoint(folder, within, stop_request)]
