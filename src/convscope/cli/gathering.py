@@ -76,7 +76,7 @@ def _convert(settings: Settings, folder: Path) -> None:
 def _check_data(settings: Settings, folder: Path) -> None:
     """Also of a set that training refuses: it is read as it lies."""
     from convscope.analyses.check_data.compute import CheckData, complaints, survey
-    from convscope.analyses.check_data.job import check_data, gathered
+    from convscope.analyses.check_data.job import check_data, read_data_set
     from convscope.cli import terminal
     from convscope.cli.recording import write_bad_images
     from convscope.data.config import data_settings, whole_source
@@ -84,7 +84,7 @@ def _check_data(settings: Settings, folder: Path) -> None:
 
     plan, data = read_plan(CheckData, "check_data", settings["check_data"]), settings["data"]
     chosen = data_settings(settings)
-    found = gathered(lambda: whole_source(settings), data)
+    found = read_data_set(lambda: whole_source(settings), data)
     seen = survey(found, chosen.image_size)
     told = complaints(seen, plan)
     facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "warnings": told}

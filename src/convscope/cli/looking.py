@@ -165,8 +165,8 @@ def _claims_of_run(settings: Settings, folder: Path) -> None:
 
 def _evaluate(settings: Settings, folder: Path) -> None:
     """One net or several, each from its own checkpoint, on the images of the first."""
-    from convscope.analyses.evaluation.compute import Contestant, Evaluate, table_names
-    from convscope.analyses.evaluation.compute.ensemble import about, check_distinct
+    from convscope.analyses.evaluation.compute import Evaluate, EvaluatedNet, table_names
+    from convscope.analyses.evaluation.compute.ensemble import check_distinct, ensemble_record
     from convscope.analyses.evaluation.job import evaluate
     from convscope.cli.facts import run_facts
 
@@ -175,8 +175,11 @@ def _evaluate(settings: Settings, folder: Path) -> None:
     ckpts = list(settings["ckpt"]) if several else [settings["ckpt"]]
     check_distinct(ckpts)
     subjects = [finished({**settings, "ckpt": ckpt}) for ckpt in ckpts]
-    nets = [Contestant(*both) for both in zip(table_names(ckpts, subjects), subjects, strict=True)]
-    facts = run_facts(settings, subjects[0]) | {"ckpt": settings["ckpt"], "evaluated": about(nets, ckpts, plan)}
+    nets = [EvaluatedNet(*both) for both in zip(table_names(ckpts, subjects), subjects, strict=True)]
+    facts = run_facts(settings, subjects[0]) | {
+        "ckpt": settings["ckpt"],
+        "evaluated": ensemble_record(nets, ckpts, plan),
+    }
     facts |= about_run(settings, folder) | {"seconds": {"preparation": time.perf_counter() - start}}
     recorded(evaluate(nets, plan, settings["seed"]), settings, folder, facts, subjects)
 

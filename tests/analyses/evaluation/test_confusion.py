@@ -2,7 +2,7 @@
 
 import torch
 
-from convscope.analyses.evaluation.compute.confusion import confusion, mistakes
+from convscope.analyses.evaluation.compute import confusion_matrix, most_confused
 
 
 def answers(seed=0, count=500):
@@ -13,27 +13,27 @@ def answers(seed=0, count=500):
 
 def test_counts_by_a_loop():
     truth, answer = answers()
-    found = confusion(truth, answer)
+    matrix = confusion_matrix(truth, answer)
     classes = [3, 4, 8, 11]
     expected = [[0] * 5 for _ in classes]
-    for true, said in zip(truth.tolist(), answer.tolist(), strict=True):
-        expected[classes.index(true)][classes.index(said) if said in classes else 4] += 1
-    assert found.classes.tolist() == classes and found.counts.tolist() == expected
+    for true, predicted in zip(truth.tolist(), answer.tolist(), strict=True):
+        expected[classes.index(true)][classes.index(predicted) if predicted in classes else 4] += 1
+    assert matrix.classes.tolist() == classes and matrix.counts.tolist() == expected
 
 
 def test_mistakes_by_a_loop():
     truth, answer = answers(1)
     counted = {}
-    for pair in zip(truth.tolist(), answer.tolist(), strict=True):
-        counted[pair] = counted.get(pair, 0) + (pair[0] != pair[1])
-    found = mistakes(truth, answer, 1000)
-    assert {(one.truth, one.answer): one.images for one in found} == {p: n for p, n in counted.items() if n}
-    assert [one.images for one in found] == sorted((one.images for one in found), reverse=True)
-    assert all(one.share == one.images / int((truth == one.truth).sum()) for one in found)
-    assert mistakes(truth, answer, 3) == found[:3]
+    for classes in zip(truth.tolist(), answer.tolist(), strict=True):
+        counted[classes] = counted.get(classes, 0) + (classes[0] != classes[1])
+    pairs = most_confused(truth, answer, 1000)
+    assert {(pair.truth, pair.answer): pair.images for pair in pairs} == {p: n for p, n in counted.items() if n}
+    assert [pair.images for pair in pairs] == sorted((pair.images for pair in pairs), reverse=True)
+    assert all(pair.share == pair.images / int((truth == pair.truth).sum()) for pair in pairs)
+    assert most_confused(truth, answer, 3) == pairs[:3]
 
 
 def test_no_mistakes():
     truth, _ = answers()
-    assert mistakes(truth, truth, 5) == []
-    assert torch.equal(confusion(truth, truth).counts[:, :-1], torch.diag(truth.unique(return_counts=True)[1]))
+    assert most_confused(truth, truth, 5) == []
+    assert torch.equal(confusion_matrix(truth, truth).counts[:, :-1], torch.diag(truth.unique(return_counts=True)[1]))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convscope.analyses.claims.compute.histories import ever_held, first_convolution, renorm
+from convscope.analyses.claims.compute.histories import first_convolution, radius_reached, renorm_radius
 from convscope.analyses.diagnosis.compute import filters
 from convscope.analyses.diagnosis.figure import montage
 from convscope.analyses.diagnosis.job.examination import Diagnose, Examined, examine
@@ -82,12 +82,12 @@ def _compared(run: Run, opened: Callable[[Path], Subject], plan: Diagnose, seed:
 
 def _renorm(run: Run) -> str:
     """Whether a radius held the run's filters; where none of them came to it the run is as a free one."""
-    radius, layer = renorm(run), first_convolution(run.settings)
+    radius, layer = renorm_radius(run), first_convolution(run.settings)
     if radius is None:
         return "free"
-    if ever_held(run) is False:
+    if radius_reached(run) is False:
         return f"never at {radius:g}"
-    return f"held at {radius:g}" + (f", {layer} never" if layer and ever_held(run, layer) is False else "")
+    return f"held at {radius:g}" + (f", {layer} never" if layer and radius_reached(run, layer) is False else "")
 
 
 def _told_apart(compared: list[Compared]) -> list[Compared]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from convscope.analyses.claims.compute import LEAST
+from convscope.analyses.claims.compute import MIN_CASES
 from convscope.analyses.invariance.compute import Sweep, Tolerance, kept
 from convscope.analyses.invariance.compute.warp import Transform
 from convscope.metrics.intervals import Interval, mean_interval
@@ -75,7 +75,7 @@ def _difference(one: MeasuredTolerance) -> Difference:
 
 def _words(relative: Interval, lower: str, upper: str) -> str:
     """What a small step does, by the interval of `relative`."""
-    if relative.n < LEAST or not math.isfinite(relative.low + relative.high):
+    if relative.n < MIN_CASES or not math.isfinite(relative.low + relative.high):
         return "cannot be told"
     if relative.low <= 0 <= relative.high:
         return f"no clear difference between {upper} and {lower}"
