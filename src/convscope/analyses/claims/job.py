@@ -60,10 +60,8 @@ def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Res
     """Yields the number behind each claim, their intervals as a picture, the verdicts and the reasons for them."""
     this_run = read_run(run)
     rivals = [rival for rival in runs_in(plan.folders) if rival.folder.resolve() != run.resolve()]
-    layers = hidden(subject.net, subject.data.settings.image_size)
-    annotations = _read_annotations(subject, plan, seed)
-    unordered = tested_claims(subject, (this_run, rivals), (layers, annotations), plan, seed)
-    by_name = {claim.name: claim for claim in unordered}
+    net = _net_under_test(subject, plan, seed)
+    by_name = {claim.name: claim for claim in tested_claims(net, this_run, rivals, plan, seed)}
     tested = [by_name[statement.name] for statement in STATEMENTS]
     for claim in tested:
         if claim.n:
@@ -77,33 +75,37 @@ def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Res
     yield reasons(tested)
 
 
-class Annotations(NamedTuple):
-    """Where objects and parts are in images, None where that is not known. parts: with what covers them."""
+class NetUnderTest(NamedTuple):
+    """A net, the layers that the claims are about, and where objects and parts are in its images.
 
+    objects, parts: None where that is not known. parts: with the settings of what covers them.
+    """
+
+    subject: Subject
+    layers: Hidden
     objects: Sample | None
     parts: tuple[Marked, Correspond] | None
 
 
-def tested_claims(
-    subject: Subject, runs: tuple[Run, Sequence[Run]], places: tuple[Hidden, Annotations], plan: Claims, seed: int
-) -> Iterator[Claim]:
+def tested_claims(net: NetUnderTest, this_run: Run, rivals: Sequence[Run], plan: Claims, seed: int) -> Iterator[Claim]:
     """Yields every claim, as soon as it is tested."""
-    (this_run, rivals), (layers, annotations) = runs, places
+    subject, layers = net.subject, net.layers
     yield histories.convergence(this_run, [name for name, _ in subject.net.named_modules()], seed)
     yield histories.dead_filters(this_run, rivals)
     yield histories.renormalization(this_run, rivals, seed)
     examples = subject.examples("val", plan.scored, seed)
-    between = strangers(subject.net, examples.image, [layers.first, layers.last])
+    image_distances = strangers(subject.net, examples.image, [layers.first, layers.last])
     sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
-    yield from evidence.invariance(sweeps, layers, between, seed)
-    yield from evidence.rotation(sweeps["rotation"], layers.last, between, len(subject.classes), seed)
-    yield _occlusion(subject, annotations, layers, seed)
-    yield from _parts(subject, annotations, layers, seed)
+    yield from evidence.invariance(sweeps, layers, image_distances, seed)
+    yield from evidence.rotation(sweeps["rotation"], layers.last, image_distances, len(subject.classes), seed)
+    yield _occlusion(net, seed)
+    yield from _parts(net, seed)
     yield histories.depth(this_run, Path(plan.transfer).expanduser() if plan.transfer else None, layers, seed)
 
 
-def _read_annotations(subject: Subject, plan: Claims, seed: int) -> Annotations:
+def _net_under_test(subject: Subject, plan: Claims, seed: int) -> NetUnderTest:
     """Reads csv files before the work, so that a mistake in one is reported at once."""
+    layers = hidden(subject.net, subject.data.settings.image_size)
     objects, parts = None, None
     if plan.boxes is not None:
         objects = on_boxes(subject, plan.boxes, plan.scored, seed)
@@ -113,19 +115,19 @@ def _read_annotations(subject: Subject, plan: Claims, seed: int) -> Annotations:
         images = None if plan.parts else min(plan.scored, MARKED)
         chosen = Correspond(images=images, parts=plan.parts, only=plan.only or {})
         parts = marked_images(subject, chosen, seed), chosen
-    return Annotations(objects, parts)
+    return NetUnderTest(subject, layers, objects, parts)
 
 
-def _occlusion(subject: Subject, annotations: Annotations, layers: Hidden, seed: int) -> Claim:
-    if annotations.objects is not None:
-        return evidence.occlusion(subject.net, annotations.objects, layers.maps, seed)
+def _occlusion(net: NetUnderTest, seed: int) -> Claim:
+    if net.objects is not None:
+        return evidence.occlusion(net.subject.net, net.objects, net.layers.maps, seed)
     missing = "where the objects of these photographs are is not known; type claims.boxes=<csv: path,x0,y0,x1,y1>"
     return unmeasured(OCCLUSION, missing)
 
 
-def _parts(subject: Subject, annotations: Annotations, layers: Hidden, seed: int) -> list[Claim]:
-    if annotations.parts is not None:
-        return evidence.parts(subject.net, *annotations.parts, layers, seed)
+def _parts(net: NetUnderTest, seed: int) -> list[Claim]:
+    if net.parts is not None:
+        return evidence.parts(net.subject.net, *net.parts, net.layers, seed)
     missing = "where the parts of these photographs are is not known; type claims.parts=<csv: path,part,x,y>"
     return [unmeasured(statement, missing) for statement in (PARTS, PARTS_ABOVE)]
 

@@ -54,16 +54,16 @@ def table(folders: Sequence[Path], plan: SweepTable, into: Path) -> Iterator[Res
     """
     groups, left_out, evaluation_runs = sweep_runs(folders, plan.epoch)
     evaluations = read_evaluations(evaluation_runs, left_out)
-    of_paper = paper_table(groups, plan.paper) or ensemble_table([evaluation.net_counts for evaluation in evaluations])
-    groups = in_paper_order(groups, of_paper) if of_paper else groups
-    deltas, rows = ablation_deltas(groups, of_paper, plan.base), sweep_rows(groups, evaluations, of_paper)
-    tables = [_runs(rows, groups, plan.epoch), _cost(groups), *([_paper_columns(rows, of_paper)] if of_paper else [])]
+    reference = paper_table(groups, plan.paper) or ensemble_table([evaluation.net_counts for evaluation in evaluations])
+    groups = in_paper_order(groups, reference) if reference else groups
+    deltas, rows = ablation_deltas(groups, reference, plan.base), sweep_rows(groups, evaluations, reference)
+    tables = [_runs(rows, groups, plan.epoch), _cost(groups), *([_paper_columns(rows, reference)] if reference else [])]
     for name, text in _files(tables, groups).items():
         write(into / name, text)
     yield tables[0]
     yield from tables[2:]
-    yield from delta_results(deltas, groups, of_paper)
-    yield _plot(rows, of_paper)
+    yield from delta_results(deltas, groups, reference)
+    yield _plot(rows, reference)
     yield tables[1]
     if evaluations:
         yield _members(evaluations)
@@ -142,14 +142,14 @@ def _cell(row: SweepRow, column: str) -> float | str | None:
     return round(figure.value, 1) if figure.spread is None else figure.text(".1f")
 
 
-def _paper_columns(rows: Sequence[SweepRow], of_paper: PaperTable) -> Table:
+def _paper_columns(rows: Sequence[SweepRow], reference: PaperTable) -> Table:
     reasons = [row.reasons for row in rows]
     with_paper_row = any(row.row not in (None, row.name) for row in rows)
     table_rows = []
     for row in rows:
         cells: dict[str, Any] = {"run": row.name} | ({"paper's row": row.row} if with_paper_row else {})
-        for column in (column for column in MEASURES if column in of_paper.columns):
-            figure = printed_figure(of_paper, row.row, column)
+        for column in (column for column in MEASURES if column in reference.columns):
+            figure = printed_figure(reference, row.row, column)
             cells |= {_column_name(column): _cell(row, column), _paper_column(column): figure.value if figure else None}
         cells["M at full size"] = round(row.size / 1e6, 2) if row.size else None
         if any(reasons) and not all(reasons):
@@ -159,7 +159,7 @@ def _paper_columns(rows: Sequence[SweepRow], of_paper: PaperTable) -> Table:
     where = "" if all(reasons) else " where"
     words = f"Not comparable{where}: here {departures}." if departures else "The same images and sizes."
     size_words = "M at full size: millions of parameters of one net at width 1, 224 pixels, 1000 classes"
-    caption = f"Beside the paper's numbers in percent: {of_paper.source}. {words} {size_words}"
+    caption = f"Beside the paper's numbers in percent: {reference.source}. {words} {size_words}"
     return Table("sweep/beside_paper", table_rows, caption)
 
 
@@ -174,10 +174,10 @@ def _paper_column(column: str) -> str:
     return f"paper {measure if split == 'val' else split}"
 
 
-def _plot(rows: Sequence[SweepRow], of_paper: PaperTable | None) -> Picture:
+def _plot(rows: Sequence[SweepRow], reference: PaperTable | None) -> Picture:
     dots = []
     for row in rows:
-        printed = printed_figure(of_paper, row.row, "val top-1") if of_paper else None
+        printed = printed_figure(reference, row.row, "val top-1") if reference else None
         value, spread = row.figures.get("val top-1") or (None, None)
         dots.append(Dot(row.name, value, spread, printed.value if printed else None, row.finished))
     caption = "Validation top-1 error by row; a hollow dot: not finished, a bar: standard deviation over seeds"
@@ -188,11 +188,11 @@ def _plot(rows: Sequence[SweepRow], of_paper: PaperTable | None) -> Picture:
 
 
 def delta_results(
-    deltas: Sequence[AblationDelta], groups: Sequence[Group], of_paper: PaperTable | None
+    deltas: Sequence[AblationDelta], groups: Sequence[Group], reference: PaperTable | None
 ) -> Iterator[Table | Number]:
     """Yields a table where a row has a base, and a number where the paper has both rows of a delta."""
     if deltas:
-        yield _delta_table(deltas, groups, of_paper)
+        yield _delta_table(deltas, groups, reference)
     printed = [delta for delta in deltas if delta.paper is not None]
     agreements = [delta.agrees for delta in printed if delta.agrees is not None]
     if agreements:
@@ -202,13 +202,13 @@ def delta_results(
         yield Number("sweep/same_way", same / count, f"share of {words}{rest}. {_interval_caution(groups)}")
 
 
-def _delta_table(deltas: Sequence[AblationDelta], groups: Sequence[Group], of_paper: PaperTable | None) -> Table:
+def _delta_table(deltas: Sequence[AblationDelta], groups: Sequence[Group], reference: PaperTable | None) -> Table:
     rows = []
     for delta in deltas:
         interval = f"{delta.low:.1f} to {delta.high:.1f}" if delta.measured else ""
         row: dict[str, Any] = {"run": delta.row, "against": delta.base, "here": _better_or_worse(delta.ours)}
         row["95 %"] = interval
-        if of_paper:
+        if reference:
             row["paper"] = "" if delta.paper is None else _better_or_worse(delta.paper)
             row["same way"] = "" if delta.paper is None else _agreement(delta)
         rows.append(row)

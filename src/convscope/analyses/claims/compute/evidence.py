@@ -48,14 +48,16 @@ def sweeps(net: nn.Module, examples: Examples, layers: Sequence[str]) -> dict[st
     return by_transform
 
 
-def invariance(by_transform: dict[str, Sweep], hidden: Hidden, between: dict[str, Tensor], seed: int) -> list[Claim]:
+def invariance(
+    by_transform: dict[str, Sweep], hidden: Hidden, image_distances: dict[str, Tensor], seed: int
+) -> list[Claim]:
     """Upper layers against the first: the amount at half the greatest distance, as a share of the range (Fig. 5).
 
-    between: by layer, the distance of each image's features to those of other images.
+    image_distances: by layer, the distance of each image's features to those of other images.
     """
     claims = []
     for statement, name in ((SHIFT, "translation"), (SCALE, "scale")):
-        by_layer = tolerances(by_transform[name], between)
+        by_layer = tolerances(by_transform[name], image_distances)
         half = {tolerance.layer: tolerance.half / by_transform[name].transform.farthest for tolerance in by_layer}
         first, last = (half[layer].numpy() for layer in (hidden.first, hidden.last))
         because = f"half of the range gone at: {hidden.first} {_mean(first)}, {hidden.last} {_mean(last)}"
@@ -63,15 +65,15 @@ def invariance(by_transform: dict[str, Sweep], hidden: Hidden, between: dict[str
     return claims
 
 
-def rotation(turned: Sweep, layer: str, between: dict[str, Tensor], classes: int, seed: int) -> list[Claim]:
+def rotation(turned: Sweep, layer: str, image_distances: dict[str, Tensor], classes: int, seed: int) -> list[Claim]:
     """The fall of the class's probability and the change of the features of `layer` under rotation (Fig. 5).
 
-    between: as in `invariance`.
+    image_distances: as in `invariance`.
     """
     away = (turned.values >= ROTATED[0]) & (turned.values <= ROTATED[1])
     before, after = (turned.probability[:, angles].mean(1).numpy() for angles in (turned.values == 0, away))
     sure = before >= MIN_PROBABILITY
-    far = (turned.distance[layer][:, away].mean(1) / between[layer]).numpy()
+    far = (turned.distance[layer][:, away].mean(1) / image_distances[layer]).numpy()
     features = judge(ROTATED_FEATURES, excess(far, np.zeros(len(far)), seed), f"{layer}, {len(far)} images")
     if not sure.any():
         missing = f"no class of {len(sure)} images has a probability of {MIN_PROBABILITY}; train longer"
