@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from conftest import ROOT
-from convscope.cli import sweeps
+from convscope.cli import sweep_page
 from convscope.cli.recording import concluded
 from convscope.errors import UserError
 from convscope.report.sweep import write_sweep_page
@@ -128,13 +128,13 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
 
 
 def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeps, "SHARE", 1e-6)
+    monkeypatch.setattr(sweep_page, "SHARE", 1e-6)
     (tmp_path / "multirun.yaml").write_text("")
     for name in "abc":
         with concluded(Record(run(tmp_path / name, lr=ord(name), state="running")), FACTS):
             pass
     assert [each["id"] for each in data(tmp_path)] == ["a"]
-    sweeps.write_page_of(tmp_path)
+    sweep_page.write_page_of(tmp_path)
     assert [each["id"] for each in data(tmp_path)] == ["a", "b", "c"]
 
 
@@ -142,7 +142,7 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     """Also where the last one fails, after which Hydra calls nothing."""
     script = (
         "import os, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
-        "from convscope.cli.jobs import sweep_page; sweep_page.SHARE = 1e-9\n"
+        "from convscope.cli import sweep_page; sweep_page.SHARE = 1e-9\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     tiny = ["data.train=20", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=10",
@@ -237,11 +237,13 @@ def test_columns_that_the_page_does_not_know_lie_over_each_other_too(look, page,
     for name in ("1_high", "2_middle"):
         path = sweep / name / "metrics.csv"
         header, *rows = path.read_text().splitlines()
-        more = [f"{header},val/mean_ap,margin/conv1,train/mean_ap", *(f"{row},0.25,-3,0.5" for row in rows)]
+        names = "val/mean_ap,margin/conv1,train/mean_ap,train/gini,gpu/celsius"
+        more = [f"{header},{names}", *(f"{row},0.25,-3,0.5,{at},{300 + 0.1 * at}" for at, row in enumerate(rows))]
         path.write_text("\n".join(more) + "\n")
     look(sweep, "#run=1_high&run=2_middle")
     titles = page.locator(".chart h3").all_inner_texts()
-    assert titles[2:4] == ["Validation mean average precision", "Margin of conv1"]
+    assert titles[2:6] == ["Validation mean average precision", "Margin of conv1", "Training gini", "Gpu: celsius"]
+    assert "300.1" in page.locator(".chart").nth(5).locator("text").all_text_contents()
     chart = page.locator(".chart").nth(2)
     chart.locator("svg[role=img]").focus()
     page.keyboard.press("ArrowLeft")

@@ -2,25 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from convscope.analyses import abouts
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, started, sweep_around, value_at
 
 _SHARES = [("validation mean AP", "val/mean_ap"), ("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
-_LOOKS = {  # job -> what it is called, and how it looks at a net
-    "visualize": ("features", "by what excites its maps"),
-    "occlude": ("occlusion", "by covering one place of an image after another"),
-    "invariance": ("invariance", "by shifting, enlarging and rotating images"),
-    "correspond": ("correspondence", "by covering the same part in several images"),
-    "diagnose": ("diagnosis", "by its filters, maps and units"),
-    "neighbors": ("neighbors", "by the training images nearest to others"),
-    "evaluate": ("errors", "by its errors on the images of a split"),
-    "transfer": ("transfer", "by classifying other images by its features"),
-    "claims": ("claims", "by testing the paper's claims on it"),
-    "table": ("table", "one beside the other"),
-}
 
 
 class Look(NamedTuple):
@@ -34,9 +24,21 @@ class Look(NamedTuple):
     checkpoint: str
 
 
+@cache
+def _looks() -> dict[str, tuple[str, str]]:
+    """Job -> what pages call it, and how it looks at a net."""
+    return {about.job: (about.label, about.looks) for about in abouts().values() if about.looks}
+
+
+@cache
+def _sweep_keys() -> dict[str, str]:
+    """Job -> the key that takes the folder of a sweep, of jobs that compare runs."""
+    return {about.job: about.sweep_key for about in abouts().values() if about.sweep_key}
+
+
 def shows(job: str) -> str:
     """What the page of a job shows, in a word: "occlusion" for occlude; of a job that does not look its own name."""
-    return _LOOKS[job][0] if job in _LOOKS else job
+    return _looks()[job][0] if job in _looks() else job
 
 
 def title(run: Run) -> str:
@@ -69,17 +71,17 @@ def subtitle(run: Run) -> list[str]:
 def look(run: Run) -> Look | None:
     """What a looking job looked at, None for other jobs."""
     job = str(_job(run))
-    if job not in _LOOKS:
+    if job not in _looks():
         return None
     if isinstance(several := run.settings.get("ckpt"), list):
-        return Look(*_LOOKS[job], f"{len(several)} nets", "")
+        return Look(*_looks()[job], f"{len(several)} nets", "")
     checkpoint = _plain(run.settings, several)
     if checkpoint:
-        return Look(*_LOOKS[job], str(value_at(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
+        return Look(*_looks()[job], str(value_at(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
     if compared := _compared(run, job):
-        return Look(*_LOOKS[job], "the runs", compared)
+        return Look(*_looks()[job], "the runs", compared)
     net = str(value_at(run.summary, "net", "name") or value_at(run.settings, "model", "name") or "a net")
-    return Look(*_LOOKS[job], net + _training(run.settings), "")
+    return Look(*_looks()[job], net + _training(run.settings), "")
 
 
 def _training(settings: Mapping[str, Any]) -> str:
@@ -95,10 +97,10 @@ def _compared(run: Run, job: str) -> str:
 
     The comparison at the end of a sweep has no config of its own: its summary says the folder.
     """
-    asked, recorded = {
-        "diagnose": (value_at(run.settings, "diagnose", "runs"), run.summary.get("runs")),
-        "table": (run.settings.get("sweep"), run.summary.get("sweep")),
-    }.get(job, (None, None))
+    if job not in _sweep_keys():
+        return ""
+    key = _sweep_keys()[job].split(".")
+    asked, recorded = value_at(run.settings, *key), run.summary.get(key[-1])
     sweep = asked or recorded
     sweeps = sweep if isinstance(sweep, list) else [sweep]
     folders = [PurePosixPath(_plain(run.settings, path)).name for path in sweeps]

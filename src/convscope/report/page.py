@@ -15,17 +15,17 @@ from convscope.metrics.goals import Chance
 from convscope.report import header
 from convscope.report.atlas import Atlas, atlas, in_atlas
 from convscope.report.convergence import answer, remeasured, stories
-from convscope.report.ideas import REST
 from convscope.report.linked_runs import Link, lookers, trained
-from convscope.report.sections import moves, sections
+from convscope.report.sections import REST, moves, sections
 from convscope.report.templates import beside, literal, template
 from convscope.report.thumbnails import Glance, glances
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import Run, read_run, sweep_around, value_at
 from convscope.runs.top9_records import dead_maps, record_layer
 
-SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
-           "strip.js", "views.js", "page.js")  # fmt: skip
+SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
+           "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",
+           "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:

@@ -5,17 +5,19 @@ A result belongs to the idea that its name starts with: "occlusion/fox" to occlu
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from PIL import Image
 
-from convscope.report.ideas import IDEAS, REST, Idea
+from convscope.analyses import Topic, abouts
 from convscope.report.tables import Sheet, sheet
 from convscope.runs.number_format import as_said, parted, three
 from convscope.runs.reading import Entry, Run, table_rows, value_at
 
+REST = Topic("rest", "More", "More", "", "")  # results of no known topic
 FEW = 8  # facts; more of them are folded
 MOVING = re.compile(r"(top9|images|evolution|filters)/|(settling|curves)$")  # pictures that the scripts have places for
 
@@ -46,7 +48,7 @@ class Part(NamedTuple):
 class Section(NamedTuple):
     """All results of one idea. parts: in the order in which the job yielded them, a table of verdicts first."""
 
-    idea: Idea
+    idea: Topic
     facts: list[Fact]
     parts: list[Part]
 
@@ -62,11 +64,11 @@ def sections(run: Run) -> list[Section]:
     Left out: pictures that page.js moves, and the table of layers where the page shows the net's rows.
     """
     shown = [entry for entry in run.entries if not moves(entry) and not _is_rows(run, entry)]
-    owned = [(idea, [entry for entry in shown if _idea(entry) is idea]) for idea in [*IDEAS, REST]]
+    owned = [(idea, [entry for entry in shown if _idea(entry) is idea]) for idea in [*_topics(), REST]]
     return [_section(run.folder, idea, own) for idea, own in owned if own]
 
 
-def _section(folder: Path, idea: Idea, entries: Sequence[Entry]) -> Section:
+def _section(folder: Path, idea: Topic, entries: Sequence[Entry]) -> Section:
     parts: list[Part] = []
     for entry in entries:
         if entry.kind == "table":
@@ -86,8 +88,14 @@ def moves(entry: Entry) -> bool:
     return bool(MOVING.match(entry.name)) or (_idea(entry) is REST and entry.epoch is not None)
 
 
-def _idea(entry: Entry) -> Idea:
-    return next((idea for idea in IDEAS if idea.key == entry.name.split("/")[0]), REST)
+@cache
+def _topics() -> list[Topic]:
+    """The topics of all analyses, in the order of the page."""
+    return [topic for about in abouts().values() for topic in about.topics]
+
+
+def _idea(entry: Entry) -> Topic:
+    return next((idea for idea in _topics() if idea.key == entry.name.split("/")[0]), REST)
 
 
 def _is_rows(run: Run, entry: Entry) -> bool:

@@ -23,8 +23,12 @@ from convscope.runs.reading import started
 from convscope.runs.sweep_runs import SweepRuns, sweep_runs
 from convscope.runs.training_runs import TrainingRun
 
+SCRIPTS = ("elements.js", "columns.js", "curves.js", "overlays.js", "sorting.js", "sweep.js")
+
 # columns of metrics.csv that stand on the runs' own pages alone; all others are overlaid, whatever they are
-OWN = re.compile(r"(epoch|lr|seconds|images_per_second|val/top5|val/class_mean)$|(train|renorm|similarity)/")
+OWN = re.compile(
+    r"(epoch|lr|seconds|images_per_second|val/top5|val/class_mean|train/(loss|top1|mean_ap))$|(renorm|similarity)/"
+)
 
 
 def write_sweep_page(folder: Path) -> Path:
@@ -70,7 +74,7 @@ def _html(folder: Path, found: SweepRuns, ranked: Ranked) -> str:
         ranked=ranked,
         left_out=found.left_out,
         styles=beside("page.css", "sweep.css"),
-        scripts=beside("curves.js", "columns.js", "overlays.js", "sweep.js"),
+        scripts=beside(*SCRIPTS),
     )
 
 

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
-from convscope.analyses.correspondence.job.table1 import Correspond, every_layer, marked_images, told
+from convscope.analyses.correspondence.about import CorrespondenceConfig
+from convscope.analyses.correspondence.job.table1 import every_layer, marked_images, told
 from convscope.analyses.subject import saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
@@ -50,7 +51,7 @@ def subject(words):
 @pytest.fixture(scope="module")
 def indices(subject):
     """Four images that show all their parts."""
-    return [int(name.split()[-1]) for name in marked_images(subject, Correspond(images=4), seed=0).names]
+    return [int(name.split()[-1]) for name in marked_images(subject, CorrespondenceConfig(images=4), seed=0).names]
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +171,13 @@ def test_named_layers_alone(words, indices, tmp_path):
 @pytest.mark.parametrize(
     "word, message",
     [
-        ("correspond.images=1", "correspond.images=1: two or more are needed"),
+        ("correspond.images=1", "correspond.images=1 is too small; it is 2 or more"),
         ("correspond.images=[4]", r"correspond.images=\[4\]: two or more are needed"),
         ("correspond.images=[4,4,5]", "names an image twice"),
         ("correspond.images=[0,400]", "no image 400 in val; its images are 0 to 39"),
-        ("correspond.split=test", "correspond.split=test is unknown; possible: train, val"),
-        ("correspond.random=0", "correspond.random=0 leaves nothing to compare with"),
-        ("correspond.layers=[]", r"correspond.layers=\[\] names no layer"),
+        ("correspond.split=test", "correspond.split=test is unknown; possible: val, train"),
+        ("correspond.random=0", "correspond.random=0 is too small; it is 1 or more"),
+        ("correspond.layers=[]", r"correspond.layers=\[\] has 0 values; it needs 1 or more"),
         ("correspond.layers=[conv9]", "no layer conv9 in this net; its layers: conv1, conv2"),
         ("correspond.mask=65", "a mask of 65 pixels in images of 64; it is 1 to 64"),
         ("correspond.mask=0", "a mask of 0 pixels"),

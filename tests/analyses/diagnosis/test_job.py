@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from convscope.analyses.diagnosis.job.examination import Diagnose
+from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 
@@ -91,12 +91,12 @@ def test_a_net_that_never_learned_is_noise(words, first, tmp_path, cache):
     ("given", "said"),
     [
         ({"split": "test"}, "diagnose.split=test is unknown; possible: val, train"),
-        ({"images": 0}, "diagnose.images=0 must be a whole number from 1"),
-        ({"maps": 2.5}, "diagnose.maps=2.5 must be a whole number from 1"),
-        ({"radius": -0.1}, "diagnose.radius=-0.1 must be positive, e.g. 0.1, or null"),
+        ({"images": 0}, "diagnose.images=0 is too small; it is 1 or more"),
+        ({"maps": 2.5}, "diagnose.maps=2.5 is not a whole number"),
+        ({"radius": -0.1}, "diagnose.radius=-0.1 is too small; it is above 0, or null"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(given, said):
     plan = {"images": 10, "split": "val", "radius": 0.1, "maps": 4}
     with pytest.raises(UserError, match=said):
-        Diagnose(**(plan | given))
+        DiagnosisConfig(**(plan | given))

@@ -10,7 +10,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from convscope.analyses.neighbors.job import Neighbors, neighbors
+from convscope.analyses.neighbors.about import NeighborsConfig
+from convscope.analyses.neighbors.job import neighbors
 from convscope.analyses.subject import Subject
 from convscope.cli.jobs import JOBS
 from convscope.data.module import ImageData
@@ -45,7 +46,7 @@ def subject(classes=("ant", "bee", "cow"), targets=(0, 1, 2)):
 
 
 def results(one, seed=0, **plan):
-    found = list(neighbors(one, Neighbors(**plan), seed))
+    found = list(neighbors(one, NeighborsConfig(**plan), seed))
     return {(type(each), each.name): each for each in found}
 
 
@@ -116,7 +117,7 @@ def test_many_images_make_several_pictures():
 
 def test_one_image_has_no_interval(tmp_path):
     record = Record(tmp_path)
-    for each in neighbors(subject(), Neighbors(images=1, nearest=3, scored=1), seed=0):
+    for each in neighbors(subject(), NeighborsConfig(images=1, nearest=3, scored=1), seed=0):
         record.add(each)
     lines = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
     value = {line["name"]: line.get("value") for line in lines}
@@ -126,12 +127,12 @@ def test_one_image_has_no_interval(tmp_path):
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        ({"nearest": 0}, "neighbors.nearest=0 asks for no images; it is 1 or more"),
+        ({"nearest": 0}, "neighbors.nearest=0 is too small; it is 1 or more"),
         ({"nearest": 41}, "neighbors.nearest=41 is more than the 40 training images; ask for fewer"),
-        ({"scored": 0}, "neighbors.scored=0 is too small; it is 1 or more, or null for all images"),
+        ({"scored": 0}, "neighbors.scored=0 is too small; it is 1 or more, or null"),
         ({"layer": "fc9"}, "no layer fc9 in this net; its layers: conv1, pool1, fc2, fc3"),
         ({"images": [3, 9]}, "no image 9 in val; its images are 0 to 8"),
-        ({"images": 0}, "0 images are none to look at; ask for 1 or more, of the 9 in val"),
+        ({"images": 0}, "neighbors.images=0 is too small; it is 1 or more"),
         ({"images": []}, "an empty list of images; name some of 0 to 8"),
     ],
 )

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
-from convscope.analyses.occlusion.job import Occlude, _distinct, occlude
+from convscope.analyses.occlusion.about import OcclusionConfig
+from convscope.analyses.occlusion.job import _distinct, occlude
 from convscope.analyses.subject import Subject, saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.data.critters import Truth
@@ -51,7 +52,7 @@ def subject(masks=None, targets=(0, 1)):
 
 
 def results(one, **plan):
-    found = list(occlude(one, Occlude(**{"size": 6, "stride": 3} | plan), seed=0))
+    found = list(occlude(one, OcclusionConfig(**{"size": 6, "stride": 3} | plan), seed=0))
     return {(type(each), each.name): each for each in found}
 
 
@@ -163,8 +164,8 @@ def test_a_net_with_skips_says_that_all_is_recomputed():
         ({"size": 22}, "a square of 22 pixels does not fit on an image of 21; set occlude.size from 1 to 21"),
         ({"stride": 0}, "a square cannot move by 0 pixels; set occlude.stride to 1 or more"),
         ({"images": [0, 6]}, "no image 6 in val; its images are 0 to 5"),
-        ({"images": 0}, "0 images are none to look at"),
-        ({"split": "test"}, "occlude.split=test is unknown; possible: train, val"),
+        ({"images": 0}, "occlude.images=0 is too small; it is 1 or more"),
+        ({"split": "test"}, "occlude.split=test is unknown; possible: val, train"),
         ({"scored": 0}, "occlude.scored=0 is too small; it is 1 or more"),
         ({"searched": 0}, "occlude.searched=0 is too small; it is 1 or more"),
         ({"boxes": "/nowhere/boxes.csv"}, "/nowhere/boxes.csv: No such file or directory"),
@@ -173,7 +174,7 @@ def test_a_net_with_skips_says_that_all_is_recomputed():
 def test_bad_input_is_told_before_anything_is_made(plan, told):
     made = []
     with pytest.raises(UserError, match=told):
-        made.extend(occlude(subject(), Occlude(**plan), seed=0))
+        made.extend(occlude(subject(), OcclusionConfig(**plan), seed=0))
     assert not made
 
 

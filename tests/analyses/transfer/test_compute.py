@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from convscope.analyses.transfer.compute import Transfer, TransferResults, Trial, trials
+from convscope.analyses.transfer.about import TransferConfig
+from convscope.analyses.transfer.compute import TransferResults, Trial, trials
 from convscope.analyses.transfer.compute.feature_files import StoredFeatures
 from convscope.analyses.transfer.compute.feature_pass import DENSE, DenseScales, dense_scales
 from convscope.analyses.transfer.job import figure9
@@ -18,7 +19,9 @@ from convscope.metrics.folds import folds
 NAMES = ["cat", "dog"]
 LABELS = np.repeat([0, 1], 60)
 CPU = torch.device("cpu")
-PLAN = Transfer(classifiers=["svm"], per_class=[20], test_per_class=40, folds=1, c=[0.01, 1000], unit_length=False)
+PLAN = TransferConfig(
+    classifiers=["svm"], per_class=[20], test_per_class=40, folds=1, c=[0.01, 1000], unit_length=False
+)
 
 
 def misleading():
@@ -133,4 +136,4 @@ def test_scales_are_in_proportion_to_the_net():
 ])  # fmt: skip
 def test_settings_of_features_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(UserError, match=message):
-        Transfer(**settings)
+        TransferConfig(**settings)

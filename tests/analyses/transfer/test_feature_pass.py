@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
-from convscope.analyses.evaluation.compute import Evaluate, EvaluatedNet, tally_nets
+from convscope.analyses.evaluation.about import EvaluationConfig
+from convscope.analyses.evaluation.compute import EvaluatedNet, tally_nets
 from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.compute.feature_pass import DENSE, DenseScales, FeatureRequest, features_on_disk
 from convscope.data.module import ImageData
@@ -95,7 +96,7 @@ def fifty(photographs, number, side):
 @pytest.mark.parametrize(("crops", "ways"), [("dense", [dense]), ("both", [dense, fifty])])
 def test_every_image_is_what_its_whole_rectangle_says(crops, ways, photographs):
     """Two at a time, so that groups of one shape are cut."""
-    plan = Evaluate(crops=crops, scales=list(SIDES), batch_size=2)
+    plan = EvaluationConfig(crops=crops, scales=list(SIDES), batch_size=2)
     tally = tally_nets([EvaluatedNet("net", photographs.subject)], plan, 0).tallies["net"]
     answers = dict(zip(tally.truth.tolist(), tally.answer.tolist(), strict=True))
     expected = {}
@@ -123,6 +124,6 @@ def test_an_image_that_is_gone_is_told_by_name(photographs, tmp_path):
     place.unlink()
     try:
         with pytest.raises(UserError, match=f"{place} can no longer be read: No such file"):
-            tally_nets([EvaluatedNet("net", photographs.subject)], Evaluate(crops="dense"), 0)
+            tally_nets([EvaluatedNet("net", photographs.subject)], EvaluationConfig(crops="dense"), 0)
     finally:
         place.write_bytes(content)

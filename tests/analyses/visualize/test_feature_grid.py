@@ -8,7 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
-from convscope.analyses.visualize.compute import OUTSIDE, SIDE, FeatureChoice, FeatureView, SplitPixels, feature_view
+from convscope.analyses.visualize.about import SIDE, FeatureConfig
+from convscope.analyses.visualize.compute import (
+    OUTSIDE,
+    FeatureView,
+    SplitPixels,
+    drawn_layers,
+    drawn_maps,
+    feature_view,
+)
 from convscope.analyses.visualize.figure import (
     exciting_images,
     feature_grid,
@@ -34,24 +42,28 @@ ROWS = {
 
 
 def choice(**changes):
-    return FeatureChoice(**{"layers": None, "maps": 4, "epochs": None, "images": "val"} | changes)
+    return FeatureConfig(**{"layers": None, "maps": 4, "epochs": None, "images": "val"} | changes)
 
 
 def test_the_random_choice_of_maps_depends_on_seed_and_layer_alone():
-    four = choice().chosen_maps("conv1", 96, seed=1)
-    assert four == choice(epochs=[7]).chosen_maps("conv1", 96, seed=1) == sorted(set(four)) and len(four) == 4
-    assert four != choice().chosen_maps("conv2", 96, seed=1) and four != choice().chosen_maps("conv1", 96, seed=2)
-    assert set(four) <= set(choice(maps=8).chosen_maps("conv1", 96, seed=1))  # more maps keep those already shown
-    assert choice(maps=400).chosen_maps("conv1", 96, seed=1) == list(range(96))
+    four = drawn_maps(choice(), "conv1", 96, seed=1)
+    assert four == drawn_maps(choice(epochs=[7]), "conv1", 96, seed=1) == sorted(set(four)) and len(four) == 4
+    assert four != drawn_maps(choice(), "conv2", 96, seed=1) and four != drawn_maps(choice(), "conv1", 96, seed=2)
+    assert set(four) <= set(drawn_maps(choice(maps=8), "conv1", 96, seed=1))  # more maps keep those already shown
+    assert drawn_maps(choice(maps=400), "conv1", 96, seed=1) == list(range(96))
 
 
 def test_named_layers_maps_and_epochs():
     net = build(ROWS, image_size=16, classes=3)
-    assert choice().chosen_layers(net, 16) == ["conv1", "conv2"]
-    assert choice(layers=["fc3", "conv1"]).chosen_layers(net, 16) == ["conv1", "fc3"]
-    assert choice(maps={"conv2": [5, 0]}).chosen_layers(net, 16) == ["conv2"]
-    assert choice(maps={"conv2": [5, 0]}).chosen_maps("conv2", 8, seed=0) == [5, 0]
-    assert [choice(epochs=[1, 2, 5]).at(epoch) for epoch in (1, 3, 5)] == [True, False, True] and choice().at(99)
+    assert drawn_layers(choice(), net, 16) == ["conv1", "conv2"]
+    assert drawn_layers(choice(layers=["fc3", "conv1"]), net, 16) == ["conv1", "fc3"]
+    assert drawn_layers(choice(maps={"conv2": [5, 0]}), net, 16) == ["conv2"]
+    assert drawn_maps(choice(maps={"conv2": [5, 0]}), "conv2", 8, seed=0) == [5, 0]
+    assert [choice(epochs=[1, 2, 5]).draws_at(epoch) for epoch in (1, 3, 5)] == [
+        True,
+        False,
+        True,
+    ] and choice().draws_at(99)
 
 
 def test_what_cannot_be_shown_is_told():
@@ -59,17 +71,17 @@ def test_what_cannot_be_shown_is_told():
     with pytest.raises(
         UserError, match="no layer conv9 in this net .did you mean conv2... its layers: conv1, pool1, conv2, fc3"
     ):
-        choice(layers=["conv9"]).chosen_layers(net, 16)
+        drawn_layers(choice(layers=["conv9"]), net, 16)
     with pytest.raises(UserError, match="conv2 has maps 0 to 7, not 8, -1"):
-        choice(maps={"conv2": [8, 1, -1]}).chosen_maps("conv2", 8, seed=0)
+        drawn_maps(choice(maps={"conv2": [8, 1, -1]}), "conv2", 8, seed=0)
     with pytest.raises(UserError, match="conv2 has maps 0 to 7, not 9"):  # before anything is trained
-        choice(maps={"conv2": [9]}).chosen_layers(net, 16)
+        drawn_layers(choice(maps={"conv2": [9]}), net, 16)
     with pytest.raises(UserError, match="evolution.images=test is unknown; possible: val, train"):
         choice(images="test")
-    with pytest.raises(UserError, match="rule relu is unknown; possible: auto, deconvnet, guided, gradient"):
+    with pytest.raises(UserError, match="evolution.rule=relu is unknown; possible: auto, deconvnet, guided, gradient"):
         choice(rule="relu")
     for tile in (0, 15, 513):
-        with pytest.raises(UserError, match=f"evolution.tile={tile} is no size for a tile; possible: 16 to 512 pixels"):
+        with pytest.raises(UserError, match=f"evolution.tile={tile} is too .*; it is 16 to 512"):
             choice(tile=tile)
 
 

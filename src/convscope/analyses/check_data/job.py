@@ -1,39 +1,57 @@
 """job=check_data: reads a data set once and reports what is wrong with it, before a net is trained on it for days."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from convscope.analyses.check_data.about import CheckDataConfig
 from convscope.analyses.check_data.compute import (
-    CheckData,
     DataSet,
     DuplicateGroup,
     SplitImages,
     Survey,
+    complaints,
     mode_rows,
     sample_tile,
+    survey,
 )
 from convscope.analyses.check_data.figure import ClassSamples, samples_sheet
+from convscope.analyses.inputs import Inputs
 from convscope.data import folders
 from convscope.data.faults import printable
 from convscope.data.sources import Source, as_it_lies
 from convscope.errors import UserError
-from convscope.runs.record import Number, Picture, Result, Table
-
-__all__ = ["CheckData", "check_data", "read_data_set"]
+from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
 
 NAMED_FILES = 4  # of a group of duplicates
 
 
-def read_data_set(read: Callable[[], Source], data: Mapping[str, Any]) -> DataSet:
+def results(inputs: Inputs, config: CheckDataConfig) -> Iterator[Result]:
+    """Reads every image and yields the results of job=check_data, also of a set that training refuses."""
+    data_set = read_data_set(inputs.source, inputs.data_root)
+    images = survey(data_set, inputs.data_settings().image_size)
+    warnings, bad = complaints(images, config), images.bad()
+    inputs.facts |= {"data": inputs.data_name, "warnings": warnings, "bad_images": len(bad)}
+    if bad:
+        write_bad_images(inputs.folder, bad)
+    return _with_warnings(check_data(images, config, inputs.seed), inputs, warnings)
+
+
+def _with_warnings(checked: Iterator[Result], inputs: Inputs, warnings: Sequence[str]) -> Iterator[Result]:
+    """The results, then the warnings: a reader of a terminal looks at the last lines."""
+    yield from checked
+    for warning in warnings:
+        inputs.show_warning(warning)
+
+
+def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
     """The data set as training reads it; where training refuses it, its folders as they are, with training's error.
 
-    data: conf/data. Raises the same UserError where there are no images in class folders at all.
+    root: the folder of the set, if it lies in one. Raises the same UserError where there are no class folders at all.
     """
-    root = Path(data["root"]).expanduser() if data.get("root") and "://" not in str(data["root"]) else None
     with_splits = root is not None and (root / "train").is_dir()
     ignored_files = folders.passed_over(root) if root is not None and with_splits else {}
     try:
@@ -46,7 +64,7 @@ def read_data_set(read: Callable[[], Source], data: Mapping[str, Any]) -> DataSe
     return DataSet(source, refusal, ignored_files)
 
 
-def check_data(survey: Survey, plan: CheckData, seed: int) -> Iterator[Result]:
+def check_data(survey: Survey, plan: CheckDataConfig, seed: int) -> Iterator[Result]:
     """Yields tables of splits, classes, bad images, duplicates, modes and ignored files; a picture; and numbers."""
     yield Table("check/splits", [_split_row(survey, images) for images in survey.splits],
                 f"The images, read once. Those with a side under {survey.size} pixels are enlarged")  # fmt: skip
@@ -116,7 +134,7 @@ def _numbers(survey: Survey) -> Iterator[Number]:
         yield Number(f"check/{name}", value, words)
 
 
-def _sheet(survey: Survey, plan: CheckData, seed: int) -> Image.Image:
+def _sheet(survey: Survey, plan: CheckDataConfig, seed: int) -> Image.Image:
     """Some images of some classes, drawn by seed."""
     names, draw = survey.data_set.source.classes, np.random.default_rng(seed)
     labels = np.unique(np.linspace(0, len(names) - 1, min(plan.classes, len(names))).astype(int))

@@ -1,10 +1,10 @@
 """job=claims: the paper's claims about convnets, each tested with numbers on one training run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from convscope.analyses.claims.about import ClaimsConfig
 from convscope.analyses.claims.compute import (
     OCCLUSION,
     PARTS,
@@ -16,7 +16,9 @@ from convscope.analyses.claims.compute import (
     unmeasured,
 )
 from convscope.analyses.claims.figure import IntervalBar, forest
-from convscope.analyses.correspondence.job.table1 import Correspond, marked_images
+from convscope.analyses.correspondence.about import CorrespondenceConfig
+from convscope.analyses.correspondence.job.table1 import marked_images
+from convscope.analyses.inputs import Inputs
 from convscope.analyses.invariance.compute import strangers
 from convscope.analyses.occlusion.job.localization import Sample, on_boxes, on_masks
 from convscope.analyses.subject import Subject
@@ -27,36 +29,24 @@ from convscope.runs.config_diff import runs_in
 from convscope.runs.reading import Run, read_run
 from convscope.runs.record import Number, Picture, Result, Table
 
+TYPE_RUN = "type run=outputs/train/<run>, the folder of a finished job=train"
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
 
 
-@dataclass(frozen=True)
-class Claims:
-    """conf/job/claims.yaml: how many images, and what else is known of images and runs."""
+def results(inputs: Inputs, config: ClaimsConfig) -> Iterator[Result]:
+    """Opens the net of the training run run=... and yields the verdict on each claim.
 
-    scored: int = 100
-    against: str | list[str] | None = None
-    boxes: str | None = None
-    parts: str | None = None
-    only: dict[str, Any] | None = None
-    transfer: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.scored < 2:
-            raise UserError(f"claims.scored={self.scored} tells nothing; take 6 images or more, e.g. claims.scored=100")
-        for key in ("boxes", "parts"):
-            path = getattr(self, key)
-            if path is not None and not Path(path).expanduser().is_file():
-                raise UserError(f"claims.{key}={path} is no file; see conf/job/claims.yaml for what it holds")
-
-    @property
-    def folders(self) -> list[Path]:
-        """Of the other runs."""
-        named = [self.against] if isinstance(self.against, str) else self.against or []
-        return [Path(name).expanduser() for name in named]
+    Raises UserError for a folder that is no training run's, before its checkpoint is read.
+    """
+    if config.run is None:
+        raise UserError(f"job=claims tests a training run; {TYPE_RUN}")
+    run = Path(config.run).expanduser()
+    if not (run / "checkpoints" / "last.ckpt").is_file():
+        raise UserError(f"run={run} is no folder of a training run: it has no checkpoints/last.ckpt; {TYPE_RUN}")
+    return claims(inputs.subject(), run, config, inputs.seed)
 
 
-def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Result]:
+def claims(subject: Subject, run: Path, plan: ClaimsConfig, seed: int) -> Iterator[Result]:
     """Yields the number behind each claim, their intervals as a picture, the verdicts and the reasons for them."""
     this_run = read_run(run)
     rivals = [rival for rival in runs_in(plan.folders) if rival.folder.resolve() != run.resolve()]
@@ -84,10 +74,12 @@ class NetUnderTest(NamedTuple):
     subject: Subject
     layers: Hidden
     objects: Sample | None
-    parts: tuple[Marked, Correspond] | None
+    parts: tuple[Marked, CorrespondenceConfig] | None
 
 
-def tested_claims(net: NetUnderTest, this_run: Run, rivals: Sequence[Run], plan: Claims, seed: int) -> Iterator[Claim]:
+def tested_claims(
+    net: NetUnderTest, this_run: Run, rivals: Sequence[Run], plan: ClaimsConfig, seed: int
+) -> Iterator[Claim]:
     """Yields every claim, as soon as it is tested."""
     subject, layers = net.subject, net.layers
     yield histories.convergence(this_run, [name for name, _ in subject.net.named_modules()], seed)
@@ -103,7 +95,7 @@ def tested_claims(net: NetUnderTest, this_run: Run, rivals: Sequence[Run], plan:
     yield histories.depth(this_run, Path(plan.transfer).expanduser() if plan.transfer else None, layers, seed)
 
 
-def _net_under_test(subject: Subject, plan: Claims, seed: int) -> NetUnderTest:
+def _net_under_test(subject: Subject, plan: ClaimsConfig, seed: int) -> NetUnderTest:
     """Reads csv files before the work, so that a mistake in one is reported at once."""
     layers = hidden(subject.net, subject.data.settings.image_size)
     objects, parts = None, None
@@ -113,7 +105,7 @@ def _net_under_test(subject: Subject, plan: Claims, seed: int) -> NetUnderTest:
         objects = on_masks(subject, "val", plan.scored, seed)
     if plan.parts is not None or subject.truth is not None:
         images = None if plan.parts else min(plan.scored, MARKED)
-        chosen = Correspond(images=images, parts=plan.parts, only=plan.only or {})
+        chosen = CorrespondenceConfig(images=images, parts=plan.parts, only=plan.only or {})
         parts = marked_images(subject, chosen, seed), chosen
     return NetUnderTest(subject, layers, objects, parts)
 

@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.evaluation.compute import (
     ConfusionMatrix,
-    Evaluate,
     EvaluatedNet,
     NetTallies,
     confusion_matrix,
     most_confused,
+    table_names,
     tally_nets,
 )
+from convscope.analyses.evaluation.compute.ensemble import check_distinct, ensemble_record
 from convscope.analyses.evaluation.compute.multilabel import (
     class_precisions,
     interval_text,
@@ -21,6 +23,7 @@ from convscope.analyses.evaluation.compute.multilabel import (
     table6,
 )
 from convscope.analyses.evaluation.figure import LABELLED, confusion_plot, precision_plot
+from convscope.analyses.inputs import Inputs
 from convscope.metrics.classification import Scores, Tally
 from convscope.metrics.intervals import Interval
 from convscope.metrics.papers import Figure, paper
@@ -44,7 +47,20 @@ PAPER_ROWS = {  # crops -> the paper's table, and its rows that were measured in
 MEASURES = {"top-1": "top1", "top-5": "top5", "class mean": "class_mean"}  # words -> field of Scores
 
 
-def evaluate(nets: Sequence[EvaluatedNet], plan: Evaluate, seed: int) -> Iterator[Result]:
+def results(inputs: Inputs, config: EvaluationConfig) -> Iterator[Result]:
+    """Opens one net or several, each from its own checkpoint, on the images of the first, and yields their errors."""
+    checkpoints = inputs.checkpoints
+    check_distinct(checkpoints)
+    subjects = inputs.all_subjects()
+    nets = [EvaluatedNet(*pair) for pair in zip(table_names(checkpoints, subjects), subjects, strict=True)]
+    inputs.facts |= {
+        "ckpt": inputs.checkpoint_setting,
+        "evaluated": ensemble_record(nets, checkpoints, config),
+    }
+    return evaluate(nets, config, inputs.seed)
+
+
+def evaluate(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
     """Yields a table with a row for each net and the ensemble, the confusion of the last of them, and the numbers.
 
     Images that show several classes are measured by average precision, and have no confusion.
@@ -63,7 +79,7 @@ def evaluate(nets: Sequence[EvaluatedNet], plan: Evaluate, seed: int) -> Iterato
     yield from _confusion(name, tally, first.classes, plan.confused)
 
 
-def _multilabel_results(nets: Sequence[EvaluatedNet], plan: Evaluate, seed: int) -> Iterator[Result]:
+def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
     """A table of mean average precision with a row for each net and the ensemble, then Table 6."""
     ranked, data_name = rank_images(nets, plan, seed), nets[0].subject.data_name
     rows = []
@@ -95,7 +111,7 @@ def _row(name: str, scores: Scores) -> dict[str, Any]:
     return row
 
 
-def _caption(evaluated: NetTallies, plan: Evaluate, nets: Sequence[EvaluatedNet]) -> str:
+def _caption(evaluated: NetTallies, plan: EvaluationConfig, nets: Sequence[EvaluatedNet]) -> str:
     sides, data_name = ", ".join(map(str, evaluated.scales)), nets[0].subject.data_name
     caption = f"Errors on {plan.split} of {data_name} by {CROPS_IN_WORDS[plan.crops]}, smallest side {sides} pixels"
     caption += ", mean of the softmax over the sizes" if len(evaluated.scales) > 1 else ""
@@ -105,7 +121,7 @@ def _caption(evaluated: NetTallies, plan: Evaluate, nets: Sequence[EvaluatedNet]
     return caption
 
 
-def _paper_table(nets: Sequence[str], data_name: str, plan: Evaluate) -> Table:
+def _paper_table(nets: Sequence[str], data_name: str, plan: EvaluationConfig) -> Table:
     """The papers' errors by this way to evaluate: of these nets, where a paper has them, and of some others."""
     key, rows = PAPER_ROWS["scales" if plan.crops == "dense" and plan.scales and len(plan.scales) > 1 else plan.crops]
     table = paper(key)
@@ -120,7 +136,7 @@ def _paper_table(nets: Sequence[str], data_name: str, plan: Evaluate) -> Table:
     )  # fmt: skip
 
 
-def _departure(data_name: str, plan: Evaluate) -> str:
+def _departure(data_name: str, plan: EvaluationConfig) -> str:
     """In what the evaluation differs from the paper's; "" where it does not."""
     if data_name != "imagenet" or plan.split != "val" or plan.images is not None:
         return "other images"

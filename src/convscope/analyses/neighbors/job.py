@@ -1,12 +1,13 @@
 """job=neighbors: most probable classes and the training images that a net finds alike (Krizhevsky et al. 2012, 6.1)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.neighbors.about import NeighborsConfig
 from convscope.analyses.neighbors.compute import Nearest, enter_neighbors, no_neighbors
 from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet, percent
 from convscope.analyses.subject import Examples, Subject
@@ -21,22 +22,6 @@ from convscope.runs.record import Number, Picture, Result, Table
 ROWS = 10  # test images of one picture
 
 
-@dataclass(frozen=True)
-class Neighbors:
-    """conf/job/neighbors. images: how many validation images are asked about, or which. scored: None: all."""
-
-    images: int | list[int] = 8
-    nearest: int = 6
-    layer: str | None = None
-    scored: int | None = 200
-
-    def __post_init__(self) -> None:
-        if self.nearest < 1:
-            raise UserError(f"neighbors.nearest={self.nearest} asks for no images; it is 1 or more")
-        if self.scored is not None and self.scored < 1:
-            raise UserError(f"neighbors.scored={self.scored} is too small; it is 1 or more, or null for all images")
-
-
 class Asked(NamedTuple):
     """Validation images index [Q], their features [Q, D] on the net's device, and probabilities [Q, K]."""
 
@@ -45,7 +30,12 @@ class Asked(NamedTuple):
     probable: Tensor
 
 
-def neighbors(subject: Subject, plan: Neighbors, seed: int) -> Iterator[Result]:
+def results(inputs: Inputs, config: NeighborsConfig) -> Iterator[Result]:
+    """Opens the net and yields what job=neighbors finds."""
+    return neighbors(inputs.subject(), config, inputs.seed)
+
+
+def neighbors(subject: Subject, plan: NeighborsConfig, seed: int) -> Iterator[Result]:
     """Yields the pictures, a table of all neighbors, and how often a neighbor is of its image's class.
 
     An image that is in both splits is its own neighbor; it is shown and counted. Raises UserError for an unknown

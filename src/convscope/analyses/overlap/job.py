@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
-from convscope.analyses.overlap.compute import AlteredCopies, Comparison, Overlap, altered_copies, compare_collections
-from convscope.analyses.overlap.compute.collection import Collection
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.overlap.about import OverlapConfig
+from convscope.analyses.overlap.compute import AlteredCopies, Comparison, altered_copies, compare_collections
+from convscope.analyses.overlap.compute.collection import Collection, train_and_val, with_folder
 from convscope.analyses.overlap.figure import SIDE, ImagePair, correlation_plot, pairs_sheet
 from convscope.errors import UserError
 from convscope.metrics.papers import paper
@@ -16,8 +18,20 @@ from convscope.runs.record import Number, Picture, Result, Table
 PAGE = 24  # pairs of one picture
 
 
+def results(inputs: Inputs, config: OverlapConfig) -> Iterator[Result]:
+    """Reads the two sets of images and yields the results of job=overlap."""
+    root, source, settings = inputs.data_root, inputs.source(whole=False), inputs.data_settings()
+    name = root.name if root else inputs.data_name
+    inputs.facts |= {"data": inputs.data_name, "other": config.other}
+    if config.other is None:
+        pair = train_and_val(source, name, config.size, settings)
+    else:
+        pair = with_folder(source, name, Path(config.other).expanduser(), config.size, settings)
+    return overlap(*pair, config, inputs.seed, inputs.device)
+
+
 def overlap(
-    first: Collection, second: Collection, plan: Overlap, seed: int, device: torch.device | str = "cpu"
+    first: Collection, second: Collection, plan: OverlapConfig, seed: int, device: torch.device | str = "cpu"
 ) -> Iterator[Result]:
     """Yields the pairs at the threshold or above, as pictures and table, and the images of the first set to leave out.
 
@@ -41,7 +55,7 @@ def overlap(
     )  # fmt: skip
 
 
-def _numbers(first: Collection, second: Collection, comparison: Comparison, plan: Overlap) -> Iterator[Result]:
+def _numbers(first: Collection, second: Collection, comparison: Comparison, plan: OverlapConfig) -> Iterator[Result]:
     matches, rows = comparison.matches, list[dict[str, Any]]()
     numbers = (matches.first, matches.second % second.total)
     for images, matched, one_color in zip((first, second), numbers, comparison.one_color, strict=True):
@@ -89,7 +103,7 @@ def _tables(first: Collection, second: Collection, comparison: Comparison) -> It
     yield Table("overlap", left_out, f"Images of {first.name} to leave out of training, each with its best correlation")
 
 
-def _pictures(first: Collection, second: Collection, comparison: Comparison, plan: Overlap) -> Iterator[Picture]:
+def _pictures(first: Collection, second: Collection, comparison: Comparison, plan: OverlapConfig) -> Iterator[Picture]:
     """Each image of the first set beside its best match, above the threshold and below."""
     best = comparison.matches.best
     order = best.argsort(descending=True, stable=True)
@@ -124,7 +138,7 @@ def _class_and_file(images: Collection, number: int) -> str:
     return f"{images.label(number)}\n{Path(images.file(number)).name}"
 
 
-def _copies_found(copies: Sequence[AlteredCopies], plan: Overlap) -> Iterator[Result]:
+def _copies_found(copies: Sequence[AlteredCopies], plan: OverlapConfig) -> Iterator[Result]:
     rows: list[dict[str, Any]] = []
     for kind, correlation in copies:
         low, median = correlation.quantile(torch.tensor([0.01, 0.5], dtype=torch.float64)).tolist()

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from convscope.analyses.visualize.compute import OUTSIDE, SIDE, FeatureView, SplitPixels, excited_count
+from convscope.analyses.visualize.about import SIDE
+from convscope.analyses.visualize.compute import OUTSIDE, FeatureView, SplitPixels, excited_count
 from convscope.engine.energy import energy_squares
 from convscope.engine.windows_of_maps import cut
 from convscope.plots.grid import HEAD, MARGIN, OUTLINE, PAPER, Block, thumbnails, top9_grid

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch import nn
 
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.visualize.about import FeatureConfig, VisualizeConfig
 from convscope.analyses.visualize.compute import (
-    FeatureChoice,
     FeatureView,
     SplitPixels,
+    drawn_layers,
+    drawn_maps,
     feature_view,
     rule_of,
     strongest,
@@ -19,39 +22,33 @@ from convscope.data.module import ImageData
 from convscope.engine.anatomy import Layer, anatomy, layers
 from convscope.engine.deconvnet import RULES
 from convscope.engine.progress import track
-from convscope.engine.projection_rule import AUTO, RuleChoice, check_rule_or_auto
+from convscope.engine.projection_rule import RuleChoice
 from convscope.engine.top9 import Top9, to_arrays
-from convscope.errors import UserError
 from convscope.plots.receptive_fields import MOST, Sight, receptive_figure
-from convscope.runs.record import Arrays, Picture, Table
+from convscope.runs.record import Arrays, Picture, Result, Table
 from convscope.training.callbacks import filters_picture
 
 
-def chosen_rules(rule: str | Sequence[str]) -> list[str]:
-    """One rule, several, or with "all" every one there is. Raises UserError for an unknown one and for none."""
-    rules = list(RULES) if rule == "all" else list(dict.fromkeys([rule] if isinstance(rule, str) else rule))
-    if not rules:
-        raise UserError(f"rule=[] is no rule; possible: {', '.join((AUTO, *RULES))}, a list of them, or all")
-    for name in rules:
-        check_rule_or_auto(name)
-    return rules
+def results(inputs: Inputs, config: VisualizeConfig) -> Iterator[Result]:
+    """Opens the net and yields what job=visualize finds."""
+    subject = inputs.subject()
+    return visualize(subject.net, subject.data, config, inputs.seed)
 
 
-def visualize(
-    net: nn.Module, data: ImageData, choice: FeatureChoice, rule: str | Sequence[str], seed: int
-) -> Iterator[Picture | Table | Arrays]:
+def visualize(net: nn.Module, data: ImageData, config: VisualizeConfig, seed: int) -> Iterator[Result]:
     """Yields a top-9 grid per layer (Fig. 2), the images it speaks of, the first layer's filters, and the layers'
     receptive fields.
 
-    Where there are several rules the grids are by the first; a picture per layer shows the same units by each of them.
-    Raises UserError for an unknown rule or layer at once, before any work.
+    With several rules the grids are by the first; a picture per layer shows the same units by each of them. Raises
+    UserError for an unknown layer at once, before any work.
     """
-    rules, layers_ = chosen_rules(rule), choice.chosen_layers(net, data.settings.image_size)
-    return _results(net, data, choice, (layers_, rules), seed)
+    rules = list(RULES) if config.rules == "all" else [config.rules] if isinstance(config.rules, str) else config.rules
+    layers_ = drawn_layers(config, net, data.settings.image_size)
+    return _results(net, data, config, (layers_, list(dict.fromkeys(rules))), seed)
 
 
 def _results(
-    net: nn.Module, data: ImageData, choice: FeatureChoice, chosen: tuple[list[str], list[str]], seed: int
+    net: nn.Module, data: ImageData, choice: FeatureConfig, chosen: tuple[list[str], list[str]], seed: int
 ) -> Iterator[Picture | Table | Arrays]:
     """chosen: the layers and the rules."""
     images = SplitPixels(data, choice.images)
@@ -59,7 +56,7 @@ def _results(
     yield Arrays("top9/top9", to_arrays(tops))
     excited: set[int] = set()
     for number, (layer, top) in enumerate(tops.items(), 1):
-        maps = choice.chosen_maps(layer, len(top.score), seed)
+        maps = drawn_maps(choice, layer, len(top.score), seed)
         words = f"{layer} back to pixels, layer {number} of {len(tops)}"
         views = _views(net, images, (layer, top, maps), chosen[1], words)
         view = next(iter(views.values()))

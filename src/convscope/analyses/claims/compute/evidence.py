@@ -18,8 +18,9 @@ from convscope.analyses.claims.compute import (
     judge,
     unmeasured,
 )
+from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.correspondence.compute import correspondence
-from convscope.analyses.correspondence.job.table1 import MEAN, RANDOM, Correspond, all_masks
+from convscope.analyses.correspondence.job.table1 import MEAN, RANDOM, all_masks
 from convscope.analyses.invariance.compute import Sweep, joined, sweep, tolerances
 from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute import default_square, occlude, places, strongest_map
@@ -103,7 +104,7 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     return judge(OCCLUSION, excess(drops, np.zeros(len(drops)), seed), because)
 
 
-def parts(net: nn.Module, marked: Marked, plan: Correspond, hidden: Hidden, seed: int) -> list[Claim]:
+def parts(net: nn.Module, marked: Marked, plan: CorrespondenceConfig, hidden: Hidden, seed: int) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = all_masks(marked, plan, marked.image.shape[-1], seed)
     covering = track(masks, f"covering parts of {len(marked.names)} images")

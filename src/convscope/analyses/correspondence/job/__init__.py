@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.correspondence.compute import check_side, correspondence, cover_parts
 from convscope.analyses.correspondence.figure import Course, Figure, Row, by_layer, covered_grid
 from convscope.analyses.correspondence.job.table1 import (
@@ -14,14 +15,15 @@ from convscope.analyses.correspondence.job.table1 import (
     MEASURES,
     RANDOM,
     TOGETHER,
-    Correspond,
     all_masks,
+    covered_side,
     differences,
     every_layer,
     layer_rows,
     marked_images,
     table_1,
 )
+from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import hidden
@@ -33,17 +35,23 @@ from convscope.runs.record import Arrays, Picture, Result, Table
 SHOWN = 8  # images in the picture
 
 
-def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result]:
+def results(inputs: Inputs, config: CorrespondenceConfig) -> Iterator[Result]:
+    """Opens the net and yields what job=correspond finds."""
+    return correspond(inputs.subject(), config, inputs.seed)
+
+
+def correspond(subject: Subject, plan: CorrespondenceConfig, seed: int) -> Iterator[Result]:
     """Yields Fig. 8, Table 1 for the layers that stand for the paper's 5 and 7, every layer's numbers and a plot."""
     size = subject.data.settings.image_size
-    check_side(plan.side(size), size)
+    side = covered_side(plan, size)
+    check_side(side, size)
     paper = hidden(subject.net, size)
     layers = plan.layers or every_layer(subject.net, size)
     if unknown := [layer for layer in layers if layer not in dict(subject.net.named_modules())]:
         raise UserError(no_layer(unknown[0], every_layer(subject.net, size)))
     marked = marked_images(subject, plan, seed)
     masks, groups = all_masks(marked, plan, size, seed)
-    words = f"A square of {plan.side(size)} pixels over each part, and one at random, as the net sees them (Fig. 8)"
+    words = f"A square of {side} pixels over each part, and one at random, as the net sees them (Fig. 8)"
     yield Picture("correspondence/covered", _covered(subject, marked, plan, masks), words)
     covering = track(masks, f"covering parts of {len(marked.names)} images")
     pairs = correspondence(subject.net, marked.image, covering, layers, plan.value)
@@ -59,7 +67,7 @@ def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result
     yield Arrays("correspondence/pairs", {"masks": masks.contiguous(), **tensors})
 
 
-def _covered(subject: Subject, marked: Marked, plan: Correspond, masks: Tensor) -> Image.Image:
+def _covered(subject: Subject, marked: Marked, plan: CorrespondenceConfig, masks: Tensor) -> Image.Image:
     """Fig. 8: the first images, each part of theirs covered as the net sees it, and one random place."""
     scale = torch.as_tensor(subject.data.settings.pixel_scale).view(-1, 1, 1)
     image, columns = marked.image[:SHOWN], [marked.pixels[:SHOWN].float()]

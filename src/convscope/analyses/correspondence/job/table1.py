@@ -1,12 +1,12 @@
 """Parts of a subject's images (section 4.3): which are covered where, and Table 1 with intervals."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.correspondence.compute import Pairs, random_squares, squares
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked, animals, photographs
@@ -30,39 +30,6 @@ MEASURES = {  # properties of look.correspondence.Pairs, and what they count; th
 }
 
 
-@dataclass(frozen=True)
-class Correspond:
-    """conf/job/correspond.yaml: which images, parts and layers, and what covers them."""
-
-    images: int | list[int] | None = 5
-    split: Literal["train", "val"] = "val"
-    parts: str | None = None
-    only: dict[str, Any] | None = None
-    layers: list[str] | None = None
-    mask: int | None = None
-    value: float = 0.0
-    random: int = 20
-
-    def __post_init__(self) -> None:
-        if self.split not in ("train", "val"):
-            raise UserError(f"correspond.split={self.split} is unknown; possible: train, val")
-        count = len(set(self.images)) if isinstance(self.images, list) else self.images
-        if count is not None and count < 2:
-            raise UserError(f"correspond.images={self.images}: two or more are needed, because it is two that agree")
-        if isinstance(self.images, list) and count != len(self.images):
-            raise UserError(
-                f"correspond.images={self.images} names an image twice, which agrees with itself; name each once"
-            )
-        if self.random < 1:
-            raise UserError(f"correspond.random={self.random} leaves nothing to compare with; 1 or more, e.g. 20")
-        if self.layers is not None and not self.layers:
-            raise UserError("correspond.layers=[] names no layer; leave it out for every layer")
-
-    def side(self, image_size: int) -> int:
-        """Pixels of the square that covers."""
-        return round(image_size / 7) if self.mask is None else self.mask
-
-
 def every_layer(net: nn.Module, image_size: int) -> list[str]:
     """Convolutions and full rows of a row net; of another net at most five convolutions and the paper's layers."""
     if isinstance(net, ConvNet):
@@ -71,7 +38,7 @@ def every_layer(net: nn.Module, image_size: int) -> list[str]:
     return [name for name, _ in net.named_modules() if name in wanted]
 
 
-def marked_images(subject: Subject, plan: Correspond, seed: int) -> Marked:
+def marked_images(subject: Subject, plan: CorrespondenceConfig, seed: int) -> Marked:
     """Images that show all their parts: of the csv plan.parts, else critters, whose parts are known.
 
     UserError: else.
@@ -86,10 +53,17 @@ def marked_images(subject: Subject, plan: Correspond, seed: int) -> Marked:
     return animals(subject.data, subject.truth, plan.split, plan.images, seed)
 
 
-def all_masks(marked: Marked, plan: Correspond, image_size: int, seed: int) -> tuple[Tensor, dict[str, slice]]:
+def covered_side(config: CorrespondenceConfig, image_size: int) -> int:
+    """Pixels of the square that covers a part."""
+    return round(image_size / 7) if config.mask is None else config.mask
+
+
+def all_masks(
+    marked: Marked, plan: CorrespondenceConfig, image_size: int, seed: int
+) -> tuple[Tensor, dict[str, slice]]:
     """Boxes [M, n, 4]: each part's, then plan.random at places drawn for each image (the paper's control), then as many
     at one place in all images (ours: how much features agree because of the place alone); and which are which."""
-    side, (count, parts) = plan.side(image_size), marked.places.shape[:2]
+    side, (count, parts) = covered_side(plan, image_size), marked.places.shape[:2]
     over = torch.stack([squares(marked.places[:, part], side, image_size) for part in range(parts)])
     anywhere = random_squares((plan.random, count), side, image_size, seed)
     together = random_squares((plan.random, 1), side, image_size, seed + 1).expand(-1, count, -1)

@@ -1,11 +1,15 @@
 """What is wrong with a net: dead and double filters, frequencies, aliasing, norms, saturation (section 4.1, Fig. 6)."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.analyses.diagnosis.compute import Diagnosis, Maps
-from convscope.analyses.diagnosis.job.examination import Diagnose, Examined, examine, find
+from convscope.analyses.diagnosis.job.examination import Examined, examine, find
 from convscope.analyses.diagnosis.job.fig6 import first_filter_plot, numbers
+from convscope.analyses.diagnosis.job.first_layers import compare
+from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import FeatureView
 from convscope.analyses.visualize.figure import feature_grid
@@ -17,7 +21,16 @@ COLUMNS = ("what", "layer", "found", "verdict", "what the paper did")
 DRAWN = 16  # maps of the second layer in its picture
 
 
-def diagnose(subject: Subject, plan: Diagnose, seed: int) -> Iterator[Result]:
+def results(inputs: Inputs, config: DiagnosisConfig) -> Iterator[Result]:
+    """Yields what job=diagnose finds of one net, or with diagnose.runs of all nets of a sweep, each on its images."""
+    if config.runs is None:
+        return diagnose(inputs.subject(), config, inputs.seed)
+    folder = Path(config.runs).expanduser()
+    inputs.facts["runs"] = str(folder)
+    return compare(folder, inputs.open, config, inputs.seed)
+
+
+def diagnose(subject: Subject, plan: DiagnosisConfig, seed: int) -> Iterator[Result]:
     """The pictures of Fig. 6, a table of findings with verdicts, one of all convolutions, and the numbers behind."""
     examined = examine(subject, plan, seed)
     yield from _filter_pictures(examined)

@@ -1,11 +1,11 @@
 """One net examined for what job=diagnose tells of it, and the findings in words."""
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.analyses.diagnosis.compute import (
     Diagnosis,
     Grid,
@@ -25,31 +25,9 @@ from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import FeatureView, SplitPixels, feature_view, strongest
 from convscope.engine.progress import track
 from convscope.engine.receptive_fields import fields
-from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, mean_interval
 
 BATCH = 64
-
-
-@dataclass(frozen=True)
-class Diagnose:
-    """conf/job/diagnose.yaml. maps: of the second layer, searched for a grid. runs: a sweep's folder, see `compare`."""
-
-    images: int
-    split: Literal["val", "train"]
-    radius: float | None
-    maps: int
-    runs: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.split not in ("val", "train"):
-            raise UserError(f"diagnose.split={self.split} is unknown; possible: val, train")
-        if type(self.images) is not int or self.images < 1:
-            raise UserError(f"diagnose.images={self.images} must be a whole number from 1, e.g. diagnose.images=500")
-        if type(self.maps) is not int or self.maps < 1:
-            raise UserError(f"diagnose.maps={self.maps} must be a whole number from 1, e.g. diagnose.maps=64")
-        if self.radius is not None and not self.radius > 0:
-            raise UserError(f"diagnose.radius={self.radius} must be positive, e.g. 0.1, or null where nothing was held")
 
 
 class Examined(NamedTuple):
@@ -67,7 +45,7 @@ class Examined(NamedTuple):
         return [mean_interval((one.share - one.beside).numpy()) for one in self.grids]
 
 
-def examine(subject: Subject, plan: Diagnose, seed: int) -> Examined:
+def examine(subject: Subject, plan: DiagnosisConfig, seed: int) -> Examined:
     """A pass over the images for what they excite, and for the second layer another one and its projections."""
     net, size = subject.net, subject.data.settings.image_size
     layers = watched(net, size)
@@ -105,7 +83,7 @@ def find(examined: Examined, radius: float | None) -> list[Finding]:
     return [*rows, verdicts.logits("classes", found.sure)]
 
 
-def _projections(subject: Subject, plan: Diagnose, layer: str, index: Tensor, seed: int) -> FeatureView:
+def _projections(subject: Subject, plan: DiagnosisConfig, layer: str, index: Tensor, seed: int) -> FeatureView:
     """What the strongest of these images show of up to plan.maps maps of the layer, a choice that depends on seed."""
     top = strongest(subject.net, subject.data, plan.split, [layer], index)[layer]
     order = torch.randperm(len(top.score), generator=torch.Generator().manual_seed(seed))

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from convscope.analyses.claims.compute.histories import first_convolution, radius_reached, renorm_radius
+from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.analyses.diagnosis.compute import filters
 from convscope.analyses.diagnosis.figure import montage
-from convscope.analyses.diagnosis.job.examination import Diagnose, Examined, examine
+from convscope.analyses.diagnosis.job.examination import Examined, examine
 from convscope.analyses.diagnosis.job.fig6 import first_filter_plot, numbers
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.figure import projection_tiles
@@ -28,7 +29,7 @@ class Compared(NamedTuple):
     examined: Examined
 
 
-def compare(folder: Path, opened: Callable[[Path], Subject], plan: Diagnose, seed: int) -> Iterator[Result]:
+def compare(folder: Path, opened: Callable[[Path], Subject], plan: DiagnosisConfig, seed: int) -> Iterator[Result]:
     """A table with a row for each run of the sweep's `folder`, the runs' filters and second layers as pictures.
 
     opened: a checkpoint's net with its images. A run that did not finish, or whose checkpoint does not load, is named
@@ -73,7 +74,7 @@ def _job(run: Run) -> Any:
     return run.settings.get("job") or run.summary.get("job")
 
 
-def _compared(run: Run, opened: Callable[[Path], Subject], plan: Diagnose, seed: int) -> Compared:
+def _compared(run: Run, opened: Callable[[Path], Subject], plan: DiagnosisConfig, seed: int) -> Compared:
     if not run.summary.get("finished"):
         raise UserError(str(run.summary.get("problem") or "it did not finish"))
     examined = examine(opened(run.folder / "checkpoints" / "last.ckpt"), plan, seed)
@@ -130,7 +131,7 @@ def _grids(examined: Examined) -> list[str]:
     return [f"{one.period} px {excess.value:.1%}" for one, excess in zip(examined.grids, examined.excess, strict=True)]
 
 
-def _pictures(compared: list[Compared], plan: Diagnose) -> Iterator[Picture]:
+def _pictures(compared: list[Compared], plan: DiagnosisConfig) -> Iterator[Picture]:
     labels = [one.label for one in compared]
     for common, name, how in ((True, "common", "one scale per run"), (False, "own", "each on its own scale")):
         sheets = [

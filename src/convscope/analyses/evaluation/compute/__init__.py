@@ -4,16 +4,16 @@ Also what the nets confuse. Tables and pictures of all this are made in the job.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
-from convscope.data.module import ImageData, SplitName
+from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.engine.dense import dense
 from convscope.engine.multicrop import multi_crop
@@ -22,41 +22,9 @@ from convscope.engine.shared_positions import five, twenty_five
 from convscope.errors import UserError
 from convscope.metrics.classification import Tally
 
-CROPS = ("center", "ten", "fifty", "dense", "both")
 DENSE_CROPS = ("dense", "both")  # those that need whole images
 ENSEMBLE = "ensemble"  # the name of all nets together in tables
 Predict = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """conf/job/evaluate.yaml: what of each image the nets see, and which images.
-
-    scales: sides Q of the whole images; None: the stored side R alone. images: None for all of the split.
-    """
-
-    crops: str = "center"
-    scales: list[int] | None = None
-    split: SplitName = "val"
-    images: int | list[int] | None = None
-    batch_size: int = 16
-    confused: int = 20
-
-    def __post_init__(self) -> None:
-        if self.crops not in CROPS:
-            raise UserError(f"evaluate.crops={self.crops} is unknown; possible: {', '.join(CROPS)}")
-        if self.split not in get_args(SplitName):
-            raise UserError(f"evaluate.split={self.split} is unknown; possible: train, val")
-        for name, value in (("batch_size", self.batch_size), ("confused", self.confused)):
-            if type(value) is not int or value < 1:
-                raise UserError(f"evaluate.{name}={value} must be a whole number from 1")
-        sides = self.scales
-        if sides is not None and (isinstance(sides, str) or not isinstance(sides, Sequence) or not sides):
-            raise UserError(
-                f"evaluate.scales={sides} is no list of sides in pixels, e.g. [224,256,288]; null: one scale"
-            )
-        if sides is not None and (wrong := [side for side in sides if type(side) is not int]):
-            raise UserError(f"evaluate.scales has {wrong[0]!r}; sides are whole numbers of pixels, e.g. [224,256,288]")
 
 
 class EvaluatedNet(NamedTuple):
@@ -119,7 +87,7 @@ def _run_name(ckpt: str | None) -> str:
     return folder.parent.name if folder.name == "checkpoints" else Path(ckpt).stem
 
 
-def tally_nets(nets: Sequence[EvaluatedNet], plan: Evaluate, seed: int) -> NetTallies:
+def tally_nets(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> NetTallies:
     """Tallies of every net on the images of the first net's data; those of the ensemble from the mean softmax.
 
     A net's probabilities are the mean over the scales. Memory holds one batch at a time. Raises UserError where the
@@ -161,7 +129,7 @@ def check_comparable(nets: Sequence[EvaluatedNet]) -> None:
                             "here needs nets of one image size: evaluate them one by one")  # fmt: skip
 
 
-def image_scales(plan: Evaluate, settings: DataSettings) -> list[int]:
+def image_scales(plan: EvaluationConfig, settings: DataSettings) -> list[int]:
     """The sides of the whole images in pixels. Raises UserError for a side smaller than the net's input."""
     image_size = settings.image_size
     scales = [settings.stored_size] if plan.scales is None else list(plan.scales)
@@ -172,7 +140,7 @@ def image_scales(plan: Evaluate, settings: DataSettings) -> list[int]:
 
 
 def _probabilities(
-    nets: Sequence[EvaluatedNet], plan: Evaluate, scales: list[int], index: Tensor
+    nets: Sequence[EvaluatedNet], plan: EvaluationConfig, scales: list[int], index: Tensor
 ) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """For each batch the labels of the data [n], and for each net probabilities [n, K] on the CPU."""
     predictors = [[_predictor(net.subject, plan.crops, side) for net in nets] for side in scales]
@@ -189,7 +157,7 @@ def _probabilities(
 
 
 def _image_batches(
-    data: ImageData, plan: Evaluate, scales: list[int], index: Tensor
+    data: ImageData, plan: EvaluationConfig, scales: list[int], index: Tensor
 ) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
     """Labels [n] and the images at every scale, gray levels: uncropped for dense evaluation, else the central square
     of the smallest side.

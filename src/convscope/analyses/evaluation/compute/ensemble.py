@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convscope.analyses.evaluation.compute import ENSEMBLE, Evaluate, EvaluatedNet, image_scales
+from convscope.analyses.evaluation.about import EvaluationConfig
+from convscope.analyses.evaluation.compute import ENSEMBLE, EvaluatedNet, image_scales
 from convscope.errors import UserError
 from convscope.runs.reading import Run, is_run_folder, read_run, table_rows
 
@@ -54,7 +55,9 @@ def check_distinct(ckpts: Sequence[str | None]) -> None:
         )
 
 
-def ensemble_record(nets: Sequence[EvaluatedNet], ckpts: Sequence[str | None], plan: Evaluate) -> dict[str, Any]:
+def ensemble_record(
+    nets: Sequence[EvaluatedNet], ckpts: Sequence[str | None], plan: EvaluationConfig
+) -> dict[str, Any]:
     """The entry "evaluated" of summary.json: how the nets are evaluated, and where each comes from."""
     data = nets[0].subject.data.settings
     method = {"crops": plan.crops, "scales": image_scales(plan, data), "image_size": data.image_size}

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convscope.analyses.evaluation.compute import ENSEMBLE, Evaluate, EvaluatedNet, check_comparable
+from convscope.analyses.evaluation.about import EvaluationConfig
+from convscope.analyses.evaluation.compute import ENSEMBLE, EvaluatedNet, check_comparable
 from convscope.analyses.subject import Subject
 from convscope.engine.progress import track
 from convscope.errors import UserError
@@ -68,7 +69,7 @@ class ClassPrecision(NamedTuple):
     printed: Mapping[str, Figure | None]
 
 
-def rank_images(nets: Sequence[EvaluatedNet], plan: Evaluate, seed: int) -> list[NetRankings]:
+def rank_images(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> list[NetRankings]:
     """Rankings by nets that were trained on such images, by the center crop; of several nets the ensemble's last.
 
     The ensemble's certainty is the mean of the nets'. Raises UserError for other crops, and where a net does not know
@@ -89,7 +90,7 @@ def rank_images(nets: Sequence[EvaluatedNet], plan: Evaluate, seed: int) -> list
     return ranked
 
 
-def _check_multilabel(nets: Sequence[EvaluatedNet], plan: Evaluate) -> None:
+def _check_multilabel(nets: Sequence[EvaluatedNet], plan: EvaluationConfig) -> None:
     if plan.crops != "center" or plan.scales:
         raise UserError("images that show several classes are evaluated by their center crop: type "
                         "evaluate.crops=center and evaluate.scales=null")  # fmt: skip
@@ -101,7 +102,7 @@ def _check_multilabel(nets: Sequence[EvaluatedNet], plan: Evaluate) -> None:
 
 
 @torch.inference_mode()
-def _class_certainty(subject: Subject, batch_size: int, plan: Evaluate, index: Tensor) -> Tensor:
+def _class_certainty(subject: Subject, batch_size: int, plan: EvaluationConfig, index: Tensor) -> Tensor:
     """How sure the net is of each of the data's classes, [N, K]."""
     columns = torch.tensor(subject.targets)
     parts = []

@@ -7,14 +7,14 @@ a billionth of a pixel, so that whole-pixel shifts and quarter turns of a square
 import math
 from collections.abc import Callable
 from itertools import product
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
+from convscope.analyses.invariance.about import Fill
 from convscope.errors import UserError
 
-Fill = Literal["gray", "edge", "reflect"]  # what comes in from outside; the paper does not say
 FILLS: tuple[str, ...] = get_args(Fill)
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]

@@ -1,15 +1,16 @@
 """job=invariance: images shifted, enlarged and turned, and how far a net's features move (section 4.1, Fig. 5)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.invariance.about import InvarianceConfig
 from convscope.analyses.invariance.compute import Sweep, joined, strangers, sweep, tolerances
-from convscope.analyses.invariance.compute.warp import FILLS, Fill, Transform, paper_transforms
+from convscope.analyses.invariance.compute.warp import FILLS as FILLS
+from convscope.analyses.invariance.compute.warp import Fill, Transform, paper_transforms
 from convscope.analyses.invariance.figure import Panel, Row, invariance_figure
 from convscope.analyses.invariance.job.tolerance import (
     MeasuredTolerance,
@@ -36,39 +37,15 @@ AXES = {
 }
 
 
-@dataclass(frozen=True)
-class Invariance:
-    """conf/job/invariance.yaml. Raises UserError for a split or fill that there is not, and for no layers."""
-
-    images: int | list[int]
-    scored: int
-    split: Literal["val", "train"]
-    layers: list[str] | None
-    fill: Fill
-
-    def __post_init__(self) -> None:
-        if self.split not in ("val", "train"):
-            raise UserError(f"invariance.split={self.split} is unknown; possible: val, train")
-        if self.fill not in FILLS:
-            raise UserError(f"invariance.fill={self.fill} is unknown; possible: {', '.join(FILLS)}")
-        if self.layers is not None and not self.layers:
-            raise UserError("invariance.layers=[] names no layer; leave it out for the first and the last hidden layer")
-
-    def chosen(self, net: nn.Module, image_size: int) -> list[str]:
-        """The layers in the net's order. Raises UserError for one that is not there."""
-        if self.layers is None:
-            paper = hidden(net, image_size)
-            return list(dict.fromkeys([paper.first, paper.last]))
-        known = [name for name, _ in net.named_modules() if name]
-        if unknown := [layer for layer in self.layers if layer not in known]:
-            raise UserError(no_layer(unknown[0], known))
-        return [name for name in known if name in self.layers]
+def results(inputs: Inputs, config: InvarianceConfig) -> Iterator[Result]:
+    """Opens the net and yields what job=invariance finds."""
+    return invariance(inputs.subject(), config, inputs.seed)
 
 
-def invariance(subject: Subject, plan: Invariance, seed: int) -> Iterator[Result]:
+def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[Result]:
     """Yields Fig. 5 of this net, tables of how much each layer tolerates, and its highest layer against its lowest."""
     size = subject.data.settings.image_size
-    layers = plan.chosen(subject.net, size)
+    layers = compared_layers(plan.layers, subject.net, size)
     examples = subject.examples(plan.split, plan.images, seed)
     scored = subject.examples(plan.split, plan.scored, seed)
     others = strangers(subject.net, scored.image, layers)
@@ -128,3 +105,14 @@ def _row(one: MeasuredTolerance, examples: Examples, fill: Fill) -> Row:
     panels.append(Panel("Probability of the class", one.examples.probability.numpy(), one.scored.probability.numpy()))
     labels = [f"{value:g}" for value in shown]
     return Row(AXES[transform.name], one.scored.values.numpy(), labels, tiles, panels)
+
+
+def compared_layers(names: Sequence[str] | None, net: nn.Module, image_size: int) -> list[str]:
+    """The layers of these names in the net's order; None: the paper's first and last. Raises UserError for another."""
+    if names is None:
+        paper = hidden(net, image_size)
+        return list(dict.fromkeys([paper.first, paper.last]))
+    layers = [name for name, _ in net.named_modules() if name]
+    if unknown := [name for name in names if name not in layers]:
+        raise UserError(no_layer(unknown[0], layers))
+    return [name for name in layers if name in names]

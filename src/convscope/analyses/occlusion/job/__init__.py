@@ -2,24 +2,25 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.occlusion.about import OcclusionConfig
 from convscope.analyses.occlusion.compute import Occluder, check_square, default_square, strongest_map
 from convscope.analyses.occlusion.figure import figure, picture
 from convscope.analyses.occlusion.job.case import OccludedImage, OcclusionSetup, case, look
 from convscope.analyses.occlusion.job.localization import localize, on_boxes, on_masks
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import SplitPixels, rule_of, strongest
-from convscope.data.module import SplitName
+from convscope.data.module import SplitName as SplitName
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
-from convscope.errors import UserError
+from convscope.errors import UserError as UserError
 from convscope.metrics.intervals import mean_interval
 from convscope.metrics.localization import correlation
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
@@ -27,40 +28,15 @@ from convscope.runs.record import Arrays, Number, Picture, Result, Table
 MOST = 12  # images in one figure
 
 
-@dataclass(frozen=True)
-class Occlude:
-    """conf/job/occlude.yaml says what each key is."""
-
-    images: int | list[int] = 5
-    split: SplitName = "val"
-    layer: str | None = None
-    size: int | None = None
-    stride: int | None = None
-    value: float = 0.0
-    projections: bool = True
-    searched: int | None = 2000
-    scored: int = 100
-    boxes: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.split not in ("train", "val"):
-            raise UserError(f"occlude.split={self.split} is unknown; possible: train, val")
-        for name, value in (("searched", self.searched), ("scored", self.scored)):
-            if value is not None and value < 1:
-                raise UserError(f"occlude.{name}={value} is too small; it is 1 or more")
-
-    def square(self, image_size: int) -> Occluder:
-        """The default square where no size is given, moved by a quarter of its side where no stride is."""
-        size = default_square(image_size).size if self.size is None else self.size
-        square = Occluder(size, max(1, size // 4) if self.stride is None else self.stride, self.value)
-        check_square(square, image_size)
-        return square
+def results(inputs: Inputs, config: OcclusionConfig) -> Iterator[Result]:
+    """Opens the net and yields what job=occlude finds."""
+    return occlude(inputs.subject(), config, inputs.seed)
 
 
-def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
+def occlude(subject: Subject, plan: OcclusionConfig, seed: int) -> Iterator[Result]:
     """Yields Fig. 7 for each image and for all, a table of them, and how often the worst place is on the object."""
     image_size = subject.data.settings.image_size
-    square, layer = plan.square(image_size), plan.layer or hidden(subject.net, image_size).maps
+    square, layer = occluder(plan, image_size), plan.layer or hidden(subject.net, image_size).maps
     examples = subject.examples(plan.split, plan.images, seed)
     strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # a wrong layer is told before the work,
     boxed = on_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None  # and so is a wrong csv
@@ -75,13 +51,13 @@ def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
         yield from localize(subject, boxed, (layer, square), ("occlusion/boxes", "box"))
 
 
-def _top(subject: Subject, plan: Occlude, layer: str, seed: int) -> Top9:
+def _top(subject: Subject, plan: OcclusionConfig, layer: str, seed: int) -> Top9:
     """The strongest images of all maps of the layer, by one pass over as many images of the split as are searched."""
     index = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
     return strongest(subject.net, subject.data, plan.split, [layer], index)[layer]
 
 
-def _shown(way: OcclusionSetup, plan: Occlude, examples: Examples) -> Iterator[Result]:
+def _shown(way: OcclusionSetup, plan: OcclusionConfig, examples: Examples) -> Iterator[Result]:
     """The pictures, their table and two means."""
     names = _distinct(way.subject.data.names(plan.split, examples.index), examples.index.tolist())
     title = f"What happens where a gray square of {way.square.size} pixels covers the image"
@@ -150,7 +126,7 @@ def _arrays(way: OcclusionSetup, seen: OccludedImage) -> dict[str, Tensor]:
     return {name: values.contiguous() for name, values in arrays.items()}
 
 
-def _among(plan: Occlude, subject: Subject) -> str:
+def _among(plan: OcclusionConfig, subject: Subject) -> str:
     count = subject.data.size(plan.split)
     return f"{min(count, plan.searched or count)} of the {count} images of {plan.split}"
 
@@ -159,3 +135,14 @@ def _distinct(names: Sequence[str], indices: Sequence[int]) -> list[str]:
     """Names that can be names of files: without suffix, with the index where two images share one."""
     plain = [re.sub(r"[^\w.-]+", "_", name.rsplit(".", 1)[0]) for name in names]
     return [name if plain.count(name) == 1 else f"{name}_{index}" for name, index in zip(plain, indices, strict=True)]
+
+
+def occluder(config: OcclusionConfig, image_size: int) -> Occluder:
+    """The square of these settings: a default size where none is given, moved by a quarter of its side.
+
+    Raises UserError for a size or stride that does not fit the image.
+    """
+    size = default_square(image_size).size if config.size is None else config.size
+    square = Occluder(size, max(1, size // 4) if config.stride is None else config.stride, config.value)
+    check_square(square, image_size)
+    return square

@@ -2,49 +2,22 @@
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from convscope.analyses.overlap.about import OverlapConfig
 from convscope.analyses.overlap.compute import correlation
 from convscope.analyses.overlap.compute.collection import Collection
 from convscope.data.decode import fitted
 from convscope.engine.progress import track
-from convscope.errors import UserError
 
 BLOCK = 2**22  # values of one side that are compared at a time: 4096 images of 32 x 32 in gray
 COPY_SIDE = 96  # pixels of the smallest side of an altered copy
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """conf/job/overlap.yaml. other: None compares train with val. size: side of the reduced images, in pixels."""
-
-    other: str | None = None
-    size: int = 32
-    channels: Literal["gray", "color"] = "gray"
-    threshold: float = 0.97
-    mirrored: bool = False
-    shown: int = 48
-    copies: int = 200
-
-    def __post_init__(self) -> None:
-        if type(self.size) is not int or not 4 <= self.size <= 256:
-            raise UserError(
-                f"overlap.size={self.size} is no side of small images; a whole number from 4 to 256, e.g. 32"
-            )
-        if self.channels not in ("gray", "color"):
-            raise UserError(f"overlap.channels={self.channels} is unknown; possible: gray, color")
-        if isinstance(self.threshold, bool) or not 0 < self.threshold <= 1:
-            raise UserError(f"overlap.threshold={self.threshold} is no correlation of copies; above 0, at most 1")
-        for name in ("shown", "copies"):
-            if type(value := getattr(self, name)) is not int or value < 1:
-                raise UserError(f"overlap.{name}={value} is none to look at; a whole number from 1")
 
 
 class Comparison(NamedTuple):
@@ -65,7 +38,7 @@ class AlteredCopies(NamedTuple):
 
 
 def compare_collections(
-    first: Collection, second: Collection, plan: Overlap, device: torch.device | str = "cpu"
+    first: Collection, second: Collection, plan: OverlapConfig, device: torch.device | str = "cpu"
 ) -> Comparison:
     """Every image of the first with every image of the second, and with its mirror image where the plan says so.
 
@@ -94,7 +67,7 @@ def compare_collections(
     return Comparison(whole, (first.total - len(whole.index), second.total - compared))
 
 
-def channel_values(images: np.ndarray, plan: Overlap) -> Tensor:
+def channel_values(images: np.ndarray, plan: OverlapConfig) -> Tensor:
     """Values uint8 [n, c, S S] of images uint8 [n, S, S, 3], gray or in color."""
     pixels = torch.from_numpy(np.array(images))  # a copy: the cache cannot be written
     return correlation.gray_values(pixels) if plan.channels == "gray" else correlation.color_values(pixels)
@@ -106,7 +79,7 @@ def _block_starts(count: int, rows: int, mirrored: bool) -> list[tuple[int, bool
 
 
 def _collection_block(
-    images: Collection, start: int, rows: int, plan: Overlap, device: torch.device | str, mirrored: bool = False
+    images: Collection, start: int, rows: int, plan: OverlapConfig, device: torch.device | str, mirrored: bool = False
 ) -> correlation.ImageBlock:
     reduced = images.reduced[start : start + rows]
     index = torch.arange(start, start + len(reduced)) + mirrored * images.total
@@ -114,7 +87,7 @@ def _collection_block(
     return correlation.image_block(index, values, device)
 
 
-def altered_copies(images: Collection, index: Tensor, plan: Overlap, seed: int) -> Iterator[AlteredCopies]:
+def altered_copies(images: Collection, index: Tensor, plan: OverlapConfig, seed: int) -> Iterator[AlteredCopies]:
     """Yields correlations of some images of index [n] with copies altered as copies are in practice, kind by kind."""
     chosen = np.random.default_rng(seed).permutation(index.numpy())[: plan.copies]
     originals = [images.whole(int(number), COPY_SIDE) for number in chosen]

@@ -5,8 +5,7 @@ class are drawn anew for every fold; of images that show several, train fits the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,64 +14,17 @@ from torch import Tensor, nn
 
 from convscope.analyses.evaluation.compute.multilabel import ClassRankings
 from convscope.analyses.subject import Subject
+from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.feature_files import READ_AT_ONCE, SPLITS, StoredFeatures, read_vectors
 from convscope.engine.blocks import default_layers
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
-from convscope.errors import UserError
 from convscope.metrics.average_precision import average_precisions, rankings
 from convscope.metrics.folds import Fold, folds, mean_class_accuracy
 from convscope.metrics.linear_probe import Kind, chosen_c, coordinates, fit
 from convscope.metrics.multilabel import certainty
 from convscope.models.build import ConvNet
 from convscope.models.rows import Full
-
-KINDS = ("svm", "softmax")
-RANDOM = "random"  # of transfer.beside
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """conf/job/transfer. Whatever the paper is silent about (layers, c, grid, unit_length) is our choice.
-
-    features: of each layer, or VGG's dense ones too (scales, pool). beside: "random" or checkpoints, other nets that
-    are treated alike.
-    """
-
-    layers: list[str] | None = None
-    classifiers: list[Kind] = field(default_factory=lambda: ["svm", "softmax"])
-    per_class: list[int] = field(default_factory=lambda: [5, 10, 15, 30])
-    test_per_class: int = 50
-    folds: int = 5
-    c: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
-    grid: int = 6
-    unit_length: bool = True
-    store: str = "float32"
-    keep: str | None = None
-    features: Literal["layers", "dense"] = "layers"
-    scales: list[int] | None = None
-    pool: Literal["stack", "average"] = "stack"
-    beside: list[str] | None = field(default_factory=lambda: [RANDOM])
-
-    def __post_init__(self) -> None:
-        for name in ("test_per_class", "folds", "grid"):
-            if getattr(self, name) < 1:
-                raise UserError(f"transfer.{name}={getattr(self, name)} is too small; it is 1 or more")
-        if not self.per_class or min(self.per_class) < 1:
-            raise UserError(f"transfer.per_class={list(self.per_class)} names no training images; e.g. [5, 10, 15, 30]")
-        if not self.c or min(self.c) <= 0:
-            raise UserError(f"transfer.c={list(self.c)} must be positive numbers to choose from, e.g. [1, 10, 100]")
-        if not self.classifiers or set(self.classifiers) - set(KINDS):
-            raise UserError(f"transfer.classifiers={list(self.classifiers)} is unknown; possible: [svm, softmax]")
-        if self.store not in ("float16", "float32"):
-            raise UserError(f"transfer.store={self.store} is unknown; possible: float16, float32")
-        for name, possible in (("features", ("layers", "dense")), ("pool", ("stack", "average"))):
-            if getattr(self, name) not in possible:
-                raise UserError(f"transfer.{name}={getattr(self, name)} is unknown; possible: {', '.join(possible)}")
-        if self.scales is not None and (not self.scales or self.features != "dense"):
-            raise UserError(
-                f"transfer.scales={list(self.scales)} are sides of whole images for transfer.features=dense"
-            )
 
 
 class Trial(NamedTuple):
@@ -156,7 +108,7 @@ def transferred_layers(net: nn.Module, image_size: int) -> list[str]:
 
 
 def trials(
-    stored: Mapping[str, StoredFeatures], names: Sequence[str], plan: Transfer, seed: int, device: torch.device
+    stored: Mapping[str, StoredFeatures], names: Sequence[str], plan: TransferConfig, seed: int, device: torch.device
 ) -> Iterator[Trial]:
     """Yields a trial for every net, layer, fold, number of training images and classifier, all on the same folds.
 
@@ -188,7 +140,7 @@ def inner_products(
 
 
 def _probe_accuracies(
-    products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], plan: Transfer
+    products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], plan: TransferConfig
 ) -> dict[Kind, tuple[float, float]]:
     """The chosen C and the mean accuracy per class of each classifier. labels: of training and of test images."""
     gram, classes = products[0], int(labels[0].max()) + 1
@@ -203,7 +155,7 @@ def _probe_accuracies(
 
 
 def multilabel_fits(
-    stored: Mapping[str, StoredFeatures], subject: Subject, plan: Transfer, device: torch.device
+    stored: Mapping[str, StoredFeatures], subject: Subject, plan: TransferConfig, device: torch.device
 ) -> Iterator[MultilabelFit]:
     """Yields a fit for every net, layer and classifier: on all training images, ranking all validation images.
 

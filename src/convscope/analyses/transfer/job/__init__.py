@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from convscope.analyses.evaluation.compute import table_names
 from convscope.analyses.evaluation.compute.multilabel import (
     class_precisions,
     interval_text,
@@ -15,10 +16,11 @@ from convscope.analyses.evaluation.compute.multilabel import (
     table6,
 )
 from convscope.analyses.evaluation.figure import precision_plot
+from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
+from convscope.analyses.transfer.about import RANDOM, TransferConfig
 from convscope.analyses.transfer.compute import (
     MultilabelFit,
-    Transfer,
     TransferResults,
     multilabel_fits,
     transferred_layers,
@@ -42,10 +44,33 @@ from convscope.metrics.papers import paper
 from convscope.runs.record import Number, Picture, Result, Table
 
 THIS_NET = "this net"
+OWN_IMAGES = (
+    "the net was trained on these very images: how well its features tell them apart says nothing of other images; "
+    "type data=<other images>, e.g. data=folder data.root=/photos"
+)
+
+
+def results(inputs: Inputs, config: TransferConfig) -> Iterator[Result]:
+    """Opens the net, and the nets of transfer.beside, and yields the results of job=transfer."""
+    subject = inputs.subject()
+    if subject.own_images:
+        inputs.facts |= {"warnings": [OWN_IMAGES], "own_images": True}
+        inputs.show_warning(OWN_IMAGES)
+    return transfer(subject, config, inputs.seed, _compared_nets(inputs, subject, config.beside or []))
+
+
+def _compared_nets(inputs: Inputs, subject: Subject, names: Sequence[str]) -> dict[str, Subject]:
+    """The nets of transfer.beside: those of checkpoints, and random weights where the net's own are learned."""
+    checkpoints = [name for name in names if name != RANDOM]
+    opened = [inputs.open(checkpoint) for checkpoint in checkpoints]
+    nets = dict(zip(table_names(checkpoints, opened), opened, strict=True)) if opened else {}
+    if RANDOM in names and inputs.has_learned_weights:
+        nets["random weights"] = inputs.random_subject(subject)
+    return nets
 
 
 def transfer(
-    subject: Subject, plan: Transfer, seed: int, beside: Mapping[str, Subject] = MappingProxyType({})
+    subject: Subject, plan: TransferConfig, seed: int, beside: Mapping[str, Subject] = MappingProxyType({})
 ) -> Iterator[Result]:
     """Yields the tables, the curves, every single trial, and the numbers with intervals over the folds.
 
@@ -75,7 +100,7 @@ def transfer(
     yield from _numbers(results)
 
 
-def _request(subject: Subject, plan: Transfer, last: str) -> FeatureRequest:
+def _request(subject: Subject, plan: TransferConfig, last: str) -> FeatureRequest:
     """The features of every layer; of the last hidden layer and of whole images with features=dense."""
     size = subject.data.settings.image_size
     if plan.features == "dense":
@@ -85,7 +110,7 @@ def _request(subject: Subject, plan: Transfer, last: str) -> FeatureRequest:
     return FeatureRequest(layers, plan.grid, None, plan.store, plan.keep)
 
 
-def _check_folds(subject: Subject, plan: Transfer, seed: int) -> None:
+def _check_folds(subject: Subject, plan: TransferConfig, seed: int) -> None:
     """Raises UserError for a class with too few images, before features are computed for hours."""
     labels = [subject.data.labels(split, range(subject.data.size(split))) for split in SPLITS]
     folds(torch.cat(labels).numpy(), subject.data.classes, max(plan.per_class), plan.test_per_class, plan.folds, seed)
