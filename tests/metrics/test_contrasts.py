@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from convscope.analyses.claims.compute import DEAD, RENORM, SETTLE, judged
+from convscope.analyses.claims.compute import CONVERGENCE, DEAD_FILTERS, RENORMALIZATION, judge
 from convscope.metrics.contrasts import (
     dominance_difference,
     paired_difference,
@@ -47,7 +47,7 @@ def test_rank_correlation_is_scipys():
     ],
 )
 def test_settling_holds_fails_and_stays_open(epochs, expected):
-    assert judged(SETTLE, rank_correlation(epochs), "").verdict == expected
+    assert judge(CONVERGENCE, rank_correlation(epochs), "").verdict == expected
 
 
 def test_share_lost_by_hand():
@@ -84,7 +84,7 @@ def test_proportions_as_published(first, second, expected):
     ],
 )
 def test_dead_filters_hold_fail_and_stay_open(larger_stride, smaller, expected):
-    assert judged(DEAD, proportion_difference(larger_stride, smaller), "").verdict == expected
+    assert judge(DEAD_FILTERS, proportion_difference(larger_stride, smaller), "").verdict == expected
 
 
 EVEN = np.random.default_rng(3).uniform(0.5, 1.0, 96)
@@ -105,7 +105,7 @@ ONE = np.concatenate([EVEN[:95], [20.0]])
     ],
 )
 def test_dominance_holds_fails_and_stays_open(without, with_, expected):
-    assert judged(RENORM, dominance_difference(without, with_), "").verdict == expected
+    assert judge(RENORMALIZATION, dominance_difference(without, with_), "").verdict == expected
 
 
 def test_dominance_is_log_of_largest_over_median():

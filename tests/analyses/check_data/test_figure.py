@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from convscope.analyses.check_data.figure import SIDE, Row, samples_sheet
+from convscope.analyses.check_data.figure import SIDE, ClassSamples, samples_sheet
 from convscope.plots.grid import BACKGROUND, MARGIN, TITLE_HEIGHT
 
 
@@ -11,7 +11,10 @@ def tile(color):
 
 
 def test_each_row_has_its_images_from_left_to_right():
-    rows = [Row("ant", "2 images", [tile((250, 0, 0)), tile((0, 250, 0))]), Row("bee", "1 image", [tile((0, 0, 250))])]
+    rows = [
+        ClassSamples("ant", "2 images", [tile((250, 0, 0)), tile((0, 250, 0))]),
+        ClassSamples("bee", "1 image", [tile((0, 0, 250))]),
+    ]
     sheet = np.array(samples_sheet(rows, "two"))
     right = sheet.shape[1] - MARGIN
     step = SIDE + 4
@@ -23,6 +26,6 @@ def test_each_row_has_its_images_from_left_to_right():
 
 
 def test_no_images_and_long_names():
-    for rows in ([Row("", "", [])], [Row("x" * 300, "y" * 300, [tile(9)])] * 3):
+    for rows in ([ClassSamples("", "", [])], [ClassSamples("x" * 300, "y" * 300, [tile(9)])] * 3):
         sheet = samples_sheet(rows, "z" * 300)
         assert sheet.width < 1400 and sheet.height == TITLE_HEIGHT + len(rows) * (SIDE + 4) - 4 + MARGIN

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from convscope.analyses.claims.compute import LEAST
+from convscope.analyses.claims.compute import MIN_CASES
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.invariance.about import Fill, InvarianceConfig
 from convscope.analyses.invariance.compute import distance_to_others
@@ -107,7 +107,7 @@ def difference_table(measured: Sequence[MeasuredTransform]) -> Table:
 
 def _verdict(relative: Interval, lower: str, upper: str) -> str:
     """Words on a small step, by the interval of `relative`."""
-    if relative.n < LEAST or not math.isfinite(relative.low + relative.high):
+    if relative.n < MIN_CASES or not math.isfinite(relative.low + relative.high):
         return "cannot be told"
     if relative.low <= 0 <= relative.high:
         return f"no clear difference between {upper} and {lower}"

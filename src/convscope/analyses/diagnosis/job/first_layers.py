@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convscope.analyses.claims.compute.histories import ever_held, first_convolution, renorm
+from convscope.analyses.claims.compute.histories import first_convolution, radius_reached, renorm_radius
 from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.analyses.diagnosis.compute import filters
 from convscope.analyses.diagnosis.compute.examination import Examined, diagnosis_numbers, examine
@@ -84,12 +84,12 @@ def _examined(run: Run, opened: Callable[[Path], Subject], plan: DiagnosisConfig
 
 def _renorm(run: Run) -> str:
     """Words on whether a radius held the run's filters; where no filter came to it, the run is as one without."""
-    radius, layer = renorm(run), first_convolution(run.settings)
+    radius, layer = renorm_radius(run), first_convolution(run.settings)
     if radius is None:
         return "free"
-    if ever_held(run) is False:
+    if radius_reached(run) is False:
         return f"never at {radius:g}"
-    return f"held at {radius:g}" + (f", {layer} never" if layer and ever_held(run, layer) is False else "")
+    return f"held at {radius:g}" + (f", {layer} never" if layer and radius_reached(run, layer) is False else "")
 
 
 def _with_distinct_labels(examined: list[ExaminedRun]) -> list[ExaminedRun]:

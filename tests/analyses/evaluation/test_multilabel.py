@@ -76,12 +76,12 @@ def ckpt(folder):
 
 def area(scores, targets):
     """Average precision by its definition: for each recall step the best precision at that recall or beyond."""
-    kept = [(score, told) for score, told in zip(scores, targets, strict=True) if told != 0]
+    counted = [(score, target) for score, target in zip(scores, targets, strict=True) if target != 0]
     points = []
-    for threshold in {score for score, _ in kept}:
-        taken = [told == 1 for score, told in kept if score >= threshold]
-        points.append((sum(taken), sum(taken) / len(taken)))
-    positives = sum(told == 1 for _, told in kept)
+    for threshold in {score for score, _ in counted}:
+        hits_above = [target == 1 for score, target in counted if score >= threshold]
+        points.append((sum(hits_above), sum(hits_above) / len(hits_above)))
+    positives = sum(target == 1 for _, target in counted)
     return sum(max(share for hits, share in points if hits >= step) for step in range(1, positives + 1)) / positives
 
 
@@ -97,43 +97,43 @@ def test_training_logs_mean_average_precision(net):
 
 def test_evaluation_is_the_definition_on_the_nets_own_words(net, run):
     loss, folder = net
-    done = run(f"evaluate_{loss}", "job=evaluate", ckpt(folder))
+    evaluation = run(f"evaluate_{loss}", "job=evaluate", ckpt(folder))
     subject = opened(composed(["job=evaluate", ckpt(folder)]))
     assert subject.loss == loss
     images, targets = subject.data.images("val", range(16)), subject.data.targets("val", range(16)).tolist()
     with torch.no_grad():
         logits = subject.net(images)
-    said = logits.softmax(1) if loss == "softmax" else logits.sigmoid()
-    expected = {name: area(said[:, k].tolist(), [row[k] for row in targets]) for k, name in enumerate(CLASSES)}
-    found = rows(done, "tables/evaluation/table6")
-    assert [row["class"] for row in found] == [*CLASSES, "mean"]
-    for row in found[:-1]:
+    scores = logits.softmax(1) if loss == "softmax" else logits.sigmoid()
+    expected = {name: area(scores[:, k].tolist(), [row[k] for row in targets]) for k, name in enumerate(CLASSES)}
+    table6 = rows(evaluation, "tables/evaluation/table6")
+    assert [row["class"] for row in table6] == [*CLASSES, "mean"]
+    for row in table6[:-1]:
         ours = next(value for key, value in row.items() if key.endswith("AP %"))
         assert float(ours) == pytest.approx(100 * expected[row["class"]], abs=0.051)
-    assert numbers(done)["evaluation/ap/mean"] == pytest.approx(np.mean(list(expected.values())), abs=1e-6)
+    assert numbers(evaluation)["evaluation/ap/mean"] == pytest.approx(np.mean(list(expected.values())), abs=1e-6)
     logged = float(rows(folder, "metrics")[-1]["val/mean_ap"])
     assert logged == pytest.approx(np.mean(list(expected.values())), abs=1e-5)
-    hits = [targets[image][k] == 1 for image, k in enumerate(said.argmax(1).tolist())]
-    table = rows(done, "tables/evaluation/table")
+    hits = [targets[image][k] == 1 for image, k in enumerate(scores.argmax(1).tolist())]
+    table = rows(evaluation, "tables/evaluation/table")
     assert float(table[0]["first guess is shown %"]) == pytest.approx(100 * np.mean(hits), abs=0.01)
 
 
 def test_the_papers_numbers_stand_beside(softmax, run):
-    done = run("beside", "job=evaluate", ckpt(softmax))
-    table = {row["class"]: row for row in rows(done, "tables/evaluation/table6")}
+    evaluation = run("beside", "job=evaluate", ckpt(softmax))
+    table = {row["class"]: row for row in rows(evaluation, "tables/evaluation/table6")}
     column = "paper: {}, not comparable"
     assert [table["aeroplane"][column.format(name)] for name in ("Sande et al.", "Yan et al.", "Zeiler & Fergus")] == [
         "92", "97.3", "96",
     ]  # fmt: skip
     assert table["diningtable"][column.format("Zeiler & Fergus")] == "67.7"
     assert table["mean"][column.format("Zeiler & Fergus")] == "79"
-    lines = [json.loads(line) for line in (done / "index.jsonl").read_text().splitlines()]
-    told = next(line["caption"] for line in lines if line["name"] == "evaluation/table6" and line["kind"] == "table")
-    assert "not comparable: the paper trained on train and val together" in told
+    lines = [json.loads(line) for line in (evaluation / "index.jsonl").read_text().splitlines()]
+    caption = next(line["caption"] for line in lines if line["name"] == "evaluation/table6" and line["kind"] == "table")
+    assert "not comparable: the paper trained on train and val together" in caption
     assert not any("confusion" in line["name"] for line in lines)
     for line in lines:
         if line["kind"] == "picture":
-            Image.open(done / line["path"]).verify()
+            Image.open(evaluation / line["path"]).verify()
 
 
 def test_two_nets_together(softmax, run, net):
@@ -141,42 +141,42 @@ def test_two_nets_together(softmax, run, net):
     if loss == "softmax":
         folder = run("other", "optim.loss=softmax", "seed=5")
     both = f"ckpt=[{softmax}/checkpoints/last.ckpt,{folder}/checkpoints/last.ckpt]"
-    done = run(f"ensemble_{loss}", "job=evaluate", both)
-    assert [row["net"] for row in rows(done, "tables/evaluation/table")][-1] == "ensemble"
-    assert "evaluation/ap/mean/ensemble" in numbers(done)
+    evaluation = run(f"ensemble_{loss}", "job=evaluate", both)
+    assert [row["net"] for row in rows(evaluation, "tables/evaluation/table")][-1] == "ensemble"
+    assert "evaluation/ap/mean/ensemble" in numbers(evaluation)
 
 
 def test_fine_tuning_with_frozen_rows_from_a_net_of_other_classes(trained, run):
     start = [f"model.init={trained}/checkpoints/last.ckpt", "model.freeze=taken", "optim.loss=multilabel"]
-    done = run("tuned", *start)
-    summary = json.loads((done / "summary.json").read_text())
+    tuned = run("tuned", *start)
+    summary = json.loads((tuned / "summary.json").read_text())
     assert "conv1" in summary["start"]["frozen"] and "fc8" not in summary["start"]["taken"]
-    told = "weight decay 2 makes the net forget the weights that it begins with; optim=finetune is the recipe"
-    assert [warning for warning in summary["warnings"] if warning.startswith(told)]
-    before, after = (torch.load(f"{place}/checkpoints/last.ckpt", weights_only=True) for place in (trained, done))
+    caution = "weight decay 2 makes the net forget the weights that it begins with; optim=finetune is the recipe"
+    assert [warning for warning in summary["warnings"] if warning.startswith(caution)]
+    before, after = (torch.load(f"{place}/checkpoints/last.ckpt", weights_only=True) for place in (trained, tuned))
     assert torch.equal(before["state_dict"]["net.conv1.weight"], after["state_dict"]["net.conv1.weight"])
     assert summary["final"]["val/mean_ap"] > 0
 
 
 def test_transfer_ranks_every_layer(trained, run):
     words = ["job=transfer", ckpt(trained), "transfer.layers=[conv5,fc7]", "transfer.c=[1,10]", "transfer.beside=null"]
-    done = run("transfer", *words)
-    table = rows(done, "tables/transfer/table")
+    transfer = run("transfer", *words)
+    table = rows(transfer, "tables/transfer/table")
     pairs = {(row["layer"], row["classifier"]) for row in table}
     assert pairs == {(layer, kind) for layer in ("conv5", "fc7") for kind in ("svm", "softmax")}
     assert all(0 < float(row["mean AP %"]) <= 100 and row["C"] in ("1.0", "10.0") for row in table)
-    sixth = rows(done, "tables/transfer/table6")
+    sixth = rows(transfer, "tables/transfer/table6")
     assert {"softmax on fc7 AP %", "svm on fc7 AP %", "paper: Yan et al., not comparable"} <= set(sixth[0])
     means = {row["classifier"]: float(row["mean AP %"]) for row in table if row["layer"] == "fc7"}
     for kind, mean in means.items():
-        each = [float(row[f"{kind} on fc7 AP %"]) for row in sixth[:-1]]
-        assert np.mean(each) == pytest.approx(mean, abs=0.1)
+        of_classes = [float(row[f"{kind} on fc7 AP %"]) for row in sixth[:-1]]
+        assert np.mean(of_classes) == pytest.approx(mean, abs=0.1)
 
 
 def test_transfer_with_a_net_beside_and_dense_features(trained, run):
     words = ["transfer.layers=[fc7]", "transfer.c=[1]", "transfer.classifiers=[svm]"]
-    done = run("dense", "job=transfer", ckpt(trained), *words, "transfer.features=dense", "transfer.scales=[74]")
-    table = rows(done, "tables/transfer/table")
+    transfer = run("dense", "job=transfer", ckpt(trained), *words, "transfer.features=dense", "transfer.scales=[74]")
+    table = rows(transfer, "tables/transfer/table")
     assert [(row["net"], row["layer"]) for row in table] == [
         (name, layer) for name in dict.fromkeys(row["net"] for row in table) for layer in ("fc7", "dense")
     ]
@@ -188,12 +188,12 @@ def test_transfer_with_a_net_beside_and_dense_features(trained, run):
     ["neighbors", "neighbors.images=2"],
 ])  # fmt: skip
 def test_jobs_of_one_label_take_the_largest_object(job, softmax, run):
-    done = run(job[0], f"job={job[0]}", ckpt(softmax), *job[1:])
-    assert json.loads((done / "summary.json").read_text())["finished"]
+    folder = run(job[0], f"job={job[0]}", ckpt(softmax), *job[1:])
+    assert json.loads((folder / "summary.json").read_text())["finished"]
 
 
 def test_what_cannot_be_is_said_in_one_line(softmax, trained, run, cache):
-    for words, said in (
+    for words, message in (
         (
             ["job=evaluate", ckpt(softmax), "evaluate.crops=ten"],
             "evaluated by their center crop: type evaluate.crops=c",
@@ -201,7 +201,7 @@ def test_what_cannot_be_is_said_in_one_line(softmax, trained, run, cache):
         (["job=evaluate", ckpt(trained)], "does not know aeroplane, .*job=transfer fits a classifier"),
         (["optim.loss=hinge"], "optim.loss=hinge is unknown; possible: softmax, multilabel"),
     ):
-        with pytest.raises(UserError, match=said) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             run("refused", *words)
         assert "\n" not in str(caught.value)
     critters = ["data.train=20", "data.val=20", f"data.cache_dir={cache}", *SMALL, "optim.loss=multilabel"]

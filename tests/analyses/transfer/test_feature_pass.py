@@ -10,10 +10,9 @@ from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 from convscope.analyses.evaluation.about import EvaluationConfig
-from convscope.analyses.evaluation.compute import Contestant, outcome
+from convscope.analyses.evaluation.compute import EvaluatedNet, tally_nets
 from convscope.analyses.subject import Subject
-from convscope.analyses.transfer.compute.dense import DENSE, Scales
-from convscope.analyses.transfer.compute.features_on_disk import Wanted, features_on_disk
+from convscope.analyses.transfer.compute.feature_pass import DENSE, DenseScales, FeatureRequest, features_on_disk
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import folder
@@ -33,7 +32,7 @@ SHAPES = [(40, 60), (60, 40), (34, 34), (40, 60), (34, 130), (90, 45), (50, 61)]
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory):
+def photographs(tmp_path_factory):
     """A net of random weights and one image of each class, so that a label names an image."""
     root, draw = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
     for split in ("train", "val"):
@@ -56,71 +55,75 @@ def seen(tmp_path_factory):
     return SimpleNamespace(root=root, subject=subject)
 
 
-def read(seen, split, number, side):
-    image = pil_to_tensor(Image.open(seen.root / split / f"c{number}" / "0.png"))
+def read(photographs, split, number, side):
+    image = pil_to_tensor(Image.open(photographs.root / split / f"c{number}" / "0.png"))
     scale = side / min(image.shape[1:])
     return resize(image, [round(length * scale) for length in image.shape[1:]], antialias=True)
 
 
 @torch.no_grad()
-def by_places(seen, split, number, side, layers):
+def by_places(photographs, split, number, side, layers):
     """What these layers say of each window of one file and of its mirror image [2, windows, D]."""
-    whole = read(seen, split, number, side)
-    mean = resize(seen.subject.data.mean, whole.shape[1:], antialias=True)
-    image, found = (whole - mean) * 0.05, []
+    whole = read(photographs, split, number, side)
+    mean = resize(photographs.subject.data.mean, whole.shape[1:], antialias=True)
+    image, outputs = (whole - mean) * 0.05, []
     for way in (image, image.flip(2)):
         steps = [range(0, length - SIZE + 1, STRIDE) for length in way.shape[1:]]
         x = torch.stack([way[:, top : top + SIZE, left : left + SIZE] for top, left in product(*steps)])
         for layer in layers:
             x = layer(x)
-        found.append(x)
-    return torch.stack(found)
+        outputs.append(x)
+    return torch.stack(outputs)
 
 
-def dense(seen, number, side):
-    return by_places(seen, "val", number, side, list(seen.subject.net.children())).mean(1).softmax(1).mean(0)
+def dense(photographs, number, side):
+    return (
+        by_places(photographs, "val", number, side, list(photographs.subject.net.children())).mean(1).softmax(1).mean(0)
+    )
 
 
 @torch.no_grad()
-def fifty(seen, number, side):
+def fifty(photographs, number, side):
     """Of the middle square, which is what the crops share."""
-    whole = read(seen, "val", number, side)
+    whole = read(photographs, "val", number, side)
     top, left = ((length - side) // 2 for length in whole.shape[1:])
-    square = whole[:, top : top + side, left : left + side] - resize(seen.subject.data.mean, [side, side])
+    square = whole[:, top : top + side, left : left + side] - resize(photographs.subject.data.mean, [side, side])
     places = [(side - SIZE) * step // 4 for step in range(5)]
     crops = [square[:, y : y + SIZE, x : x + SIZE] * 0.05 for y, x in product(places, places)]
-    return seen.subject.net(torch.stack([*crops, *(crop.flip(2) for crop in crops)])).softmax(1).mean(0)
+    return photographs.subject.net(torch.stack([*crops, *(crop.flip(2) for crop in crops)])).softmax(1).mean(0)
 
 
 @pytest.mark.parametrize(("crops", "ways"), [("dense", [dense]), ("both", [dense, fifty])])
-def test_every_image_is_what_its_whole_rectangle_says(crops, ways, seen):
+def test_every_image_is_what_its_whole_rectangle_says(crops, ways, photographs):
     """Two at a time, so that groups of one shape are cut."""
     plan = EvaluationConfig(crops=crops, scales=list(SIDES), batch_size=2)
-    tally = outcome([Contestant("net", seen.subject)], plan, 0).tallies["net"]
-    found = dict(zip(tally.truth.tolist(), tally.answer.tolist(), strict=True))
+    tally = tally_nets([EvaluatedNet("net", photographs.subject)], plan, 0).tallies["net"]
+    answers = dict(zip(tally.truth.tolist(), tally.answer.tolist(), strict=True))
     expected = {}
     for number in range(len(SHAPES)):
-        said = [way(seen, number, side) for way in ways for side in SIDES]
-        expected[number] = int(torch.stack(said).mean(0).argmax())
-    assert found == expected and len(set(found.values())) > 2
+        probabilities = [way(photographs, number, side) for way in ways for side in SIDES]
+        expected[number] = int(torch.stack(probabilities).mean(0).argmax())
+    assert answers == expected and len(set(answers.values())) > 2
 
 
 @pytest.mark.parametrize("stack", [True, False])
-def test_dense_features_are_those_of_the_whole_rectangle(stack, seen):
-    with features_on_disk({"net": seen.subject}, Wanted([], 6, Scales(SIDES, stack))) as kept:
-        found = torch.tensor(kept["net"].layers[DENSE])
-    layers = list(seen.subject.net.children())[:-1]
+def test_dense_features_are_those_of_the_whole_rectangle(stack, photographs):
+    with features_on_disk({"net": photographs.subject}, FeatureRequest([], 6, DenseScales(SIDES, stack))) as stored:
+        stored_features = torch.tensor(stored["net"].layers[DENSE])
+    layers = list(photographs.subject.net.children())[:-1]
     for at, (split, number) in enumerate(product(("train", "val"), range(len(SHAPES)))):
-        each = [by_places(seen, split, number, side, layers).mean((0, 1)) for side in SIDES]
-        torch.testing.assert_close(found[at], torch.cat(each) if stack else (each[0] + each[1]) / 2)
+        by_scale = [by_places(photographs, split, number, side, layers).mean((0, 1)) for side in SIDES]
+        torch.testing.assert_close(
+            stored_features[at], torch.cat(by_scale) if stack else (by_scale[0] + by_scale[1]) / 2
+        )
 
 
-def test_an_image_that_is_gone_is_told_by_name(seen, tmp_path):
-    place = seen.root / "val/c3/0.png"
-    held = place.read_bytes()
+def test_an_image_that_is_gone_is_told_by_name(photographs, tmp_path):
+    place = photographs.root / "val/c3/0.png"
+    content = place.read_bytes()
     place.unlink()
     try:
         with pytest.raises(UserError, match=f"{place} can no longer be read: No such file"):
-            outcome([Contestant("net", seen.subject)], EvaluationConfig(crops="dense"), 0)
+            tally_nets([EvaluatedNet("net", photographs.subject)], EvaluationConfig(crops="dense"), 0)
     finally:
-        place.write_bytes(held)
+        place.write_bytes(content)
