@@ -16,7 +16,7 @@ from conftest import ROOT, SMALL, convscope
 from convscope.analyses.claims.compute.histories import records
 from convscope.errors import UserError
 from convscope.loggers.projections import projections
-from convscope.models.weights import read_checkpoint
+from convscope.models.checkpoints import read_checkpoint
 from convscope.runs.number_format import comma_separated
 from convscope.runs.record import Record, Table, plain_cell
 

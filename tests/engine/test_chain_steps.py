@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from convscope.engine.chain_steps import Pool, read_steps
+from convscope.engine.chain_steps import PoolStep, read_steps
 from convscope.engine.trace import trace
 
 
@@ -43,7 +43,7 @@ def test_pool_adds_up_where_windows_share_a_switch():
     x = torch.zeros(1, 3, 5, 5)
     x[:, :, 2, 2] = 1
     pool = only_step(nn.MaxPool2d(3, 2))
-    assert isinstance(pool, Pool)
+    assert isinstance(pool, PoolStep)
     pooled, memory = pool.up(x, False)
     signal = torch.tensor([[1.0, 2], [3, 4]]).expand_as(pooled)
     down = pool.down(signal, memory, (5, 5), False)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from convscope.engine.dense import dense, dense_features
+from convscope.engine.dense import dense_features, dense_probabilities
 from convscope.errors import UserError
 from convscope.models.build import build
 
@@ -41,7 +41,7 @@ def test_row_net_at_every_place(side):
     net = build(ROWS, 42, 5).double().eval()
     images = pixels(2, side)
     with torch.no_grad():
-        found = dense(net, 42, side)(images)
+        found = dense_probabilities(net, 42, side)(images)
     torch.testing.assert_close(found, by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
 
 
@@ -51,7 +51,9 @@ def test_a_plain_foreign_net_with_an_adaptive_pool_that_does_nothing():
                         nn.Linear(64, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3)).double().eval()  # fmt: skip
     images = pixels(2, 35)
     with torch.no_grad():
-        torch.testing.assert_close(dense(net, 20, 35)(images), by_places(net, images, 20, 5), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(
+            dense_probabilities(net, 20, 35)(images), by_places(net, images, 20, 5), rtol=1e-9, atol=1e-12
+        )
 
 
 def test_an_average_over_the_map_takes_larger_images_as_they_are():
@@ -63,14 +65,14 @@ def test_an_average_over_the_map_takes_larger_images_as_they_are():
     with torch.no_grad():
         maps = [body(whole).permute(0, 2, 3, 1) for whole in (images, images.flip(3))]
         expected = torch.stack([net.fc(map_).mean((1, 2)).softmax(1) for map_ in maps]).mean(0)
-        torch.testing.assert_close(dense(net, 64, 96)(images), expected, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(dense_probabilities(net, 64, 96)(images), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_net_of_one_size_alone():
     torch.manual_seed(0)
     net = models.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
     with pytest.raises(UserError, match="no images of 36 pixels.*evaluate.crops=center"):
-        dense(net, 32, 36)
+        dense_probabilities(net, 32, 36)
 
 
 @torch.no_grad()

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from convscope.engine.multicrop import multi_crop, shared
-from convscope.engine.shared_positions import five, twenty_five
+from convscope.engine.multicrop import corner_and_center_crops, grid_crops, multi_crop_probabilities, share_stages
 from convscope.models.build import build
 from engine.specimens import odd_net, row_net
 
@@ -39,9 +38,9 @@ def pixels(count, side, seed=0):
 
 
 @torch.no_grad()
-def check(net, size, side, crops=five, places=corners):
+def check(net, size, side, crops=corner_and_center_crops, places=corners):
     images = pixels(2, side)
-    found = multi_crop(net, size, side, crops(side, size))(images)
+    found = multi_crop_probabilities(net, size, side, crops(side, size))(images)
     torch.testing.assert_close(found, by_hand(net, images, size, places(side - size)), rtol=1e-9, atol=1e-12)
 
 
@@ -85,7 +84,7 @@ def test_random_chains(seed):
 
 def test_the_random_chains_do_share():
     """Else the test above would compare passes with passes."""
-    far = [shared(chain(seed, 32), 32, 40, five(40, 32)) for seed in range(24)]
+    far = [share_stages(chain(seed, 32), 32, 40, corner_and_center_crops(40, 32)) for seed in range(24)]
     assert sum(len(found.places) > 1 for found in far if found) > 5
     assert any(place and any(span.low > 0 and span.at > 0 for span in place)
                for found in far if found for places in found.places for place in places)  # fmt: skip
@@ -100,18 +99,18 @@ def test_row_nets(size, side):
 def test_fifty_crops_of_random_chains(seed):
     draw = random.Random(2000 + seed)
     size = draw.randint(24, 36)
-    check(chain(seed, size), size, size + draw.choice([8, 16, 7]), twenty_five, grid)
+    check(chain(seed, size), size, size + draw.choice([8, 16, 7]), grid_crops, grid)
 
 
 @pytest.mark.parametrize("size, side", [(64, 80), (64, 73), (64, 66), (64, 64)])
 def test_fifty_crops_of_a_row_net(size, side):
     """The last two have less than five places along an edge: crops that fall together count as often as they do."""
-    check(row_net(size), size, side, twenty_five, grid)
+    check(row_net(size), size, side, grid_crops, grid)
 
 
 def test_fifty_crops_of_a_net_that_branches():
     torch.manual_seed(0)
-    check(models.get_model("resnet18", num_classes=6).double().eval(), 64, 72, twenty_five, grid)
+    check(models.get_model("resnet18", num_classes=6).double().eval(), 64, 72, grid_crops, grid)
 
 
 def test_a_net_of_odd_steps():
@@ -139,16 +138,16 @@ def test_zfnet_shares_its_lower_layers():
         "fc": {"kind": "full", "units": "classes"},
     }
     net = build(rows, 224, 5).eval()
-    found = shared(net, 224, 256, five(256, 224))
+    found = share_stages(net, 224, 256, corner_and_center_crops(256, 224))
     assert found is not None and len(found.places) >= 4
     assert all(place is not None for places in found.places[:4] for place in places)
 
 
 def test_the_five_places():
-    assert five(256, 224) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+    assert corner_and_center_crops(256, 224) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
 
 
 def test_the_twenty_five_places():
-    places = twenty_five(256, 224)
+    places = grid_crops(256, 224)
     assert places[:6] == [(0, 0), (0, 8), (0, 16), (0, 24), (0, 32), (8, 0)] and places[-1] == (32, 32)
-    assert set(five(256, 224)) <= set(places) and len(set(places)) == 25
+    assert set(corner_and_center_crops(256, 224)) <= set(places) and len(set(places)) == 25

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from convscope.engine.receptive_fields import Box, Field, Span, fields
+from convscope.engine.receptive_fields import AxisField, Box, Field, fields
 from convscope.models.build import build
 
 PAPER = {  # field and stride at 224 pixels
@@ -147,5 +147,5 @@ def test_reflected_borders_and_resized_maps_see_the_whole_image():
 
 
 def test_box_may_leave_the_image():
-    field = Field(Span(27, 8, -3), Span(11, 4, -1))
+    field = Field(AxisField(27, 8, -3), AxisField(11, 4, -1))
     assert field.box(0, 2) == Box(-3, 7, 27, 11)

@@ -9,7 +9,8 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from convscope.engine.top9 import Search, empty, merge, to_arrays
+from convscope.engine.top9 import empty, merge, to_arrays
+from convscope.engine.top9_search import Search
 from convscope.errors import UserError
 from engine.specimens import maps_of, photographs, row_net
 

@@ -5,7 +5,8 @@ import torchvision
 from torch import nn
 
 from convscope.engine.calls import Ref
-from convscope.engine.trace import PIXELS, chain, evaluating, trace
+from convscope.engine.hooks import evaluating
+from convscope.engine.trace import PIXELS, chain, trace
 from convscope.errors import UserError
 from convscope.models.build import build
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from torchvision.models import vgg11, vgg13, vgg16, vgg19
 
 from convscope.models.build import ConvNet, build
-from convscope.models.rows import Conv, map_sizes
+from convscope.models.rows import ConvRow, map_sizes
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ROW_NETS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if path.stem not in ("torchvision", "timm")]
@@ -161,5 +161,5 @@ def test_the_changes_of_table_3_are_overrides(name, change):
 def test_width_scales_all_but_the_classes_to_multiples_of_eight():
     settings = model("alexnet_2012")
     net = build(settings["layers"], 224, 7, width=0.11)
-    counts = [row.maps if isinstance(row, Conv) else row.units for row in net.rows.values() if hasattr(row, "bias")]
+    counts = [row.maps if isinstance(row, ConvRow) else row.units for row in net.rows.values() if hasattr(row, "bias")]
     assert counts == [8, 32, 40, 40, 32, 448, 448, 7]

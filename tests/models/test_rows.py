@@ -3,7 +3,7 @@ import torch
 
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.rows import Conv, Full, Pool, map_sizes, plain_rows, read_rows
+from convscope.models.rows import ConvRow, LinearRow, PoolRow, map_sizes, plain_rows, read_rows
 
 CONV = {"kind": "conv", "maps": 16, "kernel": 3}
 POOL = {"kind": "pool", "kernel": 3, "stride": 2}
@@ -12,7 +12,7 @@ LAST = {"kind": "full", "units": "classes"}
 
 def test_rows_come_back_from_the_plain_values_that_they_give():
     rows = read_rows({"conv1": {**CONV, "bias": 1}, "gone": None, "pool1": {**POOL, "ceil": True}, "fc2": LAST}, 5)
-    assert rows == {"conv1": Conv(16, 3, bias=1.0), "pool1": Pool(3, 2, ceil=True), "fc2": Full(5)}
+    assert rows == {"conv1": ConvRow(16, 3, bias=1.0), "pool1": PoolRow(3, 2, ceil=True), "fc2": LinearRow(5)}
     assert read_rows(plain_rows(rows), 5) == rows
 
 
@@ -27,7 +27,7 @@ def test_map_sizes_are_those_that_torch_gives(image_size, ceil):
 
 
 def test_a_null_field_is_the_default():
-    assert read_rows({"conv1": {**CONV, "stride": None}, "fc2": LAST}, 2)["conv1"] == Conv(16, 3)
+    assert read_rows({"conv1": {**CONV, "stride": None}, "fc2": LAST}, 2)["conv1"] == ConvRow(16, 3)
 
 
 @pytest.mark.parametrize(

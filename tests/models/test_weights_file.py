@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import models
 
 from convscope.errors import UserError
-from convscope.models.foreign import timm_net, torchvision_net
+from convscope.models.library_nets import timm_net, torchvision_net
 from convscope.models.weights_file import fitting, is_file_name, read_weights
 
 SMALL = "squeezenet1_1"  # under five megabytes

@@ -13,7 +13,7 @@ from conftest import ROOT
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.foreign import timm_net
+from convscope.models.library_nets import timm_net
 from convscope.training.renorm_limits import exceeding, unsuited
 from lite0 import lite0_weights
 

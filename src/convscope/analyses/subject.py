@@ -14,12 +14,13 @@ from convscope.data.config import Settings, check_library, check_names, data_set
 from convscope.data.critters import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
-from convscope.engine.trace import evaluating, trace
+from convscope.engine.hooks import evaluating
+from convscope.engine.trace import trace
 from convscope.errors import UserError
-from convscope.models import foreign
+from convscope.models import library_nets
 from convscope.models.build import build, check_rows
-from convscope.models.libraries import own_input
-from convscope.models.weights import load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.checkpoints import load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.library_metadata import native_input
 
 
 class Examples(NamedTuple):
@@ -101,7 +102,7 @@ def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[
         return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
     own = keep_classes and (model.get("weights") or len(found.classes) == 1)  # unlabeled images have no classes
     made = _foreign(model, None if own else len(found.classes))
-    own_size = own_input(model["source"], model["name"], model.get("weights")).size
+    own_size = native_input(model["source"], model["name"], model.get("weights")).size
     remedy = f"its own size is {own_size}: leave data.image_size out, or type data.image_size={own_size}"
     trace(made.net, (3, chosen.image_size, chosen.image_size), remedy)  # told now where it cannot take such an image
     chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
@@ -167,7 +168,7 @@ def untrained_subject(settings: Settings) -> nn.Module:
         if "layers" in model:
             return new_subject(settings).net
         alike = {"image_size": settings["data"]["image_size"], "transform_input": bool(model.get("weights"))}
-        return foreign.rebuilt({**model, "classes": 1000, **alike})
+        return library_nets.rebuild_library_net({**model, "classes": 1000, **alike})
 
 
 def overrides_of(words: Sequence[str], group: str) -> list[str]:
@@ -181,7 +182,7 @@ def _described(about: Mapping[str, Any]) -> nn.Module:
     if "layers" in about:
         return rebuild(about)
     check_library(about)
-    return foreign.rebuilt(about)
+    return library_nets.rebuild_library_net(about)
 
 
 def _input_of(parent: Mapping[str, Any] | None, stored: int) -> tuple[Any, torch.Tensor | None]:
@@ -232,9 +233,9 @@ def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Calla
     return of
 
 
-def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
+def _foreign(model: Settings, classes: int | None) -> library_nets.LibraryNet:
     check_names(model)
-    make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
+    make = {"torchvision": library_nets.torchvision_net, "timm": library_nets.timm_net}
     return make[model["source"]](model["name"], model.get("weights"), classes)
 
 

@@ -38,14 +38,14 @@ def _shown_layers(settings: Settings) -> list[str]:
     """The layers of a run's grids, or the convolutions among the rows of a net."""
     if settings["run"] is None:
         from convscope.data.config import group_settings
-        from convscope.models.rows import Conv, read_rows
+        from convscope.models.rows import ConvRow, read_rows
 
         rows = group_settings(settings, "model").get("layers")
         if not rows:
             raise UserError(
                 "the rows of this net are not known before it is built; name a run of it with run=<run folder>"
             )
-        return [name for name, row in read_rows(rows, 2).items() if isinstance(row, Conv)]
+        return [name for name, row in read_rows(rows, 2).items() if isinstance(row, ConvRow)]
     from convscope.runs.reading import is_run_folder, read_run
 
     if not is_run_folder(Path(settings["run"]).expanduser()):

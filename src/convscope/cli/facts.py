@@ -12,11 +12,11 @@ from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import FeatureChoice
 from convscope.config import read_plan
 from convscope.data.config import Settings
-from convscope.engine.anatomy import anatomy
 from convscope.engine.blocks import default_layers
+from convscope.engine.layer_table import layer_table
 from convscope.errors import UserError
 from convscope.models.build import ConvNet
-from convscope.models.weights import describe
+from convscope.models.checkpoints import describe
 
 
 def evolution_choice(evolution: Settings) -> FeatureChoice:
@@ -72,7 +72,7 @@ def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:
             "name": subject.net_name,
             "image_size": data.settings.image_size,
             "parameters": sum(weight.numel() for weight in net.parameters()),
-            "rows": anatomy(net, data.settings.image_size, _shown_layers(settings, subject)),
+            "rows": layer_table(net, data.settings.image_size, _shown_layers(settings, subject)),
         },
     }
 

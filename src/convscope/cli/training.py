@@ -24,7 +24,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.config import read_plan
     from convscope.data.config import group_settings
     from convscope.models.build import ConvNet
-    from convscope.models.memory import check_room
+    from convscope.models.memory import check_net_memory
     from convscope.runs.provenance import goes_on_from_0_1, same_pixels
     from convscope.runs.record import Record
     from convscope.training import job
@@ -57,7 +57,7 @@ def train(settings: Settings, folder: Path) -> None:
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
-            check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
+            check_net_memory(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
     begun = begin_(net, beginning, before, data)

@@ -33,7 +33,7 @@ class Bounds(NamedTuple):
     high: float | None
 
 
-class Bounded(NamedTuple):
+class BoundedActivation(NamedTuple):
     """A layer that ends in an activation with an upper bound.
 
     call: the activation; kind, place: which of the calls of its `kind_of` in a pass it is. after: calls between it and
@@ -81,7 +81,7 @@ def kind_of(func: Callable[..., Any], args: tuple[Any, ...]) -> Kind | None:
     return func.__name__, tuple(args[0].shape[1:])
 
 
-def bounds(call: Call) -> Bounds | None:
+def activation_bounds(call: Call) -> Bounds | None:
     """None for a call without an upper bound, or with one that is no number."""
     first, second = (*call.args[1:], None, None)[:2]
     match call.name:
@@ -101,17 +101,19 @@ def bounds(call: Call) -> Bounds | None:
     return None
 
 
-def bounded(pass_: Trace, layer: str) -> Bounded | None:
+def bounded_activation(pass_: Trace, layer: str) -> BoundedActivation | None:
     """What bounds the layer's output from above; None where nothing does."""
     makers = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
     number, after = pass_.layer(layer).output, list[Call]()
     while number in makers:
         place = makers[number]
         call = pass_.calls[place]
-        found = bounds(call) if len(call.inputs) == 1 and call.args and isinstance(call.args[0], Ref) else None
+        found = (
+            activation_bounds(call) if len(call.inputs) == 1 and call.args and isinstance(call.args[0], Ref) else None
+        )
         if found is not None:
             kinds = [(other.name, pass_.shapes[other.inputs[0]][1:] if other.inputs else ()) for other in pass_.calls]
-            return Bounded(call, kinds[place], kinds[:place].count(kinds[place]), found, tuple(after[::-1]))
+            return BoundedActivation(call, kinds[place], kinds[:place].count(kinds[place]), found, tuple(after[::-1]))
         if call.name not in ("max_pool2d", "dropout", "contiguous", "clone") or len(call.inputs) != 1:
             return None
         after.append(call)
@@ -126,14 +128,14 @@ def slope(activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return torch.autograd.grad(activation(at * 1).sum(), at)[0]
 
 
-def opened(slopes: Tensor, x: Tensor, found: Bounds | None) -> Tensor:
+def slopes_open_at_bound(slopes: Tensor, x: Tensor, found: Bounds | None) -> Tensor:
     """The slopes at x with 1 in place of the 0 of a unit at its upper bound, which is on as no other."""
     if found is None:
         return slopes
     return slopes.masked_fill((slopes == 0) & (x >= (found.high if found.high is not None else 0)), 1)
 
 
-class Counter:
+class CallCounter:
     """Finds an activation with an upper bound again in another pass of the same net."""
 
     def __init__(self) -> None:

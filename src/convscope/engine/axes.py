@@ -34,7 +34,7 @@ _MIXES = """
 _LOST = set(_MIXES.split())
 
 
-class Places(NamedTuple):
+class TokenAxis(NamedTuple):
     """Rows and columns in one dimension, row by row: a transformer's tokens."""
 
     axis: int
@@ -42,7 +42,7 @@ class Places(NamedTuple):
     cols: int
 
 
-Layout = Axes | Places
+Layout = Axes | TokenAxis
 
 
 def maps_of(output: Tensor, axes: Axes | None) -> Tensor:
@@ -99,7 +99,7 @@ def axes_of(pass_: Trace) -> dict[int, Axes]:
     return {
         number: layout
         for number, layout in layouts.items()
-        if not isinstance(layout, Places) and len(pass_.shapes[number]) == 4 and 0 not in layout
+        if not isinstance(layout, TokenAxis) and len(pass_.shapes[number]) == 4 and 0 not in layout
     }
 
 
@@ -121,7 +121,7 @@ def _above(call: Call, layouts: Mapping[int, Layout], output: int, shapes: Mappi
     if len(after) != len(before):
         return None
     if call.name in _RESIZES:
-        return layout if not isinstance(layout, Places) or after[layout.axis] == before[layout.axis] else None
+        return layout if not isinstance(layout, TokenAxis) or after[layout.axis] == before[layout.axis] else None
     return layout if after == before or _same_sides(layout, before, after) else None
 
 
@@ -139,7 +139,7 @@ def _tell_inputs(call: Call, layouts: dict[int, Layout], shapes: Mapping[int, Sh
 
 
 def _same_sides(layout: Layout, before: Shape, after: Shape) -> bool:
-    axes = [layout.axis] if isinstance(layout, Places) else layout
+    axes = [layout.axis] if isinstance(layout, TokenAxis) else layout
     return all(before[axis] == after[axis] for axis in axes)
 
 
@@ -148,7 +148,7 @@ def _moved(layout: Layout, call: Call, count: int) -> Layout | None:
     order = _order(call, count)
     if order is None:
         return None
-    if isinstance(layout, Places):
+    if isinstance(layout, TokenAxis):
         return layout._replace(axis=order.index(layout.axis))
     return order.index(layout[0]), order.index(layout[1])
 
@@ -173,7 +173,7 @@ def _order(call: Call, count: int) -> list[int] | None:
 def _reshaped(layout: Layout, before: Shape, after: Shape) -> Layout | None:
     """A dimension stays itself where its length and the number of values in one step along it stay the same."""
     steps = {(size, prod(after[axis + 1 :])): axis for axis, size in enumerate(after)}
-    if isinstance(layout, Places):
+    if isinstance(layout, TokenAxis):
         step = prod(before[layout.axis + 1 :])
         if (before[layout.axis], step) in steps:
             return layout._replace(axis=steps[before[layout.axis], step])
@@ -184,7 +184,7 @@ def _reshaped(layout: Layout, before: Shape, after: Shape) -> Layout | None:
     if rows is not None and cols is not None and rows != cols:
         return rows, cols
     together = steps.get((height * width, across)) if down == width * across else None
-    return None if together is None else Places(together, height, width)
+    return None if together is None else TokenAxis(together, height, width)
 
 
 def _kept(size: int, step: int, steps: Mapping[tuple[int, int], int]) -> int | None:
@@ -198,7 +198,7 @@ def _kept(size: int, step: int, steps: Mapping[tuple[int, int], int]) -> int | N
 def _cut(layout: Layout, key: Any) -> Layout | None:
     """x[key] of slices alone, rows and columns cut or not; numbers before them take a dimension away."""
     keys = key if isinstance(key, tuple) else (key,)
-    if isinstance(layout, Places) or not all(isinstance(part, slice | int) or part is Ellipsis for part in keys):
+    if isinstance(layout, TokenAxis) or not all(isinstance(part, slice | int) or part is Ellipsis for part in keys):
         return None
     if Ellipsis in keys:
         return layout if all(part is Ellipsis or isinstance(part, slice) for part in keys) else None

@@ -15,9 +15,9 @@ from torch import nn
 from convscope.engine.axes import MOVES, SHAPES, Axes, axes_of, maps_shape
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call
 from convscope.engine.trace import PIXELS, Trace, trace
-from convscope.engine.windows import window
+from convscope.engine.windows import window_of
 from convscope.models.build import ConvNet
-from convscope.models.rows import Conv
+from convscope.models.rows import ConvRow
 
 MOST = 5  # layers shown where none are named
 
@@ -50,7 +50,7 @@ def default_layers(net: nn.Module, image_size: int) -> list[str]:
     (a transformer, whose tokens are no maps) the convolutions that it has.
     """
     if isinstance(net, ConvNet):
-        return [name for name, row in net.rows.items() if isinstance(row, Conv)]
+        return [name for name, row in net.rows.items() if isinstance(row, ConvRow)]
     pass_ = trace(net, (3, image_size, image_size))
     return _named(net, pass_) or _of_levels(net, pass_) or _spread(wide_convolutions(net, pass_))
 
@@ -226,5 +226,5 @@ def _looks_around(path: str, block: Block, pass_: Trace) -> bool:
 
 
 def _extent(call: Call, pass_: Trace) -> int:
-    shape = window(call, pass_.shapes)
+    shape = window_of(call, pass_.shapes)
     return max(shape.extent()) if shape else 1

@@ -50,25 +50,25 @@ class Call(NamedTuple):
 
     def arguments(self) -> dict[str, Any]:
         """Arguments by name, those left at their default absent."""
-        return by_name(self.name, self.args, self.kwargs)
+        return arguments_by_name(self.name, self.args, self.kwargs)
 
     def again(self, x: Tensor) -> Any:
         """The same call on another input."""
-        args, kwargs = replaced((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
+        args, kwargs = map_leaves((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
         return self.func(*args, **kwargs)
 
 
-def by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of one of the calls above."""
     return dict(zip(_ORDER[name].split(), args, strict=False)) | dict(kwargs)
 
 
-def replaced(tree: Any, change: Callable[[Any], Any]) -> Any:
+def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
     """The same nested lists, tuples and dictionaries with every other value changed."""
     if isinstance(tree, dict):
-        return {key: replaced(value, change) for key, value in tree.items()}
+        return {key: map_leaves(value, change) for key, value in tree.items()}
     if type(tree) in (list, tuple):
-        return type(tree)(replaced(value, change) for value in tree)
+        return type(tree)(map_leaves(value, change) for value in tree)
     return change(tree)
 
 

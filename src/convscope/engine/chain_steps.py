@@ -13,11 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input
 
-from convscope.engine.activations import bounded, bounds, is_activation, opened, slope
+from convscope.engine.activations import (
+    activation_bounds,
+    bounded_activation,
+    is_activation,
+    slope,
+    slopes_open_at_bound,
+)
 from convscope.engine.calls import Call
-from convscope.engine.deconvnet import PASSED, down_activation
+from convscope.engine.deconvnet import PASSED_THROUGH, backward_by_rule
 from convscope.engine.trace import Trace, chain
-from convscope.engine.windows import Pair, Window, window
+from convscope.engine.windows import Pair, Window, window_of
 
 _INERT = {"dropout", "dropout2d", "feature_dropout", "alpha_dropout", "contiguous", "clone"}  # in eval mode
 
@@ -44,7 +50,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Scale(Step):
+class ScaleStep(Step):
     """Batch normalization in eval mode."""
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
@@ -55,7 +61,7 @@ class Scale(Step):
 
 
 @dataclass(frozen=True)
-class Activation(Step):
+class ActivationStep(Step):
     """open: whether units at its upper bound let the signal pass."""
 
     rule: str
@@ -66,16 +72,16 @@ class Activation(Step):
         return self.rule != "deconvnet"
 
     def up(self, x: Tensor, padded: bool) -> tuple[Tensor, Any]:
-        limits = bounds(self.call) if self.open else None
-        slopes = opened(slope(self.call.again, x), x, limits) if self.remembers else None
+        limits = activation_bounds(self.call) if self.open else None
+        slopes = slopes_open_at_bound(slope(self.call.again, x), x, limits) if self.remembers else None
         return self.call.again(x), slopes
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
-        return down_activation(self.rule, signal, memory)
+        return backward_by_rule(self.rule, signal, memory)
 
 
 @dataclass(frozen=True)
-class Pool(Step):
+class PoolStep(Step):
     """Max pooling: the signal goes back to the switches, and adds up where windows share one."""
 
     window: Window
@@ -97,7 +103,7 @@ class Pool(Step):
 
 
 @dataclass(frozen=True)
-class Conv(Step):
+class ConvStep(Step):
     """Convolution: transposed filters, no bias."""
 
     window: Window
@@ -158,7 +164,7 @@ class Conv(Step):
 
 def read_steps(pass_: Trace, layer: str, rule: str) -> list[Step] | None:
     """The steps from the pixels to the layer; None where the net branches or does something else on the way."""
-    top = bounded(pass_, layer)
+    top = bounded_activation(pass_, layer)
     last = None if top is None else top.call
     steps = [_step(call, rule, pass_.shapes, call is last) for call in chain(pass_, layer) or [None]]
     return None if None in steps else steps  # type: ignore[return-value]
@@ -169,21 +175,21 @@ def _step(call: Call | None, rule: str, shapes: Mapping[int, tuple[int, ...]], a
         return None
     before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
     if is_activation(call):
-        return Activation(call, None, rule, at_top or rule == "guided")
-    if call.name in PASSED | _INERT or (call.name == "adaptive_avg_pool2d" and before == after):
+        return ActivationStep(call, None, rule, at_top or rule == "guided")
+    if call.name in PASSED_THROUGH | _INERT or (call.name == "adaptive_avg_pool2d" and before == after):
         return Step(call, None)
     if call.name == "batch_norm" and not call.arguments().get("training", False):
-        return Scale(call, None)
+        return ScaleStep(call, None)
     if call.name == "max_pool2d":
-        return Pool(call, window(call, shapes))  # type: ignore[arg-type]
+        return PoolStep(call, window_of(call, shapes))  # type: ignore[arg-type]
     return _conv(call, shapes) if call.name == "conv2d" and len(before) == 4 else None
 
 
-def _conv(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Conv | None:
+def _conv(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> ConvStep | None:
     """None where the padding is not the same on both sides, or the filters are computed in the pass."""
-    given, shape = call.arguments(), window(call, shapes)
+    given, shape = call.arguments(), window_of(call, shapes)
     weight, bias = given["weight"], given.get("bias")
     uneven = given.get("padding") == "same" and any(extent % 2 == 0 for extent in shape.extent())  # type: ignore[union-attr]
     if uneven or not isinstance(weight, Tensor) or not isinstance(bias, Tensor | None):
         return None
-    return Conv(call, shape, weight, bias, given.get("groups", 1))  # type: ignore[arg-type]
+    return ConvStep(call, shape, weight, bias, given.get("groups", 1))  # type: ignore[arg-type]

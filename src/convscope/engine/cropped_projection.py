@@ -14,13 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.engine.chain_steps import Conv, Pool, Step, read_steps
+from convscope.engine.chain_steps import ConvStep, PoolStep, Step, read_steps
 from convscope.engine.deconvnet import Units, check_rule, project
-from convscope.engine.levels import Level, levels_below, natural_box
 from convscope.engine.receptive_fields import IMAGE, Field, follow
+from convscope.engine.regions import (
+    Corner,
+    Regions,
+    cut_regions,
+    field_regions,
+    fill_outside_,
+    paste_regions,
+    regions_below,
+)
 from convscope.engine.trace import trace
 from convscope.engine.windows import Pair
-from convscope.engine.windows_of_maps import Corner, cut, fill_outside_, paste
 
 AREA = 160_000  # pixels worked on at a time; ZFNet takes about 1 KiB for each
 WHOLE = 16  # projections over a whole image worked on at a time
@@ -61,20 +68,20 @@ def project_fields(
         return _from_whole(whole, images, picks, field, watch)
     sizes = [pass_.shapes[step.call.inputs[0]][2:] for step in steps]
     descent = Descent(steps, [(size[0], size[1]) for size in sizes], pass_.shapes[output])
-    corner, size = natural_box(steps, descent.maps[0], picks)
+    corner, size = field_regions(steps, descent.maps[0], picks)
     values = images.new_zeros(len(picks.image), images.shape[1], *size)
     with torch.no_grad():
         for part in watch(_neighbors(picks, chunk or max(1, AREA // (size[0] * size[1])))):
             signal, level = descent.run(images, Units(*(field[part] for field in picks)))
             place = Corner(level.corner.top - corner.top[part], level.corner.left - corner.left[part])
-            values[part.to(values.device)] = paste(signal, place, size)
+            values[part.to(values.device)] = paste_regions(signal, place, size)
     return Projection(values, *corner)
 
 
 def patches(images: Tensor, picks: Units, projection: Projection, fill: float = 0) -> Tensor:
     """What the images [N, C, H, W], of any type, show in the boxes of a projection: [P, C, h, w], `fill` outside."""
     height, width = projection.values.shape[-2:]
-    return cut(images, picks.image, Corner(projection.top, projection.left), (height, width), fill)
+    return cut_regions(images, picks.image, Corner(projection.top, projection.left), (height, width), fill)
 
 
 class Descent(NamedTuple):
@@ -84,21 +91,21 @@ class Descent(NamedTuple):
     maps: list[Pair]
     output: tuple[int, ...]
 
-    def run(self, images: Tensor, picks: Units) -> tuple[Tensor, Level]:
+    def run(self, images: Tensor, picks: Units) -> tuple[Tensor, Regions]:
         """The projections [p, 3, h, w] of some picks, and where in the images they lie."""
-        levels = levels_below(self.steps, self.maps, picks, (self.output[2], self.output[3]))
+        levels = regions_below(self.steps, self.maps, picks, (self.output[2], self.output[3]))
         memories = self._up(images, picks, levels)
         lit = F.one_hot(picks.map.to(images.device), self.output[1])[:, :, None, None].to(images.dtype)
         return self._down(lit, picks, levels, memories), levels[0]
 
-    def _up(self, images: Tensor, picks: Units, levels: list[Level]) -> list[Any]:
+    def _up(self, images: Tensor, picks: Units, levels: list[Regions]) -> list[Any]:
         """What each step remembers; goes up only as far as there is something to remember."""
         last = max((number for number, step in enumerate(self.steps) if step.remembers), default=-1)
         memories: list[Any] = [None] * len(self.steps)
-        x = cut(images, picks.image, levels[0].corner, levels[0].size) if last >= 0 else images
+        x = cut_regions(images, picks.image, levels[0].corner, levels[0].size) if last >= 0 else images
         for number, step in enumerate(self.steps[: last + 1]):
             level, above = levels[number], levels[number + 1]
-            after_pool = number > 0 and isinstance(self.steps[number - 1], Pool)
+            after_pool = number > 0 and isinstance(self.steps[number - 1], PoolStep)
             if not level.whole and (step.window or after_pool):  # a pool leaves -inf where all its window is outside
                 x = fill_outside_(x, level.corner, level.map, step.fill)
             if step.window and not above.whole:
@@ -106,11 +113,11 @@ class Descent(NamedTuple):
             x, memories[number] = step.up(x, above.whole)
         return memories
 
-    def _down(self, signal: Tensor, picks: Units, levels: list[Level], memories: list[Any]) -> Tensor:
+    def _down(self, signal: Tensor, picks: Units, levels: list[Regions], memories: list[Any]) -> Tensor:
         single = True  # until the first window going down, only the picked map holds a signal
         for number in reversed(range(len(self.steps))):
             step, level, above = self.steps[number], levels[number], levels[number + 1]
-            if single and isinstance(step, Conv):
+            if single and isinstance(step, ConvStep):
                 signal = step.down_unit(signal, picks.map.to(signal.device))
             else:
                 signal = step.down(signal, memories[number], level.size, above.whole)
@@ -120,21 +127,21 @@ class Descent(NamedTuple):
         return signal
 
 
-def _surrounded(x: Tensor, level: Level, seen: tuple[Corner, Pair], fill: float) -> Tensor:
+def _surrounded(x: Tensor, level: Regions, seen: tuple[Corner, Pair], fill: float) -> Tensor:
     """All that the step sees for the level above, with what it takes padding for outside the maps."""
     corner, size = seen
     if level.whole:
-        return cut(x, torch.arange(len(x)), corner, size, fill)
+        return cut_regions(x, torch.arange(len(x)), corner, size, fill)
     top, left = level.inset(corner)
     around = (left, size[1] - left - level.size[1], top, size[0] - top - level.size[0])
     return F.pad(x, around, value=fill) if any(around) else x
 
 
-def _trimmed(signal: Tensor, level: Level, seen: tuple[Corner, Pair]) -> Tensor:
+def _trimmed(signal: Tensor, level: Regions, seen: tuple[Corner, Pair]) -> Tensor:
     """Undoes `_surrounded`; nothing comes down outside the maps."""
     corner, size = seen
     if level.whole:
-        return paste(signal, corner, level.map)
+        return paste_regions(signal, corner, level.map)
     if level.size != size:
         top, left = level.inset(corner)
         signal = signal[:, :, top : top + level.size[0], left : left + level.size[1]]
@@ -161,5 +168,5 @@ def _from_whole(
     values = images.new_empty(len(picks.image), images.shape[1], *size)
     for part in watch(torch.arange(len(picks.image)).split(WHOLE)):
         signal = whole(Units(*(place[part] for place in picks)))
-        values[part] = cut(signal, torch.arange(len(part)), Corner(corner.top[part], corner.left[part]), size)
+        values[part] = cut_regions(signal, torch.arange(len(part)), Corner(corner.top[part], corner.left[part]), size)
     return Projection(values, *corner)

@@ -24,25 +24,25 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from convscope.engine.activations import (
-    Bounded,
+    BoundedActivation,
     Bounds,
-    Counter,
-    bounded,
-    bounds,
+    CallCounter,
+    activation_bounds,
+    bounded_activation,
     kind_of,
-    opened,
     read_activation,
     slope,
+    slopes_open_at_bound,
 )
+from convscope.engine.autograd_activations import Doubtful, apply_rule, is_doubtful, replaced_relus, warn
 from convscope.engine.axes import Axes, axes_of, maps_of
 from convscope.engine.calls import Call
-from convscope.engine.hidden_activations import Doubtful, apply_rule, is_doubtful, replaced_relus, warn
-from convscope.engine.scripted import on_output
-from convscope.engine.trace import evaluating, trace
+from convscope.engine.hooks import evaluating, on_output
+from convscope.engine.trace import trace
 from convscope.errors import UserError
 
 RULES = ("deconvnet", "guided", "gradient")
-PASSED = {"local_response_norm"}  # dropout is no call to pass: it does nothing in eval mode
+PASSED_THROUGH = {"local_response_norm"}  # dropout is no call to pass: it does nothing in eval mode
 
 
 class Units(NamedTuple):
@@ -57,12 +57,12 @@ class Units(NamedTuple):
         return Units(*(field[start:stop] for field in self))
 
 
-class Top(NamedTuple):
+class TargetLayer(NamedTuple):
     """Where the way down begins: a layer, the rows and columns of what it puts out, and what bounds that from above."""
 
     layer: str
     axes: Axes | None
-    bound: Bounded | None
+    bound: BoundedActivation | None
 
 
 def project(
@@ -75,7 +75,7 @@ def project(
     """
     check_rule(rule)
     pass_ = trace(net, tuple(images.shape[1:]))
-    top = Top(layer, axes_of(pass_).get(pass_.layer(layer).output), bounded(pass_, layer))
+    top = TargetLayer(layer, axes_of(pass_).get(pass_.layer(layer).output), bounded_activation(pass_, layer))
     parts, doubtful = list[Tensor](), Doubtful(set(), set())
     for at in range(0, len(picks.image), chunk):
         pixels, part = images[picks.image[at : at + chunk].to(images.device)], picks.part(at, at + chunk)
@@ -91,31 +91,31 @@ def check_rule(rule: str) -> None:
         raise UserError(f"rule {rule} is unknown; possible: {', '.join(RULES)}")
 
 
-def down_activation(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
+def backward_by_rule(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
     """The signal below an activation; slopes: its derivative on the way up, which deconvnet alone does without."""
     signal = signal if rule == "gradient" else signal.relu()
     return signal if slopes is None else signal * slopes
 
 
-class _Reached(Exception):
+class _LayerReached(Exception):
     """Ends a forward pass at the layer."""
 
 
-def _descend(net: nn.Module, pixels: Tensor, top: Top, picks: Units, rule: str, doubtful: Doubtful) -> Tensor:
+def _descend(net: nn.Module, pixels: Tensor, top: TargetLayer, picks: Units, rule: str, doubtful: Doubtful) -> Tensor:
     """pixels [p, 3, H, W], one for each of the p picks. doubtful: gets what was not recognized on the way."""
     reached: list[Tensor] = []
 
     def stop(module: nn.Module, args: Any, output: Tensor) -> None:
         reached.append(output)
-        raise _Reached
+        raise _LayerReached
 
     with torch.inference_mode(False), torch.enable_grad(), evaluating(net):
         pixels = pixels.clone().requires_grad_()
-        rules = _Rules(rule, top.bound)
+        rules = _RuleMode(rule, top.bound)
         with replaced_relus(net, rules.relu):
             hook = on_output(net.get_submodule(top.layer), stop)
             try:
-                with suppress(_Reached), rules:
+                with suppress(_LayerReached), rules:
                     net(pixels)
             finally:
                 hook.remove()
@@ -124,51 +124,51 @@ def _descend(net: nn.Module, pixels: Tensor, top: Top, picks: Units, rule: str, 
         lit = [torch.arange(len(pixels)), picks.map, picks.row, picks.col]
         lit = [index.clone().to(units.device) for index in lit]  # autograd keeps no tensor made in inference mode
         chosen = units[tuple(lit)].sum()
-        with apply_rule(chosen, rule, f"{_Down.__name__}Backward", rules.doubtful) as below:
+        with apply_rule(chosen, rule, f"{_RuleFunction.__name__}Backward", rules.doubtful) as below:
             doubtful.calls.update(below.calls)
             doubtful.nodes.update(below.nodes)
             return torch.autograd.grad(chosen, pixels)[0]
 
 
-class _Rules(TorchFunctionMode):
+class _RuleMode(TorchFunctionMode):
     """Replaces what autograd does at activations and at contrast normalization; all other calls keep their adjoint.
 
     top: the activation that bounds the projected layer, if any does.
     """
 
-    def __init__(self, rule: str, top: Bounded | None):
+    def __init__(self, rule: str, top: BoundedActivation | None):
         super().__init__()
-        self.rule, self.top, self.counter = rule, top, Counter()
+        self.rule, self.top, self.counter = rule, top, CallCounter()
         self.doubtful: dict[Any, str] = {}  # node of autograd -> name of the call that made it
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         kind = kind_of(func, args)
         at_top = kind is not None and self._is_top(kind, self.counter.place(kind))
-        if func.__name__ in PASSED:
+        if func.__name__ in PASSED_THROUGH:
             x, *rest = args or (kwargs.pop("input"),)
-            return _Down.apply(x, lambda value: func(value, *rest, **kwargs), None, None)
+            return _RuleFunction.apply(x, lambda value: func(value, *rest, **kwargs), None, None)
         found = read_activation(func, args, kwargs)
         if found is not None:
-            limits = bounds(Call(func, args, kwargs, (), ())) if at_top or self.rule == "guided" else None
-            result = _Down.apply(found.x, found.again, self.rule, limits)
+            limits = activation_bounds(Call(func, args, kwargs, (), ())) if at_top or self.rule == "guided" else None
+            result = _RuleFunction.apply(found.x, found.again, self.rule, limits)
             return None if func.__name__ == "__setitem__" else result
         if at_top and args[0].requires_grad:
-            limits = bounds(Call(func, args, kwargs, (), ()))
-            return _Down.apply(args[0], lambda value: func(value, *args[1:], **kwargs), "gradient", limits)
+            limits = activation_bounds(Call(func, args, kwargs, (), ()))
+            return _RuleFunction.apply(args[0], lambda value: func(value, *args[1:], **kwargs), "gradient", limits)
         result = func(*args, **kwargs)
         if is_doubtful(func.__name__, args[0] if args else None, result):
             self.doubtful[result.grad_fn] = func.__name__
         return result
 
     def relu(self, x: Tensor) -> Tensor:
-        return _Down.apply(x, torch.relu, self.rule, None)
+        return _RuleFunction.apply(x, torch.relu, self.rule, None)
 
     def _is_top(self, kind: Any, place: int) -> bool:
         return self.top is not None and (self.top.kind, self.top.place) == (kind, place)
 
 
-class _Down(torch.autograd.Function):
+class _RuleFunction(torch.autograd.Function):
     """The call itself on the way up; on the way down the rule, or the signal as it is where there is none.
 
     limits: of an activation whose units at the upper bound let the signal pass.
@@ -179,7 +179,9 @@ class _Down(torch.autograd.Function):
         ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], rule: str | None, limits: Bounds | None
     ) -> Tensor:
         ctx.rule = rule
-        ctx.save_for_backward(opened(slope(call, x), x, limits) if rule in ("guided", "gradient") else None)
+        ctx.save_for_backward(
+            slopes_open_at_bound(slope(call, x), x, limits) if rule in ("guided", "gradient") else None
+        )
         result = call(x)
         if result is x:
             ctx.mark_dirty(x)
@@ -187,5 +189,5 @@ class _Down(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, None, None]:
-        below = signal if ctx.rule is None else down_activation(ctx.rule, signal, *ctx.saved_tensors)
+        below = signal if ctx.rule is None else backward_by_rule(ctx.rule, signal, *ctx.saved_tensors)
         return below, None, None, None

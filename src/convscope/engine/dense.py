@@ -8,23 +8,23 @@ from torch import Tensor, nn
 
 from convscope.engine.calls import Call
 from convscope.engine.features import features
-from convscope.engine.hidden_layers import hidden
-from convscope.engine.stages import Plain, plain
-from convscope.engine.trace import evaluating
+from convscope.engine.hooks import evaluating
+from convscope.engine.layer_roles import layer_roles
+from convscope.engine.stages import PlainNet, read_plain_net
 from convscope.errors import UserError
 from convscope.models.build import ConvNet
 
 _FLAT = ("flatten", "dropout", "contiguous")  # nothing to do where maps stay maps and nothing is dropped
 
 
-def dense(net: nn.Module, image_size: int, side: int) -> Callable[[Tensor], Tensor]:
+def dense_probabilities(net: nn.Module, image_size: int, side: int) -> Callable[[Tensor], Tensor]:
     """A function from whole images [N, 3, side, side] to probabilities [N, K], side image_size or more.
 
     The map of class scores is averaged over its positions, and the softmax of that with the mirrored image's (VGG).
     A net that ends in an average over the whole map takes larger images as they are: there the average of the scores
     at all positions is the score of the average. Raises UserError for a net that has neither form.
     """
-    found = plain(net, image_size)
+    found = read_plain_net(net, image_size)
     scores = class_scores(found) if found and _convolutional(found) else _as_it_is(net, side)
 
     def probabilities(images: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def dense(net: nn.Module, image_size: int, side: int) -> Callable[[Tensor], Tens
     return probabilities
 
 
-def class_scores(found: Plain) -> Callable[[Tensor], Tensor]:
+def class_scores(found: PlainNet) -> Callable[[Tensor], Tensor]:
     """From images of any size to class scores [N, K], averaged over all places that the net's input can have."""
     calls = [call for stage in found.stages for call in stage.calls] + list(found.rest)
     last_map = found.shapes[found.rest[0].inputs[0]]
@@ -60,7 +60,7 @@ def _slid(call: Call, x: Tensor, last_map: tuple[int, ...]) -> Tensor:
     return F.conv2d(x, given["weight"].view(units, x.shape[1], *size), given.get("bias"))
 
 
-def _convolutional(found: Plain) -> bool:
+def _convolutional(found: PlainNet) -> bool:
     """Whether the net's full layers take maps as they come: averages over whole maps depend on the image's size."""
     pools = [call for call in found.rest if call.name == "adaptive_avg_pool2d"]
     if not found.stages or not found.rest:
@@ -89,7 +89,7 @@ def dense_features(net: nn.Module, image_size: int, side: int) -> Callable[[Tens
     mirror image's. A net whose full layers do not slide gives what its classifier takes, averaged where it is a map.
     Raises UserError for a net that takes no images of this side.
     """
-    found = plain(net, image_size)
+    found = read_plain_net(net, image_size)
     above = _before_last_full(found) if found and _convolutional(found) else _before(net, image_size)
     try:
         with torch.inference_mode():
@@ -107,7 +107,7 @@ def dense_features(net: nn.Module, image_size: int, side: int) -> Callable[[Tens
     return vectors
 
 
-def _before_last_full(found: Plain) -> Callable[[Tensor], Tensor]:
+def _before_last_full(found: PlainNet) -> Callable[[Tensor], Tensor]:
     calls = [call for stage in found.stages for call in stage.calls] + list(found.rest)
     last = max(number for number, call in enumerate(calls) if call.name == "linear")
     last_map = found.shapes[found.rest[0].inputs[0]]
@@ -122,7 +122,7 @@ def _before_last_full(found: Plain) -> Callable[[Tensor], Tensor]:
 
 
 def _before(net: nn.Module, image_size: int) -> Callable[[Tensor], Tensor]:
-    layer = hidden(net, image_size).last
+    layer = layer_roles(net, image_size).last
     return lambda images: features(net, images, [layer], _averaged).layers[layer]
 
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convscope.engine.windows_of_maps import Corner
+from convscope.engine.regions import Corner
 
 SHARE = 0.99  # of the energy that is shown
 LEAST = 16  # pixels that a cut has at least

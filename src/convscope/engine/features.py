@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from convscope.engine.axes import MAPS, Axes, layer_axes, maps_of, traced_axes
-from convscope.engine.scripted import on_output
-from convscope.engine.trace import evaluating, no_layer
+from convscope.engine.hooks import evaluating, on_output
+from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
 
 
@@ -32,7 +32,7 @@ def features(
     known = [path for path, _ in net.named_modules() if path]
     wanted = list(dict.fromkeys(layers))
     if unknown := [layer for layer in wanted if layer not in known]:
-        raise UserError(no_layer(unknown[0], known))
+        raise UserError(unknown_layer_message(unknown[0], known))
     axes = traced_axes(net)
     takers = {layer: _Taker(layer, take, axes) for layer in wanted}
     logits = _pass(net, images, takers)

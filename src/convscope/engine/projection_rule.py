@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.engine.chain_steps import Scale, read_steps
+from convscope.engine.chain_steps import ScaleStep, read_steps
 from convscope.engine.cropped_projection import Watch, project_fields
 from convscope.engine.deconvnet import RULES, Units
 from convscope.engine.top9 import Top9
@@ -109,7 +109,7 @@ def _as_smooth(smoothness: float, guided_smoothness: float) -> bool:
 def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
     """Whether the paper's deconvnet is defined all the way down: no branches and no batch normalization."""
     steps = read_steps(trace(net, tuple(image)), layer, "deconvnet")
-    return steps is not None and not any(isinstance(step, Scale) for step in steps)
+    return steps is not None and not any(isinstance(step, ScaleStep) for step in steps)
 
 
 def image_dependence(projections: Tensor, maps: Tensor) -> float:

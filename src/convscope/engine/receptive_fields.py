@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref
 from convscope.engine.trace import PIXELS, Trace, trace
-from convscope.engine.windows import Window, window
+from convscope.engine.windows import Window, window_of
 
 
-class Span(NamedTuple):
+class AxisField(NamedTuple):
     """Along one axis, unit i sees the `size` pixels from start + i * stride on."""
 
     size: int
@@ -33,8 +33,8 @@ class Box(NamedTuple):
 
 
 class Field(NamedTuple):
-    rows: Span
-    cols: Span
+    rows: AxisField
+    cols: AxisField
 
     def box(self, row: int, col: int) -> Box:
         """What the unit at this position of the map sees."""
@@ -50,7 +50,7 @@ class UnitFields(NamedTuple):
 
 
 IMAGE = UnitFields(None)
-_PIXEL = Span(1, 1, 0)
+_PIXEL = AxisField(1, 1, 0)
 _NAMES = """
     rrelu hardsigmoid sigmoid sigmoid_ tanh tanh_ clamp_max clamp_max_ masked_fill masked_fill_ gt __gt__ ge __ge__ lt
     __lt__ le __le__ sign
@@ -87,7 +87,7 @@ def _step(call: Call, inputs: dict[int, UnitFields], output: int, shapes: Mappin
     if any(one.field is None or one.axes != first.axes for one in inputs.values()):
         return IMAGE
     before, after, rows_cols = shapes[number], shapes[output], first.axes
-    if (shape := window(call, shapes)) is not None:
+    if (shape := window_of(call, shapes)) is not None:
         return _windowed(shape, list(inputs.values())) if rows_cols == (2, 3) and len(before) == 4 else IMAGE
     if call.name in _SAME_PLACE or _compares(call) or _sets(call, shapes):
         same = all(len(shapes[one]) == len(before) for one in (*inputs, output))
@@ -117,7 +117,7 @@ def _windowed(shape: Window, inputs: list[UnitFields]) -> UnitFields:
     if len(inputs) > 1 or inputs[0].field is None:
         return IMAGE
     rows, cols = (
-        Span(span.size + span.stride * (extent - 1), span.stride * stride, span.start - span.stride * padding)
+        AxisField(span.size + span.stride * (extent - 1), span.stride * stride, span.start - span.stride * padding)
         for span, extent, stride, padding in zip(
             inputs[0].field, shape.extent(), shape.stride, shape.padding, strict=True
         )
@@ -132,7 +132,7 @@ def _union(inputs: list[UnitFields]) -> UnitFields:
         if len({span.stride for span in axis}) > 1:
             return IMAGE
         start = min(span.start for span in axis)
-        spans.append(Span(max(span.start + span.size for span in axis) - start, axis[0].stride, start))
+        spans.append(AxisField(max(span.start + span.size for span in axis) - start, axis[0].stride, start))
     return UnitFields(Field(*spans), inputs[0].axes)
 
 

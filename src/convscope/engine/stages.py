@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call
-from convscope.engine.deconvnet import PASSED
+from convscope.engine.deconvnet import PASSED_THROUGH
 from convscope.engine.trace import Trace, chain, trace
-from convscope.engine.windows import Pair, Window, window
+from convscope.engine.windows import Pair, Window, window_of
 
 _ALONE = (
-    ACTIVATIONS | CLAMPS | PASSED | {"batch_norm", "dropout", "dropout2d", "contiguous"}
+    ACTIVATIONS | CLAMPS | PASSED_THROUGH | {"batch_norm", "dropout", "dropout2d", "contiguous"}
 )  # each position for itself
 _REST = _ALONE | {"linear", "adaptive_avg_pool2d", "flatten", "conv2d", "max_pool2d", "avg_pool2d"}
 
 
-class Box(NamedTuple):
+class MapBox(NamedTuple):
     """Rows top .. bottom - 1 and columns left .. right - 1 of a map."""
 
     top: int
@@ -29,13 +29,13 @@ class Box(NamedTuple):
     right: int
 
 
-class Patched(NamedTuple):
+class PatchedMap(NamedTuple):
     """A map: view [N, C, h, w], but in each of `boxes` the values beside it instead. Put together only when asked."""
 
     view: Tensor
-    boxes: list[tuple[Box, Tensor]]
+    boxes: list[tuple[MapBox, Tensor]]
 
-    def cut(self, box: Box) -> Tensor:
+    def cut(self, box: MapBox) -> Tensor:
         """The values in the box."""
         values = self.view[:, :, box.top : box.bottom, box.left : box.right]
         common = [(_common(box, other), other, patch) for other, patch in self.boxes]
@@ -47,7 +47,7 @@ class Patched(NamedTuple):
 
     def whole(self) -> Tensor:
         """All of it."""
-        return self.cut(Box(0, self.view.shape[2], 0, self.view.shape[3]))
+        return self.cut(MapBox(0, self.view.shape[2], 0, self.view.shape[3]))
 
 
 class Stage(NamedTuple):
@@ -66,7 +66,7 @@ class Stage(NamedTuple):
         """The whole map above, a new tensor."""
         return run(self.calls, x)
 
-    def part(self, x: Patched, box: Box) -> Tensor:
+    def part(self, x: PatchedMap, box: MapBox) -> Tensor:
         """The positions of `box` of the map above, from the map x below."""
         call, *after = self.calls
         seen, given = self._seen(x, box), call.arguments()
@@ -80,7 +80,7 @@ class Stage(NamedTuple):
             values = F.avg_pool2d(seen, self.window.kernel, stride)
         return run(after, values)
 
-    def _seen(self, x: Patched, box: Box) -> Tensor:
+    def _seen(self, x: PatchedMap, box: MapBox) -> Tensor:
         """What the box's windows see, with what a convolution or a pool takes positions outside the map for."""
         inside, outside = list[int](), []
         for axis, (first, end) in enumerate(((box.top, box.bottom), (box.left, box.right))):
@@ -88,14 +88,14 @@ class Stage(NamedTuple):
             stop = (end - 1) * self.window.stride[axis] - self.window.padding[axis] + self.window.extent()[axis]
             inside += max(0, start), min(self.below[axis], stop)
             outside.append((max(0, -start), max(0, stop - self.below[axis])))
-        seen = x.cut(Box(*inside))
+        seen = x.cut(MapBox(*inside))
         if not any(map(any, outside)):
             return seen
         fill = -torch.inf if self.calls[0].name == "max_pool2d" else 0.0
         return F.pad(seen, (*outside[1], *outside[0]), value=fill)
 
 
-class Plain(NamedTuple):
+class PlainNet(NamedTuple):
     """A net without branches. rest: the calls after the last stage, up to the class scores. shapes: of all tensors."""
 
     stages: list[Stage]
@@ -103,12 +103,12 @@ class Plain(NamedTuple):
     shapes: dict[int, tuple[int, ...]]
 
 
-def _common(one: Box, other: Box) -> Box:
+def _common(one: MapBox, other: MapBox) -> MapBox:
     (top, left), (bottom, right) = map(max, one[::2], other[::2]), map(min, one[1::2], other[1::2])
-    return Box(top, bottom, left, right)
+    return MapBox(top, bottom, left, right)
 
 
-def _inside(values: Tensor, box: Box, of: Box) -> Tensor:
+def _inside(values: Tensor, box: MapBox, of: MapBox) -> Tensor:
     """The view of `box` in values that are those of the box `of`."""
     return values[:, :, box.top - of.top : box.bottom - of.top, box.left - of.left : box.right - of.left]
 
@@ -120,7 +120,7 @@ def run(calls: Any, x: Tensor) -> Tensor:
     return x
 
 
-def plain(net: nn.Module, image_size: int) -> Plain | None:
+def read_plain_net(net: nn.Module, image_size: int) -> PlainNet | None:
     """The net as stages; None where it branches, or does what is not known to be the same for any number of images."""
     pass_ = trace(net, (3, image_size, image_size))
     last = pass_.calls[-1].outputs[0]
@@ -135,7 +135,7 @@ def plain(net: nn.Module, image_size: int) -> Plain | None:
             end += 1
         stages.append(_stage(calls[at:end], shape, pass_))
         at = end
-    return Plain(stages, calls[at:], pass_.shapes)
+    return PlainNet(stages, calls[at:], pass_.shapes)
 
 
 def _known(call: Call, pass_: Trace) -> bool:
@@ -151,7 +151,7 @@ def _movable(call: Call, pass_: Trace) -> Window | None:
         return None  # filters that are computed in the pass
     if call.name == "avg_pool2d" and (given.get("padding") or given.get("ceil_mode") or given.get("divisor_override")):
         return None  # windows at the edge would be averaged over fewer positions
-    return window(call, pass_.shapes)
+    return window_of(call, pass_.shapes)
 
 
 def _stage(calls: tuple[Call, ...], shape: Window, pass_: Trace) -> Stage:

@@ -5,8 +5,7 @@ tensors they put out. Only shapes matter, so convolutions and linear layers, nea
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from convscope.engine.calls import Call, Ref, by_name, leaves, replaced
-from convscope.engine.scripted import is_scripted, on_output, outermost
+from convscope.engine.calls import Call, Ref, arguments_by_name, leaves, map_leaves
+from convscope.engine.hooks import evaluating, is_scripted, on_output, outermost
 from convscope.errors import UserError
 
 PIXELS = 0  # number of the tensor that goes into the net
@@ -47,7 +46,7 @@ class Trace:
     def layer(self, path: str) -> Layer:
         """Raises UserError, naming what is possible, for a layer that is not in the pass or has several outputs."""
         if path not in self.layers:
-            raise UserError(no_layer(path, self.layers))
+            raise UserError(unknown_layer_message(path, self.layers))
         if (runs := self.layers[path].runs) > 1:
             raise UserError(
                 f"layer {path} runs {runs} times in one pass, so it has no single map; choose a layer that runs once"
@@ -55,24 +54,12 @@ class Trace:
         return self.layers[path]
 
 
-def no_layer(path: str, layers: Iterable[str]) -> str:
+def unknown_layer_message(path: str, layers: Iterable[str]) -> str:
     """The message about a layer that a net does not have: all its layers, or the nearest names of many."""
     names = list(layers)
     near = names if len(names) <= 40 else difflib.get_close_matches(path, names, 10, 0.3) or names[:10]
     more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
     return f"no layer {path} in this net; its layers: {', '.join(near)}{more}"
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """The net in eval mode, afterwards every module as it was."""
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_size as its makers mean it") -> Trace:
@@ -82,7 +69,7 @@ def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_
     """
     like = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
     pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
-    seen = _Watch(pixels)
+    seen = _Recorder(pixels)
     plain = {path: module for path, module in net.named_modules() if path and not is_scripted(module)}
     hooks = [module.register_forward_pre_hook(seen.entry_hook(path)) for path, module in plain.items()]
     hooks += [module.register_forward_hook(seen.layer_hook(path)) for path, module in plain.items()]
@@ -114,7 +101,7 @@ def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
     return tuple(reversed(calls))
 
 
-class _Watch(TorchFunctionMode):
+class _Recorder(TorchFunctionMode):
     """Numbers tensors as they appear. A tensor changed in place gets a new number, as if it were another."""
 
     def __init__(self, pixels: Tensor):
@@ -129,7 +116,7 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         inputs: list[int] = []
-        named = replaced((args, kwargs or {}), lambda leaf: self._named(leaf, inputs))
+        named = map_leaves((args, kwargs or {}), lambda leaf: self._named(leaf, inputs))
         result = self._result(func, args, kwargs or {})
         made = args[0] if func.__name__ == "__setitem__" else result
         outputs = [self._number(leaf) for leaf in leaves(made) if isinstance(leaf, Tensor)]
@@ -144,7 +131,7 @@ class _Watch(TorchFunctionMode):
     def _result(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func.__name__ not in ("conv2d", "linear"):
             return func(*args, **kwargs)
-        given = by_name(func.__name__, args, kwargs)
+        given = arguments_by_name(func.__name__, args, kwargs)
         x, weight = given["input"], given["weight"]
         if func.__name__ == "linear":
             return x.new_zeros(*x.shape[:-1], *weight.shape[:-1])
@@ -178,10 +165,10 @@ class _Watch(TorchFunctionMode):
     def _add_whole(self, module: nn.Module, name: str, args: Any, output: Any) -> None:
         """The whole module as one call."""
         inputs: list[int] = []
-        named = replaced(args, lambda leaf: self._named(leaf, inputs))
+        named = map_leaves(args, lambda leaf: self._named(leaf, inputs))
         if isinstance(output, Tensor) and inputs:
             outputs = (self._number(output),)
-            self._add(Call(_Whole(module, name), named, {}, tuple(dict.fromkeys(inputs)), outputs))
+            self._add(Call(_ModuleCall(module, name), named, {}, tuple(dict.fromkeys(inputs)), outputs))
 
     def _input(self, args: Any) -> int | None:
         return self.numbers.get(id(args[0])) if args and isinstance(args[0], Tensor) else None
@@ -206,7 +193,7 @@ class _Watch(TorchFunctionMode):
         return number
 
 
-class _Whole:
+class _ModuleCall:
     """A module as the function of a call: torch.jit.script(nn.ReLU()) is a relu."""
 
     def __init__(self, module: nn.Module, name: str):

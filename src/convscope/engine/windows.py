@@ -27,7 +27,7 @@ class Window(NamedTuple):
         return rows, cols
 
 
-def window(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window | None:
+def window_of(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window | None:
     """The window of a convolution or a pool with fixed windows, None for every other call. shapes: by tensor number."""
     if call.name == "conv2d":
         given = call.arguments()

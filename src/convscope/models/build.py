@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from convscope.errors import UserError
 from convscope.models import rows as rows_of
 from convscope.models.lrn import LRN
-from convscope.models.memory import check_room
-from convscope.models.rows import Conv, Full, Pool, Row, map_sizes, plain_rows, read_rows
+from convscope.models.memory import check_net_memory
+from convscope.models.rows import ConvRow, LinearRow, PoolRow, Row, map_sizes, plain_rows, read_rows
 
 
 class ConvReLU(nn.Conv2d):
@@ -21,7 +21,7 @@ class ConvReLU(nn.Conv2d):
         return F.relu_(super().forward(x))
 
 
-class FullReLU(nn.Linear):
+class LinearReLU(nn.Linear):
     """Rectified units [N, C], some of them dropped in training."""
 
     def __init__(self, inputs: int, units: int, dropout: float):
@@ -36,7 +36,7 @@ class FullReLU(nn.Linear):
         return f"{super().extra_repr()}, dropout={self.dropout}"
 
 
-class Classes(nn.Linear):
+class Logits(nn.Linear):
     """Logits [N, K]."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class ConvNet(nn.Module):
         super().__init__()
         self.rows, self.image_size = dict(rows), image_size
         self.layers = plain_rows(rows)
-        check_room(self.rows, image_size)
+        check_net_memory(self.rows, image_size)
         self.classes = next(reversed(self.rows.values())).units  # type: ignore[union-attr]
         for name, layer in _modules(self.rows, image_size).items():
             if hasattr(self, name) or "." in name:
@@ -84,7 +84,7 @@ def check_rows(layers: Mapping[str, Any], image_size: int, width: float, batch: 
     """Raises the Problems of `build` that no number of classes changes; batch, copies: see check_room."""
     rows = read_rows(layers, 2, width)
     map_sizes(rows, image_size)
-    check_room(rows, image_size, batch, copies)
+    check_net_memory(rows, image_size, batch, copies)
 
 
 def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
@@ -92,17 +92,17 @@ def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
     below = [(3, image_size), *sizes.values()]
     modules = {name: _module(row, *size) for (name, row), size in zip(rows.items(), below, strict=False)}
     name, last = list(modules.items())[-1]
-    assert isinstance(last, FullReLU)  # read_rows has seen to it
-    return {**modules, name: Classes(last.in_features, last.out_features)}
+    assert isinstance(last, LinearReLU)  # read_rows has seen to it
+    return {**modules, name: Logits(last.in_features, last.out_features)}
 
 
 def _module(row: Row, maps: int, side: int) -> nn.Module:
     match row:
-        case Conv():
+        case ConvRow():
             return ConvReLU(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.towers)
-        case Pool():
+        case PoolRow():
             return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.ceil)
-        case rows_of.LRN():
+        case rows_of.LRNRow():
             return LRN(row.size, row.alpha, row.beta, row.k)
-        case Full():
-            return FullReLU(maps * side**2, row.units, row.dropout)
+        case LinearRow():
+            return LinearReLU(maps * side**2, row.units, row.dropout)

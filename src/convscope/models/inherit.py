@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from convscope.errors import UserError
-from convscope.models.weights import shape_in_words
+from convscope.models.checkpoints import shape_in_words
 
 ABSENT = "not in the checkpoint"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.errors import UserError
-from convscope.models.build import Classes, ConvNet
+from convscope.models.build import ConvNet, Logits
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def he_(net: ConvNet, pixel_std: float = 58.0, first: float = 1.0) -> None:
     """
     for index, (name, layer) in enumerate(_weighted(net)):
         inputs = layer.weight[0].numel()
-        std = 0.01 if isinstance(layer, Classes) else (2 / inputs) ** 0.5
+        std = 0.01 if isinstance(layer, Logits) else (2 / inputs) ** 0.5
         layer.weight.normal_(0, std * first / pixel_std if index == 0 else std)
         _bias(layer).fill_(_first(_given_bias(net, name), 0.0))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from convscope.errors import UserError
-from convscope.models.rows import Conv, Full, Row, map_sizes
+from convscope.models.rows import Row, unit_counts, weight_counts
 
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -43,13 +43,15 @@ def _available() -> int | None:
 
 def _left_in_groups() -> int | None:
     try:
-        told = [left_in_group(_GROUPS / group) for group in groups(Path("/proc/self/cgroup").read_text())]
+        told = [
+            free_in_control_group(_GROUPS / group) for group in control_groups(Path("/proc/self/cgroup").read_text())
+        ]
     except OSError:
         return None
     return min((each for each in told if each is not None), default=None)
 
 
-def groups(told: str) -> list[Path]:
+def control_groups(told: str) -> list[Path]:
     """Control groups (version 2) that hold a process, its own first, as /proc/<process>/cgroup tells: a container's,
     or a job's of a cluster.
     """
@@ -57,7 +59,7 @@ def groups(told: str) -> list[Path]:
     return [own, *own.parents]
 
 
-def left_in_group(group: Path) -> int | None:
+def free_in_control_group(group: Path) -> int | None:
     """Bytes up to the bound of a control group's folder, None where it sets none. Files that the system only keeps at
     hand are no use of it: they go when memory is wanted.
     """
@@ -73,24 +75,7 @@ def left_in_group(group: Path) -> int | None:
 FLOAT = 4  # bytes
 
 
-def weight_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
-    """Weights and biases of each row that has any. Raises UserError as map_sizes does."""
-    counts, (maps, side) = {}, (3, image_size)
-    for (name, row), above in zip(rows.items(), map_sizes(rows, image_size).values(), strict=True):
-        if isinstance(row, Conv):
-            counts[name] = row.maps * (maps // row.towers * row.kernel**2 + 1)
-        if isinstance(row, Full):
-            counts[name] = row.units * (maps * side**2 + 1)
-        maps, side = above
-    return counts
-
-
-def unit_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
-    """Numbers that each row puts out for one image."""
-    return {name: maps * side**2 for name, (maps, side) in map_sizes(rows, image_size).items()}
-
-
-def check_room(rows: Mapping[str, Row], image_size: int, batch: int = 1, copies: int = 1) -> None:
+def check_net_memory(rows: Mapping[str, Row], image_size: int, batch: int = 1, copies: int = 1) -> None:
     """Raises UserError where the weights, and what the rows put out for a batch of images, do not fit into memory.
 
     copies: of every number; training holds the gradients too, and of each weight what the optimizer remembers.

@@ -12,7 +12,7 @@ from convscope.errors import UserError, meant
 
 
 @dataclass(frozen=True)
-class Conv:
+class ConvRow:
     """Convolution and ReLU. kernel, stride, padding: positions of the map below.
 
     towers: groups that see only their own share of the maps below (AlexNet's two GPUs). bias: where it starts if the
@@ -28,7 +28,7 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class Pool:
+class PoolRow:
     """Max pooling. ceil: a last window that hangs over the edge counts."""
 
     kernel: int
@@ -38,7 +38,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class LRN:
+class LRNRow:
     """Contrast normalization across `size` neighboring maps; alpha as in the paper, not divided by size."""
 
     size: int
@@ -48,7 +48,7 @@ class LRN:
 
 
 @dataclass(frozen=True)
-class Full:
+class LinearRow:
     """Fully connected units, ReLU and dropout; the last row of a net is linear and its units are the classes."""
 
     units: int
@@ -56,9 +56,9 @@ class Full:
     bias: float | None = None
 
 
-Row = Conv | Pool | LRN | Full
+Row = ConvRow | PoolRow | LRNRow | LinearRow
 LARGEST = 2**31 - 1  # of a row's whole numbers; what is near it is told by the memory that it needs
-KINDS: dict[str, type[Row]] = {"conv": Conv, "pool": Pool, "lrn": LRN, "full": Full}
+KINDS: dict[str, type[Row]] = {"conv": ConvRow, "pool": PoolRow, "lrn": LRNRow, "full": LinearRow}
 
 
 def read_rows(layers: Mapping[str, Mapping[str, Any] | None], classes: int, width: float = 1.0) -> dict[str, Row]:
@@ -94,7 +94,7 @@ def read_row(name: str, row: Mapping[str, Any], classes: int) -> Row:
     if values.get("units") == "classes":
         values["units"] = classes
     read = kind(**{key: _value(name, legal[key], value) for key, value in values.items()})
-    if isinstance(read, Pool) and 2 * read.padding > read.kernel:
+    if isinstance(read, PoolRow) and 2 * read.padding > read.kernel:
         raise UserError(f"{name}: padding {read.padding} is more than half the window of {read.kernel}")
     return read
 
@@ -121,18 +121,18 @@ def map_sizes(rows: Mapping[str, Row], image_size: int) -> dict[str, tuple[int, 
     sizes: dict[str, tuple[int, int]] = {}
     for name, row in rows.items():
         left, side = side, _side(row, side)
-        if isinstance(row, Conv | Pool) and not side:
+        if isinstance(row, ConvRow | PoolRow) and not side:
             raise UserError(
                 f"{name}: a window of {row.kernel} is larger than the {left} x {left} {below}; "
                 f"this net needs data.image_size={_enough(rows, image_size)} or more"
             )
-        if isinstance(row, Conv) and (maps % row.towers or row.maps % row.towers):
+        if isinstance(row, ConvRow) and (maps % row.towers or row.maps % row.towers):
             raise UserError(f"{name}: {row.towers} towers cannot share {maps} maps below and {row.maps} of its own")
-        if isinstance(row, LRN) and row.size > 2 * maps + 1:
+        if isinstance(row, LRNRow) and row.size > 2 * maps + 1:
             raise UserError(
                 f"{name}: size {row.size} reaches beyond the {maps} maps below; {2 * maps + 1} covers them all"
             )
-        maps = row.maps if isinstance(row, Conv) else row.units if isinstance(row, Full) else maps
+        maps = row.maps if isinstance(row, ConvRow) else row.units if isinstance(row, LinearRow) else maps
         sizes[name] = maps, side
         below = f"map that {name} leaves"
     return sizes
@@ -140,10 +140,10 @@ def map_sizes(rows: Mapping[str, Row], image_size: int) -> dict[str, tuple[int, 
 
 def _side(row: Row, side: int) -> int:
     """Side of the map above a map of `side`; 0 where the window does not fit."""
-    if not isinstance(row, Conv | Pool):
-        return 1 if isinstance(row, Full) else side
+    if not isinstance(row, ConvRow | PoolRow):
+        return 1 if isinstance(row, LinearRow) else side
     room = side + 2 * row.padding - row.kernel
-    if room < 0 or not isinstance(row, Pool) or not row.ceil:
+    if room < 0 or not isinstance(row, PoolRow) or not row.ceil:
         return max(0, room // row.stride + 1)
     windows = -(-room // row.stride) + 1
     last_is_outside = (windows - 1) * row.stride >= side + row.padding
@@ -190,25 +190,42 @@ def _check_order(rows: Mapping[str, Row], classes: int) -> None:
     if not rows:
         raise UserError(f"the net has no rows; {wanted}")
     name, last = list(rows.items())[-1]
-    if not isinstance(last, Full):
+    if not isinstance(last, LinearRow):
         raise UserError(f"the last row, {name}, is no full row; {wanted}")
     if last.units != classes:
         raise UserError(f"{name}: {last.units} units for {classes} classes; the last row has units: classes")
     if last.dropout:
         raise UserError(f"{name}: the last row gives the classes and drops none of them; remove its dropout")
-    first = next(name for name, row in rows.items() if isinstance(row, Full))
-    late = [name for name in list(rows)[list(rows).index(first) :] if not isinstance(rows[name], Full)]
+    first = next(name for name, row in rows.items() if isinstance(row, LinearRow))
+    late = [name for name in list(rows)[list(rows).index(first) :] if not isinstance(rows[name], LinearRow)]
     if late:
         raise UserError(f"{late[0]} comes after {first}; rows of maps come before the first full row")
 
 
 def _scaled(row: Row, width: float) -> Row:
-    if width == 1.0 or isinstance(row, Pool | LRN):
+    if width == 1.0 or isinstance(row, PoolRow | LRNRow):
         return row
-    if isinstance(row, Full):
+    if isinstance(row, LinearRow):
         return replace(row, units=_rounded(row.units * width, 8))
     return replace(row, maps=_rounded(row.maps * width, lcm(8, row.towers)))
 
 
 def _rounded(count: float, step: int) -> int:
     return max(step, round(count / step) * step)
+
+
+def weight_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
+    """Weights and biases of each row that has any. Raises UserError as map_sizes does."""
+    counts, (maps, side) = {}, (3, image_size)
+    for (name, row), above in zip(rows.items(), map_sizes(rows, image_size).values(), strict=True):
+        if isinstance(row, ConvRow):
+            counts[name] = row.maps * (maps // row.towers * row.kernel**2 + 1)
+        if isinstance(row, LinearRow):
+            counts[name] = row.units * (maps * side**2 + 1)
+        maps, side = above
+    return counts
+
+
+def unit_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
+    """Numbers that each row puts out for one image."""
+    return {name: maps * side**2 for name, (maps, side) in map_sizes(rows, image_size).items()}

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from convscope.errors import UserError
-from convscope.models.memory import weight_counts
-from convscope.models.rows import read_rows
+from convscope.models.rows import read_rows, weight_counts
 
 LONGEST = 1000  # letters of a class's name
 
@@ -25,7 +24,7 @@ def check_checkpoint(held: Mapping[str, Any], where: str) -> None:
     hold(isinstance(about, Mapping) and isinstance(about.get("net"), Mapping), "no description of its net")
     hold(isinstance(state, Mapping) and all(isinstance(name, str) for name in state), "no weights by name")
     hold(
-        all(is_whole_number(value) for value in state.values()), "weights that are no tensors, or larger than the file"
+        all(is_plain_tensor(value) for value in state.values()), "weights that are no tensors, or larger than the file"
     )
     net, side = about["net"], about["net"].get("image_size")
     hold(type(side) is int and 8 <= side <= 2**16, f"a net for images of {side!r} pixels")
@@ -53,7 +52,7 @@ def _check_rows(net: Mapping[str, Any], state: Mapping[str, Tensor], where: str)
         raise UserError(f"{where} describes a net of {told:,} weights and holds {held:,}; it is damaged, take another")
 
 
-def is_whole_number(value: Any) -> bool:
+def is_plain_tensor(value: Any) -> bool:
     """A plain tensor in memory whose numbers are all in the file; strides could make a thousand of one."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
@@ -70,7 +69,7 @@ def _is_input(way: Any, side: int) -> bool:
 
 
 def _is_mean(mean: Any, stored: int) -> bool:
-    right = is_whole_number(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
+    right = is_plain_tensor(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
     return right and bool(torch.isfinite(mean).all())
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from convscope.errors import UserError
-from convscope.models.untrusted import is_whole_number
-from convscope.models.weights import shape_in_words
+from convscope.models.checkpoints import shape_in_words
+from convscope.models.untrusted import is_plain_tensor
 
 ENDINGS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 ENTRIES = ("state_dict", "model_state_dict", "model")  # where training programs put the weights within their file
@@ -49,7 +49,7 @@ def read_weights(file: str) -> dict[str, Tensor]:
     state = _entry(content)
     if not isinstance(state, Mapping) or not state or not all(isinstance(name, str) for name in state):
         raise UserError(f"{path} holds no weights by name; {SAVE}")
-    if strange := [name for name, value in state.items() if not is_whole_number(value)]:
+    if strange := [name for name, value in state.items() if not is_plain_tensor(value)]:
         raise UserError(f"{path} holds {_listed(strange)}, which are no tensors, or larger than the file; {SAVE}")
     return dict(state)
 

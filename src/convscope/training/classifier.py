@@ -12,7 +12,7 @@ from convscope.metrics.average_precision import MeanAveragePrecision
 from convscope.metrics.classification import accuracies
 from convscope.metrics.goals import GOALS, TOP1
 from convscope.metrics.multilabel import certainty, nearest
-from convscope.models.weights import load_weights_, net_weights
+from convscope.models.checkpoints import load_weights_, net_weights
 from convscope.training.losses import MeanLoss, loss_of
 from convscope.training.recipe import Recipe, optimizer, schedule
 

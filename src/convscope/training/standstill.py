@@ -9,7 +9,7 @@ from torch import nn
 
 from convscope.errors import UserError
 from convscope.metrics.goals import Chance, Goal
-from convscope.models.build import ConvReLU, FullReLU
+from convscope.models.build import ConvReLU, LinearReLU
 from convscope.runs.record import Record
 from convscope.training.guard import remedies
 
@@ -130,5 +130,5 @@ class WatchLayers(Notice):
 
 def watched(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """The rectified layers by name, and the net itself as its last layer."""
-    inner = [(name, each) for name, each in net.named_modules() if isinstance(each, ConvReLU | FullReLU | nn.ReLU)]
+    inner = [(name, each) for name, each in net.named_modules() if isinstance(each, ConvReLU | LinearReLU | nn.ReLU)]
     return [*inner, (LAST, net)]

@@ -3,11 +3,11 @@ import json
 import pytest
 
 from convscope.analyses.claims.compute.depth import deeper
-from convscope.engine.hidden_layers import Hidden
+from convscope.engine.layer_roles import LayerRoles
 from convscope.errors import UserError
 from convscope.runs.reading import read_run
 
-LAYERS = Hidden("conv1", "conv5", "fc7")
+LAYERS = LayerRoles("conv1", "conv5", "fc7")
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_another_net_or_no_transfer_at_all_is_refused(folders, tmp_path):
 def test_layers_that_were_not_transferred_are_told(folders):
     run, transfer = folders
     filled(transfer, [1] * 6)
-    claim = deeper(read_run(run), transfer, Hidden("features.0", "features.9", "classifier.3"), seed=0)
+    claim = deeper(read_run(run), transfer, LayerRoles("features.0", "features.9", "classifier.3"), seed=0)
     assert claim.n == 0 and "has no accuracies of features.0 and classifier.3" in claim.because
 
 

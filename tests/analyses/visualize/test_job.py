@@ -17,8 +17,8 @@ from convscope.cli.jobs import JOBS
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.engine.anatomy import layers
 from convscope.engine.deconvnet import Units, project
+from convscope.engine.layer_table import layer_summaries
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.plots.receptive_fields import MOST
@@ -102,9 +102,9 @@ def test_rules_that_can_be_asked_for():
 
 
 def test_layers_whose_fields_are_drawn(net):
-    assert [layer.name for layer in shown_layers(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
+    assert [layer.name for layer in shown_layers(layer_summaries(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
     with torch.device("meta"):
-        every = layers(models.resnet50(), 224)
+        every = layer_summaries(models.resnet50(), 224)
     shown = shown_layers(every, 224)
     sizes = [layer.field.rows.size for layer in shown]
     assert len(shown) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up

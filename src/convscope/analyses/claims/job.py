@@ -22,7 +22,7 @@ from convscope.analyses.invariance.compute import strangers
 from convscope.analyses.occlusion.job.localization import Sample, on_boxes, on_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
-from convscope.engine.hidden_layers import Hidden, hidden
+from convscope.engine.layer_roles import LayerRoles, layer_roles
 from convscope.errors import UserError
 from convscope.runs.config_diff import runs_in
 from convscope.runs.reading import Run, read_run
@@ -61,7 +61,7 @@ def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Res
     """Yields the number behind each claim, their intervals as a picture, the verdicts and what they rest on."""
     own, others = read_run(run), runs_in(plan.folders)
     rivals = [other for other in others if other.folder.resolve() != run.resolve()]
-    layers = hidden(subject.net, subject.data.settings.image_size)
+    layers = layer_roles(subject.net, subject.data.settings.image_size)
     known = _known(subject, plan, seed)
     found = list(tested(subject, (own, rivals), (layers, known), plan, seed))
     told = {claim.name: claim for claim in found}
@@ -88,7 +88,7 @@ class Known(NamedTuple):
 
 
 def tested(
-    subject: Subject, runs: tuple[Run, Sequence[Run]], what: tuple[Hidden, Known], plan: Claims, seed: int
+    subject: Subject, runs: tuple[Run, Sequence[Run]], what: tuple[LayerRoles, Known], plan: Claims, seed: int
 ) -> Iterator[Claim]:
     """Every claim, as it is tested."""
     (own, rivals), (layers, known) = runs, what
@@ -119,14 +119,14 @@ def _known(subject: Subject, plan: Claims, seed: int) -> Known:
     return Known(objects, parts)
 
 
-def _occlusion(subject: Subject, known: Known, layers: Hidden, seed: int) -> Claim:
+def _occlusion(subject: Subject, known: Known, layers: LayerRoles, seed: int) -> Claim:
     if known.objects is not None:
         return evidence.occlusion(subject.net, known.objects, layers.maps, seed)
     missing = "where the objects of these photographs are is not known; type claims.boxes=<csv: path,x0,y0,x1,y1>"
     return unmeasured(COVER, missing)
 
 
-def _parts(subject: Subject, known: Known, layers: Hidden, seed: int) -> list[Claim]:
+def _parts(subject: Subject, known: Known, layers: LayerRoles, seed: int) -> list[Claim]:
     if known.parts is not None:
         return evidence.parts(subject.net, *known.parts, layers, seed)
     missing = "where the parts of these photographs are is not known; type claims.parts=<csv: path,part,x,y>"

@@ -11,7 +11,7 @@ from convscope.analyses.neighbors.compute import Nearest, enter_neighbors, no_ne
 from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet, percent
 from convscope.analyses.subject import Examples, Subject
 from convscope.engine.features import features
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
 from convscope.errors import UserError
 from convscope.metrics.intervals import hit_interval
@@ -52,7 +52,7 @@ def neighbors(subject: Subject, plan: Neighbors, seed: int) -> Iterator[Result]:
     layer or image, more neighbors than training images, and features that are not numbers.
     """
     data, net = subject.data, subject.net
-    layer = plan.layer or hidden(net, data.settings.image_size).last
+    layer = plan.layer or layer_roles(net, data.settings.image_size).last
     if plan.nearest > (count := data.size("train")):
         raise UserError(f"neighbors.nearest={plan.nearest} is more than the {count} training images; ask for fewer")
     shown = subject.examples("val", plan.images, seed)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from convscope.analyses.visualize.compute import OUTSIDE, SIDE, FeatureView, SplitPixels, excited_count
 from convscope.engine.energy import energy_squares
-from convscope.engine.windows_of_maps import cut
+from convscope.engine.regions import cut_regions
 from convscope.plots.grid import HEAD, MARGIN, OUTLINE, PAPER, Block, thumbnails, top9_grid
 from convscope.plots.lettering import FAINT, TITLE, width, write
 from convscope.plots.tile import GRAY, Tile, chroma_share, contrast, muted, resized, signed_tile
@@ -47,8 +47,8 @@ def map_tiles(view: FeatureView, position: int, side: int = SIDE, beside: Sequen
     values = [each.projections[position, :count] for each in (view, *beside)]
     values = [F.normalize(each.flatten(1), dim=1).view_as(each) for each in values] if beside else values
     squares, size = energy_squares(torch.cat(values, 1) if beside else values[0])
-    projections = cut(view.projections[position, :count], torch.arange(count), squares, (size, size))
-    windows = cut(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
+    projections = cut_regions(view.projections[position, :count], torch.arange(count), squares, (size, size))
+    windows = cut_regions(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
     corners = list(zip(squares.top.tolist(), squares.left.tolist(), strict=True))
     tiles = projection_tiles(projections, side), list(windows.permute(0, 2, 3, 1).numpy())
     return Tiles(*tiles, (size, corners))

@@ -16,8 +16,8 @@ from convscope.analyses.visualize.compute import (
 )
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, rules_sheet, thumbnail_sheets
 from convscope.data.module import ImageData
-from convscope.engine.anatomy import Layer, anatomy, layers
 from convscope.engine.deconvnet import RULES
+from convscope.engine.layer_table import LayerSummary, layer_summaries, layer_table
 from convscope.engine.progress import track
 from convscope.engine.projection_rule import AUTO, RuleChoice, check_rule_or_auto
 from convscope.engine.top9 import Top9, to_arrays
@@ -75,7 +75,7 @@ def _results(
         yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)
     name, first = next((name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
     yield filters_picture(name, first.weight)
-    table = anatomy(net, data.settings.image_size)
+    table = layer_table(net, data.settings.image_size)
     yield Table("layers", table, "The layers, their maps and how much of the image one unit sees")
     yield receptive(net, data, seed)
 
@@ -99,12 +99,14 @@ def _views(
 def receptive(net: nn.Module, data: ImageData, seed: int) -> Picture:
     """The fields of some layers' central units and the places of all units, over a validation image."""
     image = data.pixels("val", data.choose("val", 1, seed))[0].permute(1, 2, 0).numpy()
-    sights = [_sight(layer, len(image)) for layer in shown_layers(layers(net, data.settings.image_size), len(image))]
+    sights = [
+        _sight(layer, len(image)) for layer in shown_layers(layer_summaries(net, data.settings.image_size), len(image))
+    ]
     caption = "How much of an image the central unit of each layer sees, and how far apart its units are"
     return Picture("receptive", receptive_figure(image, sights), caption, plot=True)
 
 
-def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
+def shown_layers(every: Sequence[LayerSummary], image_size: int) -> list[LayerSummary]:
     """At most MOST layers, each with another field: evenly spread from the first to the first that sees all."""
     distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(every)}.values())[::-1]
     covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]
@@ -113,7 +115,7 @@ def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
     return [seen[place] for place in places]
 
 
-def _sight(layer: Layer, image_size: int) -> Sight:
+def _sight(layer: LayerSummary, image_size: int) -> Sight:
     if layer.field is None:
         return Sight(layer.name, None)
     rows, cols = (

@@ -5,21 +5,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convscope.engine.recomputation.changed import Run
-from convscope.engine.recomputation.local import Local
+from convscope.engine.recomputation.head import LocalStep
+from convscope.engine.recomputation.occluder_groups import AxisWindows
 
 _NOWHERE = -(1 << 30)  # so low that the sum with any other offset is negative, so high that two fit an int32
 
 
-class Area(NamedTuple):
+class WindowArea(NamedTuple):
     """One window in each of n = len(rows.starts) * len(cols.starts) copies of a map."""
 
-    rows: Run
-    cols: Run
+    rows: AxisWindows
+    cols: AxisWindows
 
-    def below(self, step: Local) -> "Area":
+    def below(self, step: LocalStep) -> "WindowArea":
         """All that the step sees for this area; may leave the map below."""
-        return Area(self.rows.below(step, 0), self.cols.below(step, 1))
+        return WindowArea(self.rows.below(step, 0), self.cols.below(step, 1))
 
     def values_of(self, map_: Tensor) -> Tensor:
         """What a map [h, w] holds there, [n, 1, h, w]."""
@@ -27,7 +27,7 @@ class Area(NamedTuple):
         return map_[rows[:, None, :, None], cols[None, :, None, :]].flatten(0, 1)[:, None]
 
 
-class Canvas:
+class MapCanvas:
     """A map of the uncovered image, one row of memory for each position, from which windows are gathered.
 
     Row 0 stands for what lies outside; behind the map there is room for the positions of changed windows.
@@ -40,7 +40,7 @@ class Canvas:
         self.memory[0] = fill
         self.memory[1 : self.taken] = maps.permute(1, 2, 0).reshape(-1, channels)
 
-    def windows(self, changed: Tensor, at: Area, seen: Area) -> Tensor:
+    def windows(self, changed: Tensor, at: WindowArea, seen: WindowArea) -> Tensor:
         """What the areas `seen` show when the windows changed [n, C, h, w] lie `at`: [n, C, h, w], channels last."""
         count, channels, height, width = changed.shape
         room = self.memory[self.taken : self.taken + count * height * width]
@@ -48,12 +48,12 @@ class Canvas:
         index = self._index(at, seen)
         return self.memory.index_select(0, index.flatten()).view(count, *index.shape[2:], channels).permute(0, 3, 1, 2)
 
-    def whole(self, changed: Tensor, at: Area) -> Tensor:
+    def whole(self, changed: Tensor, at: WindowArea) -> Tensor:
         """Copies of the map with the windows in it: [n, C, height, width]."""
         rows, cols = (torch.zeros_like(run.starts) for run in at)
-        return self.windows(changed, at, Area(Run(rows, self.height), Run(cols, self.width)))
+        return self.windows(changed, at, WindowArea(AxisWindows(rows, self.height), AxisWindows(cols, self.width)))
 
-    def _index(self, at: Area, seen: Area) -> Tensor:
+    def _index(self, at: WindowArea, seen: WindowArea) -> Tensor:
         """Row of memory for every position seen, int32 [rows, cols, h, w]."""
         across, size = len(at.cols.starts), at.rows.size * at.cols.size
         old = _cross(_old(seen.rows, self.height, self.width), _old(seen.cols, self.width, 1) + 1, self.memory.device)
@@ -62,13 +62,13 @@ class Canvas:
         return torch.where(new > 0, new, old.clamp_(min=0))
 
 
-def _old(seen: Run, limit: int, step: int) -> Tensor:
+def _old(seen: AxisWindows, limit: int, step: int) -> Tensor:
     """Offsets [n, size] of positions of the map, `step` apart; far below 0 outside it."""
     positions = seen.positions()
     return (positions * step).where((positions >= 0) & (positions < limit), _NOWHERE)
 
 
-def _new(seen: Run, at: Run, window: int, step: int) -> Tensor:
+def _new(seen: AxisWindows, at: AxisWindows, window: int, step: int) -> Tensor:
     """Offsets [n, size] of positions within the changed windows, `window` apart; far below 0 outside theirs."""
     inset = seen.positions() - at.starts[:, None]
     offset = inset * step + torch.arange(len(at.starts))[:, None] * window

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from convscope.analyses.claims.compute import DEEP, LEAST, Claim, judged, unmeasured
-from convscope.engine.hidden_layers import Hidden
+from convscope.engine.layer_roles import LayerRoles
 from convscope.errors import UserError
 from convscope.metrics.contrasts import excess
 from convscope.runs.reading import Run, read_run, run_of, table_rows
@@ -13,7 +13,7 @@ from convscope.runs.reading import Run, read_run, run_of, table_rows
 TYPE = f"type job=transfer ckpt=<its> data=<other images> transfer.folds={LEAST}, then claims.transfer=<that folder>"
 
 
-def deeper(run: Run, transfer: Path | None, layers: Hidden, seed: int) -> Claim:
+def deeper(run: Run, transfer: Path | None, layers: LayerRoles, seed: int) -> Claim:
     """Accuracy of the last hidden layer minus that of the first convolution, fold by fold, by the linear SVM.
 
     At the largest number of images of each class; folds draw from the same images, so they are hardly independent

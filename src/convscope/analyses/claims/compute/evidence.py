@@ -26,7 +26,7 @@ from convscope.analyses.occlusion.compute import default_square, occlude, places
 from convscope.analyses.occlusion.job.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
 from convscope.data.part_annotations import Marked
-from convscope.engine.hidden_layers import Hidden
+from convscope.engine.layer_roles import LayerRoles
 from convscope.engine.progress import track
 from convscope.metrics.contrasts import excess, share_lost
 from convscope.metrics.intervals import pair_interval, pair_mean
@@ -48,7 +48,7 @@ def sweeps(net: nn.Module, examples: Examples, layers: Sequence[str]) -> dict[st
     return found
 
 
-def invariance(found: dict[str, Sweep], hidden: Hidden, others: dict[str, Tensor], seed: int) -> list[Claim]:
+def invariance(found: dict[str, Sweep], hidden: LayerRoles, others: dict[str, Tensor], seed: int) -> list[Claim]:
     """Upper layers against the first: how far until half the greatest distance, as a share of the range (Fig. 5)."""
     claims = []
     for statement, name in ((SHIFT, "translation"), (SCALE, "scale")):
@@ -96,7 +96,7 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     return judged(COVER, excess(drops, np.zeros(len(drops)), seed), told)
 
 
-def parts(net: nn.Module, marked: Marked, plan: Correspond, hidden: Hidden, seed: int) -> list[Claim]:
+def parts(net: nn.Module, marked: Marked, plan: Correspond, hidden: LayerRoles, seed: int) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = all_masks(marked, plan, marked.image.shape[-1], seed)
     covering = track(masks, f"covering parts of {len(marked.names)} images")

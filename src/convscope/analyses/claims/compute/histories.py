@@ -18,8 +18,8 @@ from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.metrics.contrasts import dominance, proportions, rank_correlation
 from convscope.metrics.convergence import exciting, layer_convergence_epoch, maps_convergence_epochs
+from convscope.models.checkpoints import net_weights, read_checkpoint
 from convscope.models.renorm import filter_rms
-from convscope.models.weights import net_weights, read_checkpoint
 from convscope.runs.config_diff import differ_only_in
 from convscope.runs.reading import Run
 from convscope.runs.top9_records import record_layers

@@ -24,9 +24,9 @@ from convscope.analyses.correspondence.job.table1 import (
 )
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
-from convscope.engine.trace import no_layer
+from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
 from convscope.runs.record import Arrays, Picture, Result, Table
 
@@ -37,10 +37,10 @@ def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result
     """Yields Fig. 8, Table 1 for the layers that stand for the paper's 5 and 7, every layer's numbers and a plot."""
     size = subject.data.settings.image_size
     check_side(plan.side(size), size)
-    paper = hidden(subject.net, size)
+    paper = layer_roles(subject.net, size)
     layers = plan.layers or every_layer(subject.net, size)
     if unknown := [layer for layer in layers if layer not in dict(subject.net.named_modules())]:
-        raise UserError(no_layer(unknown[0], every_layer(subject.net, size)))
+        raise UserError(unknown_layer_message(unknown[0], every_layer(subject.net, size)))
     marked = marked_images(subject, plan, seed)
     masks, groups = all_masks(marked, plan, size, seed)
     words = f"A square of {plan.side(size)} pixels over each part, and one at random, as the net sees them (Fig. 8)"

@@ -11,12 +11,12 @@ from convscope.analyses.correspondence.compute import Pairs, random_squares, squ
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked, animals, photographs
 from convscope.engine.blocks import default_layers
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, agreement, difference
 from convscope.metrics.papers import paper as printed
 from convscope.models.build import ConvNet
-from convscope.models.rows import Conv, Full
+from convscope.models.rows import ConvRow, LinearRow
 from convscope.runs.record import Number, Result, Table
 
 NOTHING = 1e-9  # a difference of shares that is only rounding
@@ -66,8 +66,8 @@ class Correspond:
 def every_layer(net: nn.Module, image_size: int) -> list[str]:
     """Convolutions and full rows of a row net; of another net at most five convolutions and the paper's layers."""
     if isinstance(net, ConvNet):
-        return [name for name, row in net.rows.items() if isinstance(row, Conv | Full)]
-    wanted = {*default_layers(net, image_size), *hidden(net, image_size)}
+        return [name for name, row in net.rows.items() if isinstance(row, ConvRow | LinearRow)]
+    wanted = {*default_layers(net, image_size), *layer_roles(net, image_size)}
     return [name for name, _ in net.named_modules() if name in wanted]
 
 

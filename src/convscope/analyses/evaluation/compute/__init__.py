@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from convscope.analyses.subject import Subject
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
-from convscope.engine.dense import dense
-from convscope.engine.multicrop import multi_crop
+from convscope.engine.dense import dense_probabilities
+from convscope.engine.multicrop import corner_and_center_crops, grid_crops, multi_crop_probabilities
 from convscope.engine.progress import track_parts
-from convscope.engine.shared_positions import five, twenty_five
 from convscope.errors import UserError
 from convscope.metrics.classification import Tally
 
@@ -201,10 +200,10 @@ def as_input(images: Tensor, subject: Subject) -> Tensor:
 
 def _predict(net: nn.Module, crops: str, image_size: int, side: int) -> Predict:
     if crops == "dense":
-        return dense(net, image_size, side)
+        return dense_probabilities(net, image_size, side)
     if crops != "center":
-        places = five(side, image_size) if crops == "ten" else twenty_five(side, image_size)
-        return multi_crop(net, image_size, side, places)
+        places = corner_and_center_crops(side, image_size) if crops == "ten" else grid_crops(side, image_size)
+        return multi_crop_probabilities(net, image_size, side, places)
     return lambda images: net(_middle(images, image_size)).softmax(1)
 
 

@@ -20,9 +20,9 @@ from convscope.analyses.invariance.job.tolerance import (
     tolerance_table,
 )
 from convscope.analyses.subject import Examples, Subject
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
-from convscope.engine.trace import no_layer
+from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
 from convscope.runs.record import Arrays, Picture, Result, Table
 
@@ -57,11 +57,11 @@ class Invariance:
     def chosen(self, net: nn.Module, image_size: int) -> list[str]:
         """The layers in the net's order. Raises UserError for one that is not there."""
         if self.layers is None:
-            paper = hidden(net, image_size)
+            paper = layer_roles(net, image_size)
             return list(dict.fromkeys([paper.first, paper.last]))
         known = [name for name, _ in net.named_modules() if name]
         if unknown := [layer for layer in self.layers if layer not in known]:
-            raise UserError(no_layer(unknown[0], known))
+            raise UserError(unknown_layer_message(unknown[0], known))
         return [name for name in known if name in self.layers]
 
 

@@ -16,7 +16,7 @@ from convscope.analyses.occlusion.job.localization import localize, on_boxes, on
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import SplitPixels, rule_of, strongest
 from convscope.data.module import SplitName
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError
@@ -60,7 +60,7 @@ class Occlude:
 def occlude(subject: Subject, plan: Occlude, seed: int) -> Iterator[Result]:
     """Yields Fig. 7 for each image and for all, a table of them, and how often the worst place is on the object."""
     image_size = subject.data.settings.image_size
-    square, layer = plan.square(image_size), plan.layer or hidden(subject.net, image_size).maps
+    square, layer = plan.square(image_size), plan.layer or layer_roles(subject.net, image_size).maps
     examples = subject.examples(plan.split, plan.images, seed)
     strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # a wrong layer is told before the work,
     boxed = on_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None  # and so is a wrong csv

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from convscope.analyses.transfer.compute.features_on_disk import BLOCK, OnDisk, vectors
 from convscope.engine.blocks import default_layers
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
 from convscope.errors import UserError
 from convscope.metrics.folds import Fold, folds, mean_class_accuracy
 from convscope.metrics.linear_probe import Kind, chosen_c, coordinates, fit
 from convscope.models.build import ConvNet
-from convscope.models.rows import Full
+from convscope.models.rows import LinearRow
 
 KINDS = ("svm", "softmax")
 RANDOM = "random"  # of transfer.beside
@@ -82,9 +82,9 @@ class Trial(NamedTuple):
 def transferred_layers(net: nn.Module, image_size: int) -> list[str]:
     """Every convolution and hidden full row of a row net; of another net up to five convolutions and the last layer."""
     if isinstance(net, ConvNet):
-        full = [name for name, row in net.rows.items() if isinstance(row, Full)]
+        full = [name for name, row in net.rows.items() if isinstance(row, LinearRow)]
         return default_layers(net, image_size) + full[:-1]
-    return list(dict.fromkeys([*default_layers(net, image_size), hidden(net, image_size).last]))
+    return list(dict.fromkeys([*default_layers(net, image_size), layer_roles(net, image_size).last]))
 
 
 def trials(

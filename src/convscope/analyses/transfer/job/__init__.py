@@ -12,7 +12,7 @@ from convscope.analyses.transfer.compute.features_on_disk import SPLITS, Wanted,
 from convscope.analyses.transfer.compute.multilabel import fitted, transferred
 from convscope.analyses.transfer.job.table4 import by_images, table11
 from convscope.analyses.transfer.job.table7 import TransferResults, figure9, numbers, table7, trials_table
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.metrics.folds import folds
 from convscope.runs.record import Result
 
@@ -29,7 +29,7 @@ def transfer(
     Raises UserError for an unknown layer, and for a class that has fewer images than a fold needs.
     """
     size = subject.data.settings.image_size
-    last, scales = hidden(subject.net, size).last, None
+    last, scales = layer_roles(subject.net, size).last, None
     layers = list(plan.layers or transferred_layers(subject.net, size))
     if plan.features == "dense":
         layers = list(plan.layers or [last])

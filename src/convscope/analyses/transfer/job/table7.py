@@ -14,7 +14,7 @@ from convscope.metrics.intervals import mean_interval
 from convscope.metrics.linear_probe import Kind
 from convscope.metrics.papers import paper
 from convscope.models.build import ConvNet
-from convscope.models.rows import Conv, Full
+from convscope.models.rows import ConvRow, LinearRow
 from convscope.runs.record import Number, Picture, Table
 
 COLUMNS = {"caltech101": "Caltech-101 (30 per class)", "caltech256": "Caltech-256 (60 per class)"}  # of Table 7
@@ -94,8 +94,8 @@ def paper_layers(subject: Subject) -> dict[str, int]:
     """The rows of a net built like the paper's, five convolutions and three full rows, by its numbers of them."""
     if not isinstance(subject.net, ConvNet):
         return {}
-    weighted = [name for name, row in subject.net.rows.items() if isinstance(row, Conv | Full)]
-    convolutions = [isinstance(subject.net.rows[name], Conv) for name in weighted]
+    weighted = [name for name, row in subject.net.rows.items() if isinstance(row, ConvRow | LinearRow)]
+    convolutions = [isinstance(subject.net.rows[name], ConvRow) for name in weighted]
     return dict(zip(weighted, range(1, 9), strict=True)) if convolutions == [True] * 5 + [False] * 3 else {}
 
 

@@ -1,6 +1,7 @@
 """Modules of torch.jit.script: no hook can be set on them, and what happens inside is hidden from Python."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,3 +29,15 @@ def outermost(net: nn.Module) -> dict[str, nn.Module]:
     compiled = [path for path, module in net.named_modules() if is_scripted(module)]
     inside = {path for path in compiled for other in compiled if path != other and f"{path}.".startswith(f"{other}.")}
     return {path: net.get_submodule(path) for path in compiled if path not in inside}
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """The net in eval mode, afterwards every module as it was."""
+    training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,10 +1,50 @@
 import torch
+import torch.nn.functional as F
 
 from convscope.engine.chain_steps import read_steps
 from convscope.engine.deconvnet import Units
-from convscope.engine.levels import levels_below, natural_box
+from convscope.engine.regions import (
+    Corner,
+    cut_regions,
+    field_regions,
+    fill_outside_,
+    paste_regions,
+    regions_below,
+)
 from convscope.engine.trace import trace
 from engine.specimens import row_net
+
+CORNER = Corner(torch.tensor([-3, 2, 6, -20, 4, 0]), torch.tensor([5, 0, -2, 3, 40, 0]))
+SIZE, MAP, ROOM = (5, 4), (9, 8), 50
+
+
+def windows_of(maps, fill):
+    """The same from maps with wide borders."""
+    wide = F.pad(maps, [ROOM] * 4, value=fill)
+    places = zip(range(6), CORNER.top + ROOM, CORNER.left + ROOM, strict=True)
+    return torch.stack([wide[n, :, top : top + SIZE[0], left : left + SIZE[1]] for n, top, left in places])
+
+
+def test_cut():
+    maps = torch.randn(3, 2, *MAP)
+    which = torch.tensor([0, 2, 1, 1, 0, 2])
+    assert torch.equal(cut_regions(maps, which, CORNER, SIZE, fill=7), windows_of(maps[which], 7))
+
+
+def test_paste_is_the_adjoint_of_cut():
+    maps, windows = torch.randn(6, 2, *MAP), torch.randn(6, 2, *SIZE)
+    pasted = paste_regions(windows, CORNER, MAP)
+    assert pasted.shape == maps.shape
+    torch.testing.assert_close(
+        (pasted * maps).sum(), (windows * cut_regions(maps, torch.arange(6), CORNER, SIZE)).sum()
+    )
+    assert torch.equal(cut_regions(pasted, torch.arange(6), CORNER, SIZE), fill_outside_(windows.clone(), CORNER, MAP))
+
+
+def test_fill_outside():
+    windows = windows_of(torch.ones(6, 2, *MAP), 0)
+    assert torch.equal(fill_outside_(torch.ones(6, 2, *SIZE), CORNER, MAP), windows)
+    assert torch.equal(fill_outside_(torch.ones(6, 2, *SIZE), CORNER, MAP, -torch.inf).eq(1), windows.eq(1))
 
 
 def levels(rows, cols, layer="conv4", image_size=152):
@@ -14,7 +54,7 @@ def levels(rows, cols, layer="conv4", image_size=152):
     maps = [tuple(pass_.shapes[step.call.inputs[0]][2:]) for step in steps]
     top = tuple(pass_.shapes[pass_.layer(layer).output][2:])
     picks = Units(*(torch.tensor(values) for values in ([0] * len(rows), [0] * len(rows), rows, cols)))
-    return levels_below(steps, maps, picks, top), natural_box(steps, maps[0], picks)
+    return regions_below(steps, maps, picks, top), field_regions(steps, maps[0], picks)
 
 
 def test_in_the_middle_the_windows_are_the_fields():

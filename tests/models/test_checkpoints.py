@@ -5,7 +5,7 @@ import torch
 
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.weights import describe, load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.checkpoints import describe, load_weights_, net_weights, read_checkpoint, rebuild
 
 LAYERS = {
     "conv1": {"kind": "conv", "maps": 100, "kernel": 5, "stride": 2, "bias": 1},

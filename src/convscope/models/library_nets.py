@@ -9,14 +9,21 @@ from torchvision import models
 
 from convscope.errors import UserError
 from convscope.models.inherit import last_row
-from convscope.models.libraries import IMAGENET_NAMES, Colors, check_name, own_input, timm_name, vision_transformer_side
+from convscope.models.library_metadata import (
+    IMAGENET_NAMES,
+    Colors,
+    check_name,
+    native_input,
+    timm_name,
+    vision_transformer_side,
+)
 from convscope.models.weights_file import check_finite, fitting, is_file_name, read_weights, renamed
 
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # their training output would be a tuple
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # torchvision's files have old names
 
 
-class Foreign(NamedTuple):
+class LibraryNet(NamedTuple):
     """A net as its library made it, the colors it expects, and the names of the classes that it came with.
 
     classes: None where the caller said how many. named: whether the names are known, not just numbers. wnids: the
@@ -30,41 +37,41 @@ class Foreign(NamedTuple):
     wnids: Sequence[str] = ()
 
 
-def torchvision_net(name: str, weights: str | None, classes: int | None) -> Foreign:
+def torchvision_net(name: str, weights: str | None, classes: int | None) -> LibraryNet:
     """torchvision's classifier `name`. classes None: as many as its weights know; another number: a fresh last layer.
 
     weights: a name such as IMAGENET1K_V1 or DEFAULT, a file, or None. Raises UserError for an unknown name or weights,
     for a file that does not fit, and when weights cannot be downloaded.
     """
-    colors = own_input("torchvision", name, weights).colors
+    colors = native_input("torchvision", name, weights).colors
     if weights is None:
         net = models.get_model(name, num_classes=classes or 1000, **_options(name, learned=False))
-        return Foreign(net, colors) if classes else _named(net, colors, 1000, [])
+        return LibraryNet(net, colors) if classes else _named(net, colors, 1000, [])
     file = is_file_name(weights)
     net = _torchvision_net_of(name, weights, classes) if file else _torchvision_net_with(name, weights)
     learned = not _begin_anew_(net)
     if file:
         check_finite(net, str(weights))
     if classes is not None:
-        return Foreign(_with_classes(net, classes), colors)
+        return LibraryNet(_with_classes(net, classes), colors)
     count = len(net.state_dict()[f"{last_row(net)}.weight"])
     return _named(net, colors, count, IMAGENET_NAMES if learned and count == len(IMAGENET_NAMES) else [])
 
 
-def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
+def timm_net(name: str, weights: str | None, classes: int | None) -> LibraryNet:
     """timm's classifier `name`. weights: a tag such as tv_in1k, DEFAULT, a file, or None; else as torchvision_net."""
-    colors = own_input("timm", name, weights).colors
+    colors = native_input("timm", name, weights).colors
     file = weights is not None and is_file_name(weights)
     net: Any = _timm_net_of(name, str(weights), classes) if file else _timm_net_with(name, weights, classes)
     if file:
         check_finite(net, str(weights))
     if classes is not None:
-        return Foreign(net, colors)
+        return LibraryNet(net, colors)
     names, wnids = ([], []) if weights is None else _imagenet(net)
     return _named(net, colors, net.num_classes, names)._replace(wnids=wnids)
 
 
-def rebuilt(about: Mapping[str, Any]) -> nn.Module:
+def rebuild_library_net(about: Mapping[str, Any]) -> nn.Module:
     """The net that a checkpoint describes, with fresh weights.
 
     source, name, classes; image_size: a vision transformer has positions for that one; transform_input: as torchvision
@@ -167,9 +174,9 @@ def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Mo
         raise UserError(_download_failed(name, str(weights), "HF_HOME", error)) from error
 
 
-def _named(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> Foreign:
+def _named(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> LibraryNet:
     """With numbers in place of names that are not known; of an untrained net the answers mean nothing anyway."""
-    return Foreign(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
+    return LibraryNet(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
 
 
 def _imagenet(net: nn.Module) -> tuple[Sequence[str], Sequence[str]]:

@@ -8,7 +8,7 @@ from convscope.engine.blocks import blocks, default_layers, wide_convolutions
 from convscope.engine.trace import Trace, trace
 from convscope.errors import UserError
 from convscope.models.build import ConvNet
-from convscope.models.rows import Conv, Full
+from convscope.models.rows import ConvRow, LinearRow
 
 _RECTIFIES = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
 _KEEPS = "dropout adaptive_avg_pool2d mean flatten view reshape squeeze contiguous __getitem__"
@@ -16,7 +16,7 @@ _RECTIFY = set(_RECTIFIES.split())
 _THROUGH = set(_KEEPS.split()) | _RECTIFY
 
 
-class Hidden(NamedTuple):
+class LayerRoles(NamedTuple):
     """Module paths. first: the first convolution. maps: the last convolution, or the block that it belongs to where it
     is one of several branches (the paper's layer 5). last: the last hidden layer, what the classifier takes (layer 7).
     """
@@ -26,25 +26,25 @@ class Hidden(NamedTuple):
     last: str
 
 
-def hidden(net: nn.Module, image_size: int) -> Hidden:
+def layer_roles(net: nn.Module, image_size: int) -> LayerRoles:
     """The three layers, rectified where a module of its own rectifies them.
 
     UserError for a net without convolutions.
     """
     if isinstance(net, ConvNet):
-        convolutions = [name for name, row in net.rows.items() if isinstance(row, Conv)]
-        full = [name for name, row in net.rows.items() if isinstance(row, Full)]
+        convolutions = [name for name, row in net.rows.items() if isinstance(row, ConvRow)]
+        full = [name for name, row in net.rows.items() if isinstance(row, LinearRow)]
         if not convolutions:
             raise UserError("this net has no convolution, so there are no maps to look at; add a row of kind conv")
         last = full[-2] if len(full) > 1 else list(net.rows)[-2]
-        return Hidden(convolutions[0], convolutions[-1], last)
+        return LayerRoles(convolutions[0], convolutions[-1], last)
     pass_ = trace(net, (3, image_size, image_size))
     ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Linear | nn.Conv2d)]
     spread = [path for path in wide_convolutions(net, pass_) if path != ends[-1]]
     if not spread:
         raise UserError("this net has no convolution, so there are no maps to look at; choose another net")
     first = _rectified(pass_, _on_every_way(net, pass_, spread[0]))
-    return Hidden(first, _rectified(pass_, default_layers(net, image_size)[-1]), _before_classifier(pass_, ends))
+    return LayerRoles(first, _rectified(pass_, default_layers(net, image_size)[-1]), _before_classifier(pass_, ends))
 
 
 def _on_every_way(net: nn.Module, pass_: Trace, path: str) -> str:

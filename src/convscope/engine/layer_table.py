@@ -14,7 +14,7 @@ from convscope.models.rows import KINDS, map_sizes
 _POOLS = nn.MaxPool2d | nn.AvgPool2d | nn.LPPool2d | nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d
 
 
-class Layer(NamedTuple):
+class LayerSummary(NamedTuple):
     """maps: or units. rows, cols: positions of a map, 1 and 1 of units. field: what a unit sees; None: the image."""
 
     name: str
@@ -25,7 +25,7 @@ class Layer(NamedTuple):
     field: Field | None
 
 
-def layers(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[Layer]:
+def layer_summaries(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[LayerSummary]:
     """The rows of a row net; of another net, from the pixels up, its convolutions, pools and full layers.
 
     also: paths of other modules of such a net, stages and blocks, whatever they are. A layer that runs several times in
@@ -37,7 +37,7 @@ def layers(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[
     if isinstance(net, ConvNet):
         kinds, sizes = {kind: name for name, kind in KINDS.items()}, map_sizes(net.rows, image_size)
         return [
-            Layer(name, kinds[type(row)], maps, side, side, fields[name])
+            LayerSummary(name, kinds[type(row)], maps, side, side, fields[name])
             for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
         ]
     axes = axes_of(pass_)
@@ -48,11 +48,11 @@ def layers(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[
         shape = maps_shape(pass_.shapes[layer.output], axes.get(layer.output))
         if kind and len(shape) in dims.get(kind, (2, 4)):
             rows, cols = shape[2:] or (1, 1)
-            found.append(Layer(path, kind, shape[1], rows, cols, fields[path]))
+            found.append(LayerSummary(path, kind, shape[1], rows, cols, fields[path]))
     return found
 
 
-def anatomy(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[dict[str, Any]]:
+def layer_table(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[dict[str, Any]]:
     """One table row for each of `layers`: name, kind, maps, side, field, stride, start.
 
     side: of the map, positions. field and stride: of the receptive field, pixels; "image" where a unit sees all of it.
@@ -61,7 +61,7 @@ def anatomy(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list
     """
     return [
         {"name": one.name, "kind": one.kind, "maps": one.maps, "side": _sides(one.rows, one.cols), **_view(one.field)}
-        for one in layers(net, image_size, also)
+        for one in layer_summaries(net, image_size, also)
     ]
 
 

@@ -1,18 +1,20 @@
 """The part of a net in which every position depends on its surroundings only: the calls from the pixels up to where
 all positions come together (flattening, global pooling, a full row)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, prod
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref, leaves
+from convscope.engine.hooks import evaluating
 from convscope.engine.trace import PIXELS, Trace
-from convscope.engine.windows import Pair, Window, window
+from convscope.engine.windows import Pair, Window, window_of
 
 _INERT = "dropout dropout2d feature_dropout alpha_dropout contiguous clone detach"  # in eval mode
 _GATES = "local_response_norm sigmoid sigmoid_ tanh tanh_ hardsigmoid clamp clamp_ square"
@@ -24,7 +26,7 @@ _SAME_PLACE = ACTIVATIONS | CLAMPS | set(_INERT.split()) | set(_GATES.split()) |
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalStep:
     """One call. size: rows and columns that it puts out. work: multiplications for all of them.
 
     run: the call on windows [n, C, h, w] that already hold all that is seen, padding included; may change them.
@@ -44,7 +46,7 @@ class Local:
 class Head(NamedTuple):
     """steps from the pixels on; the tensor that they end in is what the rest of the net takes."""
 
-    steps: tuple[Local, ...]
+    steps: tuple[LocalStep, ...]
     shapes: Mapping[int, tuple[int, ...]]
 
     def level(self, number: int) -> int | None:
@@ -55,7 +57,7 @@ class Head(NamedTuple):
 
 def read_head(pass_: Trace) -> Head | str:
     """The head of a net, or why it has none worth the name, in words."""
-    steps: list[Local] = []
+    steps: list[LocalStep] = []
     number = PIXELS
     while True:
         takers = [call for call in pass_.calls if number in call.inputs]
@@ -84,24 +86,24 @@ def _work(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> int:
     return prod(shapes[call.outputs[0]]) * prod(shape[1:])
 
 
-def _local(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Local | None:
+def _local(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep | None:
     """None for a call that sees more than a window, or that is not known here."""
     before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
     if len(before) != 4 or len(after) != 4:
         return None
     size, work = (after[2], after[3]), _work(call, shapes)
     if call.name in _SAME_PLACE and before == after and _same_everywhere(call):
-        return Local(call, size, work, call.again)
+        return LocalStep(call, size, work, call.again)
     if call.name == "adaptive_avg_pool2d" and before == after:
-        return Local(call, size, work, lambda x: x)
+        return LocalStep(call, size, work, lambda x: x)
     if call.name == "batch_norm" and not call.arguments().get("training", False):
-        return Local(call, size, work, call.again)
+        return LocalStep(call, size, work, call.again)
     if call.name == "conv2d":
         return _conv(call, size, work, shapes)
     if call.name == "max_pool2d":
         shape = _window(call, shapes)
         how = shape.kernel, shape.stride, 0, shape.dilation
-        return Local(call, size, work, lambda x: F.max_pool2d(x, *how), shape, -inf)
+        return LocalStep(call, size, work, lambda x: F.max_pool2d(x, *how), shape, -inf)
     return _mean(call, before, size, shapes) if call.name == "avg_pool2d" else None
 
 
@@ -111,26 +113,73 @@ def _same_everywhere(call: Call) -> bool:
     return call.name == "prelu" or all(leaf.numel() == 1 or leaf.shape[-2:] == (1, 1) for leaf in others)
 
 
-def _conv(call: Call, size: Pair, work: int, shapes: Mapping[int, tuple[int, ...]]) -> Local | None:
+def _conv(call: Call, size: Pair, work: int, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep | None:
     """None where the filters are computed in the pass."""
     given, shape = call.arguments(), _window(call, shapes)
     weight, bias = given["weight"], given.get("bias")
     if not isinstance(weight, Tensor) or not isinstance(bias, Tensor | None):
         return None
     how = shape.stride, 0, shape.dilation, given.get("groups", 1)
-    return Local(call, size, work, lambda x: F.conv2d(x, weight, bias, *how), shape)
+    return LocalStep(call, size, work, lambda x: F.conv2d(x, weight, bias, *how), shape)
 
 
-def _mean(call: Call, before: tuple[int, ...], size: Pair, shapes: Mapping[int, tuple[int, ...]]) -> Local:
+def _mean(call: Call, before: tuple[int, ...], size: Pair, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep:
     """Average pooling as a sum; scale holds what each window's sum is divided by, which differs at the border."""
     shape, given = _window(call, shapes), call.arguments()
     ones = torch.ones(1, 1, *before[2:], dtype=torch.float64)
     how = shape.kernel, shape.stride
     counted = F.avg_pool2d(ones, *how, shape.padding, bool(given.get("ceil_mode", False)), divisor_override=1)
     scale = (call.again(ones) / counted)[0, 0]
-    return Local(call, size, 0, lambda x: F.avg_pool2d(x, *how, divisor_override=1), shape, scale=scale)
+    return LocalStep(call, size, 0, lambda x: F.avg_pool2d(x, *how, divisor_override=1), shape, scale=scale)
 
 
 def _window(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window:
-    shape: Any = window(call, shapes)
+    shape: Any = window_of(call, shapes)
     return shape
+
+
+def run_above_head(
+    net: nn.Module, head: Sequence[Call], shapes: Mapping[int, tuple[int, ...]], maps: Tensor, layer: str | None
+) -> tuple[Tensor, Tensor | None]:
+    """What the net and one layer above the head put out, in eval mode, if the head puts out these maps [n, ...].
+
+    head: the first calls of the net's traced pass, each taking what the one before it puts out; maps may be changed.
+    The net's own code runs, so that whatever depends on the number of images is right.
+    """
+    seen: list[Tensor] = []
+    handle = None
+    if layer is not None:
+        module = net.get_submodule(layer)
+        handle = module.register_forward_hook(lambda module, args, output: seen.append(output.clone()))
+    skip = _Skip(head, shapes, maps)
+    try:
+        with torch.inference_mode(), evaluating(net), skip:
+            logits = net(skip.at)
+    finally:
+        if handle is not None:
+            handle.remove()
+    assert not skip.head, "the net did not take the same way as when it was traced"
+    return logits, seen[0] if seen else None
+
+
+class _Skip(TorchFunctionMode):
+    """Puts out empty stand-ins of the right shape for all calls of the head but the last one."""
+
+    def __init__(self, head: Sequence[Call], shapes: Mapping[int, tuple[int, ...]], maps: Tensor):
+        super().__init__()
+        self.head, self.shapes, self.maps = list(head), shapes, maps
+        self.at = self._stand_in(PIXELS)
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if not self.head or func.__name__ != self.head[0].name or not self._takes(args, kwargs):
+            return func(*args, **kwargs)
+        call = self.head.pop(0)
+        self.at = self._stand_in(call.outputs[0]) if self.head else self.maps
+        return self.at
+
+    def _takes(self, args: Any, kwargs: dict[str, Any]) -> bool:
+        return any(leaf is self.at for leaf in leaves((*args, *kwargs.values())))
+
+    def _stand_in(self, number: int) -> Tensor:
+        return self.maps.new_zeros(1).expand(len(self.maps), *self.shapes[number][1:])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.engine.scripted import on_output, outermost
+from convscope.engine.hooks import on_output, outermost
 from convscope.engine.trace import Trace
 
 _NAMES = """

@@ -5,8 +5,8 @@ import torch
 from torchvision import models
 
 from convscope.errors import UserError
-from convscope.models.foreign import _imagenet, timm_net, torchvision_net
-from convscope.models.libraries import Colors
+from convscope.models.library_metadata import Colors
+from convscope.models.library_nets import _imagenet, timm_net, torchvision_net
 
 IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SMALL = "squeezenet1_1"  # under five megabytes

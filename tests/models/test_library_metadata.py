@@ -13,8 +13,8 @@ from convscope.analyses.subject import new_subject, saved_subject, untrained_sub
 from convscope.cli.facts import checkpoint_description
 from convscope.data.config import sized
 from convscope.errors import UserError
-from convscope.models.foreign import torchvision_net
-from convscope.models.libraries import own_input, torchvision_entry
+from convscope.models.library_metadata import native_input, torchvision_entry
+from convscope.models.library_nets import torchvision_net
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +95,10 @@ def test_a_vision_transformer_of_a_file_is_of_the_size_of_its_positions(tmp_path
     small = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
     vit = models.VisionTransformer(384, 16, **small)
     torch.save(vit.state_dict(), tmp_path / "net.pth")
-    own = own_input("torchvision", "vit_b_16", str(tmp_path / "net.pth"))
+    own = native_input("torchvision", "vit_b_16", str(tmp_path / "net.pth"))
     assert (own.size, own.stored, own.interpolation) == (384, 384, "bicubic")
-    assert own_input("torchvision", "vit_b_16", None).size == 224
-    assert own_input("torchvision", "vit_h_14", None).size == 224  # whose first weights are of 518 pixels
+    assert native_input("torchvision", "vit_b_16", None).size == 224
+    assert native_input("torchvision", "vit_h_14", None).size == 224  # whose first weights are of 518 pixels
     monkeypatch.setattr(models, "get_model", lambda name, image_size=224, **_: models.VisionTransformer(
         image_size, 16, num_classes=1000, **small))  # fmt: skip
     loaded = torchvision_net("vit_b_16", str(tmp_path / "net.pth"), None).net

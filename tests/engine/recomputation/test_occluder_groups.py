@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from convscope.engine.recomputation.changed import Limits, groups
-from convscope.engine.recomputation.local import read_head
+from convscope.engine.recomputation.head import read_head
+from convscope.engine.recomputation.occluder_groups import GroupLimits, group_positions
 from convscope.engine.trace import trace
 
 SIZE = (47, 64)
@@ -26,12 +26,14 @@ def steps_of(net):
     return read_head(trace(whole, (3, *SIZE))).steps
 
 
-@pytest.mark.parametrize("limits", [Limits(1, 0.5), Limits(5, 0.0), Limits(5, 0.5), Limits(16, 8), Limits(99, 1e9)])
+@pytest.mark.parametrize(
+    "limits", [GroupLimits(1, 0.5), GroupLimits(5, 0.0), GroupLimits(5, 0.5), GroupLimits(16, 8), GroupLimits(99, 1e9)]
+)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_windows_hold_all_that_a_square_changes(limits, axis):
     net, side, edges = adding_net(), 6, list(range(0, SIZE[axis] - 5, 3))
     steps = steps_of(net)
-    found = groups(edges, side, steps, axis, limits)
+    found = group_positions(edges, side, steps, axis, limits)
     assert sorted(torch.cat([group.numbers for group in found]).tolist()) == list(range(len(edges)))
     assert all(len(group.numbers) <= limits.most for group in found)
     for group in found:
@@ -51,7 +53,7 @@ def test_windows_hold_all_that_a_square_changes(limits, axis):
 def test_windows_are_no_larger_than_needed():
     """Pixels 10 to 15 are seen, of a kernel of 3 with stride 2 and padding 1, at 5 to 8; by one more above, twice."""
     net = nn.Sequential(nn.Conv2d(3, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 1, 1), nn.MaxPool2d(2)).double().eval()
-    (group,) = groups([10], 6, steps_of(net), 0, Limits(1, 0.5))
+    (group,) = group_positions([10], 6, steps_of(net), 0, GroupLimits(1, 0.5))
     spans = [(int(run.starts), int(run.starts) + run.size - 1) for run in group.runs]
     assert spans == [(10, 15), (5, 8), (4, 9), (2, 4)]
 
@@ -59,6 +61,6 @@ def test_windows_are_no_larger_than_needed():
 def test_places_of_equal_cost_go_together():
     """Stride 4 in the net, 2 from place to place: every other place sees a window of another size."""
     net = nn.Sequential(nn.Conv2d(3, 2, 4, 4)).double().eval()
-    found = groups(list(range(0, 40, 2)), 4, steps_of(net), 1, Limits(10, 0.5))
+    found = group_positions(list(range(0, 40, 2)), 4, steps_of(net), 1, GroupLimits(10, 0.5))
     assert [group.runs[1].size for group in found] == [1, 2]
     assert [group.numbers.tolist() for group in found] == [list(range(0, 20, 2)), list(range(1, 20, 2))]

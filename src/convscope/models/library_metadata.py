@@ -22,7 +22,7 @@ class Colors(NamedTuple):
     std: Sequence[float]
 
 
-class Input(NamedTuple):
+class NativeInput(NamedTuple):
     """What a net is meant for: images of smallest side `stored`, whose center of `size` x `size` pixels it sees."""
 
     size: int
@@ -31,7 +31,7 @@ class Input(NamedTuple):
     colors: Colors
 
 
-def own_input(source: str, name: str, weights: str | None) -> Input:
+def native_input(source: str, name: str, weights: str | None) -> NativeInput:
     """The input of the net that torchvision_net or timm_net makes of the same; raises UserError as they do."""
     if source == "torchvision":
         how = torchvision_entry(name, weights).transforms()
@@ -42,7 +42,7 @@ def own_input(source: str, name: str, weights: str | None) -> Input:
         size = about.input_size[-1]
         stored = max(size, math.floor(size / about.crop_pct))  # as timm's own transforms have it
         bicubic, colors = about.interpolation == "bicubic", Colors(tuple(about.mean), tuple(about.std))
-    return Input(size, stored, "bicubic" if bicubic else "bilinear", colors)
+    return NativeInput(size, stored, "bicubic" if bicubic else "bilinear", colors)
 
 
 def torchvision_entry(name: str, weights: str | None) -> Any:

@@ -10,43 +10,45 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convscope.engine.recomputation.local import Local
+from convscope.engine.recomputation.head import LocalStep
 
 
-class Run(NamedTuple):
+class AxisWindows(NamedTuple):
     """The windows of a group of places in one map: starts int64 [n], and their common size."""
 
     starts: Tensor
     size: int
 
-    def below(self, step: Local, axis: int) -> "Run":
+    def below(self, step: LocalStep, axis: int) -> "AxisWindows":
         """All that the step sees for these windows; may leave the map below."""
         if step.window is None:
             return self
         stride, padding = step.window.stride[axis], step.window.padding[axis]
         extent = step.window.extent()[axis]
-        return Run(self.starts * stride - padding, (self.size - 1) * stride + extent)
+        return AxisWindows(self.starts * stride - padding, (self.size - 1) * stride + extent)
 
     def positions(self) -> Tensor:
         """[n, size]"""
         return self.starts[:, None] + torch.arange(self.size)
 
 
-class Group(NamedTuple):
+class PositionGroup(NamedTuple):
     """Places that go together: their numbers, int64 [n], and their windows in the image and above every step."""
 
     numbers: Tensor
-    runs: list[Run]
+    runs: list[AxisWindows]
 
 
-class Limits(NamedTuple):
+class GroupLimits(NamedTuple):
     """most: places in a group. toll: what a group costs before any work is done, as so many places' work."""
 
     most: int
     toll: float
 
 
-def groups(edges: Sequence[int], size: int, steps: Sequence[Local], axis: int, limits: Limits) -> list[Group]:
+def group_positions(
+    edges: Sequence[int], size: int, steps: Sequence[LocalStep], axis: int, limits: GroupLimits
+) -> list[PositionGroup]:
     """Every place in one group: places whose windows are about equally large, because a group pays for its largest.
 
     edges: where the square of `size` pixels starts; axis 0 for rows, 1 for columns.
@@ -63,11 +65,13 @@ def groups(edges: Sequence[int], size: int, steps: Sequence[Local], axis: int, l
             start.clamp(max=limit - wide)
             for start, limit, wide in zip(first[1:, numbers], sizes.tolist(), width[1:], strict=True)
         ]
-        found.append(Group(numbers, [Run(start, wide) for start, wide in zip(starts, width, strict=True)]))
+        found.append(
+            PositionGroup(numbers, [AxisWindows(start, wide) for start, wide in zip(starts, width, strict=True)])
+        )
     return found
 
 
-def _together(shares: Tensor, work: Tensor, limits: Limits) -> list[Tensor]:
+def _together(shares: Tensor, work: Tensor, limits: GroupLimits) -> list[Tensor]:
     """Numbers of the places in groups of the least total work, as long as groups hold places of neighboring cost.
 
     shares: of each map's side that a window takes, [steps, places]; work: of each step over its whole map, [steps].
@@ -86,7 +90,7 @@ def _together(shares: Tensor, work: Tensor, limits: Limits) -> list[Tensor]:
     return [order[start:stop].sort().values for start, stop in pairwise(ends)]
 
 
-def _changed(first: Tensor, size: int, steps: Sequence[Local], axis: int) -> tuple[Tensor, Tensor]:
+def _changed(first: Tensor, size: int, steps: Sequence[LocalStep], axis: int) -> tuple[Tensor, Tensor]:
     """First and last position that sees the square, in the image and above every step; last < first: none does."""
     spans = [(first, first + size - 1)]
     for step in steps:
