@@ -31,7 +31,7 @@ def held(projections, corner, side):
 def test_the_squares_hold_the_share_and_smaller_ones_would_not(seed):
     """No square of the same center that is two pixels smaller holds it, wherever it is pushed by a pixel."""
     projections = blobs(5, 61 + seed, 70, seed)
-    corner, side = energy_squares(projections, 0.99, least=3)
+    corner, side = energy_squares(projections, 0.99, min_side=3)
     assert held(projections, corner, side).mean() >= 0.99 - 1e-9
     inner = type(corner)(corner.top + 1, corner.left + 1)
     assert held(projections, inner, side - 2).mean() < 0.99

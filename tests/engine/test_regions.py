@@ -53,8 +53,9 @@ def levels(rows, cols, layer="conv4", image_size=152):
     steps = read_steps(pass_, layer, "deconvnet")
     maps = [tuple(pass_.shapes[step.call.inputs[0]][2:]) for step in steps]
     top = tuple(pass_.shapes[pass_.layer(layer).output][2:])
-    picks = Units(*(torch.tensor(values) for values in ([0] * len(rows), [0] * len(rows), rows, cols)))
-    return regions_below(steps, maps, picks, top), field_regions(steps, maps[0], picks)
+    units = Units(*(torch.tensor(values) for values in ([0] * len(rows), [0] * len(rows), rows, cols)))
+    windows = [step.window for step in steps]
+    return regions_below(windows, maps, units, top), field_regions(windows, maps[0], units)
 
 
 def test_in_the_middle_the_windows_are_the_fields():

@@ -114,7 +114,7 @@ def test_alexnet_has_its_maps_at_224_and_at_227(image_size, padding):
 @pytest.mark.parametrize("name", ["alexnet_2012", "alexnet_six"])
 def test_the_published_alexnet_has_towers_and_ones_where_krizhevsky_has_them(name):
     rows = weightless(name).rows
-    assert [row for row in rows if getattr(rows[row], "towers", 1) == 2] == ["conv2", "conv4", "conv5"]
+    assert [row for row in rows if getattr(rows[row], "groups", 1) == 2] == ["conv2", "conv4", "conv5"]
     ones = [row for row in rows if getattr(rows[row], "bias", 0) == 1.0]
     assert ones == ["conv2", "conv4", "conv5", *(["fc6", "fc7"] if name == "alexnet_2012" else ["conv6", "fc7", "fc8"])]
 

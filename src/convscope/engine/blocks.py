@@ -1,9 +1,9 @@
-"""The layers of any net that its engineers would name: what its stages and blocks put out.
+"""Default layers of any net: the outputs of its stages and blocks.
 
-A timm net names its stages itself (`feature_info`). Of any other net those tensors count through which everything
-passes on its way from the pixels to the classes, so no branch, shortcut or gate among them. Of each size of the maps
-the last one is taken that a block puts out: a convolution (with its normalization and activation), an addition or a
-concatenation (with its activation), not a pool and not what only prepares the next size.
+A timm net names its stages (`feature_info`). In any other net, blocks are modules with an output on every path from the
+pixels to the classes, so that branches, shortcuts and gates are left out. For each size of the maps the last block is
+taken that ends in a convolution (with its normalization and activation), an addition or a concatenation (with its
+activation), but no pool, and no start of a larger block that leads to smaller maps.
 """
 
 from collections.abc import Mapping
@@ -19,22 +19,23 @@ from convscope.engine.windows import window_of
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow
 
-MOST = 5  # layers shown where none are named
+MAX_LAYERS = 5  # where the user names none
 
 _NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm"}
 _NAMES = """
     rrelu tanh tanh_ sigmoid sigmoid_ dropout dropout2d feature_dropout alpha_dropout contiguous clone detach to float
     type_as
 """
-_AFTER = ACTIVATIONS | CLAMPS | set(_NAMES.split()) | MOVES | SHAPES  # what may follow in a block otherwise done
+_AFTER = ACTIVATIONS | CLAMPS | set(_NAMES.split()) | MOVES | SHAPES  # may end a block
 _WEIGHTS = {"conv2d", "linear"}
 _POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
 
 
 class Block(NamedTuple):
-    """A module through whose output everything passes. call: the number of the call that made the output.
+    """A module with an output on every path. call: index of the call that returned the output.
 
-    level: how often the image's side was halved, about. made_by: what made the maps: weights, merge, or something else.
+    level: how often the side of the image was halved, about. made_by: "weights", "merge" or "other", the kind of call
+    that computed the maps.
     """
 
     path: str
@@ -44,19 +45,19 @@ class Block(NamedTuple):
 
 
 def default_layers(net: nn.Module, image_size: int) -> list[str]:
-    """The convolution rows of a row net; of another net at most five outputs of stages and blocks, in its order.
+    """Paths of the convolutions of a net of rows; for another net of at most five stages and blocks, in its order.
 
-    A net of few convolutions one after another shows all of them, as they are when rectified; one without any block
-    (a transformer, whose tokens are no maps) the convolutions that it has.
+    For a net of up to five convolutions without branches these are all its convolutions, rectified. For a net without
+    any block (a transformer, whose tokens are no maps) they are its convolutions.
     """
     if isinstance(net, ConvNet):
         return [name for name, row in net.rows.items() if isinstance(row, ConvRow)]
     pass_ = trace(net, (3, image_size, image_size))
-    return _named(net, pass_) or _of_levels(net, pass_) or _spread(wide_convolutions(net, pass_))
+    return _timm_stages(net, pass_) or _of_levels(net, pass_) or _spread(wide_convolutions(net, pass_))
 
 
 def blocks(net: nn.Module, pass_: Trace) -> list[Block]:
-    """Every block of a net that is no row net, up to its classifier, in order; of equal outputs the outermost."""
+    """Every block of a net without rows, up to its classifier, in order; of blocks with one output the outermost."""
     makers = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
     axes, meeting = axes_of(pass_), _meeting_points(pass_)
     end = _classifier(net, pass_)
@@ -74,22 +75,22 @@ def blocks(net: nn.Module, pass_: Trace) -> list[Block]:
 
 
 def _outermost(names: list[str], levels: Mapping[str, int], pass_: Trace) -> str:
-    """Of modules with the same output the outermost that is no wrapper of several levels, such as `features`."""
+    """The outermost of modules with the same output that is no container of several levels, such as `features`."""
     order = sorted(names, key=lambda name: name.count("."))
     inner = {name: len({levels[path] for path in levels if path.startswith(f"{name}.")}) for name in names}
-    most = {name: 1 if pass_.layers[name].input == PIXELS else 2 for name in names}  # a block may halve the maps
-    return next((name for name in order if inner[name] <= most[name]), order[-1])
+    limit = {name: 1 if pass_.layers[name].input == PIXELS else 2 for name in names}  # a block may halve the maps
+    return next((name for name in order if inner[name] <= limit[name]), order[-1])
 
 
 def wide_convolutions(net: nn.Module, pass_: Trace) -> list[str]:
-    """Every convolution that runs once and puts out more than one position; all that run once if none does."""
+    """Convolutions that run once and output more than one position; if there are none, all that run once."""
     shapes = {path: pass_.shapes[layer.output] for path, layer in pass_.layers.items() if layer.runs == 1}
-    every = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d)]
-    return [path for path in every if shapes[path][2:] != (1, 1)] or every  # no gates
+    convolutions = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d)]
+    return [path for path in convolutions if shapes[path][2:] != (1, 1)] or convolutions  # without gates
 
 
-def _named(net: nn.Module, pass_: Trace) -> list[str]:
-    """The stages that timm tells of, those that put out maps."""
+def _timm_stages(net: nn.Module, pass_: Trace) -> list[str]:
+    """The stages in a timm net's feature_info that output maps, the last one of each level."""
     info: Any = getattr(net, "feature_info", None)
     rows = getattr(info, "info", info) if info is not None else []
     names = [str(row.get("module")) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
@@ -103,46 +104,48 @@ def _named(net: nn.Module, pass_: Trace) -> list[str]:
         for name, number in outputs.items()
         if number in levels_of and number not in pooled and _side(pass_, number, axes) > 1
     }
-    return list(levels.values())[-MOST:]
+    return list(levels.values())[-MAX_LAYERS:]
 
 
 def _of_levels(net: nn.Module, pass_: Trace) -> list[str]:
-    """The last block of each level; of the last one the last merge too, where only a head of weights follows it."""
-    levels_of, every = _levels(pass_), blocks(net, pass_)
-    every = [block for block in every if block.made_by != "other" and not _prepares(block, pass_, levels_of)]
-    single = _each_convolution(every, pass_)
-    if single or not every:
+    """The last block of each level; on the last level also the last merge, where a block of weights follows it."""
+    levels_of = _levels(pass_)
+    ends = [
+        block for block in blocks(net, pass_) if block.made_by != "other" and not _prepares(block, pass_, levels_of)
+    ]
+    single = _each_convolution(ends, pass_)
+    if single or not ends:
         return single
-    levels = {block.level: block.path for block in every}
-    merges = [block.path for block in every if block.made_by == "merge" and block.level == every[-1].level]
-    if merges and len(levels) < MOST:
-        levels[every[-1].level] = merges[-1]
-    return list(dict.fromkeys([*levels.values(), every[-1].path]))[-MOST:]
+    levels = {block.level: block.path for block in ends}
+    merges = [block.path for block in ends if block.made_by == "merge" and block.level == ends[-1].level]
+    if merges and len(levels) < MAX_LAYERS:
+        levels[ends[-1].level] = merges[-1]
+    return list(dict.fromkeys([*levels.values(), ends[-1].path]))[-MAX_LAYERS:]
 
 
-def _each_convolution(every: list[Block], pass_: Trace) -> list[str]:
-    """Of a net with at most five convolutions, one after another, the last block that each of them makes; else none."""
+def _each_convolution(ends: list[Block], pass_: Trace) -> list[str]:
+    """The last block after each convolution of a net of at most five, without branches; else an empty list."""
     weighted = [place for place, call in enumerate(pass_.calls) if call.name == "conv2d"]
-    last = max((block.call for block in every), default=-1)
+    last = max((block.call for block in ends), default=-1)
     below = [place for place in weighted if place <= last]
-    if len(below) > MOST or any(block.made_by == "merge" for block in every):
+    if len(below) > MAX_LAYERS or any(block.made_by == "merge" for block in ends):
         return []
     number = {place: sum(start <= place for start in below) for place in range(last + 1)}
-    return list({number[block.call]: block.path for block in every}.values())
+    return list({number[block.call]: block.path for block in ends}.values())
 
 
 def _spread(paths: list[str]) -> list[str]:
-    """At most MOST of them, first and last among them."""
-    if len(paths) <= MOST:
+    """At most MAX_LAYERS of the paths, evenly spread, the first and the last among them."""
+    if len(paths) <= MAX_LAYERS:
         return paths
-    return [paths[round(place * (len(paths) - 1) / (MOST - 1))] for place in range(MOST)]
+    return [paths[round(place * (len(paths) - 1) / (MAX_LAYERS - 1))] for place in range(MAX_LAYERS)]
 
 
 def _meeting_points(pass_: Trace) -> set[int]:
-    """Numbers of the tensors through which everything passes from the pixels to what the net puts out last."""
-    calls = _on_the_way(pass_)
+    """Numbers of the tensors that are on every path from the pixels to the net's last output."""
+    calls = _used_calls(pass_)
     last_use = {number: place for place in calls for number in pass_.calls[place].inputs}
-    points, open_until = set[int](), last_use.get(PIXELS, -1)  # the last call that takes a tensor made before
+    points, open_until = set[int](), last_use.get(PIXELS, -1)  # last call that takes an earlier tensor
     for place in calls:
         outputs = [number for number in pass_.calls[place].outputs if number in last_use]
         if len(outputs) <= 1 and open_until <= place:
@@ -151,8 +154,8 @@ def _meeting_points(pass_: Trace) -> set[int]:
     return points
 
 
-def _on_the_way(pass_: Trace) -> list[int]:
-    """Places of the calls that take something of the image and lead to the last call that does."""
+def _used_calls(pass_: Trace) -> list[int]:
+    """Indices of the calls that depend on the image and on which the last such call depends."""
     reached, above = {PIXELS}, []
     for place, call in enumerate(pass_.calls):
         if reached.intersection(call.inputs):
@@ -167,7 +170,7 @@ def _on_the_way(pass_: Trace) -> list[int]:
 
 
 def _classifier(net: nn.Module, pass_: Trace) -> int:
-    """Place of the call with the last weights, which tells the classes; past the end in a net that puts out maps."""
+    """Index of the last call with weights, the classifier; the number of calls in a net that outputs maps."""
     count = len(pass_.calls)
     if not count or len(pass_.shapes[pass_.calls[-1].outputs[0]]) > 2:
         return count
@@ -189,23 +192,26 @@ def _level(pass_: Trace, number: int, axes: Mapping[int, Axes]) -> int:
 
 
 def _made_by(pass_: Trace, number: int, makers: Mapping[int, int]) -> str:
-    """What made the maps, seen through activations and normalization; a normalized merge is the start of a block."""
-    normed = False
+    """The kind of call that computed the maps, below activations and normalization.
+
+    A merge with normalization above it counts as "other", because it is the start of a block.
+    """
+    normalized = False
     while number in makers:
         call = pass_.calls[makers[number]]
         if call.name in _WEIGHTS:
             return "weights"
         if len(call.inputs) > 1 or call.name in ("cat", "concat"):
-            return "other" if normed else "merge"
+            return "other" if normalized else "merge"
         if call.name not in _AFTER | _NORMS or not call.inputs:
             return "other"
-        normed = normed or call.name in _NORMS
+        normalized = normalized or call.name in _NORMS
         number = call.inputs[0]
     return "other"
 
 
 def _prepares(block: Block, pass_: Trace, levels: Mapping[int, int]) -> bool:
-    """Whether it stands at the start of a larger block that leads to smaller maps, before any filter looks around."""
+    """Whether the block only starts a larger block with smaller maps, with no filter of several positions before."""
     parts = block.path.split(".")
     for count in range(1, len(parts)):
         path = ".".join(parts[:count])
@@ -213,13 +219,13 @@ def _prepares(block: Block, pass_: Trace, levels: Mapping[int, int]) -> bool:
         if layer is None or layer.runs > 1 or layer.input is None or layer.input == PIXELS:
             continue
         below, above = levels.get(layer.input, -1), levels.get(layer.output, -1)
-        if below == block.level < above and not _looks_around(path, block, pass_):
+        if below == block.level < above and not _has_spatial_filter(path, block, pass_):
             return True
     return False
 
 
-def _looks_around(path: str, block: Block, pass_: Trace) -> bool:
-    """Whether a filter of more than one position is inside the module and below the block's output."""
+def _has_spatial_filter(path: str, block: Block, pass_: Trace) -> bool:
+    """Whether the module has a filter of more than one position below the block's output."""
     inside = [call for call, owner in zip(pass_.calls[: block.call + 1], pass_.owners, strict=False)
               if f"{owner}.".startswith(f"{path}.")]  # fmt: skip
     return any(call.name == "conv2d" and _extent(call, pass_) > 1 for call in inside)

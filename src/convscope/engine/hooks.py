@@ -1,4 +1,4 @@
-"""Modules of torch.jit.script: no hook can be set on them, and what happens inside is hidden from Python."""
+"""Hooks on the outputs of a net's modules, compiled modules of torch.jit included, and eval mode for a while."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,28 +12,9 @@ from torch.utils.hooks import RemovableHandle
 Hook = Callable[[nn.Module, Any, Any], Any]
 
 
-def is_scripted(module: nn.Module) -> bool:
-    """Whether the module, and so all in it, was compiled."""
-    return isinstance(module, torch.jit.ScriptModule)
-
-
-def on_output(module: nn.Module, hook: Hook) -> RemovableHandle:
-    """Calls hook(module, args, output) after each run of the module, compiled or not, until the handle is removed."""
-    if not is_scripted(module):
-        return module.register_forward_hook(hook)
-    return register_module_forward_hook(lambda any_, args, output: hook(any_, args, output) if any_ is module else None)
-
-
-def outermost(net: nn.Module) -> dict[str, nn.Module]:
-    """Path -> compiled module, those inside another one left out."""
-    compiled = [path for path, module in net.named_modules() if is_scripted(module)]
-    inside = {path for path in compiled for other in compiled if path != other and f"{path}.".startswith(f"{other}.")}
-    return {path: net.get_submodule(path) for path in compiled if path not in inside}
-
-
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
-    """The net in eval mode, afterwards every module as it was."""
+    """Sets the net to eval mode; afterwards every module has its mode again."""
     training = [module for module in net.modules() if module.training]
     net.eval()
     try:
@@ -41,3 +22,25 @@ def evaluating(net: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def is_scripted(module: nn.Module) -> bool:
+    """Whether the module, and so every module in it, was compiled by torch.jit.
+
+    Compiled modules take no hooks of their own, and Python does not see the calls in them.
+    """
+    return isinstance(module, torch.jit.ScriptModule)
+
+
+def on_output(module: nn.Module, hook: Hook) -> RemovableHandle:
+    """Calls hook(module, args, output) after each run of the module, compiled or not, until the handle is removed."""
+    if not is_scripted(module):
+        return module.register_forward_hook(hook)
+    return register_module_forward_hook(lambda ran, args, output: hook(ran, args, output) if ran is module else None)
+
+
+def outermost_scripted(net: nn.Module) -> dict[str, nn.Module]:
+    """Compiled modules by path, without those inside another compiled module."""
+    compiled = [path for path, module in net.named_modules() if is_scripted(module)]
+    inner = {path for path in compiled for outer in compiled if path != outer and f"{path}.".startswith(f"{outer}.")}
+    return {path: net.get_submodule(path) for path in compiled if path not in inner}

@@ -1,4 +1,4 @@
-"""The layers that the paper's analyses speak of, in any net: its first layer, its "layer 5" and its "layer 7"."""
+"""Roles of layers: the first layer, the last maps (the paper's layer 5) and the last hidden layer (7) of any net."""
 
 from typing import NamedTuple
 
@@ -10,15 +10,17 @@ from convscope.errors import UserError
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow, LinearRow
 
-_RECTIFIES = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
-_KEEPS = "dropout adaptive_avg_pool2d mean flatten view reshape squeeze contiguous __getitem__"
-_RECTIFY = set(_RECTIFIES.split())
-_THROUGH = set(_KEEPS.split()) | _RECTIFY
+_RECTIFIERS = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
+_INERT = "dropout adaptive_avg_pool2d mean flatten view reshape squeeze contiguous __getitem__"
+_RECTIFY = set(_RECTIFIERS.split())
+_THROUGH = set(_INERT.split()) | _RECTIFY
 
 
 class LayerRoles(NamedTuple):
-    """Module paths. first: the first convolution. maps: the last convolution, or the block that it belongs to where it
-    is one of several branches (the paper's layer 5). last: the last hidden layer, what the classifier takes (layer 7).
+    """Module paths of three layers.
+
+    first: the first convolution. maps: the last convolution, or its block where it is one of several branches (the
+    paper's layer 5). last: the last hidden layer, the classifier's input (layer 7).
     """
 
     first: str
@@ -27,36 +29,36 @@ class LayerRoles(NamedTuple):
 
 
 def layer_roles(net: nn.Module, image_size: int) -> LayerRoles:
-    """The three layers, rectified where a module of its own rectifies them.
+    """The three layers, each with the module that rectifies it where there is one.
 
-    UserError for a net without convolutions.
+    Raises UserError for a net without convolutions.
     """
     if isinstance(net, ConvNet):
         convolutions = [name for name, row in net.rows.items() if isinstance(row, ConvRow)]
-        full = [name for name, row in net.rows.items() if isinstance(row, LinearRow)]
+        linear = [name for name, row in net.rows.items() if isinstance(row, LinearRow)]
         if not convolutions:
             raise UserError("this net has no convolution, so there are no maps to look at; add a row of kind conv")
-        last = full[-2] if len(full) > 1 else list(net.rows)[-2]
+        last = linear[-2] if len(linear) > 1 else list(net.rows)[-2]
         return LayerRoles(convolutions[0], convolutions[-1], last)
     pass_ = trace(net, (3, image_size, image_size))
     ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Linear | nn.Conv2d)]
-    spread = [path for path in wide_convolutions(net, pass_) if path != ends[-1]]
-    if not spread:
+    wide = [path for path in wide_convolutions(net, pass_) if path != ends[-1]]
+    if not wide:
         raise UserError("this net has no convolution, so there are no maps to look at; choose another net")
-    first = _rectified(pass_, _on_every_way(net, pass_, spread[0]))
+    first = _rectified(pass_, _on_every_path(net, pass_, wide[0]))
     return LayerRoles(first, _rectified(pass_, default_layers(net, image_size)[-1]), _before_classifier(pass_, ends))
 
 
-def _on_every_way(net: nn.Module, pass_: Trace, path: str) -> str:
-    """The layer if everything passes through it; of one of several branches the block that brings them together."""
-    made = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
-    after = [block for block in blocks(net, pass_) if block.call >= made[pass_.layer(path).output]]
+def _on_every_path(net: nn.Module, pass_: Trace, path: str) -> str:
+    """The layer if every path leads through it; for one of several branches the block in which they meet."""
+    makers = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
+    after = [block for block in blocks(net, pass_) if block.call >= makers[pass_.layer(path).output]]
     outputs = [pass_.layer(block.path).output for block in after]
     return path if pass_.layer(path).output in outputs or not after else after[0].path
 
 
 def _rectified(pass_: Trace, path: str) -> str:
-    """The module that rectifies the layer's output, through batch normalization; the layer itself if there is none."""
+    """The module that rectifies the layer's output, directly or after batch normalization; else the layer itself."""
     outputs = {layer.output: name for name, layer in pass_.layers.items() if layer.runs == 1}
     number = pass_.layer(path).output
     for _ in range(3):
@@ -70,7 +72,7 @@ def _rectified(pass_: Trace, path: str) -> str:
 
 
 def _before_classifier(pass_: Trace, ends: list[str]) -> str:
-    """The module whose output the last of `ends`, the layers with weights, takes."""
+    """The module whose output is the input of the classifier, the last of the layers with weights (`ends`)."""
     makers = {call.outputs[0]: call for call in pass_.calls if len(call.outputs) == 1}
     outputs = {layer.output: name for name, layer in pass_.layers.items() if layer.runs == 1}
     number = makers[pass_.layers[ends[-1]].output].inputs[0]

@@ -1,4 +1,4 @@
-"""A net as a table: what each layer puts out, and how much of the image one of its units sees."""
+"""A net as a table: the output of each layer, and the receptive field of its units."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ _POOLS = nn.MaxPool2d | nn.AvgPool2d | nn.LPPool2d | nn.AdaptiveAvgPool2d | nn.A
 
 
 class LayerSummary(NamedTuple):
-    """maps: or units. rows, cols: positions of a map, 1 and 1 of units. field: what a unit sees; None: the image."""
+    """One layer. maps: number of maps or units. rows, cols: sides of a map, 1 of units. field: None for the image."""
 
     name: str
     kind: str
@@ -26,14 +26,14 @@ class LayerSummary(NamedTuple):
 
 
 def layer_summaries(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[LayerSummary]:
-    """The rows of a row net; of another net, from the pixels up, its convolutions, pools and full layers.
+    """Every row of a net of rows; in another net the convolutions, pools and linear layers, from the pixels up.
 
-    also: paths of other modules of such a net, stages and blocks, whatever they are. A layer that runs several times in
-    one pass is told of as in its last run.
+    also: paths of other modules of such a net to include, such as stages and blocks. A layer that runs several times in
+    one pass is described by its last run. Raises UserError as `trace` does.
     """
     pass_ = trace(net, (3, image_size, image_size))
-    seen = follow(pass_)
-    fields = {path: seen.get(layer.output, IMAGE).field for path, layer in pass_.layers.items()}
+    tensor_fields = follow(pass_)
+    fields = {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in pass_.layers.items()}
     if isinstance(net, ConvNet):
         kinds, sizes = {kind: name for name, kind in KINDS.items()}, map_sizes(net.rows, image_size)
         return [
@@ -41,41 +41,48 @@ def layer_summaries(net: nn.Module, image_size: int, also: Collection[str] = ())
             for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
         ]
     axes = axes_of(pass_)
-    dims = {"conv": (4,), "pool": (4,), "full": (2,)}  # of what each puts out; no linear layers of single tokens
-    found = []
+    dims = {"conv": (4,), "pool": (4,), "full": (2,)}  # of the output: linear layers of single tokens are left out
+    summaries = []
     for path, layer in pass_.layers.items():
         kind = _kind(net.get_submodule(path), path in also)
         shape = maps_shape(pass_.shapes[layer.output], axes.get(layer.output))
         if kind and len(shape) in dims.get(kind, (2, 4)):
             rows, cols = shape[2:] or (1, 1)
-            found.append(LayerSummary(path, kind, shape[1], rows, cols, fields[path]))
-    return found
+            summaries.append(LayerSummary(path, kind, shape[1], rows, cols, fields[path]))
+    return summaries
 
 
 def layer_table(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[dict[str, Any]]:
-    """One table row for each of `layers`: name, kind, maps, side, field, stride, start.
+    """One table row for each layer of `layer_summaries`: name, kind, maps, side, field, stride, start.
 
-    side: of the map, positions. field and stride: of the receptive field, pixels; "image" where a unit sees all of it.
-    start: the pixel where the field of unit 0 begins, negative where that hangs over the border; unit i sees `field`
-    pixels from start + i * stride on. Sides that differ are told as "rows x columns".
+    side: of the map, in positions. field, stride: of the receptive field, in pixels; field is "image" where it is the
+    whole image. start: the first pixel of unit 0's field, negative where the field extends over the border. The field
+    of unit i is the `field` pixels from start + i * stride on. Sides that differ are "rows x columns".
     """
     return [
-        {"name": one.name, "kind": one.kind, "maps": one.maps, "side": _sides(one.rows, one.cols), **_view(one.field)}
-        for one in layer_summaries(net, image_size, also)
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "maps": layer.maps,
+            "side": _sides(layer.rows, layer.cols),
+            **_field_columns(layer.field),
+        }
+        for layer in layer_summaries(net, image_size, also)
     ]
 
 
-def _kind(module: nn.Module, asked_for: bool) -> str | None:
+def _kind(module: nn.Module, requested: bool) -> str | None:
+    """Kind of a layer in the table; None for a module that is not in the table."""
     if isinstance(module, nn.Conv2d):
         return "conv"
     if isinstance(module, nn.Linear):
         return "full"
     if isinstance(module, _POOLS):
         return "pool"
-    return ("block" if any(module.children()) else type(module).__name__.lower()) if asked_for else None
+    return ("block" if any(module.children()) else type(module).__name__.lower()) if requested else None
 
 
-def _view(field: Field | None) -> dict[str, Any]:
+def _field_columns(field: Field | None) -> dict[str, Any]:
     if field is None:
         return {"field": "image", "stride": "", "start": ""}
     rows, cols = field

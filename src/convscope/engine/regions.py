@@ -1,59 +1,119 @@
-"""Windows cut from maps, one for each pick at its own place, which may hang over the border or lie outside."""
+"""Regions of maps: one rectangle for each of P units, at its own place, which may extend over the border of the map.
 
+Regions are cut from maps and pasted into maps. Going from a layer down to the pixels, every map has the region on which
+a unit depends.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from convscope.engine.chain_steps import Step
 from convscope.engine.deconvnet import Units
 from convscope.engine.windows import Pair, Window
 
 
 class Corner(NamedTuple):
-    """Row and column in the map at which each window starts, int64 [P] each, on the CPU."""
+    """Row and column of the map at which each region starts, int64 [P] each, on the CPU."""
 
     top: Tensor
     left: Tensor
 
 
 def cut_regions(maps: Tensor, which: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
-    """Windows [P, C, h, w] of maps[which], `fill` where they lie outside; channels last."""
-    windows = _constant(fill, (len(which), maps.shape[1], *size), maps)
-    for window, number, (inside, place) in zip(windows, which.tolist(), _overlaps(corner, size, maps), strict=True):
-        window[inside] = maps[number][place]
-    return windows
+    """Regions [P, C, h, w] of maps[which], with `fill` outside the maps; channels last."""
+    regions = _constant(fill, (len(which), maps.shape[1], *size), maps)
+    for region, number, (inside, place) in zip(regions, which.tolist(), _overlaps(corner, size, maps), strict=True):
+        region[inside] = maps[number][place]
+    return regions
 
 
-def paste_regions(windows: Tensor, corner: Corner, size: Pair) -> Tensor:
-    """Maps [P, C, *size], 0 but for the window [C, h, w] of each; what lies outside is dropped; channels last."""
-    maps = _constant(0, (len(windows), windows.shape[1], *size), windows)
-    window = (windows.shape[2], windows.shape[3])
-    for map_, signal, (inside, place) in zip(maps, windows, _overlaps(corner, window, maps), strict=True):
-        map_[place] = signal[inside]
+def paste_regions(regions: Tensor, corner: Corner, size: Pair) -> Tensor:
+    """Maps [P, C, *size] of zeros, each with its region [C, h, w] in it; parts outside are dropped; channels last."""
+    maps = _constant(0, (len(regions), regions.shape[1], *size), regions)
+    shape = (regions.shape[2], regions.shape[3])
+    for map_, region, (inside, place) in zip(maps, regions, _overlaps(corner, shape, maps), strict=True):
+        map_[place] = region[inside]
     return maps
 
 
-def fill_outside_(windows: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
-    """The windows with `fill` wherever they lie outside maps of this size."""
-    for axis, start, length, limit in zip((1, 2), corner, windows.shape[2:], size, strict=True):
-        for window, first in zip(windows, start.tolist(), strict=True):
+def fill_outside_(regions: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
+    """Sets the regions to `fill` wherever they lie outside maps of this size, and returns them."""
+    for axis, start, length, limit in zip((1, 2), corner, regions.shape[2:], size, strict=True):
+        for region, first in zip(regions, start.tolist(), strict=True):
             if first < 0:
-                window.narrow(axis, 0, min(-first, length)).fill_(fill)
+                region.narrow(axis, 0, min(-first, length)).fill_(fill)
             if first + length > limit:
                 inside = max(0, limit - first)
-                window.narrow(axis, inside, length - inside).fill_(fill)
-    return windows
+                region.narrow(axis, inside, length - inside).fill_(fill)
+    return regions
+
+
+class Regions(NamedTuple):
+    """Regions of `size`, one for each unit at its corner, in maps of `map` rows and columns; whole: of whole maps."""
+
+    corner: Corner
+    size: Pair
+    map: Pair
+    whole: bool
+
+    def below(self, window: Window) -> tuple[Corner, Pair]:
+        """Corner and size of the area in the map below that the regions depend on, inside the map or not."""
+        (down, across), (above, before) = window.stride, window.padding
+        return Corner(self.corner.top * down - above, self.corner.left * across - before), window.below(self.size)
+
+    def inset(self, corner: Corner) -> Pair:
+        """Rows and columns from a corner to the corner of these regions, which are the same for all units."""
+        return int(self.corner.top[0] - corner.top[0]), int(self.corner.left[0] - corner.left[0])
+
+
+def regions_below(windows: Sequence[Window | None], maps: Sequence[Pair], units: Units, top: Pair) -> list[Regions]:
+    """The regions of every map from the pixels up to the units' own layer.
+
+    windows: of the calls from the pixels to the layer, None for a call that works position by position. maps: rows and
+    columns of each call's input. top: rows and columns of the layer's maps. What is outside the maps for all units is
+    left out. Where a region is no smaller than a map, whole maps are used from there on down.
+    """
+    levels = [Regions(Corner(units.row, units.col), (1, 1), top, False)]
+    for window, map_ in zip(reversed(windows), reversed(maps), strict=True):
+        levels.append(_below(levels[-1], window, map_) if window else levels[-1])
+    return levels[::-1]
+
+
+def field_regions(windows: Sequence[Window | None], image: Pair, units: Units) -> tuple[Corner, Pair]:
+    """Corner and size of the units' receptive fields, or of the whole image where the fields are no smaller."""
+    field = Regions(Corner(units.row, units.col), (1, 1), image, False)
+    for window in reversed(windows):
+        if window:
+            corner, size = field.below(window)
+            field = field._replace(corner=corner, size=size)
+    if field.size[0] * field.size[1] < image[0] * image[1]:
+        return field.corner, field.size
+    return Corner(torch.zeros_like(units.row), torch.zeros_like(units.col)), image
+
+
+def _below(regions: Regions, window: Window, map_: Pair) -> Regions:
+    corner, size = regions.below(window)
+    starts, lengths = [], []
+    for start, length, limit in zip(corner, size, map_, strict=True):
+        first = min(max(0, -int(start.max())), length - 1)  # rows or columns before are outside for all units
+        last = max(min(length, limit - int(start.min())), first + 1)
+        starts.append(start + first)
+        lengths.append(last - first)
+    if regions.whole or lengths[0] * lengths[1] >= map_[0] * map_[1]:
+        return Regions(Corner(*(torch.zeros_like(start) for start in starts)), map_, map_, True)
+    return Regions(Corner(*starts), (lengths[0], lengths[1]), map_, False)
 
 
 def _constant(value: float, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Of the type and on the device of `like`; channels last."""
+    """A constant tensor with the dtype and the device of `like`; channels last."""
     empty = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
     return empty.fill_(value)
 
 
 def _overlaps(corner: Corner, size: Pair, maps: Tensor) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """For each window the part of it that lies inside the map, and where in the map that is."""
+    """For each region its part inside the map, in coordinates of the region and in coordinates of the map."""
     places = []
     for start in zip(corner.top.tolist(), corner.left.tolist(), strict=True):
         inside, place = [slice(None)], [slice(None)]
@@ -63,58 +123,3 @@ def _overlaps(corner: Corner, size: Pair, maps: Tensor) -> list[tuple[tuple[slic
             place.append(slice(first, last))
         places.append((tuple(inside), tuple(place)))
     return places
-
-
-class Regions(NamedTuple):
-    """Windows of `size` at a corner for each pick, in maps of `map` rows and columns; whole: the maps themselves."""
-
-    corner: Corner
-    size: Pair
-    map: Pair
-    whole: bool
-
-    def seen(self, window: Window) -> tuple[Corner, Pair]:
-        """Corner and size of all that these windows see one step below, inside the map or not."""
-        (down, across), (above, before) = window.stride, window.padding
-        return Corner(self.corner.top * down - above, self.corner.left * across - before), window.below(self.size)
-
-    def inset(self, corner: Corner) -> Pair:
-        """Rows and columns from a corner to this level's, which are the same for all picks."""
-        return int(self.corner.top[0] - corner.top[0]), int(self.corner.left[0] - corner.left[0])
-
-
-def regions_below(steps: list[Step], maps: list[Pair], picks: Units, top: Pair) -> list[Regions]:
-    """The levels from the pixels up to the picks' own layer, whose maps are `top`; maps: what each step takes.
-
-    What is outside the maps for all picks is left out. Where that leaves as much as a whole map, and below, it is
-    whole maps.
-    """
-    levels = [Regions(Corner(picks.row, picks.col), (1, 1), top, False)]
-    for step, map_ in zip(reversed(steps), reversed(maps), strict=True):
-        levels.append(_below(levels[-1], step.window, map_) if step.window else levels[-1])
-    return levels[::-1]
-
-
-def field_regions(steps: list[Step], image: Pair, picks: Units) -> tuple[Corner, Pair]:
-    """The picks' receptive fields, or the whole images where the fields are no smaller."""
-    level = Regions(Corner(picks.row, picks.col), (1, 1), image, False)
-    for step in reversed(steps):
-        if step.window:
-            corner, size = level.seen(step.window)
-            level = level._replace(corner=corner, size=size)
-    if level.size[0] * level.size[1] < image[0] * image[1]:
-        return level.corner, level.size
-    return Corner(torch.zeros_like(picks.row), torch.zeros_like(picks.col)), image
-
-
-def _below(level: Regions, window: Window, map_: Pair) -> Regions:
-    corner, size = level.seen(window)
-    starts, lengths = [], []
-    for start, length, limit in zip(corner, size, map_, strict=True):
-        first = min(max(0, -int(start.max())), length - 1)  # rows or columns before this one are outside for all picks
-        last = max(min(length, limit - int(start.min())), first + 1)
-        starts.append(start + first)
-        lengths.append(last - first)
-    if level.whole or lengths[0] * lengths[1] >= map_[0] * map_[1]:
-        return Regions(Corner(*(torch.zeros_like(start) for start in starts)), map_, map_, True)
-    return Regions(Corner(*starts), (lengths[0], lengths[1]), map_, False)

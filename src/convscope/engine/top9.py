@@ -24,11 +24,11 @@ class _Fields(NamedTuple):
 
 
 class Top9(_Fields):
-    """Of each of C maps the strongest images, strongest first; each [C, 9], on the CPU.
+    """The strongest images of each of C maps, strongest first; each field [C, 9], on the CPU.
 
-    score float32; image, row, col int64: index of the image and position in the map (0, 0 in a full row). Where there
-    are fewer than nine images, score is -inf and the others are -1. before: what the entries are ordered by, no field
-    and in no file: the value before an upper bound, elsewhere the score.
+    score: float32. image, row, col: int64, index of the image and position in the map (0, 0 in a linear layer). Where
+    there are fewer than nine images, score is -inf and the other fields are -1. before: the values by which the entries
+    are ordered, which are not a field and not saved: values before an upper bound, else the scores.
     """
 
     def __new__(cls, score: Tensor, image: Tensor, row: Tensor, col: Tensor, before: Tensor | None = None) -> "Top9":
@@ -40,24 +40,26 @@ class Top9(_Fields):
 
     @property
     def before(self) -> Tensor:
+        """Values by which the entries are ordered, [C, 9]."""
         return self.score if self._before is None else self._before
 
 
 def empty(maps: int) -> Top9:
-    """The record of no images."""
+    """The record of no images, for this number of maps."""
     nowhere = torch.full((maps, NINE), -1)
     return Top9(torch.full((maps, NINE), -torch.inf, dtype=torch.float32), nowhere, nowhere, nowhere)
 
 
-def merge(one: Top9, other: Top9) -> Top9:
-    """The record of the images of both, which have none in common; `other` may have any number of columns."""
-    both = Top9(*(torch.cat(fields, 1) for fields in zip((*one, one.before), (*other, other.before), strict=True)))
+def merge(first: Top9, second: Top9) -> Top9:
+    """The record of the images of both records, which share no image; `second` may have any number of columns."""
+    pairs = zip((*first, first.before), (*second, second.before), strict=True)
+    both = Top9(*(torch.cat(fields, 1) for fields in pairs))
     order = both.image.argsort(dim=1, stable=True)
     order = order.gather(1, both.before.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :NINE]
     return Top9(*(field.gather(1, order) for field in (*both, both.before)))
 
 
 def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:
-    """Flat names, "<layer>.score" and so on, as a top-9 file holds them."""
-    named = ((f"{layer}.{name}", field) for layer, top in tops.items() for name, field in top._asdict().items())
-    return {name: field.contiguous() for name, field in named}
+    """Fields of all layers under flat names, "<layer>.score" and so on, as in a top-9 file."""
+    entries = ((f"{layer}.{name}", field) for layer, top in tops.items() for name, field in top._asdict().items())
+    return {name: field.contiguous() for name, field in entries}

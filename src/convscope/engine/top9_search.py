@@ -18,21 +18,21 @@ from convscope.errors import UserError
 
 
 class Search:
-    """`with Search(net, layers) as search:` watches the net's forward passes in eval mode; search.top is the record.
+    """A search over the net's forward passes in eval mode, while `with Search(net, layers) as search:` is open.
 
-    search.watch(indices) before each pass says which images it holds. Raises UserError for a layer that the net does
-    not have or that has no maps.
+    search.watch(indices) before each pass gives the images of the pass; search.top is the record by layer. Raises
+    UserError for a layer that the net does not have, and for a layer without maps.
     """
 
     def __init__(self, net: nn.Module, layers: Iterable[str]):
         self.net, self.layers = net, list(layers)
-        known = [name for name, _ in net.named_modules() if name]
-        if unknown := [layer for layer in self.layers if layer not in known]:
-            raise UserError(unknown_layer_message(unknown[0], known))
+        paths = [path for path, _ in net.named_modules() if path]
+        if unknown := [layer for layer in self.layers if layer not in paths]:
+            raise UserError(unknown_layer_message(unknown[0], paths))
         self.top: dict[str, Top9] = {}
         self.indices = torch.empty(0, dtype=torch.int64)
         self.hooks: list[RemovableHandle] = []
-        self.before: _BoundWatcher | None = None  # while a pass is on its way through a net that needs it
+        self.before: _BoundWatcher | None = None  # during a pass of a net with bounded activations
 
     def __enter__(self) -> "Search":
         self.hooks = [self.net.register_forward_pre_hook(self._first_pass)]
@@ -44,24 +44,24 @@ class Search:
         self._end_pass()
 
     def watch(self, indices: Tensor) -> None:
-        """The indices [N] of the images of the next pass."""
+        """Sets the indices [N] of the images of the next pass."""
         self.indices = indices.cpu()
 
     def _first_pass(self, net: nn.Module, args: tuple[Tensor, ...]) -> None:
-        """Hooks the layers now that the size of the images is known."""
+        """Puts the hooks on the layers; a hook for the first pass, which gives the size of the images."""
         if net.training:
             return
         self.__exit__()
         pass_ = trace(net, tuple(args[0].shape[1:]))
-        known, ends = axes_of(pass_), dict[str, tuple[BoundedActivation, Axes | None]]()
+        tensor_axes, ends = axes_of(pass_), dict[str, tuple[BoundedActivation, Axes | None]]()
         for layer in self.layers:
             number = pass_.layer(layer).output
-            _check_shape(layer, maps_shape(pass_.shapes[number], known.get(number)))
+            _check_shape(layer, maps_shape(pass_.shapes[number], tensor_axes.get(number)))
             end = bounded_activation(pass_, layer)
             if end is not None:
-                ends[layer] = end, known.get(number)
+                ends[layer] = end, tensor_axes.get(number)
             else:
-                path, hook = self._reader(layer, pass_, known.get(number))
+                path, hook = self._reader(layer, pass_, tensor_axes.get(number))
                 self.hooks.append(on_output(net.get_submodule(path), hook))
         if ends:
             self._read_before(ends, args)
@@ -69,9 +69,9 @@ class Search:
     def _reader(
         self, layer: str, pass_: Trace, axes: Axes | None
     ) -> tuple[str, Callable[[nn.Module, Any, Tensor], None]]:
-        """The module whose output tells the scores, and the hook on it.
+        """Path of the module whose output gives the scores, and the hook on it.
 
-        A max pool right above the layer has the same maxima in fewer values, if its windows leave no position out.
+        A max pool right above the layer has the same maxima in fewer values, if its windows cover every position.
         """
         pooled = _pool_above(self.net, layer, pass_)
 
@@ -86,7 +86,7 @@ class Search:
         return (pooled[0], read_pooled) if pooled else (layer, read)
 
     def _read_before(self, ends: dict[str, tuple[BoundedActivation, Axes | None]], args: tuple[Tensor, ...]) -> None:
-        """Of these layers the values before their upper bound are read, in this pass and in those that follow."""
+        """Reads the inputs of these layers' bounded activations, in this pass and in those that follow."""
 
         def start(net: nn.Module, args: Any) -> None:
             if not net.training:
@@ -101,7 +101,7 @@ class Search:
         start(self.net, args)
 
     def _end_pass(self) -> None:
-        """Also at the search's own end: torch calls no hook after an interruption from the keyboard."""
+        """Ends a pass; called at the end of the search too, because a keyboard interrupt skips torch's hooks."""
         if self.before is not None:
             self.before.__exit__(None, None, None)
             self.before = None
@@ -113,7 +113,10 @@ class Search:
         pooled: tuple[Tensor, Window] | None = None,
         end: BoundedActivation | None = None,
     ) -> None:
-        """Looks at the images of one pass and enters those that are strong enough. end: what makes scores of `maps`."""
+        """Enters the images of one pass that are strong enough.
+
+        pooled: output and window of a max pool above the maps. end: the activation that makes scores of the maps.
+        """
         if len(self.indices) != len(maps):
             raise ValueError(f"a pass over {len(maps)} images after watch() of {len(self.indices)}")
         maps = maps if maps.dim() == 4 else maps[:, :, None, None]
@@ -123,7 +126,7 @@ class Search:
         top = self.top.setdefault(layer, empty(len(scores)))
         ninth, last = top.before[:, -1:], top.image[:, -1:]
         enters = (best > ninth) | ((best == ninth) & (self.indices < last))
-        map_, image = (place.to(maps.device) for place in enters.nonzero(as_tuple=True))  # of the E entrants
+        map_, image = (place.to(maps.device) for place in enters.nonzero(as_tuple=True))  # of E entries
         if len(map_):
             row = rows[image, :, map_].argmax(1)
             row, col = (place.cpu() for place in _place(maps, (image, map_), row, pooled[1] if pooled else None))
@@ -131,7 +134,7 @@ class Search:
 
 
 class _BoundWatcher(TorchFunctionMode):
-    """While it is entered, hands on what chosen activations take. ends: layer -> its activation and the axes of it."""
+    """Calls `take` with the inputs of the layers' bounded activations. ends: activation and axes, by layer."""
 
     def __init__(self, ends: Mapping[str, tuple[BoundedActivation, Axes | None]], take: Callable[..., None]):
         super().__init__()
@@ -147,7 +150,7 @@ class _BoundWatcher(TorchFunctionMode):
 
 
 def _below_bound(x: Tensor, end: BoundedActivation) -> Tensor:
-    """What the layer would put out without its upper bound; a new tensor where anything is done to x."""
+    """The layer's output without its upper bound, for an input x of its activation; x itself where nothing changes."""
     x = x if end.bounds.low is None else x.clamp(min=end.bounds.low)
     for call in end.after:
         x = call.again(x)
@@ -155,14 +158,14 @@ def _below_bound(x: Tensor, end: BoundedActivation) -> Tensor:
 
 
 def _check_shape(layer: str, shape: tuple[int, ...]) -> None:
-    """shape: of what the layer puts out for one image. Raises UserError where it has neither maps nor units."""
+    """Raises UserError for a layer with neither maps nor units. shape: of its output for one image."""
     if shape[0] != 1 or len(shape) not in (2, 4):
-        given = f"layer {layer} puts out {' x '.join(map(str, shape[1 if shape[0] == 1 else 0 :]))} for each image"
-        raise UserError(f"{given}, neither maps nor units; choose a convolution")
+        problem = f"layer {layer} puts out {' x '.join(map(str, shape[1 if shape[0] == 1 else 0 :]))} for each image"
+        raise UserError(f"{problem}, neither maps nor units; choose a convolution")
 
 
 def _row_maxima(maps: Tensor) -> Tensor:
-    """[N, h, C]: of each row of each map; in the order in which memory is read fastest."""
+    """Maximum of each row of each map, [N, h, C]; reads memory in the fastest order."""
     maps = maps.detach()
     if maps.is_contiguous(memory_format=torch.channels_last):
         return maps.permute(0, 2, 3, 1).amax(2)
@@ -170,9 +173,9 @@ def _row_maxima(maps: Tensor) -> Tensor:
 
 
 def _place(maps: Tensor, units: tuple[Tensor, Tensor], row: Tensor, pool: Window | None) -> tuple[Tensor, Tensor]:
-    """Row and column [E] of the first maximum in reading order of maps[units], which the row is the first to hold.
+    """Row and column [E] of the first maximum of maps[units] in reading order.
 
-    With a pool `row` is of the pooled map. Its window saw the first row of the map that holds the maximum.
+    row: the first row that holds the maximum; with a pool, a row of the pooled map, whose window covers that first row.
     """
     image, map_ = units
     rows = row[:, None]  # [E, k]
@@ -186,8 +189,11 @@ def _place(maps: Tensor, units: tuple[Tensor, Tensor], row: Tensor, pool: Window
 def _entered(
     top: Top9, values: tuple[Tensor, Tensor], who: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]
 ) -> Top9:
-    """The record with those that enter. values: scores and what they are ordered by, [C, N] each; who: entrants
-    [C, N], indices [N]; where: rows and columns [E] of entrants."""
+    """The record with the new entries.
+
+    values: scores, and the values by which they are ordered, [C, N] each. who: which of them enter, bool [C, N], and
+    the indices [N] of the images. where: rows and columns [E] of the E new entries.
+    """
     enters, indices = who
     changed = enters.any(1).nonzero()[:, 0]
     image, row, col = (torch.full(enters.shape, -1) for _ in range(3))
@@ -197,22 +203,23 @@ def _entered(
     entries = Top9(score, image[changed], row[changed], col[changed], before)
     merged = merge(Top9(*(field[changed] for field in (*top, top.before))), entries)
     pairs = zip((*top, top.before), (*merged, merged.before), strict=True)
-    return Top9(*(old.index_put((changed,), field) for old, field in pairs))
+    return Top9(*(old.index_put((changed,), new) for old, new in pairs))
 
 
 def _pool_above(net: nn.Module, layer: str, pass_: Trace) -> tuple[str, Window] | None:
-    """Path and window of a max pool module that takes the layer's output and covers all of it."""
+    """Path and window of a max pool module above the layer that covers all of the layer's maps; None without one."""
     output = pass_.layer(layer).output
     calls = {call.outputs[0]: call for call in pass_.calls if call.name == "max_pool2d" and call.inputs == (output,)}
     for path, above in pass_.layers.items():
         if above.runs == 1 and above.output in calls and isinstance(net.get_submodule(path), nn.MaxPool2d):
-            found = window_of(calls[above.output], pass_.shapes)
-            if found and _covers(found, pass_.shapes[output], pass_.shapes[above.output]):
-                return path, found
+            window = window_of(calls[above.output], pass_.shapes)
+            if window and _covers(window, pass_.shapes[output], pass_.shapes[above.output]):
+                return path, window
     return None
 
 
 def _covers(pool: Window, below: tuple[int, ...], above: tuple[int, ...]) -> bool:
+    """Whether every position of a map of shape `below` is in a window of the pool."""
     ends = ((n - 1) * s - p + k for n, s, p, k in zip(above[2:], pool.stride, pool.padding, pool.kernel, strict=True))
     close = all(s <= k for s, k in zip(pool.stride, pool.kernel, strict=True)) and pool.dilation == (1, 1)
     return close and all(end >= size for end, size in zip(ends, below[2:], strict=True))

@@ -35,7 +35,7 @@ def test_windows_hold_all_that_a_square_changes(limits, axis):
     steps = steps_of(net)
     found = group_positions(edges, side, steps, axis, limits)
     assert sorted(torch.cat([group.numbers for group in found]).tolist()) == list(range(len(edges)))
-    assert all(len(group.numbers) <= limits.most for group in found)
+    assert all(len(group.numbers) <= limits.size for group in found)
     for group in found:
         for place, number in enumerate(group.numbers.tolist()):
             x = torch.zeros(1, 3, *SIZE, dtype=torch.float64)
@@ -44,7 +44,7 @@ def test_windows_hold_all_that_a_square_changes(limits, axis):
             for level, layer in enumerate(net, 1):
                 x, base = layer(x), layer(base)
                 changed = (x - base).abs().amax((0, 1, 3 - axis)).gt(1e-9).nonzero().flatten()
-                run = group.runs[level]
+                run = group.windows[level]
                 start = int(run.starts[place])
                 assert start >= 0 and start + run.size <= x.shape[2 + axis]
                 assert len(changed) == 0 or (start <= changed.min() and changed.max() < start + run.size)
@@ -54,7 +54,7 @@ def test_windows_are_no_larger_than_needed():
     """Pixels 10 to 15 are seen, of a kernel of 3 with stride 2 and padding 1, at 5 to 8; by one more above, twice."""
     net = nn.Sequential(nn.Conv2d(3, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 1, 1), nn.MaxPool2d(2)).double().eval()
     (group,) = group_positions([10], 6, steps_of(net), 0, GroupLimits(1, 0.5))
-    spans = [(int(run.starts), int(run.starts) + run.size - 1) for run in group.runs]
+    spans = [(int(run.starts), int(run.starts) + run.size - 1) for run in group.windows]
     assert spans == [(10, 15), (5, 8), (4, 9), (2, 4)]
 
 
@@ -62,5 +62,5 @@ def test_places_of_equal_cost_go_together():
     """Stride 4 in the net, 2 from place to place: every other place sees a window of another size."""
     net = nn.Sequential(nn.Conv2d(3, 2, 4, 4)).double().eval()
     found = group_positions(list(range(0, 40, 2)), 4, steps_of(net), 1, GroupLimits(10, 0.5))
-    assert [group.runs[1].size for group in found] == [1, 2]
+    assert [group.windows[1].size for group in found] == [1, 2]
     assert [group.numbers.tolist() for group in found] == [list(range(0, 20, 2)), list(range(1, 20, 2))]

@@ -1,5 +1,8 @@
-"""The part of a net in which every position depends on its surroundings only: the calls from the pixels up to where
-all positions come together (flattening, global pooling, a full row)."""
+"""The head of a net: its first calls, in which every position depends only on a window of the map below.
+
+The head ends where all positions come together (flattening, global pooling, a linear layer). From its output the net
+can be run on without computing the head again.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +30,11 @@ _SAME_PLACE = ACTIVATIONS | CLAMPS | set(_INERT.split()) | set(_GATES.split()) |
 
 @dataclass(frozen=True)
 class LocalStep:
-    """One call. size: rows and columns that it puts out. work: multiplications for all of them.
+    """One call of the head. size: rows and columns of its output. work: multiplications for the whole output.
 
-    run: the call on windows [n, C, h, w] that already hold all that is seen, padding included; may change them.
-    window: what a position sees; None: its own place only. fill: what positions outside the map count as.
-    scale: factor for each position of the whole output [rows, cols], or None.
+    run: the call on windows [n, C, h, w] that hold everything it depends on, padding included; may change them.
+    window: None for a call that works position by position. fill: value of positions outside the map. scale: factor
+    for each position of the whole output [rows, cols], or None.
     """
 
     call: Call
@@ -44,19 +47,19 @@ class LocalStep:
 
 
 class Head(NamedTuple):
-    """steps from the pixels on; the tensor that they end in is what the rest of the net takes."""
+    """The first calls of a net. shapes: of all tensors of the trace, by tensor number."""
 
     steps: tuple[LocalStep, ...]
     shapes: Mapping[int, tuple[int, ...]]
 
     def level(self, number: int) -> int | None:
-        """How many steps lead to the tensor of this number; None if it is none of the head's."""
+        """Number of steps up to the tensor of this number; None for a tensor that is not in the head."""
         numbers = [PIXELS, *(step.call.outputs[0] for step in self.steps)]
         return numbers.index(number) if number in numbers else None
 
 
 def read_head(pass_: Trace) -> Head | str:
-    """The head of a net, or why it has none worth the name, in words."""
+    """The head of a traced net, or the reason, for a caption, why recomputing with a head does not pay."""
     steps: list[LocalStep] = []
     number = PIXELS
     while True:
@@ -71,14 +74,14 @@ def read_head(pass_: Trace) -> Head | str:
             break
         steps.append(step)
         number = call.outputs[0]
-    every = sum(_work(call, pass_.shapes) for call in pass_.calls)
-    if not steps or sum(step.work for step in steps) < 0.1 * every:
+    total = sum(_work(call, pass_.shapes) for call in pass_.calls)
+    if not steps or sum(step.work for step in steps) < 0.1 * total:
         return f"most of the work lies above {call.name}, where all positions come together"
     return Head(tuple(steps), pass_.shapes)
 
 
 def _work(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> int:
-    """Multiplications of a convolution or a linear layer."""
+    """Multiplications of a convolution or a linear layer; 0 for other calls."""
     if call.name not in ("conv2d", "linear"):
         return 0
     weight = call.arguments()["weight"]
@@ -87,7 +90,7 @@ def _work(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> int:
 
 
 def _local(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep | None:
-    """None for a call that sees more than a window, or that is not known here."""
+    """The step of a call; None for a call that depends on more than a window, or that is not in the tables here."""
     before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
     if len(before) != 4 or len(after) != 4:
         return None
@@ -102,35 +105,36 @@ def _local(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep | Non
         return _conv(call, size, work, shapes)
     if call.name == "max_pool2d":
         shape = _window(call, shapes)
-        how = shape.kernel, shape.stride, 0, shape.dilation
-        return LocalStep(call, size, work, lambda x: F.max_pool2d(x, *how), shape, -inf)
+        options = shape.kernel, shape.stride, 0, shape.dilation
+        return LocalStep(call, size, work, lambda x: F.max_pool2d(x, *options), shape, -inf)
     return _mean(call, before, size, shapes) if call.name == "avg_pool2d" else None
 
 
 def _same_everywhere(call: Call) -> bool:
-    """Whether what the call takes besides the map is the same at all positions, such as a number for each channel."""
-    others = [leaf for leaf in leaves((*call.args, *call.kwargs.values())) if isinstance(leaf, Tensor)]
-    return call.name == "prelu" or all(leaf.numel() == 1 or leaf.shape[-2:] == (1, 1) for leaf in others)
+    """Whether the operands besides the map are the same at all positions, such as one number for each channel."""
+    operands = [leaf for leaf in leaves((*call.args, *call.kwargs.values())) if isinstance(leaf, Tensor)]
+    return call.name == "prelu" or all(leaf.numel() == 1 or leaf.shape[-2:] == (1, 1) for leaf in operands)
 
 
 def _conv(call: Call, size: Pair, work: int, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep | None:
-    """None where the filters are computed in the pass."""
-    given, shape = call.arguments(), _window(call, shapes)
-    weight, bias = given["weight"], given.get("bias")
+    """The step of a convolution; None where the filters are computed in the pass."""
+    arguments, shape = call.arguments(), _window(call, shapes)
+    weight, bias = arguments["weight"], arguments.get("bias")
     if not isinstance(weight, Tensor) or not isinstance(bias, Tensor | None):
         return None
-    how = shape.stride, 0, shape.dilation, given.get("groups", 1)
-    return LocalStep(call, size, work, lambda x: F.conv2d(x, weight, bias, *how), shape)
+    options = shape.stride, 0, shape.dilation, arguments.get("groups", 1)
+    return LocalStep(call, size, work, lambda x: F.conv2d(x, weight, bias, *options), shape)
 
 
 def _mean(call: Call, before: tuple[int, ...], size: Pair, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep:
-    """Average pooling as a sum; scale holds what each window's sum is divided by, which differs at the border."""
-    shape, given = _window(call, shapes), call.arguments()
+    """The step of an average pool, as a sum and a scale: windows at the border divide by another number."""
+    shape, arguments = _window(call, shapes), call.arguments()
     ones = torch.ones(1, 1, *before[2:], dtype=torch.float64)
-    how = shape.kernel, shape.stride
-    counted = F.avg_pool2d(ones, *how, shape.padding, bool(given.get("ceil_mode", False)), divisor_override=1)
-    scale = (call.again(ones) / counted)[0, 0]
-    return LocalStep(call, size, 0, lambda x: F.avg_pool2d(x, *how, divisor_override=1), shape, scale=scale)
+    options = shape.kernel, shape.stride
+    ceil = bool(arguments.get("ceil_mode", False))
+    counts = F.avg_pool2d(ones, *options, shape.padding, ceil, divisor_override=1)
+    scale = (call.again(ones) / counts)[0, 0]
+    return LocalStep(call, size, 0, lambda x: F.avg_pool2d(x, *options, divisor_override=1), shape, scale=scale)
 
 
 def _window(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window:
@@ -141,45 +145,45 @@ def _window(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window:
 def run_above_head(
     net: nn.Module, head: Sequence[Call], shapes: Mapping[int, tuple[int, ...]], maps: Tensor, layer: str | None
 ) -> tuple[Tensor, Tensor | None]:
-    """What the net and one layer above the head put out, in eval mode, if the head puts out these maps [n, ...].
+    """Logits, and the output of one layer above the head, in eval mode, for these outputs [n, ...] of the head.
 
-    head: the first calls of the net's traced pass, each taking what the one before it puts out; maps may be changed.
-    The net's own code runs, so that whatever depends on the number of images is right.
+    head: the first calls of the net's trace, in a chain. maps: may be changed. layer: None for logits alone. The net's
+    code runs, so that everything that depends on the number of images is right.
     """
-    seen: list[Tensor] = []
+    outputs: list[Tensor] = []
     handle = None
     if layer is not None:
         module = net.get_submodule(layer)
-        handle = module.register_forward_hook(lambda module, args, output: seen.append(output.clone()))
-    skip = _Skip(head, shapes, maps)
+        handle = module.register_forward_hook(lambda module, args, output: outputs.append(output.clone()))
+    skip = _SkipHead(head, shapes, maps)
     try:
         with torch.inference_mode(), evaluating(net), skip:
-            logits = net(skip.at)
+            logits = net(skip.current)
     finally:
         if handle is not None:
             handle.remove()
-    assert not skip.head, "the net did not take the same way as when it was traced"
-    return logits, seen[0] if seen else None
+    assert not skip.head, "the net did not make the same calls as in its trace"
+    return logits, outputs[0] if outputs else None
 
 
-class _Skip(TorchFunctionMode):
-    """Puts out empty stand-ins of the right shape for all calls of the head but the last one."""
+class _SkipHead(TorchFunctionMode):
+    """Returns the maps for the last call of the head, and placeholders of the right shape for the calls before it."""
 
     def __init__(self, head: Sequence[Call], shapes: Mapping[int, tuple[int, ...]], maps: Tensor):
         super().__init__()
         self.head, self.shapes, self.maps = list(head), shapes, maps
-        self.at = self._stand_in(PIXELS)
+        self.current = self._placeholder(PIXELS)
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if not self.head or func.__name__ != self.head[0].name or not self._takes(args, kwargs):
             return func(*args, **kwargs)
         call = self.head.pop(0)
-        self.at = self._stand_in(call.outputs[0]) if self.head else self.maps
-        return self.at
+        self.current = self._placeholder(call.outputs[0]) if self.head else self.maps
+        return self.current
 
     def _takes(self, args: Any, kwargs: dict[str, Any]) -> bool:
-        return any(leaf is self.at for leaf in leaves((*args, *kwargs.values())))
+        return any(leaf is self.current for leaf in leaves((*args, *kwargs.values())))
 
-    def _stand_in(self, number: int) -> Tensor:
+    def _placeholder(self, number: int) -> Tensor:
         return self.maps.new_zeros(1).expand(len(self.maps), *self.shapes[number][1:])

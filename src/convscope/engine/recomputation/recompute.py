@@ -1,8 +1,8 @@
-"""Covered images through a net, computing only what the square can change; exact, whatever the weights.
+"""Outputs of a net for occluded images, computing only what the occluder can change; exact for any weights.
 
-In every map the square changes one window. So each step takes what it sees of the uncovered image's map, with the
-window of the step below in it, and computes the window above. Many places of the square go together as a batch.
-Where all positions come together, the windows go into copies of the uncovered map and the net runs on from there.
+In every map the occluder changes one window. So each step takes the area on which the window above depends, from the
+map of the image without occluder with the changed window pasted in, and computes the window above. Many positions of
+the occluder are one batch. Above the head the changed windows are pasted into whole maps, and the net runs on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,10 @@ from convscope.engine.recomputation.occluder_groups import GroupLimits, group_po
 
 
 class OccluderGrid(NamedTuple):
-    """Squares of size x size pixels at every pair of top edge (rows) and left edge (cols), filled with value."""
+    """Occluders: squares of size x size pixels at all pairs of a top edge (rows) and a left edge (cols).
+
+    value: of their pixels.
+    """
 
     rows: list[int]
     cols: list[int]
@@ -28,7 +31,7 @@ class OccluderGrid(NamedTuple):
 
 
 class ChosenMap(NamedTuple):
-    """One map of a layer: the layer's path, the number of the tensor that it puts out in the traced pass, the map."""
+    """One map of a layer. number: of the layer's output tensor in the trace."""
 
     layer: str
     number: int
@@ -36,7 +39,10 @@ class ChosenMap(NamedTuple):
 
 
 class OccludedOutputs(NamedTuple):
-    """places: numbers in the grid of rows x cols, int64 [n]; logits [n, K]; maps [n, h, w]: one map of the layer."""
+    """Outputs for n occluded images: places, int64 [n], numbers in the grid of rows x cols; logits [n, K].
+
+    maps: [n, h, w], the chosen map.
+    """
 
     places: Tensor
     logits: Tensor
@@ -47,18 +53,18 @@ class OccludedOutputs(NamedTuple):
 def recompute(
     net: nn.Module, head: Head, image: Tensor, covering: OccluderGrid, chosen: ChosenMap, batch: int
 ) -> Iterator[OccludedOutputs]:
-    """The outcomes for every place, many places at a time, in no particular order; in eval mode.
+    """Yields the outputs for all occluder positions in batches, in no particular order; the net runs in eval mode.
 
-    head: read_head of the net for images of this size. image [3, H, W], on the net's device. batch: about how many
-    places go together through the head; above it as many more as need no more memory than `batch` images.
+    head: read_head of the net's trace for images of this size. image: [3, H, W], on the net's device. batch: about how
+    many occluder positions go through the head at a time; above the head as many as need the memory of `batch` images.
     """
     scene = _OccludedImage(head, image, covering, chosen, batch)
     top = head.shapes[head.steps[-1].call.outputs[0]]
-    many = batch * max(1, image.numel() // prod(top[1:]))
+    above_batch = batch * max(1, image.numel() // prod(top[1:]))
     waiting: list[tuple[Tensor, Tensor, Tensor | None]] = []
     for group in scene.groups():
         waiting.append(scene.go_through(*group))
-        if sum(len(places) for places, _, _ in waiting) >= many:
+        if sum(len(places) for places, _, _ in waiting) >= above_batch:
             yield _above(net, head, waiting, chosen)
             waiting = []
     if waiting:
@@ -68,16 +74,16 @@ def recompute(
 def _above(
     net: nn.Module, head: Head, parts: Sequence[tuple[Tensor, Tensor, Tensor | None]], chosen: ChosenMap
 ) -> OccludedOutputs:
-    """Lets the net run on from where its positions come together."""
+    """Outputs of the net above the head. parts: places, outputs of the head and chosen maps, if they are in it."""
     places, tops, maps = zip(*parts, strict=True)
     calls = [step.call for step in head.steps]
-    known = maps[0] is not None
-    logits, above = run_above_head(net, calls, head.shapes, torch.cat(tops), None if known else chosen.layer)
+    layer = chosen.layer if maps[0] is None else None
+    logits, above = run_above_head(net, calls, head.shapes, torch.cat(tops), layer)
     return OccludedOutputs(torch.cat(places), logits, torch.cat(maps) if above is None else above[:, chosen.map])
 
 
 def _limits(image: Tensor, batch: int) -> GroupLimits:
-    """For a group along one axis. A processor wants windows that stay in its cache, a GPU few and large calls."""
+    """Limits of a group along one axis. A CPU is fast with windows that fit its cache, a GPU with few large calls."""
     return (
         GroupLimits(max(1, isqrt(batch)), 0.5)
         if image.device.type == "cpu"
@@ -86,7 +92,7 @@ def _limits(image: Tensor, batch: int) -> GroupLimits:
 
 
 class _OccludedImage:
-    """One uncovered image: a canvas of the map that each windowed step takes, and where in it the windows lie."""
+    """An image without occluder: a canvas for the input map of each step with a window, and the groups of positions."""
 
     def __init__(self, head: Head, image: Tensor, covering: OccluderGrid, chosen: ChosenMap, batch: int):
         self.steps, self.image, self.covering, self.map = head.steps, image, covering, chosen.map
@@ -99,24 +105,24 @@ class _OccludedImage:
         x = image[None].clone(memory_format=torch.channels_last)
         for level, step in enumerate((*head.steps, None)):
             if step is None or step.window:
-                self.canvases[level] = MapCanvas(x[0], step.fill if step else 0, self._room(level))
+                self.canvases[level] = MapCanvas(x[0], step.fill if step else 0, self._max_changed(level))
             if level == self.level:
-                self.chosen = MapCanvas(x[0, self.map, None], 0, self._room(level))
+                self.chosen = MapCanvas(x[0, self.map, None], 0, self._max_changed(level))
             x = step.call.again(x) if step else x
 
-    def _room(self, level: int) -> int:
-        """Positions in the windows of the largest group."""
+    def _max_changed(self, level: int) -> int:
+        """Map positions in the changed windows of the largest group."""
         axes = self.rows, self.cols
-        return prod(max(len(group.numbers) * group.runs[level].size for group in axis) for axis in axes)
+        return prod(max(len(group.numbers) * group.windows[level].size for group in axis) for axis in axes)
 
     def groups(self) -> Iterator[tuple[Tensor, list[WindowArea]]]:
-        """Numbers of the places, and their windows below and above every step."""
+        """Yields numbers of occluder positions, and their windows in the image and above every step."""
         for rows, cols in product(self.rows, self.cols):
             places = rows.numbers[:, None] * len(self.covering.cols) + cols.numbers
-            yield places.flatten(), [WindowArea(*runs) for runs in zip(rows.runs, cols.runs, strict=True)]
+            yield places.flatten(), [WindowArea(*axes) for axes in zip(rows.windows, cols.windows, strict=True)]
 
     def go_through(self, places: Tensor, areas: list[WindowArea]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The places, the head's output for each of them, and the chosen map [n, h, w] if it lies in the head."""
+        """The places, the output of the head for each, and the chosen maps [n, h, w] if they are in the head."""
         size, maps = self.covering.size, None
         x = self.image.new_full((len(places), len(self.image), size, size), self.covering.value)
         for level, (area, step) in enumerate(zip(areas, (*self.steps, None), strict=True)):
