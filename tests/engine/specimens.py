@@ -51,12 +51,12 @@ def photographs(count=4, size=(96, 96), seed=0):
 
 def maps_of(net, layer, images):
     """What the layer puts out, before anything above changes it in place: [N, C, h, w]."""
-    seen = []
-    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: seen.append(output.clone()))
+    outputs = []
+    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: outputs.append(output.clone()))
     with torch.no_grad():
         net(images.clone())
     hook.remove()
-    return seen[0] if seen[0].dim() == 4 else seen[0][:, :, None, None]
+    return outputs[0] if outputs[0].dim() == 4 else outputs[0][:, :, None, None]
 
 
 def some_picks(net, layer, images, count=8, seed=0):

@@ -15,9 +15,13 @@ def by_other_sides(net, image):
     traces = [trace(net, shape) for shape in (image, (3, 2 * image[1], image[2]), (3, image[1], 2 * image[2]))]
     axes = {}
     for path in traces[0].layers:
-        shape, taller, wider = (pass_.shapes[pass_.layers[path].output] for pass_ in traces)
-        grown = [[axis for axis in range(len(shape)) if other[axis] != shape[axis]] for other in (taller, wider)]
-        if len(shape) == 4 and [len(one) for one in grown] == [1, 1] and 0 not in (grown[0][0], grown[1][0]):
+        shape, taller, wider = (net_trace.shapes[net_trace.layers[path].output] for net_trace in traces)
+        grown = [[axis for axis in range(len(shape)) if sides[axis] != shape[axis]] for sides in (taller, wider)]
+        if (
+            len(shape) == 4
+            and [len(grown_axes) for grown_axes in grown] == [1, 1]
+            and 0 not in (grown[0][0], grown[1][0])
+        ):
             axes[path] = (grown[0][0], grown[1][0])
     return axes
 
@@ -66,9 +70,9 @@ def test_axes_of_torchvisions_nets(name):
     with torch.device("meta"):
         net = torchvision.models.get_model(name, num_classes=2)
         expected = by_other_sides(net, (3, 224, 448))
-        pass_ = trace(net, (3, 224, 448))
-        known = axes_of(pass_)
-    axes = {path: known.get(pass_.layers[path].output) for path in expected}
+        net_trace = trace(net, (3, 224, 448))
+        tensor_axes = axes_of(net_trace)
+    axes = {path: tensor_axes.get(net_trace.layers[path].output) for path in expected}
     assert axes == expected and (1, 2) in axes.values() and (2, 3) in axes.values()
 
 

@@ -103,16 +103,18 @@ def test_boxes_are_the_receptive_fields():
         if field is None or field.rows.size >= 200:
             continue
         picks = some_picks(net, layer, images)
-        found = project_fields(net, images, layer, picks)
+        projection = project_fields(net, images, layer, picks)
         boxes = [field.box(row, col) for row, col in zip(picks.row.tolist(), picks.col.tolist(), strict=True)]
-        height, width = found.values.shape[2:]
-        assert [(int(t), int(left), height, width) for t, left in zip(found.top, found.left, strict=True)] == boxes
+        height, width = projection.values.shape[2:]
+        assert [
+            (int(t), int(left), height, width) for t, left in zip(projection.top, projection.left, strict=True)
+        ] == boxes
 
 
 def test_a_field_larger_than_the_image_gives_the_whole_image():
     net, images = row_net(64), photographs(2, (64, 64))
-    found = project_fields(net, images, "pool4", some_picks(net, "pool4", images))
-    assert found.values.shape == (8, 3, 64, 64) and not found.top.any() and not found.left.any()
+    projection = project_fields(net, images, "pool4", some_picks(net, "pool4", images))
+    assert projection.values.shape == (8, 3, 64, 64) and not projection.top.any() and not projection.left.any()
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
@@ -120,9 +122,11 @@ def test_the_size_of_a_part_changes_nothing(chunk):
     net, images = row_net(200), photographs(4, (200, 200))
     picks = some_picks(net, "conv4", images, 13)
     expected = project_fields(net, images, "conv4", picks)
-    found = project_fields(net, images, "conv4", picks, chunk=chunk)
-    torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-12 * float(expected.values.abs().max()))
-    assert torch.equal(found.top, expected.top) and torch.equal(found.left, expected.left)
+    projection = project_fields(net, images, "conv4", picks, chunk=chunk)
+    torch.testing.assert_close(
+        projection.values, expected.values, rtol=0, atol=1e-12 * float(expected.values.abs().max())
+    )
+    assert torch.equal(projection.top, expected.top) and torch.equal(projection.left, expected.left)
 
 
 def test_a_unit_that_sees_only_padding():
@@ -146,9 +150,11 @@ def test_the_net_and_the_mode_are_left_as_they_were():
     expected = project_fields(net, images, "conv3", picks)
     assert net.training and not expected.values.requires_grad
     with torch.inference_mode():
-        found = project_fields(net, images.clone(), "conv3", Units(*(field.clone() for field in picks)), "deconvnet")
+        projection = project_fields(
+            net, images.clone(), "conv3", Units(*(field.clone() for field in picks)), "deconvnet"
+        )
         guided = project_fields(net, images.clone(), "conv3", picks, "guided")
-    assert torch.equal(found.values, expected.values)
+    assert torch.equal(projection.values, expected.values)
     assert torch.equal(guided.values, project_fields(net, images, "conv3", picks, "guided").values)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 
@@ -161,12 +167,12 @@ def test_no_picks():
 def test_patches_are_the_same_boxes_of_the_images():
     net, images = row_net(200), photographs(2, (200, 200))
     picks = some_picks(net, "conv2", images)
-    found = project_fields(net, images, "conv2", picks)
+    projection = project_fields(net, images, "conv2", picks)
     pixels = torch.randint(0, 256, (2, 3, 200, 200), dtype=torch.uint8)
-    cut = patches(pixels, picks, found, fill=128)
+    cut = patches(pixels, picks, projection, fill=128)
     wide = F.pad(pixels, [100] * 4, value=128)
-    assert cut.dtype == torch.uint8 and cut.shape == found.values.shape
-    for patch, image, top, left in zip(cut, picks.image, found.top + 100, found.left + 100, strict=True):
+    assert cut.dtype == torch.uint8 and cut.shape == projection.values.shape
+    for patch, image, top, left in zip(cut, picks.image, projection.top + 100, projection.left + 100, strict=True):
         assert torch.equal(patch, wide[image, :, top : top + cut.shape[2], left : left + cut.shape[3]])
 
 

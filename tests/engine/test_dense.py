@@ -41,8 +41,8 @@ def test_row_net_at_every_place(side):
     net = build(ROWS, 42, 5).double().eval()
     images = pixels(2, side)
     with torch.no_grad():
-        found = dense_probabilities(net, 42, side)(images)
-    torch.testing.assert_close(found, by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
+        outputs = dense_probabilities(net, 42, side)(images)
+    torch.testing.assert_close(outputs, by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
 
 
 def test_a_plain_foreign_net_with_an_adaptive_pool_that_does_nothing():
@@ -81,15 +81,15 @@ def penultimate_by_places(net, images, size, stride):
     layers = list(net.children())[:-1]
     vectors = []
     for image in images:
-        seen = []
+        features = []
         for whole in (image, image.flip(2)):
             steps = range(0, image.shape[-1] - size + 1, stride)
             for top, left in ((top, left) for top in steps for left in steps):
                 x = whole[None, :, top : top + size, left : left + size].clone()
                 for layer in layers:
                     x = layer(x)
-                seen.append(x[0].clone())
-        vectors.append(torch.stack(seen).mean(0))
+                features.append(x[0].clone())
+        vectors.append(torch.stack(features).mean(0))
     return torch.stack(vectors)
 
 
@@ -98,9 +98,9 @@ def test_dense_features_are_the_mean_over_every_place_and_the_mirror_image(side)
     torch.manual_seed(0)
     net = build(ROWS, 42, 5).double().eval()
     images = pixels(2, side)
-    found = dense_features(net, 42, side)(images)
-    assert found.shape == (2, 9)
-    torch.testing.assert_close(found, penultimate_by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
+    outputs = dense_features(net, 42, side)(images)
+    assert outputs.shape == (2, 9)
+    torch.testing.assert_close(outputs, penultimate_by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
 
 
 def test_dense_features_of_a_net_that_averages_its_last_map():

@@ -72,5 +72,5 @@ def test_numbers_of_any_size_count_and_what_is_no_number_does_not():
     assert side_of_large == side and torch.equal(large.top, corner.top) and torch.equal(large.left, corner.left)
     spots[0, 0, :2, :2], spots[1, 1, 45, 45] = torch.inf, torch.nan
     clean = spots.nan_to_num(0, 0, 0)
-    for one, other in zip(energy_squares(spots)[0], energy_squares(clean)[0], strict=True):
-        assert torch.equal(one, other)
+    for field, expected in zip(energy_squares(spots)[0], energy_squares(clean)[0], strict=True):
+        assert torch.equal(field, expected)

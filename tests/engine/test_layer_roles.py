@@ -52,12 +52,12 @@ def test_foreign_nets(name):
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg11_bn", "squeezenet1_1"])
-def test_rectified_layers_are_told(name):
+def test_layers_are_rectified(name):
     torch.manual_seed(0)
     net = models.get_model(name, num_classes=3)
     images = torch.randn(2, 3, 64, 64)
-    taken = features(net, images, set(layer_roles(net, 64))).layers
-    assert all((taken[layer] >= 0).all() and (taken[layer] == 0).any() for layer in taken)
+    outputs = features(net, images, set(layer_roles(net, 64))).layers
+    assert all((outputs[layer] >= 0).all() and (outputs[layer] == 0).any() for layer in outputs)
 
 
 @pytest.mark.parametrize(

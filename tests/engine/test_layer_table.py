@@ -37,9 +37,9 @@ def test_published_fields(name):
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "squeezenet1_1"])
 def test_every_convolution_pool_and_full_layer_with_its_maps_and_side(name):
     net = models.get_model(name, num_classes=5)
-    wanted = nn.Conv2d | nn.MaxPool2d | nn.AdaptiveAvgPool2d | nn.Linear
+    kinds = nn.Conv2d | nn.MaxPool2d | nn.AdaptiveAvgPool2d | nn.Linear
     shapes = sides_of_a_pass(net, 96)
-    expected = {path: shapes[path] for path, module in net.named_modules() if isinstance(module, wanted)}
+    expected = {path: shapes[path] for path, module in net.named_modules() if isinstance(module, kinds)}
     rows = {row["name"]: row for row in layer_table(net, 96)}
     assert set(rows) == set(expected)
     for path, shape in expected.items():
@@ -58,7 +58,7 @@ def test_the_kinds_and_what_sees_the_whole_image():
     assert rows["avgpool"]["start"] == "" and type(rows["conv1"]["start"]) is int
 
 
-def test_sides_that_differ_are_told():
+def test_sides_that_differ_are_both_in_the_table():
     net = nn.Sequential(nn.Conv2d(3, 4, (3, 5), (1, 2)), nn.Flatten(), nn.Linear(4 * 30 * 14, 2))
     row = layer_table(net, 32)[0]
     assert (row["side"], row["field"], row["stride"], row["start"]) == ("30 x 14", "3 x 5", "1 x 2", 0)

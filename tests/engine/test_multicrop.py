@@ -27,7 +27,9 @@ def by_hand(net, images, size, places):
     """Mean softmax of hand-cut crops, one image and one crop at a time."""
     means = []
     for image in images:
-        crops = [one[:, top : top + size, left : left + size] for one in (image, image.flip(2)) for top, left in places]
+        crops = [
+            view[:, top : top + size, left : left + size] for view in (image, image.flip(2)) for top, left in places
+        ]
         means.append(torch.stack([net(crop[None].clone())[0].exp() / net(crop[None].clone()).exp().sum()
                                   for crop in crops]).mean(0))  # fmt: skip
     return torch.stack(means)
@@ -40,8 +42,8 @@ def pixels(count, side, seed=0):
 @torch.no_grad()
 def check(net, size, side, crops=corner_and_center_crops, places=corners):
     images = pixels(2, side)
-    found = multi_crop_probabilities(net, size, side, crops(side, size))(images)
-    torch.testing.assert_close(found, by_hand(net, images, size, places(side - size)), rtol=1e-9, atol=1e-12)
+    probabilities = multi_crop_probabilities(net, size, side, crops(side, size))(images)
+    torch.testing.assert_close(probabilities, by_hand(net, images, size, places(side - size)), rtol=1e-9, atol=1e-12)
 
 
 def chain(seed, size):
@@ -85,9 +87,9 @@ def test_random_chains(seed):
 def test_the_random_chains_do_share():
     """Else the test above would compare passes with passes."""
     far = [share_stages(chain(seed, 32), 32, 40, corner_and_center_crops(40, 32)) for seed in range(24)]
-    assert sum(len(found.places) > 1 for found in far if found) > 5
-    assert any(place and any(span.low > 0 and span.at > 0 for span in place)
-               for found in far if found for places in found.places for place in places)  # fmt: skip
+    assert sum(len(sharing.areas) > 1 for sharing in far if sharing) > 5
+    assert any(area and any(span.low > 0 and span.start > 0 for span in area)
+               for sharing in far if sharing for areas in sharing.areas for area in areas)  # fmt: skip
 
 
 @pytest.mark.parametrize("size, side", [(96, 110), (96, 112), (64, 73), (96, 128), (96, 96)])
@@ -138,9 +140,9 @@ def test_zfnet_shares_its_lower_layers():
         "fc": {"kind": "full", "units": "classes"},
     }
     net = build(rows, 224, 5).eval()
-    found = share_stages(net, 224, 256, corner_and_center_crops(256, 224))
-    assert found is not None and len(found.places) >= 4
-    assert all(place is not None for places in found.places[:4] for place in places)
+    sharing = share_stages(net, 224, 256, corner_and_center_crops(256, 224))
+    assert sharing is not None and len(sharing.areas) >= 4
+    assert all(area is not None for areas in sharing.areas[:4] for area in areas)
 
 
 def test_the_five_places():

@@ -46,7 +46,7 @@ def pooled():
     return nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 6, 3, 1, 1)).eval()
 
 
-def test_without_switches_the_deconvnet_does_not_see_the_image_and_guided_is_taken():
+def test_without_switches_the_deconvnet_ignores_the_image_and_guided_is_chosen():
     """Strided convolutions and ReLU alone: the deconvnet goes down the same way whatever the image."""
     choice = choose_rule(strided(), photographs(6, 32), "4", picks(3, 6, 4))
     assert choice.rule == "guided" and abs(choice.dependence) < 1e-6 < 0.1 < choice.guided_dependence
@@ -83,7 +83,7 @@ class Branches(nn.Module):
         return self.mix(torch.cat([self.smooth(x).relu(), self.rough(x).relu()], 1))
 
 
-def test_across_branches_the_smoother_rule_is_taken():
+def test_across_branches_the_smoother_rule_is_chosen():
     choice = choose_rule(Branches().eval(), photographs(6, 32).abs(), "mix", picks(2, 6, 7))
     assert choice.rule == "guided" and not choice.chain
     assert choice.smoothness < 0.9 * choice.guided_smoothness
@@ -105,8 +105,8 @@ def test_noise_is_as_smooth_as_noise(monkeypatch):
 
 def test_autocorrelation_is_numpys_of_shifted_luminance():
     values = torch.randn(3, 3, 20, 24, generator=torch.Generator().manual_seed(0)).cumsum(3)
-    for one, value in zip(values.double().numpy(), autocorrelation(values).tolist(), strict=True):
-        gray = one.mean(0) - one.mean(0).mean()
+    for picture, value in zip(values.double().numpy(), autocorrelation(values).tolist(), strict=True):
+        gray = picture.mean(0) - picture.mean(0).mean()
         shifted = np.sum(gray[1:] * gray[:-1]) + np.sum(gray[:, 1:] * gray[:, :-1])
         assert value == pytest.approx(shifted / 2 / np.sum(gray**2))
     noise = torch.randn(20, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -136,10 +136,10 @@ def test_maps_that_one_image_excites_are_not_measured():
 
 
 def test_a_choice_says_what_it_was_and_goes_through_plain_values():
-    asked = RuleChoice("gradient")
-    assert asked.words == "gradient" and not asked.measured
+    chosen = RuleChoice("gradient")
+    assert chosen.words == "gradient" and not chosen.measured
     assert RuleChoice(**dict(choose_rule(pooled(), photographs(3, 32), "3", picks(1, 3, 7))._asdict())).measured
-    assert all(type(value) in (str, bool, float) for value in asked) and math.isnan(asked.smoothness)
+    assert all(type(value) in (str, bool, float) for value in chosen) and math.isnan(chosen.smoothness)
 
 
 @pytest.mark.parametrize("rule", ["relu", "", None, 3, ["guided"]])

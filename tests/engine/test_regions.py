@@ -49,36 +49,36 @@ def test_fill_outside():
 
 def levels(rows, cols, layer="conv4", image_size=152):
     """Levels from the pixels to a layer for picks at these positions."""
-    pass_ = trace(row_net(image_size), (3, image_size, image_size))
-    steps = read_steps(pass_, layer, "deconvnet")
-    maps = [tuple(pass_.shapes[step.call.inputs[0]][2:]) for step in steps]
-    top = tuple(pass_.shapes[pass_.layer(layer).output][2:])
+    net_trace = trace(row_net(image_size), (3, image_size, image_size))
+    steps = read_steps(net_trace, layer, "deconvnet")
+    maps = [tuple(net_trace.shapes[step.call.inputs[0]][2:]) for step in steps]
+    top = tuple(net_trace.shapes[net_trace.layer(layer).output][2:])
     units = Units(*(torch.tensor(values) for values in ([0] * len(rows), [0] * len(rows), rows, cols)))
     windows = [step.window for step in steps]
     return regions_below(windows, maps, units, top), field_regions(windows, maps[0], units)
 
 
 def test_in_the_middle_the_windows_are_the_fields():
-    found, (corner, size) = levels([4], [4])
-    assert found[0].size == size == (107, 107) and not found[0].whole
-    assert found[0].corner.top == corner.top
+    regions, (corner, size) = levels([4], [4])
+    assert regions[0].size == size == (107, 107) and not regions[0].whole
+    assert regions[0].corner.top == corner.top
 
 
 def test_at_a_border_only_what_is_inside_is_left():
-    found, (corner, size) = levels([0, 0], [4, 4])
+    regions, (corner, size) = levels([0, 0], [4, 4])
     assert size == (107, 107)
-    assert found[0].size[1] == 107 and found[0].corner.top.tolist() == [0, 0]
-    assert found[0].size[0] == 107 + int(corner.top[0])
-    for level in found:
+    assert regions[0].size[1] == 107 and regions[0].corner.top.tolist() == [0, 0]
+    assert regions[0].size[0] == 107 + int(corner.top[0])
+    for level in regions:
         assert int(level.corner.top.min()) >= 0 and int(level.corner.top.max()) + level.size[0] <= level.map[0]
 
 
 def test_windows_cover_the_needs_of_all_picks():
-    found, (corner, size) = levels([0, 4], [4, 4])
-    assert found[0].size == (107, 107)  # the one in the middle needs all of its own
+    regions, (corner, size) = levels([0, 4], [4, 4])
+    assert regions[0].size == (107, 107)  # the one in the middle needs all of its own
 
 
 def test_a_field_larger_than_the_image_takes_whole_maps():
-    found, (corner, size) = levels([1, 0], [0, 1], image_size=64)
-    assert found[0].whole and found[0].size == size == (64, 64)
-    assert not found[-1].whole and not corner.top.any()
+    regions, (corner, size) = levels([1, 0], [0, 1], image_size=64)
+    assert regions[0].whole and regions[0].size == size == (64, 64)
+    assert not regions[-1].whole and not corner.top.any()

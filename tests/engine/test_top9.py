@@ -60,8 +60,8 @@ def searched(net, layers, images, parts):
 
 
 def same(top, entries, tolerance=1e-4):
-    found = [list(zip(*rows, strict=True)) for rows in zip(*(field.tolist() for field in top), strict=True)]
-    for ours, theirs in zip(found, entries, strict=True):
+    rows_of_entries = [list(zip(*rows, strict=True)) for rows in zip(*(field.tolist() for field in top), strict=True)]
+    for ours, theirs in zip(rows_of_entries, entries, strict=True):
         assert [entry[1:] for entry in ours] == [entry[1:] for entry in theirs]
         assert [entry[0] for entry in ours] == pytest.approx([entry[0] for entry in theirs], abs=tolerance)
 
@@ -240,13 +240,13 @@ def test_scores_at_an_upper_bound_are_ordered_by_what_is_before_it(size):
     net, images = Bounded().double().eval(), photographs(31, (12, 12)) * 40
     before = net.before(images)
     layers = ["first", "pool", "after", "free"]
-    found = searched(net, layers, images, torch.arange(31).split(size))
+    tops = searched(net, layers, images, torch.arange(31).split(size))
     for layer in layers:
         expected = strongest(before[layer])
-        assert places_of(found[layer]) == [[entry[1:] for entry in row] for row in expected], layer
+        assert places_of(tops[layer]) == [[entry[1:] for entry in row] for row in expected], layer
         scores = [[entry[0] if layer == "free" else min(entry[0], 6) for entry in row] for row in expected]
-        torch.testing.assert_close(found[layer].score, torch.tensor(scores, dtype=torch.float32))
-    assert all((found[layer].score == 6).all(1).any() for layer in layers[:3])
+        torch.testing.assert_close(tops[layer].score, torch.tensor(scores, dtype=torch.float32))
+    assert all((tops[layer].score == 6).all(1).any() for layer in layers[:3])
 
 
 @torch.no_grad()
@@ -259,7 +259,7 @@ def test_any_split_of_scores_at_an_upper_bound_merges_to_the_same_record():
             record = empty(len(top.score))
             for number in order:
                 record = merge(record, parts[number][layer])
-            assert all(torch.equal(field, other) for field, other in zip(record, top, strict=True))
+            assert all(torch.equal(field, expected) for field, expected in zip(record, top, strict=True))
 
 
 def test_an_error_in_a_pass_leaves_no_trace_of_the_search():
@@ -314,7 +314,7 @@ def test_maps_that_lie_last_are_maps():
     net, images = MapsLast().double().eval(), photographs(12, (21, 17))
     first = net.one.conv(images)
     expected = {"one": first, "two": net.two.conv(first.relu())}
-    found = searched(net, ["one", "two"], images, torch.arange(12).split(5))
+    tops = searched(net, ["one", "two"], images, torch.arange(12).split(5))
     for layer, maps in expected.items():
-        assert found[layer].score.shape == (maps.shape[1], 9)
-        assert places_of(found[layer]) == [[entry[1:] for entry in row] for row in strongest(maps)]
+        assert tops[layer].score.shape == (maps.shape[1], 9)
+        assert places_of(tops[layer]) == [[entry[1:] for entry in row] for row in strongest(maps)]

@@ -71,7 +71,7 @@ def test_units_of_layers_6_and_7(larger, net):
         ("zfnet_512_1024_512", 107_627_624),
     ],
 )
-def test_parameters_equal_the_known_counts(name, count):
+def test_parameters_equal_the_published_counts(name, count):
     assert parameters(weightless(name)) == count
 
 
@@ -86,8 +86,8 @@ def test_vgg_has_the_millions_of_table_2(name, millions):
 @pytest.mark.parametrize("theirs", [vgg11, vgg13, vgg16, vgg19])
 def test_vgg_has_exactly_the_weights_of_torchvision(theirs):
     with torch.device("meta"):
-        other = [weight.shape for weight in theirs().parameters()]
-    assert [weight.shape for weight in weightless(theirs.__name__).parameters()] == other
+        expected = [weight.shape for weight in theirs().parameters()]
+    assert [weight.shape for weight in weightless(theirs.__name__).parameters()] == expected
 
 
 def test_vgg_c_has_three_one_by_one_convolutions_in_sixteen_layers():
@@ -148,9 +148,9 @@ REMOVED = {  # Table 3
 @pytest.mark.parametrize("change", REMOVED)
 def test_the_changes_of_table_3_are_overrides(name, change):
     net, whole = weightless(name, *REMOVED[change]), weightless(name)
-    gone = [row for row in whole.rows if row not in net.rows]
-    named = [override.split(".")[2].removesuffix("=null") for override in REMOVED[change]]
-    assert gone == [row for row in named if not change.endswith(("2048", "8192"))]
+    removed = [row for row in whole.rows if row not in net.rows]
+    overridden = [override.split(".")[2].removesuffix("=null") for override in REMOVED[change]]
+    assert removed == [row for row in overridden if not change.endswith(("2048", "8192"))]
     above = {"3,4": 256, "7": 4096, "6,7": 9216, "3,4,6,7": 9216, "2048": 2048, "8192": 8192}[change]
     if change == "3,4":
         assert net.conv5.in_channels == above

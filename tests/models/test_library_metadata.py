@@ -85,7 +85,7 @@ def test_nets_of_rows_and_small_sets_keep_their_sizes(cache):
     assert sizes == {"critters": 96, "digits": 64, "cifar10": 64}
 
 
-def test_a_wrong_size_is_told_with_the_nets_own(photographs, cache):
+def test_the_message_of_a_wrong_size_has_the_nets_own(photographs, cache):
     message = r"the net cannot take an image of 3 x 96 x 96 \(.*\); its own size is 224: leave data.image_size out, or "
     with pytest.raises(UserError, match=message + r"type data.image_size=224$"):
         subject(photographs, cache, "model=torchvision", "model.name=vit_b_32", "data.image_size=96")
@@ -95,8 +95,8 @@ def test_a_vision_transformer_of_a_file_is_of_the_size_of_its_positions(tmp_path
     small = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
     vit = models.VisionTransformer(384, 16, **small)
     torch.save(vit.state_dict(), tmp_path / "net.pth")
-    own = native_input("torchvision", "vit_b_16", str(tmp_path / "net.pth"))
-    assert (own.size, own.stored, own.interpolation) == (384, 384, "bicubic")
+    native = native_input("torchvision", "vit_b_16", str(tmp_path / "net.pth"))
+    assert (native.size, native.stored, native.interpolation) == (384, 384, "bicubic")
     assert native_input("torchvision", "vit_b_16", None).size == 224
     assert native_input("torchvision", "vit_h_14", None).size == 224  # whose first weights are of 518 pixels
     monkeypatch.setattr(models, "get_model", lambda name, image_size=224, **_: models.VisionTransformer(
@@ -105,7 +105,7 @@ def test_a_vision_transformer_of_a_file_is_of_the_size_of_its_positions(tmp_path
     assert torch.equal(loaded.encoder.pos_embedding, vit.encoder.pos_embedding)
 
 
-def test_a_file_of_the_librarys_is_known_by_its_name(tmp_path):
+def test_a_file_of_the_library_is_recognized_by_its_name(tmp_path):
     for entry in (*models.ResNet50_Weights, *models.EfficientNet_B1_Weights):
         name = "resnet50" if "resnet" in entry.url else "efficientnet_b1"
         assert torchvision_entry(name, str(tmp_path / entry.url.rpartition("/")[2])) is entry

@@ -67,14 +67,14 @@ def test_sixteen_bits_hold_what_float64_says_up_to_their_last_rounding(size, alp
 def test_who_watches_torch_functions_sees_one_call():
     class Names(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):
-            seen.append(func)
+            calls.append(func)
             return func(*args, **(kwargs or {}))
 
-    seen: list = []
+    calls: list = []
     x = maps(1, 6, 2, 2)
     with Names():
         watched = local_response_norm(x, 5, 1e-4, 0.75, 2.0)
-    assert seen == [local_response_norm]
+    assert calls == [local_response_norm]
     torch.testing.assert_close(watched, local_response_norm(x, 5, 1e-4, 0.75, 2.0), **EXACT)
 
 

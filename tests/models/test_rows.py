@@ -67,30 +67,30 @@ def test_a_null_field_is_the_default():
         ({}, "the net has no rows; the last one gives the 4 classes: {kind: full, units: classes}"),
     ],
 )
-def test_a_bad_row_is_told(layers, message):
+def test_a_bad_row_is_refused(layers, message):
     with pytest.raises(UserError) as problem:
         read_rows(layers, 4)
     assert message in str(problem.value) and "\n" not in str(problem.value)
 
 
 @pytest.mark.parametrize("width", [0, -1.0])
-def test_a_width_of_nothing_is_told(width):
+def test_a_width_of_nothing_is_refused(width):
     with pytest.raises(UserError, match=rf"model.width={width} must be positive"):
         read_rows({"fc1": LAST}, 4, width)
 
 
-def test_towers_that_do_not_divide_are_told():
+def test_towers_that_do_not_divide_are_refused():
     rows = read_rows({"conv1": {**CONV, "maps": 9}, "conv2": {**CONV, "towers": 2}, "fc3": LAST}, 4)
     with pytest.raises(UserError, match="conv2: 2 towers cannot share 9 maps below and 16 of its own"):
         map_sizes(rows, 32)
 
 
-def test_a_window_larger_than_its_map_is_told_with_the_image_size_that_is_enough():
+def test_the_message_of_a_window_larger_than_its_map_has_an_image_size_that_is_enough():
     rows = read_rows({"conv1": CONV, "pool1": POOL, "pool2": POOL, "fc3": LAST}, 4)
     with pytest.raises(UserError) as problem:
         map_sizes(rows, 6)
-    told = "pool2: a window of 3 is larger than the 1 x 1 map that pool1 leaves; "
-    assert str(problem.value) == told + "this net needs data.image_size=9 or more"
+    message = "pool2: a window of 3 is larger than the 1 x 1 map that pool1 leaves; "
+    assert str(problem.value) == message + "this net needs data.image_size=9 or more"
     map_sizes(rows, 9)
     with pytest.raises(UserError, match="conv1: a window of 3 is larger than the 2 x 2 image"):
         map_sizes(rows, 2)

@@ -47,8 +47,8 @@ def test_a_file_of_torchvisions_makes_torchvisions_net(key, unset, monkeypatch):
     for module in (library_nets, library_metadata):
         monkeypatch.setattr(module, "read_weights", lambda _: dict(file))
     from_file = library_nets.torchvision_net(name, "weights.pth", None)
-    own, loaded = unset.pop()
-    assert shapes(loaded) == shapes(own) == shapes(from_file.net.state_dict())
+    expected, loaded = unset.pop()
+    assert shapes(loaded) == shapes(expected) == shapes(from_file.net.state_dict())
     for head in HEADS.get(name, ()):
         setattr(library, head, None)
     assert shapes(from_file.net.state_dict()) == shapes(library.state_dict())

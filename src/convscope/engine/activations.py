@@ -101,17 +101,18 @@ def activation_bounds(call: Call) -> Bounds | None:
     return None
 
 
-def bounded_activation(pass_: Trace, layer: str) -> BoundedActivation | None:
+def bounded_activation(net_trace: Trace, layer: str) -> BoundedActivation | None:
     """The activation that bounds the layer's output from above; None where there is none."""
-    makers = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
-    number, after = pass_.layer(layer).output, list[Call]()
+    makers = {number: place for place, call in enumerate(net_trace.calls) for number in call.outputs}
+    number, after = net_trace.layer(layer).output, list[Call]()
     while number in makers:
         place = makers[number]
-        call = pass_.calls[place]
+        call = net_trace.calls[place]
         takes_one = len(call.inputs) == 1 and call.args and isinstance(call.args[0], Ref)
         bounds = activation_bounds(call) if takes_one else None
         if bounds is not None:
-            kinds = [(step.name, pass_.shapes[step.inputs[0]][1:] if step.inputs else ()) for step in pass_.calls]
+            shapes = net_trace.shapes
+            kinds = [(step.name, shapes[step.inputs[0]][1:] if step.inputs else ()) for step in net_trace.calls]
             return BoundedActivation(call, kinds[place], kinds[:place].count(kinds[place]), bounds, tuple(after[::-1]))
         if call.name not in ("max_pool2d", "dropout", "contiguous", "clone") or len(call.inputs) != 1:
             return None

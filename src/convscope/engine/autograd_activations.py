@@ -40,11 +40,10 @@ def apply_rule(unit: Tensor, rule: str, rule_node: str, calls: Mapping[Any, str]
     handles, doubtful = [], Doubtful(set(), set())
     for node in _nodes(unit):
         if node.name() in _NODES and rule != "gradient":
-            handles.append(
-                node.register_prehook(_rectify_signals)
-                if rule == "guided"
-                else node.register_hook(_replace_by_rectified)
-            )
+            if rule == "guided":
+                handles.append(node.register_prehook(_rectify_signals))
+            else:
+                handles.append(node.register_hook(_replace_by_rectified))
         elif node.name().endswith(_COMPILED) or (_is_custom(node) and node.name() != rule_node):
             doubtful.nodes.add(node.name().rpartition("::")[2])
         elif node in calls:
@@ -88,11 +87,13 @@ def replaced_relus(net: nn.Module, relu: Callable[[Tensor], Tensor]) -> Iterator
             handle.remove()
 
 
-def warn(net: nn.Module, pass_: Trace, rule: str, doubtful: Doubtful) -> None:
+def warn(net: nn.Module, net_trace: Trace, rule: str, doubtful: Doubtful) -> None:
     """Warns of each kind of call or node that keeps its own derivative; Python shows equal warnings once."""
     instead = f"so its own derivative is used where rule={rule} treats a ReLU; write it as nn.ReLU or F.relu"
     for name in sorted(doubtful.calls):
-        where = next((path for call, path in zip(pass_.calls, pass_.owners, strict=True) if call.name == name), "")
+        where = next(
+            (path for call, path in zip(net_trace.calls, net_trace.owners, strict=True) if call.name == name), ""
+        )
         warnings.warn(f"layer {where or 'net'}: {name} is no activation that is known here, {instead}", stacklevel=4)
     compiled = ", ".join(outermost_scripted(net)) or "a function of the net"
     for name in sorted(doubtful.nodes):

@@ -67,9 +67,11 @@ def layer_axes(net: nn.Module, image: Shape) -> dict[str, Axes]:
     A net is traced once, with an image of shape `image` [3, H, W].
     """
     if (axes := traced_axes(net)) is None:
-        pass_ = trace(net, image)
-        tensor_axes = axes_of(pass_)
-        axes = {path: tensor_axes[layer.output] for path, layer in pass_.layers.items() if layer.output in tensor_axes}
+        net_trace = trace(net, image)
+        tensor_axes = axes_of(net_trace)
+        axes = {
+            path: tensor_axes[layer.output] for path, layer in net_trace.layers.items() if layer.output in tensor_axes
+        }
         _TRACED[net] = _modules(net), axes
     return axes
 
@@ -89,20 +91,20 @@ def _modules(net: nn.Module) -> tuple[int, ...]:
 _TRACED: "WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], dict[str, Axes]]]" = WeakKeyDictionary()
 
 
-def axes_of(pass_: Trace) -> dict[int, Axes]:
+def axes_of(net_trace: Trace) -> dict[int, Axes]:
     """Rows and columns of each tensor of four dimensions, by tensor number, where they are known."""
     layouts: dict[int, Layout] = {PIXELS: MAPS}
-    for call in pass_.calls:
+    for call in net_trace.calls:
         for number in call.outputs:
-            layout = _above(call, layouts, number, pass_.shapes)
+            layout = _above(call, layouts, number, net_trace.shapes)
             if layout is not None:
                 layouts[number] = layout
-    for call in reversed(pass_.calls):
-        _set_input_layouts(call, layouts, pass_.shapes)
+    for call in reversed(net_trace.calls):
+        _set_input_layouts(call, layouts, net_trace.shapes)
     return {
         number: layout
         for number, layout in layouts.items()
-        if not isinstance(layout, TokenAxis) and len(pass_.shapes[number]) == 4 and 0 not in layout
+        if not isinstance(layout, TokenAxis) and len(net_trace.shapes[number]) == 4 and 0 not in layout
     }
 
 

@@ -163,11 +163,11 @@ class ConvStep(Step):
         return F.pixel_shuffle(places, self.window.stride[0])[:, :, : size[0], : size[1]]
 
 
-def read_steps(pass_: Trace, layer: str, rule: str) -> list[Step] | None:
+def read_steps(net_trace: Trace, layer: str, rule: str) -> list[Step] | None:
     """Steps from the pixels to the layer; None where the net branches, or has a call that is no step."""
-    top = bounded_activation(pass_, layer)
+    top = bounded_activation(net_trace, layer)
     last = None if top is None else top.call
-    steps = [_step(call, rule, pass_.shapes, call is last) for call in chain(pass_, layer) or [None]]
+    steps = [_step(call, rule, net_trace.shapes, call is last) for call in chain(net_trace, layer) or [None]]
     return None if None in steps else steps  # type: ignore[return-value]
 
 

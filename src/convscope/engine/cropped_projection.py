@@ -32,9 +32,8 @@ from convscope.engine.windows import Pair
 AREA = 160_000  # pixels at a time; ZFNet takes about 1 KiB for each
 WHOLE = 16  # projections over a whole image at a time
 
-Watch = Callable[
-    [Sequence[Tensor]], Iterable[Tensor]
-]  # yields the parts of the work one by one, as a progress bar does
+# Yields the parts of the work one by one, as a progress bar does.
+Watch = Callable[[Sequence[Tensor]], Iterable[Tensor]]
 
 
 class Projection(NamedTuple):
@@ -60,16 +59,16 @@ def project_fields(
     the net branches below the layer, units are projected over the whole image first. Raises UserError as `project`.
     """
     check_rule(rule)
-    pass_ = trace(net, tuple(images.shape[1:]))
-    output = pass_.layer(layer).output
+    net_trace = trace(net, tuple(images.shape[1:]))
+    output = net_trace.layer(layer).output
     units = Units(*(index.cpu() for index in units))
-    steps = read_steps(pass_, layer, rule)
+    steps = read_steps(net_trace, layer, rule)
     if steps is None:
-        field = follow(pass_).get(output, IMAGE).field
+        field = follow(net_trace).get(output, IMAGE).field
         whole = functools.partial(project, net, images, layer, rule=rule, chunk=WHOLE)
         return _from_whole(whole, images, units, field, watch)
-    sizes = [pass_.shapes[step.call.inputs[0]][2:] for step in steps]
-    descent = Descent(steps, [(size[0], size[1]) for size in sizes], pass_.shapes[output])
+    sizes = [net_trace.shapes[step.call.inputs[0]][2:] for step in steps]
+    descent = Descent(steps, [(size[0], size[1]) for size in sizes], net_trace.shapes[output])
     corner, size = field_regions([step.window for step in steps], descent.maps[0], units)
     values = images.new_zeros(len(units.image), images.shape[1], *size)
     with torch.no_grad():
@@ -109,9 +108,8 @@ class Descent(NamedTuple):
         for number, step in enumerate(self.steps[: last + 1]):
             level, above = levels[number], levels[number + 1]
             after_pool = number > 0 and isinstance(self.steps[number - 1], PoolStep)
-            if not level.whole and (
-                step.window or after_pool
-            ):  # a pool puts out -inf where its whole window is outside
+            # A pool puts out -inf where its whole window is outside.
+            if not level.whole and (step.window or after_pool):
                 x = fill_outside_(x, level.corner, level.map, step.fill)
             if step.window and not above.whole:
                 x = _surrounded(x, level, above.below(step.window), step.fill)

@@ -74,15 +74,17 @@ def project(
     Raises UserError for an unknown rule or layer.
     """
     check_rule(rule)
-    pass_ = trace(net, tuple(images.shape[1:]))
-    target = TargetLayer(layer, axes_of(pass_).get(pass_.layer(layer).output), bounded_activation(pass_, layer))
+    net_trace = trace(net, tuple(images.shape[1:]))
+    target = TargetLayer(
+        layer, axes_of(net_trace).get(net_trace.layer(layer).output), bounded_activation(net_trace, layer)
+    )
     parts, doubtful = list[Tensor](), Doubtful(set(), set())
     for start in range(0, len(units.image), chunk):
         part = units.part(start, start + chunk)
         pixels = images[part.image.to(images.device)]
         parts.append(_descend(net, pixels, target, part, rule, doubtful))
     if rule != "gradient":
-        warn(net, pass_, rule, doubtful)
+        warn(net, net_trace, rule, doubtful)
     return torch.cat(parts) if parts else images.new_zeros(0, *images.shape[1:])
 
 

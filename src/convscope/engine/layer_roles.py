@@ -40,29 +40,31 @@ def layer_roles(net: nn.Module, image_size: int) -> LayerRoles:
             raise UserError("this net has no convolution, so there are no maps to look at; add a row of kind conv")
         last = linear[-2] if len(linear) > 1 else list(net.rows)[-2]
         return LayerRoles(convolutions[0], convolutions[-1], last)
-    pass_ = trace(net, (3, image_size, image_size))
-    ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Linear | nn.Conv2d)]
-    wide = [path for path in wide_convolutions(net, pass_) if path != ends[-1]]
+    net_trace = trace(net, (3, image_size, image_size))
+    ends = [path for path in net_trace.layers if isinstance(net.get_submodule(path), nn.Linear | nn.Conv2d)]
+    wide = [path for path in wide_convolutions(net, net_trace) if path != ends[-1]]
     if not wide:
         raise UserError("this net has no convolution, so there are no maps to look at; choose another net")
-    first = _rectified(pass_, _on_every_path(net, pass_, wide[0]))
-    return LayerRoles(first, _rectified(pass_, default_layers(net, image_size)[-1]), _before_classifier(pass_, ends))
+    first = _rectified(net_trace, _on_every_path(net, net_trace, wide[0]))
+    return LayerRoles(
+        first, _rectified(net_trace, default_layers(net, image_size)[-1]), _before_classifier(net_trace, ends)
+    )
 
 
-def _on_every_path(net: nn.Module, pass_: Trace, path: str) -> str:
+def _on_every_path(net: nn.Module, net_trace: Trace, path: str) -> str:
     """The layer if every path leads through it; for one of several branches the block in which they meet."""
-    makers = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
-    after = [block for block in blocks(net, pass_) if block.call >= makers[pass_.layer(path).output]]
-    outputs = [pass_.layer(block.path).output for block in after]
-    return path if pass_.layer(path).output in outputs or not after else after[0].path
+    makers = {number: place for place, call in enumerate(net_trace.calls) for number in call.outputs}
+    after = [block for block in blocks(net, net_trace) if block.call >= makers[net_trace.layer(path).output]]
+    outputs = [net_trace.layer(block.path).output for block in after]
+    return path if net_trace.layer(path).output in outputs or not after else after[0].path
 
 
-def _rectified(pass_: Trace, path: str) -> str:
+def _rectified(net_trace: Trace, path: str) -> str:
     """The module that rectifies the layer's output, directly or after batch normalization; else the layer itself."""
-    outputs = {layer.output: name for name, layer in pass_.layers.items() if layer.runs == 1}
-    number = pass_.layer(path).output
+    outputs = {layer.output: name for name, layer in net_trace.layers.items() if layer.runs == 1}
+    number = net_trace.layer(path).output
     for _ in range(3):
-        takers = [call for call in pass_.calls if number in call.inputs]
+        takers = [call for call in net_trace.calls if number in call.inputs]
         if len(takers) != 1 or takers[0].name not in _RECTIFY | {"batch_norm"}:
             return path
         number = takers[0].outputs[0]
@@ -71,11 +73,11 @@ def _rectified(pass_: Trace, path: str) -> str:
     return path
 
 
-def _before_classifier(pass_: Trace, ends: list[str]) -> str:
+def _before_classifier(net_trace: Trace, ends: list[str]) -> str:
     """The module whose output is the input of the classifier, the last of the layers with weights (`ends`)."""
-    makers = {call.outputs[0]: call for call in pass_.calls if len(call.outputs) == 1}
-    outputs = {layer.output: name for name, layer in pass_.layers.items() if layer.runs == 1}
-    number = makers[pass_.layers[ends[-1]].output].inputs[0]
+    makers = {call.outputs[0]: call for call in net_trace.calls if len(call.outputs) == 1}
+    outputs = {layer.output: name for name, layer in net_trace.layers.items() if layer.runs == 1}
+    number = makers[net_trace.layers[ends[-1]].output].inputs[0]
     while number in makers:
         if number in outputs:
             return outputs[number]

@@ -31,21 +31,21 @@ def layer_summaries(net: nn.Module, image_size: int, also: Collection[str] = ())
     also: paths of other modules of such a net to include, such as stages and blocks. A layer that runs several times in
     one pass is described by its last run. Raises UserError as `trace` does.
     """
-    pass_ = trace(net, (3, image_size, image_size))
-    tensor_fields = follow(pass_)
-    fields = {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in pass_.layers.items()}
+    net_trace = trace(net, (3, image_size, image_size))
+    tensor_fields = follow(net_trace)
+    fields = {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in net_trace.layers.items()}
     if isinstance(net, ConvNet):
         kinds, sizes = {kind: name for name, kind in KINDS.items()}, map_sizes(net.rows, image_size)
         return [
             LayerSummary(name, kinds[type(row)], maps, side, side, fields[name])
             for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
         ]
-    axes = axes_of(pass_)
+    axes = axes_of(net_trace)
     dims = {"conv": (4,), "pool": (4,), "full": (2,)}  # of the output: linear layers of single tokens are left out
     summaries = []
-    for path, layer in pass_.layers.items():
+    for path, layer in net_trace.layers.items():
         kind = _kind(net.get_submodule(path), path in also)
-        shape = maps_shape(pass_.shapes[layer.output], axes.get(layer.output))
+        shape = maps_shape(net_trace.shapes[layer.output], axes.get(layer.output))
         if kind and len(shape) in dims.get(kind, (2, 4)):
             rows, cols = shape[2:] or (1, 1)
             summaries.append(LayerSummary(path, kind, shape[1], rows, cols, fields[path]))

@@ -71,19 +71,19 @@ def fields(net: nn.Module, image_size: int | tuple[int, int]) -> dict[str, Field
     image_size: one side, or height and width. Raises UserError as `trace` does.
     """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    pass_ = trace(net, (3, height, width))
-    tensor_fields = follow(pass_)
-    return {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in pass_.layers.items()}
+    net_trace = trace(net, (3, height, width))
+    tensor_fields = follow(net_trace)
+    return {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in net_trace.layers.items()}
 
 
-def follow(pass_: Trace) -> dict[int, UnitFields]:
+def follow(net_trace: Trace) -> dict[int, UnitFields]:
     """Fields of each tensor, by tensor number, without tensors that do not depend on the image."""
     tensor_fields = {PIXELS: UnitFields(Field(_PIXEL, _PIXEL))}
-    for call in pass_.calls:
+    for call in net_trace.calls:
         inputs = {number: tensor_fields[number] for number in call.inputs if number in tensor_fields}
         if inputs and call.name not in _CONSTANT:
             for number in call.outputs:
-                tensor_fields[number] = _step(call, inputs, number, pass_.shapes)
+                tensor_fields[number] = _step(call, inputs, number, net_trace.shapes)
     return tensor_fields
 
 

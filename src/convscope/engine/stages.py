@@ -121,29 +121,29 @@ def run(calls: Any, x: Tensor) -> Tensor:
 
 def read_plain_net(net: nn.Module, image_size: int) -> PlainNet | None:
     """The net as stages; None where it branches, or has a call that may depend on the number of images."""
-    pass_ = trace(net, (3, image_size, image_size))
-    last = pass_.calls[-1].outputs[0]
-    ends = [path for path, layer in pass_.layers.items() if layer.output == last and layer.runs == 1]
-    calls = chain(pass_, ends[-1]) if ends else None
-    if calls is None or not all(_is_supported(call, pass_) for call in calls):
+    net_trace = trace(net, (3, image_size, image_size))
+    last = net_trace.calls[-1].outputs[0]
+    ends = [path for path, layer in net_trace.layers.items() if layer.output == last and layer.runs == 1]
+    calls = chain(net_trace, ends[-1]) if ends else None
+    if calls is None or not all(_is_supported(call, net_trace) for call in calls):
         return None
     stages, start = [], 0
-    while start < len(calls) and (window := _partial_window(calls[start], pass_)) is not None:
+    while start < len(calls) and (window := _partial_window(calls[start], net_trace)) is not None:
         end = start + 1
         while end < len(calls) and calls[end].name in _POSITIONWISE:
             end += 1
-        stages.append(_stage(calls[start:end], window, pass_))
+        stages.append(_stage(calls[start:end], window, net_trace))
         start = end
-    return PlainNet(stages, calls[start:], pass_.shapes)
+    return PlainNet(stages, calls[start:], net_trace.shapes)
 
 
-def _is_supported(call: Call, pass_: Trace) -> bool:
+def _is_supported(call: Call, net_trace: Trace) -> bool:
     if call.name == "flatten":  # all dimensions but the first
         return call.args[1:2] == (1,) or call.kwargs.get("start_dim") == 1
     return call.name in _REST and not (call.name == "batch_norm" and call.arguments().get("training", False))
 
 
-def _partial_window(call: Call, pass_: Trace) -> Window | None:
+def _partial_window(call: Call, net_trace: Trace) -> Window | None:
     """The window of a call that can run on a part of its map too; None for other calls."""
     arguments = call.arguments() if call.name in ("conv2d", "avg_pool2d") else {}
     if call.name == "conv2d" and not all(isinstance(arguments.get(key), Tensor | None) for key in ("weight", "bias")):
@@ -151,11 +151,11 @@ def _partial_window(call: Call, pass_: Trace) -> Window | None:
     border = ("padding", "ceil_mode", "divisor_override")
     if call.name == "avg_pool2d" and any(arguments.get(key) for key in border):
         return None  # windows at the border average over fewer positions
-    return window_of(call, pass_.shapes)
+    return window_of(call, net_trace.shapes)
 
 
-def _stage(calls: tuple[Call, ...], window: Window, pass_: Trace) -> Stage:
-    before, after = (pass_.shapes[number] for number in (calls[0].inputs[0], calls[0].outputs[0]))
+def _stage(calls: tuple[Call, ...], window: Window, net_trace: Trace) -> Stage:
+    before, after = (net_trace.shapes[number] for number in (calls[0].inputs[0], calls[0].outputs[0]))
     taps = window.kernel[0] * window.kernel[1]
     groups = calls[0].arguments().get("groups", 1) if calls[0].name == "conv2d" else 1
     first = taps * before[1] // groups * after[1] if calls[0].name == "conv2d" else _SLOW * taps * after[1]

@@ -17,6 +17,8 @@ NINE = 9
 
 
 class _Fields(NamedTuple):
+    """Fields of a Top9 that are saved."""
+
     score: Tensor
     image: Tensor
     row: Tensor

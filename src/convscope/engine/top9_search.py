@@ -52,28 +52,28 @@ class Search:
         if net.training:
             return
         self.__exit__()
-        pass_ = trace(net, tuple(args[0].shape[1:]))
-        tensor_axes, ends = axes_of(pass_), dict[str, tuple[BoundedActivation, Axes | None]]()
+        net_trace = trace(net, tuple(args[0].shape[1:]))
+        tensor_axes, ends = axes_of(net_trace), dict[str, tuple[BoundedActivation, Axes | None]]()
         for layer in self.layers:
-            number = pass_.layer(layer).output
-            _check_shape(layer, maps_shape(pass_.shapes[number], tensor_axes.get(number)))
-            end = bounded_activation(pass_, layer)
+            number = net_trace.layer(layer).output
+            _check_shape(layer, maps_shape(net_trace.shapes[number], tensor_axes.get(number)))
+            end = bounded_activation(net_trace, layer)
             if end is not None:
                 ends[layer] = end, tensor_axes.get(number)
             else:
-                path, hook = self._reader(layer, pass_, tensor_axes.get(number))
+                path, hook = self._reader(layer, net_trace, tensor_axes.get(number))
                 self.hooks.append(on_output(net.get_submodule(path), hook))
         if ends:
             self._read_before(ends, args)
 
     def _reader(
-        self, layer: str, pass_: Trace, axes: Axes | None
+        self, layer: str, net_trace: Trace, axes: Axes | None
     ) -> tuple[str, Callable[[nn.Module, Any, Tensor], None]]:
         """Path of the module whose output gives the scores, and the hook on it.
 
         A max pool right above the layer has the same maxima in fewer values, if its windows cover every position.
         """
-        pooled = _pool_above(self.net, layer, pass_)
+        pooled = _pool_above(self.net, layer, net_trace)
 
         def read(module: nn.Module, args: Any, output: Tensor) -> None:
             if not module.training:
@@ -187,18 +187,18 @@ def _place(maps: Tensor, units: tuple[Tensor, Tensor], row: Tensor, pool: Window
 
 
 def _entered(
-    top: Top9, values: tuple[Tensor, Tensor], who: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]
+    top: Top9, values: tuple[Tensor, Tensor], entrants: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
 ) -> Top9:
     """The record with the new entries.
 
-    values: scores, and the values by which they are ordered, [C, N] each. who: which of them enter, bool [C, N], and
-    the indices [N] of the images. where: rows and columns [E] of the E new entries.
+    values: scores, and the values by which they are ordered, [C, N] each. entrants: the values that enter, bool [C, N],
+    and the indices [N] of the images. positions: rows and columns [E] of the E new entries.
     """
-    enters, indices = who
+    enters, indices = entrants
     changed = enters.any(1).nonzero()[:, 0]
     image, row, col = (torch.full(enters.shape, -1) for _ in range(3))
     image[enters] = indices.expand_as(enters)[enters]
-    row[enters], col[enters] = where
+    row[enters], col[enters] = positions
     score, before = (value.masked_fill(~enters, -torch.inf)[changed] for value in values)
     entries = Top9(score, image[changed], row[changed], col[changed], before)
     merged = merge(Top9(*(field[changed] for field in (*top, top.before))), entries)
@@ -206,14 +206,16 @@ def _entered(
     return Top9(*(old.index_put((changed,), new) for old, new in pairs))
 
 
-def _pool_above(net: nn.Module, layer: str, pass_: Trace) -> tuple[str, Window] | None:
+def _pool_above(net: nn.Module, layer: str, net_trace: Trace) -> tuple[str, Window] | None:
     """Path and window of a max pool module above the layer that covers all of the layer's maps; None without one."""
-    output = pass_.layer(layer).output
-    calls = {call.outputs[0]: call for call in pass_.calls if call.name == "max_pool2d" and call.inputs == (output,)}
-    for path, above in pass_.layers.items():
+    output = net_trace.layer(layer).output
+    calls = {
+        call.outputs[0]: call for call in net_trace.calls if call.name == "max_pool2d" and call.inputs == (output,)
+    }
+    for path, above in net_trace.layers.items():
         if above.runs == 1 and above.output in calls and isinstance(net.get_submodule(path), nn.MaxPool2d):
-            window = window_of(calls[above.output], pass_.shapes)
-            if window and _covers(window, pass_.shapes[output], pass_.shapes[above.output]):
+            window = window_of(calls[above.output], net_trace.shapes)
+            if window and _covers(window, net_trace.shapes[output], net_trace.shapes[above.output]):
                 return path, window
     return None
 

@@ -33,10 +33,10 @@ def steps_of(net):
 def test_windows_hold_all_that_a_square_changes(limits, axis):
     net, side, edges = adding_net(), 6, list(range(0, SIZE[axis] - 5, 3))
     steps = steps_of(net)
-    found = group_positions(edges, side, steps, axis, limits)
-    assert sorted(torch.cat([group.numbers for group in found]).tolist()) == list(range(len(edges)))
-    assert all(len(group.numbers) <= limits.size for group in found)
-    for group in found:
+    groups = group_positions(edges, side, steps, axis, limits)
+    assert sorted(torch.cat([group.numbers for group in groups]).tolist()) == list(range(len(edges)))
+    assert all(len(group.numbers) <= limits.size for group in groups)
+    for group in groups:
         for place, number in enumerate(group.numbers.tolist()):
             x = torch.zeros(1, 3, *SIZE, dtype=torch.float64)
             base = x.clone()
@@ -61,6 +61,6 @@ def test_windows_are_no_larger_than_needed():
 def test_places_of_equal_cost_go_together():
     """Stride 4 in the net, 2 from place to place: every other place sees a window of another size."""
     net = nn.Sequential(nn.Conv2d(3, 2, 4, 4)).double().eval()
-    found = group_positions(list(range(0, 40, 2)), 4, steps_of(net), 1, GroupLimits(10, 0.5))
-    assert [group.windows[1].size for group in found] == [1, 2]
-    assert [group.numbers.tolist() for group in found] == [list(range(0, 20, 2)), list(range(1, 20, 2))]
+    groups = group_positions(list(range(0, 40, 2)), 4, steps_of(net), 1, GroupLimits(10, 0.5))
+    assert [group.windows[1].size for group in groups] == [1, 2]
+    assert [group.numbers.tolist() for group in groups] == [list(range(0, 20, 2)), list(range(1, 20, 2))]

@@ -58,26 +58,26 @@ class Head(NamedTuple):
         return numbers.index(number) if number in numbers else None
 
 
-def read_head(pass_: Trace) -> Head | str:
+def read_head(net_trace: Trace) -> Head | str:
     """The head of a traced net, or the reason, for a caption, why recomputing with a head does not pay."""
     steps: list[LocalStep] = []
     number = PIXELS
     while True:
-        takers = [call for call in pass_.calls if number in call.inputs]
+        takers = [call for call in net_trace.calls if number in call.inputs]
         if len(takers) != 1:
             return "the net branches" if takers else "the net ends in maps"
         call = takers[0]
         if len(call.inputs) != 1 or len(call.outputs) != 1:
             return f"{call.name} takes or puts out several tensors"
-        step = _local(call, pass_.shapes)
+        step = _local(call, net_trace.shapes)
         if step is None:
             break
         steps.append(step)
         number = call.outputs[0]
-    total = sum(_work(call, pass_.shapes) for call in pass_.calls)
+    total = sum(_work(call, net_trace.shapes) for call in net_trace.calls)
     if not steps or sum(step.work for step in steps) < 0.1 * total:
         return f"most of the work lies above {call.name}, where all positions come together"
-    return Head(tuple(steps), pass_.shapes)
+    return Head(tuple(steps), net_trace.shapes)
 
 
 def _work(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> int:

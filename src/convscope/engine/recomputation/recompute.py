@@ -49,65 +49,72 @@ class OccludedOutputs(NamedTuple):
     maps: Tensor
 
 
+class _HeadOutputs(NamedTuple):
+    """Outputs of the head for n occluder positions. places: int64 [n]. top: the last map of the head, [n, ...].
+
+    maps: the chosen map, [n, h, w]; None where it is above the head.
+    """
+
+    places: Tensor
+    top: Tensor
+    maps: Tensor | None
+
+
 @torch.inference_mode()
 def recompute(
-    net: nn.Module, head: Head, image: Tensor, covering: OccluderGrid, chosen: ChosenMap, batch: int
+    net: nn.Module, head: Head, image: Tensor, grid: OccluderGrid, chosen: ChosenMap, batch: int
 ) -> Iterator[OccludedOutputs]:
     """Yields the outputs for all occluder positions in batches, in no particular order; the net runs in eval mode.
 
     head: read_head of the net's trace for images of this size. image: [3, H, W], on the net's device. batch: about how
     many occluder positions go through the head at a time; above the head as many as need the memory of `batch` images.
     """
-    scene = _OccludedImage(head, image, covering, chosen, batch)
+    occluded = _OccludedImage(head, image, grid, chosen, batch)
     top = head.shapes[head.steps[-1].call.outputs[0]]
-    above_batch = batch * max(1, image.numel() // prod(top[1:]))
-    waiting: list[tuple[Tensor, Tensor, Tensor | None]] = []
-    for group in scene.groups():
-        waiting.append(scene.go_through(*group))
-        if sum(len(places) for places, _, _ in waiting) >= above_batch:
-            yield _above(net, head, waiting, chosen)
-            waiting = []
-    if waiting:
-        yield _above(net, head, waiting, chosen)
+    batch_above = batch * max(1, image.numel() // prod(top[1:]))
+    parts: list[_HeadOutputs] = []
+    for places, areas in occluded.groups():
+        parts.append(occluded.run_head(places, areas))
+        if sum(len(part.places) for part in parts) >= batch_above:
+            yield _run_above(net, head, parts, chosen)
+            parts = []
+    if parts:
+        yield _run_above(net, head, parts, chosen)
 
 
-def _above(
-    net: nn.Module, head: Head, parts: Sequence[tuple[Tensor, Tensor, Tensor | None]], chosen: ChosenMap
-) -> OccludedOutputs:
-    """Outputs of the net above the head. parts: places, outputs of the head and chosen maps, if they are in it."""
-    places, tops, maps = zip(*parts, strict=True)
+def _run_above(net: nn.Module, head: Head, parts: Sequence[_HeadOutputs], chosen: ChosenMap) -> OccludedOutputs:
+    """Outputs of the net above the head for several batches of the head."""
+    places, tops = torch.cat([part.places for part in parts]), torch.cat([part.top for part in parts])
+    maps = [part.maps for part in parts if part.maps is not None]
     calls = [step.call for step in head.steps]
-    layer = chosen.layer if maps[0] is None else None
-    logits, above = run_above_head(net, calls, head.shapes, torch.cat(tops), layer)
-    return OccludedOutputs(torch.cat(places), logits, torch.cat(maps) if above is None else above[:, chosen.map])
+    logits, above = run_above_head(net, calls, head.shapes, tops, None if maps else chosen.layer)
+    return OccludedOutputs(places, logits, torch.cat(maps) if above is None else above[:, chosen.map])
 
 
 def _limits(image: Tensor, batch: int) -> GroupLimits:
     """Limits of a group along one axis. A CPU is fast with windows that fit its cache, a GPU with few large calls."""
-    return (
-        GroupLimits(max(1, isqrt(batch)), 0.5)
-        if image.device.type == "cpu"
-        else GroupLimits(max(1, isqrt(8 * batch)), 8)
-    )
+    if image.device.type == "cpu":
+        return GroupLimits(max(1, isqrt(batch)), 0.5)
+    return GroupLimits(max(1, isqrt(8 * batch)), 8)
 
 
 class _OccludedImage:
     """An image without occluder: a canvas for the input map of each step with a window, and the groups of positions."""
 
-    def __init__(self, head: Head, image: Tensor, covering: OccluderGrid, chosen: ChosenMap, batch: int):
-        self.steps, self.image, self.covering, self.map = head.steps, image, covering, chosen.map
-        self.level = head.level(chosen.number)
+    def __init__(self, head: Head, image: Tensor, grid: OccluderGrid, chosen: ChosenMap, batch: int):
+        self.steps, self.image, self.grid, self.map = head.steps, image, grid, chosen.map
+        self.chosen_level = head.level(chosen.number)
         self.rows, self.cols = (
-            group_positions(edges, covering.size, head.steps, axis, _limits(image, batch))
-            for axis, edges in enumerate((covering.rows, covering.cols))
+            group_positions(edges, grid.size, head.steps, axis, _limits(image, batch))
+            for axis, edges in enumerate((grid.rows, grid.cols))
         )
         self.canvases: dict[int, MapCanvas] = {}
         x = image[None].clone(memory_format=torch.channels_last)
         for level, step in enumerate((*head.steps, None)):
             if step is None or step.window:
                 self.canvases[level] = MapCanvas(x[0], step.fill if step else 0, self._max_changed(level))
-            if level == self.level:
-                self.chosen = MapCanvas(x[0, self.map, None], 0, self._max_changed(level))
+            if level == self.chosen_level:
+                self.chosen_canvas = MapCanvas(x[0, self.map, None], 0, self._max_changed(level))
             x = step.call.again(x) if step else x
 
     def _max_changed(self, level: int) -> int:
@@ -118,19 +125,19 @@ class _OccludedImage:
     def groups(self) -> Iterator[tuple[Tensor, list[WindowArea]]]:
         """Yields numbers of occluder positions, and their windows in the image and above every step."""
         for rows, cols in product(self.rows, self.cols):
-            places = rows.numbers[:, None] * len(self.covering.cols) + cols.numbers
+            places = rows.numbers[:, None] * len(self.grid.cols) + cols.numbers
             yield places.flatten(), [WindowArea(*axes) for axes in zip(rows.windows, cols.windows, strict=True)]
 
-    def go_through(self, places: Tensor, areas: list[WindowArea]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The places, the output of the head for each, and the chosen maps [n, h, w] if they are in the head."""
-        size, maps = self.covering.size, None
-        x = self.image.new_full((len(places), len(self.image), size, size), self.covering.value)
+    def run_head(self, places: Tensor, areas: list[WindowArea]) -> _HeadOutputs:
+        """Outputs of the head for the occluder positions of one group."""
+        size, maps = self.grid.size, None
+        x = self.image.new_full((len(places), len(self.image), size, size), self.grid.value)
         for level, (area, step) in enumerate(zip(areas, (*self.steps, None), strict=True)):
-            if level == self.level:
-                maps = self.chosen.whole(x[:, self.map, None], area)[:, 0]
+            if level == self.chosen_level:
+                maps = self.chosen_canvas.whole(x[:, self.map, None], area)[:, 0]
             if step is None:
                 break
             if step.window:
                 x = self.canvases[level].windows(x, area, areas[level + 1].below(step))
             x = step.run(x) if step.scale is None else step.run(x) * areas[level + 1].values_of(step.scale).to(x)
-        return places, self.canvases[len(self.steps)].whole(x, area), maps
+        return _HeadOutputs(places, self.canvases[len(self.steps)].whole(x, area), maps)
