@@ -14,7 +14,7 @@ from engine.specimens import photographs
 
 
 class Net(nn.Module):
-    """Two convolutions, each with the activation that is given, and a third."""
+    """Two convolutions, each followed by the activation, and a third."""
 
     def __init__(self, activation, scale=1.0):
         super().__init__()
@@ -129,7 +129,7 @@ def test_an_unrecognized_activation_is_warned_of_once_with_its_layer():
 
 
 class Inline(nn.Module):
-    """A ReLU and more in one module, so that no value tells."""
+    """A ReLU and more in one module, so that its values do not show the ReLU."""
 
     def forward(self, x):
         return (x + x.abs()) / 2 + 1
@@ -147,7 +147,7 @@ class Inline(nn.Module):
     ],
 )
 def test_what_is_no_relu_keeps_its_derivative(activation, rule):
-    """A clamp of other numbers, a gate, a factor, factors by sign: the same by every rule as autograd has it."""
+    """A clamp of other bounds, a gate, a factor, factors by sign: autograd's derivative by every rule."""
     images = photographs(1, (10, 10))
     net = Net(activation)
     pixels = images.clone().requires_grad_()
@@ -159,7 +159,7 @@ def test_what_is_no_relu_keeps_its_derivative(activation, rule):
 
 @pytest.mark.parametrize("spelling", [spelling for spelling in SPELLINGS if "derivative" not in spelling])
 def test_no_spelling_widens_what_a_unit_sees(spelling):
-    """All but a function of which Python sees nothing: that one may mix all positions."""
+    """Without the function that Python does not see, because that may mix all positions."""
     assert fields(Net(SPELLINGS[spelling]), 10)["conv3"] == fields(Net(nn.ReLU()), 10)["conv3"]
 
 
@@ -191,7 +191,7 @@ def ends_in(activation, scale):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("activation", BOUNDED)
 def test_a_unit_at_its_upper_bound_is_projected(activation, rule):
-    """What is below the activation of the unit is its filter, whatever the rule; over the field and over the image."""
+    """The projection is the filter below the activation by every rule, over the field and over the image."""
     net, images = ends_in(activation, 60.0), photographs(2, (9, 9))
     before = net[0].conv(images)
     image, map_, row, col = (before > 10).nonzero()[0].tolist()

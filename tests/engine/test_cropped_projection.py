@@ -1,4 +1,4 @@
-"""Against the engine for the whole image, at borders and in the middle, with fields both smaller and larger than it."""
+"""Against projections over the whole image, at borders and in the middle, for fields smaller and larger than it."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from engine.specimens import odd_net, photographs, row_net, some_picks
 
 
 def on_the_image(projection, size):
-    """The boxes pasted into whole images, and what is left outside."""
+    """The boxes pasted into whole images, and the values outside the images."""
     room = 400
     height, width = projection.values.shape[2:]
     whole = projection.values.new_zeros(len(projection.values), 3, size[0] + 2 * room, size[1] + 2 * room)
@@ -26,7 +26,7 @@ def on_the_image(projection, size):
 
 
 def same_as_whole(net, layer, size, rule):
-    """Together and one by one: what is left out of the maps differs."""
+    """Together and one by one, where different parts of the maps are left out."""
     images = photographs(4, size)
     picks = some_picks(net, layer, images)
     expected = project(net, images, layer, picks, rule)
@@ -59,7 +59,7 @@ class Clamped(nn.Module):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_activations_with_an_upper_bound(rule):
-    """Many units at their bound, at the top and on the way down."""
+    """Many units at their bound, in the projected layer and below it."""
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.ReLU6(), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3), Clamped(), nn.Conv2d(6, 4, 3), nn.ReLU6()
@@ -87,7 +87,7 @@ def test_padding_that_is_uneven_or_computed_filters_take_the_whole_image():
 
 
 def test_exact_ties_are_broken_alike():
-    """Whole regions are equal, so that most windows have no single maximum."""
+    """Images with large areas of equal value, so that most windows have no single maximum."""
     net, images = row_net(norm1=None, norm2=None), (photographs() > 0).double().round()
     images[:, :, 20:70, 20:70] = 0
     for bias in (net.conv1.bias, net.conv2.bias):

@@ -89,7 +89,7 @@ def test_equals_captum_on_a_net_with_skips():
 
 
 def written_out(net, images, layer, picks):
-    """Up with switches, down with transposed filters, over whole maps; contrast normalization is passed over."""
+    """Forward with switches, back with transposed filters, over whole maps; LRN lets signals pass."""
     names = list(net.rows)
     below, x, ups = names[: names.index(layer) + 1], images[picks.image], []
     for name in below:
@@ -140,7 +140,7 @@ def test_batch_normalization_leaves_its_scale():
 
 
 class Functional(nn.Module):
-    """A convolution, an activation as any function, a convolution."""
+    """A convolution, a function as the activation, a convolution."""
 
     def __init__(self, activation):
         super().__init__()
@@ -227,7 +227,7 @@ def test_unknown_layer():
 
 
 class Turned(nn.Module):
-    """The same convolutions, their maps last in between."""
+    """The same convolutions, with channels as the last dimension in between."""
 
     def __init__(self, last):
         super().__init__()

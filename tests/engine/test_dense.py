@@ -1,4 +1,4 @@
-"""Dense evaluation against the net on every place by itself, where no padding makes the two differ."""
+"""Dense evaluation against the net on each crop, for nets without padding."""
 
 import pytest
 import torch
@@ -77,7 +77,7 @@ def test_a_net_of_one_size_alone():
 
 @torch.no_grad()
 def penultimate_by_places(net, images, size, stride):
-    """What the last full layer takes of each crop by itself, one image after another: mean over crops and mirroring."""
+    """Input of the last linear layer for each crop of each image: mean over crops and mirror images."""
     layers = list(net.children())[:-1]
     vectors = []
     for image in images:

@@ -29,7 +29,7 @@ def held(projections, corner, side):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_squares_hold_the_share_and_smaller_ones_would_not(seed):
-    """No square of the same center that is two pixels smaller holds it, wherever it is pushed by a pixel."""
+    """No square of the same center, or one pixel from it, that is two pixels smaller holds the share."""
     projections = blobs(5, 61 + seed, 70, seed)
     corner, side = energy_squares(projections, 0.99, min_side=3)
     assert held(projections, corner, side).mean() >= 0.99 - 1e-9
@@ -47,7 +47,7 @@ def test_a_feature_of_one_size_is_cut_to_it_wherever_it_lies_in_the_field():
 
 
 def test_a_square_does_not_hang_over_the_image_where_it_need_not():
-    """The left 30 columns are off the image: nothing comes down there."""
+    """The left 30 columns are outside the image and have no signal."""
     projections = torch.randn(3, 3, 60, 60, generator=torch.Generator().manual_seed(0))
     projections[..., :30] = 0
     projections[:, :, 25:35, 30:35] *= 100

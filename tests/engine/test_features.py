@@ -1,4 +1,4 @@
-"""What layers put out, against the same layers called by hand."""
+"""Features against the same layers called by hand."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from convscope.errors import UserError
 
 
 class Twice(nn.Module):
-    """One layer that runs twice, and one that puts out a pair."""
+    """One layer that runs twice, and one with a pair as its output."""
 
     def __init__(self):
         super().__init__()

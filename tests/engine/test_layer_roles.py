@@ -1,4 +1,4 @@
-"""The paper's layers 1, 5 and 7 in many nets, by hand; rectified ones put out nothing negative."""
+"""The paper's layers 1, 5 and 7 in many nets, by hand; outputs of rectified layers are not negative."""
 
 import pytest
 import torch
@@ -64,7 +64,7 @@ def test_layers_are_rectified(name):
     ("name", "last"), [("alexnet", "classifier.6"), ("resnet18", "fc"), ("densenet121", "classifier")]
 )
 def test_the_classifier_takes_the_last_hidden_layer(name, last):
-    """No weights are between: what hidden().last puts out, rectified and averaged, is what the classifier gets."""
+    """No weights are in between: layer_roles().last, rectified and averaged, is the classifier's input."""
     torch.manual_seed(0)
     net = models.get_model(name, num_classes=3)
     got = []

@@ -1,4 +1,4 @@
-"""Fields and strides against published numbers; sides against the shapes that a pass gives."""
+"""Fields and strides against published numbers; sides against the shapes in a forward pass."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ FIELDS = {  # of the last convolution or pool: field and stride (Araujo et al. 2
 
 
 def sides_of_a_pass(net, image_size):
-    """What every layer puts out, by hooks."""
+    """Shapes of every layer's output, by hooks."""
     shapes = {}
     for path, module in net.named_modules():
         module.register_forward_hook(lambda _, args, output, path=path: shapes.__setitem__(path, tuple(output.shape)))

@@ -1,4 +1,4 @@
-"""Crops that share convolutions against plain passes in double precision, over random chains and foreign nets."""
+"""Crops that share convolutions against separate passes in double precision, for random chains and library nets."""
 
 import random
 
@@ -18,7 +18,7 @@ def corners(margin):
 
 
 def grid(margin):
-    """Steps of a quarter of the margin, floored; by counting, not by arithmetic on the crops' own formula."""
+    """Steps of a quarter of the margin, rounded down, by counting and not by the formula of the crops."""
     steps = [max(whole for whole in range(margin + 1) if 4 * whole <= margin * part) for part in range(5)]
     return [(top, left) for top in steps for left in steps]
 
@@ -47,7 +47,7 @@ def check(net, size, side, crops=corner_and_center_crops, places=corners):
 
 
 def chain(seed, size):
-    """A random plain net: kernels, strides, padding, dilation, groups and pools as they come."""
+    """A random net without branches: kernels, strides, padding, dilation, groups and pools."""
     draw = random.Random(seed)
     torch.manual_seed(seed)
     layers, maps = [], 3
@@ -85,7 +85,7 @@ def test_random_chains(seed):
 
 
 def test_the_random_chains_do_share():
-    """Else the test above would compare passes with passes."""
+    """Without sharing, the test above would compare passes with passes."""
     far = [share_stages(chain(seed, 32), 32, 40, corner_and_center_crops(40, 32)) for seed in range(24)]
     assert sum(len(sharing.areas) > 1 for sharing in far if sharing) > 5
     assert any(area and any(span.low > 0 and span.start > 0 for span in area)
@@ -106,7 +106,7 @@ def test_fifty_crops_of_random_chains(seed):
 
 @pytest.mark.parametrize("size, side", [(64, 80), (64, 73), (64, 66), (64, 64)])
 def test_fifty_crops_of_a_row_net(size, side):
-    """The last two have less than five places along an edge: crops that fall together count as often as they do."""
+    """The last two have fewer than five positions along an edge: equal crops count several times."""
     check(row_net(size), size, side, grid_crops, grid)
 
 

@@ -1,4 +1,4 @@
-"""Which rule is chosen, on nets whose answer is known; the measures against formulas of their own."""
+"""The chosen rule for nets with a known answer; the measures against independent formulas."""
 
 import math
 
@@ -30,7 +30,7 @@ def picks(maps, images, at):
 
 
 def photographs(count, side, seed=0):
-    """Smooth random images, as photographs are beside noise."""
+    """Smooth random images, like photographs and unlike noise."""
     draw = torch.Generator().manual_seed(seed)
     return nn.functional.interpolate(torch.randn(count, 3, side // 4, side // 4, generator=draw), side, mode="bicubic")
 
@@ -47,14 +47,14 @@ def pooled():
 
 
 def test_without_switches_the_deconvnet_ignores_the_image_and_guided_is_chosen():
-    """Strided convolutions and ReLU alone: the deconvnet goes down the same way whatever the image."""
+    """Strided convolutions and ReLU alone: the deconvnet's projection is the same for every image."""
     choice = choose_rule(strided(), photographs(6, 32), "4", picks(3, 6, 4))
     assert choice.rule == "guided" and abs(choice.dependence) < 1e-6 < 0.1 < choice.guided_dependence
     assert "hardly depend on the image: 0.00" in choice.words
 
 
 def test_where_nothing_on_the_way_depends_on_the_image_the_papers_rule_stays():
-    """A first convolution is its own projection, whatever the image and the rule."""
+    """The projection of a first convolution is its filter, for every image and rule."""
     choice = choose_rule(strided(), photographs(6, 32), "0", picks(3, 6, 4))
     assert choice.words == "deconvnet (the same picture by every rule)"
 
@@ -91,7 +91,7 @@ def test_across_branches_the_smoother_rule_is_chosen():
 
 
 def test_noise_is_as_smooth_as_noise(monkeypatch):
-    """Two smoothnesses that print as the same number are no reason for a rule, on either side of 0."""
+    """Smoothnesses that print as the same number give no reason for a rule, above and below 0."""
     for smoothness, guided, rule in [
         (-0.011, -0.010, "deconvnet"),
         (0.001, 0.004, "deconvnet"),

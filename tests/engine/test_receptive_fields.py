@@ -46,7 +46,7 @@ def smooth(net):
 
 
 def support(net, layer, size, place):
-    """Rows and columns (first, last + 1) of the pixels that have a gradient."""
+    """Rows and columns (first, last + 1) of the pixels with a gradient."""
     pixels = torch.rand(1, 3, *size, dtype=torch.float64).requires_grad_()
     maps = []
     hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: maps.append(output))

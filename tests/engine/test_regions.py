@@ -19,7 +19,7 @@ SIZE, MAP, ROOM = (5, 4), (9, 8), 50
 
 
 def windows_of(maps, fill):
-    """The same from maps with wide borders."""
+    """The same regions, cut from maps with wide borders."""
     wide = F.pad(maps, [ROOM] * 4, value=fill)
     places = zip(range(6), CORNER.top + ROOM, CORNER.left + ROOM, strict=True)
     return torch.stack([wide[n, :, top : top + SIZE[0], left : left + SIZE[1]] for n, top, left in places])
@@ -48,7 +48,7 @@ def test_fill_outside():
 
 
 def levels(rows, cols, layer="conv4", image_size=152):
-    """Levels from the pixels to a layer for picks at these positions."""
+    """Regions of every map from the pixels to a layer, and the fields, for units at these positions."""
     net_trace = trace(row_net(image_size), (3, image_size, image_size))
     steps = read_steps(net_trace, layer, "deconvnet")
     maps = [tuple(net_trace.shapes[step.call.inputs[0]][2:]) for step in steps]

@@ -1,4 +1,4 @@
-"""Against all activations kept and sorted."""
+"""The record of the search against all activations, stored and sorted."""
 
 import gc
 import random
@@ -33,12 +33,12 @@ def net():
 
 
 def brute_force(net, layer, images):
-    """For each map a list of (score, image, row, col): in the order of plain Python."""
+    """For each map a list of (score, image, row, col), sorted by plain Python."""
     return strongest(torch.cat([maps_of(net, layer, image[None]) for image in images]))  # one by one, as no batch does
 
 
 def strongest(maps):
-    """The same of the maps [N, C, h, w] of all images."""
+    """The same for the maps [N, C, h, w] of all images."""
     width, entries = maps.shape[3], []
     for values in maps.flatten(2).unbind(1):  # [N, h * w]
         best = sorted((-max(row), image, row.index(max(row))) for image, row in enumerate(values.tolist()))[:9]
@@ -118,7 +118,7 @@ def test_fewer_than_nine_images(net):
 ])  # fmt: skip
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (12, 10)])
 def test_scores_and_places_do_not_depend_on_the_pool_above(pool, size):
-    """Among few levels almost every maximum ties; pools that leave positions out must not be believed."""
+    """Among few grey levels almost every maximum ties; pools that skip positions must not give the scores."""
     net = nn.Sequential(nn.Identity(), nn.ReLU(), pool).eval()
     images = torch.randint(-2, 3, (12, 3, *size), generator=torch.Generator().manual_seed(1)).float()
     top = searched(net, ["1"], images, torch.arange(12).split(5))["1"]
@@ -142,7 +142,7 @@ def test_not_a_number_enters_no_record(net):
 
 
 def test_memory_is_flat_in_the_number_of_images(net):
-    """The record and nothing of a pass outlives the pass."""
+    """After a pass only the record is left in memory."""
 
     def held(count):
         with Search(net, LAYERS) as search, torch.inference_mode():
@@ -274,7 +274,7 @@ def test_an_error_in_a_pass_leaves_no_trace_of_the_search():
 
 
 def test_an_interruption_from_the_keyboard_leaves_no_trace_of_the_search():
-    """torch calls no hook then, not even those that are always called."""
+    """torch then calls no hook, not even with always_call."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -289,7 +289,7 @@ def test_an_interruption_from_the_keyboard_leaves_no_trace_of_the_search():
 
 
 class Last(nn.Module):
-    """Puts out [N, h, w, C], like the stages of Swin."""
+    """A layer with outputs [N, h, w, C], like the stages of Swin."""
 
     def __init__(self, inputs, maps):
         super().__init__()

@@ -22,7 +22,7 @@ def net():
 
 
 def modules_with(net):
-    """The same net of torch's own modules, in torch's own layout."""
+    """The same net of torch's modules, in torch's memory layout."""
     names = ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2", "flat", "fc3", "relu3", "drop3", "fc4"]
     layers = [
         nn.Conv2d(3, 8, 5, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.LocalResponseNorm(5, 0.05, 0.75, 2),

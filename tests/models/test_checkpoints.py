@@ -23,7 +23,7 @@ def net():
 
 @pytest.fixture
 def saved(net, tmp_path):
-    """A checkpoint as a training run leaves it, in the parts that matter here."""
+    """A checkpoint of a training run, with the parts that these tests need."""
     state = {f"net.{name}": value for name, value in net.state_dict().items()}
     state["val_hits.total"] = torch.ones(1)
     torch.save({"convscope": {"net": describe(net), "epoch": 3}, "state_dict": state}, tmp_path / "last.ckpt")
@@ -74,7 +74,7 @@ def test_a_missing_checkpoint(tmp_path):
 
 
 class Code:
-    """An object that only unsafe loading brings back."""
+    """An object that only unsafe loading restores."""
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "code"])

@@ -1,4 +1,4 @@
-"""Which rows a net takes from another's weights, that they are the same bits, and what is said of the others."""
+"""The rows that a net copies from a checkpoint, bit for bit, and the report on the other rows."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The input that torchvision's and timm's nets are meant for, beside the transforms of the libraries themselves."""
+"""The input of torchvision's and timm's nets against the transforms of the libraries."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from convscope.models.library_nets import torchvision_net
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Soft pictures in a plain folder; square, as of others the libraries round the longer side by a pixel apart."""
+    """Smooth pictures in a plain folder; square, because libraries round the longer side of others differently."""
     root, draw = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
     for number, size in enumerate([(420, 420), (300, 300)]):
         noise = draw.integers(0, 256, (size[1] // 20, size[0] // 20, 3), np.uint8)
@@ -69,7 +69,7 @@ def test_a_size_that_is_typed_is_cut_as_in_the_paper(photographs, cache):
 
 
 def test_nets_of_rows_and_small_sets_keep_their_sizes(cache):
-    """What data/config.py has of small sets is what their files in conf/ say."""
+    """Image sizes of small data sets in data/config.py are those of conf/data."""
     sizes = {}
     for source, where in (("critters", {}), ("digits", {}), ("cifar10", {})):
         rows, foreign = (

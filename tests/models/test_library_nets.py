@@ -14,7 +14,7 @@ SMALL = "squeezenet1_1"  # under five megabytes
 
 @pytest.fixture
 def downloaded(tmp_path, monkeypatch):
-    """A cache that holds random weights under the name that torchvision would download to."""
+    """A cache with random weights in the file that torchvision would download."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     torch.manual_seed(0)

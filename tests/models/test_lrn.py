@@ -51,7 +51,7 @@ def test_float32_stays_float32_and_its_layout_stays():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("size", "alpha", "beta", "k"), [(5, 1e-4, 0.75, 2.0), (4, 1e-4, 0.75, 2.0)])
 def test_sixteen_bits_hold_what_float64_says_up_to_their_last_rounding(size, alpha, beta, k, dtype, autocast):
-    """Of answers up to 3000 the squares are beyond float16, of small ones below it, and so are some gradients."""
+    """Squares of values up to 3000 overflow float16, squares of small values underflow, and some gradients do too."""
     x = (maps(2, 12, 3, 4) * 200).to(dtype).requires_grad_()
     down, half_step = (maps(2, 12, 3, 4) * 0.01).flip(0).to(dtype), torch.finfo(dtype).eps / 2
     with torch.autocast("cpu", torch.bfloat16, autocast):

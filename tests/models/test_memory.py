@@ -1,4 +1,4 @@
-"""What is free: by the kernel's own account of this machine, and in control groups as the kernel's files tell it."""
+"""Free memory of this machine by the kernel's numbers, and of control groups by the kernel's files."""
 
 import os
 

@@ -58,7 +58,7 @@ def test_filters_of_sixteen_bits_end_on_the_radius_up_to_one_step_of_theirs(shap
 
 
 def test_a_filter_of_many_large_weights_does_not_overflow():
-    """The squares of 300 are beyond float16."""
+    """The square of 300 overflows float16."""
     weight = torch.full((1, 64, 5, 5), 300.0, dtype=torch.float16)
     assert float(filter_rms(weight)) == 300
     renormalize_filters_(weight, 0.1)

@@ -1,4 +1,4 @@
-"""Every classifier of torchvision takes a file such as torchvision's own, and is then the net torchvision makes."""
+"""Every classifier of torchvision loads torchvision's weights files and equals the net that torchvision builds."""
 
 import pytest
 from torch import nn
@@ -17,7 +17,7 @@ HEADS = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # for t
 
 @pytest.fixture
 def unset(monkeypatch):
-    """Nets are built without setting or copying a weight; what is loaded is kept in the list that this gives."""
+    """Builds nets without setting weights; returns a list of the state_dicts that are loaded."""
     for module in (nn.init, nn.modules.activation):
         for name in dir(module):
             if name.endswith("_") and not name.startswith("_"):

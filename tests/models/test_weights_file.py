@@ -1,4 +1,4 @@
-"""Files of weights as people have them: every wrapping loads the same net, what does not fit is listed, none runs."""
+"""Weights files of training programs: every wrapping loads the same net, and what does not fit is listed."""
 
 from collections import OrderedDict
 
@@ -89,7 +89,7 @@ def test_other_classes_get_a_fresh_last_layer_and_a_file_need_not_have_one(net, 
 
 
 def test_layers_that_a_library_left_unlearned_begin_anew(tmp_path):
-    """As those of torchvision's vgg16 IMAGENET1K_FEATURES, all nan."""
+    """Linear layers of nan weights, as in torchvision's vgg16 IMAGENET1K_FEATURES."""
     small = models.mobilenet_v3_small()
     nn.init.constant_(small.classifier[3].weight, torch.nan)
     nn.init.constant_(small.classifier[3].bias, torch.nan)
@@ -109,7 +109,7 @@ def test_weights_that_are_not_numbers_are_refused(net, tmp_path):
 
 
 def test_counts_of_batches_in_half_precision_are_counts():
-    """As `{name: value.half() for ...}` leaves them."""
+    """A state_dict after `{name: value.half() for ...}`."""
     expected = nn.BatchNorm2d(3).state_dict()
     weights = fitting(expected, {name: value.half() for name, value in expected.items()}, "file")
     assert weights["num_batches_tracked"].dtype == torch.int64
@@ -146,7 +146,7 @@ def test_two_nets_in_one_file_are_not_guessed_between(net, tmp_path):
 
 
 def test_old_names_of_densenets(tmp_path):
-    """torchvision's own files still have norm.1 where the net has norm1."""
+    """torchvision's files have norm.1 where the net has norm1."""
     state = models.densenet121(num_classes=3).state_dict()
     old = {name.replace("norm1.", "norm.1.").replace("norm2.", "norm.2."): value for name, value in state.items()}
     old = {name.replace("conv1.", "conv.1.").replace("conv2.", "conv.2."): value for name, value in old.items()}

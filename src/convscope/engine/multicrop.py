@@ -22,6 +22,19 @@ _STRIPS = 1.5  # cost of a position in the border, relative to the middle: small
 Crop = Pair  # top, left: pixels of the whole image
 
 
+def corner_and_center_crops(side: int, size: int) -> list[Crop]:
+    """The corner crops and the center crop of size x size in an image of side x side (AlexNet 2012, section 4.1)."""
+    margin = side - size
+    middle = margin // 2
+    return [(0, 0), (0, margin), (margin, 0), (margin, margin), (middle, middle)]
+
+
+def grid_crops(side: int, size: int) -> list[Crop]:
+    """A grid of 5 x 5 crops of size x size from edge to edge (VGG, section 3.2), rounded down to pixels."""
+    starts = [number * (side - size) // 4 for number in range(5)]
+    return [(top, left) for top in starts for left in starts]
+
+
 class SharedSpan(NamedTuple):
     """Along one axis: position i of a crop's map, low <= i < high, equals position start + i of the whole's map."""
 
@@ -144,19 +157,6 @@ def _crop_map(stage: Stage, whole: Tensor, below: PatchedMap, area: SharedArea |
     border = [box for box in border if box.bottom > box.top and box.right > box.left]
     view = whole[:, :, rows.start : rows.start + height, cols.start : cols.start + width]
     return PatchedMap(view, [(box, stage.part(below, box)) for box in border])
-
-
-def corner_and_center_crops(side: int, size: int) -> list[Crop]:
-    """The corner crops and the center crop of size x size in an image of side x side (AlexNet 2012, section 4.1)."""
-    margin = side - size
-    middle = margin // 2
-    return [(0, 0), (0, margin), (margin, 0), (margin, margin), (middle, middle)]
-
-
-def grid_crops(side: int, size: int) -> list[Crop]:
-    """A grid of 5 x 5 crops of size x size from edge to edge (VGG, section 3.2), rounded down to pixels."""
-    starts = [number * (side - size) // 4 for number in range(5)]
-    return [(top, left) for top in starts for left in starts]
 
 
 def span_above(span: SharedSpan, window: Window, axis: int, sides: Sides) -> SharedSpan | None:

@@ -1,4 +1,4 @@
-"""Only what the square can change, against everything, in nets drawn at random."""
+"""Recomputation of what the occluder can change against full passes, in random nets."""
 
 import random
 
@@ -14,7 +14,7 @@ from engine.specimens import odd_net, photographs, row_net
 
 
 def random_step(draw, maps):
-    """One layer that takes `maps` maps, and how many it puts out."""
+    """One layer for `maps` input maps, and its number of output maps."""
     kernel, stride = (draw.randint(1, 5), draw.randint(1, 5)), (draw.randint(1, 3), draw.randint(1, 3))
     half = tuple(draw.randint(0, side // 2) for side in kernel)
     match draw.choice(["conv", "conv", "same", "max", "mean", "lrn", "norm", "point"]):
@@ -125,7 +125,7 @@ def test_float32():
 
 
 class _Multiplications(TorchFunctionMode):
-    """Counts those of all convolutions."""
+    """Counts the output positions of all convolutions."""
 
     count = 0
 
@@ -165,7 +165,7 @@ class Residual(nn.Module):
 
 
 def test_branches_above_the_maps_do_no_harm():
-    """Nor does code that depends on the number of images."""
+    """Code that depends on the number of images does no harm either."""
     torch.manual_seed(0)
     net, image = Residual(above=True).eval(), torch.randn(3, 20, 17)
     for layer in ("stem", "body"):
@@ -182,7 +182,7 @@ def test_branches_among_the_maps():
 
 
 class Standardized(nn.Conv2d):
-    """Filters that are computed in the pass."""
+    """A convolution with filters that are computed in the pass."""
 
     def forward(self, x):
         return self._conv_forward(x, self.weight - self.weight.mean(), self.bias)
@@ -195,7 +195,7 @@ def test_computed_filters():
 
 
 class Positions(nn.Module):
-    """Adds something to each position, so that what a step does depends on where it is."""
+    """Adds a constant to each position, so that the step depends on the position."""
 
     def __init__(self):
         super().__init__()

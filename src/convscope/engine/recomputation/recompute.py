@@ -13,9 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.engine.recomputation.canvas import MapCanvas, WindowArea
+from convscope.engine.recomputation.changed_windows import GroupLimits, MapCanvas, WindowArea, group_positions
 from convscope.engine.recomputation.head import Head, run_above_head
-from convscope.engine.recomputation.occluder_groups import GroupLimits, group_positions
 
 
 class OccluderGrid(NamedTuple):

@@ -2,15 +2,15 @@ import pytest
 import torch
 from torch import nn
 
+from convscope.engine.recomputation.changed_windows import GroupLimits, group_positions
 from convscope.engine.recomputation.head import read_head
-from convscope.engine.recomputation.occluder_groups import GroupLimits, group_positions
 from convscope.engine.trace import trace
 
 SIZE = (47, 64)
 
 
 def adding_net():
-    """Sums and means: every position that sees a change shows it."""
+    """Sums and means: every position that depends on a change shows it."""
     net = nn.Sequential(
         nn.Conv2d(3, 2, 3, 2, 2, 2), nn.AvgPool2d(3, 2, 1, ceil_mode=True), nn.Conv2d(2, 2, (3, 5), (1, 2), (1, 3)),
         nn.AvgPool2d(2, 2, ceil_mode=True), nn.Conv2d(2, 2, 2, 1, 2),
@@ -51,7 +51,7 @@ def test_windows_hold_all_that_a_square_changes(limits, axis):
 
 
 def test_windows_are_no_larger_than_needed():
-    """Pixels 10 to 15 are seen, of a kernel of 3 with stride 2 and padding 1, at 5 to 8; by one more above, twice."""
+    """Positions 5 to 8 of a kernel of 3 with stride 2 and padding 1 depend on pixels 10 to 15; then 4 to 9."""
     net = nn.Sequential(nn.Conv2d(3, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 1, 1), nn.MaxPool2d(2)).double().eval()
     (group,) = group_positions([10], 6, steps_of(net), 0, GroupLimits(1, 0.5))
     spans = [(int(run.starts), int(run.starts) + run.size - 1) for run in group.windows]
@@ -59,7 +59,7 @@ def test_windows_are_no_larger_than_needed():
 
 
 def test_places_of_equal_cost_go_together():
-    """Stride 4 in the net, 2 from place to place: every other place sees a window of another size."""
+    """Stride 4 in the net and 2 between positions: the windows of every second position have another size."""
     net = nn.Sequential(nn.Conv2d(3, 2, 4, 4)).double().eval()
     groups = group_positions(list(range(0, 40, 2)), 4, steps_of(net), 1, GroupLimits(10, 0.5))
     assert [group.windows[1].size for group in groups] == [1, 2]
