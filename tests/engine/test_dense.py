@@ -45,7 +45,7 @@ def test_row_net_at_every_place(side):
     torch.testing.assert_close(outputs, by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
 
 
-def test_a_plain_foreign_net_with_an_adaptive_pool_that_does_nothing():
+def test_a_plain_library_net_with_an_adaptive_pool_that_does_nothing():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 5, 5), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
                         nn.Linear(64, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3)).double().eval()  # fmt: skip

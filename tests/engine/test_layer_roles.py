@@ -45,7 +45,7 @@ def test_row_nets_also_with_rows_removed(removed, expected):
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_foreign_nets(name):
+def test_library_nets(name):
     with torch.device("meta"):
         net = models.get_model(name, num_classes=3)
         assert layer_roles(net, 64) == FOREIGN[name]

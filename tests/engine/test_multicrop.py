@@ -123,7 +123,7 @@ def test_a_net_of_odd_steps():
 
 
 @pytest.mark.parametrize("name", ["alexnet", "resnet18"])
-def test_foreign_nets(name):
+def test_library_nets(name):
     """A chain, and a net with branches, which goes one crop at a time."""
     torch.manual_seed(0)
     check(models.get_model(name, num_classes=6).double().eval(), 64, 72)

@@ -89,7 +89,7 @@ def test_towers_have_another_shape():
     assert {"conv2", "conv4", "conv5"} <= set(inherited.new) and {"conv1", "conv3"} <= set(inherited.taken)
 
 
-def test_a_foreign_net_takes_its_modules_batch_norms_too():
+def test_a_library_net_takes_its_modules_batch_norms_too():
     old, new = resnet18(num_classes=10), resnet18(num_classes=4)
     old.bn1.running_mean.fill_(3)
     inherited = inherit_(new, old.state_dict(), {})

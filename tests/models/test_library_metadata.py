@@ -72,15 +72,15 @@ def test_nets_of_rows_and_small_sets_keep_their_sizes(cache):
     """Image sizes of small data sets in data/config.py are those of conf/data."""
     sizes = {}
     for source, where in (("critters", {}), ("digits", {}), ("cifar10", {})):
-        rows, foreign = (
+        rows, library = (
             settings([f"data={source}", f"data.cache_dir={cache}", *net])
             for net in (["model=zfnet"], ["model=torchvision", "model.name=squeezenet1_1"])
         )
         sizes[source] = rows["data"]["image_size"]
-        assert foreign["data"]["image_size"] is None
-        assert sized(foreign)["data"] == rows["data"] | where
+        assert library["data"]["image_size"] is None
+        assert sized(library)["data"] == rows["data"] | where
         assert sized(rows) is rows
-        learned = {**foreign, "model": {**foreign["model"], "weights": "DEFAULT"}}
+        learned = {**library, "model": {**library["model"], "weights": "DEFAULT"}}
         assert sized(learned)["data"]["image_size"] == 224
     assert sizes == {"critters": 96, "digits": 64, "cifar10": 64}
 
