@@ -130,8 +130,8 @@ def test_maps_that_one_image_excites_are_not_measured():
     record = Top9(*(field.clone() for field in empty(10)))
     record.image[:6, :3], record.score[:6, :3] = torch.arange(3), 1.0
     record.score[2, 1:] = 0.0  # one image alone excites map 2
-    assert measured_maps(record, most=9) == [0, 1, 3, 4, 5] and measured_maps(record, most=2) == [0, 3]
-    assert measured_maps(record, most=3) == [0, 1, 4]
+    assert measured_maps(record, limit=9) == [0, 1, 3, 4, 5] and measured_maps(record, limit=2) == [0, 3]
+    assert measured_maps(record, limit=3) == [0, 1, 4]
     assert measured_maps(empty(4)) == []
 
 
