@@ -16,7 +16,7 @@ from conftest import ROOT, SMALL, convscope
 from convscope.analyses.claims.compute.histories import top9_records
 from convscope.errors import UserError
 from convscope.loggers.projection_table import projection_rows
-from convscope.models.weights import read_checkpoint
+from convscope.models.checkpoints import read_checkpoint
 from convscope.runs.number_format import comma_separated
 from convscope.runs.record import Record, Table, plain_cell
 

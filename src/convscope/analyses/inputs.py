@@ -13,8 +13,8 @@ from convscope.config import Settings
 from convscope.data.config import data_settings, sized, source, whole_source
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Source
-from convscope.engine.anatomy import anatomy
 from convscope.engine.blocks import default_layers
+from convscope.engine.layer_table import layer_table
 from convscope.errors import UserError
 from convscope.runs.reading import run_of
 
@@ -133,7 +133,7 @@ def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:
             "name": subject.net_name,
             "image_size": data.settings.image_size,
             "parameters": sum(weight.numel() for weight in net.parameters()),
-            "rows": anatomy(net, data.settings.image_size, _shown_layers(settings, subject)),
+            "rows": layer_table(net, data.settings.image_size, _shown_layers(settings, subject)),
         },
     }
 

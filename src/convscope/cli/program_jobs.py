@@ -116,12 +116,12 @@ def dashboard(settings: Settings, folder: Path) -> None:
 def _convolutions(settings: Settings) -> list[str]:
     """The convolutions among the rows of model=..."""
     from convscope.data.config import group_settings
-    from convscope.models.rows import Conv, read_rows
+    from convscope.models.rows import ConvRow, read_rows
 
     rows = group_settings(settings, "model").get("layers")
     if not rows:
         raise UserError("the rows of this net are not known before it is built; name a run of it with run=<run folder>")
-    return [name for name, row in read_rows(rows, 2).items() if isinstance(row, Conv)]
+    return [name for name, row in read_rows(rows, 2).items() if isinstance(row, ConvRow)]
 
 
 def _drawn_layers(run: Path) -> list[str]:

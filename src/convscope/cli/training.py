@@ -80,7 +80,7 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     from convscope.analyses.subject import check_net, new_subject, overrides_of
     from convscope.data.config import group_settings
     from convscope.models.build import ConvNet
-    from convscope.models.memory import check_room
+    from convscope.models.memory import check_net_memory
     from convscope.runs.provenance import goes_on_from_0_1
     from convscope.training.callbacks.filter_renormalization import (
         reason_against_radius,
@@ -112,7 +112,7 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
-            check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
+            check_net_memory(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
     inherited = apply_start_(net, beginning, checkpoint, data)
@@ -134,7 +134,7 @@ def _cautions(settings: Settings, prepared: Prepared) -> tuple[str | None, ...]:
 def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, Any]:
     """What every checkpoint says of its net and its input: plain values and the mean image."""
     from convscope.models.build import ConvNet
-    from convscope.models.weights import describe
+    from convscope.models.checkpoints import describe
 
     net, data = subject.net, subject.data
     if isinstance(net, ConvNet):

@@ -16,7 +16,7 @@ from convscope.data.stream.source import stream
 from convscope.data.transforms import stored_size
 from convscope.data.voc import voc2012
 from convscope.errors import UserError
-from convscope.models.libraries import own_input
+from convscope.models.library_metadata import native_input
 
 NO_KEYS = ("seed", "batch_size", "stored", "interpolation")  # fields of DataSettings that are no keys of conf/data
 SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data, of sets of small images
@@ -124,7 +124,7 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
     if not model.get("weights") and data.get("source") in SMALL:
         return {**settings, "data": {**data, "image_size": SMALL[data["source"]]}}
     check_names(model)
-    own = own_input(model["source"], model["name"], model.get("weights"))
+    own = native_input(model["source"], model["name"], model.get("weights"))
     size: dict[str, Any] = {"image_size": own.size}
     if data.get("source") != "stream":
         size |= {"stored": own.stored, "interpolation": own.interpolation}

@@ -18,7 +18,7 @@ from torchvision.transforms.v2.functional import resize
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import new_subject, saved_subject
 from convscope.cli.jobs import JOBS
-from convscope.engine.dense import dense
+from convscope.engine.dense import dense_probabilities
 from convscope.errors import UserError
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -134,7 +134,7 @@ def test_fifty_crops_and_dense_by_hand(ckpt, tmp_path):
     net, data = subject.net.eval(), subject.data
     index = data.choose("val", 20, 0)
     fifty = sum(windows(net, data, index, side) for side in (64, 68, 80)) / 3
-    slid = sum(dense(net, 64, side)(whole(data, index, side)) for side in (64, 68, 80)) / 3
+    slid = sum(dense_probabilities(net, 64, side)(whole(data, index, side)) for side in (64, 68, 80)) / 3
     for crops, expected in (("fifty", fifty), ("both", (fifty + slid) / 2)):
         run = evaluated([*words, f"evaluate.crops={crops}"], tmp_path / crops)
         right = expected.argmax(1) == data.labels("val", index)

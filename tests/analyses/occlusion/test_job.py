@@ -22,7 +22,7 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.foreign import torchvision_net
+from convscope.models.library_nets import torchvision_net
 from convscope.runs.record import Arrays, Number, Picture, Table
 
 CONF = Path(__file__).resolve().parents[3] / "conf"

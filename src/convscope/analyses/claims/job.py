@@ -23,7 +23,7 @@ from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
-from convscope.engine.hidden_layers import Hidden, hidden
+from convscope.engine.layer_roles import LayerRoles, layer_roles
 from convscope.errors import UserError
 from convscope.runs.config_diff import runs_in
 from convscope.runs.reading import Run, read_run
@@ -72,7 +72,7 @@ class NetUnderTest(NamedTuple):
     """
 
     subject: Subject
-    layers: Hidden
+    layers: LayerRoles
     objects: Sample | None
     parts: tuple[Marked, CorrespondenceConfig] | None
 
@@ -97,7 +97,7 @@ def tested_claims(
 
 def _net_under_test(subject: Subject, plan: ClaimsConfig, seed: int) -> NetUnderTest:
     """Reads csv files before the work, so that a mistake in one is reported at once."""
-    layers = hidden(subject.net, subject.data.settings.image_size)
+    layers = layer_roles(subject.net, subject.data.settings.image_size)
     objects, parts = None, None
     if plan.boxes is not None:
         objects = sample_with_boxes(subject, plan.boxes, plan.scored, seed)

@@ -18,7 +18,8 @@ from convscope.engine.cropped_projection import Watch, patches, project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.progress import track
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
-from convscope.engine.top9 import Search, Top9
+from convscope.engine.top9 import Top9
+from convscope.engine.top9_search import Search
 from convscope.engine.trace import trace
 from convscope.errors import UserError, meant
 

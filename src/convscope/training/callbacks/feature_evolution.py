@@ -21,7 +21,8 @@ from convscope.analyses.visualize.figure import exciting_images, feature_grid, s
 from convscope.data.batches import Batch
 from convscope.data.module import ImageData
 from convscope.engine.projection_rule import AUTO, RuleChoice
-from convscope.engine.top9 import Search, Top9, merge, to_arrays
+from convscope.engine.top9 import Top9, merge, to_arrays
+from convscope.engine.top9_search import Search
 from convscope.metrics.convergence import LayerChange, TopImages, dead_share, keep_exciting, layer_change
 from convscope.plots.curves import convergence_curves
 from convscope.plots.grid import MapHistory, evolution_grid

@@ -23,14 +23,14 @@ from convscope.analyses.claims.compute import (
     unmeasured,
 )
 from convscope.analyses.diagnosis.compute.filters import weak_filters
-from convscope.engine.hidden_layers import Hidden
+from convscope.engine.layer_roles import LayerRoles
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError
 from convscope.metrics.contrasts import dominance_difference, paired_difference, proportion_difference, rank_correlation
 from convscope.metrics.convergence import keep_exciting, layer_convergence_epoch, maps_convergence_epochs
+from convscope.models.checkpoints import net_weights, read_checkpoint
 from convscope.models.renorm import filter_rms
-from convscope.models.weights import net_weights, read_checkpoint
 from convscope.runs.config_diff import differ_only_in
 from convscope.runs.reading import Run, read_run, run_of, table_rows
 from convscope.runs.top9_records import record_layers
@@ -208,7 +208,7 @@ def _rivals_in_words(rivals: Sequence[Run]) -> str:
     return f"none of the {len(rivals)} other runs is" if rivals else "there is no other run"
 
 
-def depth(run: Run, transfer: Path | None, layers: Hidden, seed: int) -> Claim:
+def depth(run: Run, transfer: Path | None, layers: LayerRoles, seed: int) -> Claim:
     """Do deeper features classify better (section 5.3, Table 7)? Read from the job=transfer on the same net.
 
     Accuracy of the last hidden layer minus that of the first convolution, fold by fold, by the linear SVM, at the

@@ -15,10 +15,9 @@ from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
-from convscope.engine.dense import dense
-from convscope.engine.multicrop import multi_crop
+from convscope.engine.dense import dense_probabilities
+from convscope.engine.multicrop import corner_and_center_crops, grid_crops, multi_crop_probabilities
 from convscope.engine.progress import track_parts
-from convscope.engine.shared_positions import five, twenty_five
 from convscope.errors import UserError
 from convscope.metrics.classification import PredictionTally
 
@@ -197,10 +196,10 @@ def net_input(images: Tensor, subject: Subject) -> Tensor:
 def _crop_predictor(net: nn.Module, crops: str, image_size: int, side: int) -> Predict:
     """A function from inputs of smallest side `side` to the mean softmax over these crops."""
     if crops == "dense":
-        return dense(net, image_size, side)
+        return dense_probabilities(net, image_size, side)
     if crops != "center":
-        places = five(side, image_size) if crops == "ten" else twenty_five(side, image_size)
-        return multi_crop(net, image_size, side, places)
+        places = corner_and_center_crops(side, image_size) if crops == "ten" else grid_crops(side, image_size)
+        return multi_crop_probabilities(net, image_size, side, places)
     return lambda images: net(_center_square(images, image_size)).softmax(1)
 
 

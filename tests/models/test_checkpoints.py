@@ -5,7 +5,7 @@ import torch
 
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.weights import describe, load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.checkpoints import describe, load_weights_, net_weights, read_checkpoint, rebuild
 
 LAYERS = {
     "conv1": {"kind": "conv", "maps": 100, "kernel": 5, "stride": 2, "bias": 1},
@@ -23,7 +23,7 @@ def net():
 
 @pytest.fixture
 def saved(net, tmp_path):
-    """A checkpoint as a training run leaves it, in the parts that matter here."""
+    """A checkpoint of a training run, with the parts that these tests need."""
     state = {f"net.{name}": value for name, value in net.state_dict().items()}
     state["val_hits.total"] = torch.ones(1)
     torch.save({"convscope": {"net": describe(net), "epoch": 3}, "state_dict": state}, tmp_path / "last.ckpt")
@@ -49,10 +49,10 @@ def test_a_description_holds_only_plain_values(net):
     assert plain(describe(net)) and set(describe(net)) == {"layers", "image_size", "classes"}
 
 
-def test_weights_of_another_net_are_told_row_by_row(net):
-    other = build({**LAYERS, "conv1": {**LAYERS["conv1"], "kernel": 3}, "fc2": None}, 16, 4, width=0.25)
+def test_weights_of_another_net_are_listed_row_by_row(net):
+    second_net = build({**LAYERS, "conv1": {**LAYERS["conv1"], "kernel": 3}, "fc2": None}, 16, 4, width=0.25)
     before = net.fc3.weight.clone()
-    state = {**other.state_dict(), "conv9.weight": torch.zeros(2)}
+    state = {**second_net.state_dict(), "conv9.weight": torch.zeros(2)}
     with pytest.raises(UserError) as problem:
         load_weights_(net, state)
     assert str(problem.value) == (
@@ -63,22 +63,22 @@ def test_weights_of_another_net_are_told_row_by_row(net):
     assert torch.equal(net.fc3.weight, before)
 
 
-def test_only_the_first_differences_are_told(net):
+def test_only_the_first_differences_are_listed(net):
     with pytest.raises(UserError, match="conv1.bias is missing; .*; conv7.bias is not in this net; and 4 more; choose"):
         load_weights_(net, {f"conv{n}.bias": torch.zeros(1) for n in range(2, 8)})
 
 
-def test_a_missing_checkpoint_is_told(tmp_path):
+def test_a_missing_checkpoint(tmp_path):
     with pytest.raises(UserError, match=r"no checkpoint .*nothing.ckpt; a training run leaves checkpoints/last.ckpt"):
         read_checkpoint(tmp_path / "nothing.ckpt")
 
 
 class Code:
-    """An object that only unsafe loading brings back."""
+    """An object that only unsafe loading restores."""
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "code"])
-def test_an_unreadable_checkpoint_is_told(saved, damage):
+def test_an_unreadable_checkpoint(saved, damage):
     whole = saved.read_bytes()
     damaged = {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "code": pickle.dumps(Code(), 2)}
     saved.write_bytes(damaged[damage])
@@ -88,7 +88,7 @@ def test_an_unreadable_checkpoint_is_told(saved, damage):
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"convscope": {}}])
-def test_a_checkpoint_of_another_program_is_told(saved, content):
+def test_a_checkpoint_of_another_program(saved, content):
     torch.save(content, saved)
     with pytest.raises(UserError, match="last.ckpt is no checkpoint of convscope; ckpt= takes"):
         read_checkpoint(saved)

@@ -5,8 +5,8 @@ import torch
 from torchvision import models
 
 from convscope.errors import UserError
-from convscope.models.foreign import _imagenet, timm_net, torchvision_net
-from convscope.models.libraries import Colors
+from convscope.models.library_metadata import Colors
+from convscope.models.library_nets import _imagenet, timm_net, torchvision_net
 
 IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SMALL = "squeezenet1_1"  # under five megabytes
@@ -14,7 +14,7 @@ SMALL = "squeezenet1_1"  # under five megabytes
 
 @pytest.fixture
 def downloaded(tmp_path, monkeypatch):
-    """A cache that holds random weights under the name that torchvision would download to."""
+    """A cache with random weights in the file that torchvision would download."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     torch.manual_seed(0)
@@ -24,9 +24,9 @@ def downloaded(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", [SMALL, "resnet18", "mobilenet_v3_small"])
-def test_a_torchvision_net_has_the_classes_asked_for(name):
-    found = torchvision_net(name, None, 7)
-    assert found.net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7) and found.colors == IMAGENET
+def test_a_torchvision_net_has_the_requested_classes(name):
+    library_net = torchvision_net(name, None, 7)
+    assert library_net.net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 7) and library_net.colors == IMAGENET
 
 
 @pytest.mark.filterwarnings("ignore:The default weight initialization of GoogleNet")
@@ -37,10 +37,10 @@ def test_auxiliary_outputs_are_left_out():
 
 
 def test_weights_come_from_the_cache(downloaded):
-    found = torchvision_net(SMALL, "IMAGENET1K_V1", None)
+    library_net = torchvision_net(SMALL, "IMAGENET1K_V1", None)
     images = torch.randn(1, 3, 64, 64)
-    assert torch.equal(found.net.eval()(images), downloaded.eval()(images))
-    assert found.colors == IMAGENET
+    assert torch.equal(library_net.net.eval()(images), downloaded.eval()(images))
+    assert library_net.colors == IMAGENET
 
 
 def test_other_classes_exchange_the_last_layer_only(downloaded):
@@ -51,34 +51,34 @@ def test_other_classes_exchange_the_last_layer_only(downloaded):
     assert torch.equal(same.classifier[1].weight, downloaded.classifier[1].weight)
 
 
-def test_timm_nets_have_the_classes_asked_for():
-    found = timm_net("resnet10t", None, 3)
-    assert found.net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+def test_timm_nets_have_the_requested_classes():
+    library_net = timm_net("resnet10t", None, 3)
+    assert library_net.net.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
 
 
 @pytest.mark.parametrize(("find", "library"), [(torchvision_net, "torchvision"), (timm_net, "timm")])
-def test_an_unknown_name_is_told_with_near_ones(find, library):
+def test_an_unknown_name_lists_the_nearest(find, library):
     with pytest.raises(UserError, match=rf"{library} has no classifier vgg61; near it: .*vgg16.*; set model.name"):
         find("vgg61", None, 10)
 
 
-def test_unknown_weights_are_told_with_the_possible_ones():
+def test_unknown_weights_list_the_possible_ones():
     with pytest.raises(UserError, match="vgg16 has no weights V9; possible: model.weights=IMAGENET1K_V1, .*, null"):
         torchvision_net("vgg16", "V9", None)
     with pytest.raises(UserError, match="resnet10t has no weights V9; possible: model.weights=c3_in1k, DEFAULT, null"):
         timm_net("resnet10t", "V9", None)
 
 
-def test_a_failed_download_is_told(tmp_path, monkeypatch):
+def test_a_failed_download(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
-    told = rf"the weights DEFAULT of {SMALL} could not be loaded \(.+\); connect .* TORCH_HOME .* model.weights=null"
-    with pytest.raises(UserError, match=told) as problem:
+    message = rf"the weights DEFAULT of {SMALL} could not be loaded \(.+\); connect .* TORCH_HOME .* model.weights=null"
+    with pytest.raises(UserError, match=message) as problem:
         torchvision_net(SMALL, "DEFAULT", None)
     assert "\n" not in str(problem.value)
 
 
-def test_a_failed_download_of_timm_is_told(tmp_path, monkeypatch):
+def test_a_failed_download_of_timm(tmp_path, monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path))
@@ -86,7 +86,7 @@ def test_a_failed_download_of_timm_is_told(tmp_path, monkeypatch):
         timm_net("resnet10t", "c3_in1k", None)
 
 
-def test_timm_that_is_not_installed_is_told(monkeypatch):
+def test_timm_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match=r"model=timm needs timm, .*; type: pip install 'convscope\[timm\]'"):
         timm_net("resnet18", None, 10)

@@ -9,18 +9,26 @@ from torchvision import models
 
 from convscope.errors import UserError
 from convscope.models.inherit import last_row
-from convscope.models.libraries import IMAGENET_NAMES, Colors, check_name, own_input, timm_name, vision_transformer_side
-from convscope.models.weights_file import check_finite, fitting, is_file_name, read_weights, renamed
+from convscope.models.library_metadata import (
+    IMAGENET_NAMES,
+    Colors,
+    check_name,
+    native_input,
+    timm_name,
+    vision_transformer_side,
+)
+from convscope.models.untrusted import check_finite
+from convscope.models.weights_file import fitting, is_file_name, read_weights, renamed
 
-_AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # their training output would be a tuple
-_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # torchvision's files have old names
+_AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # in training they make the output a tuple
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # names in torchvision's weights files
 
 
-class Foreign(NamedTuple):
-    """A net as its library made it, the colors it expects, and the names of the classes that it came with.
+class LibraryNet(NamedTuple):
+    """A net of torchvision or timm, the normalization of its input, and the names of its classes.
 
-    classes: None where the caller said how many. named: whether the names are known, not just numbers. wnids: the
-    WordNet ids of classes of ImageNet, where the library tells them.
+    classes: None where the caller chose their number. named: whether `classes` are real names and not just numbers.
+    wnids: WordNet ids of the classes of ImageNet, where the library has them.
     """
 
     net: nn.Module
@@ -30,45 +38,46 @@ class Foreign(NamedTuple):
     wnids: Sequence[str] = ()
 
 
-def torchvision_net(name: str, weights: str | None, classes: int | None) -> Foreign:
-    """torchvision's classifier `name`. classes None: as many as its weights know; another number: a fresh last layer.
+def torchvision_net(name: str, weights: str | None, classes: int | None) -> LibraryNet:
+    """torchvision's classifier `name`.
 
-    weights: a name such as IMAGENET1K_V1 or DEFAULT, a file, or None. Raises UserError for an unknown name or weights,
-    for a file that does not fit, and when weights cannot be downloaded.
+    weights: a name such as IMAGENET1K_V1 or DEFAULT, a file, or None for random weights. classes: None for as many as
+    the weights have; another number gives a fresh last layer. Raises UserError for an unknown name or unknown weights,
+    for a file that does not fit, and where weights cannot be downloaded.
     """
-    colors = own_input("torchvision", name, weights).colors
+    colors = native_input("torchvision", name, weights).colors
     if weights is None:
         net = models.get_model(name, num_classes=classes or 1000, **_options(name, learned=False))
-        return Foreign(net, colors) if classes else _named(net, colors, 1000, [])
+        return LibraryNet(net, colors) if classes else _with_class_names(net, colors, 1000, [])
     file = is_file_name(weights)
     net = _torchvision_net_of(name, weights, classes) if file else _torchvision_net_with(name, weights)
     learned = not _begin_anew_(net)
     if file:
         check_finite(net, str(weights))
     if classes is not None:
-        return Foreign(_with_classes(net, classes), colors)
+        return LibraryNet(_with_classes(net, classes), colors)
     count = len(net.state_dict()[f"{last_row(net)}.weight"])
-    return _named(net, colors, count, IMAGENET_NAMES if learned and count == len(IMAGENET_NAMES) else [])
+    return _with_class_names(net, colors, count, IMAGENET_NAMES if learned and count == len(IMAGENET_NAMES) else [])
 
 
-def timm_net(name: str, weights: str | None, classes: int | None) -> Foreign:
-    """timm's classifier `name`. weights: a tag such as tv_in1k, DEFAULT, a file, or None; else as torchvision_net."""
-    colors = own_input("timm", name, weights).colors
+def timm_net(name: str, weights: str | None, classes: int | None) -> LibraryNet:
+    """timm's classifier `name`. weights: a tag such as tv_in1k, DEFAULT, a file, or None. See torchvision_net."""
+    colors = native_input("timm", name, weights).colors
     file = weights is not None and is_file_name(weights)
     net: Any = _timm_net_of(name, str(weights), classes) if file else _timm_net_with(name, weights, classes)
     if file:
         check_finite(net, str(weights))
     if classes is not None:
-        return Foreign(net, colors)
+        return LibraryNet(net, colors)
     names, wnids = ([], []) if weights is None else _imagenet(net)
-    return _named(net, colors, net.num_classes, names)._replace(wnids=wnids)
+    return _with_class_names(net, colors, net.num_classes, names)._replace(wnids=wnids)
 
 
-def rebuilt(about: Mapping[str, Any]) -> nn.Module:
-    """The net that a checkpoint describes, with fresh weights.
+def rebuild_library_net(about: Mapping[str, Any]) -> nn.Module:
+    """The net of a checkpoint's description, with fresh weights. Raises UserError as torchvision_net does.
 
-    source, name, classes; image_size: a vision transformer has positions for that one; transform_input: as torchvision
-    keeps it of its two Inceptions. Raises UserError as torchvision_net does.
+    about: source, name and classes; image_size, for which a vision transformer has position embeddings;
+    transform_input, an argument of torchvision's two Inceptions.
     """
     name, classes = about["name"], about["classes"]
     if about["source"] == "timm":
@@ -79,17 +88,17 @@ def rebuilt(about: Mapping[str, Any]) -> nn.Module:
 
 
 def _options(name: str, learned: bool, image_size: int | None = None) -> dict[str, Any]:
-    """How torchvision builds `name`, with learned weights or without; the auxiliary outputs of training left out.
+    """Arguments of torchvision's builder of `name`, without the auxiliary outputs of training.
 
-    image_size: None for the one that the net has by itself.
+    learned: whether the net gets learned weights. image_size: None for the net's default.
     """
-    if name in _AUXILIARY:  # with weights of its own torchvision has these two take back the ImageNet normalization
+    if name in _AUXILIARY:  # with learned weights torchvision lets these two undo the ImageNet normalization
         return {"aux_logits": False, "transform_input": learned, "init_weights": not learned}
     return {"image_size": image_size} if name.startswith("vit_") and image_size else {}
 
 
 def _begin_anew_(net: nn.Module) -> bool:
-    """Gives random weights to the layers whose weights are nan: torchvision's vgg16 has a file of features alone.
+    """Gives random weights to linear layers of nan weights, as in torchvision's vgg16 file of features alone.
 
     Returns whether there are any.
     """
@@ -100,7 +109,7 @@ def _begin_anew_(net: nn.Module) -> bool:
 
 
 def _torchvision_net_with(name: str, weights: str) -> nn.Module:
-    """With weights that torchvision downloads once, as torchvision itself builds it."""
+    """The net as torchvision builds it, with weights that torchvision downloads once."""
     try:
         net = models.get_model(name, weights=models.get_model_weights(name)[weights])
     except (OSError, RuntimeError) as error:  # no network, or a broken file
@@ -113,7 +122,7 @@ def _torchvision_net_with(name: str, weights: str) -> nn.Module:
 
 
 def _torchvision_net_of(name: str, file: str, classes: int | None) -> nn.Module:
-    """With the weights of a file, built as torchvision builds such a net with weights of its own."""
+    """The net with the weights of a file, built as torchvision builds it with its own learned weights."""
     state, auxiliary = read_weights(file), _AUXILIARY.get(name, ())
     state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
     side = vision_transformer_side(name, state)
@@ -124,7 +133,7 @@ def _torchvision_net_of(name: str, file: str, classes: int | None) -> nn.Module:
 
 
 def _timm_net_of(name: str, file: str, classes: int | None) -> nn.Module:
-    """With the weights of a file."""
+    """The net with the weights of a file."""
     import timm
 
     net: Any = timm.create_model(name)
@@ -142,22 +151,24 @@ def _fill_(
     heads: Sequence[str],
     where: str,
 ) -> nn.Module:
-    """The net with the weights of `state`, and as many classes as that has, or these with a fresh last layer.
+    """The net with the weights of `state`.
 
-    heads: the last layers, which the state need not have where `exchange` gives others. Raises UserError as `fitting`.
+    classes: None for as many as the state has; another number gives a fresh last layer. exchange: gives a net another
+    number of classes. heads: paths of the last layers, which the state need not have where they are exchanged anyway.
+    Raises UserError as `fitting`.
     """
-    own = net.state_dict()
-    last = next((name for name in (f"{head}.weight" for head in heads) if name in state and name in own), None)
-    if last and state[last].dim() > 1 and state[last].shape[1:] == own[last].shape[1:]:
+    fresh = net.state_dict()
+    last = next((name for name in (f"{head}.weight" for head in heads) if name in state and name in fresh), None)
+    if last and state[last].dim() > 1 and state[last].shape[1:] == fresh[last].shape[1:]:
         net = exchange(net, len(state[last]))
     elif classes is not None:
-        state |= {key: value for key, value in own.items() if key.startswith(tuple(f"{head}." for head in heads))}
+        state |= {key: value for key, value in fresh.items() if key.startswith(tuple(f"{head}." for head in heads))}
     net.load_state_dict(fitting(net.state_dict(), state, where), strict=False)
     return net if classes is None else exchange(net, classes)
 
 
 def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Module:
-    """With weights that timm downloads once, or random ones."""
+    """The net with weights that timm downloads once, or with random weights."""
     import timm
 
     count: dict[str, Any] = {} if classes is None else {"num_classes": classes}
@@ -167,13 +178,13 @@ def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Mo
         raise UserError(_download_failed(name, str(weights), "HF_HOME", error)) from error
 
 
-def _named(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> Foreign:
-    """With numbers in place of names that are not known; of an untrained net the answers mean nothing anyway."""
-    return Foreign(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
+def _with_class_names(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> LibraryNet:
+    """The net with names of its `count` classes: "class 0", "class 1", ... where no names are known."""
+    return LibraryNet(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
 
 
 def _imagenet(net: nn.Module) -> tuple[Sequence[str], Sequence[str]]:
-    """Names and WordNet ids of the classes of a timm net of a thousand ImageNet classes, or of more; else none."""
+    """Names and WordNet ids of the classes of a timm net for a subset of ImageNet that timm knows; else empty."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset(net)
@@ -188,7 +199,7 @@ def _imagenet(net: nn.Module) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
-    """The net with its last layer exchanged where it has another number of classes."""
+    """The net, with a fresh last layer where it has another number of classes."""
     path = last_row(net)
     last = net.get_submodule(path)
     assert isinstance(last, nn.Linear | nn.Conv2d)

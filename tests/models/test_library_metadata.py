@@ -1,4 +1,4 @@
-"""The input that torchvision's and timm's nets are meant for, beside the transforms of the libraries themselves."""
+"""The input of torchvision's and timm's nets against the transforms of the libraries."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ from convscope.analyses.subject import new_subject, saved_subject, untrained_sub
 from convscope.cli.training import checkpoint_description
 from convscope.data.config import sized
 from convscope.errors import UserError
-from convscope.models.foreign import torchvision_net
-from convscope.models.libraries import own_input, torchvision_entry
+from convscope.models.library_metadata import native_input, torchvision_entry
+from convscope.models.library_nets import torchvision_net
 
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Soft pictures in a plain folder; square, as of others the libraries round the longer side by a pixel apart."""
+    """Smooth pictures in a plain folder; square, because libraries round the longer side of others differently."""
     root, draw = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
     for number, size in enumerate([(420, 420), (300, 300)]):
         noise = draw.integers(0, 256, (size[1] // 20, size[0] // 20, 3), np.uint8)
@@ -69,23 +69,23 @@ def test_a_size_that_is_typed_is_cut_as_in_the_paper(photographs, cache):
 
 
 def test_nets_of_rows_and_small_sets_keep_their_sizes(cache):
-    """What data/config.py has of small sets is what their files in conf/ say."""
+    """Image sizes of small data sets in data/config.py are those of conf/data."""
     sizes = {}
     for source, where in (("critters", {}), ("digits", {}), ("cifar10", {})):
-        rows, foreign = (
+        rows, library = (
             settings([f"data={source}", f"data.cache_dir={cache}", *net])
             for net in (["model=zfnet"], ["model=torchvision", "model.name=squeezenet1_1"])
         )
         sizes[source] = rows["data"]["image_size"]
-        assert foreign["data"]["image_size"] is None
-        assert sized(foreign)["data"] == rows["data"] | where
+        assert library["data"]["image_size"] is None
+        assert sized(library)["data"] == rows["data"] | where
         assert sized(rows) is rows
-        learned = {**foreign, "model": {**foreign["model"], "weights": "DEFAULT"}}
+        learned = {**library, "model": {**library["model"], "weights": "DEFAULT"}}
         assert sized(learned)["data"]["image_size"] == 224
     assert sizes == {"critters": 96, "digits": 64, "cifar10": 64}
 
 
-def test_a_wrong_size_is_told_with_the_nets_own(photographs, cache):
+def test_the_message_of_a_wrong_size_has_the_nets_own(photographs, cache):
     message = r"the net cannot take an image of 3 x 96 x 96 \(.*\); its own size is 224: leave data.image_size out, or "
     with pytest.raises(UserError, match=message + r"type data.image_size=224$"):
         subject(photographs, cache, "model=torchvision", "model.name=vit_b_32", "data.image_size=96")
@@ -95,17 +95,17 @@ def test_a_vision_transformer_of_a_file_is_of_the_size_of_its_positions(tmp_path
     small = {"num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
     vit = models.VisionTransformer(384, 16, **small)
     torch.save(vit.state_dict(), tmp_path / "net.pth")
-    own = own_input("torchvision", "vit_b_16", str(tmp_path / "net.pth"))
-    assert (own.size, own.stored, own.interpolation) == (384, 384, "bicubic")
-    assert own_input("torchvision", "vit_b_16", None).size == 224
-    assert own_input("torchvision", "vit_h_14", None).size == 224  # whose first weights are of 518 pixels
+    native = native_input("torchvision", "vit_b_16", str(tmp_path / "net.pth"))
+    assert (native.size, native.stored, native.interpolation) == (384, 384, "bicubic")
+    assert native_input("torchvision", "vit_b_16", None).size == 224
+    assert native_input("torchvision", "vit_h_14", None).size == 224  # whose first weights are of 518 pixels
     monkeypatch.setattr(models, "get_model", lambda name, image_size=224, **_: models.VisionTransformer(
         image_size, 16, num_classes=1000, **small))  # fmt: skip
     loaded = torchvision_net("vit_b_16", str(tmp_path / "net.pth"), None).net
     assert torch.equal(loaded.encoder.pos_embedding, vit.encoder.pos_embedding)
 
 
-def test_a_file_of_the_librarys_is_known_by_its_name(tmp_path):
+def test_a_file_of_the_library_is_recognized_by_its_name(tmp_path):
     for entry in (*models.ResNet50_Weights, *models.EfficientNet_B1_Weights):
         name = "resnet50" if "resnet" in entry.url else "efficientnet_b1"
         assert torchvision_entry(name, str(tmp_path / entry.url.rpartition("/")[2])) is entry
