@@ -5,13 +5,13 @@ import statistics
 
 import pytest
 
-from convscope.report.ranking import FEW, rank
-from convscope.runs.sweep_runs import sweep_runs
+from convscope.report.run_table import FEW, run_tables
+from convscope.runs.sweep_runs import read_sweep_runs
 from report.sweeps import run, with_page
 
 
 def ranked(folder):
-    return rank(sweep_runs([folder]).groups, folder)
+    return run_tables(read_sweep_runs([folder]).groups, folder)
 
 
 def table(columns, rows):

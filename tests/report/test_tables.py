@@ -1,4 +1,4 @@
-from convscope.report.tables import LONG, PROSE, sheet
+from convscope.report.sections import LONG, PROSE, page_table
 
 SENTENCE = "a" * (PROSE + 1)
 
@@ -9,7 +9,7 @@ def forms(made):
 
 def test_numbers_stand_right_and_sentences_may_wrap():
     columns = ["layer", "lowest_value", "because", "empty"]
-    made = sheet("", "", columns, [["conv1", "0.25", SENTENCE, ""], ["conv2", "", "short", ""]])
+    made = page_table("", "", columns, [["conv1", "0.25", SENTENCE, ""], ["conv2", "", "short", ""]])
     assert forms(made) == ["", "n", "prose", ""]
     assert [head.text for head in made.columns] == ["layer", "lowest value", "because", "empty"]
     assert [cell.form for cell in made.rows[1]] == ["", "n", "prose", ""]
@@ -17,12 +17,12 @@ def test_numbers_stand_right_and_sentences_may_wrap():
 
 
 def test_a_column_with_a_word_among_numbers_is_words():
-    assert forms(sheet("", "", ["field"], [["7"], ["image"]])) == [""]
+    assert forms(page_table("", "", ["field"], [["7"], ["image"]])) == [""]
 
 
 def test_verdicts_are_words_with_a_mark():
     given = ["holds", "does not hold", "not enough data", "holds, surely", ""]
-    made = sheet("", "", ["verdict", "says"], [[text, "holds"] for text in given])
+    made = page_table("", "", ["verdict", "says"], [[text, "holds"] for text in given])
     assert [(row[0].mark, row[0].text) for row in made.rows] == list(zip("✓✗?", given[:3], strict=True)) + [
         ("", "holds, surely"),
         ("", ""),
@@ -32,17 +32,17 @@ def test_verdicts_are_words_with_a_mark():
 
 
 def test_verdicts_in_other_words_are_plain():
-    made = sheet("", "", ["verdict"], [["too many dead maps"]])
+    made = page_table("", "", ["verdict"], [["too many dead maps"]])
     assert made.judges
     assert made.rows[0][0].mark == ""
 
 
 def test_a_long_table_is_tall():
-    assert not sheet("", "", ["a"], [["1"]] * LONG).tall
-    assert sheet("", "", ["a"], [["1"]] * (LONG + 1)).tall
+    assert not page_table("", "", ["a"], [["1"]] * LONG).tall
+    assert page_table("", "", ["a"], [["1"]] * (LONG + 1)).tall
 
 
 def test_damaged_rows_keep_what_is_there():
-    made = sheet("", "", ["a", "b"], [["1"], ["2", "3", "4"], []])
+    made = page_table("", "", ["a", "b"], [["1"], ["2", "3", "4"], []])
     assert [[cell.text for cell in row] for row in made.rows] == [["1"], ["2", "3"], []]
-    assert sheet("", "", [], []).rows == []
+    assert page_table("", "", [], []).rows == []

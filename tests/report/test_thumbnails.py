@@ -9,9 +9,8 @@ from PIL import Image
 from playwright.sync_api import expect
 from safetensors.numpy import load_file
 
-from convscope.report.atlas import atlas
+from convscope.report.atlas import THUMBNAIL_MAPS, build_atlas, write_thumbnails
 from convscope.report.page import write_page
-from convscope.report.thumbnails import MAPS, glances
 from convscope.runs.reading import read_run
 from report import on_screen
 from report.long_run import color
@@ -19,14 +18,16 @@ from report.on_screen import LONG, OTHER
 
 
 def test_the_strongest_shown_maps_each_with_a_patch_and_its_projection(runs):
-    found = glances(runs / LONG, atlas(read_run(runs / LONG)))
+    found = write_thumbnails(runs / LONG, build_atlas(read_run(runs / LONG)))
     scores = load_file(runs / LONG / "top9" / "epoch_064.safetensors")
     for number in range(1, 6):
         glance, best = found[f"conv{number}"], scores[f"conv{number}.score"][on_screen.MAPS, 0]
         shown = scores[f"conv{number}.score"][glance.maps, 0]
-        np.testing.assert_allclose(shown, np.sort(best)[::-1][:MAPS], rtol=1e-3)  # those of the page have four digits
+        np.testing.assert_allclose(
+            shown, np.sort(best)[::-1][:THUMBNAIL_MAPS], rtol=1e-3
+        )  # those of the page have four digits
         picture = np.asarray(Image.open(runs / LONG / "report" / glance.source)).astype(int)
-        tiles = np.split(picture, 2 * MAPS, axis=1)
+        tiles = np.split(picture, 2 * THUMBNAIL_MAPS, axis=1)
         for place, map_ in enumerate(glance.maps):
             for tile, patch in zip(tiles[2 * place : 2 * place + 2], (True, False), strict=True):
                 middle = np.median(tile.reshape(-1, 3), axis=0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import ROOT, convscope
-from convscope.runs.atomic_io import CannotWrite, DiskFull, append, remove_parts, write
+from convscope.runs.atomic_io import CannotWrite, DiskFull, append, remove_partial_files, write
 from convscope.runs.record import Arrays, Number, Record
 from convscope.training.checkpoint import AtomicCheckpointIO
 
@@ -93,7 +93,7 @@ def test_what_a_killed_process_was_writing_goes_at_the_next_start(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as writing:
         part = tmp_path / "pictures" / writing.stdout.readline().strip()
-        remove_parts(tmp_path)
+        remove_partial_files(tmp_path)
         assert part.read_text() == "half"  # its process lives
         writing.send_signal(signal.SIGKILL)
     assert part.is_file()

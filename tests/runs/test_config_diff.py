@@ -2,7 +2,8 @@ import pytest
 import yaml
 
 from convscope.errors import UserError
-from convscope.runs.config_diff import differ_only_in, differing, flattened, runs_in
+from convscope.runs.config_diff import differ_only_in, differing_keys, flattened
+from convscope.runs.training_runs import find_training_runs
 
 ONE = {"job": "train", "seed": 0, "name": "a", "optim": {"lr": 0.1, "renorm": 0.1}, "model": {"layers": {"conv1": {}}}}
 
@@ -27,7 +28,7 @@ def test_nested_keys_become_dotted_ones():
     ],
 )
 def test_differing_keys_of_either_side(other, keys):
-    assert differing(ONE, other) == keys == differing(other, ONE)
+    assert differing_keys(ONE, other) == keys == differing_keys(other, ONE)
 
 
 def test_alike_but_for_some_keys_and_for_what_is_no_part_of_a_result():
@@ -49,11 +50,11 @@ def test_a_sweeps_folder_stands_for_its_training_runs(tmp_path):
     made(tmp_path / "sweep/0_a"), made(tmp_path / "sweep/1_b"), made(tmp_path / "sweep/2_c", job="report")
     (tmp_path / "sweep/.submitit").mkdir()
     single = made(tmp_path / "single")
-    found = runs_in([tmp_path / "sweep", single])
+    found = find_training_runs([tmp_path / "sweep", single])
     assert [run.folder.name for run in found] == ["0_a", "1_b", "single"]
 
 
 def test_a_folder_without_runs_is_named(tmp_path):
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(UserError, match=f"no training run in {folder}; give the folder of a run"):
-            runs_in([folder])
+            find_training_runs([folder])

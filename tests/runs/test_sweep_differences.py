@@ -1,5 +1,6 @@
+from convscope.runs.config_diff import LONGEST_DIFFERENCE, differences_in_words
 from convscope.runs.reading import Run
-from convscope.runs.sweep_runs import LONGEST_DIFFERENCE, Group, differences_in_words, images_per_second, varied
+from convscope.runs.sweep_runs import SeedGroup, images_per_second, varied_settings
 from convscope.runs.training_runs import TrainingRun
 
 ROWS = {
@@ -15,11 +16,11 @@ def group(name, lr=0.1, seed=0, images_per_second=(), **rows):
     model = "\n".join(f"    {row}: {fields}" for row, fields in layers.items())
     config = f"seed: {seed}\nname: {name}\noptim: {{lr: {lr}}}\nmodel:\n  source: rows\n  layers:\n{model}\n"
     run = Run(None, [], metrics, {}, config, [], {}, [])
-    return Group(name, [TrainingRun(run, seed, {}, 1, "finished")])
+    return SeedGroup(name, [TrainingRun(run, seed, {}, 1, "finished")])
 
 
 def words(*groups):
-    return differences_in_words(varied(groups))
+    return differences_in_words(varied_settings(groups))
 
 
 def test_two_rows_are_told_by_both_their_values():
@@ -36,7 +37,10 @@ def test_a_row_taken_out_of_the_net():
 
 
 def test_names_and_seeds_are_no_variation():
-    assert varied([group("a"), group("b", seed=4)]) == [{}, {}] and words(group("a"), group("b", seed=4)) == ["", ""]
+    assert varied_settings([group("a"), group("b", seed=4)]) == [{}, {}] and words(group("a"), group("b", seed=4)) == [
+        "",
+        "",
+    ]
 
 
 def test_recipes_come_before_the_rows_and_long_texts_are_cut():
@@ -47,7 +51,7 @@ def test_recipes_come_before_the_rows_and_long_texts_are_cut():
 
 
 def test_every_setting_by_its_key():
-    assert varied([group("a"), group("b", lr=0.2)]) == [{"optim.lr": 0.1}, {"optim.lr": 0.2}]
+    assert varied_settings([group("a"), group("b", lr=0.2)]) == [{"optim.lr": 0.1}, {"optim.lr": 0.2}]
 
 
 def test_images_a_second_are_a_mean_over_epochs():

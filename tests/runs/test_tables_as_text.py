@@ -1,6 +1,6 @@
 import csv
 
-from convscope.runs.number_format import comma_separated, latex, markdown
+from convscope.runs.number_format import csv_table, latex, markdown
 
 ROWS = [{"run": "a_b|c", "error": 12.5, "spread": "1.0 ± 0.2"}, {"run": "50 %", "error": None, "spread": ""}]
 
@@ -23,10 +23,10 @@ def test_latex():
 
 
 def test_csv_comes_back_as_it_went(tmp_path):
-    (tmp_path / "x.csv").write_text(comma_separated(ROWS))
+    (tmp_path / "x.csv").write_text(csv_table(ROWS))
     read = list(csv.DictReader((tmp_path / "x.csv").open()))
     assert read == [{key: "" if value is None else str(value) for key, value in row.items()} for row in ROWS]
 
 
 def test_no_rows():
-    assert comma_separated([]) == "\n" and markdown([], "x") == "x\n\n|  |\n|  |\n"
+    assert csv_table([]) == "\n" and markdown([], "x") == "x\n\n|  |\n|  |\n"

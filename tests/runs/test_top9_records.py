@@ -7,7 +7,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from convscope.runs.top9_records import FIELDS, dead_maps, nines, record_layer, record_layers, record_path
+from convscope.runs.top9_records import (
+    FIELDS,
+    dead_maps,
+    read_layer_record,
+    read_layer_records,
+    record_path,
+    strongest_images,
+)
 
 
 def fields(maps=2):
@@ -59,7 +66,11 @@ TENSORS = {
 
 
 def seen(folder):
-    return record_layers(folder, 1), record_layer(folder, 1, "conv1"), dead_maps(record_layer(folder, 1, "conv1"))
+    return (
+        read_layer_records(folder, 1),
+        read_layer_record(folder, 1, "conv1"),
+        dead_maps(read_layer_record(folder, 1, "conv1")),
+    )
 
 
 @pytest.mark.parametrize("damage", FILES)
@@ -68,7 +79,7 @@ def test_a_file_that_lies_is_as_none(damage, tmp_path):
     assert seen(tmp_path)[2] == [1]
     path.write_bytes(FILES[damage](path.read_bytes()))
     assert seen(tmp_path) == ({}, None, None)
-    assert [nine.image for nine in nines(record_layer(tmp_path, 1, "conv1"), [0, 1])] == [[], []]
+    assert [nine.image for nine in strongest_images(read_layer_record(tmp_path, 1, "conv1"), [0, 1])] == [[], []]
 
 
 def test_a_folder_in_its_place_is_as_none(tmp_path):
@@ -87,6 +98,6 @@ def test_a_layer_that_is_not_whole_is_left_out(damage, tmp_path):
 
 def test_what_is_whole_is_read_and_maps_that_are_not_there_are_empty(tmp_path):
     stored(tmp_path, conv1=fields(maps=1))
-    strongest, absent = nines(record_layer(tmp_path, 1, "conv1"), [0, 7])
+    strongest, absent = strongest_images(read_layer_record(tmp_path, 1, "conv1"), [0, 7])
     assert strongest.image == list(range(9)) and strongest.score[:3] == [5, 4.5, 3] and strongest.col[2] == 6
     assert absent == ([], [], [], [])

@@ -6,7 +6,7 @@ import pytest
 
 from convscope.report.page import _learned
 from convscope.runs.reading import read_run
-from convscope.runs.training_runs import read_training
+from convscope.runs.training_runs import read_training_run
 
 ROWS = "epoch,val/top1,val/mean_ap\n1,0.9,0.20\n2,0.7,0.30\n3,0.8,0.30\n4,0.6,nan\n"
 MEAN_AP = {"metric": "val/mean_ap", "label": "mean AP", "mode": "max", "chance": 0.1}
@@ -31,8 +31,8 @@ def run(folder, goal):
     ],
 )
 def test_the_best_epoch(goal, best, tmp_path):
-    assert read_training(run(tmp_path, goal), "best").values["epoch"] == best
-    assert read_training(run(tmp_path, goal)).values["epoch"] == 4
+    assert read_training_run(run(tmp_path, goal), "best").values["epoch"] == best
+    assert read_training_run(run(tmp_path, goal)).values["epoch"] == 4
 
 
 def test_whether_it_learned_is_by_its_own_chance(tmp_path):

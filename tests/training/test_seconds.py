@@ -9,7 +9,7 @@ import torch
 from cli.test_resume import TINY, composed
 from convscope.cli import recording
 from convscope.cli.jobs import JOBS
-from convscope.report.header import spent
+from convscope.report.header import run_seconds
 from convscope.runs.reading import read_run
 
 SLOW = 600  # seconds that the second session of a test may take on a busy machine; earlier ones are told larger
@@ -46,7 +46,7 @@ def test_a_run_that_goes_on_counts_its_earlier_sessions(words, tmp_path):
     assert set(told) == {"preparation", "looking", "train"}
     assert 10_000 < told["preparation"] < 10_000 + SLOW and 5_000 < told["looking"] < 5_000 + SLOW
     assert 50_000 < sum(told.values()) < 50_000 + SLOW and told["train"] > 35_000 - SLOW
-    assert spent(read_run(tmp_path / "run")) == sum(told.values())  # what the page calls time
+    assert run_seconds(read_run(tmp_path / "run")) == sum(told.values())  # what the page calls time
     third = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Sessions"]["seconds"]
     assert 50_000 < third["whole"] <= sum(told.values()) + 0.1 and third["preparation"] > 10_000
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from convscope.errors import UserError
 from convscope.report.page import write_page
-from convscope.runs.reading import MARKS, is_run_folder
+from convscope.runs.reading import RUN_FILES, is_run_folder
 
 
 def report(run: Path) -> Path:
@@ -13,7 +13,7 @@ def report(run: Path) -> Path:
     if not folder.is_dir():
         raise UserError(f"no folder {folder}; type run=<a run folder>, such as one of outputs/train/")
     if not is_run_folder(folder):
-        raise UserError(f"{folder} is no run folder: none of {', '.join(MARKS)} is in it{_inside(folder)}")
+        raise UserError(f"{folder} is no run folder: none of {', '.join(RUN_FILES)} is in it{_inside(folder)}")
     return write_page(folder)
 
 

@@ -25,7 +25,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.data.config import group_settings
     from convscope.models.build import ConvNet
     from convscope.models.memory import check_room
-    from convscope.runs.provenance import goes_on_from_0_1, same_pixels
+    from convscope.runs.provenance import continues_run_of_0_1, with_earlier_decoders
     from convscope.runs.record import Record
     from convscope.training import job
     from convscope.training.checkpoint import Within
@@ -52,7 +52,7 @@ def train(settings: Settings, folder: Path) -> None:
     net, data = subject.net, subject.data
     _check_labels(subject, recipe.loss)
     typed = any(word.startswith("optim.renorm=") for word in overrides_of(settings.get("words", []), "optim"))
-    old = goes_on_from_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
+    old = continues_run_of_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
     recipe, off = without_radius(recipe, "" if old else unsuited(net, data.settings.pixel_scale), typed)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
@@ -73,7 +73,7 @@ def train(settings: Settings, folder: Path) -> None:
         facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
         facts["images"] = sizes
         facts["goal"] = job.goal_facts(data, recipe.loss)
-        facts, mixed = same_pixels(facts, folder)
+        facts, mixed = with_earlier_decoders(facts, folder)
         with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
             sessions = Sessions(summary["seconds"], start)
             terminal.show_start(begun)

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import WandbLogger
 from convscope.errors import UserError
 from convscope.loggers.projections import Projection, projections
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import sweep_around
+from convscope.runs.reading import enclosing_sweep
 from convscope.runs.record import Picture
 
 # wandb's own notes of machine, user, paths of programs and git remote stay away: nobody has asked to publish them
@@ -84,7 +84,7 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
     mode: Any = settings.get("mode") or ("online" if _has_key() else "offline")
     noted = folder / "wandb" / "run_id"
     before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else None
-    sweep = sweep_around(folder)
+    sweep = enclosing_sweep(folder)
     logger = WandbLogger(
         project=settings["project"], name=folder.name, save_dir=str(folder), config=config, id=before,
         group=sweep.name if sweep else None, job_type=config.get("job"), resume="allow" if before else None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from convscope.metrics.convergence import Images, convergence_epoch, layer_overlap
-from convscope.runs.top9_records import layer_images
+from convscope.runs.top9_records import exciting_images
 
 NAMED = 6  # dead maps that are told by number
 Columns = Mapping[str, Sequence[float | None]]
@@ -18,7 +18,7 @@ PER_LAYER = re.compile("(stayed|similarity|dead)/")  # columns of feature evolut
 NOTHING: Mapping[str, Sequence[int]] = {}
 
 
-class Story(NamedTuple):
+class LayerConvergence(NamedTuple):
     """One layer of one run.
 
     epochs, stayed: where the share of top-9 images that stayed was measured, and that share (0..1), of living maps.
@@ -56,7 +56,7 @@ class Story(NamedTuple):
         return self.settled is not None and self.settled == self.epochs[-1]
 
 
-def remeasured(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
+def remeasure_overlap(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
     """The columns with stayed/<layer> measured anew wherever the records of an epoch and of the shown one before are
     there: version 0.1 counted dead maps as settled, and repeated its last numbers at epochs that were not shown.
 
@@ -66,7 +66,7 @@ def remeasured(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
     layers = [name.partition("/")[2] for name in columns if name.startswith("stayed/")]
     before: Mapping[str, Images] = {}
     for row, epoch in enumerate(columns.get("epoch", []) if layers else []):
-        now = {} if epoch is None else layer_images(folder, int(epoch))
+        now = {} if epoch is None else exciting_images(folder, int(epoch))
         if not now and before and _repeats(metrics, row):
             for name in filter(PER_LAYER.match, columns):
                 columns[name][row] = None
@@ -83,7 +83,9 @@ def _repeats(metrics: Columns, row: int) -> bool:
     return all(values[row] == values[row - 1] for name, values in metrics.items() if PER_LAYER.match(name))
 
 
-def stories(metrics: Columns, maps: Mapping[str, int], dead: Mapping[str, Sequence[int]] = NOTHING) -> list[Story]:
+def layer_convergences(
+    metrics: Columns, maps: Mapping[str, int], dead: Mapping[str, Sequence[int]] = NOTHING
+) -> list[LayerConvergence]:
     """One story per column stayed/<layer> of metrics.csv, in order. maps, dead: how many a layer has, and which of them
     are dead at the end, where known.
     """
@@ -97,11 +99,11 @@ def stories(metrics: Columns, maps: Mapping[str, int], dead: Mapping[str, Sequen
         shares = [value for value in metrics.get(f"dead/{layer}", ()) if value is not None]
         share = shares[-1] if shares else None
         settled = None if share == 1 else convergence_epoch(epochs, stayed)
-        told.append(Story(layer, epochs, stayed, settled, share, maps.get(layer), dead.get(layer, ())))
+        told.append(LayerConvergence(layer, epochs, stayed, settled, share, maps.get(layer), dead.get(layer, ())))
     return told
 
 
-def answer(told: Sequence[Story], ended: bool = True, learned: bool = True) -> str:
+def convergence_in_words(told: Sequence[LayerConvergence], ended: bool = True, learned: bool = True) -> str:
     """Which layer settled first and last, which did not, and where maps are dead: a short paragraph, or "".
 
     Of a net that has learned nothing only the dead maps: its layers stay as they are because nothing moves them.
@@ -114,7 +116,7 @@ def answer(told: Sequence[Story], ended: bool = True, learned: bool = True) -> s
     return " ".join(part for part in (order if ended else f"So far: {order}", _dead(measured)) if part)
 
 
-def _order(told: Sequence[Story]) -> str:
+def _order(told: Sequence[LayerConvergence]) -> str:
     settled = {story.layer: story.settled for story in told if story.settled is not None}
     if not told:
         return "Nothing can settle: every map is dead."
@@ -133,7 +135,7 @@ def _order(told: Sequence[Story]) -> str:
     return f"{first} settled first, at epoch {low}; {last} settled last, at epoch {high}{barely}."
 
 
-def _dead(told: Sequence[Story]) -> str:
+def _dead(told: Sequence[LayerConvergence]) -> str:
     known = [story for story in told if story.dead is not None]
     if not known:
         return ""

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from convscope.runs.number_format import brief, duration, percent
-from convscope.runs.reading import Run, started, sweep_around, value_at
+from convscope.runs.reading import Run, enclosing_sweep, start_time, value_at
 
 _SHARES = [("validation mean AP", "val/mean_ap"), ("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
 _LOOKS = {  # job -> what it is called, and how it looks at a net
@@ -23,7 +23,7 @@ _LOOKS = {  # job -> what it is called, and how it looks at a net
 }
 
 
-class Look(NamedTuple):
+class AnalyzedNet(NamedTuple):
     """A looking job in words. net: what it looked at; checkpoint: the file that held it, or the folder of a sweep whose
     runs were compared; "" for a net made anew.
     """
@@ -34,7 +34,7 @@ class Look(NamedTuple):
     checkpoint: str
 
 
-def shows(job: str) -> str:
+def page_topic(job: str) -> str:
     """What the page of a job shows, in a word: "occlusion" for occlude; of a job that does not look its own name."""
     return _LOOKS[job][0] if job in _LOOKS else job
 
@@ -43,11 +43,11 @@ def title(run: Run) -> str:
     """The run's name, of a sweep's row that of its folder, else its net's, else its folder's; for a checkpoint the name
     of the run that wrote it.
     """
-    looked = look(run)
+    looked = analyzed_net(run)
     if looked and looked.checkpoint and not any(word.startswith("name=") for word in run.overrides):
         folder = PurePosixPath(looked.checkpoint).parts[0]  # <date>_<time>_<name>
         return re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder)
-    if around := sweep_around(run.folder):
+    if around := enclosing_sweep(run.folder):
         return run.folder.resolve().relative_to(around).as_posix()
     names = (run.summary.get("name"), run.settings.get("name"), value_at(run.settings, "model", "name"))
     return next((str(name) for name in names if name and "${" not in str(name)), run.folder.resolve().name)
@@ -55,8 +55,8 @@ def title(run: Run) -> str:
 
 def subtitle(run: Run) -> list[str]:
     """Job, net, data and date: what the run was, as far as the folder tells."""
-    looked = look(run)
-    date = started(run.folder.resolve()).strftime("%-d %B %Y, %H:%M")
+    looked = analyzed_net(run)
+    date = start_time(run.folder.resolve()).strftime("%-d %B %Y, %H:%M")
     if looked and looked.checkpoint:  # what the config says of model and data is not about a checkpoint's
         names = (value_at(run.summary, "net", "name"), run.summary.get("data"))
         return [looked.job, *(str(name) for name in names if name), date]
@@ -66,20 +66,22 @@ def subtitle(run: Run) -> list[str]:
     return [str(word) for word in words if word and "${" not in str(word)]
 
 
-def look(run: Run) -> Look | None:
+def analyzed_net(run: Run) -> AnalyzedNet | None:
     """What a looking job looked at, None for other jobs."""
     job = str(_job(run))
     if job not in _LOOKS:
         return None
     if isinstance(several := run.settings.get("ckpt"), list):
-        return Look(*_LOOKS[job], f"{len(several)} nets", "")
+        return AnalyzedNet(*_LOOKS[job], f"{len(several)} nets", "")
     checkpoint = _plain(run.settings, several)
     if checkpoint:
-        return Look(*_LOOKS[job], str(value_at(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
+        return AnalyzedNet(
+            *_LOOKS[job], str(value_at(run.summary, "net", "name") or "the net"), _last_parts(checkpoint)
+        )
     if compared := _compared(run, job):
-        return Look(*_LOOKS[job], "the runs", compared)
+        return AnalyzedNet(*_LOOKS[job], "the runs", compared)
     net = str(value_at(run.summary, "net", "name") or value_at(run.settings, "model", "name") or "a net")
-    return Look(*_LOOKS[job], net + _training(run.settings), "")
+    return AnalyzedNet(*_LOOKS[job], net + _training(run.settings), "")
 
 
 def _training(settings: Mapping[str, Any]) -> str:
@@ -119,7 +121,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     shares = [(label, final.get(key, _last(run, key))) for label, key in _SHARES]
     epochs = len(run.metrics.get("epoch", []))
     speed = run.summary.get("images_per_second") or _last(run, "images_per_second")
-    seconds = spent(run)
+    seconds = run_seconds(run)
     parameters = value_at(run.summary, "net", "parameters")
     told = [(label, percent(share)) for label, share in shares if share is not None]
     told += [("epochs", str(epochs))] if epochs else []
@@ -128,7 +130,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     return told + ([("parameters", f"{parameters:,}")] if parameters else [])
 
 
-def spent(run: Run) -> float:
+def run_seconds(run: Run) -> float:
     """Seconds from the beginning to the end; of a run without one those of its epochs."""
     return sum((run.summary.get("seconds") or {}).values()) or sum(filter(None, run.metrics.get("seconds", [])))
 

@@ -13,16 +13,15 @@ from urllib.parse import quote
 
 from convscope.metrics.goals import Chance
 from convscope.report import header
-from convscope.report.atlas import Atlas, atlas, in_atlas
-from convscope.report.convergence import answer, remeasured, stories
+from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
+from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
 from convscope.report.ideas import REST
-from convscope.report.linked_runs import Link, lookers, trained
-from convscope.report.sections import moves, sections
+from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
+from convscope.report.sections import is_moving, sections
 from convscope.report.templates import beside, literal, template
-from convscope.report.thumbnails import Glance, glances
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import Run, read_run, sweep_around, value_at
-from convscope.runs.top9_records import dead_maps, record_layer
+from convscope.runs.reading import Run, read_run, value_at
+from convscope.runs.top9_records import dead_maps, read_layer_record
 
 SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
            "strip.js", "views.js", "page.js")  # fmt: skip
@@ -36,12 +35,12 @@ def write_page(run_folder: Path) -> Path:
     """
     folder = Path(run_folder)
     run = read_run(folder)
-    run = run._replace(metrics=remeasured(folder, run.metrics))
-    found = atlas(run)
+    run = run._replace(metrics=remeasure_overlap(folder, run.metrics))
+    found = build_atlas(run)
     for name, (layer, said) in (found.layers if found else {}).items():
         write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(said)};\n")
     write(folder / "report" / "data.js", data_script(run, found))
-    html = _html(run, glances(folder, found))
+    html = _html(run, write_thumbnails(folder, found))
     write(folder / "report" / "index.html", html.encode(errors="replace"))  # a caption may hold half a surrogate
     return folder / "report" / "index.html"
 
@@ -56,7 +55,7 @@ def _series(run: Run) -> list[dict[str, Any]]:
     """The pictures that move whole, by name over the epochs; one of the whole run is a series of one, epoch null."""
     found: dict[str, dict[str, Any]] = {}
     for entry in run.entries:
-        if not moves(entry) or entry.path is None or in_atlas(entry):
+        if not is_moving(entry) or entry.path is None or in_atlas(entry):
             continue
         series = found.setdefault(entry.name, {"name": entry.name, "layer": entry.layer, "frames": []})
         source = "../" + quote(entry.path)
@@ -66,24 +65,24 @@ def _series(run: Run) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _html(run: Run, seen: Mapping[str, Glance]) -> str:
+def _html(run: Run, seen: Mapping[str, Thumbnails]) -> str:
     maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
-    told = stories(run.metrics, maps, _dead(run))
+    told = layer_convergences(run.metrics, maps, _dead(run))
     found = sections(run)
     return template("page.html").render(
         run=run,
         title=header.title(run),
         subtitle=header.subtitle(run),
-        look=header.look(run),
+        look=header.analyzed_net(run),
         facts=header.facts(run),
-        trained=trained(run.folder, run.summary.get("of_run")),
-        lookers=lookers(run.folder),
-        sweep=_sweep(run.folder),
-        moving=any(moves(entry) for entry in run.entries),
+        trained=trained_run(run.folder, run.summary.get("of_run")),
+        lookers=analyses_of(run.folder),
+        sweep=sweep_page_of(run.folder),
+        moving=any(is_moving(entry) for entry in run.entries),
         training=any(run.metrics.values()),
         stories=told,
         glances=seen,
-        answer=answer(told, bool(run.summary.get("finished")), _learned(run)),
+        answer=convergence_in_words(told, bool(run.summary.get("finished")), _learned(run)),
         warnings=_warnings(run),
         sections=[each for each in found if each.idea is not REST],
         rest=[each for each in found if each.idea is REST],
@@ -94,13 +93,6 @@ def _html(run: Run, seen: Mapping[str, Glance]) -> str:
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )
-
-
-def _sweep(folder: Path) -> Link | None:
-    """The page of the sweep around this run; it is written after each of its runs."""
-    around = sweep_around(folder)
-    above = around and "/".join(".." for _ in folder.resolve().relative_to(around).parts)
-    return Link(f"../{above}/report/index.html", around.name) if around else None
 
 
 def _learned(run: Run) -> bool:
@@ -125,7 +117,7 @@ def _dead(run: Run) -> dict[str, list[int]]:
     """Which maps of each layer no image excited at the last shown epoch."""
     shown = [entry for entry in run.entries if entry.layer and entry.name == f"top9/{entry.layer}"]
     last = {str(entry.layer): entry.epoch for entry in sorted(shown, key=lambda entry: entry.epoch or 0)}
-    return {layer: dead_maps(record_layer(run.folder, epoch, layer)) or [] for layer, epoch in last.items()}
+    return {layer: dead_maps(read_layer_record(run.folder, epoch, layer)) or [] for layer, epoch in last.items()}
 
 
 def _warnings(run: Run) -> list[str]:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from convscope.report.ranking import Ranked, rank
+from convscope.report.run_table import RunTables, run_tables
 from convscope.report.templates import beside, literal, template
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import started
-from convscope.runs.sweep_runs import SweepRuns, sweep_runs
+from convscope.runs.reading import start_time
+from convscope.runs.sweep_runs import SweepRuns, read_sweep_runs
 from convscope.runs.training_runs import TrainingRun
 
 # columns of metrics.csv that stand on the runs' own pages alone; all others are overlaid, whatever they are
@@ -35,8 +35,8 @@ def write_sweep_page(folder: Path) -> Path:
     """
     place = folder / "report"
     with _alone(folder):
-        found = sweep_runs([folder])
-        ranked = rank(found.groups, folder.resolve())
+        found = read_sweep_runs([folder])
+        ranked = run_tables(found.groups, folder.resolve())
         write(place / "data.js", f"window.SWEEP = {literal({'runs': _curves(ranked)})};\n")
         write(place / "index.html", _html(folder.resolve(), found, ranked).encode(errors="replace"))
     return place / "index.html"
@@ -59,12 +59,12 @@ def _alone(place: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _html(folder: Path, found: SweepRuns, ranked: Ranked) -> str:
+def _html(folder: Path, found: SweepRuns, ranked: RunTables) -> str:
     states = Counter(row.state for row in ranked.rows)
     return template("sweep.html").render(
         title=re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder.name),
         folder=folder.name,
-        date=min(started(row.run.run.folder) for row in ranked.rows).strftime("%-d %B %Y, %H:%M"),
+        date=min(start_time(row.run.run.folder) for row in ranked.rows).strftime("%-d %B %Y, %H:%M"),
         written=datetime.now().strftime("%-d %B %Y, %H:%M:%S") if states["running"] else None,
         states=[f"{count} {state}" for state, count in sorted(states.items())],
         ranked=ranked,
@@ -74,7 +74,7 @@ def _html(folder: Path, found: SweepRuns, ranked: Ranked) -> str:
     )
 
 
-def _curves(ranked: Ranked) -> list[dict[str, Any]]:
+def _curves(ranked: RunTables) -> list[dict[str, Any]]:
     """What sweep.js draws and links, a mapping for each row of the table, in its order.
 
     written: when the run's own page was, where it has maps to compare; null else.

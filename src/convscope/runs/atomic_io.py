@@ -87,15 +87,15 @@ def cannot_write(folder: object, error: OSError) -> UserError:
     return UserError(f"cannot write to {folder} ({error.strerror}); choose another with hydra.run.dir=<folder>")
 
 
-def remove_parts(folder: Path) -> None:
+def remove_partial_files(folder: Path) -> None:
     """Removes what killed processes were just writing. What a living process of this machine writes stays."""
     for path in folder.rglob(".[0-9]*"):
         found = _PART.fullmatch(path.name)
-        if found and not lives(int(found[1])):
+        if found and not process_is_alive(int(found[1])):
             path.unlink(missing_ok=True)
 
 
-def lives(process: int) -> bool:
+def process_is_alive(process: int) -> bool:
     """Whether another process of this machine has this number.
 
     Our own counts as ended: it is the one before us that had it, as in a container that was started again.

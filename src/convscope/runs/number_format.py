@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convscope.runs.record import plain_cell
-
 
 def percent(share: float) -> str:
     """0.9534 -> "95.3 %"."""
@@ -33,18 +31,18 @@ def brief(value: Any) -> str:
     return str(value)
 
 
-def three(value: float) -> str:
+def three_digits(value: float) -> str:
     """A number in three digits, from a hundred on whole: 0.935, 12.3, 1,234."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def as_said(words: str, value: float) -> str:
+def number_as_in_caption(words: str, value: float) -> str:
     """A number as its own caption writes it, "95.3 %", else in three digits."""
     share = percent(value)
-    return share if share in words else three(value)
+    return share if share in words else three_digits(value)
 
 
-def parted(words: str, value: float) -> tuple[str, str]:
+def split_caption(words: str, value: float) -> tuple[str, str]:
     """A caption without the value it ends with, and the interval it gives with that value: of "fc7: 0.615 [0.31, 0.85]"
     ("fc7", "0.31 to 0.85"), of "eyes: 95.3 % [90.1, 99.2]" ("eyes", "90.1 to 99.2"). Other captions as they are, "".
     """
@@ -53,17 +51,17 @@ def parted(words: str, value: float) -> tuple[str, str]:
     return (words[: found.start()], f"{found[1]} to {found[2]}") if found else (words, "")
 
 
-def cell(text: str) -> str:
+def table_cell(text: str) -> str:
     """A cell of a csv file for reading: numbers shortened, "–" for what could not be measured, yes and no for truth."""
     if text in ("True", "False"):
         return "yes" if text == "True" else "no"
-    value = number(text)
+    value = parse_number(text)
     if value is None or set(text) <= set("-0123456789"):
         return text
     return brief(value) if math.isfinite(value) else "–"
 
 
-def number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """The number that a cell holds; None for words and for nothing."""
     try:
         return float(text)
@@ -71,18 +69,22 @@ def number(text: str) -> float | None:
         return None
 
 
+_NUMBER = r"[-+]?([\d.]+(e[-+]?\d+)?|inf|nan)"
+_INTERVAL = rf"\[{_NUMBER}, {_NUMBER}\]( [a-z]+)?"  # perhaps with a verdict
+NUMERIC_CELL = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER}| {_INTERVAL})?", re.IGNORECASE)
 Rows = Sequence[Mapping[str, Any]]
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"} | {
     sign: f"\\{sign}" for sign in "&%$#_{}"
 }
 
 
-def comma_separated(rows: Rows) -> str:
-    """A csv file, a column for every key of the first row."""
+def csv_table(rows: Rows, columns: Sequence[str] | None = None) -> str:
+    """A csv file. columns: None for the keys of the first row."""
+    columns = list(rows[0] if rows else ()) if columns is None else columns
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    csv.writer(text, lineterminator="\n").writerow([plain_cell(column) for column in rows[0]] if rows else [])
-    writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    csv.writer(text, lineterminator="\n").writerow([spreadsheet_safe(column) for column in columns])
+    writer.writerows({key: spreadsheet_safe(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -119,3 +121,14 @@ def _text(value: Any) -> str:
 
 def _escaped(text: str) -> str:
     return "".join(LATEX.get(sign, sign) for sign in text)
+
+
+def spreadsheet_safe(value: Any) -> Any:
+    """A cell of a csv file that a spreadsheet shows and does not run: text that would begin a formula gets a ' before.
+
+    Numbers stay numbers, those written as text too, and so do intervals: -0.02 to 0.3, -0.1 [-0.3, 0.2] less. A class
+    called =1+1 is kept as '=1+1.
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    return value if NUMERIC_CELL.fullmatch(value) else f"'{value}"

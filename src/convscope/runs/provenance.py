@@ -20,7 +20,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def same_pixels(facts: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None]:
+def with_earlier_decoders(facts: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None]:
     """The facts of a run that begins or goes on in `folder`, with all its decoders, and a warning of several.
 
     Of two decoders single grey levels may differ, so such a run is none that could be had again bit for bit.
@@ -36,7 +36,7 @@ def same_pixels(facts: dict[str, Any], folder: Path) -> tuple[dict[str, Any], st
     return facts | {"decoder": decoders}, told
 
 
-def goes_on_from_0_1(folder: Path) -> bool:
+def continues_run_of_0_1(folder: Path) -> bool:
     """Whether version 0.1, which did not say what decoded the images, began the training that goes on in `folder`."""
     earlier = _earlier(folder)
     return earlier is not None and "decoder" not in earlier
@@ -61,7 +61,7 @@ def _earlier(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def commit() -> str | None:
+def code_commit() -> str | None:
     """The commit of this code, "+changes" where files differ from it; None outside a git checkout."""
 
     def git(*words: str) -> str:

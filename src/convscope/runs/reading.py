@@ -7,15 +7,15 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from convscope.runs.packed_pictures import checked
+from convscope.runs.index import IndexEntry, read_index, read_text
 
 
-def run_of(checkpoint: str | Path | None) -> Path | None:
+def run_folder_of(checkpoint: str | Path | None) -> Path | None:
     """The run folder that a checkpoint lies in, <run>/checkpoints/<file>; None for a file from elsewhere."""
     if not isinstance(checkpoint, str | Path):
         return None
@@ -23,23 +23,12 @@ def run_of(checkpoint: str | Path | None) -> Path | None:
     return folder.parent if folder.name == "checkpoints" and is_run_folder(folder.parent) else None
 
 
-MARKS = ("index.jsonl", "metrics.csv", "summary.json", ".hydra/config.yaml")  # any of them makes a folder a run folder
-_SHOWABLE: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table": {".csv"}, "number": set()}
-
-
-class Entry(NamedTuple):
-    """One line of index.jsonl. path: inside the run folder and there, None for a number. sheet: what stands where on a
-    packed picture, None for others and where it cannot be true.
-    """
-
-    kind: str
-    name: str
-    epoch: int | None
-    path: str | None
-    value: float | None
-    caption: str
-    layer: str | None
-    sheet: dict[str, Any] | None = None
+RUN_FILES = (
+    "index.jsonl",
+    "metrics.csv",
+    "summary.json",
+    ".hydra/config.yaml",
+)  # any of them makes a folder a run folder
 
 
 class Run(NamedTuple):
@@ -52,7 +41,7 @@ class Run(NamedTuple):
     """
 
     folder: Path
-    entries: list[Entry]
+    entries: list[IndexEntry]
     metrics: dict[str, list[float | None]]
     summary: dict[str, Any]
     config: str
@@ -75,10 +64,10 @@ class Run(NamedTuple):
 
 def is_run_folder(folder: Path) -> bool:
     """Whether a run of convscope has left anything here."""
-    return any((folder / mark).is_file() for mark in MARKS)
+    return any((folder / mark).is_file() for mark in RUN_FILES)
 
 
-def sweep_around(folder: Path) -> Path | None:
+def enclosing_sweep(folder: Path) -> Path | None:
     """The folder of the sweep that this run is a row of; None for a run of its own."""
     return next((each for each in folder.resolve().parents[:2] if (each / "multirun.yaml").is_file()), None)
 
@@ -89,83 +78,31 @@ def read_run(folder: str | Path, with_entries: bool = True) -> Run:
     with_entries: False leaves index.jsonl unread, of which a long run has the most.
     """
     folder = Path(folder)
-    entries, remarks = _index(folder) if with_entries else ([], [])
-    overrides = _list(_text(folder / ".hydra" / "overrides.yaml"))
+    entries, remarks = read_index(folder) if with_entries else ([], [])
+    overrides = _list(read_text(folder / ".hydra" / "overrides.yaml"))
     summary = {**_facts(folder / "about.json", remarks), **_facts(folder / "summary.json", remarks)}
-    config = _text(folder / ".hydra" / "config.yaml")
-    choices = _choices(_text(folder / ".hydra" / "hydra.yaml"))
+    config = read_text(folder / ".hydra" / "config.yaml")
+    choices = _choices(read_text(folder / ".hydra" / "hydra.yaml"))
     return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, choices, remarks)
 
 
-def started(folder: Path) -> datetime:
+def start_time(folder: Path) -> datetime:
     """When the run began: from its folder's name (or that of the sweep around it), else from its oldest file."""
     for name in (folder.name, folder.parent.name):
         if found := re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", name):
             return datetime.strptime(found[0], "%Y-%m-%d_%H-%M-%S")
-    times = [(folder / mark).stat().st_mtime for mark in MARKS if (folder / mark).is_file()]
+    times = [(folder / mark).stat().st_mtime for mark in RUN_FILES if (folder / mark).is_file()]
     return datetime.fromtimestamp(min(times, default=folder.stat().st_mtime))
 
 
-def table_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a csv file, as text."""
-    lines = list(csv.reader(_text(path).splitlines()))
+    lines = list(csv.reader(read_text(path).splitlines()))
     return (lines[0], lines[1:]) if lines else ([], [])
 
 
-def _index(folder: Path) -> tuple[list[Entry], list[str]]:
-    entries: dict[tuple[str, str, int | None], Entry] = {}
-    damaged = refused = 0
-    for line in _text(folder / "index.jsonl").split("\n"):  # not splitlines: a caption may hold U+2028
-        entry = _entry(line) if line.strip() else None
-        if entry is None:
-            damaged += bool(line.strip())
-        elif entry.kind not in _SHOWABLE:
-            continue
-        elif entry.path is not None and not _inside(folder, entry):
-            refused += 1
-        elif entry.path is None or (folder / entry.path).is_file():
-            entries[entry.kind, entry.name, entry.epoch] = entry
-    remarks = []
-    if refused:
-        remarks.append(f"index.jsonl names {_count(refused, 'file')} outside this folder or of another kind; not shown")
-    if damaged:
-        remarks.append(f"{_count(damaged, 'line')} of index.jsonl cannot be read; not shown")
-    return list(entries.values()), remarks
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}"
-
-
-def _entry(line: str) -> Entry | None:
-    try:
-        said = json.loads(line)
-        epoch, value, layer = said.get("epoch"), said.get("value"), said.get("layer")
-        return Entry(
-            str(said["kind"]),
-            str(said["name"]),
-            None if epoch is None else int(epoch),
-            None if "path" not in said else str(said["path"]),
-            None if value is None else float(value),
-            str(said.get("caption", "")),
-            None if layer is None else str(layer),
-            checked(said.get("sheet")),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return None
-
-
-def _inside(folder: Path, entry: Entry) -> bool:
-    path = PurePosixPath(str(entry.path))
-    if path.is_absolute() or ".." in path.parts or {"\\", "\0"} & set(str(path)):
-        return False
-    if path.suffix.lower() not in _SHOWABLE[entry.kind]:
-        return False
-    return (folder / path).resolve().is_relative_to(folder.resolve())  # a link may lead out
-
-
 def _metrics(path: Path) -> dict[str, list[float | None]]:
-    header, rows = table_rows(path)
+    header, rows = read_table(path)
     return {name: [_number(row[at]) if at < len(row) else None for row in rows] for at, name in enumerate(header)}
 
 
@@ -178,7 +115,7 @@ def _number(text: str) -> float | None:
 
 
 def _facts(path: Path, remarks: list[str]) -> dict[str, Any]:
-    text = _text(path)
+    text = read_text(path)
     if not text:
         return {}
     try:
@@ -218,10 +155,6 @@ def _yaml(text: str) -> Any:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C is six times as fast
     except yaml.YAMLError:
         return None
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def value_at(mapping: Mapping[str, Any], *keys: str) -> Any:

@@ -4,11 +4,8 @@ Jobs and callbacks hand over `Picture`, `Number` and `Table` values; `Record.add
 index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
 """
 
-import csv
-import io
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import save_file
 
-from convscope.runs.atomic_io import append, check_writable, remove_parts, write
+from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
+from convscope.runs.number_format import csv_table
 
 
 class Picture(NamedTuple):
@@ -63,11 +61,8 @@ class Arrays(NamedTuple):
     epoch: int | None = None
 
 
-_NUMBER = r"[-+]?([\d.]+(e[-+]?\d+)?|inf|nan)"
-_INTERVAL = rf"\[{_NUMBER}, {_NUMBER}\]( [a-z]+)?"  # perhaps with a verdict
-NUMBERS = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER}| {_INTERVAL})?", re.IGNORECASE)  # cells that are no text
 Result = Picture | Number | Table | Arrays
-About = tuple[str, str, int | None]  # kind, name and epoch: what a line of index.jsonl is about
+LineKey = tuple[str, str, int | None]  # kind, name and epoch: what a line of index.jsonl is about
 
 
 class RunLogger(Protocol):
@@ -75,25 +70,6 @@ class RunLogger(Protocol):
 
     def picture(self, picture: Picture, path: Path) -> None: ...
     def row(self, epoch: int, values: Mapping[str, float]) -> None: ...
-
-
-def plain_cell(value: Any) -> Any:
-    """A cell of a csv file that a spreadsheet shows and does not run: text that would begin a formula gets a ' before.
-
-    Numbers stay numbers, those written as text too, and so do intervals: -0.02 to 0.3, -0.1 [-0.3, 0.2] less. A class
-    called =1+1 is kept as '=1+1.
-    """
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    return value if NUMBERS.fullmatch(value) else f"'{value}"
-
-
-def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    csv.writer(text, lineterminator="\n").writerow([plain_cell(column) for column in columns])  # may be classes
-    writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
 
 
 class Record:
@@ -108,7 +84,7 @@ class Record:
         self.numbers: dict[str, float] = {}
         self._about: dict[str, Any] = {}
         check_writable(self.folder)
-        remove_parts(self.folder)
+        remove_partial_files(self.folder)
         self._columns, self._rows = ["epoch"], list[tuple[int, str]]()
         self._seen = {about: hash(line) for about, line in _read_index(self.folder / "index.jsonl").items()}
 
@@ -122,7 +98,7 @@ class Record:
                     logger.picture(result, path)
             case Table():
                 path = self.folder / "tables" / f"{_stem(result)}.csv"
-                write(path, _csv(result.rows, list(result.rows[0]) if result.rows else []))
+                write(path, csv_table(result.rows))
                 self._index(result, "table", path=path.relative_to(self.folder).as_posix())
             case Number():
                 self._index(result, "number", value=result.value)
@@ -157,7 +133,7 @@ class Record:
         self._rows.append((epoch, ",".join([str(epoch), *cells])))
 
     def _write_rows(self) -> None:
-        lines = [_csv([], self._columns).rstrip("\n"), *(line for _, line in self._rows)]
+        lines = [csv_table([], self._columns).rstrip("\n"), *(line for _, line in self._rows)]
         write(self.folder / "metrics.csv", "\n".join(lines) + "\n")
 
     def about(self, values: Mapping[str, Any]) -> None:
@@ -197,9 +173,9 @@ class Record:
         self._seen[about] = hash(text)
 
 
-def _read_index(path: Path) -> dict[About, str]:
+def _read_index(path: Path) -> dict[LineKey, str]:
     """The whole lines of the file, by what each is about; a line that cannot be read is left out."""
-    lines: dict[About, str] = {}
+    lines: dict[LineKey, str] = {}
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.is_file() else []:
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             said = json.loads(text)

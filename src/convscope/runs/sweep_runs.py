@@ -2,16 +2,14 @@
 
 import re
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from convscope.errors import UserError
-from convscope.runs.config_diff import BESIDE, flattened
-from convscope.runs.reading import Run, is_run_folder, read_run, value_at
-from convscope.runs.training_runs import TrainingRun, read_training
+from convscope.runs.config_diff import affects_result, flattened
+from convscope.runs.reading import Run, is_run_folder, read_run
+from convscope.runs.training_runs import TrainingRun, read_training_run
 
 GIVE = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
 OWN = ("report", "table")  # what a sweep's folder may have of its own, beside those of its runs
@@ -25,7 +23,7 @@ class Spread(NamedTuple):
     deviation: float | None
 
 
-class Group(NamedTuple):
+class SeedGroup(NamedTuple):
     """Runs of the same settings, one for each seed; finished ones first, then by how far they are."""
 
     name: str
@@ -59,12 +57,12 @@ class SweepRuns(NamedTuple):
     job=evaluate, not yet read.
     """
 
-    groups: list[Group]
+    groups: list[SeedGroup]
     left_out: dict[str, str]
     evaluations: tuple[Run, ...] = ()
 
 
-def sweep_runs(folders: Sequence[Path], epoch: str = "last") -> SweepRuns:
+def read_sweep_runs(folders: Sequence[Path], epoch: str = "last") -> SweepRuns:
     """The training runs at these folders, in them, or in the sweeps in them. epoch: "last" or "best".
 
     Raises UserError for a folder that is not there, and where no training run is found.
@@ -81,20 +79,13 @@ def sweep_runs(folders: Sequence[Path], epoch: str = "last") -> SweepRuns:
         if job != "train":
             left_out[_label(path)] = f"a run of job={job}" if job else "what it was cannot be read"
             continue
-        kinds.setdefault(_kind(run) or path, []).append(read_training(run, epoch))
+        kinds.setdefault(_kind(run) or path, []).append(read_training_run(run, epoch))
     groups = [_group(runs, left_out) for runs in kinds.values()]
     if not groups:
         left_out |= {_label(run.folder): "a run of job=evaluate" for run in evaluations}
         told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
         raise UserError(f"no training run in {', '.join(map(str, folders))}{f' ({told})' if told else ''}; {GIVE}")
-    return SweepRuns(_told_apart(groups), left_out, tuple(evaluations))
-
-
-def counts_for_result(run: Run, key: str) -> bool:
-    """Whether a setting may change what comes out; of a net of another maker its name says which net it is."""
-    if key == "model.name":
-        return value_at(run.settings, "model", "source") != "rows"
-    return not any(fnmatchcase(key, pattern) for pattern in BESIDE)
+    return SweepRuns(_with_distinct_names(groups), left_out, tuple(evaluations))
 
 
 def _inside(folder: Path, left_out: dict[str, str]) -> Iterator[Path]:
@@ -132,14 +123,12 @@ def _label(path: Path) -> str:
 def _kind(run: Run) -> frozenset[tuple[str, str]] | None:
     """What runs of one row have in common: all settings that count but the seed. None where they cannot be read."""
     kept = {
-        key: value
-        for key, value in flattened(run.settings).items()
-        if value is not None and counts_for_result(run, key)
+        key: value for key, value in flattened(run.settings).items() if value is not None and affects_result(run, key)
     }
     return frozenset((key, repr(value)) for key, value in kept.items()) or None
 
 
-def _group(runs: list[TrainingRun], left_out: dict[str, str]) -> Group:
+def _group(runs: list[TrainingRun], left_out: dict[str, str]) -> SeedGroup:
     """Of several runs with one seed the farthest stays."""
     farthest: dict[Any, TrainingRun] = {}
     for one in sorted(runs, key=lambda one: (one.finished, one.epochs), reverse=True):
@@ -149,7 +138,7 @@ def _group(runs: list[TrainingRun], left_out: dict[str, str]) -> Group:
         else:
             farthest[one.seed] = one
     ordered = sorted(farthest.values(), key=lambda one: (not one.finished, -one.epochs, str(one.seed)))
-    return Group(_name(ordered[0]), ordered)
+    return SeedGroup(_name(ordered[0]), ordered)
 
 
 def _name(one: TrainingRun) -> str:
@@ -159,7 +148,7 @@ def _name(one: TrainingRun) -> str:
     return said or one.run.folder.name
 
 
-def _told_apart(groups: list[Group]) -> list[Group]:
+def _with_distinct_names(groups: list[SeedGroup]) -> list[SeedGroup]:
     """With the folder's name where several rows would be called the same."""
     names = [group.name for group in groups]
     folders = [group.runs[0].run.folder for group in groups]
@@ -172,26 +161,16 @@ def _told_apart(groups: list[Group]) -> list[Group]:
     ]
 
 
-LONGEST_DIFFERENCE = 64  # characters of what a row differs in; what is longer is for the csv of all settings
-KEY_GROUPS = ("model.layers.", "model.", "data.", "optim.", "trainer.")
-
-
-def varied(groups: Sequence[Group]) -> list[dict[str, Any]]:
+def varied_settings(groups: Sequence[SeedGroup]) -> list[dict[str, Any]]:
     """Of each group the settings, by their dotted keys, in which any two groups differ; None for one it has not."""
     flat = [flattened(group.settings) for group in groups]
     keys = dict.fromkeys(key for settings in flat for key in settings)
     differing = [key for key in keys if len({repr(settings.get(key)) for settings in flat}) > 1]
-    chosen = [key for key in differing if any(counts_for_result(group.runs[0].run, key) for group in groups)]
+    chosen = [key for key in differing if any(affects_result(group.runs[0].run, key) for group in groups)]
     return [{key: settings.get(key) for key in chosen} for settings in flat]
 
 
-def differences_in_words(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each group's values in words: "conv1 kernel 11, stride 4; renorm 0.1". What most groups have is not said."""
-    usual = {key: _usual([own[key] for own in settings]) for key in (settings[0] if settings else ())}
-    return [_words({key: value for key, value in own.items() if (repr(value),) != usual[key]}) for own in settings]
-
-
-def images_per_second(group: Group) -> int | None:
+def images_per_second(group: SeedGroup) -> int | None:
     """Training images per second, mean over the runs that count and their epochs."""
     said = [one.run.summary.get("images_per_second") or _mean(one.run.metrics) for one in group.counted]
     found = [float(value) for value in said if value]
@@ -201,35 +180,3 @@ def images_per_second(group: Group) -> int | None:
 def _mean(metrics: Mapping[str, Sequence[float | None]]) -> float | None:
     known = [value for value in metrics.get("images_per_second", ()) if value is not None]
     return sum(known) / len(known) if known else None
-
-
-def _usual(values: Sequence[Any]) -> tuple[str, ...]:
-    """The value of more than half of the groups, if there is one and three or more are compared."""
-    value, count = Counter(map(repr, values)).most_common(1)[0]
-    return (value,) if count > len(values) / 2 and len(values) > 2 else ()
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    rows: dict[str, dict[str, Any]] = {}
-    for key, value in sorted(values.items(), key=lambda item: item[0].startswith(KEY_GROUPS[0])):  # the net's rows last
-        group = next((group for group in KEY_GROUPS if key.startswith(group)), "")
-        row, _, field = key.removeprefix(group).rpartition(".")
-        rows.setdefault(row, {})[field] = value
-    parts = [_part(row, fields) for row, fields in rows.items()]
-    said: list[str] = []
-    for part in parts:
-        if said and len("; ".join([*said, part])) > LONGEST_DIFFERENCE:
-            return "; ".join(said) + f"; and {len(parts) - len(said)} more"
-        said.append(part)
-    return "; ".join(said)
-
-
-def _part(row: str, fields: Mapping[str, Any]) -> str:
-    """A row with all its fields gone was taken out of the net."""
-    if row and len(fields) > 1 and all(value is None for value in fields.values()):
-        return f"no {row}"
-    return f"{row} {', '.join(f'{field} {_plain(value)}' for field, value in fields.items())}".strip()
-
-
-def _plain(value: Any) -> str:
-    return "none" if value is None else str(value)

@@ -14,7 +14,7 @@ FIELDS = ("score", "image", "row", "col")
 DAMAGED = (OSError, SafetensorError, TypeError, ValueError, AttributeError)  # what reading a file that lies may raise
 
 
-class Nine(NamedTuple):
+class StrongestImages(NamedTuple):
     """The images that excite one map, strongest first, at most nine; four digits of each score. row, col: the unit."""
 
     image: list[int]
@@ -28,7 +28,7 @@ def record_path(folder: Path, epoch: int | None) -> Path:
     return folder / "top9" / ("top9.safetensors" if epoch is None else f"epoch_{epoch:03d}.safetensors")
 
 
-def record_layers(folder: Path, epoch: int | None) -> dict[str, list[np.ndarray]]:
+def read_layer_records(folder: Path, epoch: int | None) -> dict[str, list[np.ndarray]]:
     """score, image, row and col [C, 9] of each layer of a record; without those that are not whole."""
     try:
         with safe_open(record_path(folder, epoch), "np") as arrays:
@@ -39,7 +39,7 @@ def record_layers(folder: Path, epoch: int | None) -> dict[str, list[np.ndarray]
     return {name: fields for name, fields in found.items() if fields is not None}
 
 
-def record_layer(folder: Path, epoch: int | None, layer: str) -> list[np.ndarray] | None:
+def read_layer_record(folder: Path, epoch: int | None, layer: str) -> list[np.ndarray] | None:
     """One of `record_layers` without reading the others; None where it is not there or not whole."""
     try:
         with safe_open(record_path(folder, epoch), "np") as arrays:
@@ -59,11 +59,11 @@ def _whole(arrays: Any, layer: str, fields: Sequence[str] = FIELDS) -> list[np.n
     return found if right and typed else None
 
 
-def nines(record: list[np.ndarray] | None, maps: list[int]) -> list[Nine]:
+def strongest_images(record: list[np.ndarray] | None, maps: list[int]) -> list[StrongestImages]:
     """One for each of the maps of a layer's record; empty ones without a record, and for maps that it does not have."""
     count = 0 if record is None else len(record[0])
     return [
-        _nine(*(field[number] for field in record)) if record and number < count else Nine([], [], [], [])
+        _nine(*(field[number] for field in record)) if record and number < count else StrongestImages([], [], [], [])
         for number in maps
     ]
 
@@ -73,7 +73,9 @@ def dead_maps(record: list[np.ndarray] | None) -> list[int] | None:
     return None if record is None else np.flatnonzero(~living(_images(record))).tolist()
 
 
-def kept(now: list[np.ndarray] | None, before: list[np.ndarray] | None, maps: list[int]) -> list[float | None]:
+def overlap_of_maps(
+    now: list[np.ndarray] | None, before: list[np.ndarray] | None, maps: list[int]
+) -> list[float | None]:
     """For each of the maps the share of its images that excited it before too, whatever their rank.
 
     None where there was nothing before, and for a map that no image excites now.
@@ -84,7 +86,7 @@ def kept(now: list[np.ndarray] | None, before: list[np.ndarray] | None, maps: li
     return [round(shares[number], 3) if shares.get(number, np.nan) >= 0 else None for number in maps]
 
 
-def layer_images(folder: Path, epoch: int) -> dict[str, Images]:
+def exciting_images(folder: Path, epoch: int) -> dict[str, Images]:
     """What `settling` compares of each layer that the record of an epoch has whole."""
     try:
         with safe_open(record_path(folder, epoch), "np") as arrays:
@@ -99,7 +101,7 @@ def _images(record: list[np.ndarray]) -> Images:
     return exciting(record[0], record[1])
 
 
-def _nine(score: np.ndarray, image: np.ndarray, row: np.ndarray, col: np.ndarray) -> Nine:
+def _nine(score: np.ndarray, image: np.ndarray, row: np.ndarray, col: np.ndarray) -> StrongestImages:
     excited = (image >= 0) & (score > 0) & np.isfinite(score)
     digits = [float(f"{value:.4g}") for value in score[excited]]
-    return Nine(image[excited].tolist(), digits, row[excited].tolist(), col[excited].tolist())
+    return StrongestImages(image[excited].tolist(), digits, row[excited].tolist(), col[excited].tolist())

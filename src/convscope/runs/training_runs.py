@@ -10,10 +10,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from convscope.errors import UserError
 from convscope.runs.number_format import duration
-from convscope.runs.reading import MARKS, Run, value_at
+from convscope.runs.reading import RUN_FILES, Run, is_run_folder, read_run, value_at
 
-QUIET = 600  # seconds without a sign of life, or five epochs of the run if those are longer: then it has stopped
+
+def find_training_runs(folders: Sequence[Path]) -> list[Run]:
+    """The training runs at these folders, or, of a sweep's folder, those in it.
+
+    Raises UserError for a folder that is neither.
+    """
+    found = []
+    for folder in folders:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        here = [path for path in [folder, *inside] if is_run_folder(path)]
+        if not here:
+            raise UserError(
+                f"no training run in {folder}; give the folder of a run, outputs/train/<run>, or of a sweep"
+            )
+        found += [read_run(path) for path in here]
+    return [run for run in found if run.settings.get("job") == "train"]
+
+
+STOPPED_AFTER = (
+    600  # seconds without a sign of life, or five epochs of the run if those are longer: then it has stopped
+)
 
 
 class TrainingRun(NamedTuple):
@@ -34,7 +55,7 @@ class TrainingRun(NamedTuple):
         return self.state == "finished"
 
 
-def read_training(run: Run, epoch: str = "last") -> TrainingRun:
+def read_training_run(run: Run, epoch: str = "last") -> TrainingRun:
     """How far a training run has come and what it measured, from its folder alone."""
     rows = _whole_rows(run.folder / "metrics.csv") or _final(run)
     row: Mapping[str, float] = rows[-1] if rows else {}
@@ -90,7 +111,7 @@ def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
     if "finished" in run.summary and not run.summary["finished"] and not _went_on(run.folder):
         return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {told}"
     age = time.time() - max(_written(run.folder))
-    if age > max(QUIET, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
+    if age > max(STOPPED_AFTER, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
         return f"stopped: {told}, nothing written for {duration(age)}"
     return f"running: {told}"
 
@@ -101,5 +122,5 @@ def _went_on(folder: Path) -> bool:
 
 
 def _written(folder: Path) -> list[float]:
-    paths = [folder / name for name in (*MARKS, "checkpoints/last.ckpt")]
+    paths = [folder / name for name in (*RUN_FILES, "checkpoints/last.ckpt")]
     return [path.stat().st_mtime for path in paths if path.is_file()]

@@ -16,15 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from convscope.errors import UserError
-from convscope.runs.config_diff import differing, flattened
+from convscope.runs.config_diff import differing_keys, flattened
 
-PARTS = ("model", "data", "optim", "trainer", "evolution", "seed")  # of the settings: what a training run depends on
-FREE = ("trainer.max_epochs", "trainer.accelerator", "data.workers", "data.cache_*", "data.download")
+TRAINING_GROUPS = (
+    "model",
+    "data",
+    "optim",
+    "trainer",
+    "evolution",
+    "seed",
+)  # of the settings: what a training run depends on
+CHANGEABLE_KEYS = ("trainer.max_epochs", "trainer.accelerator", "data.workers", "data.cache_*", "data.download")
 SHOWN = 6  # differing keys in a message
 Settings = Mapping[str, Any]
 
 
-def left_to_train(folder: Path, before: Settings | None, now: Settings) -> bool:
+def needs_training(folder: Path, before: Settings | None, now: Settings) -> bool:
     """False where the run in `folder` has finished; else it begins, or goes on if it has a checkpoint.
 
     before: the settings that the folder was trained with, None where it holds none. Raises UserError where they differ
@@ -62,13 +69,13 @@ def newest_unfinished(around: Path, read: Callable[[Path], Settings | None], now
         before = None if _finished(folder) else read(folder)
         if before is None or _wanted(before) != _wanted(now) or _changed(before, now):
             continue
-        with suppress(UserError), alone(folder):
+        with suppress(UserError), training_lock(folder):
             return folder
     return None
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def training_lock(folder: Path) -> Iterator[None]:
     """Keeps every other process from training in `folder` meanwhile; UserError where one does already.
 
     The lock is on the folder itself, leaves no file and ends with the process. File systems without locks have none.
@@ -106,8 +113,10 @@ def _check_settings(folder: Path, before: Settings, now: Settings) -> None:
 
 def _changed(before: Settings, now: Settings) -> dict[str, tuple[Any, Any]]:
     """Key -> its two values, for each that may not change and did."""
-    was, is_ = (flattened({part: settings.get(part) for part in PARTS}) for settings in (before, now))
-    keys = sorted(key for key in differing(was, is_) if not any(fnmatchcase(key, free) for free in FREE))
+    was, is_ = (flattened({part: settings.get(part) for part in TRAINING_GROUPS}) for settings in (before, now))
+    keys = sorted(
+        key for key in differing_keys(was, is_) if not any(fnmatchcase(key, free) for free in CHANGEABLE_KEYS)
+    )
     return {key: (was.get(key), is_.get(key)) for key in keys}
 
 

@@ -19,7 +19,7 @@ from convscope.engine.projection_rule import AUTO, RuleChoice
 from convscope.engine.top9 import Search, Top9, merge, to_arrays
 from convscope.plots.curves import settling
 from convscope.plots.grid import Strip, evolution_grid
-from convscope.report.convergence import answer, stories
+from convscope.report.convergence import convergence_in_words, layer_convergences
 from convscope.runs.record import Arrays, Picture, Record
 from convscope.runs.throttle import Throttle
 from convscope.training.change import Change, EpochProjections, change_since
@@ -163,7 +163,7 @@ class FeatureEvolution(pl.Callback):
             grid = evolution_grid(rows, list(tiles), caption)
             self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
         columns = {name: [row.get(name) for row in self.rows] for name in self.rows[0]}
-        figure = settling(self.rows, list(self.previous), answer(stories(columns, {})))
+        figure = settling(self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {})))
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
 
 

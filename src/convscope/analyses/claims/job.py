@@ -24,9 +24,9 @@ from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden, hidden
 from convscope.errors import UserError
-from convscope.runs.config_diff import runs_in
 from convscope.runs.reading import Run, read_run
 from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.training_runs import find_training_runs
 
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
 
@@ -59,7 +59,7 @@ class Claims:
 
 def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Result]:
     """Yields the number behind each claim, their intervals as a picture, the verdicts and what they rest on."""
-    own, others = read_run(run), runs_in(plan.folders)
+    own, others = read_run(run), find_training_runs(plan.folders)
     rivals = [other for other in others if other.folder.resolve() != run.resolve()]
     layers = hidden(subject.net, subject.data.settings.image_size)
     known = _known(subject, plan, seed)

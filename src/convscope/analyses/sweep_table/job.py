@@ -20,9 +20,10 @@ from convscope.errors import UserError
 from convscope.metrics.papers import PaperTable, paper
 from convscope.plots.errors_by_row import Dot, errors_by_row
 from convscope.runs.atomic_io import write
-from convscope.runs.number_format import comma_separated, latex, markdown
+from convscope.runs.config_diff import differences_in_words
+from convscope.runs.number_format import csv_table, latex, markdown
 from convscope.runs.record import Picture, Result, Table
-from convscope.runs.sweep_runs import Group, differences_in_words, images_per_second, sweep_runs, varied
+from convscope.runs.sweep_runs import SeedGroup, images_per_second, read_sweep_runs, varied_settings
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def table(folders: Sequence[Path], plan: SweepTable, into: Path) -> Iterator[Res
     The first three are written as one, `into`/table.csv, table.md and table.tex, and every setting in which the rows
     differ as settings.csv. Raises UserError where no run is.
     """
-    groups, left_out, evaluated = sweep_runs(folders, plan.epoch)
+    groups, left_out, evaluated = read_sweep_runs(folders, plan.epoch)
     found = readable(evaluated, left_out)
     known = paper_table(groups, plan.paper) or of_ensembles([one.kinds for one in found])
     groups = in_its_order(groups, known) if known else groups
@@ -67,7 +68,7 @@ def table(folders: Sequence[Path], plan: SweepTable, into: Path) -> Iterator[Res
         yield Table("sweep/left_out", absent, "Folders that are no row of the table")
 
 
-def _files(tables: Sequence[Table], groups: Sequence[Group]) -> dict[str, str]:
+def _files(tables: Sequence[Table], groups: Sequence[SeedGroup]) -> dict[str, str]:
     """Rows of one name are one row; a column that one does not have is empty there."""
     merged: dict[str, dict[str, Any]] = {row["run"]: {} for row in tables[0].rows}
     columns = dict.fromkeys(column for each in tables for column in each.rows[0])
@@ -75,12 +76,12 @@ def _files(tables: Sequence[Table], groups: Sequence[Group]) -> dict[str, str]:
         merged[row["run"]] |= row
     rows = [{column: row.get(column) for column in columns} for row in merged.values()]
     caption = " ".join(each.caption.rstrip(".") + "." for each in tables)
-    settings = [{"run": group.name, **own} for group, own in zip(groups, varied(groups), strict=True)]
-    whole = {"table.csv": comma_separated(rows), "table.md": markdown(rows, caption), "table.tex": latex(rows, caption)}
-    return whole | {"settings.csv": comma_separated(settings)}
+    settings = [{"run": group.name, **own} for group, own in zip(groups, varied_settings(groups), strict=True)]
+    whole = {"table.csv": csv_table(rows), "table.md": markdown(rows, caption), "table.tex": latex(rows, caption)}
+    return whole | {"settings.csv": csv_table(settings)}
 
 
-def _runs(rows: Sequence[SweepRow], groups: Sequence[Group], epoch: str) -> Table:
+def _runs(rows: Sequence[SweepRow], groups: Sequence[SeedGroup], epoch: str) -> Table:
     several = any(line.state == EVALUATED for line in rows)
     shown = []
     for line in rows:
@@ -114,9 +115,9 @@ def _members(found: Sequence[Evaluation]) -> Table:
     return Table("sweep/members", rows, "The nets that job=evaluate took, and the runs that trained them")
 
 
-def _cost(groups: Sequence[Group]) -> Table:
+def _cost(groups: Sequence[SeedGroup]) -> Table:
     rows = []
-    for group, words in zip(groups, differences_in_words(varied(groups)), strict=True):
+    for group, words in zip(groups, differences_in_words(varied_settings(groups)), strict=True):
         sizes = [one.run.summary["net"]["parameters"] for one in group.runs if one.run.summary.get("net")]
         row: dict[str, Any] = {"run": group.name, "what varies": words, "epochs": group.counted[0].epochs}
         row["parameters, M"] = round(sizes[0] / 1e6, 3) if sizes else None

@@ -8,7 +8,7 @@ from convscope.analyses.claims.compute import DEEP, LEAST, Claim, judged, unmeas
 from convscope.engine.hidden_layers import Hidden
 from convscope.errors import UserError
 from convscope.metrics.contrasts import excess
-from convscope.runs.reading import Run, read_run, run_of, table_rows
+from convscope.runs.reading import Run, read_run, read_table, run_folder_of
 
 TYPE = f"type job=transfer ckpt=<its> data=<other images> transfer.folds={LEAST}, then claims.transfer=<that folder>"
 
@@ -39,9 +39,9 @@ def _accuracies(run: Run, transfer: Path) -> tuple[dict[str, dict[int, float]], 
     found, path = read_run(transfer), transfer / "tables" / "transfer" / "trials.csv"
     if found.summary.get("job") != "transfer" or not path.is_file():
         raise UserError(f"claims.transfer={transfer} is no folder of a finished job=transfer; {TYPE}")
-    if run_of(found.settings.get("ckpt")) != run.folder.resolve():
+    if run_folder_of(found.settings.get("ckpt")) != run.folder.resolve():
         raise UserError(f"claims.transfer={transfer} looked at another net than run={run.folder}; {TYPE}")
-    header, lines = table_rows(path)
+    header, lines = read_table(path)
     rows = [dict(zip(header, line, strict=True)) for line in lines if len(line) == len(header)]
     own = [row for row in rows if row["classifier"] == "svm" and row["net"] == rows[0]["net"]]
     most = max((int(row["per_class"]) for row in own), default=0)

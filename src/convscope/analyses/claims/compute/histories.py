@@ -22,7 +22,7 @@ from convscope.models.renorm import filter_rms
 from convscope.models.weights import net_weights, read_checkpoint
 from convscope.runs.config_diff import differ_only_in
 from convscope.runs.reading import Run
-from convscope.runs.top9_records import record_layers
+from convscope.runs.top9_records import read_layer_records
 
 SHOWN = 4  # epochs at which the settling of maps can be told apart
 GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
@@ -41,7 +41,7 @@ class First(NamedTuple):
 def records(folder: Path) -> dict[int, dict[str, Top9]]:
     """The run's top-9 records, by epoch and layer; without those that are damaged."""
     names = [path.stem.removeprefix("epoch_") for path in (folder / "top9").glob("epoch_*.safetensors")]
-    found = {int(name): record_layers(folder, int(name)) for name in sorted(names) if name.isdecimal()}
+    found = {int(name): read_layer_records(folder, int(name)) for name in sorted(names) if name.isdecimal()}
     return {
         epoch: {layer: Top9(*map(torch.from_numpy, fields)) for layer, fields in whole.items()}
         for epoch, whole in found.items()

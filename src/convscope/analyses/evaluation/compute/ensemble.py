@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from convscope.analyses.evaluation.compute import ENSEMBLE, Contestant, Evaluate, scales_of
 from convscope.errors import UserError
-from convscope.runs.reading import Run, is_run_folder, read_run, table_rows
+from convscope.runs.reading import Run, is_run_folder, read_run, read_table
 
 MEASURED = {"val top-1": "top-1", "val top-5": "top-5"}  # job=table's column -> job=evaluate's
 WAY = ("crops", "scales", "image_size", "images")
@@ -96,7 +96,7 @@ def read_evaluation(run: Run) -> Evaluation:
 
 def _errors(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
     """By net; rows that were cut off are left out."""
-    header, rows = table_rows(path)
+    header, rows = read_table(path)
     errors, ends = dict[str, dict[str, float]](), dict[str, str]()
     for cells in (dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)):
         columns = {column: f"{words} error %" for column, words in MEASURED.items()} | {"class accuracy": CLASS_MEAN}

@@ -6,11 +6,11 @@ from typing import Any
 from convscope.analyses.sweep_table.compute.paper_comparison import Direction
 from convscope.metrics.papers import PaperTable
 from convscope.runs.record import Number, Table
-from convscope.runs.sweep_runs import Group
+from convscope.runs.sweep_runs import SeedGroup
 
 
 def direction_results(
-    ways: Sequence[Direction], groups: Sequence[Group], known: PaperTable | None
+    ways: Sequence[Direction], groups: Sequence[SeedGroup], known: PaperTable | None
 ) -> Iterator[Table | Number]:
     """Nothing where no row has one to be held against; a number where the paper has both."""
     if ways:
@@ -18,7 +18,7 @@ def direction_results(
     yield from _agreement(ways, groups)
 
 
-def _table(ways: Sequence[Direction], groups: Sequence[Group], known: PaperTable | None) -> Table:
+def _table(ways: Sequence[Direction], groups: Sequence[SeedGroup], known: PaperTable | None) -> Table:
     rows = []
     for way in ways:
         ends = f"{way.low:.1f} to {way.high:.1f}" if way.measured else ""
@@ -42,7 +42,7 @@ def _words(points: float) -> str:
     return "the same" if text == "0.0" else f"{'worse' if points > 0 else 'better'} by {text}"
 
 
-def _caution(groups: Sequence[Group]) -> str:
+def _caution(groups: Sequence[SeedGroup]) -> str:
     seeds = sorted({len(group.counted) for group in groups})
     interval = "The interval: zero inside, and the difference may be chance"
     if seeds == [1]:
@@ -52,7 +52,7 @@ def _caution(groups: Sequence[Group]) -> str:
     return f"{interval}; over the seeds."
 
 
-def _agreement(ways: Sequence[Direction], groups: Sequence[Group]) -> Iterator[Number]:
+def _agreement(ways: Sequence[Direction], groups: Sequence[SeedGroup]) -> Iterator[Number]:
     printed = [way for way in ways if way.paper is not None]
     told = [way.agrees for way in printed if way.agrees is not None]
     if told:

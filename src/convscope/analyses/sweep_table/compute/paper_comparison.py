@@ -12,7 +12,7 @@ from convscope.metrics.contrasts import proportions, seeds
 from convscope.metrics.papers import Figure, PaperTable, paper
 from convscope.models.build import build
 from convscope.runs.reading import Run, value_at
-from convscope.runs.sweep_runs import Group
+from convscope.runs.sweep_runs import SeedGroup
 
 SHARES = {  # what the papers print: column of metrics.csv, whether it is an error
     "train top-1": ("train/top1", True),
@@ -58,7 +58,7 @@ class Direction(NamedTuple):
         return None if self.paper is None or self.chance else _sign(self.here) == _sign(self.paper)
 
 
-def share(group: Group, column: str) -> Figure | None:
+def share(group: SeedGroup, column: str) -> Figure | None:
     """Percent of `column` of SHARES: of one run its value, of several mean and standard deviation over the seeds."""
     name, error = SHARES[column]
     found = group.over_seeds(name)
@@ -67,7 +67,7 @@ def share(group: Group, column: str) -> Figure | None:
     return Figure(100 * (1 - found.mean if error else found.mean), found.deviation and 100 * found.deviation)
 
 
-def paper_table(groups: Sequence[Group], key: str | None) -> PaperTable | None:
+def paper_table(groups: Sequence[SeedGroup], key: str | None) -> PaperTable | None:
     """The table of `key`; without one that of the runs' experiment, or Table 3 where two of its nets are among them."""
     if key is not None:
         return paper(key)
@@ -85,13 +85,13 @@ def of_ensembles(kinds: Sequence[Iterable[str]]) -> PaperTable | None:
     return next((table for table in tables if any(table.ensemble(each, "") for each in kinds)), None)
 
 
-def row_of(group: Group, table: PaperTable) -> str | None:
+def row_of(group: SeedGroup, table: PaperTable) -> str | None:
     """The row that these runs repeat, by the name of their net or their own."""
     names = (value_at(group.settings, "model", "name"), group.name)
     return next((table.runs[name] for name in names if name in table.runs), None)
 
 
-def in_its_order(groups: Sequence[Group], table: PaperTable) -> list[Group]:
+def in_its_order(groups: Sequence[SeedGroup], table: PaperTable) -> list[SeedGroup]:
     """As the paper's rows stand; groups that are none of them last, in their own order."""
     rows = list(table.rows)
     return sorted(
@@ -99,7 +99,7 @@ def in_its_order(groups: Sequence[Group], table: PaperTable) -> list[Group]:
     )
 
 
-def departures(group: Group) -> list[str]:
+def departures(group: SeedGroup) -> list[str]:
     """In what a run departs from ImageNet with its 1000 classes at full size; empty where in nothing."""
     classes = next((len(one.run.summary["classes"]) for one in group.runs if one.run.summary.get("classes")), None)
     return unlike_paper(group.settings, classes)
@@ -131,7 +131,7 @@ def full_size(settings: Mapping[str, Any]) -> int | None:
         return None
 
 
-def directions(groups: Sequence[Group], table: PaperTable | None, base: str | None) -> list[Direction]:
+def directions(groups: Sequence[SeedGroup], table: PaperTable | None, base: str | None) -> list[Direction]:
     """Every finished row against the finished row `base`, or without one against the row that the paper's table
     changes. Raises UserError where no row is called `base`."""
     if base is not None and base not in [group.name for group in groups]:
@@ -146,11 +146,11 @@ def directions(groups: Sequence[Group], table: PaperTable | None, base: str | No
     return found
 
 
-def _repeating(groups: Sequence[Group], table: PaperTable | None, row: str | None) -> list[Group]:
+def _repeating(groups: Sequence[SeedGroup], table: PaperTable | None, row: str | None) -> list[SeedGroup]:
     return [group for group in groups if table and row and row_of(group, table) == row]
 
 
-def _direction(group: Group, base: Group, table: PaperTable | None) -> list[Direction]:
+def _direction(group: SeedGroup, base: SeedGroup, table: PaperTable | None) -> list[Direction]:
     ours = [share(each, "val top-1") for each in (group, base) if each.counted[0].finished]
     if len(ours) < 2 or ours[0] is None or ours[1] is None:
         return []
@@ -161,7 +161,7 @@ def _direction(group: Group, base: Group, table: PaperTable | None) -> list[Dire
     return [Direction(group.name, base.name, difference, theirs, *_ends(group, base))]
 
 
-def _ends(group: Group, base: Group) -> tuple[float, float]:
+def _ends(group: SeedGroup, base: SeedGroup) -> tuple[float, float]:
     """Of the 95 % interval of the difference of two rows' val top-1 errors, in points."""
     runs = [[one for one in each.counted if "val/top1" in one.values] for each in (group, base)]
     errors = [[1 - one.values["val/top1"] for one in each] for each in runs]

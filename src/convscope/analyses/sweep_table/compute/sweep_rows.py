@@ -18,7 +18,7 @@ from convscope.analyses.sweep_table.compute.paper_comparison import (
 from convscope.errors import UserError
 from convscope.metrics.papers import Figure, PaperTable
 from convscope.runs.reading import Run, read_run
-from convscope.runs.sweep_runs import Group
+from convscope.runs.sweep_runs import SeedGroup
 
 EVALUATED = "evaluated"  # the state of a row that job=evaluate measured
 
@@ -52,7 +52,9 @@ def readable(runs: Sequence[Run], left_out: dict[str, str]) -> list[Evaluation]:
     return found
 
 
-def sweep_rows(groups: Sequence[Group], evaluations: Sequence[Evaluation], known: PaperTable | None) -> list[SweepRow]:
+def sweep_rows(
+    groups: Sequence[SeedGroup], evaluations: Sequence[Evaluation], known: PaperTable | None
+) -> list[SweepRow]:
     """All rows, in the order of the paper's; those that repeat none of them last, in their own order."""
     found = [_trained(group, known) for group in groups]
     for one in evaluations:
@@ -64,7 +66,7 @@ def sweep_rows(groups: Sequence[Group], evaluations: Sequence[Evaluation], known
     return sorted(found, key=lambda line: order.get(line.row or "", len(order)))
 
 
-def _trained(group: Group, known: PaperTable | None) -> SweepRow:
+def _trained(group: SeedGroup, known: PaperTable | None) -> SweepRow:
     shares = {column: share(group, column) for column in SHARES}
     return SweepRow(
         name=group.name,

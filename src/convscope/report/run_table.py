@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from convscope.report.header import spent
+from convscope.report.header import run_seconds
+from convscope.runs.config_diff import differences_in_words
 from convscope.runs.number_format import brief, duration, percent
-from convscope.runs.sweep_runs import Group, Spread, differences_in_words, varied
+from convscope.runs.sweep_runs import SeedGroup, Spread, varied_settings
 from convscope.runs.training_runs import TrainingRun
 
 FEW = 6  # settings that stand as columns at once; of more a few words stand for all until they are asked for
@@ -24,7 +25,7 @@ Measures = Sequence[tuple[str, str]]
 SEVERAL = "val/mean_ap"  # a column of nets of images of several classes alone
 
 
-class Column(NamedTuple):
+class RunColumn(NamedTuple):
     """first: the order that a first click on the column gives. more: whether it is shown only when asked for."""
 
     key: str
@@ -33,10 +34,10 @@ class Column(NamedTuple):
     more: bool = False
 
 
-_STATE = Column("state", "state")
+_STATE = RunColumn("state", "state")
 
 
-class Cell(NamedTuple):
+class RunCell(NamedTuple):
     """order: what the cell is sorted by, "" for one that has nothing and stands last. form: "n" for a number."""
 
     text: str
@@ -45,7 +46,7 @@ class Cell(NamedTuple):
     more: bool = False
 
 
-class Row(NamedTuple):
+class RunRow(NamedTuple):
     """One run. key: its folder within the sweep's. page: its own page as seen from the sweep's, None where it has none.
 
     number: place in the sweep, counted from 1. state: one of the values of STATES. spark: points of its small
@@ -57,27 +58,27 @@ class Row(NamedTuple):
     number: int
     page: str | None
     state: str
-    cells: list[Cell]
+    cells: list[RunCell]
     spark: str
     run: TrainingRun
 
 
-class Ranked(NamedTuple):
+class RunTables(NamedTuple):
     """columns, rows: of the runs. seed_columns, seed_rows: of groups of several seeds; empty where no run has another's
     settings.
     """
 
-    columns: list[Column]
-    rows: list[Row]
-    seed_columns: list[Column]
-    seed_rows: list[list[Cell]]
+    columns: list[RunColumn]
+    rows: list[RunRow]
+    seed_columns: list[RunColumn]
+    seed_rows: list[list[RunCell]]
 
 
-def rank(groups: Sequence[Group], folder: Path) -> Ranked:
+def run_tables(groups: Sequence[SeedGroup], folder: Path) -> RunTables:
     """The groups as tables. folder: that of the sweep, resolved."""
-    settings = varied(groups)
+    settings = varied_settings(groups)
     several = any(len(group.runs) > 1 for group in groups)
-    heads = [*_heads(settings), *([Column("seed", "seed")] if several else [])]
+    heads = [*_heads(settings), *([RunColumn("seed", "seed")] if several else [])]
     runs = [(group, own, one) for group, own in zip(groups, _cells(settings), strict=True) for one in group.runs]
     top = max((value for _, _, one in runs for value in _top1(one)), default=0)
     last = max((len(one.history) for _, _, one in runs), default=0)
@@ -89,27 +90,33 @@ def rank(groups: Sequence[Group], folder: Path) -> Ranked:
         seed = [_cell(one.seed)] if several else []
         cells = [*own, *seed, *_measured(one, measures), _state(one), *_effort(one)]
         rows.append(_row(number, group, one, cells, folder)._replace(spark=_spark(_top1(one), top, last)))
-    columns = [*heads, *_columns(measures), _STATE, Column("epochs", "epochs", "descending"), Column("time", "time")]
-    return Ranked(columns, rows, *(_over_seeds(groups, settings, measures) if several else ([], [])))
+    columns = [
+        *heads,
+        *_columns(measures),
+        _STATE,
+        RunColumn("epochs", "epochs", "descending"),
+        RunColumn("time", "time"),
+    ]
+    return RunTables(columns, rows, *(_over_seeds(groups, settings, measures) if several else ([], [])))
 
 
-def _row(number: int, group: Group, one: TrainingRun, cells: list[Cell], folder: Path) -> Row:
+def _row(number: int, group: SeedGroup, one: TrainingRun, cells: list[RunCell], folder: Path) -> RunRow:
     place = one.run.folder
     key = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else place.name
     own = one.run.folder.name if group.name == group.runs[0].run.folder.name else f"{group.name}, seed {one.seed}"
     name = group.name if len(group.runs) == 1 else own
     page = f"../{quote(key)}/report/index.html" if (place / "report" / "index.html").is_file() else None
-    return Row(key, name, number, page, STATES[one.state.partition(":")[0]], cells, "", one)
+    return RunRow(key, name, number, page, STATES[one.state.partition(":")[0]], cells, "", one)
 
 
 def _over_seeds(
-    groups: Sequence[Group], settings: Sequence[Mapping[str, Any]], measures: Measures
-) -> tuple[list[Column], list[list[Cell]]]:
+    groups: Sequence[SeedGroup], settings: Sequence[Mapping[str, Any]], measures: Measures
+) -> tuple[list[RunColumn], list[list[RunCell]]]:
     """The runs that count of each group: mean ± standard deviation, as job=table counts them."""
     heads = [
-        Column("run", "run"),
+        RunColumn("run", "run"),
         *_heads(settings),
-        Column("seeds", "seeds", "descending"),
+        RunColumn("seeds", "seeds", "descending"),
         *_columns(measures),
         _STATE,
     ]
@@ -120,14 +127,14 @@ def _over_seeds(
     return heads, rows
 
 
-def _heads(settings: Sequence[Mapping[str, Any]]) -> list[Column]:
+def _heads(settings: Sequence[Mapping[str, Any]]) -> list[RunColumn]:
     keys = list(settings[0]) if settings else []
     many = len(keys) > FEW
-    columns = [Column(key, ".".join(key.removeprefix("model.layers.").split(".")[-2:]), more=many) for key in keys]
-    return [*([Column("differs", "what differs")] if many else []), *columns]
+    columns = [RunColumn(key, ".".join(key.removeprefix("model.layers.").split(".")[-2:]), more=many) for key in keys]
+    return [*([RunColumn("differs", "what differs")] if many else []), *columns]
 
 
-def _cells(settings: Sequence[Mapping[str, Any]]) -> list[list[Cell]]:
+def _cells(settings: Sequence[Mapping[str, Any]]) -> list[list[RunCell]]:
     many = bool(settings) and len(settings[0]) > FEW
     words = [[_cell(said)] if many else [] for said in differences_in_words(settings)]
     numeric = {key for own in settings for key, value in own.items() if _cell(value).form}
@@ -137,41 +144,41 @@ def _cells(settings: Sequence[Mapping[str, Any]]) -> list[list[Cell]]:
     ]
 
 
-def _cell(value: Any) -> Cell:
+def _cell(value: Any) -> RunCell:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return Cell(brief(value), repr(value) if math.isfinite(value) else "", "n")
-    return Cell("none" if value is None else str(value), "" if value is None else str(value))
+        return RunCell(brief(value), repr(value) if math.isfinite(value) else "", "n")
+    return RunCell("none" if value is None else str(value), "" if value is None else str(value))
 
 
-def _columns(measures: Measures) -> list[Column]:
-    return [Column(key, head, "ascending" if key == "val/loss" else "descending") for head, key in measures]
+def _columns(measures: Measures) -> list[RunColumn]:
+    return [RunColumn(key, head, "ascending" if key == "val/loss" else "descending") for head, key in measures]
 
 
-def _measured(one: TrainingRun, measures: Measures) -> list[Cell]:
+def _measured(one: TrainingRun, measures: Measures) -> list[RunCell]:
     return [_mean(Spread(one.values[key], None) if key in one.values else None, key) for _, key in measures]
 
 
-def _effort(one: TrainingRun) -> list[Cell]:
-    seconds = spent(one.run)
-    return [_cell(one.epochs), Cell(duration(seconds), repr(seconds), "n") if seconds else Cell("", "", "n")]
+def _effort(one: TrainingRun) -> list[RunCell]:
+    seconds = run_seconds(one.run)
+    return [_cell(one.epochs), RunCell(duration(seconds), repr(seconds), "n") if seconds else RunCell("", "", "n")]
 
 
-def _mean(found: Spread | None, key: str) -> Cell:
+def _mean(found: Spread | None, key: str) -> RunCell:
     """A share in percent, a loss as it is; with ± where there are several seeds."""
     if found is None or not math.isfinite(found.mean):
-        return Cell("–", "", "n")
+        return RunCell("–", "", "n")
     mean, deviation = found
     if key == "val/loss":
         text = f"{mean:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
     else:
         text = percent(mean) if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f} %"
-    return Cell(text, repr(mean), "n")
+    return RunCell(text, repr(mean), "n")
 
 
-def _state(one: TrainingRun) -> Cell:
+def _state(one: TrainingRun) -> RunCell:
     word, _, rest = one.state.partition(":")
     said = STATES[word] + (f":{rest}" if rest else "")
-    return Cell(said, said, STATES[word].replace(" ", "-"))
+    return RunCell(said, said, STATES[word].replace(" ", "-"))
 
 
 def _top1(one: TrainingRun) -> list[float]:

@@ -4,7 +4,9 @@ Two kinds of sheets: a top-9 grid, whose maps have nine projections and nine ima
 images in reading order.
 """
 
-from typing import Any
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 MOST = 4096  # maps or images of one sheet
 SIDE = 65_535  # pixels of a JPEG's side
@@ -13,7 +15,7 @@ _NINE = 9
 _THUMBNAILS = ("tile", "columns", "images", "labels", "names")
 
 
-def checked(said: Any) -> dict[str, Any] | None:
+def checked_sheet(said: Any) -> dict[str, Any] | None:
     """The sheet with the keys that a viewer reads and no others; None for what is damaged, hostile or no sheet."""
     if not isinstance(said, dict):
         return None
@@ -72,3 +74,78 @@ def _counts(values: Any, most: int, least: int = 0) -> bool:
     if not isinstance(values, list) or len(values) > MOST:
         return False
     return all(type(value) is int and least <= value <= most for value in values)
+
+
+class IndexEntry(NamedTuple):
+    """One line of index.jsonl. path: inside the run folder and there, None for a number. sheet: what stands where on a
+    packed picture, None for others and where it cannot be true.
+    """
+
+    kind: str
+    name: str
+    epoch: int | None
+    path: str | None
+    value: float | None
+    caption: str
+    layer: str | None
+    sheet: dict[str, Any] | None = None
+
+
+_SUFFIXES: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table": {".csv"}, "number": set()}
+
+
+def read_index(folder: Path) -> tuple[list[IndexEntry], list[str]]:
+    entries: dict[tuple[str, str, int | None], IndexEntry] = {}
+    damaged = refused = 0
+    for line in read_text(folder / "index.jsonl").split("\n"):  # not splitlines: a caption may hold U+2028
+        entry = _entry(line) if line.strip() else None
+        if entry is None:
+            damaged += bool(line.strip())
+        elif entry.kind not in _SUFFIXES:
+            continue
+        elif entry.path is not None and not _inside(folder, entry):
+            refused += 1
+        elif entry.path is None or (folder / entry.path).is_file():
+            entries[entry.kind, entry.name, entry.epoch] = entry
+    remarks = []
+    if refused:
+        remarks.append(f"index.jsonl names {_count(refused, 'file')} outside this folder or of another kind; not shown")
+    if damaged:
+        remarks.append(f"{_count(damaged, 'line')} of index.jsonl cannot be read; not shown")
+    return list(entries.values()), remarks
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, whatever its bytes; "" for an absent one."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def _entry(line: str) -> IndexEntry | None:
+    try:
+        said = json.loads(line)
+        epoch, value, layer = said.get("epoch"), said.get("value"), said.get("layer")
+        return IndexEntry(
+            str(said["kind"]),
+            str(said["name"]),
+            None if epoch is None else int(epoch),
+            None if "path" not in said else str(said["path"]),
+            None if value is None else float(value),
+            str(said.get("caption", "")),
+            None if layer is None else str(layer),
+            checked_sheet(said.get("sheet")),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        return None
+
+
+def _inside(folder: Path, entry: IndexEntry) -> bool:
+    path = PurePosixPath(str(entry.path))
+    if path.is_absolute() or ".." in path.parts or {"\\", "\0"} & set(str(path)):
+        return False
+    if path.suffix.lower() not in _SUFFIXES[entry.kind]:
+        return False
+    return (folder / path).resolve().is_relative_to(folder.resolve())  # a link may lead out
