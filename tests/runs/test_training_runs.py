@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from convscope.report.page import _learned
 from convscope.runs.reading import read_run
-from convscope.runs.training_runs import read_training_run
+from convscope.runs.training_runs import has_learned, read_training_run
 
 ROWS = "epoch,val/top1,val/mean_ap\n1,0.9,0.20\n2,0.7,0.30\n3,0.8,0.30\n4,0.6,nan\n"
 MEAN_AP = {"metric": "val/mean_ap", "label": "mean AP", "mode": "max", "chance": 0.1}
@@ -37,12 +36,14 @@ def test_the_best_epoch(goal, best, tmp_path):
 
 def test_whether_it_learned_is_by_its_own_chance(tmp_path):
     """The last mean AP is .30, the last top-1 .6."""
-    assert _learned(run(tmp_path, {**MEAN_AP, "chance": 0.19}))
-    assert not _learned(run(tmp_path, {**MEAN_AP, "chance": 0.21}))
+    assert has_learned(run(tmp_path, {**MEAN_AP, "chance": 0.19}))
+    assert not has_learned(run(tmp_path, {**MEAN_AP, "chance": 0.21}))
     first = run(tmp_path, None)  # two classes, version 0.1; of images of several classes it did not say what chance is
-    assert _learned(first) and not _learned(first._replace(metrics={"val/top1": first.metrics["val/top1"]}))
-    assert _learned(run(tmp_path, {**MEAN_AP, "metric": "val/top1", "chance": 0.39}))
-    assert _learned(run(tmp_path, {**MEAN_AP, "chance": "?"})) and _learned(run(tmp_path, {"metric": ["val/top1"]}))
+    assert has_learned(first) and not has_learned(first._replace(metrics={"val/top1": first.metrics["val/top1"]}))
+    assert has_learned(run(tmp_path, {**MEAN_AP, "metric": "val/top1", "chance": 0.39}))
+    assert has_learned(run(tmp_path, {**MEAN_AP, "chance": "?"})) and has_learned(
+        run(tmp_path, {"metric": ["val/top1"]})
+    )
 
 
 def test_where_most_images_are_of_one_class_the_loss_says_whether_it_learned(tmp_path):
@@ -50,4 +51,4 @@ def test_where_most_images_are_of_one_class_the_loss_says_whether_it_learned(tmp
     goal = {**MEAN_AP, "metric": "val/top1", "chance": 0.8, "chance_loss": 0.5}
     for loss, learned in ((0.05, True), (0.5, False)):
         one = run(tmp_path, goal)
-        assert _learned(one._replace(metrics={"val/top1": [0.8, 0.99], "val/loss": [0.6, loss]})) == learned
+        assert has_learned(one._replace(metrics={"val/top1": [0.8, 0.99], "val/loss": [0.6, loss]})) == learned

@@ -4,14 +4,12 @@ Opens from disk: no server, no network. index.html is complete text (header, sec
 script; data.js holds what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
 """
 
-import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from convscope.metrics.goals import Chance
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
 from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
@@ -20,8 +18,9 @@ from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import is_moving, sections
 from convscope.report.templates import beside, literal, template
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import Run, read_run, value_at
+from convscope.runs.reading import Run, read_run
 from convscope.runs.top9_records import dead_maps, read_layer_record
+from convscope.runs.training_runs import has_learned
 
 SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
            "strip.js", "views.js", "page.js")  # fmt: skip
@@ -82,7 +81,7 @@ def _html(run: Run, seen: Mapping[str, Thumbnails]) -> str:
         training=any(run.metrics.values()),
         stories=told,
         glances=seen,
-        answer=convergence_in_words(told, bool(run.summary.get("finished")), _learned(run)),
+        answer=convergence_in_words(told, bool(run.summary.get("finished")), has_learned(run)),
         warnings=_warnings(run),
         sections=[each for each in found if each.idea is not REST],
         rest=[each for each in found if each.idea is REST],
@@ -93,24 +92,6 @@ def _html(run: Run, seen: Mapping[str, Thumbnails]) -> str:
         styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=beside(*SCRIPTS),
     )
-
-
-def _learned(run: Run) -> bool:
-    """Whether what it reached at last, top-1 or mean AP and loss, is beyond chance; True where that is not known."""
-    classes = run.summary.get("classes")
-    metric = value_at(run.summary, "goal", "metric") or "val/top1"
-    chance, chance_loss = (value_at(run.summary, "goal", key) for key in ("chance", "chance_loss"))
-    if chance is None and isinstance(classes, list) and classes and "val/mean_ap" not in run.metrics:  # of version 0.1
-        chance, chance_loss = 1 / len(classes), math.log(len(classes))
-    reached, loss = (_last(run.metrics.get(str(column), [])) for column in (metric, "val/loss"))
-    if not isinstance(chance, int | float):
-        return True
-    return not Chance(chance, chance_loss if isinstance(chance_loss, int | float) else math.nan).explains(reached, loss)
-
-
-def _last(values: Sequence[float | None]) -> float:
-    """The last value that was measured; nan where none was."""
-    return next((value for value in reversed(values) if value is not None), math.nan)
 
 
 def _dead(run: Run) -> dict[str, list[int]]:

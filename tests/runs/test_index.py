@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from convscope.runs.index import MOST, checked_sheet
+from convscope.runs.index import MAX_TILES, checked_sheet
 from convscope.runs.reading import read_run
 from convscope.runs.record import Picture, Record
 
@@ -48,7 +48,7 @@ def test_a_whole_sheet_is_believed_without_what_no_viewer_reads(sheet):
         {"projections": [[20, 76]]}, {"projections": [[20, 76], [-1, 0]]}, {"projections": [[20, 76], [0, 129]]},
         {"patches": [[200, 76], [229, 128]]}, {"patches": [[200, 76], [1]]}, {"patches": [[200, 76], "00"]},
         {"patches": [[200, 76], [1, 2, 3]]}, {"patches": 7}, {"count": [9, 10]}, {"count": [9]}, {"count": [9, 0.5]},
-        {"count": [9, float("nan")]}, {"maps": [1] * (MOST + 1), "count": [1] * (MOST + 1)},
+        {"count": [9, float("nan")]}, {"maps": [1] * (MAX_TILES + 1), "count": [1] * (MAX_TILES + 1)},
     ],
 )  # fmt: skip
 def test_a_grid_that_cannot_be_true_is_none(changed):
