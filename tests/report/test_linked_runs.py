@@ -14,23 +14,20 @@ from convscope.runs.reading import run_folder_of
 
 @pytest.fixture
 def pair(tmp_path):
-    """A training run and one that looks at its net, each with a page."""
-    places = tmp_path / "train" / "a run", tmp_path / "occlude" / "b"
-    for place in places:
-        place.mkdir(parents=True)
-        (place / "summary.json").write_text(json.dumps({"finished": True}))
-        write_page(place)
-    return places
+    """A training run and an analysis of its net, each with a page."""
+    folders = tmp_path / "train" / "a run", tmp_path / "occlude" / "b"
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "summary.json").write_text(json.dumps({"finished": True}))
+        write_page(folder)
+    return folders
 
 
 def test_a_checkpoint_is_of_the_run_around_it(pair):
     checkpoint = pair[0] / "checkpoints" / "last.ckpt"
     assert run_folder_of(str(checkpoint)) == pair[0].resolve()
-    assert (
-        run_folder_of(pair[0] / "last.ckpt") is None
-        and run_folder_of(None) is None
-        and run_folder_of([checkpoint]) is None
-    )
+    for elsewhere in (pair[0] / "last.ckpt", None, [checkpoint]):
+        assert run_folder_of(elsewhere) is None
     shutil.rmtree(pair[0])
     assert run_folder_of(checkpoint) is None
 
@@ -56,12 +53,11 @@ def test_a_page_that_is_gone_is_no_link(pair):
     assert analyses_of(pair[0]) == []
 
 
-@pytest.mark.parametrize("said", ["/etc", "..", 3, None, "https://example.org", "../../nowhere"])
-def test_what_is_no_run_folder_is_no_link(pair, said):
-    (pair[0] / NOTES_FILE).write_text(
-        json.dumps({"folder": said, "job": "occlude", "when": "today"}) + "\nnonsense\n[1]\n"
-    )
-    assert analyses_of(pair[0]) == [] and trained_run(pair[0], said) is None
+@pytest.mark.parametrize("target", ["/etc", "..", 3, None, "https://example.org", "../../nowhere"])
+def test_what_is_no_run_folder_is_no_link(pair, target):
+    note = json.dumps({"folder": target, "job": "occlude", "when": "today"})
+    (pair[0] / NOTES_FILE).write_text(f"{note}\nnonsense\n[1]\n")
+    assert analyses_of(pair[0]) == [] and trained_run(pair[0], target) is None
 
 
 def test_words_are_escaped(pair):
@@ -71,7 +67,7 @@ def test_words_are_escaped(pair):
     assert "More about this net" in text and "<script>alert(1)" not in text
 
 
-def test_a_looking_job_and_the_run_it_looks_at_lead_to_each_other(trained_alone, tmp_path):
+def test_an_analysis_and_the_run_of_its_net_link_to_each_other(trained_alone, tmp_path):
     place = trained_alone.parent / "looked"
     ended = convscope(
         "job=visualize", f"ckpt={trained_alone}/checkpoints/last.ckpt", "evolution.maps=1", f"hydra.run.dir={place}",
@@ -86,5 +82,5 @@ def test_a_looking_job_and_the_run_it_looks_at_lead_to_each_other(trained_alone,
 
 @pytest.fixture
 def trained_alone(trained, tmp_path):
-    """A copy of the trained run that nothing else looks at."""
+    """A copy of the trained run without other analyses."""
     return shutil.copytree(trained, tmp_path / "runs" / "mine")

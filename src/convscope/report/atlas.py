@@ -1,7 +1,8 @@
-"""The atlas: every shown map of every layer over the epochs, as the page's script reads it.
+"""The atlas: every shown map of every layer over the epochs, as the scripts of the page read it.
 
-What is light comes with the page (data.js); what is heavy is a script for each layer, loaded when the layer is looked
-at. Pictures stay packed: a tile is cut from its sheet by the places that index.jsonl tells.
+data.js has a small overview. Each layer has a script of its own with its records, loaded when the layer is opened.
+Pictures stay packed: the page cuts a tile from its sheet by the corners in index.jsonl. Only the thumbnails at the head
+of the page are cut out here, so that they cost kilobytes instead of whole grids.
 """
 
 import io
@@ -20,16 +21,29 @@ from convscope.runs.index import IndexEntry
 from convscope.runs.reading import Run
 from convscope.runs.top9_records import dead_maps, overlap_of_maps, read_layer_record, strongest_images
 
+THUMBNAIL_MAPS = 5  # of each layer
+JPEG_QUALITY = 90
+
 
 class Atlas(NamedTuple):
-    """overview: what data.js says under "atlas". layers: file in report/ -> (the layer, what its script says)."""
+    """overview: the value of "atlas" in data.js. layers: file in report/ -> (layer, content of its script)."""
 
     overview: dict[str, Any]
     layers: dict[str, tuple[str, dict[str, Any]]]
 
 
+class Thumbnails(NamedTuple):
+    """A patch and a projection of the strongest maps of one layer, in one row of tiles.
+
+    source: address of the picture from the page. maps: their numbers, strongest first, two tiles for each.
+    """
+
+    source: str
+    maps: list[int]
+
+
 def in_atlas(entry: IndexEntry) -> bool:
-    """Whether the atlas cuts this picture into tiles; without a sheet it is shown whole."""
+    """Whether the atlas cuts this picture into tiles; a picture without a sheet is shown whole."""
     if entry.kind != "picture" or entry.path is None or entry.sheet is None:
         return False
     if entry.name.startswith("top9/"):
@@ -38,68 +52,90 @@ def in_atlas(entry: IndexEntry) -> bool:
 
 
 def build_atlas(run: Run) -> Atlas | None:
-    """None where no grid of the run says where its tiles are: a run without looks inside, or of an older version."""
-    pictures = [entry for entry in run.entries if in_atlas(entry)]
+    """The atlas of a run; None without top-9 grids that have a sheet, as in a run of an older version."""
     grids: dict[str, list[IndexEntry]] = {}
-    for entry in pictures:
-        if entry.name.startswith("top9/"):
+    for entry in run.entries:
+        if in_atlas(entry) and entry.name.startswith("top9/"):
             grids.setdefault(str(entry.layer), []).append(entry)
     if not grids:
         return None
     rows = {str(row.get("name")): row for row in run.rows}
-    classes = run.summary.get("classes")
     layers: dict[str, tuple[str, dict[str, Any]]] = {}
     overviews = []
     for layer, entries in grids.items():
         frames = _frames(entries)
-        script = _script(layer, layers)
-        layers[script] = layer, _layer(run.folder, layer, frames)
-        shown = _sheet(frames[-1])["maps"]
-        overviews.append({"name": layer, "script": script, "shown": shown, **_anatomy(rows.get(layer))})
-    overview = {
+        script = _script_name(layer, layers)
+        layers[script] = layer, _layer_script(run.folder, layer, frames)
+        maps = _sheet(frames[-1])["maps"]
+        overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})
+    epochs = _in_order({entry.epoch for entries in grids.values() for entry in entries})
+    return Atlas({"epochs": epochs, "layers": overviews, **_overview(run)}, layers)
+
+
+def _overview(run: Run) -> dict[str, Any]:
+    """What the atlas says of the whole run."""
+    classes = run.summary.get("classes")
+    images = [entry for entry in run.entries if in_atlas(entry) and entry.name.startswith("images/")]
+    return {
         "input": input_size(run),
         "classes": [str(name) for name in classes] if isinstance(classes, list) else [],
-        "epochs": _in_order({entry.epoch for entries in grids.values() for entry in entries}),
-        "layers": overviews,
-        "sheets": [{"source": _source(each), **_sheet(each)} for each in pictures if each.name.startswith("images/")],
+        "sheets": [{"source": _source(entry), **_sheet(entry)} for entry in images],
         "beside": comparable_runs(run.folder),
     }
-    return Atlas(overview, layers)
+
+
+def write_thumbnails(folder: Path, atlas: Atlas | None) -> dict[str, Thumbnails]:
+    """Layer -> its thumbnails, written into the report of a run folder.
+
+    Without layers whose last grid or record is damaged, and those whose shown maps are all dead.
+    """
+    thumbnails = {}
+    for number, (layer, script) in enumerate(atlas.layers.values() if atlas else ()):
+        frame, top = script["frames"][-1], script["top"][-1]
+        scores = {place: images["score"][0] for place, images in enumerate(top) if images["score"]}
+        strongest = sorted(scores, key=lambda place: -scores[place])[:THUMBNAIL_MAPS]
+        grid = folder / unquote(frame["source"]).removeprefix("../")
+        picture = _tile_row(grid, frame["sheet"], strongest) if strongest else None
+        if picture is not None:
+            source = f"glances/{number}.jpg"
+            write(folder / "report" / source, picture)
+            thumbnails[layer] = Thumbnails(source, [frame["sheet"]["maps"][place] for place in strongest])
+    return thumbnails
 
 
 def _frames(entries: list[IndexEntry]) -> list[IndexEntry]:
-    """The grids of a layer by epoch; those that show other maps than the last one does are left out."""
+    """The grids of a layer by epoch, without those that show other maps than the last one."""
     ordered = sorted(entries, key=lambda entry: -1 if entry.epoch is None else entry.epoch)
     return [entry for entry in ordered if _sheet(entry)["maps"] == _sheet(ordered[-1])["maps"]]
 
 
-def _layer(folder: Path, layer: str, frames: list[IndexEntry]) -> dict[str, Any]:
-    """What a layer's script says: its frames, and for each the record of the shown maps and how much of it is old."""
+def _layer_script(folder: Path, layer: str, frames: list[IndexEntry]) -> dict[str, Any]:
+    """The content of a layer's script: its frames, and for each frame the record of the shown maps."""
     records = [read_layer_record(folder, frame.epoch, layer) for frame in frames]
     maps = _sheet(frames[-1])["maps"]  # the same in every frame
+    pairs = zip(records, [None, *records[:-1]], strict=True)
     return {
         "frames": [{"epoch": frame.epoch, "source": _source(frame), "sheet": _sheet(frame)} for frame in frames],
-        "top": [[nine._asdict() for nine in strongest_images(record, maps)] for record in records],
-        "kept": [overlap_of_maps(now, then, maps) for now, then in zip(records, [None, *records[:-1]], strict=True)],
+        "top": [[images._asdict() for images in strongest_images(record, maps)] for record in records],
+        "kept": [overlap_of_maps(record, previous, maps) for record, previous in pairs],
         "dead": [dead_maps(record) for record in records],
     }
 
 
-def _anatomy(row: dict[str, Any] | None) -> dict[str, Any]:
-    """maps, side and field of a layer as summary.json tells them; what it does not tell (yet) is absent."""
-    said = row or {}
-    known = {key: said[key] for key in ("maps", "side") if type(said.get(key)) is int}
-    if said.get("field") == "image":
-        known["field"] = None
-    elif all(type(said.get(key)) is int for key in ("field", "stride", "start")):
-        known["field"] = {"size": said["field"], "stride": said["stride"], "start": said["start"]}
-    return known
+def _geometry(row: dict[str, Any]) -> dict[str, Any]:
+    """maps, side and receptive field of a layer, by its row in summary.json; absent where the row lacks them."""
+    geometry = {key: row[key] for key in ("maps", "side") if type(row.get(key)) is int}
+    if row.get("field") == "image":
+        geometry["field"] = None
+    elif all(type(row.get(key)) is int for key in ("field", "stride", "start")):
+        geometry["field"] = {"size": row["field"], "stride": row["stride"], "start": row["start"]}
+    return geometry
 
 
-def _script(layer: str, taken: dict[str, Any]) -> str:
-    """A file name for the layer that every system allows, unlike those taken."""
+def _script_name(layer: str, scripts: Mapping[str, Any]) -> str:
+    """A file name for the layer that every system allows and that differs from those of `scripts`."""
     plain = "atlas/" + re.sub(r"[^A-Za-z0-9.-]", "_", layer)[:100]
-    names = {name.lower() for name in taken}
+    names = {name.lower() for name in scripts}
     number = 1
     while (name := f"{plain}{f'_{number}' if number > 1 else ''}.js").lower() in names:
         number += 1
@@ -107,9 +143,9 @@ def _script(layer: str, taken: dict[str, Any]) -> str:
 
 
 def _in_order(epochs: set[int | None]) -> list[int | None]:
-    """[None] where the pictures are of no epoch."""
-    known: list[int | None] = [*sorted(epoch for epoch in epochs if epoch is not None)]
-    return known or [None]
+    """The epochs, ascending; [None] for pictures of no epoch."""
+    numbers: list[int | None] = [*sorted(epoch for epoch in epochs if epoch is not None)]
+    return numbers or [None]
 
 
 def _sheet(entry: IndexEntry) -> dict[str, Any]:
@@ -121,47 +157,17 @@ def _source(entry: IndexEntry) -> str:
     return "../" + quote(str(entry.path))
 
 
-THUMBNAIL_MAPS = 5  # of each layer
-QUALITY = 90
-
-
-class Thumbnails(NamedTuple):
-    """source: the picture as seen from the page. maps: which ones are on it, strongest first, two tiles for each."""
-
-    source: str
-    maps: list[int]
-
-
-def write_thumbnails(folder: Path, found: Atlas | None) -> dict[str, Thumbnails]:
-    """Layer -> its glance, written into the report of a run's folder; left out where the last grid or its record is
-    damaged.
-    """
-    made = {}
-    for number, (layer, said) in enumerate(found.layers.values() if found else ()):
-        frame, top = said["frames"][-1], said["top"][-1]
-        scores = {place: nine["score"][0] for place, nine in enumerate(top) if nine["score"]}
-        places = sorted(scores, key=lambda place: -scores[place])[:THUMBNAIL_MAPS]
-        grid = folder / unquote(frame["source"]).removeprefix("../")
-        picture = _picture(grid, frame["sheet"], places) if places else None  # none where every shown map is dead
-        if picture is not None:
-            source = f"glances/{number}.jpg"
-            write(folder / "report" / source, picture)
-            made[layer] = Thumbnails(source, [frame["sheet"]["maps"][place] for place in places])
-    return made
-
-
-def _picture(grid: Path, sheet: Mapping[str, Any], places: list[int]) -> bytes | None:
-    """The first patch and the first projection of the maps at these places of a grid, in a row, as JPEG."""
+def _tile_row(grid: Path, sheet: Mapping[str, Any], places: list[int]) -> bytes | None:
+    """The first patch and the first projection at these places of a grid, in a row, as JPEG; None if it is damaged."""
     tile = sheet["tile"]
     row = Image.new("RGB", (2 * tile * len(places), tile))
+    corners = [sheet[kind][place] for place in places for kind in ("patches", "projections")]
     try:
-        with Image.open(grid) as whole:
-            for at, place in enumerate(places):
-                for side, kind in enumerate(("patches", "projections")):
-                    x, y = sheet[kind][place]
-                    row.paste(whole.crop((x, y, x + tile, y + tile)), ((2 * at + side) * tile, 0))
+        with Image.open(grid) as image:
+            for number, (x, y) in enumerate(corners):
+                row.paste(image.crop((x, y, x + tile, y + tile)), (number * tile, 0))
     except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
         return None
     data = io.BytesIO()
-    row.save(data, "jpeg", quality=QUALITY)
+    row.save(data, "jpeg", quality=JPEG_QUALITY)
     return data.getvalue()

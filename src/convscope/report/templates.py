@@ -1,4 +1,4 @@
-"""What every page is written with: its HTML from a template that escapes all it is given, its data as a script."""
+"""Writes the parts of a page: HTML from templates that escape every value, and data as a script."""
 
 import json
 from functools import cache
@@ -33,7 +33,7 @@ def beside(*names: str) -> list[str]:
 
 
 def literal(value: Any) -> str:
-    """The value as a script may hold it: ASCII without <, > or &. Raises ValueError for a number that is not finite."""
+    """The value as JSON that may stand in a script: ASCII without <, > or &. Raises ValueError for nan and infinity."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # escapes U+2028 as it does all but ASCII
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
