@@ -69,16 +69,17 @@ def build_atlas(run: Run) -> Atlas | None:
         maps = _sheet(frames[-1])["maps"]
         overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})
     epochs = _in_order({entry.epoch for entries in grids.values() for entry in entries})
-    return Atlas({"epochs": epochs, "layers": overviews, **_overview(run)}, layers)
+    return Atlas(_overview(run, epochs, overviews), layers)
 
 
-def _overview(run: Run) -> dict[str, Any]:
-    """What the atlas says of the whole run."""
+def _overview(run: Run, epochs: list[int | None], layers: list[dict[str, Any]]) -> dict[str, Any]:
     classes = run.summary.get("classes")
     images = [entry for entry in run.entries if in_atlas(entry) and entry.name.startswith("images/")]
     return {
         "input": input_size(run),
         "classes": [str(name) for name in classes] if isinstance(classes, list) else [],
+        "epochs": epochs,
+        "layers": layers,
         "sheets": [{"source": _source(entry), **_sheet(entry)} for entry in images],
         "beside": comparable_runs(run.folder),
     }
