@@ -77,10 +77,10 @@ def test_parts_stand_as_the_job_yielded_them_but_verdicts_come_first(looked_run)
 
 def test_pictures_carry_their_size_and_damaged_ones_none(looked_run):
     (looked_run / "pictures" / "occlusion" / "fox.jpg").write_bytes(b"not a picture")
-    fox, other = sections_of(looked_run)["occlusion"].parts[0].pictures
+    fox, angle_bracket = sections_of(looked_run)["occlusion"].parts[0].pictures
     assert fox.size is None
-    assert other.size == (1400, 340)
-    assert other.source == "../pictures/occlusion/%3Cb%3E%2050%25%20%231%3F.jpg"
+    assert angle_bracket.size == (1400, 340)
+    assert angle_bracket.source == "../pictures/occlusion/%3Cb%3E%2050%25%20%231%3F.jpg"
 
 
 def test_results_by_epoch_say_their_epoch(tmp_path):

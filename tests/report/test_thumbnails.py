@@ -41,8 +41,8 @@ def test_a_damaged_grid_is_left_out_and_the_page_is_written(runs, tmp_path):
     assert linked == {"conv1", "conv3"}
 
 
-def test_a_thumbnail_leads_to_its_map(seen):
-    page = seen()
+def test_a_thumbnail_leads_to_its_map(open_long_run):
+    page = open_long_run()
     link = page.locator("tr[data-layer=conv4] .glance a").nth(2)
     name = link.get_attribute("aria-label").split(":")[0]
     link.click()

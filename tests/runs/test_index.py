@@ -67,9 +67,9 @@ def test_thumbnails_that_cannot_be_true_are_none(changed):
     assert checked_sheet(THUMBNAILS | changed) is None
 
 
-@pytest.mark.parametrize("said", [None, 7, "sheet", [], [GRID], {}, {"sheet": GRID}])
-def test_what_is_no_sheet_is_none(said):
-    assert checked_sheet(said) is None
+@pytest.mark.parametrize("sheet", [None, 7, "sheet", [], [GRID], {}, {"sheet": GRID}])
+def test_what_is_no_sheet_is_none(sheet):
+    assert checked_sheet(sheet) is None
 
 
 def test_a_sheet_goes_through_the_run_folder(tmp_path):

@@ -1,14 +1,19 @@
+import csv
+
 import pytest
 
 from convscope.runs.number_format import (
     brief,
+    csv_table,
     duration,
+    latex,
+    markdown,
     number_as_in_caption,
     percent,
     split_caption,
     table_cell,
     three_digits,
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(38.4, "38 s"), (75.2, "1 min 15 s"), (3725, "1 h 2 min")])
@@ -22,7 +27,7 @@ def test_numbers_as_words():
     assert [three_digits(value) for value in (0.93456, -12.3456, 1234.5, 6.0)] == ["0.935", "-12.3", "1,234", "6"]
 
 
-def test_a_caption_parted_from_the_value_and_interval_it_ends_with():
+def test_a_caption_split_from_the_value_and_interval_it_ends_with():
     assert split_caption("fc7: parts minus random: 0.615 [0.31, 0.85]", 0.61541) == (
         "fc7: parts minus random",
         "0.31 to 0.85",
@@ -44,3 +49,33 @@ def test_cells_of_a_table():
     assert [table_cell(text) for text in written] == [
         "0.1235", "-2.5e-07", "1234", "007", "2025-01-02", "–", "–", "yes", "conv1", "",
     ]  # fmt: skip
+
+
+ROWS = [{"run": "a_b|c", "error": 12.5, "spread": "1.0 ± 0.2"}, {"run": "50 %", "error": None, "spread": ""}]
+
+
+def test_markdown():
+    assert markdown(ROWS, "What it is.").splitlines() == [
+        "What it is.",
+        "",
+        "| run | error | spread |",
+        "| --- | ---: | ---: |",
+        "| a_b\\|c | 12.5 | 1.0 ± 0.2 |",
+        "| 50 % |  |  |",
+    ]
+
+
+def test_latex():
+    text = latex(ROWS, "R & D")
+    assert "\\caption{R \\& D}" in text and "\\begin{tabular}{lrr}" in text
+    assert "a\\_b|c & 12.5 & 1.0 $\\pm$ 0.2 \\\\\n50 \\% &  &  \\\\\n\\bottomrule" in text
+
+
+def test_csv_comes_back_as_it_went(tmp_path):
+    (tmp_path / "x.csv").write_text(csv_table(ROWS))
+    read = list(csv.DictReader((tmp_path / "x.csv").open()))
+    assert read == [{key: "" if value is None else str(value) for key, value in row.items()} for row in ROWS]
+
+
+def test_no_rows():
+    assert csv_table([]) == "\n" and markdown([], "x") == "x\n\n|  |\n|  |\n"
