@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 
+import matplotlib.figure
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from conftest import ROOT, convscope
 from convscope.runs.atomic_io import CannotWrite, DiskFull, append, remove_partial_files, write
-from convscope.runs.record import Arrays, Number, Record
+from convscope.runs.record import Arrays, Number, Picture, Record, Table
 from convscope.training.checkpoint import AtomicCheckpointIO
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
@@ -55,6 +58,25 @@ def test_every_writer_reports_a_full_disk_and_leaves_only_the_old_file(disk):
     with pytest.raises(DiskFull, match="epoch_001.safetensors"):
         Record(place).add(Arrays("top9", {"score": noise}, 1))
     assert sorted(path.name for path in place.rglob("*") if path.is_file()) == sorted(writers)
+
+
+def test_every_kind_of_result_reports_a_full_disk_and_leaves_no_file(disk):
+    """Pillow, matplotlib and csv raise errors of their own."""
+    place = disk("size=256k")
+    noise = Image.effect_noise((1000, 1000), 100).convert("RGB")
+    figure = matplotlib.figure.Figure()
+    figure.figimage(np.random.default_rng(0).random((480, 640)))
+    record = Record(place)
+    results = {
+        "photo.jpg": Picture("photo", noise),
+        "epoch_002.png": Picture("plot", noise, epoch=2, plot=True),
+        "figure.png": Picture("figure", figure),
+        "rows.csv": Table("rows", [{"text": "x" * 1000}] * 1000),
+    }
+    for name, result in results.items():
+        with pytest.raises(DiskFull, match=rf"{name} does not fit into the 0\.[23] MB left for {place}"):
+            record.add(result)
+    assert not [path for path in place.rglob("*") if path.is_file()]
 
 
 def test_an_error_of_the_system_names_the_file(tmp_path):
@@ -118,12 +140,8 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on_when_there_is_room(di
     assert epochs == ["epoch", *map(str, range(1, 10))] and json.loads((run / "summary.json").read_text())["finished"]
 
 
-PLACES = {  # job -> the setting that names the place where it writes most, and what it needs besides
+PLACES = {  # job -> the config key of the folder in which it writes most, and other overrides
     "visualize": ("hydra.run.dir", []),
-    "occlude": ("hydra.run.dir", ["occlude.scored=2", "occlude.images=2", "occlude.stride=16"]),
-    "evaluate": ("hydra.run.dir", []),
-    "diagnose": ("hydra.run.dir", ["diagnose.images=8"]),
-    "check_data": ("hydra.run.dir", []),
     "transfer": ("transfer.keep", ["transfer.per_class=[2]", "transfer.folds=1"]),
     "neighbors": ("data.cache_dir", ["data.draw_seed=4"]),
     "overlap": ("data.cache_dir", ["data.draw_seed=5"]),
@@ -138,7 +156,7 @@ PLACES = {  # job -> the setting that names the place where it writes most, and 
 def test_a_job_on_a_disk_that_takes_nothing_more_ends_in_one_line(job, options, disk, trained, tmp_path, cache):
     (key, more), place = PLACES[job], disk(options)
     where = {"hydra.run.dir": tmp_path / "run", "data.cache_dir": cache} | {key: place / "there"}
-    net = [] if job in ("check_data", "overlap", "convert") else [f"ckpt={trained}/checkpoints/last.ckpt"]
+    net = [] if job in ("overlap", "convert") else [f"ckpt={trained}/checkpoints/last.ckpt"]
     words = [f"job={job}", *net, "data.train=80", "data.val=40", "data.image_size=64", "trainer.accelerator=cpu", *more]
     ended = convscope(*words, *(f"{name}={path}" for name, path in where.items()), cwd=tmp_path)
     errors = [line for line in ended.stderr.splitlines() if line.startswith("convscope:")]

@@ -122,9 +122,6 @@ def test_a_map_is_dead_where_no_score_is_above_zero(tmp_path):
 
 
 def test_without_a_record_no_map_is_known_to_be_dead(tmp_path):
-    written(tmp_path, torch.zeros(4))
+    written(tmp_path, torch.zeros(4, 9))
     assert dead_maps(read_layer_record(tmp_path, 2, "conv1")) is None
     assert dead_maps(read_layer_record(tmp_path, 3, "conv9")) is None
-    assert dead_maps(read_layer_record(tmp_path, 3, "conv1")) is None  # of another shape
-    (tmp_path / "top9" / "epoch_003.safetensors").write_bytes(b"cut")
-    assert dead_maps(read_layer_record(tmp_path, 3, "conv1")) is None
