@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser slurm demo test notebooks bench reliability lint format lock clean
+.PHONY: help setup browser slurm node demo test notebooks bench reliability lint scripts format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -50,6 +50,17 @@ slurm:  ## SLURM for the tests of docs/clusters.md (Debian packages), where it m
 	echo "SLURM is missing and cannot be installed here: the tests of runs under SLURM will be skipped" >&2; \
 	[ "$$CI" != true ]
 
+node:  ## Node.js for the checks of the report page's scripts (Debian packages), where it may be installed
+	@command -v node >/dev/null && command -v npm >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root=none; fi; \
+	if [ "$$as_root" != none ] && command -v apt-get >/dev/null; then \
+	  $$as_root apt-get update -qq; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; \
+	fi; \
+	command -v node >/dev/null && command -v npm >/dev/null && exit 0; \
+	echo "Node.js is missing and cannot be installed here: the scripts of the report page will not be checked" >&2; \
+	[ "$$CI" != true ]
+
 demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the report; minutes on two CPU cores
 	@$(PYTHON) src/run.py experiment=demo
 	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
@@ -67,11 +78,20 @@ reliability: .venv/.ready  ## what is promised of long and broken runs, tried at
 	@for file in benchmarks/reliability_*.py; do OMP_NUM_THREADS=1 $(PYTHON) "$$file" || exit 1; done
 	@OMP_NUM_THREADS=1 CONVSCOPE_CASES=300 $(PYTHON) -m pytest -q tests/cli/test_settings.py tests/cli/test_every_setting.py tests/cli/test_composition.py
 
-lint: .venv/.ready  ## ruff and mypy
+lint: .venv/.ready scripts  ## ruff and mypy, and the scripts of the report page
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
+scripts: node  ## layout and types of the report page's scripts, by prettier and tsc
+	@command -v npm >/dev/null || exit 0; \
+	if [ ! node_modules/.ready -nt package-lock.json ]; then \
+	  npm ci --silent --no-audit --no-fund && touch node_modules/.ready || { \
+	    echo "prettier and tsc cannot be installed here: the scripts of the report page are not checked" >&2; \
+	    [ "$$CI" != true ]; exit; }; \
+	fi; \
+	npm run --silent lint
+
 format: .venv/.ready  ## put imports in order and lay out the code
-	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format .
+	@.venv/bin/ruff check --fix . ; .venv/bin/ruff format . ; [ ! -f node_modules/.ready ] || npm run --silent format
 
 lock:  ## requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
@@ -70,14 +70,14 @@ def bare(data: ImageData, model: ConvNet) -> None:
         sum(hits).item()
 
 
-def ours(data: ImageData, model: ConvNet, choice: FeatureChoice) -> None:
+def ours(data: ImageData, model: ConvNet, choice: FeatureConfig) -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = {"max_epochs": EPOCHS, "accelerator": "cpu", "devices": 1}
         train(Classifier(model, recipe(), 10), data, Plan(settings, choice, 0, {}), Record(Path(folder)))
 
 
 def main() -> None:
-    off, every = FeatureChoice(None, 16, [], "val"), FeatureChoice(None, 16, None, "val")
+    off, every = FeatureConfig(None, 16, [], "val"), FeatureConfig(None, 16, None, "val")
     data = ImageData(source(2560, 110, val=256), DataSettings(image_size=96, batch_size=128))
     sides = {"bare": lambda: bare(data, net(96, 0.5)), "ours": lambda: ours(data, net(96, 0.5), off)}
     times = interleaved.paired(sides, rounds=3)

@@ -9,7 +9,8 @@ from interleaved import line, paired, peak_mib, ratio  # first: sets the number 
 import numpy as np  # isort: skip
 import torch
 
-from convscope.analyses.overlap.compute import Overlap, Shared, compare_collections
+from convscope.analyses.overlap.about import OverlapConfig
+from convscope.analyses.overlap.compute import Shared, compare_collections
 from convscope.analyses.overlap.compute.collection import Collection
 from convscope.data.sources import Pixels
 
@@ -34,7 +35,7 @@ def main() -> None:
     known: list[Shared] = []
 
     def ours() -> None:
-        known[:] = [compare_collections(first, second, Overlap())]
+        known[:] = [compare_collections(first, second, OverlapConfig())]
 
     sides = {
         "ours": ours,

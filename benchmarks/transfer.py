@@ -20,7 +20,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from convscope.analyses.subject import Subject
-from convscope.analyses.transfer.compute import Transfer, transferred_layers, trials
+from convscope.analyses.transfer.about import TransferConfig
+from convscope.analyses.transfer.compute import transferred_layers, trials
 from convscope.analyses.transfer.compute.features_on_disk import SPLITS, OnDisk, Wanted, features_on_disk
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
@@ -70,7 +71,7 @@ def svms_of_a_run() -> None:
         f"layer{number}": centers[labels] + 4 * draw.standard_normal((count, VALUES), dtype=np.float32)
         for number in range(LAYERS)
     }
-    plan = Transfer(classifiers=["svm"], per_class=[EACH], folds=FOLDS, test_per_class=15)
+    plan = TransferConfig(classifiers=["svm"], per_class=[EACH], folds=FOLDS, test_per_class=15)
     start = time.process_time()
     done = list(trials({"net": OnDisk(held, labels)}, names, plan, 0, torch.device("cpu")))
     seconds = time.process_time() - start

@@ -140,9 +140,9 @@ if __name__ == "__main__":
     alive = registered()
     train_there()
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
-    from convscope.cli import facts
+    from convscope.analyses import inputs
 
-    facts.net_device = lambda accelerator: torch.device(GPU, 0)
+    inputs.net_device = lambda accelerator: torch.device(GPU, 0)
     with Watching():
         for line in Path(sys.argv[1]).read_text().splitlines():
             job = json.loads(line)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings, strategies
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.analyses.inputs import Inputs
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 
@@ -56,3 +57,8 @@ def done_or_refused(overrides, folder):
     if chosen["job"] not in ("report", "dashboard"):  # which leave no folder of a run
         assert json.loads((folder / "summary.json").read_text())["finished"], overrides
     return "done"
+
+
+def opened(settings):
+    """The finished net of the settings, with its images."""
+    return Inputs(settings, Path()).open(settings["ckpt"])

@@ -17,17 +17,17 @@ _BELOW = "config data engine errors metrics models plots runs"
 MAY_IMPORT = {
     "run": {"cli", "errors"},
     "convscope": {"api"},  # the package itself, when one of its names is asked for
-    "api": {"subject", "compute", "figure", *_BELOW.split()},
-    "cli": {"subject", "about", "compute", "figure", "job", "training", "report", "loggers", *_BELOW.split()},
+    "api": {"subject", "about", "compute", "figure", *_BELOW.split()},
+    "cli": {"analyses", "subject", "about", "job", "training", "report", "loggers", *_BELOW.split()},
     "job": {"subject", "about", "compute", "figure", "training", *_BELOW.split()},
     "figure": {"about", "compute", "engine", "plots"},
     "compute": {"subject", "about", *_BELOW.split()} - {"plots"},
-    "subject": set(_BELOW.split()) - {"plots"},
-    "about": {"config", "errors"},
-    "analyses": {"about"},
-    "training": {"compute", "figure", "report", *_BELOW.split()},
+    "subject": {"config", "data", "engine", "errors", "models", "runs"},
+    "about": {"analyses", "config", "errors"},
+    "analyses": set(),
+    "training": {"about", "compute", "figure", "report", *_BELOW.split()},
     "loggers": {"errors", "runs"},
-    "report": {"about", "analyses", "errors", "metrics", "runs"},
+    "report": {"analyses", "errors", "metrics", "runs"},
     "runs": {"errors", "metrics"},
     "data": {"config", "errors", "models"},
     "engine": {"errors", "models"},
@@ -47,6 +47,7 @@ CONFINED = {
     "litdata": {"convscope.data.stream.litchunks", "convscope.data.stream.stores"},
     "lightning": set(),  # mixing it with pytorch_lightning fails at run time
 }
+SHARED = (["subject"], ["inputs"])  # files of convscope.analyses that belong to no question
 NOWHERE_ELSE = {"utils", "util", "common", "misc", "core", "base", "helpers", "helper", "tools"}
 
 
@@ -72,7 +73,7 @@ def part(name):
     """convscope.engine.top9 -> engine; convscope.analyses.occlusion.figure -> figure; run -> run."""
     pieces = name.split(".")
     if pieces[:2] == ["convscope", "analyses"]:
-        return "subject" if pieces[2:3] == ["subject"] else pieces[3] if len(pieces) > 3 else "analyses"
+        return "subject" if pieces[2:3] in SHARED else pieces[3] if len(pieces) > 3 else "analyses"
     return pieces[1] if len(pieces) > 1 else name
 
 

@@ -5,7 +5,6 @@ net = load("outputs/train/<run>")
 grid(net, top9(net, ["conv3"]), "conv3")
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.analyses.occlusion.compute import Occluded, Occluder, default_square, strongest_map
+from convscope.analyses.occlusion.compute import Occluded, Occluder, default_occluder, strongest_map
 from convscope.analyses.occlusion.compute import occlude as cover
 from convscope.analyses.subject import Subject, new_subject, saved_subject
-from convscope.analyses.visualize.compute import FeatureChoice, SplitPixels, feature_view, strongest
+from convscope.analyses.visualize.about import FeatureConfig
+from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, search_top9
 from convscope.analyses.visualize.figure import feature_grid
+from convscope.data.config import default_keys
 from convscope.data.module import SplitName
 from convscope.engine.blocks import default_layers
 from convscope.engine.cropped_projection import Projection, project_fields
@@ -32,23 +33,6 @@ from convscope.runs.reading import Run, is_run_folder
 
 __all__ = ["Run", "Subject", "Top9", "grid", "load", "occlude", "pretrained", "project", "read_run", "top9"]
 
-IMAGES = {  # the keys of conf/data and what they are where nothing is said
-    "source": "images",
-    "train": 4000,
-    "val": 1000,
-    "draw_seed": 0,
-    "download": False,
-    "root": None,
-    "image_size": None,
-    "limit": None,
-    "workers": None,
-    "on_bad_image": "stop",
-    "cache_dir": os.environ.get("CONVSCOPE_CACHE", "~/.cache/convscope"),
-    "cache_gib": 8.0,
-    "color_noise": 0.0,
-    "pixel_scale": 1.0,
-}
-
 
 def load(trained: str | Path, **data: Any) -> Subject:
     """The net of a run folder or of a checkpoint file, with the images it was trained on.
@@ -56,8 +40,9 @@ def load(trained: str | Path, **data: Any) -> Subject:
     data: other images or settings of them, as the keys of conf/data: source="images", root="/photos", limit=100.
     Raises UserError for a file that is no checkpoint, and as its images do.
     """
-    if unknown := [key for key in data if key not in IMAGES]:
-        raise UserError(f"no setting {', '.join(unknown)} of images; possible: {', '.join(IMAGES)}")
+    defaults = default_keys()
+    if unknown := [key for key in data if key not in defaults]:
+        raise UserError(f"no setting {', '.join(unknown)} of images; possible: {', '.join(defaults)}")
     if "image_size" in data:
         raise UserError("the size of the images is the net's: leave image_size out")
     if "root" in data and "source" not in data:
@@ -67,7 +52,7 @@ def load(trained: str | Path, **data: Any) -> Subject:
     path = Path(trained)
     path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
     words = [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
-    return _eval(saved_subject(_settings(IMAGES | data, {}) | {"ckpt": str(path), "words": words}))
+    return _eval(saved_subject(_settings(defaults | data, {}) | {"ckpt": str(path), "words": words}))
 
 
 def pretrained(
@@ -79,7 +64,7 @@ def pretrained(
     that does not fit.
     """
     model = {"source": library, "name": name, "weights": weights}
-    return _eval(new_subject(_settings(IMAGES | {"root": str(root)}, model), keep_classes=True))
+    return _eval(new_subject(_settings(default_keys() | {"root": str(root)}, model), keep_classes=True))
 
 
 def read_run(folder: str | Path) -> Run:
@@ -92,7 +77,7 @@ def read_run(folder: str | Path) -> Run:
 def top9(subject: Subject, layers: Sequence[str] | None = None, split: SplitName = "val") -> dict[str, Top9]:
     """Layer -> the nine images that excite each of its maps most (Fig. 2). layers: None for those shown by default."""
     chosen = layers or default_layers(subject.net, subject.data.settings.image_size)
-    return strongest(subject.net, subject.data, split, chosen)
+    return search_top9(subject.net, subject.data, split, chosen)
 
 
 def grid(
@@ -101,8 +86,8 @@ def grid(
     """Nine projections beside nine image patches for each map. maps: so many of them, or their numbers."""
     if layer not in tops:
         raise UserError(f"no record of {layer}; there are those of {', '.join(tops)}: top9(net, [{layer!r}]) makes it")
-    chosen = FeatureChoice([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
-    numbers = chosen.chosen_maps(layer, len(tops[layer].score), seed=0)
+    chosen = FeatureConfig([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
+    numbers = drawn_maps(chosen, layer, len(tops[layer].score), seed=0)
     view = feature_view(subject.net, SplitPixels(subject.data, split), layer, tops[layer], numbers)
     return feature_grid(view, f"{layer}: projections beside the image patches").image
 
@@ -131,7 +116,7 @@ def occlude(subject: Subject, index: int, split: SplitName = "val", square: Occl
     image, size = one.image[0].to(subject.device), subject.data.settings.image_size
     layer = hidden(subject.net, size).maps
     map_ = strongest_map(subject.net, image, layer)
-    return cover(subject.net, image, layer, map_, int(one.target[0]), square or default_square(size))
+    return cover(subject.net, image, layer, map_, int(one.target[0]), square or default_occluder(size))
 
 
 def _settings(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

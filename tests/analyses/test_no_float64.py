@@ -6,6 +6,7 @@ import math
 import pytest
 
 from conftest import ROOT, prepared
+from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
 from random_settings import composed
 
@@ -13,23 +14,15 @@ DRAWN = ["data.train=20", "data.val=10", "data.image_size=64", "data.workers=0"]
 LOOKS = {
     "train": [*DRAWN, "model.width=0.05", "optim.batch_size=10", "trainer.max_epochs=1", "evolution.maps=1",
               "evolution.layers=[conv1,fc6]", "optim=paper"],
-    "visualize": ["rule=all", "evolution.maps=1", "evolution.layers=[conv1,conv5,fc6]"],
-    "occlude": ["occlude.images=1", "occlude.size=24", "occlude.stride=20", "occlude.searched=20", "occlude.scored=2"],
-    "invariance": ["invariance.images=1", "invariance.scored=1", "invariance.layers=[conv1]"],
-    "correspond": ["correspond.images=3", "correspond.random=2", "correspond.layers=[conv5]"],
-    "diagnose": ["diagnose.images=10", "diagnose.maps=2"],
-    "neighbors": ["neighbors.images=2", "neighbors.nearest=2", "neighbors.scored=5"],
-    "transfer": ["transfer.layers=[conv5]", "transfer.per_class=[2]", "transfer.test_per_class=2", "transfer.folds=1",
-                 "transfer.c=[1]", "transfer.beside=[random]", "transfer.classifiers=[svm]"],
-    "evaluate": ["evaluate.crops=dense", "evaluate.images=4", "evaluate.scales=[74]"],
-    "claims": ["claims.scored=2"],
-    "overlap": [*DRAWN, "overlap.size=8", "overlap.copies=4", "overlap.shown=2"],
+    **{about.job: [*about.tiny, *([] if about.looks else DRAWN)] for about in abouts().values() if about.images},
 }  # fmt: skip
 COMPARED = ("train", "correspond", "neighbors", "evaluate")  # the others' numbers come from the same functions
 
 
 def settings(job, trained, cache):
-    of = {"claims": [f"run={trained}"], "overlap": [], "train": []}.get(job, [f"ckpt={trained}/checkpoints/last.ckpt"])
+    of = {"claims": [f"run={trained}"], "overlap": [], "check_data": [], "train": []}.get(
+        job, [f"ckpt={trained}/checkpoints/last.ckpt"]
+    )
     words = [*of, *LOOKS[job], f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
     return {**composed([f"job={job}", *words]), "words": words}
 

@@ -5,26 +5,11 @@ from hydra import compose, initialize_config_dir
 from hypothesis import given, strategies
 from omegaconf import OmegaConf
 
+from convscope.analyses import abouts
+from convscope.cli.program_jobs import PROGRAM_JOBS
 from random_settings import CONF, VALUES, done_or_refused, tried
 
-SMALL = {  # what makes each job short; each may be overridden
-    "visualize": ["evolution.layers=[conv2,conv5]", "evolution.maps=2", "evolution.images=8"],
-    "occlude": ["occlude.images=1", "occlude.scored=2", "occlude.searched=8", "occlude.stride=16"],
-    "invariance": ["invariance.images=1", "invariance.scored=2"],
-    "correspond": ["correspond.images=2", "correspond.random=2"],
-    "diagnose": ["diagnose.images=8", "diagnose.maps=2"],
-    "neighbors": ["neighbors.images=2", "neighbors.nearest=2", "neighbors.scored=4"],
-    "claims": ["claims.scored=4"],
-    "evaluate": ["evaluate.images=4", "evaluate.confused=2"],
-    "transfer": ["transfer.layers=[conv5]", "transfer.classifiers=[softmax]", "transfer.per_class=[2]",
-                 "transfer.test_per_class=2", "transfer.folds=1", "transfer.c=[1]"],
-    "overlap": ["overlap.shown=2", "overlap.copies=4"],
-    "check_data": ["check_data.shown=2"],
-    "table": [],
-    "convert": [],
-    "report": [],
-    "dashboard": ["dashboard.save=false"],
-}  # fmt: skip
+SMALL = {about.job: list(about.tiny) for about in abouts().values()} | {job: [] for job in PROGRAM_JOBS}
 ALWAYS = ["data.train=24", "data.val=16", "data.image_size=64", "data.workers=0", "model.width=0.1",
           "trainer.accelerator=cpu"]  # fmt: skip
 ELSE = {"ckpt", "run", "sweep", "rule"}  # keys of jobs that are in no group of theirs

@@ -1,13 +1,15 @@
-"""What can be a path, and which settings are asked."""
+"""What can be a path, and at which keys that is checked before any work."""
 
 import pytest
 
-from convscope.cli.paths import check_path, paths_checked
+from convscope.analyses import abouts
+from convscope.cli.jobs import check_common_paths
+from convscope.config import check_setting, read_config
 from convscope.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("path", "message"),
     [
         (8, r"ckpt=8 is no path; write a name that is a number as ckpt=\./8"),
         ("", "ckpt='' is no path"),
@@ -19,32 +21,38 @@ from convscope.errors import UserError
         ("~no_such_user/a", "ckpt=~no_such_user/a cannot be opened: Could not determine home directory"),
     ],
 )
-def test_what_can_be_no_path_is_told_with_its_key(named, said):
-    with pytest.raises(UserError, match=said):
-        check_path("ckpt", named)
+def test_what_can_be_no_path_is_refused_with_its_key(path, message):
+    with pytest.raises(UserError, match=message):
+        check_setting({"ckpt": path}, "ckpt")
 
 
-@pytest.mark.parametrize("named", ["there", "not/there", "/dev/null/below", "~/a", "s3://bucket/" + "x" * 300, "a b"])
-def test_what_can_be_one_passes_whether_it_is_there_or_not(named):
-    check_path("data.root", named)
+@pytest.mark.parametrize("path", ["there", "not/there", "/dev/null/below", "~/a", "s3://bucket/" + "x" * 300, "a b"])
+def test_what_can_be_a_path_passes_whether_it_is_there_or_not(path):
+    check_setting({"data": {"root": path}}, "data.root")
 
 
-def asked(**settings):
-    """Whether a job is begun with these settings."""
-    begun = []
-    paths_checked(lambda *_: begun.append(True))(settings, None)
-    return bool(begun)
-
-
-def test_each_of_a_list_is_asked_where_a_list_may_stand():
-    assert asked(job="evaluate", ckpt=["a", None]) and asked(job="table", sweep=["a", "b"]) and asked(job="train")
-    for settings in ({"job": "occlude", "ckpt": ["a"]}, {"job": "evaluate", "ckpt": ["a", 3]},
-                     {"job": "table", "sweep": [None]}, {"job": "transfer", "transfer": {"beside": [[]]}}):  # fmt: skip
+def test_a_list_of_checkpoints_is_for_the_job_that_takes_several():
+    check_common_paths({"job": "evaluate", "ckpt": ["a", None]})
+    for settings in ({"job": "occlude", "ckpt": ["a"]}, {"job": "evaluate", "ckpt": ["a", 3]}):
         with pytest.raises(UserError, match="is no path"):
-            asked(**settings)
+            check_common_paths(settings)
 
 
-def test_a_job_without_images_does_not_ask_for_their_place():
-    assert asked(job="report", data={"cache_dir": 3}, run="a")
+@pytest.mark.parametrize(
+    ("analysis", "settings", "message"),
+    [
+        ("sweep_table", {"table": {}, "sweep": [None]}, "sweep=None is no path|sweep=.* is no path"),
+        ("transfer", {"transfer": {"beside": [[]]}}, "transfer.beside=.* is no path"),
+        ("occlusion", {"occlude": {"boxes": 3}}, r"occlude.boxes=3 is no path; write .* as occlude.boxes=\./3"),
+        ("claims", {"claims": {"against": ["a", "x" * 300]}, "run": "a"}, "claims.against=.* cannot be opened"),
+    ],
+)
+def test_paths_among_the_settings_of_a_job_are_checked(analysis, settings, message):
+    with pytest.raises(UserError, match=message):
+        read_config(abouts()[analysis].config, settings)
+
+
+def test_a_job_without_images_does_not_check_their_place():
+    check_common_paths({"job": "table", "data": {"cache_dir": 3}}, images=False)
     with pytest.raises(UserError, match="data.cache_dir=3 is no path"):
-        asked(job="train", data={"cache_dir": 3})
+        check_common_paths({"job": "occlude", "data": {"cache_dir": 3}})

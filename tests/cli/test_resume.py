@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -27,7 +26,6 @@ from convscope.training.checkpoint import AtomicCheckpointIO, Within
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
         "trainer.accelerator=cpu", "data.workers=0"]  # fmt: skip
 KILLS = runpy.run_path(str(ROOT / "benchmarks/reliability_kills.py"))
-OLD = Path(os.environ.get("CONVSCOPE_DATA", "nowhere")) / "runs_of_0.1"
 MEASURED = {"seconds", "images_per_second"}  # what no two runs have in common
 
 
@@ -180,22 +178,6 @@ def test_a_run_killed_at_bad_moments_equals_an_unbroken_one(tmp_path, cache):
         assert not (tmp_path / "run/summary.json").exists()
     assert "goes on after epoch" in KILLS["started"](run)
     assert KILLS["different"](tmp_path / "whole", tmp_path / "run") == []
-
-
-@pytest.mark.skipif(not (OLD / "cut").is_dir(), reason="set CONVSCOPE_DATA to the folder that holds runs_of_0.1")
-def test_a_run_that_version_0_1_was_killed_in_goes_on_as_that_would_have(tmp_path, cache):
-    """Its seeds, too: dropout with other masks changes the loss of an epoch by hundredths."""
-    shutil.copytree(OLD / "cut", tmp_path / "run")
-    ended = convscope("resume=run", f"data.cache_dir={cache}", cwd=tmp_path)
-    assert ended.returncode == 0 and "goes on after epoch 0 of 3 and 3 of 4 batches" in ended.stdout, ended.stderr
-    for one, other in zip(rows(tmp_path / "run"), rows(OLD / "whole"), strict=True):
-        trained = [name for name in other if name.startswith(("lr", "train/", "val/", "renorm/"))]
-        assert [float(one[name]) for name in trained] == pytest.approx(
-            [float(other[name]) for name in trained], abs=1e-3
-        )
-    weights = state(tmp_path / "run")["state_dict"]
-    for name, values in state(OLD / "whole")["state_dict"].items():
-        assert torch.allclose(weights[name], values, atol=1e-3), name
 
 
 def test_a_launcher_that_has_its_own_handler_gets_the_signal_once_the_checkpoint_is_written(tmp_path, cache):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from cluster.test_clusters import ranks, started, wait_for
 from conftest import ROOT, convscope
 from convscope.cli.jobs import JOBS
-from convscope.cli.looking import finished
+from random_settings import opened
 
 TWO = ["data.train=41", "data.val=21", "data.image_size=64", "data.workers=0", "optim.batch_size=5",
        "evolution.maps=2", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]  # fmt: skip
@@ -40,7 +40,7 @@ def test_validation_counts_every_image_once_where_one_process_has_more_batches(t
     settings = composed(
         ["job=visualize", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", "evolution.maps=2", "trainer.accelerator=cpu"]
     )
-    subject = finished(settings)
+    subject = opened(settings)
     every = range(subject.data.size("val"))
     images, labels = subject.data.images("val", every), subject.data.labels("val", every)
     with torch.no_grad():

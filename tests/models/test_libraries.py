@@ -10,7 +10,7 @@ from torchvision import models
 
 from conftest import ROOT
 from convscope.analyses.subject import new_subject, saved_subject, untrained_subject
-from convscope.cli.facts import checkpoint_description
+from convscope.cli.training import checkpoint_description
 from convscope.data.config import sized
 from convscope.errors import UserError
 from convscope.models.foreign import torchvision_net

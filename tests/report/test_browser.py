@@ -91,7 +91,11 @@ def test_play_runs_to_the_end_and_space_starts_it(show, finished_run):
 
 def test_curves_read_out_the_epoch_of_the_slider_and_of_the_pointer(show, finished_run):
     page = show(finished_run, "#epoch=2")
+    shows(page, "conv3/epoch_002")
     loss = page.locator(".chart").first
+    loss.scroll_into_view_if_needed()
+    for holder in ("growth", "filters"):  # pictures that arrive above a chart would move it away from the pointer
+        expect(page.locator(f"#{holder} img")).to_have_attribute("src", re.compile("pictures"))
     expect(loss.locator(".readout")).to_have_text("epoch 2training 1.20validation 1.25")
     expect(loss.get_by_role("img")).to_have_attribute("aria-label", re.compile("training from 2.40 to 0.300"))
     canvas = loss.locator("svg[role=img]")
@@ -105,31 +109,66 @@ def test_curves_read_out_the_epoch_of_the_slider_and_of_the_pointer(show, finish
 
 def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(show, finished_run):
     """Every cell of metrics.csv can be read out of a chart; shares in percent, other numbers as they are."""
-    header, *rows = (finished_run / "metrics.csv").read_text().splitlines()
     new = {
         "train/mean_ap": 0.75, "val/mean_ap": 0.5, "val/nll": 0.4, "margin/conv1": -1.5, "margin/conv2": 3e-7,
         "gradient_norm": 12.5, "<img src=x onerror=alert(1)>": 123456.0, "never": "",
     }  # fmt: skip
-    lines = [",".join([header, *new]), *(",".join([row, *map(str, new.values())]) for row in rows)]
-    (finished_run / "metrics.csv").write_text("\n".join(lines) + "\n")
+    with_columns(finished_run, new)
     page = show(finished_run)
-    said = {
+    readouts = {
         box.locator("h3").inner_text(): box.locator(".readout").inner_text().replace("\n", " ")
         for box in page.locator(".chart").all()
     }
-    assert [*said][:4] == ["Loss", "Accuracy", "Mean average precision", "Nll"]
+    assert [*readouts][:4] == ["Loss", "Accuracy", "Mean average precision", "Nll"]
     expected = {
         "Mean average precision": ["training 75.0 %", "validation 50.0 %"], "Nll": ["validation 0.400"],
         "Margin": ["conv1 -1.50", "conv2 3.00e-7"], "Gradient norm": ["gradient norm 12.5"],
         "<img src=x onerror=alert(1)>": ["123456"], "Learning rate": ["0.0100"], "Seconds an epoch took": ["12.5"],
     }  # fmt: skip
     for title, words in expected.items():
-        assert all(word in said[title] for word in words), (title, said[title])
-    assert "Never" not in said
+        assert all(word in readouts[title] for word in words), (title, readouts[title])
+    assert "Never" not in readouts
     axes = page.locator(".chart", has_text="Mean average precision").locator("text")
     assert {"100 %", "0 %", "epoch"} <= set(axes.all_text_contents())
     page.locator("#epoch").fill("2")
     expect(page.locator(".chart", has_text="Gradient norm").locator(".readout")).to_contain_text("epoch 3")
+
+
+def with_columns(folder, new):
+    """Adds columns to metrics.csv: each value is text for all epochs, or a function of the epoch."""
+    header, *rows = (folder / "metrics.csv").read_text().splitlines()
+    cells = [[str(value(at) if callable(value) else value) for value in new.values()] for at in range(1, 1 + len(rows))]
+    lines = [",".join([header, *new]), *(",".join([row, *more]) for row, more in zip(rows, cells, strict=True))]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+
+
+def height_of_line(box, number=0):
+    """The share of a chart's height that one of its lines takes."""
+    points = box.locator("svg[role=img] path.line").nth(number).get_attribute("d").removeprefix("M").split("L")
+    heights = [float(point.split()[1]) for point in points]
+    return (max(heights) - min(heights)) / 230
+
+
+def test_a_measure_of_the_users_own_is_drawn_in_a_scale_of_its_own(show, finished_run):
+    """A metric in [0, 1], one far from 0, one that is negative, and two of one callback with other units."""
+    new = {
+        "val/gini": lambda epoch: 0.1 * epoch, "temperature": lambda epoch: 300 + 0.1 * epoch,
+        "log_odds": lambda epoch: -40 - 0.2 * epoch, "gpu/bytes": lambda epoch: 2e9 * epoch,
+        "gpu/celsius": lambda epoch: 30 + 5 * epoch, "depth/conv1": lambda epoch: epoch, "depth/conv2": 0.001,
+    }  # fmt: skip
+    with_columns(finished_run, new)
+    page = show(finished_run)
+    boxes = {box.locator("h3").inner_text(): box for box in page.locator(".chart").all()}
+    titles = {"Gini", "Temperature", "Log odds", "Gpu: bytes", "Gpu: celsius", "Depth"}
+    assert titles <= set(boxes)
+    assert all(height_of_line(boxes[title]) > 0.3 for title in titles)
+    readouts = {title: boxes[title].locator(".readout").inner_text().replace("\n", " ") for title in titles}
+    assert readouts["Gini"] == "epoch 8 validation 0.800" and "temperature 300.80" in readouts["Temperature"]
+    assert "celsius 70.0" in readouts["Gpu: celsius"] and "conv2 0.00100" in readouts["Depth"]
+    levels = {title: boxes[title].locator("text[text-anchor=end]").all_text_contents() for title in titles}
+    assert "0" in levels["Gini"] and "300.2" in levels["Temperature"] and "-41" in levels["Log odds"]
+    left = boxes["Temperature"].locator("svg[role=img]").bounding_box()["x"]
+    assert all(text.bounding_box()["x"] >= left for text in boxes["Temperature"].locator("text").all())  # none cut off
 
 
 def test_dark_follows_the_system_until_clicked_and_then_stays(show, page, finished_run):
@@ -151,12 +190,12 @@ def test_a_phone_needs_no_sideways_scrolling(show, page, finished_run):
 
 
 def test_pictures_load_as_needed(show, page, finished_run):
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
     show(finished_run, "#layer=conv1&epoch=1")
     shows(page, "conv1/epoch_001")
     page.wait_for_timeout(200)
-    pictures = [url for url in asked if "/pictures/top9/" in url]
+    pictures = [url for url in requests if "/pictures/top9/" in url]
     assert 1 < len(pictures) <= 5  # this one and the next few of the same layer
     assert all("/conv1/" in url for url in pictures)
 

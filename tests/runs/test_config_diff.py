@@ -1,12 +1,12 @@
 import pytest
 
-from convscope.runs.config_diff import (
+from convscope.runs.config_diff import (  # fmt: skip
     LONGEST_DIFFERENCE,
     differ_only_in,
     differences_in_words,
     differing_keys,
     flattened,
-)  # fmt: skip
+)
 
 ONE = {"job": "train", "seed": 0, "name": "a", "optim": {"lr": 0.1, "renorm": 0.1}, "model": {"layers": {"conv1": {}}}}
 

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from convscope.runs.number_format import (
+from convscope.runs.number_format import (  # fmt: skip
     brief,
     csv_table,
     duration,
@@ -13,7 +13,7 @@ from convscope.runs.number_format import (
     split_caption,
     table_cell,
     three_digits,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(38.4, "38 s"), (75.2, "1 min 15 s"), (3725, "1 h 2 min")])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
@@ -47,7 +47,7 @@ def run(net, place, accumulate=1, renorm=None, epochs=2, within=None):
     data = ImageData(Source(["a", "b"], images, images), DataSettings(16, 4, cache_dir=str(place / "cache")))
     recipe = Recipe("sgd", 1e-3, 0.9, 0.0, 4, "constant", 0, 0.0, "he", 0.01, (), renorm)
     settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1, "accumulate_grad_batches": accumulate}
-    plan = Plan(settings, FeatureChoice(None, 1, [], "val"), 0, {"net": DESCRIPTION}, Within(None, within))
+    plan = Plan(settings, FeatureConfig(None, 1, [], "val"), 0, {"net": DESCRIPTION}, Within(None, within))
     return train(Classifier(net, recipe, 2), data, plan, Record(place / "run"))["final"]
 
 

@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.engine.projection_rule import RuleChoice
 from convscope.training.evolution import FeatureEvolution, _spread
 
@@ -31,7 +31,7 @@ def test_a_layers_rule_is_measured_once_and_said_at_every_epoch(trained):
 
 
 def test_a_run_of_version_0_1_goes_on_with_the_deconvnet_that_its_numbers_were_made_with():
-    assert FeatureChoice(None, 4, None, "val").rule == "deconvnet"
-    callback = FeatureEvolution(None, None, FeatureChoice(None, 4, None, "val"), 0)
+    assert FeatureConfig(None, 4, None, "val").rule == "deconvnet"
+    callback = FeatureEvolution(None, None, FeatureConfig(None, 4, None, "val"), 0)
     callback.load_state_dict({"rows": "", "previous": {}, "pictured": []})
     assert callback.rules == {}

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
@@ -51,7 +51,7 @@ def run(data, place, epochs, loss, done=0):
     settings = {"max_epochs": len(epochs), "accelerator": "cpu", "devices": 1}
     record = Record(place)
     net = Scripted([ROWS[epoch] for epoch in epochs[done:]])
-    plan = Plan(settings, FeatureChoice(None, 1, [], "val"), 0, {"net": DESCRIPTION})
+    plan = Plan(settings, FeatureConfig(None, 1, [], "val"), 0, {"net": DESCRIPTION})
     return train(Classifier(net, recipe, 3), data, plan, record), record
 
 

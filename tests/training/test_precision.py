@@ -9,10 +9,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from convscope.analyses.subject import saved_subject
-from convscope.analyses.visualize.compute import SplitPixels, feature_view, strongest
+from convscope.analyses.visualize.about import FeatureConfig
+from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, search_top9
 from convscope.analyses.visualize.figure import feature_grid, strongest_tiles
-from convscope.cli.facts import evolution_choice
 from convscope.cli.jobs import JOBS
+from convscope.config import read_config
 from convscope.engine.top9 import to_arrays
 from convscope.models.renorm import filter_rms
 from convscope.training.precision import in_float32
@@ -50,13 +51,13 @@ def test_a_job_finds_on_the_checkpoint_what_training_found_and_projected(unbroke
     """The same images at the same places with the same scores, and the same projections of those very units."""
     trained, words = unbroken
     subject = looked_at(trained, words)
-    afterwards = strongest(subject.net, subject.data, "val", ["conv1", "conv3"])
+    afterwards = search_top9(subject.net, subject.data, "val", ["conv1", "conv3"])
     in_training, tiles = (load_file(trained / kind / "epoch_002.safetensors") for kind in ("top9", "evolution"))
     for name, values in to_arrays(afterwards).items():
         assert values.dtype == in_training[name].dtype == (torch.float32 if "score" in name else torch.int64)
         torch.testing.assert_close(values, in_training[name], rtol=1e-5, atol=1e-5)
     for layer, top in afterwards.items():
-        maps = evolution_choice(composed([*TINY])["evolution"]).chosen_maps(layer, len(top.score), 3)
+        maps = drawn_maps(read_config(FeatureConfig, composed([*TINY])), layer, len(top.score), 3)
         images = SplitPixels(subject.data, "val")
         view = feature_view(subject.net, images, layer, top, maps)
         expected = np.stack(strongest_tiles(feature_grid(view, ""), 64))

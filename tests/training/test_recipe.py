@@ -136,10 +136,10 @@ def test_one_cycle_rises_and_ends_near_zero():
         ({"algorithm": "lamb"}, "optim.algorithm=lamb is unknown; possible: sgd, adamw"),
         ({"schedule": "poly"}, "optim.schedule=poly is unknown; possible: plateau, cycle, constant"),
         ({"init": "zero"}, "optim.init=zero is unknown; possible: normal, he"),
-        ({"lr": 0}, "optim.lr=0 must be positive"),
-        ({"batch_size": 0}, "optim.batch_size=0 must be at least 1"),
-        ({"renorm": -0.1}, "optim.renorm=-0.1 must be a positive RMS radius"),
-        ({"nesterov": True}, "optim: unknown or missing nesterov; a recipe has algorithm"),
+        ({"lr": 0}, "optim.lr=0 is too small; it is above 0, e.g. optim.lr=0.01"),
+        ({"batch_size": 0}, "optim.batch_size=0 is too small; it is 1 or more"),
+        ({"renorm": -0.1}, "optim.renorm=-0.1 is too small; it is above 0, or null, e.g. optim.renorm=0.1"),
+        ({"nesterov": True}, "optim.nesterov is no key; possible: algorithm"),
     ],
 )
 def test_bad_recipes_are_told(change, said):

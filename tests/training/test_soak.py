@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
@@ -53,7 +53,7 @@ def run(place, epochs):
     settings = DataSettings(image_size=16, batch_size=10, cache_dir=str(place / "cache"))
     net = build(ROWS, image_size=16, classes=2)
     initialize_(net, RECIPE)
-    plan = Plan({"max_epochs": epochs, "accelerator": "cpu", "devices": 1}, FeatureChoice(None, 2, None, "val"), 0, {})
+    plan = Plan({"max_epochs": epochs, "accelerator": "cpu", "devices": 1}, FeatureConfig(None, 2, None, "val"), 0, {})
     record = Counting(place / "run")
     train(Classifier(net, RECIPE, 2), ImageData(Source(["a", "b"], images, images), settings), plan, record)
     return record

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
@@ -37,7 +37,7 @@ ROWS = {
 }
 RECIPE = Recipe("sgd", 0.01, 0.9, 0.0, 20, "constant", 0, 0.0, "he", 0.01, (), None)
 CONF = Path(__file__).resolve().parents[2] / "conf/optim"
-OFF = FeatureChoice(None, 4, [], "val")
+OFF = FeatureConfig(None, 4, [], "val")
 
 
 @pytest.fixture

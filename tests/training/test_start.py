@@ -170,8 +170,8 @@ def test_only_the_rows_asked_for_and_none_at_all(saved, tmp_path):
         ({"freeze": ["pool1"]}, "model.freeze: no row pool1 with weights in this net; it has conv1, conv2, fc3, fc4"),
         ({"freeze": EVERY}, "model.freeze holds every row of the net, fc4 too: nothing is left to train; "
          "freeze all but fc4"),
-        ({"freeze": "conv1"}, "model.freeze=conv1 is no list of rows; type model.freeze=[conv1]"),
-        ({"take": "conv1"}, "model.take=conv1 is no list of rows; type model.take=[conv1]"),
+        ({"freeze": "conv1"}, "model.freeze=conv1 is unknown; possible: taken, or a list such as [conv1, conv5]"),
+        ({"take": "conv1"}, "model.take=conv1 is not a list such as [conv1, conv5] or null; type model.take=[conv1]"),
         ({"freeze": "taken"}, "model.freeze=taken needs rows taken from a net; type model.init=outputs/train/<run>/"
          "checkpoints/last.ckpt"),
         ({"init": "a.ckpt", "take": [], "freeze": "taken"}, "model.freeze=taken needs rows taken from a net; type "
@@ -204,7 +204,7 @@ def test_a_net_of_a_library_shares_no_names_with_rows(saved):
     with pytest.raises(
         UserError, match=r"last.ckpt holds a net of rows, this is one of timm resnet18: they share no n"
     ):
-        parent(Start(str(saved[0]), None, (), "timm resnet18"))
+        parent(Start(str(saved[0]), None, [], "timm resnet18"))
 
 
 @pytest.fixture

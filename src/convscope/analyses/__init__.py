@@ -3,4 +3,70 @@
 In a folder: about.py (settings and words; imports no torch), compute.py (tensors in, named tensors out), figure.py
 (arrays in, a figure out), job.py (over a Subject: yields Picture, Number, Table, Arrays). What several questions need
 stands in engine/, metrics/ and plots/, which know no question.
+
+ANALYSES is the only list of them: --help, the command of each job, the sections of the page and the tests read it.
 """
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+ANALYSES = (  # folders, in the order of their topics on a page
+    "visualize",
+    "invariance",
+    "diagnosis",
+    "occlusion",
+    "correspondence",
+    "neighbors",
+    "overlap",
+    "check_data",
+    "evaluation",
+    "transfer",
+    "sweep_table",
+    "claims",
+)
+
+
+class Topic(NamedTuple):
+    """A section of the report page, in words for a newcomer. key: the first word of its results' names.
+
+    link: its name in the navigation. figure: the figure or table of the paper that shows it. note: what is asked, and
+    how to read the answer.
+    """
+
+    key: str
+    link: str
+    title: str
+    figure: str
+    note: str
+
+
+class About(NamedTuple):
+    """What the program knows of an analysis before it runs.
+
+    job: the name after job=, of conf/job/<job>.yaml and of its settings there. config: the class of its settings.
+    topics: the sections of the report page. tiny: overrides that make the job short, for tests. label: what pages call
+    it. looks: how it looks at a net, after the words "looked at"; "" for an analysis of images. images: whether the job
+    reads conf/data. sweep_key: the key that takes a sweep's folder. sweep_folder: where the job writes at its end.
+    """
+
+    job: str
+    config: type
+    topics: Sequence[Topic]
+    tiny: Sequence[str] = ()
+    label: str = ""
+    looks: str = ""
+    images: bool = True
+    sweep_key: str = ""
+    sweep_folder: str = ""
+
+
+def about(name: str) -> About:
+    """The About of an analysis, by the name of its folder."""
+    module: Any = import_module(f"{__name__}.{name}.about")
+    return module.ABOUT
+
+
+def abouts() -> dict[str, About]:
+    """Every analysis by the name of its folder."""
+    return {name: about(name) for name in ANALYSES}

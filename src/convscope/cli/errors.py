@@ -40,7 +40,7 @@ def choices(conf: Path, group: str) -> list[str]:
     """group=choice for each file of a config group, those of folders inside it too; empty where there is no such."""
     if not group or not (conf / group).is_dir():
         return []
-    files = sorted((conf / group).rglob("*.yaml"))
+    files = [path for path in sorted((conf / group).rglob("*.yaml")) if path.parent.name != "shared"]
     return [f"{group}={path.relative_to(conf / group).with_suffix('').as_posix()}" for path in files]
 
 

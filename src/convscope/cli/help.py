@@ -1,5 +1,6 @@
 """The text of `python src/run.py --help`, from the first lines of the files in conf/. Imports nothing slow."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,10 @@ EXAMPLES = [
 ]
 
 
+DEFAULTS_LIST = re.compile(r"defaults:|  - \S+")  # what a file takes from others
+SHARED = re.compile(r"^  - (?!_self_)([\w/]+)(?:@_here_)?$", re.MULTILINE)
+
+
 def manual(conf: Path) -> str:
     """What the program can do, in lines of 80 to 100 columns as the terminal has. conf: folder of the config groups."""
     columns = min(100, max(80, shutil.get_terminal_size((100, 24)).columns))
@@ -101,8 +106,12 @@ def page(conf: Path, words: Sequence[str]) -> str | None:
 def _keys(path: Path) -> str:
     """The lines of a file below its first words, that is its keys, their values and what they are for."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    said = next(at for at, line in enumerate(lines) if summary(path) in line)
-    return "\n".join(f"  {line}".rstrip() for line in lines[said + 1 :])
+    start = next(number for number, line in enumerate(lines) if summary(path) in line) + 1
+    own = [line for line in lines[start:] if not DEFAULTS_LIST.fullmatch(line)]
+    names = {line.partition(":")[0] for line in own}
+    shared = [_keys(path.parent / f"{name}.yaml") for name in SHARED.findall("\n".join(lines))]
+    inherited = [line for text in shared for line in text.splitlines() if line.strip().partition(":")[0] not in names]
+    return "\n".join([*(f"  {line}".rstrip() for line in own), *inherited])
 
 
 def summary(path: Path) -> str:

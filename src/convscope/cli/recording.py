@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from convscope.cli.sweep_page import write_after_run
 from convscope.errors import UserError
@@ -47,7 +45,6 @@ def recorded(
     """Every result into the run folder, small tables to the terminal too; subjects: whose images they are made of."""
     from convscope import loggers
     from convscope.cli import terminal
-    from convscope.cli.recording import loading_watched, note_left_out
     from convscope.runs.record import Number, Record
 
     with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
@@ -104,14 +101,6 @@ def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
     write_after_run(record.folder)
 
 
-def about_run(settings: Settings, folder: Path) -> dict[str, str]:
-    """of_run: the folder, relative to this one, of the run whose checkpoint a job looks at; nothing for other nets."""
-    from convscope.runs.reading import run_folder_of
-
-    trained = run_folder_of(settings.get("ckpt"))
-    return {} if trained is None else {"of_run": os.path.relpath(trained, folder.resolve())}
-
-
 def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
     """The page of the training run leads to this one from now on."""
     from convscope.report.linked_runs import note_analysis
@@ -122,15 +111,6 @@ def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
         note_analysis(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
         with suppress(OSError, CannotWrite):  # a folder of someone else's
             write_page(trained)
-
-
-class BadFile(Protocol):
-    """A file that cannot be read: its name in plain text, and why."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
 
 
 @contextmanager
@@ -149,25 +129,15 @@ def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
 def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
     """bad_images.csv, the count and a warning in the summary, one line in the terminal; nothing where none is bad."""
     from convscope.cli import terminal
+    from convscope.runs.record import write_bad_images
 
     bad = dict.fromkeys(each for subject in subjects for each in subject.data.bad_images)
     if not bad or os.environ.get("RANK", "0") != "0":
         return
-    write_bad_images(record, bad)
+    write_bad_images(record.folder, bad)
     emptied = dict.fromkeys(words for subject in subjects for words in subject.data.emptied)
     summary["bad_images"] = len(bad)
     told = [f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons", *emptied]
     summary["warnings"] = [*summary.get("warnings", []), *told]
     for line in told:
         terminal.show_warning(line)
-
-
-def write_bad_images(record: Record, bad: Iterable[BadFile]) -> None:
-    """bad_images.csv of the run folder: path, reason."""
-    from convscope.runs.atomic_io import write
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "reason"])
-    writer.writerows([one.name, one.reason] for one in bad)
-    write(record.folder / "bad_images.csv", text.getvalue())

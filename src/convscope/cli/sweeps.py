@@ -6,13 +6,14 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import hydra
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
 from convscope.cli.sweep_page import write_page_of
 
@@ -41,21 +42,23 @@ class ForgetSettings(Callback):
 
 
 class EndWith(Callback):
-    """hydra.callbacks of an experiment: its sweep ends with a job on its runs, diagnose or table, in its folder."""
+    """hydra.callbacks of an experiment: its sweep ends with a job that compares its runs, in the sweep's folder."""
 
     settings: dict[str, Any] | None = None  # of the job, once a sweep has begun
     folder: Path
 
-    def __init__(self, job: Literal["diagnose", "table"]):
-        self.job = job
+    def __init__(self, job: str):
+        self.about = next(about for about in abouts().values() if about.job == job)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        settings: Any = OmegaConf.to_container(hydra.compose("config", overrides=[f"job={self.job}"]), resolve=True)
+        folder, words = config.hydra.sweep.dir, [f"job={self.about.job}"]
+        composed = hydra.compose("config", overrides=words)
+        OmegaConf.update(composed, self.about.sweep_key, folder)
+        settings: Any = OmegaConf.to_container(composed, resolve=True)
         settings["trainer"] = OmegaConf.to_container(config.trainer, resolve=True)
-        name, sweep = {"diagnose": "comparison", "table": "table"}[self.job], config.hydra.sweep.dir
-        settings |= {"sweep": sweep} if self.job == "table" else {"diagnose": {**settings["diagnose"], "runs": sweep}}
+        name = self.about.sweep_folder
         EndWith.settings = settings | {"seed": config.seed, "name": name, "words": []}
-        EndWith.folder = Path(sweep)
+        EndWith.folder = Path(folder)
 
     @classmethod
     def work(cls) -> None:

@@ -1,92 +1,153 @@
-"""job=train."""
+"""job=train: settings to objects, then training/job.py."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from convscope.cli.recording import Settings, chosen_loggers, concluded
+from convscope.analyses.visualize.about import FeatureConfig
+from convscope.cli.recording import Settings, chosen_loggers, concluded, loading_watched, note_left_out
+from convscope.config import check_setting, read_config
 from convscope.errors import UserError
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
+    from convscope.training.classifier import Classifier
 
 
 def train(settings: Settings, folder: Path) -> None:
-    import pytorch_lightning as pl
+    """Trains the net of the settings; all that is seen on the way is in the run folder."""
+    for key in ("model.init", "data.root", "data.cache_dir"):
+        check_setting(settings, key)
 
     from convscope import loggers
-    from convscope.analyses.subject import check_net, new_subject, overrides_of
+    from convscope.analyses.inputs import run_facts
     from convscope.cli import terminal
-    from convscope.cli.facts import checkpoint_description, evolution_choice, logging_volume, net_device, run_facts
-    from convscope.cli.recording import loading_watched, note_left_out
-    from convscope.config import read_plan
-    from convscope.data.config import group_settings
-    from convscope.models.build import ConvNet
-    from convscope.models.memory import check_room
-    from convscope.runs.provenance import continues_run_of_0_1, with_earlier_decoders
+    from convscope.runs.provenance import with_earlier_decoders
     from convscope.runs.record import Record
     from convscope.training import job
     from convscope.training.checkpoint import Within
-    from convscope.training.classifier import Classifier
     from convscope.training.exact_resume import Sessions
-    from convscope.training.guard import scale_warning
-    from convscope.training.recipe import initialize_, read_recipe
+
+    start = time.perf_counter()
+    evolution, within = read_config(FeatureConfig, settings), read_config(Within, settings)
+    prepared = _prepared(settings, folder)
+    subject, data, recipe = prepared.subject, prepared.subject.data, prepared.classifier.recipe
+    description = checkpoint_description(settings, subject)
+    plan = job.Plan(settings["trainer"], evolution, settings["seed"], description, within)
+    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
+        volume = job.logging_volume(evolution, settings["trainer"]["max_epochs"], subject.net, data.settings.image_size)
+        for line in loggers.costs(chosen_loggers(settings), *volume):
+            print(line, flush=True)
+        record = Record(folder, chosen)
+        facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
+        facts["images"] = prepared.sizes
+        facts["goal"] = job.goal_facts(data, recipe.loss)
+        facts, other_decoder = with_earlier_decoders(facts, folder)
+        inherited = {"start": prepared.inherited} if prepared.inherited else {}
+        with concluded(record, facts | inherited) as summary, loading_watched([subject]):
+            sessions = Sessions(summary["seconds"], start)
+            terminal.show_start(prepared.inherited)
+            note_left_out([subject], record, summary)
+            for text in filter(None, (*prepared.warnings, other_decoder, *_cautions(settings, prepared))):
+                terminal.show_warning(text)
+                summary["warnings"] = [*summary.get("warnings", []), text]
+            outcome = job.train(prepared.classifier, data, plan, record, sessions)
+            outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
+            summary.update(outcome)
+            terminal.show_outcome(settings["name"], outcome, facts["goal"])
+
+
+class Prepared(NamedTuple):
+    """What training begins with. sizes: images of each split. inherited: what came from an earlier net, and froze.
+
+    warnings: lines for the user, "" or None where there is none.
+    """
+
+    subject: Subject
+    classifier: Classifier
+    sizes: dict[str, int]
+    inherited: dict[str, Any]
+    warnings: tuple[str | None, ...]
+
+
+def _prepared(settings: Settings, folder: Path) -> Prepared:
+    """The net with its first weights and its images, every setting checked. Raises UserError, the cheap ones first."""
+    import pytorch_lightning as pl
+
+    from convscope.analyses.inputs import net_device
+    from convscope.analyses.subject import check_net, new_subject, overrides_of
+    from convscope.data.config import group_settings
+    from convscope.models.build import ConvNet
+    from convscope.models.memory import check_room
+    from convscope.runs.provenance import continues_run_of_0_1
+    from convscope.training.classifier import Classifier
+    from convscope.training.recipe import Recipe, initialize_
     from convscope.training.renorm_limits import exceeding, unsuited, without_radius
     from convscope.training.start import begin_, parent, read_start
     from convscope.training.trainer import check_precision, check_trainer
 
-    start = time.perf_counter()
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
     check_trainer(group_settings(settings, "trainer"))
-    device = net_device(settings["trainer"].get("accelerator", "auto"))  # told before the images are read
+    device = net_device(settings["trainer"].get("accelerator", "auto"))
     narrowed = check_precision(settings["trainer"], device.type)
-    recipe, choice = read_recipe(group_settings(settings, "optim")), evolution_choice(settings["evolution"])
-    beginning = read_start(group_settings(settings, "model"))
-    within = read_plan(Within, "checkpoint", settings.get("checkpoint", {}))
-    before = parent(beginning)
+    group_settings(settings, "optim")
+    recipe, beginning = read_config(Recipe, settings), read_start(group_settings(settings, "model"))
+    checkpoint = parent(beginning)
     if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
         check_net(settings, recipe.batch_size, copies=2)
-    subject = new_subject(settings, parent=before)
+    subject = new_subject(settings, parent=checkpoint)
     net, data = subject.net, subject.data
     _check_labels(subject, recipe.loss)
     typed = any(word.startswith("optim.renorm=") for word in overrides_of(settings.get("words", []), "optim"))
     old = continues_run_of_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
-    recipe, off = without_radius(recipe, "" if old else unsuited(net, data.settings.pixel_scale), typed)
+    recipe, unsuitable = without_radius(recipe, "" if old else unsuited(net, data.settings.pixel_scale), typed)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
             check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
-    begun = begin_(net, beginning, before, data)
-    harm = "" if old else exceeding(net, begun.get("taken", ()), recipe.renorm)
-    recipe, off_too = without_radius(recipe, harm, typed)
+    inherited = begin_(net, beginning, checkpoint, data)
+    harm = "" if old else exceeding(net, inherited.get("taken", ()), recipe.renorm)
+    recipe, harmful = without_radius(recipe, harm, typed)
     classifier = Classifier(net, recipe, len(data.classes), scale)
-    about = checkpoint_description(settings, subject)
-    plan = job.Plan(settings["trainer"], choice, settings["seed"], about, within)
-    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
-        for line in loggers.costs(chosen_loggers(settings), *logging_volume(settings, subject)):
-            print(line, flush=True)
-        record = Record(folder, chosen)
-        facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
-        facts["images"] = sizes
-        facts["goal"] = job.goal_facts(data, recipe.loss)
-        facts, mixed = with_earlier_decoders(facts, folder)
-        with concluded(record, facts | ({"start": begun} if begun else {})) as summary, loading_watched([subject]):
-            sessions = Sessions(summary["seconds"], start)
-            terminal.show_start(begun)
-            note_left_out([subject], record, summary)
-            given = bool(begun.get("taken") or settings["model"].get("weights"))
-            spread = scale_warning(recipe.renorm, data.pixel_std)
-            for text in filter(None, (off, off_too, narrowed, mixed, spread, recipe.fading(given))):
-                terminal.show_warning(text)
-                summary["warnings"] = [*summary.get("warnings", []), text]
-            outcome = job.train(classifier, data, plan, record, sessions)
-            outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
-            summary.update(outcome)
-            terminal.show_outcome(settings["name"], outcome, facts["goal"])
+    return Prepared(subject, classifier, sizes, inherited, (unsuitable, harmful, narrowed))
+
+
+def _cautions(settings: Settings, prepared: Prepared) -> tuple[str | None, ...]:
+    """Warnings of a recipe that does not suit the images or the weights."""
+    from convscope.training.guard import scale_warning
+
+    recipe = prepared.classifier.recipe
+    learned = bool(prepared.inherited.get("taken") or settings["model"].get("weights"))
+    return scale_warning(recipe.renorm, prepared.subject.data.pixel_std), recipe.fading(learned)
+
+
+def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, Any]:
+    """What every checkpoint says of its net and its input: plain values and the mean image."""
+    from convscope.models.build import ConvNet
+    from convscope.models.weights import describe
+
+    net, data = subject.net, subject.data
+    if isinstance(net, ConvNet):
+        about: dict[str, Any] = describe(net) | {"name": subject.net_name}
+    else:
+        model = settings["model"]
+        about = {"source": model["source"], "name": model["name"], "classes": len(data.classes)}
+        about["image_size"] = data.settings.image_size
+        about["transform_input"] = bool(getattr(net, "transform_input", False))
+    scale, images = data.settings.pixel_scale, data.settings
+    return {
+        "net": about,
+        "class_names": list(data.classes),
+        "mean": data.mean,
+        "input": {"stored": images.stored, "interpolation": images.interpolation},
+        "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,
+        "loss": settings["optim"].get("loss", "softmax"),
+        "data": dict(settings["data"]),
+    }
 
 
 def _check_labels(subject: Subject, loss: str) -> None:

@@ -1,11 +1,14 @@
 """conf/data as a data set, and as what becomes of its images."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
-from convscope.config import read_plan
+from pydantic import Field
+
+from convscope.config import PathText, Settings, build_config, config
 from convscope.data import sources
 from convscope.data.critters import critters
 from convscope.data.settings import DataSettings
@@ -15,9 +18,9 @@ from convscope.data.voc import voc2012
 from convscope.errors import UserError
 from convscope.models.libraries import own_input
 
-Settings = Mapping[str, Any]
+NO_KEYS = ("seed", "batch_size", "stored", "interpolation")  # fields of DataSettings that are no keys of conf/data
 SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data, of sets of small images
-_Plan = TypeVar("_Plan")
+_Config = TypeVar("_Config")
 
 
 _IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
@@ -36,12 +39,12 @@ def source(data: Settings) -> sources.Source:
     if name == "digits":
         return sources.digits()
     if name == "critters":
-        drawn, side = _of_source(_Drawn, data), data.get("stored") or stored_size(data["image_size"])
+        drawn, side = _keys_of(DrawnSet, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
     known = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
     if name not in known:
         raise UserError(f"data.source={name} is unknown; possible: {', '.join(known)}")
-    there = _of_source(_Kept, data)
+    there = _keys_of(StoredSet, data)
     if name in _IN_FOLDERS:
         return _IN_FOLDERS[name](there.root)
     if name in _FETCHED:
@@ -49,30 +52,39 @@ def source(data: Settings) -> sources.Source:
     return stream(there.root, data["image_size"], Path(there.cache_dir).expanduser(), there.cache_gib)
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    train: int
-    val: int
-    draw_seed: int
-    cache_dir: str = DataSettings.cache_dir
+@config("data")
+class DrawnSet:
+    """The keys of data=critters: how many animals are drawn, by which seed, and where they are kept."""
 
-    def __post_init__(self) -> None:
-        if self.draw_seed < 0:
-            raise UserError(f"data.draw_seed={self.draw_seed} is no seed; take a whole number from 0 on")
+    train: int = 4000
+    val: int = 1000
+    draw_seed: Annotated[int, Field(ge=0)] = 0
+    cache_dir: PathText = DataSettings.cache_dir
 
 
-@dataclass(frozen=True)
-class _Kept:
-    root: str | None
+@config("data")
+class StoredSet:
+    """The keys of sets that lie in files, and of those that can be fetched."""
+
+    root: PathText | None = None
     download: bool = False
-    cache_dir: str = DataSettings.cache_dir
+    cache_dir: PathText = DataSettings.cache_dir
     cache_gib: float = DataSettings.cache_gib
 
 
-def _of_source(kind: type[_Plan], data: Settings) -> _Plan:
-    """The keys that this kind of source has. Raises UserError for those that are missing or of another type."""
+def default_keys() -> dict[str, Any]:
+    """Every key of conf/data with its default, for images that no config names; image_size is None."""
+    kinds: tuple[Any, ...] = (DrawnSet, StoredSet, DataSettings)
+    values = {field.name: field.default for kind in kinds for field in fields(kind)}
+    known = {key: value for key, value in values.items() if key not in NO_KEYS}
+    cache_dir = os.environ.get("CONVSCOPE_CACHE", DataSettings.cache_dir)
+    return {"source": "images", **known, "image_size": None, "cache_dir": cache_dir}
+
+
+def _keys_of(kind: type[_Config], data: Settings) -> _Config:
+    """The keys that this kind of set has. Raises UserError for those that are missing or of another type."""
     names = [field.name for field in fields(cast(Any, kind))]
-    return read_plan(kind, "data", {name: data[name] for name in names if name in data})
+    return build_config(kind, {name: data[name] for name in names if name in data})
 
 
 def whole_source(settings: Settings) -> sources.Source:
@@ -94,7 +106,7 @@ def data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | N
         values["pixel_scale"] = pixel_scale
     if isinstance(values.get("pixel_scale"), list):
         values["pixel_scale"] = tuple(values["pixel_scale"])
-    return read_plan(DataSettings, "data", values, {"seed": "seed", "batch_size": "optim.batch_size"})
+    return build_config(DataSettings, values)
 
 
 def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settings:

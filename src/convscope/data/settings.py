@@ -1,15 +1,17 @@
 """How images become batches, as conf/data says it."""
 
 import os
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, model_validator
+
+from convscope.config import Count, PathText, config
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError
 from convscope.models.memory import check_memory
 
 
-@dataclass(frozen=True)
+@config("data", elsewhere={"seed": "seed", "batch_size": "optim.batch_size"})
 class DataSettings:
     """conf/data without the source: how images become batches.
 
@@ -21,37 +23,25 @@ class DataSettings:
     """
 
     image_size: int
-    batch_size: int
-    limit: int | None = None
-    workers: int | None = None
+    batch_size: Count
+    limit: Count | None = None
+    workers: Annotated[int, Field(ge=0)] | None = None
     seed: int = 0
-    cache_dir: str = "~/.cache/convscope"
-    cache_gib: float = 8.0
+    cache_dir: PathText = "~/.cache/convscope"
+    cache_gib: Annotated[float, Field(ge=0)] = 8.0
     on_bad_image: Literal["stop", "skip"] = "stop"
-    color_noise: float = 0.0
+    color_noise: Annotated[float, Field(ge=0)] = 0.0
     pixel_scale: float | tuple[float, ...] = 1.0
     stored: int | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _fits_here(self) -> "DataSettings":
         side = self.stored_size
         if side < self.image_size:
             raise UserError(
                 f"data.stored={side} is smaller than data.image_size={self.image_size}, which is cut from it"
             )
-        if self.interpolation not in ("bilinear", "bicubic"):
-            raise UserError(f"data.interpolation={self.interpolation} is unknown; possible: bilinear, bicubic")
-        if self.on_bad_image not in ("stop", "skip"):
-            raise UserError(f"data.on_bad_image={self.on_bad_image} is unknown; possible: stop, skip")
-        for name, value, least in (
-            ("optim.batch_size", self.batch_size, 1),
-            ("data.limit", self.limit, 1),
-            ("data.workers", self.workers, 0),
-            ("data.cache_gib", self.cache_gib, 0),
-            ("data.color_noise", self.color_noise, 0),
-        ):
-            if value is not None and value < least:
-                raise UserError(f"{name}={value} is too small; it is {least} or more")
         if self.workers is not None and self.workers > (most := 16 * (os.cpu_count() or 1)):
             raise UserError(f"data.workers={self.workers} are more processes than help here; at most {most}, or null")
         scales = self.pixel_scale if isinstance(self.pixel_scale, tuple) else (self.pixel_scale,)
@@ -64,6 +54,7 @@ class DataSettings:
             f"a batch of {self.batch_size:,} images of {side:,} x {side:,} pixels",
             "a smaller data.image_size or optim.batch_size helps",
         )
+        return self
 
     @property
     def stored_size(self) -> int:

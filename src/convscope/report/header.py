@@ -2,25 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from convscope.analyses import abouts
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, enclosing_sweep, start_time, value_at
 
 _SHARES = [("validation mean AP", "val/mean_ap"), ("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
-_LOOKS = {  # job -> what it is called, and how it looks at a net
-    "visualize": ("features", "by what excites its maps"),
-    "occlude": ("occlusion", "by covering one place of an image after another"),
-    "invariance": ("invariance", "by shifting, enlarging and rotating images"),
-    "correspond": ("correspondence", "by covering the same part in several images"),
-    "diagnose": ("diagnosis", "by its filters, maps and units"),
-    "neighbors": ("neighbors", "by the training images nearest to others"),
-    "evaluate": ("errors", "by its errors on the images of a split"),
-    "transfer": ("transfer", "by classifying other images by its features"),
-    "claims": ("claims", "by testing the paper's claims on it"),
-    "table": ("table", "one beside the other"),
-}
 
 
 class AnalyzedNet(NamedTuple):
@@ -36,9 +26,21 @@ class AnalyzedNet(NamedTuple):
     checkpoint: str
 
 
+@cache
+def _looks() -> dict[str, tuple[str, str]]:
+    """Job -> topic of its page, and by what it examines a net; analyses of a net alone."""
+    return {about.job: (about.label, about.looks) for about in abouts().values() if about.looks}
+
+
+@cache
+def _sweep_keys() -> dict[str, str]:
+    """Job -> config key of the sweep whose runs it compares."""
+    return {about.job: about.sweep_key for about in abouts().values() if about.sweep_key}
+
+
 def page_topic(job: str) -> str:
     """The topic of an analysis's page, "occlusion" for occlude; the job itself where it is no analysis."""
-    return _LOOKS[job][0] if job in _LOOKS else job
+    return _looks()[job][0] if job in _looks() else job
 
 
 def title(run: Run) -> str:
@@ -73,18 +75,18 @@ def subtitle(run: Run) -> list[str]:
 def analyzed_net(run: Run) -> AnalyzedNet | None:
     """The net that the run examined; None for a run that is no analysis."""
     job = str(_job(run))
-    if job not in _LOOKS:
+    if job not in _looks():
         return None
     setting = run.settings.get("ckpt")
     if isinstance(setting, list):
-        return AnalyzedNet(*_LOOKS[job], f"{len(setting)} nets", "")
+        return AnalyzedNet(*_looks()[job], f"{len(setting)} nets", "")
     name = value_at(run.summary, "net", "name")
     if checkpoint := _resolved(run.settings, setting):
-        return AnalyzedNet(*_LOOKS[job], str(name or "the net"), _public_path(checkpoint))
+        return AnalyzedNet(*_looks()[job], str(name or "the net"), _public_path(checkpoint))
     if sweep := _compared_sweep(run, job):
-        return AnalyzedNet(*_LOOKS[job], "the runs", sweep)
+        return AnalyzedNet(*_looks()[job], "the runs", sweep)
     net = str(name or value_at(run.settings, "model", "name") or "a net")
-    return AnalyzedNet(*_LOOKS[job], net + _weights(run.settings), "")
+    return AnalyzedNet(*_looks()[job], net + _weights(run.settings), "")
 
 
 def _weights(settings: Mapping[str, Any]) -> str:
@@ -100,10 +102,10 @@ def _compared_sweep(run: Run, job: str) -> str:
 
     The comparison at the end of a sweep has no config of its own: the folder is in its summary.
     """
-    setting, recorded = {
-        "diagnose": (value_at(run.settings, "diagnose", "runs"), run.summary.get("runs")),
-        "table": (run.settings.get("sweep"), run.summary.get("sweep")),
-    }.get(job, (None, None))
+    if job not in _sweep_keys():
+        return ""
+    key = _sweep_keys()[job].split(".")
+    setting, recorded = value_at(run.settings, *key), run.summary.get(key[-1])
     sweep = setting or recorded
     sweeps = sweep if isinstance(sweep, list) else [sweep]
     names = [PurePosixPath(_resolved(run.settings, path)).name for path in sweeps]

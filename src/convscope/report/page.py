@@ -13,17 +13,17 @@ from urllib.parse import quote
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
 from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
-from convscope.report.ideas import REST
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
-from convscope.report.sections import is_moving, sections
-from convscope.report.templates import beside, literal, template
+from convscope.report.sections import REST, is_moving, sections
+from convscope.report.templates import asset_texts, literal, template
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import Run, read_run
 from convscope.runs.top9_records import dead_maps, read_layer_record
 from convscope.runs.training_runs import has_learned
 
-SCRIPTS = ("curves.js", "columns.js", "net.js", "pictures.js", "training.js", "atlas.js", "tiles.js", "map.js",
-           "strip.js", "views.js", "page.js")  # fmt: skip
+SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
+           "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",
+           "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:
@@ -89,8 +89,8 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
         summary=_summary(run),
         command=shlex.join(["python", "src/run.py", *run.overrides]) if run.config else "",
         image_size=header.input_size(run),
-        styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
-        scripts=beside(*SCRIPTS),
+        styles=asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
+        scripts=asset_texts(*SCRIPTS),
     )
 
 

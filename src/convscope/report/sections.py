@@ -1,21 +1,23 @@
-"""Results of a run by idea: each idea of the paper is a section of the page, in the paper's order.
+"""Results of a run by topic: each topic of an analysis is a section of the page, in the order of the paper.
 
-A result belongs to the idea that its name starts with: "occlusion/fox" to occlusion. Results of no idea come last.
+A result belongs to the topic that its name starts with: "occlusion/fox" to occlusion. Results of no topic come last.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from PIL import Image
 
-from convscope.report.ideas import IDEAS, REST, Idea
+from convscope.analyses import Topic, abouts
 from convscope.runs.index import IndexEntry
 from convscope.runs.number_format import number_as_in_caption, parse_number, split_caption, table_cell, three_digits
 from convscope.runs.reading import Run, read_table, value_at
 
+REST = Topic("rest", "More", "More", "", "")  # results of no topic
 MAX_FACTS = 8  # of a section; more are folded
 MAX_ROWS = 25  # of a table; a longer one is folded, and scrolls in its box
 PROSE_LENGTH = 60  # characters; a column with a longer cell holds sentences, whose lines may break
@@ -77,9 +79,9 @@ class Part(NamedTuple):
 
 
 class Section(NamedTuple):
-    """All results of one idea. parts: a table of verdicts first, the others in the order of index.jsonl."""
+    """All results of one topic. parts: a table of verdicts first, the others in the order of index.jsonl."""
 
-    idea: Idea
+    idea: Topic
     facts: list[Fact]
     parts: list[Part]
 
@@ -90,20 +92,20 @@ class Section(NamedTuple):
 
 
 def sections(run: Run) -> list[Section]:
-    """A section for each idea that the run has results of, in the paper's order; last, REST, the results of no idea.
+    """A section for each topic that the run has results of, in the paper's order; last, REST, the results of no topic.
 
     Without pictures that page.js moves, and without the table of layers where the page has the net's rows.
     """
     entries = [entry for entry in run.entries if not is_moving(entry) and not _is_rows(run, entry)]
-    by_idea = [(idea, [entry for entry in entries if _idea(entry) is idea]) for idea in [*IDEAS, REST]]
-    return [_section(run.folder, idea, of_idea) for idea, of_idea in by_idea if of_idea]
+    by_topic = [(topic, [entry for entry in entries if _topic(entry) is topic]) for topic in [*_topics(), REST]]
+    return [_section(run.folder, topic, of_topic) for topic, of_topic in by_topic if of_topic]
 
 
 def is_moving(entry: IndexEntry) -> bool:
-    """Whether page.js shows this picture: one of training, or one of no idea that has epochs to move through."""
+    """Whether page.js shows this picture: one of training, or one of no topic that has epochs to move through."""
     if entry.kind != "picture":
         return False
-    return bool(MOVING.match(entry.name)) or (_idea(entry) is REST and entry.epoch is not None)
+    return bool(MOVING.match(entry.name)) or (_topic(entry) is REST and entry.epoch is not None)
 
 
 def page_table(title: str, caption: str, columns: list[str], rows: list[list[str]]) -> PageTable:
@@ -117,7 +119,7 @@ def page_table(title: str, caption: str, columns: list[str], rows: list[list[str
     return PageTable(title, caption, heads, cells)
 
 
-def _section(folder: Path, idea: Idea, entries: Sequence[IndexEntry]) -> Section:
+def _section(folder: Path, topic: Topic, entries: Sequence[IndexEntry]) -> Section:
     parts: list[Part] = []
     for entry in entries:
         if entry.kind == "table":
@@ -127,11 +129,17 @@ def _section(folder: Path, idea: Idea, entries: Sequence[IndexEntry]) -> Section
                 parts.append(Part(None, []))
             parts[-1].pictures.append(_picture(folder, entry))
     parts.sort(key=lambda part: part.table is None or not part.table.has_verdicts)
-    return Section(idea, _facts(entries), parts)
+    return Section(topic, _facts(entries), parts)
 
 
-def _idea(entry: IndexEntry) -> Idea:
-    return next((idea for idea in IDEAS if idea.key == entry.name.split("/")[0]), REST)
+@cache
+def _topics() -> list[Topic]:
+    """The topics of all analyses, in the order of the page."""
+    return [topic for about in abouts().values() for topic in about.topics]
+
+
+def _topic(entry: IndexEntry) -> Topic:
+    return next((topic for topic in _topics() if topic.key == entry.name.split("/")[0]), REST)
 
 
 def _is_rows(run: Run, entry: IndexEntry) -> bool:
@@ -170,8 +178,8 @@ def _size(path: Path) -> tuple[int, int] | None:
 
 
 def _title(entry: IndexEntry) -> str:
-    """The name without its idea, in words; "" where it says no more than the caption."""
-    rest = entry.name.partition("/")[2] if _idea(entry) is not REST else entry.name
+    """The name without its topic, in words; "" where it says no more than the caption."""
+    rest = entry.name.partition("/")[2] if _topic(entry) is not REST else entry.name
     words = rest.replace("_", " ").replace("/", ", ")
     if words in ("", "table", entry.caption):
         return ""

@@ -16,14 +16,18 @@ from typing import Any
 from urllib.parse import quote
 
 from convscope.report.run_table import RunTables, run_tables
-from convscope.report.templates import beside, literal, template
+from convscope.report.templates import asset_texts, literal, template
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import start_time
 from convscope.runs.sweep_runs import SweepRuns, read_sweep_runs
 from convscope.runs.training_runs import TrainingRun
 
-# columns of metrics.csv that stand on the runs' own pages alone; all others are overlaid, whatever they are
-OWN = re.compile(r"(epoch|lr|seconds|images_per_second|val/top5|val/class_mean)$|(train|renorm|similarity)/")
+SCRIPTS = ("elements.js", "columns.js", "curves.js", "overlays.js", "sorting.js", "sweep.js")
+
+# columns of metrics.csv that only the pages of the runs have; all others are overlaid
+RUN_PAGE_COLUMNS = re.compile(
+    r"(epoch|lr|seconds|images_per_second|val/top5|val/class_mean|train/(loss|top1|mean_ap))$|(renorm|similarity)/"
+)
 
 
 def write_sweep_page(folder: Path) -> Path:
@@ -68,8 +72,8 @@ def _html(folder: Path, runs: SweepRuns, tables: RunTables) -> str:
         states=[f"{count} {state}" for state, count in sorted(states.items())],
         tables=tables,
         left_out=runs.left_out,
-        styles=beside("page.css", "sweep.css"),
-        scripts=beside("curves.js", "columns.js", "overlays.js", "sweep.js"),
+        styles=asset_texts("page.css", "sweep.css"),
+        scripts=asset_texts(*SCRIPTS),
     )
 
 
@@ -99,7 +103,7 @@ def columns(run: TrainingRun) -> dict[str, list[float | None]]:
 
     The first value of stayed/<layer> becomes None: there is no earlier epoch to compare with.
     """
-    names = dict.fromkeys(name for row in run.history for name in row if not OWN.match(name))
+    names = dict.fromkeys(name for row in run.history for name in row if not RUN_PAGE_COLUMNS.match(name))
     curves = {name: [_short(row.get(name)) for row in run.history] for name in names}
     for name, values in curves.items():
         first = next((place for place, value in enumerate(values) if value is not None), None)

@@ -9,14 +9,14 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
 from convscope.runs.number_format import brief, duration, percent
 
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"
 
 
 @cache  # a training run writes its page after every epoch
 def template(name: str) -> Template:
-    """The template of this name beside this file."""
+    """The template of this name in assets/, with the filters of all templates."""
     environment = Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(ASSETS),
         autoescape=True,
         undefined=ChainableUndefined,  # a summary of another version may lack a key: an empty place, not an error
         trim_blocks=True,
@@ -27,9 +27,9 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def beside(*names: str) -> list[str]:
-    """The styles or scripts of these names, to stand in the page itself."""
-    return [(HERE / name).read_text(encoding="utf-8") for name in names]
+def asset_texts(*names: str) -> list[str]:
+    """The texts of these files of assets/, which are written into the page itself."""
+    return [(ASSETS / name).read_text(encoding="utf-8") for name in names]
 
 
 def literal(value: Any) -> str:

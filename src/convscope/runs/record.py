@@ -4,6 +4,8 @@ Jobs and callbacks hand over `Picture`, `Number`, `Table` and `Arrays` values. `
 line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
 """
 
+import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -203,3 +205,21 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class BadFile(Protocol):
+    """A file that cannot be read: its name in plain text, and why."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def write_bad_images(folder: Path, bad: Iterable[BadFile]) -> None:
+    """Writes bad_images.csv of the run folder: path, reason."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "reason"])
+    writer.writerows([file.name, file.reason] for file in bad)
+    write(folder / "bad_images.csv", text.getvalue())

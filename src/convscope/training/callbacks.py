@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
 from convscope.metrics.goals import Goal
 from convscope.models.renorm import renormalize_filters_
 from convscope.plots.grid import filter_grid
@@ -71,12 +71,12 @@ def step_seed(seed: int, step: int, micro_batch: int, rank: int) -> int:
 class FilterPictures(pl.Callback):
     """The first layer's filters after each shown epoch, on one common scale (Fig. 6 a-c)."""
 
-    def __init__(self, record: Record, choice: FeatureChoice):
+    def __init__(self, record: Record, choice: FeatureConfig):
         self.record, self.choice = record, choice
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         epoch = trainer.current_epoch + 1
-        if trainer.is_global_zero and not trainer.sanity_checking and self.choice.at(epoch):
+        if trainer.is_global_zero and not trainer.sanity_checking and self.choice.draws_at(epoch):
             name, weight = next(_convolutions(module.net))
             self.record.add(filters_picture(name, weight, epoch))
 
@@ -91,6 +91,8 @@ def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -
 
 class RowPerEpoch(pl.Callback):
     """One row of metrics.csv per epoch, and one line on a terminal that shows no progress bar."""
+
+    state_key = "RowPerEpoch"  # in checkpoints, of version 0.1 too
 
     def __init__(self, record: Record, goal: Goal):
         self.record, self.goal, self.rows = record, goal, EpochRows()

@@ -1,16 +1,16 @@
 """Checkpoints that are whole or absent, at the ends of epochs and within them."""
 
-import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytorch_lightning as pl
 import torch
+from pydantic import Field
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from convscope.config import Count, config
 from convscope.errors import UserError
 from convscope.metrics.goals import Goal
 from convscope.models.weights import read_checkpoint
@@ -20,20 +20,12 @@ from convscope.training.stop import Request
 EVERY = 10  # steps between two times that processes ask each other
 
 
-@dataclass(frozen=True)
+@config("checkpoint")
 class Within:
     """conf/config.yaml, checkpoint: how often last.ckpt is written within an epoch; None: at its end only."""
 
-    every_minutes: float | None = 10.0
-    every_steps: int | None = None
-
-    def __post_init__(self) -> None:
-        for key, value in (("every_minutes", self.every_minutes), ("every_steps", self.every_steps)):
-            number = not isinstance(value, bool) and isinstance(value, int if key == "every_steps" else int | float)
-            if value is not None and not (number and 0 < value < math.inf):
-                raise UserError(
-                    f"checkpoint.{key}={value} must be a positive number, or null for the ends of epochs only"
-                )
+    every_minutes: Annotated[float, Field(gt=0)] | None = 10.0
+    every_steps: Count | None = None
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -115,6 +107,11 @@ class BestCheckpoint(ModelCheckpoint):
     """It remembers files by name and not where they lie: a run folder can be moved, and tells nothing of its place."""
 
     PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's key in checkpoints, with the class name of version 0.1 whatever this class is called."""
+        return "BestCheckpoint" + super().state_key.removeprefix(type(self).__qualname__)
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()

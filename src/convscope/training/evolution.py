@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from convscope.analyses.visualize.compute import FeatureChoice, SplitPixels, feature_view, rule_of
+from convscope.analyses.visualize.about import FeatureConfig
+from convscope.analyses.visualize.compute import SplitPixels, drawn_layers, drawn_maps, feature_view, layer_rule
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
 from convscope.data.batches import Batch
 from convscope.data.module import ImageData
@@ -36,7 +37,9 @@ class FeatureEvolution(pl.Callback):
     The tiles of all epochs are in evolution/ and nowhere else: a long run does not hold them.
     """
 
-    def __init__(self, record: Record, data: ImageData, choice: FeatureChoice, seed: int):
+    state_key = "FeatureEvolution"  # in checkpoints, of version 0.1 too
+
+    def __init__(self, record: Record, data: ImageData, choice: FeatureConfig, seed: int):
         self.record, self.data, self.choice, self.seed = record, data, choice, seed
         self.search: Search | None = None
         self.previous: dict[str, EpochProjections] = {}
@@ -48,7 +51,7 @@ class FeatureEvolution(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         assert isinstance(module, Classifier)
-        self.layers = self.choice.chosen_layers(module.net, self.data.settings.image_size)
+        self.layers = drawn_layers(self.choice, module.net, self.data.settings.image_size)
 
     def state_dict(self) -> dict[str, Any]:
         seen = {layer: (dict(each.top._asdict()), each.maps, each.strongest) for layer, each in self.previous.items()}
@@ -64,7 +67,7 @@ class FeatureEvolution(pl.Callback):
             self.previous[layer] = EpochProjections(Top9(**top), maps, strongest)
 
     def _shown(self, trainer: pl.Trainer) -> bool:
-        return not trainer.sanity_checking and self.choice.at(trainer.current_epoch + 1)
+        return not trainer.sanity_checking and self.choice.draws_at(trainer.current_epoch + 1)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         if self._shown(trainer):
@@ -107,7 +110,7 @@ class FeatureEvolution(pl.Callback):
         images = SplitPixels(self.data, self.choice.images)
         changes, tiles, excited = {}, {}, set[int]()
         for layer, top in tops.items():
-            maps = self.choice.chosen_maps(layer, len(top.score), self.seed)
+            maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
             view = feature_view(module.net, images, layer, top, maps, self._rule(module.net, images, layer, top))
             seen = EpochProjections(top, maps, view.projections[:, 0].clone())
             changes[layer] = change_since(seen, self.previous.get(layer))
@@ -124,7 +127,7 @@ class FeatureEvolution(pl.Callback):
 
     def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9) -> RuleChoice:
         """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
-        rule = self.rules.get(layer) or rule_of(net, images, layer, top, self.choice.rule)
+        rule = self.rules.get(layer) or layer_rule(net, images, layer, top, self.choice.rule)
         if rule.measured or self.choice.rule != AUTO:
             self.rules[layer] = rule
         return rule

@@ -97,6 +97,8 @@ class Sessions(pl.Callback):
     began, by time.perf_counter.
     """
 
+    state_key = "Sessions"  # in checkpoints
+
     def __init__(self, seconds: MutableMapping[str, float], began: float):
         self.seconds, self.began = seconds, began
 

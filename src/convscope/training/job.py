@@ -10,8 +10,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from torch import nn
 
-from convscope.analyses.visualize.compute import FeatureChoice
+from convscope.analyses.visualize.about import FeatureConfig
+from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.module import ImageData
 from convscope.metrics.goals import GOALS, Chance
 from convscope.metrics.multilabel import LossName
@@ -34,7 +36,7 @@ class Plan(NamedTuple):
     """trainer: arguments of Lightning's Trainer. description: what every checkpoint says of its net (plain values)."""
 
     trainer: dict[str, Any]
-    choice: FeatureChoice
+    choice: FeatureConfig
     seed: int
     description: dict[str, Any]
     within: Within = Within()
@@ -128,3 +130,12 @@ def _cluster() -> list[Any]:
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     return [SLURMEnvironment(auto_requeue=False)]
+
+
+def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> tuple[int, int, int]:
+    """How many epochs a training run draws, of how many layers, and how many maps of all layers together."""
+    drawn = sum(config.draws_at(epoch) for epoch in range(1, epochs + 1))
+    layers = drawn_layers(config, net, image_size)
+    if isinstance(config.maps, int):
+        return drawn, len(layers), len(layers) * config.maps
+    return drawn, len(layers), sum(len(maps) for maps in config.maps.values())

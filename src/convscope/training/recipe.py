@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from convscope.config import read_plan
-from convscope.errors import UserError, meant
+from convscope.config import Count, config, read_config
 from convscope.metrics.goals import GOALS
 from convscope.metrics.multilabel import LossName
 from convscope.models.build import ConvNet
@@ -20,7 +19,7 @@ NEVER = sys.maxsize  # the Classifier steps it, where a checkpoint can tell of i
 PIXEL_STD = 58.0  # spread of grey levels around their mean; photographs have 55 to 65
 
 
-@dataclass(frozen=True)
+@config("optim")
 class Recipe:
     """conf/optim/<recipe>.yaml. lr, weight_decay: per step. patience: epochs. renorm: RMS radius or None.
 
@@ -28,47 +27,18 @@ class Recipe:
     """
 
     algorithm: Literal["sgd", "adamw"]
-    lr: float
-    momentum: float
-    weight_decay: float
-    batch_size: int
+    lr: Annotated[float, Field(gt=0, examples=[0.01])]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    batch_size: Count
     schedule: Literal["plateau", "cycle", "constant"]
-    patience: int
-    label_smoothing: float
+    patience: Annotated[int, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     init: Literal["normal", "he"]
-    init_std: float
-    bias_ones: tuple[str, ...]
-    renorm: float | None
+    init_std: Annotated[float, Field(ge=0)]
+    bias_ones: list[str]
+    renorm: Annotated[float, Field(gt=0, examples=[0.1])] | None
     loss: LossName = "softmax"
-
-    def __post_init__(self) -> None:
-        for name, legal in (
-            ("algorithm", ("sgd", "adamw")),
-            ("schedule", ("plateau", "cycle", "constant")),
-            ("init", ("normal", "he")),
-            ("loss", get_args(LossName)),
-        ):
-            if getattr(self, name) not in legal:
-                raise UserError(f"optim.{name}={getattr(self, name)} is unknown; possible: {', '.join(legal)}")
-        if not self.lr > 0:
-            raise UserError(f"optim.lr={self.lr} must be positive, e.g. optim.lr=0.01")
-        if self.batch_size < 1:
-            raise UserError(f"optim.batch_size={self.batch_size} must be at least 1")
-        limits: tuple[tuple[str, float, float | None], ...] = (
-            ("momentum", self.momentum, 1.0),
-            ("label_smoothing", self.label_smoothing, 1.0),
-            ("weight_decay", self.weight_decay, None),
-            ("init_std", self.init_std, None),
-            ("patience", self.patience, None),
-        )
-        for key, value, most in limits:
-            if value < 0 or (most is not None and value >= most):
-                range_ = f"from 0 to below {most:g}" if most is not None else "0 or more"
-                raise UserError(f"optim.{key}={value} is no {key.replace('_', ' ')}; it is {range_}")
-        if self.renorm is not None and not self.renorm > 0:
-            raise UserError(
-                f"optim.renorm={self.renorm} must be a positive RMS radius (the paper's is 0.1), or null for none"
-            )
 
     def fading(self, given: bool) -> str | None:
         """A warning where the net begins with `given` weights and AdamW's decay would undo them, else None."""
@@ -81,13 +51,8 @@ class Recipe:
 
 
 def read_recipe(settings: Mapping[str, Any]) -> Recipe:
-    """The recipe in a plain mapping with exactly Recipe's keys; UserError names a key too many or missing."""
-    known = {field.name for field in fields(Recipe)}
-    if wrong := sorted(known ^ {*settings, "loss"}):  # recipes of older runs have no loss
-        near = meant(wrong[0], known - {*settings})
-        raise UserError(f"optim: unknown or missing {', '.join(wrong)}{near}; a recipe has {', '.join(sorted(known))}")
-    recipe = read_plan(Recipe, "optim", settings)
-    return replace(recipe, bias_ones=tuple(recipe.bias_ones))
+    """The recipe of conf/optim. Raises UserError that names a key too many, missing or wrong."""
+    return read_config(Recipe, {"optim": settings})
 
 
 def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:

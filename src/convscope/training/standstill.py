@@ -43,6 +43,8 @@ class Notice(pl.Callback):
 class NoticeChance(Notice):
     """Warns when the net has stood at chance for `patience` epochs."""
 
+    state_key = "NoticeChance"  # in checkpoints, of version 0.1 too
+
     def __init__(self, record: Record, goal: Goal, chance: Chance, patience: int = 3):
         super().__init__(record)
         self.goal, self.chance, self.patience, self.epochs_at_chance = goal, chance, patience, 0
@@ -75,6 +77,8 @@ class WatchLayers(Notice):
 
     Nets without rectified layers of their own, such as timm's, are watched at their output alone.
     """
+
+    state_key = "WatchLayers"  # in checkpoints, of version 0.1 too
 
     def __init__(self, record: Record):
         super().__init__(record)

@@ -5,12 +5,13 @@ softmax on top; fine-tuning trains all of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import model_validator
 from torch import nn
 
+from convscope.config import PathText, build_config, config
 from convscope.data.module import ImageData
 from convscope.errors import UserError
 from convscope.models.inherit import Inherited, inherit_, last_row, rows_of, shortened
@@ -20,25 +21,23 @@ TAKEN = "taken"  # model.freeze: exactly the rows that came from the checkpoint
 FILE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"
 
 
-@dataclass(frozen=True)
+@config("model")
 class Start:
     """conf/model. init: a checkpoint. take: its rows that are taken (None: all that fit; empty: from scratch, and the
     file is not read). freeze: rows that do not train, "taken" for those taken. kind: "rows", or library and name.
     """
 
-    init: str | None
-    take: Sequence[str] | None
-    freeze: Sequence[str] | str
+    init: PathText | None
+    take: list[str] | None
+    freeze: list[str] | Literal["taken"]
     kind: str
 
-    def __post_init__(self) -> None:
-        for key, value, word in (("take", self.take, None), ("freeze", self.freeze, TAKEN)):
-            listed = isinstance(value, list | tuple) and all(isinstance(row, str) for row in value)
-            if value is not None and value != word and not listed:
-                raise UserError(f"model.{key}={value} is no list of rows; type model.{key}=[{value}]")
+    @model_validator(mode="after")
+    def _takes_rows_from_a_net(self) -> "Start":
         if self.from_scratch and (self.take or self.freeze == TAKEN):
             given = f"model.take=[{','.join(self.take)}]" if self.take else f"model.freeze={TAKEN}"
             raise UserError(f"{given} needs rows taken from a net; type {FILE}")
+        return self
 
     @property
     def from_scratch(self) -> bool:
@@ -54,7 +53,8 @@ def read_start(model: Mapping[str, Any]) -> Start:
         if not isinstance(model.get(key), str | None):
             raise UserError(f"model.{key}={model[key]} is no word; model.init is a file, model.weights a name or file")
     kind = "rows" if "layers" in model else f"{model.get('source')} {model.get('name')}"
-    return Start(init, model.get("take"), model.get("freeze") or (), kind)
+    rows = {"take": model.get("take"), "freeze": model.get("freeze") or []}
+    return build_config(Start, {"init": init, "kind": kind, **rows})
 
 
 def parent(start: Start) -> dict[str, Any] | None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convscope.analyses.check_data.compute import CheckData, Found, complaints, modes, survey, tile
+from convscope.analyses.check_data.about import CheckDataConfig
+from convscope.analyses.check_data.compute import Found, complaints, modes, survey, tile
 from convscope.data.decode import Unreadable, decoded
 from convscope.data.folders import passed_over
 from convscope.data.sources import Pixels, Source, folder
@@ -34,7 +35,7 @@ def seen(root, image_size=32):
 
 def test_a_sound_set_has_nothing_to_tell(root):
     found = seen(root, 24)  # stored with 27 pixels: none is enlarged
-    assert complaints(found, CheckData(few=6)) == [] and not found.copies and not found.bad()
+    assert complaints(found, CheckDataConfig(few=6)) == [] and not found.copies and not found.bad()
     assert modes(found) == [{"mode": "RGB", "train": 18, "val": 9}]
     assert [one.width.tolist() for one in found.splits] == [[40] * 18, [40] * 9]
     assert found.splits[0].height.tolist() == [30, 31, 32, 33, 34, 35] * 3
@@ -60,7 +61,7 @@ def test_copies_by_brute_force(root):
     assert sorted(map(len, groups)) == [2, 2, 2, 3]
     assert len(found.copies[0].classes) == 2  # of several classes first
     assert found.copies[1].splits == ["train", "val"] and found.shared == 1
-    assert complaints(found, CheckData(few=0)) [:5] == [
+    assert complaints(found, CheckDataConfig(few=0)) [:5] == [
         "2 images of 34 cannot be read (bad_images.csv); training stops there unless data.on_bad_image=skip is typed",
         "1 image of val in train, too, pixel by pixel: what is seen tests nothing",
         "1 image in several classes at once: bee and cat",
@@ -76,7 +77,7 @@ def test_small_images_few_images_and_other_files(root):
     for path in (root / "val/bee").iterdir():
         path.write_bytes(b"")
     found = survey(Found(folder(root), "", passed_over(root)), 28)  # stored with 32 pixels
-    told = complaints(found, CheckData(few=7))
+    told = complaints(found, CheckDataConfig(few=7))
     assert told[1:] == [
         "train: classes with fewer than 7 images to read: ant (6), bee (6), cat (6)",
         "train: 6 images of 18 with a side under 32 pixels, which will be enlarged",
@@ -103,4 +104,4 @@ def test_images_in_memory_and_one_set_for_both_splits():
 def test_wrong_plans_are_told(wrong):
     [name] = wrong
     with pytest.raises(UserError, match=rf"check_data.{name}=-?\d is too small; it is \d or more"):
-        CheckData(**wrong)
+        CheckDataConfig(**wrong)

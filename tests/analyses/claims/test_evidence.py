@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from convscope.analyses.claims.compute import evidence
-from convscope.analyses.correspondence.job.table1 import Correspond
+from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.invariance.compute import Sweep
 from convscope.analyses.invariance.compute.warp import paper_transforms
-from convscope.analyses.occlusion.job.localization import RIGHT, WRONG, Sample
+from convscope.analyses.occlusion.compute.localization import RIGHT, WRONG, Sample
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden
 from convscope.metrics.localization import in_mask
@@ -139,17 +139,21 @@ def marked(alike, count=10):
 
 @pytest.mark.parametrize(("alike", "expected"), [(True, "holds"), (False, "does not hold")])
 def test_parts_against_random_places(alike, expected):
-    plan = Correspond(images=10, random=8)
+    plan = CorrespondenceConfig(images=10, random=8)
     claims = evidence.parts(colors(), marked(alike), plan, Hidden("0.0", "0", "2"), seed=0)
     assert [claim.name for claim in claims] == ["parts", "parts_above"]
     assert claims[0].verdict == expected and claims[0].n == 10 and "10 images, nose" in claims[0].because
 
 
 def test_few_images_of_parts_stay_undecided():
-    claims = evidence.parts(colors(), marked(True, 4), Correspond(images=4, random=8), Hidden("0.0", "0", "2"), seed=0)
+    claims = evidence.parts(
+        colors(), marked(True, 4), CorrespondenceConfig(images=4, random=8), Hidden("0.0", "0", "2"), seed=0
+    )
     assert claims[0].verdict == "not enough data" and "4 independent cases, a verdict takes 6" in claims[0].because
 
 
 def test_the_same_layer_twice_stands_out_no_less_than_itself():
-    claims = evidence.parts(colors(), marked(True), Correspond(images=10, random=8), Hidden("0.0", "0", "0"), seed=0)
+    claims = evidence.parts(
+        colors(), marked(True), CorrespondenceConfig(images=10, random=8), Hidden("0.0", "0", "0"), seed=0
+    )
     assert claims[1].value == 0 and claims[1].verdict == "does not hold"

@@ -11,8 +11,9 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from convscope.analyses.claims.about import ClaimsConfig
 from convscope.analyses.claims.compute import DEAD, DEEP, RENORM, SETTLE, STATEMENTS, judged, unmeasured
-from convscope.analyses.claims.job import Claims, bars, reasons, verdicts
+from convscope.analyses.claims.job import bars, reasons, verdicts
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval
@@ -110,17 +111,17 @@ def test_a_folder_that_is_no_run_is_told_before_anything_is_measured(tmp_path, t
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"scored": 1}, "claims.scored=1 tells nothing; take 6 images or more"),
+        ({"scored": 1}, "claims.scored=1 is too small; it is 2 or more, e.g. claims.scored=100"),
         ({"boxes": "no.csv"}, "claims.boxes=no.csv is no file"),
         ({"parts": "no.csv"}, "claims.parts=no.csv is no file"),
     ],
 )
 def test_bad_plans(given, told):
     with pytest.raises(UserError, match=told):
-        Claims(**given)
+        ClaimsConfig(**given)
 
 
 def test_against_is_one_folder_or_several():
-    assert Claims(against="a").folders == [Path("a")]
-    assert Claims(against=["a", "b"]).folders == [Path("a"), Path("b")]
-    assert Claims().folders == []
+    assert ClaimsConfig(against="a").folders == [Path("a")]
+    assert ClaimsConfig(against=["a", "b"]).folders == [Path("a"), Path("b")]
+    assert ClaimsConfig().folders == []

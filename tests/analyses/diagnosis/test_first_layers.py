@@ -7,12 +7,12 @@ import re
 import pytest
 
 from conftest import convscope
-from convscope.analyses.diagnosis.job.examination import Diagnose
+from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.analyses.diagnosis.job.first_layers import _renorm, compare
 from convscope.errors import UserError
 from convscope.runs.reading import read_run
 
-PLAN = Diagnose(images=12, split="val", radius=0.1, maps=8)
+PLAN = DiagnosisConfig(images=12, split="val", radius=0.1, maps=8)
 TINY = [
     "data.train=40", "data.val=20", "data.image_size=96", "model.width=0.1", "trainer.max_epochs=1",
     "trainer.accelerator=cpu", "evolution=off", "optim.batch_size=20",

@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.models import squeezenet1_1
 from torchvision.transforms.v2.functional import resize
 
-from convscope.analyses.evaluation.compute import Evaluate
+from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import new_subject, saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.engine.dense import dense
@@ -239,10 +239,10 @@ def test_real_weights_know_the_classes_of_real_photographs(tmp_path):
 
 BAD = [
     ({"crops": "eleven"}, "evaluate.crops=eleven is unknown; possible: center, ten, fifty, dense, both"),
-    ({"split": "test"}, "possible: train, val"),
-    ({"scales": []}, "is no list of sides"),
-    ({"scales": "256"}, "is no list of sides"),
-    ({"scales": [256, "x"]}, "has 'x'"),
+    ({"split": "test"}, "possible: val, train"),
+    ({"scales": []}, "evaluate.scales=[] has 0 values; it needs 1 or more"),
+    ({"scales": "256"}, "evaluate.scales=256 is not a list such as [3, 7] or null"),
+    ({"scales": [256, "x"]}, "evaluate.scales=[256, 'x'] is not a list such as [3, 7]"),
     ({"batch_size": 0}, "evaluate.batch_size=0"),
     ({"confused": 1.5}, "evaluate.confused=1.5"),
 ]
@@ -251,7 +251,7 @@ BAD = [
 @pytest.mark.parametrize("plan, message", BAD)
 def test_plans_that_make_no_sense(plan, message):
     with pytest.raises(UserError) as told:
-        Evaluate(**plan)
+        EvaluationConfig(**plan)
     assert message in str(told.value)
 
 
@@ -287,7 +287,7 @@ def test_nets_of_another_image_size(ckpt, trained, tmp_path):
         (["evaluate.crops=fourty"], "evaluate.crops=fourty is unknown; possible: center, ten, fifty, dense, both"),
         (["evaluate.scales=[40]"], "evaluate.scales has 40, and the net sees 64 x 64"),
         (["evaluate.images=[9999]"], "no image 9999 in val"),
-        (["evaluate.images=0"], "ask for 1 or more"),
+        (["evaluate.images=0"], "evaluate.images=0 is too small; it is 1 or more"),
     ],
 )
 def test_more_than_there_is(words, message, ckpt, tmp_path):

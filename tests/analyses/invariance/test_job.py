@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
-from convscope.analyses.invariance.job import Invariance
+from convscope.analyses.invariance.about import InvarianceConfig
+from convscope.analyses.invariance.job import compared_layers
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.models.build import build
@@ -31,7 +32,7 @@ def table(folder, name):
 
 
 def plan(**changes):
-    return Invariance(**{"images": 2, "scored": 6, "split": "val", "layers": None, "fill": "gray"} | changes)
+    return InvarianceConfig(**{"images": 2, "scored": 6, "split": "val", "layers": None, "fill": "gray"} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,11 @@ def test_the_run_folder_has_the_figure_and_the_tables(folder):
 def test_numbers_are_those_of_the_saved_curves(folder):
     """At 64 pixels the shifts are -17 .. 17."""
     numbers = json.loads((folder / "summary.json").read_text())["numbers"]
-    held = load_file(folder / "invariance/sweeps.safetensors")
-    assert held["translation.values"].min() == -17 and len(held["images"]) == 6
-    ends = held["rotation.probability"][:, held["rotation.values"] == 180].mean()
+    arrays = load_file(folder / "invariance/sweeps.safetensors")
+    assert arrays["translation.values"].min() == -17 and len(arrays["images"]) == 6
+    ends = arrays["rotation.probability"][:, arrays["rotation.values"] == 180].mean()
     assert numbers["invariance/rotation/probability_farthest"] == pytest.approx(ends.item())
-    start = held["scale.probability"][:, 0].mean()
+    start = arrays["scale.probability"][:, 0].mean()
     assert numbers["invariance/scale/probability_unchanged"] == pytest.approx(start.item())
     for transform in ("translation", "scale", "rotation"):
         for field in ("half", "relative", "far"):
@@ -70,7 +71,7 @@ def test_numbers_are_those_of_the_saved_curves(folder):
             assert difference == pytest.approx(upper - lower, abs=1e-6)
     curves = [row for row in table(folder, "curves") if row["transform"] == "scale"]
     assert [float(row["value"]) for row in curves] == pytest.approx([1 + step / 20 for step in range(17)])
-    assert float(curves[-1]["conv1"]) == pytest.approx(held["scale.conv1"][:, -1].mean().item(), rel=1e-5)
+    assert float(curves[-1]["conv1"]) == pytest.approx(arrays["scale.conv1"][:, -1].mean().item(), rel=1e-5)
 
 
 def test_named_images_and_layers_add_columns(tmp_path, trained):
@@ -104,18 +105,18 @@ def test_what_cannot_be_asked_is_told(tmp_path, trained):
         run([ckpt, "invariance.layers=[conv1,conv9]"], tmp_path / "layer")
     with pytest.raises(UserError, match="no image 40 in val; its images are 0 to 39"):
         run([ckpt, "invariance.images=[0,40]"], tmp_path / "image")
-    with pytest.raises(UserError, match="0 images are none to look at; ask for 1 or more"):
+    with pytest.raises(UserError, match="invariance.scored=0 is too small; it is 1 or more"):
         run([ckpt, "invariance.scored=0"], tmp_path / "none")
     with pytest.raises(UserError, match="invariance.fill=black is unknown; possible: gray, edge, reflect"):
         run([ckpt, "invariance.fill=black"], tmp_path / "fill")
     with pytest.raises(UserError, match="invariance.split=test is unknown; possible: val, train"):
         plan(split="test")
-    with pytest.raises(UserError, match=r"invariance.layers=\[\] names no layer"):
+    with pytest.raises(UserError, match=r"invariance.layers=\[\] has 0 values; it needs 1 or more"):
         plan(layers=[])
 
 
 def test_layers_come_in_the_nets_order():
     rows = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "conv2": {"kind": "conv", "maps": 4, "kernel": 3}}
     net = build(rows | {"fc3": {"kind": "full", "units": "classes"}}, 16, 3)
-    assert plan(layers=["fc3", "conv1", "conv2"]).chosen(net, 16) == ["conv1", "conv2", "fc3"]
-    assert plan().chosen(net, 16) == ["conv1", "conv2"]
+    assert compared_layers(["fc3", "conv1", "conv2"], net, 16) == ["conv1", "conv2", "fc3"]
+    assert compared_layers(None, net, 16) == ["conv1", "conv2"]

@@ -26,9 +26,9 @@ def case(change=True, legend=LEGEND):
     labels[2, 6] = len(legend) - 1
     activity = Values(np.arange(81.0).reshape(9, 9), 40.0)
     changed = Values(np.full((9, 9), np.nan)) if change else None
-    worst, shown = (18, 6, 6), (tiles, tiles[:3])
+    worst, columns = (18, 6, 6), (tiles, tiles[:3])
     return Case(
-        "7 · cat", image, covered, worst, centers, activity, changed, Values(probability, 0.8), labels, legend, *shown
+        "7 · cat", image, covered, worst, centers, activity, changed, Values(probability, 0.8), labels, legend, *columns
     )
 
 
@@ -47,8 +47,8 @@ def test_everything_is_where_the_square_is(change):
     labeled = (column(sheet, "e", change) == LABELS[1]).all(2)
     expected = np.zeros((SIDE, SIDE), bool)
     expected[38:52, 98:112] = True  # from 37.5 and 97.5 on: 37 and 97 are less than half inside
-    for found in (hot, labeled):
-        assert (found[expected]).all() and found.sum() <= 16 * 16
+    for marked in (hot, labeled):
+        assert (marked[expected]).all() and marked.sum() <= 16 * 16
     rim = column(sheet, "b", change)
     assert (
         (rim[:7] == NOWHERE).all() and (rim[:, -7:] == NOWHERE).all() and not (rim[8:-8, 8:-8] == NOWHERE).all(2).any()

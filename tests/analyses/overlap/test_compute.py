@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from convscope.analyses.overlap import compute
-from convscope.analyses.overlap.compute import Overlap, compare_collections, copies
+from convscope.analyses.overlap.about import OverlapConfig
+from convscope.analyses.overlap.compute import compare_collections, copies
 from convscope.analyses.overlap.compute.collection import Collection
 from convscope.data.decode import fitted
 from convscope.data.sources import Pixels
@@ -22,9 +23,9 @@ def collection(count, seed, size=12):
 def test_every_block_of_one_meets_every_block_of_the_other(monkeypatch):
     first, second = collection(23, 0), collection(31, 1)
     second.reduced[[2, 30]] = first.reduced[[22, 4]]
-    whole = compare_collections(first, second, Overlap(size=12, threshold=0.5))
+    whole = compare_collections(first, second, OverlapConfig(size=12, threshold=0.5))
     monkeypatch.setattr(compute, "BLOCK", 5 * 144)  # five images
-    parts = compare_collections(first, second, Overlap(size=12, threshold=0.5))
+    parts = compare_collections(first, second, OverlapConfig(size=12, threshold=0.5))
     assert all(torch.equal(a, b) for a, b in zip(whole.found, parts.found, strict=True))
     assert whole.found.at[22] == 2 and whole.found.at[4] == 30 and whole.found.correlation[:2].tolist() == [1, 1]
 
@@ -33,15 +34,15 @@ def test_mirror_images_are_found_where_asked_for(monkeypatch):
     monkeypatch.setattr(compute, "BLOCK", 4 * 144)
     first, second = collection(9, 0), collection(7, 1)
     second.reduced[5] = first.reduced[3, :, ::-1]
-    assert not len(compare_collections(first, second, Overlap(size=12)).found.first)
-    found = compare_collections(first, second, Overlap(size=12, mirrored=True)).found
+    assert not len(compare_collections(first, second, OverlapConfig(size=12)).found.first)
+    found = compare_collections(first, second, OverlapConfig(size=12, mirrored=True)).found
     assert (found.first.tolist(), found.second.tolist(), found.correlation.tolist()) == ([3], [5 + 7], [1.0])
 
 
 def test_colors_are_compared_where_asked_for():
     first, second = collection(9, 0), collection(7, 1)
     second.reduced[5] = first.reduced[3][..., ::-1]  # red and blue change places
-    found = compare_collections(first, second, Overlap(size=12, channels="color", threshold=0.9))
+    found = compare_collections(first, second, OverlapConfig(size=12, channels="color", threshold=0.9))
     assert not len(found.found.first) and len(found.found.best) == 9
 
 
@@ -49,7 +50,7 @@ def test_colors_are_compared_where_asked_for():
 def test_images_of_one_color_are_counted(mirrored):
     first, second = collection(9, 0), collection(7, 1)
     first.reduced[[1, 2]], second.reduced[6] = 90, 255
-    assert compare_collections(first, second, Overlap(size=12, mirrored=mirrored)).flat == (2, 1)
+    assert compare_collections(first, second, OverlapConfig(size=12, mirrored=mirrored)).flat == (2, 1)
 
 
 def test_copies_are_alike_and_less_so_the_more_is_cut_away():
@@ -58,26 +59,29 @@ def test_copies_are_alike_and_less_so_the_more_is_cut_away():
     pixels = np.stack([np.asarray(image) for image in large])
     reduced = np.stack([fitted(each, 32) for each in pixels])
     images = Collection("set", Pixels(pixels, np.zeros(20, np.int64)), ["all"], reduced, 0)
-    found = {one.kind: one.correlation for one in copies(images, torch.arange(20), Overlap(copies=8), seed=0)}
+    found = {one.kind: one.correlation for one in copies(images, torch.arange(20), OverlapConfig(copies=8), seed=0)}
     one, two, *cropped = found.values()
     assert len(one) == 8 and one.min() > 0.99 and two.min() > 0.99
     assert two.median() > cropped[0].median() > cropped[1].median() and "mirrored" not in found
-    found = {one.kind: one.correlation for one in copies(images, torch.arange(20), Overlap(mirrored=True), seed=0)}
+    found = {
+        one.kind: one.correlation for one in copies(images, torch.arange(20), OverlapConfig(mirrored=True), seed=0)
+    }
     assert len(found["mirrored"]) == 20 and found["mirrored"].min() > 0.99
 
 
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        ({"size": 3}, "overlap.size=3 is no side of small images; a whole number from 4 to 256, e.g. 32"),
-        ({"size": 8.5}, "overlap.size=8.5 is no side"),
+        ({"size": 3}, "overlap.size=3 is too small; it is 4 or more, e.g. overlap.size=32"),
+        ({"size": 8.5}, "overlap.size=8.5 is not a whole number"),
+        ({"size": 257}, "overlap.size=257 is too large; it is at most 256"),
         ({"channels": "grey"}, "overlap.channels=grey is unknown; possible: gray, color"),
-        ({"threshold": 0}, "overlap.threshold=0 is no correlation of copies; above 0, at most 1"),
-        ({"threshold": 1.01}, "overlap.threshold=1.01 is no correlation"),
-        ({"shown": 0}, "overlap.shown=0 is none to look at; a whole number from 1"),
-        ({"copies": 0}, "overlap.copies=0 is none to look at"),
+        ({"threshold": 0}, "overlap.threshold=0 is too small; it is above 0"),
+        ({"threshold": 1.01}, "overlap.threshold=1.01 is too large; it is at most 1"),
+        ({"shown": 0}, "overlap.shown=0 is too small; it is 1 or more"),
+        ({"copies": 0}, "overlap.copies=0 is too small"),
     ],
 )
 def test_plans_that_make_no_sense(plan, told):
     with pytest.raises(UserError, match=told):
-        Overlap(**plan)
+        OverlapConfig(**plan)

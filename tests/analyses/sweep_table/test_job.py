@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import convscope
-from convscope.analyses.sweep_table.job import SweepTable
+from convscope.analyses.sweep_table.about import SweepTableConfig
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_collected_is_told(words, message, tmp_path):
 def test_a_base_that_is_no_row(swept, tmp_path):
     with pytest.raises(UserError, match=r"table.base=vgg is no row; possible: replication, zfnet"):
         collected(tmp_path, f"sweep={swept}", "table.base=vgg")
-    assert SweepTable() == SweepTable(**yaml.safe_load((CONF / "job/table.yaml").read_text())["table"])
+    assert SweepTableConfig() == SweepTableConfig(**yaml.safe_load((CONF / "job/table.yaml").read_text())["table"])
 
 
 @pytest.fixture(scope="module")

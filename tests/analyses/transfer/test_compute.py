@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.svm import LinearSVC
 
-from convscope.analyses.transfer.compute import Transfer, Trial, trials
+from convscope.analyses.transfer.about import TransferConfig
+from convscope.analyses.transfer.compute import Trial, trials
 from convscope.analyses.transfer.compute.dense import DENSE, Scales, planned
 from convscope.analyses.transfer.compute.features_on_disk import OnDisk
 from convscope.analyses.transfer.job.table4 import by_images, table11
@@ -18,7 +19,9 @@ from convscope.metrics.folds import folds
 NAMES = ["cat", "dog"]
 LABELS = np.repeat([0, 1], 60)
 CPU = torch.device("cpu")
-PLAN = Transfer(classifiers=["svm"], per_class=[20], test_per_class=40, folds=1, c=[0.01, 1000], unit_length=False)
+PLAN = TransferConfig(
+    classifiers=["svm"], per_class=[20], test_per_class=40, folds=1, c=[0.01, 1000], unit_length=False
+)
 
 
 def misleading():
@@ -133,4 +136,4 @@ def test_scales_are_in_proportion_to_the_net():
 ])  # fmt: skip
 def test_settings_of_features_that_make_no_sense_are_refused(given, said):
     with pytest.raises(UserError, match=said):
-        Transfer(**given)
+        TransferConfig(**given)

@@ -15,13 +15,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
+from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import _same_images
-from convscope.analyses.transfer.compute import Transfer
+from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.features_on_disk import Wanted, as_seen_by, features_on_disk
+from convscope.analyses.transfer.job import _compared_nets
 from convscope.cli.jobs import JOBS
-from convscope.cli.looking import _beside, finished
 from convscope.engine.features import features
 from convscope.errors import UserError
+from random_settings import opened
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 FEW = ["transfer.per_class=[2,4]", "transfer.folds=2", "transfer.c=[1]"]
@@ -87,9 +89,9 @@ def test_other_images_than_those_of_the_training_are_no_own_ones(trained, tmp_pa
         (tmp_path / place).mkdir(parents=True)
         Image.new("RGB", (64, 64)).save(tmp_path / place / "1.png")
     settings = composed([f"ckpt={trained}/checkpoints/last.ckpt", *(word.format(photos=tmp_path) for word in words)])
-    subject = finished(settings)
+    subject = opened(settings)
     assert subject.own_images is own
-    others = _beside(subject, ["random"], settings)
+    others = _compared_nets(Inputs(settings, Path()), subject, ["random"])
     assert not any(other.own_images for other in others.values())
 
 
@@ -125,7 +127,7 @@ def test_the_random_net_stands_beside(seen, place):
 
 
 def test_files_that_do_not_stay_have_no_name_while_they_are_used(trained, cache):
-    subject = finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+    subject = opened(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
     with features_on_disk({"net": subject}, Wanted(["fc7"], 6)) as kept:
         assert not list(Path(cache).glob("features-*"))  # so nothing is left, whatever ends the process
         assert np.abs(kept["net"].layers["fc7"]).sum() > 0
@@ -133,7 +135,7 @@ def test_files_that_do_not_stay_have_no_name_while_they_are_used(trained, cache)
 
 def test_another_net_gets_its_own_input(trained):
     """Another mean image and scale: its crops, made from the first net's, are those that its own data give."""
-    subject = finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+    subject = opened(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
     mean = torch.rand(3, 73, 73, generator=torch.Generator().manual_seed(0)) * 255
     data = copy.copy(subject.data)
     data.settings, data._given_mean = replace(subject.data.settings, pixel_scale=(0.1, 0.2, 0.3)), mean
@@ -151,7 +153,7 @@ def test_dense_features_are_stacked_or_averaged(trained, place):
         JOBS["transfer"](settings, place / f"run_{pool}")
     stacked, averaged = (np.load(place / pool / "dense.npy") for pool in ("stack", "average"))
     assert np.allclose(stacked.reshape(len(averaged), 2, -1).mean(1), averaged, atol=1e-4)
-    subject = finished(composed([ckpt]))
+    subject = opened(composed([ckpt]))
     (batch,) = subject.data.whole_dataloader("val", torch.arange(40), 64, 40)
     shown = batch.image - F.interpolate(subject.data.mean[None], (64, 64), mode="bilinear", antialias=True)
     both = [features(subject.net, x, ["fc7"]).layers["fc7"] for x in (shown, shown.flip(3))]
@@ -187,7 +189,7 @@ def test_numbers_have_their_intervals(seen):
 
 
 def test_features_on_disk_are_those_of_a_plain_pass(seen, trained, place):
-    subject = finished(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+    subject = opened(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
     images = torch.cat([subject.data.images("train", range(80)), subject.data.images("val", range(40))])
     with torch.no_grad():
         x = images
@@ -219,10 +221,12 @@ def test_nothing_stays_on_disk_when_it_fails(trained, tmp_path, cache):
 
 
 @pytest.mark.parametrize(("given", "said"), [
-    ({"folds": 0}, "transfer.folds=0 is too small"), ({"per_class": []}, "names no training images"),
-    ({"c": [0]}, "must be positive numbers"), ({"classifiers": ["tree"]}, r"possible: \[svm, softmax\]"),
-    ({"store": "int8"}, "possible: float16, float32"), ({"grid": 0}, "transfer.grid=0 is too small"),
+    ({"folds": 0}, "transfer.folds=0 is too small"),
+    ({"per_class": []}, r"transfer.per_class=\[\] has 0 values; it needs 1 or more"),
+    ({"c": [0]}, r"transfer.c=\[0\] is too small; it is above 0"),
+    ({"classifiers": ["tree"]}, r"possible: svm, softmax"),
+    ({"store": "int8"}, "possible: float32, float16"), ({"grid": 0}, "transfer.grid=0 is too small"),
 ])  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(given, said):
     with pytest.raises(UserError, match=said):
-        Transfer(**given)
+        TransferConfig(**given)

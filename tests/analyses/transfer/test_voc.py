@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.cli.jobs import JOBS
-from convscope.cli.looking import finished
 from convscope.errors import UserError
 from data.shapes_set import CLASSES, tiny_voc
+from random_settings import opened
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 SMALL = [
@@ -98,7 +98,7 @@ def test_training_logs_mean_average_precision(net):
 def test_evaluation_is_the_definition_on_the_nets_own_words(net, run):
     loss, folder = net
     done = run(f"evaluate_{loss}", "job=evaluate", ckpt(folder))
-    subject = finished(composed(["job=evaluate", ckpt(folder)]))
+    subject = opened(composed(["job=evaluate", ckpt(folder)]))
     assert subject.loss == loss
     images, targets = subject.data.images("val", range(16)), subject.data.targets("val", range(16)).tolist()
     with torch.no_grad():

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
-from convscope.analyses.evaluation.compute import Contestant, Evaluate, outcome
+from convscope.analyses.evaluation.about import EvaluationConfig
+from convscope.analyses.evaluation.compute import Contestant, outcome
 from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.compute.dense import DENSE, Scales
 from convscope.analyses.transfer.compute.features_on_disk import Wanted, features_on_disk
@@ -94,7 +95,7 @@ def fifty(seen, number, side):
 @pytest.mark.parametrize(("crops", "ways"), [("dense", [dense]), ("both", [dense, fifty])])
 def test_every_image_is_what_its_whole_rectangle_says(crops, ways, seen):
     """Two at a time, so that groups of one shape are cut."""
-    plan = Evaluate(crops=crops, scales=list(SIDES), batch_size=2)
+    plan = EvaluationConfig(crops=crops, scales=list(SIDES), batch_size=2)
     tally = outcome([Contestant("net", seen.subject)], plan, 0).tallies["net"]
     found = dict(zip(tally.truth.tolist(), tally.answer.tolist(), strict=True))
     expected = {}
@@ -120,6 +121,6 @@ def test_an_image_that_is_gone_is_told_by_name(seen, tmp_path):
     place.unlink()
     try:
         with pytest.raises(UserError, match=f"{place} can no longer be read: No such file"):
-            outcome([Contestant("net", seen.subject)], Evaluate(crops="dense"), 0)
+            outcome([Contestant("net", seen.subject)], EvaluationConfig(crops="dense"), 0)
     finally:
         place.write_bytes(held)

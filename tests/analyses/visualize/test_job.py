@@ -1,7 +1,9 @@
 """Several rules over one search, and the layers whose fields are drawn."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,14 +13,17 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from torchvision import models
 
-from convscope.analyses.visualize.compute import FeatureChoice, SplitPixels, feature_view, strongest
-from convscope.analyses.visualize.job import chosen_rules, receptive, shown_layers, visualize
+from convscope.analyses.visualize.about import AUTO, RuleName, VisualizeConfig
+from convscope.analyses.visualize.compute import SplitPixels, feature_view, search_top9
+from convscope.analyses.visualize.figure import layers_to_draw, receptive_fields_plot
+from convscope.analyses.visualize.job import visualize
 from convscope.cli.jobs import JOBS
+from convscope.config import read_config
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.engine.anatomy import layers
-from convscope.engine.deconvnet import Units, project
+from convscope.engine.deconvnet import RULES, Units, project
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.plots.receptive_fields import MOST
@@ -31,7 +36,8 @@ ROWS = {
     "conv2": {"kind": "conv", "maps": 6, "kernel": 3},
     "fc3": {"kind": "full", "units": "classes"},
 }
-CHOICE = FeatureChoice(None, 3, None, "val")
+VALUES = {"layers": None, "maps": 3, "epochs": None, "images": "val"}
+CHOICE = VisualizeConfig(None, 3, None, "val")
 
 
 @pytest.fixture
@@ -49,16 +55,16 @@ def net():
 
 def run(folder, *arguments):
     record = Record(folder)
-    for each in visualize(*arguments):
-        record.add(each)
+    for result in visualize(*arguments):
+        record.add(result)
     return [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
 
 
 def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_path):
-    one = {line["name"] for line in run(tmp_path / "one", net, data, CHOICE, "guided", 0)}
-    assert one == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
-    lines = run(tmp_path / "all", net, data, CHOICE, "all", 0)
-    assert {line["name"] for line in lines} == one | {"rules/conv1", "rules/conv2"}
+    names = {line["name"] for line in run(tmp_path / "one", net, data, replace(CHOICE, rules="guided"), 0)}
+    assert names == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
+    lines = run(tmp_path / "all", net, data, replace(CHOICE, rules="all"), 0)
+    assert {line["name"] for line in lines} == names | {"rules/conv1", "rules/conv2"}
     assert "projections by deconvnet" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
     assert all((tmp_path / "all" / line["path"]).is_file() for line in lines)
     records = [load_file(tmp_path / name / "top9/top9.safetensors") for name in ("one", "all")]
@@ -66,56 +72,60 @@ def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_
 
 
 def test_a_rule_that_auto_chooses_and_the_same_one_asked_for_are_drawn_once_with_the_reason(net, data, tmp_path):
-    lines = run(tmp_path / "both", net, data, CHOICE, ["auto", "deconvnet"], 0)
+    lines = run(tmp_path / "both", net, data, replace(CHOICE, rules=["auto", "deconvnet"]), 0)
     captions = {line["name"]: line["caption"] for line in lines}
     assert "deconvnet (a plain chain" in captions["top9/conv2"] and "rules/conv2" not in captions
 
 
 def test_what_cannot_be_drawn_is_refused_before_a_folder_is_made(net, data):
     """Not at the first result that is asked for."""
-    with pytest.raises(UserError, match="rule foo is unknown; possible: auto, deconvnet, guided, gradient"):
-        visualize(net, data, CHOICE, "foo", 0)
     with pytest.raises(UserError, match="no layer conv9"):
-        visualize(net, data, FeatureChoice(["conv9"], 3, None, "val"), "auto", 0)
+        visualize(net, data, VisualizeConfig(["conv9"], 3, None, "val"), 0)
 
 
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
 def test_each_rule_projects_the_same_unit_by_itself(rule, net, data):
     """The strongest unit of a map, cut to its field, against a projection of the whole image."""
-    top = strongest(net, data, CHOICE.images, ["conv2"])["conv2"]
+    top = search_top9(net, data, CHOICE.images, ["conv2"])["conv2"]
     view = feature_view(net, SplitPixels(data, "val"), "conv2", top, [4], rule)
     image, row, col = (int(field[4, 0]) for field in (top.image, top.row, top.col))
-    pick = Units(*(torch.tensor([one]) for one in (0, 4, row, col)))
+    pick = Units(*(torch.tensor([number]) for number in (0, 4, row, col)))
     whole = project(net, data.images("val", [image]), "conv2", pick, rule)[0]
     assert np.isclose(float(view.projections[0, 0].norm()), float(whole.norm()), rtol=1e-4) and whole.norm() > 0
 
 
-def test_rules_that_can_be_asked_for():
-    assert chosen_rules("guided") == ["guided"] and chosen_rules(["gradient", "guided", "gradient"]) == [
-        "gradient", "guided",
-    ]  # fmt: skip
-    assert chosen_rules("all") == ["deconvnet", "guided", "gradient"]
-    with pytest.raises(UserError, match="rule smooth is unknown; possible: auto, deconvnet, guided, gradient"):
-        chosen_rules(["guided", "smooth"])
-    with pytest.raises(UserError, match=r"rule=\[\] is no rule; possible: auto, deconvnet, guided, .*, a list .* all"):
-        chosen_rules([])
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("foo", "rule=foo is unknown; possible: auto, deconvnet, guided, gradient, all"),
+        (["guided", "smooth"], "rule=.*smooth.* is unknown; possible: auto, deconvnet, guided, gradient"),
+        ([], r"rule=\[\] is no rule; possible: auto, deconvnet, guided, gradient, a list of them, or all"),
+    ],
+)
+def test_rules_that_there_are_not_are_refused(rules, message):
+    with pytest.raises(UserError, match=message):
+        read_config(VisualizeConfig, {"evolution": VALUES, "rule": rules})
+
+
+def test_every_rule_of_the_settings_is_one_of_the_engine():
+    assert set(get_args(RuleName)) == {AUTO, *RULES}
 
 
 def test_layers_whose_fields_are_drawn(net):
-    assert [layer.name for layer in shown_layers(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
+    assert [layer.name for layer in layers_to_draw(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
     with torch.device("meta"):
-        every = layers(models.resnet50(), 224)
-    shown = shown_layers(every, 224)
-    sizes = [layer.field.rows.size for layer in shown]
-    assert len(shown) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
-    assert shown[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
-    assert [layer.name for layer in shown_layers(every, 6)] == ["conv1"]
+        anatomy_layers = layers(models.resnet50(), 224)
+    drawn = layers_to_draw(anatomy_layers, 224)
+    sizes = [layer.field.rows.size for layer in drawn]
+    assert len(drawn) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
+    assert drawn[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
+    assert [layer.name for layer in layers_to_draw(anatomy_layers, 6)] == ["conv1"]
 
 
-def test_the_boxes_are_the_fields_nearest_to_the_middle(net, data):
+def test_the_boxes_are_the_fields_nearest_to_the_middle(net):
     """conv1 has units every 2 pixels with fields of 5 from -1 on: the middle of 32 pixels, 15.5, lies in that of 15 or
     17."""
-    figure = receptive(net, data, 0).image
+    figure = receptive_fields_plot(np.zeros((32, 32, 3), np.uint8), layers(net, 32))
     box = figure.axes[0].patches[0]
     assert (box.get_x() + 0.5, box.get_width()) == (13, 5) and (box.get_y() + 0.5, box.get_height()) == (13, 5)
     units = figure.axes[1].get_lines()[0].get_xdata()

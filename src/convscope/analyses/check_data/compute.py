@@ -3,36 +3,21 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from convscope.analyses.check_data.about import CheckDataConfig
 from convscope.data.decode import Unreadable, content, decoded_bytes, described, fitted
 from convscope.data.faults import Bad, printable
 from convscope.data.passes import in_blocks
 from convscope.data.sources import Files, Source, Split
 from convscope.data.stream.chunks import Chunks
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
 
 LISTED = 8  # classes that a warning names
 SMALL = 0.1  # share of enlarged images that is worth a warning
-
-
-@dataclass(frozen=True)
-class CheckData:
-    """conf/job/check_data.yaml. few: training images that a class should have. classes, shown: of the picture."""
-
-    few: int = 10
-    classes: int = 20
-    shown: int = 8
-
-    def __post_init__(self) -> None:
-        for name, least in (("few", 0), ("classes", 1), ("shown", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"check_data.{name}={getattr(self, name)} is too small; it is {least} or more")
 
 
 class Found(NamedTuple):
@@ -114,7 +99,7 @@ def survey(found: Found, image_size: int) -> Survey:
     return Survey(found, splits, list(_copies(splits)), size, (size - image_size) // 2)
 
 
-def complaints(survey: Survey, plan: CheckData) -> list[str]:
+def complaints(survey: Survey, plan: CheckDataConfig) -> list[str]:
     """What is wrong, the worst first, a line each."""
     found = survey.found
     told = [f"training refuses this set: {found.refused}"] if found.refused else []

@@ -1,30 +1,47 @@
 """job=check_data: a data set read once, and what is wrong with it, before a net is trained on it for days."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convscope.analyses.check_data.compute import CheckData, Copies, Found, SplitImages, Survey, modes, tile
+from convscope.analyses.check_data.about import CheckDataConfig
+from convscope.analyses.check_data.compute import Copies, Found, SplitImages, Survey, complaints, modes, survey, tile
 from convscope.analyses.check_data.figure import Row, samples_sheet
+from convscope.analyses.inputs import Inputs
 from convscope.data import folders
 from convscope.data.faults import printable
 from convscope.data.sources import Source, as_it_lies
 from convscope.errors import UserError
-from convscope.runs.record import Number, Picture, Result, Table
-
-__all__ = ["CheckData", "check_data", "gathered"]
+from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
 
 NAMED = 4  # files of a group of copies
 
 
-def gathered(read: Callable[[], Source], data: Mapping[str, Any]) -> Found:
+def results(inputs: Inputs, config: CheckDataConfig) -> Iterator[Result]:
+    """Reads every image and yields what job=check_data finds, also of a set that training refuses."""
+    data_set = gathered(inputs.source, inputs.data_root)
+    images = survey(data_set, inputs.data_settings().image_size)
+    warnings, bad = complaints(images, config), images.bad()
+    inputs.facts |= {"data": inputs.data_name, "warnings": warnings, "bad_images": len(bad)}
+    if bad:
+        write_bad_images(inputs.folder, bad)
+    return _with_warnings(check_data(images, config, inputs.seed), inputs, warnings)
+
+
+def _with_warnings(found: Iterator[Result], inputs: Inputs, warnings: Sequence[str]) -> Iterator[Result]:
+    """The results, then the warnings: what is wrong stands last, where a reader of a terminal looks."""
+    yield from found
+    for warning in warnings:
+        inputs.show_warning(warning)
+
+
+def gathered(read: Callable[[], Source], root: Path | None) -> Found:
     """The data set as training reads it; where training refuses it, its folders as they lie, and what training says.
 
-    data: conf/data. Raises the same UserError where there are no images in class folders at all.
+    root: the folder of the set, if it lies in one. Raises the same UserError where no class folders are.
     """
-    root = Path(data["root"]).expanduser() if data.get("root") and "://" not in str(data["root"]) else None
     splits = root is not None and (root / "train").is_dir()
     over = folders.passed_over(root) if root is not None and splits else {}
     try:
@@ -37,7 +54,7 @@ def gathered(read: Callable[[], Source], data: Mapping[str, Any]) -> Found:
     return Found(source, one, over)
 
 
-def check_data(survey: Survey, plan: CheckData, seed: int) -> Iterator[Result]:
+def check_data(survey: Survey, plan: CheckDataConfig, seed: int) -> Iterator[Result]:
     """Yields the table of splits, of classes, bad images, copies, modes and files passed over; a picture; numbers."""
     yield Table("check/splits", [_split_row(survey, seen) for seen in survey.splits],
                 f"The images, read once. Those with a side under {survey.size} pixels are enlarged")  # fmt: skip
@@ -106,7 +123,7 @@ def _numbers(survey: Survey) -> Iterator[Result]:
         yield Number(f"check/{name}", value, words)
 
 
-def _sheet(survey: Survey, plan: CheckData, seed: int) -> Any:
+def _sheet(survey: Survey, plan: CheckDataConfig, seed: int) -> Any:
     names, draw = survey.found.source.classes, np.random.default_rng(seed)
     chosen = np.unique(np.linspace(0, len(names) - 1, min(plan.classes, len(names))).astype(int))
     rows = list[Row]()

@@ -1,10 +1,10 @@
 """job=claims: the paper's claims about convnets as tests with numbers on one training run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from convscope.analyses.claims.about import ClaimsConfig
 from convscope.analyses.claims.compute import (
     COVER,
     PARTS,
@@ -17,9 +17,11 @@ from convscope.analyses.claims.compute import (
     unmeasured,
 )
 from convscope.analyses.claims.figure import Bar, forest
-from convscope.analyses.correspondence.job.table1 import Correspond, marked_images
-from convscope.analyses.invariance.compute import strangers
-from convscope.analyses.occlusion.job.localization import Sample, on_boxes, on_masks
+from convscope.analyses.correspondence.about import CorrespondenceConfig
+from convscope.analyses.correspondence.compute import marked_images
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.invariance.compute import distance_to_others
+from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden, hidden
@@ -28,36 +30,24 @@ from convscope.runs.reading import Run, read_run
 from convscope.runs.record import Number, Picture, Result, Table
 from convscope.runs.training_runs import find_training_runs
 
+TYPE_RUN = "type run=outputs/train/<run>, the folder of a finished job=train"
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
 
 
-@dataclass(frozen=True)
-class Claims:
-    """conf/job/claims.yaml: how many images, and what else is known of images and runs."""
+def results(inputs: Inputs, config: ClaimsConfig) -> Iterator[Result]:
+    """Opens the net of the training run run=... and yields what becomes of each claim.
 
-    scored: int = 100
-    against: str | list[str] | None = None
-    boxes: str | None = None
-    parts: str | None = None
-    only: dict[str, Any] | None = None
-    transfer: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.scored < 2:
-            raise UserError(f"claims.scored={self.scored} tells nothing; take 6 images or more, e.g. claims.scored=100")
-        for key in ("boxes", "parts"):
-            path = getattr(self, key)
-            if path is not None and not Path(path).expanduser().is_file():
-                raise UserError(f"claims.{key}={path} is no file; see conf/job/claims.yaml for what it holds")
-
-    @property
-    def folders(self) -> list[Path]:
-        """Of the other runs."""
-        named = [self.against] if isinstance(self.against, str) else self.against or []
-        return [Path(name).expanduser() for name in named]
+    Raises UserError for a folder that is no training run's, before its checkpoint is read.
+    """
+    if config.run is None:
+        raise UserError(f"job=claims tests a training run; {TYPE_RUN}")
+    run = Path(config.run).expanduser()
+    if not (run / "checkpoints" / "last.ckpt").is_file():
+        raise UserError(f"run={run} is no folder of a training run: it has no checkpoints/last.ckpt; {TYPE_RUN}")
+    return claims(inputs.subject(), run, config, inputs.seed)
 
 
-def claims(subject: Subject, run: Path, plan: Claims, seed: int) -> Iterator[Result]:
+def claims(subject: Subject, run: Path, plan: ClaimsConfig, seed: int) -> Iterator[Result]:
     """Yields the number behind each claim, their intervals as a picture, the verdicts and what they rest on."""
     own, others = read_run(run), find_training_runs(plan.folders)
     rivals = [other for other in others if other.folder.resolve() != run.resolve()]
@@ -84,11 +74,11 @@ class Known(NamedTuple):
     """What is known of the images, None where it is not: objects, and parts with what covers them."""
 
     objects: Sample | None
-    parts: tuple[Marked, Correspond] | None
+    parts: tuple[Marked, CorrespondenceConfig] | None
 
 
 def tested(
-    subject: Subject, runs: tuple[Run, Sequence[Run]], what: tuple[Hidden, Known], plan: Claims, seed: int
+    subject: Subject, runs: tuple[Run, Sequence[Run]], what: tuple[Hidden, Known], plan: ClaimsConfig, seed: int
 ) -> Iterator[Claim]:
     """Every claim, as it is tested."""
     (own, rivals), (layers, known) = runs, what
@@ -96,7 +86,7 @@ def tested(
     yield histories.dead_filters(own, rivals)
     yield histories.renormalization(own, rivals, seed)
     examples = subject.examples("val", plan.scored, seed)
-    others = strangers(subject.net, examples.image, [layers.first, layers.last])
+    others = distance_to_others(subject.net, examples.image, [layers.first, layers.last])
     sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
     yield from evidence.invariance(sweeps, layers, others, seed)
     yield from evidence.rotation(sweeps["rotation"], layers.last, others, len(subject.classes), seed)
@@ -105,17 +95,17 @@ def tested(
     yield depth.deeper(own, Path(plan.transfer).expanduser() if plan.transfer else None, layers, seed)
 
 
-def _known(subject: Subject, plan: Claims, seed: int) -> Known:
+def _known(subject: Subject, plan: ClaimsConfig, seed: int) -> Known:
     """Read before the work, so that what is wrong with a csv is told at once."""
     objects, parts = None, None
     if plan.boxes is not None:
-        objects = on_boxes(subject, plan.boxes, plan.scored, seed)
+        objects = sample_with_boxes(subject, plan.boxes, plan.scored, seed)
     elif subject.truth is not None:
-        objects = on_masks(subject, "val", plan.scored, seed)
+        objects = sample_with_masks(subject, "val", plan.scored, seed)
     if plan.parts is not None or subject.truth is not None:
         images = None if plan.parts else min(plan.scored, MARKED)
-        chosen = Correspond(images=images, parts=plan.parts, only=plan.only or {})
-        parts = marked_images(subject, chosen, seed), chosen
+        chosen = CorrespondenceConfig(images=images, parts=plan.parts, only=plan.only or {})
+        parts = marked_images(subject, plan.parts, plan.only or {}, images, chosen.split, seed), chosen
     return Known(objects, parts)
 
 

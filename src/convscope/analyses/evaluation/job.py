@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from convscope.analyses.evaluation.compute import Contestant, Evaluate, Outcome, outcome
+from convscope.analyses.evaluation.about import EvaluationConfig
+from convscope.analyses.evaluation.compute import Contestant, Outcome, outcome, table_names
 from convscope.analyses.evaluation.compute.confusion import Confusion, confusion, mistakes
+from convscope.analyses.evaluation.compute.ensemble import about, check_distinct
 from convscope.analyses.evaluation.figure import LABELLED, confusion_plot
-from convscope.analyses.transfer.compute.multilabel import evaluated
+from convscope.analyses.inputs import Inputs
 from convscope.metrics.classification import Scores, Tally
 from convscope.metrics.intervals import Interval
 from convscope.metrics.papers import paper
@@ -30,9 +32,22 @@ PAPERS = {  # which rows of the papers were measured in this way
 MEASURES = {"top-1": "top1", "top-5": "top5", "class mean": "class_mean"}
 
 
-def evaluate(nets: Sequence[Contestant], plan: Evaluate, seed: int) -> Iterator[Result]:
+def results(inputs: Inputs, config: EvaluationConfig) -> Iterator[Result]:
+    """Opens one net or several, each from its own checkpoint, on the images of the first, and yields their errors."""
+    checkpoints = inputs.checkpoints
+    check_distinct(checkpoints)
+    subjects = inputs.all_subjects()
+    nets = [Contestant(*pair) for pair in zip(table_names(checkpoints, subjects), subjects, strict=True)]
+    inputs.facts |= {"ckpt": inputs.checkpoint_setting, "evaluated": about(nets, checkpoints, config)}
+    return evaluate(nets, config, inputs.seed)
+
+
+def evaluate(nets: Sequence[Contestant], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
     """One table with a row for each net and the ensemble, the confusion of the last of them, and the numbers."""
     if nets and nets[0].subject.data.several:
+        import convscope.analyses.transfer.job  # noqa: F401
+        from convscope.analyses.transfer.compute.multilabel import evaluated
+
         yield from evaluated(nets, plan, seed)
         return
     found = outcome(nets, plan, seed)
@@ -57,7 +72,7 @@ def _row(name: str, scores: Scores) -> dict[str, Any]:
     return row
 
 
-def _told(found: Outcome, plan: Evaluate, nets: Sequence[Contestant]) -> str:
+def _told(found: Outcome, plan: EvaluationConfig, nets: Sequence[Contestant]) -> str:
     sides = ", ".join(map(str, found.scales))
     told = f"Errors on {plan.split} of {nets[0].subject.data_name} by {CROPS[plan.crops]}, smallest side {sides} pixels"
     told += ", mean of the softmax over the sizes" if len(found.scales) > 1 else ""
@@ -65,7 +80,7 @@ def _told(found: Outcome, plan: Evaluate, nets: Sequence[Contestant]) -> str:
     return told + (f". Left out: {found.unknown} images of classes that the net does not know" if found.unknown else "")
 
 
-def _context(nets: Sequence[str], data_name: str, plan: Evaluate) -> Table:
+def _context(nets: Sequence[str], data_name: str, plan: EvaluationConfig) -> Table:
     """What the papers print for this way to evaluate: of these nets, where they have them, and of some others."""
     key, rows = PAPERS["scales" if plan.crops == "dense" and plan.scales and len(plan.scales) > 1 else plan.crops]
     table = paper(key)
@@ -80,7 +95,7 @@ def _context(nets: Sequence[str], data_name: str, plan: Evaluate) -> Table:
     )  # fmt: skip
 
 
-def _departure(data_name: str, plan: Evaluate) -> str:
+def _departure(data_name: str, plan: EvaluationConfig) -> str:
     """In what the evaluation is not the paper's; "" where in nothing."""
     if data_name != "imagenet" or plan.split != "val" or plan.images is not None:
         return "other images"

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
-from convscope.analyses.overlap.compute import Copies, Overlap, Shared, compare_collections, copies
-from convscope.analyses.overlap.compute.collection import Collection
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.overlap.about import OverlapConfig
+from convscope.analyses.overlap.compute import Copies, Shared, compare_collections, copies
+from convscope.analyses.overlap.compute.collection import Collection, train_and_val, with_folder
 from convscope.analyses.overlap.figure import Pair, likeness, pairs_sheet
 from convscope.errors import UserError
 from convscope.metrics.papers import paper
@@ -17,8 +19,20 @@ PAGE = 24  # pairs of one picture
 SIDE = 144
 
 
+def results(inputs: Inputs, config: OverlapConfig) -> Iterator[Result]:
+    """Reads the two sets of images and yields what job=overlap finds."""
+    root, source, settings = inputs.data_root, inputs.source(whole=False), inputs.data_settings()
+    name = root.name if root else inputs.data_name
+    inputs.facts |= {"data": inputs.data_name, "other": config.other}
+    if config.other is None:
+        pair = train_and_val(source, name, config.size, settings)
+    else:
+        pair = with_folder(source, name, Path(config.other).expanduser(), config.size, settings)
+    return overlap(*pair, config, inputs.seed, inputs.device)
+
+
 def overlap(
-    first: Collection, second: Collection, plan: Overlap, seed: int, device: torch.device | str = "cpu"
+    first: Collection, second: Collection, plan: OverlapConfig, seed: int, device: torch.device | str = "cpu"
 ) -> Iterator[Result]:
     """Yields the pairs at the threshold or above, as pictures and table, the list of images of the first to leave out,
     the most alike pairs below, numbers of both, and what copies the search finds at all.
@@ -42,7 +56,7 @@ def overlap(
     )  # fmt: skip
 
 
-def _numbers(first: Collection, second: Collection, shared: Shared, plan: Overlap) -> Iterator[Result]:
+def _numbers(first: Collection, second: Collection, shared: Shared, plan: OverlapConfig) -> Iterator[Result]:
     found, rows = shared.found, list[dict[str, Any]]()
     for images, numbers, flat in (
         (first, found.first, shared.flat[0]),
@@ -93,7 +107,7 @@ def _tables(first: Collection, second: Collection, shared: Shared) -> Iterator[T
     yield Table("overlap", leave, f"Images of {first.name} to leave out of training, each with its best correlation")
 
 
-def _pictures(first: Collection, second: Collection, shared: Shared, plan: Overlap) -> Iterator[Picture]:
+def _pictures(first: Collection, second: Collection, shared: Shared, plan: OverlapConfig) -> Iterator[Picture]:
     """Each image of the first with the one it is most like, above the threshold and below."""
     best = shared.found.best
     order = best.argsort(descending=True, stable=True)
@@ -127,7 +141,7 @@ def _short(images: Collection, number: int) -> str:
     return f"{images.label(number)}\n{Path(images.file(number)).name}"
 
 
-def _finds(made: Sequence[Copies], plan: Overlap) -> Iterator[Result]:
+def _finds(made: Sequence[Copies], plan: OverlapConfig) -> Iterator[Result]:
     rows: list[dict[str, Any]] = []
     for one in made:
         low, middle = one.correlation.quantile(torch.tensor([0.01, 0.5], dtype=torch.float64)).tolist()

@@ -1,11 +1,12 @@
 """job=table: the runs of a sweep in one table, seeds as mean ± standard deviation, the paper's numbers beside."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from convscope.analyses.evaluation.compute.ensemble import Evaluation
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.sweep_table.about import SweepTableConfig
 from convscope.analyses.sweep_table.compute.ablation_deltas import direction_results
 from convscope.analyses.sweep_table.compute.paper_comparison import (
     SHARES,
@@ -26,22 +27,18 @@ from convscope.runs.record import Picture, Result, Table
 from convscope.runs.sweep_runs import SeedGroup, images_per_second, read_sweep_runs, varied_settings
 
 
-@dataclass(frozen=True)
-class SweepTable:
-    """conf/job/table.yaml: which of the paper's tables, which row the others are held against, which epoch counts."""
-
-    paper: str | None = None
-    base: str | None = None
-    epoch: Literal["last", "best"] = "last"
-
-    def __post_init__(self) -> None:
-        if self.epoch not in ("last", "best"):
-            raise UserError(f"table.epoch={self.epoch} is unknown; possible: last, best")
-        if self.paper is not None:
-            paper(self.paper)
+def results(inputs: Inputs, config: SweepTableConfig) -> Iterator[Result]:
+    """Reads the runs of the folders sweep=... and yields the tables of job=table."""
+    if config.paper is not None:
+        paper(config.paper)  # raises UserError for a table that there is not
+    if not config.folders:
+        raise UserError("job=table collects runs; type sweep=<a sweep's folder>, such as one of outputs/sweep/")
+    folders = [Path(folder).expanduser() for folder in config.folders]
+    inputs.facts["sweep"] = [str(folder) for folder in folders]
+    return table(folders, config, inputs.folder)
 
 
-def table(folders: Sequence[Path], plan: SweepTable, into: Path) -> Iterator[Result]:
+def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterator[Result]:
     """Yields tables of the runs: what they measured, what it took, the paper's numbers beside, which rows are better or
     worse; and a plot.
 

@@ -9,11 +9,13 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
+from convscope.config import PathText, config
 from convscope.data.decode import Unreadable, decoded, fitted
 from convscope.data.faults import Bad, refusal
 from convscope.data.passes import Moments, in_blocks
@@ -27,21 +29,13 @@ from convscope.errors import UserError
 UNFINISHED = ".unfinished"
 
 
-@dataclass(frozen=True)
+@config("convert")
 class Conversion:
     """to: the new folder. quality: of the JPEGs, 1 to 100. chunk: images in a file."""
 
-    to: str | None = None
-    quality: int = 95
-    chunk: int = 1024
-
-    def __post_init__(self) -> None:
-        if self.to is None:
-            raise UserError("job=convert writes a new folder; type convert.to=<folder>")
-        if not 1 <= self.quality <= 100:
-            raise UserError(f"convert.quality={self.quality} is no JPEG quality; 1 to 100, 95 loses hardly anything")
-        if self.chunk < 1:
-            raise UserError(f"convert.chunk={self.chunk} is too small; 1 or more images in a file, usually 1024")
+    to: PathText | None = None
+    quality: Annotated[int, Field(ge=1, le=100, examples=[95])] = 95
+    chunk: Annotated[int, Field(ge=1, examples=[1024])] = 1024
 
 
 class Made(NamedTuple):

@@ -18,12 +18,13 @@ from convscope.analyses.claims.compute import (
     judged,
     unmeasured,
 )
-from convscope.analyses.correspondence.compute import correspondence
-from convscope.analyses.correspondence.job.table1 import MEAN, RANDOM, Correspond, all_masks
-from convscope.analyses.invariance.compute import Sweep, joined, sweep, tolerances
+from convscope.analyses.correspondence.about import CorrespondenceConfig
+from convscope.analyses.correspondence.compute import MEAN, RANDOM, correspondence, covered_side, part_masks
+from convscope.analyses.invariance.compute import Sweep, join_sweeps, sweep
+from convscope.analyses.invariance.compute.tolerance import tolerances
 from convscope.analyses.invariance.compute.warp import paper_transforms
-from convscope.analyses.occlusion.compute import default_square, occlude, places, strongest_map
-from convscope.analyses.occlusion.job.localization import RIGHT, Sample
+from convscope.analyses.occlusion.compute import default_occluder, occlude, occluder_edges, strongest_map
+from convscope.analyses.occlusion.compute.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden
@@ -44,7 +45,7 @@ def sweeps(net: nn.Module, examples: Examples, layers: Sequence[str]) -> dict[st
         parts = list(zip(examples.image.split(TOGETHER), examples.target.split(TOGETHER), strict=True))
         words = f"{transform.name} of {len(examples.index)} images"
         each = [sweep(net, *part, layers, transform) for part in track(parts, words)]
-        found[transform.name] = joined(each)
+        found[transform.name] = join_sweeps(each)
     return found
 
 
@@ -85,8 +86,8 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     if not sample or not chosen:
         return unmeasured(COVER, "no image whose object is known is classified correctly; train longer")
     device, size = next(net.parameters()).device, sample.image.shape[-1]
-    square = default_square(size)
-    centers = np.array(places(size, square)) + square.size / 2
+    square = default_occluder(size)
+    centers = np.array(occluder_edges(size, square)) + square.size / 2
     drops = []
     for number in track(chosen, f"covering {len(chosen)} images whose object is known"):
         image, target = sample.image[number].to(device), int(sample.target[number])
@@ -96,9 +97,9 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     return judged(COVER, excess(drops, np.zeros(len(drops)), seed), told)
 
 
-def parts(net: nn.Module, marked: Marked, plan: Correspond, hidden: Hidden, seed: int) -> list[Claim]:
+def parts(net: nn.Module, marked: Marked, plan: CorrespondenceConfig, hidden: Hidden, seed: int) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
-    masks, groups = all_masks(marked, plan, marked.image.shape[-1], seed)
+    masks, groups = part_masks(marked, covered_side(plan, marked.image.shape[-1]), plan.random, seed)
     covering = track(masks, f"covering parts of {len(marked.names)} images")
     pairs = correspondence(net, marked.image, covering, [hidden.maps, hidden.last], plan.value)
     told, gains = [], []

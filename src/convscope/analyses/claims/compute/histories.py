@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.analyses.claims.compute import DEAD, RENORM, SETTLE, Claim, judged, unmeasured
-from convscope.analyses.diagnosis.compute.filters import weak
+from convscope.analyses.diagnosis.compute.filters import weak_filters
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.metrics.contrasts import dominance, proportions, rank_correlation
@@ -143,7 +143,7 @@ def first(run: Run) -> First | None:
     if len(score) != len(weight):
         return None
     dead = score[:, 0] <= 0
-    dead[weak(weight)] = True
+    dead[weak_filters(weight)] = True
     return First(name, stride, int(dead.sum()), weight)
 
 

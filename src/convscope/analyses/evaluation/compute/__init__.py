@@ -1,16 +1,16 @@
 """How often nets are right, each alone and all together: one crop, several, or dense, over one or several scales."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
-from convscope.data.module import ImageData, SplitName
+from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.engine.dense import dense
 from convscope.engine.multicrop import multi_crop
@@ -22,37 +22,6 @@ from convscope.metrics.classification import Tally
 CROPS = ("center", "ten", "fifty", "dense", "both")
 DENSELY = ("dense", "both")  # what needs whole images
 Predict = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """conf/job/evaluate.yaml: what of each image the nets see, and which images.
-
-    scales: sides Q of the whole images; None: the stored side R alone. images: None for all of the split.
-    """
-
-    crops: str = "center"
-    scales: list[int] | None = None
-    split: SplitName = "val"
-    images: int | list[int] | None = None
-    batch_size: int = 16
-    confused: int = 20
-
-    def __post_init__(self) -> None:
-        if self.crops not in CROPS:
-            raise UserError(f"evaluate.crops={self.crops} is unknown; possible: {', '.join(CROPS)}")
-        if self.split not in get_args(SplitName):
-            raise UserError(f"evaluate.split={self.split} is unknown; possible: train, val")
-        for name, value in (("batch_size", self.batch_size), ("confused", self.confused)):
-            if type(value) is not int or value < 1:
-                raise UserError(f"evaluate.{name}={value} must be a whole number from 1")
-        sides = self.scales
-        if sides is not None and (isinstance(sides, str) or not isinstance(sides, Sequence) or not sides):
-            raise UserError(
-                f"evaluate.scales={sides} is no list of sides in pixels, e.g. [224,256,288]; null: one scale"
-            )
-        if sides is not None and (wrong := [side for side in sides if type(side) is not int]):
-            raise UserError(f"evaluate.scales has {wrong[0]!r}; sides are whole numbers of pixels, e.g. [224,256,288]")
 
 
 class Contestant(NamedTuple):
@@ -96,7 +65,7 @@ class Outcome(NamedTuple):
 ENSEMBLE = "ensemble"
 
 
-def outcome(nets: Sequence[Contestant], plan: Evaluate, seed: int) -> Outcome:
+def outcome(nets: Sequence[Contestant], plan: EvaluationConfig, seed: int) -> Outcome:
     """Every image of the first net's data, at every scale, by every net; the ensemble is the mean of their softmax.
 
     A net's probabilities are the mean over the scales. Only one batch is held at a time. Raises UserError where the
@@ -138,7 +107,7 @@ def check_alike(nets: Sequence[Contestant]) -> None:
                             "needs nets of one image size: evaluate them one by one")  # fmt: skip
 
 
-def scales_of(plan: Evaluate, chosen: DataSettings) -> list[int]:
+def scales_of(plan: EvaluationConfig, chosen: DataSettings) -> list[int]:
     """The sides of the whole images. Raises UserError for one that is smaller than the net's input."""
     image_size = chosen.image_size
     scales = [chosen.stored_size] if plan.scales is None else list(plan.scales)
@@ -149,7 +118,7 @@ def scales_of(plan: Evaluate, chosen: DataSettings) -> list[int]:
 
 
 def _probabilities(
-    nets: Sequence[Contestant], plan: Evaluate, scales: list[int], index: Tensor
+    nets: Sequence[Contestant], plan: EvaluationConfig, scales: list[int], index: Tensor
 ) -> Iterator[tuple[Tensor, list[Tensor]]]:
     """Of one batch after another: labels of the data [n], and for each net probabilities [n, K] on the CPU."""
     looks = [[_look(net.subject, plan.crops, side) for net in nets] for side in scales]
@@ -163,7 +132,7 @@ def _probabilities(
 
 
 def _images(
-    data: ImageData, plan: Evaluate, scales: list[int], index: Tensor
+    data: ImageData, plan: EvaluationConfig, scales: list[int], index: Tensor
 ) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
     """Labels [n] and the images at every scale, grey levels: uncropped where nets look densely, else the middle square
     of the smallest side.

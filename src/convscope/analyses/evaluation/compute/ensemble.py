@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convscope.analyses.evaluation.compute import ENSEMBLE, Contestant, Evaluate, scales_of
+from convscope.analyses.evaluation.about import EvaluationConfig
+from convscope.analyses.evaluation.compute import ENSEMBLE, Contestant, scales_of
 from convscope.errors import UserError
 from convscope.runs.reading import Run, is_run_folder, read_run, read_table
 
@@ -54,10 +55,10 @@ def check_distinct(ckpts: Sequence[str | None]) -> None:
         )
 
 
-def about(nets: Sequence[Contestant], ckpts: Sequence[str | None], plan: Evaluate) -> dict[str, Any]:
+def about(nets: Sequence[Contestant], ckpts: Sequence[str | None], plan: EvaluationConfig) -> dict[str, Any]:
     """For summary.json: how the nets are evaluated, and where each comes from."""
     images = nets[0].subject.data.settings
-    way = {"crops": plan.crops, "scales": scales_of(plan, images), "image_size": images.image_size}
+    way: dict[str, Any] = {"crops": plan.crops, "scales": scales_of(plan, images), "image_size": images.image_size}
     way |= {"split": plan.split}
     few = len(plan.images) if isinstance(plan.images, list) else plan.images
     found = [_member(net, ckpt)._asdict() for net, ckpt in zip(nets, ckpts, strict=True)]

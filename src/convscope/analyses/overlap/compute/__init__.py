@@ -2,54 +2,28 @@
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from convscope.analyses.overlap.about import OverlapConfig
 from convscope.analyses.overlap.compute import correlation as score
 from convscope.analyses.overlap.compute.collection import Collection
 from convscope.data.decode import fitted
 from convscope.engine.progress import track
-from convscope.errors import UserError
 
 BLOCK = 2**22  # values of one side that are compared at a time: 4096 images of 32 x 32 in gray
 COPY = 96  # pixels of the side of a copy made to see whether it is found
 
 
-@dataclass(frozen=True)
-class Overlap:
-    """conf/job/overlap.yaml. other: None compares train with val. size: side of the reduced images, in pixels."""
-
-    other: str | None = None
-    size: int = 32
-    channels: Literal["gray", "color"] = "gray"
-    threshold: float = 0.97
-    mirrored: bool = False
-    shown: int = 48
-    copies: int = 200
-
-    def __post_init__(self) -> None:
-        if type(self.size) is not int or not 4 <= self.size <= 256:
-            raise UserError(
-                f"overlap.size={self.size} is no side of small images; a whole number from 4 to 256, e.g. 32"
-            )
-        if self.channels not in ("gray", "color"):
-            raise UserError(f"overlap.channels={self.channels} is unknown; possible: gray, color")
-        if isinstance(self.threshold, bool) or not 0 < self.threshold <= 1:
-            raise UserError(f"overlap.threshold={self.threshold} is no correlation of copies; above 0, at most 1")
-        for name in ("shown", "copies"):
-            if type(value := getattr(self, name)) is not int or value < 1:
-                raise UserError(f"overlap.{name}={value} is none to look at; a whole number from 1")
-
-    def values(self, images: np.ndarray) -> Tensor:
-        """uint8 [n, c, S S] of images uint8 [n, S, S, 3]."""
-        held = torch.from_numpy(np.array(images))  # a copy: the cache cannot be written
-        return score.gray(held) if self.channels == "gray" else score.colors(held)
+def compared_values(config: OverlapConfig, images: np.ndarray) -> Tensor:
+    """uint8 [n, c, S S] of images uint8 [n, S, S, 3]."""
+    pixels = torch.from_numpy(np.array(images))  # a copy: the cache cannot be written
+    return score.gray(pixels) if config.channels == "gray" else score.colors(pixels)
 
 
 class Shared(NamedTuple):
@@ -70,13 +44,13 @@ class Copies(NamedTuple):
 
 
 def compare_collections(
-    first: Collection, second: Collection, plan: Overlap, device: torch.device | str = "cpu"
+    first: Collection, second: Collection, plan: OverlapConfig, device: torch.device | str = "cpu"
 ) -> Shared:
     """Every image of the first with every image of the second, and with its mirror image where the plan says so.
 
     Memory: two blocks and their products; of the sets themselves a few numbers per image of the first, and the pairs.
     """
-    rows = max(1, BLOCK // plan.values(first.reduced[:1]).numel())
+    rows = max(1, BLOCK // compared_values(plan, first.reduced[:1]).numel())
     ones, others = range(0, first.total, rows), _turns(second.total, rows, plan.mirrored)
     steps = track([(start, turn) for start in ones for turn in others], f"{first.name} with {second.name}")
     parts, kept = [], dict[int, int]()
@@ -99,17 +73,20 @@ def _turns(count: int, rows: int, mirrored: bool) -> list[tuple[int, bool]]:
     return [(start, turned) for turned in ([False, True] if mirrored else [False]) for start in range(0, count, rows)]
 
 
-def _collection_block(images: Collection, start: int, rows: int, plan: Overlap, device: torch.device | str,
+def _collection_block(images: Collection, start: int, rows: int, plan: OverlapConfig, device: torch.device | str,
            mirrored: bool = False) -> score.Block:  # fmt: skip
     held = images.reduced[start : start + rows]
     index = torch.arange(start, start + len(held)) + mirrored * images.total
-    return score.image_block(index, plan.values(held[:, :, ::-1] if mirrored else held), device)
+    return score.image_block(index, compared_values(plan, held[:, :, ::-1] if mirrored else held), device)
 
 
-def copies(images: Collection, index: Tensor, plan: Overlap, seed: int) -> Iterator[Copies]:
+def copies(images: Collection, index: Tensor, plan: OverlapConfig, seed: int) -> Iterator[Copies]:
     """Copies of some images of index [n], as they come about in practice, and what is left of the correlation."""
     chosen = np.random.default_rng(seed).permutation(index.numpy())[: plan.copies]
-    originals, values = [images.whole(int(number), COPY) for number in chosen], plan.values(images.reduced[chosen])
+    originals, values = (
+        [images.whole(int(number), COPY) for number in chosen],
+        compared_values(plan, images.reduced[chosen]),
+    )
     kinds: dict[str, Callable[[Image.Image], Image.Image]] = {
         f"saved anew at {COPY} pixels, JPEG quality 30": lambda image: _saved(image, 30),
         f"saved anew at {COPY // 2} pixels, JPEG quality 75": lambda image: _saved(image.reduce(2), 75),
@@ -120,7 +97,7 @@ def copies(images: Collection, index: Tensor, plan: Overlap, seed: int) -> Itera
         kinds["mirrored"] = lambda image: _saved(ImageOps.mirror(image), 75)
     for kind, change in kinds.items():
         made = np.stack([fitted(np.array(change(image)), plan.size) for image in originals])
-        found = score.correlations(values, plan.values(made[:, :, ::-1] if kind == "mirrored" else made))
+        found = score.correlations(values, compared_values(plan, made[:, :, ::-1] if kind == "mirrored" else made))
         yield Copies(kind, found[found.isfinite()])
 
 

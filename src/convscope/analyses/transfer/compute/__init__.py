@@ -1,70 +1,24 @@
 """How well a frozen net's features separate the classes of another data set (sections 5.2 and 5.4, Tables 4, 5, 7)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.features_on_disk import BLOCK, OnDisk, vectors
 from convscope.engine.blocks import default_layers
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
-from convscope.errors import UserError
 from convscope.metrics.folds import Fold, folds, mean_class_accuracy
 from convscope.metrics.linear_probe import Kind, chosen_c, coordinates, fit
 from convscope.models.build import ConvNet
 from convscope.models.rows import Full
 
 KINDS = ("svm", "softmax")
-RANDOM = "random"  # of transfer.beside
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """conf/job/transfer. Whatever the paper is silent about (layers, c, grid, unit_length) is our choice.
-
-    features: of each layer, or VGG's dense ones too (scales, pool). beside: "random" or checkpoints, other nets that
-    are treated alike.
-    """
-
-    layers: list[str] | None = None
-    classifiers: list[Kind] = field(default_factory=lambda: ["svm", "softmax"])
-    per_class: list[int] = field(default_factory=lambda: [5, 10, 15, 30])
-    test_per_class: int = 50
-    folds: int = 5
-    c: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
-    grid: int = 6
-    unit_length: bool = True
-    store: str = "float32"
-    keep: str | None = None
-    features: Literal["layers", "dense"] = "layers"
-    scales: list[int] | None = None
-    pool: Literal["stack", "average"] = "stack"
-    beside: list[str] | None = field(default_factory=lambda: [RANDOM])
-
-    def __post_init__(self) -> None:
-        for name in ("test_per_class", "folds", "grid"):
-            if getattr(self, name) < 1:
-                raise UserError(f"transfer.{name}={getattr(self, name)} is too small; it is 1 or more")
-        if not self.per_class or min(self.per_class) < 1:
-            raise UserError(f"transfer.per_class={list(self.per_class)} names no training images; e.g. [5, 10, 15, 30]")
-        if not self.c or min(self.c) <= 0:
-            raise UserError(f"transfer.c={list(self.c)} must be positive numbers to choose from, e.g. [1, 10, 100]")
-        if not self.classifiers or set(self.classifiers) - set(KINDS):
-            raise UserError(f"transfer.classifiers={list(self.classifiers)} is unknown; possible: [svm, softmax]")
-        if self.store not in ("float16", "float32"):
-            raise UserError(f"transfer.store={self.store} is unknown; possible: float16, float32")
-        for name, possible in (("features", ("layers", "dense")), ("pool", ("stack", "average"))):
-            if getattr(self, name) not in possible:
-                raise UserError(f"transfer.{name}={getattr(self, name)} is unknown; possible: {', '.join(possible)}")
-        if self.scales is not None and (not self.scales or self.features != "dense"):
-            raise UserError(
-                f"transfer.scales={list(self.scales)} are sides of whole images for transfer.features=dense"
-            )
 
 
 class Trial(NamedTuple):
@@ -88,7 +42,7 @@ def transferred_layers(net: nn.Module, image_size: int) -> list[str]:
 
 
 def trials(
-    kept: Mapping[str, OnDisk], names: Sequence[str], plan: Transfer, seed: int, device: torch.device
+    kept: Mapping[str, OnDisk], names: Sequence[str], plan: TransferConfig, seed: int, device: torch.device
 ) -> Iterator[Trial]:
     """Every net, layer, fold, number of images and classifier, all from the features on disk.
 
@@ -127,7 +81,7 @@ def products(
 
 
 def _accuracies(
-    products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], plan: Transfer
+    products: tuple[Tensor, Tensor], labels: tuple[NDArray[np.int64], NDArray[np.int64]], plan: TransferConfig
 ) -> dict[Kind, tuple[float, float]]:
     """Of each classifier the chosen C and the mean accuracy per class. labels: of training and of test images."""
     gram, classes = products[0], int(labels[0].max()) + 1

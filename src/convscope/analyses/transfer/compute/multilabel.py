@@ -8,9 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convscope.analyses.evaluation.compute import ENSEMBLE, Contestant, Evaluate, check_alike
+from convscope.analyses.evaluation.about import EvaluationConfig
+from convscope.analyses.evaluation.compute import ENSEMBLE, Contestant, check_alike
 from convscope.analyses.subject import Subject
-from convscope.analyses.transfer.compute import Transfer, products
+from convscope.analyses.transfer.about import TransferConfig
+from convscope.analyses.transfer.compute import products
 from convscope.analyses.transfer.compute.features_on_disk import SPLITS, OnDisk
 from convscope.analyses.transfer.job.table6 import Rated, ends, mean_precision, table6
 from convscope.engine.progress import track
@@ -32,7 +34,9 @@ class Fitted(NamedTuple):
     rated: Rated
 
 
-def fitted(kept: Mapping[str, OnDisk], subject: Subject, plan: Transfer, device: torch.device) -> Iterator[Fitted]:
+def fitted(
+    kept: Mapping[str, OnDisk], subject: Subject, plan: TransferConfig, device: torch.device
+) -> Iterator[Fitted]:
     """Every net, layer and classifier: all training images to fit it, all validation images to rank.
 
     The set's own split takes the place of folds and of images per class. The C of several is the one with the best mean
@@ -90,7 +94,7 @@ def transferred(found: Sequence[Fitted], subject: Subject, layer: str) -> Iterat
     yield from table6(sorted(first, key=lambda one: one.name), classes, "transfer", "val")
 
 
-def evaluated(nets: Sequence[Contestant], plan: Evaluate, seed: int) -> Iterator[Result]:
+def evaluated(nets: Sequence[Contestant], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
     """Nets that were trained on such images, each alone and together (mean of what they say), by the center crop.
 
     Raises UserError for other crops, and where a net does not know a class of the data.
@@ -123,7 +127,7 @@ def evaluated(nets: Sequence[Contestant], plan: Evaluate, seed: int) -> Iterator
 
 
 @torch.inference_mode()
-def _multilabel_note(subject: Subject, batch_size: int, plan: Evaluate, index: Tensor) -> Tensor:
+def _multilabel_note(subject: Subject, batch_size: int, plan: EvaluationConfig, index: Tensor) -> Tensor:
     """[N, K] for the data's classes: how sure the net is of each."""
     columns = torch.tensor(subject.targets)
     parts = []

@@ -1,12 +1,15 @@
 """job=transfer: the classes of another data set from the frozen features of every layer (sections 5.2 and 5.4)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 
+from convscope.analyses.evaluation.compute import table_names
+from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
-from convscope.analyses.transfer.compute import Transfer, transferred_layers, trials
+from convscope.analyses.transfer.about import RANDOM, TransferConfig
+from convscope.analyses.transfer.compute import transferred_layers, trials
 from convscope.analyses.transfer.compute.dense import DENSE, planned
 from convscope.analyses.transfer.compute.features_on_disk import SPLITS, Wanted, features_on_disk
 from convscope.analyses.transfer.compute.multilabel import fitted, transferred
@@ -17,10 +20,33 @@ from convscope.metrics.folds import folds
 from convscope.runs.record import Result
 
 THIS = "this net"
+OWN_IMAGES = (
+    "the net was trained on these very images: how well its features tell them apart says nothing of other images; "
+    "type data=<other images>, e.g. data=folder data.root=/photos"
+)
+
+
+def results(inputs: Inputs, config: TransferConfig) -> Iterator[Result]:
+    """Opens the net, and the nets of transfer.beside, and yields what job=transfer finds."""
+    subject = inputs.subject()
+    if subject.own_images:
+        inputs.facts |= {"warnings": [OWN_IMAGES], "own_images": True}
+        inputs.show_warning(OWN_IMAGES)
+    return transfer(subject, config, inputs.seed, _compared_nets(inputs, subject, config.beside or []))
+
+
+def _compared_nets(inputs: Inputs, subject: Subject, names: Sequence[str]) -> dict[str, Subject]:
+    """The nets of transfer.beside: those of checkpoints, and random weights where the net's own are learned."""
+    checkpoints = [name for name in names if name != RANDOM]
+    opened = [inputs.open(checkpoint) for checkpoint in checkpoints]
+    nets = dict(zip(table_names(checkpoints, opened), opened, strict=True)) if opened else {}
+    if RANDOM in names and inputs.has_learned_weights:
+        nets["random weights"] = inputs.random_subject(subject)
+    return nets
 
 
 def transfer(
-    subject: Subject, plan: Transfer, seed: int, beside: Mapping[str, Subject] = MappingProxyType({})
+    subject: Subject, plan: TransferConfig, seed: int, beside: Mapping[str, Subject] = MappingProxyType({})
 ) -> Iterator[Result]:
     """Yields the tables, the curves, every single trial, and the numbers with intervals over the folds.
 
@@ -55,7 +81,7 @@ def transfer(
     yield from numbers(shown)
 
 
-def _check_folds(subject: Subject, plan: Transfer, seed: int) -> None:
+def _check_folds(subject: Subject, plan: TransferConfig, seed: int) -> None:
     """Whether every class has images enough, told before features are computed for hours."""
     each = [subject.data.labels(split, range(subject.data.size(split))) for split in SPLITS]
     folds(torch.cat(each).numpy(), subject.data.classes, max(plan.per_class), plan.test_per_class, plan.folds, seed)

@@ -1,0 +1,147 @@
+"""What a job may ask for: nets with their images, images alone, the device; and what its summary says of them."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from convscope.analyses.subject import Subject, new_subject, saved_subject, untrained_subject
+from convscope.config import Settings
+from convscope.data.config import data_settings, sized, source, whole_source
+from convscope.data.settings import DataSettings
+from convscope.data.sources import Source
+from convscope.engine.anatomy import anatomy
+from convscope.engine.blocks import default_layers
+from convscope.errors import UserError
+from convscope.runs.reading import run_folder_of
+
+
+class Inputs:
+    """The inputs of one job. facts: what summary.json says of it. subjects: the nets opened, whose images are watched.
+
+    show_warning: takes a line that a user should read at once.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, show_warning: Callable[[str], None] = print) -> None:
+        self._settings = settings
+        self.folder, self.seed, self.show_warning = folder, settings["seed"], show_warning
+        self.facts: dict[str, Any] = {name: settings[name] for name in ("job", "name", "seed")}
+        self.subjects: list[Subject] = []
+
+    @property
+    def checkpoints(self) -> list[str | None]:
+        """The checkpoints of ckpt=, None for the net of model=...; more than one where the job takes several."""
+        given = self.checkpoint_setting
+        if isinstance(given, list | tuple) and not given:
+            raise UserError("ckpt=[] names no net; give one checkpoint or more: ckpt=[a.ckpt,b.ckpt]")
+        return list(given) if isinstance(given, list | tuple) else [given]
+
+    @property
+    def checkpoint_setting(self) -> Any:
+        """ckpt as the user gave it: a path, a list of paths, or None."""
+        return self._settings["ckpt"]
+
+    @property
+    def has_learned_weights(self) -> bool:
+        """Whether the net comes from a checkpoint or with pretrained weights."""
+        return bool(self._settings["ckpt"] or self._settings["model"].get("weights"))
+
+    @property
+    def data_name(self) -> str:
+        """What conf/data calls its source."""
+        return str(self._settings["data"]["source"])
+
+    @property
+    def data_root(self) -> Path | None:
+        """The folder of the images; None for sets that have none."""
+        root = self._settings["data"].get("root")
+        return Path(root).expanduser() if root and "://" not in str(root) else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where a finished net runs."""
+        return net_device(self._settings["trainer"]["accelerator"])
+
+    def subject(self) -> Subject:
+        """The net of ckpt=, or of model=..., on its device, with its images; the facts of the run say what it is."""
+        opened = self.open(self.checkpoints[0])
+        self.facts |= run_facts(self._settings, opened) | self._trained_in()
+        self.subjects.append(opened)
+        return opened
+
+    def all_subjects(self) -> list[Subject]:
+        """A net for each checkpoint; the facts of the run are those of the first."""
+        first = self.subject()
+        self.subjects += [self.open(checkpoint) for checkpoint in self.checkpoints[1:]]
+        return [first, *self.subjects[1:]]
+
+    def open(self, checkpoint: str | Path | None) -> Subject:
+        """A net that is not trained any more, on its device, with its images; the facts say nothing of it."""
+        settings = {**self._settings, "ckpt": str(checkpoint) if checkpoint else checkpoint}
+        if settings["model"].get("init") and not settings["ckpt"]:
+            raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
+        pl.seed_everything(self.seed, workers=True, verbose=False)
+        opened = saved_subject(settings) if settings["ckpt"] else new_subject(settings, keep_classes=True)
+        opened.net.to(self.device).eval()
+        return opened
+
+    def random_subject(self, subject: Subject) -> Subject:
+        """The same net and images with fresh random weights."""
+        net = untrained_subject(self._settings).to(subject.device).eval()
+        return subject._replace(net=net, own_images=False)
+
+    def source(self, whole: bool = True) -> Source:
+        """The images of conf/data. whole: as training takes them, at most data.limit of each split."""
+        return whole_source(self._settings) if whole else source(sized(self._settings)["data"])
+
+    def data_settings(self) -> DataSettings:
+        """How these images become batches."""
+        return data_settings(self._settings)
+
+    def _trained_in(self) -> dict[str, str]:
+        """of_run: the folder, relative to this one, of the run that wrote the checkpoint; nothing for other nets."""
+        trained = run_folder_of(self._settings.get("ckpt"))
+        return {} if trained is None else {"of_run": os.path.relpath(trained, self.folder.resolve())}
+
+
+def net_device(accelerator: str) -> torch.device:
+    """Where a finished net is looked at: trainer.accelerator in Lightning's words; auto: a GPU where there is one."""
+    gpu = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    available = [name for name, is_available in gpu.items() if is_available]
+    names = {"auto": available[:1] or ["cpu"], "gpu": available}.get(str(accelerator), [str(accelerator)])
+    if not set(names) & {*available, "cpu"}:
+        raise UserError(
+            f"trainer.accelerator={accelerator} is not to be had here; possible: {', '.join([*available, 'cpu'])}"
+        )
+    return torch.device(names[0])
+
+
+def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:
+    """What summary.json says of the run before it begins."""
+    net, data = subject.net, subject.data
+    return {
+        "job": settings["job"],
+        "name": settings["name"],
+        "seed": settings["seed"],
+        "data": subject.data_name,
+        **({"decoder": data.decoder} if data.decoder else {}),
+        "classes": list(data.classes),
+        "net": {
+            "name": subject.net_name,
+            "image_size": data.settings.image_size,
+            "parameters": sum(weight.numel() for weight in net.parameters()),
+            "rows": anatomy(net, data.settings.image_size, _shown_layers(settings, subject)),
+        },
+    }
+
+
+def _shown_layers(settings: Settings, subject: Subject) -> list[str]:
+    """The layers whose maps are shown, those that are not there left out: whoever shows them says so."""
+    evolution = settings.get("evolution") or {}
+    layers = evolution.get("layers") or evolution.get("maps")
+    if isinstance(layers, list | Mapping):
+        return list(layers)
+    return default_layers(subject.net, subject.data.settings.image_size)

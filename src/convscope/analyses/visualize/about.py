@@ -1,0 +1,75 @@
+"""Settings and words of job=visualize, and of what a training run draws after its epochs (conf/evolution)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from convscope.analyses import About, Topic
+from convscope.config import Count, Split, config
+from convscope.errors import UserError
+
+AUTO: Literal["auto"] = "auto"  # the rule is chosen for each layer by what is measured (engine/projection_rule.py)
+RuleName = Literal["auto", "deconvnet", "guided", "gradient"]
+SIDE = 96  # pixels of a tile
+
+
+@config("evolution")
+class FeatureConfig:
+    """Which layers and maps are drawn, at which epochs (None: every one), from which images.
+
+    maps: so many of each layer, or layer -> their numbers. rule: how features are projected; runs of version 0.1, which
+    do not name a rule, go on with the deconvnet. tile: pixels.
+    """
+
+    layers: Annotated[list[str], Field(min_length=1, examples=["[conv1,conv5]"])] | None
+    maps: Count | dict[str, list[int]]
+    epochs: list[int] | None
+    images: Split
+    rule: RuleName = "deconvnet"
+    tile: Annotated[int, Field(ge=16, le=512)] = SIDE
+
+    def draws_at(self, epoch: int) -> bool:
+        """Whether features are drawn after this epoch, counted from 1."""
+        return self.epochs is None or epoch in self.epochs
+
+
+@config("evolution", elsewhere={"rules": "rule"})
+class VisualizeConfig(FeatureConfig):
+    """The same of job=visualize. rules: one rule, several side by side, or all."""
+
+    rules: RuleName | Literal["all"] | list[RuleName] = AUTO
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> "VisualizeConfig":
+        if self.rules == []:
+            raise UserError("rule=[] is no rule; possible: auto, deconvnet, guided, gradient, a list of them, or all")
+        return self
+
+
+ABOUT = About(
+    job="visualize",
+    config=VisualizeConfig,
+    label="features",
+    looks="by what excites its maps",
+    tiny=("rule=all", "evolution.maps=2", "evolution.layers=[conv1,conv5]"),
+    topics=(
+        Topic(
+            "rules",
+            "Rules",
+            "The same units by three rules",
+            "Fig. 2",
+            "What excites a unit, projected back to pixels in three ways that differ only at the ReLUs: the "
+            "paper's deconvnet lets pass what is positive on the way down, the gradient what was positive on "
+            "the way up, guided back-propagation what is both.",
+        ),
+        Topic(
+            "receptive",
+            "Receptive fields",
+            "How much of the image one unit sees",
+            "Fig. 3",
+            "A unit answers to one square of the image, its receptive field: small in the first layer, larger "
+            "in every layer after it. The stride is the number of pixels from one unit's square to its "
+            "neighbor's.",
+        ),
+    ),
+)

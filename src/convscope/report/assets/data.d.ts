@@ -1,0 +1,100 @@
+// What data.js and the layers' scripts of the atlas hold, as the package writes them into a run folder.
+
+/** One column of metrics.csv; null where nothing was measured. */
+type Column = (number | null)[];
+type Columns = Record<string, Column>;
+
+/** A picture that is shown as it is. epoch: null for one of the whole run. */
+interface PictureFrame {
+  epoch: number | null;
+  source: string;
+  caption: string;
+}
+interface PictureSeries {
+  name: string;
+  layer: string | null;
+  frames: PictureFrame[];
+}
+
+/** Where the tiles of each map stand on a packed grid, in pixels. cuts: side of a map's tiles and their corners in the field. */
+interface TileSheet {
+  tile: number;
+  step: number;
+  maps: number[];
+  count: number[];
+  projections: [number, number][];
+  patches: [number, number][];
+  rule?: string;
+  cuts?: [number, [number, number][]][];
+}
+interface GridFrame {
+  epoch: number | null;
+  source: string;
+  sheet: TileSheet;
+}
+interface ThumbnailSheet {
+  source: string;
+  tile: number;
+  columns: number;
+  images: number[];
+  labels: number[];
+  names: string[];
+}
+
+/** The images that excite one map, strongest first: index in the data, score, and the unit's place. */
+interface TopImages {
+  image: number[];
+  score: number[];
+  row: number[];
+  col: number[];
+}
+
+/** field: what one unit sees; null for the whole image, absent where that is not known. */
+interface LayerOverview {
+  name: string;
+  script: string;
+  shown: number[];
+  maps?: number;
+  side?: number;
+  field?: { size: number; stride: number; start: number } | null;
+}
+
+/** By frame: the record of each shown map, the share of its images that stayed, and the layer's dead maps. */
+interface LayerRecord {
+  frames: GridFrame[];
+  top: TopImages[][];
+  kept: (Column | null)[];
+  dead?: (number[] | null)[];
+}
+interface AtlasOverview {
+  input: number | null;
+  classes: string[];
+  epochs: (number | null)[];
+  layers: LayerOverview[];
+  sheets: ThumbnailSheet[];
+  beside: { title: string; folder: string; report: string }[];
+}
+interface RunData {
+  series: PictureSeries[];
+  metrics: Columns;
+  atlas: AtlasOverview | null;
+}
+
+/** A row of a sweep. written: when the run's own page was, null where it has no maps to compare. */
+interface SweepRun {
+  id: string;
+  name: string;
+  number: number;
+  address: string;
+  within: string;
+  folder: string;
+  written: number | null;
+  epochs: number[];
+  columns: Columns;
+}
+
+interface Window {
+  DATA?: RunData;
+  ATLAS?: Record<string, LayerRecord>;
+  SWEEP?: { runs: SweepRun[] };
+}

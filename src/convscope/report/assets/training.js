@@ -1,0 +1,117 @@
+"use strict";
+// How training went: the columns of metrics.csv as curves; a click on one moves the epoch of the page.
+
+const LAYER_PREFIXES = ["stayed/", "similarity/", "dead/"];
+
+/**
+ * A line for each layer that has a column of this prefix.
+ * @param {string} prefix
+ * @returns {Line[]}
+ */
+const layerLines = (prefix) =>
+  Object.entries(metrics)
+    .filter(([column]) => column.startsWith(prefix))
+    .map(([column, values], number) => ({ name: column.slice(prefix.length), column, number, values }));
+
+/**
+ * The same without the first value: nothing comes before the first shown epoch, whatever the column says.
+ * @param {string} prefix
+ * @returns {Line[]}
+ */
+const comparedLines = (prefix) =>
+  layerLines(prefix).map((line) => {
+    const first = line.values.findIndex(isPresent);
+    return { ...line, values: line.values.map((value, at) => (at === first ? null : value)) };
+  });
+
+/**
+ * A line for each of these columns that metrics.csv has.
+ * @param {[name: string, column: string][]} names
+ * @returns {Line[]}
+ */
+const columnLines = (names) =>
+  names.flatMap(([name, column], number) =>
+    metrics[column] ? [{ name, column, number, values: metrics[column] }] : [],
+  );
+
+/**
+ * All charts of the run: those of columns that this page knows in their order, other measures of training and
+ * validation after accuracy, all other columns at the end.
+ * @returns {ChartSpec[]}
+ */
+function chartSpecs() {
+  const measures = [
+    {
+      title: "Loss",
+      lines: columnLines([
+        ["training", "train/loss"],
+        ["validation", "val/loss"],
+      ]),
+    },
+    {
+      title: "Accuracy",
+      share: true,
+      whole: true,
+      lines: columnLines([
+        ["train top-1", "train/top1"],
+        ["val top-1", "val/top1"],
+        ["val top-5", "val/top5"],
+        ["class mean", "val/class_mean"],
+      ]),
+    },
+  ];
+  const settling = {
+    title: "Settling: top-9 images that stayed",
+    share: true,
+    whole: true,
+    rule: 0.5,
+    lines: comparedLines("stayed/"),
+  };
+  const similarity = {
+    title: "Similarity of the strongest projection to the one before",
+    lines: comparedLines("similarity/"),
+  };
+  const dead = { title: "Dead maps", share: true, lines: layerLines("dead/") };
+  const charted = [...measures, settling, similarity, dead].flatMap((spec) => spec.lines);
+  const drawn = new Set(charted.flatMap((line) => line.column ?? []));
+  const layerNames = new Set([...layers, ...LAYER_PREFIXES.flatMap(layerLines).map((line) => line.name)]);
+  const otherSpecs = otherCharts(metrics, drawn, layerNames);
+  dead.lines = dead.lines.filter((line) => line.values.some((value) => Number(value) > 0));
+  const features = [settling, similarity, dead];
+  const specs = [
+    ...measures,
+    ...otherSpecs.filter((spec) => spec.split),
+    ...features,
+    ...otherSpecs.filter((spec) => !spec.split),
+  ];
+  return specs
+    .map((spec) => ({ ...spec, lines: spec.lines.filter((line) => line.values.some(isPresent)) }))
+    .filter((spec) => spec.lines.length);
+}
+
+function setUpCharts() {
+  const when = /** @type {number[]} */ (metrics.epoch ?? []);
+  const specs = chartSpecs();
+  const holder = query("#training .charts");
+  const updates = specs.map((spec) => chart(holder, spec, when, goToNearest));
+  const plots = series.filter((pictures) => ["settling", "curves"].includes(pictures.name));
+  for (const plot of plots) showPlot(plot, specs.length > 0);
+  byId("training").hidden = !specs.length && !plots.length;
+  return () => {
+    const { epoch } = state;
+    if (epoch !== null) updates.forEach((update) => update(epoch));
+  };
+}
+
+/**
+ * Shows a plot as a picture, or a link to it where the page draws the same curves itself.
+ * @param {PictureSeries} plot
+ * @param {boolean} drawn
+ */
+function showPlot(plot, drawn) {
+  const holder = query("#training .plots");
+  const frame = plot.frames[plot.frames.length - 1];
+  const attributes = { class: "png", href: frame.source, target: "_blank", rel: "noopener" };
+  if (drawn) html("a", attributes, holder, `${plot.name} as a picture`);
+  else put(figure(holder), plot, frame, null);
+}

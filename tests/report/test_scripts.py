@@ -1,0 +1,61 @@
+"""The scripts of the pages are checked all, and what the check is for is caught."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ROOT
+from convscope.report import page, sweep
+
+ASSETS = "src/convscope/report/assets"
+CONFIGS = {"tsconfig.json": page.SCRIPTS, "tsconfig.sweep.json": sweep.SCRIPTS}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_types_are_checked_of_the_scripts_that_a_page_loads(config):
+    files = json.loads((ROOT / config).read_text())["files"]
+    assert files == [f"{ASSETS}/{name}" for name in ("data.d.ts", *CONFIGS[config])]
+
+
+def test_every_script_is_loaded_by_a_page():
+    assert {path.name for path in (ROOT / ASSETS).glob("*.js")} == {
+        name for names in CONFIGS.values() for name in names
+    }
+
+
+@pytest.fixture
+def checked(tmp_path):
+    """checked(script, old, new) checks all scripts with one of them changed: the exit status and the output."""
+    tools = ROOT / "node_modules"
+    if not (tools / ".ready").is_file():
+        message = "no prettier and tsc here; `make scripts` installs them"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    for name in ("package.json", *CONFIGS):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / ASSETS, tmp_path / ASSETS)
+    (tmp_path / "node_modules").symlink_to(tools)
+
+    def check(script, old, new):
+        text = (tmp_path / ASSETS / script).read_text()
+        assert text.count(old) == 1
+        (tmp_path / ASSETS / script).write_text(text.replace(old, new))
+        result = subprocess.run(["npm", "run", "--silent", "lint"], cwd=tmp_path, capture_output=True, text=True)
+        return result.returncode, result.stdout + result.stderr
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("script", "old", "new", "message"),
+    [
+        ("page.js", "const last = epochs[", "const last =  epochs[", "page.js"),
+        ("columns.js", "/** @param {string} words */\n", "", "implicitly has an 'any' type"),
+        ("sweep.js", "styles.get(id) ?? 0", "styles.get(id)", "'undefined' is not assignable"),
+    ],
+)
+def test_a_mistake_is_caught(checked, script, old, new, message):
+    code, output = checked(script, old, new)
+    assert code != 0 and message in output
