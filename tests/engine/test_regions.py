@@ -3,14 +3,7 @@ import torch.nn.functional as F
 
 from convscope.engine.chain_steps import read_steps
 from convscope.engine.deconvnet import Units
-from convscope.engine.regions import (
-    Corner,
-    cut_regions,
-    field_regions,
-    fill_outside_,
-    paste_regions,
-    regions_below,
-)
+from convscope.engine.regions import Corner, cut_regions, field_regions, fill_outside_, paste_regions, regions_below
 from convscope.engine.trace import trace
 from engine.specimens import row_net
 

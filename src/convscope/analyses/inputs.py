@@ -16,7 +16,7 @@ from convscope.data.sources import Source
 from convscope.engine.blocks import default_layers
 from convscope.engine.layer_table import layer_table
 from convscope.errors import UserError
-from convscope.runs.reading import run_of
+from convscope.runs.reading import run_folder_of
 
 
 class Inputs:
@@ -103,7 +103,7 @@ class Inputs:
 
     def _trained_in(self) -> dict[str, str]:
         """of_run: the folder, relative to this one, of the run that wrote the checkpoint; nothing for other nets."""
-        trained = run_of(self._settings.get("ckpt"))
+        trained = run_folder_of(self._settings.get("ckpt"))
         return {} if trained is None else {"of_run": os.path.relpath(trained, self.folder.resolve())}
 
 

@@ -11,7 +11,7 @@ from convscope.cli.recording import Command, Settings, recorded
 from convscope.config import PathText, check_setting, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import MARKS, is_run_folder, read_run
+from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
 
 if TYPE_CHECKING:
     from convscope.data.settings import DataSettings
@@ -81,7 +81,7 @@ def run_folder(folder: Path) -> Path:
     if not is_run_folder(folder):
         runs = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_run_folder(path))
         hint = f"run={folder}/<one of {', '.join(runs)}>" if runs else "run=<a run folder>"
-        raise UserError(f"{folder} is no run folder: none of {', '.join(MARKS)} is in it; type {hint}")
+        raise UserError(f"{folder} is no run folder: none of {', '.join(RUN_FILES)} is in it; type {hint}")
     return folder
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from convscope.runs.packed_pictures import MOST, checked
+from convscope.runs.index import MAX_TILES, checked_sheet
 from convscope.runs.reading import read_run
 from convscope.runs.record import Picture, Record
 
@@ -30,13 +30,13 @@ NEWER = GRID | {"rule": "guided (smoother)", "cuts": [[24, [[number, -2] for num
 )  # fmt: skip
 def test_a_rule_or_cut_that_cannot_be_true_is_left_out(changed):
     key = next(iter(changed))
-    assert checked(NEWER | changed) == {name: value for name, value in NEWER.items() if name != key}
+    assert checked_sheet(NEWER | changed) == {name: value for name, value in NEWER.items() if name != key}
 
 
 @pytest.mark.parametrize("sheet", [GRID, NEWER, THUMBNAILS])
 def test_a_whole_sheet_is_believed_without_what_no_viewer_reads(sheet):
-    assert checked(json.loads(json.dumps(sheet))) == sheet
-    assert checked(sheet | {"source": "javascript:alert(1)", "onload": [1]}) == sheet
+    assert checked_sheet(json.loads(json.dumps(sheet))) == sheet
+    assert checked_sheet(sheet | {"source": "javascript:alert(1)", "onload": [1]}) == sheet
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_a_whole_sheet_is_believed_without_what_no_viewer_reads(sheet):
         {"projections": [[20, 76]]}, {"projections": [[20, 76], [-1, 0]]}, {"projections": [[20, 76], [0, 129]]},
         {"patches": [[200, 76], [229, 128]]}, {"patches": [[200, 76], [1]]}, {"patches": [[200, 76], "00"]},
         {"patches": [[200, 76], [1, 2, 3]]}, {"patches": 7}, {"count": [9, 10]}, {"count": [9]}, {"count": [9, 0.5]},
-        {"count": [9, float("nan")]}, {"maps": [1] * (MOST + 1), "count": [1] * (MOST + 1)},
+        {"count": [9, float("nan")]}, {"maps": [1] * (MAX_TILES + 1), "count": [1] * (MAX_TILES + 1)},
     ],
 )  # fmt: skip
 def test_a_grid_that_cannot_be_true_is_none(changed):
-    assert checked(GRID | changed) is None
+    assert checked_sheet(GRID | changed) is None
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_grid_that_cannot_be_true_is_none(changed):
     ],
 )  # fmt: skip
 def test_thumbnails_that_cannot_be_true_are_none(changed):
-    assert checked(THUMBNAILS | changed) is None
+    assert checked_sheet(THUMBNAILS | changed) is None
 
 
-@pytest.mark.parametrize("said", [None, 7, "sheet", [], [GRID], {}, {"sheet": GRID}])
-def test_what_is_no_sheet_is_none(said):
-    assert checked(said) is None
+@pytest.mark.parametrize("sheet", [None, 7, "sheet", [], [GRID], {}, {"sheet": GRID}])
+def test_what_is_no_sheet_is_none(sheet):
+    assert checked_sheet(sheet) is None
 
 
 def test_a_sheet_goes_through_the_run_folder(tmp_path):
