@@ -13,8 +13,7 @@ from PIL import Image
 
 from convscope.data import folders
 from convscope.data.cache import Cache, decoded_once
-from convscope.data.decode import Unreadable, decoded, described, fitted
-from convscope.data.faults import Bad, printable, refusal
+from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, described, fitted, printable
 from convscope.data.sources import Files
 from convscope.errors import UserError
 
@@ -237,9 +236,12 @@ def test_names_of_every_kind_are_read_and_told_in_one_line(tmp_path):
 
 
 def test_of_several_bad_images_the_first_few_are_named():
-    bad = [Bad(Path(f"{number}.jpg"), "why") for number in range(5)]
-    assert str(refusal(bad[:1], 9)) == "0.jpg cannot be read: why; mend or remove it, or type data.on_bad_image=skip"
-    said = str(refusal(bad, 256))
+    bad = [BadImage(Path(f"{number}.jpg"), "why") for number in range(5)]
+    assert (
+        str(bad_images_error(bad[:1], 9))
+        == "0.jpg cannot be read: why; mend or remove it, or type data.on_bad_image=skip"
+    )
+    said = str(bad_images_error(bad, 256))
     assert "2.jpg" in said and "3.jpg" not in said
     assert "and 2 more (5 bad ones among the 256 images read so far)" in said and "job=check_data" in said
 

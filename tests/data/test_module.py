@@ -59,7 +59,7 @@ def test_validation_is_the_center_in_order(source):
     assert torch.equal(data.pixels("val", [3, 1]), middle[[3, 1]])
     assert torch.allclose(data.images("val", torch.tensor([3, 1])), expected[[3, 1]], atol=1e-4)
     assert data.labels("val", [3, 1]).tolist() == [0, 1]
-    assert [b.index.tolist() for b in data.shown_dataloader("train")][0] == list(range(8))
+    assert [b.index.tolist() for b in data.ordered_dataloader("train")][0] == list(range(8))
     assert np.isclose(data.pixel_std, (source.train.images - source.train.images.mean(0)).std(), rtol=1e-3)
 
 

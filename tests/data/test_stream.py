@@ -88,7 +88,7 @@ def test_loaders_and_limits(made, tmp_path):
     assert few.labels("val", range(9)).bincount().tolist() == [3, 3, 3]
     assert sorted(torch.cat([batch.index for batch in few.train_dataloader()]).tolist()) == list(range(9))
     assert all(name in data.names("train", range(60)) for name in few.names("train", range(9)))
-    whole = next(iter(data.whole_dataloader("val", torch.tensor([2, 0]), 50, 2)))
+    whole = next(iter(data.uncropped_dataloader("val", torch.tensor([2, 0]), 50, 2)))
     assert whole.image.shape == (2, 3, 50, 50)
 
 

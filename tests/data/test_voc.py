@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.datasets import VOCDetection
 
-from convscope.data.batches import Crops, Look
+from convscope.data.batches import Crops, CropSettings
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import limited
@@ -106,7 +106,7 @@ def test_batches_carry_targets_and_a_lost_image_shifts_none(voc, tmp_path, gib):
 def test_targets_travel_to_a_process_that_does_not_fork(voc, tmp_path):
     root, _, _ = voc
     data = ImageData(voc2012(root), DataSettings(56, 4, cache_dir=str(tmp_path / "cache")))
-    crops = Crops(data._store("val").split, Look(56, np.zeros((64, 64, 3), np.float32)))
+    crops = Crops(data._store("val").split, CropSettings(56, np.zeros((64, 64, 3), np.float32)))
     again = object.__new__(Crops)
     again.__setstate__(crops.__getstate__())
     one, other = crops.__getitems__([3, 1]), again.__getitems__([3, 1])

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from convscope.data.decode import Interpolation, Unreadable, content, fitted, rgb
-from convscope.data.faults import printable
+from convscope.data.decode import Interpolation, Unreadable, content, fitted, printable, rgb
 from convscope.data.sources import Files, Pixels, Split, targets
 from convscope.data.stream.chunks import Chunks
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
@@ -28,7 +27,7 @@ class Batch(NamedTuple):
     targets: torch.Tensor | None = None
 
 
-class Look(NamedTuple):
+class CropSettings(NamedTuple):
     """How stored images become the net's: side of the crop, mean image [R,R,3], scale, sigma of the color noise.
 
     interpolation: of images that are only now brought to the stored size.
@@ -55,7 +54,7 @@ class Crops(Dataset[Batch]):
     that load are to say which image they are at.
     """
 
-    def __init__(self, split: Split, look: Look, seed: int = 0, watch: Watch | None = None):
+    def __init__(self, split: Split, look: CropSettings, seed: int = 0, watch: Watch | None = None):
         self.split, self.look, self.seed, self.watch = split, look, seed, watch
 
     def __len__(self) -> int:
@@ -132,7 +131,7 @@ def as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _cut(images: Sequence[np.ndarray], look: Look, cuts: Cuts) -> torch.Tensor:
+def _cut(images: Sequence[np.ndarray], look: CropSettings, cuts: Cuts) -> torch.Tensor:
     """[N,S,S,3] float32 grey levels minus mean. The mean is that of the same pixels: it is cut and mirrored alike."""
     out = torch.empty(len(images), look.size, look.size, 3)
     mean = torch.from_numpy(look.mean)

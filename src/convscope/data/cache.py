@@ -18,8 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from convscope.data import jpeg
-from convscope.data.decode import Interpolation, Unreadable, decoded, fitted
-from convscope.data.faults import Bad, refusal
+from convscope.data.decode import BadImage, Interpolation, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import BLOCK, Moments, Statistics, in_blocks
 from convscope.data.sources import Files, Pixels, Split, subset, targets
 from convscope.data.stream.chunks import Chunks
@@ -57,7 +56,7 @@ class Cache(NamedTuple):
         return [path for path in self.folder.glob("images-*/images.u8") if path.parent.suffix != ".part"]
 
 
-class Stored(NamedTuple):
+class PreparedSplit(NamedTuple):
     """A split as training reads it: Pixels of the stored size (a memory map), or Files of images known to be readable.
 
     bad: the images left out.
@@ -65,7 +64,7 @@ class Stored(NamedTuple):
 
     split: Split
     statistics: Statistics
-    bad: list[Bad]
+    bad: list[BadImage]
 
 
 def decoded_once(
@@ -75,16 +74,16 @@ def decoded_once(
     keep: bool,
     on_bad: Literal["stop", "skip"],
     interpolation: Interpolation = "bilinear",
-) -> Stored:
+) -> PreparedSplit:
     """The split with images of smallest side `size`, center size x size (section 3), from the cache or put into it.
 
     keep=False goes over all images too, for their mean and to find the unreadable ones, but stores no pixels.
     UserError: an unreadable image (on_bad="stop"), no readable one, no room on the disk.
     """
     if isinstance(split, Chunks):  # they were read and counted when they were made
-        return Stored(split, split.statistics, [])
+        return PreparedSplit(split, split.statistics, [])
     if isinstance(split, Pixels) and split.images.shape[1:3] == (size, size):
-        return Stored(split, _statistics(split.images), [])
+        return PreparedSplit(split, _statistics(split.images), [])
     entry = cache.folder / f"images-{_key(split, size, interpolation)}{'' if keep else '-stream'}"
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
@@ -128,30 +127,32 @@ def _decode_into(split: Files | Pixels, way: _Way, part: Path, keep: bool, on_ba
             bad += [(done + place, str(read)) for place, read in enumerate(block) if isinstance(read, Unreadable)]
             done += len(block)
             if bad and on_bad == "stop":
-                raise refusal(_named(split, bad), done)
+                raise bad_images_error(_named(split, bad), done)
             good = [read for read in block if not isinstance(read, Unreadable)]
             if good:
                 images = np.stack(good)
                 moments.add_(images)
                 file.write(images.data)
     if not moments.count:
-        raise UserError(f"none of {done} images can be read; the first: {refusal(_named(split, bad[:1]), done)}")
+        raise UserError(
+            f"none of {done} images can be read; the first: {bad_images_error(_named(split, bad[:1]), done)}"
+        )
     mean, std = moments.statistics()
     np.save(part / "mean.npy", mean)
     (part / "facts.json").write_text(json.dumps({"std": std, "bad": bad}))
 
 
-def _opened(entry: Path, split: Files | Pixels, size: int, on_bad: str) -> Stored:
+def _opened(entry: Path, split: Files | Pixels, size: int, on_bad: str) -> PreparedSplit:
     facts = json.loads((entry / "facts.json").read_text())
     if facts["bad"] and on_bad == "stop":
-        raise refusal(_named(split, facts["bad"]), len(split.labels))
+        raise bad_images_error(_named(split, facts["bad"]), len(split.labels))
     good = np.setdiff1d(np.arange(len(split.labels)), [place for place, _ in facts["bad"]])
     bad = _named(split, facts["bad"])
     statistics = Statistics(np.load(entry / "mean.npy"), facts["std"])
     if not (entry / "images.u8").exists():
-        return Stored(subset(split, good) if bad else split, statistics, bad)
+        return PreparedSplit(subset(split, good) if bad else split, statistics, bad)
     images = np.memmap(entry / "images.u8", np.uint8, "r", shape=(len(good), size, size, 3))
-    return Stored(Pixels(images, split.labels[good], targets(split, good)), statistics, bad)
+    return PreparedSplit(Pixels(images, split.labels[good], targets(split, good)), statistics, bad)
 
 
 def _reader(split: Files | Pixels, way: _Way) -> Callable[[int], np.ndarray | Unreadable]:
@@ -166,8 +167,8 @@ def _reader(split: Files | Pixels, way: _Way) -> Callable[[int], np.ndarray | Un
     return read
 
 
-def _named(split: Files | Pixels, bad: list[tuple[int, str]]) -> list[Bad]:
-    return [Bad(split.paths[place], reason) for place, reason in bad] if isinstance(split, Files) else []
+def _named(split: Files | Pixels, bad: list[tuple[int, str]]) -> list[BadImage]:
+    return [BadImage(split.paths[place], reason) for place, reason in bad] if isinstance(split, Files) else []
 
 
 def _statistics(images: np.ndarray) -> Statistics:

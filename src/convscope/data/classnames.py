@@ -64,11 +64,11 @@ def imagenet() -> dict[str, str]:
 def readable(folders: list[str], root: Path) -> list[str]:
     """One name per class folder, in their order: from root/classes.csv, else known ImageNet ids, else as they are."""
     known = _from_csv(root / "classes.csv") or (imagenet() if any(map(WNID.fullmatch, folders)) else {})
-    own = [text(folder) for folder in folders]
+    own = [utf8_text(folder) for folder in folders]
     return _distinct([known.get(folder, plain) for folder, plain in zip(folders, own, strict=True)], own)
 
 
-def text(name: str) -> str:
+def utf8_text(name: str) -> str:
     """The name of a file or folder with bytes that are no UTF-8 escaped: no file of text takes them as they are."""
     return name.encode("utf-8", "backslashreplace").decode()
 

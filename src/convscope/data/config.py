@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from convscope.config import read_plan
-from convscope.data import sources
+from convscope.data import public_sets, sources
 from convscope.data.critters import critters
 from convscope.data.settings import DataSettings
 from convscope.data.stream.source import stream
@@ -22,10 +22,10 @@ _Plan = TypeVar("_Plan")
 
 _IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
 _FETCHED = {
-    "cifar10": sources.cifar10,
-    "imagenette": sources.imagenette,
-    "caltech101": sources.caltech101,
-    "caltech256": sources.caltech256,
+    "cifar10": public_sets.cifar10,
+    "imagenette": public_sets.imagenette,
+    "caltech101": public_sets.caltech101,
+    "caltech256": public_sets.caltech256,
     "voc2012": voc2012,
 }
 
@@ -34,7 +34,7 @@ def source(data: Settings) -> sources.Source:
     """The data set that conf/data names."""
     name = str(data.get("source"))
     if name == "digits":
-        return sources.digits()
+        return public_sets.digits()
     if name == "critters":
         drawn, side = _of_source(_Drawn, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())

@@ -1,11 +1,12 @@
-"""An image file, whatever its format, to RGB uint8 of the stored size."""
+"""Image files of any format to RGB uint8 of the stored size, and the errors that name unreadable ones."""
 
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,40 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convscope.data import jpeg
+from convscope.errors import UserError
+
+NAMED_IN_ERROR = 3  # of several bad images, those that a message names
+
+
+class BadImage(NamedTuple):
+    """An image that cannot be read, and why."""
+
+    path: Path
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The path in one line of plain text."""
+        return printable(self.path)
+
+
+def printable(path: Path | str) -> str:
+    """The name in one line of plain text: what no terminal shows, such as a line's end or half a letter, is escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
+def bad_images_error(bad: Sequence[BadImage | tuple[Path, str]], read: int) -> UserError:
+    """What on_bad_image=stop says of the bad ones among the first `read` images of a set: the first few by name."""
+    named = [f"{printable(path)} cannot be read: {reason}" for path, reason in bad[:1]]
+    if len(bad) == 1:
+        return UserError(f"{named[0]}; mend or remove it, or type data.on_bad_image=skip")
+    named += [f"{printable(path)}: {reason}" for path, reason in bad[1:NAMED_IN_ERROR]]
+    more = f"; and {len(bad) - NAMED_IN_ERROR} more" if len(bad) > NAMED_IN_ERROR else ""
+    return UserError(
+        f"{'; '.join(named)}{more} ({len(bad)} bad ones among the {read} images read so far); mend or remove them, "
+        "type data.on_bad_image=skip, or list all by job=check_data"
+    )
+
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags that no one asks for

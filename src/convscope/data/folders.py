@@ -58,14 +58,14 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     return found
 
 
-def as_it_lies(root: Path) -> tuple[ClassFolders, ClassFolders]:
+def unchecked_splits(root: Path) -> tuple[ClassFolders, ClassFolders]:
     """The class folders of training and of validation, whatever is wrong with them: none where a split is not there."""
     places = [root / "train", next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")]
     train, val = (_images(place) if place.is_dir() else {} for place in places)
     return train, val
 
 
-def passed_over(root: Path) -> dict[str, list[Path]]:
+def skipped_files(root: Path) -> dict[str, list[Path]]:
     """Files of the splits that are not taken for images, by the reason why."""
     found: dict[str, list[Path]] = {}
     for split in (root / name for name in ("train", "val", "test") if (root / name).is_dir()):

@@ -13,14 +13,14 @@ from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import Sampler
 
 from convscope.data import jpeg
-from convscope.data.batches import Batch, Crops, Look, as_it_is
-from convscope.data.cache import Cache, Stored, decoded_once
-from convscope.data.classnames import text
+from convscope.data.batches import Batch, Crops, CropSettings, as_it_is
+from convscope.data.cache import Cache, PreparedSplit, decoded_once
+from convscope.data.classnames import utf8_text
 from convscope.data.deaf import deaf_worker
-from convscope.data.faults import Bad, printable
+from convscope.data.decode import BadImage, printable
 from convscope.data.loader import Loader
-from convscope.data.passes import cores
-from convscope.data.rectangles import Rectangles, Whole, in_parts
+from convscope.data.passes import core_count
+from convscope.data.rectangles import Rectangles, UncroppedImages, in_parts
 from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, evenly, limited, targets
@@ -49,7 +49,7 @@ class ImageData(pl.LightningDataModule):
             "train": limited(source.train, settings.limit, settings.seed),
             "val": limited(source.val, settings.limit, settings.seed),
         }
-        self._stored: dict[str, Stored] = {}
+        self._stored: dict[str, PreparedSplit] = {}
         self._loading = WeakSet[Loader]()  # by processes of their own
 
     @property
@@ -68,7 +68,7 @@ class ImageData(pl.LightningDataModule):
         return None if all(isinstance(held, Pixels) for held in self._splits.values()) else jpeg.DECODER.name
 
     @property
-    def bad_images(self) -> list[Bad]:
+    def bad_images(self) -> list[BadImage]:
         """The unreadable images that on_bad_image=skip has left out, in the splits used so far."""
         return [bad for stored in self._stored.values() for bad in stored.bad]
 
@@ -92,7 +92,7 @@ class ImageData(pl.LightningDataModule):
 
     def _read_by(self, pid: int) -> str | None:
         for loader in self._loading:
-            crops = cast(Crops | Whole, loader.dataset)
+            crops = cast(Crops | UncroppedImages, loader.dataset)
             if crops.watch and (position := crops.watch.of(pid)) is not None:
                 split = crops.split
                 assert not isinstance(split, Pixels), "those are read from memory"
@@ -118,11 +118,11 @@ class ImageData(pl.LightningDataModule):
         """Center crops in index order; of several processes each has its part, no image twice."""
         return self._loader("val", OrderedShare(self.size("val"), self._share()))
 
-    def shown_dataloader(self, split: SplitName) -> Loader:
+    def ordered_dataloader(self, split: SplitName) -> Loader:
         """Center crops of a split in index order, this process's part."""
         return self._loader(split, OrderedShare(self.size(split), self._share()))
 
-    def whole_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
+    def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
         """Whole images [n,3,side,side] of these indices in order, grey levels 0..255 as float32, no mean subtracted.
 
         Of the stored size R they are the stored ones; of another side they come from their files, smallest side to
@@ -130,7 +130,7 @@ class ImageData(pl.LightningDataModule):
         """
         there = side == self.settings.stored_size
         at_hand = self._store(split).split if there else self._as_they_came(split)
-        look = Look(side, np.zeros((side, side, 3), np.float32), interpolation=self.settings.interpolation)
+        look = CropSettings(side, np.zeros((side, side, 3), np.float32), interpolation=self.settings.interpolation)
         return self._in_order(Crops(at_hand, look), indices, batch_size)
 
     def rectangles(
@@ -141,7 +141,7 @@ class ImageData(pl.LightningDataModule):
         They come from their files; of a source without files from its squares. pixels: of the largest size, that a
         group may have, unless it is of one image. The order of the groups is that of the shapes as they turn up.
         """
-        images = Whole(self._as_they_came(split), sides, self.settings.interpolation)
+        images = UncroppedImages(self._as_they_came(split), sides, self.settings.interpolation)
         return in_parts(self._in_order(images, indices, images.at_once), pixels)
 
     def _as_they_came(self, split: SplitName) -> Split:
@@ -152,7 +152,7 @@ class ImageData(pl.LightningDataModule):
         bad = {path for path, _ in stored.bad}
         return Files([path for path in held.paths if path not in bad], stored.split.labels)
 
-    def _in_order(self, images: Crops | Whole, indices: torch.Tensor, batch_size: int) -> Loader:
+    def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
         return self._loaded(images, workers, batch_size=batch_size, sampler=list[int](indices.tolist()))
 
@@ -203,10 +203,10 @@ class ImageData(pl.LightningDataModule):
         if isinstance(held, Pixels):
             return [str(index) for index in torch.as_tensor(indices).tolist()]
         if isinstance(held, Chunks):
-            return [text(held.name(index)) for index in torch.as_tensor(indices).tolist()]
+            return [utf8_text(held.name(index)) for index in torch.as_tensor(indices).tolist()]
         left_out = {path for path, _ in self._store(split).bad}
         paths = [path for path in held.paths if path not in left_out] if left_out else held.paths
-        return [text(paths[index].name) for index in torch.as_tensor(indices).tolist()]
+        return [utf8_text(paths[index].name) for index in torch.as_tensor(indices).tolist()]
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
         """Center crops of any image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
@@ -214,7 +214,7 @@ class ImageData(pl.LightningDataModule):
         Raises UserError for a file that cannot be read.
         """
         chosen = self.settings
-        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, interpolation=chosen.interpolation)
+        look = CropSettings(chosen.image_size, self._mean, chosen.pixel_scale, interpolation=chosen.interpolation)
         crops, every = Crops(Files(list(paths), np.zeros(len(paths), np.int64)), look), np.arange(len(paths))
         return crops.__getitems__(every.tolist()).image, crops.pixels(every)
 
@@ -230,7 +230,7 @@ class ImageData(pl.LightningDataModule):
             )
         return self._given_mean.permute(1, 2, 0).contiguous().numpy()
 
-    def _store(self, split: SplitName) -> Stored:
+    def _store(self, split: SplitName) -> PreparedSplit:
         if split not in self._stored:
             chosen, size = self.settings, self.settings.stored_size
             cache = Cache(Path(chosen.cache_dir).expanduser(), chosen.cache_gib)
@@ -242,7 +242,7 @@ class ImageData(pl.LightningDataModule):
 
     def _crops(self, split: SplitName) -> Crops:
         chosen = self.settings
-        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, chosen.color_noise, chosen.interpolation)
+        look = CropSettings(chosen.image_size, self._mean, chosen.pixel_scale, chosen.color_noise, chosen.interpolation)
         return Crops(self._store(split).split, look, chosen.seed)
 
     def _loader(self, split: SplitName, sampler: Sampler) -> Loader:
@@ -250,7 +250,7 @@ class ImageData(pl.LightningDataModule):
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
         return self._loaded(self._crops(split), workers, batch_size=size, sampler=sampler, pin_memory=device == "cuda")
 
-    def _loaded(self, images: Crops | Whole, workers: int, **chosen: Any) -> Loader:
+    def _loaded(self, images: Crops | UncroppedImages, workers: int, **chosen: Any) -> Loader:
         images.watch = Watch(workers) if workers else None
         processes: dict[str, Any] = {
             "num_workers": workers,
@@ -267,7 +267,7 @@ class ImageData(pl.LightningDataModule):
             return self.settings.workers
         if isinstance(held, Pixels) and device == "cpu":
             return 0  # the net takes far longer than the cutting, on the same cores
-        return max(1, cores() // self._share().world)
+        return max(1, core_count() // self._share().world)
 
     def _share(self) -> Share:
         if self.trainer:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.data.annotations import read_parts
-from convscope.data.classnames import text
+from convscope.data.classnames import utf8_text
 from convscope.data.critters import Truth
 from convscope.data.critters.face import PARTS
 from convscope.data.module import ImageData, SplitName
@@ -19,7 +19,7 @@ Wanted = int | list[int] | None  # so many images that show all their parts; tho
 Flags = NDArray[np.bool_]
 
 
-class Marked(NamedTuple):
+class ImagesWithParts(NamedTuple):
     """n images that show all P parts. image [n, 3, S, S] as the net sees them, pixels uint8 for display; places
     [n, P, 2] (x, y) float32 in the crop's pixels: the middle of each part."""
 
@@ -30,7 +30,9 @@ class Marked(NamedTuple):
     parts: list[str]
 
 
-def photographs(data: ImageData, csv: str, only: Mapping[str, Any], wanted: Wanted, seed: int) -> Marked:
+def photographs_with_parts(
+    data: ImageData, csv: str, only: Mapping[str, Any], wanted: Wanted, seed: int
+) -> ImagesWithParts:
     """Images of a csv (data/annotations.py); numbers count its images from 0, in the order of its rows.
 
     UserError: as read_parts; a number that is not there; one that does not show all parts; fewer than two that do.
@@ -46,16 +48,16 @@ def photographs(data: ImageData, csv: str, only: Mapping[str, Any], wanted: Want
         paths, points = [paths[number] for number in wanted], points[wanted]
     parts = [name.replace("_", " ") for name in names]
     shown: Flags = np.all((points >= 0) & (points <= size), axis=2)  # nan, a part that nobody marked, is not
-    chosen = _chosen(shown, wanted, [text(path.name) for path in paths], parts, seed)
+    chosen = _chosen(shown, wanted, [utf8_text(path.name) for path in paths], parts, seed)
     image, pixels = data.read([paths[number] for number in chosen])
-    return Marked(
-        image, pixels, torch.from_numpy(points[chosen]), [text(paths[number].stem) for number in chosen], parts
+    return ImagesWithParts(
+        image, pixels, torch.from_numpy(points[chosen]), [utf8_text(paths[number].stem) for number in chosen], parts
     )
 
 
-def animals(
+def critters_with_parts(
     data: ImageData, truth: Callable[[SplitName, Sequence[int]], Truth], split: SplitName, wanted: Wanted, seed: int
-) -> Marked:
+) -> ImagesWithParts:
     """Critters whose parts are all seen. UserError: as for photographs; numbers are addresses in the split.
 
     Evenly over the species, as far as their parts are seen: more and more are looked at until enough show all.
@@ -75,7 +77,7 @@ def animals(
     labels, numbers = data.labels(split, index).tolist(), data.names(split, index)
     names = [f"{data.classes[label]} {number}" for label, number in zip(labels, numbers, strict=True)]
     places = torch.from_numpy(middles[chosen])
-    return Marked(data.images(split, index), data.pixels(split, index), places, names, list(PARTS))
+    return ImagesWithParts(data.images(split, index), data.pixels(split, index), places, names, list(PARTS))
 
 
 def _seen(truth: Truth, size: int) -> tuple[Flags, NDArray[np.float32]]:

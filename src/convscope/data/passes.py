@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 BLOCK = 128  # images decoded ahead
 
 
-def cores() -> int:
+def core_count() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -24,8 +24,11 @@ def in_blocks(read: Callable[[int], object], count: int, what: str) -> Iterator[
     Decoding and resizing leave Python's lock to others, so threads are enough. A bar shows `what` on a terminal.
     """
     console = Console(stderr=True)
-    look = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*look, console=console, disable=not console.is_terminal) as bar, ThreadPoolExecutor(cores()) as pool:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with (
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        ThreadPoolExecutor(core_count()) as pool,
+    ):
         task, ahead = bar.add_task(what, total=count), deque[list]()
         for start in range(0, count + BLOCK, BLOCK):
             ahead.append([pool.submit(read, number) for number in range(start, min(start + BLOCK, count))])

@@ -27,7 +27,7 @@ class Rectangles(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no batch needs
 
 
-class Whole(Dataset[list[Rectangles]]):
+class UncroppedImages(Dataset[list[Rectangles]]):
     """`__getitems__` takes some indices and gives their images at these sides, uint8, in groups of one shape."""
 
     def __init__(

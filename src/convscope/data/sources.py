@@ -1,12 +1,10 @@
 """The data sets: one short function each, all giving a Source. (critters has a file of its own.)"""
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock
 
 from convscope.data import folders
 from convscope.data.classnames import WNID, readable
@@ -46,18 +44,6 @@ class Source(NamedTuple):
     folders: Sequence[str] = ()
 
 
-def digits() -> Source:
-    """scikit-learn's 1,797 scanned digits, 8 x 8 pixels in 16 grey levels; every fifth of a class is for validation."""
-    from sklearn.datasets import load_digits
-
-    scans = load_digits()
-    grey = np.round(scans.images * (255 / 16)).astype(np.uint8)  # [N,8,8]
-    whole = Pixels(np.repeat(grey[..., None], 3, axis=3), scans.target.astype(np.int64))
-    held = _every_fifth(whole.labels)
-    rest = np.setdiff1d(np.arange(len(whole.labels)), held)
-    return Source([str(digit) for digit in range(10)], subset(whole, rest), subset(whole, held))
-
-
 def folder(root: str | Path | None) -> Source:
     """Images in root/train/<class>/ and root/val/<class>/ (or test), at any depth; classes in the order of their names.
 
@@ -66,21 +52,21 @@ def folder(root: str | Path | None) -> Source:
     place = folders.existing(root)
     train = folders.training_images(place)
     val = folders.validation_images(place, list(train))
-    return Source(readable(list(train), place), _files(train), _files(val), list(train))
+    return Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
 
 
-def as_it_lies(root: str | Path | None) -> Source:
+def unchecked_folder(root: str | Path | None) -> Source:
     """As `folder`, for a look at what it refuses: one class, other classes in val, classes without images.
 
     UserError where there is not one image in class folders.
     """
     place = folders.existing(root)
-    splits = folders.as_it_lies(place)
+    splits = folders.unchecked_splits(place)
     names = sorted({name for split in splits for name in split})
     whole = [{name: split.get(name, []) for name in names} for split in splits]
     if not any(images for split in whole for images in split.values()):
         raise UserError(f"data.root={root} holds no images in class folders; needed: {folders.LAYOUT}")
-    train, val = map(_files, whole)
+    train, val = map(files_of_classes, whole)
     return Source(readable(names, place), train, val, names)
 
 
@@ -109,99 +95,6 @@ def images(root: str | Path | None) -> Source:
 def imagenet(root: str | Path | None) -> Source:
     """ImageNet 2012 as torchvision lays it out: root/{train,val}/<wnid>/*.JPEG. The devkit is not needed."""
     return folder(root)
-
-
-def imagenette(root: str | Path | None, download: bool = False) -> Source:
-    """Ten ImageNet classes (fastai's Imagenette): a plain folder, or torchvision's root/imagenette2*/{train,val}/.
-
-    The download takes the pictures whose smallest side is 320 pixels.
-    """
-    from torchvision.datasets import Imagenette
-
-    place = named_place(root, "imagenette")
-
-    def fetch() -> None:  # a killed download leaves nothing that looks like the data set
-        if not _imagenette(place):
-            Imagenette(place / ".part", "train", "320px", download=True)
-            os.replace(place / ".part" / "imagenette2-320", place / "imagenette2-320")
-
-    if download:
-        fetched_once("Imagenette", place, fetch)
-    if not (found := _imagenette(place)):
-        raise UserError(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
-    return folder(found)
-
-
-def _imagenette(place: Path) -> Path | None:
-    """Where the pictures lie: the folder itself or the largest of torchvision's imagenette2, -320, -160 in it."""
-    tries = [place, *(place / f"imagenette2{size}" for size in ("", "-320", "-160"))]
-    return next((path for path in tries if (path / "train").is_dir()), None)
-
-
-def cifar10(root: str | Path | None, download: bool = False) -> Source:
-    """CIFAR-10 as torchvision keeps it: 50,000 training and 10,000 test images of 32 x 32 pixels."""
-    from torchvision.datasets import CIFAR10
-
-    place = named_place(root, "cifar10")
-    if download:
-        fetched_once("CIFAR-10", place, lambda: CIFAR10(place, download=True))
-    try:
-        parts = CIFAR10(place, train=True), CIFAR10(place, train=False)
-    except RuntimeError:
-        raise UserError(
-            f"no complete CIFAR-10 in {place}; type data.root=<its folder>, or data.download=true to fetch 170 MB"
-        ) from None
-    train, val = (Pixels(part.data, np.asarray(part.targets, np.int64)) for part in parts)
-    return Source(list(parts[0].classes), train, val)
-
-
-def caltech101(root: str | Path | None, download: bool = False) -> Source:
-    """Caltech-101 as torchvision keeps it: root/caltech101/101_ObjectCategories/<class>/, without BACKGROUND_Google.
-
-    It has no splits of its own: every fifth image of a class is for validation (ours; job=transfer pools them again).
-    """
-    from torchvision.datasets import Caltech101
-
-    place, objects = named_place(root, "caltech101"), "101_ObjectCategories"
-    if download:
-        fetched_once("Caltech-101", place, lambda: Caltech101(place, download=True))
-    return _classes_of(place, "Caltech-101", [f"caltech101/{objects}", objects, "."], "BACKGROUND_Google")
-
-
-def caltech256(root: str | Path | None, download: bool = False) -> Source:
-    """Caltech-256 as torchvision keeps it: root/caltech256/256_ObjectCategories/<001.class>/, without 257.clutter.
-
-    It has no splits of its own: every fifth image of a class is for validation (ours; job=transfer pools them again).
-    """
-    from torchvision.datasets import Caltech256
-
-    place, objects = named_place(root, "caltech256"), "256_ObjectCategories"
-    if download:
-        fetched_once("Caltech-256", place, lambda: Caltech256(place, download=True))
-    found = _classes_of(place, "Caltech-256", [f"caltech256/{objects}", objects, "."], "257.clutter")
-    return found._replace(classes=[name.partition(".")[2] or name for name in found.classes])
-
-
-def _classes_of(place: Path, name: str, inside: list[str], no_class: str) -> Source:
-    """The class folders in the first of the places `inside` that has what is no class (`no_class`) or is not `.`."""
-    tries = [place / part for part in inside]
-    found = next((path for path in tries[:-1] if path.is_dir()), tries[-1])
-    shelves = [entry for entry in sorted(found.iterdir()) if entry.is_dir()] if found.is_dir() else []
-    classes = {entry.name: folders.images_under(entry) for entry in shelves if entry.name != no_class}
-    if len(classes) < 2 or not all(classes.values()):
-        raise UserError(
-            f"no complete {name} in {place}: needed are {inside[0]}/<class>/*.jpg; type data.root=<its folder>, or "
-            "data.download=true to fetch it"
-        )
-    whole = _files(classes)
-    held = _every_fifth(whole.labels)
-    rest = np.setdiff1d(np.arange(len(whole.labels)), held)
-    return Source(list(classes), subset(whole, rest), subset(whole, held))
-
-
-def _every_fifth(labels: np.ndarray) -> np.ndarray:
-    """Positions of the fifth, tenth, ... image of each class, ascending."""
-    return np.sort(np.concatenate([np.flatnonzero(labels == label)[4::5] for label in np.unique(labels)]))
 
 
 def limited(split: Split, limit: int | None, seed: int) -> Split:
@@ -250,24 +143,7 @@ def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
     return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
 
 
-def _files(classes: folders.ClassFolders) -> Files:
+def files_of_classes(classes: folders.ClassFolders) -> Files:
     """All classes' images one after the other; the labels count the classes in the order of their folders' names."""
     sizes = [len(images) for images in classes.values()]
     return Files([path for images in classes.values() for path in images], np.repeat(np.arange(len(sizes)), sizes))
-
-
-def named_place(root: str | Path | None, name: str) -> Path:
-    if root is None:
-        raise UserError(f"data={name} needs a place: type data.root=/path/to/{name}")
-    return Path(root).expanduser()
-
-
-def fetched_once(name: str, place: Path, fetch: Callable[[], object]) -> None:
-    """Downloads in one process at a time; a UserError where it fails."""
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / ".download.lock"):
-            fetch()
-    except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name} could not be fetched into {place}: {reason}; copy it there by hand") from None

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convscope.data.sources import Files, Source, fetched_once, named_place
+from convscope.data.public_sets import download_once, root_of_set
+from convscope.data.sources import Files, Source
 from convscope.errors import UserError
 
 ABSENT, DIFFICULT, SHOWN = -1, 0, 1  # the numbers of the set's own class files
@@ -35,9 +36,9 @@ def voc2012(root: str | Path | None, download: bool = False) -> Source:
     without those from the Annotations; where both are there they must agree. An image's one label, for the jobs that
     want one, is the class of its largest object, of those not difficult where there are any: ours.
     """
-    place = named_place(root, "voc2012")
+    place = root_of_set(root, "voc2012")
     if download and not _devkit(place):
-        fetched_once("PASCAL VOC 2012", place, lambda: _fetch(place))
+        download_once("PASCAL VOC 2012", place, lambda: _fetch(place))
     if not (found := _devkit(place)):
         raise UserError(f"no PASCAL VOC 2012 in {place}: needed is VOCdevkit/VOC2012/ImageSets/Main/train.txt; {HELP}")
     names = {split: _listed(found, split) for split in SPLITS}

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from convscope.data.decode import Unreadable, content, decoded_bytes, described, fitted
-from convscope.data.faults import Bad, printable
+from convscope.data.decode import BadImage, Unreadable, content, decoded_bytes, described, fitted, printable
 from convscope.data.passes import in_blocks
 from convscope.data.sources import Files, Source, Split
 from convscope.data.stream.chunks import Chunks
@@ -92,8 +91,8 @@ class Survey(NamedTuple):
     size: int
     margin: int
 
-    def bad(self) -> list[Bad]:
-        return [Bad(Path(seen.file(at)), reason) for seen in self.splits for at, reason in seen.bad.items()]
+    def bad(self) -> list[BadImage]:
+        return [BadImage(Path(seen.file(at)), reason) for seen in self.splits for at, reason in seen.bad.items()]
 
     @property
     def shared(self) -> int:

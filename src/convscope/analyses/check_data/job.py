@@ -9,8 +9,8 @@ import numpy as np
 from convscope.analyses.check_data.compute import CheckData, Copies, Found, SplitImages, Survey, modes, tile
 from convscope.analyses.check_data.figure import Row, samples_sheet
 from convscope.data import folders
-from convscope.data.faults import printable
-from convscope.data.sources import Source, as_it_lies
+from convscope.data.decode import printable
+from convscope.data.sources import Source, unchecked_folder
 from convscope.errors import UserError
 from convscope.runs.record import Number, Picture, Result, Table
 
@@ -26,13 +26,13 @@ def gathered(read: Callable[[], Source], data: Mapping[str, Any]) -> Found:
     """
     root = Path(data["root"]).expanduser() if data.get("root") and "://" not in str(data["root"]) else None
     splits = root is not None and (root / "train").is_dir()
-    over = folders.passed_over(root) if root is not None and splits else {}
+    over = folders.skipped_files(root) if root is not None and splits else {}
     try:
         source = read()
     except UserError as problem:
         if root is None or not any((root / name).is_dir() for name in ("train", "val", "test")):
             raise
-        return Found(as_it_lies(root), str(problem), over)
+        return Found(unchecked_folder(root), str(problem), over)
     one = "it has no classes to learn" if len(source.classes) < 2 else ""
     return Found(source, one, over)
 

@@ -21,7 +21,7 @@ from convscope.analyses.correspondence.job.table1 import Correspond, marked_imag
 from convscope.analyses.invariance.compute import strangers
 from convscope.analyses.occlusion.job.localization import Sample, on_boxes, on_masks
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.hidden_layers import Hidden, hidden
 from convscope.errors import UserError
 from convscope.runs.config_diff import runs_in
@@ -84,7 +84,7 @@ class Known(NamedTuple):
     """What is known of the images, None where it is not: objects, and parts with what covers them."""
 
     objects: Sample | None
-    parts: tuple[Marked, Correspond] | None
+    parts: tuple[ImagesWithParts, Correspond] | None
 
 
 def tested(

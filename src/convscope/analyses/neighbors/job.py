@@ -79,7 +79,7 @@ def _asked(subject: Subject, layer: str, index: Tensor) -> Asked:
 def _search(subject: Subject, layer: str, queries: Tensor, k: int) -> Nearest:
     """One pass over the training images, none of whose features is kept."""
     found = no_neighbors(len(queries), k)
-    for batch in track(subject.data.shown_dataloader("train"), f"nearest training images in {layer}"):
+    for batch in track(subject.data.ordered_dataloader("train"), f"nearest training images in {layer}"):
         seen = features(subject.net, batch.image, [layer], _vector).layers[layer]
         found = enter_neighbors(found, queries, _finite(seen, layer), batch.index)
     return found

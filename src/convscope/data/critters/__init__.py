@@ -20,7 +20,7 @@ from rich.progress import Progress
 from convscope.data.critters.face import PARTS
 from convscope.data.critters.scene import Critter, check_size, drawn, scene
 from convscope.data.critters.species import SPECIES
-from convscope.data.passes import cores
+from convscope.data.passes import core_count
 from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
 
@@ -113,7 +113,7 @@ def _blocks(split: str, count: int, size: int, seed: int) -> Iterator[np.ndarray
 
 def _in_processes(tasks: list[tuple[int, str, range, int]]) -> Iterator[np.ndarray]:
     """Processes are spawned, not forked: a fork of a process whose torch or CUDA threads run can hang."""
-    pool = ProcessPoolExecutor(min(cores(), len(tasks)), multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(min(core_count(), len(tasks)), multiprocessing.get_context("spawn"))
     try:
         yield from pool.map(drawn, *zip(*tasks, strict=True))
     except BrokenProcessPool:

@@ -14,8 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
-from convscope.data.decode import Unreadable, decoded, fitted
-from convscope.data.faults import Bad, refusal
+from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
 from convscope.data.stream.chunks import Chunks
@@ -44,18 +43,18 @@ class Conversion:
             raise UserError(f"convert.chunk={self.chunk} is too small; 1 or more images in a file, usually 1024")
 
 
-class Made(NamedTuple):
+class ConvertedSplit(NamedTuple):
     """A split that was written. bad: the images left out. bytes: of the JPEGs. std: grey levels."""
 
     split: str
     images: int
-    bad: list[Bad]
+    bad: list[BadImage]
     bytes: int
     std: float
     seconds: float
 
 
-class Read(NamedTuple):
+class EncodedImage(NamedTuple):
     name: str
     label: int
     image: np.ndarray
@@ -63,7 +62,7 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class SplitTask:
     """A split to be written; on_bad: what an unreadable image does."""
 
     split: Files | Pixels
@@ -74,13 +73,13 @@ class Task:
 
 def converted(
     source: Source, plan: Conversion, image_size: int, seed: int, on_bad: Literal["stop", "skip"]
-) -> Iterator[Made]:
+) -> Iterator[ConvertedSplit]:
     """Writes plan.to and yields each split when it is done; data=stream takes the folder once both are.
 
     Training images are laid into chunks in a random order (seed), those for validation in the order of the source.
     UserError: a folder that holds something else, an unreadable image (on_bad=stop), a full disk.
     """
-    folder, done = _begun(plan), list[Made]()
+    folder, done = _begun(plan), list[ConvertedSplit]()
     for name, split in zip(SPLITS, (source.train, source.val), strict=True):
         if isinstance(split, Chunks):
             raise UserError("data=stream is converted already; name the source it was made of, e.g. data=folder")
@@ -88,7 +87,7 @@ def converted(
             raise UserError("images that show several classes cannot be converted; train on them as they are")
         count = len(split.labels)
         order = np.random.default_rng(seed).permutation(count) if name == "train" else np.arange(count)
-        task = Task(split, stored_size(image_size), plan.quality, on_bad)
+        task = SplitTask(split, stored_size(image_size), plan.quality, on_bad)
         try:
             done.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
         except OSError as error:
@@ -123,14 +122,14 @@ def _begun(plan: Conversion) -> Path:
     return folder
 
 
-def _written(name: str, task: Task, order: np.ndarray, writer: ChunkWriter, place: Path) -> Made:
-    start, size, bad = time.perf_counter(), 0, list[Bad]()
+def _written(name: str, task: SplitTask, order: np.ndarray, writer: ChunkWriter, place: Path) -> ConvertedSplit:
+    start, size, bad = time.perf_counter(), 0, list[BadImage]()
     moments, labels = Moments(task.size), array("i")
     for block in in_blocks(_reader(task, order), len(order), f"converting {name} to {task.size} x {task.size}"):
-        good = [read for read in block if isinstance(read, Read)]
-        bad += [read for read in block if isinstance(read, Bad)]
+        good = [read for read in block if isinstance(read, EncodedImage)]
+        bad += [read for read in block if isinstance(read, BadImage)]
         if bad and task.on_bad == "stop":
-            raise refusal(bad, len(labels) + len(block))
+            raise bad_images_error(bad, len(labels) + len(block))
         for read in good:
             writer.add_(os.fsencode(read.name), read.jpeg)
             size += len(read.jpeg)
@@ -143,24 +142,24 @@ def _written(name: str, task: Task, order: np.ndarray, writer: ChunkWriter, plac
     mean, std = moments.statistics()
     np.save(place / "labels.npy", np.asarray(labels, np.int32))
     np.save(place / "mean.npy", mean)
-    return Made(name, len(labels), bad, size, std, time.perf_counter() - start)
+    return ConvertedSplit(name, len(labels), bad, size, std, time.perf_counter() - start)
 
 
-def _reader(task: Task, order: np.ndarray) -> Callable[[int], Read | Bad]:
+def _reader(task: SplitTask, order: np.ndarray) -> Callable[[int], EncodedImage | BadImage]:
     split = task.split
 
-    def read(turn: int) -> Read | Bad:
+    def read(turn: int) -> EncodedImage | BadImage:
         number = int(order[turn])
         label = int(split.labels[number])
         if isinstance(split, Pixels):
             image = fitted(split.images[number], task.size)
-            return Read(str(number), label, image, _jpeg(image, task.quality))
+            return EncodedImage(str(number), label, image, _jpeg(image, task.quality))
         path = split.paths[number]
         try:
             image = decoded(path, task.size)
         except Unreadable as error:
-            return Bad(path, str(error))
-        return Read(path.name, label, image, _jpeg(image, task.quality))
+            return BadImage(path, str(error))
+        return EncodedImage(path.name, label, image, _jpeg(image, task.quality))
 
     return read
 

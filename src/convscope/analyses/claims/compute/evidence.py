@@ -25,7 +25,7 @@ from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute import default_square, occlude, places, strongest_map
 from convscope.analyses.occlusion.job.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.hidden_layers import Hidden
 from convscope.engine.progress import track
 from convscope.metrics.contrasts import excess, share_lost
@@ -96,7 +96,7 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     return judged(COVER, excess(drops, np.zeros(len(drops)), seed), told)
 
 
-def parts(net: nn.Module, marked: Marked, plan: Correspond, hidden: Hidden, seed: int) -> list[Claim]:
+def parts(net: nn.Module, marked: ImagesWithParts, plan: Correspond, hidden: Hidden, seed: int) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = all_masks(marked, plan, marked.image.shape[-1], seed)
     covering = track(masks, f"covering parts of {len(marked.names)} images")

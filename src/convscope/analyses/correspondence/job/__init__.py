@@ -23,7 +23,7 @@ from convscope.analyses.correspondence.job.table1 import (
     table_1,
 )
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.hidden_layers import hidden
 from convscope.engine.progress import track
 from convscope.engine.trace import no_layer
@@ -59,7 +59,7 @@ def correspond(subject: Subject, plan: Correspond, seed: int) -> Iterator[Result
     yield Arrays("correspondence/pairs", {"masks": masks.contiguous(), **tensors})
 
 
-def _covered(subject: Subject, marked: Marked, plan: Correspond, masks: Tensor) -> Image.Image:
+def _covered(subject: Subject, marked: ImagesWithParts, plan: Correspond, masks: Tensor) -> Image.Image:
     """Fig. 8: the first images, each part of theirs covered as the net sees it, and one random place."""
     scale = torch.as_tensor(subject.data.settings.pixel_scale).view(-1, 1, 1)
     image, columns = marked.image[:SHOWN], [marked.pixels[:SHOWN].float()]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.correspondence.compute import Pairs, random_squares, squares
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import Marked, animals, photographs
+from convscope.data.part_annotations import ImagesWithParts, critters_with_parts, photographs_with_parts
 from convscope.engine.blocks import default_layers
 from convscope.engine.hidden_layers import hidden
 from convscope.errors import UserError
@@ -71,22 +71,22 @@ def every_layer(net: nn.Module, image_size: int) -> list[str]:
     return [name for name, _ in net.named_modules() if name in wanted]
 
 
-def marked_images(subject: Subject, plan: Correspond, seed: int) -> Marked:
+def marked_images(subject: Subject, plan: Correspond, seed: int) -> ImagesWithParts:
     """Images that show all their parts: of the csv plan.parts, else critters, whose parts are known.
 
     UserError: else.
     """
     if plan.parts is not None:
-        return photographs(subject.data, plan.parts, plan.only or {}, plan.images, seed)
+        return photographs_with_parts(subject.data, plan.parts, plan.only or {}, plan.images, seed)
     if subject.truth is None:
         raise UserError(
             "where the parts of these photographs are is not known; type correspond.parts=<csv with columns "
             "path,part,x,y or path,<part>_x,<part>_y>, or look at drawn animals: data=critters"
         )
-    return animals(subject.data, subject.truth, plan.split, plan.images, seed)
+    return critters_with_parts(subject.data, subject.truth, plan.split, plan.images, seed)
 
 
-def all_masks(marked: Marked, plan: Correspond, image_size: int, seed: int) -> tuple[Tensor, dict[str, slice]]:
+def all_masks(marked: ImagesWithParts, plan: Correspond, image_size: int, seed: int) -> tuple[Tensor, dict[str, slice]]:
     """Boxes [M, n, 4]: each part's, then plan.random at places drawn for each image (the paper's control), then as many
     at one place in all images (ours: how much features agree because of the place alone); and which are which."""
     side, (count, parts) = plan.side(image_size), marked.places.shape[:2]

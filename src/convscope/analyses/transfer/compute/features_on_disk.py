@@ -189,7 +189,7 @@ def _fill(subjects: Mapping[str, Subject], kept: Mapping[str, OnDisk], take: Cal
     looks = {name: as_seen_by(subject, first) for name, subject in subjects.items()}
     start = 0
     for split in SPLITS:
-        for batch in track(first.data.shown_dataloader(split), f"features of the {split} images"):
+        for batch in track(first.data.ordered_dataloader(split), f"features of the {split} images"):
             rows = start + batch.index.numpy()
             for name, subject in subjects.items():
                 held = kept[name]
