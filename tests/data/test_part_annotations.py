@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from convscope.data.critters import Truth, critters, truth
 from convscope.data.critters.face import PARTS
+from convscope.data.critters.source import Truth, critters, truth
 from convscope.data.module import ImageData
 from convscope.data.part_annotations import critters_with_parts, photographs_with_parts
 from convscope.data.settings import DataSettings

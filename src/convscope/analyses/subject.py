@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from convscope.data import sources
 from convscope.data.classnames import class_numbers, imagenet
 from convscope.data.config import Settings, check_library, check_names, data_settings, group_settings, sized, source
-from convscope.data.critters import Truth, truth
+from convscope.data.critters.source import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
 from convscope.engine.trace import evaluating, trace

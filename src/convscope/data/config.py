@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from convscope.config import read_plan
 from convscope.data import public_sets, sources
-from convscope.data.critters import critters
+from convscope.data.critters.source import critters
 from convscope.data.settings import DataSettings
 from convscope.data.stream.source import stream
 from convscope.data.transforms import stored_size

@@ -13,19 +13,17 @@ from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import Sampler
 
 from convscope.data import jpeg
-from convscope.data.batches import Batch, Crops, CropSettings, as_it_is
+from convscope.data.batches import Batch, Crops, CropSettings, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
 from convscope.data.classnames import utf8_text
-from convscope.data.deaf import deaf_worker
 from convscope.data.decode import BadImage, printable
-from convscope.data.loader import Loader
 from convscope.data.passes import core_count
 from convscope.data.rectangles import Rectangles, UncroppedImages, in_parts
 from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, evenly, limited, targets
 from convscope.data.stream.chunks import Chunks
-from convscope.data.watch import Watch, death
+from convscope.data.workers import Loader
 from convscope.errors import UserError
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
@@ -50,7 +48,7 @@ class ImageData(pl.LightningDataModule):
             "val": limited(source.val, settings.limit, settings.seed),
         }
         self._stored: dict[str, PreparedSplit] = {}
-        self._loading = WeakSet[Loader]()  # by processes of their own
+        self._loaders = WeakSet[Loader]()
 
     @property
     def mean(self) -> torch.Tensor:
@@ -82,22 +80,18 @@ class ImageData(pl.LightningDataModule):
         return found
 
     def death(self, error: BaseException) -> UserError | None:
-        """What a loading process has died of, with the image it was at; None for an error that is about no such."""
-        return death(error, self._read_by, {key: of for loader in self._loading for key, of in loader.ended.items()})
+        """The error that names a dead loading process and its image, for torch's report of the death; else None.
+
+        torch raises its report wherever the main process is at that moment.
+        """
+        if "DataLoader worker" not in str(error):
+            return None
+        return next((death for loader in self._loaders if (death := loader.death())), None)
 
     def close(self) -> None:
-        """Ends all loading processes; a loader that is used again starts others."""
-        for loader in list(self._loading):
+        """Ends all loading processes; a loader that is used again starts new ones."""
+        for loader in list(self._loaders):
             loader.close()
-
-    def _read_by(self, pid: int) -> str | None:
-        for loader in self._loading:
-            crops = cast(Crops | UncroppedImages, loader.dataset)
-            if crops.watch and (position := crops.watch.of(pid)) is not None:
-                split = crops.split
-                assert not isinstance(split, Pixels), "those are read from memory"
-                return printable(split.paths[position] if isinstance(split, Files) else split.name(position))
-        return None
 
     def size(self, split: SplitName) -> int:
         """How many images the split has."""
@@ -142,7 +136,7 @@ class ImageData(pl.LightningDataModule):
         group may have, unless it is of one image. The order of the groups is that of the shapes as they turn up.
         """
         images = UncroppedImages(self._as_they_came(split), sides, self.settings.interpolation)
-        return in_parts(self._in_order(images, indices, images.at_once), pixels)
+        return in_parts(self._in_order(images, indices, images.batch_size), pixels)
 
     def _as_they_came(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
@@ -250,16 +244,9 @@ class ImageData(pl.LightningDataModule):
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
         return self._loaded(self._crops(split), workers, batch_size=size, sampler=sampler, pin_memory=device == "cuda")
 
-    def _loaded(self, images: Crops | UncroppedImages, workers: int, **chosen: Any) -> Loader:
-        images.watch = Watch(workers) if workers else None
-        processes: dict[str, Any] = {
-            "num_workers": workers,
-            "worker_init_fn": deaf_worker,
-            "persistent_workers": workers > 0,
-        }
-        loader = Loader(images, collate_fn=as_it_is, **processes, **chosen)
-        if workers:
-            self._loading.add(loader)
+    def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:
+        loader = Loader(images, num_workers=workers, collate_fn=unchanged, **options)
+        self._loaders.add(loader)
         return loader
 
     def _workers(self, held: Split, device: str) -> int:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from convscope.data.annotations import read_parts
 from convscope.data.classnames import utf8_text
-from convscope.data.critters import Truth
 from convscope.data.critters.face import PARTS
+from convscope.data.critters.source import Truth
 from convscope.data.module import ImageData, SplitName
 from convscope.errors import UserError
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from convscope.data import folders
 from convscope.data.classnames import WNID, readable
+from convscope.data.decode import printable
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -136,6 +137,13 @@ def subset(split: Split, chosen: np.ndarray) -> Split:
     if isinstance(split, Chunks):
         return split.of(chosen)
     return Pixels(split.images[chosen], split.labels[chosen], targets(split, chosen))
+
+
+def image_name(split: Split, position: int) -> str:
+    """The image's file, its name in its chunk, or its number where it has no name; one line of plain text."""
+    if isinstance(split, Pixels):
+        return str(position)
+    return printable(split.paths[position] if isinstance(split, Files) else split.name(position))
 
 
 def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:

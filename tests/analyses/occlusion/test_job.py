@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from convscope.analyses.occlusion.job import Occlude, _distinct, occlude
 from convscope.analyses.subject import Subject, saved_subject
 from convscope.cli.jobs import JOBS
-from convscope.data.critters import Truth
+from convscope.data.critters.source import Truth
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
