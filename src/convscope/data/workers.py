@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.process import BaseProcess
 from traceback import clear_frames
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, get_worker_info
@@ -38,27 +38,20 @@ class CurrentImages:
         return positions[0] if positions and positions[0] != NO_IMAGE else None
 
 
-class NamedImages(Protocol):
-    """A data set that calls current.note(position) before it reads an image."""
-
-    current: CurrentImages | None
-
-    def image_name(self, position: int) -> str: ...
-
-
 class Loader(DataLoader[Any]):
     """A DataLoader whose processes end at once when a pass over it fails; torch takes five seconds for each of them.
 
+    dataset: calls its current.note(position) before it reads an image, and has image_name(position).
     Raises UserError, which names the image, in place of torch's error where a loading process has died.
     """
 
-    def __init__(self, images: Any, **options: Any):
+    def __init__(self, dataset: Any, **options: Any):
         if options.get("num_workers"):
-            images.current = CurrentImages(options["num_workers"])
+            dataset.current = CurrentImages(options["num_workers"])
             options |= {"worker_init_fn": leave_signals_to_parent, "persistent_workers": True}
-        super().__init__(images, **options)
-        self._images: NamedImages = images
-        self._new_loader = partial(DataLoader[Any], images, **options)  # torch ties processes to a loader: one to drop
+        super().__init__(dataset, **options)
+        self._dataset = dataset
+        self._new_loader = partial(DataLoader[Any], dataset, **options)  # torch ties processes to a loader: one to drop
         self._running: DataLoader[Any] | None = None
         self._processes = list[BaseProcess]()
 
@@ -93,15 +86,16 @@ class Loader(DataLoader[Any]):
         if not isinstance(error, RuntimeError | OSError | EOFError):
             return None
         for process in self._processes:
-            process.join(1 / len(self._processes))
+            with suppress(RuntimeError):  # torch's report of the death that this waits for
+                process.join(1 / len(self._processes))
         return self.death()
 
     def death(self) -> UserError | None:
         """The error that names a process that has ended by itself and the image it was at; None where all are alive."""
         for process in self._processes:
             if process.exitcode is not None:
-                position = self._images.current.of(process.pid) if self._images.current else None
-                return _death_error(process.exitcode, None if position is None else self._images.image_name(position))
+                position = self._dataset.current.of(process.pid)
+                return _death_error(process.exitcode, None if position is None else self._dataset.image_name(position))
         return None
 
     def close(self) -> None:
@@ -142,10 +136,9 @@ def leave_signals_to_parent(_: int) -> None:
     """
     gc.freeze()
     sys.excepthook = _hide_lost_connections
-    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # macOS has none
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_at_signal_of, args=(os.getppid(),), daemon=True).start()
 
