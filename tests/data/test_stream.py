@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import shutil
 import sys
 
@@ -124,6 +125,7 @@ def test_a_resumed_run_equals_an_unbroken_one(workers, step, made, tmp_path):
     whole = fit("whole")
     rest = fit("rest", tmp_path / f"whole/{step}.ckpt")
     assert rest.fed == whole.fed[step:] and len(whole.fed) == 24
+    assert multiprocessing.active_children() == []  # ended with the training
     assert torch.equal(rest.net.weight, whole.net.weight)
 
 

@@ -1,4 +1,4 @@
-"""Stored images to batches as the net sees them: cut, mirrored, mean subtracted, channels last."""
+"""Batches of stored images as the net sees them: cropped, mirrored, mean subtracted, channels last."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -28,9 +28,9 @@ class Batch(NamedTuple):
 
 
 class CropSettings(NamedTuple):
-    """How stored images become the net's: side of the crop, mean image [R,R,3], scale, sigma of the color noise.
+    """How stored images become the net's input: side of the crop, mean image [R,R,3], scale, sigma of the color noise.
 
-    interpolation: of images that are only now brought to the stored size.
+    interpolation: of images that are resized to the stored size when they are loaded.
     """
 
     size: int
@@ -41,14 +41,14 @@ class CropSettings(NamedTuple):
 
 
 class LostImage(UserError):
-    """An image that was readable when training began. Of a worker process's traceback only the last line is kept."""
+    """An image that has become unreadable since training began. message: may be the traceback of a loading process."""
 
     def __init__(self, message: str):
         super().__init__(message.strip().splitlines()[-1].rpartition("LostImage: ")[2])
 
 
 class Crops(Dataset[Batch]):
-    """Whole batches at a time: `__getitems__` takes the keys of a batch and gives a Batch, nothing is left to collate.
+    """A data set that loads whole batches: `__getitems__` takes the keys of a batch and returns a Batch.
 
     A key is (epoch, index), for the random crop of that epoch, or an index, for the center crop. current: where loading
     processes note the image that they read.
@@ -82,21 +82,21 @@ class Crops(Dataset[Batch]):
         return Batch(image.permute(0, 3, 1, 2), label, torch.from_numpy(index), shown_classes)
 
     def pixels(self, index: np.ndarray) -> torch.Tensor:
-        """[N,3,H,W] uint8: the centers as they are stored, for display."""
+        """[N,3,H,W] uint8: center crops of the stored images, for display."""
         start, size = (len(self.settings.mean) - self.settings.size) // 2, self.settings.size
         images = [image[start : start + size, start : start + size] for image in self.stored(index)]
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
     def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
-        """N images [R,R,3] uint8; from the memory map, or decoded or resized now."""
-        side, way = len(self.settings.mean), self.settings.interpolation
-        return [fitted(image, side, way) for image in original_images(self.split, index.tolist(), self.current)]
+        """N images [R,R,3] uint8; from the memory map, else decoded and resized."""
+        side, method = len(self.settings.mean), self.settings.interpolation
+        return [fitted(image, side, method) for image in original_images(self.split, index.tolist(), self.current)]
 
     def image_name(self, position: int) -> str:
         return image_name(self.split, position)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For worker processes that do not fork: a memory map travels as its file's name, not as its pixels."""
+        """For loading processes that are spawned: a memory map is sent as the name of its file, not as its pixels."""
         state = dict(self.__dict__)
         if isinstance(self.split, Pixels) and isinstance(self.split.images, np.memmap):
             state["split"] = self.split.images.filename, self.split.images.shape, *self.split[1:]
@@ -135,7 +135,7 @@ def unchanged(batch: Any) -> Any:
 
 
 def _cut(images: Sequence[np.ndarray], settings: CropSettings, cuts: Cuts) -> torch.Tensor:
-    """[N,S,S,3] float32 grey levels minus mean. The mean is that of the same pixels: it is cut and mirrored alike."""
+    """[N,S,S,3] float32 grey levels minus mean. The mean image is cropped and mirrored like the image."""
     out = torch.empty(len(images), settings.size, settings.size, 3)
     mean = torch.from_numpy(settings.mean)
     mirrored, last = mean.flip(1), len(mean) - settings.size
@@ -144,8 +144,8 @@ def _cut(images: Sequence[np.ndarray], settings: CropSettings, cuts: Cuts) -> to
     for target, image, top, left, flip in zip(out, images, *(field.tolist() for field in cuts), strict=True):
         rows, cols = slice(top, top + settings.size), slice(left, left + settings.size)
         _whole_pixels(window)[...] = _whole_pixels(image)[rows, cols][:, :: -1 if flip else 1]
-        beside = mirrored[rows, last - left : len(mean) - left] if flip else mean[rows, cols]
-        torch.sub(values, beside, out=target)
+        mean_crop = mirrored[rows, last - left : len(mean) - left] if flip else mean[rows, cols]
+        torch.sub(values, mean_crop, out=target)
     return out
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from convscope.data import folders
-from convscope.data.sources import Pixels, Source, files_of_classes, folder, subset
+from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, subset
 from convscope.errors import UserError
 
 
@@ -18,10 +18,8 @@ def digits() -> Source:
 
     scans = load_digits()
     grey = np.round(scans.images * (255 / 16)).astype(np.uint8)  # [N,8,8]
-    whole = Pixels(np.repeat(grey[..., None], 3, axis=3), scans.target.astype(np.int64))
-    held = _every_fifth(whole.labels)
-    rest = np.setdiff1d(np.arange(len(whole.labels)), held)
-    return Source([str(digit) for digit in range(10)], subset(whole, rest), subset(whole, held))
+    digits = Pixels(np.repeat(grey[..., None], 3, axis=3), scans.target.astype(np.int64))
+    return _split_off_fifth([str(digit) for digit in range(10)], digits)
 
 
 def imagenette(root: str | Path | None, download: bool = False) -> Source:
@@ -40,13 +38,13 @@ def imagenette(root: str | Path | None, download: bool = False) -> Source:
 
     if download:
         download_once("Imagenette", place, fetch)
-    if not (found := _imagenette(place)):
+    if not (pictures := _imagenette(place)):
         raise UserError(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
-    return folder(found)
+    return folder(pictures)
 
 
 def _imagenette(place: Path) -> Path | None:
-    """Where the pictures lie: the folder itself or the largest of torchvision's imagenette2, -320, -160 in it."""
+    """The folder of the pictures: `place` itself, or the largest of torchvision's imagenette2, -320, -160 in it."""
     tries = [place, *(place / f"imagenette2{size}" for size in ("", "-320", "-160"))]
     return next((path for path in tries if (path / "train").is_dir()), None)
 
@@ -71,7 +69,7 @@ def cifar10(root: str | Path | None, download: bool = False) -> Source:
 def caltech101(root: str | Path | None, download: bool = False) -> Source:
     """Caltech-101 as torchvision keeps it: root/caltech101/101_ObjectCategories/<class>/, without BACKGROUND_Google.
 
-    It has no splits of its own: every fifth image of a class is for validation (ours; job=transfer pools them again).
+    The set has no splits: every fifth image of a class is for validation (ours; job=transfer pools them again).
     """
     from torchvision.datasets import Caltech101
 
@@ -84,47 +82,48 @@ def caltech101(root: str | Path | None, download: bool = False) -> Source:
 def caltech256(root: str | Path | None, download: bool = False) -> Source:
     """Caltech-256 as torchvision keeps it: root/caltech256/256_ObjectCategories/<001.class>/, without 257.clutter.
 
-    It has no splits of its own: every fifth image of a class is for validation (ours; job=transfer pools them again).
+    The set has no splits: every fifth image of a class is for validation (ours; job=transfer pools them again).
     """
     from torchvision.datasets import Caltech256
 
     place, objects = root_of_set(root, "caltech256"), "256_ObjectCategories"
     if download:
         download_once("Caltech-256", place, lambda: Caltech256(place, download=True))
-    found = _classes_of(place, "Caltech-256", [f"caltech256/{objects}", objects, "."], "257.clutter")
-    return found._replace(classes=[name.partition(".")[2] or name for name in found.classes])
+    source = _classes_of(place, "Caltech-256", [f"caltech256/{objects}", objects, "."], "257.clutter")
+    return source._replace(classes=[name.partition(".")[2] or name for name in source.classes])
 
 
 def _classes_of(place: Path, name: str, inside: list[str], no_class: str) -> Source:
-    """The class folders in the first of the places `inside` that has what is no class (`no_class`) or is not `.`."""
+    """A source of the class folders in the first folder of `inside` that is in `place`. no_class: a folder to skip."""
     tries = [place / part for part in inside]
-    found = next((path for path in tries[:-1] if path.is_dir()), tries[-1])
-    shelves = [entry for entry in sorted(found.iterdir()) if entry.is_dir()] if found.is_dir() else []
+    root = next((path for path in tries[:-1] if path.is_dir()), tries[-1])
+    shelves = [entry for entry in sorted(root.iterdir()) if entry.is_dir()] if root.is_dir() else []
     classes = {entry.name: folders.images_under(entry) for entry in shelves if entry.name != no_class}
     if len(classes) < 2 or not all(classes.values()):
         raise UserError(
             f"no complete {name} in {place}: needed are {inside[0]}/<class>/*.jpg; type data.root=<its folder>, or "
             "data.download=true to fetch it"
         )
-    whole = files_of_classes(classes)
-    held = _every_fifth(whole.labels)
-    rest = np.setdiff1d(np.arange(len(whole.labels)), held)
-    return Source(list(classes), subset(whole, rest), subset(whole, held))
+    return _split_off_fifth(list(classes), files_of_classes(classes))
 
 
-def _every_fifth(labels: np.ndarray) -> np.ndarray:
-    """Positions of the fifth, tenth, ... image of each class, ascending."""
-    return np.sort(np.concatenate([np.flatnonzero(labels == label)[4::5] for label in np.unique(labels)]))
+def _split_off_fifth(classes: list[str], images: Files | Pixels) -> Source:
+    """The fifth, tenth, ... image of each class for validation, the others for training."""
+    labels = images.labels
+    val = np.sort(np.concatenate([np.flatnonzero(labels == label)[4::5] for label in np.unique(labels)]))
+    train = np.setdiff1d(np.arange(len(labels)), val)
+    return Source(classes, subset(images, train), subset(images, val))
 
 
 def root_of_set(root: str | Path | None, name: str) -> Path:
+    """The folder that data.root names. Raises UserError where it names none."""
     if root is None:
         raise UserError(f"data={name} needs a place: type data.root=/path/to/{name}")
     return Path(root).expanduser()
 
 
 def download_once(name: str, place: Path, fetch: Callable[[], object]) -> None:
-    """Downloads in one process at a time; a UserError where it fails."""
+    """Calls `fetch` in one process at a time. Raises UserError where the download fails."""
     try:
         place.mkdir(parents=True, exist_ok=True)
         with FileLock(place / ".download.lock"):

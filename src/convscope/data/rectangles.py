@@ -1,4 +1,4 @@
-"""Whole images, uncropped, at one or several sizes: what VGG's dense evaluation slides over (section 3.2)."""
+"""Uncropped images at one or several sizes, for the dense evaluation of VGG (section 3.2)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Rectangles(NamedTuple):
 
 
 class UncroppedImages(Dataset[list[Rectangles]]):
-    """`__getitems__` takes some indices and gives their images at these sides, uint8, in groups of one shape."""
+    """`__getitems__` takes indices and gives their images at these smallest sides, uint8, in groups of one shape."""
 
     current: CurrentImages | None = None
 

@@ -1,4 +1,4 @@
-"""The data sets: one short function each, all giving a Source. (critters has a file of its own.)"""
+"""What a data set is (Source, with splits of Files, Pixels or Chunks), and sets of image folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from convscope.errors import UserError
 
 
 class Files(NamedTuple):
-    """Images still in their files; labels [N] int64; targets as those of Pixels."""
+    """Images in their files. labels: [N] int64. targets: see Pixels."""
 
     paths: list[Path]
     labels: np.ndarray
@@ -22,10 +22,10 @@ class Files(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """Images already decoded: uint8 [N,H,W,3] (array or memmap), H = W; labels [N] int64.
+    """Decoded images: uint8 [N,H,W,3] (array or memory map), H = W. labels: [N] int64.
 
-    targets: of images that may show several classes, [N, K] int8: 1 shown, 0 difficult to see, -1 not there; labels
-    then hold one of those shown. None where an image shows its label's class alone.
+    targets: [N, K] int8 for images that may show several classes: 1 shown, 0 difficult to see, -1 absent. The label is
+    then one of the classes shown. None: an image shows the class of its label alone.
     """
 
     images: np.ndarray
@@ -37,7 +37,7 @@ Split = Files | Pixels | Chunks
 
 
 class Source(NamedTuple):
-    """Class names in label order, and the two splits. folders: of images in class folders, what those are called."""
+    """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such."""
 
     classes: list[str]
     train: Split
@@ -57,9 +57,9 @@ def folder(root: str | Path | None) -> Source:
 
 
 def unchecked_folder(root: str | Path | None) -> Source:
-    """As `folder`, for a look at what it refuses: one class, other classes in val, classes without images.
+    """As `folder`, without its checks: accepts one class, other classes in val, classes without images.
 
-    UserError where there is not one image in class folders.
+    Raises UserError where class folders hold no image at all.
     """
     place = folders.existing(root)
     splits = folders.unchecked_splits(place)
@@ -72,10 +72,10 @@ def unchecked_folder(root: str | Path | None) -> Source:
 
 
 def images(root: str | Path | None) -> Source:
-    """Every image under root, training and validation alike: to look at a finished net with.
+    """Every image under root, the same for training and validation: to examine a finished net with.
 
-    They are one unlabeled class, unless all lie in folders that ImageNet's ids name, side by side in root or a folder
-    of it: its validation set, a part of it. Then a net that knows those can be evaluated.
+    The images are one unlabeled class, unless all lie in folders named by ImageNet's ids, side by side in root or in
+    one folder of it, like ImageNet's validation set. An ImageNet net can be evaluated on such a folder.
     """
     place = folders.existing(root)
     paths = folders.images_under(place)
@@ -85,12 +85,12 @@ def images(root: str | Path | None) -> Source:
     depths = {next((at for at, part in enumerate(parts) if WNID.fullmatch(part)), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
-        every = Files(paths, np.zeros(len(paths), np.int64))
-        return Source(["unlabeled"], every, every)
+        files = Files(paths, np.zeros(len(paths), np.int64))
+        return Source(["unlabeled"], files, files)
     ids = [parts[depth] for parts in above]
     names = sorted(set(ids))
-    every = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
-    return Source(readable(names, place), every, every, names)
+    files = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
+    return Source(readable(names, place), files, files, names)
 
 
 def imagenet(root: str | Path | None) -> Source:
@@ -99,29 +99,48 @@ def imagenet(root: str | Path | None) -> Source:
 
 
 def limited(split: Split, limit: int | None, seed: int) -> Split:
-    """At most `limit` images, as evenly over the classes as there are images, chosen by seed, in their old order."""
+    """At most `limit` images in their order, chosen by seed, as evenly over the classes as the images allow."""
     if limit is None or limit >= len(split.labels):
         return split
     return subset(split, evenly(split.labels, limit, seed))
 
 
+def chosen(labels: np.ndarray, choice: int | Sequence[int], seed: int, split: str) -> np.ndarray:
+    """Positions [n] int64 of a number of images, evenly over the classes and chosen by seed; or the listed positions.
+
+    split: its name, for errors. Raises UserError for a position out of range, or for no images at all.
+    """
+    count = len(labels)
+    if isinstance(choice, int):
+        if choice < 1:
+            raise UserError(f"{choice} images are none to look at; ask for 1 or more, of the {count} in {split}")
+        return evenly(labels, choice, seed)
+    if not isinstance(choice, Sequence) or not all(isinstance(position, int) for position in choice):
+        raise UserError(f"{choice!r} names no images; say how many, e.g. 5, or which, e.g. [3, 17]")
+    if wrong := [position for position in choice if not 0 <= position < count]:
+        raise UserError(f"no image {', '.join(map(str, wrong))} in {split}; its images are 0 to {count - 1}")
+    if not len(choice):
+        raise UserError(f"an empty list of images; name some of 0 to {count - 1}, or say how many")
+    return np.array(choice, np.int64)
+
+
 def evenly(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Positions of at most `count` of the labels [N], as evenly over the classes as there are images, ascending."""
+    """Ascending positions of at most `count` of the labels [N], as evenly over the classes as the images allow."""
     sizes = np.bincount(labels)
-    wanted = _shares(sizes, min(count, len(labels)))
+    shares = _shares(sizes, min(count, len(labels)))
     small = labels.astype(np.uint16) if len(sizes) <= 2**16 else labels  # of 16 bits the sort is linear
     by_class, ends = np.argsort(small, kind="stable"), np.cumsum(sizes)
-    taken = [  # in the random order of its class
-        by_class[end - size : end][np.random.default_rng([seed, label]).permutation(size) < most]
-        for label, (end, size, most) in enumerate(zip(ends, sizes, wanted, strict=True))
-        if most
+    positions = [  # in the random order of its class
+        by_class[end - size : end][np.random.default_rng([seed, label]).permutation(size) < share]
+        for label, (end, size, share) in enumerate(zip(ends, sizes, shares, strict=True))
+        if share
     ]
-    return np.sort(np.concatenate(taken)) if taken else np.empty(0, np.int64)
+    return np.sort(np.concatenate(positions)) if positions else np.empty(0, np.int64)
 
 
 def _shares(sizes: np.ndarray, count: int) -> np.ndarray:
-    """How many of each class make `count`: all the same where there are so many, one more of the first classes."""
-    low, high = 0, int(sizes.max(initial=0))  # the largest share that every class can be asked for
+    """Numbers of images of each class that make up `count`: equal as far as sizes allow, one more of the first."""
+    low, high = 0, int(sizes.max(initial=0))  # the largest equal share of all classes
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if np.minimum(sizes, middle).sum() <= count else (low, middle - 1)
@@ -147,11 +166,11 @@ def image_name(split: Split, position: int) -> str:
 
 
 def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
-    """Those [n, K] of the images at these positions, None where an image shows one class alone."""
+    """Targets [n, K] of the images at these positions, None where an image shows one class alone."""
     return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
 
 
 def files_of_classes(classes: folders.ClassFolders) -> Files:
-    """All classes' images one after the other; the labels count the classes in the order of their folders' names."""
+    """Images of all classes in one list; labels count the classes in the order of their folders' names."""
     sizes = [len(images) for images in classes.values()]
     return Files([path for images in classes.values() for path in images], np.repeat(np.arange(len(sizes)), sizes))

@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from convscope.data.passes import Statistics
-from convscope.data.sampler import DEEP, LANES
+from convscope.data.sampler import LANE_CHUNKS, LANES
 from convscope.data.sources import Source
 from convscope.data.stream.chunks import ChunkFiles, Chunks
 from convscope.data.stream.stores import STORES, Fetcher
@@ -168,9 +168,9 @@ def _whole(folder: Path, sizes: dict[str, int]) -> None:
 
 def _enough(place: Place, sizes: list[int]) -> None:
     """UserError where the chunks of a window do not fit: they would be fetched again for every batch."""
-    window = sum(sorted(sizes)[-LANES * DEEP :])
+    window = sum(sorted(sizes)[-LANES * LANE_CHUNKS :])
     if place.most < window:
         raise UserError(
-            f"data.cache_gib={place.most / 2**30:g} is too small for {place.url}: {LANES * DEEP} chunks, which "
+            f"data.cache_gib={place.most / 2**30:g} is too small for {place.url}: {LANES * LANE_CHUNKS} chunks, which "
             f"training mixes at a time, take {window / 2**30:.2g} GiB"
         )
