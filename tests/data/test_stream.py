@@ -139,16 +139,16 @@ def test_a_far_set_is_the_same_and_only_so_much_of_it_stays(made, tmp_path):
     assert far.names("train", every) == near.names("train", every)
     [kept] = (tmp_path / "cache").glob("stream-*")
     assert len(list((kept / "train").glob("*.bin"))) == 15
-    most = 6 * max(sizes)
+    limit = 6 * max(sizes)
     split = far._splits["train"]
-    split.files.far.most = most
+    split.files.store.limit = limit
     split.files._opened.clear()
     for path in (kept / "train").glob("*.bin"):
         path.unlink()
     for index in [*every, *every]:
         split.files._opened.clear()
         assert np.array_equal(split.image(index), near._splits["train"].image(index))
-        assert sum(path.stat().st_size for path in (kept / "train").glob("*.bin")) <= most
+        assert sum(path.stat().st_size for path in (kept / "train").glob("*.bin")) <= limit
     with pytest.raises(UserError, match="data.cache_gib=1e-06 is too small for local:.*: 32 chunks, which training"):
         opened(f"local:{made}", tmp_path, gib=1e-6)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data._utils import signal_handling
 
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
@@ -90,8 +91,9 @@ def test_a_process_that_dies_names_its_image(kind, message, files, tmp_path):
     assert "\n" not in str(caught.value) and multiprocessing.active_children() == []
 
 
-def test_a_death_that_torch_reports_elsewhere_names_its_image(files, tmp_path):
+def test_a_death_that_torch_reports_elsewhere_names_its_image(files, tmp_path, monkeypatch):
     """torch's handler of SIGCHLD raises wherever the main process is: here outside of the pass."""
+    monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)  # Lightning removes it after a training
     data = streamed(files, tmp_path, workers=1)
     files.paths[9] = Deadly(files.paths[9])  # asked for when the first batch has come
     batches = iter(data.val_dataloader())

@@ -10,8 +10,7 @@ from PIL import Image
 
 from convscope.data.decode import Unreadable
 from convscope.data.passes import Statistics
-from convscope.data.stream.chunks import OPEN, ChunkFiles, Chunks
-from convscope.data.stream.litchunks import ChunkWriter
+from convscope.data.stream.chunks import OPEN, ChunkFiles, Chunks, ChunkWriter
 
 COUNT = 2 * OPEN + 5  # 69 chunks of two images, the last of one
 

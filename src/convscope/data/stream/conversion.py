@@ -1,4 +1,4 @@
-"""Any source to a set for data=stream: images are decoded once, cut to the stored size and kept as JPEGs in chunks."""
+"""Conversion of a source to a set for data=stream: decodes images, crops to the stored size, writes JPEG chunks."""
 
 import io
 import json
@@ -17,8 +17,7 @@ from PIL import Image
 from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
-from convscope.data.stream.chunks import Chunks
-from convscope.data.stream.litchunks import ChunkWriter
+from convscope.data.stream.chunks import Chunks, ChunkWriter
 from convscope.data.stream.source import FORMAT, SET, SPLITS
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError
@@ -44,7 +43,7 @@ class Conversion:
 
 
 class ConvertedSplit(NamedTuple):
-    """A split that was written. bad: the images left out. bytes: of the JPEGs. std: grey levels."""
+    """A split that was written. bad: the images left out. bytes: of all JPEGs. std: of the pixels, in grey levels."""
 
     split: str
     images: int
@@ -55,6 +54,8 @@ class ConvertedSplit(NamedTuple):
 
 
 class EncodedImage(NamedTuple):
+    """An image at the stored size [R, R, 3] uint8, and its JPEG."""
+
     name: str
     label: int
     image: np.ndarray
@@ -63,7 +64,7 @@ class EncodedImage(NamedTuple):
 
 @dataclass(frozen=True)
 class SplitTask:
-    """A split to be written; on_bad: what an unreadable image does."""
+    """A split to be written. on_bad: the treatment of unreadable images."""
 
     split: Files | Pixels
     size: int
@@ -74,12 +75,12 @@ class SplitTask:
 def converted(
     source: Source, plan: Conversion, image_size: int, seed: int, on_bad: Literal["stop", "skip"]
 ) -> Iterator[ConvertedSplit]:
-    """Writes plan.to and yields each split when it is done; data=stream takes the folder once both are.
+    """Writes plan.to and yields each split when it is written; data=stream accepts the folder after both.
 
-    Training images are laid into chunks in a random order (seed), those for validation in the order of the source.
+    Training images go into chunks in a random order (seed), validation images in the order of the source. Raises
     UserError: a folder that holds something else, an unreadable image (on_bad=stop), a full disk.
     """
-    folder, done = _begun(plan), list[ConvertedSplit]()
+    folder, splits = _new_folder(plan), list[ConvertedSplit]()
     for name, split in zip(SPLITS, (source.train, source.val), strict=True):
         if isinstance(split, Chunks):
             raise UserError("data=stream is converted already; name the source it was made of, e.g. data=folder")
@@ -89,11 +90,11 @@ def converted(
         order = np.random.default_rng(seed).permutation(count) if name == "train" else np.arange(count)
         task = SplitTask(split, stored_size(image_size), plan.quality, on_bad)
         try:
-            done.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
+            splits.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
         except OSError as error:
             raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
-        yield done[-1]
-    facts = {made.split: {"images": made.images, "bytes": made.bytes, "std": made.std} for made in done}
+        yield splits[-1]
+    facts = {split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
              "quality": plan.quality, "classes": source.classes, **facts}  # fmt: skip
     part = folder / f"{SET}.part"
@@ -102,8 +103,8 @@ def converted(
     (folder / UNFINISHED).unlink()
 
 
-def _begun(plan: Conversion) -> Path:
-    """The folder, empty but for a mark that it is not finished. What a conversion cut off has left goes."""
+def _new_folder(plan: Conversion) -> Path:
+    """The folder with only a file that marks it as unfinished. Removes the files of an interrupted conversion."""
     assert plan.to is not None
     folder = Path(plan.to).expanduser()
     if (folder / SET).is_file():
@@ -126,16 +127,16 @@ def _written(name: str, task: SplitTask, order: np.ndarray, writer: ChunkWriter,
     start, size, bad = time.perf_counter(), 0, list[BadImage]()
     moments, labels = Moments(task.size), array("i")
     for block in in_blocks(_reader(task, order), len(order), f"converting {name} to {task.size} x {task.size}"):
-        good = [read for read in block if isinstance(read, EncodedImage)]
-        bad += [read for read in block if isinstance(read, BadImage)]
+        images = [image for image in block if isinstance(image, EncodedImage)]
+        bad += [image for image in block if isinstance(image, BadImage)]
         if bad and task.on_bad == "stop":
             raise bad_images_error(bad, len(labels) + len(block))
-        for read in good:
-            writer.add_(os.fsencode(read.name), read.jpeg)
-            size += len(read.jpeg)
-        if good:
-            labels.extend(read.label for read in good)
-            moments.add_(np.stack([read.image for read in good]))
+        for image in images:
+            writer.add_(os.fsencode(image.name), image.jpeg)
+            size += len(image.jpeg)
+        if images:
+            labels.extend(image.label for image in images)
+            moments.add_(np.stack([image.image for image in images]))
     if not labels:
         raise UserError(f"none of the {len(order)} images of {name} can be read; the first: {bad[0][0]}: {bad[0][1]}")
     writer.finish_()
