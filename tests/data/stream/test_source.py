@@ -1,10 +1,11 @@
-"""A converted set beside the images that it was made of, near and far; what wrong sets are told."""
+"""A converted set against the images that it was made of, local and remote; the errors about wrong sets."""
 
 import io
 import json
 import multiprocessing
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from convscope.data.module import ImageData
+from convscope.data.sampler import Share, WindowSampler
 from convscope.data.settings import DataSettings
 from convscope.data.sources import folder
 from convscope.data.stream.conversion import Conversion, converted
@@ -221,3 +223,17 @@ def test_what_a_set_says_of_itself(made):
     about = json.loads((made / "set.json").read_text())
     assert (about["image_size"], about["stored_size"], about["classes"]) == (S, R, NAMES)
     assert about["train"]["images"] == 60 and not (made / ".unfinished").exists()
+
+
+def test_a_set_that_version_0_1_has_converted(tmp_path):
+    """Made of seven images of 25 x 20 pixels, of which the last channel is 30 times the number; chunks of three."""
+    old = stream(Path(__file__).with_name("set_of_0_1"), 14, tmp_path, 1)
+    assert old.classes == ["ant", "bee"] and old.train.counts().tolist() == [3, 3, 1]
+    for split, numbers in ((old.train, [2, 4, 3, 6, 5, 0, 1]), (old.val, [0, 1, 2])):
+        assert [split.name(at) for at in range(len(numbers))] == [f"bild ü{number}.png" for number in numbers]
+        assert split.labels.tolist() == [number % 2 for number in numbers]
+        blue = np.array([split.image(at)[..., 2].mean() for at in range(len(numbers))])
+        assert np.abs(blue - 30 * np.array(numbers)).max() < 2
+        assert np.abs(split.statistics.mean[..., 2] - 30 * np.mean(numbers)).max() < 1
+    order = WindowSampler(old.train.counts(), 5, Share(), epoch=1)
+    assert [index for _, index in order] == [2, 0, 5, 3, 6, 1, 4]
