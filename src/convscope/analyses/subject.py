@@ -12,7 +12,7 @@ from convscope.config import Settings
 from convscope.data import sources
 from convscope.data.classnames import class_numbers, imagenet
 from convscope.data.config import check_library, check_names, data_settings, group_settings, sized, source
-from convscope.data.critters import Truth, truth
+from convscope.data.critters.source import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
 from convscope.engine.hooks import evaluating

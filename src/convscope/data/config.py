@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar, cast
 from pydantic import Field
 
 from convscope.config import PathText, Settings, build_config, config
-from convscope.data import sources
-from convscope.data.critters import critters
+from convscope.data import public_sets, sources
+from convscope.data.critters.source import critters
 from convscope.data.settings import DataSettings
 from convscope.data.stream.source import stream
 from convscope.data.transforms import stored_size
@@ -25,10 +25,10 @@ _Config = TypeVar("_Config")
 
 _IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
 _FETCHED = {
-    "cifar10": sources.cifar10,
-    "imagenette": sources.imagenette,
-    "caltech101": sources.caltech101,
-    "caltech256": sources.caltech256,
+    "cifar10": public_sets.cifar10,
+    "imagenette": public_sets.imagenette,
+    "caltech101": public_sets.caltech101,
+    "caltech256": public_sets.caltech256,
     "voc2012": voc2012,
 }
 
@@ -37,7 +37,7 @@ def source(data: Settings) -> sources.Source:
     """The data set that conf/data names."""
     name = str(data.get("source"))
     if name == "digits":
-        return sources.digits()
+        return public_sets.digits()
     if name == "critters":
         drawn, side = _keys_of(DrawnSet, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())

@@ -10,7 +10,7 @@ from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.invariance.compute import Sweep
 from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute.localization import RIGHT, WRONG, Sample
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.layer_roles import LayerRoles
 from convscope.metrics.localization import in_mask
 
@@ -134,7 +134,7 @@ def marked(alike, count=10):
     part = constant if alike else torch.randn(count, 3, 1, 1, generator=draw) * 50
     image[:, :, 20:36, 20:36] = part
     places = torch.full((count, 1, 2), 28.0)
-    return Marked(image, image.to(torch.uint8), places, [str(number) for number in range(count)], ["nose"])
+    return ImagesWithParts(image, image.to(torch.uint8), places, [str(number) for number in range(count)], ["nose"])
 
 
 @pytest.mark.parametrize(("alike", "expected"), [(True, "holds"), (False, "does not hold")])

@@ -16,7 +16,7 @@ from convscope.analyses.occlusion.about import OcclusionConfig
 from convscope.analyses.occlusion.job import _file_names, occlude
 from convscope.analyses.subject import Subject, saved_subject
 from convscope.cli.jobs import JOBS
-from convscope.data.critters import Truth
+from convscope.data.critters.source import Truth
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source

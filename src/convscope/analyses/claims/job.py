@@ -22,7 +22,7 @@ from convscope.analyses.inputs import Inputs
 from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.layer_roles import LayerRoles, layer_roles
 from convscope.errors import UserError
 from convscope.runs.reading import Run, read_run
@@ -74,7 +74,7 @@ class NetUnderTest(NamedTuple):
     subject: Subject
     layers: LayerRoles
     objects: Sample | None
-    parts: tuple[Marked, CorrespondenceConfig] | None
+    parts: tuple[ImagesWithParts, CorrespondenceConfig] | None
 
 
 def tested_claims(

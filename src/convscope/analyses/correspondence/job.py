@@ -23,7 +23,7 @@ from convscope.analyses.correspondence.compute import (
 from convscope.analyses.correspondence.figure import Row, covered_grid, measures_by_layer
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.blocks import default_layers
 from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
@@ -81,7 +81,7 @@ def measured_layers(net: nn.Module, image_size: int) -> list[str]:
     return [name for name, _ in net.named_modules() if name in names]
 
 
-def _covered_picture(marked: Marked, masks: Tensor, plan: CorrespondenceConfig, subject: Subject) -> Picture:
+def _covered_picture(marked: ImagesWithParts, masks: Tensor, plan: CorrespondenceConfig, subject: Subject) -> Picture:
     """Fig. 8: the first images with each of their parts covered, and a random place."""
     first = marked._replace(image=marked.image[:PICTURED], pixels=marked.pixels[:PICTURED])
     settings = subject.data.settings

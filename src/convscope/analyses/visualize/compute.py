@@ -183,7 +183,7 @@ def search_top9(
 
 def _batches(data: ImageData, split: SplitName, index: Tensor | None, words: str) -> Iterable[Batch]:
     if index is None:
-        yield from track(data.shown_dataloader(split), words)
+        yield from track(data.ordered_dataloader(split), words)
         return
     for part in track(index.split(BATCH), words):
         yield Batch(data.images(split, part), data.labels(split, part), part)

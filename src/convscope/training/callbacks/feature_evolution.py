@@ -137,7 +137,7 @@ class FeatureEvolution(pl.Callback):
 
     def _search_training_images(self, search: Search, module: Any) -> None:
         with search, torch.inference_mode():
-            for batch in self.data.shown_dataloader("train"):
+            for batch in self.data.ordered_dataloader("train"):
                 search.watch(batch.index)
                 module.net(batch.image.to(module.device))
 

@@ -26,7 +26,7 @@ from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute import default_occluder, occlude, occluder_edges, strongest_map
 from convscope.analyses.occlusion.compute.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.layer_roles import LayerRoles
 from convscope.engine.progress import track
 from convscope.metrics.contrasts import paired_difference, share_lost
@@ -104,7 +104,9 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     return judge(OCCLUSION, paired_difference(drops, np.zeros(len(drops)), seed), because)
 
 
-def parts(net: nn.Module, marked: Marked, plan: CorrespondenceConfig, hidden: LayerRoles, seed: int) -> list[Claim]:
+def parts(
+    net: nn.Module, marked: ImagesWithParts, plan: CorrespondenceConfig, hidden: LayerRoles, seed: int
+) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = part_masks(marked, covered_side(plan, marked.image.shape[-1]), plan.random, seed)
     covering = track(masks, f"covering parts of {len(marked.names)} images")

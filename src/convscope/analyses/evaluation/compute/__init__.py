@@ -165,7 +165,7 @@ def _image_batches(
         for group in data.rectangles(plan.split, index, scales, plan.batch_size * max(scales) ** 2):
             yield group.label, group.images
         return
-    loaders = [data.whole_dataloader(plan.split, index, side, plan.batch_size) for side in scales]
+    loaders = [data.uncropped_dataloader(plan.split, index, side, plan.batch_size) for side in scales]
     for batches in zip(*loaders, strict=True):
         yield batches[0].label, [batch.image for batch in batches]
 

@@ -25,7 +25,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFA
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def converted_set(tmp_path_factory):
     """A converted set of 48 + 12 images, four to a chunk."""
     root, draw = tmp_path_factory.mktemp("photographs"), np.random.default_rng(0)
     for split, count in (("train", 24), ("val", 6)):
@@ -40,7 +40,7 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(made):
+def server(converted_set):
     """The set in the bucket `photographs` of a server on loopback, under some/set."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -50,9 +50,9 @@ def server(made):
         "s3", endpoint_url=url, aws_access_key_id="k", aws_secret_access_key="s", region_name="us-east-1"
     )
     store.create_bucket(Bucket="photographs")
-    for path in made.rglob("*"):
+    for path in converted_set.rglob("*"):
         if path.is_file():
-            store.upload_file(str(path), "photographs", f"some/set/{path.relative_to(made)}")
+            store.upload_file(str(path), "photographs", f"some/set/{path.relative_to(converted_set)}")
     yield url
     running.stop()
 
@@ -66,18 +66,19 @@ def environment(server, monkeypatch, tmp_path):
 
 
 def opened(place, tmp_path, name="cache", **changed):
-    found = stream(str(place), S, tmp_path / name, 1.0)
+    source = stream(str(place), S, tmp_path / name, 1.0)
     settings = {"image_size": S, "batch_size": 8, "workers": 0, "seed": 5, "cache_dir": str(tmp_path / name)}
-    return ImageData(found, DataSettings(**{**settings, **changed}))
+    return ImageData(source, DataSettings(**{**settings, **changed}))
 
 
 @pytest.mark.parametrize("workers", [0, 2])  # processes that load make clients of their own
-def test_the_images_are_those_of_the_folder(workers, made, tmp_path):
-    far, near = opened("s3://photographs/some/set/", tmp_path, workers=workers), opened(made, tmp_path)
-    for one, other in zip(far.train_dataloader(), near.train_dataloader(), strict=True):
-        assert torch.equal(one.index, other.index) and torch.equal(one.image, other.image)
-    [kept] = (tmp_path / "cache").glob("stream-*")
-    assert len(list((kept / "train").glob("chunk-*.bin"))) == 12 and not list((kept / "val").glob("chunk-*.bin"))
+def test_the_images_are_those_of_the_folder(workers, converted_set, tmp_path):
+    far, near = opened("s3://photographs/some/set/", tmp_path, workers=workers), opened(converted_set, tmp_path)
+    for batch, expected in zip(far.train_dataloader(), near.train_dataloader(), strict=True):
+        assert torch.equal(batch.index, expected.index) and torch.equal(batch.image, expected.image)
+    [cache_folder] = (tmp_path / "cache").glob("stream-*")
+    assert len(list((cache_folder / "train").glob("chunk-*.bin"))) == 12
+    assert not list((cache_folder / "val").glob("chunk-*.bin"))
 
 
 class Small(pl.LightningModule):
@@ -99,12 +100,12 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     """From the middle of the second epoch, on a machine that has nothing of the set yet."""
 
     def fit(name, resume=None):
-        kept = pl.callbacks.ModelCheckpoint(
+        checkpoints = pl.callbacks.ModelCheckpoint(
             tmp_path / name, save_top_k=-1, filename="{step}", auto_insert_metric_name=False, every_n_train_steps=9
         )
         trainer = pl.Trainer(
             max_epochs=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[kept], num_sanity_val_steps=0, use_distributed_sampler=False, limit_val_batches=0,
+            callbacks=[checkpoints], num_sanity_val_steps=0, use_distributed_sampler=False, limit_val_batches=0,
         )  # fmt: skip
         model = Small()
         trainer.fit(model, opened("s3://photographs/some/set", tmp_path, name), ckpt_path=resume)
@@ -125,8 +126,11 @@ def told(url, tmp_path):
 
 
 def test_what_is_not_there_is_told_at_once(tmp_path):
-    said = told("s3://nowhere/some/set", tmp_path)
-    assert said.startswith("data.root=s3://nowhere/some/set: set.json cannot be fetched: ") and "NoSuchBucket" in said
+    message = told("s3://nowhere/some/set", tmp_path)
+    assert (
+        message.startswith("data.root=s3://nowhere/some/set: set.json cannot be fetched: ")
+        and "NoSuchBucket" in message
+    )
     assert "NoSuchKey" in told("s3://photographs/other", tmp_path)
 
 
@@ -135,8 +139,8 @@ def test_without_a_key_or_a_server(tmp_path, monkeypatch):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    said = told("s3://photographs/some/set", tmp_path)
-    assert "Could not connect to the endpoint URL" in said and "AWS_ENDPOINT_URL" in said
+    message = told("s3://photographs/some/set", tmp_path)
+    assert "Could not connect to the endpoint URL" in message and "AWS_ENDPOINT_URL" in message
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert told("s3://photographs/some/set", tmp_path).endswith("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
