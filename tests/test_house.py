@@ -44,7 +44,7 @@ CONFINED = {
     "matplotlib": {"plots", "figure"},
     "wandb": {"loggers"},
     "boto3": {"convscope.data.stream.stores"},
-    "litdata": {"convscope.data.stream.litchunks", "convscope.data.stream.stores"},
+    "litdata": {"convscope.data.stream.chunks", "convscope.data.stream.stores"},
     "lightning": set(),  # mixing it with pytorch_lightning fails at run time
 }
 SHARED = (["subject"], ["inputs"])  # files of convscope.analyses that belong to no question

@@ -25,7 +25,7 @@ from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.blocks import default_layers
-from convscope.engine.layer_roles import layer_roles
+from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
 from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError

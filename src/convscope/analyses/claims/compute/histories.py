@@ -23,7 +23,7 @@ from convscope.analyses.claims.compute import (
     unmeasured,
 )
 from convscope.analyses.diagnosis.compute.filters import weak_filters
-from convscope.engine.layer_roles import LayerRoles
+from convscope.engine.layers import LayerRoles
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError
