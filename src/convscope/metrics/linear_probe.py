@@ -1,4 +1,4 @@
-"""Linear classifiers on frozen features, and the folds of images that they learn from (Zeiler & Fergus, section 5.2)."""
+"""Linear classifiers on frozen features, and the folds of images that they learn from (section 5.2)."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple

@@ -1,5 +1,6 @@
-"""A net's description and weights, in and out of checkpoints that hold only tensors and plain values; rows inherited from
-another net's checkpoint.
+"""A net's description and weights, in and out of checkpoints that hold only tensors and plain values.
+
+Rows can be inherited from another net's checkpoint.
 """
 
 from collections.abc import Collection, Iterable, Mapping
