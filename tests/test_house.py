@@ -176,43 +176,43 @@ def test_a_cycle_is_seen(tmp_path):
 # The measures of the house. Files of docstrings alone (most __init__.py) hold no code.
 FIVE = {"__init__", "about", "compute", "figure", "job"}
 VAGUE = {
-        "found",
-        "one",
-        "each",
-        "told",
-        "said",
-        "seen",
-        "made",
-        "kept",
-        "given",
-        "known",
-        "own",
-        "other",
-        "others",
-        "shown",
-        "asked",
-        "held",
-        "there",
-        "here",
-        "now",
-        "then",
-        "many",
-        "most",
-        "least",
-        "some",
-        "every",
-        "few",
-        "named",
-        "wanted",
-        "taken",
-        "meant",
-        "gone",
-        "done",
-        "at_hand",
-        "thing",
-        "things",
-        "stuff",
-    }  # names that say nothing about their value
+    "found",
+    "one",
+    "each",
+    "told",
+    "said",
+    "seen",
+    "made",
+    "kept",
+    "given",
+    "known",
+    "own",
+    "other",
+    "others",
+    "shown",
+    "asked",
+    "held",
+    "there",
+    "here",
+    "now",
+    "then",
+    "many",
+    "most",
+    "least",
+    "some",
+    "every",
+    "few",
+    "named",
+    "wanted",
+    "taken",
+    "meant",
+    "gone",
+    "done",
+    "at_hand",
+    "thing",
+    "things",
+    "stuff",
+}  # names that say nothing about their value
 
 
 def bound_names(tree):
@@ -285,3 +285,8 @@ def test_names_say_what_values_are():
     names = [name for tree in TREES.values() for name in bound_names(tree)]
     vague = [name for name in names if name.strip("_") in VAGUE]
     assert len(vague) <= 0.005 * len(names), f"{len(vague)} of {len(names)}: {sorted(set(vague))}"
+
+
+def test_a_class_has_one_name_of_its_own():
+    names = [node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef)]
+    assert not {name for name in names if names.count(name) > 1}
