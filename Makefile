@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser slurm node demo test notebooks bench reliability lint scripts format lock clean
+.PHONY: help setup browser slurm node demo check test notebooks bench reliability lint scripts format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -65,7 +65,10 @@ demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the r
 	@$(PYTHON) src/run.py experiment=demo
 	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
 
-test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
+check: lint  ## lint, types and the fast tests, in under two minutes; a change needs make test as well
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
+
+test: .venv/.ready browser slurm  ## every test, in about ten minutes on two cores; WORKERS=n runs n at a time
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 notebooks: .venv/.ready  ## execute the notebooks and store what they show; minutes where outputs/train/notebook is not there

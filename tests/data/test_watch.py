@@ -121,6 +121,7 @@ def test_a_process_killed_while_it_hands_a_batch_over_is_told_too(files, tmp_pat
         signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_two_passes_is_told_with_its_signal(files, tmp_path):
     data = streamed(files, tmp_path, workers=1)
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -60,6 +60,7 @@ def test_dimensions_are_followed_however_they_move():
     assert axes["turned"] == (1, 2) and axes["swapped"] == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
 def test_axes_of_torchvisions_nets(name):
     """Square windows of attention make the sides of Swin multiples of 7 x 32; its rows and columns differ."""

@@ -100,6 +100,7 @@ def test_shapes_are_those_of_a_real_pass(how):
     assert seen.shapes[seen.layers["2"].output] == real.shape
 
 
+@pytest.mark.slow
 def test_every_kind_of_net_is_traced():
     for name in ("densenet121", "mobilenet_v3_small", "shufflenet_v2_x0_5", "convnext_tiny", "vit_b_16"):
         net = getattr(torchvision.models, name)(weights=None)
@@ -108,6 +109,7 @@ def test_every_kind_of_net_is_traced():
         assert set(convolutions) <= set(seen.layers), name
 
 
+@pytest.mark.slow
 def test_timm_nets_are_traced():
     timm = pytest.importorskip("timm")
     seen = trace(timm.create_model("nfnet_l0", pretrained=False), (3, 64, 64))

@@ -48,6 +48,7 @@ def test_two_images_tell_nothing_of_others():
     assert (found.low, found.high) == (-np.inf, np.inf) and found.value == pytest.approx(some_distances(2)[0, 1])
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_mostly():
     """Distances |a - b| of images with values from a normal distribution, whose expectation is 2 / sqrt(pi)."""
     draw, held = np.random.default_rng(0), 0

@@ -8,6 +8,7 @@ import pytest
 from convscope.metrics.intervals import Interval, hit_interval, mean_interval, resampled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", ["normal", "exponential"])
 def test_the_interval_covers_a_known_mean_about_19_times_of_20(draw):
     """60 samples of 40 with mean 1; a percentile interval covers a little less than 95 % at this size."""
@@ -54,6 +55,7 @@ def test_two_cases_tell_next_to_nothing():
     assert found.value == 0.5 and found.low < -3 and found.high > 4  # Student's: 0.5 -+ 12.7 * 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 6, 12])
 def test_few_cases_are_covered_as_often_as_many(n):
     draw = np.random.default_rng(n)

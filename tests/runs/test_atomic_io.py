@@ -120,25 +120,20 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on_when_there_is_room(di
 
 PLACES = {  # job -> the setting that names the place where it writes most, and what it needs besides
     "visualize": ("hydra.run.dir", []),
-    "occlude": ("hydra.run.dir", ["occlude.scored=2", "occlude.images=2", "occlude.stride=16"]),
-    "evaluate": ("hydra.run.dir", []),
-    "diagnose": ("hydra.run.dir", ["diagnose.images=8"]),
-    "check_data": ("hydra.run.dir", []),
     "transfer": ("transfer.keep", ["transfer.per_class=[2]", "transfer.folds=1"]),
     "neighbors": ("data.cache_dir", ["data.draw_seed=4"]),
-    "overlap": ("data.cache_dir", ["data.draw_seed=5"]),
     "convert": ("convert.to", ["data.draw_seed=6"]),
 }
 
 
 @pytest.mark.parametrize(
     ("job", "options"),
-    [(job, "size=40k") for job in PLACES] + [(job, "ro,size=40k") for job in ("transfer", "overlap", "convert")],
+    [(job, "size=40k") for job in PLACES] + [(job, "ro,size=40k") for job in ("transfer", "neighbors", "convert")],
 )
 def test_a_job_on_a_disk_that_takes_nothing_more_ends_in_one_line(job, options, disk, trained, tmp_path, cache):
     (key, more), place = PLACES[job], disk(options)
     where = {"hydra.run.dir": tmp_path / "run", "data.cache_dir": cache} | {key: place / "there"}
-    net = [] if job in ("check_data", "overlap", "convert") else [f"ckpt={trained}/checkpoints/last.ckpt"]
+    net = [] if job == "convert" else [f"ckpt={trained}/checkpoints/last.ckpt"]
     words = [f"job={job}", *net, "data.train=80", "data.val=40", "data.image_size=64", "trainer.accelerator=cpu", *more]
     ended = convscope(*words, *(f"{name}={path}" for name, path in where.items()), cwd=tmp_path)
     told = [line for line in ended.stderr.splitlines() if line.startswith("convscope:")]
@@ -147,6 +142,7 @@ def test_a_job_on_a_disk_that_takes_nothing_more_ends_in_one_line(job, options, 
     assert not [path for path in place.rglob(".[0-9]*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_written_is_told_before_any_image_is_decoded(disk, tmp_path):
     (tmp_path / "file").write_text("taken")
     read_only = disk("ro,size=1m")

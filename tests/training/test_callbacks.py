@@ -51,6 +51,7 @@ def run(net, place, accumulate=1, renorm=None, epochs=2, within=None):
     return train(Classifier(net, recipe, 2), data, plan, Record(place / "run"))["final"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 3, 10])
 def test_no_two_batches_have_one_mask_of_dropout(accumulate, tmp_path):
     net = Masked()
@@ -59,6 +60,7 @@ def test_no_two_batches_have_one_mask_of_dropout(accumulate, tmp_path):
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(net.masks, 2))
 
 
+@pytest.mark.slow
 def test_a_run_cut_off_within_an_accumulated_step_draws_the_same_masks(tmp_path):
     """The step of batches 6, 7 and 8 is begun anew: the last checkpoint stands between 5 and 6."""
     whole, cut, rest = Masked(), Masked(end=8), Masked()
@@ -77,6 +79,7 @@ def test_seeds_of_micro_batches_differ_in_the_32_bits_that_a_cpu_takes():
     torch.manual_seed(step_seed(2**32 - 1, 10**7, 511, 63))  # not too large for torch
 
 
+@pytest.mark.slow
 def test_renormalization_is_told_of_where_filters_are_renormalized_alone(tmp_path):
     recipe = Recipe("sgd", 1e-3, 0.9, 0.0, 4, "constant", 0, 0.0, "he", 0.01, (), None)
     for name, renorm, frozen in (("without", None, False), ("frozen", 0.1, True), ("with", 0.1, False)):
