@@ -21,8 +21,8 @@ from convscope.data.sources import Pixels, Source
 from convscope.models.build import ConvNet, build
 from convscope.runs.record import Record
 from convscope.training.classifier import Classifier
-from convscope.training.job import Plan, train
-from convscope.training.recipe import Recipe, initialize_, optimizer, read_recipe
+from convscope.training.job import TrainingPlan, train
+from convscope.training.recipe import Recipe, build_optimizer, initialize_, read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 1
@@ -52,7 +52,7 @@ def net(size: int, width: float) -> ConvNet:
 
 def bare(data: ImageData, model: ConvNet) -> None:
     """Steps and validation as anyone would write them, with the same loader, optimizer and renormalization."""
-    sgd = optimizer(model, recipe())
+    sgd = build_optimizer(model, recipe())
     convolutions = [layer.weight for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)]
     loader = data.train_dataloader()
     for epoch in range(EPOCHS):
@@ -73,7 +73,7 @@ def bare(data: ImageData, model: ConvNet) -> None:
 def ours(data: ImageData, model: ConvNet, choice: FeatureConfig) -> None:
     with tempfile.TemporaryDirectory() as folder:
         settings = {"max_epochs": EPOCHS, "accelerator": "cpu", "devices": 1}
-        train(Classifier(model, recipe(), 10), data, Plan(settings, choice, 0, {}), Record(Path(folder)))
+        train(Classifier(model, recipe(), 10), data, TrainingPlan(settings, choice, 0, {}), Record(Path(folder)))
 
 
 def main() -> None:

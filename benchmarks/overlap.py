@@ -10,7 +10,7 @@ import numpy as np  # isort: skip
 import torch
 
 from convscope.analyses.overlap.about import OverlapConfig
-from convscope.analyses.overlap.compute import Shared, compare_collections
+from convscope.analyses.overlap.compute import Comparison, compare_collections
 from convscope.analyses.overlap.compute.collection import Collection
 from convscope.data.sources import Pixels
 
@@ -32,7 +32,7 @@ def main() -> None:
     first, second = drawn(FIRST, 0), drawn(SECOND, 1)
     units = [torch.randn(FIRST, SIZE**2), torch.randn(SECOND, SIZE**2)]
     flat = [side.reduced[:1024, ..., 0].reshape(-1, SIZE**2) for side in (first, second)]
-    known: list[Shared] = []
+    known: list[Comparison] = []
 
     def ours() -> None:
         known[:] = [compare_collections(first, second, OverlapConfig())]

@@ -22,11 +22,12 @@ from sklearn.svm import LinearSVC
 from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute import transferred_layers, trials
-from convscope.analyses.transfer.compute.features_on_disk import SPLITS, OnDisk, Wanted, features_on_disk
+from convscope.analyses.transfer.compute.feature_files import SPLITS, StoredFeatures
+from convscope.analyses.transfer.compute.feature_pass import FeatureRequest, features_on_disk
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.metrics.linear_probe import coordinates, fit
+from convscope.metrics.linear_probe import coordinates, fit_probe
 
 IMAGES, SIZE, GOAL = 48, 224, 120.0  # seconds; of all threads together, so that other programs disturb little
 LAYERS, CLASSES, EACH, FOLDS, VALUES = 6, 20, 30, 5, 4096
@@ -45,7 +46,7 @@ def subject(cache: str) -> Subject:
 def features_against_a_pass() -> None:
     with tempfile.TemporaryDirectory() as cache, redirect_stdout(StringIO()):
         seen = subject(cache)
-        wanted = Wanted(transferred_layers(seen.net, SIZE), 6)
+        wanted = FeatureRequest(transferred_layers(seen.net, SIZE), 6)
 
         def on_disk() -> None:
             with features_on_disk({"net": seen}, wanted):
@@ -73,7 +74,7 @@ def svms_of_a_run() -> None:
     }
     plan = TransferConfig(classifiers=["svm"], per_class=[EACH], folds=FOLDS, test_per_class=15)
     start = time.process_time()
-    done = list(trials({"net": OnDisk(held, labels)}, names, plan, 0, torch.device("cpu")))
+    done = list(trials({"net": StoredFeatures(held, labels)}, names, plan, 0, torch.device("cpu")))
     seconds = time.process_time() - start
     told = f"{len(done)} SVMs, {FOLDS} folds x {LAYERS} layers, {CLASSES} x {EACH} images, C of {len(plan.c)}"
     print(f"{told}: {seconds:.1f} s of processor time, goal {GOAL:.0f} s", flush=True)
@@ -94,7 +95,7 @@ def classifiers_against_scikit_learn() -> None:
     for kind, peer in peers.items():
         seconds = []
         for run in (partial(peer.fit, images.numpy(), labels),
-                    partial(fit, images, torch.from_numpy(labels), classes, kind, 10)):  # fmt: skip
+                    partial(fit_probe, images, torch.from_numpy(labels), classes, kind, 10)):  # fmt: skip
             start = time.process_time()
             run()
             seconds.append(time.process_time() - start)

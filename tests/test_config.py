@@ -47,8 +47,8 @@ def test_what_fits_is_taken(values):
         ({"path": 3}, "bake.path=3 is no path; write a name that is a number as bake.path=./3"),
         ({"split": 3}, "bake.split=3 is unknown; possible: train, val"),
         ({"split": "vall"}, "bake.split=vall is unknown (did you mean val?); possible: train, val"),
-        ({"trays": 0}, "bake.trays=0 is too small; it is 1 or more, e.g. bake.trays=2"),
-        ({"trays": 10}, "bake.trays=10 is too large; it is at most 9"),
+        ({"trays": 0}, "bake.trays=0 is too small; it is 1 to 9, e.g. bake.trays=2"),
+        ({"trays": 10}, "bake.trays=10 is too large; it is 1 to 9"),
         ({"trays": 2**70}, f"bake.trays={2**70} is not a whole number"),
         ({"heat": float("inf")}, "bake.heat=inf is not a number"),
         ({"layers": []}, "bake.layers=[] has 0 values; it needs 1 or more"),
@@ -72,7 +72,7 @@ def test_a_field_from_elsewhere_is_read_and_refused_by_its_own_key():
 
 
 def test_a_class_made_by_hand_refuses_in_the_same_words():
-    with pytest.raises(UserError, match=r"bake.trays=0 is too small; it is 1 or more"):
+    with pytest.raises(UserError, match=r"bake.trays=0 is too small; it is 1 to 9"):
         Bake(trays=0)
     with pytest.raises(UserError, match="bake=3 holds no keys"):
         read_config(Bake, {"bake": 3})

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from conftest import ROOT, SMALL, convscope
-from convscope.analyses.claims.compute.histories import records
+from convscope.analyses.claims.compute.histories import top9_records
 from convscope.errors import UserError
-from convscope.loggers.projections import projections
+from convscope.loggers.projection_table import projection_rows
 from convscope.models.weights import read_checkpoint
 from convscope.runs.number_format import comma_separated
 from convscope.runs.record import Record, Table, plain_cell
@@ -121,8 +121,8 @@ def test_arrays_and_pictures_that_lie_end_neither_training_nor_what_reads_the_ru
     ended = convscope(f"resume={run}", "trainer.max_epochs=3", cwd=tmp_path)
     assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr
     assert json.loads((run / "summary.json").read_text())["finished"]
-    assert sorted(records(run)) == [2, 3]
-    shown = {(each.epoch, each.layer) for each in projections(run, 10_000)}
+    assert sorted(top9_records(run)) == [2, 3]
+    shown = {(each.epoch, each.layer) for each in projection_rows(run, 10_000)}
     assert {epoch for epoch, _ in shown} == {2, 3} and (3, "conv1") in shown and (2, "conv1") not in shown
 
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from conftest import ROOT
 from convscope.analyses.subject import new_subject
-from convscope.analyses.visualize.compute import SplitPixels, feature_view, strongest
+from convscope.analyses.visualize.compute import SplitPixels, feature_view, search_top9
 from convscope.analyses.visualize.figure import map_tiles
 from convscope.engine.blocks import default_layers
 from lite0 import lite0_weights
@@ -39,7 +39,7 @@ def lite0(tmp_path_factory):
 
 def test_the_deconvnets_blot_on_a_net_without_switches_is_not_shown(lite0):
     """Through strided, depthwise convolutions the deconvnet projects nine images to one picture, guided does not."""
-    top = strongest(lite0.net, lite0.data, "val", ["conv_head"])["conv_head"]
+    top = search_top9(lite0.net, lite0.data, "val", ["conv_head"])["conv_head"]
     images, maps = SplitPixels(lite0.data, "val"), [int(top.score[:, 8].argmax())]
     blot, auto = (feature_view(lite0.net, images, "conv_head", top, maps, rule) for rule in ("deconvnet", "auto"))
     flat = blot.projections[0].flatten(1).double()
@@ -55,7 +55,7 @@ def test_the_deconvnets_blot_on_a_net_without_switches_is_not_shown(lite0):
 def test_no_tile_of_a_map_at_its_upper_bound_is_blank(lite0):
     """ReLU6 ends at 6, where a slope is 0: what a unit there answers to is shown all the same."""
     layer = "bn2"
-    top = strongest(lite0.net, lite0.data, "val", [layer])[layer]
+    top = search_top9(lite0.net, lite0.data, "val", [layer])[layer]
     full = (top.score[:, :3] == 6).all(1).nonzero()[:4, 0].tolist()
     assert full  # maps with several scores of exactly 6
     view = feature_view(lite0.net, SplitPixels(lite0.data, "val"), layer, top, full, "guided")
@@ -73,7 +73,7 @@ def test_squeezenets_upper_layers_are_drawn_guided_and_cut_to_a_part_of_their_fi
     one = subject(words)
     layers = default_layers(one.net, 224)
     assert layers[-1] == "features.12"
-    tops = strongest(one.net, one.data, "val", layers[-2:])
+    tops = search_top9(one.net, one.data, "val", layers[-2:])
     for layer, top in tops.items():
         view = feature_view(one.net, SplitPixels(one.data, "val"), layer, top, [int(top.score[:, 8].argmax())])
         assert view.rule.rule == "guided" and view.rule.guided_smoothness > view.rule.smoothness

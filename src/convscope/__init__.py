@@ -10,7 +10,7 @@ From Zeiler & Fergus (2013) to the code:
                   preprocessing, crops and flips        data/transforms.py, data/cache.py
                   the recipe; filter renormalization    training/recipe.py, conf/optim/; models/renorm.py
     section 4     Fig. 2: top-9 grids                   engine/top9.py, analyses/visualize/
-                  Fig. 4: feature evolution             training/evolution.py
+                  Fig. 4: feature evolution             training/callbacks/feature_evolution.py
                   Fig. 5: feature invariance            analyses/invariance/
     section 4.1   Fig. 6: architecture selection        analyses/diagnosis/
     section 4.2   Fig. 7: occlusion sensitivity         analyses/occlusion/

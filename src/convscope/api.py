@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convscope.analyses.occlusion.compute import Occluded, Occluder, default_square, strongest_map
+from convscope.analyses.occlusion.compute import Occluded, Occluder, default_occluder, strongest_map
 from convscope.analyses.occlusion.compute import occlude as cover
 from convscope.analyses.subject import Subject, new_subject, saved_subject
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, strongest
+from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, search_top9
 from convscope.analyses.visualize.figure import feature_grid
 from convscope.data.config import default_keys
 from convscope.data.module import SplitName
@@ -77,7 +77,7 @@ def read_run(folder: str | Path) -> Run:
 def top9(subject: Subject, layers: Sequence[str] | None = None, split: SplitName = "val") -> dict[str, Top9]:
     """Layer -> the nine images that excite each of its maps most (Fig. 2). layers: None for those shown by default."""
     chosen = layers or default_layers(subject.net, subject.data.settings.image_size)
-    return strongest(subject.net, subject.data, split, chosen)
+    return search_top9(subject.net, subject.data, split, chosen)
 
 
 def grid(
@@ -116,7 +116,7 @@ def occlude(subject: Subject, index: int, split: SplitName = "val", square: Occl
     image, size = one.image[0].to(subject.device), subject.data.settings.image_size
     layer = hidden(subject.net, size).maps
     map_ = strongest_map(subject.net, image, layer)
-    return cover(subject.net, image, layer, map_, int(one.target[0]), square or default_square(size))
+    return cover(subject.net, image, layer, map_, int(one.target[0]), square or default_occluder(size))
 
 
 def _settings(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

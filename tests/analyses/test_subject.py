@@ -42,28 +42,28 @@ def subject(targets, limit=None):
 
 
 def test_a_known_class_is_the_target_whatever_the_net_says():
-    found = subject([2, 0, 3]).examples("val", [0, 1, 2, 3])
-    assert found.label.tolist() == [0, 1, 2, 0] and found.target.tolist() == [2, 0, 3, 2]
+    examples = subject([2, 0, 3]).examples("val", [0, 1, 2, 3])
+    assert examples.label.tolist() == [0, 1, 2, 0] and examples.target.tolist() == [2, 0, 3, 2]
 
 
 def test_of_an_unknown_class_the_most_probable_one_is_the_target():
-    one = subject([3, -1, -1])
-    found = one.examples("val", [0, 1, 2, 5, 4])
-    assert found.target.tolist() == [3, 1, 2, 2, 1]
-    assert one.net.training  # as it was
+    brightest = subject([3, -1, -1])
+    examples = brightest.examples("val", [0, 1, 2, 5, 4])
+    assert examples.target.tolist() == [3, 1, 2, 2, 1]
+    assert brightest.net.training  # as it was
 
 
 def test_examples_are_what_the_data_has_at_these_places():
-    one = subject([0, 1, 2])
-    found = one.examples("val", [7, 2])
-    assert found.index.tolist() == [7, 2] and found.pixels[0, :, 5, 5].tolist() == [0, 200, 0]
-    assert torch.equal(found.image, one.data.images("val", [7, 2]))
-    six = one.examples("val", 6, seed=1)
+    brightest = subject([0, 1, 2])
+    examples = brightest.examples("val", [7, 2])
+    assert examples.index.tolist() == [7, 2] and examples.pixels[0, :, 5, 5].tolist() == [0, 200, 0]
+    assert torch.equal(examples.image, brightest.data.images("val", [7, 2]))
+    six = brightest.examples("val", 6, seed=1)
     assert six.label.bincount().tolist() == [2, 2, 2]  # evenly over the classes
-    assert torch.equal(six.index, one.examples("val", 6, seed=1).index)
-    assert not torch.equal(six.index, one.examples("val", 6, seed=2).index)
+    assert torch.equal(six.index, brightest.examples("val", 6, seed=1).index)
+    assert not torch.equal(six.index, brightest.examples("val", 6, seed=2).index)
     with pytest.raises(UserError, match="no image 12 in train; its images are 0 to 11"):
-        one.examples("train", [3, 12])
+        brightest.examples("train", [3, 12])
 
 
 def assembled(cache, *words):
@@ -76,15 +76,15 @@ def assembled(cache, *words):
 @pytest.mark.parametrize("split", ["val", "train"])
 def test_the_truth_is_that_of_the_images_the_net_sees(limit, split, cache):
     """The scene whose pixels are those of the image is found among all, and its mask and boxes compared."""
-    one = assembled(cache, limit)
-    side = one.data.mean.shape[-1]  # 64 of these pixels are seen, as 224 of 256
+    critters = assembled(cache, limit)
+    side = critters.data.mean.shape[-1]  # 64 of these pixels are seen, as 224 of 256
     margin = (side - 64) // 2
-    indices = [0, 11, one.data.size(split) - 1]
-    known, pixels = one.truth(split, indices), one.data.pixels(split, indices)
+    indices = [0, 11, critters.data.size(split) - 1]
+    truth, pixels = critters.truth(split, indices), critters.data.pixels(split, indices)
     scenes = [scene(3, split, number, side) for number in range(40 if split == "val" else 30)]
     center = np.s_[margin : margin + 64, margin : margin + 64]
-    for mask, boxes, image in zip(known.masks, known.boxes, pixels, strict=True):
-        same = [each for each in scenes if np.array_equal(each.image[center], image.permute(1, 2, 0).numpy())]
+    for mask, boxes, image in zip(truth.masks, truth.boxes, pixels, strict=True):
+        same = [drawn for drawn in scenes if np.array_equal(drawn.image[center], image.permute(1, 2, 0).numpy())]
         assert len(same) == 1
         assert np.array_equal(mask, same[0].mask[center]) and np.array_equal(boxes, same[0].boxes - margin)
 
@@ -101,9 +101,9 @@ NAMES = [f"thing {number}" for number in range(1000)]
 def test_classes_are_matched_by_number_where_all_are_there():
     lexical = sorted(map(str, range(1000)))  # "0", "1", "10", "100": as folders lie
     assert class_numbers(lexical, lexical, NAMES, IDS) == [int(name) for name in lexical]
-    other = [f"{name} ({wnid})" if name.endswith("7") else name for name, wnid in zip(NAMES, IDS, strict=True)]
-    assert class_numbers(other, (), NAMES, IDS) == list(range(1000))  # as a converted set has them, without folders
-    assert class_numbers(other[:900], (), NAMES, IDS)[:9] == [0, 1, 2, 3, 4, 5, 6, -1, 8]
+    mixed = [f"{name} ({wnid})" if name.endswith("7") else name for name, wnid in zip(NAMES, IDS, strict=True)]
+    assert class_numbers(mixed, (), NAMES, IDS) == list(range(1000))  # as a converted set has them, without folders
+    assert class_numbers(mixed[:900], (), NAMES, IDS)[:9] == [0, 1, 2, 3, 4, 5, 6, -1, 8]
     turned = NAMES[::-1]  # by name: another order is not taken for the net's
     assert class_numbers(turned, turned, NAMES, IDS) == list(range(999, -1, -1))
 
@@ -127,14 +127,14 @@ def test_targets_are_found_by_name():
     data = ImageData(source, DataSettings(32, 2, workers=0))
     settings = {"data": {"source": "folder"}, "model": {"name": "small"}}
     net = nn.Linear(1, 1)
-    made = _subject(settings, net, source, data, ["tench", "goldfish", "english springer"])
-    assert made.targets == [2, 0, -1] and made.classes == ["tench", "goldfish", "english springer"]
-    assert made.truth is None
+    small = _subject(settings, net, source, data, ["tench", "goldfish", "english springer"])
+    assert small.targets == [2, 0, -1] and small.classes == ["tench", "goldfish", "english springer"]
+    assert small.truth is None
     same = _subject(settings, net, source, data, source.classes)
     assert same.targets == [0, 1, 2]
 
 
 def test_a_net_of_the_datas_own_classes_knows_them_all(cache):
-    one = assembled(cache)
-    assert one.targets == list(range(10)) and one.classes == list(one.data.classes)
-    assert one.device == torch.device("cpu")
+    critters = assembled(cache)
+    assert critters.targets == list(range(10)) and critters.classes == list(critters.data.classes)
+    assert critters.device == torch.device("cpu")

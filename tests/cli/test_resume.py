@@ -21,7 +21,7 @@ from conftest import ROOT, convscope, python
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.runs.unfinished import PARTS, alone, left_to_train, newest_unfinished
-from convscope.training.checkpoint import AtomicCheckpointIO, Within
+from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
         "trainer.accelerator=cpu", "data.workers=0"]  # fmt: skip

@@ -77,9 +77,9 @@ def test_wandb_has_one_picture_per_layer_and_epoch_with_epoch_as_its_axis(logged
     rows = list(history(logged))
     (files,) = logged.glob("wandb/offline-run-*/files")
     for layer in LAYERS:
-        shown = [row for row in rows if f"top9/{layer}" in row]
-        assert [row["epoch"] for row in shown] == list(range(1, EPOCHS + 1))
-        for row in shown:
+        pictures = [row for row in rows if f"top9/{layer}" in row]
+        assert [row["epoch"] for row in pictures] == list(range(1, EPOCHS + 1))
+        for row in pictures:
             picture = row[f"top9/{layer}"]
             assert picture["_type"] == "image-file" and (files / picture["path"]).stat().st_size == picture["size"]
             assert picture["path"].endswith(".jpg") and layer in picture["caption"]
@@ -95,7 +95,7 @@ def events_of(folder):
 def mlflow_run(folder):
     mlflow = pytest.importorskip("mlflow")
     client = mlflow.MlflowClient(f"sqlite:///{folder.parent}/outputs/mlflow.db")
-    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     return client, run
 
 
@@ -109,9 +109,9 @@ def test_tensorboard_has_the_same_pictures(logged):
 
 def flat(row):
     """A line of wandb's history with its nested keys by path."""
-    inner = [flat({f"{key}/{name}": each for name, each in value.items()})
+    inner = [flat({f"{key}/{name}": part for name, part in value.items()})
              for key, value in row.items() if isinstance(value, dict)]  # fmt: skip
-    return {key: value for each in [row, *inner] for key, value in each.items() if not isinstance(value, dict)}
+    return {key: value for part in [row, *inner] for key, value in part.items() if not isinstance(value, dict)}
 
 
 def of_wandb(folder):
@@ -121,13 +121,13 @@ def of_wandb(folder):
 
 def of_tensorboard(folder):
     events = events_of(folder)
-    return {tag: {each.step: each.value for each in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
+    return {tag: {scalar.step: scalar.value for scalar in events.Scalars(tag)} for tag in events.Tags()["scalars"]}
 
 
 def of_mlflow(folder):
     client, run = mlflow_run(folder)
-    found = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
-    return {key: {each.step: each.value for each in points} for key, points in found.items()}
+    histories = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+    return {key: {metric.step: metric.value for metric in points} for key, points in histories.items()}
 
 
 @pytest.mark.parametrize("read", [of_wandb, of_tensorboard, of_mlflow])
@@ -154,8 +154,8 @@ def test_what_wandb_got_is_what_was_announced(logged):
     pictures = sum(
         part.get("_type") == "image-file" for row in history(logged) for part in row.values() if isinstance(part, dict)
     )
-    said = next(line for line in (logged / "printed.txt").read_text().splitlines() if "Weights & Biases" in line)
-    assert f"gets {pictures} pictures" in said and "a table of 100 of " in said
+    announced = next(line for line in (logged / "printed.txt").read_text().splitlines() if "Weights & Biases" in line)
+    assert f"gets {pictures} pictures" in announced and "a table of 100 of " in announced
 
 
 def test_the_table_of_projections_shows_the_tiles_of_the_grids(logged):
@@ -175,29 +175,29 @@ def test_the_table_of_projections_shows_the_tiles_of_the_grids(logged):
 
 def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
     """The grid's own file, cut at hand-counted places: the second map's fifth tile."""
-    from convscope.loggers.projections import projections
+    from convscope.loggers.projection_table import projection_rows
 
-    every = projections(logged, 10**6)
+    table_rows = projection_rows(logged, 10**6)
     (line,) = [
         json.loads(line)
         for line in (logged / "index.jsonl").read_text().splitlines()
         if '"top9/conv2"' in line and '"epoch": 2' in line
     ]
     sheet, number = line["sheet"], line["sheet"]["maps"][1]
-    (row,) = [each for each in every if (*each[:4],) == (2, "conv2", number, 5)]
+    (row,) = [cells for cells in table_rows if (*cells[:4],) == (2, "conv2", number, 5)]
     left, top = sheet["patches"][1]
     left, top = left + 1 * (96 + 2), top + 1 * (96 + 2)  # rank 5 is the middle of 3 x 3
     grid = Image.open(logged / line["path"]).convert("RGB")
     assert np.array_equal(np.asarray(row.patch), np.asarray(grid.crop((left, top, left + 96, top + 96))))
-    assert len(every) == len({each[:4] for each in every})
+    assert len(table_rows) == len({cells[:4] for cells in table_rows})
 
 
 def test_the_record_of_features_is_an_artifact(logged):
     (file,) = logged.glob("wandb/offline-run-*/run-*.wandb")
     artifacts = [record.request.log_artifact.artifact for record in records(file) if record.HasField("request")]
     artifacts += [record.artifact for record in records(file) if record.HasField("artifact")]
-    (kept,) = [each for each in artifacts if each.type == "top9"]
-    assert [entry.path for entry in kept.manifest.contents] == ["epoch_001.safetensors", "epoch_002.safetensors"]
+    (top9,) = [artifact for artifact in artifacts if artifact.type == "top9"]
+    assert [entry.path for entry in top9.manifest.contents] == ["epoch_001.safetensors", "epoch_002.safetensors"]
 
 
 def test_mlflow_has_the_same_pictures(logged):
@@ -214,22 +214,22 @@ def test_mlflow_has_the_same_pictures(logged):
 def test_an_offline_run_is_sent_later_with_all_its_pictures(tmp_path):
     """wandb's own client sends it to a server on this machine that takes whatever comes (but no artifacts)."""
     choices = {"wandb": {"project": "p", "mode": "offline", "table": 0, "artifacts": []}}
-    with loggers.opened(choices, tmp_path / "run", {}) as chosen:
+    with loggers.open_loggers(choices, tmp_path / "run", {}) as chosen:
         record = Record(tmp_path / "run", chosen)
         for epoch in (1, 2, 3):
             for layer in LAYERS:
                 color = (40 * epoch, 40 * LAYERS.index(layer), 99)
                 record.add(Picture(f"top9/{layer}", Image.new("RGB", (64, 48), color), epoch=epoch, layer=layer))
     (offline,) = (tmp_path / "run").glob("wandb/offline-run-*")
-    taken, server = receiving()
+    received, server = receiving()
     client = Path(sys.executable).with_name("wandb")
-    here = {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
-    env = os.environ | here | {"HOME": str(tmp_path), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
+    environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
+    env = os.environ | environment | {"HOME": str(tmp_path), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
     try:
         ended = subprocess.run([client, "sync", offline], cwd=tmp_path, env=env, capture_output=True, text=True)
     finally:
         server.shutdown()
-    sent = {name for name in taken if name.startswith("media/images/top9/")}
+    sent = {name for name in received if name.startswith("media/images/top9/")}
     assert len(sent) == 3 * len(LAYERS), ended.stdout + ended.stderr
 
 
@@ -239,9 +239,9 @@ def test_the_dashboard_speaks_of_what_a_run_has_logged(logged, tmp_path):
     ended = convscope(*words, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
     assert ended.returncode == 0 and "set WANDB_API_KEY" in ended.stdout, ended.stdout + ended.stderr
     spec = json.loads((tmp_path / "dash" / "dashboard.json").read_text())["spec"]
-    shown = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
-    keys = {key for panel in shown for name in ("metrics", "mediaKeys") for key in panel["config"].get(name) or []}
-    known = {key for row in history(logged) for key in row}
+    panels = [panel for section in spec["section"]["panelBankConfig"]["sections"] for panel in section["panels"]]
+    keys = {key for panel in panels for name in ("metrics", "mediaKeys") for key in panel["config"].get(name) or []}
+    logged_keys = {key for row in history(logged) for key in row}
     deeper = {
         f"{key}/{inner}"
         for row in history(logged)
@@ -249,27 +249,27 @@ def test_the_dashboard_speaks_of_what_a_run_has_logged(logged, tmp_path):
         if isinstance(value, dict)
         for inner in value
     }
-    assert keys and keys <= known | deeper
+    assert keys and keys <= logged_keys | deeper
     assert {f"top9/{layer}" for layer in LAYERS} | {"val/top1", "stayed/conv5"} <= keys
 
 
 def dashboard(place, *words, views=True):
     """job=dashboard with a key; what the account's server took, and how the program ended."""
-    taken, server = receiving(views)
-    here = {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
-    here |= {"HOME": str(place), "NO_PROXY": "127.0.0.1", "WANDB_ERROR_REPORTING": "false"}
+    received, server = receiving(views)
+    environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
+    environment |= {"HOME": str(place), "NO_PROXY": "127.0.0.1", "WANDB_ERROR_REPORTING": "false"}
     try:
-        ended = convscope("job=dashboard", *words, f"hydra.run.dir={place}/dash", cwd=place, **here)
+        ended = convscope("job=dashboard", *words, f"hydra.run.dir={place}/dash", cwd=place, **environment)
     finally:
         server.shutdown()
-    return taken, ended
+    return received, ended
 
 
 @pytest.mark.slow
 def test_the_dashboard_is_saved_by_wandbs_own_client(tmp_path):
-    taken, ended = dashboard(tmp_path, "dashboard.project=mine")
+    received, ended = dashboard(tmp_path, "dashboard.project=mine")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    ((_, sent),) = [each for each in taken if isinstance(each, tuple)]
+    ((_, sent),) = [request for request in received if isinstance(request, tuple)]
     assert (sent["entityName"], sent["projectName"]) == ("me", "mine")
     assert "top9/conv5" in sent["spec"] and "/me/mine?nw=features" in ended.stdout
 
@@ -299,7 +299,7 @@ def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
     (tmp_path / "sweep" / "multirun.yaml").write_text("")
     ids = []
     for name in ("one", "one", "two"):
-        with loggers.opened(choices, tmp_path / "sweep" / name, config) as (wandb, mlflow):
+        with loggers.open_loggers(choices, tmp_path / "sweep" / name, config) as (wandb, mlflow):
             ids.append((wandb.logger.experiment.id, mlflow.logger.run_id))
             assert wandb.logger.experiment.group == "sweep"
             assert wandb.logger.experiment.job_type == "train"
@@ -307,13 +307,13 @@ def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "choices, said",
+    ("choices", "message"),
     [
         ({"neptune": {}}, "unknown logger neptune; possible: logger=local, wandb, tensorboard, mlflow"),
         ({"wandb": {"project": "p", "table": -1, "artifacts": []}}, "logger.wandb.table=-1 is no number of rows"),
         ({"wandb": {"project": "p", "table": 0, "artifacts": ["weights"]}}, "possible: top9, checkpoints"),
     ],
 )
-def test_wrong_choices_are_told(tmp_path, choices, said):
-    with pytest.raises(UserError, match=said), loggers.opened(choices, tmp_path, {}):
+def test_wrong_choices_are_told(tmp_path, choices, message):
+    with pytest.raises(UserError, match=message), loggers.open_loggers(choices, tmp_path, {}):
         pass

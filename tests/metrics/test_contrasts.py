@@ -1,28 +1,37 @@
+"""Differences, ratios and correlations by hand, by scipy and as published; the verdicts that claims draw from them."""
+
 import math
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from convscope.analyses.claims.compute import DEAD, RENORM, SETTLE, judged
-from convscope.metrics.contrasts import dominance, excess, proportions, rank_correlation, share_lost
+from convscope.analyses.claims.compute import CONVERGENCE, DEAD_FILTERS, RENORMALIZATION, judge
+from convscope.metrics.contrasts import (
+    dominance_difference,
+    paired_difference,
+    proportion_difference,
+    rank_correlation,
+    share_lost,
+)
 
 
 def test_excess_is_paired_and_leaves_out_what_is_unknown():
-    one, other = [3.0, 5.0, np.nan, 9.0], [1.0, 1.0, 1.0, np.nan]
-    found = excess(one, other)
-    assert found.value == 3.0 and found.n == 2
-    assert excess([np.nan], [1.0]).n == 0 and math.isnan(excess([np.nan], [1.0]).value)
+    minuend, subtrahend = [3.0, 5.0, np.nan, 9.0], [1.0, 1.0, 1.0, np.nan]
+    difference = paired_difference(minuend, subtrahend)
+    assert difference.value == 3.0 and difference.n == 2
+    assert paired_difference([np.nan], [1.0]).n == 0 and math.isnan(paired_difference([np.nan], [1.0]).value)
     apart = np.arange(20) * 100.0
-    assert excess(apart + 1, apart)[:3] == (1, 1, 1)  # what images differ in among themselves does not matter
+    assert paired_difference(apart + 1, apart)[:3] == (1, 1, 1)  # differences among the images do not matter
 
 
 def test_rank_correlation_is_scipys():
     draw = np.random.default_rng(0)
     groups = [draw.integers(0, 5, 20), draw.integers(1, 6, 30), draw.integers(2, 9, 10)]
     expected = spearmanr(np.repeat([0, 1, 2], [20, 30, 10]), np.concatenate(groups)).statistic
-    found = rank_correlation(groups)
-    assert found.value == pytest.approx(expected) and found.low < expected < found.high and found.n == 60
+    correlation = rank_correlation(groups)
+    assert correlation.value == pytest.approx(expected) and correlation.n == 60
+    assert correlation.low < expected < correlation.high
 
 
 @pytest.mark.parametrize(
@@ -38,19 +47,19 @@ def test_rank_correlation_is_scipys():
     ],
 )
 def test_settling_holds_fails_and_stays_open(epochs, expected):
-    assert judged(SETTLE, rank_correlation(epochs), "").verdict == expected
+    assert judge(CONVERGENCE, rank_correlation(epochs), "").verdict == expected
 
 
 def test_share_lost_by_hand():
-    found = share_lost([1.0, 0.6], [0.1, 0.1], floor=0.1)
-    assert found.value == pytest.approx(1.0)
+    lost = share_lost([1.0, 0.6], [0.1, 0.1], floor=0.1)
+    assert lost.value == pytest.approx(1.0)
     assert share_lost([1.0, 0.5], [1.0, 0.5], 0.1).value == 0
     assert share_lost([0.9, 0.5], [0.5, 0.3], 0.1).value == pytest.approx(1 - (0.4 + 0.2) / (0.8 + 0.4))
     assert share_lost([], [], 0.1).n == 0
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
+    ("first", "second", "expected"),
     [  # Newcombe 1998, Statistics in Medicine 17, table II, method 10, to the printed four digits
         ((56, 70), (48, 80), (0.2, 0.0524, 0.3339)),
         ((9, 10), (3, 10), (0.6, 0.1705, 0.8090)),
@@ -59,8 +68,8 @@ def test_share_lost_by_hand():
         ((10, 10), (0, 10), (1.0, 0.6075, 1.0)),
     ],
 )
-def test_proportions_as_published(one, other, expected):
-    np.testing.assert_allclose(proportions(one, other)[:3], expected, atol=6e-5)
+def test_proportions_as_published(first, second, expected):
+    np.testing.assert_allclose(proportion_difference(first, second)[:3], expected, atol=6e-5)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +84,7 @@ def test_proportions_as_published(one, other, expected):
     ],
 )
 def test_dead_filters_hold_fail_and_stay_open(larger_stride, smaller, expected):
-    assert judged(DEAD, proportions(larger_stride, smaller), "").verdict == expected
+    assert judge(DEAD_FILTERS, proportion_difference(larger_stride, smaller), "").verdict == expected
 
 
 EVEN = np.random.default_rng(3).uniform(0.5, 1.0, 96)
@@ -96,8 +105,8 @@ ONE = np.concatenate([EVEN[:95], [20.0]])
     ],
 )
 def test_dominance_holds_fails_and_stays_open(without, with_, expected):
-    assert judged(RENORM, dominance(without, with_), "").verdict == expected
+    assert judge(RENORMALIZATION, dominance_difference(without, with_), "").verdict == expected
 
 
 def test_dominance_is_log_of_largest_over_median():
-    assert dominance([1, 1, 1, 8.0], [2, 2, 2, 4.0]).value == pytest.approx(3 - 1)
+    assert dominance_difference([1, 1, 1, 8.0], [2, 2, 2, 4.0]).value == pytest.approx(3 - 1)

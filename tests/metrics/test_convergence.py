@@ -1,4 +1,4 @@
-"""What stayed, against sets of images in plain Python; what settled, against cases by hand."""
+"""Overlap with the previous epoch against sets in plain Python; convergence epochs against cases by hand."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 from convscope.metrics.convergence import (
     convergence_epoch,
-    exciting,
+    keep_exciting,
     layer_convergence_epoch,
     layer_overlap,
     maps_convergence_epochs,
@@ -28,8 +28,8 @@ def nine(start):
 
 def by_sets(before, after):
     """The share of each living map's images, with sets."""
-    pairs = [({*then} - {-1}, {*now} - {-1}) for then, now in zip(before.tolist(), after.tolist(), strict=True)]
-    return [len(then & now) / len(now) if now else math.nan for then, now in pairs]
+    old, new = ([{*images} - {-1} for images in layer.tolist()] for layer in (before, after))
+    return [len(a & b) / len(b) if b else math.nan for a, b in zip(old, new, strict=True)]
 
 
 def test_stayed_by_hand():
@@ -56,9 +56,9 @@ def test_dead_maps_neither_settle_a_layer_nor_unsettle_it():
     new = image + 100
     score = np.ones((128, 9), np.float32)
     score[:35] = 0
-    before, changed, same = exciting(score, image), exciting(score, new), exciting(score, image)
+    before, changed, same = keep_exciting(score, image), keep_exciting(score, new), keep_exciting(score, image)
     assert layer_overlap(before, changed) == 0 and layer_overlap(before, same) == 1
-    nobody = exciting(np.zeros((4, 9), np.float32), image[:4])
+    nobody = keep_exciting(np.zeros((4, 9), np.float32), image[:4])
     assert math.isnan(layer_overlap(nobody, nobody))
     assert layer_convergence_epoch(dict.fromkeys(range(1, 6), nobody)) is None and not len(
         maps_convergence_epochs({1: nobody, 2: nobody})
@@ -69,9 +69,10 @@ def test_dead_maps_neither_settle_a_layer_nor_unsettle_it():
 
 def test_images_that_do_not_excite_do_not_stay():
     image = maps(nine(0))
-    three, one = np.ones((2, 1, 9), np.float32)
-    three[0, 3:], one[0, 1:] = 0, -np.inf
-    assert overlap_with_previous(exciting(one, image), exciting(three, image)).tolist() == [1 / 3]
+    three_exciting, one_exciting = np.ones((2, 1, 9), np.float32)
+    three_exciting[0, 3:], one_exciting[0, 1:] = 0, -np.inf
+    before, after = keep_exciting(one_exciting, image), keep_exciting(three_exciting, image)
+    assert overlap_with_previous(before, after).tolist() == [1 / 3]
 
 
 @pytest.mark.parametrize(
@@ -88,17 +89,16 @@ def test_images_that_do_not_excite_do_not_stay():
 )
 def test_a_map_and_a_layer_settle_by_one_rule(starts, expected):
     epochs = [1, 2, 5, 9]  # not every epoch was shown
-    shown = {epoch: maps(nine(start), DEAD) for epoch, start in zip(epochs, starts, strict=True)}
-    assert layer_convergence_epoch(shown) == expected
-    assert maps_convergence_epochs(shown).tolist() == [
-        expected or 10
-    ]  # the epoch after the last; the dead map is left out
-    assert layer_convergence_epoch(dict(reversed(shown.items()))) == expected  # in whatever order
+    images = {epoch: maps(nine(start), DEAD) for epoch, start in zip(epochs, starts, strict=True)}
+    assert layer_convergence_epoch(images) == expected
+    after_the_last = 10
+    assert maps_convergence_epochs(images).tolist() == [expected or after_the_last]  # without the dead map
+    assert layer_convergence_epoch(dict(reversed(images.items()))) == expected  # in whatever order
 
 
 def test_a_layer_that_dies_has_not_settled():
-    shown = {1: maps(nine(0)), 2: maps(nine(0)), 3: maps(DEAD)}
-    assert layer_convergence_epoch(shown) is None and maps_convergence_epochs(shown).tolist() == []
+    images = {1: maps(nine(0)), 2: maps(nine(0)), 3: maps(DEAD)}
+    assert layer_convergence_epoch(images) is None and maps_convergence_epochs(images).tolist() == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which images are learned from and which are tested on."""
+"""Folds: training and test images are disjoint, of the right classes, and drawn by seed and number."""
 
 import numpy as np
 import pytest
@@ -20,27 +20,27 @@ def test_folds_are_disjoint_and_hold_what_was_asked_for():
 
 def test_few_training_images_are_among_the_many():
     fold = folds(LABELS, NAMES, 6, 50, 1, seed=0)[0]
-    few = fold.of(2)
-    assert LABELS[few].tolist() == [0, 0, 1, 1, 2, 2] and set(few) < set(fold.of(6))
+    two_each = fold.of(2)
+    assert LABELS[two_each].tolist() == [0, 0, 1, 1, 2, 2] and set(two_each) < set(fold.of(6))
 
 
 def test_the_seed_and_the_number_decide():
-    first, again, other = (folds(LABELS, NAMES, 6, 50, 3, seed) for seed in (0, 0, 1))
-    same = [np.array_equal(one.train, two.train) for one, two in zip(first, again, strict=True)]
-    assert all(same) and not np.array_equal(first[0].train, other[0].train)
+    first, again, second = (folds(LABELS, NAMES, 6, 50, 3, seed) for seed in (0, 0, 1))
+    same = [np.array_equal(fold.train, repeated.train) for fold, repeated in zip(first, again, strict=True)]
+    assert all(same) and not np.array_equal(first[0].train, second[0].train)
     assert not np.array_equal(first[0].train, first[1].train)
     assert np.array_equal(folds(LABELS, NAMES, 6, 50, 1, 0)[0].test, first[0].test)  # more folds change none
 
 
 def test_a_fold_larger_than_a_class_names_it():
-    asked = r"transfer.per_class=9 asks for 9 .* but bee has 9 images; type transfer.per_class=\[8\]"
-    with pytest.raises(UserError, match=asked):
+    message = r"transfer.per_class=9 asks for 9 .* but bee has 9 images; type transfer.per_class=\[8\]"
+    with pytest.raises(UserError, match=message):
         folds(LABELS, NAMES, 9, 50, 1, 0)
     with pytest.raises(UserError, match=r"but bee has 9 images \(2 classes have too few\)"):
         folds(LABELS, NAMES, 30, 50, 1, 0)
 
 
 def test_mean_class_accuracy_by_counting():
-    labels, said = np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 0, 0])
-    by_class = [[int(s == t) for s, t in zip(said, labels, strict=True) if t == name] for name in range(3)]
-    assert mean_class_accuracy(said, labels) == pytest.approx(sum(sum(one) / len(one) for one in by_class) / 3)
+    labels, answers = np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 0, 0])
+    by_class = [[int(s == t) for s, t in zip(answers, labels, strict=True) if t == name] for name in range(3)]
+    assert mean_class_accuracy(answers, labels) == pytest.approx(sum(sum(hits) / len(hits) for hits in by_class) / 3)

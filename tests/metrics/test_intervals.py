@@ -1,11 +1,21 @@
-"""Intervals cover what they should as often as they should."""
+"""Intervals hold the truth as often as they should; means over pairs against plain loops."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from convscope.metrics.intervals import Interval, hit_interval, mean_interval, resampled
+from convscope.metrics.intervals import (
+    Interval,
+    bootstrap_interval,
+    distance_agreement,
+    distance_difference,
+    hit_interval,
+    mean_interval,
+    pair_interval,
+    pair_mean,
+)
 
 
 @pytest.mark.slow
@@ -14,25 +24,25 @@ def test_the_interval_covers_a_known_mean_about_19_times_of_20(draw):
     """60 samples of 40 with mean 1; a percentile interval covers a little less than 95 % at this size."""
     random = np.random.default_rng(0)
     samples = random.normal(1, 2, (60, 40)) if draw == "normal" else random.exponential(1, (60, 40))
-    found = [mean_interval(sample, seed) for seed, sample in enumerate(samples)]
-    covered = sum(one.low <= 1 <= one.high for one in found)
+    intervals = [mean_interval(sample, seed) for seed, sample in enumerate(samples)]
+    covered = sum(interval.low <= 1 <= interval.high for interval in intervals)
     assert 50 <= covered < 60  # 56 expected: three deviations are 6
 
 
 def test_the_interval_is_as_wide_as_the_central_limit_theorem_says():
     sample = np.random.default_rng(1).normal(5, 3, 400)
-    found = mean_interval(sample)
+    interval = mean_interval(sample)
     error = sample.std() / math.sqrt(400)
-    assert found.value == pytest.approx(sample.mean()) and found.n == 400
-    assert found.low == pytest.approx(sample.mean() - 1.96 * error, abs=0.15 * error)
-    assert found.high == pytest.approx(sample.mean() + 1.96 * error, abs=0.15 * error)
+    assert interval.value == pytest.approx(sample.mean()) and interval.n == 400
+    assert interval.low == pytest.approx(sample.mean() - 1.96 * error, abs=0.15 * error)
+    assert interval.high == pytest.approx(sample.mean() + 1.96 * error, abs=0.15 * error)
 
 
 def test_any_statistic_of_cases():
     values = np.random.default_rng(2).normal(0, 1, 200)
-    found = resampled(200, lambda cases: float(np.median(values[cases])))
-    assert found.value == float(np.median(values)) and found.low < found.value < found.high
-    assert found.high - found.low < 4 * 1.96 * 1.25 / math.sqrt(200)  # the median's error is 1.25 / sqrt(n)
+    interval = bootstrap_interval(200, lambda cases: float(np.median(values[cases])))
+    assert interval.value == float(np.median(values)) and interval.low < interval.value < interval.high
+    assert interval.high - interval.low < 4 * 1.96 * 1.25 / math.sqrt(200)  # the median's error is 1.25 / sqrt(n)
 
 
 def test_the_same_seed_gives_the_same_interval():
@@ -51,24 +61,26 @@ def test_equal_values_are_a_point(values):
 
 
 def test_two_cases_tell_next_to_nothing():
-    found = mean_interval([0.0, 1.0])
-    assert found.value == 0.5 and found.low < -3 and found.high > 4  # Student's: 0.5 -+ 12.7 * 0.5
+    interval = mean_interval([0.0, 1.0])
+    assert interval.value == 0.5 and interval.low < -3 and interval.high > 4  # Student's: 0.5 -+ 12.7 * 0.5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 6, 12])
 def test_few_cases_are_covered_as_often_as_many(n):
     draw = np.random.default_rng(n)
-    holds = [found.low <= 0 <= found.high for found in (mean_interval(draw.normal(size=n), at) for at in range(150))]
+    holds = [
+        interval.low <= 0 <= interval.high for interval in (mean_interval(draw.normal(size=n), at) for at in range(150))
+    ]
     assert np.mean(holds) > 0.86  # 95 % but for 150 draws and a bootstrap of few; as it comes, 76 % of three
 
 
 @pytest.mark.parametrize(("count", "of"), [(0, 10), (10, 10), (99, 100)])
 def test_a_share_of_all_or_none_is_no_point(count, of):
-    found = hit_interval([1.0] * count + [0.0] * (of - count))
+    interval = hit_interval([1.0] * count + [0.0] * (of - count))
     center = (count + 1.96**2 / 2) / (of + 1.96**2)  # Wilson 1927
-    assert found.n == of and found.value == count / of
-    assert (found.low + found.high) / 2 == pytest.approx(center, abs=2e-3) and found.high - found.low > 0.04
+    assert interval.n == of and interval.value == count / of
+    assert (interval.low + interval.high) / 2 == pytest.approx(center, abs=2e-3) and interval.high - interval.low > 0.04
 
 
 def test_hits_in_between_are_numbers():
@@ -81,3 +93,54 @@ def test_what_is_not_known_is_not_written():
 
 def test_an_interval_reads_well():
     assert str(Interval(0.12345, 0.1, 0.15, 9)) == "0.123 [0.1, 0.15]"
+
+
+def some_distances(images, seed=0):
+    distances = np.random.default_rng(seed).random((images, images))
+    distances = distances + distances.T
+    np.fill_diagonal(distances, 0)
+    return distances
+
+
+def test_the_mean_is_over_all_ordered_pairs():
+    distances = some_distances(6)
+    assert pair_mean(distances) == pytest.approx(np.mean([distances[p] for p in itertools.permutations(range(6), 2)]))
+
+
+def test_an_image_drawn_twice_is_never_paired_with_itself():
+    distances, cases = some_distances(5), np.array([0, 3, 3, 4, 0])
+    pairs = [distances[a, b] for a in cases for b in cases if a != b]
+    assert pair_mean(distances, cases) == pytest.approx(np.mean(pairs))
+    assert pair_mean(distances, np.array([2, 2, 2, 2, 2])) == pair_mean(distances)
+
+
+def test_agreement_over_several_measurements():
+    three = np.stack([some_distances(4, seed) for seed in range(3)])
+    agreement = distance_agreement(three)
+    pairs = [three[m, i, j] for m in range(3) for i in range(4) for j in range(i)]
+    assert agreement.mean.value == pytest.approx(np.mean(pairs)) and agreement.spread == pytest.approx(np.std(pairs))
+    assert agreement.mean.n == 4 and agreement.mean.low < agreement.mean.value < agreement.mean.high
+
+
+def test_a_difference_is_taken_pair_by_pair():
+    """What both have in common cancels: the interval of a constant difference is that constant."""
+    distances = np.stack([some_distances(5, seed) for seed in range(2)])
+    apart = 1 - np.eye(5)
+    interval = distance_difference(distances + 0.25 * apart, distances)
+    assert [interval.value, interval.low, interval.high] == pytest.approx([0.25] * 3)
+
+
+def test_two_images_tell_nothing_of_others():
+    interval = pair_interval(some_distances(2))
+    assert (interval.low, interval.high) == (-np.inf, np.inf)
+    assert interval.value == pytest.approx(some_distances(2)[0, 1])
+
+
+def test_the_interval_holds_the_truth_mostly():
+    """Distances |a - b| of images with values from a normal distribution, whose expectation is 2 / sqrt(pi)."""
+    draw, covered = np.random.default_rng(0), 0
+    for _ in range(40):
+        values = draw.normal(size=8)
+        interval = pair_interval(np.abs(values[:, None] - values))
+        covered += interval.low <= 2 / np.sqrt(np.pi) <= interval.high
+    assert covered >= 33

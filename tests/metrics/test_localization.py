@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from convscope.metrics.localization import Hit, correlation, hit, in_boxes, in_mask, rates
+from convscope.metrics.localization import (
+    LocalizationHit,
+    in_boxes,
+    in_mask,
+    localization_hit,
+    localization_rates,
+    pearson_correlation,
+)
 
 CENTERS = [2.0, 5.0, 8.0]  # of an image of 10 pixels
 
@@ -25,22 +32,21 @@ def test_any_box_and_its_edges():
 def test_rows_are_y_and_columns_are_x():
     values = np.ones((3, 3))
     values[0, 2] = 0  # y = 2, x = 8
-    assert hit(values, CENTERS, 10, in_boxes([[7, 1, 9, 3]])).lowest == 1
-    assert hit(values, CENTERS, 10, in_boxes([[1, 7, 3, 9]])).lowest == 0
+    assert localization_hit(values, CENTERS, 10, in_boxes([[7, 1, 9, 3]])).lowest == 1
+    assert localization_hit(values, CENTERS, 10, in_boxes([[1, 7, 3, 9]])).lowest == 0
 
 
 def test_what_one_image_gives():
     mask = np.zeros((10, 10), np.uint8)
     mask[:, :6] = 1  # centers 2 and 5 of each row
     values = np.array([[0.1, 0.9, 0.9], [0.5, 0.3, 0.7], [0.9, 0.9, 0.1]])
-    found = hit(values, CENTERS, 10, in_mask(mask))
-    assert found.lowest == 0.5  # of two equally low places one is on the object
-    assert (found.center, found.anywhere) == (1, pytest.approx(2 / 3))
-    assert found.drop == pytest.approx((0.9 + 0.7 + 0.1) / 3 - (0.1 + 0.9 + 0.5 + 0.3 + 0.9 + 0.9) / 6)
-    assert np.isnan(hit(values, CENTERS, 10, in_mask(np.ones((10, 10), np.uint8))).drop)
-    assert hit(np.ones((3, 3)), CENTERS, 10, in_mask(mask)).lowest == pytest.approx(
-        2 / 3
-    )  # a net that sees nothing: chance
+    hit = localization_hit(values, CENTERS, 10, in_mask(mask))
+    assert hit.lowest == 0.5  # of two equally low places one is on the object
+    assert (hit.center, hit.anywhere) == (1, pytest.approx(2 / 3))
+    assert hit.drop == pytest.approx((0.9 + 0.7 + 0.1) / 3 - (0.1 + 0.9 + 0.5 + 0.3 + 0.9 + 0.9) / 6)
+    assert np.isnan(localization_hit(values, CENTERS, 10, in_mask(np.ones((10, 10), np.uint8))).drop)
+    blind = localization_hit(np.ones((3, 3)), CENTERS, 10, in_mask(mask))
+    assert blind.lowest == pytest.approx(2 / 3)  # the rate of chance
 
 
 def test_a_blind_net_is_right_as_often_as_chance():
@@ -48,22 +54,26 @@ def test_a_blind_net_is_right_as_often_as_chance():
     draw = np.random.default_rng(0)
     masks = draw.random((600, 12, 12)) < draw.random((600, 1, 1))
     centers = np.arange(12) + 0.5
-    found = rates([hit(draw.random((12, 12)), centers, 12, in_mask(mask.astype(np.uint8))) for mask in masks])
-    assert found.anywhere.value == pytest.approx(masks.mean())
-    assert found.lowest.low < masks.mean() < found.lowest.high and found.lowest.high - found.lowest.low < 0.09
-    assert found.drop.low < 0 < found.drop.high and found.lowest.n == 600
+    rates = localization_rates(
+        [localization_hit(draw.random((12, 12)), centers, 12, in_mask(mask.astype(np.uint8))) for mask in masks]
+    )
+    assert rates.anywhere.value == pytest.approx(masks.mean())
+    assert rates.lowest.low < masks.mean() < rates.lowest.high and rates.lowest.high - rates.lowest.low < 0.09
+    assert rates.drop.low < 0 < rates.drop.high and rates.lowest.n == 600
 
 
 def test_the_gain_is_paired():
-    found = rates([Hit(1, 0, 0.5, np.nan), Hit(1, 1, 0.5, 0.2), Hit(0, 0, 0.2, 0.4)])
-    assert found.gain.value == pytest.approx(1 / 3) and found.gain.low < 0 < found.gain.high
-    assert (found.drop.value, found.drop.n) == (pytest.approx(0.3), 2)
-    assert np.isnan(rates([Hit(1, 0, 1, np.nan)]).drop.value)
+    rates = localization_rates(
+        [LocalizationHit(1, 0, 0.5, np.nan), LocalizationHit(1, 1, 0.5, 0.2), LocalizationHit(0, 0, 0.2, 0.4)]
+    )
+    assert rates.gain.value == pytest.approx(1 / 3) and rates.gain.low < 0 < rates.gain.high
+    assert (rates.drop.value, rates.drop.n) == (pytest.approx(0.3), 2)
+    assert np.isnan(localization_rates([LocalizationHit(1, 0, 1, np.nan)]).drop.value)
 
 
 def test_correlation():
     draw = np.random.default_rng(1)
-    one, other = draw.random((2, 5, 5))
-    assert correlation(one, other) == pytest.approx(np.corrcoef(one.ravel(), other.ravel())[0, 1])
-    assert correlation(one, 3 - 2 * one) == pytest.approx(-1)
-    assert np.isnan(correlation(one, np.ones((5, 5))))
+    first, second = draw.random((2, 5, 5))
+    assert pearson_correlation(first, second) == pytest.approx(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+    assert pearson_correlation(first, 3 - 2 * first) == pytest.approx(-1)
+    assert np.isnan(pearson_correlation(first, np.ones((5, 5))))

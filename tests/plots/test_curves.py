@@ -7,7 +7,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from convscope.plots.curves import settling, training_curves
+from convscope.plots.curves import convergence_curves, training_curves
 
 LAYERS = ["conv1", "conv2", "conv3"]
 
@@ -62,14 +62,14 @@ def test_epochs_at_which_nothing_was_looked_at_do_not_break_the_lines():
     rows = metrics(5)
     for layer in LAYERS:
         rows[2][f"similarity/{layer}"] = ""
-    epochs, heights = lines(settling(rows, LAYERS, "").axes[1])["conv1"]
+    epochs, heights = lines(convergence_curves(rows, LAYERS, "").axes[1])["conv1"]
     assert epochs == [2, 4, 5] and not np.isnan(heights).any()
 
 
 def test_the_first_epoch_has_nothing_to_have_stayed_from():
     rows = metrics(5)
     rows[0]["similarity/conv2"] = 0  # as a run writes it
-    stayed, similarity, dead = settling(rows, LAYERS, "").axes
+    stayed, similarity, dead = convergence_curves(rows, LAYERS, "").axes
     assert lines(stayed)["conv2"][0] == [2, 3, 4, 5]
     assert math.isnan(lines(similarity)["conv2"][1][0]) or lines(similarity)["conv2"][0] == [2, 3, 4, 5]
     assert lines(dead)["conv2"] == ([1, 2, 3, 4, 5], pytest.approx([1.0] * 5))
@@ -77,7 +77,7 @@ def test_the_first_epoch_has_nothing_to_have_stayed_from():
 
 def test_every_line_is_labeled_at_its_end_and_no_two_labels_touch():
     layers = [f"block{i}.conv" for i in range(14)]
-    figure = settling(metrics(6, layers), layers, "")
+    figure = convergence_curves(metrics(6, layers), layers, "")
     picture(figure)  # places the words
     for axes in figure.axes:
         assert [text.get_text() for text in axes.texts] == layers
@@ -89,17 +89,20 @@ def test_every_line_is_labeled_at_its_end_and_no_two_labels_touch():
 @pytest.mark.parametrize("epochs", [0, 1, 2, 60])
 def test_nothing_is_clipped_at_the_border(epochs):
     layers = [f"layer{i}.1.conv2" for i in range(5)]
-    for figure in (training_curves(metrics(epochs)), settling(metrics(epochs, layers), layers, "a long answer " * 30)):
+    for figure in (
+        training_curves(metrics(epochs)),
+        convergence_curves(metrics(epochs, layers), layers, "a long answer " * 30),
+    ):
         pixels = picture(figure)
         pixels[3:-3, 3:-3] = pixels[0, 0]
         assert (pixels == pixels[0, 0]).all()
 
 
 def test_the_answer_in_words():
-    words = " ".join(text.get_text() for text in settling(metrics(3), LAYERS, "conv1 settled first").texts)
+    words = " ".join(text.get_text() for text in convergence_curves(metrics(3), LAYERS, "conv1 settled first").texts)
     assert words == "Do lower layers settle first? conv1 settled first"
 
 
 def test_lines_differ_without_color():
-    for axes in [*training_curves(metrics(3)).axes, *settling(metrics(3), LAYERS, "").axes]:
+    for axes in [*training_curves(metrics(3)).axes, *convergence_curves(metrics(3), LAYERS, "").axes]:
         assert len({line.get_linestyle() for line in axes.get_lines()}) == len(axes.get_lines())

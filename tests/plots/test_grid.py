@@ -3,10 +3,10 @@ import pytest
 from PIL import Image
 
 from convscope.plots.grid import (
+    BACKGROUND,
     GAP,
-    PAPER,
-    Block,
-    Strip,
+    MapHistory,
+    MapTiles,
     evolution_grid,
     filter_grid,
     side_by_side,
@@ -27,7 +27,7 @@ def count(image, color):
 
 
 def test_top9_draws_every_tile_whole():
-    blocks = [Block(f"map {m}", [flat(RED)] * 9, [flat(GREEN, 130)] * 9) for m in range(16)]
+    blocks = [MapTiles(f"map {m}", [flat(RED)] * 9, [flat(GREEN, 130)] * 9) for m in range(16)]
     image = top9_grid(blocks, "conv3, epoch 2").image
     assert count(image, RED) == 16 * 9 * TILE * TILE
     assert count(image, GREEN) == 16 * 9 * TILE * TILE
@@ -36,19 +36,19 @@ def test_top9_draws_every_tile_whole():
 
 def test_projections_stand_left_of_their_patches_strongest_first():
     strongest = [flat(RED)] + [flat((9, 9, 9))] * 8
-    image = np.asarray(top9_grid([Block("map 0", strongest, [flat(GREEN)] * 9)], "t").image)
+    image = np.asarray(top9_grid([MapTiles("map 0", strongest, [flat(GREEN)] * 9)], "t").image)
     red, green = (np.argwhere((image == color).all(axis=-1)) for color in (RED, GREEN))
     assert red[:, 1].max() < green[:, 1].min()
     assert red[:, 0].min() == green[:, 0].min() and len(red) == TILE * TILE
 
 
 def test_fewer_than_nine_leave_outlined_places():
-    full = top9_grid([Block("map 0", [flat(RED)] * 9, [flat(GREEN)] * 9)], "t").image
-    some = top9_grid([Block("map 0", [flat(RED)] * 4, [flat(GREEN)] * 4)], "t").image
-    assert some.size == full.size
-    assert count(some, RED) == 4 * TILE * TILE
-    fifth = some.crop(some_place(some, 4))
-    assert fifth.getpixel((0, 0)) != PAPER and fifth.getpixel((TILE // 2, TILE // 2)) == PAPER
+    full = top9_grid([MapTiles("map 0", [flat(RED)] * 9, [flat(GREEN)] * 9)], "t").image
+    partial = top9_grid([MapTiles("map 0", [flat(RED)] * 4, [flat(GREEN)] * 4)], "t").image
+    assert partial.size == full.size
+    assert count(partial, RED) == 4 * TILE * TILE
+    fifth = partial.crop(some_place(partial, 4))
+    assert fifth.getpixel((0, 0)) != BACKGROUND and fifth.getpixel((TILE // 2, TILE // 2)) == BACKGROUND
 
 
 def some_place(image, number):
@@ -60,7 +60,7 @@ def some_place(image, number):
 
 @pytest.mark.parametrize("words", ["a very long caption " * 20, "", "ß é ×"])
 def test_captions_and_titles_of_any_length_leave_the_tiles_alone(words):
-    block = Block(words, [flat(RED)] * 9, [flat(GREEN)] * 9)
+    block = MapTiles(words, [flat(RED)] * 9, [flat(GREEN)] * 9)
     image = top9_grid([block, block], words).image
     assert count(image, RED) == 2 * 9 * TILE * TILE
     assert image.width <= 2000
@@ -73,20 +73,20 @@ def test_a_layer_without_maps_still_gives_a_picture():
 
 @pytest.mark.parametrize("columns", [1, 3, 9])
 def test_the_grid_says_where_every_tile_is(columns):
-    """Every tile of its own color: the colors found at the places are those that were put in, in their order."""
+    """Every tile of its own color: the colors at the positions are those of the tiles, in their order."""
     colors = [(10 * m + 5, 20 * rank + 5, 40 * side + 5) for m in range(7) for side in range(2) for rank in range(9)]
     tiles = iter([flat(color) for color in colors])
-    blocks = [Block(f"map {m}", [next(tiles) for _ in range(9)], [next(tiles) for _ in range(9)]) for m in range(7)]
+    blocks = [MapTiles(f"map {m}", [next(tiles) for _ in range(9)], [next(tiles) for _ in range(9)]) for m in range(7)]
     grid = top9_grid(blocks, "conv3", columns, side=40)
-    found = []
+    tile_colors = []
     for corners in zip(grid.projections, grid.patches, strict=True):
         for x, y in corners:
             for rank in range(9):
                 left, top = x + rank % 3 * grid.step, y + rank // 3 * grid.step
                 cut = grid.image.crop((left, top, left + grid.tile, top + grid.tile))
                 assert len(cut.getcolors()) == 1  # the tile, whole, and nothing else
-                found.append(cut.getpixel((0, 0)))
-    assert found == colors and len(grid.projections) == 7
+                tile_colors.append(cut.getpixel((0, 0)))
+    assert tile_colors == colors and len(grid.projections) == 7
 
 
 def test_thumbnails_stand_in_reading_order_edge_to_edge():
@@ -100,7 +100,7 @@ def test_thumbnails_stand_in_reading_order_edge_to_edge():
 
 
 def test_evolution_has_a_row_for_each_map_and_a_column_for_each_epoch():
-    strips = [Strip("map 3", [flat(RED), None, flat(RED)]), Strip("map 8", [None, flat(GREEN)])]
+    strips = [MapHistory("map 3", [flat(RED), None, flat(RED)]), MapHistory("map 8", [None, flat(GREEN)])]
     image = np.asarray(evolution_grid(strips, [1, 2, 5], "conv5"))
     red, green = (np.argwhere((image == color).all(axis=-1)) for color in (RED, GREEN))
     assert (len(red), len(green)) == (2 * 72 * 72, 72 * 72)
@@ -109,7 +109,7 @@ def test_evolution_has_a_row_for_each_map_and_a_column_for_each_epoch():
 
 
 def test_evolution_of_many_epochs_shrinks_its_tiles():
-    strips = [Strip("map 3", [flat(RED)] * 40)]
+    strips = [MapHistory("map 3", [flat(RED)] * 40)]
     image = evolution_grid(strips, list(range(1, 41)), "conv5")
     assert count(image, RED) == 40 * 32 * 32
     assert image.width < 1700

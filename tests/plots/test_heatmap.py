@@ -8,17 +8,17 @@ from matplotlib import colormaps
 from PIL import Image
 
 from convscope.plots.heatmap import (
-    LABELS,
-    NOWHERE,
-    OTHERS,
-    Scale,
+    LABEL_COLORS,
+    NO_VALUE,
+    OTHER_COLOR,
+    ColorScale,
     blended,
-    draw_bar,
+    distinct_labels,
+    draw_color_bar,
     heat_tile,
     label_tile,
-    scale_in_words,
+    nearest_value_map,
     scale_of,
-    spread,
 )
 
 
@@ -28,7 +28,7 @@ def test_each_pixel_has_the_value_of_the_nearest_place(centers, side):
     """Brute force; pixels half way between two places may take either."""
     count = len(centers)
     values = np.arange(count * count).reshape(count, count)
-    drawn = spread(values, centers, 16, side)
+    drawn = nearest_value_map(values, centers, 16, side)
     first, last = centers[0] - (centers[1] - centers[0]) / 2, centers[-1] + (centers[-1] - centers[-2]) / 2
     for row in range(side):
         for col in range(side):
@@ -38,35 +38,37 @@ def test_each_pixel_has_the_value_of_the_nearest_place(centers, side):
                 continue
             near = [[abs(center - at) for center in centers] for at in (y, x)]
             chosen = divmod(int(drawn[row, col]), count)
-            assert [distances[at] for distances, at in zip(near, chosen, strict=True)] == [min(each) for each in near]
+            assert [distances[at] for distances, at in zip(near, chosen, strict=True)] == [
+                min(distances) for distances in near
+            ]
 
 
 def test_one_place_covers_all():
-    assert (spread([[3.0]], [8.0], 16, 5) == 3).all()
+    assert (nearest_value_map([[3.0]], [8.0], 16, 5) == 3).all()
 
 
 def test_colors_are_viridis_and_grow_lighter():
-    tile = heat_tile(np.linspace(2, 5, 256)[None], Scale(2, 5))
+    tile = heat_tile(np.linspace(2, 5, 256)[None], ColorScale(2, 5))
     assert np.abs(tile[0] / 255 - colormaps["viridis"](np.linspace(0, 1, 256))[:, :3]).max() < 0.003
     lightness = tile[0].astype(float) @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(lightness) > -1).all() and lightness[-1] - lightness[0] > 150
 
 
 def test_odd_values_have_a_color_too():
-    assert (heat_tile([[np.nan, np.inf]], Scale(0, 1)) == NOWHERE).all()
-    assert (heat_tile([[7.0, 7.0]], scale_of([[7.0, 7.0]]))[0] == heat_tile([[0.0]], Scale(0, 1))[0]).all()
+    assert (heat_tile([[np.nan, np.inf]], ColorScale(0, 1)) == NO_VALUE).all()
+    assert (heat_tile([[7.0, 7.0]], scale_of([[7.0, 7.0]]))[0] == heat_tile([[0.0]], ColorScale(0, 1))[0]).all()
     assert scale_of([[np.nan, 2, -1, np.inf]]) == (-1, 2) and scale_of([[np.nan]]) == (0, 0)
-    assert np.array_equal(heat_tile([[-9, 9]], Scale(0, 1)), heat_tile([[0, 1]], Scale(0, 1)))
+    assert np.array_equal(heat_tile([[-9, 9]], ColorScale(0, 1)), heat_tile([[0, 1]], ColorScale(0, 1)))
 
 
 def test_labels():
-    tile = label_tile([[0, 1, len(LABELS) - 1, len(LABELS), 99, np.nan]])[0]
+    tile = label_tile([[0, 1, len(LABEL_COLORS) - 1, len(LABEL_COLORS), 99, np.nan]])[0]
     assert [tuple(color) for color in tile.tolist()] == [
-        *LABELS[:2],
-        LABELS[-1],
-        OTHERS,
-        OTHERS,
-        tuple(NOWHERE.tolist()),
+        *LABEL_COLORS[:2],
+        LABEL_COLORS[-1],
+        OTHER_COLOR,
+        OTHER_COLOR,
+        tuple(NO_VALUE.tolist()),
     ]
 
 
@@ -90,20 +92,20 @@ def test_laid_over_the_image():
     ],
 )
 def test_numbers_as_long_as_they_must_be(values, words):
-    assert scale_in_words(values) == words
+    assert distinct_labels(values) == words
 
 
 def test_the_bar_runs_from_low_to_high_and_marks_a_value():
     def bar(low=0.0, high=1.0, mark=math.nan):
         sheet = Image.new("RGB", (120, 100), "white")
-        draw_bar(sheet, (20, 0), 100, Scale(low, high), mark)
+        draw_color_bar(sheet, (20, 0), 100, ColorScale(low, high), mark)
         return np.asarray(sheet)
 
     plain = bar()
-    assert np.abs(plain[0, 25].astype(int) - heat_tile([[1.0]], Scale(0, 1))[0, 0]).max() <= 3
-    assert np.abs(plain[99, 25].astype(int) - heat_tile([[0.0]], Scale(0, 1))[0, 0]).max() <= 3
+    assert np.abs(plain[0, 25].astype(int) - heat_tile([[1.0]], ColorScale(0, 1))[0, 0]).max() <= 3
+    assert np.abs(plain[99, 25].astype(int) - heat_tile([[0.0]], ColorScale(0, 1))[0, 0]).max() <= 3
     arrow = np.nonzero((bar(mark=0.75)[:, :20] < 128).all(2))[0]
     assert len(arrow) and arrow.mean() == pytest.approx(24.75, abs=0.8)
     assert (plain[:, :20] == 255).all() and (bar(mark=1.5)[:, :20] == 255).all()  # off the bar: no arrow
-    assert (bar(3.0, 3.0)[:, 20:32] == heat_tile([[0.0]], Scale(0, 1))[0, 0]).all()
+    assert (bar(3.0, 3.0)[:, 20:32] == heat_tile([[0.0]], ColorScale(0, 1))[0, 0]).all()
     assert (bar(-1234.5, 9876.5)[:, 80:] == 255).all()  # letters stay in their room

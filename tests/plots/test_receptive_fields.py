@@ -3,25 +3,25 @@ import pytest
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 
-from convscope.plots.receptive_fields import Sight, receptive_figure
+from convscope.plots.receptive_fields import LayerField, receptive_field_figure
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 SIGHTS = [
-    Sight("conv1", (28, 28, 7, 7), range(2, 62, 2), range(2, 62, 2)),
-    Sight("conv2", (20, 22, 23, 23), range(8, 60, 8), range(8, 60, 8)),
-    Sight("conv3", (18, 20, 27, 27), range(8, 60, 8), range(8, 60, 8)),
-    Sight("conv4", (-10, -12, 91, 91), range(8, 60, 16), range(8, 60, 16)),
-    Sight("fc5", None),
+    LayerField("conv1", (28, 28, 7, 7), range(2, 62, 2), range(2, 62, 2)),
+    LayerField("conv2", (20, 22, 23, 23), range(8, 60, 8), range(8, 60, 8)),
+    LayerField("conv3", (18, 20, 27, 27), range(8, 60, 8), range(8, 60, 8)),
+    LayerField("conv4", (-10, -12, 91, 91), range(8, 60, 16), range(8, 60, 16)),
+    LayerField("fc5", None),
 ]
 
 
 @pytest.fixture(scope="module")
 def figure():
-    return receptive_figure(IMAGE, SIGHTS)
+    return receptive_field_figure(IMAGE, SIGHTS)
 
 
 def texts(axes):
-    return [each for each in axes.get_children() if isinstance(each, Annotation)]
+    return [child for child in axes.get_children() if isinstance(child, Annotation)]
 
 
 def test_boxes_lie_over_the_pixels_they_speak_of(figure):
@@ -51,8 +51,8 @@ def test_one_small_image_for_each_stride_with_its_units(figure):
 
 
 def test_unequal_sides_and_long_names_can_be_drawn():
-    long = Sight("features.denseblock1.denselayer12.conv2", (1, 2, 3, 5), range(0, 60, 1), range(0, 60, 2))
-    figure = receptive_figure(IMAGE, [long, Sight("pool", (0, 0, 9, 9), [31.5], [31.5])])
+    long = LayerField("features.denseblock1.denselayer12.conv2", (1, 2, 3, 5), range(0, 60, 1), range(0, 60, 2))
+    figure = receptive_field_figure(IMAGE, [long, LayerField("pool", (0, 0, 9, 9), [31.5], [31.5])])
     words = [word.get_text() for word in texts(figure.axes[0])]
     assert sorted(word.split("\n")[1] for word in words) == ["3 × 5 px", "9 px"]
     name = next(word for word in words if "conv2" in word).split("\n")[0]
@@ -62,4 +62,6 @@ def test_unequal_sides_and_long_names_can_be_drawn():
 
 
 def test_a_field_that_reaches_beyond_one_border_only_is_no_whole_image():
-    assert not Sight("conv", (-30, -30, 63, 80)).whole(IMAGE) and Sight("conv", (-30, -30, 64, 64)).whole(IMAGE)
+    assert not LayerField("conv", (-30, -30, 63, 80)).covers(IMAGE) and LayerField("conv", (-30, -30, 64, 64)).covers(
+        IMAGE
+    )

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from convscope.plots.grid import Block, thumbnails, top9_grid
+from convscope.plots.grid import MapTiles, thumbnails, top9_grid
 from convscope.runs.record import Arrays, Picture, Record
 
 SPECIES = ["fox", "owl", "<script>alert(1)</script>", "hare"]
@@ -69,7 +69,7 @@ def _grid(layer: str, numbers: list[int]):
              for rank in range(9)]
             for kind in ("p", "i")
         ]  # fmt: skip
-        blocks.append(Block(f"{layer} map {number}", *both))
+        blocks.append(MapTiles(f"{layer} map {number}", *both))
     return top9_grid(blocks, layer, side=56)
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from convscope.analyses.claims.compute.histories import settling
+from convscope.analyses.claims.compute.histories import convergence
 from convscope.report.convergence import answer, remeasured, stories
 from convscope.report.page import write_page
 from convscope.runs.reading import read_run
@@ -111,7 +111,7 @@ def test_column_sentence_bars_and_claim_say_one_thing_of_a_layer_with_dead_maps(
     maps = atlas["frames"][5]["sheet"]["maps"]
     bars = [bar for bar in atlas["kept"][5] if bar is not None]
     assert sum(bars) / len(bars) == pytest.approx(brute(half_dead, "conv2", 6, maps), abs=1e-3)
-    because = settling(run, ["conv1", "conv2"], 0).because
+    because = convergence(run, ["conv1", "conv2"], 0).because
     for story in stories(metrics, {}):
         assert f"{story.layer} {story.settled or 'not'}" in because
     assert f"{len(range(0, number, 3)) + 1} dead ones aside" in because  # one of conv1 has never lived

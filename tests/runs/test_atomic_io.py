@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT, convscope
 from convscope.runs.atomic_io import CannotWrite, DiskFull, append, remove_parts, write
 from convscope.runs.record import Arrays, Number, Record
-from convscope.training.checkpoint import AtomicCheckpointIO
+from convscope.training.callbacks.checkpoints import AtomicCheckpointIO
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
         "trainer.accelerator=cpu", "data.workers=0", "evolution.maps=2", "evolution.layers=[conv1]"]  # fmt: skip

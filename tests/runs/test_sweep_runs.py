@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from convscope.analyses.sweep_table.compute.paper_comparison import share
+from convscope.analyses.sweep_table.compute.paper_comparison import percent
 from convscope.errors import UserError
 from convscope.runs.sweep_runs import sweep_runs
 
@@ -45,9 +45,9 @@ def test_seeds_become_one_row_of_mean_and_standard_deviation(tmp_path):
     leave(tmp_path / "other", lr=0.01, val=(0.25,))
     several, alone = sweep_runs([tmp_path]).groups
     assert (several.name, len(several.counted), several.state) == ("other", 1, "finished")  # by folder
-    figure = share(alone, "val top-1")
+    figure = percent(alone, "val top-1")
     assert alone.name == "zfnet" and figure.value == pytest.approx(40) and figure.spread == pytest.approx(10)
-    assert share(several, "val top-1") == (75, None)
+    assert percent(several, "val top-1") == (75, None)
 
 
 def test_only_finished_seeds_count_and_the_others_are_told(tmp_path):
@@ -55,7 +55,7 @@ def test_only_finished_seeds_count_and_the_others_are_told(tmp_path):
     leave(tmp_path / "a_seed_1", seed=1, val=(0.9,), finished=None)
     (group,) = sweep_runs([tmp_path]).groups
     assert group.state == "1 of 2 finished; seed 1 running: epoch 1 of 2"
-    assert share(group, "val top-1").value == pytest.approx(40) and share(group, "val top-1").spread is None
+    assert percent(group, "val top-1").value == pytest.approx(40) and percent(group, "val top-1").spread is None
 
 
 def test_states_of_runs(tmp_path):
@@ -91,14 +91,17 @@ def test_a_row_cut_off_within_a_number_does_not_count(tmp_path):
         (group,) = sweep_runs([tmp_path]).groups
         whole = end == len(text)
         assert group.runs[0].epochs == (2 if whole else 1)
-        assert share(group, "val top-1").value == (50 if whole else 75)
+        assert percent(group, "val top-1").value == (50 if whole else 75)
     (cut / "metrics.csv").write_text(HEAD[:9])
-    assert share(sweep_runs([tmp_path]).groups[0], "val top-1") is None
+    assert percent(sweep_runs([tmp_path]).groups[0], "val top-1") is None
 
 
 def test_the_best_epoch_counts_if_asked(tmp_path):
     leave(tmp_path / "a", val=(0.5, 0.75, 0.25))
-    assert [share(sweep_runs([tmp_path], epoch).groups[0], "val top-1").value for epoch in ("last", "best")] == [75, 25]
+    assert [percent(sweep_runs([tmp_path], epoch).groups[0], "val top-1").value for epoch in ("last", "best")] == [
+        75,
+        25,
+    ]
 
 
 def test_what_is_no_row_is_told(tmp_path):

@@ -26,8 +26,11 @@ def log_softmax(row, k):
 def test_softmax_aims_at_the_same_share_of_each_class(smoothing):
     shares = [[0.5, 0, 0.5], [0, 1, 0]]
     aims = [[(1 - smoothing) * share + smoothing / 3 for share in row] for row in shares]
-    said = [-sum(aim * log_softmax(row, k) for k, aim in enumerate(own)) for row, own in zip(LOGITS, aims, strict=True)]
-    assert float(loss_of(LOGITS, batch(), "softmax", smoothing)) == pytest.approx(sum(said) / 2, abs=1e-7)
+    losses = [
+        -sum(aim * log_softmax(row, k) for k, aim in enumerate(targets))
+        for row, targets in zip(LOGITS, aims, strict=True)
+    ]
+    assert float(loss_of(LOGITS, batch(), "softmax", smoothing)) == pytest.approx(sum(losses) / 2, abs=1e-7)
 
 
 def test_images_of_one_class_have_the_cross_entropy_of_their_labels():
@@ -38,8 +41,8 @@ def test_images_of_one_class_have_the_cross_entropy_of_their_labels():
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_multilabel_is_a_coin_for_each_class_that_is_not_difficult(smoothing):
     total = 0.0
-    for row, told in zip(LOGITS.tolist(), TARGETS.tolist(), strict=True):
-        for logit, target in zip(row, told, strict=True):
+    for row, targets in zip(LOGITS.tolist(), TARGETS.tolist(), strict=True):
+        for logit, target in zip(row, targets, strict=True):
             aim, sure = (target == 1) * (1 - smoothing) + smoothing / 2, 1 / (1 + math.exp(-logit))
             total -= (target != 0) * (aim * math.log(sure) + (1 - aim) * math.log(1 - sure))
     assert float(loss_of(LOGITS, batch(), "multilabel", smoothing)) == pytest.approx(total / 2, abs=1e-7)

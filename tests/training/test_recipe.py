@@ -9,7 +9,7 @@ from torch import nn
 
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.training.recipe import PIXEL_STD, initialize_, optimizer, read_recipe, schedule
+from convscope.training.recipe import PIXEL_STD, build_optimizer, build_schedule, initialize_, read_recipe
 
 CONF = Path(__file__).resolve().parents[2] / "conf/optim"
 ROWS = {
@@ -34,7 +34,7 @@ def net():
 
 def test_the_papers_recipe_is_the_papers():
     recipe = read_recipe(settings("paper"))
-    sgd = optimizer(net(), recipe)
+    sgd = build_optimizer(net(), recipe)
     assert isinstance(sgd, torch.optim.SGD)
     group = sgd.param_groups[0]
     assert (group["lr"], group["momentum"], group["weight_decay"], recipe.batch_size) == (0.01, 0.9, 0, 128)
@@ -63,7 +63,7 @@ def test_the_first_layers_steps_have_the_size_of_its_weights():
         small.conv1.weight.mul_(PIXEL_STD)
     images = torch.randn(8, 3, 12, 12) * PIXEL_STD
     for model, inputs, scale in ((grey, images, 1.0), (small, images / PIXEL_STD, 1 / PIXEL_STD)):
-        chosen = optimizer(model, recipe, scale)
+        chosen = build_optimizer(model, recipe, scale)
         for _ in range(3):
             chosen.zero_grad()
             nn.functional.cross_entropy(model(inputs), torch.arange(8) % 4).backward()
@@ -77,7 +77,7 @@ def test_what_weights_begin_as_fades_and_biases_stay():
     recipe = read_recipe(settings("quick"))
     initialize_(quick, recipe)
     began = {name: weight.detach().clone() for name, weight in quick.named_parameters()}
-    chosen = optimizer(quick, recipe)
+    chosen = build_optimizer(quick, recipe)
     for weight in quick.parameters():
         weight.grad = torch.zeros_like(weight)
     for _ in range(300):
@@ -98,8 +98,8 @@ def test_what_was_learned_before_is_not_to_fade(name, fades):
 
 def test_annealing_by_ten_on_the_plateau():
     recipe = read_recipe({**settings("paper"), "patience": 2})
-    sgd = optimizer(net(), recipe)
-    plateau = schedule(sgd, recipe, steps=0)["scheduler"]
+    sgd = build_optimizer(net(), recipe)
+    plateau = build_schedule(sgd, recipe, steps=0)["scheduler"]
     rates = []
     for top1 in (0.1, 0.2, 0.2, 0.2, 0.2, 0.3):
         plateau.step(top1)
@@ -110,8 +110,8 @@ def test_annealing_by_ten_on_the_plateau():
 @pytest.mark.parametrize("steps", [1, 2, 4, 5, 6, 10])
 def test_one_cycle_of_few_steps_has_a_rate_for_each(steps):
     recipe = read_recipe(settings("quick"))
-    adamw = optimizer(net(), recipe)
-    cycle = schedule(adamw, recipe, steps=steps)["scheduler"]
+    adamw = build_optimizer(net(), recipe)
+    cycle = build_schedule(adamw, recipe, steps=steps)["scheduler"]
     for _ in range(steps - 1):
         adamw.step()
         cycle.step()
@@ -120,8 +120,8 @@ def test_one_cycle_of_few_steps_has_a_rate_for_each(steps):
 
 def test_one_cycle_rises_and_ends_near_zero():
     recipe = read_recipe(settings("quick"))
-    adamw = optimizer(net(), recipe)
-    cycle = schedule(adamw, recipe, steps=50)["scheduler"]
+    adamw = build_optimizer(net(), recipe)
+    cycle = build_schedule(adamw, recipe, steps=50)["scheduler"]
     rates = []
     for _ in range(49):
         adamw.step()

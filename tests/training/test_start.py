@@ -18,10 +18,10 @@ from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.models.weights import describe
-from convscope.training.callbacks import RenormalizeFilters
+from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.classifier import Classifier
-from convscope.training.recipe import optimizer, read_recipe
-from convscope.training.start import Start, begin_, freeze_, parent, read_start
+from convscope.training.recipe import build_optimizer, read_recipe
+from convscope.training.start import Start, apply_start_, freeze_, read_start, start_checkpoint
 
 CONF = Path(__file__).resolve().parents[2] / "conf/optim"
 ROWS = {
@@ -58,7 +58,7 @@ def saved(tmp_path):
 
 def begun(model, data, start):
     start = read_start({"layers": ROWS, **start})
-    return begin_(model, start, parent(start), data)
+    return apply_start_(model, start, start_checkpoint(start), data)
 
 
 def recipe(name, **changed):
@@ -113,9 +113,11 @@ def test_a_frozen_block_keeps_its_statistics_in_training(tmp_path):
 @pytest.mark.parametrize("name", ["paper", "quick"])
 def test_the_optimizer_holds_what_trains_at_its_own_rate(name):
     model, chosen = net(), recipe(name)
-    whole = {id(weight): group["lr"] for group in optimizer(model, chosen).param_groups for weight in group["params"]}
+    whole = {
+        id(weight): group["lr"] for group in build_optimizer(model, chosen).param_groups for weight in group["params"]
+    }
     freeze_(model, ["conv1", "fc4"])
-    groups = optimizer(model, chosen).param_groups
+    groups = build_optimizer(model, chosen).param_groups
     held = {id(weight) for group in groups for weight in group["params"]}
     assert held == {id(weight) for row in (model.conv2, model.fc3) for weight in (row.weight, row.bias)}
     assert all(whole[id(weight)] == group["lr"] for group in groups for weight in group["params"])
@@ -204,7 +206,7 @@ def test_a_net_of_a_library_shares_no_names_with_rows(saved):
     with pytest.raises(
         UserError, match=r"last.ckpt holds a net of rows, this is one of timm resnet18: they share no n"
     ):
-        parent(Start(str(saved[0]), None, [], "timm resnet18"))
+        start_checkpoint(Start(str(saved[0]), None, [], "timm resnet18"))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from convscope.errors import UserError
-from convscope.training.trainer import PRECISIONS, check_precision, check_trainer, trainer
+from convscope.training.trainer import PRECISIONS, build_trainer, check_precision, check_trainer
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_what_is_no_mapping_is_told():
 def test_what_lightning_takes_passes(settings):
     check_trainer({"max_epochs": 2} | settings)
     if settings != {"devices": [0]}:  # of a GPU
-        trainer({"max_epochs": 2, "accelerator": "cpu", "logger": False} | settings)
+        build_trainer({"max_epochs": 2, "accelerator": "cpu", "logger": False} | settings)
 
 
 def test_what_lightning_refuses_is_told_in_its_words():
     with pytest.raises(UserError, match="^Lightning refuses the settings of trainer: .*gradient_clip_algorithm.*"):
-        trainer({"max_epochs": 2, "accelerator": "cpu", "gradient_clip_algorithm": "none"})
+        build_trainer({"max_epochs": 2, "accelerator": "cpu", "gradient_clip_algorithm": "none"})

@@ -1,4 +1,4 @@
-"""What a job that looks at a finished net works on: the net, its images, and what is known of them."""
+"""The subject of an analysis: a finished net, its images, their classes and, for drawn images, their annotations."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convscope.config import Settings
 from convscope.data import sources
 from convscope.data.classnames import class_numbers, imagenet
-from convscope.data.config import Settings, check_library, check_names, data_settings, group_settings, sized, source
+from convscope.data.config import check_library, check_names, data_settings, group_settings, sized, source
 from convscope.data.critters import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
@@ -23,10 +24,10 @@ from convscope.models.weights import load_weights_, net_weights, read_checkpoint
 
 
 class Examples(NamedTuple):
-    """n images of a split. index [n]: their addresses in it. image [n, 3, H, W] float32: as the net sees them.
+    """n images of a split. index [n]: their numbers in it. image [n, 3, H, W] float32: the net's input.
 
-    pixels [n, 3, H, W] uint8: the same, for display. label [n]: the class of the data each shows. target [n]: the class
-    of the *net* that is looked at: the true one, or the net's most probable one where it does not know that class.
+    pixels [n, 3, H, W] uint8: the same, for display. label [n]: their classes of the data. target [n]: the class of the
+    *net* whose probability is followed: the true one, or the net's most probable one where it does not know that class.
     """
 
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
@@ -37,13 +38,13 @@ class Examples(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A net and the images that it is looked at with.
+    """A net and the images that an analysis passes through it.
 
     classes: names of the net's classes, in the order of its logits. targets: for each class of the data the net's
-    number of it, -1 where the net does not know it. truth: for drawn images, what is where in images (split, indices),
-    in the net's own pixels; None for photographs. net_name, data_name: what summaries call them. loss: what the net was
-    trained with, "softmax", or "multilabel" of nets that speak of each class by itself. wnids: ImageNet's ids of the
-    net's classes, none where they are not known. own_images: whether the images are those that the net was trained on.
+    number of it, -1 where the net does not know it. truth: for drawn images, a function from (split, indices) to masks
+    and boxes in the net's input pixels; None for photographs. net_name, data_name: their names in summaries. loss: that
+    the net was trained with, "softmax", or "multilabel" for nets that answer each class by itself. wnids: ImageNet's
+    ids of the net's classes, empty where they are unknown. own_images: whether the net was trained on these images.
     """
 
     net: nn.Module
@@ -59,60 +60,60 @@ class Subject(NamedTuple):
 
     @property
     def device(self) -> torch.device:
-        """Where the net is; results come back to the CPU."""
+        """The net's device; results come back to the CPU."""
         return next(self.net.parameters()).device
 
-    def examples(self, split: SplitName, wanted: int | Sequence[int], seed: int = 0) -> Examples:
-        """So many images, evenly over the classes and chosen by seed, or those at these indices.
+    def examples(self, split: SplitName, images: int | Sequence[int], seed: int = 0) -> Examples:
+        """A number of images, evenly over the classes and chosen by seed, or the images of these indices.
 
-        Raises UserError for an index that is not there.
+        Raises UserError for an index outside the split.
         """
-        index = self.data.choose(split, wanted, seed)
+        index = self.data.choose(split, images, seed)
         image, label = self.data.images(split, index), self.data.labels(split, index)
         return Examples(index, image, self.data.pixels(split, index), label, self._target(image, label))
 
     def _target(self, image: Tensor, label: Tensor) -> Tensor:
-        known = torch.tensor(self.targets)[label]
-        if (known >= 0).all():
-            return known
+        target = torch.tensor(self.targets)[label]
+        if (target >= 0).all():
+            return target
         with torch.inference_mode(), evaluating(self.net):
             probable = torch.cat([self.net(part.to(self.device)).argmax(1).cpu() for part in image.split(64)])
-        return torch.where(known >= 0, known, probable)
+        return torch.where(target >= 0, target, probable)
 
 
 PLAIN = {"folder", "imagenet", "imagenette"}  # sources that read the class folders of their root
 
 
 def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
-    """The net of conf/model for the classes of conf/data, its weights still to be set, or pretrained ones.
+    """The net of conf/model for the classes of conf/data, with random weights or pretrained ones.
 
-    keep_classes: a pretrained net keeps the classes it knows instead of getting a new last layer for the data's.
-    parent: the checkpoint whose weights the net will take; it gets the input that those are used to.
+    keep_classes: whether a pretrained net keeps its classes instead of getting a new last layer for the data's.
+    parent: the checkpoint whose weights the net will take; the net's input becomes that of the parent.
     """
     settings = sized(settings, parent)
     model, data = group_settings(settings, "model"), group_settings(settings, "data")
-    given = data_settings(settings)
+    input_ = data_settings(settings)
     check_net(settings)
-    found = source(data)
-    scale, mean = _input_of(parent, given.stored_size)
-    chosen = given if scale is None else data_settings(settings, scale)
+    images = source(data)
+    scale, mean = _input_of(parent, input_.stored_size)
+    input_ = input_ if scale is None else data_settings(settings, scale)
     if "layers" in model:
-        net = build(model["layers"], chosen.image_size, len(found.classes), model.get("width", 1.0))
-        return _subject(settings, net, found, ImageData(found, chosen, mean), found.classes)
-    own = keep_classes and (model.get("weights") or len(found.classes) == 1)  # unlabeled images have no classes
-    made = _foreign(model, None if own else len(found.classes))
-    own_size = own_input(model["source"], model["name"], model.get("weights")).size
-    remedy = f"its own size is {own_size}: leave data.image_size out, or type data.image_size={own_size}"
-    trace(made.net, (3, chosen.image_size, chosen.image_size), remedy)  # told now where it cannot take such an image
-    chosen = data_settings(settings, scale or tuple(1 / (255 * std) for std in made.colors.std))
-    images = ImageData(found, chosen, _one_color(made.colors.mean, chosen.stored_size) if mean is None else mean)
-    unnamed = not made.named and len(made.classes or ()) == len(found.classes)  # then the net was made for such data
-    classes = found.classes if unnamed else made.classes or found.classes
-    return _subject(settings, made.net, found, images, classes, made.wnids)
+        net = build(model["layers"], input_.image_size, len(images.classes), model.get("width", 1.0))
+        return _subject(settings, net, images, ImageData(images, input_, mean), images.classes)
+    keep = keep_classes and (model.get("weights") or len(images.classes) == 1)  # unlabeled images have no classes
+    library_net = _foreign(model, None if keep else len(images.classes))
+    native = own_input(model["source"], model["name"], model.get("weights")).size
+    remedy = f"its own size is {native}: leave data.image_size out, or type data.image_size={native}"
+    trace(library_net.net, (3, input_.image_size, input_.image_size), remedy)  # raises where it cannot take such images
+    input_ = data_settings(settings, scale or tuple(1 / (255 * std) for std in library_net.colors.std))
+    mean = _one_color(library_net.colors.mean, input_.stored_size) if mean is None else mean
+    unnamed = not library_net.named and len(library_net.classes or ()) == len(images.classes)  # trained on such data
+    classes = images.classes if unnamed else library_net.classes or images.classes
+    return _subject(settings, library_net.net, images, ImageData(images, input_, mean), classes, library_net.wnids)
 
 
 def check_net(settings: Settings, batch: int = 1, copies: int = 1) -> None:
-    """Raises what is wrong with a net of rows, or too large for the memory, before images are drawn or read for it.
+    """Raises UserError for faulty rows of a net, or a net too large for the memory, before images are drawn or read.
 
     batch: images at a time. copies: of every number; training needs two.
     """
@@ -122,39 +123,40 @@ def check_net(settings: Settings, batch: int = 1, copies: int = 1) -> None:
 
 
 def saved_subject(settings: Settings) -> Subject:
-    """The net of the checkpoint settings["ckpt"], with the images it was trained on, or those the command line names.
+    """The net of the checkpoint settings["ckpt"], with the images it was trained on, or those of the command line.
 
-    settings["words"]: the words of the command line. Where none of them speaks of data it is the checkpoint's own.
+    settings["words"]: the overrides of the command line. Without overrides of data the images are the checkpoint's.
+    Raises UserError for a checkpoint that lacks its data, class names, mean or scale, as one of another program.
     """
-    held = read_checkpoint(settings["ckpt"])
-    about = held["convscope"]
+    checkpoint = read_checkpoint(settings["ckpt"])
+    about = checkpoint["convscope"]
     if absent := [key for key in ("data", "class_names", "mean", "pixel_scale") if key not in about]:
         raise UserError(f"{settings['ckpt']} does not say its {absent[0]}; take a checkpoint as convscope wrote it")
     data = dict(settings["data"])
-    words = overrides_of(settings.get("words", []), "data")
-    if not any(word.startswith("data=") for word in words):
-        given = {word.partition("=")[0].removeprefix("data.") for word in words}
-        data = about["data"] | {key: value for key, value in data.items() if key in given}
+    overrides = overrides_of(settings.get("words", []), "data")
+    if not any(override.startswith("data=") for override in overrides):
+        typed = {override.partition("=")[0].removeprefix("data.") for override in overrides}
+        data = about["data"] | {key: value for key, value in data.items() if key in typed}
     data |= {"image_size": about["net"]["image_size"]} | about.get("input", {})
     net = _described(about["net"])
-    load_weights_(net, net_weights(held))
+    load_weights_(net, net_weights(checkpoint))
     scale = about["pixel_scale"]
     model = {"name": about["net"].get("name", "")}
     settings = {**settings, "data": data, "model": model}
-    chosen = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
-    found = source(data)
-    subject = _subject(settings, net, found, ImageData(found, chosen, about["mean"]), about["class_names"])
-    own = _same_images(data, about["data"])
-    return subject._replace(loss=about.get("loss", "softmax"), own_images=own)
+    input_ = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
+    images = source(data)
+    subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), about["class_names"])
+    trained_on = _same_images(data, about["data"])
+    return subject._replace(loss=about.get("loss", "softmax"), own_images=trained_on)
 
 
-def _same_images(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two settings of data are of one set of images, or of one animals' drawing, whatever is taken of it."""
-    sources = {one.get("source"), other.get("source")}
-    roots = {str(Path(each["root"]).expanduser().resolve()) if each.get("root") else None for each in (one, other)}
-    if len(roots) > 1 or not (len(sources) == 1 or (sources <= PLAIN and roots != {None})):
+def _same_images(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two conf/data are of one set of images, or one drawing of animals, whatever part of it they take."""
+    names = {first.get("source"), second.get("source")}
+    roots = {str(Path(data["root"]).expanduser().resolve()) if data.get("root") else None for data in (first, second)}
+    if len(roots) > 1 or not (len(names) == 1 or (names <= PLAIN and roots != {None})):
         return False
-    return one.get("draw_seed") == other.get("draw_seed")
+    return first.get("draw_seed") == second.get("draw_seed")
 
 
 def untrained_subject(settings: Settings) -> nn.Module:
@@ -166,14 +168,14 @@ def untrained_subject(settings: Settings) -> nn.Module:
         settings, model = sized(settings), group_settings(settings, "model")
         if "layers" in model:
             return new_subject(settings).net
-        alike = {"image_size": settings["data"]["image_size"], "transform_input": bool(model.get("weights"))}
-        return foreign.rebuilt({**model, "classes": 1000, **alike})
+        input_ = {"image_size": settings["data"]["image_size"], "transform_input": bool(model.get("weights"))}
+        return foreign.rebuilt({**model, "classes": 1000, **input_})
 
 
-def overrides_of(words: Sequence[str], group: str) -> list[str]:
-    """The words of a command line that speak of a config group, e.g. data=folder or data.limit=100."""
-    plain = [word.lstrip("+~") for word in words]
-    return [word for word in plain if word.split("=")[0].split(".")[0] == group]
+def overrides_of(overrides: Sequence[str], group: str) -> list[str]:
+    """The overrides of one config group, e.g. data=folder or data.limit=100, without their + and ~."""
+    plain = [override.lstrip("+~") for override in overrides]
+    return [override for override in plain if override.split("=")[0].split(".")[0] == group]
 
 
 def _described(about: Mapping[str, Any]) -> nn.Module:
@@ -185,9 +187,10 @@ def _described(about: Mapping[str, Any]) -> nn.Module:
 
 
 def _input_of(parent: Mapping[str, Any] | None, stored: int) -> tuple[Any, torch.Tensor | None]:
-    """(pixel_scale, mean image) of the net that weights are taken from, so that a frozen row answers as it did.
+    """The pixel_scale and mean image of the net that weights are taken from, so that a frozen row answers as before.
 
-    None for a net without parent; no mean for images of another size, which have their own. The paper is silent here.
+    None and None for a net without parent; no mean for images of another size, which have a mean of their own. The
+    paper does not state it.
     """
     if parent is None:
         return None, None
@@ -198,46 +201,47 @@ def _input_of(parent: Mapping[str, Any] | None, stored: int) -> tuple[Any, torch
 def _subject(
     settings: Settings,
     net: nn.Module,
-    found: sources.Source,
+    images: sources.Source,
     data: ImageData,
     classes: Sequence[str],
     wnids: Sequence[str] = (),
 ) -> Subject:
-    """classes: names of the net's classes; the data's are found among them, unless they are as they stand.
+    """The subject of a net and its images. classes: names of the net's classes, among which the data's are searched.
 
-    wnids: ImageNet's ids of the net's classes, where known; of its thousand they are.
+    wnids: ImageNet's ids of the net's classes, where known; those of ImageNet's thousand names are.
     """
-    same = list(classes) == list(found.classes)
+    same = list(classes) == list(images.classes)
     if len(classes) == 1000 and list(classes) == list(imagenet().values()):
         wnids = list(imagenet())
-    targets = list(range(len(classes))) if same else class_numbers(found.classes, found.folders, classes, wnids)
-    drawn = _truth(settings["data"], found, data.settings) if settings["data"]["source"] == "critters" else None
+    targets = list(range(len(classes))) if same else class_numbers(images.classes, images.folders, classes, wnids)
+    drawn = _truth(settings["data"], images, data.settings) if settings["data"]["source"] == "critters" else None
     names = str(settings["model"]["name"]), str(settings["data"]["source"])
     return Subject(net, data, list(classes), targets, drawn, *names, wnids=list(wnids))
 
 
-def _truth(data: Settings, found: sources.Source, chosen: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:
-    """What is where in drawn images, in the pixels of the net's center crop."""
-    side = chosen.stored_size
-    margin = (side - chosen.image_size) // 2
-    seen = slice(margin, margin + chosen.image_size)
+def _truth(data: Settings, images: sources.Source, input_: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:
+    """A function to the masks and boxes of drawn images, in the pixels of the net's center crop."""
+    side = input_.stored_size
+    margin = (side - input_.image_size) // 2
+    crop = slice(margin, margin + input_.image_size)
 
-    def of(split: SplitName, indices: Sequence[int]) -> Truth:
-        labels = (found.train if split == "train" else found.val).labels
-        limit = chosen.limit
-        drawn = np.arange(len(labels)) if limit is None else sources.evenly(labels, limit, chosen.seed)
+    def truth_of(split: SplitName, indices: Sequence[int]) -> Truth:
+        labels = (images.train if split == "train" else images.val).labels
+        limit = input_.limit
+        drawn = np.arange(len(labels)) if limit is None else sources.evenly(labels, limit, input_.seed)
         whole = truth(data["draw_seed"], split, drawn[np.asarray(indices)].tolist(), side)
-        return Truth(whole.masks[:, seen, seen], whole.boxes - margin)
+        return Truth(whole.masks[:, crop, crop], whole.boxes - margin)
 
-    return of
+    return truth_of
 
 
 def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
+    """The net of torchvision or timm that conf/model names."""
     check_names(model)
     make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
     return make[model["source"]](model["name"], model.get("weights"), classes)
 
 
 def _one_color(mean: Sequence[float], side: int) -> torch.Tensor:
-    """[3,R,R] grey levels: the color that a pretrained net's input was centered on, as a mean image."""
+    """The color that a pretrained net's input was centered on, as a mean image [3, R, R] of grey levels."""
     return (torch.tensor(mean) * 255).view(3, 1, 1).expand(3, side, side).contiguous()

@@ -98,19 +98,19 @@ class DashboardConfig:
 def dashboard(settings: Settings, folder: Path) -> None:
     """job=dashboard: writes dashboard.json, and saves the workspace where there is an account."""
     try:
-        from convscope.loggers.dashboard import own_entity, saved, specification, workspace
+        from convscope.loggers.dashboard import default_entity, save_workspace, specification, workspace
     except ModuleNotFoundError:
         raise UserError("job=dashboard needs wandb-workspaces; type pip install 'convscope[dashboard]'") from None
     config = read_config(DashboardConfig, settings)
     run = Path(config.run).expanduser() if config.run else None
     layers = _convolutions(settings) if run is None else _drawn_layers(run)
     send = bool(os.environ.get("WANDB_API_KEY")) if config.save is None else config.save
-    entity = config.entity or (own_entity() if send else "your-account")
+    entity = config.entity or (default_entity() if send else "your-account")
     has_average_precision = run is not None and "val/mean_ap" in read_run(run, with_entries=False).metrics
     board = workspace(entity, config.project, layers, has_average_precision)
     write(folder / "dashboard.json", specification(board))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
-    print(saved(board) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
+    print(save_workspace(board) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
 
 
 def _convolutions(settings: Settings) -> list[str]:

@@ -47,7 +47,7 @@ def recorded(
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
-    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
+    with loggers.open_loggers(chosen_loggers(settings), folder, settings) as chosen:
         record = Record(folder, chosen)
         with concluded(record, facts) as summary, loading_watched(subjects):
             numbers = []

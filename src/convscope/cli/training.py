@@ -27,18 +27,18 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.runs.provenance import same_pixels
     from convscope.runs.record import Record
     from convscope.training import job
-    from convscope.training.checkpoint import Within
-    from convscope.training.exact_resume import Sessions
+    from convscope.training.callbacks.checkpoints import Within
+    from convscope.training.callbacks.epoch_records import Sessions
 
     start = time.perf_counter()
     evolution, within = read_config(FeatureConfig, settings), read_config(Within, settings)
     prepared = _prepared(settings, folder)
     subject, data, recipe = prepared.subject, prepared.subject.data, prepared.classifier.recipe
     description = checkpoint_description(settings, subject)
-    plan = job.Plan(settings["trainer"], evolution, settings["seed"], description, within)
-    with loggers.opened(chosen_loggers(settings), folder, settings) as chosen:
+    plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
+    with loggers.open_loggers(chosen_loggers(settings), folder, settings) as chosen:
         volume = job.logging_volume(evolution, settings["trainer"]["max_epochs"], subject.net, data.settings.image_size)
-        for line in loggers.costs(chosen_loggers(settings), *volume):
+        for line in loggers.logging_volumes(chosen_loggers(settings), *volume):
             print(line, flush=True)
         record = Record(folder, chosen)
         facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
@@ -82,10 +82,14 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     from convscope.models.build import ConvNet
     from convscope.models.memory import check_room
     from convscope.runs.provenance import goes_on_from_0_1
+    from convscope.training.callbacks.filter_renormalization import (
+        reason_against_radius,
+        reason_against_renorm,
+        without_renorm,
+    )
     from convscope.training.classifier import Classifier
     from convscope.training.recipe import Recipe, initialize_
-    from convscope.training.renorm_limits import exceeding, unsuited, without_radius
-    from convscope.training.start import begin_, parent, read_start
+    from convscope.training.start import apply_start_, read_start, start_checkpoint
     from convscope.training.trainer import check_precision, check_trainer
 
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
@@ -94,7 +98,7 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     narrowed = check_precision(settings["trainer"], device.type)
     group_settings(settings, "optim")
     recipe, beginning = read_config(Recipe, settings), read_start(group_settings(settings, "model"))
-    checkpoint = parent(beginning)
+    checkpoint = start_checkpoint(beginning)
     if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
         check_net(settings, recipe.batch_size, copies=2)
     subject = new_subject(settings, parent=checkpoint)
@@ -102,27 +106,29 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     _check_labels(subject, recipe.loss)
     typed = any(word.startswith("optim.renorm=") for word in overrides_of(settings.get("words", []), "optim"))
     old = goes_on_from_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
-    recipe, unsuitable = without_radius(recipe, "" if old else unsuited(net, data.settings.pixel_scale), typed)
+    recipe, unsuitable = without_renorm(
+        recipe, "" if old else reason_against_renorm(net, data.settings.pixel_scale), typed
+    )
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
             check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
-    inherited = begin_(net, beginning, checkpoint, data)
-    harm = "" if old else exceeding(net, inherited.get("taken", ()), recipe.renorm)
-    recipe, harmful = without_radius(recipe, harm, typed)
+    inherited = apply_start_(net, beginning, checkpoint, data)
+    harm = "" if old else reason_against_radius(net, inherited.get("taken", ()), recipe.renorm)
+    recipe, harmful = without_renorm(recipe, harm, typed)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     return Prepared(subject, classifier, sizes, inherited, (unsuitable, harmful, narrowed))
 
 
 def _cautions(settings: Settings, prepared: Prepared) -> tuple[str | None, ...]:
     """Warnings of a recipe that does not suit the images or the weights."""
-    from convscope.training.guard import scale_warning
+    from convscope.training.callbacks.filter_renormalization import pixel_scale_warning
 
     recipe = prepared.classifier.recipe
     learned = bool(prepared.inherited.get("taken") or settings["model"].get("weights"))
-    return scale_warning(recipe.renorm, prepared.subject.data.pixel_std), recipe.fading(learned)
+    return pixel_scale_warning(recipe.renorm, prepared.subject.data.pixel_std), recipe.fading(learned)
 
 
 def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A workspace of Weights & Biases that shows features as they evolve, built by wandb's own package."""
+"""A workspace of Weights & Biases that shows features as they evolve, built by the package wandb_workspaces."""
 
 import os
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ WIDE, HALF, THIRD = 24, 12, 8  # columns of a section
 
 
 def workspace(entity: str, project: str, layers: Sequence[str], several: bool = False) -> workspaces.Workspace:
-    """Sections: grids of each layer over the epochs, Fig. 4 and the filters, training, settling, all projections.
+    """The workspace: grids of each layer over the epochs, Fig. 4, filters, training, convergence, all projections.
 
     layers: those whose top-9 grids the project's runs have logged. several: whether their images show several classes,
-    so that mean AP is measured. Nothing is sent.
+    so that mean AP is measured. Sends nothing.
     """
     return workspaces.Workspace(
         entity=entity,
@@ -45,25 +45,25 @@ def workspace(entity: str, project: str, layers: Sequence[str], several: bool = 
     )  # fmt: skip
 
 
-def specification(made: workspaces.Workspace) -> str:
-    """The workspace as JSON, as it is sent."""
-    return made._to_model().model_dump_json(by_alias=True, indent=1)  # the package offers no public way
+def specification(workspace: workspaces.Workspace) -> str:
+    """The workspace as the JSON that is sent."""
+    return workspace._to_model().model_dump_json(by_alias=True, indent=1)  # the package offers no public way
 
 
-def saved(made: workspaces.Workspace) -> str:
-    """Sends it to the account that WANDB_API_KEY belongs to; its address. Raises UserError where that fails."""
+def save_workspace(workspace: workspaces.Workspace) -> str:
+    """Sends the workspace to the account of WANDB_API_KEY; returns its address. Raises UserError where that fails."""
     try:
-        made.save()
-    except Exception as error:  # whatever the network or the server has to say
+        workspace.save()
+    except Exception as error:  # wandb raises many kinds for problems of network, key and server
         raise UserError(
-            f"the dashboard could not be saved to {made.entity}/{made.project} ({str(error) or type(error).__name__}); "
-            "is WANDB_API_KEY a key of that account, and is there a network?"
+            f"the dashboard could not be saved to {workspace.entity}/{workspace.project} "
+            f"({str(error) or type(error).__name__}); is WANDB_API_KEY a key of that account, and is there a network?"
         ) from None
-    return made.url
+    return workspace.url
 
 
-def own_entity() -> str:
-    """The account of WANDB_API_KEY. Raises UserError where there is no key or no answer."""
+def default_entity() -> str:
+    """The default account of WANDB_API_KEY. Raises UserError without a key, and where the server does not answer."""
     if not os.environ.get("WANDB_API_KEY"):
         raise UserError("set WANDB_API_KEY, or name an account with dashboard.entity=<name>")
     try:
@@ -74,10 +74,10 @@ def own_entity() -> str:
         ) from None
 
 
-def _section(name: str, shown: Sequence[Panel]) -> workspaces.Section:
-    rows = sum(each.layout.h for each in shown)
+def _section(name: str, panel_list: Sequence[Panel]) -> workspaces.Section:
+    rows = sum(panel.layout.h for panel in panel_list)
     layout = workspaces.SectionLayoutSettings(columns=3, rows=max(1, rows // 6))
-    return workspaces.Section(name=name, panels=list(shown), is_open=True, layout_settings=layout)
+    return workspaces.Section(name=name, panels=list(panel_list), is_open=True, layout_settings=layout)
 
 
 def _pictures(key: str, width: int, height: int) -> panels.MediaBrowser:

@@ -1,6 +1,6 @@
-"""MLflow: every picture and number under its name, the epoch as its step; all runs in one database.
+"""MLflow: every picture and number under its name, with the epoch as step; all runs in one database.
 
-A picture of the whole run stands at the last epoch it was drawn after.
+The step of a picture of the whole run is the last epoch before it was drawn.
 """
 
 import logging
@@ -18,17 +18,17 @@ from convscope.runs.record import Picture
 
 
 class MlflowPictures:
-    """A run of MLflow; of a resumed run the one it had before, by <run folder>/mlflow/run_id."""
+    """A run of MLflow. A resumed run goes on in its run of MLflow, by <run folder>/mlflow/run_id."""
 
     def __init__(self, logger: MLFlowLogger, folder: Path):
         self.logger, self.folder = logger, folder
-        self.epoch = 0  # the latest that was sent
+        self.epoch = 0  # the latest one sent
 
     def picture(self, picture: Picture, path: Path) -> None:
         self.epoch = max(self.epoch, picture.epoch or 0)
         step = picture.epoch or self.epoch
-        shown = Image.open(path).convert("RGB")
-        self.logger.experiment.log_image(self.logger.run_id, shown, key=picture.name, step=step)
+        pixels = Image.open(path).convert("RGB")
+        self.logger.experiment.log_image(self.logger.run_id, pixels, key=picture.name, step=step)
 
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
         self.epoch = max(self.epoch, epoch)
@@ -41,22 +41,22 @@ class MlflowPictures:
 
 
 def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> MlflowPictures:
-    """settings: experiment, tracking_uri. Raises UserError where MLflow is not installed."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this machine unasked
-    noted = folder / "mlflow" / "run_id"
-    before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else None
+    """The logger of a run. settings: experiment, tracking_uri. Raises UserError where MLflow is not installed."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this machine unless the user asks
+    id_file = folder / "mlflow" / "run_id"
+    earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # no news of tables that it makes for itself
-    uri, files = str(settings["tracking_uri"]), None
+        logging.getLogger(name).setLevel(logging.WARNING)  # their messages are about MLflow's own tables
+    uri, artifacts = str(settings["tracking_uri"]), None
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         database.parent.mkdir(parents=True, exist_ok=True)
-        files = str(database.with_suffix(""))  # pictures beside the database, else they go to where we were started
+        artifacts = str(database.with_suffix(""))  # beside the database; MLflow's default is the current folder
     try:
-        logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=before, artifact_location=files)
+        logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=earlier_id, artifact_location=artifacts)
     except ModuleNotFoundError:
         raise UserError("logger=mlflow needs MLflow; type pip install 'convscope[mlflow]'") from None
-    write(noted, f"{logger.run_id}\n")
-    if before is None:
+    write(id_file, f"{logger.run_id}\n")
+    if earlier_id is None:
         logger.log_hyperparams({key: value for key, value in config.items() if key != "words"})
     return MlflowPictures(logger, folder)

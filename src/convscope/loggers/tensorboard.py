@@ -1,6 +1,6 @@
-"""TensorBoard: every picture and number under its name, the epoch as its step.
+"""TensorBoard: every picture and number under its name, with the epoch as step.
 
-A picture of the whole run stands at the last epoch it was drawn after.
+The step of a picture of the whole run is the last epoch before it was drawn.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class TensorBoardPictures:
 
     def __init__(self, logger: TensorBoardLogger):
         self.logger = logger
-        self.epoch = 0  # the latest that was sent
+        self.epoch = 0  # the latest one sent
 
     def picture(self, picture: Picture, path: Path) -> None:
         self.epoch = max(self.epoch, picture.epoch or 0)
@@ -35,5 +35,5 @@ class TensorBoardPictures:
 
 
 def open_logger(settings: Mapping[str, Any], folder: Path, _: dict[str, Any]) -> TensorBoardPictures:
-    """settings: those of Lightning's TensorBoardLogger."""
+    """The logger of a run. settings: arguments of Lightning's TensorBoardLogger."""
     return TensorBoardPictures(TensorBoardLogger(str(folder), name="tensorboard", version="", **settings))

@@ -1,22 +1,21 @@
-"""Error measures of a classifier, by torchmetrics."""
+"""Accuracies of a classifier, by torchmetrics, and their intervals."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from convscope.metrics.intervals import LEVEL, RESAMPLES, Interval
+from convscope.metrics.intervals import LEVEL, RESAMPLES, Interval, share_interval
 
 
 def accuracies(classes: int) -> MetricCollection:
-    """Top-1, top-5 (top-K where there are fewer classes) and the mean of the classes' own accuracies, each in 0..1.
+    """Metrics top1, top5 (top-K where there are fewer classes) and class_mean (mean accuracy of the classes), in 0..1.
 
-    Updated with logits [N, K] and labels [N]. Errors of the papers' tables are 100 * (1 - top1).
+    Update them with logits [N, K] and labels [N]. The papers' tables print errors, 100 * (1 - top1).
     """
     exact: dict[str, Any] = {"num_classes": classes, "validate_args": False}
     return MetricCollection(
@@ -30,7 +29,7 @@ def accuracies(classes: int) -> MetricCollection:
 
 
 class MeanClassAccuracy(MulticlassAccuracy):
-    """Mean over the classes that have images; torchmetrics counts one that was only guessed as one of accuracy 0."""
+    """Mean over the classes that have images; torchmetrics would count a class that was only guessed as accuracy 0."""
 
     def compute(self) -> Tensor:
         right, missed = (torch.as_tensor(count) for count in (self.tp, self.fn))  # [K]
@@ -38,7 +37,7 @@ class MeanClassAccuracy(MulticlassAccuracy):
         return (right[images > 0] / images[images > 0]).mean()
 
 
-class Scores(NamedTuple):
+class Accuracies(NamedTuple):
     """Accuracies in 0..1 over images. class_mean: mean of the accuracies of the classes that have images."""
 
     top1: Interval
@@ -46,8 +45,8 @@ class Scores(NamedTuple):
     class_mean: Interval
 
 
-class Tally:
-    """Takes the probabilities [n, K] of one batch after another; keeps two numbers for each image."""
+class PredictionTally:
+    """Takes the probabilities [n, K] of one batch after another, and stores two numbers for each image."""
 
     def __init__(self, classes: int):
         self._accuracies = accuracies(classes)
@@ -70,35 +69,34 @@ class Tally:
         """[N]: the most probable classes."""
         return torch.cat(self._answer)
 
-    def scores(self) -> Scores:
-        """Over all that was added."""
-        found = self._accuracies.compute()
+    def scores(self) -> Accuracies:
+        """The accuracies over all images that were added."""
+        shares = self._accuracies.compute()
         truth, right = self.truth.numpy(), (self.truth == self.answer).numpy()
-        count = len(truth)
-        return Scores(proportion(float(found["top1"]), count), proportion(float(found["top5"]), count),
-                      class_mean(truth, right))  # fmt: skip
+        top1, top5 = (proportion_interval(float(shares[name]), len(truth)) for name in ("top1", "top5"))
+        return Accuracies(top1, top5, class_mean_interval(truth, right))
 
 
-def proportion(share: float, count: int) -> Interval:
-    """A share of `count` images and Wilson's interval, which needs no resampling and holds near 0 and 1 too."""
-    hits = round(share * count)
-    found = binomtest(hits, count).proportion_ci(LEVEL, method="wilson")
-    return Interval(hits / count, float(found.low), float(found.high), count)
+def proportion_interval(share: float, count: int) -> Interval:
+    """A share of `count` images with its interval by `share_interval`, rounded to a whole number of images."""
+    return share_interval(round(share * count), count)
 
 
-def class_mean(truth: NDArray[np.int64], right: NDArray[np.bool_], seed: int = 0) -> Interval:
-    """Mean over the classes with images of the share that is right, and the percentile bootstrap over the images.
+def class_mean_interval(truth: NDArray[np.int64], right: NDArray[np.bool_], seed: int = 0) -> Interval:
+    """Mean over the classes with images of their share of right answers, and its percentile bootstrap over the images.
 
-    The draws are made by class and outcome at once: the same as drawing images, in no more time for 50,000 of them.
+    truth, right: [N]. Numbers of right and wrong images of each class are drawn at once from a multinomial: the same
+    distribution as drawing images one by one, in a time that does not depend on N.
     """
-    shown, place = np.unique(truth, return_inverse=True)
-    hits = np.bincount(place, right, len(shown))
-    counts = np.bincount(place, minlength=len(shown))
+    classes, place = np.unique(truth, return_inverse=True)
+    hits = np.bincount(place, right, len(classes))
+    counts = np.bincount(place, minlength=len(classes))
     value = float((hits / counts).mean())
     cells = np.concatenate([hits, counts - hits]) / len(truth)
     drawn = np.random.default_rng(seed).multinomial(len(truth), cells, RESAMPLES)
-    again, missed = drawn[:, : len(shown)], drawn[:, len(shown) :]
-    present = again + missed > 0  # a class of few images may not be drawn: then it is no part of that mean
-    means = (again / np.maximum(again + missed, 1)).sum(1) / present.sum(1)
+    drawn_hits, drawn_misses = drawn[:, : len(classes)], drawn[:, len(classes) :]
+    drawn_counts = drawn_hits + drawn_misses
+    present = drawn_counts > 0  # a class of few images may be missing from a draw, and then from its mean
+    means = (drawn_hits / np.maximum(drawn_counts, 1)).sum(1) / present.sum(1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high), len(truth))

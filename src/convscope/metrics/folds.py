@@ -1,7 +1,7 @@
-"""Which images a classifier learns from and which it is tested on: n of each class and up to 50 others, several times.
+"""Which images a classifier learns from and which it is tested on, drawn several times.
 
-The protocol of Zeiler & Fergus, section 5.2: 15 or 30 images of a class for training, up to 50 others for test, mean
-accuracy per class, five folds.
+The protocol of Zeiler & Fergus, section 5.2: 15 or 30 images of each class for training, up to 50 other images of the
+class for the test, mean accuracy per class, five folds.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Positions = NDArray[np.int64]
 
 
 class Fold(NamedTuple):
-    """train [K, n]: positions of n images of each class. test [T]: positions of others, ascending."""
+    """train [K, n]: positions of n images of each class. test [T]: positions of other images, ascending."""
 
     train: Positions
     test: Positions
@@ -29,26 +29,26 @@ class Fold(NamedTuple):
 def folds(
     labels: Positions, names: Sequence[str], per_class: int, test_per_class: int, count: int, seed: int
 ) -> list[Fold]:
-    """`count` folds of images with these labels [N] (0 to K - 1), each drawn anew, depending on seed and its number.
+    """`count` folds of images with these labels [N] (0 to K - 1). Each fold is drawn anew from the seed and its number.
 
-    That the test images are the same for every smaller n of a fold is our choice. Raises UserError, naming the class,
-    for one that has too few images for training and a test.
+    The test images are the same for every smaller per_class of a fold (our choice). Raises UserError with the class
+    that has too few images for training and a test.
     """
     members = [np.flatnonzero(labels == label) for label in range(len(names))]
-    few = {name: len(images) for name, images in zip(names, members, strict=True) if len(images) <= per_class}
-    if few:
-        name, least = min(few.items(), key=lambda item: item[1])
-        others = f" ({len(few)} classes have too few)" if len(few) > 1 else ""
+    too_small = {name: len(images) for name, images in zip(names, members, strict=True) if len(images) <= per_class}
+    if too_small:
+        name, size = min(too_small.items(), key=lambda item: item[1])
+        classes = f" ({len(too_small)} classes have too few)" if len(too_small) > 1 else ""
         raise UserError(
             f"transfer.per_class={per_class} asks for {per_class} training images of each class and one more to test, "
-            f"but {name} has {least} images{others}; type transfer.per_class=[{max(least - 1, 1)}] "
+            f"but {name} has {size} images{classes}; type transfer.per_class=[{max(size - 1, 1)}] "
             "or fewer, or add images"
         )
     return [_fold(members, per_class, test_per_class, np.random.default_rng([seed, number])) for number in range(count)]
 
 
 def mean_class_accuracy(predicted: Positions, labels: Positions) -> float:
-    """Share of right answers in each class, averaged over the classes that `labels` [T] holds."""
+    """Share of right answers in each class, averaged over the classes that occur in `labels` [T]."""
     right = predicted == labels
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 

@@ -1,7 +1,7 @@
-"""What a better net is, for each loss that it may be trained with, and what a net has that has learned nothing.
+"""Which of two epochs is better, for each loss that a net may be trained with, and what a net reaches by chance.
 
-The one place that says so: the best checkpoint, the plateau, the warning at chance, the summary and the loggers read it
-here, the page and the tables of a sweep in about.json and summary.json.
+The best checkpoint, the plateau schedule, the warning at chance, summary.json and the loggers read it from here. The
+page and the tables of a sweep read it from about.json and summary.json.
 """
 
 import math
@@ -11,35 +11,37 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from convscope.metrics.multilabel import LossName, spread
+from convscope.metrics.multilabel import LossName, softmax_targets
 
 TOP1, MEAN_AP = "val/top1", "val/mean_ap"
 
 
 class Chance(NamedTuple):
-    """Of the best answer that is the same for every image: the goal's metric, and the mean loss in nats."""
+    """What the best answer that is the same for every image reaches: the goal's metric, and the mean loss in nats."""
 
     metric: float
     loss: float
 
     def explains(self, metric: float, loss: float) -> bool:
-        """Whether a net that reaches no more than this may have learned nothing. The margins are ours.
+        """Whether a net with this metric and loss may have learned nothing. The margins are ours.
 
-        Where most images are of one class, its metric is within the margin of any net's: there the loss decides. A loss
-        or chance of it that is nan is not known, and then the metric decides alone.
+        Where most images are of one class, the metric of chance is within the margin of any net's: there the loss
+        decides. Where the loss, or its value at chance, is nan, the metric decides alone.
         """
         return metric < 1.5 * self.metric and not loss <= 0.98 * self.loss
 
 
 class ChanceOf(Protocol):
-    """Chance on N images. labels: [N]. targets: [N, K] as in metrics/multilabel.py, None for images of one class."""
+    """Chance on N images. labels: [N]. targets: [N, K], see metrics/multilabel.py; None for images of one class."""
 
     def __call__(self, labels: Tensor, targets: Tensor | None, classes: int) -> Chance: ...
 
 
 class Goal(NamedTuple):
-    """metric: the column of metrics.csv that says which net is better; label: the same in words. mode: max where the
-    higher value is the better one, min where the lower one is.
+    """What training aims at.
+
+    metric: the column of metrics.csv by which epochs are compared. label: its name in messages. mode: whether the
+    higher ("max") or the lower ("min") value is better.
     """
 
     metric: str
@@ -48,44 +50,44 @@ class Goal(NamedTuple):
     chance: ChanceOf
 
     def best(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-        """The row of the best epoch, of equal ones the first; empty where none has the metric."""
+        """The row of the best epoch, the first of equal ones; empty where no row has the metric."""
         measured = [row for row in rows if math.isfinite(row.get(self.metric, math.nan))]
         choose = max if self.mode == "max" else min
         return choose(measured, key=lambda row: row[self.metric], default={})
 
     def facts(self, chance: Chance) -> dict[str, Any]:
-        """What about.json and summary.json say of it."""
-        own = {"metric": self.metric, "label": self.label, "mode": self.mode}
-        return own | {"chance": chance.metric, "chance_loss": chance.loss}
+        """The goal and its chance as entries of about.json and summary.json."""
+        goal = {"metric": self.metric, "label": self.label, "mode": self.mode}
+        return goal | {"chance": chance.metric, "chance_loss": chance.loss}
 
 
-def of_softmax(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
-    """Always the most frequent class, with the mean share of each class for its probability.
+def softmax_chance(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
+    """Chance of a net that always guesses the most frequent class and gives each class its mean share as probability.
 
-    1/K and log K where the classes have equally many images.
+    1/K and log K where all classes have the same number of images.
     """
     if targets is None:
         frequent = share = torch.bincount(labels, minlength=classes).double() / len(labels)
     else:
-        shares = spread(targets).double()
+        shares = softmax_targets(targets).double()
         frequent, share = (shares > 0).double().mean(0), shares.mean(0)
     return Chance(float(frequent.max()), float(torch.special.entr(share).sum()))
 
 
-def of_multilabel(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
-    """Every class as likely in each image as it is in all of them.
+def multilabel_chance(labels: Tensor, targets: Tensor | None, classes: int) -> Chance:
+    """Chance of a net that gives each class, in every image, its share of all images as probability.
 
-    Equal scores lie on one side of a threshold together (metrics/average_precision.py), so that the average precision
-    of a class is the share of the images that show it, of those in which it is not difficult to see.
+    Images of equal scores pass a threshold together (metrics/multilabel.py). So the average precision of a class is the
+    share of the images that show it among those in which it is not difficult to see.
     """
     assert targets is not None
-    counted, shown = (targets != 0).double(), (targets > 0).double().sum(0)
-    share = shown / counted.sum(0).clamp(min=1)
+    counted, positives = (targets != 0).double(), (targets > 0).double().sum(0)
+    share = positives / counted.sum(0).clamp(min=1)
     coin = torch.special.entr(share) + torch.special.entr(1 - share)
-    return Chance(float(share[shown > 0].mean()), float((counted.mean(0) * coin).sum()))
+    return Chance(float(share[positives > 0].mean()), float((counted.mean(0) * coin).sum()))
 
 
 GOALS: dict[LossName, Goal] = {
-    "softmax": Goal(TOP1, "top-1", "max", of_softmax),
-    "multilabel": Goal(MEAN_AP, "mean AP", "max", of_multilabel),
+    "softmax": Goal(TOP1, "top-1", "max", softmax_chance),
+    "multilabel": Goal(MEAN_AP, "mean AP", "max", multilabel_chance),
 }

@@ -1,4 +1,4 @@
-"""How sure a number is: 95 % confidence intervals, by scipy."""
+"""95 % confidence intervals: of means, shares, any statistic, and of distances between pairs of images; by scipy."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
-    """A number and the ends of its 95 % confidence interval. n: how many independent cases it rests on."""
+    """A number and the ends of its 95 % confidence interval. n: number of independent cases behind it."""
 
     value: float
     low: float
@@ -23,58 +23,60 @@ class Interval(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        """Without the interval where there is none, as for a single case; nothing where there is no number."""
+        """The number alone where the ends are infinite, as for a single case; "" where the number is nan."""
         if not np.isfinite(self.value):
             return ""
-        known = np.isfinite(self.low) and np.isfinite(self.high)
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]" if known else f"{self.value:.3g}"
+        bounded = np.isfinite(self.low) and np.isfinite(self.high)
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]" if bounded else f"{self.value:.3g}"
 
 
-def resampled(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> Interval:
-    """The statistic of cases 0 .. n-1, and how it varies when the cases are drawn anew.
+def bootstrap_interval(n: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> Interval:
+    """The statistic of cases 0 .. n-1 and its bootstrap interval. With one case the interval is -inf .. inf.
 
-    statistic: takes case numbers [n], some of them repeatedly. The bootstrap's percentiles, made wider for few cases as
-    Student's interval is (Hesterberg 2015, "expanded percentile"): as they come, those of five cases hold the truth in
-    80 instead of 95 of 100 times. With one case the interval is -inf .. inf.
+    statistic: takes case numbers [n], some of them repeatedly. The bootstrap's percentiles are widened for few cases
+    as Student's interval is (Hesterberg 2015, "expanded percentile"): without that the interval of five cases holds the
+    truth in 80 instead of 95 of 100 times.
     """
     cases = np.arange(n)
     value = float(statistic(cases))
     if n < 2:
         return Interval(value, -np.inf, np.inf, n)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # all the same: the interval is that point
-        found: Any = bootstrap(
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # all values are equal: the interval is that point
+        percentiles: Any = bootstrap(
             (cases,), statistic, n_resamples=RESAMPLES, confidence_level=LEVEL, vectorized=False, paired=False,
             method="percentile", rng=np.random.default_rng(seed),
         ).confidence_interval  # fmt: skip
     tail = (1 + LEVEL) / 2
     wider = student.ppf(tail, n - 1) / normal.ppf(tail) * np.sqrt(n / (n - 1))
-    low, high = (value + wider * (end - value) for end in (found.low, found.high))
+    low, high = (value + wider * (end - value) for end in (percentiles.low, percentiles.high))
     return Interval(value, float(low), float(high), n)
 
 
-def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0, most: float = np.inf) -> Interval:
-    """Mean of independent values [n] and its interval; of values that lie in -most .. most no end lies outside."""
+def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0, bound: float = np.inf) -> Interval:
+    """Mean of independent values [n] and its interval. bound: the values, and so the ends, lie in -bound .. bound."""
     numbers = np.asarray(values, dtype=float)
-    found = resampled(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
-    return found._replace(low=max(-most, found.low), high=min(most, found.high)) if len(numbers) > 1 else found
+    interval = bootstrap_interval(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
+    if len(numbers) < 2:
+        return interval
+    return interval._replace(low=max(-bound, interval.low), high=min(bound, interval.high))
 
 
 def hit_interval(hits: Sequence[float] | NDArray[Any], seed: int = 0) -> Interval:
-    """Mean of hits [n], 0 or 1 each or a share in between; where there is none in between, the interval of a share."""
+    """Mean of hits [n], each 0, 1 or a share in between. Where all are 0 or 1, the interval is `share_interval`'s."""
     numbers = np.asarray(hits, dtype=float)
     if len(numbers) and np.isin(numbers, (0, 1)).all():
         return share_interval(int(numbers.sum()), len(numbers))
     return mean_interval(numbers, seed)
 
 
-def share_interval(count: int, of: int) -> Interval:
-    """The share count / of with Wilson's interval, which stays honest where all or none are."""
-    found = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
-    return Interval(count / of, float(found.low), float(found.high), of)
+def share_interval(count: int, total: int) -> Interval:
+    """The share count / total with Wilson's interval, which holds at shares of 0 and 1 too."""
+    wilson = binomtest(count, total).proportion_ci(LEVEL, method="wilson")
+    return Interval(count / total, float(wilson.low), float(wilson.high), total)
 
 
-Distances = NDArray[np.float64]  # [m, N, N], symmetric: m measurements of each two of N images
+Distances = NDArray[np.float64]  # [m, N, N], symmetric: m measurements between each two of N images
 
 
 class Agreement(NamedTuple):
@@ -84,33 +86,33 @@ class Agreement(NamedTuple):
     spread: float
 
 
-def agreement(distances: Distances, seed: int = 0) -> Agreement:
-    """How far apart images are."""
+def distance_agreement(distances: Distances, seed: int = 0) -> Agreement:
+    """Mean and spread of the distances between images."""
     upper = np.triu_indices(distances.shape[-1], 1)
     return Agreement(pair_interval(distances.mean(0), seed), float(distances[:, *upper].std()))
 
 
-def difference(one: Distances, other: Distances, seed: int = 0) -> Interval:
-    """Mean of one [m, N, N] minus that of another [M, N, N], of the same images and so taken pair by pair."""
-    return pair_interval(one.mean(0) - other.mean(0), seed)
+def distance_difference(minuend: Distances, subtrahend: Distances, seed: int = 0) -> Interval:
+    """Mean of `minuend` [m, N, N] minus mean of `subtrahend` [M, N, N], pair by pair: both are of the same N images."""
+    return pair_interval(minuend.mean(0) - subtrahend.mean(0), seed)
 
 
 def pair_interval(distances: NDArray[np.float64], seed: int = 0) -> Interval:
-    """The mean over pairs of distances [N, N], n counting the images, which are drawn anew.
+    """The mean over pairs of distances [N, N]. The bootstrap draws images, and n counts them.
 
-    -inf .. inf for two images: they are one pair, which says nothing of others.
+    The interval is -inf .. inf for two images: they are a single pair, which says nothing about other pairs.
     """
     count = len(distances)
     if count < 3:
         return Interval(pair_mean(distances), -np.inf, np.inf, count)
-    return resampled(count, lambda cases: pair_mean(distances, cases), seed)
+    return bootstrap_interval(count, lambda cases: pair_mean(distances, cases), seed)
 
 
 def pair_mean(distances: NDArray[np.float64], cases: NDArray[np.int64] | None = None) -> float:
     """Mean of distances [N, N] over all pairs of two different images.
 
-    cases: image numbers, some repeatedly, as `resampled` draws them; an image paired with itself never counts. Where
-    all are one image, the mean of all images.
+    cases: image numbers, some repeatedly, as `bootstrap_interval` draws them. An image paired with itself never counts.
+    Where all cases are the same image, returns the mean over all images.
     """
     count = len(distances)
     times = np.ones(count) if cases is None else np.bincount(cases, minlength=count).astype(float)

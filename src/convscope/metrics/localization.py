@@ -1,7 +1,8 @@
-"""Does what a net looks at lie on the object: the place that hurts most when it is covered, against masks and boxes.
+"""Whether the place that matters most to a net lies on the object, by the object's mask or boxes.
 
-Two guesses that never saw the net stand beside it: the center of the image, because photographers put things there, and
-any place at all, because large objects are hit by chance. The comparison is ours; the paper has none.
+That place is where covering the image lowers the class most. It is compared with two guesses that do not use the net:
+the center of the image, because photographers center their objects, and a random place, because large objects are hit
+by chance. The comparison is ours; the paper has none.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from convscope.metrics.intervals import Interval, hit_interval, mean_interval
 
-Inside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]  # points [k, 2] (x, y) in pixels -> [k]
+Inside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]  # points [k, 2] (x, y) in pixels -> bool [k]: on the object
 
 
-class Hit(NamedTuple):
-    """Of one image. lowest: 1 where the place of the lowest value lies on the object, a share where several places are
-    equally low. center: 1 where the image's center does. anywhere: the share of all places that do, what a guess at
-    random is right. drop: mean value over the places off the object minus that over those on it; nan without both."""
+class LocalizationHit(NamedTuple):
+    """How the values measured at the places of one image lie against its object.
+
+    lowest: 1 where the place of the lowest value is on the object, a share where several places are equally low.
+    center: 1 where the image's center is on the object. anywhere: share of all places on the object, the rate of random
+    guesses. drop: mean value off the object minus mean value on the object; nan where either has no place.
+    """
 
     lowest: float
     center: float
@@ -26,8 +30,8 @@ class Hit(NamedTuple):
     drop: float
 
 
-class Rates(NamedTuple):
-    """Means of `Hit` over images, with intervals. gain: lowest minus center, image by image."""
+class LocalizationRates(NamedTuple):
+    """Means of `LocalizationHit` over images, with intervals. gain: lowest minus center, image by image."""
 
     lowest: Interval
     center: Interval
@@ -37,7 +41,7 @@ class Rates(NamedTuple):
 
 
 def in_mask(mask: NDArray[np.uint8]) -> Inside:
-    """mask [S, S], not 0 on the object. A point belongs to the pixel that it lies in."""
+    """A test for points on a mask [S, S], which is 0 off the object. A point belongs to the pixel around it."""
     last = np.array(mask.shape[::-1]) - 1
 
     def inside(points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -48,41 +52,41 @@ def in_mask(mask: NDArray[np.uint8]) -> Inside:
 
 
 def in_boxes(boxes: ArrayLike) -> Inside:
-    """boxes [m, 4], x0 y0 x1 y1: in any of them, edges included."""
+    """A test for points in any of the boxes [m, 4] of x0, y0, x1, y1, edges included."""
     corners = np.asarray(boxes, dtype=float).reshape(-1, 2, 2)
 
     def inside(points: NDArray[np.float64]) -> NDArray[np.bool_]:
         low, high = corners[:, 0], corners[:, 1]  # [m, 2]
         within = (points[:, None] >= low) & (points[:, None] <= high)  # [k, m, 2]
-        found: NDArray[np.bool_] = np.any(np.all(within, axis=2), axis=1)
-        return found
+        in_any: NDArray[np.bool_] = np.any(np.all(within, axis=2), axis=1)
+        return in_any
 
     return inside
 
 
-def hit(values: ArrayLike, centers: ArrayLike, image_size: int, inside: Inside) -> Hit:
-    """values [n, n] of what was measured with the square's center at x = centers[column], y = centers[row]."""
+def localization_hit(values: ArrayLike, centers: ArrayLike, image_size: int, inside: Inside) -> LocalizationHit:
+    """The hit of one image from values [n, n] measured with the occluder at x = centers[column], y = centers[row]."""
     numbers, middle = np.asarray(values, dtype=float), np.asarray(centers, dtype=float)
     y, x = np.meshgrid(middle, middle, indexing="ij")
     on = inside(np.stack([x.ravel(), y.ravel()], 1)).reshape(numbers.shape)
     center = inside(np.full((1, 2), image_size / 2))[0]
     drop = numbers[~on].mean() - numbers[on].mean() if on.any() and not on.all() else np.nan
-    return Hit(float(on[numbers == numbers.min()].mean()), float(center), float(on.mean()), float(drop))
+    return LocalizationHit(float(on[numbers == numbers.min()].mean()), float(center), float(on.mean()), float(drop))
 
 
-def rates(hits: Sequence[Hit]) -> Rates:
-    """Over one image or more; drop over those that have one, nan and no interval where none has."""
+def localization_rates(hits: Sequence[LocalizationHit]) -> LocalizationRates:
+    """Rates over one image or more. drop counts the images that have a drop: nan where none has."""
     lowest, center, anywhere, drop = np.array(hits, dtype=float).T
-    known = drop[np.isfinite(drop)]
-    drops = mean_interval(known) if len(known) else Interval(np.nan, -np.inf, np.inf, 0)
-    return Rates(
+    drop = drop[np.isfinite(drop)]
+    drops = mean_interval(drop) if len(drop) else Interval(np.nan, -np.inf, np.inf, 0)
+    return LocalizationRates(
         hit_interval(lowest), hit_interval(center), mean_interval(anywhere), mean_interval(lowest - center), drops
     )
 
 
-def correlation(one: ArrayLike, other: ArrayLike) -> float:
-    """Pearson's, over all places; nan where either is the same everywhere."""
-    x, y = (np.asarray(values, dtype=float).ravel() for values in (one, other))
+def pearson_correlation(first: ArrayLike, second: ArrayLike) -> float:
+    """Pearson's correlation of two maps over all places; nan where one of them is constant."""
+    x, y = (np.asarray(values, dtype=float).ravel() for values in (first, second))
     x, y = x - x.mean(), y - y.mean()
     size = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / size) if size > 0 else float("nan")

@@ -1,4 +1,12 @@
-"""Tiles, grids, curves and heat maps: arrays in, pictures out. The only package that knows matplotlib.
+"""Pictures: arrays in, PIL images and matplotlib figures out.
 
-No net enters here.
+tile               one projection or filter as a small colored square
+grid               tiles composed: top-9 grids (Fig. 2), evolution (Fig. 4), filters (Fig. 6), thumbnails
+heatmap            values at the places of an image as colors
+curves             loss, accuracy and convergence over the epochs
+errors_by_row      errors of a sweep's rows as dots
+receptive_fields   receptive fields over an image
+lettering, panels  text in PIL images; the common style of matplotlib figures
+
+Only this package and the figure.py of the analyses import matplotlib. No net and no file of a run enters here.
 """

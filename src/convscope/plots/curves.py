@@ -1,4 +1,4 @@
-"""Plots over the epochs."""
+"""Curves over the epochs of a run: loss and accuracy, and when the layers settle."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, label_ends, panels
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
 
-Rows = Sequence[Mapping[str, Any]]  # metrics.csv as read: values may be text, empty or absent
+Rows = Sequence[Mapping[str, Any]]  # of metrics.csv; values may be text, empty or absent
 
 TRAIN, VAL, TOP5, PRECISION = "#d9822b", "#1f3b73", "#6f8fc9", "#2b7a4b"
 
@@ -31,14 +31,16 @@ class Line(NamedTuple):
 def training_curves(rows: Rows) -> Figure:
     """Loss and accuracy of one run over its epochs, on training and validation images. Missing values are gaps.
 
-    Where images show several classes, with the mean average precision.
+    Includes the mean average precision where images show several classes.
     """
     figure = Figure(figsize=(WIDTH, 3.4), dpi=110, facecolor=GROUND)
     loss, accuracy = panels(figure, 2, above=0.4, below=0.55, beside=1.15)
-    loss.set_title("Loss", **HEAD)
+    loss.set_title("Loss", **TITLE_STYLE)
     _draw_lines(loss, rows, [Line("train/loss", "training", TRAIN, "--"), Line("val/loss", "validation", VAL)])
     several = any(row.get("val/mean_ap") for row in rows)
-    accuracy.set_title("Accuracy and mean average precision, %" if several else "Accuracy, % of the images", **HEAD)
+    accuracy.set_title(
+        "Accuracy and mean average precision, %" if several else "Accuracy, % of the images", **TITLE_STYLE
+    )
     lines = [Line("train/top1", "training", TRAIN, "--"), Line("val/top1", "validation", VAL)]
     lines += [Line("val/top5", "val., top five", TOP5, ":"), Line("val/mean_ap", "val., mean AP", PRECISION, "-.")]
     _draw_lines(accuracy, rows, lines, factor=100)
@@ -47,47 +49,51 @@ def training_curves(rows: Rows) -> Figure:
     return figure
 
 
-def settling(rows: Rows, layers: Sequence[str], words: str) -> Figure:
-    """Three panels that show whether lower layers settle first (section 4.1, Fig. 4), a line for each layer.
+def convergence_curves(rows: Rows, layers: Sequence[str], answer: str) -> Figure:
+    """Three panels that show whether lower layers settle first (section 4.1, Fig. 4), with a line for each layer.
 
-    rows: columns stayed/, similarity/ and dead/ + layer, as fractions. layers: from the pixels up. words: the answer.
+    rows: with columns stayed/<layer>, similarity/<layer> and dead/<layer>, as fractions. layers: from the pixels up.
+    answer: the sentence below the panels.
     """
-    answer = wrap(words, 170)
+    answer_lines = wrap(answer, 170)
     longest = max((len(layer) for layer in layers), default=0)
-    height = 3.5 + 0.2 * len(answer) + 0.17 * max(0, len(layers) - 12)
+    height = 3.5 + 0.2 * len(answer_lines) + 0.17 * max(0, len(layers) - 12)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
-    three = panels(figure, 3, above=0.8, below=0.6 + 0.2 * len(answer), beside=0.25 + 0.085 * min(longest, 20))
+    three = panels(figure, 3, above=0.8, below=0.6 + 0.2 * len(answer_lines), beside=0.25 + 0.085 * min(longest, 20))
     shades = colormaps["viridis"](np.linspace(0, 0.8, max(2, len(layers))))  # dark to light, from the pixels up
     styles = ["-", "--", "-.", (0, (1, 1.2))]
     titles = ["Top-9 images that stayed, %", "Likeness to the projection before", "Dead maps, %"]
     for axes, title, kind in zip(three, titles, ["stayed", "similarity", "dead"], strict=True):
-        axes.set_title(title, **HEAD)
+        axes.set_title(title, **TITLE_STYLE)
         lines = [Line(f"{kind}/{layer}", layer, shades[i], styles[i % 4]) for i, layer in enumerate(layers)]
         _draw_lines(axes, rows, lines, factor=1 if kind == "similarity" else 100)
         low, high = axes.dataLim.intervaly if axes.get_lines() else (0, 0)
         axes.set_ylim(min(0, low), {"stayed": 102, "similarity": 1.02, "dead": max(10, 1.05 * high)}[kind])
     figure.text(0.012, 1 - 0.3 / height, "Do lower layers settle first?", size=13, color=INK, va="center")
-    figure.text(0.012, 0.12 / height, "\n".join(answer), size=TEXT, color=FAINT, va="bottom")
+    figure.text(0.012, 0.12 / height, "\n".join(answer_lines), size=TEXT, color=FAINT, va="bottom")
     label_ends(figure)
     return figure
 
 
 def _column(rows: Rows, name: str) -> NDArray[np.float64]:
-    """The values of one column, nan where there is none. A comparison's first 0 had nothing to compare with."""
+    """The values of one column, nan where there is none.
+
+    The first value of a comparison with the epoch before is 0 by definition, not by measurement: it becomes nan.
+    """
     values = np.array([math.nan if (value := row.get(name)) in (None, "") else float(value) for row in rows])
-    known = np.flatnonzero(np.isfinite(values))
-    if name.startswith(("stayed/", "similarity/")) and len(known) and values[known[0]] == 0:
-        values[known[0]] = math.nan
+    measured = np.flatnonzero(np.isfinite(values))
+    if name.startswith(("stayed/", "similarity/")) and len(measured) and values[measured[0]] == 0:
+        values[measured[0]] = math.nan
     return values
 
 
 def _draw_lines(axes: Axes, rows: Rows, lines: Sequence[Line], factor: float = 1) -> None:
-    """The lines over the epochs at which any of them has a value; where only some have one, the others show a gap."""
+    """Draws the lines over the epochs at which any of them has a value. A line without a value there shows a gap."""
     values = np.array([_column(rows, line.column) * factor for line in lines]).reshape(len(lines), len(rows))
-    known = np.isfinite(values).any(axis=0)
-    epochs = np.array([int(row["epoch"]) for row in rows])[known]
+    measured = np.isfinite(values).any(axis=0)
+    epochs = np.array([int(row["epoch"]) for row in rows])[measured]
     size = 3.2 if len(epochs) * len(lines) <= 200 else 1.8
-    for line, heights in zip(lines, values[:, known], strict=True):
+    for line, heights in zip(lines, values[:, measured], strict=True):
         if np.isfinite(heights).any():
             axes.plot(
                 epochs, heights, color=line.color, linestyle=line.style, linewidth=1.7, marker="o", markersize=size,

@@ -1,4 +1,4 @@
-"""The errors of a sweep's rows as dots, and the paper's beside them in a panel of their own."""
+"""The errors of a sweep's rows as dots, with a second panel for the errors that the paper prints."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,72 +7,72 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, RULE, TEXT, WIDTH, dress
+from convscope.plots.panels import FAINT, GROUND, INK, RULE, TEXT, TITLE_STYLE, WIDTH, style_axes
 
 ROW, ABOVE, BELOW, GAP = 0.3, 0.5, 0.6, 0.5  # inches
-HERE, PAPER = "#1f3b73", "#b5651d"
-CUT = 42  # characters of a row's name
+RUN_COLOR, PAPER_COLOR = "#1f3b73", "#b5651d"
+MAX_NAME = 42  # characters of a row's name
 
 
-class Dot(NamedTuple):
-    """One row: percent here and in the paper, None where there is none. spread: over seeds. whole: the run finished."""
+class RowError(NamedTuple):
+    """One row of the plot. error, paper_error: percent, None where there is none. spread: of the error over seeds."""
 
     name: str
-    here: float | None
+    error: float | None
     spread: float | None = None
-    paper: float | None = None
-    whole: bool = True
+    paper_error: float | None = None
+    finished: bool = True
 
 
-def errors_by_row(dots: Sequence[Dot], what: str) -> Figure:
-    """A line for each row, in the order given; two panels with a scale each where a paper's numbers are among them.
+def errors_by_row(rows: Sequence[RowError], quantity: str) -> Figure:
+    """A line for each row, in their order; a second panel with its own scale where any row has a paper's error.
 
-    what: is measured, for the axes. A hollow dot is a run that has not finished.
+    quantity: label of the axes. A hollow dot is a run that has not finished.
     """
-    both = any(dot.paper is not None for dot in dots)
-    height = ABOVE + ROW * len(dots) + BELOW
+    both = any(row.paper_error is not None for row in rows)
+    height = ABOVE + ROW * len(rows) + BELOW
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
-    left = 0.35 + 0.072 * max(len(_name(dot)) for dot in dots)
+    left = 0.35 + 0.072 * max(len(_name(row)) for row in rows)
     width = (WIDTH - left - 0.3 - GAP * both) / (1 + both)
-    panels = [("Here", HERE, 0), ("In the paper", PAPER, width + GAP)][: 1 + both]
-    for title, color, right in panels:
-        axes = figure.add_axes(((left + right) / WIDTH, BELOW / height, width / WIDTH, ROW * len(dots) / height))
-        _dress(axes, len(dots), title, what)
-        for place, dot in enumerate(dots):
-            value = dot.here if title == "Here" else dot.paper
-            spread = dot.spread if title == "Here" else None
-            if value is not None:
-                _draw(axes, place, value, spread, color if dot.whole or title != "Here" else "none")
-        _room(axes)
-    figure.axes[0].set_yticks(range(len(dots)), [_name(dot) for dot in dots], size=TEXT, color=INK)
+    for number, title in enumerate(["Here", "In the paper"][: 1 + both]):
+        right = number * (width + GAP)
+        axes = figure.add_axes(((left + right) / WIDTH, BELOW / height, width / WIDTH, ROW * len(rows) / height))
+        _style(axes, len(rows), title, quantity)
+        for place, row in enumerate(rows):
+            _draw(axes, place, row, from_paper=bool(number))
+        _set_limits(axes)
+    figure.axes[0].set_yticks(range(len(rows)), [_name(row) for row in rows], size=TEXT, color=INK)
     return figure
 
 
-def _name(dot: Dot) -> str:
-    return dot.name if len(dot.name) <= CUT else dot.name[: CUT - 1] + "…"
+def _name(row: RowError) -> str:
+    return row.name if len(row.name) <= MAX_NAME else row.name[: MAX_NAME - 1] + "…"
 
 
-def _dress(axes: Axes, rows: int, title: str, what: str) -> None:
-    dress(axes)
+def _style(axes: Axes, rows: int, title: str, quantity: str) -> None:
+    style_axes(axes)
     axes.grid(axis="x", color=RULE, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks(range(rows), [""] * rows)
-    axes.set_title(title, **HEAD)
-    axes.set_xlabel(what, color=FAINT, size=TEXT)
+    axes.set_title(title, **TITLE_STYLE)
+    axes.set_xlabel(quantity, color=FAINT, size=TEXT)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
 
 
-def _draw(axes: Axes, place: int, value: float, spread: float | None, fill: str) -> None:
-    color = fill if fill != "none" else HERE
-    if spread:
-        axes.plot([value - spread, value + spread], [place, place], color=color, linewidth=2, alpha=0.5)
+def _draw(axes: Axes, place: int, row: RowError, from_paper: bool) -> None:
+    color, value = (PAPER_COLOR, row.paper_error) if from_paper else (RUN_COLOR, row.error)
+    if value is None:
+        return
+    if row.spread and not from_paper:
+        axes.plot([value - row.spread, value + row.spread], [place, place], color=color, linewidth=2, alpha=0.5)
+    fill = color if row.finished or from_paper else "none"
     axes.plot(value, place, "o", markerfacecolor=fill, markeredgecolor=color, markersize=7)
     axes.annotate(f"{value:.1f}", (value, place), (8, 0), textcoords="offset points", va="center", size=TEXT, color=INK)
 
 
-def _room(axes: Axes) -> None:
-    """A tenth of the values' range at the left and, for the numbers, more at the right."""
+def _set_limits(axes: Axes) -> None:
+    """Leaves room of a tenth of the values' range at the left and, for the printed numbers, more at the right."""
     low, high = axes.dataLim.x0, axes.dataLim.x1
     if low > high:  # no value
         axes.set_xlim(0, 100)

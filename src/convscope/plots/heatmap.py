@@ -1,4 +1,4 @@
-"""Values at places of an image as colors: heat maps that lie on the image, their color bars, maps of labels."""
+"""Values at the places of an image as colors: heat maps over the image, their color bars, maps of class labels."""
 
 import math
 from functools import cache
@@ -12,33 +12,41 @@ from PIL import Image, ImageDraw
 from convscope.plots.lettering import FAINT, INK, write
 from convscope.plots.tile import Tile
 
-NOWHERE = np.array([228, 228, 232], np.uint8)  # where there is no value
-SMALL = 12  # pixels of the letters at a color bar
-BAR = 12  # pixels, its width
-# Told apart also by the color blind (Okabe and Ito), the first ones most easily; then the gray of all others.
-LABELS = [(0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0), (204, 121, 167), (240, 228, 66), (86, 180, 233)]
-OTHERS = (150, 150, 156)
+NO_VALUE = np.array([228, 228, 232], np.uint8)  # color of places without a value
+BAR_LETTERS = 12  # pixels, size of the text at a color bar
+BAR = 12  # pixels, width of a color bar
+# Okabe and Ito's colors, which color-blind readers can distinguish, the first ones most easily.
+LABEL_COLORS = [
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (213, 94, 0),
+    (204, 121, 167),
+    (240, 228, 66),
+    (86, 180, 233),
+]
+OTHER_COLOR = (150, 150, 156)  # of all labels beyond LABEL_COLORS
 
 
-class Scale(NamedTuple):
-    """The values that get the darkest and the brightest color."""
+class ColorScale(NamedTuple):
+    """The values with the darkest and the brightest color."""
 
     low: float
     high: float
 
 
-def scale_of(values: ArrayLike) -> Scale:
-    """From the smallest to the largest; 0 to 0 where no value is a number."""
+def scale_of(values: ArrayLike) -> ColorScale:
+    """The scale from the smallest to the largest value; 0 to 0 where no value is finite."""
     numbers = np.asarray(values, dtype=float)
     numbers = numbers[np.isfinite(numbers)]
-    return Scale(float(numbers.min()), float(numbers.max())) if len(numbers) else Scale(0.0, 0.0)
+    return ColorScale(float(numbers.min()), float(numbers.max())) if len(numbers) else ColorScale(0.0, 0.0)
 
 
-def spread(values: ArrayLike, centers: ArrayLike, image_size: int, side: int) -> NDArray[np.float64]:
-    """[side, side]: for each pixel of a picture of the image the value of the place whose center is nearest to it.
+def nearest_value_map(values: ArrayLike, centers: ArrayLike, image_size: int, side: int) -> NDArray[np.float64]:
+    """[side, side]: the values enlarged to a picture of the image, each pixel with the value of the nearest center.
 
-    values [n, n], measured at x = centers[column], y = centers[row] in pixels of the image. nan beyond half a step
-    around the outermost centers: the pixel (x, y) of what comes back and of the image are the same place.
+    values: [n, n], measured at x = centers[column], y = centers[row] in pixels of the image. Pixels farther than half a
+    step from the outermost centers are nan.
     """
     middle = np.asarray(centers, dtype=float)
     between = (middle[1:] + middle[:-1]) / 2
@@ -47,56 +55,60 @@ def spread(values: ArrayLike, centers: ArrayLike, image_size: int, side: int) ->
     else:
         edges = np.array([0.0, image_size])
     place = np.searchsorted(edges, (np.arange(side) + 0.5) * image_size / side, side="right") - 1
-    grid = np.pad(np.asarray(values, dtype=float), (0, 1), constant_values=np.nan)  # -1 and n: no place
+    grid = np.pad(np.asarray(values, dtype=float), (0, 1), constant_values=np.nan)  # places -1 and n have no value
     return grid[place[:, None], place]
 
 
-def heat_tile(values: ArrayLike, scale: Scale) -> Tile:
-    """Viridis, whose lightness rises evenly with the value; [h, w, 3]. What is no number is light gray."""
+def heat_tile(values: ArrayLike, scale: ColorScale) -> Tile:
+    """[h, w, 3]: values [h, w] in viridis, whose lightness rises evenly with the value; light gray where not finite."""
     numbers = np.asarray(values, dtype=float)
-    known = np.isfinite(numbers)
-    part = (np.where(known, numbers, scale.low) - scale.low) / ((scale.high - scale.low) or 1.0)
-    return np.where(known[..., None], _viridis()[np.rint(part.clip(0, 1) * 255).astype(int)], NOWHERE)
+    finite = np.isfinite(numbers)
+    part = (np.where(finite, numbers, scale.low) - scale.low) / ((scale.high - scale.low) or 1.0)
+    return np.where(finite[..., None], _viridis()[np.rint(part.clip(0, 1) * 255).astype(int)], NO_VALUE)
 
 
 def label_tile(numbers: ArrayLike) -> Tile:
-    """Colors of labels [h, w]: 0, 1, ... of LABELS, beyond them OTHERS, light gray for nan."""
+    """[h, w, 3]: the colors of labels [h, w]: LABEL_COLORS for 0, 1, ..., then OTHER_COLOR; light gray for nan."""
     labels = np.asarray(numbers, dtype=float)
-    known = np.isfinite(labels)
-    colors = np.array([*LABELS, OTHERS], np.uint8)
-    number = np.where(known, labels, 0).astype(int).clip(0, len(LABELS))
-    return np.where(known[..., None], colors[number], NOWHERE)
+    finite = np.isfinite(labels)
+    colors = np.array([*LABEL_COLORS, OTHER_COLOR], np.uint8)
+    number = np.where(finite, labels, 0).astype(int).clip(0, len(LABEL_COLORS))
+    return np.where(finite[..., None], colors[number], NO_VALUE)
 
 
 def blended(image: Tile, colors: Tile, values: ArrayLike, share: float = 0.55) -> Tile:
-    """The colors over the image, which turns gray; the image alone where `values` [h, w] are nan."""
+    """The colors over the image in gray; the gray image alone where `values` [h, w] are nan."""
     gray = image.astype(np.float32).mean(2, keepdims=True)
     weight = np.isfinite(np.asarray(values, dtype=float))[..., None] * share
     return np.rint(gray * (1 - weight) + colors * weight).astype(np.uint8)
 
 
-def draw_bar(sheet: Image.Image, place: tuple[int, int], side: int, scale: Scale, mark: float = math.nan) -> None:
-    """A color bar of this height with the numbers at its ends, and an arrow at the value `mark` if it is on the bar.
+def draw_color_bar(
+    sheet: Image.Image, place: tuple[int, int], side: int, scale: ColorScale, mark: float = math.nan
+) -> None:
+    """Draws a color bar of height `side` with the numbers at its ends, and an arrow at the value `mark` if on the bar.
 
-    It takes BAR pixels and the letters right of it, up to 60 pixels in all.
+    Bar and numbers take up to 60 pixels of width.
     """
     (x, y), draw = place, ImageDraw.Draw(sheet)
-    ramp = heat_tile(np.linspace(1, 0, side)[:, None].repeat(BAR, 1), Scale(0.0, 1.0))
+    ramp = heat_tile(np.linspace(1, 0, side)[:, None].repeat(BAR, 1), ColorScale(0.0, 1.0))
     flat = scale.high <= scale.low
-    sheet.paste(Image.fromarray(ramp if not flat else heat_tile(np.zeros((side, BAR)), Scale(0.0, 1.0))), place)
-    low, middle, high = scale_in_words([scale.low, (scale.low + scale.high) / 2, scale.high])
+    sheet.paste(Image.fromarray(ramp if not flat else heat_tile(np.zeros((side, BAR)), ColorScale(0.0, 1.0))), place)
+    low, middle, high = distinct_labels([scale.low, (scale.low + scale.high) / 2, scale.high])
     if flat:
-        write(draw, (x + BAR + 5, y + side // 2), low, size=SMALL, anchor="lm")
+        write(draw, (x + BAR + 5, y + side // 2), low, size=BAR_LETTERS, anchor="lm")
         return
     for text, height, anchor in ((high, y, "la"), (middle, y + side // 2, "lm"), (low, y + side, "ls")):
-        write(draw, (x + BAR + 5, height), text, size=SMALL, color=FAINT if text == middle else INK, anchor=anchor)
+        write(
+            draw, (x + BAR + 5, height), text, size=BAR_LETTERS, color=FAINT if text == middle else INK, anchor=anchor
+        )
     if scale.low <= mark <= scale.high:
         at = y + (side - 1) * (1 - (mark - scale.low) / (scale.high - scale.low))
         draw.polygon([(x - 6, at - 4), (x - 6, at + 4), (x, at)], fill=INK)
 
 
-def scale_in_words(values: ArrayLike) -> list[str]:
-    """The numbers with as many digits as tell them apart."""
+def distinct_labels(values: ArrayLike) -> list[str]:
+    """The numbers as text, with enough digits to be distinct."""
     numbers = np.asarray(values, dtype=float)
     reach, largest = float(np.ptp(numbers)), float(np.abs(numbers).max())
     if largest == 0:

@@ -1,4 +1,4 @@
-"""Words in pictures: the font, its sizes and colors, and text that is shortened to the room it has."""
+"""Text in pictures: the font, its sizes and colors, text cut to a width, and labels moved apart."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -14,8 +14,8 @@ TITLE, CAPTION = 20, 14  # pixels
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which knows the letters of most languages; the file that matplotlib installs."""
-    package = find_spec("matplotlib")  # found, not imported
+    """DejaVu Sans, which has the letters of most languages, from the file that matplotlib installs."""
+    package = find_spec("matplotlib")  # without importing it
     assert package and package.origin, "matplotlib is a dependency"
     return ImageFont.truetype(Path(package.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf", size)
 
@@ -52,13 +52,13 @@ def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: in
     draw.text(place, shortened(text, size, room), fill=color, font=font(size), anchor=anchor)
 
 
-def apart(heights: Sequence[float], least: float) -> list[float]:
-    """The heights moved as little as needed (least squares) to lie `least` apart, in their order, then into 0..1.
+def moved_apart(heights: Sequence[float], gap: float) -> list[float]:
+    """The heights of labels, moved by least squares so that they are `gap` apart and in order, then clipped to 0..1.
 
-    Where there are more labels than room, they leave 0..1 at the top.
+    Where the labels need more room than 0..1, they exceed 1.
     """
     order = np.argsort(heights, kind="stable")
-    steps = np.arange(len(order)) * least
+    steps = np.arange(len(order)) * gap
     blocks: list[list[float]] = []  # isotonic regression: labels that would touch are pooled and share their mean
     for height in np.asarray(heights, dtype=float)[order] - steps:
         block = [float(height)]
@@ -67,5 +67,5 @@ def apart(heights: Sequence[float], least: float) -> list[float]:
         blocks.append(block)
     pooled = np.array([np.mean(block) for block in blocks for _ in block])
     moved = np.empty(len(order))
-    moved[order] = np.clip(pooled, 0, max(0.0, 1 - least * (len(order) - 1))) + steps
+    moved[order] = np.clip(pooled, 0, max(0.0, 1 - gap * (len(order) - 1))) + steps
     return moved.tolist()

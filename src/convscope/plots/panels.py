@@ -1,7 +1,7 @@
-"""The look of every plot: colors, letters, panels in a row, labels at the ends of lines.
+"""The style of every matplotlib figure: colors, text, panels in a row, labels at the ends of lines.
 
-Figures are made without pyplot, so nothing is kept open. Lines are told apart by lightness, dashes and a label at their
-end, not by hue alone.
+Figures do not use pyplot, so none stays open. Lines differ in lightness, dashes and the label at their end, not in hue
+alone.
 """
 
 from typing import Any
@@ -11,31 +11,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from convscope.plots.lettering import apart
+from convscope.plots.lettering import moved_apart
 
 GROUND, INK, FAINT, RULE = "#fcfcfd", "#26262a", "#70707a", "#e2e2e6"
 WIDTH, TEXT = 12.0, 9  # inches, points
-HEAD: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
+TITLE_STYLE: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
 
 
 def panels(figure: Figure, count: int, above: float, below: float, beside: float, label: str = "epoch") -> list[Axes]:
-    """`count` empty panels in a row, with inches of room above, below and at the right of each.
+    """Adds `count` empty panels in a row. above, below, beside (at the right): inches of room around each panel.
 
-    Placed by hand, because matplotlib's automatic layouts draw everything several times.
+    The positions are computed here, because matplotlib's automatic layouts draw the figure several times.
     """
     height, step = figure.get_figheight(), (WIDTH - 0.15) / count
-    made = []
+    row = []
     for number in range(count):
         left, width = 0.5 + number * step, step - 0.5 - beside
         axes = figure.add_axes((left / WIDTH, below / height, width / WIDTH, (height - above - below) / height))
-        dress(axes)
+        style_axes(axes)
         axes.set_xlabel(label, color=FAINT, size=TEXT)
-        made.append(axes)
-    return made
+        row.append(axes)
+    return row
 
 
-def dress(axes: Axes) -> None:
-    """Ground, rules and letters of a plot."""
+def style_axes(axes: Axes) -> None:
+    """Sets background, frame, grid lines and text of a plot."""
     axes.set_facecolor(GROUND)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(RULE)
@@ -44,12 +44,12 @@ def dress(axes: Axes) -> None:
 
 
 def label_ends(figure: Figure) -> None:
-    """Writes each line's label beside its right end, moved apart where labels would cover each other."""
+    """Writes the label of each line at its right end. Labels that would overlap are moved apart."""
     for axes in figure.axes:
         low, high = axes.get_ylim()
         points = axes.get_position().height * figure.get_figheight() * 72
         ends = [_last_point(line) for line in axes.get_lines()]
-        heights = apart([(y - low) / (high - low) for _, y in ends], 1.3 * TEXT / points)
+        heights = moved_apart([(y - low) / (high - low) for _, y in ends], 1.3 * TEXT / points)
         for line, end, height in zip(axes.get_lines(), ends, heights, strict=True):
             leader = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.9, "shrinkA": 1, "relpos": (0, 0.5)}
             axes.annotate(

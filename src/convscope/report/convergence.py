@@ -9,7 +9,7 @@ from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
-from convscope.metrics.convergence import Images, convergence_epoch, layer_overlap
+from convscope.metrics.convergence import TopImages, convergence_epoch, layer_overlap
 from convscope.runs.top9_records import layer_images
 
 NAMED = 6  # dead maps that are told by number
@@ -64,7 +64,7 @@ def remeasured(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
     """
     columns = {name: list(values) for name, values in metrics.items()}
     layers = [name.partition("/")[2] for name in columns if name.startswith("stayed/")]
-    before: Mapping[str, Images] = {}
+    before: Mapping[str, TopImages] = {}
     for row, epoch in enumerate(columns.get("epoch", []) if layers else []):
         now = {} if epoch is None else layer_images(folder, int(epoch))
         if not now and before and _repeats(metrics, row):

@@ -2,7 +2,8 @@
 
 A file is written beside its place and renamed, so a reader meets the old one or the new one. The rename holds against a
 killed process; against a power cut only what `write` forces to the disk is safe: the checkpoints
-(training/checkpoint.py), from which metrics.csv is made again. Forcing every picture would cost more than it keeps.
+(training/callbacks/checkpoints.py), from which metrics.csv is made again. Forcing every picture would cost more than
+it keeps.
 """
 
 import errno

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from convscope.metrics.convergence import Images, exciting, living, overlap_with_previous
+from convscope.metrics.convergence import TopImages, is_alive, keep_exciting, overlap_with_previous
 
 NINE = 9
 FIELDS = ("score", "image", "row", "col")
@@ -70,7 +70,7 @@ def nines(record: list[np.ndarray] | None, maps: list[int]) -> list[Nine]:
 
 def dead_maps(record: list[np.ndarray] | None) -> list[int] | None:
     """The maps of the whole layer, shown or not, that no image excites; None without a record."""
-    return None if record is None else np.flatnonzero(~living(_images(record))).tolist()
+    return None if record is None else np.flatnonzero(~is_alive(_images(record))).tolist()
 
 
 def kept(now: list[np.ndarray] | None, before: list[np.ndarray] | None, maps: list[int]) -> list[float | None]:
@@ -84,7 +84,7 @@ def kept(now: list[np.ndarray] | None, before: list[np.ndarray] | None, maps: li
     return [round(shares[number], 3) if shares.get(number, np.nan) >= 0 else None for number in maps]
 
 
-def layer_images(folder: Path, epoch: int) -> dict[str, Images]:
+def layer_images(folder: Path, epoch: int) -> dict[str, TopImages]:
     """What `settling` compares of each layer that the record of an epoch has whole."""
     try:
         with safe_open(record_path(folder, epoch), "np") as arrays:
@@ -92,11 +92,11 @@ def layer_images(folder: Path, epoch: int) -> dict[str, Images]:
             records = {name: _whole(arrays, name, FIELDS[:2]) for name in names}
     except DAMAGED:
         return {}
-    return {name: exciting(*fields) for name, fields in records.items() if fields is not None}
+    return {name: keep_exciting(*fields) for name, fields in records.items() if fields is not None}
 
 
-def _images(record: list[np.ndarray]) -> Images:
-    return exciting(record[0], record[1])
+def _images(record: list[np.ndarray]) -> TopImages:
+    return keep_exciting(record[0], record[1])
 
 
 def _nine(score: np.ndarray, image: np.ndarray, row: np.ndarray, col: np.ndarray) -> Nine:

@@ -1,4 +1,12 @@
-"""Training by a recipe: the LightningModule, the optimizer, callbacks that say only when, feature evolution, resuming.
+"""Training: a LightningModule, its recipe, and the callbacks that record how features evolve.
 
-What a callback computes stands elsewhere as a pure function.
+job          job=train: everything put together
+classifier   the LightningModule
+recipe       optimizer, schedule and initial weights (conf/optim); losses: softmax and multilabel
+start        initial weights from another net, frozen rows (model.init, model.take, model.freeze)
+trainer      Lightning's Trainer and checks of its settings; stop: signals that ask a run to stop
+callbacks/   one module for each kind of callback
+
+A callback says only when something happens; what it computes is a function elsewhere. No logger enters here: results
+go into the record of the run folder.
 """

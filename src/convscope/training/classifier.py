@@ -8,33 +8,31 @@ from pytorch_lightning.plugins import MixedPrecision
 from torch import nn
 
 from convscope.data.batches import Batch
-from convscope.metrics.average_precision import MeanAveragePrecision
 from convscope.metrics.classification import accuracies
 from convscope.metrics.goals import GOALS, TOP1
-from convscope.metrics.multilabel import certainty, nearest
+from convscope.metrics.multilabel import MeanAveragePrecision, best_scored_label, class_certainty
 from convscope.models.weights import load_weights_, net_weights
 from convscope.training.losses import MeanLoss, loss_of
-from convscope.training.recipe import Recipe, optimizer, schedule
+from convscope.training.recipe import Recipe, build_optimizer, build_schedule
 
 
 class Classifier(pl.LightningModule):
     """Trains `net` (pixels [N, 3, H, W] to logits [N, K]) by `recipe`.
 
-    Logs per epoch train/loss, train/top1, val/loss, val/top1, val/top5, val/class_mean, and of images that may show
-    several classes train/mean_ap and val/mean_ap; top-1 then means that the first guess is one of the image's classes,
-    top-5 that one of them is among five. pixel_scale: the data's multiplier on grey levels (1 in the paper). about:
-    what a later job needs to rebuild net and input, plain values and tensors; it goes into every checkpoint under
-    "convscope".
+    Logs for each epoch train/loss, train/top1, val/loss, val/top1, val/top5 and val/class_mean; for images that may
+    show several classes also train/mean_ap and val/mean_ap. For such images a top-k guess is right if it contains any
+    class of the image. pixel_scale: the data's multiplier on grey levels (1 in the paper). about: what a later job
+    needs to rebuild net and input, as plain values and tensors, stored in every checkpoint under "convscope".
     """
 
     def __init__(self, net: nn.Module, recipe: Recipe, classes: int, pixel_scale: float = 1.0):
         super().__init__()
         self.net, self.recipe, self.pixel_scale = net, recipe, pixel_scale
         self.about: dict[str, Any] = {}
-        self.goes_on = False  # from a checkpoint of this run
-        self.train_loss = MeanLoss()  # a metric, so that its sum can go on within an epoch
+        self.resumed = False
+        self.train_loss = MeanLoss()  # a metric, so that a resumed run can restore its sum within an epoch
         self.train_hits = accuracies(classes)["top1"].clone()
-        self.val_loss = MeanLoss()  # Lightning's own mean over processes rounds their mean number of images down
+        self.val_loss = MeanLoss()  # Lightning's mean over processes rounds their mean number of images down
         self.val_hits = accuracies(classes)
         self.train_precision, self.val_precision = MeanAveragePrecision(), MeanAveragePrecision()
 
@@ -44,23 +42,23 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         logits = self.net(batch.image)
         loss = loss_of(logits, batch, self.recipe.loss, self.recipe.label_smoothing)
-        self.train_hits.update(logits.detach(), nearest(logits.detach(), batch.label, batch.targets))
+        self.train_hits.update(logits.detach(), best_scored_label(logits.detach(), batch.label, batch.targets))
         once: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.label)}
         self.train_loss.update(loss.detach(), len(batch.label))
         self.log("train/loss", self.train_loss, **once)
         self.log("train/top1", self.train_hits, prog_bar=True, **once)
         if batch.targets is not None:
-            self.train_precision.update(certainty(logits.detach(), self.recipe.loss), batch.targets)
+            self.train_precision.update(class_certainty(logits.detach(), self.recipe.loss), batch.targets)
             self.log("train/mean_ap", self.train_precision, **once)
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self.net(batch.image)
-        self.val_hits.update(logits, nearest(logits, batch.label, batch.targets))
+        self.val_hits.update(logits, best_scored_label(logits, batch.label, batch.targets))
         self.val_loss.update(loss_of(logits, batch, self.recipe.loss), len(batch.label))
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True, batch_size=len(batch.label))
         if batch.targets is not None:
-            self.val_precision.update(certainty(logits, self.recipe.loss), batch.targets)
+            self.val_precision.update(class_certainty(logits, self.recipe.loss), batch.targets)
             self.log("val/mean_ap", self.val_precision, on_step=False, on_epoch=True, batch_size=len(batch.label))
 
     def on_validation_epoch_end(self) -> None:
@@ -70,39 +68,42 @@ class Classifier(pl.LightningModule):
         self.val_hits.reset()
 
     def on_train_epoch_end(self) -> None:
-        """The paper's annealing, before the checkpoint of this epoch is written; Lightning would do it afterwards."""
+        """Takes the plateau schedule's step before the checkpoint of this epoch is written; Lightning's is after it."""
         if self.recipe.schedule == "plateau":
             plateau: Any = self.lr_schedulers()
             plateau.step(self.trainer.callback_metrics[GOALS[self.recipe.loss].metric])
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Raises UserError where the weights are another net's. Weights of float64 must not pass through float32."""
+        """Loads the weights, float64 without a detour through float32. Raises UserError for weights of another net."""
         weights = net_weights(checkpoint)
         if any(value.dtype == torch.float64 for value in weights.values()):
             self.net.double()
         load_weights_(self.net, weights)
-        self.goes_on = True
+        self.resumed = True
         if checkpoint["convscope"].get("goal", TOP1) != GOALS[self.recipe.loss].metric:
-            _forget_best_(checkpoint["lr_schedulers"])
+            _reset_plateaus_(checkpoint["lr_schedulers"])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         goal = GOALS[self.recipe.loss]
         checkpoint["convscope"] = {**self.about, "epoch": self.trainer.current_epoch + 1, "goal": goal.metric}
 
     def configure_optimizers(self) -> Any:
-        """A cycle that goes on has its length in the checkpoint. To ask Lightning for it would start the loader at the
-        beginning of an epoch, before the checkpoint tells where it stood.
+        """The optimizer and its schedule, in Lightning's form.
+
+        A resumed cycle has its length in the checkpoint. Asking Lightning for the length would start the loader at the
+        beginning of an epoch, before the position in the epoch is restored.
         """
-        asked = self.recipe.schedule == "cycle" and not self.goes_on
-        steps = int(self.trainer.estimated_stepping_batches) if asked else 0
+        new_cycle = self.recipe.schedule == "cycle" and not self.resumed
+        steps = int(self.trainer.estimated_stepping_batches) if new_cycle else 0
         mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
-        chosen = optimizer(self.net, self.recipe, self.pixel_scale, mixed and bool(self.trainer.gradient_clip_val))
-        plan = schedule(chosen, self.recipe, steps)
-        return {"optimizer": chosen, "lr_scheduler": plan} if plan else chosen
+        clipped = mixed and bool(self.trainer.gradient_clip_val)
+        optimizer = build_optimizer(self.net, self.recipe, self.pixel_scale, clipped)
+        scheduler = build_schedule(optimizer, self.recipe, steps)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler} if scheduler else optimizer
 
 
-def _forget_best_(schedulers: list[dict[str, Any]]) -> None:
-    """Of plateaus that followed another metric, as those of multilabel runs of version 0.1: a new wait begins."""
+def _reset_plateaus_(schedulers: list[dict[str, Any]]) -> None:
+    """Resets the best value and the patience of plateaus that followed another metric, as in version 0.1."""
     for state in schedulers:
         if "mode_worse" in state:
             state |= {"best": state["mode_worse"], "num_bad_epochs": 0}

@@ -1,4 +1,4 @@
-"""job=train: trains a net and watches its features evolve."""
+"""job=train: trains a net and records how its features evolve."""
 
 import logging
 import sys
@@ -19,21 +19,36 @@ from convscope.metrics.goals import GOALS, Chance
 from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
 from convscope.runs.record import Picture, Record
-from convscope.training.callbacks import FilterPictures, PagePerEpoch, RenormalizeFilters, RowPerEpoch, StepSeed
-from convscope.training.checkpoint import AtomicCheckpointIO, Within, checkpoints
+from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
+from convscope.training.callbacks.epoch_records import FilterPictures, PagePerEpoch, RowPerEpoch, Sessions
+from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
+from convscope.training.callbacks.failure_checks import StopWhenNotFinite, WarnAtChance, WatchLayers
+from convscope.training.callbacks.feature_evolution import FeatureEvolution
+from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
+from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.classifier import Classifier
-from convscope.training.evolution import FeatureEvolution
-from convscope.training.exact_resume import RunningMetrics, Sessions
-from convscope.training.guard import StopWhenNotFinite
-from convscope.training.precision import ValidateInFloat32
-from convscope.training.standstill import NoticeChance, WatchLayers
-from convscope.training.stop import Request
-from convscope.training.trainer import keep_freed_memory, refusals_told
-from convscope.training.trainer import trainer as made_trainer
+from convscope.training.recipe import Recipe
+from convscope.training.stop import StopRequest
+from convscope.training.trainer import build_trainer, keep_freed_memory, lightning_refusals
+
+IGNORED_WARNINGS = (
+    ".*LeafSpec",  # Lightning's use of torch
+    ".*does not have many workers",  # the cache needs none
+    ".*in eval mode at the start of training",  # frozen batch norms
+    ".*`srun` command is available",  # a run on a login node is legitimate
+    ".*AMP with fp16 is not supported on CPU",  # training/trainer.py warns of it in plain words
+    ".*exists and is not empty",  # the folder of a resumed run
+    ".*your dataloader is not resumable",  # it is, see data/module.py
+    ".*sync_dist=True",  # metrics are reduced over all processes before they are logged
+)
 
 
-class Plan(NamedTuple):
-    """trainer: arguments of Lightning's Trainer. description: what every checkpoint says of its net (plain values)."""
+class TrainingPlan(NamedTuple):
+    """The settings of a training run.
+
+    trainer: arguments of Lightning's Trainer. choice: the features to draw, and when. description: plain values that
+    every checkpoint stores about its net. within: how often last.ckpt is written within an epoch.
+    """
 
     trainer: dict[str, Any]
     choice: FeatureConfig
@@ -44,89 +59,102 @@ class Plan(NamedTuple):
 
 def chance_in(data: ImageData, loss: LossName) -> Chance:
     """What a net that has learned nothing reaches on the validation images."""
-    every = torch.arange(data.size("val"))
-    several = data.targets("val", every) if data.several else None
-    return GOALS[loss].chance(data.labels("val", every), several, len(data.classes))
+    images = torch.arange(data.size("val"))
+    targets = data.targets("val", images) if data.several else None
+    return GOALS[loss].chance(data.labels("val", images), targets, len(data.classes))
 
 
 def goal_facts(data: ImageData, loss: LossName) -> dict[str, Any]:
-    """What about.json and summary.json say of the aim of a run."""
+    """The goal of a run and its chance, as entries of about.json and summary.json."""
     return GOALS[loss].facts(chance_in(data, loss))
 
 
-def train(
-    classifier: Classifier, data: ImageData, plan: Plan, record: Record, sessions: Sessions | None = None
-) -> dict[str, Any]:
-    """Fits the classifier; everything seen on the way is in the record. From checkpoints/last.ckpt where it is there.
+class Watchers(NamedTuple):
+    """The callbacks whose results a run reports at its end."""
 
-    sessions: gets the seconds spent looking inside, and what earlier sessions of the run took. Returns what belongs in
-    the summary: final and best row, images per second, warnings.
-    Raises UserError when the loss stops being finite, Stopped when a signal has asked for the end.
+    sessions: Sessions
+    layers: WatchLayers
+    evolution: FeatureEvolution
+    chance: WarnAtChance
+    rows: RowPerEpoch
+
+
+def train(
+    classifier: Classifier, data: ImageData, plan: TrainingPlan, record: Record, sessions: Sessions | None = None
+) -> dict[str, Any]:
+    """Trains the classifier, from checkpoints/last.ckpt in the run folder if it is there. Results go into the record.
+
+    sessions: gets the seconds spent on feature evolution and, for a resumed run, those of earlier sessions. Returns
+    entries of summary.json: final and best row, images per second, warnings.
+    Raises UserError when the loss stops being finite, Stopped when a signal has asked the run to stop.
     """
     keep_freed_memory()
     classifier.about = plan.description
-    sessions, goal = sessions or Sessions({}, time.perf_counter()), GOALS[classifier.recipe.loss]
-    chance = NoticeChance(record, goal, chance_in(data, classifier.recipe.loss))
-    rows, layers = RowPerEpoch(record, goal), WatchLayers(record)
-    evolution = FeatureEvolution(record, data, plan.choice, plan.seed)
-    callbacks = [
-        sessions,
+    goal = GOALS[classifier.recipe.loss]
+    watchers = Watchers(
+        sessions or Sessions({}, time.perf_counter()),
+        WatchLayers(record),
+        FeatureEvolution(record, data, plan.choice, plan.seed),
+        WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss)),
+        RowPerEpoch(record, goal),
+    )
+    trainer = _trainer(plan.trainer, _callbacks(watchers, classifier.recipe, plan, record), record)
+    last = record.folder / "checkpoints" / "last.ckpt"
+    try:
+        with lightning_refusals():
+            trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    finally:
+        watchers.sessions.seconds["looking"] = watchers.evolution.seconds
+    rows = watchers.rows.rows
+    if trainer.is_global_zero:
+        record.add(Picture("curves", training_curves(rows), "Loss and accuracy over the epochs", plot=True))
+    return {
+        "final": rows[-1] if rows else {},
+        "best": goal.best(rows),
+        "images_per_second": sum(row["images_per_second"] for row in rows) / max(1, len(rows)),
+        "warnings": [*watchers.layers.warnings, *watchers.chance.warnings],
+    }
+
+
+def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[pl.Callback]:
+    """All callbacks in the order in which Lightning calls them; it calls those of checkpoints last in any case."""
+    return [
+        watchers.sessions,
         ValidateInFloat32(),
         StepSeed(plan.seed),
         RunningMetrics(),
         StopWhenNotFinite(),
-        layers,
-        *([RenormalizeFilters(classifier.recipe.renorm)] if classifier.recipe.renorm else []),
-        evolution,
+        watchers.layers,
+        *([RenormalizeFilters(recipe.renorm)] if recipe.renorm else []),
+        watchers.evolution,
         FilterPictures(record, plan.choice),
-        chance,
-        rows,
+        watchers.chance,
+        watchers.rows,
         PagePerEpoch(record),
-        *checkpoints(record.folder / "checkpoints", plan.within, Request(), goal),
+        *checkpoint_callbacks(record.folder / "checkpoints", plan.within, StopRequest(), GOALS[recipe.loss]),
         *([RichProgressBar()] if sys.stdout.isatty() else []),
     ]
-    trainer = _trainer(plan.trainer, callbacks, record)
-    last = record.folder / "checkpoints" / "last.ckpt"
-    try:
-        with refusals_told():
-            trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
-    finally:
-        sessions.seconds["looking"] = evolution.seconds
-    if trainer.is_global_zero:
-        record.add(Picture("curves", training_curves(rows.rows), "Loss and accuracy over the epochs", plot=True))
-    return {
-        "final": rows.rows[-1] if rows.rows else {},
-        "best": goal.best(rows.rows),
-        "images_per_second": sum(row["images_per_second"] for row in rows.rows) / max(1, len(rows.rows)),
-        "warnings": [*layers.warnings, *chance.warnings],
-    }
 
 
 def _trainer(settings: dict[str, Any], callbacks: list[Any], record: Record) -> pl.Trainer:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no advertisements
-    warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own business with torch
-    warnings.filterwarnings("ignore", message=".*does not have many workers")  # the cache needs none
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training")  # frozen batch norms
-    warnings.filterwarnings("ignore", message=".*`srun` command is available")  # nobody has to use it
-    warnings.filterwarnings("ignore", message=".*AMP with fp16 is not supported on CPU")  # training/trainer.py tells it
-    warnings.filterwarnings("ignore", message=".*exists and is not empty")  # of a run that goes on
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable")  # it is, data/module.py
-    warnings.filterwarnings("ignore", message=".*sync_dist=True")  # what is logged is of all processes already
-    return made_trainer(
+    for message in IGNORED_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+    return build_trainer(
         settings,
         callbacks=callbacks,
-        logger=False,  # the record hands the loggers what is in metrics.csv
+        logger=False,  # the record passes the rows of metrics.csv on to the loggers
         plugins=[AtomicCheckpointIO(), *_cluster()],
         default_root_dir=record.folder,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the data module shards by itself
+        use_distributed_sampler=False,  # the data module splits images over processes
         enable_model_summary=False,
         enable_progress_bar=sys.stdout.isatty(),
     )
 
 
 def _cluster() -> list[Any]:
-    """SLURM without Lightning's own requeueing: training/stop.py keeps the run before the launcher queues it again."""
+    """SLURM without Lightning's requeueing: training/stop.py waits for a checkpoint before the launcher requeues."""
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     return [SLURMEnvironment(auto_requeue=False)]

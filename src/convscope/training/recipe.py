@@ -15,8 +15,8 @@ from convscope.models.build import ConvNet
 from convscope.models.initialize import he_, normal_
 
 EAGER = 10.0  # the first layer of init=he starts from a tenth of He's weights and takes steps ten times as large
-NEVER = sys.maxsize  # the Classifier steps it, where a checkpoint can tell of it
-PIXEL_STD = 58.0  # spread of grey levels around their mean; photographs have 55 to 65
+NEVER = sys.maxsize  # epochs; the Classifier takes the step itself, before the checkpoint is written
+PIXEL_STD = 58.0  # standard deviation of grey levels; photographs have 55 to 65
 
 
 @config("optim")
@@ -56,22 +56,25 @@ def read_recipe(settings: Mapping[str, Any]) -> Recipe:
 
 
 def initialize_(net: ConvNet, recipe: Recipe, pixel_scale: float = 1.0) -> None:
-    """Sets all weights: N(0, init_std) and zero biases (section 3), or He's with a first layer made for grey levels."""
+    """Initializes all weights: N(0, init_std) and zero biases (section 3), or He's, in layer 1 for grey levels."""
     if recipe.init == "he":
         he_(net, PIXEL_STD * pixel_scale, first=1 / EAGER)
     else:
         normal_(net, std=recipe.init_std, ones=recipe.bias_ones)
 
 
-def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped: bool = False) -> torch.optim.Optimizer:
-    """SGD as the papers write it, or AdamW; fused where the device has it. Frozen weights are none of its business.
+def build_optimizer(
+    net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped: bool = False
+) -> torch.optim.Optimizer:
+    """SGD as the papers define it, or AdamW, over the weights that train; fused where the device supports it.
 
-    clipped: gradients of mixed precision are clipped before the step. A fused optimizer would unscale them in the step.
+    clipped: gradients of mixed precision are clipped before the step, where a fused optimizer, which unscales gradients
+    within the step, cannot be used.
 
-    AdamW's steps have the size of its learning rate whatever the gradient, so with He's weights the first layer, whose
-    weights are divided by the spread of the pixels, takes steps divided by the same number. That it starts small and
-    takes large steps makes what its filters show what they learned, not the noise they started from; in the other
-    layers weight decay does that. AdamW's leaves biases and the gains of norms alone.
+    AdamW's steps have the size of its learning rate whatever the gradient. With He's weights the weights of the first
+    layer are divided by the spread of the pixels, so its steps are divided by the same number. The first layer starts
+    at a tenth and takes steps ten times as large (EAGER): so its filters show what they learned, not their initial
+    noise. In the other layers weight decay has that effect. Biases and the gains of norms do not decay.
     """
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     fused = trained[0].device.type in ("cpu", "cuda") and not clipped
@@ -88,8 +91,8 @@ def optimizer(net: nn.Module, recipe: Recipe, pixel_scale: float = 1.0, clipped:
     return torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
 
 
-def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:
-    """Lightning's scheduler entry: anneal by 10 when the validation error plateaus, or one cycle of `steps` steps."""
+def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:
+    """Lightning's entry for a schedule: division by 10 when the goal plateaus, or one cycle of `steps` steps."""
     if recipe.schedule == "plateau":
         goal = GOALS[recipe.loss]
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -99,7 +102,7 @@ def schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> di
     if recipe.schedule == "cycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         steps = max(steps, 2)
-        rise = 0.21 if steps == 5 else 0.2  # of five steps torch divides by the length of the rise, 0.2 * 5 - 1
+        rise = 0.21 if steps == 5 else 0.2  # with 0.2 and five steps torch would divide by 0.2 * 5 - 1 = 0
         cycle = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, peaks, total_steps=steps, pct_start=rise, cycle_momentum=False
         )

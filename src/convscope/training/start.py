@@ -1,4 +1,4 @@
-"""Where a training run starts (init, take, freeze of conf/model): an earlier net's weights, rows that stand still.
+"""Where a training run starts (init, take, freeze of conf/model): with weights of an earlier net, and frozen rows.
 
 Transfer as Zeiler & Fergus (2013, section 5.2) do it keeps layers 1 to 7 of a trained net fixed and trains a new
 softmax on top; fine-tuning trains all of it.
@@ -45,7 +45,7 @@ class Start:
 
 
 def read_start(model: Mapping[str, Any]) -> Start:
-    """The start that conf/model says; UserError where weights would come from two places."""
+    """The start in the settings of conf/model. Raises UserError where weights would come from two places."""
     init, weights = model.get("init"), model.get("weights")
     if init and weights:
         raise UserError(f"model.init={init} and model.weights={weights} both give weights; set one of them to null")
@@ -57,11 +57,11 @@ def read_start(model: Mapping[str, Any]) -> Start:
     return build_config(Start, {"init": init, "kind": kind, **rows})
 
 
-def parent(start: Start) -> dict[str, Any] | None:
+def start_checkpoint(start: Start) -> dict[str, Any] | None:
     """The checkpoint to start from, None for a start from scratch.
 
-    Nets of rows share rows with any net of rows; the module paths of a library's nets mean something only between nets
-    of the same name. Raises UserError for other pairs, and as read_checkpoint does.
+    A net of rows can take rows from any net of rows; a net of a library only from nets of the same name, because its
+    module paths are its own. Raises UserError for other pairs, and as read_checkpoint does.
     """
     if start.from_scratch:
         return None
@@ -76,39 +76,39 @@ def parent(start: Start) -> dict[str, Any] | None:
     return checkpoint
 
 
-def begin_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
-    """Weights from the checkpoint over the initial ones, then the rows that do not train; what summary.json says of it.
+def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
+    """Loads the checkpoint's weights into the net, freezes rows, and returns the entries of summary.json about it.
 
-    The last row is new where the names of the data's classes are not the checkpoint's, though their number may be: its
-    units stand for other things. Raises UserError as inherit_ and freeze_ do.
+    The last row keeps its new weights where the names of the data's classes differ from the checkpoint's, even if their
+    number is the same: its units stand for other classes. Raises UserError as inherit_ and freeze_ do.
     """
-    told: dict[str, Any] = {}
-    words, frozen = [], start.freeze
+    facts: dict[str, Any] = {}
+    sentences, frozen = [], start.freeze
     if checkpoint is not None:
         inherited = _inherited(net, start, checkpoint, data.classes)
-        same = torch.equal(data.mean, checkpoint["convscope"]["mean"])
-        whose = "the checkpoint's" if same else "that of the new images"
-        told = {"init": start.init, "taken": inherited.taken, "new": inherited.new, "unused": inherited.unused}
-        told |= {"mean": whose}
-        words = [inherited.words(str(start.init)), f"the mean image is {whose}"]
+        same_mean = torch.equal(data.mean, checkpoint["convscope"]["mean"])
+        mean = "the checkpoint's" if same_mean else "that of the new images"
+        facts = {"init": start.init, "taken": inherited.taken, "new": inherited.new, "unused": inherited.unused}
+        facts |= {"mean": mean}
+        sentences = [inherited.words(str(start.init)), f"the mean image is {mean}"]
         frozen = inherited.taken if frozen == TAKEN else frozen
     if frozen:
-        told["frozen"] = freeze_(net, list(frozen))
-        words.append(f"frozen: {shortened(told['frozen'], rows_of(net.state_dict()))}")
-    return told | ({"words": "; ".join(words)} if words else {})
+        facts["frozen"] = freeze_(net, list(frozen))
+        sentences.append(f"frozen: {shortened(facts['frozen'], rows_of(net.state_dict()))}")
+    return facts | ({"words": "; ".join(sentences)} if sentences else {})
 
 
 def freeze_(net: nn.Module, rows: Sequence[str]) -> list[str]:
-    """The weights of these rows do not train; their batch norms keep their statistics too. Dropout stays as it is.
+    """Freezes the weights of these rows and the statistics of their batch norms, but not their dropout.
 
-    Returns all rows of the net that do not train now. A row of a foreign net is a module by its path, with all that is
-    inside. Raises UserError for a row that is not there or has no weights, and where no weight would be left to train.
+    In a net of a library a row is a module by its path, with everything inside it. Returns all frozen rows of the net.
+    Raises UserError for a row that does not exist or has no weights, and where no weight would be left to train.
     """
     weighted = list(rows_of(net.state_dict()))
     for row in rows:
         if not any(f"{path}.".startswith(f"{row}.") for path in weighted):
-            shown = ", ".join(weighted[:24] + ["..."] * (len(weighted) > 24))
-            raise UserError(f"model.freeze: no row {row} with weights in this net; it has {shown}")
+            possible = ", ".join(weighted[:24] + ["..."] * (len(weighted) > 24))
+            raise UserError(f"model.freeze: no row {row} with weights in this net; it has {possible}")
     for row in rows:
         module = net.get_submodule(row).requires_grad_(False)
         for part in module.modules():
@@ -119,7 +119,7 @@ def freeze_(net: nn.Module, rows: Sequence[str]) -> list[str]:
             f"model.freeze holds every row of the net, {last_row(net)} too: nothing is left to train; "
             f"freeze all but {last_row(net)}"
         )
-    return [row for row, held in rows_of(dict(net.named_parameters())).items() if not _trains(held)]
+    return [row for row, weights in rows_of(dict(net.named_parameters())).items() if not _trains(weights)]
 
 
 def _trains(row: Mapping[str, torch.Tensor]) -> bool:
@@ -130,9 +130,9 @@ def _inherited(net: nn.Module, start: Start, checkpoint: dict[str, Any], classes
     state, last = net_weights(checkpoint), last_row(net)
     refused = {}
     if list(classes) != list(checkpoint["convscope"]["class_names"]):
-        here, there = len(classes), len(checkpoint["convscope"]["class_names"])
-        known = f"the checkpoint has {there}" if here != there else "the checkpoint has others"
-        refused[last] = f"{here} classes, {known}"
+        count, old_count = len(classes), len(checkpoint["convscope"]["class_names"])
+        old = f"the checkpoint has {old_count}" if count != old_count else "the checkpoint has others"
+        refused[last] = f"{count} classes, {old}"
     if start.take is not None:
         refused |= {row: "not in model.take" for row in rows_of(net.state_dict()) if row not in start.take}
     inherited = inherit_(net, state, refused)

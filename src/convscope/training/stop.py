@@ -1,4 +1,4 @@
-"""A signal that asks a training run to end: the run goes on to the next place where it can be kept, and ends there."""
+"""Signals that ask a training run to stop: the run goes on to its next checkpoint and ends there."""
 
 import os
 import signal
@@ -8,42 +8,43 @@ from typing import Any
 
 from convscope.errors import Stopped
 
-ASKING = [signal.SIGTERM, signal.SIGINT]  # these end a run
-ASKING += [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]  # where somebody says how
+SIGNALS = [signal.SIGTERM, signal.SIGINT]  # these end a run
+# these are passed on to the handler of a launcher, if there is one
+SIGNALS += [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 
-class Request:
-    """Which signal has asked, 0 for none, and what it meant before training began.
+class StopRequest:
+    """The signal that has asked the run to stop (0: none), and the handlers from before training.
 
-    SIGTERM and Ctrl-C end the run. A signal for which a launcher has a handler of its own, as submitit has for those
-    of SLURM's preemption, is passed on to it once the checkpoint is written.
+    SIGTERM and Ctrl-C end the run. Where a launcher has installed a handler, as submitit does for the signals of
+    SLURM's preemption, the signal is passed on to that handler once the checkpoint is written.
     """
 
     def __init__(self) -> None:
         self.number = 0
-        self.before = {number: signal.getsignal(number) for number in ASKING}
+        self.before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def listen(self) -> None:
-        """From now on; only the main thread can."""
+        """Installs the handlers; only in the main thread, as Python demands."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in ASKING:
-            if number in (signal.SIGTERM, signal.SIGINT) or self._others(number):
-                signal.signal(number, self._take)
+        for number in SIGNALS:
+            if number in (signal.SIGTERM, signal.SIGINT) or self._launcher_handler(number):
+                signal.signal(number, self._receive)
 
     def answer(self, number: int) -> None:
-        """What was asked for, now that a checkpoint is written; raises Stopped unless a launcher knows better."""
+        """Ends the run after its checkpoint: calls the launcher's handler for the signal, or raises Stopped."""
         self.number = 0
-        others = self._others(number)
-        if others is None:
+        handler = self._launcher_handler(number)
+        if handler is None:
             raise Stopped(128 + number)
-        others(number, None)
+        handler(number, None)
 
-    def _others(self, number: int) -> Any:
+    def _launcher_handler(self, number: int) -> Any:
         handler = self.before.get(signal.Signals(number))
         return handler if callable(handler) and handler not in (signal.default_int_handler, exit_143) else None
 
-    def _take(self, number: int, _: Any) -> None:
+    def _receive(self, number: int, _: Any) -> None:
         self.number = number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -52,6 +53,6 @@ class Request:
 
 
 def exit_143(number: int, _: Any) -> None:
-    """The handler of unwind_at_sigterm."""
+    """A signal handler that ends the process with code 143, through its `finally` blocks."""
     signal.signal(number, signal.SIG_DFL)
     sys.exit(143)

@@ -1,4 +1,4 @@
-"""An allocator that keeps what is freed, because a training step asks for the same memory again and again."""
+"""Lightning's Trainer: checks of its settings (conf/trainer) with errors in plain words; memory of the process."""
 
 import ctypes
 import importlib.util
@@ -18,10 +18,11 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to give no freed memory back while this process lives; False where there is no glibc.
+    """Makes glibc keep freed memory for the rest of the process; returns False where there is no glibc.
 
-    By default every large tensor is fresh memory that the system first fills with zeros, page by page: a fifth of
-    a training step of ZFNet at 224 on one core. The process stays as large as it was at its largest.
+    A training step asks for the same memory again and again. By default every large tensor is fresh memory that the
+    system first fills with zeros, page by page: a fifth of a training step of ZFNet at 224 on one core. The price: the
+    process never gets smaller than its peak.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -79,9 +80,9 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
 
 
 def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
-    """Raises UserError for a trainer.precision that there is not, or not here. A warning where another takes its place.
+    """Raises UserError for a trainer.precision that does not exist, or not on this device.
 
-    device: type of the one trained on, as torch calls it.
+    Returns a warning where Lightning would replace it by another one, else None. device: torch's type of the device.
     """
     precision = str(settings.get("precision"))
     if precision not in (*PRECISIONS, *SHORT, *TRANSFORMER_ENGINE):
@@ -103,18 +104,18 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
     return None
 
 
-def trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:
-    """The Trainer of these settings; UserError says what Lightning has against them."""
-    with refusals_told(Exception):  # Lightning checks some of them by using them
+def build_trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:
+    """The Trainer of these settings and the program's own. Raises UserError with Lightning's reason to refuse them."""
+    with lightning_refusals(Exception):  # Lightning checks some settings only by using them
         return pl.Trainer(**settings, **ours)
 
 
 @contextmanager
-def refusals_told(kind: type[Exception] = MisconfigurationException) -> Iterator[None]:
-    """What Lightning has against the settings, as a UserError; of some it finds out only when it sees the images."""
+def lightning_refusals(kind: type[Exception] = MisconfigurationException) -> Iterator[None]:
+    """Turns Lightning's errors about the settings into UserError, also those that come up only during training."""
     try:
         yield
     except kind as error:
-        named = "" if isinstance(error, MisconfigurationException | ValueError) else f"{type(error).__name__}: "
-        said = " ".join(str(error).split())[:300]
-        raise UserError(f"Lightning refuses the settings of trainer: {named}{said}") from error
+        prefix = "" if isinstance(error, MisconfigurationException | ValueError) else f"{type(error).__name__}: "
+        message = " ".join(str(error).split())[:300]
+        raise UserError(f"Lightning refuses the settings of trainer: {prefix}{message}") from error

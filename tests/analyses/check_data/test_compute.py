@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convscope.analyses.check_data.about import CheckDataConfig
-from convscope.analyses.check_data.compute import Found, complaints, modes, survey, tile
+from convscope.analyses.check_data.compute import DataSet, complaints, mode_rows, sample_tile, survey
 from convscope.data.decode import Unreadable, decoded
 from convscope.data.folders import passed_over
 from convscope.data.sources import Pixels, Source, folder
@@ -29,16 +29,16 @@ def root(tmp_path):
     return tmp_path
 
 
-def seen(root, image_size=32):
-    return survey(Found(folder(root)), image_size)
+def surveyed(root, image_size=32):
+    return survey(DataSet(folder(root)), image_size)
 
 
 def test_a_sound_set_has_nothing_to_tell(root):
-    found = seen(root, 24)  # stored with 27 pixels: none is enlarged
-    assert complaints(found, CheckDataConfig(few=6)) == [] and not found.copies and not found.bad()
-    assert modes(found) == [{"mode": "RGB", "train": 18, "val": 9}]
-    assert [one.width.tolist() for one in found.splits] == [[40] * 18, [40] * 9]
-    assert found.splits[0].height.tolist() == [30, 31, 32, 33, 34, 35] * 3
+    result = surveyed(root, 24)  # stored with 27 pixels: none is enlarged
+    assert complaints(result, CheckDataConfig(few=6)) == [] and not result.duplicates and not result.bad()
+    assert mode_rows(result) == [{"mode": "RGB", "train": 18, "val": 9}]
+    assert [images.width.tolist() for images in result.splits] == [[40] * 18, [40] * 9]
+    assert result.splits[0].height.tolist() == [30, 31, 32, 33, 34, 35] * 3
 
 
 def test_copies_by_brute_force(root):
@@ -49,19 +49,19 @@ def test_copies_by_brute_force(root):
     Image.open(root / "train/cat/4.png").save(root / "train/cat/other.webp", lossless=True)  # other bytes, same pixels
     (root / "train/bee/y.png").write_bytes(b"torn")
     (root / "train/bee/z.png").write_bytes(b"torn")  # two bad ones are no copies
-    found = seen(root)
-    images = {}
-    for one in found.splits:
-        for at, path in enumerate(one.split.paths):
+    result = surveyed(root)
+    pixels = {}
+    for split in result.splits:
+        for at, path in enumerate(split.split.paths):
             with suppress(Unreadable):
-                images[one.name, at] = decoded(path, found.size)
-    expected = {frozenset(pair) for pair in combinations(images, 2) if np.array_equal(*(images[key] for key in pair))}
-    groups = [[(one.name, at) for one, at in group.members] for group in found.copies]
+                pixels[split.name, at] = decoded(path, result.size)
+    expected = {frozenset(pair) for pair in combinations(pixels, 2) if np.array_equal(*(pixels[key] for key in pair))}
+    groups = [[(split.name, at) for split, at in group.members] for group in result.duplicates]
     assert {frozenset(pair) for group in groups for pair in combinations(group, 2)} == expected
     assert sorted(map(len, groups)) == [2, 2, 2, 3]
-    assert len(found.copies[0].classes) == 2  # of several classes first
-    assert found.copies[1].splits == ["train", "val"] and found.shared == 1
-    assert complaints(found, CheckDataConfig(few=0)) [:5] == [
+    assert len(result.duplicates[0].classes) == 2  # of several classes first
+    assert result.duplicates[1].splits == ["train", "val"] and result.shared == 1
+    assert complaints(result, CheckDataConfig(few=0)) [:5] == [
         "2 images of 34 cannot be read (bad_images.csv); training stops there unless data.on_bad_image=skip is typed",
         "1 image of val in train, too, pixel by pixel: what is seen tests nothing",
         "1 image in several classes at once: bee and cat",
@@ -76,16 +76,16 @@ def test_small_images_few_images_and_other_files(root):
     Image.new("CMYK", (30, 29)).save(root / "train/loose.jpg")
     for path in (root / "val/bee").iterdir():
         path.write_bytes(b"")
-    found = survey(Found(folder(root), "", passed_over(root)), 28)  # stored with 32 pixels
-    told = complaints(found, CheckDataConfig(few=7))
-    assert told[1:] == [
+    result = survey(DataSet(folder(root), "", passed_over(root)), 28)  # stored with 32 pixels
+    lines = complaints(result, CheckDataConfig(few=7))
+    assert lines[1:] == [
         "train: classes with fewer than 7 images to read: ant (6), bee (6), cat (6)",
         "train: 6 images of 18 with a side under 32 pixels, which will be enlarged",
         "val: classes with fewer than 1 image to read: bee (0)",
         "val: 4 images of 9 with a side under 32 pixels, which will be enlarged",
         "not taken for images: 3 files, in no class folder (1), no ending of an image: .txt (1), hidden (1)",
     ]
-    assert [bad.reason for bad in found.bad()] == ["the file is empty"] * 3
+    assert [bad.reason for bad in result.bad()] == ["the file is empty"] * 3
 
 
 def test_images_in_memory_and_one_set_for_both_splits():
@@ -93,11 +93,11 @@ def test_images_in_memory_and_one_set_for_both_splits():
     pixels = draw.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
     pixels[7] = pixels[2]
     whole = Pixels(pixels, np.arange(9) % 3)
-    found = survey(Found(Source(["a", "b", "c"], whole, whole)), 28)
-    assert [one.name for one in found.splits] == ["train"]
-    assert [[at for _, at in group.members] for group in found.copies] == [[2, 7]]
-    assert found.splits[0].file(7) == "7"
-    assert np.array_equal(tile(found.splits[0], 4, found), pixels[4, 2:30, 2:30])
+    result = survey(DataSet(Source(["a", "b", "c"], whole, whole)), 28)
+    assert [images.name for images in result.splits] == ["train"]
+    assert [[at for _, at in group.members] for group in result.duplicates] == [[2, 7]]
+    assert result.splits[0].file(7) == "7"
+    assert np.array_equal(sample_tile(result.splits[0], 4, result), pixels[4, 2:30, 2:30])
 
 
 @pytest.mark.parametrize("wrong", [{"few": -1}, {"classes": 0}, {"shown": 0}])

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from convscope.analyses.check_data.figure import SIDE, Row, samples_sheet
-from convscope.plots.grid import HEAD, MARGIN, PAPER
+from convscope.analyses.check_data.figure import SIDE, ClassSamples, samples_sheet
+from convscope.plots.grid import BACKGROUND, MARGIN, TITLE_HEIGHT
 
 
 def tile(color):
@@ -11,18 +11,21 @@ def tile(color):
 
 
 def test_each_row_has_its_images_from_left_to_right():
-    rows = [Row("ant", "2 images", [tile((250, 0, 0)), tile((0, 250, 0))]), Row("bee", "1 image", [tile((0, 0, 250))])]
+    rows = [
+        ClassSamples("ant", "2 images", [tile((250, 0, 0)), tile((0, 250, 0))]),
+        ClassSamples("bee", "1 image", [tile((0, 0, 250))]),
+    ]
     sheet = np.array(samples_sheet(rows, "two"))
     right = sheet.shape[1] - MARGIN
     step = SIDE + 4
-    middle = HEAD + SIDE // 2
+    middle = TITLE_HEIGHT + SIDE // 2
     assert (sheet[middle, right - step - SIDE // 2] == (250, 0, 0)).all()
     assert (sheet[middle, right - SIDE // 2] == (0, 250, 0)).all()
     assert (sheet[middle + step, right - step - SIDE // 2] == (0, 0, 250)).all()
-    assert (sheet[middle + step, right - SIDE // 2] == PAPER).all()  # an outline alone
+    assert (sheet[middle + step, right - SIDE // 2] == BACKGROUND).all()  # an outline alone
 
 
 def test_no_images_and_long_names():
-    for rows in ([Row("", "", [])], [Row("x" * 300, "y" * 300, [tile(9)])] * 3):
+    for rows in ([ClassSamples("", "", [])], [ClassSamples("x" * 300, "y" * 300, [tile(9)])] * 3):
         sheet = samples_sheet(rows, "z" * 300)
-        assert sheet.width < 1400 and sheet.height == HEAD + len(rows) * (SIDE + 4) - 4 + MARGIN
+        assert sheet.width < 1400 and sheet.height == TITLE_HEIGHT + len(rows) * (SIDE + 4) - 4 + MARGIN

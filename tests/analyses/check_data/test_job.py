@@ -71,10 +71,10 @@ def test_everything_that_is_wrong_is_in_the_run_folder(root, tmp_path, capsys):
     [copies] = rows(table / "copies.csv")
     assert copies["splits"] == "train, val" and copies["classes"] == "<b>ant, bee"
     assert rows(table / "passed_over.csv")[0]["files"] == "1"
-    told, page = capsys.readouterr().out, (tmp_path / "run/report/index.html").read_text()
+    printed, page = capsys.readouterr().out, (tmp_path / "run/report/index.html").read_text()
     assert len(summary["warnings"]) == 5
     for line in summary["warnings"]:
-        assert f"warning: {line}" in told
+        assert f"warning: {line}" in printed
     assert "What the images are" in page and "&lt;b&gt;ant" in page and "<b>ant" not in page
     assert "1 image of 25 cannot be read" in page
     with Image.open(tmp_path / "run/pictures/check/images.jpg") as sheet:
@@ -109,8 +109,8 @@ def test_sets_that_are_no_folders_of_files(data, root, tmp_path):
 
 def test_a_place_without_images_is_one_line(tmp_path):
     (tmp_path / "set/train/ant").mkdir(parents=True)
-    for root, told in ((tmp_path / "set", "holds no images in class folders"), (tmp_path / "no", "is no folder")):
-        with pytest.raises(UserError, match=told):
+    for root, message in ((tmp_path / "set", "holds no images in class folders"), (tmp_path / "no", "is no folder")):
+        with pytest.raises(UserError, match=message):
             check(tmp_path / "run", root)
     assert not (tmp_path / "run").exists()
 
@@ -128,9 +128,9 @@ def test_training_leaves_out_what_cannot_be_read_and_says_so(root, tmp_path, cap
     left = rows(tmp_path / "run/bad_images.csv")
     assert {row["reason"] for row in left} == {"it is no image, or of a format that is not known", "the file is empty"}
     assert [row["path"] for row in left][0] == str(root / "train/bee/3.png") and len(left) == 5
-    told, page = capsys.readouterr().out, (tmp_path / "run/report/index.html").read_text()
+    printed, page = capsys.readouterr().out, (tmp_path / "run/report/index.html").read_text()
     for line in ("5 images cannot be read and are left out", "no image of class bee in val can be read"):
-        assert told.count(line) == 1 and line in page and any(line in one for one in summary["warnings"])
+        assert printed.count(line) == 1 and line in page and any(line in warning for warning in summary["warnings"])
     looked = run(tmp_path / "look", "job=visualize", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", "evolution.maps=2")
     assert looked["bad_images"] >= 4 and (tmp_path / "look/bad_images.csv").is_file()
 

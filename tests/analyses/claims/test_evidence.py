@@ -9,7 +9,7 @@ from convscope.analyses.claims.compute import evidence
 from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.invariance.compute import Sweep
 from convscope.analyses.invariance.compute.warp import paper_transforms
-from convscope.analyses.occlusion.job.localization import RIGHT, WRONG, Sample
+from convscope.analyses.occlusion.compute.localization import RIGHT, WRONG, Sample
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden
 from convscope.metrics.localization import in_mask
@@ -41,18 +41,18 @@ OTHERS = {"first": torch.full((COUNT,), 1.0), "last": torch.full((COUNT,), 1.0)}
     [(JUMPS, GROWS, "holds"), (GROWS, JUMPS, "does not hold"), (GROWS, GROWS, "does not hold")],
 )
 def test_invariance_compares_the_layers_image_by_image(first, last, expected):
-    found = {name: swept(name, first, last) for name in ("translation", "scale")}
-    claims = evidence.invariance(found, LAYERS, OTHERS, seed=0)
+    sweeps = {name: swept(name, first, last) for name in ("translation", "scale")}
+    claims = evidence.invariance(sweeps, LAYERS, OTHERS, seed=0)
     assert [claim.name for claim in claims] == ["shift", "scale"]
     assert {claim.verdict for claim in claims} == {expected} and {claim.n for claim in claims} == {COUNT}
 
 
 def test_layers_that_scatter_stay_undecided():
-    found = {name: swept(name, GROWS, GROWS) for name in ("translation", "scale")}
-    for each in found.values():
+    sweeps = {name: swept(name, GROWS, GROWS) for name in ("translation", "scale")}
+    for sweep in sweeps.values():
         for image in range(COUNT):  # in half of the images one layer jumps, in the other half the other one
-            each.distance["first" if image % 2 else "last"][image] = JUMPS(each.transform.amounts.float())
-    assert {c.verdict for c in evidence.invariance(found, LAYERS, OTHERS, seed=0)} == {"not enough data"}
+            sweep.distance["first" if image % 2 else "last"][image] = JUMPS(sweep.transform.amounts.float())
+    assert {c.verdict for c in evidence.invariance(sweeps, LAYERS, OTHERS, seed=0)} == {"not enough data"}
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_rotation_is_judged_far_from_upright(rotated, moved, expected):
     turned = TRANSFORMS["rotation"].amounts.abs()
     far = turned >= 30
     probability = torch.where(far, rotated, 0.9).float().expand(COUNT, -1)
-    found = swept("rotation", JUMPS, lambda away: far.float(), probability)
-    found.distance["last"][:] = torch.where(far, moved, 0.0)
-    claims = evidence.rotation(found, "last", OTHERS, classes=10, seed=0)
+    sweep = swept("rotation", JUMPS, lambda away: far.float(), probability)
+    sweep.distance["last"][:] = torch.where(far, moved, 0.0)
+    claims = evidence.rotation(sweep, "last", OTHERS, classes=10, seed=0)
     assert [claim.verdict for claim in claims] == [expected] * 2
     assert claims[0].value == pytest.approx((0.9 - rotated) / 0.8, abs=1e-5)
     assert claims[1].value == pytest.approx(moved)
 
 
 def test_rotation_needs_images_whose_class_is_seen():
-    found = swept("rotation", JUMPS, JUMPS, torch.full((COUNT, 36), 0.2))
-    lost, features = evidence.rotation(found, "last", OTHERS, classes=10, seed=0)
+    sweep = swept("rotation", JUMPS, JUMPS, torch.full((COUNT, 36), 0.2))
+    lost, features = evidence.rotation(sweep, "last", OTHERS, classes=10, seed=0)
     assert lost.verdict == "not enough data" and "no class of 20 images" in lost.because
     assert features.verdict == "holds"
 

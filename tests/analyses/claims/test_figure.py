@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from convscope.analyses.claims.figure import Bar, forest
+from convscope.analyses.claims.figure import IntervalBar, forest
 
 NAN = float("nan")
 BARS = [
-    Bar("a claim that holds", 0.3, 0.2, 0.4, 0.0, 0.1, "holds"),
-    Bar("a claim against a bound", 0.3, 0.2, 0.4, 0.5, 0.1, "does not hold"),
-    Bar("one without numbers", NAN, NAN, NAN, 0.0, 0.1, "not enough data"),
-    Bar("one whose interval has no end", 0.1, -np.inf, np.inf, 0.0, 0.1, "not enough data"),
-    Bar("nothing but zeros", 0.0, 0.0, 0.0, 0.0, 0.0, "not enough data"),
+    IntervalBar("a claim that holds", 0.3, 0.2, 0.4, 0.0, 0.1, "holds"),
+    IntervalBar("a claim against a bound", 0.3, 0.2, 0.4, 0.5, 0.1, "does not hold"),
+    IntervalBar("one without numbers", NAN, NAN, NAN, 0.0, 0.1, "not enough data"),
+    IntervalBar("one whose interval has no end", 0.1, -np.inf, np.inf, 0.0, 0.1, "not enough data"),
+    IntervalBar("nothing but zeros", 0.0, 0.0, 0.0, 0.0, 0.0, "not enough data"),
 ]
 
 
@@ -18,10 +18,10 @@ def words(figure):
 
 
 def test_every_claim_has_its_words_and_its_verdict():
-    told = words(forest(BARS, "title"))
+    texts = words(forest(BARS, "title"))
     for bar in BARS:
-        assert bar.claim in told and bar.verdict in told
-    assert told.count("not measured") == 2
+        assert bar.claim in texts and bar.verdict in texts
+    assert texts.count("not measured") == 2
 
 
 @pytest.mark.parametrize(("bar", "side"), [(BARS[0], 1), (BARS[1], -1)])
@@ -39,7 +39,7 @@ def test_the_figure_can_be_written_however_few_claims(tmp_path):
 
 def test_the_line_of_the_bound_crosses_no_numbers():
     ends = [(0.53, -0.13, 1.1), (0.0138, 0.007, 0.0211), (-0.01, -0.02, 0.01), (-0.9, -0.92, -0.8), (0.9, 0.8, 0.95)]
-    figure = forest([Bar("claim", *each, 0.0, 0.05, "holds") for each in ends], "")
+    figure = forest([IntervalBar("claim", *interval, 0.0, 0.05, "holds") for interval in ends], "")
     axes = figure.axes[0]
     figure.canvas.draw()
     for text in axes.texts:

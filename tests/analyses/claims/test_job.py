@@ -12,7 +12,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from convscope.analyses.claims.about import ClaimsConfig
-from convscope.analyses.claims.compute import DEAD, DEEP, RENORM, SETTLE, STATEMENTS, judged, unmeasured
+from convscope.analyses.claims.compute import (
+    CONVERGENCE,
+    DEAD_FILTERS,
+    DEPTH,
+    RENORMALIZATION,
+    STATEMENTS,
+    judge,
+    unmeasured,
+)
 from convscope.analyses.claims.job import bars, reasons, verdicts
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
@@ -63,7 +71,7 @@ def test_every_claim_is_in_the_table_once(tested):
 def test_what_cannot_be_said_of_two_epochs_stays_open(tested):
     why = {row["name"]: row["because"] for row in table(tested, "reasons")}
     verdict = {row["claim"]: row["verdict"] for row in table(tested)}
-    for statement in (SETTLE, RENORM, DEEP, DEAD):
+    for statement in (CONVERGENCE, RENORMALIZATION, DEPTH, DEAD_FILTERS):
         assert verdict[statement.claim] == "not enough data"
     assert "at 2 epochs" in why["settling"] and "experiment=first_layers" in why["renormalization"]
     assert "stride 2" in why["dead"] and "stride 4" in why["dead"]  # compared, but of too few filters
@@ -86,20 +94,20 @@ def test_the_picture_is_there(tested):
 
 
 def test_rows_say_what_was_measured_and_what_was_not():
-    found = [judged(SETTLE, Interval(0.5, 0.25, 0.75, 40), "12 epochs"), unmeasured(DEEP, "no table")]
-    first, second = verdicts(found).rows
+    tested = [judge(CONVERGENCE, Interval(0.5, 0.25, 0.75, 40), "12 epochs"), unmeasured(DEPTH, "no table")]
+    first, second = verdicts(tested).rows
     assert (first["verdict"], first["value"], first["interval"], first["n"]) == ("holds", 0.5, "0.25 to 0.75", 40)
     assert (second["verdict"], second["value"], second["interval"]) == ("not enough data", None, "")
-    assert [row["because"] for row in reasons(found).rows] == ["12 epochs", "no table"]
-    assert [(bar.value, bar.size) for bar in bars(found[:1])] == [(0.5, SETTLE.size)]
+    assert [row["because"] for row in reasons(tested).rows] == ["12 epochs", "no table"]
+    assert [(bar.value, bar.size) for bar in bars(tested[:1])] == [(0.5, CONVERGENCE.size)]
 
 
-@pytest.mark.parametrize("given", [None, "nowhere"])
-def test_a_run_is_asked_for_by_name(tmp_path, given):
-    words = [f"run={given}"] if given else []
-    with pytest.raises(UserError, match="type run=outputs/train/<run>, the folder of a finished job=train") as told:
+@pytest.mark.parametrize("name", [None, "nowhere"])
+def test_a_run_is_asked_for_by_name(tmp_path, name):
+    words = [f"run={name}"] if name else []
+    with pytest.raises(UserError, match="type run=outputs/train/<run>, the folder of a finished job=train") as error:
         run(tmp_path / "run", *words)
-    assert "\n" not in str(told.value) and ("nowhere" in str(told.value)) == bool(given)
+    assert "\n" not in str(error.value) and ("nowhere" in str(error.value)) == bool(name)
     assert not (tmp_path / "run").exists()
 
 
@@ -109,16 +117,16 @@ def test_a_folder_that_is_no_run_is_told_before_anything_is_measured(tmp_path, t
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("settings", "message"),
     [
         ({"scored": 1}, "claims.scored=1 is too small; it is 2 or more, e.g. claims.scored=100"),
         ({"boxes": "no.csv"}, "claims.boxes=no.csv is no file"),
         ({"parts": "no.csv"}, "claims.parts=no.csv is no file"),
     ],
 )
-def test_bad_plans(given, told):
-    with pytest.raises(UserError, match=told):
-        ClaimsConfig(**given)
+def test_bad_plans(settings, message):
+    with pytest.raises(UserError, match=message):
+        ClaimsConfig(**settings)
 
 
 def test_against_is_one_folder_or_several():

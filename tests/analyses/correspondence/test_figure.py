@@ -15,8 +15,8 @@ def test_every_tile_is_in_its_row_and_column():
     rows = [Row(f"image {number}", [tile(color) for color in line]) for number, line in enumerate(colors)]
     grid = np.asarray(covered_grid(rows, ["the image", "nose", "a random place"], "What is covered", side=50))
     centers = {}
-    for line, named in enumerate(colors):
-        for column, color in enumerate(named):
+    for line, row in enumerate(colors):
+        for column, color in enumerate(row):
             y, x = np.nonzero((grid == color).all(-1))
             assert len(y) == 50 * 50
             centers[line, column] = y.mean(), x.mean()

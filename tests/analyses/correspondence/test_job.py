@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import load_file
 
-from convscope.analyses.correspondence.about import CorrespondenceConfig
-from convscope.analyses.correspondence.job.table1 import every_layer, marked_images, told
+from convscope.analyses.correspondence.compute import marked_images
+from convscope.analyses.correspondence.job import measured_layers, with_verdict
 from convscope.analyses.subject import saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
@@ -51,7 +51,7 @@ def subject(words):
 @pytest.fixture(scope="module")
 def indices(subject):
     """Four images that show all their parts."""
-    return [int(name.split()[-1]) for name in marked_images(subject, CorrespondenceConfig(images=4), seed=0).names]
+    return [int(name.split()[-1]) for name in marked_images(subject, None, {}, 4, "val", seed=0).names]
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +95,9 @@ def test_the_numbers_are_those_of_a_recount(folder, subject, indices):
     images, net = subject.data.images("val", indices).double(), copy.deepcopy(subject.net).double().eval()
     rows = {(row["layer"], row["covered"]): row for row in table(folder, "layers")}
     for layer in ("conv5", "fc7"):
-        seen = []
+        outputs = []
         hook = net.get_submodule(layer).register_forward_hook(
-            lambda module, args, output, seen=seen: seen.append(output)
+            lambda module, args, output, outputs=outputs: outputs.append(output)
         )
         means = []
         for boxes in arrays["masks"]:
@@ -108,8 +108,8 @@ def test_the_numbers_are_those_of_a_recount(folder, subject, indices):
                 with torch.no_grad():
                     net(image[None])
                     net(covered[None])
-                change = seen[-2] - seen[-1]
-                signs.append((change.sign() * (change.abs() > 1e-5 * seen[-2].abs().max())).flatten())
+                change = outputs[-2] - outputs[-1]
+                signs.append((change.sign() * (change.abs() > 1e-5 * outputs[-2].abs().max())).flatten())
             means.append(np.mean([float((a != b).double().mean()) for a in signs for b in signs if a is not b]))
         hook.remove()
         expected = {"nose": means[2], "mean of the parts": np.mean(means[:6]), "random": np.mean(means[6:9])}
@@ -150,8 +150,8 @@ def test_photographs_by_a_net_of_another_maker(marked_photographs, tmp_path, cac
 
 
 def test_layers_of_any_net():
-    assert every_layer(torchvision_net("alexnet", None, 5).net.eval(), 64)[-1] == "classifier.5"
-    layers = every_layer(timm_net("mobilenetv3_small_050", None, 5).net.eval(), 64)
+    assert measured_layers(torchvision_net("alexnet", None, 5).net.eval(), 64)[-1] == "classifier.5"
+    layers = measured_layers(timm_net("mobilenetv3_small_050", None, 5).net.eval(), 64)
     assert len(layers) >= 5
 
 
@@ -198,7 +198,7 @@ def test_photographs_without_parts_say_what_to_type(marked_photographs, tmp_path
 
 
 def test_verdicts_follow_the_interval():
-    assert told(Interval(-0.05, -0.08, -0.02, 5)) == "-5.00 [-8.00, -2.00] more"
-    assert told(Interval(0.05, 0.02, 0.08, 5)).endswith("less")
-    assert told(Interval(-0.05, -0.12, 0.02, 5)).endswith("unclear")
-    assert told(Interval(-1e-17, -1e-17, -1e-17, 5)).endswith("unclear")  # nothing but rounding
+    assert with_verdict(Interval(-0.05, -0.08, -0.02, 5)) == "-5.00 [-8.00, -2.00] more"
+    assert with_verdict(Interval(0.05, 0.02, 0.08, 5)).endswith("less")
+    assert with_verdict(Interval(-0.05, -0.12, 0.02, 5)).endswith("unclear")
+    assert with_verdict(Interval(-1e-17, -1e-17, -1e-17, 5)).endswith("unclear")  # nothing but rounding

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from convscope.analyses.diagnosis.compute.activity import activity, always_on, dead, watched
+from convscope.analyses.diagnosis.compute.activity import always_on_units, dead_units, unit_statistics, watched_layers
 from convscope.models.build import build
 
 ROWS = {
@@ -37,14 +37,17 @@ def images(*levels):
 
 def test_what_no_image_excites_is_dead_and_what_every_image_does_is_always_on():
     net = by_hand()
-    layers = watched(net, 8)
-    assert [(one.layer, one.kind, one.rectified) for one in layers] == [("conv1", "maps", True), ("fc2", "units", True)]
-    seen = activity(net, [images(0.0, 3.0), images(5.0, -7.0)], layers)
-    assert dead(seen.layers["conv1"], True).tolist() == [2, 5]
-    assert dead(seen.layers["fc2"], True).tolist() == [0, 3, 4, 5, 6, 7]
-    assert always_on(seen.layers["fc2"]).tolist() == [1]
-    assert seen.layers["fc2"].on.tolist() == [0, 1, 0.5, 0, 0, 0, 0, 0]
-    assert seen.sure == 0.5  # unit 2 is on for two images, by 1 and 2, and weighs a thousand
+    layers = watched_layers(net, 8)
+    assert [(watch.layer, watch.kind, watch.rectified) for watch in layers] == [
+        ("conv1", "maps", True),
+        ("fc2", "units", True),
+    ]
+    statistics = unit_statistics(net, [images(0.0, 3.0), images(5.0, -7.0)], layers)
+    assert dead_units(statistics.layers["conv1"], True).tolist() == [2, 5]
+    assert dead_units(statistics.layers["fc2"], True).tolist() == [0, 3, 4, 5, 6, 7]
+    assert always_on_units(statistics.layers["fc2"]).tolist() == [1]
+    assert statistics.layers["fc2"].on.tolist() == [0, 1, 0.5, 0, 0, 0, 0, 0]
+    assert statistics.sure == 0.5  # unit 2 is on for two images, by 1 and 2, and weighs a thousand
     assert not net.training
 
 
@@ -60,30 +63,30 @@ def test_batch_normalization_is_part_of_what_excites(relu):
     ).eval()
     net[0].weight.data.abs_()
     net[1].bias.data[1] = -1000
-    layers = watched(net, 8)
-    assert [(one.layer, one.module, one.rectified) for one in layers] == [("0", "1", True), ("4", "4", True)]
-    assert dead(activity(net, [images(1.0, 2.0)], layers).layers["0"], True).tolist() == [1]
+    layers = watched_layers(net, 8)
+    assert [(watch.layer, watch.module, watch.rectified) for watch in layers] == [("0", "1", True), ("4", "4", True)]
+    assert dead_units(unit_statistics(net, [images(1.0, 2.0)], layers).layers["0"], True).tolist() == [1]
 
 
 def test_what_nothing_rectifies_is_dead_only_if_it_is_constant():
     net = resnet18(num_classes=4).eval()
     net.layer1[0].bn2.weight.data[3] = 0
-    layers = {one.layer: one for one in watched(net, 64)}
+    layers = {watch.layer: watch for watch in watched_layers(net, 64)}
     assert layers["conv1"].module == "bn1" and layers["conv1"].rectified
     assert layers["layer1.0.conv2"].module == "layer1.0.bn2" and not layers["layer1.0.conv2"].rectified
-    seen = activity(net, [torch.randn(2, 3, 64, 64)], layers.values())
-    assert dead(seen.layers["layer1.0.conv2"], False).tolist() == [3]
+    statistics = unit_statistics(net, [torch.randn(2, 3, 64, 64)], layers.values())
+    assert dead_units(statistics.layers["layer1.0.conv2"], False).tolist() == [3]
 
 
 def test_a_timm_net_whose_norms_rectify():
     timm = pytest.importorskip("timm")
     net = timm.create_model("mobilenetv3_small_050", pretrained=False, num_classes=4).eval()
-    layers = watched(net, 64)
+    layers = watched_layers(net, 64)
     assert layers[0].layer == "conv_stem" and layers[0].rectified
-    seen = activity(net, [torch.randn(4, 3, 64, 64)], layers)
-    assert len(seen.layers["conv_stem"].on) == net.conv_stem.out_channels
+    statistics = unit_statistics(net, [torch.randn(4, 3, 64, 64)], layers)
+    assert len(statistics.layers["conv_stem"].on) == net.conv_stem.out_channels
 
 
 def test_no_images_are_an_error():
     with pytest.raises(ValueError, match="no images to judge a net by"):
-        activity(by_hand(), [], watched(by_hand(), 8))
+        unit_statistics(by_hand(), [], watched_layers(by_hand(), 8))

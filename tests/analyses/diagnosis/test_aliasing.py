@@ -13,8 +13,8 @@ def draw(*shape, seed=0):
 
 def repeated(period, side, count=40):
     """Random tiles of period x period, side by side."""
-    many = -(-side // period)
-    return draw(count, 3, period, period).repeat(1, 1, many, many)[..., :side, :side]
+    repeats = -(-side // period)
+    return draw(count, 3, period, period).repeat(1, 1, repeats, repeats)[..., :side, :side]
 
 
 def smooth(count, side, slope=1.0):
@@ -26,16 +26,16 @@ def smooth(count, side, slope=1.0):
 
 @pytest.mark.parametrize(("period", "side"), [(2, 27), (4, 51), (4, 27), (8, 51)])
 def test_a_pattern_that_repeats_is_all_grid(period, side):
-    found = aliasing(repeated(period, side), period)
-    assert float(found.grid.mean()) > 0.8 and float(found.grid.mean() - found.beside.mean()) > 0.5
+    energy = aliasing(repeated(period, side), period)
+    assert float(energy.grid.mean()) > 0.8 and float(energy.grid.mean() - energy.beside.mean()) > 0.5
 
 
 @pytest.mark.parametrize(("period", "side"), [(2, 27), (4, 51), (4, 27), (8, 51)])
 @pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
 def test_noise_has_no_grid(period, side, slope):
-    found = aliasing(smooth(60, side, slope), period)
-    assert abs(float((found.grid - found.beside).mean())) < 0.03
-    assert abs(float(found.grid.mean())) < 0.05
+    energy = aliasing(smooth(60, side, slope), period)
+    assert abs(float((energy.grid - energy.beside).mean())) < 0.03
+    assert abs(float(energy.grid.mean())) < 0.05
 
 
 @pytest.mark.parametrize("period", [2, 4, 8])
@@ -61,8 +61,8 @@ def test_put_down_by_a_stride_flat_filters_leave_a_grid_and_overlapping_smooth_o
     bump = (slope[:, None] * slope[None, :]).expand(1, 3, size, size)
     spike = torch.zeros(1, 3, size, size)
     spike[..., size // 2, size // 2] = 1
-    shown = [F.conv_transpose2d(signal, weight, stride=stride)[..., 20:72, 20:72] for weight in (bump, spike)]
-    smooth_one, spiked = (float(aliasing(part, stride).grid.mean()) for part in shown)
+    projections = [F.conv_transpose2d(signal, weight, stride=stride)[..., 20:72, 20:72] for weight in (bump, spike)]
+    smooth_one, spiked = (float(aliasing(part, stride).grid.mean()) for part in projections)
     assert smooth_one < 0.05 and spiked > 0.2 and spiked > 5 * max(smooth_one, 0.01)
 
 

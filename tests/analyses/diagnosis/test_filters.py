@@ -4,7 +4,13 @@ import math
 
 import torch
 
-from convscope.analyses.diagnosis.compute.filters import doubles, extra, noise, norms, weak
+from convscope.analyses.diagnosis.compute.filters import (
+    double_filters,
+    filter_norms,
+    noise_filters,
+    redundant_count,
+    weak_filters,
+)
 
 
 def filters(count=6, colors=3, size=7, seed=0):
@@ -20,19 +26,19 @@ def filters(count=6, colors=3, size=7, seed=0):
 
 def test_norms_are_those_of_filters_with_known_rms():
     weight = torch.stack([torch.full((3, 5, 5), value) for value in (0.02, -0.05, 0.1, 0.4)])
-    found = norms(weight, 0.1)
-    assert math.isclose(found.median, 0.05, rel_tol=1e-5)  # torch's median is the lower of the two in the middle
-    assert math.isclose(found.dominance, 8, rel_tol=1e-5) and found.held == 0.5
-    assert norms(weight, 0.5).held == 0 and math.isnan(norms(weight, None).held)
+    norms = filter_norms(weight, 0.1)
+    assert math.isclose(norms.median, 0.05, rel_tol=1e-5)  # torch's median is the lower of the two in the middle
+    assert math.isclose(norms.dominance, 8, rel_tol=1e-5) and norms.at_radius == 0.5
+    assert filter_norms(weight, 0.5).at_radius == 0 and math.isnan(filter_norms(weight, None).at_radius)
 
 
 def test_a_filter_that_was_renormalized_counts_as_held_and_one_below_does_not():
-    assert norms(torch.full((1, 3, 5, 5), 0.0999), 0.1).held == 1
-    assert norms(torch.full((1, 3, 5, 5), 0.098), 0.1).held == 0
+    assert filter_norms(torch.full((1, 3, 5, 5), 0.0999), 0.1).at_radius == 1
+    assert filter_norms(torch.full((1, 3, 5, 5), 0.098), 0.1).at_radius == 0
 
 
 def test_norms_of_zeros():
-    assert math.isinf(norms(torch.zeros(4, 3, 5, 5), 0.1).dominance)
+    assert math.isinf(filter_norms(torch.zeros(4, 3, 5, 5), 0.1).dominance)
 
 
 def test_weak_filters_are_those_far_below_the_median():
@@ -40,19 +46,19 @@ def test_weak_filters_are_those_far_below_the_median():
     weight[3] *= 0.05
     weight[7] *= 0.2
     weight[8] = 0
-    assert weak(weight).tolist() == [3, 8]
-    assert weak(torch.zeros(3, 3, 5, 5)).tolist() == [0, 1, 2]
+    assert weak_filters(weight).tolist() == [3, 8]
+    assert weak_filters(torch.zeros(3, 3, 5, 5)).tolist() == [0, 1, 2]
 
 
 def test_noise_is_found_and_structure_is_not():
     draw = torch.Generator().manual_seed(0)
     weight = torch.cat([filters(20), torch.randn(200, 3, 7, 7, generator=draw)])
-    found = set(noise(weight).tolist())
-    assert not found & set(range(20))
-    assert len(found) >= 190  # three standard errors, in three directions, let about one in a hundred go
+    noise = set(noise_filters(weight).tolist())
+    assert not noise & set(range(20))
+    assert len(noise) >= 190  # three standard errors, in three directions, let about one in a hundred go
     checkers = (-1.0) ** (torch.arange(7)[:, None] + torch.arange(7))
-    assert not noise(checkers.expand(1, 3, 7, 7)).tolist()  # as far from smooth as can be, but no noise
-    assert not noise(torch.randn(5, 3, 1, 1)).tolist()  # nothing to tell it by
+    assert not noise_filters(checkers.expand(1, 3, 7, 7)).tolist()  # as far from smooth as can be, but no noise
+    assert not noise_filters(torch.randn(5, 3, 1, 1)).tolist()  # nothing to tell it by
 
 
 def test_doubles_of_every_kind():
@@ -62,16 +68,16 @@ def test_doubles_of_every_kind():
     weight[2] = 3 * weight[0] + 0.05 * torch.randn(3, 9, 9, generator=draw)  # the same, stronger
     weight[4] = -0.5 * weight[1]
     weight[5] = weight[3].roll((1, -2), (1, 2))
-    found = doubles(weight)
-    assert found.same.tolist() == [[0, 2]]
-    assert found.opposite.tolist() == [[1, 4]]
-    assert found.shifted.tolist() == [[3, 5]]
+    doubles = double_filters(weight)
+    assert doubles.same.tolist() == [[0, 2]]
+    assert doubles.opposite.tolist() == [[1, 4]]
+    assert doubles.shifted.tolist() == [[3, 5]]
 
 
 def test_a_filter_of_zeros_is_no_double():
-    assert not len(doubles(torch.zeros(3, 3, 5, 5)).same)
+    assert not len(double_filters(torch.zeros(3, 3, 5, 5)).same)
 
 
 def test_of_three_alike_two_could_go():
-    assert extra(torch.tensor([[0, 3], [3, 5], [1, 2]]), 8) == 3
-    assert extra(torch.empty(0, 2, dtype=torch.int64), 8) == 0
+    assert redundant_count(torch.tensor([[0, 3], [3, 5], [1, 2]]), 8) == 3
+    assert redundant_count(torch.empty(0, 2, dtype=torch.int64), 8) == 0

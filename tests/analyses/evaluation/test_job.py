@@ -78,9 +78,9 @@ def test_the_folder_holds_what_the_index_promises(pair):
 
 
 def test_the_summary_says_where_the_nets_come_from(pair, trained, twin):
-    said = json.loads((pair / "summary.json").read_text())["evaluated"]
-    first, second = said.pop("members")
-    assert said == {"crops": "ten", "scales": [73], "image_size": 64, "split": "val", "images": None}
+    record = json.loads((pair / "summary.json").read_text())["evaluated"]
+    first, second = record.pop("members")
+    assert record == {"crops": "ten", "scales": [73], "image_size": 64, "split": "val", "images": None}
     assert first == {"name": "run", "net": "zfnet", "ckpt": str(trained / "checkpoints/last.ckpt"),
                      "run": str(trained), "seed": 0}  # fmt: skip
     assert second == {"name": "twin", "net": "zfnet", "ckpt": str(twin), "run": None, "seed": None}
@@ -94,7 +94,7 @@ def test_papers_stand_beside_and_are_not_compared(pair):
 @torch.inference_mode()
 def test_the_center_crop_is_what_training_validated(ckpt, tmp_path):
     """Accuracy and confusion against the net on the validation loader's own batches."""
-    found = evaluated([f"ckpt={ckpt}"], tmp_path / "run")
+    run = evaluated([f"ckpt={ckpt}"], tmp_path / "run")
     subject = saved_subject(settings([f"ckpt={ckpt}"]))
     subject.net.eval()
     right, counts = 0, [[0] * 10 for _ in range(10)]
@@ -102,9 +102,9 @@ def test_the_center_crop_is_what_training_validated(ckpt, tmp_path):
         for label, answer in zip(batch.label.tolist(), subject.net(batch.image).argmax(1).tolist(), strict=True):
             right += label == answer
             counts[label][answer] += 1
-    assert numbers(found)["evaluation/top1"] == right / subject.data.size("val")
-    assert [[int(row[name]) for name in subject.classes] for row in rows(found, "confusion")] == counts
-    error = float(rows(found)[0]["top-1 error %"])
+    assert numbers(run)["evaluation/top1"] == right / subject.data.size("val")
+    assert [[int(row[name]) for name in subject.classes] for row in rows(run, "confusion")] == counts
+    error = float(rows(run)[0]["top-1 error %"])
     assert error == pytest.approx(100 - 100 * right / subject.data.size("val"), abs=0.006)
 
 
@@ -136,10 +136,10 @@ def test_fifty_crops_and_dense_by_hand(ckpt, tmp_path):
     fifty = sum(windows(net, data, index, side) for side in (64, 68, 80)) / 3
     slid = sum(dense(net, 64, side)(whole(data, index, side)) for side in (64, 68, 80)) / 3
     for crops, expected in (("fifty", fifty), ("both", (fifty + slid) / 2)):
-        found = evaluated([*words, f"evaluate.crops={crops}"], tmp_path / crops)
+        run = evaluated([*words, f"evaluate.crops={crops}"], tmp_path / crops)
         right = expected.argmax(1) == data.labels("val", index)
-        assert numbers(found)["evaluation/top1"] == int(right.sum()) / 20
-        tables = rows(found, "papers")
+        assert numbers(run)["evaluation/top1"] == int(right.sum()) / 20
+        tables = rows(run, "papers")
         assert [row["row"] for row in tables] == [f"{net}, {crops.replace('fifty', 'crops')}" for net in "DE"]
 
 
@@ -153,11 +153,11 @@ def whole(data, index, side):
 
 def windows(net, data, index, side):
     images, total = whole(data, index, side), 0
-    for one in (images, images.flip(3)):
+    for mirrored in (images, images.flip(3)):
         for down in range(5):
             for right in range(5):
                 top, left = (side - 64) * down // 4, (side - 64) * right // 4
-                total += net(one[:, :, top : top + 64, left : left + 64].contiguous()).softmax(1)
+                total += net(mirrored[:, :, top : top + 64, left : left + 64].contiguous()).softmax(1)
     return total / 50
 
 
@@ -176,9 +176,9 @@ def test_the_middle_of_the_whole_image_is_the_center_crop(ckpt):
 
 def test_dense_over_scales(ckpt, tmp_path):
     words = [f"ckpt={ckpt}", "evaluate.crops=dense", "evaluate.scales=[64,80]", "evaluate.images=20"]
-    found = evaluated(words, tmp_path / "run")
-    assert rows(found)[0]["images"] == "20" and 0 <= numbers(found)["evaluation/top5"] <= 1
-    assert "VGG" not in rows(found, "papers")[0]["row"]
+    run = evaluated(words, tmp_path / "run")
+    assert rows(run)[0]["images"] == "20" and 0 <= numbers(run)["evaluation/top5"] <= 1
+    assert "VGG" not in rows(run, "papers")[0]["row"]
 
 
 def test_scales_from_files(tmp_path, cache):
@@ -219,10 +219,10 @@ def test_weights_of_a_file_on_folders_of_imagenets_ids(tmp_path, cache):
             )
     words = ["model=torchvision", "model.name=squeezenet1_1", f"model.weights={tmp_path}/net.pth", "data=images",
              f"data.root={tmp_path}/val", f"data.cache_dir={cache}", "data.image_size=64"]  # fmt: skip
-    found = evaluated(words, tmp_path / "run")
-    assert numbers(found)["evaluation/top1"] == 0.6
-    assert {row["true class"] for row in rows(found, "confused")} == {"Chihuahua"}
-    assert rows(found, "confused")[0]["taken for"] == "golden retriever"
+    run = evaluated(words, tmp_path / "run")
+    assert numbers(run)["evaluation/top1"] == 0.6
+    assert {row["true class"] for row in rows(run, "confused")} == {"Chihuahua"}
+    assert rows(run, "confused")[0]["taken for"] == "golden retriever"
 
 
 @pytest.mark.slow
@@ -234,8 +234,8 @@ def test_real_weights_know_the_classes_of_real_photographs(tmp_path):
     words = ["model=torchvision", "model.name=squeezenet1_0", f"data.root={root}/imagenette224/val", "data=images",
              f"model.weights={root}/squeezenet1_0-imagenet/squeezenet1_0.safetensors", "data.limit=60",
              f"data.cache_dir={tmp_path}", "data.workers=0"]  # fmt: skip
-    found = numbers(evaluated(words, tmp_path / "run"))
-    assert 0.4 < found["evaluation/top1"] < 0.7 and 0.65 < found["evaluation/top5"] < 0.9
+    measured = numbers(evaluated(words, tmp_path / "run"))
+    assert 0.4 < measured["evaluation/top1"] < 0.7 and 0.65 < measured["evaluation/top5"] < 0.9
 
 
 BAD = [
@@ -251,16 +251,16 @@ BAD = [
 
 @pytest.mark.parametrize("plan, message", BAD)
 def test_plans_that_make_no_sense(plan, message):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         EvaluationConfig(**plan)
-    assert message in str(told.value)
+    assert message in str(error.value)
 
 
 def other(ckpt, tmp_path, **changed):
     """The checkpoint with something else in its description."""
-    held = torch.load(ckpt, weights_only=True)
-    held["convscope"].update(changed)
-    torch.save(held, tmp_path / "other.ckpt")
+    checkpoint = torch.load(ckpt, weights_only=True)
+    checkpoint["convscope"].update(changed)
+    torch.save(checkpoint, tmp_path / "other.ckpt")
     return tmp_path / "other.ckpt"
 
 
@@ -293,6 +293,6 @@ def test_nets_of_another_image_size(ckpt, trained, tmp_path):
 )
 def test_more_than_there_is(words, message, ckpt, tmp_path):
     words = [word.format(ckpt=ckpt) for word in words]
-    given = words if words[0].startswith("ckpt") else [f"ckpt={ckpt}", *words]
+    overrides = words if words[0].startswith("ckpt") else [f"ckpt={ckpt}", *words]
     with pytest.raises(UserError, match=message):
-        evaluated(given, tmp_path / "run")
+        evaluated(overrides, tmp_path / "run")

@@ -45,13 +45,13 @@ def test_curves_are_drawn_as_given():
     drawn = figure([panel("Distance, conv1", others=5.0), panel("Probability")])
     assert len(drawn.axes) == 9
     strips, distance, probability, *_ = drawn.axes
-    held = lines(distance)
-    assert set(held) == {"1", "2", "3", "mean", "others"} and set(lines(probability)) == {"1", "2", "3", "mean"}
-    np.testing.assert_allclose(held["3"].get_ydata(), 3 * np.abs(VALUES))
-    np.testing.assert_allclose(held["mean"].get_ydata(), np.abs(VALUES) * 3)  # (1 + 2 + 3 + 2 + 4 + 6) / 6
-    assert set(held["others"].get_ydata()) == {5.0}
+    curves = lines(distance)
+    assert set(curves) == {"1", "2", "3", "mean", "others"} and set(lines(probability)) == {"1", "2", "3", "mean"}
+    np.testing.assert_allclose(curves["3"].get_ydata(), 3 * np.abs(VALUES))
+    np.testing.assert_allclose(curves["mean"].get_ydata(), np.abs(VALUES) * 3)  # (1 + 2 + 3 + 2 + 4 + 6) / 6
+    assert set(curves["others"].get_ydata()) == {5.0}
     assert distance.get_xlim() == (-4, 4) and distance.get_ylim()[1] >= 12
-    assert [each.get_xlabel() for each in drawn.axes[::3]] == [
+    assert [axes.get_xlabel() for axes in drawn.axes[::3]] == [
         "translation, pixels",
         "scale, fold",
         "rotation, degrees",
@@ -60,8 +60,8 @@ def test_curves_are_drawn_as_given():
 
 
 def test_lines_differ_by_more_than_color():
-    held = lines(figure([panel("Distance", 7)], 7, [f"animal {number}" for number in range(7)]).axes[1])
-    looks = [(each.get_linestyle(), each.get_marker(), each.get_color()) for each in held.values()]
+    curves = lines(figure([panel("Distance", 7)], 7, [f"animal {number}" for number in range(7)]).axes[1])
+    looks = [(line.get_linestyle(), line.get_marker(), line.get_color()) for line in curves.values()]
     assert len({look[:2] for look in looks[:5]}) == 5 and len({str(look) for look in looks}) == len(looks)
 
 

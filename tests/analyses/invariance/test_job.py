@@ -58,11 +58,11 @@ def test_the_run_folder_has_the_figure_and_the_tables(folder):
 def test_numbers_are_those_of_the_saved_curves(folder):
     """At 64 pixels the shifts are -17 .. 17."""
     numbers = json.loads((folder / "summary.json").read_text())["numbers"]
-    held = load_file(folder / "invariance/sweeps.safetensors")
-    assert held["translation.values"].min() == -17 and len(held["images"]) == 6
-    ends = held["rotation.probability"][:, held["rotation.values"] == 180].mean()
+    arrays = load_file(folder / "invariance/sweeps.safetensors")
+    assert arrays["translation.values"].min() == -17 and len(arrays["images"]) == 6
+    ends = arrays["rotation.probability"][:, arrays["rotation.values"] == 180].mean()
     assert numbers["invariance/rotation/probability_farthest"] == pytest.approx(ends.item())
-    start = held["scale.probability"][:, 0].mean()
+    start = arrays["scale.probability"][:, 0].mean()
     assert numbers["invariance/scale/probability_unchanged"] == pytest.approx(start.item())
     for transform in ("translation", "scale", "rotation"):
         for field in ("half", "relative", "far"):
@@ -71,7 +71,7 @@ def test_numbers_are_those_of_the_saved_curves(folder):
             assert difference == pytest.approx(upper - lower, abs=1e-6)
     curves = [row for row in table(folder, "curves") if row["transform"] == "scale"]
     assert [float(row["value"]) for row in curves] == pytest.approx([1 + step / 20 for step in range(17)])
-    assert float(curves[-1]["conv1"]) == pytest.approx(held["scale.conv1"][:, -1].mean().item(), rel=1e-5)
+    assert float(curves[-1]["conv1"]) == pytest.approx(arrays["scale.conv1"][:, -1].mean().item(), rel=1e-5)
 
 
 def test_named_images_and_layers_add_columns(tmp_path, trained):

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from convscope.analyses.invariance.compute.warp import FILLS, enlarged, paper_transforms, shifted, turned
+from convscope.analyses.invariance.compute.warp import FILLS, paper_transforms, rotated, scaled, translated
 from convscope.errors import UserError
 from engine.specimens import photographs
 
@@ -28,7 +28,7 @@ def places(height, width):
 @pytest.mark.parametrize("pixels", [5, -5, 0, 13])
 def test_whole_pixels_are_rolled_and_what_comes_in_is_the_fill(pixels, fill):
     images = photographs(2, (20, 17)).float()
-    moved, rolled = shifted(images, pixels, fill), images.roll(pixels, 2)
+    moved, rolled = translated(images, pixels, fill), images.roll(pixels, 2)
     inside = slice(max(0, pixels), 20 + min(0, pixels))
     assert torch.equal(moved[:, :, inside], rolled[:, :, inside])
     came = moved[:, :, :pixels] if pixels > 0 else moved[:, :, 20 + pixels :]
@@ -42,17 +42,17 @@ def test_whole_pixels_are_rolled_and_what_comes_in_is_the_fill(pixels, fill):
 @pytest.mark.parametrize("quarters", range(-4, 6))
 def test_quarter_turns_of_a_square_copy_pixels_counter_clockwise(side, quarters):
     images = photographs(2, (side, side)).float()
-    assert torch.equal(turned(images, 90 * quarters), images.rot90(quarters, (2, 3)))
+    assert torch.equal(rotated(images, 90 * quarters), images.rot90(quarters, (2, 3)))
 
 
 @pytest.mark.parametrize("fill", FILLS)
 def test_no_change_is_the_image_itself(fill):
     images = photographs(2, (15, 22)).float()
     for same in (
-        shifted(images, 0, fill),
-        enlarged(images, 1, fill),
-        turned(images, 0, fill),
-        turned(images, 360, fill),
+        translated(images, 0, fill),
+        scaled(images, 1, fill),
+        rotated(images, 0, fill),
+        rotated(images, 360, fill),
     ):
         assert torch.equal(same, images)
 
@@ -60,19 +60,19 @@ def test_no_change_is_the_image_itself(fill):
 @pytest.mark.parametrize("fill", FILLS)
 def test_any_change_is_what_grid_sample_makes_of_it(fill):
     images = photographs(2, (19, 26))
-    there = places(19, 26)
+    plane = places(19, 26)
     for degrees in (10.0, 77.7, 200.0, -33.0):
-        back = there * complex(math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
-        torch.testing.assert_close(turned(images, degrees, fill), sampled(images, back, fill), atol=1e-6, rtol=0)
+        back = plane * complex(math.cos(math.radians(degrees)), math.sin(math.radians(degrees)))
+        torch.testing.assert_close(rotated(images, degrees, fill), sampled(images, back, fill), atol=1e-6, rtol=0)
     for ratio in (1.05, 1.8, 0.4):
-        torch.testing.assert_close(enlarged(images, ratio, fill), sampled(images, there / ratio, fill))
+        torch.testing.assert_close(scaled(images, ratio, fill), sampled(images, plane / ratio, fill))
     for pixels in (3.25, -7.5):
-        torch.testing.assert_close(shifted(images, pixels, fill), sampled(images, there - 1j * pixels, fill))
+        torch.testing.assert_close(translated(images, pixels, fill), sampled(images, plane - 1j * pixels, fill))
 
 
 def test_an_enlarged_ramp_is_flatter():
     ramp = (torch.arange(21.0) - 10).expand(1, 3, 21, 21)
-    torch.testing.assert_close(enlarged(ramp, 1.6), ramp / 1.6)
+    torch.testing.assert_close(scaled(ramp, 1.6), ramp / 1.6)
 
 
 def test_the_papers_ranges_and_what_is_small():
@@ -88,7 +88,7 @@ def test_the_papers_ranges_and_what_is_small():
         assert shifts[-1] == -shifts[0] == round(60 * size / 224) and 0 in shifts
 
 
-@pytest.mark.parametrize("change", [shifted, enlarged, turned])
+@pytest.mark.parametrize("change", [translated, scaled, rotated])
 def test_an_unknown_fill_is_told(change):
     with pytest.raises(UserError, match="fill=grey is unknown; possible: gray, edge, reflect"):
         change(photographs(1, (8, 8)), 1, "grey")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from convscope.analyses.neighbors import compute
-from convscope.analyses.neighbors.compute import Nearest, enter_neighbors, merge_neighbors, no_neighbors
+from convscope.analyses.neighbors.compute import Nearest, add_neighbors, empty_neighbors, merge_neighbors
 
 
 def brute_force(queries, features, k):
@@ -24,10 +24,10 @@ def cloud(count=300, units=17, spread=1.0, seed=0):
 
 def in_batches(queries, features, k, batch, order=None):
     order = torch.arange(len(features)) if order is None else order
-    found = no_neighbors(len(queries), k)
+    nearest = empty_neighbors(len(queries), k)
     for part in order.split(batch):
-        found = enter_neighbors(found, queries, features[part], part)
-    return found
+        nearest = add_neighbors(nearest, queries, features[part], part)
+    return nearest
 
 
 @pytest.mark.parametrize("batch", [1, 7, 300])
@@ -35,9 +35,9 @@ def test_any_batches_in_any_order_give_brute_force(batch):
     queries, features = cloud(9, seed=1), cloud()
     index, distance = brute_force(queries, features, 5)
     for order in (None, torch.randperm(300, generator=torch.Generator().manual_seed(batch))):
-        found = in_batches(queries, features, 5, batch, order)
-        assert np.array_equal(found.index.numpy(), index)
-        assert np.allclose(found.distance.numpy(), distance, rtol=1e-13, atol=0)
+        nearest = in_batches(queries, features, 5, batch, order)
+        assert np.array_equal(nearest.index.numpy(), index)
+        assert np.allclose(nearest.distance.numpy(), distance, rtol=1e-13, atol=0)
 
 
 def test_small_blocks_change_nothing(monkeypatch):
@@ -54,9 +54,9 @@ def test_far_from_the_origin_no_digit_is_lost():
     features = torch.full((40, 32), 4096.0)
     features[:, 0] += steps.flip(0) / 64
     query = torch.full((1, 32), 4096.0)
-    found = in_batches(query, features, 4, 16)
-    assert found.index.tolist() == [[39, 38, 37, 36]]
-    assert found.distance.tolist() == [[1 / 64, 2 / 64, 3 / 64, 4 / 64]]
+    nearest = in_batches(query, features, 4, 16)
+    assert nearest.index.tolist() == [[39, 38, 37, 36]]
+    assert nearest.distance.tolist() == [[1 / 64, 2 / 64, 3 / 64, 4 / 64]]
     quick = (query**2).sum(1) + (features**2).sum(1) - 2 * (features @ query[0])
     assert quick.argsort(stable=True)[:4].tolist() != [39, 38, 37, 36]
 
@@ -64,20 +64,20 @@ def test_far_from_the_origin_no_digit_is_lost():
 def test_whole_numbers_by_exact_arithmetic():
     draw = torch.Generator().manual_seed(2)
     features, query = (torch.randint(-9, 10, (count, 11), generator=draw) for count in (60, 1))
-    squares = [sum((int(a) - int(b)) ** 2 for a, b in zip(query[0], one, strict=True)) for one in features]
+    squares = [sum((int(a) - int(b)) ** 2 for a, b in zip(query[0], row, strict=True)) for row in features]
     order = sorted(range(60), key=lambda number: (squares[number], number))[:8]
-    found = in_batches(query.float(), features.float(), 8, 13)
-    assert found.index[0].tolist() == order
-    assert found.distance[0].tolist() == [math.sqrt(squares[number]) for number in order]
+    nearest = in_batches(query.float(), features.float(), 8, 13)
+    assert nearest.index[0].tolist() == order
+    assert nearest.distance[0].tolist() == [math.sqrt(squares[number]) for number in order]
 
 
 def test_equal_distances_are_ordered_by_index():
-    one = cloud(1)
-    features = one.repeat(50, 1)
+    query = cloud(1)
+    features = query.repeat(50, 1)
     features[20] += 1
     for order in (torch.arange(50), torch.arange(50).flip(0)):
-        found = in_batches(one, features, 6, 4, order)
-        assert found.index.tolist() == [[0, 1, 2, 3, 4, 5]] and found.distance.tolist() == [[0.0] * 6]
+        nearest = in_batches(query, features, 6, 4, order)
+        assert nearest.index.tolist() == [[0, 1, 2, 3, 4, 5]] and nearest.distance.tolist() == [[0.0] * 6]
 
 
 def test_records_of_parts_merge():
@@ -85,15 +85,15 @@ def test_records_of_parts_merge():
     parts = [in_batches(queries, features, 5, 50, part) for part in torch.arange(300).split(90)]
     whole = in_batches(queries, features, 5, 300)
     for order in (parts, parts[::-1]):
-        merged = no_neighbors(4, 5)
+        merged = empty_neighbors(4, 5)
         for part in order:
             merged = merge_neighbors(merged, part)
         assert torch.equal(merged.index, whole.index) and torch.equal(merged.distance, whole.distance)
 
 
 def test_fewer_images_than_places():
-    found = in_batches(cloud(2, seed=1), cloud(3), 5, 2)
-    assert (found.index[:, 3:] == -1).all() and found.distance[:, 3:].isinf().all()
-    assert found.index[:, :3].sort().values.tolist() == [[0, 1, 2]] * 2 and found.distance[:, :3].isfinite().all()
-    nothing = no_neighbors(2, 4)
+    nearest = in_batches(cloud(2, seed=1), cloud(3), 5, 2)
+    assert (nearest.index[:, 3:] == -1).all() and nearest.distance[:, 3:].isinf().all()
+    assert nearest.index[:, :3].sort().values.tolist() == [[0, 1, 2]] * 2 and nearest.distance[:, :3].isfinite().all()
+    nothing = empty_neighbors(2, 4)
     assert torch.equal(merge_neighbors(nothing, nothing).index, nothing.index) and isinstance(nothing, Nearest)

@@ -37,11 +37,11 @@ def test_a_row_per_image_with_its_neighbors_in_order():
 
 def test_bars_are_as_long_as_the_classes_are_probable():
     sheet = drawn(answer([Bar("a", 0.5, True), Bar("b", 0.25, False), Bar("c", 0.0, False)]))
-    true, other = (at(sheet, color) for color in (figure.TRUE, figure.OTHER))
+    true, rest = (at(sheet, color) for color in (figure.TRUE, figure.OTHER))
     middle = [row for row in np.unique(true[0]) if (true[0] == row).sum() > 40][5]
     assert abs((true[0] == middle).sum() - 0.5 * figure.LENGTH) <= 2
-    middle = np.unique(other[0])[5]
-    assert abs((other[0] == middle).sum() - 0.25 * figure.LENGTH) <= 2
+    middle = np.unique(rest[0])[5]
+    assert abs((rest[0] == middle).sum() - 0.25 * figure.LENGTH) <= 2
 
 
 def test_the_true_class_is_told_by_a_mark_and_not_by_color_alone():
@@ -71,8 +71,10 @@ def test_long_names_are_shortened_to_their_room():
 
 
 def test_the_same_image_says_so():
-    one, other = (drawn(answer(nearest=[Neighbor(flat(9), "x", 0.0, True, same)])) for same in (True, False))
-    assert (one != other).any()
+    same_sheet, different_sheet = (
+        drawn(answer(nearest=[Neighbor(flat(9), "x", 0.0, True, same)])) for same in (True, False)
+    )
+    assert (same_sheet != different_sheet).any()
 
 
 @pytest.mark.parametrize(

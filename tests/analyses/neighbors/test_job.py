@@ -33,7 +33,7 @@ LABELS = np.array([0] * 20 + [1] * 10 + [2] * 10)
 CONF = Path(__file__).resolve().parents[3] / "conf"
 
 
-def subject(classes=("ant", "bee", "cow"), targets=(0, 1, 2)):
+def build_subject(classes=("ant", "bee", "cow"), targets=(0, 1, 2)):
     """Noise; the validation images 0, 4 and 7 are the training images 33, 2 and 25."""
     draw = np.random.default_rng(0)
     train = draw.integers(0, 256, (40, 37, 37, 3), dtype=np.uint8)
@@ -45,17 +45,16 @@ def subject(classes=("ant", "bee", "cow"), targets=(0, 1, 2)):
     return Subject(build(ROWS, 32, len(classes)).eval(), data, list(classes), list(targets))
 
 
-def results(one, seed=0, **plan):
-    found = list(neighbors(one, NeighborsConfig(**plan), seed))
-    return {(type(each), each.name): each for each in found}
+def results(of, seed=0, **plan):
+    return {(type(result), result.name): result for result in neighbors(of, NeighborsConfig(**plan), seed)}
 
 
-def brute_force(one, layer, k):
+def brute_force(subject, layer, k):
     """[9, k] indices of the nearest training images, by one pass over all and numpy in float64."""
 
     def vectors(split, count):
-        x = one.data.images(split, range(count))
-        for name, child in one.net.named_children():
+        x = subject.data.images(split, range(count))
+        for name, child in subject.net.named_children():
             x = child(x)
             if name == layer:
                 return x.flatten(1).detach().numpy().astype(np.float64)
@@ -68,27 +67,27 @@ def brute_force(one, layer, k):
 
 @pytest.mark.parametrize("layer", [None, "pool1"])
 def test_all_neighbors_by_brute_force(layer):
-    one = subject()
-    index, distance = brute_force(one, layer or "fc2", 5)  # fc2 is the last hidden layer
-    found = results(one, images=list(range(9))[::-1], nearest=5, layer=layer)
-    rows = found[Table, "neighbors/nearest"].rows
+    subject = build_subject()
+    index, distance = brute_force(subject, layer or "fc2", 5)  # fc2 is the last hidden layer
+    by_name = results(subject, images=list(range(9))[::-1], nearest=5, layer=layer)
+    rows = by_name[Table, "neighbors/nearest"].rows
     assert [row["index"] for row in rows[::5]] == list(range(9))[::-1]  # in the order asked for
     for row in rows:
         place = row["index"], row["rank"] - 1
         assert row["at"] == index[place] and np.isclose(row["distance"], distance[place], rtol=1e-4, atol=1e-3)
         assert row["shows"] == ["ant", "bee", "cow"][LABELS[row["at"]]]
-    logits = one.net(one.data.images("val", range(9))).softmax(1)
-    for row in found[Table, "neighbors/images"].rows:
+    logits = subject.net(subject.data.images("val", range(9))).softmax(1)
+    for row in by_name[Table, "neighbors/images"].rows:
         assert row["predicted"] == ["ant", "bee", "cow"][int(logits[row["index"]].argmax())]
         assert np.isclose(row["probability"], float(logits[row["index"]].max().detach()), atol=1e-5)
 
 
 def test_agreement_chance_and_doubles_counted_by_hand():
-    one = subject()
-    index, _ = brute_force(one, "fc2", 4)
-    labels = one.data.labels("val", range(9)).numpy()
-    found = results(one, nearest=4, images=[1], scored=None)
-    number = {name: each.value for (kind, name), each in found.items() if kind is Number}
+    subject = build_subject()
+    index, _ = brute_force(subject, "fc2", 4)
+    labels = subject.data.labels("val", range(9)).numpy()
+    by_name = results(subject, nearest=4, images=[1], scored=None)
+    number = {name: result.value for (kind, name), result in by_name.items() if kind is Number}
     assert np.isclose(number["neighbors/agreement"], np.mean(LABELS[index] == labels[:, None]))
     assert number["neighbors/agreement_low"] <= number["neighbors/agreement"] <= number["neighbors/agreement_high"]
     assert np.isclose(number["neighbors/chance"], np.mean([[0.5, 0.25, 0.25][label] for label in labels]))
@@ -96,36 +95,36 @@ def test_agreement_chance_and_doubles_counted_by_hand():
 
 
 def test_an_image_of_both_splits_is_its_own_neighbor():
-    found = results(subject(), images=[0, 4, 7], nearest=1)
-    rows = found[Table, "neighbors/nearest"].rows
+    by_name = results(build_subject(), images=[0, 4, 7], nearest=1)
+    rows = by_name[Table, "neighbors/nearest"].rows
     assert [row["at"] for row in rows] == [33, 2, 25] and all(row["distance"] < 1e-3 for row in rows)
 
 
 def test_a_net_that_knows_other_classes():
     names = ["ox", "ant", "asp", "fly", "gnat", "moth", "wasp"]
-    one = subject(names, (1, -1, -1))
-    found = results(one, images=[1, 2], nearest=2)
-    assert {row["predicted"] for row in found[Table, "neighbors/images"].rows} <= set(names)
-    assert found[Picture, "neighbors/nearest"].image.width > 600
+    subject = build_subject(names, (1, -1, -1))
+    by_name = results(subject, images=[1, 2], nearest=2)
+    assert {row["predicted"] for row in by_name[Table, "neighbors/images"].rows} <= set(names)
+    assert by_name[Picture, "neighbors/nearest"].image.width > 600
 
 
 def test_many_images_make_several_pictures():
-    found = results(subject(), images=[0, 1, 2] * 4, nearest=1)
-    heights = [found[Picture, f"neighbors/nearest{end}"].image.height for end in ("", "_2")]
-    assert heights[0] > heights[1] and found[Picture, "neighbors/nearest_2"].caption.endswith("(2 of 2)")
+    by_name = results(build_subject(), images=[0, 1, 2] * 4, nearest=1)
+    heights = [by_name[Picture, f"neighbors/nearest{end}"].image.height for end in ("", "_2")]
+    assert heights[0] > heights[1] and by_name[Picture, "neighbors/nearest_2"].caption.endswith("(2 of 2)")
 
 
 def test_one_image_has_no_interval(tmp_path):
     record = Record(tmp_path)
-    for each in neighbors(subject(), NeighborsConfig(images=1, nearest=3, scored=1), seed=0):
-        record.add(each)
+    for result in neighbors(build_subject(), NeighborsConfig(images=1, nearest=3, scored=1), seed=0):
+        record.add(result)
     lines = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
     value = {line["name"]: line.get("value") for line in lines}
     assert value["neighbors/agreement_low"] is None and value["neighbors/agreement"] is not None
 
 
 @pytest.mark.parametrize(
-    ("plan", "told"),
+    ("plan", "message"),
     [
         ({"nearest": 0}, "neighbors.nearest=0 is too small; it is 1 or more"),
         ({"nearest": 41}, "neighbors.nearest=41 is more than the 40 training images; ask for fewer"),
@@ -136,16 +135,16 @@ def test_one_image_has_no_interval(tmp_path):
         ({"images": []}, "an empty list of images; name some of 0 to 8"),
     ],
 )
-def test_what_cannot_be_asked(plan, told):
-    with pytest.raises(UserError, match=told):
-        results(subject(), **plan)
+def test_what_cannot_be_asked(plan, message):
+    with pytest.raises(UserError, match=message):
+        results(build_subject(), **plan)
 
 
 def test_features_that_are_no_numbers_are_told():
-    one = subject()
-    one.net.fc2.weight.data[0, 0] = torch.inf
+    subject = build_subject()
+    subject.net.fc2.weight.data[0, 0] = torch.inf
     with pytest.raises(UserError, match="layer fc2 puts out values that are not finite, so nothing is near"):
-        results(one)
+        results(subject)
 
 
 def test_a_trained_run_end_to_end(trained, tmp_path):

@@ -9,12 +9,12 @@ from torch import nn
 from convscope.analyses.occlusion.compute import (
     Occluded,
     Occluder,
-    check_square,
-    covered,
-    default_square,
+    check_occluder,
+    default_occluder,
     occlude,
     occlude_fully,
-    places,
+    occluded_copies,
+    occluder_edges,
     projection_change,
     strongest_map,
 )
@@ -47,24 +47,24 @@ class Tokens(nn.Module):
 
 def by_hand(net, image, layer, map_, target, square):
     """Covers and runs one image at a time."""
-    seen = []
-    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: seen.append(output.clone()))
+    outputs = []
+    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: outputs.append(output.clone()))
     rows = []
-    for top in places(image.shape[1], square):
+    for top in occluder_edges(image.shape[1], square):
         rows.append([])
-        for left in places(image.shape[2], square):
-            one = image.clone()
+        for left in occluder_edges(image.shape[2], square):
+            covered_image = image.clone()
             for row in range(top, top + square.size):
                 for col in range(left, left + square.size):
-                    one[:, row, col] = square.value
+                    covered_image[:, row, col] = square.value
             with torch.no_grad():
-                logits = net(one[None])[0]
+                logits = net(covered_image[None])[0]
             weights = (logits - logits.max()).exp()
-            found = seen.pop()[0, map_]
-            found = found if found.dim() else found[None, None]
-            place = divmod(int(found.argmax()), found.shape[1])
+            map_of_layer = outputs.pop()[0, map_]
+            map_of_layer = map_of_layer if map_of_layer.dim() else map_of_layer[None, None]
+            place = divmod(int(map_of_layer.argmax()), map_of_layer.shape[1])
             rows[-1].append(
-                ((weights / weights.sum())[target], logits.argmax(), found.sum(), *map(torch.tensor, place))
+                ((weights / weights.sum())[target], logits.argmax(), map_of_layer.sum(), *map(torch.tensor, place))
             )
     hook.remove()
     values = zip(*[zip(*row, strict=True) for row in rows], strict=True)
@@ -80,21 +80,21 @@ def one_pixel_net(row, col, weight=3.0):
     return net.eval()
 
 
-def test_default_square_is_32_and_8_at_224():
-    assert default_square(224) == Occluder(32, 8, 0.0)
+def test_the_default_square_is_32_and_8_at_224():
+    assert default_occluder(224) == Occluder(32, 8, 0.0)
     for size in range(1, 300):
-        check_square(default_square(size), size)
+        check_occluder(default_occluder(size), size)
 
 
 @pytest.mark.parametrize("size", [0, -3, 97])
 def test_a_square_that_does_not_fit(size):
     with pytest.raises(UserError, match=f"square of {size} pixels .* image of 96; .* 1 to 96, e.g. occlude.size=14"):
-        check_square(Occluder(size, 1), 96)
+        check_occluder(Occluder(size, 1), 96)
 
 
 def test_a_square_that_does_not_move():
     with pytest.raises(UserError, match="cannot move by 0 pixels; .* e.g. occlude.stride=5"):
-        check_square(Occluder(20, 0), 96)
+        check_occluder(Occluder(20, 0), 96)
 
 
 @pytest.mark.parametrize(
@@ -108,23 +108,25 @@ def test_a_square_that_does_not_move():
     ],
 )
 def test_places(size, square, expected):
-    assert places(size, square) == expected
+    assert occluder_edges(size, square) == expected
 
 
 def test_places_cover_every_pixel_where_squares_touch():
     for size in range(6, 30):
         for stride in range(1, 6):
-            seen = {pixel for edge in places(size, Occluder(5, stride)) for pixel in range(edge, edge + 5)}
-            assert seen == set(range(size))
+            covered_pixels = {
+                pixel for edge in occluder_edges(size, Occluder(5, stride)) for pixel in range(edge, edge + 5)
+            }
+            assert covered_pixels == set(range(size))
 
 
 def test_covered():
     image = photographs(1, (9, 7))[0]
-    images = covered(image, Occluder(3, 1, value=2.5), torch.tensor([0, 6, 2]), torch.tensor([4, 0, 2]))
-    for one, top, left in zip(images, (0, 6, 2), (4, 0, 2), strict=True):
+    images = occluded_copies(image, Occluder(3, 1, value=2.5), torch.tensor([0, 6, 2]), torch.tensor([4, 0, 2]))
+    for copy_, top, left in zip(images, (0, 6, 2), (4, 0, 2), strict=True):
         expected = image.clone()
         expected[:, top : top + 3, left : left + 3] = 2.5
-        assert torch.equal(one, expected)
+        assert torch.equal(copy_, expected)
 
 
 @pytest.mark.parametrize("layer", ["conv1", "conv4", "pool4", "fc5"])
@@ -132,38 +134,38 @@ def test_covered():
 def test_against_one_image_at_a_time(layer, how):
     image, square = photographs(1)[0], Occluder(37, 23, 0.7)
     net = torn_net(image)
-    found = how(net, image, layer, 3, 2, square, 7)
-    assert found.incremental == (how is occlude) and found.why == ""
+    occluded = how(net, image, layer, 3, 2, square, 7)
+    assert occluded.incremental == (how is occlude) and occluded.why == ""
     for name, expected in zip(FIELDS, by_hand(net, image, layer, 3, 2, square), strict=True):
-        torch.testing.assert_close(getattr(found, name), expected, rtol=1e-10, atol=1e-10, msg=name)
-    assert found.probability.std() > 0.01 and found.row.shape == (4, 4)
+        torch.testing.assert_close(getattr(occluded, name), expected, rtol=1e-10, atol=1e-10, msg=name)
+    assert occluded.probability.std() > 0.01 and occluded.row.shape == (4, 4)
 
 
 def test_only_squares_over_the_one_pixel_count():
     image = photographs(1, (12, 10))[0]
     row, col, square = 7, 3, Occluder(3, 2, 0.25)
     net = one_pixel_net(row, col)
-    found = occlude(net, image, "0", 0, 1, square)
-    tops, lefts = (torch.tensor(places(size, square)) for size in (12, 10))
+    occluded = occlude(net, image, "0", 0, 1, square)
+    tops, lefts = (torch.tensor(occluder_edges(size, square)) for size in (12, 10))
     over = ((tops <= row) & (row < tops + 3))[:, None] & ((lefts <= col) & (col < lefts + 3))
     score = torch.where(over, 0.25, image[0, row, col])
-    torch.testing.assert_close(found.probability, 1 / (1 + (-3 * score).exp()), rtol=0, atol=1e-12)
-    assert torch.equal(found.probable, (score > 0).long())
-    assert 0 < over.sum() < over.numel() and found.incremental
+    torch.testing.assert_close(occluded.probability, 1 / (1 + (-3 * score).exp()), rtol=0, atol=1e-12)
+    assert torch.equal(occluded.probable, (score > 0).long())
+    assert 0 < over.sum() < over.numel() and occluded.incremental
 
 
 def test_against_captum():
     """Squares side by side, so that Captum's attribution is the drop of the probability at each of them."""
     image = photographs(1)[0]
     net = torn_net(image)
-    found = occlude(net, image, "conv4", 0, 4, Occluder(16, 16))
+    occluded = occlude(net, image, "conv4", 0, 4, Occluder(16, 16))
     peer = nn.Sequential(net, nn.Softmax(1))
     drop = Occlusion(peer).attribute(image[None], (3, 16, 16), (3, 16, 16), 0.0, 4, perturbations_per_eval=5)
     with torch.no_grad():
         uncovered = peer(image[None])[0, 4]
     peer_probability = uncovered - drop[0, 0, ::16, ::16]  # Captum answers in float32
-    torch.testing.assert_close(found.probability, peer_probability, rtol=0, atol=1e-7, check_dtype=False)
-    assert found.probability.std() > 0.005
+    torch.testing.assert_close(occluded.probability, peer_probability, rtol=0, atol=1e-7, check_dtype=False)
+    assert occluded.probability.std() > 0.005
 
 
 def test_strongest_map():
@@ -181,12 +183,12 @@ def test_the_net_is_left_as_it_was():
     before = copy.deepcopy(net.state_dict())
     image = photographs(1)[0]
     pixels = image.clone()
-    found = occlude(net, image, "conv4", 1, 1, Occluder(40, 30))
-    projection_change(net, image, "conv4", 1, Occluder(40, 30), found)
+    occluded = occlude(net, image, "conv4", 1, 1, Occluder(40, 30))
+    projection_change(net, image, "conv4", 1, Occluder(40, 30), occluded)
     assert torch.equal(image, pixels) and all(module.training for module in net.modules())
     assert not any(module._forward_hooks for module in net.modules())
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
-    assert not any(value.is_inference() for value in found[:5])
+    assert not any(value.is_inference() for value in occluded[:5])
 
 
 @pytest.mark.parametrize("how", [occlude, occlude_fully])
@@ -219,8 +221,8 @@ def test_projection_of_a_filter_only_moves():
     pattern = net[0].weight[1].detach()
     image[:, 0:3, 0:3], image[:, 6:9, 6:9] = 2 * pattern, pattern
     square = Occluder(5, 5)
-    found = occlude(net, image, "0", 1, 0, square)
-    change = projection_change(net, image, "0", 1, square, found, batch=3)
+    occluded = occlude(net, image, "0", 1, 0, square)
+    change = projection_change(net, image, "0", 1, square, occluded, batch=3)
     expected = torch.tensor([[math.sqrt(2), 0], [0, 0]], dtype=torch.float64)
     torch.testing.assert_close(change, expected)
 
@@ -228,7 +230,7 @@ def test_projection_of_a_filter_only_moves():
 def test_projection_change_against_whole_projections():
     net, image, square = row_net(), photographs(1)[0], Occluder(40, 28)
     map_ = strongest_map(net, image, "conv4")
-    found = occlude(net, image, "conv4", map_, 0, square)
+    occluded = occlude(net, image, "conv4", map_, 0, square)
 
     def whole(pixels):
         hooked = []
@@ -241,12 +243,12 @@ def test_projection_change_against_whole_projections():
         return project(net, pixels[None], "conv4", picks)[0] * (hooked[0].max() > 0)
 
     before = whole(image)
-    change = projection_change(net, image, "conv4", map_, square, found, batch=4)
-    for i, top in enumerate(places(96, square)):
-        for j, left in enumerate(places(96, square)):
-            one = image.clone()
-            one[:, top : top + 40, left : left + 40] = 0
-            expected = (whole(one) - before).norm() / before.norm()
+    change = projection_change(net, image, "conv4", map_, square, occluded, batch=4)
+    for i, top in enumerate(occluder_edges(96, square)):
+        for j, left in enumerate(occluder_edges(96, square)):
+            covered_image = image.clone()
+            covered_image[:, top : top + 40, left : left + 40] = 0
+            expected = (whole(covered_image) - before).norm() / before.norm()
             torch.testing.assert_close(change[i, j], expected, rtol=1e-10, atol=1e-10)
     assert change.min() < 0.5 < change.max()
 
@@ -258,7 +260,7 @@ def test_projection_change_without_activity():
     image = torch.zeros(3, 6, 6)
     image[:, 1, 1] = 1
     square = Occluder(3, 3)
-    found = occlude(net, image, "1", 0, 0, square)
-    assert projection_change(net, image, "1", 0, square, found).tolist() == [[1, 0], [0, 0]]
+    occluded = occlude(net, image, "1", 0, 0, square)
+    assert projection_change(net, image, "1", 0, square, occluded).tolist() == [[1, 0], [0, 0]]
     dark = occlude(net, image * 0, "1", 0, 0, square)
     assert projection_change(net, image * 0, "1", 0, square, dark).isnan().all()

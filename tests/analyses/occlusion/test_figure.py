@@ -5,7 +5,7 @@ import pytest
 
 from convscope.analyses.occlusion import figure as drawing
 from convscope.analyses.occlusion.figure import Case, Label, Values, figure, picture
-from convscope.plots.heatmap import LABELS, NOWHERE, OTHERS, Scale, heat_tile
+from convscope.plots.heatmap import LABEL_COLORS, NO_VALUE, OTHER_COLOR, ColorScale, heat_tile
 
 SIDE = 150
 
@@ -26,9 +26,9 @@ def case(change=True, legend=LEGEND):
     labels[2, 6] = len(legend) - 1
     activity = Values(np.arange(81.0).reshape(9, 9), 40.0)
     changed = Values(np.full((9, 9), np.nan)) if change else None
-    worst, shown = (18, 6, 6), (tiles, tiles[:3])
+    worst, columns = (18, 6, 6), (tiles, tiles[:3])
     return Case(
-        "7 · cat", image, covered, worst, centers, activity, changed, Values(probability, 0.8), labels, legend, *shown
+        "7 · cat", image, covered, worst, centers, activity, changed, Values(probability, 0.8), labels, legend, *columns
     )
 
 
@@ -43,18 +43,20 @@ def test_everything_is_where_the_square_is(change):
     sheet = np.asarray(figure([case(change)], "t", SIDE))
     covered = column(sheet, "a", change)
     assert (covered[41:49, 101:109] == 128).all() and (covered[80:, :] == 200).all()  # edges are smooth
-    hot = (column(sheet, "d", change) == heat_tile([[0.0]], Scale(0, 1))[0, 0]).all(2)
-    labeled = (column(sheet, "e", change) == LABELS[1]).all(2)
+    hot = (column(sheet, "d", change) == heat_tile([[0.0]], ColorScale(0, 1))[0, 0]).all(2)
+    labeled = (column(sheet, "e", change) == LABEL_COLORS[1]).all(2)
     expected = np.zeros((SIDE, SIDE), bool)
     expected[38:52, 98:112] = True  # from 37.5 and 97.5 on: 37 and 97 are less than half inside
-    for found in (hot, labeled):
-        assert (found[expected]).all() and found.sum() <= 16 * 16
+    for marked in (hot, labeled):
+        assert (marked[expected]).all() and marked.sum() <= 16 * 16
     rim = column(sheet, "b", change)
     assert (
-        (rim[:7] == NOWHERE).all() and (rim[:, -7:] == NOWHERE).all() and not (rim[8:-8, 8:-8] == NOWHERE).all(2).any()
+        (rim[:7] == NO_VALUE).all()
+        and (rim[:, -7:] == NO_VALUE).all()
+        and not (rim[8:-8, 8:-8] == NO_VALUE).all(2).any()
     )
     if change:
-        assert (column(sheet, "change", True) == NOWHERE).all()  # nan everywhere
+        assert (column(sheet, "change", True) == NO_VALUE).all()  # nan everywhere
 
 
 def test_columns_do_not_touch_and_rows_follow():
@@ -74,8 +76,8 @@ def test_many_classes_share_one_color():
     x = drawing._starts(SIDE, True)["e"] + SIDE + 10
     beside = sheet[130 : 130 + SIDE, x : x + 12].reshape(-1, 3)
     assert [tuple(color) for color in dict.fromkeys(map(tuple, beside.tolist())) if color != drawing.PAPER] == [
-        *LABELS,
-        OTHERS,
+        *LABEL_COLORS,
+        OTHER_COLOR,
     ]
 
 
@@ -94,6 +96,6 @@ def test_one_image_larger_with_its_maps_laid_over_it():
     assert (again == 200).all()
     over = column(sheet, "d", True, y=130 + SIDE + drawing.GAP)
     assert (over[:7] == 200).all()  # beyond the outermost places: the image alone
-    worst = np.rint(0.45 * 200 + 0.55 * heat_tile([[0.0]], Scale(0, 1))[0, 0].astype(float))
+    worst = np.rint(0.45 * 200 + 0.55 * heat_tile([[0.0]], ColorScale(0, 1))[0, 0].astype(float))
     assert np.abs(over[45, 105] - worst).max() <= 1
     assert picture(case(change=False), "t").width < picture(case(), "t").width

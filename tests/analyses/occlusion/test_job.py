@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from convscope.analyses.occlusion.about import OcclusionConfig
-from convscope.analyses.occlusion.job import _distinct, occlude
+from convscope.analyses.occlusion.job import _file_names, occlude
 from convscope.analyses.subject import Subject, saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.data.critters import Truth
@@ -30,7 +30,7 @@ ROWS = {"conv1": {"kind": "conv", "maps": 2, "kernel": 1}, "fc2": {"kind": "full
 SIZE, REGION = 21, (slice(3, 9), slice(12, 18))  # the net looks at y 3..9, x 12..18 of 21 pixels, at nothing else
 
 
-def subject(masks=None, targets=(0, 1)):
+def build_subject(masks=None, targets=(0, 1)):
     """Class 0 is as probable as the region is bright. Images 0 to 3 are ants, of a bright region; 4 and 5 bees."""
     draw = np.random.default_rng(0)
     train, val = (draw.integers(60, 120, (count, 24, 24, 3), dtype=np.uint8) for count in (12, 6))
@@ -51,13 +51,13 @@ def subject(masks=None, targets=(0, 1)):
     return Subject(net, data, ["ant", "bee"], list(targets), None if masks is None else truth)
 
 
-def results(one, **plan):
-    found = list(occlude(one, OcclusionConfig(**{"size": 6, "stride": 3} | plan), seed=0))
-    return {(type(each), each.name): each for each in found}
+def results(of, **plan):
+    plan = OcclusionConfig(**{"size": 6, "stride": 3} | plan)
+    return {(type(result), result.name): result for result in occlude(of, plan, seed=0)}
 
 
-def number(found, name):
-    return found[Number, f"occlusion/{name}"].value
+def number(by_name, name):
+    return by_name[Number, f"occlusion/{name}"].value
 
 
 def on_region(value=1):
@@ -67,44 +67,44 @@ def on_region(value=1):
 
 
 def test_the_worst_place_is_where_the_net_looks():
-    found = results(subject(on_region()), images=[0, 2])
-    rows = found[Table, "occlusion/images"].rows
+    by_name = results(build_subject(on_region()), images=[0, 2])
+    rows = by_name[Table, "occlusion/images"].rows
     assert [(row["image"], row["class"], row["x"], row["y"], row["map"]) for row in rows] == [
         ("0", "ant", 15, 6, 0), ("2", "ant", 15, 6, 0),
     ]  # fmt: skip
     assert all(row["p"] > 0.9 and row["lowest p"] == pytest.approx(1 / (1 + np.exp(2)), abs=1e-4) for row in rows)
-    arrays = found[Arrays, "occlusion/0"].tensors
+    arrays = by_name[Arrays, "occlusion/0"].tensors
     both = arrays["activity"].numpy().ravel(), arrays["probability"].numpy().ravel()
     assert rows[0]["r"] == pytest.approx(np.corrcoef(*both)[0, 1], abs=1e-4) and rows[0]["r"] > 0.5
     assert rows[0]["stays"] == np.mean(both[1] > 0.5) < 1 and arrays["centers"].tolist() == [3, 6, 9, 12, 15, 18]
-    assert found[Picture, "occlusion/0"].image.size[0] > 1000 and (Picture, "occlusion/figure7") in found
-    assert number(found, "lost") == pytest.approx(np.mean([row["p"] - row["lowest p"] for row in rows]))
+    assert by_name[Picture, "occlusion/0"].image.size[0] > 1000 and (Picture, "occlusion/figure7") in by_name
+    assert number(by_name, "lost") == pytest.approx(np.mean([row["p"] - row["lowest p"] for row in rows]))
 
 
 @pytest.mark.parametrize("value, rate, center, anywhere", [(1, 4 / 6, 0, 4 / 36), (0, 2 / 6, 1, 32 / 36)])
 def test_hits_of_masks(value, rate, center, anywhere):
     """Centers 3, 6, ... 18: two by two of the six by six lie in the region or on its near edges. To cover it makes bees
     more probable, so for them all places that leave it alone are equally the worst."""
-    found = results(subject(on_region(value)), images=1)
-    assert number(found, "hit_rate") == pytest.approx(rate) and number(found, "center_rate") == center
-    assert number(found, "random_rate") == pytest.approx(anywhere) and number(found, "scored") == 6
+    by_name = results(build_subject(on_region(value)), images=1)
+    assert number(by_name, "hit_rate") == pytest.approx(rate) and number(by_name, "center_rate") == center
+    assert number(by_name, "random_rate") == pytest.approx(anywhere) and number(by_name, "scored") == 6
 
 
 def test_misclassified_images_are_left_out():
-    one = subject(on_region())
-    *_, bias = one.net.parameters()
+    subject = build_subject(on_region())
+    *_, bias = subject.net.parameters()
     bias.data = torch.tensor([9.0, 0.0])  # all are ants
-    found = results(one, images=1)
-    assert number(found, "scored") == 4
-    assert "6 images of val, the 2 misclassified ones left out" in found[Table, "occlusion/localization"].caption
-    none = results(subject(on_region(), targets=(-1, -1)), images=1)
+    by_name = results(subject, images=1)
+    assert number(by_name, "scored") == 4
+    assert "6 images of val, the 2 misclassified ones left out" in by_name[Table, "occlusion/localization"].caption
+    none = results(build_subject(on_region(), targets=(-1, -1)), images=1)
     assert number(none, "scored") == 0 and (Number, "occlusion/hit_rate") not in none
 
 
 @pytest.fixture
 def boxed(tmp_path):
     """The validation images as files: ants 0 and 1, a bee, and a zebra, which the net does not know."""
-    images = subject().data.pixels("val", range(6)).permute(0, 2, 3, 1).numpy()
+    images = build_subject().data.pixels("val", range(6)).permute(0, 2, 3, 1).numpy()
     lines = ["path,x0,y0,x1,y1"]
     for name, index, box in (
         ("ant/0", 0, "12,3,18,9"),
@@ -121,8 +121,8 @@ def boxed(tmp_path):
 
 
 def test_hits_of_boxes(boxed):
-    found = results(subject(), images=1, boxes=str(boxed))
-    table = found[Table, "occlusion/boxes/localization"]
+    by_name = results(build_subject(), images=1, boxes=str(boxed))
+    table = by_name[Table, "occlusion/boxes/localization"]
     rates = {(row["images"], row["n"]): row["value"] for row in table.rows if "worst place on" in row["what"]}
     assert rates == {
         ("correctly classified", 3): pytest.approx(2 / 3),
@@ -133,32 +133,33 @@ def test_hits_of_boxes(boxed):
         "4 images" in table.caption
         and "3 with their true class looked at, 1 with the most probable one" in table.caption
     )
-    assert number(found, "boxes/hit_rate") == 0.75 and (Table, "occlusion/localization") not in found
-    fewer = results(subject(), images=1, boxes=str(boxed), scored=2)[Table, "occlusion/boxes/localization"].caption
-    assert "2 images beyond occlude.scored left out" in fewer
+    assert number(by_name, "boxes/hit_rate") == 0.75 and (Table, "occlusion/localization") not in by_name
+    by_name = results(build_subject(), images=1, boxes=str(boxed), scored=2)
+    assert "2 images beyond occlude.scored left out" in by_name[Table, "occlusion/boxes/localization"].caption
 
 
 def test_one_image_and_no_projections():
-    found = results(subject(), images=1, projections=False)
-    assert len(found[Table, "occlusion/images"].rows) == 1 and (Picture, "occlusion/figure7") not in found
-    with_them = results(subject(), images=1)
-    name = next(name for kind, name in found if kind is Picture)
-    assert found[Picture, name].image.width < with_them[Picture, name].image.width
+    by_name = results(build_subject(), images=1, projections=False)
+    assert len(by_name[Table, "occlusion/images"].rows) == 1 and (Picture, "occlusion/figure7") not in by_name
+    with_them = results(build_subject(), images=1)
+    name = next(name for kind, name in by_name if kind is Picture)
+    assert by_name[Picture, name].image.width < with_them[Picture, name].image.width
 
 
 def test_other_top_images_are_searched_among_so_many():
-    assert "4 of the 6 images of val" in results(subject(), images=2, searched=4)[Picture, "occlusion/figure7"].caption
+    by_name = results(build_subject(), images=2, searched=4)
+    assert "4 of the 6 images of val" in by_name[Picture, "occlusion/figure7"].caption
 
 
 def test_a_net_with_skips_says_that_all_is_recomputed():
-    data = subject().data
-    one = Subject(torchvision_net("resnet18", None, 2).net.eval(), data, ["ant", "bee"], [0, 1])
-    found = results(one, images=1, size=12, stride=9, searched=3, projections=False)[Table, "occlusion/images"]
-    assert "every covered image goes through the whole net (" in found.caption and found.rows[0]["incremental"] == "no"
+    data = build_subject().data
+    subject = Subject(torchvision_net("resnet18", None, 2).net.eval(), data, ["ant", "bee"], [0, 1])
+    table = results(subject, images=1, size=12, stride=9, searched=3, projections=False)[Table, "occlusion/images"]
+    assert "every covered image goes through the whole net (" in table.caption and table.rows[0]["incremental"] == "no"
 
 
 @pytest.mark.parametrize(
-    "plan, told",
+    "plan, message",
     [
         ({"layer": "conv9"}, "conv9.*conv1, fc2"),
         ({"size": 22}, "a square of 22 pixels does not fit on an image of 21; set occlude.size from 1 to 21"),
@@ -171,15 +172,15 @@ def test_a_net_with_skips_says_that_all_is_recomputed():
         ({"boxes": "/nowhere/boxes.csv"}, "/nowhere/boxes.csv: No such file or directory"),
     ],
 )  # fmt: skip
-def test_bad_input_is_told_before_anything_is_made(plan, told):
-    made = []
-    with pytest.raises(UserError, match=told):
-        made.extend(occlude(subject(), OcclusionConfig(**plan), seed=0))
-    assert not made
+def test_bad_input_is_told_before_anything_is_made(plan, message):
+    results_before = []
+    with pytest.raises(UserError, match=message):
+        results_before.extend(occlude(build_subject(), OcclusionConfig(**plan), seed=0))
+    assert not results_before
 
 
 def test_names_of_files():
-    assert _distinct(["a.JPEG", "b c/d.png", "a.png", "7"], [5, 6, 9, 7]) == ["a_5", "b_c_d", "a_9", "7"]
+    assert _file_names(["a.JPEG", "b c/d.png", "a.png", "7"], [5, 6, 9, 7]) == ["a_5", "b_c_d", "a_9", "7"]
 
 
 def test_on_a_trained_run(trained, cache, tmp_path):
@@ -204,11 +205,11 @@ def test_on_a_trained_run(trained, cache, tmp_path):
     assert "occlusion/lost" in json.loads((tmp_path / "run/summary.json").read_text())["numbers"]
     with open(tmp_path / "run/tables/occlusion/images.csv") as file:
         rows = list(csv.DictReader(file))
-    one = saved_subject(settings)
-    net, image = one.net.double().eval(), one.data.images("val", [17]).double()
+    subject = saved_subject(settings)
+    net, image = subject.net.double().eval(), subject.data.images("val", [17]).double()
     x, y = float(rows[1]["x"]), float(rows[1]["y"])
     image[:, :, round(y - 4.5) : round(y + 4.5), round(x - 4.5) : round(x + 4.5)] = 0  # a seventh of 64 is 9
-    target = one.targets[int(one.data.labels("val", [17]))]
+    target = subject.targets[int(subject.data.labels("val", [17]))]
     assert net(image).softmax(1)[0, target].item() == pytest.approx(float(rows[1]["lowest p"]), abs=1e-5)
     arrays = load_file(tmp_path / "run/occlusion/17.safetensors")
     assert arrays["probability"].min().item() == pytest.approx(float(rows[1]["lowest p"]), abs=1e-6)

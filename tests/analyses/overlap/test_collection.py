@@ -40,17 +40,17 @@ def test_train_and_val_of_a_folder(place):
     train, val = train_and_val(folder(place / "photos"), "photos", 8, settings(place))
     assert (train.name, train.total, val.name, val.total) == ("photos train", 6, "photos val", 4)
     assert train.reduced.shape == (6, 8, 8, 3) and train.label(5) == "bee"
-    assert train.file(5) == str(place / "photos/train/bee/2.png") and train.shown(0, 20).shape == (20, 20, 3)
-    assert np.abs(train.shown(4, 8).astype(int) - train.reduced[4]).max() == 0
+    assert train.file(5) == str(place / "photos/train/bee/2.png") and train.tile(0, 20).shape == (20, 20, 3)
+    assert np.abs(train.tile(4, 8).astype(int) - train.reduced[4]).max() == 0
 
 
 def test_all_of_a_set_and_all_below_a_folder(place):
-    whole, other = with_folder(folder(place / "photos"), "photos", place / "other", 8, settings(place))
+    whole, in_folder = with_folder(folder(place / "photos"), "photos", place / "other", 8, settings(place))
     assert whole.total == 10 and whole.file(6) == str(place / "photos/val/ant/0.png") and whole.label(6) == "ant"
-    assert [other.file(at).removeprefix(f"{place}/other/") for at in range(4)] == [
+    assert [in_folder.file(at).removeprefix(f"{place}/other/") for at in range(4)] == [
         "x.jpg", "deep/a.png", "deep/b.jpg", "deep/er/c.png",
     ]  # fmt: skip
-    assert other.name == "other" and [other.label(at) for at in range(4)] == ["other", "deep", "deep", "er"]
+    assert in_folder.name == "other" and [in_folder.label(at) for at in range(4)] == ["other", "deep", "deep", "er"]
 
 
 def test_images_that_come_from_no_files(place):
@@ -58,7 +58,7 @@ def test_images_that_come_from_no_files(place):
     source = Source(["a", "b"], Pixels(images[:3], np.array([0, 1, 0])), Pixels(images[3:], np.array([1, 0])))
     whole, _ = with_folder(source, "drawn", place / "other", 16, settings(place))
     assert np.array_equal(whole.reduced, images) and whole.file(3) == "3" and whole.label(3) == "b"
-    assert np.array_equal(whole.shown(4, 16), images[4])
+    assert np.array_equal(whole.tile(4, 16), images[4])
 
 
 def test_limit_holds_for_each_split(place):
@@ -72,12 +72,17 @@ def test_unreadable_images_stop_or_are_left_out(place):
     whole, source = place / "photos", folder(place / "photos")
     with pytest.raises(UserError, match=r"b.jpg cannot be read: .*; mend or remove it, or type data.on_bad_image=skip"):
         with_folder(source, "photos", place / "other", 8, settings(place))
-    _, other = with_folder(folder(whole), "photos", place / "other", 8, settings(place, on_bad_image="skip"))
-    assert other.bad == 1 and other.total == 3 and other.file(2).endswith("c.png") and other.label(2) == "er"
+    _, in_folder = with_folder(folder(whole), "photos", place / "other", 8, settings(place, on_bad_image="skip"))
+    assert (
+        in_folder.bad == 1
+        and in_folder.total == 3
+        and in_folder.file(2).endswith("c.png")
+        and in_folder.label(2) == "er"
+    )
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("path", "message"),
     [
         ("nowhere", r"overlap.other=.*nowhere is no folder; name one that holds images, at any depth"),
         ("empty", r"overlap.other=.*empty holds no images; name a folder of image files, at any depth"),
@@ -89,11 +94,11 @@ def test_unreadable_images_stop_or_are_left_out(place):
         ("link", r"overlap.other=.*link: 10 of its 10 images are in data=... too"),
     ],
 )
-def test_folders_that_cannot_be_compared(place, other, told):
+def test_folders_that_cannot_be_compared(place, path, message):
     (place / "empty").mkdir()
     os.symlink(place / "photos", place / "link")
-    with pytest.raises(UserError, match=told):
-        with_folder(folder(place / "photos"), "photos", place / other, 8, settings(place))
+    with pytest.raises(UserError, match=message):
+        with_folder(folder(place / "photos"), "photos", place / path, 8, settings(place))
 
 
 def test_too_little_room_is_told(place):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from convscope.analyses.overlap.figure import GAP, SIDE, Pair, likeness, pairs_sheet
+from convscope.analyses.overlap.figure import GAP, SIDE, ImagePair, correlation_plot, pairs_sheet
 
 
 def flat(color, side=32):
@@ -18,7 +18,7 @@ def corner(sheet, color):
 
 def test_pairs_side_by_side_row_by_row():
     colors = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 0, 200), (0, 200, 200), (200, 200, 0)]
-    pairs = [Pair(flat(a), flat(b, 7), "a\nb", "c", "1.0") for a, b in zip(colors[::2], colors[1::2], strict=True)]
+    pairs = [ImagePair(flat(a), flat(b, 7), "a\nb", "c", "1.0") for a, b in zip(colors[::2], colors[1::2], strict=True)]
     sheet = np.asarray(pairs_sheet(pairs, "title", ("one", "other"), columns=2))
     places = [corner(sheet, color) for color in colors]
     assert all(area == (SIDE - 2) ** 2 for *_, area in places)  # whole, within their outline
@@ -29,13 +29,13 @@ def test_pairs_side_by_side_row_by_row():
 
 
 def test_words_stay_in_the_picture_however_long():
-    sheet = pairs_sheet([Pair(flat(0), flat(255), "x" * 300, "y" * 300, "z" * 300)], "t" * 500, ("s" * 200, ""))
+    sheet = pairs_sheet([ImagePair(flat(0), flat(255), "x" * 300, "y" * 300, "z" * 300)], "t" * 500, ("s" * 200, ""))
     assert sheet.width <= 1300
 
 
 def test_the_plot_counts_every_image_and_shares_of_copies():
     best = np.array([0.1, 0.5, 0.5, 0.98, -0.2])
-    figure = likeness(best, {"small": np.array([0.96, 0.99]), "cropped": np.array([0.5])}, 0.97)
+    figure = correlation_plot(best, {"small": np.array([0.96, 0.99]), "cropped": np.array([0.5])}, 0.97)
     assert isinstance(figure, Figure)
     left, right = figure.axes
     assert sum(bar.get_height() for bar in left.patches) == 5
@@ -47,4 +47,4 @@ def test_the_plot_counts_every_image_and_shares_of_copies():
 
 @pytest.mark.slow
 def test_a_threshold_of_one_can_be_drawn():
-    likeness(np.array([1.0]), {}, 1.0).canvas.draw()
+    correlation_plot(np.array([1.0]), {}, 1.0).canvas.draw()

@@ -64,16 +64,16 @@ def test_two_nets_of_two_seeds_are_two_rows(swept, tmp_path):
     assert [row["against"] for row in tables["directions"]] == ["replication"]
     summary = json.loads((tmp_path / "summary.json").read_text())
     same = tables["directions"][0]["same way"]
-    known = {"yes": {"sweep/same_way": 1.0}, "no": {"sweep/same_way": 0.0}, "within chance": None}[same]
-    assert summary["finished"] and summary.get("numbers") == known  # 20 images and two seeds hardly tell
+    numbers = {"yes": {"sweep/same_way": 1.0}, "no": {"sweep/same_way": 0.0}, "within chance": None}[same]
+    assert summary["finished"] and summary.get("numbers") == numbers  # 20 images and two seeds hardly tell
 
 
 def test_everything_is_written(swept, tmp_path):
     tables = collected(tmp_path, f"sweep={swept}")
     whole = read(tmp_path / "table.csv")
     for name in ("runs", "cost", "beside_paper"):
-        for row, own in zip(whole, tables[name], strict=True):
-            assert own.items() <= row.items()
+        for row, cells in zip(whole, tables[name], strict=True):
+            assert cells.items() <= row.items()
     text = (tmp_path / "table.md").read_text()
     assert text.count("\n|") == 4 and "Not comparable: here data critters" in text
     assert "\\toprule" in (tmp_path / "table.tex").read_text()

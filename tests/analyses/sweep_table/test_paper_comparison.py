@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 import yaml
 
-from convscope.analyses.sweep_table.compute.ablation_deltas import direction_results
+from convscope.analyses.sweep_table.compute.ablation_deltas import ablation_deltas, validation_images
 from convscope.analyses.sweep_table.compute.paper_comparison import (
     departures,
-    directions,
-    full_size,
-    in_its_order,
+    full_size_parameters,
+    in_paper_order,
+    paper_row,
     paper_table,
-    printed,
-    row_of,
-    share,
-    validation_images,
+    percent,
+    printed_figure,
 )
+from convscope.analyses.sweep_table.job import delta_results
 from convscope.errors import UserError
-from convscope.metrics.papers import paper
+from convscope.metrics.papers import published_table
 from convscope.runs.reading import Run
 from convscope.runs.sweep_runs import Group
 from convscope.runs.training_runs import TrainingRun
@@ -33,7 +32,7 @@ def group(net, top1=(), experiment=None, data=IMAGENET, width=1.0, classes=1000,
     choices = {"experiment": experiment} if experiment else {}
     summary = {"classes": ["a"] * classes, "images": {"val": images}}
     run = Run(Path(net), [], {}, summary, yaml.safe_dump(settings), [], choices, [])
-    return Group(net, [TrainingRun(run, seed, {"val/top1": one}, 1, state) for seed, one in enumerate(top1)])
+    return Group(net, [TrainingRun(run, seed, {"val/top1": value}, 1, state) for seed, value in enumerate(top1)])
 
 
 def test_the_table_is_that_of_the_experiment_or_of_the_nets():
@@ -45,44 +44,44 @@ def test_the_table_is_that_of_the_experiment_or_of_the_nets():
 
 
 def test_rows_by_the_net_in_the_paper_s_order():
-    second, third = paper("zf_table2"), paper("zf_table3")
+    second, third = published_table("zf_table2"), published_table("zf_table3")
     groups = [group("mine", [0.5]), group("zfnet_8192", [0.5]), group("zfnet", [0.5]), group("replication", [0.5])]
-    assert [row_of(each, third) for each in groups] == [None, "zfnet_8192", "zfnet", "replication"]
-    assert row_of(groups[2], second) == "as Fig. 3, 1 net"
-    assert [each.name for each in in_its_order(groups, third)] == ["replication", "zfnet", "zfnet_8192", "mine"]
-    assert printed(third, None, "val top-1") is None and printed(third, "zfnet", "class accuracy") is None
-    assert printed(third, "zfnet", "val top-1").value == 38.4
+    assert [paper_row(runs, third) for runs in groups] == [None, "zfnet_8192", "zfnet", "replication"]
+    assert paper_row(groups[2], second) == "as Fig. 3, 1 net"
+    assert [runs.name for runs in in_paper_order(groups, third)] == ["replication", "zfnet", "zfnet_8192", "mine"]
+    assert printed_figure(third, None, "val top-1") is None and printed_figure(third, "zfnet", "class accuracy") is None
+    assert printed_figure(third, "zfnet", "val top-1").value == 38.4
 
 
 def test_full_imagenet_at_full_size_alone_is_comparable():
     assert departures(group("zfnet", [0.5])) == []
     small = {"source": "folder", "image_size": 128, "limit": 500}
-    told = departures(group("zfnet", [0.5], data=small, width=0.25, classes=10))
-    assert told == ["data folder", "10 classes", "500 images", "width 0.25", "128 px"]
+    reasons = departures(group("zfnet", [0.5], data=small, width=0.25, classes=10))
+    assert reasons == ["data folder", "10 classes", "500 images", "width 0.25", "128 px"]
 
 
 def test_parameters_at_full_size_whatever_the_width():
-    known = paper("parameters")
+    printed = published_table("parameters")
     for net in ("zfnet", "alexnet", "alexnet_2012"):
         model = yaml.safe_load((CONF / f"model/{net}.yaml").read_text()) | {"width": 0.1}
-        assert full_size({"model": model}) == known.figure(net, "parameters").value
-    assert full_size({"model": {"source": "timm", "name": "resnet18"}}) is None
+        assert full_size_parameters({"model": model}) == printed.figure(net, "parameters").value
+    assert full_size_parameters({"model": {"source": "timm", "name": "resnet18"}}) is None
     large = {"conv1": {"kind": "conv", "maps": 4, "kernel": 300}, "fc2": {"kind": "full", "units": "classes"}}
-    assert full_size({"model": {"layers": large}}) is None
+    assert full_size_parameters({"model": {"layers": large}}) is None
 
 
 def test_the_way_of_each_row_beside_the_paper_s():
     groups = [group("replication", [0.6]), group("replication_no_7", [0.65]), group("zfnet", [0.5]),
               group("zfnet_8192", [0.7], state="running: epoch 1 of 2"), group("zfnet_2048", [0.5002])]  # fmt: skip
-    found = {way.row: way for way in directions(groups, paper("zf_table3"), None)}
-    assert set(found) == {"replication_no_7", "zfnet", "zfnet_2048"}  # neither the base nor what has not finished
-    assert found["replication_no_7"].base == "replication" and found["replication_no_7"].agrees
-    assert found["replication_no_7"].here == pytest.approx(-5) and found["replication_no_7"].paper == pytest.approx(
+    deltas = {delta.row: delta for delta in ablation_deltas(groups, published_table("zf_table3"), None)}
+    assert set(deltas) == {"replication_no_7", "zfnet", "zfnet_2048"}  # neither the base nor what has not finished
+    assert deltas["replication_no_7"].base == "replication" and deltas["replication_no_7"].agrees
+    assert deltas["replication_no_7"].ours == pytest.approx(-5) and deltas["replication_no_7"].paper == pytest.approx(
         -0.5
     )
-    assert found["zfnet"].base == "replication" and found["zfnet"].here == pytest.approx(10)
-    assert not found["zfnet"].agrees
-    assert found["zfnet_2048"].base == "zfnet" and found["zfnet_2048"].agrees is None  # 0.02 points: chance
+    assert deltas["zfnet"].base == "replication" and deltas["zfnet"].ours == pytest.approx(10)
+    assert not deltas["zfnet"].agrees
+    assert deltas["zfnet_2048"].base == "zfnet" and deltas["zfnet_2048"].agrees is None  # 0.02 points: chance
 
 
 @pytest.mark.parametrize(
@@ -101,9 +100,9 @@ def test_the_way_of_each_row_beside_the_paper_s():
 )
 def test_a_row_goes_the_paper_s_way_only_beyond_chance(ours, theirs, images, expected):
     groups = [group("replication_no_7", ours, images=images), group("replication", theirs, images=images)]
-    (way,) = directions(groups, paper("zf_table3"), None)
-    assert way.paper < 0  # better in the paper
-    tables = list(direction_results([way], groups, paper("zf_table3")))
+    (delta,) = ablation_deltas(groups, published_table("zf_table3"), None)
+    assert delta.paper < 0  # better in the paper
+    tables = list(delta_results([delta], groups, published_table("zf_table3")))
     (row,) = tables[0].rows
     assert row["same way"] == expected
     assert len(tables) == (2 if expected in ("yes", "no") else 1)  # no share of nothing
@@ -114,12 +113,12 @@ def test_a_row_goes_the_paper_s_way_only_beyond_chance(ours, theirs, images, exp
 
 def test_the_interval_of_one_seed_covers_the_truth_as_often_as_it_says():
     """Two nets of one true accuracy: in at most about 5 of 100 pairs of samples a difference is told from chance."""
-    draw, told = np.random.default_rng(0), 0
+    draw, differences = np.random.default_rng(0), 0
     for _ in range(400):
         top1 = draw.binomial(200, 0.6, 2) / 200
         groups = [group("a", [top1[0]], images=200), group("b", [top1[1]], images=200)]
-        told += not directions(groups, None, "b")[0].chance
-    assert 2 <= told <= 36
+        differences += not ablation_deltas(groups, None, "b")[0].chance
+    assert 2 <= differences <= 36
 
 
 def test_validation_images_are_those_of_the_summary_or_of_what_was_drawn():
@@ -133,18 +132,18 @@ def test_validation_images_are_those_of_the_summary_or_of_what_was_drawn():
 
 def test_a_base_of_one_s_own():
     groups = [group("mine", [0.5]), group("yours", [0.25])]
-    (way,) = directions(groups, None, "mine")
-    assert way[:4] == ("yours", "mine", 25.0, None) and not way.chance
-    assert directions(groups, None, None) == []
-    assert directions(groups, None, "mine")[0].agrees is None
+    (delta,) = ablation_deltas(groups, None, "mine")
+    assert delta[:4] == ("yours", "mine", 25.0, None) and not delta.chance
+    assert ablation_deltas(groups, None, None) == []
+    assert ablation_deltas(groups, None, "mine")[0].agrees is None
     with pytest.raises(UserError, match=r"table.base=theirs is no row; possible: mine, yours"):
-        directions(groups, None, "theirs")
+        ablation_deltas(groups, None, "theirs")
 
 
 def test_a_base_that_was_not_trained():
-    assert directions([group("zfnet_2048", [0.5])], paper("zf_table3"), None) == []
+    assert ablation_deltas([group("zfnet_2048", [0.5])], published_table("zf_table3"), None) == []
 
 
 def test_shares_are_errors_in_percent():
-    assert share(group("a", [0.25]), "val top-1") == (75, None)
-    assert share(group("a", [0.25]), "val top-5") is None
+    assert percent(group("a", [0.25]), "val top-1") == (75, None)
+    assert percent(group("a", [0.25]), "val top-5") is None

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from torchvision import models
 
 from convscope.analyses.visualize.about import AUTO, RuleName, VisualizeConfig
-from convscope.analyses.visualize.compute import SplitPixels, feature_view, strongest
-from convscope.analyses.visualize.job import receptive, shown_layers, visualize
+from convscope.analyses.visualize.compute import SplitPixels, feature_view, search_top9
+from convscope.analyses.visualize.figure import layers_to_draw, receptive_fields_plot
+from convscope.analyses.visualize.job import visualize
 from convscope.cli.jobs import JOBS
 from convscope.config import read_config
 from convscope.data.module import ImageData
@@ -25,7 +26,7 @@ from convscope.engine.anatomy import layers
 from convscope.engine.deconvnet import RULES, Units, project
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.plots.receptive_fields import MOST
+from convscope.plots.receptive_fields import MAX_LAYERS
 from convscope.runs.record import Record
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -54,16 +55,16 @@ def net():
 
 def run(folder, *arguments):
     record = Record(folder)
-    for each in visualize(*arguments):
-        record.add(each)
+    for result in visualize(*arguments):
+        record.add(result)
     return [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
 
 
 def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_path):
-    one = {line["name"] for line in run(tmp_path / "one", net, data, replace(CHOICE, rules="guided"), 0)}
-    assert one == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
+    names = {line["name"] for line in run(tmp_path / "one", net, data, replace(CHOICE, rules="guided"), 0)}
+    assert names == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
     lines = run(tmp_path / "all", net, data, replace(CHOICE, rules="all"), 0)
-    assert {line["name"] for line in lines} == one | {"rules/conv1", "rules/conv2"}
+    assert {line["name"] for line in lines} == names | {"rules/conv1", "rules/conv2"}
     assert "projections by deconvnet" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
     assert all((tmp_path / "all" / line["path"]).is_file() for line in lines)
     records = [load_file(tmp_path / name / "top9/top9.safetensors") for name in ("one", "all")]
@@ -85,10 +86,10 @@ def test_what_cannot_be_drawn_is_refused_before_a_folder_is_made(net, data):
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
 def test_each_rule_projects_the_same_unit_by_itself(rule, net, data):
     """The strongest unit of a map, cut to its field, against a projection of the whole image."""
-    top = strongest(net, data, CHOICE.images, ["conv2"])["conv2"]
+    top = search_top9(net, data, CHOICE.images, ["conv2"])["conv2"]
     view = feature_view(net, SplitPixels(data, "val"), "conv2", top, [4], rule)
     image, row, col = (int(field[4, 0]) for field in (top.image, top.row, top.col))
-    pick = Units(*(torch.tensor([one]) for one in (0, 4, row, col)))
+    pick = Units(*(torch.tensor([number]) for number in (0, 4, row, col)))
     whole = project(net, data.images("val", [image]), "conv2", pick, rule)[0]
     assert np.isclose(float(view.projections[0, 0].norm()), float(whole.norm()), rtol=1e-4) and whole.norm() > 0
 
@@ -111,20 +112,20 @@ def test_every_rule_of_the_settings_is_one_of_the_engine():
 
 
 def test_layers_whose_fields_are_drawn(net):
-    assert [layer.name for layer in shown_layers(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
+    assert [layer.name for layer in layers_to_draw(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
     with torch.device("meta"):
-        every = layers(models.resnet50(), 224)
-    shown = shown_layers(every, 224)
-    sizes = [layer.field.rows.size for layer in shown]
-    assert len(shown) == MOST and sizes == sorted(set(sizes))  # each once, from the pixels up
-    assert shown[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
-    assert [layer.name for layer in shown_layers(every, 6)] == ["conv1"]
+        anatomy_layers = layers(models.resnet50(), 224)
+    drawn = layers_to_draw(anatomy_layers, 224)
+    sizes = [layer.field.rows.size for layer in drawn]
+    assert len(drawn) == MAX_LAYERS and sizes == sorted(set(sizes))  # each once, from the pixels up
+    assert drawn[0].name == "conv1" and sizes[-2] < 224 <= sizes[-1]  # up to the first that sees all
+    assert [layer.name for layer in layers_to_draw(anatomy_layers, 6)] == ["conv1"]
 
 
-def test_the_boxes_are_the_fields_nearest_to_the_middle(net, data):
+def test_the_boxes_are_the_fields_nearest_to_the_middle(net):
     """conv1 has units every 2 pixels with fields of 5 from -1 on: the middle of 32 pixels, 15.5, lies in that of 15 or
     17."""
-    figure = receptive(net, data, 0).image
+    figure = receptive_fields_plot(np.zeros((32, 32, 3), np.uint8), layers(net, 32))
     box = figure.axes[0].patches[0]
     assert (box.get_x() + 0.5, box.get_width()) == (13, 5) and (box.get_y() + 0.5, box.get_height()) == (13, 5)
     units = figure.axes[1].get_lines()[0].get_xdata()

@@ -1,1 +1,1 @@
-"""What is wrong with a data set, before a net is trained on it."""
+"""What is wrong with a data set, checked before a net is trained on it."""

@@ -1,8 +1,8 @@
-"""Every image of a data set read once: what it is, whether it can be read, which others have the very same pixels."""
+"""Every image of a data set read once: its size, whether it can be read, which images have the very same pixels."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,24 +20,26 @@ LISTED = 8  # classes that a warning names
 SMALL = 0.1  # share of enlarged images that is worth a warning
 
 
-class Found(NamedTuple):
-    """A data set as it was found. refused: what training says of it, "" where it takes it. passed_over: files that are
-    not taken for images, by the reason.
+class DataSet(NamedTuple):
+    """A data set as it is on disk. refusal: the error of training on it, "" where there is none.
+
+    ignored_files: files that do not count as images, by the reason.
     """
 
     source: Source
-    refused: str = ""
-    passed_over: dict[str, list[Path]] = {}
+    refusal: str = ""
+    ignored_files: dict[str, list[Path]] = {}
 
 
 class SplitImages(NamedTuple):
-    """A split of N images. equal [N] int64: the same number for the same pixels, 0 for a bad one. width, height [N]:
-    as they are seen, before anything is cut. modes [N]: Pillow's. bad: position -> reason.
+    """A split of N images. pixel_hash [N] int64: the same for the same pixels, 0 for an unreadable image.
+
+    width, height [N]: before anything is cut. modes [N]: Pillow's. bad: position of an unreadable image -> reason.
     """
 
     name: str
     split: Split
-    equal: np.ndarray
+    pixel_hash: np.ndarray
     width: np.ndarray
     height: np.ndarray
     modes: list[str]
@@ -45,176 +47,185 @@ class SplitImages(NamedTuple):
 
     @property
     def good(self) -> np.ndarray:
-        """[N] bool."""
-        return self.equal != 0
+        """Which images can be read, [N] bool."""
+        return self.pixel_hash != 0
 
     def file(self, position: int) -> str:
+        """Path or name of an image, for display; its number where it has none."""
         if isinstance(self.split, Files):
             return printable(self.split.paths[position])
         return printable(self.split.name(position)) if isinstance(self.split, Chunks) else str(position)
 
 
-class Copies(NamedTuple):
-    """Images with the very same pixels, (split, position) each, two at least."""
+class DuplicateGroup(NamedTuple):
+    """Two or more images with the very same pixels, each (split, position)."""
 
     members: list[tuple[SplitImages, int]]
 
     @property
     def classes(self) -> list[int]:
-        return sorted({int(seen.split.labels[at]) for seen, at in self.members})
+        """Numbers of the images' classes, ascending."""
+        return sorted({int(images.split.labels[position]) for images, position in self.members})
 
     @property
     def splits(self) -> list[str]:
-        return list(dict.fromkeys(seen.name for seen, _ in self.members))
+        """Names of the images' splits."""
+        return list(dict.fromkeys(images.name for images, _ in self.members))
 
 
 class Survey(NamedTuple):
     """size: side of the images as they are stored, to which smaller ones are enlarged. margin: cut off at each side."""
 
-    found: Found
+    data_set: DataSet
     splits: list[SplitImages]
-    copies: list[Copies]
+    duplicates: list[DuplicateGroup]
     size: int
     margin: int
 
     def bad(self) -> list[Bad]:
-        return [Bad(Path(seen.file(at)), reason) for seen in self.splits for at, reason in seen.bad.items()]
+        """All unreadable images."""
+        return [
+            Bad(Path(images.file(position)), reason)
+            for images in self.splits
+            for position, reason in images.bad.items()
+        ]
 
     @property
     def shared(self) -> int:
-        """How many images of val are in train, too."""
-        both = [group for group in self.copies if len(group.splits) > 1]
-        return sum(seen.name == "val" for group in both for seen, _ in group.members)
+        """How many images of val are also in train."""
+        in_both = [group for group in self.duplicates if len(group.splits) > 1]
+        return sum(images.name == "val" for group in in_both for images, _ in group.members)
 
-    def small(self, seen: SplitImages) -> int:
+    def small(self, images: SplitImages) -> int:
         """How many images are enlarged."""
-        return int((np.minimum(seen.width, seen.height)[seen.good] < self.size).sum())
+        return int((np.minimum(images.width, images.height)[images.good] < self.size).sum())
 
 
-def survey(found: Found, image_size: int) -> Survey:
-    """Both splits, read by all cores; one where both are the same images."""
-    size, source = stored_size(image_size), found.source
-    named = [("train", source.train), *([] if source.val is source.train else [("val", source.val)])]
-    splits = [_seen(name, split, size) for name, split in named]
-    return Survey(found, splits, list(_copies(splits)), size, (size - image_size) // 2)
+def survey(data_set: DataSet, image_size: int) -> Survey:
+    """Reads both splits on all cores; one split where both are the same images."""
+    size, source = stored_size(image_size), data_set.source
+    splits = {"train": source.train} | ({} if source.val is source.train else {"val": source.val})
+    images = [_read_split(name, split, size) for name, split in splits.items()]
+    return Survey(data_set, images, _duplicates(images), size, (size - image_size) // 2)
 
 
 def complaints(survey: Survey, plan: CheckDataConfig) -> list[str]:
     """What is wrong, the worst first, a line each."""
-    found = survey.found
-    told = [f"training refuses this set: {found.refused}"] if found.refused else []
-    bad, total = survey.bad(), sum(len(seen.equal) for seen in survey.splits)
+    data_set = survey.data_set
+    lines = [f"training refuses this set: {data_set.refusal}"] if data_set.refusal else []
+    bad, total = survey.bad(), sum(len(images.pixel_hash) for images in survey.splits)
     if bad:
-        told.append(f"{_images(len(bad))} of {total} cannot be read (bad_images.csv); training stops there unless "
-                    "data.on_bad_image=skip is typed")  # fmt: skip
-    told += _of_copies(survey)
-    for seen in survey.splits:
-        told += _of_split(survey, seen, plan.few if seen.name == "train" else 1)
-    if files := sum(map(len, found.passed_over.values())):
-        reasons = [f"{why} ({len(of)})" for why, of in found.passed_over.items()]
-        told.append(f"not taken for images: {files} files, {_listed(reasons)}")
-    return told
+        lines.append(f"{_count(len(bad))} of {total} cannot be read (bad_images.csv); training stops there unless "
+                     "data.on_bad_image=skip is typed")  # fmt: skip
+    lines += _duplicate_complaints(survey)
+    for images in survey.splits:
+        lines += _split_complaints(survey, images, plan.few if images.name == "train" else 1)
+    if files := sum(map(len, data_set.ignored_files.values())):
+        reasons = [f"{why} ({len(paths)})" for why, paths in data_set.ignored_files.items()]
+        lines.append(f"not taken for images: {files} files, {_first_names(reasons)}")
+    return lines
 
 
-def _of_split(survey: Survey, seen: SplitImages, few: int) -> list[str]:
-    told, names = list[str](), survey.found.source.classes
-    counts = np.bincount(seen.split.labels[seen.good], minlength=len(names))
-    thin = [at for at in np.argsort(counts, kind="stable").tolist() if counts[at] < few]
+def _split_complaints(survey: Survey, images: SplitImages, minimum: int) -> list[str]:
+    """Classes with fewer than `minimum` images, and images that will be enlarged."""
+    lines, names = list[str](), survey.data_set.source.classes
+    counts = np.bincount(images.split.labels[images.good], minlength=len(names))
+    thin = [label for label in np.argsort(counts, kind="stable").tolist() if counts[label] < minimum]
     if thin:
-        listed = _listed([f"{names[at]} ({counts[at]})" for at in thin])
-        told.append(f"{seen.name}: classes with fewer than {_images(few)} to read: {listed}")
-    if (small := survey.small(seen)) > SMALL * len(seen.equal):
-        told.append(f"{seen.name}: {_images(small)} of {len(seen.equal)} with a side under {survey.size} pixels, which "
-                    "will be enlarged")  # fmt: skip
-    return told
+        listed = _first_names([f"{names[label]} ({counts[label]})" for label in thin])
+        lines.append(f"{images.name}: classes with fewer than {_count(minimum)} to read: {listed}")
+    if (small := survey.small(images)) > SMALL * len(images.pixel_hash):
+        lines.append(f"{images.name}: {_count(small)} of {len(images.pixel_hash)} with a side under {survey.size} "
+                     "pixels, which will be enlarged")  # fmt: skip
+    return lines
 
 
-def _of_copies(survey: Survey) -> list[str]:
-    told = list[str]()
-    torn = [group for group in survey.copies if len(group.classes) > 1]
+def _duplicate_complaints(survey: Survey) -> list[str]:
+    lines, names = list[str](), survey.data_set.source.classes
+    conflicting = [group for group in survey.duplicates if len(group.classes) > 1]
     if survey.shared:
-        told.append(f"{_images(survey.shared)} of val in train, too, pixel by pixel: what is seen tests nothing")
-    if torn:
-        classes = [" and ".join(survey.found.source.classes[at] for at in group.classes) for group in torn]
-        told.append(f"{_images(len(torn))} in several classes at once: {_listed(list(dict.fromkeys(classes)))}")
-    for seen in survey.splits:
-        more = sum(max(0, sum(one is seen for one, _ in group.members) - 1) for group in survey.copies)
-        if more:
-            told.append(f"{_images(more)} of {seen.name} the same as others there, pixel by pixel")
-    return told
+        lines.append(f"{_count(survey.shared)} of val in train, too, pixel by pixel: what is seen tests nothing")
+    if conflicting:
+        classes = [" and ".join(names[label] for label in group.classes) for group in conflicting]
+        listed = _first_names(list(dict.fromkeys(classes)))
+        lines.append(f"{_count(len(conflicting))} in several classes at once: {listed}")
+    for images in survey.splits:
+        in_split = [sum(member is images for member, _ in group.members) for group in survey.duplicates]
+        if repeats := sum(max(0, count - 1) for count in in_split):
+            lines.append(f"{_count(repeats)} of {images.name} the same as others there, pixel by pixel")
+    return lines
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(map(printable, names[:LISTED]))
-    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
+def _first_names(names: list[str]) -> str:
+    listed = ", ".join(map(printable, names[:LISTED]))
+    return listed if len(names) <= LISTED else f"{listed} and {len(names) - LISTED} more"
 
 
-def _seen(name: str, split: Split, size: int) -> SplitImages:
+def _read_split(name: str, split: Split, size: int) -> SplitImages:
     count = len(split.labels)
-    equal, width, height = np.zeros((3, count), np.int64)
-    seen = SplitImages(name, split, equal, width, height, [""] * count, {})
-    read, at = _reader(split, size), 0
+    pixel_hash, width, height = np.zeros((3, count), np.int64)
+    images = SplitImages(name, split, pixel_hash, width, height, [""] * count, {})
+    read, position = _reader(split, size), 0
     for block in in_blocks(read, count, f"reading {name}"):
-        for one in block:
-            if isinstance(one, Unreadable):
-                seen.bad[at] = str(one)
+        for facts in block:
+            if isinstance(facts, Unreadable):
+                images.bad[position] = str(facts)
             else:
-                seen.equal[at], seen.width[at], seen.height[at], seen.modes[at] = one
-            at += 1
-    return seen
+                pixel_hash[position], width[position], height[position], images.modes[position] = facts
+            position += 1
+    return images
 
 
 def _reader(split: Split, size: int) -> Callable[[int], tuple[int, int, int, str] | Unreadable]:
-    """A number for the pixels that a net gets, width, height, mode."""
+    """A function from a position to the image's pixel hash, width, height and mode, or to the error of reading it."""
 
     def read(position: int) -> tuple[int, int, int, str] | Unreadable:
         try:
             if isinstance(split, Files):
                 data = content(split.paths[position])
-                return _number(decoded_bytes(data, size)), *described(data)
+                return _hash(decoded_bytes(data, size)), *described(data)
             image = split.image(position) if isinstance(split, Chunks) else split.images[position]
-            return _number(fitted(image, size)), image.shape[1], image.shape[0], "RGB"
+            return _hash(fitted(image, size)), image.shape[1], image.shape[0], "RGB"
         except Unreadable as error:
             return error
 
     return read
 
 
-def _number(pixels: np.ndarray) -> int:
-    """Of a million images two different ones get the same with a chance of one to ten million."""
-    found = int.from_bytes(hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest(), signed=True)
-    return found or 1
+def _hash(pixels: np.ndarray) -> int:
+    """A hash that is never 0. The chance that two of a million images have the same by accident is 1 to ten million."""
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest()
+    return int.from_bytes(digest, signed=True) or 1
 
 
-def _copies(splits: list[SplitImages]) -> Iterator[Copies]:
-    """Those of several classes first, then those of both splits."""
-    whole = np.concatenate([seen.equal for seen in splits])
-    place = [(seen, at) for seen in splits for at in range(len(seen.equal))]
-    order = np.argsort(whole, kind="stable")
-    starts = np.flatnonzero(np.diff(whole[order], prepend=np.int64(0)) != 0)
-    parts = [part for part in np.split(order, starts) if len(part) > 1 and whole[part[0]]]  # 0: bad ones
-    groups = [Copies([place[at] for at in part]) for part in parts]
-    groups.sort(key=lambda group: (-len(group.classes), -len(group.splits), -len(group.members)))
-    yield from groups
+def _duplicates(splits: list[SplitImages]) -> list[DuplicateGroup]:
+    """Groups of several classes first, then those of both splits."""
+    hashes = np.concatenate([images.pixel_hash for images in splits])
+    members = [(images, position) for images in splits for position in range(len(images.pixel_hash))]
+    order = np.argsort(hashes, kind="stable")
+    starts = np.flatnonzero(np.diff(hashes[order], prepend=np.int64(0)) != 0)
+    parts = [part for part in np.split(order, starts) if len(part) > 1 and hashes[part[0]]]  # 0: unreadable images
+    groups = [DuplicateGroup([members[number] for number in part]) for part in parts]
+    return sorted(groups, key=lambda group: (-len(group.classes), -len(group.splits), -len(group.members)))
 
 
-def modes(survey: Survey) -> list[dict[str, Any]]:
-    """A row for each kind of pixels, the most frequent first."""
-    counts = {seen.name: Counter(mode for mode in seen.modes if mode) for seen in survey.splits}
-    every = sum(counts.values(), Counter[str]())
-    return [{"mode": mode, **{name: found[mode] for name, found in counts.items()}} for mode, _ in every.most_common()]
+def mode_rows(survey: Survey) -> list[dict[str, Any]]:
+    """A row for each of Pillow's modes with counts by split, the most frequent first."""
+    by_split = {images.name: Counter(mode for mode in images.modes if mode) for images in survey.splits}
+    ordered = sum(by_split.values(), Counter[str]()).most_common()
+    return [{"mode": mode, **{name: counts[mode] for name, counts in by_split.items()}} for mode, _ in ordered]
 
 
-def tile(seen: SplitImages, position: int, survey: Survey) -> np.ndarray:
-    """[S, S, 3] uint8: the center that a net sees in validation."""
-    split = seen.split
+def sample_tile(images: SplitImages, position: int, survey: Survey) -> np.ndarray:
+    """The center of an image that a net gets in validation, [S, S, 3] uint8."""
+    split = images.split
     if isinstance(split, Files):
         image = decoded_bytes(content(split.paths[position]), survey.size)
     else:
         image = fitted(split.image(position) if isinstance(split, Chunks) else split.images[position], survey.size)
-    kept = slice(survey.margin, survey.size - survey.margin or None)
-    return image[kept, kept]
+    center = slice(survey.margin, survey.size - survey.margin or None)
+    return image[center, center]

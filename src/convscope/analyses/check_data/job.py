@@ -1,14 +1,24 @@
-"""job=check_data: a data set read once, and what is wrong with it, before a net is trained on it for days."""
+"""job=check_data: reads a data set once and reports what is wrong with it, before a net is trained on it for days."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from convscope.analyses.check_data.about import CheckDataConfig
-from convscope.analyses.check_data.compute import Copies, Found, SplitImages, Survey, complaints, modes, survey, tile
-from convscope.analyses.check_data.figure import Row, samples_sheet
+from convscope.analyses.check_data.compute import (
+    DataSet,
+    DuplicateGroup,
+    SplitImages,
+    Survey,
+    complaints,
+    mode_rows,
+    sample_tile,
+    survey,
+)
+from convscope.analyses.check_data.figure import ClassSamples, samples_sheet
 from convscope.analyses.inputs import Inputs
 from convscope.data import folders
 from convscope.data.faults import printable
@@ -16,12 +26,12 @@ from convscope.data.sources import Source, as_it_lies
 from convscope.errors import UserError
 from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
 
-NAMED = 4  # files of a group of copies
+NAMED_FILES = 4  # of a group of duplicates
 
 
 def results(inputs: Inputs, config: CheckDataConfig) -> Iterator[Result]:
-    """Reads every image and yields what job=check_data finds, also of a set that training refuses."""
-    data_set = gathered(inputs.source, inputs.data_root)
+    """Reads every image and yields the results of job=check_data, also of a set that training refuses."""
+    data_set = read_data_set(inputs.source, inputs.data_root)
     images = survey(data_set, inputs.data_settings().image_size)
     warnings, bad = complaints(images, config), images.bad()
     inputs.facts |= {"data": inputs.data_name, "warnings": warnings, "bad_images": len(bad)}
@@ -30,108 +40,113 @@ def results(inputs: Inputs, config: CheckDataConfig) -> Iterator[Result]:
     return _with_warnings(check_data(images, config, inputs.seed), inputs, warnings)
 
 
-def _with_warnings(found: Iterator[Result], inputs: Inputs, warnings: Sequence[str]) -> Iterator[Result]:
-    """The results, then the warnings: what is wrong stands last, where a reader of a terminal looks."""
-    yield from found
+def _with_warnings(checked: Iterator[Result], inputs: Inputs, warnings: Sequence[str]) -> Iterator[Result]:
+    """The results, then the warnings: a reader of a terminal looks at the last lines."""
+    yield from checked
     for warning in warnings:
         inputs.show_warning(warning)
 
 
-def gathered(read: Callable[[], Source], root: Path | None) -> Found:
-    """The data set as training reads it; where training refuses it, its folders as they lie, and what training says.
+def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
+    """The data set as training reads it; where training refuses it, its folders as they are, with training's error.
 
-    root: the folder of the set, if it lies in one. Raises the same UserError where no class folders are.
+    root: the folder of the set, if it lies in one. Raises the same UserError where there are no class folders at all.
     """
-    splits = root is not None and (root / "train").is_dir()
-    over = folders.passed_over(root) if root is not None and splits else {}
+    with_splits = root is not None and (root / "train").is_dir()
+    ignored_files = folders.passed_over(root) if root is not None and with_splits else {}
     try:
         source = read()
     except UserError as problem:
         if root is None or not any((root / name).is_dir() for name in ("train", "val", "test")):
             raise
-        return Found(as_it_lies(root), str(problem), over)
-    one = "it has no classes to learn" if len(source.classes) < 2 else ""
-    return Found(source, one, over)
+        return DataSet(as_it_lies(root), str(problem), ignored_files)
+    refusal = "it has no classes to learn" if len(source.classes) < 2 else ""
+    return DataSet(source, refusal, ignored_files)
 
 
 def check_data(survey: Survey, plan: CheckDataConfig, seed: int) -> Iterator[Result]:
-    """Yields the table of splits, of classes, bad images, copies, modes and files passed over; a picture; numbers."""
-    yield Table("check/splits", [_split_row(survey, seen) for seen in survey.splits],
+    """Yields tables of splits, classes, bad images, duplicates, modes and ignored files; a picture; and numbers."""
+    yield Table("check/splits", [_split_row(survey, images) for images in survey.splits],
                 f"The images, read once. Those with a side under {survey.size} pixels are enlarged")  # fmt: skip
     yield Table("check/classes", _class_rows(survey), "Readable images of each class")
     if bad := survey.bad():
-        left = [{"path": printable(path), "reason": reason} for path, reason in bad]
-        yield Table("check/bad", left, "Images that cannot be read")
-    if survey.copies:
-        groups = [_copies_row(survey, group) for group in survey.copies]
+        bad_rows = [{"path": printable(path), "reason": reason} for path, reason in bad]
+        yield Table("check/bad", bad_rows, "Images that cannot be read")
+    if survey.duplicates:
+        groups = [_duplicates_row(survey, group) for group in survey.duplicates]
         yield Table("check/copies", groups, "Images with the very same pixels; those of several classes first")
-    yield Table("check/modes", modes(survey), "How their pixels are stored; all become RGB of 8 bits")
-    if over := survey.found.passed_over:
-        files = [{"why": why, "files": len(of), "for example": printable(of[0])} for why, of in over.items()]
+    yield Table("check/modes", mode_rows(survey), "How their pixels are stored; all become RGB of 8 bits")
+    if ignored := survey.data_set.ignored_files.items():
+        files = [{"why": why, "files": len(paths), "for example": printable(paths[0])} for why, paths in ignored]
         yield Table("check/passed_over", files, "Files that are not taken for images")
     yield Picture("check/images", _sheet(survey, plan, seed), "Some images of each class, as a net sees them: the "
                   "center, its smallest side of the size that the net takes")  # fmt: skip
     yield from _numbers(survey)
 
 
-def _split_row(survey: Survey, seen: SplitImages) -> dict[str, Any]:
-    good, classes = seen.good, len(survey.found.source.classes)
-    row: dict[str, Any] = {"split": seen.name, "images": len(good), "bad": len(seen.bad)}
-    counts = np.bincount(seen.split.labels[good], minlength=classes)
+def _split_row(survey: Survey, images: SplitImages) -> dict[str, Any]:
+    good, classes = images.good, len(survey.data_set.source.classes)
+    row: dict[str, Any] = {"split": images.name, "images": len(good), "bad": len(images.bad)}
+    counts = np.bincount(images.split.labels[good], minlength=classes)
     row |= {"classes": int((counts > 0).sum()), "fewest": int(counts.min()), "most": int(counts.max())}
-    width, height = seen.width[good], seen.height[good]
+    width, height = images.width[good], images.height[good]
     order = np.argsort(width * height, kind="stable")
     for name, share in (("smallest", 0.0), ("median", 0.5), ("largest", 1.0)):
-        at = order[round(share * (len(order) - 1))] if len(order) else None
-        row[name] = None if at is None else f"{width[at]} x {height[at]}"
-    return row | {"enlarged": survey.small(seen)}
+        position = order[round(share * (len(order) - 1))] if len(order) else None
+        row[name] = None if position is None else f"{width[position]} x {height[position]}"
+    return row | {"enlarged": survey.small(images)}
 
 
 def _class_rows(survey: Survey) -> list[dict[str, Any]]:
-    names = survey.found.source.classes
+    names = survey.data_set.source.classes
     rows: list[dict[str, Any]] = [{"class": printable(name)} for name in names]
-    for seen in survey.splits:
-        counts = np.bincount(seen.split.labels[seen.good], minlength=len(names)).tolist()
-        bad = np.bincount(seen.split.labels[~seen.good], minlength=len(names)).tolist()
-        for row, count, lost in zip(rows, counts, bad, strict=True):
-            row |= {seen.name: count, f"{seen.name} bad": lost}
+    for images in survey.splits:
+        counts = np.bincount(images.split.labels[images.good], minlength=len(names)).tolist()
+        bad_counts = np.bincount(images.split.labels[~images.good], minlength=len(names)).tolist()
+        for row, count, bad in zip(rows, counts, bad_counts, strict=True):
+            row |= {images.name: count, f"{images.name} bad": bad}
     return rows
 
 
-def _copies_row(survey: Survey, group: Copies) -> dict[str, Any]:
-    names = survey.found.source.classes
-    files = [seen.file(at) for seen, at in group.members]
-    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+def _duplicates_row(survey: Survey, group: DuplicateGroup) -> dict[str, Any]:
+    names = survey.data_set.source.classes
+    files = [images.file(position) for images, position in group.members]
+    rest = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
     return {
         "copies": len(files),
         "splits": ", ".join(group.splits),
-        "classes": ", ".join(printable(names[at]) for at in group.classes),
-        "files": ", ".join(files[:NAMED]) + more,
+        "classes": ", ".join(printable(names[label]) for label in group.classes),
+        "files": ", ".join(files[:NAMED_FILES]) + rest,
     }
 
 
-def _numbers(survey: Survey) -> Iterator[Result]:
+def _numbers(survey: Survey) -> Iterator[Number]:
+    duplicates = survey.duplicates
     figures = {
-        "images": (sum(len(seen.equal) for seen in survey.splits), "images"),
+        "images": (sum(len(images.pixel_hash) for images in survey.splits), "images"),
         "bad": (len(survey.bad()), "of them cannot be read"),
-        "copies": (sum(len(group.members) - 1 for group in survey.copies), "are copies of others, pixel by pixel"),
+        "copies": (sum(len(group.members) - 1 for group in duplicates), "are copies of others, pixel by pixel"),
         "shared": (survey.shared, "of val are in train, too"),
-        "conflicts": (sum(len(group.classes) > 1 for group in survey.copies), "stand in several classes"),
+        "conflicts": (sum(len(group.classes) > 1 for group in duplicates), "stand in several classes"),
         "enlarged": (sum(map(survey.small, survey.splits)), f"have a side under {survey.size} pixels"),
     }
     for name, (value, words) in figures.items():
         yield Number(f"check/{name}", value, words)
 
 
-def _sheet(survey: Survey, plan: CheckDataConfig, seed: int) -> Any:
-    names, draw = survey.found.source.classes, np.random.default_rng(seed)
-    chosen = np.unique(np.linspace(0, len(names) - 1, min(plan.classes, len(names))).astype(int))
-    rows = list[Row]()
-    for at in chosen.tolist():
-        own = [np.flatnonzero(seen.good & (seen.split.labels == at)).tolist() for seen in survey.splits]
-        held = [(seen, one) for seen, places in zip(survey.splits, own, strict=True) for one in places]
-        some = [held[place] for place in sorted(draw.permutation(len(held))[: plan.shown].tolist())]
-        tiles = [tile(seen, one, survey) for seen, one in some]
-        rows.append(Row(printable(names[at]), f"{len(held)} images", tiles))
+def _sheet(survey: Survey, plan: CheckDataConfig, seed: int) -> Image.Image:
+    """Some images of some classes, drawn by seed."""
+    names, draw = survey.data_set.source.classes, np.random.default_rng(seed)
+    labels = np.unique(np.linspace(0, len(names) - 1, min(plan.classes, len(names))).astype(int))
+    rows = list[ClassSamples]()
+    for label in labels.tolist():
+        members = [
+            (images, position)
+            for images in survey.splits
+            for position in np.flatnonzero(images.good & (images.split.labels == label)).tolist()
+        ]
+        drawn = [members[number] for number in sorted(draw.permutation(len(members))[: plan.shown].tolist())]
+        tiles = [sample_tile(images, position, survey) for images, position in drawn]
+        rows.append(ClassSamples(printable(names[label]), f"{len(members)} images", tiles))
     title = f"{len(names)} classes" if len(rows) == len(names) else f"{len(rows)} of {len(names)} classes"
     return samples_sheet(rows, f"{title}, as a net sees them")

@@ -1,4 +1,4 @@
-"""The paper's claims as a forest plot: each one's interval against its bound, and the verdict in words."""
+"""The paper's claims as a forest plot: the interval of each claim against its bound, and the verdict in words."""
 
 from collections.abc import Sequence
 from textwrap import wrap
@@ -16,7 +16,7 @@ CLAIM, VERDICT = 0.012, 0.845  # where the words begin, as shares of the width
 LEFT, RIGHT = 0.40, 0.82  # the room of the intervals
 
 
-class Bar(NamedTuple):
+class IntervalBar(NamedTuple):
     """One claim. value, low, high: nan where nothing was measured. size: what an excess over bound must reach to count.
 
     verdict: "holds", "does not hold" or "not enough data".
@@ -31,8 +31,8 @@ class Bar(NamedTuple):
     verdict: str
 
 
-def forest(bars: Sequence[Bar], title: str) -> Figure:
-    """A row for each claim: right of the line speaks for it, left of it against.
+def forest(bars: Sequence[IntervalBar], title: str) -> Figure:
+    """A row for each claim: an interval right of the line speaks for the claim, one left of the line against it.
 
     Every row has its own scale, because the claims have no unit in common.
     """
@@ -59,7 +59,7 @@ def forest(bars: Sequence[Bar], title: str) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, row: int, bar: Bar) -> None:
+def _draw(axes: Axes, row: int, bar: IntervalBar) -> None:
     ends = [bar.low - bar.bound, bar.value - bar.bound, bar.high - bar.bound]
     if not all(abs(end) < float("inf") for end in ends):  # nan too
         axes.text(0.03, row, "not measured", size=TEXT, color=FAINT, va="center")
@@ -71,7 +71,6 @@ def _draw(axes: Axes, row: int, bar: Bar) -> None:
     axes.plot([low, high], [edge, edge], color=color, linewidth=2.4, solid_capstyle="butt")
     axes.plot(value, edge, MARKS[bar.verdict], color=color, markersize=7)
     words = f"{bar.value:.2g}  [{bar.low:.2g}, {bar.high:.2g}]" + (f"  bound {bar.bound:g}" if bar.bound else "")
-    at = (-1.0 if value < -0.5 else -0.03) if value < 0 else (0.03 if value < 0.5 else 1.0)  # the line crosses no words
-    axes.text(
-        at, row - 0.22, words, size=TEXT - 1, color=INK, va="center", ha="left" if at in (-1.0, 0.03) else "right"
-    )
+    x = (-1.0 if value < -0.5 else -0.03) if value < 0 else (0.03 if value < 0.5 else 1.0)  # the line crosses no words
+    side = "left" if x in (-1.0, 0.03) else "right"
+    axes.text(x, row - 0.22, words, size=TEXT - 1, color=INK, va="center", ha=side)

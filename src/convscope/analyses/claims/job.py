@@ -1,4 +1,4 @@
-"""job=claims: the paper's claims about convnets as tests with numbers on one training run."""
+"""job=claims: the paper's claims about convnets, each tested with numbers on one training run."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,22 +6,21 @@ from typing import NamedTuple
 
 from convscope.analyses.claims.about import ClaimsConfig
 from convscope.analyses.claims.compute import (
-    COVER,
+    OCCLUSION,
     PARTS,
     PARTS_ABOVE,
     STATEMENTS,
     Claim,
-    depth,
     evidence,
     histories,
     unmeasured,
 )
-from convscope.analyses.claims.figure import Bar, forest
+from convscope.analyses.claims.figure import IntervalBar, forest
 from convscope.analyses.correspondence.about import CorrespondenceConfig
-from convscope.analyses.correspondence.job.table1 import marked_images
+from convscope.analyses.correspondence.compute import marked_images
 from convscope.analyses.inputs import Inputs
-from convscope.analyses.invariance.compute import strangers
-from convscope.analyses.occlusion.job.localization import Sample, on_boxes, on_masks
+from convscope.analyses.invariance.compute import distance_to_others
+from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import Marked
 from convscope.engine.hidden_layers import Hidden, hidden
@@ -35,7 +34,7 @@ MARKED = 40  # drawn animals whose parts are covered: each takes as many passes 
 
 
 def results(inputs: Inputs, config: ClaimsConfig) -> Iterator[Result]:
-    """Opens the net of the training run run=... and yields what becomes of each claim.
+    """Opens the net of the training run run=... and yields the verdict on each claim.
 
     Raises UserError for a folder that is no training run's, before its checkpoint is read.
     """
@@ -48,83 +47,85 @@ def results(inputs: Inputs, config: ClaimsConfig) -> Iterator[Result]:
 
 
 def claims(subject: Subject, run: Path, plan: ClaimsConfig, seed: int) -> Iterator[Result]:
-    """Yields the number behind each claim, their intervals as a picture, the verdicts and what they rest on."""
-    own, others = read_run(run), runs_in(plan.folders)
-    rivals = [other for other in others if other.folder.resolve() != run.resolve()]
-    layers = hidden(subject.net, subject.data.settings.image_size)
-    known = _known(subject, plan, seed)
-    found = list(tested(subject, (own, rivals), (layers, known), plan, seed))
-    told = {claim.name: claim for claim in found}
-    found = [told[statement.name] for statement in STATEMENTS]
-    for claim in found:
+    """Yields the number behind each claim, their intervals as a picture, the verdicts and the reasons for them."""
+    this_run = read_run(run)
+    rivals = [rival for rival in runs_in(plan.folders) if rival.folder.resolve() != run.resolve()]
+    net = _net_under_test(subject, plan, seed)
+    by_name = {claim.name: claim for claim in tested_claims(net, this_run, rivals, plan, seed)}
+    tested = [by_name[statement.name] for statement in STATEMENTS]
+    for claim in tested:
         if claim.n:
-            came = f"{claim.value:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
-            yield Number(
-                f"claims/{claim.name}", claim.value, f"{claim.claim}: {claim.verdict}. {claim.statistic}: {came}"
-            )
+            interval = f"{claim.value:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
+            words = f"{claim.claim}: {claim.verdict}. {claim.statistic}: {interval}"
+            yield Number(f"claims/{claim.name}", claim.value, words)
     caption = f"The interval of each claim in {run.name}: holds where it lies right of the line"
-    yield Picture(
-        "claims/intervals", forest(bars(found), "Do the paper's claims hold in this run?"), caption, plot=True
-    )
-    yield verdicts(found)
-    yield reasons(found)
+    figure = forest(bars(tested), "Do the paper's claims hold in this run?")
+    yield Picture("claims/intervals", figure, caption, plot=True)
+    yield verdicts(tested)
+    yield reasons(tested)
 
 
-class Known(NamedTuple):
-    """What is known of the images, None where it is not: objects, and parts with what covers them."""
+class NetUnderTest(NamedTuple):
+    """A net, the layers that the claims are about, and where objects and parts are in its images.
 
+    objects, parts: None where that is not known. parts: with the settings of what covers them.
+    """
+
+    subject: Subject
+    layers: Hidden
     objects: Sample | None
     parts: tuple[Marked, CorrespondenceConfig] | None
 
 
-def tested(
-    subject: Subject, runs: tuple[Run, Sequence[Run]], what: tuple[Hidden, Known], plan: ClaimsConfig, seed: int
+def tested_claims(
+    net: NetUnderTest, this_run: Run, rivals: Sequence[Run], plan: ClaimsConfig, seed: int
 ) -> Iterator[Claim]:
-    """Every claim, as it is tested."""
-    (own, rivals), (layers, known) = runs, what
-    yield histories.settling(own, [name for name, _ in subject.net.named_modules()], seed)
-    yield histories.dead_filters(own, rivals)
-    yield histories.renormalization(own, rivals, seed)
+    """Yields every claim, as soon as it is tested."""
+    subject, layers = net.subject, net.layers
+    yield histories.convergence(this_run, [name for name, _ in subject.net.named_modules()], seed)
+    yield histories.dead_filters(this_run, rivals)
+    yield histories.renormalization(this_run, rivals, seed)
     examples = subject.examples("val", plan.scored, seed)
-    others = strangers(subject.net, examples.image, [layers.first, layers.last])
+    image_distances = distance_to_others(subject.net, examples.image, [layers.first, layers.last])
     sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
-    yield from evidence.invariance(sweeps, layers, others, seed)
-    yield from evidence.rotation(sweeps["rotation"], layers.last, others, len(subject.classes), seed)
-    yield _occlusion(subject, known, layers, seed)
-    yield from _parts(subject, known, layers, seed)
-    yield depth.deeper(own, Path(plan.transfer).expanduser() if plan.transfer else None, layers, seed)
+    yield from evidence.invariance(sweeps, layers, image_distances, seed)
+    yield from evidence.rotation(sweeps["rotation"], layers.last, image_distances, len(subject.classes), seed)
+    yield _occlusion(net, seed)
+    yield from _parts(net, seed)
+    yield histories.depth(this_run, Path(plan.transfer).expanduser() if plan.transfer else None, layers, seed)
 
 
-def _known(subject: Subject, plan: ClaimsConfig, seed: int) -> Known:
-    """Read before the work, so that what is wrong with a csv is told at once."""
+def _net_under_test(subject: Subject, plan: ClaimsConfig, seed: int) -> NetUnderTest:
+    """Reads csv files before the work, so that a mistake in one is reported at once."""
+    layers = hidden(subject.net, subject.data.settings.image_size)
     objects, parts = None, None
     if plan.boxes is not None:
-        objects = on_boxes(subject, plan.boxes, plan.scored, seed)
+        objects = sample_with_boxes(subject, plan.boxes, plan.scored, seed)
     elif subject.truth is not None:
-        objects = on_masks(subject, "val", plan.scored, seed)
+        objects = sample_with_masks(subject, "val", plan.scored, seed)
     if plan.parts is not None or subject.truth is not None:
         images = None if plan.parts else min(plan.scored, MARKED)
         chosen = CorrespondenceConfig(images=images, parts=plan.parts, only=plan.only or {})
-        parts = marked_images(subject, chosen, seed), chosen
-    return Known(objects, parts)
+        parts = marked_images(subject, plan.parts, plan.only or {}, images, chosen.split, seed), chosen
+    return NetUnderTest(subject, layers, objects, parts)
 
 
-def _occlusion(subject: Subject, known: Known, layers: Hidden, seed: int) -> Claim:
-    if known.objects is not None:
-        return evidence.occlusion(subject.net, known.objects, layers.maps, seed)
+def _occlusion(net: NetUnderTest, seed: int) -> Claim:
+    if net.objects is not None:
+        return evidence.occlusion(net.subject.net, net.objects, net.layers.maps, seed)
     missing = "where the objects of these photographs are is not known; type claims.boxes=<csv: path,x0,y0,x1,y1>"
-    return unmeasured(COVER, missing)
+    return unmeasured(OCCLUSION, missing)
 
 
-def _parts(subject: Subject, known: Known, layers: Hidden, seed: int) -> list[Claim]:
-    if known.parts is not None:
-        return evidence.parts(subject.net, *known.parts, layers, seed)
+def _parts(net: NetUnderTest, seed: int) -> list[Claim]:
+    if net.parts is not None:
+        return evidence.parts(net.subject.net, *net.parts, net.layers, seed)
     missing = "where the parts of these photographs are is not known; type claims.parts=<csv: path,part,x,y>"
     return [unmeasured(statement, missing) for statement in (PARTS, PARTS_ABOVE)]
 
 
-def verdicts(found: Sequence[Claim]) -> Table:
-    """What became of each claim."""
+def verdicts(tested: Sequence[Claim]) -> Table:
+    """The verdict on each claim, with its value and interval."""
     rows = [
         {
             "claim": claim.claim,
@@ -133,22 +134,28 @@ def verdicts(found: Sequence[Claim]) -> Table:
             "interval": f"{claim.low:.3g} to {claim.high:.3g}" if claim.n else "",
             "n": claim.n,
         }
-        for claim in found
+        for claim in tested
     ]
     caption = "The paper's claims in this run: the verdict follows from the 95 % interval of n images, maps or filters"
     return Table("claims/table", rows, caption)
 
 
-def reasons(found: Sequence[Claim]) -> Table:
-    """What was measured for each claim, where the paper makes it, and what was compared or is missing."""
+def reasons(tested: Sequence[Claim]) -> Table:
+    """The statistic of each claim, where the paper makes it, and what was compared or is missing."""
     rows = [
         {"name": claim.name, "section": claim.section, "measured": claim.statistic, "because": claim.because}
-        for claim in found
+        for claim in tested
     ]
     return Table("claims/reasons", rows, "What each claim was tested by, and what came out or is missing")
 
 
-def bars(found: Sequence[Claim]) -> list[Bar]:
-    """The claims as the picture shows them."""
-    about = {statement.name: statement for statement in STATEMENTS}
-    return [Bar(c.claim, c.value, c.low, c.high, about[c.name].bound, about[c.name].size, c.verdict) for c in found]
+def bars(tested: Sequence[Claim]) -> list[IntervalBar]:
+    """The claims as bars of the picture."""
+    by_name = {statement.name: statement for statement in STATEMENTS}
+    return [
+        IntervalBar(
+            claim.claim, claim.value, claim.low, claim.high, by_name[claim.name].bound, by_name[claim.name].size,
+            claim.verdict,
+        )
+        for claim in tested
+    ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Covered images side by side (Fig. 8), and how much their features' changes disagree from layer to layer."""
+"""Covered images side by side (Fig. 8), and how much the changes of their features disagree from layer to layer."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from convscope.plots.grid import HEAD, MARGIN, PAPER
+from convscope.analyses.correspondence.compute import MEAN, MEASURES, RANDOM, TOGETHER
+from convscope.plots.grid import BACKGROUND, MARGIN, TITLE_HEIGHT
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, write
 from convscope.plots.panels import GROUND, INK, WIDTH, label_ends, panels
-from convscope.plots.panels import HEAD as TITLED
+from convscope.plots.panels import TITLE_STYLE as TITLED
 from convscope.plots.tile import Tile, resized
 
 COLORS = ["#1f3b73", "#d9822b", "#70707a", "#6f8fc9"]
@@ -30,7 +31,7 @@ class Course(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One image: its name, and a tile for each column."""
+    """An image's name, and a tile for each column."""
 
     name: str
     tiles: Sequence[Tile]
@@ -41,17 +42,30 @@ def covered_grid(rows: Sequence[Row], columns: Sequence[str], title: str, side: 
     left = min(160, max(width(row.name, CAPTION) for row in rows)) + 12
     step = side + GAP
     inner = max(left + len(columns) * step - GAP, min(width(title, TITLE), 1500))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + 22 + len(rows) * step - GAP + MARGIN), PAPER)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + 22 + len(rows) * step - GAP + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     for number, words in enumerate(columns):
-        write(draw, (MARGIN + left + number * step, HEAD + 12), words, room=side, color=FAINT)
+        write(draw, (MARGIN + left + number * step, TITLE_HEIGHT + 12), words, room=side, color=FAINT)
     for line, row in enumerate(rows):
-        y = HEAD + 22 + line * step
+        y = TITLE_HEIGHT + 22 + line * step
         write(draw, (MARGIN, y + side // 2), row.name, room=left - 12, anchor="lm")
         for number, tile in enumerate(row.tiles):
             sheet.paste(resized(tile, side), (MARGIN + left + number * step, y))
     return sheet
+
+
+def measures_by_layer(rows: Sequence[Mapping[str, Any]], layers: Sequence[str]) -> Figure:
+    """A plot for each measure: parts against random places. rows: of the table "layers"."""
+    sides = {}
+    for measure, counted in MEASURES.items():
+        courses = []
+        for group, label in ((MEAN, "parts"), (RANDOM, RANDOM), (TOGETHER, TOGETHER)):
+            of_group = [row for row in rows if row["covered"] == group]
+            ends = ([row[f"{measure}{end}"] for row in of_group] for end in ("", "_low", "_high"))
+            courses.append(Course(label, *ends))
+        sides[counted[0].upper() + counted[1:]] = courses
+    return by_layer(layers, sides, "How often two images' features change in different directions")
 
 
 def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title: str) -> Figure:
@@ -75,8 +89,8 @@ def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title
 def _draw(axes: Axes, course: Course, color: str, style: str) -> None:
     x = np.arange(len(course.values))
     low, high = np.asarray(course.low, float), np.asarray(course.high, float)
-    known = np.isfinite(low) & np.isfinite(high)
-    axes.fill_between(x, low, high, where=known.tolist(), color=color, alpha=0.15, linewidth=0)
+    finite = np.isfinite(low) & np.isfinite(high)
+    axes.fill_between(x, low, high, where=finite.tolist(), color=color, alpha=0.15, linewidth=0)
     axes.plot(
         x, course.values, color=color, linestyle=style, linewidth=1.7, marker="o", markersize=3.2, label=course.label,
         clip_on=False,

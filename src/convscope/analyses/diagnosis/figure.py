@@ -1,9 +1,10 @@
 """Plots of a diagnosis: energy of the first filters by frequency, and how strong each filter is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, label_ends, panels
+from convscope.analyses.diagnosis.compute import FirstLayer, frequencies
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
 from convscope.plots.tile import GRAY, Tile, resized
 
 BANDS = ("low", "mid", "high")
@@ -19,16 +21,27 @@ STYLES: list[Any] = ["-", "--", "-.", (0, (1, 1.2))]
 
 
 class FirstFilters(NamedTuple):
-    """Of one net. energy [n]: share of the filters' energy in each ring. rms [C]: of each filter."""
+    """A net's first filters. energy [n]: share of their energy in each ring. rms [C]: of each filter."""
 
     label: str
     energy: Any
     rms: Any
 
 
+def first_layer_plot(layers: Mapping[str, FirstLayer], radius: float | None) -> Figure:
+    """Energy by frequency and RMS of the first filters of several nets, by label."""
+    nets = []
+    for label, layer in layers.items():
+        middle, energy = frequencies.radial_profile(layer.weight)
+        nets.append(FirstFilters(label, energy.numpy(), layer.rms.numpy()))
+    white = frequencies.radial_profile(torch.ones(1, 1, 1, 1))[1]  # a single pixel has all frequencies alike
+    edges = frequencies.LOW, frequencies.HIGH
+    return first_filters(nets, middle.numpy(), white.numpy(), edges, radius)
+
+
 def first_filters(nets: Sequence[FirstFilters], middle: Any, white: Any, edges: tuple[float, float],
                   radius: float | None = None) -> Figure:  # fmt: skip
-    """A line for each net: energy by frequency with the three bands, and RMS of the filters, strongest first.
+    """Lines for each net: energy by frequency with the three bands, and RMS of the filters, strongest first.
 
     middle [n]: of each ring, in units of the Nyquist frequency. white [n]: the energy of white noise. edges: between
     the bands. radius: of the renormalization, drawn as a line.
@@ -36,9 +49,9 @@ def first_filters(nets: Sequence[FirstFilters], middle: Any, white: Any, edges: 
     longest = max(len(net.label) for net in nets)
     figure = Figure(figsize=(WIDTH, 3.6), dpi=110, facecolor=GROUND)
     left, right = panels(figure, 2, above=0.4, below=0.55, beside=0.35 + 0.085 * max(11, min(longest, 26)))
-    left.set_title("Energy of the first filters by frequency, %", **HEAD)
+    left.set_title("Energy of the first filters by frequency, %", **TITLE_STYLE)
     left.set_xlabel("frequency / Nyquist", color=FAINT, size=TEXT)
-    right.set_title("RMS of each filter, strongest first", **HEAD)
+    right.set_title("RMS of each filter, strongest first", **TITLE_STYLE)
     right.set_xlabel("filters, %", color=FAINT, size=TEXT)
     colors = colormaps["viridis"](np.linspace(0, 0.8, max(2, len(nets))))
     for number, net in enumerate(nets):
@@ -67,7 +80,7 @@ def _mark_bands(axes: Axes, edges: tuple[float, float]) -> None:
 
 
 def montage(tiles: Sequence[Tile], columns: int, side: int = 56, gap: int = 3) -> Image.Image:
-    """Tiles in rows of `columns`, nothing written on them; an empty gray square where there are none."""
+    """Tiles in rows of `columns`, without text; an empty gray square where there are no tiles."""
     rows = max(1, -(-len(tiles) // columns))
     sheet: NDArray[np.uint8] = np.full((rows * (side + gap) - gap, columns * (side + gap) - gap, 3), 247, np.uint8)
     picture = Image.fromarray(sheet)

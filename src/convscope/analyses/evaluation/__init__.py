@@ -1,1 +1,1 @@
-"""How often nets are right (Table 2): errors, confusion, crops, scales, ensembles."""
+"""How often nets are right (Table 2): errors, confusion, crops, scales, ensembles, average precision (Table 6)."""

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture: with names and numbers for a few classes, as a map for a thousand."""
+"""The confusion matrix, with names and numbers for a few classes and as a map for a thousand; Table 6 as dots."""
 
 from collections.abc import Sequence
 
@@ -7,28 +7,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, dress
+from convscope.analyses.evaluation.compute.multilabel import ClassPrecision
+from convscope.plots.errors_by_row import RowError, errors_by_row
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, style_axes
 
-LABELLED = 30  # classes that can still be named
-NUMBERED = 20  # classes whose numbers can still be read
-_PIXELS = 900  # of the map's side; more classes than that share pixels, the largest share shows
+LABELLED = 30  # more classes have no room for their names
+NUMBERED = 20  # more classes have no room for their numbers
+ZEILER_FERGUS = "Zeiler & Fergus"  # a column of the paper's Table 6
+_PIXELS = 900  # of the map's side; more classes than that share pixels, and the largest share shows
 
 
 def confusion_plot(counts: NDArray[np.int64], classes: Sequence[str]) -> Figure:
-    """counts [C, C + 1]: rows true, columns answered, the last one any other answer, left out where it is empty.
+    """A figure of counts [C, C + 1]: rows are true classes, columns predicted ones.
 
-    Cells are shares of their row, dark for much. Small shares are drawn darker than they are (square root), so that
-    single mistakes show.
+    The last column, for any other class, is left out where it is empty. A cell's shade is its share of the row. Small
+    shares are drawn darker than they are (square root), so that single mistakes show.
     """
-    other = bool(counts[:, -1].any())
-    shown = counts if other else counts[:, :-1]
-    shares = shown / np.maximum(counts.sum(1, keepdims=True), 1)
+    other_answers = bool(counts[:, -1].any())
+    cells = counts if other_answers else counts[:, :-1]
+    shares = cells / np.maximum(counts.sum(1, keepdims=True), 1)
     if len(classes) <= LABELLED:
-        return _named(shares, shown, [*classes, *(["another class"] if other else [])])
+        return _labelled_matrix(shares, cells, [*classes, *(["another class"] if other_answers else [])])
     return _map(shares)
 
 
-def _named(shares: NDArray[np.float64], counts: NDArray[np.int64], columns: Sequence[str]) -> Figure:
+def _labelled_matrix(shares: NDArray[np.float64], counts: NDArray[np.int64], columns: Sequence[str]) -> Figure:
     rows, width = counts.shape
     cell, longest = max(0.32, min(0.62, 6 / width)), 0.075 * max(map(len, columns))
     size = longest + 0.5 + cell * width + 0.2, longest + 0.7 + cell * rows + 0.2
@@ -56,20 +59,31 @@ def _map(shares: NDArray[np.float64]) -> Figure:
     axes.set_xlim(-0.5, axes.get_images()[0].get_size()[1] - 0.5)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(f"{rows} true classes (rows, from the top) and answers (columns, from the left)", **HEAD)
+    axes.set_title(f"{rows} true classes (rows, from the top) and answers (columns, from the left)", **TITLE_STYLE)
     return figure
 
 
 def _shade(axes: Axes, shares: NDArray[np.float64]) -> None:
-    dress(axes)
+    style_axes(axes)
     axes.grid(False)
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
 
 
 def _pooled(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same, or of blocks of cells the largest, so that no cell is lost between pixels."""
+    """The shares, or the largest of each block of cells, so that no cell is lost between pixels."""
     block = -(-max(shares.shape) // _PIXELS)
     rows, cols = (-(-size // block) * block for size in shares.shape)
     padded = np.zeros((rows, cols))
     padded[: shares.shape[0], : shares.shape[1]] = shares
     return padded.reshape(rows // block, block, cols // block, block).max((1, 3))
+
+
+def precision_plot(precisions: Sequence[ClassPrecision]) -> Figure:
+    """The average precision of each class by the first net or classifier, beside that of the paper's net."""
+    dots = []
+    for row in precisions:
+        value = next(iter(row.precision.values())).value
+        printed = row.printed[ZEILER_FERGUS]
+        percent = 100 * value if np.isfinite(value) else None
+        dots.append(RowError(row.name, percent, paper_error=printed.value if printed else None))
+    return errors_by_row(dots, "average precision, %")

@@ -1,9 +1,9 @@
-"""The nearest of many images in a layer's features, found in passing (Krizhevsky et al. 2012, section 6.1).
+"""The nearest of many images in a layer's features, by one pass (Krizhevsky et al. 2012, section 6.1).
 
 Exact: a distance is the length of the difference itself, in float64. The quicker |a|^2 + |b|^2 - 2ab cancels where
-images are alike, which is just where the order matters. Only the k nearest of each query are kept, and distances are
-taken for a block of images at a time, so memory does not grow with their number. Equal distances are ordered by image
-index: any split of the images over batches and processes gives the same answer.
+images are alike, which is just where the order matters. Memory holds the k nearest of each query, and distances of one
+block of images at a time, so it does not grow with the number of images. Equal distances are ordered by image index:
+any split of the images over batches and processes gives the same answer.
 """
 
 from typing import NamedTuple
@@ -11,44 +11,118 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from convscope.analyses.subject import Subject
+from convscope.engine.features import features
+from convscope.engine.progress import track
+from convscope.errors import UserError
+
 BLOCK = 2**22  # float64 values of each side that are compared at a time
 
 
 class Nearest(NamedTuple):
-    """Of Q queries the k nearest images, nearest first; each [Q, k], on the CPU.
+    """The k nearest images of Q queries, nearest first; each field [Q, k], on the CPU.
 
-    distance float64, Euclidean; index int64. Where fewer images were seen the others are inf and -1.
+    distance float64, Euclidean; index int64. After fewer than k images the rest is inf and -1.
     """
 
     distance: Tensor
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
 
+    def of(self, rows: Tensor | int) -> "Nearest":
+        """The neighbors of some of the queries, or of a single one."""
+        return Nearest(self.distance[rows], self.index[rows])
 
-def no_neighbors(queries: int, k: int) -> Nearest:
-    """The answer after no images."""
+
+class Queries(NamedTuple):
+    """Validation images index [Q], their features [Q, D] on the net's device, and probabilities [Q, K]."""
+
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
+    features: Tensor
+    probability: Tensor
+
+
+def empty_neighbors(queries: int, k: int) -> Nearest:
+    """The neighbors after no images."""
     return Nearest(torch.full((queries, k), torch.inf, dtype=torch.float64), torch.full((queries, k), -1))
 
 
-def merge_neighbors(one: Nearest, other: Nearest) -> Nearest:
-    """The answer for the images of both, which have none in common; as many are kept as in `one`."""
-    distance, index = (torch.cat(fields, 1) for fields in zip(one, other, strict=True))
+def merge_neighbors(first: Nearest, second: Nearest) -> Nearest:
+    """The neighbors among the images of both, which have no image in common; as many as in `first`."""
+    distance, index = (torch.cat(fields, 1) for fields in zip(first, second, strict=True))
     order = index.argsort(dim=1, stable=True)
-    order = order.gather(1, distance.gather(1, order).argsort(dim=1, stable=True))[:, : one.index.shape[1]]
+    order = order.gather(1, distance.gather(1, order).argsort(dim=1, stable=True))[:, : first.index.shape[1]]
     return Nearest(distance.gather(1, order), index.gather(1, order))
 
 
-def enter_neighbors(found: Nearest, queries: Tensor, features: Tensor, index: Tensor) -> Nearest:
-    """The answer when more images have been seen: features [N, D] of the images index [N]; queries [Q, D]."""
-    rows = max(1, BLOCK // max(1, features.shape[1]))
-    for part, numbers in zip(features.split(rows), index.split(rows), strict=True):
-        distance = torch.cat([_distances(some, part) for some in queries.split(rows)])  # [Q, n]
-        found = merge_neighbors(found, Nearest(distance, numbers.cpu().expand(len(queries), -1)))
-    return found
+def add_neighbors(nearest: Nearest, queries: Tensor, vectors: Tensor, index: Tensor) -> Nearest:
+    """The neighbors after further images: vectors [N, D], the features of images index [N]; queries [Q, D]."""
+    rows = max(1, BLOCK // max(1, vectors.shape[1]))
+    for part, numbers in zip(vectors.split(rows), index.split(rows), strict=True):
+        distance = torch.cat([_distances(block, part) for block in queries.split(rows)])  # [Q, n]
+        nearest = merge_neighbors(nearest, Nearest(distance, numbers.cpu().expand(len(queries), -1)))
+    return nearest
 
 
-def _distances(queries: Tensor, features: Tensor) -> Tensor:
-    """[Q, n] on the CPU; each from its own pair alone, whatever else is in the batch."""
-    if features.device.type not in ("cpu", "cuda"):  # others, such as mps, have no float64
-        queries, features = queries.cpu(), features.cpu()
-    wide = queries.to(features.device).double(), features.double()
+def _distances(queries: Tensor, vectors: Tensor) -> Tensor:
+    """Distances [Q, n] on the CPU; each depends on its pair alone, whatever else is in the batch."""
+    if vectors.device.type not in ("cpu", "cuda"):  # others, such as mps, have no float64
+        queries, vectors = queries.cpu(), vectors.cpu()
+    wide = queries.to(vectors.device).double(), vectors.double()
     return torch.cdist(*wide, compute_mode="donot_use_mm_for_euclid_dist").cpu()
+
+
+def query_images(subject: Subject, layer: str, index: Tensor) -> Queries:
+    """Features and probabilities of validation images. Raises UserError for features that are not finite."""
+    vectors, probability = [], []
+    for part in track(index.split(64), "features of the test images"):
+        outputs = features(subject.net, subject.data.images("val", part), [layer], _vector)
+        vectors.append(_finite(outputs.layers[layer], layer))
+        probability.append(outputs.logits.float().softmax(1).cpu())
+    return Queries(index, torch.cat(vectors), torch.cat(probability))
+
+
+def nearest_training_images(subject: Subject, layer: str, queries: Tensor, k: int) -> Nearest:
+    """The k training images nearest to each query [Q, D], by one pass that stores no features.
+
+    Raises UserError for features that are not finite.
+    """
+    nearest = empty_neighbors(len(queries), k)
+    for batch in track(subject.data.shown_dataloader("train"), f"nearest training images in {layer}"):
+        vectors = features(subject.net, batch.image, [layer], _vector).layers[layer]
+        nearest = add_neighbors(nearest, queries, _finite(vectors, layer), batch.index)
+    return nearest
+
+
+def _vector(output: Tensor) -> Tensor:
+    return output.flatten(1).clone()
+
+
+def _finite(vectors: Tensor, layer: str) -> Tensor:
+    if not vectors.isfinite().all():
+        raise UserError(f"layer {layer} puts out values that are not finite, so nothing is near; choose another net")
+    return vectors
+
+
+def same_class(subject: Subject, index: Tensor, nearest: Nearest) -> Tensor:
+    """Whether each neighbor is of its query's class [Q, k]. index [Q]: the queries, validation images."""
+    labels = subject.data.labels("val", index)
+    return subject.data.labels("train", nearest.index.flatten()).view_as(nearest.index) == labels[:, None]
+
+
+def chance_of_same_class(subject: Subject, index: Tensor) -> float:
+    """How often a training image drawn blindly is of the class of one of these validation images."""
+    classes = subject.data.labels("train", range(subject.data.size("train")))
+    shares = classes.bincount(minlength=len(subject.data.classes)).double() / len(classes)
+    return float(shares[subject.data.labels("val", index)].mean())
+
+
+def count_doubles(subject: Subject, index: Tensor, nearest: Tensor) -> int:
+    """How many validation images index [Q] equal their nearest training image [Q], pixel for pixel.
+
+    Compared by pixels, because distances differ a little with the batch.
+    """
+    doubles = 0
+    for queries, neighbors in zip(index.split(64), nearest.split(64), strict=True):
+        pixels, closest = subject.data.pixels("val", queries), subject.data.pixels("train", neighbors)
+        doubles += int((pixels == closest).flatten(1).all(1).sum())
+    return doubles

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 
-from convscope.plots.grid import HEAD, MARGIN, OUTLINE, PAPER
+from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT
 from convscope.plots.lettering import FAINT, INK, TITLE, width, write
 from convscope.plots.tile import Tile, resized
 
@@ -14,11 +14,11 @@ NAMES, LENGTH, PERCENT = 150, 110, 46  # pixels for the names of the bars, a bar
 STEP = SIDE + 58  # from one row to the next: the image, words above and below
 SMALL = 12  # letters above a neighbor: names are long, neighbors are narrow
 TRUE, OTHER = (31, 59, 115), (196, 205, 224)
-MARK = "✓ "  # stands before what is of the true class
+MARK = "✓ "  # before names of the true class
 
 
 class Bar(NamedTuple):
-    """One of the most probable classes. true: it is the class that the image shows."""
+    """One of the most probable classes. true: whether the image is of that class."""
 
     name: str
     probability: float
@@ -26,7 +26,7 @@ class Bar(NamedTuple):
 
 
 class Neighbor(NamedTuple):
-    """A training image. same_class: as the test image's. same_image: it is that image itself."""
+    """A training image. same_class: whether it is of the test image's class. same_image: whether it is that image."""
 
     image: Tile
     name: str
@@ -36,7 +36,7 @@ class Neighbor(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A test image, what it shows, its bars, a line of words below them, and its neighbors, nearest first."""
+    """A test image, the name of its class, its bars, a line of text below them, its neighbors, nearest first."""
 
     image: Tile
     name: str
@@ -46,23 +46,23 @@ class Answer(NamedTuple):
 
 
 def neighbors_sheet(answers: Sequence[Answer], title: str, layer: str) -> Image.Image:
-    """A row for each test image: the image, its bars, its neighbors with their classes and distances.
+    """Rows for the test images: the image, its bars, its neighbors with their classes and distances.
 
-    What is of the true class has a check mark before its name. Long names end in an ellipsis.
+    Bars and neighbors of the true class have a check mark before their name. Long names end in an ellipsis.
     """
-    most = max(len(answer.nearest) for answer in answers)
+    columns = max(len(answer.nearest) for answer in answers)
     left = MARGIN + SIDE + 2 * GAP  # of the bars
     right = left + NAMES + LENGTH + PERCENT + 3 * GAP  # of the neighbors
-    inner = max(right + most * (SIDE + GAP) - GAP - MARGIN, min(width(title, TITLE), 1500))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, HEAD + 24 + len(answers) * STEP + MARGIN // 2), PAPER)
+    inner = max(right + columns * (SIDE + GAP) - GAP - MARGIN, min(width(title, TITLE), 1500))
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + 24 + len(answers) * STEP + MARGIN // 2), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     heads = [(MARGIN, "test image"), (left, f"most probable classes · {MARK}true class"),
              (right, f"nearest training images · distance in {layer}")]  # fmt: skip
     for x, words in heads:
-        write(draw, (x, HEAD + 12), words, color=FAINT, room=inner + MARGIN - x)
+        write(draw, (x, TITLE_HEIGHT + 12), words, color=FAINT, room=inner + MARGIN - x)
     for number, answer in enumerate(answers):
-        y = HEAD + 24 + number * STEP
+        y = TITLE_HEIGHT + 24 + number * STEP
         write(draw, (MARGIN, y + 17), answer.name, room=SIDE + GAP)
         sheet.paste(resized(answer.image, SIDE), (MARGIN, y + 24))
         _bars(draw, (left, y + 24), answer)
@@ -84,7 +84,7 @@ def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], answer: Answer) -> 
 
 
 def percent(share: float) -> str:
-    """A probability as it stands beside its bar; what is not 0 or 1 does not read as 0 % or 100 %."""
+    """A probability as the text beside its bar; only 0 and 1 read as 0 % and 100 %."""
     if 0 < share < 0.01 or 0.995 <= share < 1:
         return "< 1 %" if share < 0.5 else "> 99 %"
     return f"{100 * share:.0f} %"

@@ -1,4 +1,4 @@
-"""Fig. 7: an image under a gray square, and what the net makes of it for every place of the square."""
+"""Fig. 7: an image under a gray square, and the net's answers for every position of the square."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from convscope.plots.heatmap import LABELS, OTHERS, SMALL, blended, draw_bar, heat_tile, label_tile, scale_of, spread
+from convscope.analyses.occlusion.compute.examples import OccludedImage
+from convscope.analyses.visualize.figure import map_tiles
+from convscope.plots.heatmap import (
+    BAR_LETTERS,
+    LABEL_COLORS,
+    OTHER_COLOR,
+    blended,
+    draw_color_bar,
+    heat_tile,
+    label_tile,
+    nearest_value_map,
+    scale_of,
+)
 from convscope.plots.lettering import CAPTION, FAINT, INK, TITLE, write
 from convscope.plots.tile import Tile, resized
 
@@ -25,25 +37,25 @@ HEADS = (
 
 
 class Values(NamedTuple):
-    """What was measured at each place [n, n], and without the square (nan: nothing to mark)."""
+    """A number for each position of the square [n, n], and the one without the square (nan: nothing to mark)."""
 
     places: NDArray[np.float64]
     uncovered: float = float("nan")
 
 
 class Label(NamedTuple):
-    """A class in the legend and the share of places where it is the most probable."""
+    """A class in the legend and the share of positions where it is the most probable."""
 
     name: str
     share: float
 
 
 class Case(NamedTuple):
-    """One image. title: a line about it. image, covered [S, S, 3]: without and with the square at its worst place.
+    """One image. title: a line about it. image, covered [S, S, 3]: without and with the square at its worst position.
 
-    square: left, top and side in pixels. centers [n]: of the square at its places, along either side. change: None
-    where it was not asked for. labels [n, n]: numbers of `legend`; beyond it, all other classes. projections, patches:
-    up to nine tiles, the image's own first.
+    square: left, top and side in pixels. centers [n]: of the square at its positions, along either side. change: None
+    where it was not computed. labels [n, n]: numbers of `legend`; beyond it, all other classes. projections, patches:
+    up to nine tiles, those of this image first.
     """
 
     title: str
@@ -58,6 +70,50 @@ class Case(NamedTuple):
     legend: Sequence[Label]
     projections: Sequence[Tile]
     patches: Sequence[Tile]
+
+
+def example_case(name: str, image: OccludedImage) -> Case:
+    """One example image as a row of Fig. 7. name: of the image."""
+    row, col = image.worst
+    y, x, size = image.edges[row], image.edges[col], image.occluder.size
+    covered = image.pixels.copy()
+    covered[y : y + size, x : x + size] = image.gray[y : y + size, x : x + size]
+    labels, legend = _most_probable(image)
+    tiles = map_tiles(image.view, 0, side=216)
+    return Case(
+        title=_case_title(name, image),
+        image=image.pixels,
+        covered=covered,
+        square=(x, y, size),
+        centers=image.centers,
+        activity=Values(image.occluded.activity.double().numpy(), image.activity),
+        change=None if image.change is None else Values(image.change.double().numpy()),
+        probability=Values(image.occluded.probability.double().numpy(), image.probability),
+        labels=labels,
+        legend=legend,
+        projections=tiles.projections,
+        patches=tiles.patches,
+    )
+
+
+def _case_title(name: str, image: OccludedImage) -> str:
+    lowest, class_ = float(image.occluded.probability.min()), image.classes[image.target]
+    class_ = f"{image.unknown}, unknown to the net, seen as {class_}" if image.unknown else class_
+    title = f"{name} · {class_}: probability {image.probability:.3g}, at the worst place {lowest:.3g}"
+    if image.probable != image.target:
+        title += f"; the net says {image.classes[image.probable]}"
+    return f"{title} · {image.view.layer} map {image.map}"
+
+
+def _most_probable(image: OccludedImage) -> tuple[NDArray[np.int64], list[Label]]:
+    """The most probable classes as numbers of a legend: the one without the square first, then the most frequent."""
+    probable = image.occluded.probable.numpy()
+    classes, counts = np.unique(probable, return_counts=True)
+    numbers, legend = np.zeros_like(probable), []
+    for number, at in enumerate(np.lexsort((classes, -counts, classes != image.probable))):
+        numbers[probable == classes[at]] = number
+        legend.append(Label(image.classes[classes[at]], counts[at] / probable.size))
+    return numbers, legend
 
 
 def figure(cases: Sequence[Case], title: str, side: int = 150) -> Image.Image:
@@ -82,11 +138,11 @@ def picture(case: Case, title: str, side: int = 216) -> Image.Image:
     y = 130 + step
     sheet.paste(Image.fromarray(image), (starts["a"], y))
     for column, values in _heats(case).items():
-        wide = spread(values.places, case.centers, len(case.image), side)
+        wide = nearest_value_map(values.places, case.centers, len(case.image), side)
         sheet.paste(
             Image.fromarray(blended(image, heat_tile(wide, scale_of(values.places)), wide)), (starts[column], y)
         )
-    wide = spread(case.labels, case.centers, len(case.image), side)
+    wide = nearest_value_map(case.labels, case.centers, len(case.image), side)
     sheet.paste(Image.fromarray(blended(image, label_tile(wide), wide)), (starts["e"], y))
     for column, tiles in (("c", case.projections), ("patches", case.patches)):
         if len(tiles):
@@ -104,27 +160,30 @@ def _row(sheet: Image.Image, y: int, side: int, case: Case) -> None:
     draw.rectangle((box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1), outline=INK)
     for column, values in _heats(case).items():
         scale = scale_of(values.places)
-        wide = spread(values.places, case.centers, len(case.image), side)
+        wide = nearest_value_map(values.places, case.centers, len(case.image), side)
         sheet.paste(Image.fromarray(heat_tile(wide, scale)), (starts[column], y))
-        draw_bar(sheet, (starts[column] + side + 8, y), side, scale, values.uncovered)
+        draw_color_bar(sheet, (starts[column] + side + 8, y), side, scale, values.uncovered)
     _nine(sheet, (starts["c"], y), case.projections, side)
     _nine(sheet, (starts["patches"], y), case.patches, side)
-    sheet.paste(Image.fromarray(label_tile(spread(case.labels, case.centers, len(case.image), side))), (starts["e"], y))
+    sheet.paste(
+        Image.fromarray(label_tile(nearest_value_map(case.labels, case.centers, len(case.image), side))),
+        (starts["e"], y),
+    )
     _legend(draw, (starts["e"] + side + 10, y), case.legend)
 
 
 def _legend(draw: ImageDraw.ImageDraw, place: tuple[int, int], legend: Sequence[Label]) -> None:
     """A line for each class that has a color of its own, one for all the others."""
-    others = sum(label.share for label in legend[len(LABELS) :])
-    lines = [*zip(LABELS, legend, strict=False)]
-    if legend[len(LABELS) :]:
-        lines.append((OTHERS, Label(f"{len(legend) - len(LABELS)} others", others)))
+    share = sum(label.share for label in legend[len(LABEL_COLORS) :])
+    lines = [*zip(LABEL_COLORS, legend, strict=False)]
+    if legend[len(LABEL_COLORS) :]:
+        lines.append((OTHER_COLOR, Label(f"{len(legend) - len(LABEL_COLORS)} others", share)))
     for number, (color, label) in enumerate(lines):
         x, y = place[0], place[1] + 18 * number
         draw.rectangle((x, y + 2, x + 11, y + 13), fill=color)
         percent = "< 1 %" if 0 < label.share < 0.005 else f"{100 * label.share:.0f} %"
-        write(draw, (x + 54, y + 13), percent, size=SMALL, color=FAINT, anchor="rs")
-        write(draw, (x + 60, y + 13), label.name, size=SMALL, room=LEGEND_ROOM - 70)
+        write(draw, (x + 54, y + 13), percent, size=BAR_LETTERS, color=FAINT, anchor="rs")
+        write(draw, (x + 60, y + 13), label.name, size=BAR_LETTERS, room=LEGEND_ROOM - 70)
 
 
 def _nine(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile], side: int) -> None:
@@ -162,5 +221,5 @@ def _sheet(height: int, side: int, title: str, change: bool) -> tuple[Image.Imag
     write(draw, (MARGIN, 34), title, size=TITLE, room=sheet.width - 2 * MARGIN)
     for start, (head, note, room) in zip(starts.values(), _heads(change), strict=False):
         write(draw, (start, 70), head, size=CAPTION, room=side + room + GAP - 6)
-        write(draw, (start, 88), note, size=SMALL, color=FAINT, room=side + room + GAP - 6)
+        write(draw, (start, 88), note, size=BAR_LETTERS, color=FAINT, room=side + room + GAP - 6)
     return sheet, draw

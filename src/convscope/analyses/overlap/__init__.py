@@ -1,1 +1,1 @@
-"""Which images two sets share (section 5.2)."""
+"""Which images two sets share, and which copies the search for them finds (section 5.2)."""

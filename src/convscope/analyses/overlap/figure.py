@@ -1,4 +1,4 @@
-"""Pairs of images side by side, and how alike the most alike images of two sets are."""
+"""Pairs of images side by side, and the best correlations of two sets beside those of altered copies."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from convscope.plots.grid import HEAD as TOP
-from convscope.plots.grid import MARGIN, OUTLINE, PAPER
+from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE
+from convscope.plots.grid import TITLE_HEIGHT as TOP
 from convscope.plots.lettering import FAINT as PALE
 from convscope.plots.lettering import TITLE, width, write
-from convscope.plots.panels import FAINT, GROUND, HEAD, INK, TEXT, WIDTH, panels
+from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, panels
 from convscope.plots.tile import Tile, resized
 
 SIDE, GAP, ACROSS = 144, 3, 28  # pixels of an image, between the two of a pair, between pairs
@@ -24,8 +24,8 @@ BEST, COPIES = "#1f3b73", ["#d9822b", "#b0452c", "#7a8f3c", "#3c8f86"]
 DASHES = ["-", "--", "-.", ":"]
 
 
-class Pair(NamedTuple):
-    """Two images and what they are called, a line or two each. words: stand above both."""
+class ImagePair(NamedTuple):
+    """Two images and their names, a line or two each. words: a line above both."""
 
     left: Tile
     right: Tile
@@ -34,13 +34,18 @@ class Pair(NamedTuple):
     words: str
 
 
-def pairs_sheet(pairs: Sequence[Pair], title: str, sides: tuple[str, str], columns: int = 4) -> Image.Image:
-    """The pairs in the order given, row by row; sides: what the left and right images are. Long names are shortened."""
+def pairs_sheet(pairs: Sequence[ImagePair], title: str, sides: tuple[str, str], columns: int = 4) -> Image.Image:
+    """The pairs in this order, row by row; sides: names of the sets of the left and right images.
+
+    Names that are too long are shortened.
+    """
     columns = max(1, min(columns, len(pairs)))
     step = 2 * SIDE + GAP + ACROSS
     heads = f"left: {sides[0]} · right: {sides[1]}"
     inner = max(columns * step - ACROSS, min(1200, max(width(title, TITLE), width(heads, 14))))
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, TOP + 24 + -(-len(pairs) // columns) * STEP + MARGIN // 2), PAPER)
+    sheet = Image.new(
+        "RGB", (inner + 2 * MARGIN, TOP + 24 + -(-len(pairs) // columns) * STEP + MARGIN // 2), BACKGROUND
+    )
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
     write(draw, (MARGIN, TOP + 8), heads, color=PALE, room=inner)
@@ -49,7 +54,7 @@ def pairs_sheet(pairs: Sequence[Pair], title: str, sides: tuple[str, str], colum
     return sheet
 
 
-def _draw_pair(sheet: Image.Image, place: tuple[int, int], pair: Pair) -> None:
+def _draw_pair(sheet: Image.Image, place: tuple[int, int], pair: ImagePair) -> None:
     draw, (x, y) = ImageDraw.Draw(sheet), place
     write(draw, (x, y + 17), pair.words, room=2 * SIDE)
     for left, tile, name in ((x, pair.left, pair.left_name), (x + SIDE + GAP, pair.right, pair.right_name)):
@@ -59,22 +64,22 @@ def _draw_pair(sheet: Image.Image, place: tuple[int, int], pair: Pair) -> None:
             write(draw, (left, y + 24 + SIDE + 16 * (line + 1)), words, SMALL, SIDE - 4, PALE)
 
 
-def likeness(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.float64]], threshold: float) -> Figure:
-    """Two panels. Left: how many images have which best correlation [N]. Right: near 1, what share lies above.
+def correlation_plot(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.float64]], threshold: float) -> Figure:
+    """Two panels. Left: a histogram of the images' best correlations [N]. Right: the share above each value near 1.
 
-    copies: correlations [n] of images with changed copies of themselves, by kind; they show where copies would lie.
+    copies: correlations [n] of images with altered copies of themselves, by kind; they show where copies would lie.
     """
     figure = Figure(figsize=(WIDTH, 4.0), dpi=110, facecolor=GROUND)
     left, right = panels(figure, 2, above=0.4, below=1.1, beside=0.25, label="correlation")
-    left.set_title("Best correlation of each image with the other set: images", **HEAD)
+    left.set_title("Best correlation of each image with the other set: images", **TITLE_STYLE)
     left.hist(best, bins=np.linspace(min(0.0, float(best.min())), 1, 101).tolist(), color=BEST)
     left.set_yscale("symlog", linthresh=10)
     left.set_ylim(0, None)
-    right.set_title("Near 1: share of the images above, %", **HEAD)
+    right.set_title("Near 1: share of the images above, %", **TITLE_STYLE)
     low = 1 - 5 * (1 - threshold) if threshold < 1 else 0.9
-    _above(right, best, low, "best of each image", BEST, "-")
+    _share_above(right, best, low, "best of each image", BEST, "-")
     for number, (kind, values) in enumerate(copies.items()):
-        _above(right, values, low, f"copies: {kind}", COPIES[number % 4], DASHES[number % 4])
+        _share_above(right, values, low, f"copies: {kind}", COPIES[number % 4], DASHES[number % 4])
     right.set_xlim(low, 1)
     right.set_ylim(0, 104)
     right.xaxis.set_major_locator(MaxNLocator(nbins=6))
@@ -87,8 +92,8 @@ def likeness(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.float64]
     return figure
 
 
-def _above(axes: Axes, values: NDArray[np.float64], low: float, label: str, color: str, dashes: str) -> None:
-    """What share of the values is at or above each correlation from `low` to 1."""
-    at = np.linspace(max(-1.0, low), 1, 400)
-    share = 1 - np.searchsorted(np.sort(values), at) / max(1, len(values))
-    axes.plot(at, 100 * share, color=color, linestyle=dashes, linewidth=1.7, label=label)
+def _share_above(axes: Axes, values: NDArray[np.float64], low: float, label: str, color: str, dashes: str) -> None:
+    """Draws the share of the values that are at or above each correlation from `low` to 1."""
+    correlations = np.linspace(max(-1.0, low), 1, 400)
+    share = 1 - np.searchsorted(np.sort(values), correlations) / max(1, len(values))
+    axes.plot(correlations, 100 * share, color=color, linestyle=dashes, linewidth=1.7, label=label)

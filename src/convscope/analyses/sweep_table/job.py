@@ -7,29 +7,34 @@ from typing import Any
 from convscope.analyses.evaluation.compute.ensemble import Evaluation
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.sweep_table.about import SweepTableConfig
-from convscope.analyses.sweep_table.compute.ablation_deltas import direction_results
+from convscope.analyses.sweep_table.compute.ablation_deltas import AblationDelta, ablation_deltas
 from convscope.analyses.sweep_table.compute.paper_comparison import (
-    SHARES,
-    directions,
-    in_its_order,
-    of_ensembles,
+    MEASURES,
+    ensemble_table,
+    in_paper_order,
     paper_table,
-    printed,
+    printed_figure,
 )
-from convscope.analyses.sweep_table.compute.sweep_rows import EVALUATED, SweepRow, readable, sweep_rows, way
+from convscope.analyses.sweep_table.compute.sweep_rows import (
+    EVALUATED,
+    SweepRow,
+    crops_in_words,
+    read_evaluations,
+    sweep_rows,
+)
 from convscope.errors import UserError
-from convscope.metrics.papers import PaperTable, paper
-from convscope.plots.errors_by_row import Dot, errors_by_row
+from convscope.metrics.papers import PaperTable, published_table
+from convscope.plots.errors_by_row import RowError, errors_by_row
 from convscope.runs.atomic_io import write
 from convscope.runs.number_format import comma_separated, latex, markdown
-from convscope.runs.record import Picture, Result, Table
+from convscope.runs.record import Number, Picture, Result, Table
 from convscope.runs.sweep_runs import Group, differences_in_words, images_per_second, sweep_runs, varied
 
 
 def results(inputs: Inputs, config: SweepTableConfig) -> Iterator[Result]:
     """Reads the runs of the folders sweep=... and yields the tables of job=table."""
     if config.paper is not None:
-        paper(config.paper)  # raises UserError for a table that there is not
+        published_table(config.paper)  # raises UserError for an unknown table
     if not config.folders:
         raise UserError("job=table collects runs; type sweep=<a sweep's folder>, such as one of outputs/sweep/")
     folders = [Path(folder).expanduser() for folder in config.folders]
@@ -42,71 +47,71 @@ def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterat
     worse; and a plot.
 
     The first three are written as one, `into`/table.csv, table.md and table.tex, and every setting in which the rows
-    differ as settings.csv. Raises UserError where no run is.
+    differ as settings.csv. Raises UserError where no folder holds a run.
     """
-    groups, left_out, evaluated = sweep_runs(folders, plan.epoch)
-    found = readable(evaluated, left_out)
-    known = paper_table(groups, plan.paper) or of_ensembles([one.kinds for one in found])
-    groups = in_its_order(groups, known) if known else groups
-    ways, rows = directions(groups, known, plan.base), sweep_rows(groups, found, known)
-    tables = [_runs(rows, groups, plan.epoch), _cost(groups), *([_beside(rows, known)] if known else [])]
+    groups, left_out, evaluation_runs = sweep_runs(folders, plan.epoch)
+    evaluations = read_evaluations(evaluation_runs, left_out)
+    reference = paper_table(groups, plan.paper) or ensemble_table([evaluation.net_counts for evaluation in evaluations])
+    groups = in_paper_order(groups, reference) if reference else groups
+    deltas, rows = ablation_deltas(groups, reference, plan.base), sweep_rows(groups, evaluations, reference)
+    tables = [_runs(rows, groups, plan.epoch), _cost(groups), *([_paper_columns(rows, reference)] if reference else [])]
     for name, text in _files(tables, groups).items():
         write(into / name, text)
     yield tables[0]
     yield from tables[2:]
-    yield from direction_results(ways, groups, known)
-    yield _plot(rows, known)
+    yield from delta_results(deltas, groups, reference)
+    yield _plot(rows, reference)
     yield tables[1]
-    if found:
-        yield _members(found)
+    if evaluations:
+        yield _members(evaluations)
     if left_out:
         absent = [{"folder": folder, "left out because": why} for folder, why in left_out.items()]
         yield Table("sweep/left_out", absent, "Folders that are no row of the table")
 
 
 def _files(tables: Sequence[Table], groups: Sequence[Group]) -> dict[str, str]:
-    """Rows of one name are one row; a column that one does not have is empty there."""
+    """Texts of the files by name. Rows of one name become one row; a column that a row does not have is empty."""
     merged: dict[str, dict[str, Any]] = {row["run"]: {} for row in tables[0].rows}
-    columns = dict.fromkeys(column for each in tables for column in each.rows[0])
-    for row in (row for each in tables for row in each.rows):
+    columns = dict.fromkeys(column for part in tables for column in part.rows[0])
+    for row in (row for part in tables for row in part.rows):
         merged[row["run"]] |= row
     rows = [{column: row.get(column) for column in columns} for row in merged.values()]
-    caption = " ".join(each.caption.rstrip(".") + "." for each in tables)
-    settings = [{"run": group.name, **own} for group, own in zip(groups, varied(groups), strict=True)]
-    whole = {"table.csv": comma_separated(rows), "table.md": markdown(rows, caption), "table.tex": latex(rows, caption)}
-    return whole | {"settings.csv": comma_separated(settings)}
+    caption = " ".join(part.caption.rstrip(".") + "." for part in tables)
+    settings = [{"run": group.name, **values} for group, values in zip(groups, varied(groups), strict=True)]
+    texts = {"table.csv": comma_separated(rows), "table.md": markdown(rows, caption), "table.tex": latex(rows, caption)}
+    return texts | {"settings.csv": comma_separated(settings)}
 
 
 def _runs(rows: Sequence[SweepRow], groups: Sequence[Group], epoch: str) -> Table:
-    several = any(line.state == EVALUATED for line in rows)
-    shown = []
-    for line in rows:
-        row: dict[str, Any] = {"run": line.name}
-        row |= {"nets": line.nets} if several else {}
-        row |= {"seeds": line.seeds, **{_head(column): _cell(line, column) for column in SHARES}}
-        row |= {"val top-1 error 95 %": line.ends} if several else {}
-        shown.append(row | {"state": line.state})
-    finished = sum(one.finished for group in groups for one in group.runs)
+    with_evaluations = any(row.state == EVALUATED for row in rows)
+    table_rows = []
+    for row in rows:
+        cells: dict[str, Any] = {"run": row.name}
+        cells |= {"nets": row.nets} if with_evaluations else {}
+        cells |= {"seeds": row.seeds, **{_column_name(column): _cell(row, column) for column in MEASURES}}
+        cells |= {"val top-1 error 95 %": row.interval} if with_evaluations else {}
+        table_rows.append(cells | {"state": row.state})
+    finished = sum(training.finished for group in groups for training in group.runs)
     total = sum(len(group.runs) for group in groups)
     best = "of the epoch that is best in val top-1 (optim.loss=multilabel: in mean AP)"
-    chosen = "of the last epoch" if epoch == "last" else best
     caption = (
-        f"{finished} of {total} runs have finished. Errors, and mean accuracy of the classes, in percent, {chosen}; of "
-        "several seeds mean ± standard deviation. train top-1 is measured while training, on crops, with dropout."
+        f"{finished} of {total} runs have finished. Errors, and mean accuracy of the classes, in percent, "
+        f"{'of the last epoch' if epoch == 'last' else best}; of several seeds mean ± standard deviation. train top-1 "
+        "is measured while training, on crops, with dropout."
     )
-    caption += (
-        " By the center crop, where a row names no other way; several nets are one by the mean of their softmax."
-        if several
-        else ""
-    )
-    return Table("sweep/runs", shown, caption)
+    if with_evaluations:
+        caption += (
+            " By the center crop, where a row names no other way; several nets are one by the mean of their softmax."
+        )
+    return Table("sweep/runs", table_rows, caption)
 
 
-def _members(found: Sequence[Evaluation]) -> Table:
+def _members(evaluations: Sequence[Evaluation]) -> Table:
     rows = [
-        {"evaluation": one.run.folder.name, "crops": way(one), "sizes, px": " ".join(map(str, one.scales)),
-         "net": member.net, "seed": member.seed, "run": member.run or member.ckpt}
-        for one in found for member in one.members
+        {"evaluation": evaluation.run.folder.name, "crops": crops_in_words(evaluation),
+         "sizes, px": " ".join(map(str, evaluation.scales)), "net": member.net, "seed": member.seed,
+         "run": member.run or member.ckpt}
+        for evaluation in evaluations for member in evaluation.members
     ]  # fmt: skip
     return Table("sweep/members", rows, "The nets that job=evaluate took, and the runs that trained them")
 
@@ -114,7 +119,8 @@ def _members(found: Sequence[Evaluation]) -> Table:
 def _cost(groups: Sequence[Group]) -> Table:
     rows = []
     for group, words in zip(groups, differences_in_words(varied(groups)), strict=True):
-        sizes = [one.run.summary["net"]["parameters"] for one in group.runs if one.run.summary.get("net")]
+        summaries = [training.run.summary for training in group.runs]
+        sizes = [summary["net"]["parameters"] for summary in summaries if summary.get("net")]
         row: dict[str, Any] = {"run": group.name, "what varies": words, "epochs": group.counted[0].epochs}
         row["parameters, M"] = round(sizes[0] / 1e6, 3) if sizes else None
         rows.append(row | {"images/s": images_per_second(group)})
@@ -126,54 +132,103 @@ def _cost(groups: Sequence[Group]) -> Table:
     return Table("sweep/cost", rows, caption)
 
 
-def _cell(line: SweepRow, column: str) -> float | str | None:
-    found = line.figures.get(column)
-    if found is None:
+def _cell(row: SweepRow, column: str) -> float | str | None:
+    figure = row.figures.get(column)
+    if figure is None:
         return None
-    return round(found.value, 1) if found.spread is None else found.text(".1f")
+    return round(figure.value, 1) if figure.spread is None else figure.text(".1f")
 
 
-def _beside(rows: Sequence[SweepRow], known: PaperTable) -> Table:
-    reasons = [line.reasons for line in rows]
-    columns = [column for column in SHARES if column in known.columns]
-    shown = []
-    for line in rows:
-        row: dict[str, Any] = {"run": line.name}
-        if any(each.row not in (None, each.name) for each in rows):
-            row["paper's row"] = line.row
-        for column in columns:
-            figure = printed(known, line.row, column)
-            row |= {_head(column): _cell(line, column), _in_paper(column): figure.value if figure else None}
-        row["M at full size"] = round(line.size / 1e6, 2) if line.size else None
-        shown.append(
-            row | ({"comparable": "no" if line.reasons else "yes"} if any(reasons) and not all(reasons) else {})
-        )
-    told = ", ".join(dict.fromkeys(part for reason in reasons for part in reason))
-    words = f"Not comparable{'' if all(reasons) else ' where'}: here {told}." if told else "The same images and sizes."
-    size_told = "M at full size: millions of parameters of one net at width 1, 224 pixels, 1000 classes"
-    caption = f"Beside the paper's numbers in percent: {known.source}. {words} {size_told}"
-    return Table("sweep/beside_paper", shown, caption)
+def _paper_columns(rows: Sequence[SweepRow], reference: PaperTable) -> Table:
+    reasons = [row.reasons for row in rows]
+    with_paper_row = any(row.row not in (None, row.name) for row in rows)
+    table_rows = []
+    for row in rows:
+        cells: dict[str, Any] = {"run": row.name} | ({"paper's row": row.row} if with_paper_row else {})
+        for column in (column for column in MEASURES if column in reference.columns):
+            figure = printed_figure(reference, row.row, column)
+            cells |= {_column_name(column): _cell(row, column), _paper_column(column): figure.value if figure else None}
+        cells["M at full size"] = round(row.size / 1e6, 2) if row.size else None
+        if any(reasons) and not all(reasons):
+            cells["comparable"] = "no" if row.reasons else "yes"
+        table_rows.append(cells)
+    departures = ", ".join(dict.fromkeys(reason for of_row in reasons for reason in of_row))
+    where = "" if all(reasons) else " where"
+    words = f"Not comparable{where}: here {departures}." if departures else "The same images and sizes."
+    size_words = "M at full size: millions of parameters of one net at width 1, 224 pixels, 1000 classes"
+    caption = f"Beside the paper's numbers in percent: {reference.source}. {words} {size_words}"
+    return Table("sweep/beside_paper", table_rows, caption)
 
 
-def _head(column: str) -> str:
-    """Errors say that they are, as the rest of the program tells accuracies."""
-    return f"{column} error" if SHARES[column][1] else column
+def _column_name(column: str) -> str:
+    """The column, with "error" where it is one: elsewhere the program shows accuracies."""
+    return f"{column} error" if MEASURES[column][1] else column
 
 
-def _in_paper(column: str) -> str:
-    """ "paper top-1" for val top-1, "paper train" for train top-1: as short as a column's head must be."""
+def _paper_column(column: str) -> str:
+    """ "paper top-1" for val top-1, "paper train" for train top-1: column names must be short."""
     split, measure = column.split()
     return f"paper {measure if split == 'val' else split}"
 
 
-def _plot(rows: Sequence[SweepRow], known: PaperTable | None) -> Picture:
+def _plot(rows: Sequence[SweepRow], reference: PaperTable | None) -> Picture:
     dots = []
-    for line in rows:
-        ours, theirs = line.figures.get("val top-1"), printed(known, line.row, "val top-1") if known else None
-        value, spread = ours or (None, None)
-        dots.append(Dot(line.name, value, spread, theirs.value if theirs else None, line.finished))
+    for row in rows:
+        printed = printed_figure(reference, row.row, "val top-1") if reference else None
+        value, spread = row.figures.get("val top-1") or (None, None)
+        dots.append(RowError(row.name, value, spread, printed.value if printed else None, row.finished))
     caption = "Validation top-1 error by row; a hollow dot: not finished, a bar: standard deviation over seeds"
-    if any(dot.paper is not None for dot in dots):
-        alike = not any(line.reasons for line in rows)
+    if any(dot.paper_error is not None for dot in dots):
+        alike = not any(row.reasons for row in rows)
         caption += ". Beside it the paper's" + ("" if alike else ", of other images: compare the order, not the values")
     return Picture("sweep/val_top1", errors_by_row(dots, "val top-1 error, %"), caption, plot=True)
+
+
+def delta_results(
+    deltas: Sequence[AblationDelta], groups: Sequence[Group], reference: PaperTable | None
+) -> Iterator[Table | Number]:
+    """Yields a table where a row has a base, and a number where the paper has both rows of a delta."""
+    if deltas:
+        yield _delta_table(deltas, groups, reference)
+    printed = [delta for delta in deltas if delta.paper is not None]
+    agreements = [delta.agrees for delta in printed if delta.agrees is not None]
+    if agreements:
+        count, same = len(agreements), sum(agreements)
+        words = f"rows that are better or worse than the row they change as in the paper: {same} of {count}"
+        rest = f"; of {len(printed) - count} more chance may be all" if count < len(printed) else ""
+        yield Number("sweep/same_way", same / count, f"share of {words}{rest}. {_interval_caution(groups)}")
+
+
+def _delta_table(deltas: Sequence[AblationDelta], groups: Sequence[Group], reference: PaperTable | None) -> Table:
+    rows = []
+    for delta in deltas:
+        interval = f"{delta.low:.1f} to {delta.high:.1f}" if delta.measured else ""
+        row: dict[str, Any] = {"run": delta.row, "against": delta.base, "here": _better_or_worse(delta.ours)}
+        row["95 %"] = interval
+        if reference:
+            row["paper"] = "" if delta.paper is None else _better_or_worse(delta.paper)
+            row["same way"] = "" if delta.paper is None else _agreement(delta)
+        rows.append(row)
+    question = "Is a row better or worse than the one it changes? Points of val top-1 error."
+    return Table("sweep/directions", rows, f"{question} {_interval_caution(groups)}")
+
+
+def _agreement(delta: AblationDelta) -> str:
+    if delta.agrees is not None:
+        return "yes" if delta.agrees else "no"
+    return "within chance" if delta.measured else "not known"
+
+
+def _better_or_worse(points: float) -> str:
+    text = f"{abs(points):.1f}"
+    return "the same" if text == "0.0" else f"{'worse' if points > 0 else 'better'} by {text}"
+
+
+def _interval_caution(groups: Sequence[Group]) -> str:
+    seeds = sorted({len(group.counted) for group in groups})
+    interval = "The interval: zero inside, and the difference may be chance"
+    if seeds == [1]:
+        return f"{interval}; one seed each, so of the validation images alone, and another seed may differ by more."
+    if seeds[0] == 1:
+        return f"{interval}; of one seed it is of the validation images alone, and another seed may differ by more."
+    return f"{interval}; over the seeds."

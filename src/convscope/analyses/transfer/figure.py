@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convscope.plots.panels import FAINT, GROUND, HEAD, TEXT, WIDTH, label_ends, panels
+from convscope.plots.panels import FAINT, GROUND, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
 
 STYLES = ("-", "--", ":", "-.")
 
@@ -31,7 +31,7 @@ def transfer_curves(by_layer: Sequence[Curve], by_images: Sequence[Curve], title
     figure = Figure(figsize=(WIDTH, 4.4), dpi=110, facecolor=GROUND)
     left, right = panels(figure, 2, above=0.45, below=0.6, beside=1.75, label="")
     for axes, curves, title in ((left, by_layer, titles[0]), (right, by_images, titles[1])):
-        axes.set_title(title, **HEAD)
+        axes.set_title(title, **TITLE_STYLE)
         _draw(axes, curves)
     left.set_xlabel("layer, from the pixels up", color=FAINT, size=TEXT)
     right.set_xlabel("training images of each class", color=FAINT, size=TEXT)

@@ -1,5 +1,6 @@
-"""Which layers, maps and epochs of a net are shown, and how: conf/evolution."""
+"""The nine images that excite each feature map most, projected back to pixels (section 4, Fig. 2)."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -62,10 +63,10 @@ OUTSIDE = 128  # grey level drawn where a receptive field leaves the image: the 
 
 
 class FeatureView(NamedTuple):
-    """Some maps of one layer and what excites them: `rank` 0 is the strongest image.
+    """Some maps of one layer with the images that excite them, the strongest first.
 
-    top: the record of these maps [m, 9]. projections [m, 9, 3, S, S] float32, zero where there is no image.
-    patches [m, 9, 3, S, S] uint8: the same boxes of the images. rule: how they were projected.
+    top: the record of these maps [m, 9]. projections [m, 9, 3, S, S] float32, zero where there is no image. patches
+    [m, 9, 3, S, S] uint8: the same boxes of the images. rule: how the units were projected.
     """
 
     layer: str
@@ -75,10 +76,16 @@ class FeatureView(NamedTuple):
     patches: torch.Tensor
     rule: RuleChoice
 
+    def first_maps(self, count: int) -> "FeatureView":
+        """The view of its first `count` maps alone."""
+        top = Top9(*(field[:count] for field in self.top))
+        maps, projections, patches = self.maps[:count], self.projections[:count], self.patches[:count]
+        return FeatureView(self.layer, maps, top, projections, patches, self.rule)
+
 
 @dataclass(frozen=True)
 class SplitPixels:
-    """The images that a top-9 record's indices speak of."""
+    """The images of a split, which a top-9 record names by index."""
 
     data: ImageData
     split: Literal["val", "train"]
@@ -93,59 +100,75 @@ def feature_view(
     rule: str | RuleChoice = AUTO,
     watch: Watch = iter,
 ) -> FeatureView:
-    """Projects each shown map's strongest units down to the pixels and cuts the same boxes from their images.
+    """Projects each of the maps' strongest units down to the pixels and cuts the same boxes from their images.
 
-    rule: auto measures some maps of the layer first. watch: sees the parts of the work go by, such as a progress bar.
+    rule: auto measures some maps of the layer first. watch: wraps the parts of the work, such as a progress bar.
     """
-    choice = rule if isinstance(rule, RuleChoice) else rule_of(net, images, layer, top, rule)
-    shown = Top9(*(field[maps] for field in top))  # [m, 9]
-    map_of, rank = (shown.image >= 0).nonzero(as_tuple=True)  # [P]
-    picks, indices = _picks(shown, maps, (map_of, rank))
-    pictures = images.data.images(images.split, indices).to(next(net.parameters()).device)  # [n, 3, H, W]
-    down = project_fields(net, pictures, layer, picks, choice.rule, watch=watch)
+    choice = rule if isinstance(rule, RuleChoice) else layer_rule(net, images, layer, top, rule)
+    record = Top9(*(field[maps] for field in top))  # [m, 9]
+    map_of, rank = (record.image >= 0).nonzero(as_tuple=True)  # [P]
+    units, indices = _units(record, maps, (map_of, rank))
+    inputs = images.data.images(images.split, indices).to(next(net.parameters()).device)  # [n, 3, H, W]
+    down = project_fields(net, inputs, layer, units, choice.rule, watch=watch)
     pixels = images.data.pixels(images.split, indices)  # [n, 3, H, W] uint8
-    boxes = patches(pixels, picks, down, fill=OUTSIDE)
+    boxes = patches(pixels, units, down, fill=OUTSIDE)
     projections = torch.zeros(len(maps), 9, 3, *down.values.shape[-2:])
     projections[map_of, rank] = down.values.float().cpu()
     windows = torch.full((len(maps), 9, 3, *boxes.shape[-2:]), OUTSIDE, dtype=torch.uint8)
     windows[map_of, rank] = boxes
-    return FeatureView(layer, maps, shown, projections, windows, choice)
+    return FeatureView(layer, maps, record, projections, windows, choice)
 
 
-def rule_of(
+def layer_rule(
     net: nn.Module, images: SplitPixels, layer: str, top: Top9, rule: str = AUTO, watch: Watch = iter
 ) -> RuleChoice:
-    """The rule that was asked for, or with auto the one that suits the layer, by its record top [C, 9].
+    """The rule of this name, or with auto the one that suits the layer, by its record top [C, 9].
 
-    The deconvnet, unmeasured, where no map is excited by two images, as in a layer that is dead.
+    The deconvnet, unmeasured, where no map is excited by two images, as in a dead layer.
     """
     maps = measured_maps(top) if rule == AUTO else []
     if not maps:
         return RuleChoice("deconvnet" if rule == AUTO else rule)
-    shown = Top9(*(field[maps] for field in top))
-    picks, indices = _picks(shown, maps, ((shown.image >= 0) & (shown.score > 0)).nonzero(as_tuple=True))
-    pictures = images.data.images(images.split, indices).to(next(net.parameters()).device)
-    return choose_rule(net, pictures, layer, picks, watch)
+    record = Top9(*(field[maps] for field in top))
+    units, indices = _units(record, maps, ((record.image >= 0) & (record.score > 0)).nonzero(as_tuple=True))
+    inputs = images.data.images(images.split, indices).to(next(net.parameters()).device)
+    return choose_rule(net, inputs, layer, units, watch)
 
 
-def _picks(shown: Top9, maps: list[int], places: tuple[torch.Tensor, ...]) -> tuple[Units, torch.Tensor]:
-    """The units at these places of the record [m, 9] of some maps, and the indices of the images they count in."""
-    indices, image_of = shown.image[places].unique(return_inverse=True)
-    return Units(image_of, torch.tensor(maps)[places[0]], shown.row[places], shown.col[places]), indices
+def views_by_rule(
+    net: nn.Module, images: SplitPixels, record: tuple[str, Top9, list[int]], rules: list[str], words: str
+) -> dict[str, FeatureView]:
+    """The maps of a layer by each rule; of two rules that come to the same, as auto may, the first.
+
+    record: layer, its record, its maps. words: for the progress bars.
+    """
+    layer, top, maps = record
+    trying, projecting = (functools.partial(track, words=f"{verb} {words}") for verb in ("trying", "projecting"))
+    choices = dict[str, RuleChoice]()
+    for name in rules:
+        rule = layer_rule(net, images, layer, top, name, trying)
+        choices.setdefault(rule.rule, rule)
+    return {name: feature_view(net, images, layer, top, maps, rule, projecting) for name, rule in choices.items()}
 
 
-def excited_count(view: FeatureView, position: int) -> int:
-    """How many images excite the map; they are its first."""
+def _units(record: Top9, maps: list[int], places: tuple[torch.Tensor, ...]) -> tuple[Units, torch.Tensor]:
+    """The units at these places of the record [m, 9] of some maps, and the indices of their images."""
+    indices, image_of = record.image[places].unique(return_inverse=True)
+    return Units(image_of, torch.tensor(maps)[places[0]], record.row[places], record.col[places]), indices
+
+
+def count_exciting(view: FeatureView, position: int) -> int:
+    """How many images excite the map at this position of the view; they come first."""
     return int(((view.top.image[position] >= 0) & (view.top.score[position] > 0)).sum())
 
 
 BATCH = 64
 
 
-def strongest(
+def search_top9(
     net: nn.Module, data: ImageData, split: SplitName, layers: Sequence[str], index: Tensor | None = None
 ) -> dict[str, Top9]:
-    """Layer -> the nine strongest of these images (None: of all) for every map.
+    """The nine strongest of these images (None: of all) for every map, by layer.
 
     Raises UserError for an unknown layer.
     """

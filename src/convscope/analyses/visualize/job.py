@@ -1,32 +1,25 @@
 """job=visualize: what excites the maps of a trained or pretrained net, without training."""
 
-import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import numpy as np
 from torch import nn
 
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.visualize.about import FeatureConfig, VisualizeConfig
-from convscope.analyses.visualize.compute import (
-    FeatureView,
-    SplitPixels,
-    drawn_layers,
-    drawn_maps,
-    feature_view,
-    rule_of,
-    strongest,
+from convscope.analyses.visualize.compute import SplitPixels, drawn_layers, drawn_maps, search_top9, views_by_rule
+from convscope.analyses.visualize.figure import (
+    exciting_images,
+    feature_grid,
+    receptive_fields_plot,
+    rules_sheet,
+    thumbnail_sheets,
 )
-from convscope.analyses.visualize.figure import exciting_images, feature_grid, rules_sheet, thumbnail_sheets
 from convscope.data.module import ImageData
-from convscope.engine.anatomy import Layer, anatomy, layers
+from convscope.engine.anatomy import anatomy, layers
 from convscope.engine.deconvnet import RULES
-from convscope.engine.progress import track
-from convscope.engine.projection_rule import RuleChoice
-from convscope.engine.top9 import Top9, to_arrays
-from convscope.plots.receptive_fields import MOST, Sight, receptive_figure
+from convscope.engine.top9 import to_arrays
+from convscope.plots.grid import filter_grid
 from convscope.runs.record import Arrays, Picture, Result, Table
-from convscope.training.callbacks import filters_picture
 
 
 def results(inputs: Inputs, config: VisualizeConfig) -> Iterator[Result]:
@@ -36,29 +29,28 @@ def results(inputs: Inputs, config: VisualizeConfig) -> Iterator[Result]:
 
 
 def visualize(net: nn.Module, data: ImageData, config: VisualizeConfig, seed: int) -> Iterator[Result]:
-    """Yields a top-9 grid per layer (Fig. 2), the images it speaks of, the first layer's filters, and the layers'
-    receptive fields.
+    """Yields a top-9 grid per layer (Fig. 2), the images in it, the first layer's filters, and receptive fields.
 
     With several rules the grids are by the first; a picture per layer shows the same units by each of them. Raises
     UserError for an unknown layer at once, before any work.
     """
     rules = list(RULES) if config.rules == "all" else [config.rules] if isinstance(config.rules, str) else config.rules
-    layers_ = drawn_layers(config, net, data.settings.image_size)
-    return _results(net, data, config, (layers_, list(dict.fromkeys(rules))), seed)
+    layer_names = drawn_layers(config, net, data.settings.image_size)
+    return _results(net, data, config, (layer_names, list(dict.fromkeys(rules))), seed)
 
 
 def _results(
-    net: nn.Module, data: ImageData, choice: FeatureConfig, chosen: tuple[list[str], list[str]], seed: int
+    net: nn.Module, data: ImageData, choice: FeatureConfig, names: tuple[list[str], list[str]], seed: int
 ) -> Iterator[Picture | Table | Arrays]:
-    """chosen: the layers and the rules."""
-    images = SplitPixels(data, choice.images)
-    tops = strongest(net, data, choice.images, chosen[0])
+    """All results. names: of the layers and of the rules."""
+    images, (layer_names, rules) = SplitPixels(data, choice.images), names
+    tops = search_top9(net, data, choice.images, layer_names)
     yield Arrays("top9/top9", to_arrays(tops))
     excited: set[int] = set()
     for number, (layer, top) in enumerate(tops.items(), 1):
         maps = drawn_maps(choice, layer, len(top.score), seed)
         words = f"{layer} back to pixels, layer {number} of {len(tops)}"
-        views = _views(net, images, (layer, top, maps), chosen[1], words)
+        views = views_by_rule(net, images, (layer, top, maps), rules, words)
         view = next(iter(views.values()))
         caption = f"{layer}: the nine {choice.images} images that excite each map most"
         grid = feature_grid(view, caption, choice.tile)
@@ -70,52 +62,17 @@ def _results(
             yield Picture(f"rules/{layer}", rules_sheet(views, caption), caption, layer=layer)
     for number, (image, sheet) in enumerate(thumbnail_sheets(images, sorted(excited))):
         yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)
+    yield from _architecture(net, data, seed)
+
+
+def _architecture(net: nn.Module, data: ImageData, seed: int) -> Iterator[Picture | Table]:
+    """The first layer's filters, a table of the layers, and their receptive fields over a validation image."""
+    size = data.settings.image_size
     name, first = next((name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
-    yield filters_picture(name, first.weight)
-    table = anatomy(net, data.settings.image_size)
-    yield Table("layers", table, "The layers, their maps and how much of the image one unit sees")
-    yield receptive(net, data, seed)
-
-
-def _views(
-    net: nn.Module, images: SplitPixels, what: tuple[str, Top9, list[int]], rules: list[str], words: str
-) -> dict[str, FeatureView]:
-    """The maps of a layer by each rule; of two rules that come to the same, as auto may, the first.
-
-    what: layer, its record, its maps. words: what the bars say is brought back to pixels.
-    """
-    layer, top, maps = what
-    trying, projecting = (functools.partial(track, words=f"{verb} {words}") for verb in ("trying", "projecting"))
-    choices = dict[str, RuleChoice]()
-    for name in rules:
-        rule = rule_of(net, images, layer, top, name, trying)
-        choices.setdefault(rule.rule, rule)
-    return {name: feature_view(net, images, layer, top, maps, rule, projecting) for name, rule in choices.items()}
-
-
-def receptive(net: nn.Module, data: ImageData, seed: int) -> Picture:
-    """The fields of some layers' central units and the places of all units, over a validation image."""
+    caption = f"{name}: its {len(first.weight)} filters on one common scale"
+    filters = filter_grid(first.weight.detach().float().cpu().numpy(), common=True, title=caption)
+    yield Picture(f"filters/{name}", filters, caption, layer=name, plot=True)
+    yield Table("layers", anatomy(net, size), "The layers, their maps and how much of the image one unit sees")
     image = data.pixels("val", data.choose("val", 1, seed))[0].permute(1, 2, 0).numpy()
-    sights = [_sight(layer, len(image)) for layer in shown_layers(layers(net, data.settings.image_size), len(image))]
     caption = "How much of an image the central unit of each layer sees, and how far apart its units are"
-    return Picture("receptive", receptive_figure(image, sights), caption, plot=True)
-
-
-def shown_layers(every: Sequence[Layer], image_size: int) -> list[Layer]:
-    """At most MOST layers, each with another field: evenly spread from the first to the first that sees all."""
-    distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(every)}.values())[::-1]
-    covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]
-    seen = distinct[: covers.index(True) + 1] if True in covers else distinct
-    places = np.linspace(0, len(seen) - 1, min(MOST, len(seen))).round().astype(int)
-    return [seen[place] for place in places]
-
-
-def _sight(layer: Layer, image_size: int) -> Sight:
-    if layer.field is None:
-        return Sight(layer.name, None)
-    rows, cols = (
-        [span.start + (span.size - 1) / 2 + span.stride * place for place in range(count)]
-        for span, count in zip(layer.field, (layer.rows, layer.cols), strict=True)
-    )
-    row, col = (int(np.abs(np.array(centers) - (image_size - 1) / 2).argmin()) for centers in (rows, cols))
-    return Sight(layer.name, layer.field.box(row, col), rows, cols)
+    yield Picture("receptive", receptive_fields_plot(image, layers(net, size)), caption, plot=True)

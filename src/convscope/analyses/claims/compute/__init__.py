@@ -1,7 +1,7 @@
-"""What Zeiler & Fergus claim of convnets, each as one number with an interval, and whether it holds here.
+"""What Zeiler & Fergus claim of convnets, each claim as one number with an interval, and the verdict on it.
 
 The paper argues with pictures. The statistics, the bounds and the sizes below which a difference does not count are
-ours. Every statistic is turned so that the claim says: it lies above the bound.
+ours. The sign of every statistic is chosen so that the claim says: the statistic lies above the bound.
 """
 
 import math
@@ -13,7 +13,7 @@ Verdict = Literal["holds", "does not hold", "not enough data"]
 HOLDS: Verdict = "holds"
 FAILS: Verdict = "does not hold"
 OPEN: Verdict = "not enough data"
-LEAST = 6  # cases; of fewer, all fall on one side by chance more often than once in forty times (1/2 ** 5 > 0.025)
+MIN_CASES = 6  # of fewer, all fall on one side by chance more often than once in forty times (1/2 ** 5 > 0.025)
 
 
 class Statement(NamedTuple):
@@ -32,7 +32,7 @@ class Statement(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A claim and what became of it. because: in words what was compared, or what is missing and what to type.
+    """A tested claim. because: in words what was compared, or what is missing and what to type.
 
     value, low, high: the statistic and its 95 % interval, nan where nothing was measured. n: independent cases.
     """
@@ -49,7 +49,7 @@ class Claim(NamedTuple):
     because: str
 
 
-SETTLE = Statement(
+CONVERGENCE = Statement(
     "settling",
     "Lower layers settle earlier than upper ones",
     "4.1, Fig. 4",
@@ -72,7 +72,7 @@ SCALE = Statement(
     "minus first layer",
     size=0.05,
 )
-ROTATE = Statement(
+ROTATED_CLASS = Statement(
     "rotation",
     "The class is not kept under rotation",
     "4.1, Fig. 5",
@@ -81,7 +81,7 @@ ROTATE = Statement(
     size=0.1,
     bound=0.5,
 )
-TURN = Statement(
+ROTATED_FEATURES = Statement(
     "rotated_features",
     "The last hidden layer's features are not kept under rotation",
     "4.1, Fig. 5",
@@ -89,7 +89,7 @@ TURN = Statement(
     size=0.1,
     bound=0.5,
 )
-COVER = Statement(
+OCCLUSION = Statement(
     "occlusion",
     "Covering the object lowers its probability more than covering elsewhere",
     "4.2, Fig. 7",
@@ -111,21 +111,21 @@ PARTS_ABOVE = Statement(
     "layer",
     size=0.01,
 )
-DEAD = Statement(
+DEAD_FILTERS = Statement(
     "dead",
     "A smaller stride leaves fewer dead filters in the first layer",
     "4.1, Fig. 6",
     "share of first-layer maps that no image excites: larger stride minus smaller",
     size=0.05,
 )
-DEEP = Statement(
+DEPTH = Statement(
     "deep",
     "Deeper features classify better",
     "5.3, Table 7",
     "accuracy of a linear SVM on frozen features, a share: last hidden layer minus first layer",
     size=0.02,
 )
-RENORM = Statement(
+RENORMALIZATION = Statement(
     "renormalization",
     "Renormalization keeps a few filters from dominating the first layer",
     "3 and Fig. 6a",
@@ -133,31 +133,35 @@ RENORM = Statement(
     size=0.5,
 )
 
-STATEMENTS = (SETTLE, SHIFT, SCALE, ROTATE, TURN, COVER, PARTS, PARTS_ABOVE, DEAD, RENORM, DEEP)  # as results list them
+STATEMENTS = (  # in the order of results
+    CONVERGENCE, SHIFT, SCALE, ROTATED_CLASS, ROTATED_FEATURES, OCCLUSION, PARTS, PARTS_ABOVE, DEAD_FILTERS,
+    RENORMALIZATION, DEPTH,
+)  # fmt: skip
 
 
-def verdict(found: Interval, size: float, bound: float = 0.0) -> Verdict:
-    """What an interval says of "it lies above the bound". The rule is ours.
+def verdict(interval: Interval, size: float, bound: float = 0.0) -> Verdict:
+    """The verdict that follows from an interval on "the statistic lies above the bound". The rule is ours.
 
     It holds when the whole interval lies above the bound. It does not hold when the whole interval lies below
-    bound + size: it may touch the bound, but an excess that would count is ruled out. Otherwise the interval allows
-    both, and so it is where an end is no finite number or fewer than LEAST cases were measured: not enough data.
+    bound + size: the interval may touch the bound, but an excess that would count is ruled out. Otherwise the interval
+    allows both: not enough data. That is also the verdict where an end is no finite number, and for fewer than
+    MIN_CASES cases.
     """
-    if found.n < LEAST or not all(map(math.isfinite, found[:3])):
+    if interval.n < MIN_CASES or not all(map(math.isfinite, interval[:3])):
         return OPEN
-    if found.low > bound:
+    if interval.low > bound:
         return HOLDS
-    return FAILS if found.high < bound + size else OPEN
+    return FAILS if interval.high < bound + size else OPEN
 
 
-def judged(statement: Statement, found: Interval, because: str) -> Claim:
+def judge(statement: Statement, interval: Interval, because: str) -> Claim:
     """The claim with its verdict, which follows from the interval alone."""
-    given = verdict(found, statement.size, statement.bound)
-    if found.n < LEAST:
-        because = f"{because}; {found.n} independent cases, a verdict takes {LEAST}"
-    if given == HOLDS and found.value < statement.bound + statement.size:
+    outcome = verdict(interval, statement.size, statement.bound)
+    if interval.n < MIN_CASES:
+        because = f"{because}; {interval.n} independent cases, a verdict takes {MIN_CASES}"
+    if outcome == HOLDS and interval.value < statement.bound + statement.size:
         because = f"{because}; it is less than the {statement.size:g} that would matter"
-    return Claim(*statement[:4], *found, given, because)
+    return Claim(*statement[:4], *interval, outcome, because)
 
 
 def unmeasured(statement: Statement, because: str) -> Claim:

@@ -1,4 +1,4 @@
-"""All that a diagnosis of a net measures (section 4.1, "Architecture Selection"), put together."""
+"""What a diagnosis measures of a net's layers (section 4.1, "Architecture Selection")."""
 
 from typing import NamedTuple
 
@@ -6,27 +6,29 @@ import torch
 from torch import Tensor, nn
 
 from convscope.analyses.diagnosis.compute import activity, filters
-from convscope.analyses.diagnosis.compute.activity import UnitStatistics, Watched
+from convscope.analyses.diagnosis.compute.activity import UnitStatistics, WatchedLayer
 from convscope.analyses.diagnosis.compute.aliasing import aliasing
-from convscope.analyses.diagnosis.compute.frequencies import bands
+from convscope.analyses.diagnosis.compute.frequencies import frequency_bands
 from convscope.engine.receptive_fields import Field, fields
 from convscope.engine.trace import trace
 from convscope.errors import UserError
+from convscope.models.renorm import filter_rms
 
 
 class FirstLayer(NamedTuple):
-    """The first convolution. weight [C, colors, k, k] float32 on the CPU; stride: pixels.
+    """The first convolution. weight [C, colors, k, k] float32 and its filters' rms [C] on the CPU; stride: pixels.
 
     weak, noise: numbers of filters. bands (low, mid, high, flat): mean shares over the filters that are neither, or
-    over the noise where there is nothing else.
+    over the noise filters where there are no others.
     """
 
     layer: str
     weight: Tensor
+    rms: Tensor
     stride: int
     weak: Tensor
     noise: Tensor
-    doubles: filters.Doubles
+    doubles: filters.DoubleFilters
     bands: tuple[float, float, float, float]
 
     def __str__(self) -> str:
@@ -34,16 +36,19 @@ class FirstLayer(NamedTuple):
         return f"{rows}x{cols} stride {self.stride}"
 
 
-class Maps(NamedTuple):
-    """A convolution: maps in all, the numbers of the dead ones, its filters' norms."""
+class ConvolutionMaps(NamedTuple):
+    """A convolution: count of its maps, the numbers of the dead ones, the norms of its filters."""
 
     maps: int
     dead: Tensor
-    norms: filters.Norms
+    norms: filters.FilterNorms
 
 
-class FullLayerUnits(NamedTuple):
-    """A hidden full layer: units in all, never on, always on; the mean share of images that a unit is on for."""
+class LinearUnits(NamedTuple):
+    """A hidden linear layer: counts of its units, of those never on, of those always on.
+
+    mean: share of images that a unit is on for, over the units.
+    """
 
     units: int
     dead: int
@@ -51,8 +56,11 @@ class FullLayerUnits(NamedTuple):
     mean: float
 
 
-class Grid(NamedTuple):
-    """Per map [m] of a layer, the mean over its projections of `aliasing`'s two shares for a period in pixels."""
+class GridEnergy(NamedTuple):
+    """The energy of projections in a grid of `period` pixels, as shares [m], means over each map's projections.
+
+    share: in the grid. beside: in grids of longer periods, see `aliasing`.
+    """
 
     period: int
     share: Tensor
@@ -60,24 +68,27 @@ class Grid(NamedTuple):
 
 
 class Diagnosis(NamedTuple):
-    """maps, units: by layer, from the pixels up. sure: share of images with a probability above 0.999."""
+    """A net's layers. maps, units: by layer, from the pixels up.
+
+    sure: share of images whose most probable class has a probability above 0.999.
+    """
 
     first: FirstLayer
-    maps: dict[str, Maps]
-    units: dict[str, FullLayerUnits]
+    maps: dict[str, ConvolutionMaps]
+    units: dict[str, LinearUnits]
     sure: float
 
 
-def convolutions(watched: list[Watched]) -> list[str]:
-    """The convolutions among what is watched; UserError for a net without."""
-    found = [watch.layer for watch in watched if watch.kind == "maps"]
-    if not found:
+def convolutions(watched: list[WatchedLayer]) -> list[str]:
+    """The convolutions among the watched layers. Raises UserError for a net without."""
+    names = [watch.layer for watch in watched if watch.kind == "maps"]
+    if not names:
         raise UserError("this net has no convolution, so it has no filters to judge; choose another net")
-    return found
+    return names
 
 
 def above_first(net: nn.Module, image_size: int, names: list[str]) -> str | None:
-    """Of these convolutions, in order, the next one after the first that depends on it, not a branch beside it."""
+    """The next of these convolutions, in order, that depends on the first one; a parallel branch does not count."""
     pass_ = trace(net, (3, image_size, image_size))
     reached = {pass_.layer(names[0]).output}
     for call in pass_.calls:
@@ -86,38 +97,44 @@ def above_first(net: nn.Module, image_size: int, names: list[str]) -> str | None
     return next((name for name in names[1:] if pass_.layer(name).output in reached), None)
 
 
-def diagnosis(net: nn.Module, watched: list[Watched], seen: UnitStatistics, radius: float | None) -> Diagnosis:
-    """Everything but the grid in projections. seen: what `activity` found for `watched`."""
+def diagnose_layers(
+    net: nn.Module, watched: list[WatchedLayer], statistics: UnitStatistics, radius: float | None
+) -> Diagnosis:
+    """The diagnosis of all layers, without projections. statistics: of the watched layers. radius: of the
+    renormalization, None without."""
     maps, units = {}, {}
     for watch in watched:
-        found = seen.layers[watch.layer]
-        dead = activity.dead(found, watch.rectified)
+        outputs = statistics.layers[watch.layer]
+        dead = activity.dead_units(outputs, watch.rectified)
         if watch.kind == "maps":
-            maps[watch.layer] = Maps(len(found.on), dead, filters.norms(_weight(net, watch.layer), radius))
+            norms = filters.filter_norms(_weight(net, watch.layer), radius)
+            maps[watch.layer] = ConvolutionMaps(len(outputs.on), dead, norms)
         elif watch.rectified:
-            always = len(activity.always_on(found))
-            units[watch.layer] = FullLayerUnits(len(found.on), len(dead), always, float(found.on.mean()))
-    return Diagnosis(_first(net, convolutions(watched)[0]), maps, units, seen.sure)
+            always = len(activity.always_on_units(outputs))
+            units[watch.layer] = LinearUnits(len(outputs.on), len(dead), always, float(outputs.on.mean()))
+    return Diagnosis(_first_layer(net, convolutions(watched)[0]), maps, units, statistics.sure)
 
 
-def periods(net: nn.Module, image_size: int, first: str, second: str) -> list[int]:
-    """Pixels between neighbors of the first layer's map, and of the map that the second layer looks at (after a pool).
+def grid_periods(net: nn.Module, image_size: int, first: str, second: str) -> list[int]:
+    """Pixels between neighbors of the first layer's map, and of the map that the second layer takes (after a pool).
 
-    None of 1, and none where the layers see the whole image at once.
+    A period of 1 is left out, and that of a layer that sees the whole image at once.
     """
-    seen = fields(net, image_size)
+    receptive = fields(net, image_size)
     steps = []
-    for layer, own in ((first, 1), (second, _stride(net, second))):
-        field = seen[layer]
+    for layer, stride in ((first, 1), (second, _stride(net, second))):
+        field = receptive[layer]
         if field is not None:
-            steps.append(field.rows.stride // own)
+            steps.append(field.rows.stride // stride)
     return sorted({step for step in steps if step > 1})
 
 
-def uncut(projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, image_size: int) -> Tensor:
-    """Projections [m, P, colors, S, S] of units at rows and cols [m, P], those emptied whose field leaves the image.
+def without_border_units(
+    projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, image_size: int
+) -> Tensor:
+    """Projections [m, P, colors, S, S] of units at rows and cols [m, P], zero where the unit's field leaves the image.
 
-    The border cuts a grid off, and its edge has a spectrum of its own.
+    The image's border cuts a grid off, and the edge has a spectrum of its own.
     """
     if field is None:
         return projections
@@ -128,24 +145,27 @@ def uncut(projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, 
     return projections * inside[:, :, None, None, None]
 
 
-def grid_of_maps(projections: Tensor, period: int) -> Grid | None:
-    """The grid of `period` pixels in projections [m, P, colors, S, S] of m maps, without empty ones; None if untold."""
-    found = aliasing(projections.flatten(0, 1), period)
-    if found is None:
+def grid_energy(projections: Tensor, period: int) -> GridEnergy | None:
+    """The grid of `period` pixels in projections [m, P, colors, S, S] of m maps, without the maps that have none.
+
+    None where `aliasing` cannot tell, or no map has a projection.
+    """
+    energy = aliasing(projections.flatten(0, 1), period)
+    if energy is None:
         return None
-    share, beside = (values.view(projections.shape[:2]).nanmean(1) for values in found)
-    known = share.isfinite()
-    return Grid(period, share[known], beside[known]) if known.any() else None
+    share, beside = (values.view(projections.shape[:2]).nanmean(1) for values in energy)
+    projected = share.isfinite()
+    return GridEnergy(period, share[projected], beside[projected]) if projected.any() else None
 
 
-def _first(net: nn.Module, layer: str) -> FirstLayer:
+def _first_layer(net: nn.Module, layer: str) -> FirstLayer:
     weight = _weight(net, layer)
-    weak, noise = filters.weak(weight), filters.noise(weight)
-    learned, there = ({*range(len(weight))} - {*left_out.tolist()} for left_out in (torch.cat([weak, noise]), weak))
-    shares = [float(share.mean()) for share in bands(weight[sorted(learned or there or {0})])]
-    low, mid, high, flat = shares
-    stride = _stride(net, layer)
-    return FirstLayer(layer, weight, stride, weak, noise, filters.doubles(weight), (low, mid, high, flat))
+    weak, noise = filters.weak_filters(weight), filters.noise_filters(weight)
+    strong = {*range(len(weight))} - {*weak.tolist()}
+    learned = strong - {*noise.tolist()}
+    low, mid, high, flat = (float(share.mean()) for share in frequency_bands(weight[sorted(learned or strong or {0})]))
+    doubles, stride = filters.double_filters(weight), _stride(net, layer)
+    return FirstLayer(layer, weight, filter_rms(weight), stride, weak, noise, doubles, (low, mid, high, flat))
 
 
 def _weight(net: nn.Module, layer: str) -> Tensor:

@@ -1,8 +1,8 @@
 """Which maps and units a set of images excites: dead maps, dead and saturated units.
 
-A map is dead if no image excites it anywhere (section 4.1 speaks of dead features). A unit of a full row is saturated
-at 0 if no image turns it on, and at the other end if every image does; both tell images apart no more. The paper names
-no measure; these are ours.
+A map is dead if no image excites it anywhere (section 4.1 speaks of dead features). A unit of a linear layer is
+saturated at 0 if no image turns it on, and at the other end if every image does; both tell images apart no more. The
+paper names no measure; these are ours.
 """
 
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ _NAMES = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu h
 _RECTIFIES = set(_NAMES.split())
 
 
-class Watched(NamedTuple):
-    """A layer and the module whose output tells what excites it: its batch normalization, where it has one.
+class WatchedLayer(NamedTuple):
+    """A layer, and the module whose output tells what excites the layer: its batch normalization, where it has one.
 
-    rectified: on means above zero there. Otherwise (the last convolution of a residual block) every value passes, and
-    only a map that is constant is dead.
+    rectified: whether a unit is on where that output is above zero. Otherwise (the last convolution of a residual
+    block) every value passes, and only a constant map is dead.
     """
 
     layer: str
@@ -35,8 +35,10 @@ class Watched(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """Of a layer's C maps or units over all images: the share of images [C] that turn it on somewhere, and its lowest
-    and highest output [C]."""
+    """A layer's C maps or units over all images.
+
+    on [C]: share of images that turn it on somewhere. low, high [C]: its lowest and highest output.
+    """
 
     on: Tensor
     low: Tensor
@@ -44,33 +46,33 @@ class Activity(NamedTuple):
 
 
 class UnitStatistics(NamedTuple):
-    """layers: by name. sure: the share of images whose most probable class has a probability above 0.999."""
+    """layers: by name. sure: share of images whose most probable class has a probability above 0.999."""
 
     layers: dict[str, Activity]
     sure: float
 
 
-def watched(net: nn.Module, image_size: int) -> list[Watched]:
-    """The convolutions with more than one position, and the full layers but the last one, that run once; in order."""
+def watched_layers(net: nn.Module, image_size: int) -> list[WatchedLayer]:
+    """The layers that run once, in order: convolutions with more than one position, linear layers but the last."""
     pass_ = trace(net, (3, image_size, image_size))
     ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Conv2d | nn.Linear)]
-    found = []
+    layers = []
     for path in ends[:-1]:
         shape = pass_.shapes[pass_.layers[path].output]
         maps = isinstance(net.get_submodule(path), nn.Conv2d) and len(shape) == 4 and shape[2:] != (1, 1)
         units = isinstance(net.get_submodule(path), nn.Linear) and len(shape) == 2
         if pass_.layers[path].runs == 1 and (maps or units):
-            found.append(Watched(path, *_where(net, pass_, path, "maps" if maps else "units")))
-    return found
+            layers.append(WatchedLayer(path, *_watched_module(net, pass_, path, "maps" if maps else "units")))
+    return layers
 
 
-def activity(net: nn.Module, batches: Iterable[Tensor], layers: Iterable[Watched]) -> UnitStatistics:
-    """One pass over batches of images [n, 3, H, W]. Raises ValueError where there are none."""
+def unit_statistics(net: nn.Module, batches: Iterable[Tensor], layers: Iterable[WatchedLayer]) -> UnitStatistics:
+    """Statistics of layers by one pass over batches of images [n, 3, H, W]. Raises ValueError for no batches."""
     layers, parts, sure = list(layers), list[dict[str, Tensor]](), list[Tensor]()
     for images in batches:
-        taken = features(net, images, {watch.module for watch in layers}, _extremes)
-        parts.append({layer: ends.cpu() for layer, ends in taken.layers.items()})
-        sure.append((taken.logits.float().softmax(1).amax(1) > SURE).cpu())
+        outputs = features(net, images, {watch.module for watch in layers}, _extremes)
+        parts.append({layer: ends.cpu() for layer, ends in outputs.layers.items()})
+        sure.append((outputs.logits.float().softmax(1).amax(1) > SURE).cpu())
     if not parts:
         raise ValueError("no images to judge a net by")
     return UnitStatistics(
@@ -78,31 +80,31 @@ def activity(net: nn.Module, batches: Iterable[Tensor], layers: Iterable[Watched
     )
 
 
-def dead(found: Activity, rectified: bool) -> Tensor:
+def dead_units(outputs: Activity, rectified: bool) -> Tensor:
     """Numbers [n] of the maps or units that no image excites."""
-    return (found.on == 0 if rectified else found.high <= found.low).nonzero()[:, 0]
+    return (outputs.on == 0 if rectified else outputs.high <= outputs.low).nonzero()[:, 0]
 
 
-def always_on(found: Activity) -> Tensor:
+def always_on_units(outputs: Activity) -> Tensor:
     """Numbers [n] of the units that every image turns on."""
-    return (found.on == 1).nonzero()[:, 0]
+    return (outputs.on == 1).nonzero()[:, 0]
 
 
 def _extremes(output: Tensor) -> Tensor:
-    """[n, C, 2]: lowest and highest over the positions."""
+    """Lowest and highest value [n, C, 2] over the positions."""
     flat = output.detach().float().flatten(2) if output.dim() > 2 else output.detach().float()[:, :, None]
     return torch.stack([flat.amin(2), flat.amax(2)], 2)
 
 
-def _over_images(watch: Watched, parts: list[dict[str, Tensor]]) -> Activity:
+def _over_images(watch: WatchedLayer, parts: list[dict[str, Tensor]]) -> Activity:
     low, high = torch.cat([part[watch.module] for part in parts]).unbind(2)  # [N, C]
     return Activity((high > 0).float().mean(0), low.amin(0), high.amax(0))
 
 
-def _where(
+def _watched_module(
     net: nn.Module, pass_: Trace, path: str, kind: Literal["maps", "units"]
 ) -> tuple[str, Literal["maps", "units"], bool]:
-    """Follows the layer's output through batch normalization (and dropout) to what rectifies it, if anything does."""
+    """Follows the layer's output through batch normalization (and dropout) to the call that rectifies it, if any."""
     modules = {layer.output: name for name, layer in pass_.layers.items() if layer.runs == 1}
     if _rectifies_itself(pass_, path):
         return path, kind, True
@@ -118,12 +120,12 @@ def _where(
 
 
 def _rectifies_itself(pass_: Trace, path: str) -> bool:
-    """Whether the layer's output is already rectified, as that of the rows' layers is."""
+    """Whether the layer's output is already rectified, as in nets of rows."""
     makers = {number: call for call in pass_.calls for number in call.outputs}
-    made = makers.get(pass_.layers[path].output)
-    while made is not None and made.name == "dropout":
-        made = makers.get(made.inputs[0])
-    return made is not None and _rectifies(made)
+    maker = makers.get(pass_.layers[path].output)
+    while maker is not None and maker.name == "dropout":
+        maker = makers.get(maker.inputs[0])
+    return maker is not None and _rectifies(maker)
 
 
 def _rectifies(call: Call) -> bool:

@@ -1,7 +1,7 @@
-"""Aliasing: grid-like patterns that the stride of the first layer leaves in what upper layers show (section 4.1).
+"""Aliasing: grid-like patterns that the first layer's stride leaves in the projections of upper layers (section 4.1).
 
 "The 2nd layer visualization shows aliasing artifacts caused by the large stride 4 used in the 1st layer convolutions."
-The paper sees them by eye; the measure is ours. What a net of stride s puts down lies on a grid of s pixels, so a grid
+The paper sees them by eye; the measure is ours. Projections of a net of stride s lie on a grid of s pixels, so a grid
 shows as energy heaped up at the multiples of the frequency 1/s, while images have a spectrum that is smooth there.
 """
 
@@ -19,7 +19,7 @@ class Aliasing(NamedTuple):
     """Shares [P] of each projection's energy, its mean color left out; nan where a projection is empty.
 
     grid: heaped up at the multiples of 1/period. beside: the same for periods a quarter and a half longer, the mean of
-    both: what a projection shows without a grid. Both may be below 0, where energy avoids these frequencies.
+    both, as a projection without a grid has it. Both may be below 0, where energy avoids these frequencies.
     """
 
     grid: Tensor
@@ -27,11 +27,11 @@ class Aliasing(NamedTuple):
 
 
 def aliasing(projections: Tensor, period: int) -> Aliasing | None:
-    """The grid of `period` pixels in projections [P, colors, S, S]; None where it cannot be told.
+    """The grid of `period` pixels in projections [P, colors, S, S].
 
-    That is for a period of 1, which is no grid, and for windows of less than four periods. Around each multiple of
-    1/period but zero lies a square of frequencies with half that side. What its energy is beyond the mean of those
-    frequencies of the same magnitude that lie in no square is the grid's, so a spectrum that falls off, as that of
+    None for a period of 1, which is no grid, and for windows of less than four periods. Around each multiple of
+    1/period but zero lies a square of frequencies with half that side. The grid's energy is the square's energy beyond
+    the mean of the frequencies of the same magnitude that lie in no square, so a spectrum that falls off, as that of
     images does, counts for nothing. A projection that repeats exactly every `period` pixels has about 1, one without a
     grid about 0. A unit that looks for stripes of just this period counts as a grid as well.
     """
@@ -57,7 +57,7 @@ def _spectra(projections: Tensor, period: int) -> Tensor:
 
 
 def _heaped(energy: Tensor, period: float) -> Tensor:
-    """Energy [P] around the multiples of 1/period beyond what their distance from zero lets expect."""
+    """Energy [P] around the multiples of 1/period beyond the mean at their distance from zero."""
     frequency = torch.fft.fftfreq(energy.shape[-1])
     multiple = frequency * period
     nearest = multiple.round()
@@ -66,6 +66,6 @@ def _heaped(energy: Tensor, period: float) -> Tensor:
     ring = (torch.hypot(frequency[:, None], frequency[None, :]) * energy.shape[-1]).round().long()
     count = torch.bincount(ring[~around], minlength=int(ring.max()) + 1)
     rings = energy.new_zeros(len(energy), len(count)).index_add_(1, ring[~around], energy[:, ~around])
-    known = torch.where(count > 0, torch.arange(len(count)), 0).cummax(0).values  # in the corners all may be in squares
-    expected = (rings / count.clamp_min(1))[:, known]
+    filled = torch.where(count > 0, torch.arange(len(count)), 0).cummax(0).values  # a corner ring may be all squares
+    expected = (rings / count.clamp_min(1))[:, filled]
     return (energy[:, around] - expected[:, ring[around]]).sum(1)

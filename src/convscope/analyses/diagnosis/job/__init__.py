@@ -1,19 +1,18 @@
-"""What is wrong with a net: dead and double filters, frequencies, aliasing, norms, saturation (section 4.1, Fig. 6)."""
+"""job=diagnose: dead and double filters, frequencies, aliasing, norms, saturation (section 4.1, Fig. 6)."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from convscope.analyses.diagnosis.about import DiagnosisConfig
-from convscope.analyses.diagnosis.compute import Diagnosis, Maps
-from convscope.analyses.diagnosis.job.examination import Examined, examine, find
-from convscope.analyses.diagnosis.job.fig6 import first_filter_plot, numbers
+from convscope.analyses.diagnosis.compute import ConvolutionMaps, FirstLayer
+from convscope.analyses.diagnosis.compute.examination import diagnosis_numbers, examine
+from convscope.analyses.diagnosis.compute.verdicts import findings
+from convscope.analyses.diagnosis.figure import first_layer_plot
 from convscope.analyses.diagnosis.job.first_layers import compare
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
-from convscope.analyses.visualize.compute import FeatureView
 from convscope.analyses.visualize.figure import feature_grid
-from convscope.engine.top9 import Top9
 from convscope.plots.grid import filter_grid
 from convscope.runs.record import Number, Picture, Result, Table
 
@@ -31,46 +30,44 @@ def results(inputs: Inputs, config: DiagnosisConfig) -> Iterator[Result]:
 
 
 def diagnose(subject: Subject, plan: DiagnosisConfig, seed: int) -> Iterator[Result]:
-    """The pictures of Fig. 6, a table of findings with verdicts, one of all convolutions, and the numbers behind."""
-    examined = examine(subject, plan, seed)
-    yield from _filter_pictures(examined)
-    yield Picture("diagnosis/frequencies", first_filter_plot({examined.found.first.layer: examined}, plan.radius),
-                  "Left: what share of the first filters' energy lies at which frequency. Right: how strong they are",
-                  plot=True)  # fmt: skip
+    """Yields the pictures of Fig. 6, tables of findings with verdicts and of all convolutions, and the numbers."""
+    examined = examine(subject, plan.split, plan.images, plan.maps, plan.radius, seed)
+    first = examined.diagnosis.first
+    yield from _filter_pictures(first)
+    caption = "Left: what share of the first filters' energy lies at which frequency. Right: how strong they are"
+    yield Picture("diagnosis/frequencies", first_layer_plot({first.layer: first}, plan.radius), caption, plot=True)
     if examined.second is not None:
         title = f"{examined.second.layer}: what excites its maps. Does a grid run through the projections?"
-        shown = _first_maps(examined.second, DRAWN)
-        yield Picture("diagnosis/second_layer", feature_grid(shown, title).image, title, layer=shown.layer)
-    yield Table(
-        "diagnosis/layers", _layer_rows(examined.found), "Every convolution: dead maps and norms of its filters"
-    )
-    rows = [dict(zip(COLUMNS, finding, strict=True)) for finding in find(examined, plan.radius)]
+        grid = feature_grid(examined.second.first_maps(DRAWN), title)
+        yield Picture("diagnosis/second_layer", grid.image, title, layer=examined.second.layer)
+    rows = [_layer_row(layer, maps) for layer, maps in examined.diagnosis.maps.items()]
+    yield Table("diagnosis/layers", rows, "Every convolution: dead maps and norms of its filters")
+    rows = [dict(zip(COLUMNS, finding, strict=True)) for finding in findings(examined, plan.radius)]
     yield Table("diagnosis/findings", rows, "What is wrong with this net, and what the paper did about it")
-    for name, (value, caption) in numbers(examined).items():
+    for name, (value, caption) in diagnosis_numbers(examined).items():
         yield Number(f"diagnosis/{name}", float(value), caption)
 
 
-def _first_maps(seen: FeatureView, count: int) -> FeatureView:
-    top = Top9(*(field[:count] for field in seen.top))
-    return FeatureView(seen.layer, seen.maps[:count], top, seen.projections[:count], seen.patches[:count], seen.rule)
+def _filter_pictures(first: FirstLayer) -> Iterator[Picture]:
+    title = f"{first.layer}: its {len(first.weight)} filters of {first}"
+    scales = {
+        "common": "on one scale for all, so that one that dominates or is nearly nothing shows",
+        "own": "each on its own scale, so that noise shows",
+    }
+    for scale, words in scales.items():
+        picture = filter_grid(first.weight.numpy(), scale == "common", title)
+        name = f"diagnosis/filters_{scale}_scale"
+        yield Picture(name, picture, f"{title}, {words}", layer=first.layer, plot=True)
 
 
-def _filter_pictures(examined: Examined) -> Iterator[Picture]:
-    first = examined.found.first
-    of = f"{first.layer}: its {len(first.weight)} filters of {first}"
-    for common, name, how in ((True, "common", "on one scale for all, so that one that dominates or is nearly nothing "
-                               "shows"), (False, "own", "each on its own scale, so that noise shows")):  # fmt: skip
-        picture = filter_grid(first.weight.numpy(), common, of)
-        yield Picture(f"diagnosis/filters_{name}_scale", picture, f"{of}, {how}", layer=first.layer, plot=True)
-
-
-def _layer_rows(found: Diagnosis) -> list[dict[str, Any]]:
-    return [_layer_row(layer, one) for layer, one in found.maps.items()]
-
-
-def _layer_row(layer: str, one: Maps) -> dict[str, Any]:
+def _layer_row(layer: str, maps: ConvolutionMaps) -> dict[str, Any]:
     return {
-        "layer": layer, "maps": one.maps, "dead": len(one.dead), "dead share": len(one.dead) / one.maps,
-        "median RMS": one.norms.median, "largest / median": one.norms.dominance, "at the radius": one.norms.held,
-        "which are dead": " ".join(map(str, one.dead.tolist())),
-    }  # fmt: skip
+        "layer": layer,
+        "maps": maps.maps,
+        "dead": len(maps.dead),
+        "dead share": len(maps.dead) / maps.maps,
+        "median RMS": maps.norms.median,
+        "largest / median": maps.norms.dominance,
+        "at the radius": maps.norms.at_radius,
+        "which are dead": " ".join(map(str, maps.dead.tolist())),
+    }

@@ -1,4 +1,4 @@
-"""Images shifted, enlarged and turned: the pictures that section 4.1 (Fig. 5) shows to the net.
+"""Images shifted, enlarged and turned, as section 4.1 (Fig. 5) passes them to the net.
 
 Resampled bilinearly, with pixels as little squares around integer places. Places are computed in float64 and snapped to
 a billionth of a pixel, so that whole-pixel shifts and quarter turns of a square copy pixels exactly.
@@ -21,10 +21,10 @@ Matrix = tuple[tuple[float, float], tuple[float, float]]
 
 
 class Transform(NamedTuple):
-    """One way to change an image, by a value in `unit`.
+    """A way to change an image, by a value in `unit`.
 
-    values: those sampled. apply(images, value, fill): the images so changed. away(value): how much that is, signed, 0
-    for no change. small, farthest: the amounts away at which distances are compared.
+    values: the sampled ones. apply(images, value, fill): the changed images. away(value): the amount of change, signed,
+    0 for none. small, farthest: the amounts at which distances are compared.
     """
 
     name: str
@@ -37,49 +37,49 @@ class Transform(NamedTuple):
 
     @property
     def amounts(self) -> Tensor:
-        """[t] float64: how far each value is away, signed."""
+        """Signed amount of change [t] of each value, float64."""
         return torch.tensor([self.away(value) for value in self.values], dtype=torch.float64)
 
 
-def shifted(images: Tensor, pixels: float, fill: Fill = "gray") -> Tensor:
-    """Images [N, C, H, W] moved down by so many pixels, up where negative.
+def translated(images: Tensor, pixels: float, fill: Fill = "gray") -> Tensor:
+    """Images [N, C, H, W] moved down by a number of pixels, up where it is negative.
 
-    fill, here and below: gray (0, the mean image), edge (the border's pixels repeated) or reflect (mirrored at the
-    border, whose pixels come twice). Raises UserError for another.
+    fill: gray (0, the mean image), edge (the border's pixels repeated) or reflect (mirrored at the border, whose pixels
+    come twice). Raises UserError for another fill.
     """
     return _warped(images, ((1, 0), (0, 1)), -pixels, fill)
 
 
-def enlarged(images: Tensor, ratio: float, fill: Fill = "gray") -> Tensor:
-    """Images magnified about their center; what leaves the frame is cut off. Below 1 fold they would alias."""
+def scaled(images: Tensor, ratio: float, fill: Fill = "gray") -> Tensor:
+    """Images [N, C, H, W] magnified about their center and cut at the frame; a ratio below 1 would alias."""
     return _warped(images, ((1 / ratio, 0), (0, 1 / ratio)), 0, fill)
 
 
-def turned(images: Tensor, degrees: float, fill: Fill = "gray") -> Tensor:
-    """Images turned about their center, counter-clockwise; corners leave the frame and others come in."""
+def rotated(images: Tensor, degrees: float, fill: Fill = "gray") -> Tensor:
+    """Images [N, C, H, W] turned about their center, counter-clockwise, and cut at the frame."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return _warped(images, ((cos, sin), (-sin, cos)), 0, fill)
 
 
 def paper_transforms(image_size: int) -> list[Transform]:
-    """Fig. 5's: 60 pixels up (-) to 60 down at a size of 224, as large a part of another; 1 to 1.8 fold; 0 to 350
-    degrees counter-clockwise.
+    """The transforms of Fig. 5: translation, scale, rotation.
 
-    21, 17 and 36 samples; shifts are whole pixels, because parts of one would blur. Small is the first shift (6 pixels
-    at 224), 1.1 fold, 10 degrees; farthest is either end of the shifts, 1.8 fold, 180 degrees.
+    60 pixels up (-) to 60 down at a size of 224, and the same part of another size; 1 to 1.8 fold; 0 to 350 degrees
+    counter-clockwise. 21, 17 and 36 samples; shifts are whole pixels, because parts of a pixel would blur. Small is the
+    first shift (6 pixels at 224), 1.1 fold, 10 degrees; farthest is either end of the shifts, 1.8 fold, 180 degrees.
     """
     pixels = sorted({round(step * 6 * image_size / 224) for step in range(-10, 11)})
     ratios = [1 + step / 20 for step in range(17)]
     first = min(pixel for pixel in pixels if pixel > 0)
     return [
-        Transform("translation", "px", (*pixels,), shifted, float, first, pixels[-1]),
-        Transform("scale", "ratio-1", (*ratios,), enlarged, lambda ratio: ratio - 1, 0.1, 0.8),
-        Transform("rotation", "degrees", (*range(0, 360, 10),), turned, _turn, 10, 180),
+        Transform("translation", "px", (*pixels,), translated, float, first, pixels[-1]),
+        Transform("scale", "ratio-1", (*ratios,), scaled, lambda ratio: ratio - 1, 0.1, 0.8),
+        Transform("rotation", "degrees", (*range(0, 360, 10),), rotated, _turn, 10, 180),
     ]
 
 
 def _warped(images: Tensor, back: Matrix, down: float, fill: Fill) -> Tensor:
-    """The picture whose pixel at p = (row, column) from the center is the image's at back @ p + (down, 0)."""
+    """The pictures whose pixel at p = (row, column) from the center is the image's at back @ p + (down, 0)."""
     if fill not in FILLS:
         raise UserError(f"fill={fill} is unknown; possible: {', '.join(FILLS)}")
     height, width = images.shape[2:]
@@ -91,8 +91,8 @@ def _warped(images: Tensor, back: Matrix, down: float, fill: Fill) -> Tensor:
     for (r, r_weight), (c, c_weight) in product(rows, cols):
         weight = (r_weight * c_weight).flatten()  # [H * W]
         if weight.any():
-            found = pixels.index_select(2, (r * width + c).flatten().to(images.device))
-            result += found * weight.to(images)
+            shares = pixels.index_select(2, (r * width + c).flatten().to(images.device))
+            result += shares * weight.to(images)
     return result.unflatten(2, (height, width))
 
 

@@ -1,6 +1,6 @@
-"""Two sets of images side by side, all of them reduced to one small size, as job=overlap compares them."""
+"""The two sets of images that job=overlap compares, all images reduced to one small size."""
 
-from functools import cache as remembered
+from functools import cache as cache_results
 from os.path import realpath
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +19,9 @@ from convscope.errors import UserError
 
 
 class Collection(NamedTuple):
-    """N images. name: as pictures and tables call it. reduced [N, S, S, 3] uint8, a map of a file in the cache.
+    """N images. name: in pictures and tables. reduced [N, S, S, 3] uint8, memory-mapped from a file in the cache.
 
-    original: the same N as they came, labels [N] counting classes. bad: how many were left out, being unreadable.
+    original: the same N images unreduced, labels [N] counting classes. bad: how many unreadable ones were left out.
     """
 
     name: str
@@ -32,35 +32,36 @@ class Collection(NamedTuple):
 
     @property
     def total(self) -> int:
+        """N."""
         return len(self.reduced)
 
     def file(self, number: int) -> str:
-        """Whole path of an image's file; of images that come from no files, the image's number."""
-        held = self.original
-        return str(held.paths[number].absolute()) if isinstance(held, Files) else str(number)
+        """Absolute path of an image's file; the image's number where images come from no files."""
+        split = self.original
+        return str(split.paths[number].absolute()) if isinstance(split, Files) else str(number)
 
     def label(self, number: int) -> str:
-        """Name of an image's class: of a folder's images the folder that they lie in."""
+        """Name of an image's class; for images of a folder, the folder around the file."""
         return self.classes[self.original.labels[number]]
 
-    def shown(self, number: int, side: int) -> np.ndarray:
-        """An image for display, [side, side, 3] uint8: its center, as it is compared."""
-        held = self.original
-        assert not isinstance(held, Chunks)
-        return decoded(held.paths[number], side) if isinstance(held, Files) else fitted(held.images[number], side)
+    def tile(self, number: int, side: int) -> np.ndarray:
+        """An image for display, [side, side, 3] uint8: its central square, which is what is compared."""
+        split = self.original
+        assert not isinstance(split, Chunks)
+        return decoded(split.paths[number], side) if isinstance(split, Files) else fitted(split.images[number], side)
 
     def whole(self, number: int, side: int) -> Image.Image:
         """An image uncropped, its smallest side `side` pixels."""
-        held = self.original
-        assert not isinstance(held, Chunks)
-        if isinstance(held, Files):
-            with Image.open(held.paths[number]) as file:
+        split = self.original
+        assert not isinstance(split, Chunks)
+        if isinstance(split, Files):
+            with Image.open(split.paths[number]) as file:
                 image = ImageOps.exif_transpose(file).convert("RGB")
         else:
-            image = Image.fromarray(np.asarray(held.images[number]))
+            image = Image.fromarray(np.asarray(split.images[number]))
         scale = side / min(image.size)
-        wide, high = (max(side, round(scale * edge)) for edge in image.size)
-        return image.resize((wide, high), Image.Resampling.BICUBIC)
+        width, height = (max(side, round(scale * edge)) for edge in image.size)
+        return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def train_and_val(source: Source, name: str, size: int, settings: DataSettings) -> tuple[Collection, Collection]:
@@ -70,26 +71,27 @@ def train_and_val(source: Source, name: str, size: int, settings: DataSettings) 
 
 
 def with_folder(
-    source: Source, name: str, other: Path, size: int, settings: DataSettings
+    source: Source, name: str, folder: Path, size: int, settings: DataSettings
 ) -> tuple[Collection, Collection]:
     """All images of a source, and all in a folder at any depth.
 
     Raises UserError: no such folder, or none in it; an image that is in both; one that cannot be read
     (on_bad_image=stop); too little room for the reduced images.
     """
-    if not other.is_dir():
-        raise UserError(f"overlap.other={other} is no folder; name one that holds images, at any depth")
-    paths = images_under(other)
+    if not folder.is_dir():
+        raise UserError(f"overlap.other={folder} is no folder; name one that holds images, at any depth")
+    paths = images_under(folder)
     if not paths:
-        raise UserError(f"overlap.other={other} holds no images; name a folder of image files, at any depth")
+        raise UserError(f"overlap.other={folder} holds no images; name a folder of image files, at any depth")
     classes, labels = np.unique([text(path.parent.name) for path in paths], return_inverse=True)
     whole = _both(*_limited(source, settings))
-    _distinct(whole, paths, other)
-    there = str(other.name or other), Files(paths, labels.astype(np.int64)), classes.tolist()
-    return _collections((name, whole, source.classes), there, size, settings)
+    _distinct(whole, paths, folder)
+    in_folder = str(folder.name or folder), Files(paths, labels.astype(np.int64)), classes.tolist()
+    return _collections((name, whole, source.classes), in_folder, size, settings)
 
 
 def _limited(source: Source, settings: DataSettings) -> tuple[Split, Split]:
+    """train and val, each with data.limit images at most."""
     if isinstance(source.train, Chunks):
         raise UserError("job=overlap compares files; name the source that data=stream was made of, e.g. data=folder")
     train, val = (limited(split, settings.limit, settings.seed) for split in (source.train, source.val))
@@ -97,6 +99,7 @@ def _limited(source: Source, settings: DataSettings) -> tuple[Split, Split]:
 
 
 def _both(train: Split, val: Split) -> Split:
+    """The images of train, then those of val."""
     labels = np.concatenate([train.labels, val.labels])
     if isinstance(train, Files) and isinstance(val, Files):
         return Files([*train.paths, *val.paths], labels)
@@ -104,15 +107,15 @@ def _both(train: Split, val: Split) -> Split:
     return Pixels(np.concatenate([train.images, val.images]), labels)
 
 
-def _distinct(split: Split, paths: list[Path], other: Path) -> None:
-    """UserError where a file is in both sets, by whatever links: it would be found as its own copy."""
+def _distinct(split: Split, paths: list[Path], folder: Path) -> None:
+    """Raises UserError where a file is in both sets, by whatever links: it would match as its own copy."""
     if not isinstance(split, Files):
         return
-    place = remembered(realpath)  # few folders hold many files
-    known = {(place(path.parent), path.name) for path in split.paths}
-    if both := [path for path in paths if (place(path.parent), path.name) in known]:
+    resolve = cache_results(realpath)  # few folders hold many files
+    resolved = {(resolve(path.parent), path.name) for path in split.paths}
+    if both := [path for path in paths if (resolve(path.parent), path.name) in resolved]:
         raise UserError(
-            f"overlap.other={other}: {len(both)} of its {len(paths)} images are in data=... too, e.g. {both[0]}; name "
+            f"overlap.other={folder}: {len(both)} of its {len(paths)} images are in data=... too, e.g. {both[0]}; name "
             f"another folder, or overlap.other=null to compare data's train with its val"
         )
 
@@ -120,6 +123,7 @@ def _distinct(split: Split, paths: list[Path], other: Path) -> None:
 def _collections(
     first: tuple[str, Split, list[str]], second: tuple[str, Split, list[str]], size: int, settings: DataSettings
 ) -> tuple[Collection, Collection]:
+    """Reduces the images of two sets, each a name, a split and names of classes."""
     cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
     if not cache.fits((first[1], second[1]), size):
         count = len(first[1].labels) + len(second[1].labels)
@@ -127,13 +131,14 @@ def _collections(
             f"{count:,} images at overlap.size={size} take {count * size**2 * 3 / 2**30:.2g} GiB in data.cache_dir="
             f"{cache.folder}, which has less; raise data.cache_gib, free the disk, or lower overlap.size"
         )
-    made = []
+    collections = []
     for name, split, classes in (first, second):
         stored = decoded_once(split, size, cache, True, settings.on_bad_image)
-        assert isinstance(stored.split, Pixels), "what is kept is decoded"
+        assert isinstance(stored.split, Pixels), "cached images are decoded"
         if stored.bad:
             bad = {path for path, _ in stored.bad}
             assert isinstance(split, Files), "only files can be bad"
-            split = subset(split, np.array([at for at, path in enumerate(split.paths) if path not in bad], np.int64))
-        made.append(Collection(name, split, classes, stored.split.images, len(stored.bad)))
-    return made[0], made[1]
+            good = [number for number, path in enumerate(split.paths) if path not in bad]
+            split = subset(split, np.array(good, np.int64))
+        collections.append(Collection(name, split, classes, stored.split.images, len(stored.bad)))
+    return collections[0], collections[1]

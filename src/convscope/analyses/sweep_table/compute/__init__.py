@@ -1,1 +1,1 @@
-"""Rows of a sweep, the paper's numbers beside them, and which way each ablation goes."""
+"""Rows of a sweep, the paper's numbers beside them, and whether each ablation makes a row better or worse."""

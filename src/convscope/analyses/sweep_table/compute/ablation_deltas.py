@@ -1,61 +1,114 @@
-"""Which rows of a sweep are better or worse than the row they change, told as a table and as one number."""
+"""How much better or worse each row of a sweep is than the row it changes, here and in the paper."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from convscope.analyses.sweep_table.compute.paper_comparison import Direction
+from convscope.analyses.sweep_table.compute.paper_comparison import paper_row, percent, printed_figure
+from convscope.errors import UserError
+from convscope.metrics.contrasts import difference_over_seeds, proportion_difference
 from convscope.metrics.papers import PaperTable
-from convscope.runs.record import Number, Table
+from convscope.runs.reading import Run, value_at
 from convscope.runs.sweep_runs import Group
 
-
-def direction_results(
-    ways: Sequence[Direction], groups: Sequence[Group], known: PaperTable | None
-) -> Iterator[Table | Number]:
-    """Nothing where no row has one to be held against; a number where the paper has both."""
-    if ways:
-        yield _table(ways, groups, known)
-    yield from _agreement(ways, groups)
+MIN_POINTS = 0.05  # points of error: a smaller difference is 0.0 in print, and counts as none
 
 
-def _table(ways: Sequence[Direction], groups: Sequence[Group], known: PaperTable | None) -> Table:
-    rows = []
-    for way in ways:
-        ends = f"{way.low:.1f} to {way.high:.1f}" if way.measured else ""
-        row: dict[str, Any] = {"run": way.row, "against": way.base, "here": _words(way.here), "95 %": ends}
-        if known:
-            row |= {"paper": "" if way.paper is None else _words(way.paper)}
-            row |= {"same way": "" if way.paper is None else _same_way(way)}
-        rows.append(row)
-    caption = f"Is a row better or worse than the one it changes? Points of val top-1 error. {_caution(groups)}"
-    return Table("sweep/directions", rows, caption)
+class AblationDelta(NamedTuple):
+    """A row against the row it changes, `base`. ours, paper: points of val top-1 error above the base.
+
+    paper: None where the paper has no such rows. low, high: the 95 % interval of `ours`, over the seeds where both rows
+    have several, else over the validation images; nan where neither is known.
+    """
+
+    row: str
+    base: str
+    ours: float
+    paper: float | None
+    low: float = math.nan
+    high: float = math.nan
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    @property
+    def chance(self) -> bool:
+        """Whether the difference may be chance alone."""
+        return not (self.low > 0 or self.high < 0)
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether both are better, or both worse; None where the paper has none, or ours may be chance."""
+        return None if self.paper is None or self.chance else _sign(self.ours) == _sign(self.paper)
 
 
-def _same_way(way: Direction) -> str:
-    if way.agrees is not None:
-        return "yes" if way.agrees else "no"
-    return "within chance" if way.measured else "not known"
+def ablation_deltas(groups: Sequence[Group], table: PaperTable | None, base: str | None) -> list[AblationDelta]:
+    """Every finished row against the finished row `base`, or without one against the row that the paper's changes.
+
+    Raises UserError where no row is called `base`.
+    """
+    if base is not None and base not in [group.name for group in groups]:
+        raise UserError(f"table.base={base} is no row; possible: {', '.join(group.name for group in groups)}")
+    deltas = []
+    for group in groups:
+        base_group = _base_group(group, groups, table, base)
+        if base_group is not None and base_group is not group:
+            deltas += _delta(group, base_group, table)
+    return deltas
 
 
-def _words(points: float) -> str:
-    text = f"{abs(points):.1f}"
-    return "the same" if text == "0.0" else f"{'worse' if points > 0 else 'better'} by {text}"
+def _base_group(group: Group, groups: Sequence[Group], table: PaperTable | None, base: str | None) -> Group | None:
+    """The group called `base`, or without one the group that repeats the row which the paper's table changes."""
+    if base:
+        return next((candidate for candidate in groups if candidate.name == base), None)
+    row = paper_row(group, table) if table else None
+    base_row = table.base(row) if table and row else None
+    if not table or not base_row:
+        return None
+    return next((candidate for candidate in groups if paper_row(candidate, table) == base_row), None)
 
 
-def _caution(groups: Sequence[Group]) -> str:
-    seeds = sorted({len(group.counted) for group in groups})
-    interval = "The interval: zero inside, and the difference may be chance"
-    if seeds == [1]:
-        return f"{interval}; one seed each, so of the validation images alone, and another seed may differ by more."
-    if seeds[0] == 1:
-        return f"{interval}; of one seed it is of the validation images alone, and another seed may differ by more."
-    return f"{interval}; over the seeds."
+def _delta(group: Group, base: Group, table: PaperTable | None) -> list[AblationDelta]:
+    """One delta; none where one of the two rows has not finished or has no val top-1."""
+    errors = [percent(row, "val top-1") for row in (group, base) if row.counted[0].finished]
+    if len(errors) < 2 or errors[0] is None or errors[1] is None:
+        return []
+    rows = [paper_row(row, table) for row in (group, base)] if table else []
+    printed = [printed_figure(table, row, "val top-1") for row in rows if table and row]
+    paper = printed[0].value - printed[1].value if len(printed) == 2 and printed[0] and printed[1] else None
+    ours = errors[0].value - errors[1].value
+    return [AblationDelta(group.name, base.name, ours, paper, *_delta_interval(group, base))]
 
 
-def _agreement(ways: Sequence[Direction], groups: Sequence[Group]) -> Iterator[Number]:
-    printed = [way for way in ways if way.paper is not None]
-    told = [way.agrees for way in printed if way.agrees is not None]
-    if told:
-        words = f"rows that are better or worse than the row they change as in the paper: {sum(told)} of {len(told)}"
-        rest = f"; of {len(printed) - len(told)} more chance may be all" if len(told) < len(printed) else ""
-        yield Number("sweep/same_way", sum(told) / len(told), f"share of {words}{rest}. {_caution(groups)}")
+def _delta_interval(group: Group, base: Group) -> tuple[float, float]:
+    """The ends of the 95 % interval of the difference of two rows' val top-1 errors, in points."""
+    errors = [
+        [1 - training.values["val/top1"] for training in row.counted if "val/top1" in training.values]
+        for row in (group, base)
+    ]
+    if min(map(len, errors)) > 1:
+        interval = difference_over_seeds(*errors)
+        return 100 * interval.low, 100 * interval.high
+    images = [validation_images(row.counted[0].run) for row in (group, base)]
+    if not all(images):
+        return math.nan, math.nan
+    counts = [
+        (round(count * statistics.fmean(of_row)), count) for of_row, count in zip(errors, images, strict=True)
+    ]  # (wrong, all)
+    interval = proportion_difference(*counts)
+    return 100 * interval.low, 100 * interval.high
+
+
+def validation_images(run: Run) -> int:
+    """How many images the run was validated on; 0 where its folder does not say, as of version 0.1 on photographs."""
+    if count := value_at(run.summary, "images", "val"):
+        return int(count)
+    drawn, limit = (value_at(run.settings, "data", key) for key in ("val", "limit"))
+    return min(drawn, limit or drawn) if type(drawn) is int else 0
+
+
+def _sign(points: float) -> int:
+    return 0 if abs(points) < MIN_POINTS else 1 if points > 0 else -1

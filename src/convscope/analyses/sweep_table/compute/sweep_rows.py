@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 from convscope.analyses.evaluation.compute import ENSEMBLE
 from convscope.analyses.evaluation.compute.ensemble import Evaluation, Member, read_evaluation
 from convscope.analyses.sweep_table.compute.paper_comparison import (
-    SHARES,
+    MEASURES,
     departures,
-    full_size,
-    row_of,
-    share,
-    unlike_paper,
+    full_size_parameters,
+    paper_row,
+    percent,
+    settings_departures,
 )
 from convscope.errors import UserError
-from convscope.metrics.papers import Figure, PaperTable
+from convscope.metrics.papers import PaperTable, PrintedNumber
 from convscope.runs.reading import Run, read_run
 from convscope.runs.sweep_runs import Group
 
@@ -24,16 +24,18 @@ EVALUATED = "evaluated"  # the state of a row that job=evaluate measured
 
 
 class SweepRow(NamedTuple):
-    """One row. nets: how many together. seeds: over how many the figures are means. figures: percent by column of
-    SHARES. ends: of val top-1's 95 % interval, "" where none was measured. row: the paper's. reasons: why it cannot be
-    compared with that. size: parameters of one net at full size.
+    """One row. nets: how many together. seeds: over how many the figures are means.
+
+    figures: percent by column of MEASURES. interval: the ends of val top-1's 95 % interval, "" where none was measured.
+    row: the paper's, None where the paper has none. reasons: why it cannot be compared with the paper's. size:
+    parameters of one net at full size.
     """
 
     name: str
     nets: int
     seeds: int
-    figures: Mapping[str, Figure]
-    ends: str
+    figures: Mapping[str, PrintedNumber]
+    interval: str
     state: str
     finished: bool
     row: str | None
@@ -41,94 +43,101 @@ class SweepRow(NamedTuple):
     size: int | None
 
 
-def readable(runs: Sequence[Run], left_out: dict[str, str]) -> list[Evaluation]:
-    """The whole evaluations among these runs of job=evaluate; of the others left_out is told why."""
-    found = []
+def read_evaluations(runs: Sequence[Run], left_out: dict[str, str]) -> list[Evaluation]:
+    """The whole evaluations among these runs of job=evaluate. Adds the folder of any other to left_out, with why."""
+    evaluations = []
     for run in runs:
         try:
-            found.append(read_evaluation(run))
+            evaluations.append(read_evaluation(run))
         except UserError as problem:
             left_out[f"{run.folder.parent.name}/{run.folder.name}"] = str(problem)
-    return found
+    return evaluations
 
 
-def sweep_rows(groups: Sequence[Group], evaluations: Sequence[Evaluation], known: PaperTable | None) -> list[SweepRow]:
-    """All rows, in the order of the paper's; those that repeat none of them last, in their own order."""
-    found = [_trained(group, known) for group in groups]
-    for one in evaluations:
-        new = [line for line in _evaluated(one, known) if line not in found]  # nets of two ensembles are one row
-        found += _told_apart(new, {line.name for line in found}, one.run)
-    if not known:
-        return found
-    order = {row: at for at, row in enumerate(known.rows)}
-    return sorted(found, key=lambda line: order.get(line.row or "", len(order)))
+def sweep_rows(groups: Sequence[Group], evaluations: Sequence[Evaluation], table: PaperTable | None) -> list[SweepRow]:
+    """All rows, in the order of the paper's; rows that repeat none of them last, in the order of their folders."""
+    rows = [_training_row(group, table) for group in groups]
+    for evaluation in evaluations:
+        new = [row for row in _evaluation_rows(evaluation, table) if row not in rows]  # nets of two ensembles: one row
+        rows += _with_folder_names(new, {row.name for row in rows}, evaluation.run)
+    if not table:
+        return rows
+    order = {name: place for place, name in enumerate(table.rows)}
+    return sorted(rows, key=lambda row: order.get(row.row or "", len(order)))
 
 
-def _trained(group: Group, known: PaperTable | None) -> SweepRow:
-    shares = {column: share(group, column) for column in SHARES}
+def _training_row(group: Group, table: PaperTable | None) -> SweepRow:
+    figures = {column: percent(group, column) for column in MEASURES}
     return SweepRow(
         name=group.name,
         nets=1,
         seeds=len(group.counted),
-        figures={column: figure for column, figure in shares.items() if figure},
-        ends="",
+        figures={column: figure for column, figure in figures.items() if figure},
+        interval="",
         state=group.state,
         finished=group.counted[0].finished,
-        row=row_of(group, known) if known else None,
+        row=paper_row(group, table) if table else None,
         reasons=departures(group),
-        size=full_size(group.settings),
+        size=full_size_parameters(group.settings),
     )
 
 
-def _evaluated(one: Evaluation, known: PaperTable | None) -> list[SweepRow]:
-    """A line for each net, of several of a kind mean and deviation; and one for all of them together."""
-    found = [_line(one, [member for member in one.members if member.net == net], known) for net in one.kinds]
-    if len(one.members) < 2:
-        return found
-    together = found[0]._replace(
-        name=" + ".join(f"{count} x {net}" for net, count in one.kinds.items()) + f", {way(one)}",
-        nets=len(one.members),
+def _evaluation_rows(evaluation: Evaluation, table: PaperTable | None) -> list[SweepRow]:
+    """A row for each net, with mean and deviation over its seeds; and one for all members together."""
+    counts = evaluation.net_counts
+    rows = [
+        _net_row(evaluation, [member for member in evaluation.members if member.net == net], table) for net in counts
+    ]
+    if len(evaluation.members) < 2:
+        return rows
+    together = rows[0]._replace(
+        name=" + ".join(f"{count} x {net}" for net, count in counts.items()) + f", {crops_in_words(evaluation)}",
+        nets=len(evaluation.members),
         seeds=1,
-        figures={column: Figure(value) for column, value in one.errors[ENSEMBLE].items()},
-        ends=one.ends[ENSEMBLE],
-        row=known.ensemble(one.kinds, one.crops) if known else None,
+        figures={column: PrintedNumber(error) for column, error in evaluation.errors[ENSEMBLE].items()},
+        interval=evaluation.intervals[ENSEMBLE],
+        row=table.ensemble(counts, evaluation.crops) if table else None,
     )
-    return [*found, together]
+    return [*rows, together]
 
 
-def _line(one: Evaluation, members: Sequence[Member], known: PaperTable | None) -> SweepRow:
-    net, settings = members[0].net, _settings(one, members[0])
-    spread = {column: [one.errors[member.name][column] for member in members] for column in one.errors[members[0].name]}
+def _net_row(evaluation: Evaluation, members: Sequence[Member], table: PaperTable | None) -> SweepRow:
+    first, errors = members[0], evaluation.errors
+    settings = _settings(evaluation, first)
     return SweepRow(
-        name=f"{net}, {way(one)}",
+        name=f"{first.net}, {crops_in_words(evaluation)}",
         nets=1,
         seeds=len(members),
-        figures={
-            column: Figure(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
-            for column, found in spread.items()
-        },
-        ends=one.ends[members[0].name] if len(members) == 1 else "",
+        figures={column: _figure([errors[member.name][column] for member in members]) for column in errors[first.name]},
+        interval=evaluation.intervals[first.name] if len(members) == 1 else "",
         state=EVALUATED,
         finished=True,
-        row=known.runs.get(net) if known else None,
-        reasons=unlike_paper(settings, len(one.run.summary.get("classes") or [])),
-        size=full_size(settings),
+        row=table.runs.get(first.net) if table else None,
+        reasons=settings_departures(settings, len(evaluation.run.summary.get("classes") or [])),
+        size=full_size_parameters(settings),
     )
 
 
-def way(one: Evaluation) -> str:
-    """ "ten crops", "dense, 3 sizes"."""
-    crops = {"center": "center", "dense": "dense", "both": "fifty crops and dense"}.get(one.crops, f"{one.crops} crops")
-    return crops + (f", {len(one.scales)} sizes" if len(one.scales) > 1 else "")
+def _figure(values: Sequence[float]) -> PrintedNumber:
+    """Mean and standard deviation; no deviation of one value."""
+    return PrintedNumber(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
-def _settings(one: Evaluation, member: Member) -> dict[str, Any]:
-    """Those that the net was trained with, as far as its run is still there, but the images it was evaluated on."""
+def crops_in_words(evaluation: Evaluation) -> str:
+    """The method in words, e.g. "ten crops" or "dense, 3 sizes"."""
+    names = {"center": "center", "dense": "dense", "both": "fifty crops and dense"}
+    crops = names.get(evaluation.crops, f"{evaluation.crops} crops")
+    return crops + (f", {len(evaluation.scales)} sizes" if len(evaluation.scales) > 1 else "")
+
+
+def _settings(evaluation: Evaluation, member: Member) -> dict[str, Any]:
+    """The settings that the net was trained with, if its run still exists, but the data it was evaluated on."""
     trained = read_run(Path(member.run)).settings if member.run else {}
-    data = {**(trained.get("data") or {}), "source": one.run.summary.get("data"), "image_size": one.image_size}
-    return {**trained, "data": data | ({"limit": one.images} if one.images else {})}
+    evaluated = {"source": evaluation.run.summary.get("data"), "image_size": evaluation.image_size}
+    evaluated |= {"limit": evaluation.images} if evaluation.images else {}
+    return {**trained, "data": {**(trained.get("data") or {}), **evaluated}}
 
 
-def _told_apart(found: list[SweepRow], taken: set[str], run: Run) -> list[SweepRow]:
-    """With the evaluation's folder where another row is called the same."""
-    return [line._replace(name=f"{line.name} ({run.folder.name})") if line.name in taken else line for line in found]
+def _with_folder_names(rows: list[SweepRow], used_names: set[str], run: Run) -> list[SweepRow]:
+    """The rows; one whose name is used already gets the name of the evaluation's folder after its own."""
+    return [row._replace(name=f"{row.name} ({run.folder.name})") if row.name in used_names else row for row in rows]

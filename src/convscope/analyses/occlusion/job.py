@@ -1,0 +1,198 @@
+"""job=occlude: a gray square at every position over some images, and the net's answers (section 4.2, Fig. 7)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convscope.analyses.inputs import Inputs
+from convscope.analyses.occlusion.about import OcclusionConfig
+from convscope.analyses.occlusion.compute import Occluded, Occluder, check_occluder, default_occluder, strongest_map
+from convscope.analyses.occlusion.compute.examples import OccludedImage, OcclusionSetup, occlude_example
+from convscope.analyses.occlusion.compute.localization import (
+    ALL,
+    GroupRates,
+    Sample,
+    localize,
+    sample_with_boxes,
+    sample_with_masks,
+)
+from convscope.analyses.occlusion.figure import example_case, figure, picture
+from convscope.analyses.subject import Examples, Subject
+from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search_top9
+from convscope.engine.hidden_layers import hidden
+from convscope.engine.progress import track
+from convscope.metrics.intervals import Interval, mean_interval
+from convscope.metrics.localization import pearson_correlation
+from convscope.runs.record import Arrays, Number, Picture, Result, Table
+
+MOST = 12  # images in one figure
+COLUMNS = "object", "images", "n", "what", "value", "low", "high"  # of the table "localization"
+
+
+def results(inputs: Inputs, config: OcclusionConfig) -> Iterator[Result]:
+    """Opens the net and yields what job=occlude finds."""
+    return occlude(inputs.subject(), config, inputs.seed)
+
+
+def occlude(subject: Subject, plan: OcclusionConfig, seed: int) -> Iterator[Result]:
+    """Yields Fig. 7 for each image and for all, a table of them, and how often the worst position is on the object.
+
+    Raises UserError for an unknown layer or image and for a faulty csv of boxes before anything is computed.
+    """
+    size = subject.data.settings.image_size
+    occluder, layer = covering_square(plan, size), plan.layer or hidden(subject.net, size).maps
+    examples = subject.examples(plan.split, plan.images, seed)
+    strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # raises for a layer without maps
+    boxed = sample_with_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None
+    index = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
+    top = search_top9(subject.net, subject.data, plan.split, [layer], index)[layer]
+    rule = layer_rule(subject.net, SplitPixels(subject.data, plan.split), layer, top)
+    yield from _image_results(OcclusionSetup(subject, plan.split, layer, occluder, top, rule), plan, examples)
+    if subject.truth:
+        masked = sample_with_masks(subject, plan.split, plan.scored, seed)
+        yield from _localization(subject.net, masked, (layer, occluder), ("occlusion", "mask"))
+    if boxed:
+        yield from _localization(subject.net, boxed, (layer, occluder), ("occlusion/boxes", "box"))
+
+
+def _image_results(setup: OcclusionSetup, plan: OcclusionConfig, examples: Examples) -> Iterator[Result]:
+    """The pictures, their table and two means."""
+    data, side = setup.subject.data, setup.occluder.size
+    names = _file_names(data.names(plan.split, examples.index), examples.index.tolist())
+    title = f"What happens where a gray square of {side} pixels covers the image"
+    cases, rows, engines = [], [], {}
+    for number, name in enumerate(track(names, "covering the images")):
+        image = occlude_example(setup, Examples(*(field[number] for field in examples)), plan.projections)
+        cases.append(example_case(name, image))
+        rows.append(_image_row(name, image))
+        engines[image.occluded.why] = _engine(image.occluded)
+        yield Arrays(f"occlusion/{name}", _arrays(image))
+    if len(cases) > 1:
+        count = data.size(plan.split)
+        among = f"{min(count, plan.searched or count)} of the {count} images of {plan.split}"
+        caption = f"Fig. 7, {side} pixels moved by {setup.occluder.stride}; the map's other top images are from {among}"
+        yield Picture("occlusion/figure7", figure(cases[:MOST], title), caption, layer=setup.layer)
+    caption = f"Images under a square of {side} pixels, followed in {setup.layer}"
+    caption += f"; {'; '.join(engines.values())}; projections by {setup.rule.words}"
+    yield Table("occlusion/images", rows, caption, layer=setup.layer)
+    yield from _means(rows)
+    for name, case in zip(names, cases, strict=True):
+        yield Picture(f"occlusion/{name}", picture(case, title), case.title, layer=setup.layer)
+
+
+def _image_row(name: str, image: OccludedImage) -> dict[str, Any]:
+    """x, y: center of the square at its worst position. stays: share of positions at which the class that is followed
+    is the most probable. r: correlation of activity and probability."""
+    occluded, class_, (row, col) = image.occluded, image.classes[image.target], image.worst
+    r = pearson_correlation(occluded.activity, occluded.probability)
+    return {
+        "image": name,
+        "class": f"{image.unknown}, seen as {class_}" if image.unknown else class_,
+        "p": image.probability,
+        "lowest p": float(occluded.probability.min()),
+        "x": float(image.centers[col]),
+        "y": float(image.centers[row]),
+        "stays": float((occluded.probable == image.target).double().mean()),
+        "map": image.map,
+        "r": r if np.isfinite(r) else None,
+        "incremental": "yes" if occluded.incremental else "no",
+    }
+
+
+def _means(rows: Sequence[dict[str, Any]]) -> Iterator[Number]:
+    correlations = [row["r"] for row in rows if row["r"] is not None]
+    words = "Correlation over the places of the map's activity with the probability, mean over the images"
+    if correlations:
+        mean = mean_interval(correlations, bound=1)
+        yield Number("occlusion/correlation", mean.value, f"{words}: {mean}" if len(correlations) > 1 else words)
+    lost = [row["p"] - row["lowest p"] for row in rows]
+    yield Number("occlusion/lost", float(np.mean(lost)), "Probability lost at the worst place, mean over the images")
+
+
+def _engine(occluded: Occluded) -> str:
+    if occluded.incremental:
+        return "only what the square can change is computed again"
+    return f"every covered image goes through the whole net ({occluded.why})"
+
+
+def _arrays(image: OccludedImage) -> dict[str, Tensor]:
+    arrays = {name: getattr(image.occluded, name) for name in ("probability", "probable", "activity")}
+    arrays |= {} if image.change is None else {"change": image.change}
+    arrays["centers"] = torch.from_numpy(image.centers)
+    return {name: values.contiguous() for name, values in arrays.items()}
+
+
+def _file_names(names: Sequence[str], indices: Sequence[int]) -> list[str]:
+    """Names that files can have: without suffix, with the index where two images share one."""
+    plain = [re.sub(r"[^\w.-]+", "_", name.rsplit(".", 1)[0]) for name in names]
+    return [name if plain.count(name) == 1 else f"{name}_{index}" for name, index in zip(plain, indices, strict=True)]
+
+
+def _localization(
+    net: nn.Module, sample: Sample, watched: tuple[str, Occluder], words: tuple[str, str]
+) -> Iterator[Table | Number]:
+    """How often the position of the lowest probability is on the object.
+
+    words: the start of the results' names, and the annotation of the object, "mask" or "box".
+    """
+    name, annotation = words
+    if not len(sample.image):
+        yield Number(f"{name}/scored", 0, f"No image could be held against its {annotation}: {sample.note}")
+        return
+    groups = localize(net, sample, *watched)
+    total, overall = groups[ALL].images, groups[ALL].rates
+    caption = (
+        f"The place where covering lowers the probability of the class most: is it on the object? {total} images, "
+        f"object from its {annotation}; {sample.note}"
+    )
+    parts = {group: of for group, of in groups.items() if group != ALL or len(groups) > 2}
+    rows = [row for group, of in parts.items() for row in _rate_rows((annotation, group), of)]
+    yield Table(f"{name}/localization", rows, caption)
+    lowest, center, anywhere = (_percent(rate) for rate in (overall.lowest, overall.center, overall.anywhere))
+    caption = f"The worst place lies on the object, by its {annotation}: {lowest}"
+    yield Number(f"{name}/hit_rate", overall.lowest.value, caption)
+    yield Number(f"{name}/center_rate", overall.center.value, f"The image's center lies on it: {center}")
+    yield Number(f"{name}/random_rate", overall.anywhere.value, f"A place at random lies on it: {anywhere}")
+    yield Number(f"{name}/scored", total, "Images that these shares are of")
+
+
+def _rate_rows(start: tuple[str, str], group: GroupRates) -> list[dict[str, object]]:
+    lines: dict[str, Interval] = {
+        "share with the worst place on the object": group.rates.lowest,
+        "share with the image's center on it": group.rates.center,
+        "share expected of a place at random": group.rates.anywhere,
+        "worst place minus center": group.rates.gain,
+        "probability lost on rather than off the object": group.rates.drop,
+    }
+    if group.correlation is not None:
+        lines["correlation of the map's activity with it"] = group.correlation
+    return [
+        dict(zip(COLUMNS, (*start, group.images, what, rate.value, _end(rate.low), _end(rate.high)), strict=True))
+        for what, rate in lines.items()
+    ]
+
+
+def _end(value: float) -> float | None:
+    """An interval's end; None for one image, which has no interval."""
+    return value if np.isfinite(value) else None
+
+
+def _percent(rate: Interval) -> str:
+    if rate.n < 2:
+        return f"{100 * rate.value:.0f} % of one image"
+    return f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def covering_square(config: OcclusionConfig, image_size: int) -> Occluder:
+    """The square of these settings: a default size where none is set, moved by a quarter of its side.
+
+    Raises UserError for a size or stride that does not fit the image.
+    """
+    size = default_occluder(image_size).size if config.size is None else config.size
+    occluder = Occluder(size, max(1, size // 4) if config.stride is None else config.stride, config.value)
+    check_occluder(occluder, image_size)
+    return occluder

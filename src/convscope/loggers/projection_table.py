@@ -1,0 +1,78 @@
+"""A table of single projections (epoch, layer, map, rank, ...), cut from the top-9 grids in a run folder."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from convscope.runs.reading import Entry, read_run
+from convscope.runs.top9_records import record_layer
+
+
+class ProjectionRow(NamedTuple):
+    """One of the nine images of a map at an epoch. rank: 1 is the strongest. epoch: None for a trained net."""
+
+    epoch: int | None
+    layer: str
+    map: int
+    rank: int
+    score: float
+    image: int
+    patch: Image.Image
+    projection: Image.Image
+
+
+class _Grid(NamedTuple):
+    entry: Entry
+    score: Any  # [C, 9]
+    image: Any  # [C, 9]
+
+
+def projection_rows(folder: Path, limit: int) -> list[ProjectionRow]:
+    """At most `limit` projections of the run's top-9 grids, sorted by epoch, layer, map and rank.
+
+    Where the grids show more, low ranks are preferred, and among equal ranks late epochs.
+    """
+    grids = _grids(folder) if limit else []
+    rows: list[ProjectionRow] = []
+    for rank in range(1, 10):
+        for grid in reversed(grids):
+            if len(rows) < limit:
+                rows += _rows_of_rank(folder, grid, rank, limit - len(rows))
+    return sorted(rows, key=lambda row: (row.epoch or 0, row.layer, row.map, row.rank))
+
+
+def _grids(folder: Path) -> list[_Grid]:
+    """The grids whose index entry has the positions of their tiles, with their top-9 record, by epoch."""
+    grids = []
+    for entry in sorted(read_run(folder).entries, key=lambda entry: entry.epoch or 0):
+        if entry.name == f"top9/{entry.layer}" and entry.sheet:
+            top = record_layer(folder, entry.epoch, str(entry.layer))
+            if top is not None and max(entry.sheet["maps"], default=-1) < len(top[0]):
+                grids.append(_Grid(entry, top[0], top[1]))
+    return grids
+
+
+def _rows_of_rank(folder: Path, grid: _Grid, rank: int, limit: int) -> list[ProjectionRow]:
+    """The grid's rows of one rank: one for each map that at least `rank` images excite."""
+    entry, sheet = grid.entry, grid.entry.sheet or {}
+    blocks = [block for block, count in enumerate(sheet["count"]) if count >= rank][:limit]
+    try:
+        with Image.open(folder / str(entry.path)) as opened:
+            whole = opened.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
+        return []
+    rows = []
+    for block in blocks:
+        number = sheet["maps"][block]
+        tiles = (_tile(whole, sheet, sheet[kind][block], rank) for kind in ("patches", "projections"))
+        score, image = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
+        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, score, image, *tiles))
+    return rows
+
+
+def _tile(whole: Image.Image, sheet: Mapping[str, Any], corner: list[int], rank: int) -> Image.Image:
+    row, column = divmod(rank - 1, 3)
+    left, top = corner[0] + column * sheet["step"], corner[1] + row * sheet["step"]
+    return whole.crop((left, top, left + sheet["tile"], top + sheet["tile"]))

@@ -1,0 +1,184 @@
+"""What a run records after each epoch: a row of metrics.csv, first-layer filters, the report page, seconds."""
+
+import json
+import sys
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from convscope.analyses.visualize.about import FeatureConfig
+from convscope.metrics.goals import Goal
+from convscope.plots.grid import filter_grid
+from convscope.report.page import write_page
+from convscope.runs.number_format import duration
+from convscope.runs.record import Picture, Record
+from convscope.runs.throttle import Throttle
+from convscope.training.callbacks.exact_resume import within_epoch
+from convscope.training.callbacks.filter_renormalization import convolution_weights
+
+
+class EpochRows(list[dict[str, float]]):
+    """Rows of numbers, one for each epoch, as a list that only grows.
+
+    Checkpoints hold the rows as text. `text` formats new rows only, so that checkpoints of long runs cost no more.
+    """
+
+    def __init__(self, rows: Any = ()):
+        super().__init__(rows)
+        self._lines: list[str] = []
+
+    def text(self) -> str:
+        """A line of JSON for each row, which restores floats bit by bit."""
+        self._lines += [json.dumps(row) for row in self[len(self._lines) :]]
+        return "\n".join(self._lines)
+
+    @classmethod
+    def read(cls, state: Any) -> "EpochRows":
+        """The rows from the text of a checkpoint, or from the list of dicts that older checkpoints have."""
+        return cls(map(json.loads, state.splitlines()) if isinstance(state, str) else state)
+
+
+class RowPerEpoch(pl.Callback):
+    """Writes a row of metrics.csv after each epoch, and a line to the terminal where it shows no progress bar."""
+
+    state_key = "RowPerEpoch"  # in checkpoints, of version 0.1 too
+
+    def __init__(self, record: Record, goal: Goal):
+        self.record, self.goal, self.rows = record, goal, EpochRows()
+        self.started = self.trained = 0.0
+        self.spent = 0.0  # seconds of this epoch in the session before
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows.text(), "spent": time.perf_counter() - self.started}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.spent = EpochRows.read(state["rows"]), state.get("spent", 0.0)
+
+    def on_fit_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.rows and trainer.is_global_zero:
+            self.record.rows(self.rows)
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.started = time.perf_counter() - self.spent
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready if within_epoch(trainer) else 0
+        if (self.rows or batches) and trainer.is_global_zero:
+            part = f" and {batches} of {trainer.num_training_batches} batches of the next" if batches else ""
+            epochs = f"{len(self.rows)} of {trainer.max_epochs}"
+            print(f"{self.record.folder} goes on after epoch {epochs}{part}", flush=True)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.callback_metrics.clear()  # Lightning would repeat the values of epochs that measure more than this one
+        self.started = time.perf_counter()
+
+    def on_validation_epoch_start(self, *_: Any) -> None:
+        self.trained = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        epoch, row = trainer.current_epoch + 1, self._row(trainer, module.recipe.batch_size)
+        self.rows.append({"epoch": epoch, **row})
+        metric, best = self.goal.metric, self.goal.best(self.rows)
+        self.record.row(epoch, row, {f"best/{metric}": best[metric]} if best else {})
+        if not sys.stdout.isatty():
+            print(_line(epoch, trainer.max_epochs, row) + self._time_left(trainer.max_epochs), flush=True)
+
+    def _row(self, trainer: pl.Trainer, batch_size: int) -> dict[str, float]:
+        """The columns of metrics.csv in their order: the rate, losses and accuracies, the time, everything else."""
+        ended = time.perf_counter()
+        images = trainer.num_training_batches * batch_size * trainer.world_size
+        measured = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
+        return {
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            **{name: measured.pop(name) for name in list(measured) if name.startswith(("train/", "val/"))},
+            "seconds": ended - self.started,
+            "images_per_second": images / max(1e-9, self.trained - self.started),
+            **measured,
+        }
+
+    def _time_left(self, epochs: int | None) -> str:
+        """The time for the remaining epochs, by the mean of the last three."""
+        left, recent = (epochs or 0) - len(self.rows), self.rows[-3:]
+        mean = sum(row["seconds"] for row in recent) / len(recent)
+        return f"  {duration(left * mean)} left" if left > 0 else ""
+
+
+class FilterPictures(pl.Callback):
+    """Records the first layer's filters after each epoch for which features are drawn, on one scale (Fig. 6 a-c)."""
+
+    def __init__(self, record: Record, choice: FeatureConfig):
+        self.record, self.choice = record, choice
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        epoch = trainer.current_epoch + 1
+        if trainer.is_global_zero and not trainer.sanity_checking and self.choice.draws_at(epoch):
+            name, weight = next(convolution_weights(module.net))
+            self.record.add(filters_picture(name, weight, epoch))
+
+
+class PagePerEpoch(pl.Callback):
+    """Writes the report page after an epoch, as often as that takes at most a twentieth of the time."""
+
+    def __init__(self, record: Record):
+        self.record, self.page = record, Throttle(1 / 20)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.is_global_zero and self.page.due:
+            with self.page.counted():
+                write_page(self.record.folder)
+
+
+class Sessions(pl.Callback):
+    """Adds up the seconds of a run's sessions: one session from each start or resume to its end.
+
+    Counts an earlier session up to its last checkpoint only; later work is repeated and counted then. seconds: by
+    phase; the callback adds what the earlier sessions took to "preparation", and sets "earlier" to what they took in
+    all. began: when this session began, by time.perf_counter.
+    """
+
+    state_key = "Sessions"  # in checkpoints
+
+    def __init__(self, seconds: MutableMapping[str, float], began: float):
+        self.seconds, self.began = seconds, began
+
+    def state_dict(self) -> dict[str, Any]:
+        whole = self.seconds.get("earlier", 0.0) + time.perf_counter() - self.began
+        return {"seconds": {"whole": whole, "preparation": self.seconds.get("preparation", 0.0)}}
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
+        """Reads the seconds of earlier sessions. A checkpoint of version 0.1 has only those of its epochs."""
+        states = checkpoint["callbacks"]
+        if self.state_key in states:
+            before = states[self.state_key]["seconds"]
+        else:
+            epochs = states.get("RowPerEpoch", {"rows": []})
+            measured = sum(row["seconds"] for row in EpochRows.read(epochs["rows"]))
+            before = {"whole": measured + _seconds_within_epoch(checkpoint, epochs), "preparation": 0.0}
+        self.seconds["earlier"] = before["whole"]
+        self.seconds["preparation"] = self.seconds.get("preparation", 0.0) + before["preparation"]
+
+
+def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -> Picture:
+    """The filters [C, 3, k, k] of one layer side by side, zero mid grey, one scale for all."""
+    when = "" if epoch is None else f", epoch {epoch}"
+    caption = f"{name}{when}: its {len(weight)} filters on one common scale"
+    image = filter_grid(weight.detach().float().cpu().numpy(), common=True, title=caption)
+    return Picture(f"filters/{name}", image, caption, epoch, name, plot=True)
+
+
+def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:
+    precision = f" mean AP {row['val/mean_ap']:.1%}" if "val/mean_ap" in row else ""
+    return (
+        f"epoch {epoch}/{epochs}  train loss {row['train/loss']:.3f} accuracy {row['train/top1']:.1%}  "
+        f"val loss {row['val/loss']:.3f} accuracy {row['val/top1']:.1%}{precision}  "
+        f"{row['seconds']:.0f} s  {row['images_per_second']:.0f} images/s"
+    )
+
+
+def _seconds_within_epoch(checkpoint: dict[str, Any], epochs: dict[str, Any]) -> float:
+    """Seconds of the unfinished epoch of a checkpoint; 0 at the end of an epoch, whose row has them already."""
+    progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    return float(epochs.get("spent", 0.0)) if progress["started"] > progress["processed"] else 0.0
