@@ -16,6 +16,7 @@ from pathlib import Path
 
 
 def wait_for_starts():
+    sys.modules["triton"] = None  # of GPUs alone; its binding prints at the end of a fork what the frozen objects hold
     import jinja2  # noqa: F401
     import matplotlib.figure  # noqa: F401
     import pydantic.dataclasses  # noqa: F401
@@ -26,6 +27,7 @@ def wait_for_starts():
     from hydra import main  # noqa: F401
     from torchmetrics.classification import MulticlassAccuracy  # noqa: F401
 
+    del sys.modules["triton"]
     gc.collect()
     gc.freeze()  # else each fork copies and walks a million objects when it collects garbage and when it ends
     for line in sys.stdin:

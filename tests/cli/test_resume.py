@@ -168,7 +168,7 @@ def test_a_run_killed_at_bad_moments_equals_an_unbroken_one(tmp_path, cache):
     words = [*KILLS["TINY"], "trainer.max_epochs=4", f"data.cache_dir={cache}"]
     JOBS["train"](composed(words), tmp_path / "whole")
     words = [*words, "hydra.run.dir=run"]
-    for function, times in (("save_checkpoint", 3), ("_show", 2), ("validation_step", 2)):
+    for function, times in (("save_checkpoint", 3), (KILLS["PLACES"]["drawing"], 2), ("validation_step", 2)):
         killed = python(
             ROOT / "benchmarks/reliability_kills.py", "--inside", function, times, "--", *words, cwd=tmp_path
         )

@@ -65,7 +65,7 @@ def test_joblib_passes_what_finished_and_tells_what_failed(tmp_path, cache):
     assert first.returncode == 0 and summary(tmp_path / "sweep/0_row")["finished"], first.stderr
     joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optim.lr=0.01,-1"]
     ended = convscope(*words, *joblib, cwd=tmp_path)
-    assert ended.returncode == 1 and "convscope: 1_row: optim.lr=-1 must be positive" in ended.stderr
+    assert ended.returncode == 1 and "convscope: 1_row: optim.lr=-1 is too small; it is above 0" in ended.stderr
     assert f"{tmp_path}/sweep/0_row has finished; nothing is left to do" in ended.stdout
     assert not (tmp_path / "sweep/1_row/checkpoints").exists()
 
