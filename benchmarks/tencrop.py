@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from deconvnet import photographs, stock, zfnet
 from torch import Tensor, nn
 
-from convscope.engine.multicrop import multi_crop
+from convscope.engine.multicrop import multi_crop_probabilities
 
 IMAGES, SIDE, SIZE = 4, 256, 224
 PLACES = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
@@ -28,7 +28,7 @@ def main() -> None:
     peer = stock(net)
     images = F.interpolate(photographs(IMAGES), size=SIDE, mode="bilinear")
     ours = images.contiguous(memory_format=torch.channels_last)
-    shared = multi_crop(net, SIZE, SIDE, PLACES)
+    shared = multi_crop_probabilities(net, SIZE, SIDE, PLACES)
     differ = (shared(ours) - ten_passes(peer, images, torch.contiguous_format)).abs().max().item()
     print(f"ten-crop: probabilities differ by {differ:.1e} from ten passes, goal 1e-06", flush=True)
     sides = {

@@ -12,7 +12,8 @@ import torch  # isort: skip
 from deconvnet import LAYERS, photographs, stock, zfnet
 from torch import Tensor, nn
 
-from convscope.engine.top9 import Search, Top9
+from convscope.engine.top9 import Top9
+from convscope.engine.top9_search import Search
 from convscope.models.build import ConvNet
 
 IMAGES, BATCH = 512, 16

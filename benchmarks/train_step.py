@@ -19,7 +19,7 @@ import yaml
 from interleaved import line, ratio
 from torch import Tensor, nn
 
-from convscope.models.build import Classes, ConvNet, ConvReLU, FullReLU, build
+from convscope.models.build import ConvNet, ConvReLU, LinearReLU, Logits, build
 from convscope.models.initialize import he_
 from convscope.models.lrn import LRN
 from convscope.training.trainer import keep_freed_memory
@@ -59,10 +59,10 @@ def _stock(layer: nn.Module) -> list[nn.Module]:
         case ConvReLU():
             kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
             return [nn.Conv2d(layer.in_channels, layer.out_channels, kernel, stride, padding), nn.ReLU()]
-        case FullReLU():
+        case LinearReLU():
             units = nn.Linear(layer.in_features, layer.out_features)
             return [nn.Flatten(), units, nn.ReLU(), nn.Dropout(layer.dropout)]
-        case Classes():
+        case Logits():
             return [nn.Flatten(), nn.Linear(layer.in_features, layer.out_features)]
     return [layer]  # a pool is torch's own
 

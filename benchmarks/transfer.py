@@ -55,7 +55,7 @@ def features_against_a_pass() -> None:
         @torch.inference_mode()
         def plain() -> None:
             for split in SPLITS:
-                for batch in seen.data.shown_dataloader(split):
+                for batch in seen.data.ordered_dataloader(split):
                     seen.net(batch.image)
 
         times = paired({"features": on_disk, "plain": plain}, rounds=3)

@@ -94,15 +94,15 @@ def picture(
     image = Image.new("RGB", (240, 150), (40 + 20 * (epoch or 0), 110, 120))
     ImageDraw.Draw(image).text((12, 60), f"{name} {epoch or ''}", fill="white")
     image.save(path)
-    said = {"kind": "picture", "name": name, "epoch": epoch, "caption": caption, "layer": layer}
-    line(folder, **{k: v for k, v in said.items() if v is not None}, path=path.relative_to(folder).as_posix())
+    fields = {"kind": "picture", "name": name, "epoch": epoch, "caption": caption, "layer": layer}
+    line(folder, **{k: v for k, v in fields.items() if v is not None}, path=path.relative_to(folder).as_posix())
 
 
-def line(folder: Path, **said: object) -> None:
+def line(folder: Path, **fields: object) -> None:
     """One more line of index.jsonl."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "index.jsonl", "a", encoding="utf-8") as index:
-        index.write(json.dumps(said) + "\n")
+        index.write(json.dumps(fields) + "\n")
 
 
 ROWS = [

@@ -16,9 +16,9 @@ from conftest import ROOT, SMALL, convscope
 from convscope.analyses.claims.compute.histories import top9_records
 from convscope.errors import UserError
 from convscope.loggers.projection_table import projection_rows
-from convscope.models.weights import read_checkpoint
-from convscope.runs.number_format import comma_separated
-from convscope.runs.record import Record, Table, plain_cell
+from convscope.models.checkpoints import read_checkpoint
+from convscope.runs.number_format import csv_table, spreadsheet_safe
+from convscope.runs.record import Record, Table
 
 NAMES = [
     "<script>alert(1)</script>", "=HYPERLINK(1)", "..", "-1+1", "@sum", "ünï cødé 🦊", "a\nb", "x" * 300, "a/b", "a\\b",
@@ -128,12 +128,12 @@ def test_arrays_and_pictures_that_lie_end_neither_training_nor_what_reads_the_ru
 
 def test_cells_that_begin_a_formula_are_text_and_numbers_stay_numbers(tmp_path):
     told = ["=1+1", "+cmd", "-x", "@a", "\tb", "\r=c"]
-    assert [plain_cell(value) for value in told] == [f"'{value}" for value in told]
+    assert [spreadsheet_safe(value) for value in told] == [f"'{value}" for value in told]
     kept = [-1.5, 0, True, None, "-1.5", "+2", "-inf", "1e-5", "-0.1 [-0.3, 0.2] less", "fox", "", "a=b"]
-    assert [plain_cell(value) for value in kept] == kept
+    assert [spreadsheet_safe(value) for value in kept] == kept
     rows = [{"class": "=1+1", "top1": -0.5}]
     Record(tmp_path / "run").add(Table("classes", rows))
-    for text in ((tmp_path / "run/tables/classes.csv").read_text(), comma_separated(rows)):
+    for text in ((tmp_path / "run/tables/classes.csv").read_text(), csv_table(rows)):
         assert next(csv.DictReader(io.StringIO(text))) == {"class": "'=1+1", "top1": "-0.5"}
 
 

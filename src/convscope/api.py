@@ -25,7 +25,7 @@ from convscope.engine.blocks import default_layers
 from convscope.engine.cropped_projection import Projection, project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.features import features
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError
 from convscope.runs import reading
@@ -114,7 +114,7 @@ def occlude(subject: Subject, index: int, split: SplitName = "val", square: Occl
     """
     one = subject.examples(split, [index])
     image, size = one.image[0].to(subject.device), subject.data.settings.image_size
-    layer = hidden(subject.net, size).maps
+    layer = layer_roles(subject.net, size).maps
     map_ = strongest_map(subject.net, image, layer)
     return cover(subject.net, image, layer, map_, int(one.target[0]), square or default_occluder(size))
 

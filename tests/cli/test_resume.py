@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from conftest import ROOT, convscope, python
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
-from convscope.runs.unfinished import PARTS, alone, left_to_train, newest_unfinished
+from convscope.runs.unfinished import TRAINING_GROUPS, needs_training, newest_unfinished, training_lock
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
@@ -232,7 +232,7 @@ def test_the_newest_unfinished_run_of_the_same_settings(tmp_path):
         os.utime(tmp_path / name / ".hydra/config.yaml", (number, number))
     now = settings(data={"workers": 4}, name="renamed")
     assert newest_unfinished(tmp_path, read, now) == tmp_path / "new"
-    with alone(tmp_path / "new"):
+    with training_lock(tmp_path / "new"):
         assert newest_unfinished(tmp_path, read, now) == tmp_path / "old"
     for name in ("new", "old"):
         (tmp_path / name / "summary.json").write_text('{"finished": true}')
@@ -362,28 +362,28 @@ def left(folder, epochs, finished=False, checkpoint=True):
 
 
 def test_a_run_cut_off_before_its_first_checkpoint_begins_anew_with_any_settings(tmp_path):
-    assert left_to_train(left(tmp_path, 1, checkpoint=False), settings(seed=4), settings())
+    assert needs_training(left(tmp_path, 1, checkpoint=False), settings(seed=4), settings())
 
 
 def test_where_a_run_computes_and_what_it_is_called_may_change(tmp_path):
     now = settings(data={"workers": 4, "cache_dir": "/x"}, trainer={"accelerator": "gpu"}, name="other")
-    assert left_to_train(left(tmp_path, 2), settings(), now)
+    assert needs_training(left(tmp_path, 2), settings(), now)
 
 
 def test_half_written_files_are_no_end(tmp_path):
     folder = left(tmp_path, 5)
     (folder / "summary.json").write_text('{"finished": tr')
-    assert left_to_train(folder, settings(), settings())
+    assert needs_training(folder, settings(), settings())
     (folder / "metrics.csv").write_text("")
     (folder / "summary.json").write_text('{"finished": true}')
-    assert left_to_train(folder, settings(), settings())
+    assert needs_training(folder, settings(), settings())
 
 
 def test_a_summary_of_fewer_epochs_goes_when_more_are_trained(tmp_path):
     folder, longer = left(tmp_path, 5, finished=True), settings(trainer={"max_epochs": 9})
-    assert not left_to_train(folder, settings(), settings()) and (folder / "summary.json").is_file()
-    assert left_to_train(folder, settings(), longer) and not (folder / "summary.json").exists()
-    assert left_to_train(folder, longer, longer)  # killed again before its sixth epoch
+    assert not needs_training(folder, settings(), settings()) and (folder / "summary.json").is_file()
+    assert needs_training(folder, settings(), longer) and not (folder / "summary.json").exists()
+    assert needs_training(folder, longer, longer)  # killed again before its sixth epoch
 
 
 @pytest.mark.parametrize(
@@ -403,14 +403,14 @@ def test_a_summary_of_fewer_epochs_goes_when_more_are_trained(tmp_path):
 )
 def test_what_does_not_go_together_is_told(before, now, said, tmp_path):
     with pytest.raises(UserError, match=said):
-        left_to_train(left(tmp_path, 4), before, now)
+        needs_training(left(tmp_path, 4), before, now)
 
 
 def test_a_finished_run_without_its_checkpoint_cannot_go_on(tmp_path):
     folder = left(tmp_path, 5, finished=True, checkpoint=False)
-    assert not left_to_train(folder, settings(), settings())
+    assert not needs_training(folder, settings(), settings())
     with pytest.raises(UserError, match=r"has no checkpoints/last.ckpt to go on from; choose another folder"):
-        left_to_train(folder, settings(), settings(trainer={"max_epochs": 9}))
+        needs_training(folder, settings(), settings(trainer={"max_epochs": 9}))
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
@@ -419,7 +419,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
         "with alone(pathlib.Path(sys.argv[1])): print('in')"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
-    with alone(tmp_path):
+    with training_lock(tmp_path):
         ended = subprocess.run(command, capture_output=True, text=True)
         assert "another process trains in" in ended.stderr and "just now; wait for it" in ended.stderr
     assert subprocess.run(command, capture_output=True, text=True).stdout == "in\n"
@@ -442,7 +442,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
 def test_what_cannot_be_resumed(words, said, tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep/multirun.yaml").touch()
-    whole = "job: train\nseed: 0\n" + "".join(f"{part}: {{}}\n" for part in PARTS if part != "seed")
+    whole = "job: train\nseed: 0\n" + "".join(f"{part}: {{}}\n" for part in TRAINING_GROUPS if part != "seed")
     for name, text in (("looked", "job: visualize\n"), ("whole", whole), ("half", whole[:40])):
         (tmp_path / name / ".hydra").mkdir(parents=True)
         (tmp_path / name / ".hydra/config.yaml").write_text(text)

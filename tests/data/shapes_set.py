@@ -24,47 +24,47 @@ def tiny_voc(root, train=24, val=16, seed=0):
     splits = {"train": list(drawn)[:train], "val": list(drawn)[train:]}
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (devkit / folder).mkdir(parents=True)
-    for name, found in drawn.items():
-        picture(found).save(devkit / f"JPEGImages/{name}.jpg", quality=95)
-        (devkit / f"Annotations/{name}.xml").write_text(annotation(name, found))
+    for name, objects_drawn in drawn.items():
+        picture(objects_drawn).save(devkit / f"JPEGImages/{name}.jpg", quality=95)
+        (devkit / f"Annotations/{name}.xml").write_text(annotation(name, objects_drawn))
     for split, names in splits.items():
         (devkit / f"ImageSets/Main/{split}.txt").write_text("".join(f"{name}\n" for name in names))
-        for one in CLASSES:
-            lines = [f"{name} {flag(drawn[name], one):2d}\n" for name in names]
-            (devkit / f"ImageSets/Main/{one}_{split}.txt").write_text("".join(lines))
+        for class_name in CLASSES:
+            lines = [f"{name} {flag(drawn[name], class_name):2d}\n" for name in names]
+            (devkit / f"ImageSets/Main/{class_name}_{split}.txt").write_text("".join(lines))
     return drawn, devkit
 
 
 def objects(draw, number):
     """The first is never difficult and its class goes round, so every class is shown in every split."""
-    found = []
+    objects_drawn = []
     for place, at in enumerate(draw.permutation(4)[: draw.integers(1, 4)]):
         kind = number % 4 if place == 0 else int(draw.integers(4))
         x, y, side = 40 * (int(at) % 2) + 2, 40 * (int(at) // 2) + 2, int(draw.integers(20, 36))
-        found.append(Drawn(CLASSES[kind], (x, y, x + side, y + side), place > 0 and bool(draw.random() < 0.3)))
-    return found
+        objects_drawn.append(Drawn(CLASSES[kind], (x, y, x + side, y + side), place > 0 and bool(draw.random() < 0.3)))
+    return objects_drawn
 
 
-def picture(found):
+def picture(objects_drawn):
     image = Image.new("RGB", (84, 84), (120, 120, 120))
     pen = ImageDraw.Draw(image)
-    for one in found:
-        kind = CLASSES.index(one.name)
-        (pen.ellipse if kind % 2 else pen.rectangle)(one.box, fill=COLORS[kind])
+    for item in objects_drawn:
+        kind = CLASSES.index(item.name)
+        (pen.ellipse if kind % 2 else pen.rectangle)(item.box, fill=COLORS[kind])
     return image
 
 
-def annotation(name, found):
+def annotation(name, objects_drawn):
     sides = ("xmin", "ymin", "xmax", "ymax")
     marked = "".join(
-        f"<object><name>{one.name}</name><difficult>{int(one.difficult)}</difficult><bndbox>"
-        + "".join(f"<{side}>{value}</{side}>" for side, value in zip(sides, one.box, strict=True))
+        f"<object><name>{item.name}</name><difficult>{int(item.difficult)}</difficult><bndbox>"
+        + "".join(f"<{side}>{value}</{side}>" for side, value in zip(sides, item.box, strict=True))
         + "</bndbox><part><name>head</name><bndbox><xmin>1</xmin></bndbox></part></object>"
-        for one in found
+        for item in objects_drawn
     )
     return f"<annotation><filename>{name}.jpg</filename>{marked}</annotation>"
 
 
-def flag(found, kind):
-    own = [one for one in found if one.name == kind]
-    return -1 if not own else int(any(not one.difficult for one in own))
+def flag(objects_drawn, kind):
+    matches = [item for item in objects_drawn if item.name == kind]
+    return -1 if not matches else int(any(not item.difficult for item in matches))

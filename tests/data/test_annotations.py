@@ -1,4 +1,4 @@
-"""Boxes and parts land where the center crop shows them; every wrong line of a csv is told."""
+"""Boxes and parts land where the center crop shows them; every wrong line of a csv gets an error."""
 
 import os
 from pathlib import Path
@@ -68,10 +68,10 @@ def test_boxes_are_clipped_and_those_cut_away_are_counted(album):
     (album / "boxes.csv").write_text(
         "path,class,x0,y0,x1,y1\na.png,cat,0,0,100,50\nb.png,dog,0,0,20,50\nb.png,dog,45,20,55,30\n"
     )
-    found = read_boxes(album / "boxes.csv", 56)
-    assert [path.name for path in found.paths] == ["a.png", "b.png"] and found.cut_away == 1
-    assert found.boxes.dtype == np.float32 and found.boxes[0].tolist() == [0, 0, 56, 56]
-    assert found.boxes[1] == pytest.approx([21.6, 21.6, 34.4, 34.4], abs=0.01)  # 10 pixels of 50 are 12.8 of 64
+    boxes = read_boxes(album / "boxes.csv", 56)
+    assert [path.name for path in boxes.paths] == ["a.png", "b.png"] and boxes.cut_away == 1
+    assert boxes.boxes.dtype == np.float32 and boxes.boxes[0].tolist() == [0, 0, 56, 56]
+    assert boxes.boxes[1] == pytest.approx([21.6, 21.6, 34.4, 34.4], abs=0.01)  # 10 pixels of 50 are 12.8 of 64
 
 
 def test_a_line_per_part_and_a_line_per_image_say_the_same(album):
@@ -87,7 +87,7 @@ def test_a_line_per_part_and_a_line_per_image_say_the_same(album):
 
 
 @pytest.mark.parametrize(
-    "lines, told",
+    "lines, message",
     [
         ("path,x0,y0,x1,y1\na.png,1,2,1,9", "boxes.csv line 2: box 1,2,1,9 is empty; x0 < x1 and y0 < y1 are needed"),
         ("path,x0,y0,x1,y1\n\nb.png,1,2,120,9", "line 3: box 1,2,120,9 leaves b.png, which is 100 x 50 pixels"),
@@ -98,24 +98,24 @@ def test_a_line_per_part_and_a_line_per_image_say_the_same(album):
         ("path,left,top\nb.png,1,2", "boxes.csv has no column x0, y0, x1, y1; its columns: path, left, top"),
     ],
 )  # fmt: skip
-def test_what_is_no_box_is_told(album, lines, told):
+def test_what_is_no_box_is_told(album, lines, message):
     (album / "boxes.csv").write_text(lines)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read_boxes(album / "boxes.csv", 56)
 
 
 @pytest.mark.parametrize(
-    "lines, told",
+    "lines, message",
     [
-        ("path,part,x,y\na.png,eye,1,1\na.png,eye,2,2", "line 3: eye of a.png is told a second time"),
+        ("path,part,x,y\na.png,eye,1,1\na.png,eye,2,2", "line 3: eye of a.png is given a second time"),
         ("path,part,x,y\na.png,eye,1,51", "line 2: eye at 1,51 is outside of a.png, which is 100 x 50 pixels"),
         ("path,eye_x,eye_y\na.png,1,", r"line 2: eye_y=\(empty\) is no number"),
         ("path,eye\na.png,1", "has no columns part,x,y or <part>_x,<part>_y; its columns: path, eye"),
     ],
 )
-def test_what_is_no_part_is_told(album, lines, told):
+def test_what_is_no_part_is_told(album, lines, message):
     (album / "parts.csv").write_text(lines)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read_parts(album / "parts.csv", 56, {})
 
 

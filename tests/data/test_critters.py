@@ -12,9 +12,9 @@ import pytest
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
-from convscope.data.critters import critters, truth
 from convscope.data.critters.face import PARTS
 from convscope.data.critters.scene import plan, render, scene
+from convscope.data.critters.source import critters, truth
 from convscope.data.critters.species import SPECIES
 from convscope.errors import UserError
 
@@ -171,7 +171,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_drawing_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from convscope.data.critters import critters; "
+    code = "import sys; from pathlib import Path; from convscope.data.critters.source import critters; "
     process = python(code + "critters(250, 10, 128, 0, Path(sys.argv[1]))", str(tmp_path))
     part = tmp_path / "critters-v1-train-250x128-seed0.part"
     while not (part.exists() and part.stat().st_size > 10_000) and process.poll() is None:
@@ -186,7 +186,7 @@ def test_a_killed_drawing_leaves_nothing_that_looks_finished(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_script_without_main_guard_is_told(tmp_path: Path) -> None:
-    code = "from convscope.data.critters import critters\ncritters(400, 10, 16, 0, None)\n"
+    code = "from convscope.data.critters.source import critters\ncritters(400, 10, 16, 0, None)\n"
     process = python(code, file=tmp_path / "script.py")
     assert "put the script's code under  if __name__ == '__main__':" in process.communicate(timeout=120)[1]
     assert process.returncode != 0

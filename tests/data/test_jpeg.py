@@ -15,7 +15,7 @@ from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, rgb
 from convscope.data.jpeg import best_decoder
 from convscope.data.sources import Files
-from convscope.runs.provenance import same_pixels
+from convscope.runs.provenance import with_earlier_decoders
 
 COLORS = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
 FLAT = COLORS.repeat(16, 0).repeat(16, 1)  # [48, 64, 3]: whole blocks of one color survive the best quality
@@ -127,10 +127,10 @@ def test_the_cache_holds_the_pixels_of_each_decoder_apart(tmp_path, monkeypatch)
 def test_a_run_that_goes_on_with_another_decoder_is_warned_ever_after(tmp_path, before, now, decoders):
     (tmp_path / "about.json").write_text(f'{{"decoder": "{before}"}}' if before else '{"classes": []}')
     facts = {"job": "train", **({"decoder": now} if now else {})}
-    assert same_pixels(facts, tmp_path) == (facts, None)  # nothing has been trained with the other
+    assert with_earlier_decoders(facts, tmp_path) == (facts, None)  # nothing has been trained with the other
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/last.ckpt").touch()
-    facts, warning = same_pixels(facts, tmp_path)
+    facts, warning = with_earlier_decoders(facts, tmp_path)
     assert facts.get("decoder") == (decoders or now) and facts["job"] == "train"
     assert (warning is None) == (decoders is None) and (warning is None or f"decoded by {decoders}:" in warning)
 
@@ -141,4 +141,4 @@ def test_an_about_json_that_does_not_say_warns_of_nothing(tmp_path, text):
     (tmp_path / "checkpoints/last.ckpt").touch()
     if text:
         (tmp_path / "about.json").write_text(text)
-    assert same_pixels({"decoder": "Pillow"}, tmp_path) == ({"decoder": "Pillow"}, None)
+    assert with_earlier_decoders({"decoder": "Pillow"}, tmp_path) == ({"decoder": "Pillow"}, None)

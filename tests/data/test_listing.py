@@ -1,4 +1,4 @@
-"""A csv of images is read as people write them, and what is wrong with it is told in one line."""
+"""A csv of images is read as people write them, and its mistakes get errors of one line."""
 
 import pytest
 from PIL import Image
@@ -29,7 +29,7 @@ def test_as_spreadsheets_write_it(album):
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, message",
     [
         (b"path,n\n", "list.csv has no rows below its columns path, n"),
         (b"", "list.csv has no column path; its columns: none"),
@@ -37,9 +37,9 @@ def test_as_spreadsheets_write_it(album):
         (b"path\n\xff\xfe\x00", "list.csv: no csv file of UTF-8 text"),
     ],
 )
-def test_a_wrong_file_is_told(album, content, told):
+def test_a_wrong_file_is_told(album, content, message):
     (album / "list.csv").write_bytes(content)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read_listing(album / "list.csv")
 
 

@@ -1,4 +1,4 @@
-"""Batches, their order over epochs, processes and interruptions, and what wrong settings are told."""
+"""Batches, their order over epochs, processes and interruptions, and the errors of wrong settings."""
 
 import pickle
 
@@ -34,7 +34,7 @@ def test_training_batches_pixel_by_pixel(source):
     data = ImageData(source, settings(pixel_scale=0.5))
     mean = source.train.images.mean(0)
     assert torch.allclose(data.mean, torch.tensor(mean).permute(2, 0, 1).float(), atol=1e-4)
-    seen = []
+    indices = []
     for batch in data.train_dataloader():
         assert batch.image.dtype == torch.float32 and batch.image.is_contiguous(memory_format=torch.channels_last)
         assert torch.equal(batch.label, torch.tensor(source.train.labels)[batch.index])
@@ -44,8 +44,8 @@ def test_training_batches_pixel_by_pixel(source):
             expected = whole[top : top + S, left : left + S]
             expected = expected[:, ::-1] if flip else expected
             assert np.allclose(image.permute(1, 2, 0).numpy(), expected * 0.5, atol=1e-3)
-        seen += batch.index.tolist()
-    assert sorted(seen) == list(range(50)) and seen != sorted(seen)
+        indices += batch.index.tolist()
+    assert sorted(indices) == list(range(50)) and indices != sorted(indices)
 
 
 def test_validation_is_the_center_in_order(source):
@@ -59,7 +59,7 @@ def test_validation_is_the_center_in_order(source):
     assert torch.equal(data.pixels("val", [3, 1]), middle[[3, 1]])
     assert torch.allclose(data.images("val", torch.tensor([3, 1])), expected[[3, 1]], atol=1e-4)
     assert data.labels("val", [3, 1]).tolist() == [0, 1]
-    assert [b.index.tolist() for b in data.shown_dataloader("train")][0] == list(range(8))
+    assert [b.index.tolist() for b in data.ordered_dataloader("train")][0] == list(range(8))
     assert np.isclose(data.pixel_std, (source.train.images - source.train.images.mean(0)).std(), rtol=1e-3)
 
 
@@ -71,8 +71,8 @@ def test_epochs_differ_and_repeat(source):
     second = list(loader)
     assert first[0].index.tolist() != second[0].index.tolist()
     image = {int(i): x for b in first for i, x in zip(b.index, b.image, strict=True)}
-    other = {int(i): x for b in second for i, x in zip(b.index, b.image, strict=True)}
-    assert sum(torch.equal(image[i], other[i]) for i in range(50)) < 10  # other crops
+    images_at = {int(i): x for b in second for i, x in zip(b.index, b.image, strict=True)}
+    assert sum(torch.equal(image[i], images_at[i]) for i in range(50)) < 10  # other crops
     assert all(
         torch.equal(a.image, b.image)
         for a, b in zip(first, ImageData(source, settings()).train_dataloader(), strict=True)
@@ -80,9 +80,13 @@ def test_epochs_differ_and_repeat(source):
 
 
 def test_workers_give_the_same_batches(source):
-    here = list(ImageData(source, settings()).train_dataloader())
-    there = list(ImageData(source, settings(workers=2)).train_dataloader())
-    assert all(torch.equal(x, y) for a, b in zip(here, there, strict=True) for x, y in zip(a[:3], b[:3], strict=True))
+    in_process = list(ImageData(source, settings()).train_dataloader())
+    by_workers = list(ImageData(source, settings(workers=2)).train_dataloader())
+    assert all(
+        torch.equal(x, y)
+        for a, b in zip(in_process, by_workers, strict=True)
+        for x, y in zip(a[:3], b[:3], strict=True)
+    )
 
 
 def test_color_noise_moves_whole_training_images(source):
@@ -176,14 +180,14 @@ def test_streamed_images_equal_stored_ones(tmp_path):
         Image.fromarray(rng.integers(0, 256, (50, 60, 3), dtype=np.uint8)).save(tmp_path / f"{number}.jpg")
     files = Files([tmp_path / f"{number}.jpg" for number in range(12)], np.arange(12) % 3)
     source = Source(["a", "b", "c"], files, files)
-    kept, streamed = (ImageData(source, settings(cache_dir=str(tmp_path / "cache"), cache_gib=g)) for g in (1, 0))
-    for a, b in zip(kept.train_dataloader(), streamed.train_dataloader(), strict=True):
+    cached, streamed = (ImageData(source, settings(cache_dir=str(tmp_path / "cache"), cache_gib=g)) for g in (1, 0))
+    for a, b in zip(cached.train_dataloader(), streamed.train_dataloader(), strict=True):
         assert torch.equal(a.image, b.image) and torch.equal(a.index, b.index)
-    assert isinstance(kept.train_dataloader().dataset.split, Pixels)
+    assert isinstance(cached.train_dataloader().dataset.split, Pixels)
     assert isinstance(streamed.train_dataloader().dataset.split, Files)
-    sent = pickle.dumps(kept.train_dataloader().dataset)  # to a worker that does not fork
+    sent = pickle.dumps(cached.train_dataloader().dataset)  # to a worker that does not fork
     assert len(sent) < 30_000 and torch.equal(
-        pickle.loads(sent)[(0, 3)].image, kept.train_dataloader().dataset[(0, 3)].image
+        pickle.loads(sent)[(0, 3)].image, cached.train_dataloader().dataset[(0, 3)].image
     )
     loaders = [streamed.train_dataloader()]
     streamed.settings = settings(workers=2)
@@ -209,18 +213,18 @@ def test_bad_images_are_listed(tmp_path):
 
 
 def test_a_given_mean_takes_the_place_of_the_images_own(source):
-    given = torch.full((3, R, R), 100.0)
-    data = ImageData(source, settings(), given)
-    assert torch.equal(data.mean, given)
+    mean = torch.full((3, R, R), 100.0)
+    data = ImageData(source, settings(), mean)
+    assert torch.equal(data.mean, mean)
     assert torch.equal(data.images("val", [0]), data.pixels("val", [0]).float() - 100)
-    colors = ImageData(source, settings(pixel_scale=(1.0, 2.0, 4.0)), given)
+    colors = ImageData(source, settings(pixel_scale=(1.0, 2.0, 4.0)), mean)
     assert torch.equal(colors.images("val", [0]), data.images("val", [0]) * torch.tensor([1, 2, 4])[:, None, None])
     with pytest.raises(UserError, match="mean image is 9 pixels wide, data.image_size=32 needs 37"):
         ImageData(source, settings(), torch.zeros(3, 9, 9)).mean  # noqa: B018
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("image_size", 4, "data.image_size=4 is too small; 8 or more"),
         ("batch_size", 0, "optim.batch_size=0 is too small; it is 1 or more"),
@@ -232,8 +236,8 @@ def test_a_given_mean_takes_the_place_of_the_images_own(source):
         ("on_bad_image", "cry", "data.on_bad_image=cry is unknown; possible: stop, skip"),
     ],
 )
-def test_wrong_settings(key, value, told):
-    with pytest.raises(UserError, match=told):
+def test_wrong_settings(key, value, message):
+    with pytest.raises(UserError, match=message):
         settings(**{key: value})
 
 
@@ -247,7 +251,7 @@ def test_images_are_chosen_evenly_or_by_index(source):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"),
+    ("choice", "message"),
     [
         (0, "0 images are none to look at; ask for 1 or more, of the 20 in val"),
         (-3, "-3 images are none to look at"),
@@ -258,9 +262,9 @@ def test_images_are_chosen_evenly_or_by_index(source):
         ([1, "x"], r"\[1, 'x'\] names no images"),
     ],
 )
-def test_images_that_cannot_be_chosen(source, wanted, told):
-    with pytest.raises(UserError, match=told):
-        ImageData(source, settings()).choose("val", wanted, seed=0)
+def test_images_that_cannot_be_chosen(source, choice, message):
+    with pytest.raises(UserError, match=message):
+        ImageData(source, settings()).choose("val", choice, seed=0)
 
 
 @pytest.fixture

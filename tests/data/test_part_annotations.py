@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from convscope.data.critters import Truth, critters, truth
 from convscope.data.critters.face import PARTS
+from convscope.data.critters.source import Truth, critters, truth
 from convscope.data.module import ImageData
-from convscope.data.part_annotations import animals, photographs
+from convscope.data.part_annotations import critters_with_parts, photographs_with_parts
 from convscope.data.settings import DataSettings
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError
@@ -42,7 +42,7 @@ def csv(tmp_path):
 
 
 def test_photographs_that_show_all_parts_are_found(data, csv):
-    marked = photographs(data, csv, {}, None, seed=0)
+    marked = photographs_with_parts(data, csv, {}, None, seed=0)
     assert marked.names == ["a", "d"] and marked.parts == ["left eye", "nose"]
     assert marked.image.shape == marked.pixels.shape == (2, 3, SIZE, SIZE) and marked.places.shape == (2, 2, 2)
     for pixels, (x, y) in zip(marked.pixels, marked.places[:, 0].tolist(), strict=True):
@@ -51,24 +51,24 @@ def test_photographs_that_show_all_parts_are_found(data, csv):
 
 
 def test_photographs_by_number(data, csv):
-    assert photographs(data, csv, {}, [3, 0], seed=0).names == ["d", "a"]
+    assert photographs_with_parts(data, csv, {}, [3, 0], seed=0).names == ["d", "a"]
     with pytest.raises(UserError, match="image b.png does not show its nose .* leave it out of the list"):
-        photographs(data, csv, {}, [0, 1], seed=0)
+        photographs_with_parts(data, csv, {}, [0, 1], seed=0)
     with pytest.raises(UserError, match="image c.png does not show its left eye"):
-        photographs(data, csv, {}, [0, 2], seed=0)
+        photographs_with_parts(data, csv, {}, [0, 2], seed=0)
     with pytest.raises(UserError, match="no image 4, -1 in .*parts.csv; its images are 0 to 3, in the order"):
-        photographs(data, csv, {}, [0, 4, -1], seed=0)
+        photographs_with_parts(data, csv, {}, [0, 4, -1], seed=0)
 
 
 def test_one_image_has_nothing_to_agree_with(data, csv):
     with pytest.raises(UserError, match=r"1 of 3 images show all parts \(left eye, nose\); two or more are needed"):
-        photographs(data, csv, {"frontal": 1}, 5, seed=0)
+        photographs_with_parts(data, csv, {"frontal": 1}, 5, seed=0)
 
 
 def test_a_csv_whose_images_are_missing_is_told(data, csv, tmp_path):
     (tmp_path / "d.png").unlink()
     with pytest.raises(UserError, match=r"1 of its 4 images are not there.*d\.png"):
-        photographs(data, csv, {}, 2, seed=0)
+        photographs_with_parts(data, csv, {}, 2, seed=0)
 
 
 def real_truth(split, indices):
@@ -80,7 +80,7 @@ def real_truth(split, indices):
 
 
 def test_animals_show_all_their_parts(data):
-    marked = animals(data, real_truth, "val", 4, seed=0)
+    marked = critters_with_parts(data, real_truth, "val", 4, seed=0)
     assert len(marked.names) == 4 and marked.parts == list(PARTS)
     assert ((marked.places > 0) & (marked.places < SIZE)).all()
     indices = [int(name.split()[-1]) for name in marked.names]
@@ -88,7 +88,7 @@ def test_animals_show_all_their_parts(data):
     assert (boxes >= 0).all() and (boxes <= SIZE).all()
     assert torch.equal(marked.pixels, data.pixels("val", indices))
     assert marked.names[0] == f"{data.classes[indices[0] % 10]} {indices[0]}"
-    again = animals(data, real_truth, "val", 4, seed=0)
+    again = critters_with_parts(data, real_truth, "val", 4, seed=0)
     assert again.names == marked.names
 
 
@@ -106,19 +106,19 @@ def some_truth(whole):
 
 
 def test_more_animals_are_looked_at_until_enough_show_all(data):
-    marked = animals(data, some_truth({3, 17, 28}), "val", 3, seed=0)
+    marked = critters_with_parts(data, some_truth({3, 17, 28}), "val", 3, seed=0)
     assert [name.split()[-1] for name in marked.names] == ["3", "17", "28"]
-    assert len(animals(data, some_truth({3, 17, 28}), "val", 9, seed=0).names) == 3  # all there are
-    assert len(animals(data, some_truth({3, 17}), "val", None, seed=0).names) == 2
+    assert len(critters_with_parts(data, some_truth({3, 17, 28}), "val", 9, seed=0).names) == 3  # all there are
+    assert len(critters_with_parts(data, some_truth({3, 17}), "val", None, seed=0).names) == 2
 
 
 def test_animals_that_hide_a_part_are_told(data):
     with pytest.raises(UserError, match="image 4 does not show its left eye"):
-        animals(data, some_truth({3, 17}), "val", [3, 4], seed=0)
+        critters_with_parts(data, some_truth({3, 17}), "val", [3, 4], seed=0)
     with pytest.raises(UserError, match="1 of 30 images show all parts"):
-        animals(data, some_truth({3}), "val", 5, seed=0)
+        critters_with_parts(data, some_truth({3}), "val", 5, seed=0)
     with pytest.raises(UserError, match="no image 30 in val; its images are 0 to 29"):
-        animals(data, real_truth, "val", [3, 30], seed=0)
+        critters_with_parts(data, real_truth, "val", [3, 30], seed=0)
 
 
 def test_a_part_behind_something_is_not_shown(data):
@@ -127,4 +127,4 @@ def test_a_part_behind_something_is_not_shown(data):
         found.masks[:, 25, 25] = np.isin(indices, [5, 6])
         return found
 
-    assert {name.split()[-1] for name in animals(data, hidden, "val", None, seed=0).names} == {"5", "6"}
+    assert {name.split()[-1] for name in critters_with_parts(data, hidden, "val", None, seed=0).names} == {"5", "6"}

@@ -35,14 +35,14 @@ def test_shapes_sizes_and_who_is_who(workers, photographs):
     data = opened(photographs, workers)
     index = torch.tensor([10, 3, 0, 1, 2, 4, 5])  # 2.png of a is left out: 2 is 3.png
     groups = list(data.rectangles("val", index, [40, 60], 2 * 60 * 90))
-    found = {}
+    images = {}
     for group in groups:
         small, large = group.images
         assert small.dtype == torch.float32 and len(small) == len(large) == len(group.index) <= 2
         for at, number in enumerate(group.index.tolist()):
             assert small[at].unique().tolist() == large[at].unique().tolist()
-            found[number] = (*small.shape[2:], *large.shape[2:], int(small[at, 0, 0, 0]), int(group.label[at]))
-    assert found == {
+            images[number] = (*small.shape[2:], *large.shape[2:], int(small[at, 0, 0, 0]), int(group.label[at]))
+    assert images == {
         0: (40, 60, 60, 90, 0, 0), 1: (60, 40, 90, 60, 10, 0), 2: (40, 40, 60, 60, 30, 0),
         3: (40, 60, 60, 90, 40, 0), 4: (40, 320, 60, 480, 50, 0),  # of one 40 times as long the middle eighth
         5: (40, 60, 60, 90, 100, 1), 10: (40, 320, 60, 480, 150, 1),

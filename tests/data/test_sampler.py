@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convscope.data.sampler import DEEP, LANES, Share, WindowSampler
+from convscope.data.sampler import LANE_CHUNKS, LANES, Share, WindowSampler
 
 COUNTS = np.array([10] * 99 + [7])
 
@@ -21,7 +21,7 @@ def test_every_image_once_in_another_order_each_epoch():
 
 
 def test_a_window_holds_whole_chunks_and_mixes_them():
-    whole = LANES * DEEP
+    whole = LANES * LANE_CHUNKS
     first = order()[: whole * 10]
     if 99 not in {index // 10 for index in first}:
         assert sorted({index // 10 for index in first}) == sorted(set(np.array(first) // 10))

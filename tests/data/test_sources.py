@@ -1,12 +1,8 @@
 """The data sets, and what a wrong folder is told."""
 
-import pickle
-
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision import datasets
-from torchvision.datasets.utils import calculate_md5
 from torchvision.models import Swin_T_Weights
 
 from convscope.data import sources
@@ -93,25 +89,6 @@ def test_val_classes_that_differ_are_named(photos):
     assert "train and val need the same class folders; only in train: cat; only in val: dog" in told
 
 
-def test_digits_are_the_real_ones():
-    source = sources.digits()
-    assert source.classes == list("0123456789")
-    assert source.train.images.shape[1:] == (8, 8, 3) and source.train.images.max() == 255
-    assert len(source.train.labels) + len(source.val.labels) == 1797
-    counts = np.bincount(source.val.labels)
-    assert counts.min() >= 34 and counts.max() <= 37
-
-
-def test_imagenette_layouts_and_names(tmp_path):
-    known = {"n01440764": "tench", "n02102040": "English springer", "n03888257": "parachute"}
-    for wnid in known:
-        for split in ("train", "val"):
-            put(tmp_path / "imagenette2-320" / split / wnid / f"{wnid}_1.JPEG")
-    for root in (tmp_path, tmp_path / "imagenette2-320"):
-        assert sources.imagenette(root).classes == list(known.values())
-    assert sources.imagenet(tmp_path / "imagenette2-320").classes == list(known.values())
-
-
 def test_a_thousand_ids_get_imagenets_names(tmp_path):
     for wnid in imagenet():
         for split in ("train", "val"):
@@ -159,42 +136,6 @@ def test_folders_of_imagenets_ids_may_lie_deeper_but_in_one_place(tmp_path):
     assert sources.images(tmp_path).classes == ["unlabeled"]
 
 
-@pytest.mark.parametrize("name", ["imagenette", "cifar10"])
-def test_a_missing_set_says_how_to_fetch_it(name, tmp_path):
-    assert "type data.root=<its folder>, or data.download=true" in message(getattr(sources, name), tmp_path)
-    assert f"data={name} needs a place: type data.root=" in message(getattr(sources, name), None)
-
-
-@pytest.mark.parametrize("name", ["imagenette", "cifar10"])
-def test_a_failed_download_is_told_in_one_line(name, tmp_path):
-    (tmp_path / "file").touch()  # no folder can be made there, so nothing is asked of the network
-    assert "could not be fetched into" in message(getattr(sources, name), tmp_path / "file/inside", True)
-
-
-def test_cifar10_as_torchvision_keeps_it(tmp_path, monkeypatch):
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    rng, names = (
-        np.random.default_rng(0),
-        [name for name, _ in datasets.CIFAR10.train_list + datasets.CIFAR10.test_list],
-    )
-    stored = {}
-    for name in names:
-        data = rng.integers(0, 256, (4, 3072), dtype=np.uint8)
-        stored[name] = data, [0, 1, 2, 3]
-        (folder / name).write_bytes(pickle.dumps({"data": data, "labels": [0, 1, 2, 3]}))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
-    digest = lambda name: calculate_md5(folder / name)  # noqa: E731
-    monkeypatch.setattr(datasets.CIFAR10, "train_list", [(name, digest(name)) for name in names[:5]])
-    monkeypatch.setattr(datasets.CIFAR10, "test_list", [(names[5], digest(names[5]))])
-    monkeypatch.setattr(datasets.CIFAR10, "meta", {**datasets.CIFAR10.meta, "md5": digest("batches.meta")})
-    source = sources.cifar10(tmp_path)
-    assert source.classes == list("abcdefghij") and source.train.images.shape == (20, 32, 32, 3)
-    data, labels = stored[names[5]]
-    assert np.array_equal(source.val.images, data.reshape(4, 3, 32, 32).transpose(0, 2, 3, 1))
-    assert source.val.labels.tolist() == labels
-
-
 def test_limit_is_balanced_and_repeatable():
     labels = np.repeat(np.arange(4), [50, 50, 50, 3])
     split = Files([f"{n}.jpg" for n in range(len(labels))], labels)
@@ -205,20 +146,3 @@ def test_limit_is_balanced_and_repeatable():
     assert limited(split, None, 1) is split and limited(split, 1000, 1) is split
     pixels = limited(Pixels(np.arange(153), labels), 23, 1)
     assert [f"{n}.jpg" for n in pixels.images] == some.paths
-
-
-@pytest.mark.parametrize(("name", "shelf", "extra"), [
-    ("caltech101", "101_ObjectCategories", "BACKGROUND_Google"), ("caltech256", "256_ObjectCategories", "257.clutter"),
-])  # fmt: skip
-def test_caltech_as_torchvision_keeps_it(name, shelf, extra, tmp_path):
-    folders = ["accordion", "ant"] if name == "caltech101" else ["001.ak47", "002.american-flag"]
-    for folder in (*folders, extra):
-        for number in range(1, 8):
-            put(tmp_path / name / shelf / folder / f"image_{number:04d}.jpg")
-    for root in (tmp_path, tmp_path / name, tmp_path / name / shelf):
-        source = getattr(sources, name)(root)
-        assert source.classes == (folders if name == "caltech101" else ["ak47", "american-flag"])
-        assert source.train.labels.tolist() == [0] * 6 + [1] * 6 and source.val.labels.tolist() == [0, 1]
-        assert [path.name for path in source.val.paths] == ["image_0005.jpg"] * 2
-    assert "no complete Caltech" in message(getattr(sources, name), tmp_path / "nothing")
-    assert "type data.root=<its folder>, or data.download=true" in message(getattr(sources, name), tmp_path / "nothing")

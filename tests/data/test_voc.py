@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.datasets import VOCDetection
 
-from convscope.data.batches import Crops, Look
+from convscope.data.batches import Crops, CropSettings
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import limited
@@ -37,8 +37,8 @@ def test_classes_images_and_targets(voc):
         source = voc2012(place)
         assert source.classes == CLASSES and len(source.train.paths) == 24 and len(source.val.paths) == 16
         for split in (source.train, source.val):
-            told = [[flag(drawn[path.stem], name) for name in CLASSES] for path in split.paths]
-            assert split.targets.tolist() == told and split.targets.dtype == np.int8
+            expected = [[flag(drawn[path.stem], name) for name in CLASSES] for path in split.paths]
+            assert split.targets.tolist() == expected and split.targets.dtype == np.int8
     assert {-1, 0, 1} == set(source.train.targets.flatten().tolist())
 
 
@@ -46,8 +46,8 @@ def test_torchvision_reads_the_same_objects(voc):
     root, _, _ = voc
     theirs, ours = VOCDetection(root, year="2012", image_set="val"), voc2012(root).val
     assert theirs.images == list(map(str, ours.paths))
-    for (_, told), targets in zip(theirs, ours.targets, strict=True):
-        names = {one["name"] for one in told["annotation"]["object"]}
+    for (_, expected), targets in zip(theirs, ours.targets, strict=True):
+        names = {item["name"] for item in expected["annotation"]["object"]}
         assert names == {name for name, flag in zip(CLASSES, targets, strict=True) if flag >= 0}
 
 
@@ -55,21 +55,21 @@ def test_the_label_is_the_largest_object_that_is_not_difficult(voc):
     root, drawn, _ = voc
     split = voc2012(root).train
     for path, label in zip(split.paths, split.labels, strict=True):
-        seen = [one for one in drawn[path.stem] if not one.difficult]
-        areas = {one.name: (one.box[2] - one.box[0]) * (one.box[3] - one.box[1]) for one in seen}
-        largest = max(one.box[2] - one.box[0] for one in seen) ** 2
-        assert any(one.name == CLASSES[label] and (one.box[2] - one.box[0]) ** 2 == largest for one in seen), areas
+        clear = [item for item in drawn[path.stem] if not item.difficult]
+        areas = {item.name: (item.box[2] - item.box[0]) * (item.box[3] - item.box[1]) for item in clear}
+        largest = max(item.box[2] - item.box[0] for item in clear) ** 2
+        assert any(item.name == CLASSES[label] and (item.box[2] - item.box[0]) ** 2 == largest for item in clear), areas
 
 
 def test_annotations_alone_and_class_files_alone_say_the_same(voc):
     root, _, devkit = voc
     both = voc2012(root)
-    kept = {path: path.read_text() for path in plain(devkit)}
-    for path in kept:
+    texts = {path: path.read_text() for path in plain(devkit)}
+    for path in texts:
         path.unlink()
     alone = voc2012(root)
     assert alone.classes == both.classes and np.array_equal(alone.train.targets, both.train.targets)
-    for path, text in kept.items():
+    for path, text in texts.items():
         path.write_text(text)
     for path in (devkit / "Annotations").iterdir():
         path.unlink()
@@ -81,9 +81,9 @@ def test_annotations_alone_and_class_files_alone_say_the_same(voc):
 def test_targets_go_with_their_images(voc):
     root, _, _ = voc
     source = voc2012(root)
-    some = limited(source.train, 9, 3)
-    assert len(some.targets) == 9
-    for path, row in zip(some.paths, some.targets, strict=True):
+    subset = limited(source.train, 9, 3)
+    assert len(subset.targets) == 9
+    for path, row in zip(subset.paths, subset.targets, strict=True):
         assert row.tolist() == source.train.targets[source.train.paths.index(path)].tolist()
 
 
@@ -106,11 +106,11 @@ def test_batches_carry_targets_and_a_lost_image_shifts_none(voc, tmp_path, gib):
 def test_targets_travel_to_a_process_that_does_not_fork(voc, tmp_path):
     root, _, _ = voc
     data = ImageData(voc2012(root), DataSettings(56, 4, cache_dir=str(tmp_path / "cache")))
-    crops = Crops(data._store("val").split, Look(56, np.zeros((64, 64, 3), np.float32)))
+    crops = Crops(data._store("val").split, CropSettings(56, np.zeros((64, 64, 3), np.float32)))
     again = object.__new__(Crops)
     again.__setstate__(crops.__getstate__())
-    one, other = crops.__getitems__([3, 1]), again.__getitems__([3, 1])
-    assert torch.equal(one.targets, other.targets) and torch.equal(one.image, other.image)
+    batch, batch_again = crops.__getitems__([3, 1]), again.__getitems__([3, 1])
+    assert torch.equal(batch.targets, batch_again.targets) and torch.equal(batch.image, batch_again.image)
 
 
 def test_what_is_missing_is_named(voc, tmp_path):
@@ -133,11 +133,14 @@ def test_a_class_file_that_disagrees_is_named(voc):
     root, _, devkit = voc
     path = devkit / "ImageSets/Main/dog_train.txt"
     lines = path.read_text().splitlines()
-    name, said = lines[2].split()
-    other = "-1" if said == "1" else "1"
-    path.write_text("\n".join([*lines[:2], f"{name} {other}", *lines[3:]]))
-    told = message(root)
-    assert f"dog_train.txt says {other} of {name}, its Annotations say {said}" in told and "mend one of them" in told
+    name, old_flag = lines[2].split()
+    new_flag = "-1" if old_flag == "1" else "1"
+    path.write_text("\n".join([*lines[:2], f"{name} {new_flag}", *lines[3:]]))
+    expected = message(root)
+    assert (
+        f"dog_train.txt says {new_flag} of {name}, its Annotations say {old_flag}" in expected
+        and "mend one of them" in expected
+    )
     path.write_text("\n".join(lines[1:]))
     assert f"dog_train.txt says nothing of {lines[0].split()[0]}; of each image it says 1 (shown)" in message(root)
     path.write_text("\n".join([f"{lines[0].split()[0]} yes", *lines[1:]]))

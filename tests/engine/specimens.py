@@ -1,4 +1,4 @@
-"""Nets that the tests of this folder look into, and units to look at."""
+"""Nets and units for the tests of this folder."""
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ LAYERS = {  # ZFNet in small: overlapping pools, padding, contrast normalization
 
 
 def row_net(image_size=96, **without):
-    """The rows above in float64, filters of both signs and biases that leave units off; norm1=None drops a row."""
+    """The rows above in float64, with filters of both signs and biases that leave units off; norm1=None drops a row."""
     torch.manual_seed(0)
     net = build(LAYERS | without, image_size, 7).double().eval()
     for parameter in net.parameters():
@@ -31,7 +31,7 @@ def row_net(image_size=96, **without):
 
 
 def odd_net():
-    """Every plain step in odd sizes: unequal axes, groups, dilation, batch normalization, other activations."""
+    """A chain of odd sizes: unequal axes, groups, dilation, batch normalization, other activations."""
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3, 2, 2, 2), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1, ceil_mode=True),
@@ -50,17 +50,17 @@ def photographs(count=4, size=(96, 96), seed=0):
 
 
 def maps_of(net, layer, images):
-    """What the layer puts out, before anything above changes it in place: [N, C, h, w]."""
-    seen = []
-    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: seen.append(output.clone()))
+    """The layer's output [N, C, h, w], before a call above changes it in place."""
+    outputs = []
+    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: outputs.append(output.clone()))
     with torch.no_grad():
         net(images.clone())
     hook.remove()
-    return seen[0] if seen[0].dim() == 4 else seen[0][:, :, None, None]
+    return outputs[0] if outputs[0].dim() == 4 else outputs[0][:, :, None, None]
 
 
 def some_picks(net, layer, images, count=8, seed=0):
-    """Random units, the corners of the map among them."""
+    """Random units, with the corners of the map."""
     images_count, maps, height, width = maps_of(net, layer, images).shape
     draw = torch.Generator().manual_seed(seed)
     limits = (images_count, maps, height, width)

@@ -14,7 +14,7 @@ from engine.specimens import photographs
 
 
 class Net(nn.Module):
-    """Two convolutions, each with the activation that is given, and a third."""
+    """Two convolutions, each followed by the activation, and a third."""
 
     def __init__(self, activation, scale=1.0):
         super().__init__()
@@ -96,10 +96,10 @@ def test_every_spelling_is_a_relu(spelling, rule):
     images = photographs(1, (10, 10))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = project(Net(SPELLINGS[spelling]), images, "conv3", unit(), rule)
-    torch.testing.assert_close(found, reference(rule, images), rtol=0, atol=1e-14)
+        projections = project(Net(SPELLINGS[spelling]), images, "conv3", unit(), rule)
+    torch.testing.assert_close(projections, reference(rule, images), rtol=0, atol=1e-14)
     linear = project(Net(lambda x: x), images, "conv3", unit(), rule)
-    assert not torch.allclose(found, linear)
+    assert not torch.allclose(projections, linear)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -108,13 +108,13 @@ def test_a_compiled_module_is_a_relu(rule):
     images = photographs(1, (10, 10))
     net = Net(torch.jit.script(nn.ReLU()))
     for _ in range(4):  # as often as the compiler looks before it makes its code fast
-        found = project(net, images, "conv3", unit(), rule)
-    torch.testing.assert_close(found, reference(rule, images), rtol=0, atol=1e-14)
+        projections = project(net, images, "conv3", unit(), rule)
+    torch.testing.assert_close(projections, reference(rule, images), rtol=0, atol=1e-14)
     fields = project_fields(net, images, "conv3", unit(), rule)
-    torch.testing.assert_close(fields.values, found[:, :, 2:9, 2:9], rtol=0, atol=1e-14)
+    torch.testing.assert_close(fields.values, projections[:, :, 2:9, 2:9], rtol=0, atol=1e-14)
 
 
-def test_what_is_not_recognized_is_told_once_with_its_layer():
+def test_an_unrecognized_activation_is_warned_of_once_with_its_layer():
     class Named(Net):
         def forward(self, x):
             return self.conv3(self.part(self.conv1(x)))
@@ -129,7 +129,7 @@ def test_what_is_not_recognized_is_told_once_with_its_layer():
 
 
 class Inline(nn.Module):
-    """A ReLU and more in one module, so that no value tells."""
+    """A ReLU and more in one module, so that its values do not show the ReLU."""
 
     def forward(self, x):
         return (x + x.abs()) / 2 + 1
@@ -137,7 +137,7 @@ class Inline(nn.Module):
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(
-    "other",
+    "activation",
     [
         lambda x: x.clamp(min=-0.5),
         lambda x: x * torch.sigmoid(x),
@@ -146,10 +146,10 @@ class Inline(nn.Module):
         lambda x: x * x.detach().sign(),
     ],
 )
-def test_what_is_no_relu_keeps_its_derivative(other, rule):
-    """A clamp of other numbers, a gate, a factor, factors by sign: the same by every rule as autograd has it."""
+def test_what_is_no_relu_keeps_its_derivative(activation, rule):
+    """A clamp of other bounds, a gate, a factor, factors by sign: autograd's derivative by every rule."""
     images = photographs(1, (10, 10))
-    net = Net(other)
+    net = Net(activation)
     pixels = images.clone().requires_grad_()
     expected = torch.autograd.grad(net(pixels)[0, 1, 2, 2], pixels)[0]
     with warnings.catch_warnings():
@@ -159,7 +159,7 @@ def test_what_is_no_relu_keeps_its_derivative(other, rule):
 
 @pytest.mark.parametrize("spelling", [spelling for spelling in SPELLINGS if "derivative" not in spelling])
 def test_no_spelling_widens_what_a_unit_sees(spelling):
-    """All but a function of which Python sees nothing: that one may mix all positions."""
+    """Without the function that Python does not see, because that may mix all positions."""
     assert fields(Net(SPELLINGS[spelling]), 10)["conv3"] == fields(Net(nn.ReLU()), 10)["conv3"]
 
 
@@ -191,13 +191,13 @@ def ends_in(activation, scale):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("activation", BOUNDED)
 def test_a_unit_at_its_upper_bound_is_projected(activation, rule):
-    """What is below the activation of the unit is its filter, whatever the rule; over the field and over the image."""
+    """The projection is the filter below the activation by every rule, over the field and over the image."""
     net, images = ends_in(activation, 60.0), photographs(2, (9, 9))
     before = net[0].conv(images)
     image, map_, row, col = (before > 10).nonzero()[0].tolist()
     picked = unit(image, map_, row, col)
-    found = project(net, images, "0", picked, rule)
-    torch.testing.assert_close(found[0, :, row : row + 5, col : col + 5], net[0].conv.weight[map_])
+    projections = project(net, images, "0", picked, rule)
+    torch.testing.assert_close(projections[0, :, row : row + 5, col : col + 5], net[0].conv.weight[map_])
     fields = project_fields(net, images, "0", picked, rule)
     torch.testing.assert_close(fields.values[0], net[0].conv.weight[map_])
 
@@ -207,8 +207,8 @@ def test_a_unit_at_the_bound_of_a_gate_is_projected(squashing):
     net, images = ends_in(squashing, 2e3), photographs(1, (9, 9))
     row, col = (net[0].conv(images)[0, 1] > 50).nonzero()[0].tolist()
     for rule in RULES:
-        found = project(net, images, "0", unit(0, 1, row, col), rule)
-        torch.testing.assert_close(found[0, :, row : row + 5, col : col + 5], net[0].conv.weight[1])
+        projections = project(net, images, "0", unit(0, 1, row, col), rule)
+        torch.testing.assert_close(projections[0, :, row : row + 5, col : col + 5], net[0].conv.weight[1])
 
 
 def test_units_that_are_off_stay_blank_and_others_are_as_without_a_bound():

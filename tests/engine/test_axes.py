@@ -1,4 +1,4 @@
-"""Rows and columns of every tensor against what a pass of an image of other sides does to its shape."""
+"""Rows and columns of every tensor against its shape for images of other sides."""
 
 import pytest
 import torch
@@ -11,19 +11,23 @@ from convscope.engine.trace import trace
 
 
 def by_other_sides(net, image):
-    """Path -> the dimensions that grow with the image's rows and with its columns, of what every layer puts out."""
+    """By layer path the dimensions of the output that grow with the image's rows and with its columns."""
     traces = [trace(net, shape) for shape in (image, (3, 2 * image[1], image[2]), (3, image[1], 2 * image[2]))]
     axes = {}
     for path in traces[0].layers:
-        shape, taller, wider = (pass_.shapes[pass_.layers[path].output] for pass_ in traces)
-        grown = [[axis for axis in range(len(shape)) if other[axis] != shape[axis]] for other in (taller, wider)]
-        if len(shape) == 4 and [len(one) for one in grown] == [1, 1] and 0 not in (grown[0][0], grown[1][0]):
+        shape, taller, wider = (net_trace.shapes[net_trace.layers[path].output] for net_trace in traces)
+        grown = [[axis for axis in range(len(shape)) if sides[axis] != shape[axis]] for sides in (taller, wider)]
+        if (
+            len(shape) == 4
+            and [len(grown_axes) for grown_axes in grown] == [1, 1]
+            and 0 not in (grown[0][0], grown[1][0])
+        ):
             axes[path] = (grown[0][0], grown[1][0])
     return axes
 
 
 class Turning(nn.Module):
-    """Moves its dimensions in every way there is."""
+    """Moves dimensions by every function that moves them."""
 
     def __init__(self):
         super().__init__()
@@ -63,13 +67,13 @@ def test_dimensions_are_followed_however_they_move():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
 def test_axes_of_torchvisions_nets(name):
-    """Square windows of attention make the sides of Swin multiples of 7 x 32; its rows and columns differ."""
+    """The sides for Swin are multiples of 7 x 32, as its windows of attention need, with different rows and columns."""
     with torch.device("meta"):
         net = torchvision.models.get_model(name, num_classes=2)
         expected = by_other_sides(net, (3, 224, 448))
-        pass_ = trace(net, (3, 224, 448))
-        known = axes_of(pass_)
-    axes = {path: known.get(pass_.layers[path].output) for path in expected}
+        net_trace = trace(net, (3, 224, 448))
+        tensor_axes = axes_of(net_trace)
+    axes = {path: tensor_axes.get(net_trace.layers[path].output) for path in expected}
     assert axes == expected and (1, 2) in axes.values() and (2, 3) in axes.values()
 
 

@@ -1,4 +1,4 @@
-"""The layers shown by default, against what engineers call the stages of each net."""
+"""Default layers against the stages of each net by hand."""
 
 import pytest
 import torch
@@ -120,5 +120,5 @@ def test_a_deep_chain_of_one_size_shows_its_last_layer_alone_and_a_short_one_all
 
 
 def test_maps_as_the_nets_answer():
-    """Without a classifier the last convolution is no answer about classes, but maps like others."""
+    """Without a classifier the last convolution gives no classes, but maps."""
     assert default_layers(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3)), 16) == ["1", "2"]

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from convscope.engine.chain_steps import Pool, read_steps
+from convscope.engine.chain_steps import PoolStep, read_steps
 from convscope.engine.trace import trace
 
 
@@ -16,8 +16,8 @@ def only_step(module):
 @pytest.mark.parametrize("kernel", [1, 2, 3, 5, 7, 11])
 def test_down_to_the_pixels_is_the_transposed_convolution(kernel, stride):
     conv, signal = nn.Conv2d(3, 8, kernel, stride).double(), torch.randn(2, 8, 4, 5, dtype=torch.float64)
-    found = only_step(conv).down(signal, None, (0, 0), False)
-    torch.testing.assert_close(found, F.conv_transpose2d(signal, conv.weight, stride=stride))
+    below = only_step(conv).down(signal, None, (0, 0), False)
+    torch.testing.assert_close(below, F.conv_transpose2d(signal, conv.weight, stride=stride))
 
 
 @pytest.mark.parametrize("how", [{}, {"groups": 3}, {"dilation": (2, 3)}, {"groups": 3, "dilation": 2, "stride": 2}])
@@ -43,14 +43,14 @@ def test_pool_adds_up_where_windows_share_a_switch():
     x = torch.zeros(1, 3, 5, 5)
     x[:, :, 2, 2] = 1
     pool = only_step(nn.MaxPool2d(3, 2))
-    assert isinstance(pool, Pool)
+    assert isinstance(pool, PoolStep)
     pooled, memory = pool.up(x, False)
     signal = torch.tensor([[1.0, 2], [3, 4]]).expand_as(pooled)
     down = pool.down(signal, memory, (5, 5), False)
     assert down[0, 0, 2, 2] == 10 and down.sum() == 30
 
 
-def test_what_is_unknown_ends_the_chain():
+def test_an_unsupported_call_leaves_no_steps():
     for module in (nn.AvgPool2d(2), nn.Conv2d(3, 4, 4, padding="same"), nn.Sigmoid(), nn.GroupNorm(1, 3)):
         net = nn.Sequential(module, nn.ReLU())
         assert read_steps(trace(net, (3, 12, 12)), "1", "deconvnet") is None

@@ -1,4 +1,4 @@
-"""Against the engine for the whole image, at borders and in the middle, with fields both smaller and larger than it."""
+"""Against projections over the whole image, at borders and in the middle, for fields smaller and larger than it."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from engine.specimens import odd_net, photographs, row_net, some_picks
 
 
 def on_the_image(projection, size):
-    """The boxes pasted into whole images, and what is left outside."""
+    """The boxes pasted into whole images, and the values outside the images."""
     room = 400
     height, width = projection.values.shape[2:]
     whole = projection.values.new_zeros(len(projection.values), 3, size[0] + 2 * room, size[1] + 2 * room)
@@ -26,7 +26,7 @@ def on_the_image(projection, size):
 
 
 def same_as_whole(net, layer, size, rule):
-    """Together and one by one: what is left out of the maps differs."""
+    """Together and one by one, where different parts of the maps are left out."""
     images = photographs(4, size)
     picks = some_picks(net, layer, images)
     expected = project(net, images, layer, picks, rule)
@@ -61,7 +61,7 @@ class Clamped(nn.Module):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_activations_with_an_upper_bound(rule):
-    """Many units at their bound, at the top and on the way down."""
+    """Many units at their bound, in the projected layer and below it."""
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.ReLU6(), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3), Clamped(), nn.Conv2d(6, 4, 3), nn.ReLU6()
@@ -90,7 +90,7 @@ def test_padding_that_is_uneven_or_computed_filters_take_the_whole_image():
 
 
 def test_exact_ties_are_broken_alike():
-    """Whole regions are equal, so that most windows have no single maximum."""
+    """Images with large areas of equal value, so that most windows have no single maximum."""
     net, images = row_net(norm1=None, norm2=None), (photographs() > 0).double().round()
     images[:, :, 20:70, 20:70] = 0
     for bias in (net.conv1.bias, net.conv2.bias):
@@ -106,16 +106,18 @@ def test_boxes_are_the_receptive_fields():
         if field is None or field.rows.size >= 200:
             continue
         picks = some_picks(net, layer, images)
-        found = project_fields(net, images, layer, picks)
+        projection = project_fields(net, images, layer, picks)
         boxes = [field.box(row, col) for row, col in zip(picks.row.tolist(), picks.col.tolist(), strict=True)]
-        height, width = found.values.shape[2:]
-        assert [(int(t), int(left), height, width) for t, left in zip(found.top, found.left, strict=True)] == boxes
+        height, width = projection.values.shape[2:]
+        assert [
+            (int(t), int(left), height, width) for t, left in zip(projection.top, projection.left, strict=True)
+        ] == boxes
 
 
 def test_a_field_larger_than_the_image_gives_the_whole_image():
     net, images = row_net(64), photographs(2, (64, 64))
-    found = project_fields(net, images, "pool4", some_picks(net, "pool4", images))
-    assert found.values.shape == (8, 3, 64, 64) and not found.top.any() and not found.left.any()
+    projection = project_fields(net, images, "pool4", some_picks(net, "pool4", images))
+    assert projection.values.shape == (8, 3, 64, 64) and not projection.top.any() and not projection.left.any()
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
@@ -123,9 +125,11 @@ def test_the_size_of_a_part_changes_nothing(chunk):
     net, images = row_net(200), photographs(4, (200, 200))
     picks = some_picks(net, "conv4", images, 13)
     expected = project_fields(net, images, "conv4", picks)
-    found = project_fields(net, images, "conv4", picks, chunk=chunk)
-    torch.testing.assert_close(found.values, expected.values, rtol=0, atol=1e-12 * float(expected.values.abs().max()))
-    assert torch.equal(found.top, expected.top) and torch.equal(found.left, expected.left)
+    projection = project_fields(net, images, "conv4", picks, chunk=chunk)
+    torch.testing.assert_close(
+        projection.values, expected.values, rtol=0, atol=1e-12 * float(expected.values.abs().max())
+    )
+    assert torch.equal(projection.top, expected.top) and torch.equal(projection.left, expected.left)
 
 
 def test_a_unit_that_sees_only_padding():
@@ -149,9 +153,11 @@ def test_the_net_and_the_mode_are_left_as_they_were():
     expected = project_fields(net, images, "conv3", picks)
     assert net.training and not expected.values.requires_grad
     with torch.inference_mode():
-        found = project_fields(net, images.clone(), "conv3", Units(*(field.clone() for field in picks)), "deconvnet")
+        projection = project_fields(
+            net, images.clone(), "conv3", Units(*(field.clone() for field in picks)), "deconvnet"
+        )
         guided = project_fields(net, images.clone(), "conv3", picks, "guided")
-    assert torch.equal(found.values, expected.values)
+    assert torch.equal(projection.values, expected.values)
     assert torch.equal(guided.values, project_fields(net, images, "conv3", picks, "guided").values)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 
@@ -164,12 +170,12 @@ def test_no_picks():
 def test_patches_are_the_same_boxes_of_the_images():
     net, images = row_net(200), photographs(2, (200, 200))
     picks = some_picks(net, "conv2", images)
-    found = project_fields(net, images, "conv2", picks)
+    projection = project_fields(net, images, "conv2", picks)
     pixels = torch.randint(0, 256, (2, 3, 200, 200), dtype=torch.uint8)
-    cut = patches(pixels, picks, found, fill=128)
+    cut = patches(pixels, picks, projection, fill=128)
     wide = F.pad(pixels, [100] * 4, value=128)
-    assert cut.dtype == torch.uint8 and cut.shape == found.values.shape
-    for patch, image, top, left in zip(cut, picks.image, found.top + 100, found.left + 100, strict=True):
+    assert cut.dtype == torch.uint8 and cut.shape == projection.values.shape
+    for patch, image, top, left in zip(cut, picks.image, projection.top + 100, projection.left + 100, strict=True):
         assert torch.equal(patch, wide[image, :, top : top + cut.shape[2], left : left + cut.shape[3]])
 
 

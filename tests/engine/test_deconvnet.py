@@ -90,7 +90,7 @@ def test_equals_captum_on_a_net_with_skips():
 
 
 def written_out(net, images, layer, picks):
-    """Up with switches, down with transposed filters, over whole maps; contrast normalization is passed over."""
+    """Forward with switches, back with transposed filters, over whole maps; LRN lets signals pass."""
     names = list(net.rows)
     below, x, ups = names[: names.index(layer) + 1], images[picks.image], []
     for name in below:
@@ -141,7 +141,7 @@ def test_batch_normalization_leaves_its_scale():
 
 
 class Functional(nn.Module):
-    """A convolution, an activation as any function, a convolution."""
+    """A convolution, a function as the activation, a convolution."""
 
     def __init__(self, activation):
         super().__init__()
@@ -154,7 +154,7 @@ class Functional(nn.Module):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_relu_is_found_in_every_spelling(rule):
+def test_relu_is_recognized_in_every_spelling(rule):
     images = photographs(1, (8, 8))
 
     def discarded(x):
@@ -163,8 +163,10 @@ def test_relu_is_found_in_every_spelling(rule):
 
     spellings = [nn.ReLU(), nn.ReLU(inplace=True), F.relu, torch.relu, F.relu_, torch.Tensor.relu, discarded]
     spellings.append(lambda x: F.relu(input=x))
-    reference, *others = (project(Functional(each), images, "conv2", one(0, 1, 2, 2), rule) for each in spellings)
-    assert all(torch.equal(other, reference) for other in others)
+    reference, *spelled = (
+        project(Functional(spelling), images, "conv2", one(0, 1, 2, 2), rule) for spelling in spellings
+    )
+    assert all(torch.equal(projection, reference) for projection in spelled)
     assert not torch.equal(reference, project(Functional(lambda x: x), images, "conv2", one(0, 1, 2, 2), rule))
 
 
@@ -179,8 +181,8 @@ def test_other_activations_follow_the_rule(activation):
     coming = F.conv_transpose2d(seed, linear.conv2.weight)
     expected = {"deconvnet": coming.relu(), "guided": coming.relu() * slopes, "gradient": coming * slopes}
     for rule, signal in expected.items():
-        found = project(Functional(activation), images, "conv2", unit, rule)
-        torch.testing.assert_close(found, F.conv_transpose2d(signal, linear.conv1.weight))
+        projections = project(Functional(activation), images, "conv2", unit, rule)
+        torch.testing.assert_close(projections, F.conv_transpose2d(signal, linear.conv1.weight))
 
 
 def test_the_net_is_left_as_it_was():
@@ -199,12 +201,12 @@ def test_the_net_is_left_as_it_was():
     assert not any(module._forward_hooks for module in net.modules())
 
 
-def test_works_in_inference_mode_on_tensors_made_there():
+def test_works_in_inference_mode_on_tensors_of_inference_mode():
     net = odd_net()
     expected = project(net, photographs(2, (40, 40)), "9", one(1, 2, 1, 1))
     with torch.inference_mode():
-        found = project(net, photographs(2, (40, 40)), "9", one(1, 2, 1, 1))
-    assert torch.equal(found, expected)
+        projections = project(net, photographs(2, (40, 40)), "9", one(1, 2, 1, 1))
+    assert torch.equal(projections, expected)
 
 
 def test_the_size_of_a_part_changes_nothing():
@@ -226,7 +228,7 @@ def test_unknown_layer():
 
 
 class Turned(nn.Module):
-    """The same convolutions, their maps last in between."""
+    """The same convolutions, with channels as the last dimension in between."""
 
     def __init__(self, last):
         super().__init__()
@@ -246,5 +248,5 @@ class Turned(nn.Module):
 def test_units_of_maps_that_lie_last(rule):
     images = photographs(2, (12, 9))
     picks = Units(*map(torch.tensor, ([0, 1], [3, 1], [7, 2], [4, 0])))
-    found, expected = (project(Turned(last).double(), images, "stage", picks, rule) for last in (True, False))
-    assert torch.equal(found, expected) and found.any()
+    projections, expected = (project(Turned(last).double(), images, "stage", picks, rule) for last in (True, False))
+    assert torch.equal(projections, expected) and projections.any()

@@ -1,11 +1,11 @@
-"""Dense evaluation against the net on every place by itself, where no padding makes the two differ."""
+"""Dense evaluation against the net on each crop, for nets without padding."""
 
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
-from convscope.engine.dense import dense, dense_features
+from convscope.engine.dense import dense_features, dense_probabilities
 from convscope.errors import UserError
 from convscope.models.build import build
 
@@ -41,17 +41,19 @@ def test_row_net_at_every_place(side):
     net = build(ROWS, 42, 5).double().eval()
     images = pixels(2, side)
     with torch.no_grad():
-        found = dense(net, 42, side)(images)
-    torch.testing.assert_close(found, by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
+        outputs = dense_probabilities(net, 42, side)(images)
+    torch.testing.assert_close(outputs, by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
 
 
-def test_a_plain_foreign_net_with_an_adaptive_pool_that_does_nothing():
+def test_a_plain_library_net_with_an_adaptive_pool_that_does_nothing():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 5, 5), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
                         nn.Linear(64, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3)).double().eval()  # fmt: skip
     images = pixels(2, 35)
     with torch.no_grad():
-        torch.testing.assert_close(dense(net, 20, 35)(images), by_places(net, images, 20, 5), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(
+            dense_probabilities(net, 20, 35)(images), by_places(net, images, 20, 5), rtol=1e-9, atol=1e-12
+        )
 
 
 def test_an_average_over_the_map_takes_larger_images_as_they_are():
@@ -63,31 +65,31 @@ def test_an_average_over_the_map_takes_larger_images_as_they_are():
     with torch.no_grad():
         maps = [body(whole).permute(0, 2, 3, 1) for whole in (images, images.flip(3))]
         expected = torch.stack([net.fc(map_).mean((1, 2)).softmax(1) for map_ in maps]).mean(0)
-        torch.testing.assert_close(dense(net, 64, 96)(images), expected, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(dense_probabilities(net, 64, 96)(images), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_a_net_of_one_size_alone():
     torch.manual_seed(0)
     net = models.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
     with pytest.raises(UserError, match="no images of 36 pixels.*evaluate.crops=center"):
-        dense(net, 32, 36)
+        dense_probabilities(net, 32, 36)
 
 
 @torch.no_grad()
 def penultimate_by_places(net, images, size, stride):
-    """What the last full layer takes of each crop by itself, one image after another: mean over crops and mirroring."""
+    """Input of the last linear layer for each crop of each image: mean over crops and mirror images."""
     layers = list(net.children())[:-1]
     vectors = []
     for image in images:
-        seen = []
+        features = []
         for whole in (image, image.flip(2)):
             steps = range(0, image.shape[-1] - size + 1, stride)
             for top, left in ((top, left) for top in steps for left in steps):
                 x = whole[None, :, top : top + size, left : left + size].clone()
                 for layer in layers:
                     x = layer(x)
-                seen.append(x[0].clone())
-        vectors.append(torch.stack(seen).mean(0))
+                features.append(x[0].clone())
+        vectors.append(torch.stack(features).mean(0))
     return torch.stack(vectors)
 
 
@@ -96,9 +98,9 @@ def test_dense_features_are_the_mean_over_every_place_and_the_mirror_image(side)
     torch.manual_seed(0)
     net = build(ROWS, 42, 5).double().eval()
     images = pixels(2, side)
-    found = dense_features(net, 42, side)(images)
-    assert found.shape == (2, 9)
-    torch.testing.assert_close(found, penultimate_by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
+    outputs = dense_features(net, 42, side)(images)
+    assert outputs.shape == (2, 9)
+    torch.testing.assert_close(outputs, penultimate_by_places(net, images, 42, 4), rtol=1e-9, atol=1e-12)
 
 
 def test_dense_features_of_a_net_that_averages_its_last_map():

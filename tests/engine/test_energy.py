@@ -29,9 +29,9 @@ def held(projections, corner, side):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_squares_hold_the_share_and_smaller_ones_would_not(seed):
-    """No square of the same center that is two pixels smaller holds it, wherever it is pushed by a pixel."""
+    """No square of the same center, or one pixel from it, that is two pixels smaller holds the share."""
     projections = blobs(5, 61 + seed, 70, seed)
-    corner, side = energy_squares(projections, 0.99, least=3)
+    corner, side = energy_squares(projections, 0.99, min_side=3)
     assert held(projections, corner, side).mean() >= 0.99 - 1e-9
     inner = type(corner)(corner.top + 1, corner.left + 1)
     assert held(projections, inner, side - 2).mean() < 0.99
@@ -47,7 +47,7 @@ def test_a_feature_of_one_size_is_cut_to_it_wherever_it_lies_in_the_field():
 
 
 def test_a_square_does_not_hang_over_the_image_where_it_need_not():
-    """The left 30 columns are off the image: nothing comes down there."""
+    """The left 30 columns are outside the image and have no signal."""
     projections = torch.randn(3, 3, 60, 60, generator=torch.Generator().manual_seed(0))
     projections[..., :30] = 0
     projections[:, :, 25:35, 30:35] *= 100
@@ -72,5 +72,5 @@ def test_numbers_of_any_size_count_and_what_is_no_number_does_not():
     assert side_of_large == side and torch.equal(large.top, corner.top) and torch.equal(large.left, corner.left)
     spots[0, 0, :2, :2], spots[1, 1, 45, 45] = torch.inf, torch.nan
     clean = spots.nan_to_num(0, 0, 0)
-    for one, other in zip(energy_squares(spots)[0], energy_squares(clean)[0], strict=True):
-        assert torch.equal(one, other)
+    for field, expected in zip(energy_squares(spots)[0], energy_squares(clean)[0], strict=True):
+        assert torch.equal(field, expected)

@@ -1,4 +1,4 @@
-"""What layers put out, against the same layers called by hand."""
+"""Features against the same layers called by hand."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from convscope.errors import UserError
 
 
 class Twice(nn.Module):
-    """One layer that runs twice, and one that puts out a pair."""
+    """One layer that runs twice, and one with a pair as its output."""
 
     def __init__(self):
         super().__init__()
@@ -33,20 +33,20 @@ def images():
 
 
 def test_values_are_as_the_layer_put_them_out_before_a_relu_in_place(net, images):
-    found = features(net, images, ["0", "1", "2"])
+    result = features(net, images, ["0", "1", "2"])
     with torch.no_grad():
         first = net[0](images)
         second = (first - 0) / (1 + net[1].eps) ** 0.5  # a fresh normalization in eval mode: mean 0, variance 1
-    assert torch.allclose(found.layers["0"], first, atol=1e-6)
-    assert torch.allclose(found.layers["1"], second, atol=1e-6) and (found.layers["1"] < 0).any()
-    assert torch.allclose(found.layers["2"], second.clamp(min=0), atol=1e-6)
+    assert torch.allclose(result.layers["0"], first, atol=1e-6)
+    assert torch.allclose(result.layers["1"], second, atol=1e-6) and (result.layers["1"] < 0).any()
+    assert torch.allclose(result.layers["2"], second.clamp(min=0), atol=1e-6)
     with torch.inference_mode():
-        assert torch.allclose(found.logits, net[5](found.layers["2"].flatten(1)), atol=1e-5)  # no dropout
+        assert torch.allclose(result.logits, net[5](result.layers["2"].flatten(1)), atol=1e-5)  # no dropout
 
 
 def test_take_sees_the_output_at_once(net, images):
-    found = features(net, images, ["1"], lambda output: (output < 0).float().mean((1, 2, 3)))
-    assert found.layers["1"].shape == (3,) and (found.layers["1"] > 0).all()
+    result = features(net, images, ["1"], lambda output: (output < 0).float().mean((1, 2, 3)))
+    assert result.layers["1"].shape == (3,) and (result.layers["1"] > 0).all()
 
 
 def test_no_layers_give_logits(net, images):
@@ -59,8 +59,8 @@ def state(net):
     return flags, hooks, {name: value.clone() for name, value in net.state_dict().items()}
 
 
-def same(one, other):
-    return one[:2] == other[:2] and all(torch.equal(one[2][name], other[2][name]) for name in one[2])
+def same(first, second):
+    return first[:2] == second[:2] and all(torch.equal(first[2][name], second[2][name]) for name in first[2])
 
 
 def test_the_net_is_left_as_it_was(net, images):
@@ -96,9 +96,9 @@ def test_layers_that_have_no_features(net, images):
         features(net, images, ["0", "0.spare"])
 
 
-def test_a_layer_asked_for_twice_is_taken_once(net, images):
-    found = features(net, images, ["2", "0", "2"])
-    assert list(found.layers) == ["2", "0"]  # in the order asked for
+def test_a_repeated_layer_appears_once(net, images):
+    result = features(net, images, ["2", "0", "2"])
+    assert list(result.layers) == ["2", "0"]  # in the order asked for
 
 
 def test_maps_that_lie_last_are_turned_round():
@@ -107,5 +107,5 @@ def test_maps_that_lie_last_are_turned_round():
             return x.permute(0, 2, 3, 1)
 
     net = nn.Sequential(nn.Conv2d(3, 5, 3), Last(), nn.Flatten(), nn.Linear(5 * 8 * 6, 2))
-    taken = features(net, torch.randn(2, 3, 10, 8), ["0", "1"]).layers
-    assert taken["1"].shape == (2, 5, 8, 6) and torch.equal(taken["0"], taken["1"])
+    outputs = features(net, torch.randn(2, 3, 10, 8), ["0", "1"]).layers
+    assert outputs["1"].shape == (2, 5, 8, 6) and torch.equal(outputs["0"], outputs["1"])

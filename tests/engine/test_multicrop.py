@@ -1,4 +1,4 @@
-"""Crops that share convolutions against plain passes in double precision, over random chains and foreign nets."""
+"""Crops that share convolutions against separate passes in double precision, for random chains and library nets."""
 
 import random
 
@@ -7,8 +7,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from convscope.engine.multicrop import multi_crop, shared
-from convscope.engine.shared_positions import five, twenty_five
+from convscope.engine.multicrop import corner_and_center_crops, grid_crops, multi_crop_probabilities, share_stages
 from convscope.models.build import build
 from engine.specimens import odd_net, row_net
 
@@ -19,7 +18,7 @@ def corners(margin):
 
 
 def grid(margin):
-    """Steps of a quarter of the margin, floored; by counting, not by arithmetic on the crops' own formula."""
+    """Steps of a quarter of the margin, rounded down, by counting and not by the formula of the crops."""
     steps = [max(whole for whole in range(margin + 1) if 4 * whole <= margin * part) for part in range(5)]
     return [(top, left) for top in steps for left in steps]
 
@@ -28,7 +27,9 @@ def by_hand(net, images, size, places):
     """Mean softmax of hand-cut crops, one image and one crop at a time."""
     means = []
     for image in images:
-        crops = [one[:, top : top + size, left : left + size] for one in (image, image.flip(2)) for top, left in places]
+        crops = [
+            view[:, top : top + size, left : left + size] for view in (image, image.flip(2)) for top, left in places
+        ]
         means.append(torch.stack([net(crop[None].clone())[0].exp() / net(crop[None].clone()).exp().sum()
                                   for crop in crops]).mean(0))  # fmt: skip
     return torch.stack(means)
@@ -39,14 +40,14 @@ def pixels(count, side, seed=0):
 
 
 @torch.no_grad()
-def check(net, size, side, crops=five, places=corners):
+def check(net, size, side, crops=corner_and_center_crops, places=corners):
     images = pixels(2, side)
-    found = multi_crop(net, size, side, crops(side, size))(images)
-    torch.testing.assert_close(found, by_hand(net, images, size, places(side - size)), rtol=1e-9, atol=1e-12)
+    probabilities = multi_crop_probabilities(net, size, side, crops(side, size))(images)
+    torch.testing.assert_close(probabilities, by_hand(net, images, size, places(side - size)), rtol=1e-9, atol=1e-12)
 
 
 def chain(seed, size):
-    """A random plain net: kernels, strides, padding, dilation, groups and pools as they come."""
+    """A random net without branches: kernels, strides, padding, dilation, groups and pools."""
     draw = random.Random(seed)
     torch.manual_seed(seed)
     layers, maps = [], 3
@@ -84,11 +85,11 @@ def test_random_chains(seed):
 
 
 def test_the_random_chains_do_share():
-    """Else the test above would compare passes with passes."""
-    far = [shared(chain(seed, 32), 32, 40, five(40, 32)) for seed in range(24)]
-    assert sum(len(found.places) > 1 for found in far if found) > 5
-    assert any(place and any(span.low > 0 and span.at > 0 for span in place)
-               for found in far if found for places in found.places for place in places)  # fmt: skip
+    """Without sharing, the test above would compare passes with passes."""
+    far = [share_stages(chain(seed, 32), 32, 40, corner_and_center_crops(40, 32)) for seed in range(24)]
+    assert sum(len(sharing.areas) > 1 for sharing in far if sharing) > 5
+    assert any(area and any(span.low > 0 and span.start > 0 for span in area)
+               for sharing in far if sharing for areas in sharing.areas for area in areas)  # fmt: skip
 
 
 @pytest.mark.parametrize("size, side", [(96, 110), (96, 112), (64, 73), (96, 128), (96, 96)])
@@ -100,19 +101,19 @@ def test_row_nets(size, side):
 def test_fifty_crops_of_random_chains(seed):
     draw = random.Random(2000 + seed)
     size = draw.randint(24, 36)
-    check(chain(seed, size), size, size + draw.choice([8, 16, 7]), twenty_five, grid)
+    check(chain(seed, size), size, size + draw.choice([8, 16, 7]), grid_crops, grid)
 
 
 @pytest.mark.parametrize("size, side", [(64, 80), (64, 73), (64, 66), (64, 64)])
 def test_fifty_crops_of_a_row_net(size, side):
-    """The last two have less than five places along an edge: crops that fall together count as often as they do."""
-    check(row_net(size), size, side, twenty_five, grid)
+    """The last two have fewer than five positions along an edge: equal crops count several times."""
+    check(row_net(size), size, side, grid_crops, grid)
 
 
 @pytest.mark.slow
 def test_fifty_crops_of_a_net_that_branches():
     torch.manual_seed(0)
-    check(models.get_model("resnet18", num_classes=6).double().eval(), 64, 72, twenty_five, grid)
+    check(models.get_model("resnet18", num_classes=6).double().eval(), 64, 72, grid_crops, grid)
 
 
 def test_a_net_of_odd_steps():
@@ -124,7 +125,7 @@ def test_a_net_of_odd_steps():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "resnet18"])
-def test_foreign_nets(name):
+def test_library_nets(name):
     """A chain, and a net with branches, which goes one crop at a time."""
     torch.manual_seed(0)
     check(models.get_model(name, num_classes=6).double().eval(), 64, 72)
@@ -141,16 +142,16 @@ def test_zfnet_shares_its_lower_layers():
         "fc": {"kind": "full", "units": "classes"},
     }
     net = build(rows, 224, 5).eval()
-    found = shared(net, 224, 256, five(256, 224))
-    assert found is not None and len(found.places) >= 4
-    assert all(place is not None for places in found.places[:4] for place in places)
+    sharing = share_stages(net, 224, 256, corner_and_center_crops(256, 224))
+    assert sharing is not None and len(sharing.areas) >= 4
+    assert all(area is not None for areas in sharing.areas[:4] for area in areas)
 
 
 def test_the_five_places():
-    assert five(256, 224) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+    assert corner_and_center_crops(256, 224) == [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
 
 
 def test_the_twenty_five_places():
-    places = twenty_five(256, 224)
+    places = grid_crops(256, 224)
     assert places[:6] == [(0, 0), (0, 8), (0, 16), (0, 24), (0, 32), (8, 0)] and places[-1] == (32, 32)
-    assert set(five(256, 224)) <= set(places) and len(set(places)) == 25
+    assert set(corner_and_center_crops(256, 224)) <= set(places) and len(set(places)) == 25

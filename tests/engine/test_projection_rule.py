@@ -1,4 +1,4 @@
-"""Which rule is chosen, on nets whose answer is known; the measures against formulas of their own."""
+"""The chosen rule for nets with a known answer; the measures against independent formulas."""
 
 import math
 
@@ -30,7 +30,7 @@ def picks(maps, images, at):
 
 
 def photographs(count, side, seed=0):
-    """Smooth random images, as photographs are beside noise."""
+    """Smooth random images, like photographs and unlike noise."""
     draw = torch.Generator().manual_seed(seed)
     return nn.functional.interpolate(torch.randn(count, 3, side // 4, side // 4, generator=draw), side, mode="bicubic")
 
@@ -46,15 +46,15 @@ def pooled():
     return nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(8, 6, 3, 1, 1)).eval()
 
 
-def test_without_switches_the_deconvnet_does_not_see_the_image_and_guided_is_taken():
-    """Strided convolutions and ReLU alone: the deconvnet goes down the same way whatever the image."""
+def test_without_switches_the_deconvnet_ignores_the_image_and_guided_is_chosen():
+    """Strided convolutions and ReLU alone: the deconvnet's projection is the same for every image."""
     choice = choose_rule(strided(), photographs(6, 32), "4", picks(3, 6, 4))
     assert choice.rule == "guided" and abs(choice.dependence) < 1e-6 < 0.1 < choice.guided_dependence
     assert "hardly depend on the image: 0.00" in choice.words
 
 
 def test_where_nothing_on_the_way_depends_on_the_image_the_papers_rule_stays():
-    """A first convolution is its own projection, whatever the image and the rule."""
+    """The projection of a first convolution is its filter, for every image and rule."""
     choice = choose_rule(strided(), photographs(6, 32), "0", picks(3, 6, 4))
     assert choice.words == "deconvnet (the same picture by every rule)"
 
@@ -83,7 +83,7 @@ class Branches(nn.Module):
         return self.mix(torch.cat([self.smooth(x).relu(), self.rough(x).relu()], 1))
 
 
-def test_across_branches_the_smoother_rule_is_taken():
+def test_across_branches_the_smoother_rule_is_chosen():
     choice = choose_rule(Branches().eval(), photographs(6, 32).abs(), "mix", picks(2, 6, 7))
     assert choice.rule == "guided" and not choice.chain
     assert choice.smoothness < 0.9 * choice.guided_smoothness
@@ -91,7 +91,7 @@ def test_across_branches_the_smoother_rule_is_taken():
 
 
 def test_noise_is_as_smooth_as_noise(monkeypatch):
-    """Two smoothnesses that print as the same number are no reason for a rule, on either side of 0."""
+    """Smoothnesses that print as the same number give no reason for a rule, above and below 0."""
     for smoothness, guided, rule in [
         (-0.011, -0.010, "deconvnet"),
         (0.001, 0.004, "deconvnet"),
@@ -105,8 +105,8 @@ def test_noise_is_as_smooth_as_noise(monkeypatch):
 
 def test_autocorrelation_is_numpys_of_shifted_luminance():
     values = torch.randn(3, 3, 20, 24, generator=torch.Generator().manual_seed(0)).cumsum(3)
-    for one, value in zip(values.double().numpy(), autocorrelation(values).tolist(), strict=True):
-        gray = one.mean(0) - one.mean(0).mean()
+    for picture, value in zip(values.double().numpy(), autocorrelation(values).tolist(), strict=True):
+        gray = picture.mean(0) - picture.mean(0).mean()
         shifted = np.sum(gray[1:] * gray[:-1]) + np.sum(gray[:, 1:] * gray[:, :-1])
         assert value == pytest.approx(shifted / 2 / np.sum(gray**2))
     noise = torch.randn(20, 3, 64, 64, generator=torch.Generator().manual_seed(1))
@@ -130,16 +130,16 @@ def test_maps_that_one_image_excites_are_not_measured():
     record = Top9(*(field.clone() for field in empty(10)))
     record.image[:6, :3], record.score[:6, :3] = torch.arange(3), 1.0
     record.score[2, 1:] = 0.0  # one image alone excites map 2
-    assert measured_maps(record, most=9) == [0, 1, 3, 4, 5] and measured_maps(record, most=2) == [0, 3]
-    assert measured_maps(record, most=3) == [0, 1, 4]
+    assert measured_maps(record, limit=9) == [0, 1, 3, 4, 5] and measured_maps(record, limit=2) == [0, 3]
+    assert measured_maps(record, limit=3) == [0, 1, 4]
     assert measured_maps(empty(4)) == []
 
 
 def test_a_choice_says_what_it_was_and_goes_through_plain_values():
-    asked = RuleChoice("gradient")
-    assert asked.words == "gradient" and not asked.measured
+    chosen = RuleChoice("gradient")
+    assert chosen.words == "gradient" and not chosen.measured
     assert RuleChoice(**dict(choose_rule(pooled(), photographs(3, 32), "3", picks(1, 3, 7))._asdict())).measured
-    assert all(type(value) in (str, bool, float) for value in asked) and math.isnan(asked.smoothness)
+    assert all(type(value) in (str, bool, float) for value in chosen) and math.isnan(chosen.smoothness)
 
 
 @pytest.mark.parametrize("rule", ["relu", "", None, 3, ["guided"]])

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import nn
 
-from convscope.engine.receptive_fields import Box, Field, Span, fields
+from convscope.engine.receptive_fields import AxisField, Box, Field, fields
 from convscope.models.build import build
 
 PAPER = {  # field and stride at 224 pixels
@@ -46,7 +46,7 @@ def smooth(net):
 
 
 def support(net, layer, size, place):
-    """Rows and columns (first, last + 1) of the pixels that have a gradient."""
+    """Rows and columns (first, last + 1) of the pixels with a gradient."""
     pixels = torch.rand(1, 3, *size, dtype=torch.float64).requires_grad_()
     maps = []
     hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: maps.append(output))
@@ -64,19 +64,19 @@ def visible(box, size):
 
 def test_numbers_of_the_paper():
     net = zfnet(padding=1)
-    found = fields(net, 224)
-    assert {name: found[name].rows[:2] for name in PAPER} == PAPER
-    assert found["conv5"].rows == found["conv5"].cols
-    assert found["fc6"] is None
-    centers = {name: round(found[name].rows.start + (found[name].rows.size - 1) / 2) for name in PAPER}
+    net_fields = fields(net, 224)
+    assert {name: net_fields[name].rows[:2] for name in PAPER} == PAPER
+    assert net_fields["conv5"].rows == net_fields["conv5"].cols
+    assert net_fields["fc6"] is None
+    centers = {name: round(net_fields[name].rows.start + (net_fields[name].rows.size - 1) / 2) for name in PAPER}
     assert list(centers.values()) == [2, 2, 10, 10, 10, 10, 10, 26]
 
 
 def test_numbers_of_alexnet():
     rows = {"conv1": conv(8, 11, 4, 2), "pool1": pool(), "conv2": conv(8, 5, 1, 2), "pool2": pool()}
     rows |= {f"conv{n}": conv(8, 3, 1, 1) for n in (3, 4, 5)} | {"pool5": pool()}
-    found = fields(build(rows | {"fc6": {"kind": "full", "units": "classes"}}, 224, 5), 224)
-    assert {name: found[name].rows[:2] for name in ALEXNET} == ALEXNET
+    net_fields = fields(build(rows | {"fc6": {"kind": "full", "units": "classes"}}, 224, 5), 224)
+    assert {name: net_fields[name].rows[:2] for name in ALEXNET} == ALEXNET
 
 
 @pytest.mark.parametrize("pools", [{"padding": 1}, {"ceil": True}])
@@ -133,21 +133,21 @@ def test_fields_of_known_nets_are_the_gradients_support(name):
 
 @pytest.mark.slow
 def test_what_mixes_all_positions_sees_the_whole_image():
-    found = fields(torchvision.models.mobilenet_v3_small(weights=None), 224)
-    assert found["features.0"] is not None
-    assert found["features.1.block.1.avgpool"] is None
-    assert found["features.2"] is None  # behind the first squeeze-and-excitation gate
-    assert found["classifier.0"] is None
+    net_fields = fields(torchvision.models.mobilenet_v3_small(weights=None), 224)
+    assert net_fields["features.0"] is not None
+    assert net_fields["features.1.block.1.avgpool"] is None
+    assert net_fields["features.2"] is None  # behind the first squeeze-and-excitation gate
+    assert net_fields["classifier.0"] is None
     assert fields(torchvision.models.vit_b_16(weights=None), 224)["encoder"] is None
 
 
 def test_reflected_borders_and_resized_maps_see_the_whole_image():
     reflect = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), nn.Upsample(scale_factor=2))
-    found = fields(reflect, 16)
-    assert found == {"0": None, "1": None}
+    net_fields = fields(reflect, 16)
+    assert net_fields == {"0": None, "1": None}
     assert fields(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2)), 16)["1"] is None
 
 
 def test_box_may_leave_the_image():
-    field = Field(Span(27, 8, -3), Span(11, 4, -1))
+    field = Field(AxisField(27, 8, -3), AxisField(11, 4, -1))
     assert field.box(0, 2) == Box(-3, 7, 27, 11)

@@ -1,4 +1,4 @@
-"""Against all activations kept and sorted."""
+"""The record of the search against all activations, stored and sorted."""
 
 import gc
 import random
@@ -9,7 +9,8 @@ import torchvision
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from convscope.engine.top9 import Search, empty, merge, to_arrays
+from convscope.engine.top9 import empty, merge, to_arrays
+from convscope.engine.top9_search import Search
 from convscope.errors import UserError
 from engine.specimens import maps_of, photographs, row_net
 
@@ -32,12 +33,12 @@ def net():
 
 
 def brute_force(net, layer, images):
-    """For each map a list of (score, image, row, col): in the order of plain Python."""
+    """For each map a list of (score, image, row, col), sorted by plain Python."""
     return strongest(torch.cat([maps_of(net, layer, image[None]) for image in images]))  # one by one, as no batch does
 
 
 def strongest(maps):
-    """The same of the maps [N, C, h, w] of all images."""
+    """The same for the maps [N, C, h, w] of all images."""
     width, entries = maps.shape[3], []
     for values in maps.flatten(2).unbind(1):  # [N, h * w]
         best = sorted((-max(row), image, row.index(max(row))) for image, row in enumerate(values.tolist()))[:9]
@@ -59,8 +60,8 @@ def searched(net, layers, images, parts):
 
 
 def same(top, entries, tolerance=1e-4):
-    found = [list(zip(*rows, strict=True)) for rows in zip(*(field.tolist() for field in top), strict=True)]
-    for ours, theirs in zip(found, entries, strict=True):
+    rows_of_entries = [list(zip(*rows, strict=True)) for rows in zip(*(field.tolist() for field in top), strict=True)]
+    for ours, theirs in zip(rows_of_entries, entries, strict=True):
         assert [entry[1:] for entry in ours] == [entry[1:] for entry in theirs]
         assert [entry[0] for entry in ours] == pytest.approx([entry[0] for entry in theirs], abs=tolerance)
 
@@ -117,7 +118,7 @@ def test_fewer_than_nine_images(net):
 ])  # fmt: skip
 @pytest.mark.parametrize("size", [(8, 8), (9, 7), (12, 10)])
 def test_scores_and_places_do_not_depend_on_the_pool_above(pool, size):
-    """Among few levels almost every maximum ties; pools that leave positions out must not be believed."""
+    """Among few grey levels almost every maximum ties; pools that skip positions must not give the scores."""
     net = nn.Sequential(nn.Identity(), nn.ReLU(), pool).eval()
     images = torch.randint(-2, 3, (12, 3, *size), generator=torch.Generator().manual_seed(1)).float()
     top = searched(net, ["1"], images, torch.arange(12).split(5))["1"]
@@ -141,7 +142,7 @@ def test_not_a_number_enters_no_record(net):
 
 
 def test_memory_is_flat_in_the_number_of_images(net):
-    """The record and nothing of a pass outlives the pass."""
+    """After a pass only the record is left in memory."""
 
     def held(count):
         with Search(net, LAYERS) as search, torch.inference_mode():
@@ -239,13 +240,13 @@ def test_scores_at_an_upper_bound_are_ordered_by_what_is_before_it(size):
     net, images = Bounded().double().eval(), photographs(31, (12, 12)) * 40
     before = net.before(images)
     layers = ["first", "pool", "after", "free"]
-    found = searched(net, layers, images, torch.arange(31).split(size))
+    tops = searched(net, layers, images, torch.arange(31).split(size))
     for layer in layers:
         expected = strongest(before[layer])
-        assert places_of(found[layer]) == [[entry[1:] for entry in row] for row in expected], layer
+        assert places_of(tops[layer]) == [[entry[1:] for entry in row] for row in expected], layer
         scores = [[entry[0] if layer == "free" else min(entry[0], 6) for entry in row] for row in expected]
-        torch.testing.assert_close(found[layer].score, torch.tensor(scores, dtype=torch.float32))
-    assert all((found[layer].score == 6).all(1).any() for layer in layers[:3])
+        torch.testing.assert_close(tops[layer].score, torch.tensor(scores, dtype=torch.float32))
+    assert all((tops[layer].score == 6).all(1).any() for layer in layers[:3])
 
 
 @torch.no_grad()
@@ -258,7 +259,7 @@ def test_any_split_of_scores_at_an_upper_bound_merges_to_the_same_record():
             record = empty(len(top.score))
             for number in order:
                 record = merge(record, parts[number][layer])
-            assert all(torch.equal(field, other) for field, other in zip(record, top, strict=True))
+            assert all(torch.equal(field, expected) for field, expected in zip(record, top, strict=True))
 
 
 def test_an_error_in_a_pass_leaves_no_trace_of_the_search():
@@ -273,7 +274,7 @@ def test_an_error_in_a_pass_leaves_no_trace_of_the_search():
 
 
 def test_an_interruption_from_the_keyboard_leaves_no_trace_of_the_search():
-    """torch calls no hook then, not even those that are always called."""
+    """torch then calls no hook, not even with always_call."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -288,7 +289,7 @@ def test_an_interruption_from_the_keyboard_leaves_no_trace_of_the_search():
 
 
 class Last(nn.Module):
-    """Puts out [N, h, w, C], like the stages of Swin."""
+    """A layer with outputs [N, h, w, C], like the stages of Swin."""
 
     def __init__(self, inputs, maps):
         super().__init__()
@@ -313,7 +314,7 @@ def test_maps_that_lie_last_are_maps():
     net, images = MapsLast().double().eval(), photographs(12, (21, 17))
     first = net.one.conv(images)
     expected = {"one": first, "two": net.two.conv(first.relu())}
-    found = searched(net, ["one", "two"], images, torch.arange(12).split(5))
+    tops = searched(net, ["one", "two"], images, torch.arange(12).split(5))
     for layer, maps in expected.items():
-        assert found[layer].score.shape == (maps.shape[1], 9)
-        assert places_of(found[layer]) == [[entry[1:] for entry in row] for row in strongest(maps)]
+        assert tops[layer].score.shape == (maps.shape[1], 9)
+        assert places_of(tops[layer]) == [[entry[1:] for entry in row] for row in strongest(maps)]

@@ -5,7 +5,8 @@ import torchvision
 from torch import nn
 
 from convscope.engine.calls import Ref
-from convscope.engine.trace import PIXELS, chain, evaluating, trace
+from convscope.engine.hooks import evaluating
+from convscope.engine.trace import PIXELS, chain, trace
 from convscope.errors import UserError
 from convscope.models.build import build
 
@@ -29,31 +30,31 @@ def names(calls):
     return [call.name for call in calls]
 
 
-def test_calls_are_seen_however_they_are_made():
-    seen = trace(Mixed(), (3, 8, 8))
+def test_calls_in_any_form_are_recorded():
+    net_trace = trace(Mixed(), (3, 8, 8))
     expected = ["conv2d", "relu", "max_pool2d", "relu", "mul", "relu", "max_pool2d", "__iadd__", "cat", "conv2d"]
-    assert [name.replace("add_", "__iadd__") for name in names(seen.calls)] == expected
-    assert seen.shapes[seen.layers["conv"].output] == (1, 8, 8, 8)
-    assert seen.shapes[seen.layers["last"].output] == (1, 4, 4, 4)
-    assert seen.layers["act"].runs == 2
+    assert [name.replace("add_", "__iadd__") for name in names(net_trace.calls)] == expected
+    assert net_trace.shapes[net_trace.layers["conv"].output] == (1, 8, 8, 8)
+    assert net_trace.shapes[net_trace.layers["last"].output] == (1, 4, 4, 4)
+    assert net_trace.layers["act"].runs == 2
 
 
 def test_a_tensor_changed_in_place_is_another_tensor():
-    seen = trace(Mixed(), (3, 8, 8))
-    conv, relu, pool = seen.calls[:3]
+    net_trace = trace(Mixed(), (3, 8, 8))
+    conv, relu, pool = net_trace.calls[:3]
     assert conv.inputs == (PIXELS,) and relu.inputs == conv.outputs and pool.inputs == relu.outputs
     assert conv.outputs != relu.outputs
-    assert seen.layers["conv"].output == conv.outputs[0]
+    assert net_trace.layers["conv"].output == conv.outputs[0]
 
 
 def test_arguments_hold_the_nets_own_weights():
     net = Mixed()
-    given = trace(net, (3, 8, 8)).calls[0].arguments()
-    assert given["weight"] is net.conv.weight and given["bias"] is net.conv.bias
-    assert given["input"] == Ref(PIXELS) and given["padding"] == (1, 1)
+    arguments = trace(net, (3, 8, 8)).calls[0].arguments()
+    assert arguments["weight"] is net.conv.weight and arguments["bias"] is net.conv.bias
+    assert arguments["input"] == Ref(PIXELS) and arguments["padding"] == (1, 1)
 
 
-def test_a_call_can_be_made_again_on_other_values():
+def test_a_call_runs_again_on_other_values():
     net, x = Mixed(), torch.randn(2, 3, 5, 6)
     call = trace(net, (3, 8, 8)).calls[0]
     assert torch.equal(call.again(x), net.conv(x))
@@ -84,8 +85,8 @@ def test_a_net_may_look_at_its_values():
         def forward(self, x):
             return super().forward(x) if float(x.sum()) < 1 else x
 
-    seen = trace(nn.Sequential(Looks(3, 4, 3)), (3, 8, 8))
-    assert names(chain(seen, "0")) == ["conv2d"]
+    net_trace = trace(nn.Sequential(Looks(3, 4, 3)), (3, 8, 8))
+    assert names(chain(net_trace, "0")) == ["conv2d"]
 
 
 @pytest.mark.parametrize(
@@ -95,25 +96,25 @@ def test_a_net_may_look_at_its_values():
 def test_shapes_are_those_of_a_real_pass(how):
     net = nn.Sequential(nn.Conv2d(3, 6, (5, 3), **how), nn.Flatten(2), nn.LazyLinear(7))
     real = net(torch.zeros(1, 3, 15, 18))
-    seen = trace(net, (3, 15, 18))
-    assert seen.shapes[seen.layers["0"].output] == net[0](torch.zeros(1, 3, 15, 18)).shape
-    assert seen.shapes[seen.layers["2"].output] == real.shape
+    net_trace = trace(net, (3, 15, 18))
+    assert net_trace.shapes[net_trace.layers["0"].output] == net[0](torch.zeros(1, 3, 15, 18)).shape
+    assert net_trace.shapes[net_trace.layers["2"].output] == real.shape
 
 
 @pytest.mark.slow
 def test_every_kind_of_net_is_traced():
     for name in ("densenet121", "mobilenet_v3_small", "shufflenet_v2_x0_5", "convnext_tiny", "vit_b_16"):
         net = getattr(torchvision.models, name)(weights=None)
-        seen = trace(net, (3, 224, 224))
+        net_trace = trace(net, (3, 224, 224))
         convolutions = [path for path, module in net.named_modules() if isinstance(module, nn.Conv2d)]
-        assert set(convolutions) <= set(seen.layers), name
+        assert set(convolutions) <= set(net_trace.layers), name
 
 
 @pytest.mark.slow
 def test_timm_nets_are_traced():
     timm = pytest.importorskip("timm")
-    seen = trace(timm.create_model("nfnet_l0", pretrained=False), (3, 64, 64))
-    assert "stem.conv1" in seen.layers
+    net_trace = trace(timm.create_model("nfnet_l0", pretrained=False), (3, 64, 64))
+    assert "stem.conv1" in net_trace.layers
 
 
 def test_chain_of_a_row_net():
@@ -123,33 +124,33 @@ def test_chain_of_a_row_net():
         "pool1": {"kind": "pool", "kernel": 2, "stride": 2},
         "fc2": {"kind": "full", "units": "classes"},
     }
-    seen = trace(build(layers, 16, 5), (3, 16, 16))
-    assert names(chain(seen, "pool1")) == ["conv2d", "relu_", "local_response_norm", "max_pool2d"]
-    assert names(chain(seen, "fc2"))[-2:] == ["flatten", "linear"]
+    net_trace = trace(build(layers, 16, 5), (3, 16, 16))
+    assert names(chain(net_trace, "pool1")) == ["conv2d", "relu_", "local_response_norm", "max_pool2d"]
+    assert names(chain(net_trace, "fc2"))[-2:] == ["flatten", "linear"]
 
 
 def test_there_is_no_chain_past_a_branch():
-    seen = trace(torchvision.models.resnet18(weights=None), (3, 64, 64))
-    assert names(chain(seen, "layer1.0.conv2"))[-2:] == ["relu", "conv2d"]
-    assert chain(seen, "layer1.0") is None
+    net_trace = trace(torchvision.models.resnet18(weights=None), (3, 64, 64))
+    assert names(chain(net_trace, "layer1.0.conv2"))[-2:] == ["relu", "conv2d"]
+    assert chain(net_trace, "layer1.0") is None
 
 
 def test_unknown_layer_lists_the_layers():
-    seen = trace(Mixed(), (3, 8, 8))
+    net_trace = trace(Mixed(), (3, 8, 8))
     with pytest.raises(UserError, match=r"no layer conv9 in this net; its layers: conv, act, last"):
-        seen.layer("conv9")
+        net_trace.layer("conv9")
 
 
 def test_unknown_layer_of_a_deep_net_names_the_nearest():
-    seen = trace(torchvision.models.densenet121(weights=None), (3, 64, 64))
+    net_trace = trace(torchvision.models.densenet121(weights=None), (3, 64, 64))
     with pytest.raises(UserError, match=r"its layers: .*features\.conv0.* and \d+ more"):
-        seen.layer("feature.conv0")
+        net_trace.layer("feature.conv0")
 
 
 def test_a_layer_that_runs_twice_has_no_single_map():
-    seen = trace(torchvision.models.resnet18(weights=None), (3, 64, 64))
+    net_trace = trace(torchvision.models.resnet18(weights=None), (3, 64, 64))
     with pytest.raises(UserError, match=r"layer layer1.0.relu runs 2 times in one pass.*choose a layer that runs once"):
-        seen.layer("layer1.0.relu")
+        net_trace.layer("layer1.0.relu")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -157,12 +158,12 @@ def test_a_compiled_module_is_one_call():
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3), torch.jit.script(nn.ReLU()), torch.jit.script(nn.Sequential(nn.Conv2d(4, 2, 1), nn.ReLU()))
     )
-    seen = trace(net, (3, 8, 8))
-    assert names(chain(seen, "2")) == ["conv2d", "relu", "sequential"]
-    assert seen.layers["1"].runs == 1 and seen.shapes[seen.layers["2"].output] == (1, 2, 6, 6)
+    net_trace = trace(net, (3, 8, 8))
+    assert names(chain(net_trace, "2")) == ["conv2d", "relu", "sequential"]
+    assert net_trace.layers["1"].runs == 1 and net_trace.shapes[net_trace.layers["2"].output] == (1, 2, 6, 6)
 
 
-def test_a_call_is_told_with_the_module_that_makes_it():
-    seen = trace(nn.Sequential(Mixed(), nn.Sequential(nn.ReLU())), (3, 8, 8))
-    assert seen.owners[:4] == ("0.conv", "0.act", "0", "0") and seen.owners[-1] == "1.0"
-    assert seen.layers["0.last"].input == seen.calls[seen.owners.index("0.last")].inputs[0]
+def test_a_call_has_the_module_that_owns_it():
+    net_trace = trace(nn.Sequential(Mixed(), nn.Sequential(nn.ReLU())), (3, 8, 8))
+    assert net_trace.owners[:4] == ("0.conv", "0.act", "0", "0") and net_trace.owners[-1] == "1.0"
+    assert net_trace.layers["0.last"].input == net_trace.calls[net_trace.owners.index("0.last")].inputs[0]

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from convscope.engine.trace import trace
-from convscope.engine.windows import Window, window
+from convscope.engine.windows import Window, window_of
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from convscope.engine.windows import Window, window
     ],
 )
 def test_windows_of_calls(module, expected):
-    seen = trace(nn.Sequential(module), (3, 30, 30))
-    assert window(seen.calls[-1], seen.shapes) == expected
+    net_trace = trace(nn.Sequential(module), (3, 30, 30))
+    assert window_of(net_trace.calls[-1], net_trace.shapes) == expected
 
 
 def test_what_a_window_sees_is_the_input_of_a_convolution_without_padding():

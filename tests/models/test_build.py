@@ -22,7 +22,7 @@ def net():
 
 
 def modules_with(net):
-    """The same net of torch's own modules, in torch's own layout."""
+    """The same net of torch's modules, in torch's memory layout."""
     names = ["conv1", "relu1", "pool1", "norm1", "conv2", "relu2", "flat", "fc3", "relu3", "drop3", "fc4"]
     layers = [
         nn.Conv2d(3, 8, 5, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True), nn.LocalResponseNorm(5, 0.05, 0.75, 2),
@@ -41,8 +41,8 @@ def test_logits_and_gradients_equal_those_of_torchs_modules(net):
     stock = modules_with(net).double().eval()
     images = torch.randn(4, 3, 32, 32, dtype=torch.float64)
     torch.testing.assert_close(net(images), stock(images), rtol=1e-12, atol=1e-12)
-    for each in (net, stock):
-        nn.functional.cross_entropy(each(images), torch.tensor([0, 1, 2, 6])).backward()
+    for model in (net, stock):
+        nn.functional.cross_entropy(model(images), torch.tensor([0, 1, 2, 6])).backward()
     for (name, ours), (_, theirs) in zip(net.named_parameters(), stock.named_parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-12, atol=1e-12, msg=name)
 
@@ -58,15 +58,15 @@ def test_dropout_is_the_same_in_training(net):
 
 
 def test_a_hook_on_a_row_sees_rectified_maps(net):
-    seen = {}
+    outputs = {}
     for name, layer in net.named_children():
-        layer.register_forward_hook(lambda layer, inputs, output, name=name: seen.update({name: output}))
+        layer.register_forward_hook(lambda layer, inputs, output, name=name: outputs.update({name: output}))
     net(torch.randn(2, 3, 32, 32))
-    shapes = {name: tuple(output.shape[1:]) for name, output in seen.items()}
+    shapes = {name: tuple(output.shape[1:]) for name, output in outputs.items()}
     assert shapes == {
         "conv1": (8, 15, 15), "pool1": (8, 7, 7), "norm1": (8, 7, 7), "conv2": (12, 7, 7), "fc3": (20,), "fc4": (7,),
     }  # fmt: skip
-    assert all(seen[name].min() >= 0 for name in ("conv1", "conv2", "fc3")) and seen["fc4"].min() < 0
+    assert all(outputs[name].min() >= 0 for name in ("conv1", "conv2", "fc3")) and outputs["fc4"].min() < 0
 
 
 def test_the_net_says_what_it_is_built_of(net):
@@ -76,13 +76,13 @@ def test_the_net_says_what_it_is_built_of(net):
     assert "dropout=0.5" in repr(net.fc3) and "alpha=0.01" in repr(net.norm1)
 
 
-def test_images_of_another_size_are_told(net):
-    told = "images of 3 x 40 x 40 for a net built for 3 x 32 x 32; set data.image_size=32"
-    with pytest.raises(UserError, match=told):
+def test_images_of_another_size_are_refused(net):
+    message = "images of 3 x 40 x 40 for a net built for 3 x 32 x 32; set data.image_size=32"
+    with pytest.raises(UserError, match=message):
         net(torch.zeros(1, 3, 40, 40))
 
 
 @pytest.mark.parametrize("name", ["rows", "forward", "a.b"])
-def test_a_name_that_a_row_cannot_have_is_told(name):
+def test_a_name_that_a_row_cannot_have_is_refused(name):
     with pytest.raises(UserError, match=f"a row cannot be called {name}; rename it"):
         build({name: LAYERS["conv1"], "fc4": LAYERS["fc4"]}, 32, 7)

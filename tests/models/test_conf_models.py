@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from torchvision.models import vgg11, vgg13, vgg16, vgg19
 
 from convscope.models.build import ConvNet, build
-from convscope.models.rows import Conv, map_sizes
+from convscope.models.rows import ConvRow, map_sizes
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 ROW_NETS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if path.stem not in ("torchvision", "timm")]
@@ -71,7 +71,7 @@ def test_units_of_layers_6_and_7(larger, net):
         ("zfnet_512_1024_512", 107_627_624),
     ],
 )
-def test_parameters_equal_the_known_counts(name, count):
+def test_parameters_equal_the_published_counts(name, count):
     assert parameters(weightless(name)) == count
 
 
@@ -86,8 +86,8 @@ def test_vgg_has_the_millions_of_table_2(name, millions):
 @pytest.mark.parametrize("theirs", [vgg11, vgg13, vgg16, vgg19])
 def test_vgg_has_exactly_the_weights_of_torchvision(theirs):
     with torch.device("meta"):
-        other = [weight.shape for weight in theirs().parameters()]
-    assert [weight.shape for weight in weightless(theirs.__name__).parameters()] == other
+        expected = [weight.shape for weight in theirs().parameters()]
+    assert [weight.shape for weight in weightless(theirs.__name__).parameters()] == expected
 
 
 def test_vgg_c_has_three_one_by_one_convolutions_in_sixteen_layers():
@@ -114,7 +114,7 @@ def test_alexnet_has_its_maps_at_224_and_at_227(image_size, padding):
 @pytest.mark.parametrize("name", ["alexnet_2012", "alexnet_six"])
 def test_the_published_alexnet_has_towers_and_ones_where_krizhevsky_has_them(name):
     rows = weightless(name).rows
-    assert [row for row in rows if getattr(rows[row], "towers", 1) == 2] == ["conv2", "conv4", "conv5"]
+    assert [row for row in rows if getattr(rows[row], "groups", 1) == 2] == ["conv2", "conv4", "conv5"]
     ones = [row for row in rows if getattr(rows[row], "bias", 0) == 1.0]
     assert ones == ["conv2", "conv4", "conv5", *(["fc6", "fc7"] if name == "alexnet_2012" else ["conv6", "fc7", "fc8"])]
 
@@ -148,9 +148,9 @@ REMOVED = {  # Table 3
 @pytest.mark.parametrize("change", REMOVED)
 def test_the_changes_of_table_3_are_overrides(name, change):
     net, whole = weightless(name, *REMOVED[change]), weightless(name)
-    gone = [row for row in whole.rows if row not in net.rows]
-    named = [override.split(".")[2].removesuffix("=null") for override in REMOVED[change]]
-    assert gone == [row for row in named if not change.endswith(("2048", "8192"))]
+    removed = [row for row in whole.rows if row not in net.rows]
+    overridden = [override.split(".")[2].removesuffix("=null") for override in REMOVED[change]]
+    assert removed == [row for row in overridden if not change.endswith(("2048", "8192"))]
     above = {"3,4": 256, "7": 4096, "6,7": 9216, "3,4,6,7": 9216, "2048": 2048, "8192": 8192}[change]
     if change == "3,4":
         assert net.conv5.in_channels == above
@@ -161,5 +161,5 @@ def test_the_changes_of_table_3_are_overrides(name, change):
 def test_width_scales_all_but_the_classes_to_multiples_of_eight():
     settings = model("alexnet_2012")
     net = build(settings["layers"], 224, 7, width=0.11)
-    counts = [row.maps if isinstance(row, Conv) else row.units for row in net.rows.values() if hasattr(row, "bias")]
+    counts = [row.maps if isinstance(row, ConvRow) else row.units for row in net.rows.values() if hasattr(row, "bias")]
     assert counts == [8, 32, 40, 40, 32, 448, 448, 7]

@@ -1,4 +1,4 @@
-"""Which rows a net takes from another's weights, that they are the same bits, and what is said of the others."""
+"""The rows that a net copies from a checkpoint, bit for bit, and the report on the other rows."""
 
 from pathlib import Path
 
@@ -22,9 +22,9 @@ def shipped(name, image_size, classes=10, width=0.05):
 
 
 def same(net, state, row):
-    own = net.state_dict()
-    keys = [key for key in own if key.startswith(f"{row}.")]
-    return bool(keys) and all(torch.equal(own[key], state[key]) for key in keys)
+    weights = net.state_dict()
+    keys = [key for key in weights if key.startswith(f"{row}.")]
+    return bool(keys) and all(torch.equal(weights[key], state[key]) for key in keys)
 
 
 def test_other_classes_take_all_but_the_last_row():
@@ -89,7 +89,7 @@ def test_towers_have_another_shape():
     assert {"conv2", "conv4", "conv5"} <= set(inherited.new) and {"conv1", "conv3"} <= set(inherited.taken)
 
 
-def test_a_foreign_net_takes_its_modules_batch_norms_too():
+def test_a_library_net_takes_its_modules_batch_norms_too():
     old, new = resnet18(num_classes=10), resnet18(num_classes=4)
     old.bn1.running_mean.fill_(3)
     inherited = inherit_(new, old.state_dict(), {})
@@ -97,13 +97,13 @@ def test_a_foreign_net_takes_its_modules_batch_norms_too():
     assert (new.bn1.running_mean == 3).all() and same(new, old.state_dict(), "layer4.1.conv2")
 
 
-def test_rows_of_one_name_with_other_weights_are_told():
+def test_rows_of_one_name_with_other_weights_are_reported():
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Linear(4, 2))
     state = {"0.weight": torch.zeros(4, 3, 1, 1), **{f"1.{k}": v for k, v in net[1].state_dict().items()}}
     assert inherit_(net, state, {}).new == {"0": "it has weight and bias, in the checkpoint weight"}
 
 
-def test_nothing_in_common_is_told_and_nothing_is_changed():
+def test_nothing_in_common_is_an_error_and_changes_nothing():
     new = shipped("zfnet", 64, width=0.25)
     before = {key: value.clone() for key, value in new.state_dict().items()}
     with pytest.raises(UserError) as problem:

@@ -36,7 +36,7 @@ def test_ones_and_the_bias_of_a_row(net):
     assert torch.allclose(net.fc3.bias, torch.tensor(0.1)) and net.conv2.bias.eq(0.5).all()
 
 
-def test_ones_that_name_no_row_are_told(net):
+def test_ones_that_name_no_row_are_refused(net):
     with pytest.raises(UserError, match="bias_ones: no row conv9, pool2 with weights; this net has conv1, conv2, fc3"):
         normal_(net, ones=("conv9", "pool2"))
 

@@ -51,7 +51,7 @@ def test_float32_stays_float32_and_its_layout_stays():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize(("size", "alpha", "beta", "k"), [(5, 1e-4, 0.75, 2.0), (4, 1e-4, 0.75, 2.0)])
 def test_sixteen_bits_hold_what_float64_says_up_to_their_last_rounding(size, alpha, beta, k, dtype, autocast):
-    """Of answers up to 3000 the squares are beyond float16, of small ones below it, and so are some gradients."""
+    """Squares of values up to 3000 overflow float16, squares of small values underflow, and some gradients do too."""
     x = (maps(2, 12, 3, 4) * 200).to(dtype).requires_grad_()
     down, half_step = (maps(2, 12, 3, 4) * 0.01).flip(0).to(dtype), torch.finfo(dtype).eps / 2
     with torch.autocast("cpu", torch.bfloat16, autocast):
@@ -67,14 +67,14 @@ def test_sixteen_bits_hold_what_float64_says_up_to_their_last_rounding(size, alp
 def test_who_watches_torch_functions_sees_one_call():
     class Names(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):
-            seen.append(func)
+            calls.append(func)
             return func(*args, **(kwargs or {}))
 
-    seen: list = []
+    calls: list = []
     x = maps(1, 6, 2, 2)
     with Names():
         watched = local_response_norm(x, 5, 1e-4, 0.75, 2.0)
-    assert seen == [local_response_norm]
+    assert calls == [local_response_norm]
     torch.testing.assert_close(watched, local_response_norm(x, 5, 1e-4, 0.75, 2.0), **EXACT)
 
 

@@ -1,11 +1,11 @@
-"""What is free: by the kernel's own account of this machine, and in control groups as the kernel's files tell it."""
+"""Free memory of this machine by the kernel's numbers, and of control groups by the kernel's files."""
 
 import os
 
 import pytest
 
 from convscope.errors import UserError
-from convscope.models.memory import check_memory, free_memory, groups, left_in_group
+from convscope.models.memory import check_memory, control_groups, free_in_control_group, free_memory
 
 MIB = 2**20
 
@@ -22,13 +22,13 @@ def test_no_more_is_free_than_the_machine_has():
     assert 0 < free_memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def test_what_is_kept_of_files_is_free(tmp_path):
+def test_cached_files_count_as_free(tmp_path):
     stat = f"anon {200 * MIB}\nfile {300 * MIB}\nshmem {50 * MIB}\nactive_file {100 * MIB}\ninactive_file {150 * MIB}"
-    assert left_in_group(written(tmp_path, max=1000 * MIB, current=500 * MIB, stat=stat)) == 750 * MIB
+    assert free_in_control_group(written(tmp_path, max=1000 * MIB, current=500 * MIB, stat=stat)) == 750 * MIB
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("text", "groups"),
     [
         ("0::/\n", ["."]),
         ("12:memory:/docker/a\n0::/system.slice/job_7/step_0\n", ["system.slice/job_7/step_0", "system.slice/job_7",
@@ -36,20 +36,20 @@ def test_what_is_kept_of_files_is_free(tmp_path):
         ("4:memory:/a\n", ["."]),
     ],
 )  # fmt: skip
-def test_a_job_of_a_cluster_is_bound_by_every_group_around_it(told, found):
-    assert [str(group) for group in groups(told)] == found
+def test_a_job_of_a_cluster_is_bound_by_every_group_around_it(text, groups):
+    assert [str(group) for group in control_groups(text)] == groups
 
 
 @pytest.mark.parametrize("files", [{}, {"max": "max", "current": 5, "stat": "anon 5"}, {"max": 10, "stat": "anon 5"}])
 def test_a_group_without_bound_or_account_tells_nothing(tmp_path, files):
-    assert left_in_group(written(tmp_path, **files)) is None
+    assert free_in_control_group(written(tmp_path, **files)) is None
 
 
 def test_a_group_over_its_bound_has_nothing_left(tmp_path):
-    assert left_in_group(written(tmp_path, max=10, current=15, stat="active_file 2")) == 0
+    assert free_in_control_group(written(tmp_path, max=10, current=15, stat="active_file 2")) == 0
 
 
-def test_what_does_not_fit_is_told_with_both_amounts():
+def test_the_message_has_the_needed_and_the_free_memory():
     check_memory(1, "a thing", "make it smaller")
     with pytest.raises(UserError, match=r"a thing needs 1,048,576 GiB of memory and [\d.,]+ GiB are free; make it sm"):
         check_memory(2**50, "a thing", "make it smaller")

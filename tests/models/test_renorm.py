@@ -48,17 +48,17 @@ def test_filters_of_sixteen_bits_end_on_the_radius_up_to_one_step_of_theirs(shap
     before = weight.double()
     renormalize_filters_(weight, 0.1)
     step = torch.finfo(dtype).eps
-    for was, now in zip(before, weight.double(), strict=True):
-        rms = float(was.pow(2).mean().sqrt())
+    for original, after in zip(before, weight.double(), strict=True):
+        rms = float(original.pow(2).mean().sqrt())
         if rms > 0.1:
-            assert 0.1 * (1 - step) < float(now.pow(2).mean().sqrt()) <= 0.1
-            torch.testing.assert_close(now, was * (0.1 / rms), rtol=1.01 * step, atol=1e-7)
+            assert 0.1 * (1 - step) < float(after.pow(2).mean().sqrt()) <= 0.1
+            torch.testing.assert_close(after, original * (0.1 / rms), rtol=1.01 * step, atol=1e-7)
         else:
-            assert torch.equal(now, was)
+            assert torch.equal(after, original)
 
 
 def test_a_filter_of_many_large_weights_does_not_overflow():
-    """The squares of 300 are beyond float16."""
+    """The square of 300 overflows float16."""
     weight = torch.full((1, 64, 5, 5), 300.0, dtype=torch.float16)
     assert float(filter_rms(weight)) == 300
     renormalize_filters_(weight, 0.1)

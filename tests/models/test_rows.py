@@ -3,7 +3,7 @@ import torch
 
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.rows import Conv, Full, Pool, map_sizes, plain_rows, read_rows
+from convscope.models.rows import ConvRow, LinearRow, PoolRow, map_sizes, plain_rows, read_rows
 
 CONV = {"kind": "conv", "maps": 16, "kernel": 3}
 POOL = {"kind": "pool", "kernel": 3, "stride": 2}
@@ -12,7 +12,7 @@ LAST = {"kind": "full", "units": "classes"}
 
 def test_rows_come_back_from_the_plain_values_that_they_give():
     rows = read_rows({"conv1": {**CONV, "bias": 1}, "gone": None, "pool1": {**POOL, "ceil": True}, "fc2": LAST}, 5)
-    assert rows == {"conv1": Conv(16, 3, bias=1.0), "pool1": Pool(3, 2, ceil=True), "fc2": Full(5)}
+    assert rows == {"conv1": ConvRow(16, 3, bias=1.0), "pool1": PoolRow(3, 2, ceil=True), "fc2": LinearRow(5)}
     assert read_rows(plain_rows(rows), 5) == rows
 
 
@@ -27,7 +27,7 @@ def test_map_sizes_are_those_that_torch_gives(image_size, ceil):
 
 
 def test_a_null_field_is_the_default():
-    assert read_rows({"conv1": {**CONV, "stride": None}, "fc2": LAST}, 2)["conv1"] == Conv(16, 3)
+    assert read_rows({"conv1": {**CONV, "stride": None}, "fc2": LAST}, 2)["conv1"] == ConvRow(16, 3)
 
 
 @pytest.mark.parametrize(
@@ -67,30 +67,30 @@ def test_a_null_field_is_the_default():
         ({}, "the net has no rows; the last one gives the 4 classes: {kind: full, units: classes}"),
     ],
 )
-def test_a_bad_row_is_told(layers, message):
+def test_a_bad_row_is_refused(layers, message):
     with pytest.raises(UserError) as problem:
         read_rows(layers, 4)
     assert message in str(problem.value) and "\n" not in str(problem.value)
 
 
 @pytest.mark.parametrize("width", [0, -1.0])
-def test_a_width_of_nothing_is_told(width):
+def test_a_width_of_nothing_is_refused(width):
     with pytest.raises(UserError, match=rf"model.width={width} must be positive"):
         read_rows({"fc1": LAST}, 4, width)
 
 
-def test_towers_that_do_not_divide_are_told():
+def test_towers_that_do_not_divide_are_refused():
     rows = read_rows({"conv1": {**CONV, "maps": 9}, "conv2": {**CONV, "towers": 2}, "fc3": LAST}, 4)
     with pytest.raises(UserError, match="conv2: 2 towers cannot share 9 maps below and 16 of its own"):
         map_sizes(rows, 32)
 
 
-def test_a_window_larger_than_its_map_is_told_with_the_image_size_that_is_enough():
+def test_the_message_of_a_window_larger_than_its_map_has_an_image_size_that_is_enough():
     rows = read_rows({"conv1": CONV, "pool1": POOL, "pool2": POOL, "fc3": LAST}, 4)
     with pytest.raises(UserError) as problem:
         map_sizes(rows, 6)
-    told = "pool2: a window of 3 is larger than the 1 x 1 map that pool1 leaves; "
-    assert str(problem.value) == told + "this net needs data.image_size=9 or more"
+    message = "pool2: a window of 3 is larger than the 1 x 1 map that pool1 leaves; "
+    assert str(problem.value) == message + "this net needs data.image_size=9 or more"
     map_sizes(rows, 9)
     with pytest.raises(UserError, match="conv1: a window of 3 is larger than the 2 x 2 image"):
         map_sizes(rows, 2)

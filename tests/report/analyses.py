@@ -1,4 +1,4 @@
-"""Run folders of looking jobs, written with Record and invented results."""
+"""Run folders of analyses, written with Record and invented results."""
 
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def looked(folder: Path) -> Path:
 
 
 def concluded(folder: Path, record: Record, job: str = "occlude") -> Path:
-    """Ends a run as commands/ does."""
+    """Ends a run as cli/ does."""
     (folder / ".hydra").mkdir(parents=True, exist_ok=True)
     (folder / ".hydra" / "config.yaml").write_text(CONFIG.format(job=job))
     facts = {"job": job, "name": "zfnet", "net": {"name": "zfnet", "parameters": 1234567, "rows": []}}

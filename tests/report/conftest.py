@@ -19,11 +19,11 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args):
     """Debian's chromium instead of a downloaded one."""
-    found = shutil.which("chromium")
-    if found is None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
         message = "no chromium here; `make browser` installs it"
         pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    return {**browser_type_launch_args, "executable_path": found, "args": FLAGS}
+    return {**browser_type_launch_args, "executable_path": chromium, "args": FLAGS}
 
 
 @pytest.fixture
@@ -61,8 +61,8 @@ def runs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def seen(opened, runs):
-    """seen(address) opens the page of the long run there."""
+def open_long_run(opened, runs):
+    """open_long_run(address) opens the page of the long run at this address."""
     return lambda address="": opened(runs / LONG / "report" / "index.html", address)
 
 
@@ -73,5 +73,5 @@ def looked_once(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def looked_run(looked_once: Path, tmp_path: Path) -> Path:
-    """A run folder with results of every idea of the paper, as looking jobs leave them."""
+    """A run folder with results of every idea of the paper, as analyses leave them."""
     return Path(shutil.copytree(looked_once, tmp_path / looked_once.name))

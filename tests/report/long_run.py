@@ -26,24 +26,24 @@ DEAD = 3  # this map of the third layer dies at epoch 5; the last map of the fir
 def long_run(folder: Path, epochs: int = 64, layers: int = 5, maps: int = 16) -> Path:
     """A finished training run with an atlas: no page yet."""
     record = Record(folder)
-    shown = {f"conv{number}": [3 + 7 * position for position in range(maps)] for number in range(1, layers + 1)}
-    static = {layer: _grid(layer, numbers) for layer, numbers in shown.items()}
+    numbers_of = {f"conv{number}": [3 + 7 * position for position in range(maps)] for number in range(1, layers + 1)}
+    static = {layer: _grid(layer, numbers) for layer, numbers in numbers_of.items()}
     pictured: set[int] = set()
     for epoch in range(1, epochs + 1):
-        tops = {layer: _top(layer, numbers, epoch) for layer, numbers in shown.items()}
+        tops = {layer: _top(layer, numbers, epoch) for layer, numbers in numbers_of.items()}
         record.add(Arrays("top9", {f"{layer}.{k}": v for layer, top in tops.items() for k, v in top.items()}, epoch))
-        for layer, numbers in shown.items():
+        for layer, numbers in numbers_of.items():
             count = (tops[layer]["score"][numbers] > 0).sum(1).tolist()
             image, sheet = _stamped(static[layer], epoch, count)
             caption = f"{layer}, epoch {epoch}: the nine val images that excite each map most"
             record.add(Picture(f"top9/{layer}", image, caption, epoch, layer, sheet=sheet | {"maps": numbers}))
-        records = [{name: field[shown[layer]] for name, field in top.items()} for layer, top in tops.items()]
-        seen = {index for top in records for index in top["image"][top["score"] > 0].tolist()}
-        for sheet, (image, about) in enumerate(_whole_images(sorted(seen - pictured))):
+        records = [{name: field[numbers_of[layer]] for name, field in top.items()} for layer, top in tops.items()]
+        images = {index for top in records for index in top["image"][top["score"] > 0].tolist()}
+        for sheet, (image, about) in enumerate(_whole_images(sorted(images - pictured))):
             record.add(Picture(f"images/{sheet}", image, "", epoch, sheet=about))
-        pictured |= seen
+        pictured |= images
         record.row(epoch, _metrics(epoch, layers))
-    _around(folder, record, shown, epochs)
+    _around(folder, record, numbers_of, epochs)
     return folder
 
 
@@ -78,10 +78,10 @@ def _stamped(grid, epoch: int, count: list[int]):
     values = np.array(grid.image)
     stamp = tile([f"e{epoch}"], (20, 20, 20), 56)[1:14, :30]
     for corners in (grid.projections, grid.patches):
-        for (left, top), there in zip(corners, count, strict=True):
+        for (left, top), tiles in zip(corners, count, strict=True):
             for rank in range(9):
                 x, y = left + rank % 3 * grid.step, top + rank // 3 * grid.step
-                if rank < there:
+                if rank < tiles:
                     values[y + 42 : y + 55, x + 24 : x + 54] = stamp
                 else:
                     values[y : y + 56, x : x + 56] = 247
@@ -91,7 +91,7 @@ def _stamped(grid, epoch: int, count: list[int]):
 
 
 def _top(layer: str, numbers: list[int], epoch: int) -> dict[str, torch.Tensor]:
-    """The record of all maps up to the last shown one. Layer k changes until epoch 4 k and then stays."""
+    """The record of all maps up to the last shown one. Layer k changes until epoch 4 k, then stays the same."""
     depth, maps = int(layer[4:]), numbers[-1] + 1
     draw = np.random.default_rng([depth, min(epoch, 4 * depth)])
     image = np.stack([draw.choice(IMAGES, 9, replace=False) for _ in range(maps)])
@@ -125,10 +125,10 @@ def _metrics(epoch: int, layers: int) -> dict[str, float]:
     return row
 
 
-def _around(folder: Path, record: Record, shown: dict[str, list[int]], epochs: int) -> None:
+def _around(folder: Path, record: Record, numbers_of: dict[str, list[int]], epochs: int) -> None:
     """summary.json, .hydra and the pictures of the whole run."""
     rows = []
-    for number, (layer, numbers) in enumerate(shown.items()):
+    for number, (layer, numbers) in enumerate(numbers_of.items()):
         size, stride, start = FIELDS[number % 5]
         rows.append({"name": layer, "kind": "conv", "maps": numbers[-1] + 1, "side": SIDES[number % 5],
                      "field": size, "stride": stride, "start": start})  # fmt: skip

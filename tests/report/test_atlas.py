@@ -1,4 +1,4 @@
-"""What the atlas's scripts say, against the run folder itself: its records, its pictures and its sizes."""
+"""The content of the atlas's scripts, against the run folder: its records, its pictures and its sizes."""
 
 import json
 import shutil
@@ -30,9 +30,9 @@ def overview(folder):
 
 
 def layer(folder, script):
-    head, _, said = (folder / "report" / script).read_text().partition(" = ")
+    head, _, content = (folder / "report" / script).read_text().partition(" = ")
     name = json.loads(head.removeprefix("(window.ATLAS ||= {})[").removesuffix("]"))
-    return name, json.loads(said.removesuffix(";\n"))
+    return name, json.loads(content.removesuffix(";\n"))
 
 
 def edit(path, change):
@@ -52,13 +52,13 @@ def test_the_overview_says_what_there_is(folder):
 
 
 def test_the_top_of_each_map_is_that_of_the_record(folder):
-    for one in overview(folder)["atlas"]["layers"]:
-        name, said = layer(folder, one["script"])
-        assert name == one["name"] and len(said["frames"]) == len(said["top"]) == 7
-        for frame, top in zip(said["frames"], said["top"], strict=True):
+    for about in overview(folder)["atlas"]["layers"]:
+        name, script = layer(folder, about["script"])
+        assert name == about["name"] and len(script["frames"]) == len(script["top"]) == 7
+        for frame, top in zip(script["frames"], script["top"], strict=True):
             record = load_file(folder / f"top9/epoch_{frame['epoch']:03d}.safetensors")
-            assert (folder / "report" / frame["source"]).is_file() and frame["sheet"]["maps"] == one["shown"]
-            for position, map_ in enumerate(one["shown"]):
+            assert (folder / "report" / frame["source"]).is_file() and frame["sheet"]["maps"] == about["shown"]
+            for position, map_ in enumerate(about["shown"]):
                 count = frame["sheet"]["count"][position]
                 assert count == int((record[f"{name}.score"][map_] > 0).sum())
                 for field in ("image", "row", "col"):
@@ -67,28 +67,28 @@ def test_the_top_of_each_map_is_that_of_the_record(folder):
                 assert top[position]["score"] == pytest.approx(score, rel=1e-3)
 
 
-def test_kept_is_the_share_of_images_that_were_there_before(folder):
+def test_kept_is_the_overlap_with_the_epoch_before(folder):
     for name in ("conv1", "conv2", "conv3"):
-        _, said = layer(folder, overview(folder) and f"atlas/{name}.js")
-        images = [[top["image"] for top in frame] for frame in said["top"]]
-        assert said["kept"][0] == [None] * 5
-        for at in range(1, 7):
-            for now, then, kept in zip(images[at], images[at - 1], said["kept"][at], strict=True):
-                brute = sum(any(image == other for other in then) for image in now) / max(1, len(now))
-                assert kept == pytest.approx(brute, abs=1e-3) if now else kept is None
-    assert said["kept"][5][DEAD] is None and images[4][DEAD] == [] != images[3][DEAD]  # it dies
+        _, script = layer(folder, overview(folder) and f"atlas/{name}.js")
+        images = [[top["image"] for top in frame] for frame in script["top"]]
+        assert script["kept"][0] == [None] * 5
+        for epoch in range(1, 7):
+            for current, previous, share in zip(images[epoch], images[epoch - 1], script["kept"][epoch], strict=True):
+                brute = sum(any(image == earlier for earlier in previous) for image in current) / max(1, len(current))
+                assert share == pytest.approx(brute, abs=1e-3) if current else share is None
+    assert script["kept"][5][DEAD] is None and images[4][DEAD] == [] != images[3][DEAD]  # it dies
     assert layer(folder, "atlas/conv1.js")[1]["kept"][5][:4] == [1, 1, 1, 1]  # settled
 
 
-def test_every_image_of_every_map_stands_on_one_sheet(folder):
+def test_every_image_of_every_map_is_on_one_sheet(folder):
     atlas = overview(folder)["atlas"]
-    spoken = {
+    in_records = {
         image
-        for one in atlas["layers"] for frame in layer(folder, one["script"])[1]["top"]
+        for about in atlas["layers"] for frame in layer(folder, about["script"])[1]["top"]
         for top in frame for image in top["image"]
     }  # fmt: skip
-    pictured = [image for sheet in atlas["sheets"] for image in sheet["images"]]
-    assert sorted(pictured) == sorted(spoken) and max(len(sheet["images"]) for sheet in atlas["sheets"]) <= 100
+    on_sheets = [image for sheet in atlas["sheets"] for image in sheet["images"]]
+    assert sorted(on_sheets) == sorted(in_records) and max(len(sheet["images"]) for sheet in atlas["sheets"]) <= 100
     for sheet in atlas["sheets"]:
         width, height = Image.open(folder / "report" / sheet["source"]).size
         assert width == min(10, len(sheet["images"])) * 112 and height == -(-len(sheet["images"]) // 10) * 112
@@ -98,17 +98,18 @@ def test_tiles_cut_from_the_pictures_show_their_map_rank_and_epoch(folder):
     """The lettering at the sheet's places, against the same tile drawn anew."""
     from report.long_run import color, tile
 
-    _, said = layer(folder, overview(folder) and "atlas/conv2.js")
-    frame = said["frames"][4]
+    _, script = layer(folder, overview(folder) and "atlas/conv2.js")
+    frame = script["frames"][4]
     picture = np.asarray(Image.open(folder / "report" / frame["source"])).astype(int)
     for kind, letter in (("projections", "p"), ("patches", "i")):
         x, y = frame["sheet"][kind][2]
         for rank in range(9):
             left, top = x + rank % 3 * 58, y + rank // 3 * 58
             drawn = tile(["conv2", "m17", f"r{rank}{letter}"], color(2, 17, letter == "i"), 56)[:40].astype(int)
-            others = [tile(["conv2", "m17", f"r{o}{letter}"], color(2, 17, letter == "i"), 56)[:40] for o in range(9)]
+            words = [["conv2", "m17", f"r{number}{letter}"] for number in range(9)]
+            tiles = [tile(lines, color(2, 17, letter == "i"), 56)[:40] for lines in words]
             cut = picture[top : top + 40, left : left + 56]
-            errors = [np.abs(cut - other).mean() for other in others]
+            errors = [np.abs(cut - drawn_tile).mean() for drawn_tile in tiles]
             assert np.abs(cut - drawn).mean() < 4 and int(np.argmin(errors)) == rank
 
 
@@ -116,12 +117,12 @@ def test_runs_in_the_same_folder_are_named_newest_first(folder):
     later = shutil.copytree(folder, folder.parent / "2026-01-03_10-00-00-000000_a b<c")
     row = shutil.copytree(folder, folder.parent / "row_7")
     (folder.parent / "notes").mkdir()
-    for other in (later, row):
-        write_page(other)
+    for run in (later, row):
+        write_page(run)
     beside = overview(folder)["atlas"]["beside"]
     assert beside[0]["folder"] == "row_7" or beside[1]["folder"] == "row_7"
-    named = next(one for one in beside if one["folder"] == later.name)
-    assert named == {
+    link = next(run for run in beside if run["folder"] == later.name)
+    assert link == {
         "title": "a b<c, 3 January 2026, 10:00", "folder": later.name,
         "report": "../../2026-01-03_10-00-00-000000_a%20b%3Cc/report/",
     }  # fmt: skip
@@ -135,7 +136,7 @@ def test_layers_with_names_of_any_kind_have_files_of_their_own(folder):
     with open(folder / "index.jsonl", "a") as index:
         for name in names:
             index.write(json.dumps(grid | {"name": f"top9/{name}", "layer": name}) + "\n")
-    scripts = {one["name"]: one["script"] for one in overview(folder)["atlas"]["layers"]}
+    scripts = {about["name"]: about["script"] for about in overview(folder)["atlas"]["layers"]}
     assert len({script.lower() for script in scripts.values()}) == 3 + len(names)
     for name in names:
         assert scripts[name].count("/") == 1 and layer(folder, scripts[name])[0] == name
@@ -147,7 +148,7 @@ def test_a_run_that_still_trains_says_what_it_knows(folder):
     (folder / "summary.json").unlink()
     atlas = overview(folder)["atlas"]
     assert (atlas["classes"], atlas["input"]) == ([], 96)
-    assert all(set(one) == {"name", "script", "shown"} for one in atlas["layers"])
+    assert all(set(about) == {"name", "script", "shown"} for about in atlas["layers"])
 
 
 def test_a_layer_that_sees_the_whole_image_and_one_whose_sides_differ(folder):
@@ -157,8 +158,8 @@ def test_a_layer_that_sees_the_whole_image_and_one_whose_sides_differ(folder):
         return summary
 
     edit(folder / "summary.json", change)
-    one, two, _ = overview(folder)["atlas"]["layers"]
-    assert one["field"] is None and "field" not in two and "side" not in two
+    conv1, conv2, _ = overview(folder)["atlas"]["layers"]
+    assert conv1["field"] is None and "field" not in conv2 and "side" not in conv2
 
 
 @pytest.mark.parametrize("summary", [[], {"net": 3}, {"net": {"rows": 7}, "classes": 3}, {"net": {"rows": [1, {}]}}])
@@ -173,14 +174,14 @@ def test_records_that_are_gone_damaged_or_of_other_shapes_leave_the_grids(folder
     (folder / "top9/epoch_002.safetensors").write_bytes(b"\xff" * 100)
     save_file({**record, "conv1.row": torch.zeros(2, 3)}, folder / "top9/epoch_003.safetensors")
     save_file({**record, "conv1.score": record["conv1.score"][:11].clone()}, folder / "top9/epoch_004.safetensors")
-    few = {name: field[:11].clone() for name, field in record.items()}
-    save_file(few | {"conv1.score": few["conv1.score"] * torch.nan}, folder / "top9/epoch_005.safetensors")
-    save_file(few, folder / "top9/epoch_006.safetensors")
-    _, said = layer(folder, overview(folder) and "atlas/conv1.js")
-    counts = [[len(top["image"]) for top in frame] for frame in said["top"]]
+    cut = {name: field[:11].clone() for name, field in record.items()}
+    save_file(cut | {"conv1.score": cut["conv1.score"] * torch.nan}, folder / "top9/epoch_005.safetensors")
+    save_file(cut, folder / "top9/epoch_006.safetensors")
+    _, script = layer(folder, overview(folder) and "atlas/conv1.js")
+    counts = [[len(top["image"]) for top in frame] for frame in script["top"]]
     assert counts[:5] == [[0] * 5] * 5
     assert counts[5] == [9, 9, 0, 0, 0]  # maps 3 and 10 of the eleven it has
-    assert len(said["frames"]) == 7 and said["kept"][6] == [None] * 5  # before it is no record of all maps
+    assert len(script["frames"]) == 7 and script["kept"][6] == [None] * 5  # before it is no record of all maps
 
 
 def test_grids_without_a_sheet_are_shown_whole(folder):
@@ -194,15 +195,8 @@ def test_grids_without_a_sheet_are_shown_whole(folder):
 
 
 def test_frames_that_show_other_maps_are_left_out(folder):
-    sheet = {
-        "size": [9, 9],
-        "tile": 1,
-        "step": 1,
-        "maps": [1],
-        "projections": [[0, 0]],
-        "patches": [[4, 0]],
-        "count": [0],
-    }
+    sheet = {"size": [9, 9], "tile": 1, "step": 1, "maps": [1], "projections": [[0, 0]], "patches": [[4, 0]]}
+    sheet["count"] = [0]
     lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
     first = next(line for line in lines if line["name"] == "top9/conv1")
     first["sheet"] = sheet

@@ -16,33 +16,33 @@ from report.long_run import color
 from report.on_screen import LONG, MAPS, OTHER, at_epoch, card, label, order, screen
 
 
-def test_every_map_stands_on_a_tile_of_its_own(seen, runs):
-    page = seen("#layer=conv2&epoch=10")
+def test_every_map_stands_on_a_tile_of_its_own(open_long_run, runs):
+    page = open_long_run("#layer=conv2&epoch=10")
     at_epoch(page, 3, 10)
     assert order(page) == MAPS
     expect(page.locator("#tally")).to_contain_text("16 of")
     for map_ in (3, 52, 94):
         for kind in ("projections", "patches"):
-            shown = screen(card(page, map_).locator(f"canvas.{kind}"))
-            middle = np.median(shown.reshape(-1, 3), axis=0)
+            pixels = screen(card(page, map_).locator(f"canvas.{kind}"))
+            middle = np.median(pixels.reshape(-1, 3), axis=0)
             assert np.abs(middle - color(2, map_, kind == "patches")).max() < 12  # a jpeg's color
 
 
-def test_the_slider_moves_every_tile_at_once(seen):
-    page = seen("#layer=conv2&epoch=10")
+def test_the_slider_moves_every_tile_at_once(open_long_run):
+    page = open_long_run("#layer=conv2&epoch=10")
     at_epoch(page, 3, 10)
     before = {map_: screen(label(page, map_)) for map_ in (3, 94)}
     page.locator("#epoch").fill("30")
     for map_ in MAPS:
         at_epoch(page, map_, 31)
-    for map_, then in before.items():  # another stamp on each tile, the same color around it
-        assert 0.005 < (np.abs(screen(label(page, map_)) - then).max(axis=2) > 60).mean() < 0.3
+    for map_, pixels in before.items():  # another stamp on each tile, the same color around it
+        assert 0.005 < (np.abs(screen(label(page, map_)) - pixels).max(axis=2) > 60).mean() < 0.3
     expect(page.locator("#shown")).to_have_text("epoch 31")
     assert page.url.endswith("#layer=conv2&epoch=31")
 
 
-def test_play_runs_to_the_end(seen):
-    page = seen("#layer=conv1&epoch=62")
+def test_play_runs_to_the_end(open_long_run):
+    page = open_long_run("#layer=conv1&epoch=62")
     page.locator("body").press("Space")
     expect(page.locator("#play")).to_have_attribute("aria-pressed", "true")
     at_epoch(page, 3, 64)
@@ -50,8 +50,8 @@ def test_play_runs_to_the_end(seen):
     assert page.url.endswith("epoch=64")
 
 
-def test_sorting_by_strength_stability_and_death(seen, runs):
-    page = seen("#layer=conv3&epoch=64")
+def test_sorting_by_strength_stability_and_death(open_long_run, runs):
+    page = open_long_run("#layer=conv3&epoch=64")
     at_epoch(page, 3, 64)
     record = load_file(runs / LONG / "top9" / "epoch_064.safetensors")
     strength = {map_: float(record["conv3.score"][map_, 0]) for map_ in MAPS}
@@ -67,8 +67,8 @@ def test_sorting_by_strength_stability_and_death(seen, runs):
     expect(page.locator(".dead:visible")).to_have_count(1)
     page.locator("#sort").select_option("stability")
     expect(page.locator("#tiles a").first).not_to_have_attribute("data-map", str(dead[0]))
-    kept = stability(runs / LONG, 64)
-    assert [kept[map_] for map_ in order(page)] == sorted(kept.values(), reverse=True)
+    overlap = stability(runs / LONG, 64)
+    assert [overlap[map_] for map_ in order(page)] == sorted(overlap.values(), reverse=True)
     assert page.url.endswith("sort=stability")
 
 
@@ -76,16 +76,16 @@ def stability(folder, epochs):
     """conv3: map -> the mean share of its images that were among its nine one epoch before, to three digits."""
     records = [load_file(folder / "top9" / f"epoch_{epoch:03d}.safetensors") for epoch in range(1, epochs + 1)]
     nine = [{m: set(r["conv3.image"][m][r["conv3.score"][m] > 0].tolist()) for m in MAPS} for r in records]
-    kept = {}
+    overlap = {}
     for map_ in MAPS:
-        pairs = [(now[map_], then[map_]) for then, now in zip(nine[:-1], nine[1:], strict=True) if now[map_]]
-        kept[map_] = round(float(np.mean([len(now & then) / len(now) for now, then in pairs])), 2)
-    return kept
+        pairs = [(after[map_], before[map_]) for before, after in zip(nine[:-1], nine[1:], strict=True) if after[map_]]
+        overlap[map_] = round(float(np.mean([len(after & before) / len(after) for after, before in pairs])), 2)
+    return overlap
 
 
-def test_a_link_brings_everything_back(seen):
+def test_a_link_brings_everything_back(open_long_run):
     address = "#layer=conv3&epoch=4&sort=strength&show=patches&beside=epoch:2"
-    page = seen(address)
+    page = open_long_run(address)
     at_epoch(page, 3, 2, side=1)
     expect(label(page, 3)).to_be_hidden()  # patches alone
     expect(card(page, 3).locator("canvas.patches")).to_be_visible()
@@ -104,14 +104,14 @@ def test_a_link_brings_everything_back(seen):
         "#layer=conv1&epoch=64&rank=2&beside=epoch:99",
     ],
 )
-def test_a_wrong_link_shows_the_layer(seen, address):
-    page = seen(address)
+def test_a_wrong_link_shows_the_layer(open_long_run, address):
+    page = open_long_run(address)
     at_epoch(page, 3, 64)
     assert page.url.endswith("#layer=conv1&epoch=64")
 
 
-def test_beside_another_epoch(seen):
-    page = seen("#layer=conv2&epoch=10")
+def test_beside_another_epoch(open_long_run):
+    page = open_long_run("#layer=conv2&epoch=10")
     page.locator("#compare").select_option("epoch 2")
     at_epoch(page, 31, 10)
     at_epoch(page, 31, 2, side=1)
@@ -125,8 +125,8 @@ def test_beside_another_epoch(seen):
     )
 
 
-def test_beside_another_run(seen, runs):
-    page = seen("#layer=conv3&epoch=3")
+def test_beside_another_run(open_long_run, runs):
+    page = open_long_run("#layer=conv3&epoch=3")
     page.locator("#compare").select_option(f"run:{OTHER}")
     at_epoch(page, 17, 3, side=1)
     expect(page.locator("#tally")).to_contain_text("Beside it: short, 3 January 2026")
@@ -145,13 +145,13 @@ def test_beside_another_run(seen, runs):
     expect(page.locator("#tally")).to_contain_text("shows no maps of conv4")
 
 
-def test_the_first_view_is_light_and_only_what_is_seen_is_loaded(seen, page, runs):
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    seen()
+def test_the_first_view_is_light_and_only_what_is_seen_is_loaded(open_long_run, page, runs):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    open_long_run()
     at_epoch(page, 3, 64)
     page.wait_for_timeout(400)
-    files = {Path(unquote(urlparse(url).path)) for url in asked if url.startswith("file:")}
+    files = {Path(unquote(urlparse(url).path)) for url in requests if url.startswith("file:")}
     assert all(runs / LONG in file.parents for file in files)
     assert [file.name for file in files if file.parent.name == "atlas"] == ["conv3.js"]  # the middle layer
     assert sum("top9" in file.parts for file in files) == 1
@@ -167,9 +167,9 @@ def test_the_first_view_is_light_and_only_what_is_seen_is_loaded(seen, page, run
         f"#layer=conv3&epoch=9&beside=run:{OTHER}",
     ],
 )
-def test_a_phone_needs_no_sideways_scrolling_and_no_thin_fingers(seen, page, address):
+def test_a_phone_needs_no_sideways_scrolling_and_no_thin_fingers(open_long_run, page, address):
     page.set_viewport_size({"width": 375, "height": 740})
-    seen(address)
+    open_long_run(address)
     expect(page.locator("#tiles a:visible, #map .rank:visible").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == 375
     small = "[...document.querySelectorAll('#features button, #features select, #features input, #features .card')]"
@@ -177,11 +177,11 @@ def test_a_phone_needs_no_sideways_scrolling_and_no_thin_fingers(seen, page, add
     assert page.evaluate(small) == []
 
 
-def test_dark_tiles_stand_on_a_dark_page(seen, page):
+def test_dark_tiles_stand_on_a_dark_page(open_long_run, page):
     page.emulate_media(color_scheme="dark")
-    seen("#layer=conv3&epoch=20&sort=dead")
-    gone = screen(page.locator("#tiles a").first)
-    assert np.median(gone) < 60
+    open_long_run("#layer=conv3&epoch=20&sort=dead")
+    dead_tile = screen(page.locator("#tiles a").first)
+    assert np.median(dead_tile) < 60
     expect(page.locator("#tiles a .dead").first).to_be_visible()
 
 

@@ -115,19 +115,19 @@ def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(
     }  # fmt: skip
     with_columns(finished_run, new)
     page = show(finished_run)
-    said = {
+    readouts = {
         box.locator("h3").inner_text(): box.locator(".readout").inner_text().replace("\n", " ")
         for box in page.locator(".chart").all()
     }
-    assert [*said][:4] == ["Loss", "Accuracy", "Mean average precision", "Nll"]
+    assert [*readouts][:4] == ["Loss", "Accuracy", "Mean average precision", "Nll"]
     expected = {
         "Mean average precision": ["training 75.0 %", "validation 50.0 %"], "Nll": ["validation 0.400"],
         "Margin": ["conv1 -1.50", "conv2 3.00e-7"], "Gradient norm": ["gradient norm 12.5"],
         "<img src=x onerror=alert(1)>": ["123456"], "Learning rate": ["0.0100"], "Seconds an epoch took": ["12.5"],
     }  # fmt: skip
     for title, words in expected.items():
-        assert all(word in said[title] for word in words), (title, said[title])
-    assert "Never" not in said
+        assert all(word in readouts[title] for word in words), (title, readouts[title])
+    assert "Never" not in readouts
     axes = page.locator(".chart", has_text="Mean average precision").locator("text")
     assert {"100 %", "0 %", "epoch"} <= set(axes.all_text_contents())
     page.locator("#epoch").fill("2")
@@ -162,9 +162,9 @@ def test_a_measure_of_the_users_own_is_drawn_in_a_scale_of_its_own(show, finishe
     titles = {"Gini", "Temperature", "Log odds", "Gpu: bytes", "Gpu: celsius", "Depth"}
     assert titles <= set(boxes)
     assert all(height_of_line(boxes[title]) > 0.3 for title in titles)
-    said = {title: boxes[title].locator(".readout").inner_text().replace("\n", " ") for title in titles}
-    assert said["Gini"] == "epoch 8 validation 0.800" and "temperature 300.80" in said["Temperature"]
-    assert "celsius 70.0" in said["Gpu: celsius"] and "conv2 0.00100" in said["Depth"]
+    readouts = {title: boxes[title].locator(".readout").inner_text().replace("\n", " ") for title in titles}
+    assert readouts["Gini"] == "epoch 8 validation 0.800" and "temperature 300.80" in readouts["Temperature"]
+    assert "celsius 70.0" in readouts["Gpu: celsius"] and "conv2 0.00100" in readouts["Depth"]
     levels = {title: boxes[title].locator("text[text-anchor=end]").all_text_contents() for title in titles}
     assert "0" in levels["Gini"] and "300.2" in levels["Temperature"] and "-41" in levels["Log odds"]
     left = boxes["Temperature"].locator("svg[role=img]").bounding_box()["x"]
@@ -190,12 +190,12 @@ def test_a_phone_needs_no_sideways_scrolling(show, page, finished_run):
 
 
 def test_pictures_load_as_needed(show, page, finished_run):
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
     show(finished_run, "#layer=conv1&epoch=1")
     shows(page, "conv1/epoch_001")
     page.wait_for_timeout(200)
-    pictures = [url for url in asked if "/pictures/top9/" in url]
+    pictures = [url for url in requests if "/pictures/top9/" in url]
     assert 1 < len(pictures) <= 5  # this one and the next few of the same layer
     assert all("/conv1/" in url for url in pictures)
 

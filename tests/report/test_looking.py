@@ -130,15 +130,15 @@ def test_everything_stands_there_without_scripts(browser, looked_run):
 
 
 def test_a_page_of_300_pictures_loads_those_near_the_window(show, page, tmp_path):
-    record, asked = Record(tmp_path), []
+    record, requested = Record(tmp_path), []
     grain = drawing(900, 400)
     for number in range(300):
         record.add(Picture(f"occlusion/{number}", grain, f"image {number}"))
     concluded(tmp_path, record)
-    page.on("request", lambda request: asked.append(Path(unquote(urlparse(request.url).path))))
+    page.on("request", lambda request: requested.append(Path(unquote(urlparse(request.url).path))))
     show(tmp_path)
     page.wait_for_timeout(300)
-    pictures = [path for path in asked if path.suffix == ".jpg"]
+    pictures = [path for path in requested if path.suffix == ".jpg"]
     assert 0 < len(pictures) < 20
     assert pictures[0].stat().st_size > 100_000
-    assert sum(path.stat().st_size for path in asked if path.is_file()) < 2_000_000
+    assert sum(path.stat().st_size for path in requested if path.is_file()) < 2_000_000

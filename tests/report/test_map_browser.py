@@ -15,14 +15,14 @@ from report.long_run import color
 from report.on_screen import LONG, OTHER, at_epoch, card, label, screen
 
 
-def test_a_map_shows_its_whole_image_and_the_box_its_unit_sees(seen, runs):
-    page = seen("#layer=conv2&epoch=10&map=17")
+def test_a_map_shows_its_whole_image_and_the_box_its_unit_sees(open_long_run, runs):
+    page = open_long_run("#layer=conv2&epoch=10&map=17")
     expect(page.locator("#maptitle")).to_have_text("conv2 map 17")
     record = load_file(runs / LONG / "top9" / "epoch_010.safetensors")
     row = next(
-        each
-        for each in json.loads((runs / LONG / "summary.json").read_text())["net"]["rows"]
-        if each["name"] == "conv2"
+        layer
+        for layer in json.loads((runs / LONG / "summary.json").read_text())["net"]["rows"]
+        if layer["name"] == "conv2"
     )
     for rank in (0, 4, 8):
         page.locator(".panel .rank").nth(rank).hover()
@@ -38,8 +38,8 @@ def test_a_map_shows_its_whole_image_and_the_box_its_unit_sees(seen, runs):
             assert box[length] == pytest.approx((high - low) * scale, abs=0.6)
 
 
-def test_the_kept_rank_is_in_the_address_and_hovering_is_not(seen):
-    page = seen("#layer=conv2&epoch=10&map=17")
+def test_the_kept_rank_is_in_the_address_and_hovering_is_not(open_long_run):
+    page = open_long_run("#layer=conv2&epoch=10&map=17")
     ranks = page.locator(".panel .rank")
     ranks.nth(3).click()
     assert page.url.endswith("map=17&rank=3")
@@ -52,8 +52,8 @@ def test_the_kept_rank_is_in_the_address_and_hovering_is_not(seen):
     )
 
 
-def test_the_strip_of_a_map_shows_each_epoch_and_moves_there(seen):
-    page = seen("#layer=conv1&epoch=30&map=10")
+def test_the_strip_of_a_map_shows_each_epoch_and_moves_there(open_long_run):
+    page = open_long_run("#layer=conv1&epoch=30&map=10")
     cells = page.locator("#strip button")
     expect(cells).to_have_count(64)
     cells.nth(4).scroll_into_view_if_needed()
@@ -67,8 +67,8 @@ def test_the_strip_of_a_map_shows_each_epoch_and_moves_there(seen):
     expect(page.locator("#curve .readout")).to_contain_text("epoch 5")
 
 
-def test_opening_closing_and_going_back(seen):
-    page = seen("#layer=conv4&epoch=20")
+def test_opening_closing_and_going_back(open_long_run):
+    page = open_long_run("#layer=conv4&epoch=20")
     card(page, 24).click()
     expect(page.locator("#maptitle")).to_be_focused()
     assert page.url.endswith("#layer=conv4&epoch=20&map=24")
@@ -115,8 +115,8 @@ def test_names_of_others_are_only_names(show, runs, tmp_path):
 def test_a_look_without_epochs_has_tiles_and_no_slider(show, runs, tmp_path):
     folder = Path(shutil.copytree(runs / OTHER, tmp_path / "looked"))
     lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
-    kept = [line for line in lines if line.get("epoch") == 12 or line["name"].startswith("images/")]
-    (folder / "index.jsonl").write_text("".join(json.dumps({**line, "epoch": None}) + "\n" for line in kept))
+    last = [line for line in lines if line.get("epoch") == 12 or line["name"].startswith("images/")]
+    (folder / "index.jsonl").write_text("".join(json.dumps({**line, "epoch": None}) + "\n" for line in last))
     shutil.copy(folder / "top9" / "epoch_012.safetensors", folder / "top9" / "top9.safetensors")
     (folder / "metrics.csv").unlink()
     write_page(folder)

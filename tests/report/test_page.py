@@ -34,13 +34,13 @@ def page_of(folder):
 
 def test_a_finished_run_says_what_it_was_and_what_came_out(finished_run):
     text, data = page_of(finished_run)
-    said = " | ".join(text.words)
+    joined = " | ".join(text.words)
     for expected in ("zfnet", "critters", "4 March 2025, 15:16", "95.3 %", "100.0 %", "1 min 45 s", "640", "1,234,567"):
-        assert expected in said
+        assert expected in joined
     assert "conv1 settled first, at epoch 2; conv5 has not settled. Dead maps: conv3 (4 of 32)." in text.words
     assert "validation accuracy stood at chance for 1 epoch" in text.words
     assert "python src/run.py model.width=0.25 trainer.max_epochs=8" in text.words
-    assert "not finished" not in said
+    assert "not finished" not in joined
     assert data["metrics"]["epoch"] == list(range(1, 9))
 
 
@@ -61,12 +61,12 @@ def test_rows_of_the_net_tables_and_config(finished_run):
 
 def test_an_unfinished_run_shows_how_far_it_came(unfinished_run):
     text, data = page_of(unfinished_run)
-    said = " | ".join(text.words)
-    assert "not finished: as far as it came" in said
+    joined = " | ".join(text.words)
+    assert "not finished: as far as it came" in joined
     assert "zfnet" in text.words  # the config says name: ${model.name}
     assert "${" not in text.words[0] + text.words[1]
-    assert "69.3 %" in said  # 1 - .92 / 3, the last row of metrics.csv
-    assert "38 s" in said  # 3 times 12.5
+    assert "69.3 %" in joined  # 1 - .92 / 3, the last row of metrics.csv
+    assert "38 s" in joined  # 3 times 12.5
     assert len(data["metrics"]["epoch"]) == 3
 
 

@@ -59,22 +59,22 @@ def ticked(page):
 
 def test_curves_of_every_run(sweep):
     write_sweep_page(sweep)
-    found = {each["id"]: each for each in data(sweep)}
-    assert list(found) == [*TOPS, "3_nan", "4_going"]
-    columns = found["1_high"]["columns"]
+    runs = {run["id"]: run for run in data(sweep)}
+    assert list(runs) == [*TOPS, "3_nan", "4_going"]
+    columns = runs["1_high"]["columns"]
     assert columns["val/top1"] == [0.1875, 0.375, 0.5625, 0.75]
     assert columns["stayed/conv1"] == [None, 1, 1, 1]  # at first there is nothing to compare with
     assert columns["stayed/conv2"] == [None, 0, 0, 0]
     assert "seconds" not in columns and "val/top5" not in columns
-    assert found["4_going"]["epochs"] == [1, 2]
-    assert [each["written"] is not None for each in found.values()] == [True, True, True, False, False]
+    assert runs["4_going"]["epochs"] == [1, 2]
+    assert [run["written"] is not None for run in runs.values()] == [True, True, True, False, False]
     assert sorted(path.name for path in (sweep / "report").iterdir()) == ["data.js", "index.html"]
 
 
 def test_the_page_of_the_sweep_is_no_run_of_it(sweep):
     write_sweep_page(sweep)
     write_sweep_page(sweep)
-    assert [each["id"] for each in data(sweep)] == [*TOPS, "3_nan", "4_going"]
+    assert [run["id"] for run in data(sweep)] == [*TOPS, "3_nan", "4_going"]
     assert "no run has left anything in it" not in (sweep / "report" / "index.html").read_text()
 
 
@@ -83,7 +83,7 @@ def test_half_a_line_half_a_summary_and_half_a_config(sweep):
         text = (sweep / name / file).read_text()
         (sweep / name / file).write_text(text[: len(text) - 60])
     write_sweep_page(sweep)
-    columns = {each["id"]: each["columns"] for each in data(sweep)}
+    columns = {run["id"]: run["columns"] for run in data(sweep)}
     assert columns["0_low"]["val/top1"] == [0.0625, 0.125]  # the third line has no end
     assert len(columns) == 5
 
@@ -109,7 +109,7 @@ def test_of_several_writers_at_once_the_last_has_seen_all(tmp_path):
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0] * 8
-    assert [each["id"] for each in data(tmp_path)] == [f"{number}_run" for number in range(8)]
+    assert [run["id"] for run in data(tmp_path)] == [f"{number}_run" for number in range(8)]
     assert sorted(os.listdir(tmp_path / "report")) == ["data.js", "index.html"]
 
 
@@ -118,7 +118,7 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
     run(tmp_path / "a" / "seed_0", lr=1)  # hydra.sweep.subdir may hold a folder
     with concluded(Record(run(tmp_path / "a" / "seed_1", lr=2, state="running")), FACTS):
         pass
-    assert [each["id"] for each in data(tmp_path)] == ["a/seed_0", "a/seed_1"]
+    assert [run["id"] for run in data(tmp_path)] == ["a/seed_0", "a/seed_1"]
     assert not (tmp_path / "a" / "report").exists()
     text = (tmp_path / "a" / "seed_1" / "report" / "index.html").read_text()
     assert "<h1>a/seed_1</h1>" in text
@@ -131,9 +131,9 @@ def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch
     for name in "abc":
         with concluded(Record(run(tmp_path / name, lr=ord(name), state="running")), FACTS):
             pass
-    assert [each["id"] for each in data(tmp_path)] == ["a"]
+    assert [run["id"] for run in data(tmp_path)] == ["a"]
     sweep_page.write_page_of(tmp_path)
-    assert [each["id"] for each in data(tmp_path)] == ["a", "b", "c"]
+    assert [run["id"] for run in data(tmp_path)] == ["a", "b", "c"]
 
 
 def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
@@ -149,8 +149,8 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     words = ["-m", *tiny, "optim.lr=0.01,0.02,-1", f"data.cache_dir={cache}", f"hydra.sweep.dir={tmp_path}/sweep"]
     ended = python(script, ROOT / "src/run.py", *words, cwd=tmp_path)
     assert ended.returncode == 1 and "optim.lr=-1" in ended.stderr, ended.stderr
-    told = {each["id"]: len(each["epochs"]) for each in data(tmp_path / "sweep")}
-    assert told == {"0_zfnet": 1, "1_zfnet": 1, "2_zfnet": 0}
+    epochs = {run["id"]: len(run["epochs"]) for run in data(tmp_path / "sweep")}
+    assert epochs == {"0_zfnet": 1, "1_zfnet": 1, "2_zfnet": 0}
 
 
 def test_a_sweep_that_trains_nothing_has_no_page_and_no_complaint(tmp_path, capsys):
@@ -217,7 +217,7 @@ def test_curves_lie_over_each_other_and_tell_run_and_value(look, page, sweep):
     ]  # fmt: skip
     chart = page.locator(".chart").first
     strokes = chart.locator("path.line").evaluate_all("lines => lines.map(l => l.getAttribute('stroke-dasharray'))")
-    assert len(set(strokes[-2:])) == 2  # told apart without color
+    assert len(set(strokes[-2:])) == 2  # distinct without color
     canvas = chart.locator("svg[role=img]")
     box = canvas.bounding_box()
     canvas.hover(position={"x": box["width"] - 90, "y": 15})  # the end of the higher line

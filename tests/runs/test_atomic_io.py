@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 
+import matplotlib.figure
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from conftest import ROOT, convscope
-from convscope.runs.atomic_io import CannotWrite, DiskFull, append, remove_parts, write
-from convscope.runs.record import Arrays, Number, Record
+from convscope.runs.atomic_io import CannotWrite, DiskFull, append, remove_partial_files, write
+from convscope.runs.record import Arrays, Number, Picture, Record, Table
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
@@ -37,7 +40,7 @@ def disk(tmp_path):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_every_writer_tells_a_full_disk_and_leaves_the_old_file_and_nothing_else(disk):
+def test_every_writer_reports_a_full_disk_and_leaves_only_the_old_file(disk):
     place = disk("size=1m")
     noise = torch.arange(600_000.0)
     writers = {
@@ -57,7 +60,26 @@ def test_every_writer_tells_a_full_disk_and_leaves_the_old_file_and_nothing_else
     assert sorted(path.name for path in place.rglob("*") if path.is_file()) == sorted(writers)
 
 
-def test_what_the_system_refuses_is_told_with_the_file(tmp_path):
+def test_every_kind_of_result_reports_a_full_disk_and_leaves_no_file(disk):
+    """Pillow, matplotlib and csv raise errors of their own."""
+    place = disk("size=256k")
+    noise = Image.effect_noise((1000, 1000), 100).convert("RGB")
+    figure = matplotlib.figure.Figure()
+    figure.figimage(np.random.default_rng(0).random((480, 640)))
+    record = Record(place)
+    results = {
+        "photo.jpg": Picture("photo", noise),
+        "epoch_002.png": Picture("plot", noise, epoch=2, plot=True),
+        "figure.png": Picture("figure", figure),
+        "rows.csv": Table("rows", [{"text": "x" * 1000}] * 1000),
+    }
+    for name, result in results.items():
+        with pytest.raises(DiskFull, match=rf"{name} does not fit into the 0\.[23] MB left for {place}"):
+            record.add(result)
+    assert not [path for path in place.rglob("*") if path.is_file()]
+
+
+def test_an_error_of_the_system_names_the_file(tmp_path):
     (tmp_path / "top9").write_text("in the way")
     with pytest.raises(CannotWrite, match=r"cannot write .*/top9/a.txt: (File exists|Not a directory) \(.*/top9\)"):
         write(tmp_path / "top9/a.txt", "x")
@@ -93,7 +115,7 @@ def test_what_a_killed_process_was_writing_goes_at_the_next_start(tmp_path):
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as writing:
         part = tmp_path / "pictures" / writing.stdout.readline().strip()
-        remove_parts(tmp_path)
+        remove_partial_files(tmp_path)
         assert part.read_text() == "half"  # its process lives
         writing.send_signal(signal.SIGKILL)
     assert part.is_file()
@@ -106,11 +128,11 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on_when_there_is_room(di
     run = disk("size=3m") / "run"
     words = [*TINY, "trainer.max_epochs=9", f"data.cache_dir={cache}", f"hydra.run.dir={run}"]
     ended = convscope(*words, cwd=tmp_path)
-    told = [line for line in ended.stderr.splitlines() if "convscope:" in line]
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr and len(told) == 1, ended.stderr
-    assert "convscope: the disk is full: " in told[0] and f"left for {run}" in told[0] and "resume=" in told[0]
-    done = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"]
-    assert 0 <= done < 8 and not [path for path in run.rglob(".[0-9]*") if path.is_file()]
+    errors = [line for line in ended.stderr.splitlines() if "convscope:" in line]
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr and len(errors) == 1, ended.stderr
+    assert "convscope: the disk is full: " in errors[0] and f"left for {run}" in errors[0] and "resume=" in errors[0]
+    epoch = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["epoch"]
+    assert 0 <= epoch < 8 and not [path for path in run.rglob(".[0-9]*") if path.is_file()]
     disk("size=30m")
     again = convscope(f"resume={run}", cwd=tmp_path)
     assert again.returncode == 0 and f"{run} goes on after epoch" in again.stdout, again.stderr
@@ -118,7 +140,7 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on_when_there_is_room(di
     assert epochs == ["epoch", *map(str, range(1, 10))] and json.loads((run / "summary.json").read_text())["finished"]
 
 
-PLACES = {  # job -> the setting that names the place where it writes most, and what it needs besides
+PLACES = {  # job -> the config key of the folder in which it writes most, and other overrides
     "visualize": ("hydra.run.dir", []),
     "transfer": ("transfer.keep", ["transfer.per_class=[2]", "transfer.folds=1"]),
     "neighbors": ("data.cache_dir", ["data.draw_seed=4"]),
@@ -136,14 +158,14 @@ def test_a_job_on_a_disk_that_takes_nothing_more_ends_in_one_line(job, options, 
     net = [] if job == "convert" else [f"ckpt={trained}/checkpoints/last.ckpt"]
     words = [f"job={job}", *net, "data.train=80", "data.val=40", "data.image_size=64", "trainer.accelerator=cpu", *more]
     ended = convscope(*words, *(f"{name}={path}" for name, path in where.items()), cwd=tmp_path)
-    told = [line for line in ended.stderr.splitlines() if line.startswith("convscope:")]
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr and len(told) == 1, ended.stdout + ended.stderr
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("convscope:")]
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr and len(errors) == 1, ended.stdout + ended.stderr
     assert str(place) in ended.stderr.replace("\n", "")
     assert not [path for path in place.rglob(".[0-9]*") if path.is_file()]
 
 
 @pytest.mark.slow
-def test_a_place_that_cannot_be_written_is_told_before_any_image_is_decoded(disk, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported_before_any_image_is_decoded(disk, tmp_path):
     (tmp_path / "file").write_text("taken")
     read_only = disk("ro,size=1m")
     for place, reason in ((read_only, "Read-only"), (tmp_path / "file", "File exists")):
@@ -160,13 +182,13 @@ def test_two_runs_started_at_once_in_one_folder_do_not_mix(tmp_path, cache):
     env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, cwd=tmp_path, env=env, **pipes) for _ in range(2)]
-    told = [each.communicate(timeout=300) for each in both]
-    one, other = sorted(range(2), key=lambda number: both[number].returncode)
-    assert both[one].returncode == 0, told
+    output = [process.communicate(timeout=300) for process in both]
+    first, second = sorted(range(2), key=lambda number: both[number].returncode)
+    assert both[first].returncode == 0, output
     run = tmp_path / "deep/run"
-    if both[other].returncode == 0:  # it came when the first was through
-        assert "has finished; nothing is left to do" in told[other][0] + told[one][0]
+    if both[second].returncode == 0:  # it came when the first was through
+        assert "has finished; nothing is left to do" in output[second][0] + output[first][0]
     else:
-        assert f"another process trains in {run} just now" in told[other][1] and "Traceback" not in told[other][1]
+        assert f"another process trains in {run} just now" in output[second][1] and "Traceback" not in output[second][1]
     assert [line.split(",")[0] for line in (run / "metrics.csv").read_text().splitlines()] == ["epoch", *"12"]
     assert json.loads((run / "summary.json").read_text())["finished"] and (run / ".hydra/config.yaml").is_file()

@@ -1,8 +1,12 @@
 import pytest
-import yaml
 
-from convscope.errors import UserError
-from convscope.runs.config_diff import differ_only_in, differing, flattened, runs_in
+from convscope.runs.config_diff import (
+    LONGEST_DIFFERENCE,
+    differ_only_in,
+    differences_in_words,
+    differing_keys,
+    flattened,
+)
 
 ONE = {"job": "train", "seed": 0, "name": "a", "optim": {"lr": 0.1, "renorm": 0.1}, "model": {"layers": {"conv1": {}}}}
 
@@ -17,7 +21,7 @@ def test_nested_keys_become_dotted_ones():
 
 
 @pytest.mark.parametrize(
-    ("other", "keys"),
+    ("settings", "keys"),
     [
         (ONE, set()),
         (changed(seed=1), {"seed"}),
@@ -26,8 +30,8 @@ def test_nested_keys_become_dotted_ones():
         (changed(optim={"lr": 0.1, "renorm": 0.1, "momentum": None}), set()),  # as good as absent
     ],
 )
-def test_differing_keys_of_either_side(other, keys):
-    assert differing(ONE, other) == keys == differing(other, ONE)
+def test_differing_keys_of_either_side(settings, keys):
+    assert differing_keys(ONE, settings) == keys == differing_keys(settings, ONE)
 
 
 def test_alike_but_for_some_keys_and_for_what_is_no_part_of_a_result():
@@ -39,21 +43,28 @@ def test_alike_but_for_some_keys_and_for_what_is_no_part_of_a_result():
     assert differ_only_in(ONE, wider, ["model.layers.*"]) and not differ_only_in(ONE, wider, ["model.layers.*.kernel"])
 
 
-def made(folder, job="train"):
-    (folder / ".hydra").mkdir(parents=True)
-    (folder / ".hydra/config.yaml").write_text(yaml.safe_dump({"job": job}))
-    return folder
+def row(name, **fields):
+    return {f"model.layers.{name}.{field}": value for field, value in fields.items()}
 
 
-def test_a_sweeps_folder_stands_for_its_training_runs(tmp_path):
-    made(tmp_path / "sweep/0_a"), made(tmp_path / "sweep/1_b"), made(tmp_path / "sweep/2_c", job="report")
-    (tmp_path / "sweep/.submitit").mkdir()
-    single = made(tmp_path / "single")
-    found = runs_in([tmp_path / "sweep", single])
-    assert [run.folder.name for run in found] == ["0_a", "1_b", "single"]
+def test_rows_of_the_net_in_words_by_all_their_values():
+    settings = [row("conv1", kernel=7, stride=2), row("conv1", kernel=11, stride=4)]
+    assert differences_in_words(settings) == ["conv1 kernel 7, stride 2", "conv1 kernel 11, stride 4"]
 
 
-def test_a_folder_without_runs_is_named(tmp_path):
-    for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(UserError, match=f"no training run in {folder}; give the folder of a run"):
-            runs_in([folder])
+def test_the_value_of_more_than_half_of_three_or_more_is_omitted():
+    assert differences_in_words([{"optim.lr": lr} for lr in (0.1, 0.1, 0.2)]) == ["", "", "lr 0.2"]
+    assert differences_in_words([{"optim.lr": lr} for lr in (0.1, 0.2)]) == ["lr 0.1", "lr 0.2"]
+    assert differences_in_words([{}, {}]) == ["", ""] and differences_in_words([]) == []
+
+
+def test_a_row_taken_out_of_the_net():
+    conv2 = row("conv2", kind="conv", kernel=3, stride=1)
+    assert differences_in_words([conv2, conv2, dict.fromkeys(conv2)]) == ["", "", "no conv2"]
+
+
+def test_recipes_come_before_the_rows_and_long_texts_are_cut():
+    rows = {key: value for n in range(4, 9) for key, value in row(f"conv{n}", kind="conv", kernel=3, stride=1).items()}
+    first, second = differences_in_words([dict.fromkeys(rows) | {"optim.lr": 0.5}, rows | {"optim.lr": 0.1}])
+    assert first.startswith("lr 0.5; ") and second.startswith("lr 0.1; conv4 kind conv, kernel 3, stride 1; ")
+    assert second.endswith(" more") and len(second) < LONGEST_DIFFERENCE + 15

@@ -1,6 +1,19 @@
+import csv
+
 import pytest
 
-from convscope.runs.number_format import as_said, brief, cell, duration, parted, percent, three
+from convscope.runs.number_format import (
+    brief,
+    csv_table,
+    duration,
+    latex,
+    markdown,
+    number_as_in_caption,
+    percent,
+    split_caption,
+    table_cell,
+    three_digits,
+)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(38.4, "38 s"), (75.2, "1 min 15 s"), (3725, "1 h 2 min")])
@@ -11,22 +24,58 @@ def test_duration(seconds, text):
 def test_numbers_as_words():
     assert percent(0.9534) == "95.3 %"
     assert [brief(value) for value in (None, 3, 0.123456, 1234.5, "x")] == ["", "3", "0.1235", "1,234", "x"]
-    assert [three(value) for value in (0.93456, -12.3456, 1234.5, 6.0)] == ["0.935", "-12.3", "1,234", "6"]
+    assert [three_digits(value) for value in (0.93456, -12.3456, 1234.5, 6.0)] == ["0.935", "-12.3", "1,234", "6"]
 
 
-def test_a_caption_parted_from_the_value_and_interval_it_ends_with():
-    assert parted("fc7: parts minus random: 0.615 [0.31, 0.85]", 0.61541) == ("fc7: parts minus random", "0.31 to 0.85")
-    assert parted("eyes: 95.3 % [90.1, 99.2]", 0.9534) == ("eyes", "90.1 to 99.2")
+def test_a_caption_split_from_the_value_and_interval_it_ends_with():
+    assert split_caption("fc7: parts minus random: 0.615 [0.31, 0.85]", 0.61541) == (
+        "fc7: parts minus random",
+        "0.31 to 0.85",
+    )
+    assert split_caption("eyes: 95.3 % [90.1, 99.2]", 0.9534) == ("eyes", "90.1 to 99.2")
     for words in ("eyes: 95.3 % [90.1, 99.2]", "no interval: 0.5", ""):
-        assert parted(words, 0.5) == (words, "")
+        assert split_caption(words, 0.5) == (words, "")
 
 
 def test_a_number_is_written_as_its_caption_writes_it():
-    assert as_said("eyes: 95.3 % [90.1, 99.2]", 0.9534) == "95.3 %" and as_said("95 cases", 0.9534) == "0.953"
+    assert (
+        number_as_in_caption("eyes: 95.3 % [90.1, 99.2]", 0.9534) == "95.3 %"
+        and number_as_in_caption("95 cases", 0.9534) == "0.953"
+    )
 
 
 def test_cells_of_a_table():
     written = ["0.123456789", "-2.5e-07", "1234", "007", "2025-01-02", "nan", "-inf", "True", "conv1", ""]
-    assert [cell(text) for text in written] == [
+    assert [table_cell(text) for text in written] == [
         "0.1235", "-2.5e-07", "1234", "007", "2025-01-02", "–", "–", "yes", "conv1", "",
     ]  # fmt: skip
+
+
+ROWS = [{"run": "a_b|c", "error": 12.5, "spread": "1.0 ± 0.2"}, {"run": "50 %", "error": None, "spread": ""}]
+
+
+def test_markdown():
+    assert markdown(ROWS, "What it is.").splitlines() == [
+        "What it is.",
+        "",
+        "| run | error | spread |",
+        "| --- | ---: | ---: |",
+        "| a_b\\|c | 12.5 | 1.0 ± 0.2 |",
+        "| 50 % |  |  |",
+    ]
+
+
+def test_latex():
+    text = latex(ROWS, "R & D")
+    assert "\\caption{R \\& D}" in text and "\\begin{tabular}{lrr}" in text
+    assert "a\\_b|c & 12.5 & 1.0 $\\pm$ 0.2 \\\\\n50 \\% &  &  \\\\\n\\bottomrule" in text
+
+
+def test_csv_comes_back_as_it_went(tmp_path):
+    (tmp_path / "x.csv").write_text(csv_table(ROWS))
+    read = list(csv.DictReader((tmp_path / "x.csv").open()))
+    assert read == [{key: "" if value is None else str(value) for key, value in row.items()} for row in ROWS]
+
+
+def test_no_rows():
+    assert csv_table([]) == "\n" and markdown([], "x") == "x\n\n|  |\n|  |\n"

@@ -1,7 +1,7 @@
 import os
 from datetime import datetime
 
-from convscope.runs.reading import is_run_folder, read_run, started, table_rows
+from convscope.runs.reading import is_run_folder, read_run, read_table, start_time
 
 
 def test_a_finished_run_is_read_whole(finished_run):
@@ -65,15 +65,15 @@ def test_empty_and_infinite_metrics_are_none(tmp_path):
 def test_the_date_is_in_the_name_of_the_folder_or_of_the_sweep(tmp_path):
     sweep = tmp_path / "2025-01-02_03-04-05-000001_train" / "0_zfnet"
     sweep.mkdir(parents=True)
-    assert started(sweep.parent) == started(sweep) == datetime(2025, 1, 2, 3, 4, 5)
+    assert start_time(sweep.parent) == start_time(sweep) == datetime(2025, 1, 2, 3, 4, 5)
     (tmp_path / "index.jsonl").write_text("")
     os.utime(tmp_path / "index.jsonl", (1e9, 1e9))
-    assert started(tmp_path) == datetime.fromtimestamp(1e9)
+    assert start_time(tmp_path) == datetime.fromtimestamp(1e9)
 
 
 def test_a_table_without_rows(tmp_path):
     (tmp_path / "empty.csv").write_text("")
-    assert table_rows(tmp_path / "empty.csv") == ([], [])
+    assert read_table(tmp_path / "empty.csv") == ([], [])
 
 
 def test_what_a_run_is_can_be_read_before_it_has_ended(tmp_path):

@@ -19,13 +19,13 @@ def lines(record):
 
 
 class Keeper:
-    """A logger that keeps what it is handed."""
+    """A logger that keeps the pictures it receives."""
 
     def __init__(self):
-        self.seen = []
+        self.received = []
 
     def picture(self, picture, path):
-        self.seen.append((picture.name, path.name, path.is_file()))
+        self.received.append((picture.name, path.name, path.is_file()))
 
 
 def test_pictures_are_files_lines_and_handed_on(tmp_path):
@@ -42,8 +42,8 @@ def test_pictures_are_files_lines_and_handed_on(tmp_path):
         "caption": "nine", "layer": "conv3",
     }  # fmt: skip
     assert all((record.folder / line["path"]).is_file() for line in lines(record))
-    assert [name for name, *_ in keeper.seen] == ["top9/conv3", "filters/conv1", "curves"]
-    assert all(there for *_, there in keeper.seen)
+    assert [name for name, *_ in keeper.received] == ["top9/conv3", "filters/conv1", "curves"]
+    assert all(exists for *_, exists in keeper.received)
 
 
 def test_the_same_picture_again_has_one_line(tmp_path):

@@ -9,7 +9,9 @@ import yaml
 
 from convscope.analyses.sweep_table.compute.paper_comparison import percent
 from convscope.errors import UserError
-from convscope.runs.sweep_runs import sweep_runs
+from convscope.runs.reading import Run
+from convscope.runs.sweep_runs import SeedGroup, images_per_second, read_sweep_runs, varied_settings
+from convscope.runs.training_runs import TrainingRun
 
 HEAD = "epoch,train/top1,val/class_mean,val/top1,val/top5,seconds,images_per_second"
 
@@ -24,9 +26,9 @@ def leave(folder, *, seed=0, lr=0.1, val=(0.5, 0.6), finished=True, job="train",
     if rows:
         (folder / "metrics.csv").write_text("\n".join([HEAD, *rows]) + "\n")
     if finished is not None:
-        said = {"job": job, "name": folder.name, "seed": seed, "finished": finished, **summary}
-        said |= {"final": {"epoch": len(val)}} if finished else {}
-        (folder / "summary.json").write_text(json.dumps(said))
+        about = {"job": job, "name": folder.name, "seed": seed, "finished": finished, **summary}
+        about |= {"final": {"epoch": len(val)}} if finished else {}
+        (folder / "summary.json").write_text(json.dumps(about))
     return folder
 
 
@@ -36,14 +38,14 @@ def age(folder, hours):
 
 
 def states(folder):
-    return {group.name: group.state for group in sweep_runs([folder]).groups}
+    return {group.name: group.state for group in read_sweep_runs([folder]).groups}
 
 
 def test_seeds_become_one_row_of_mean_and_standard_deviation(tmp_path):
     for seed, top1 in enumerate((0.5, 0.6, 0.7)):
         leave(tmp_path / f"zfnet_seed_{seed}", seed=seed, val=(0.1, top1), name="zfnet")
     leave(tmp_path / "other", lr=0.01, val=(0.25,))
-    several, alone = sweep_runs([tmp_path]).groups
+    several, alone = read_sweep_runs([tmp_path]).groups
     assert (several.name, len(several.counted), several.state) == ("other", 1, "finished")  # by folder
     figure = percent(alone, "val top-1")
     assert alone.name == "zfnet" and figure.value == pytest.approx(40) and figure.spread == pytest.approx(10)
@@ -53,7 +55,7 @@ def test_seeds_become_one_row_of_mean_and_standard_deviation(tmp_path):
 def test_only_finished_seeds_count_and_the_others_are_told(tmp_path):
     leave(tmp_path / "a_seed_0", seed=0, val=(0.5, 0.6), name="a")
     leave(tmp_path / "a_seed_1", seed=1, val=(0.9,), finished=None)
-    (group,) = sweep_runs([tmp_path]).groups
+    (group,) = read_sweep_runs([tmp_path]).groups
     assert group.state == "1 of 2 finished; seed 1 running: epoch 1 of 2"
     assert percent(group, "val top-1").value == pytest.approx(40) and percent(group, "val top-1").spread is None
 
@@ -88,20 +90,18 @@ def test_a_row_cut_off_within_a_number_does_not_count(tmp_path):
     text = (cut / "metrics.csv").read_text()
     for end in (len(text) - 1, len(text) - 12, len(text) - 20, len(text)):
         (cut / "metrics.csv").write_text(text[:end])
-        (group,) = sweep_runs([tmp_path]).groups
+        (group,) = read_sweep_runs([tmp_path]).groups
         whole = end == len(text)
         assert group.runs[0].epochs == (2 if whole else 1)
         assert percent(group, "val top-1").value == (50 if whole else 75)
     (cut / "metrics.csv").write_text(HEAD[:9])
-    assert percent(sweep_runs([tmp_path]).groups[0], "val top-1") is None
+    assert percent(read_sweep_runs([tmp_path]).groups[0], "val top-1") is None
 
 
 def test_the_best_epoch_counts_if_asked(tmp_path):
     leave(tmp_path / "a", val=(0.5, 0.75, 0.25))
-    assert [percent(sweep_runs([tmp_path], epoch).groups[0], "val top-1").value for epoch in ("last", "best")] == [
-        75,
-        25,
-    ]
+    for epoch, error in (("last", 75), ("best", 25)):
+        assert percent(read_sweep_runs([tmp_path], epoch).groups[0], "val top-1").value == error
 
 
 def test_what_is_no_row_is_told(tmp_path):
@@ -111,14 +111,14 @@ def test_what_is_no_row_is_told(tmp_path):
     (tmp_path / "2_nothing").mkdir()
     (tmp_path / "3_broken").mkdir()
     (tmp_path / "3_broken/summary.json").write_text('{"job": "tr')
-    found = sweep_runs([tmp_path, tmp_path / "0_zfnet"])
-    assert [group.name for group in found.groups] == ["zfnet"] and len(found.groups[0].runs) == 1
-    here = tmp_path.name
-    assert found.left_out == {
-        f"{here}/1_zfnet": f"settings and seed are those of {here}/0_zfnet, which is as far or farther",
-        f"{here}/comparison": "a run of job=diagnose",
-        f"{here}/2_nothing": "no run has left anything in it",
-        f"{here}/3_broken": "what it was cannot be read",
+    runs = read_sweep_runs([tmp_path, tmp_path / "0_zfnet"])
+    assert [group.name for group in runs.groups] == ["zfnet"] and len(runs.groups[0].runs) == 1
+    parent = tmp_path.name
+    assert runs.left_out == {
+        f"{parent}/1_zfnet": f"settings and seed are those of {parent}/0_zfnet, which is as far or farther",
+        f"{parent}/comparison": "a run of job=diagnose",
+        f"{parent}/2_nothing": "no run has left anything in it",
+        f"{parent}/3_broken": "what it was cannot be read",
     }
 
 
@@ -133,15 +133,15 @@ def test_two_runs_of_one_name_are_told_apart(tmp_path):
     for sweep in ("one", "two"):
         leave(tmp_path / sweep / "zfnet", lr=len(sweep) if sweep == "one" else 9, name="zfnet")
     leave(tmp_path / "one/7_zfnet", lr=7, name="zfnet")
-    found = sweep_runs([tmp_path / "one", tmp_path / "two"])
-    assert sorted(group.name for group in found.groups) == ["7_zfnet", "one/zfnet", "two/zfnet"]
+    runs = read_sweep_runs([tmp_path / "one", tmp_path / "two"])
+    assert sorted(group.name for group in runs.groups) == ["7_zfnet", "one/zfnet", "two/zfnet"]
     assert sorted(states(tmp_path)) == ["7_zfnet", "one/zfnet", "two/zfnet"]  # sweeps one level below
 
 
 def test_the_tenth_run_comes_after_the_second(tmp_path):
     for number in (10, 2, 0):
         leave(tmp_path / f"{number}_run{number}", lr=number + 1)
-    assert [group.name for group in sweep_runs([tmp_path]).groups] == ["0_run0", "2_run2", "10_run10"]
+    assert [group.name for group in read_sweep_runs([tmp_path]).groups] == ["0_run0", "2_run2", "10_run10"]
 
 
 def test_nets_of_other_makers_are_told_apart_by_their_name(tmp_path):
@@ -149,15 +149,43 @@ def test_nets_of_other_makers_are_told_apart_by_their_name(tmp_path):
         run = leave(tmp_path / name)
         config = (run / ".hydra/config.yaml").read_text()
         (run / ".hydra/config.yaml").write_text(config.replace("rows", "timm").replace("name: zfnet", f"name: {name}"))
-    assert len(sweep_runs([tmp_path]).groups) == 2
+    assert len(read_sweep_runs([tmp_path]).groups) == 2
 
 
 def test_folders_without_runs_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"sweep=.*nowhere is no folder; give a sweep's folder, e.g. outputs/sweep/"):
-        sweep_runs([tmp_path / "nowhere"])
+        read_sweep_runs([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no training run in .*empty; give a sweep's folder"):
-        sweep_runs([tmp_path / "empty"])
+        read_sweep_runs([tmp_path / "empty"])
     leave(tmp_path / "looks/occlusion", job="occlude", val=())
     with pytest.raises(UserError, match=r"no training run in .*looks \(looks/occlusion: a run of job=occlude\); give"):
-        sweep_runs([tmp_path / "looks"])
+        read_sweep_runs([tmp_path / "looks"])
+
+
+ROWS = {
+    "conv1": {"kind": "conv", "kernel": 7, "stride": 2},
+    "conv2": {"kind": "conv", "kernel": 3, "stride": 1},
+    "fc3": {"kind": "full", "units": "classes"},
+}
+
+
+def group(name, lr=0.1, seed=0, images_per_second=(), **rows):
+    layers = {row: fields for row, fields in {**ROWS, **rows}.items() if fields is not None}
+    metrics = {"images_per_second": list(images_per_second)}
+    model = "\n".join(f"    {row}: {fields}" for row, fields in layers.items())
+    config = f"seed: {seed}\nname: {name}\noptim: {{lr: {lr}}}\nmodel:\n  source: rows\n  layers:\n{model}\n"
+    run = Run(None, [], metrics, {}, config, [], {}, [])
+    return SeedGroup(name, [TrainingRun(run, seed, {}, 1, "finished")])
+
+
+def test_the_settings_in_which_groups_differ_are_not_names_or_seeds():
+    assert varied_settings([group("a"), group("b", seed=4)]) == [{}, {}]
+    assert varied_settings([group("a"), group("b", lr=0.2)]) == [{"optim.lr": 0.1}, {"optim.lr": 0.2}]
+    of_conv2 = {f"model.layers.conv2.{field}": value for field, value in ROWS["conv2"].items()}
+    assert varied_settings([group("a"), group("b", conv2=None)]) == [of_conv2, dict.fromkeys(of_conv2)]
+
+
+def test_images_a_second_are_a_mean_over_epochs():
+    assert images_per_second(group("a", images_per_second=[100, None, 201])) == 150
+    assert images_per_second(group("a")) is None

@@ -1,4 +1,4 @@
-"""A share of the time, held by what is done and what is not."""
+"""The share of time that throttled work may take."""
 
 import time
 
@@ -7,17 +7,17 @@ import pytest
 from convscope.runs.throttle import Throttle
 
 
-def test_what_has_taken_time_waits_for_its_share_to_be_small_again():
+def test_work_waits_until_its_share_of_the_time_is_small_again():
     never_again, always = Throttle(1e-9), Throttle(1.0)
     assert never_again.due and always.due
-    for each in (never_again, always):
-        with each.counted():
+    for throttle in (never_again, always):
+        with throttle.counted():
             time.sleep(0.01)
     assert not never_again.due and always.due
 
 
-def test_what_fails_counts_too():
-    sparing = Throttle(1e-9)
-    with pytest.raises(KeyError), sparing.counted():
+def test_work_that_raises_counts_too():
+    throttle = Throttle(1e-9)
+    with pytest.raises(KeyError), throttle.counted():
         raise KeyError
-    assert not sparing.due
+    assert not throttle.due

@@ -7,7 +7,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from convscope.runs.top9_records import FIELDS, dead_maps, nines, record_layer, record_layers, record_path
+from convscope.runs.top9_records import (
+    FIELDS,
+    dead_maps,
+    read_layer_record,
+    read_layer_records,
+    record_path,
+    strongest_images,
+)
 
 
 def fields(maps=2):
@@ -31,8 +38,8 @@ def header(text):
 
 
 def lying(**changed):
-    told = {"dtype": "F32", "shape": [2, 9], "data_offsets": [0, 72]} | changed
-    return header(json.dumps({f"conv1.{name}": told for name in FIELDS}).encode()) + b"0" * 72
+    about = {"dtype": "F32", "shape": [2, 9], "data_offsets": [0, 72]} | changed
+    return header(json.dumps({f"conv1.{name}": about for name in FIELDS}).encode()) + b"0" * 72
 
 
 FILES = {
@@ -58,35 +65,63 @@ TENSORS = {
 }
 
 
-def seen(folder):
-    return record_layers(folder, 1), record_layer(folder, 1, "conv1"), dead_maps(record_layer(folder, 1, "conv1"))
+def read(folder):
+    return (
+        read_layer_records(folder, 1),
+        read_layer_record(folder, 1, "conv1"),
+        dead_maps(read_layer_record(folder, 1, "conv1")),
+    )
 
 
 @pytest.mark.parametrize("damage", FILES)
 def test_a_file_that_lies_is_as_none(damage, tmp_path):
     path = stored(tmp_path, conv1=fields())
-    assert seen(tmp_path)[2] == [1]
+    assert read(tmp_path)[2] == [1]
     path.write_bytes(FILES[damage](path.read_bytes()))
-    assert seen(tmp_path) == ({}, None, None)
-    assert [nine.image for nine in nines(record_layer(tmp_path, 1, "conv1"), [0, 1])] == [[], []]
+    assert read(tmp_path) == ({}, None, None)
+    assert [nine.image for nine in strongest_images(read_layer_record(tmp_path, 1, "conv1"), [0, 1])] == [[], []]
 
 
 def test_a_folder_in_its_place_is_as_none(tmp_path):
     record_path(tmp_path, 1).mkdir(parents=True)
-    assert seen(tmp_path) == ({}, None, None)
+    assert read(tmp_path) == ({}, None, None)
 
 
 @pytest.mark.parametrize("damage", TENSORS)
 def test_a_layer_that_is_not_whole_is_left_out(damage, tmp_path):
     broken = {name: value for name, value in (fields() | TENSORS[damage]).items() if value is not None}
     stored(tmp_path, conv1=broken, conv2=fields())
-    layers, conv1, dead = seen(tmp_path)
+    layers, conv1, dead = read(tmp_path)
     assert list(layers) == ["conv2"] and conv1 is None and dead is None
-    assert all((found == told.numpy()).all() for found, told in zip(layers["conv2"], fields().values(), strict=True))
+    for field, expected in zip(layers["conv2"], fields().values(), strict=True):
+        assert (field == expected.numpy()).all()
 
 
 def test_what_is_whole_is_read_and_maps_that_are_not_there_are_empty(tmp_path):
     stored(tmp_path, conv1=fields(maps=1))
-    strongest, absent = nines(record_layer(tmp_path, 1, "conv1"), [0, 7])
+    strongest, absent = strongest_images(read_layer_record(tmp_path, 1, "conv1"), [0, 7])
     assert strongest.image == list(range(9)) and strongest.score[:3] == [5, 4.5, 3] and strongest.col[2] == 6
     assert absent == ([], [], [], [])
+
+
+def written(folder, score, name="epoch_003"):
+    (folder / "top9").mkdir(exist_ok=True)
+    places = {f"conv1.{place}": torch.zeros(score.shape, dtype=torch.int64) for place in ("image", "row", "col")}
+    save_file({"conv1.score": score, **places}, folder / "top9" / f"{name}.safetensors")
+
+
+def test_a_map_is_dead_where_no_score_is_above_zero(tmp_path):
+    score = torch.rand(12, 9) + 0.1
+    score[[2, 7]] = 0
+    score[5, 1:] = 0  # a single image excites it
+    score[11] = float("-inf")  # fewer images than nine
+    written(tmp_path, score)
+    written(tmp_path, score[:3], "top9")
+    assert dead_maps(read_layer_record(tmp_path, 3, "conv1")) == [2, 7, 11]
+    assert dead_maps(read_layer_record(tmp_path, None, "conv1")) == [2]
+
+
+def test_without_a_record_no_map_is_known_to_be_dead(tmp_path):
+    written(tmp_path, torch.zeros(4, 9))
+    assert dead_maps(read_layer_record(tmp_path, 2, "conv1")) is None
+    assert dead_maps(read_layer_record(tmp_path, 3, "conv9")) is None

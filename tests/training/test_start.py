@@ -17,7 +17,7 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.weights import describe
+from convscope.models.checkpoints import describe
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.classifier import Classifier
 from convscope.training.recipe import build_optimizer, read_recipe

@@ -13,10 +13,10 @@ from convscope.config import Settings
 from convscope.data.config import data_settings, sized, source, whole_source
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Source
-from convscope.engine.anatomy import anatomy
 from convscope.engine.blocks import default_layers
+from convscope.engine.layer_table import layer_table
 from convscope.errors import UserError
-from convscope.runs.reading import run_of
+from convscope.runs.reading import run_folder_of
 
 
 class Inputs:
@@ -103,7 +103,7 @@ class Inputs:
 
     def _trained_in(self) -> dict[str, str]:
         """of_run: the folder, relative to this one, of the run that wrote the checkpoint; nothing for other nets."""
-        trained = run_of(self._settings.get("ckpt"))
+        trained = run_folder_of(self._settings.get("ckpt"))
         return {} if trained is None else {"of_run": os.path.relpath(trained, self.folder.resolve())}
 
 
@@ -133,7 +133,7 @@ def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:
             "name": subject.net_name,
             "image_size": data.settings.image_size,
             "parameters": sum(weight.numel() for weight in net.parameters()),
-            "rows": anatomy(net, data.settings.image_size, _shown_layers(settings, subject)),
+            "rows": layer_table(net, data.settings.image_size, _shown_layers(settings, subject)),
         },
     }
 

@@ -12,15 +12,16 @@ from convscope.config import Settings
 from convscope.data import sources
 from convscope.data.classnames import class_numbers, imagenet
 from convscope.data.config import check_library, check_names, data_settings, group_settings, sized, source
-from convscope.data.critters import Truth, truth
+from convscope.data.critters.source import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
-from convscope.engine.trace import evaluating, trace
+from convscope.engine.hooks import evaluating
+from convscope.engine.trace import trace
 from convscope.errors import UserError
-from convscope.models import foreign
+from convscope.models import library_nets
 from convscope.models.build import build, check_rows
-from convscope.models.libraries import own_input
-from convscope.models.weights import load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.checkpoints import load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.library_metadata import native_input
 
 
 class Examples(NamedTuple):
@@ -102,7 +103,7 @@ def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[
         return _subject(settings, net, images, ImageData(images, input_, mean), images.classes)
     keep = keep_classes and (model.get("weights") or len(images.classes) == 1)  # unlabeled images have no classes
     library_net = _foreign(model, None if keep else len(images.classes))
-    native = own_input(model["source"], model["name"], model.get("weights")).size
+    native = native_input(model["source"], model["name"], model.get("weights")).size
     remedy = f"its own size is {native}: leave data.image_size out, or type data.image_size={native}"
     trace(library_net.net, (3, input_.image_size, input_.image_size), remedy)  # raises where it cannot take such images
     input_ = data_settings(settings, scale or tuple(1 / (255 * std) for std in library_net.colors.std))
@@ -169,7 +170,7 @@ def untrained_subject(settings: Settings) -> nn.Module:
         if "layers" in model:
             return new_subject(settings).net
         input_ = {"image_size": settings["data"]["image_size"], "transform_input": bool(model.get("weights"))}
-        return foreign.rebuilt({**model, "classes": 1000, **input_})
+        return library_nets.rebuild_library_net({**model, "classes": 1000, **input_})
 
 
 def overrides_of(overrides: Sequence[str], group: str) -> list[str]:
@@ -183,7 +184,7 @@ def _described(about: Mapping[str, Any]) -> nn.Module:
     if "layers" in about:
         return rebuild(about)
     check_library(about)
-    return foreign.rebuilt(about)
+    return library_nets.rebuild_library_net(about)
 
 
 def _input_of(parent: Mapping[str, Any] | None, stored: int) -> tuple[Any, torch.Tensor | None]:
@@ -235,10 +236,10 @@ def _truth(data: Settings, images: sources.Source, input_: DataSettings) -> Call
     return truth_of
 
 
-def _foreign(model: Settings, classes: int | None) -> foreign.Foreign:
+def _foreign(model: Settings, classes: int | None) -> library_nets.LibraryNet:
     """The net of torchvision or timm that conf/model names."""
     check_names(model)
-    make = {"torchvision": foreign.torchvision_net, "timm": foreign.timm_net}
+    make = {"torchvision": library_nets.torchvision_net, "timm": library_nets.timm_net}
     return make[model["source"]](model["name"], model.get("weights"), classes)
 
 

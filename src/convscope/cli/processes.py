@@ -13,7 +13,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import NamedTuple
 
 from convscope.errors import UserError
-from convscope.runs.atomic_io import lives
+from convscope.runs.atomic_io import process_is_alive
 from convscope.training.stop import exit_143
 
 OURS = "CONVSCOPE_RELAUNCHED"  # the number of the process whose relaunch() started this one
@@ -127,7 +127,7 @@ def end_with_parents(every: float = 1.0) -> None:
     above, first = os.getppid(), int(os.environ[OURS])
 
     def watch() -> None:
-        while os.getppid() == above and lives(first):
+        while os.getppid() == above and process_is_alive(first):
             time.sleep(every)
         os._exit(1)  # at once, whatever the other threads wait for
 

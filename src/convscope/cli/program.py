@@ -40,7 +40,7 @@ from convscope.errors import Stopped, UserError
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
 from convscope.runs.throttle import Throttle
-from convscope.runs.unfinished import alone, has_checkpoint, left_to_train
+from convscope.runs.unfinished import has_checkpoint, needs_training, training_lock
 
 GARBAGE = Throttle(1 / 20)  # of a sweep's time: collected after each of its runs, if they are not very short
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
@@ -123,7 +123,7 @@ def run(cfg: DictConfig) -> None:
 def _note(folder: Path, cfg: DictConfig, line: str) -> None:
     """A row of a sweep that was refused before it recorded anything says why, so that tables of the sweep have it."""
     said = {"job": cfg.job, "name": cfg.name, "seed": cfg.seed, "finished": False, "problem": line}
-    with suppress(OSError, UserError), alone(folder):
+    with suppress(OSError, UserError), training_lock(folder):
         if _nothing_recorded(folder):
             write(folder / "summary.json", json.dumps(said, indent=2) + "\n")
 
@@ -132,7 +132,7 @@ def _leave_nothing(folder: Path) -> None:
     """Removes the folder of a run that ended before it recorded anything; the process that began it does."""
     if folder.resolve() in (Path.cwd(), *Path.cwd().parents) or not _nothing_recorded(folder):
         return
-    with suppress(UserError), alone(folder):  # else it is another process that has just begun here
+    with suppress(UserError), training_lock(folder):  # else it is another process that has just begun here
         shutil.rmtree(folder, ignore_errors=True)
     for above in folder.absolute().parents[:2]:  # outputs/train, where it has just been made
         with suppress(OSError):
@@ -166,8 +166,8 @@ def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
     check_processes(here, _processes(cfg), cfg.trainer.get("num_nodes", 1), HydraConfig.get().mode == RunMode.MULTIRUN)
     if ours:
         end_with_parents()
-    with nullcontext() if ours or (here and here.rank) else alone(folder):
-        if not left_to_train(folder, settings_of(folder), settings):
+    with nullcontext() if ours or (here and here.rank) else training_lock(folder):
+        if not needs_training(folder, settings_of(folder), settings):
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
         if here is None or here.rank == 0:

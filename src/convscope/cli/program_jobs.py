@@ -11,7 +11,7 @@ from convscope.cli.recording import Command, Settings, recorded
 from convscope.config import PathText, check_setting, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import MARKS, is_run_folder, read_run
+from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
 
 if TYPE_CHECKING:
     from convscope.data.settings import DataSettings
@@ -81,7 +81,7 @@ def run_folder(folder: Path) -> Path:
     if not is_run_folder(folder):
         runs = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_run_folder(path))
         hint = f"run={folder}/<one of {', '.join(runs)}>" if runs else "run=<a run folder>"
-        raise UserError(f"{folder} is no run folder: none of {', '.join(MARKS)} is in it; type {hint}")
+        raise UserError(f"{folder} is no run folder: none of {', '.join(RUN_FILES)} is in it; type {hint}")
     return folder
 
 
@@ -116,12 +116,12 @@ def dashboard(settings: Settings, folder: Path) -> None:
 def _convolutions(settings: Settings) -> list[str]:
     """The convolutions among the rows of model=..."""
     from convscope.data.config import group_settings
-    from convscope.models.rows import Conv, read_rows
+    from convscope.models.rows import ConvRow, read_rows
 
     rows = group_settings(settings, "model").get("layers")
     if not rows:
         raise UserError("the rows of this net are not known before it is built; name a run of it with run=<run folder>")
-    return [name for name, row in read_rows(rows, 2).items() if isinstance(row, Conv)]
+    return [name for name, row in read_rows(rows, 2).items() if isinstance(row, ConvRow)]
 
 
 def _drawn_layers(run: Path) -> list[str]:

@@ -88,14 +88,14 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
 
 def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
     from convscope.report.page import write_page
-    from convscope.runs.provenance import commit, versions
+    from convscope.runs.provenance import code_commit, versions
 
     seconds = summary["seconds"]
     whole = spent + seconds.pop("earlier", 0.0)
     seconds[summary["job"]] = whole - sum(seconds.values())
     rounded = {phase: round(each, 2) for phase, each in seconds.items()}
     numbers = {"numbers": record.numbers} if record.numbers else {}
-    record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": commit()})
+    record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": code_commit()})
     print(f"look at {write_page(record.folder)}", flush=True)
     _page_of_trained(record.folder, summary)
     write_after_run(record.folder)
@@ -103,12 +103,12 @@ def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
 
 def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
     """The page of the training run leads to this one from now on."""
-    from convscope.report.linked_runs import note
+    from convscope.report.linked_runs import note_analysis
     from convscope.report.page import write_page
 
     if "of_run" in summary and summary["finished"]:
         trained = folder.resolve() / summary["of_run"]
-        note(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
+        note_analysis(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
         with suppress(OSError, CannotWrite):  # a folder of someone else's
             write_page(trained)
 

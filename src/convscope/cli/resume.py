@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from convscope.cli.processes import process_place
 from convscope.errors import UserError
-from convscope.runs.unfinished import PARTS, newest_unfinished
+from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
 ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
 CONF = ENTRY.parent.parent / "conf"
@@ -50,7 +50,7 @@ def _newest(words: list[str]) -> list[str]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         now = hydra.compose("config", overrides=plain, return_hydra_config=True)
         around = Path(now.hydra.run.dir).parent
-    asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in PARTS if part != "seed"}
+    asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in TRAINING_GROUPS if part != "seed"}
     asked["seed"] = now.seed
     found = newest_unfinished(around, settings_of, asked) if now.job == "train" else None
     if found is None:
@@ -72,9 +72,9 @@ def settings_of(folder: Path) -> Any:
         held: Any = OmegaConf.to_container(loaded, resolve=True) if loaded is not None else None
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         return None
-    if not isinstance(held, dict) or held.get("job") != "train" or not held.keys() >= set(PARTS):
+    if not isinstance(held, dict) or held.get("job") != "train" or not held.keys() >= set(TRAINING_GROUPS):
         return None
-    return held if all(isinstance(held[part], dict) for part in PARTS if part != "seed") else None
+    return held if all(isinstance(held[part], dict) for part in TRAINING_GROUPS if part != "seed") else None
 
 
 def _check_harmless(config: Path, held: Any) -> None:

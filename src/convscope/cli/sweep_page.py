@@ -12,9 +12,9 @@ _pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(SHARE))
 
 def write_after_run(folder: Path) -> None:
     """The page of the sweep around a run that has just ended, if there is one and its time has come."""
-    from convscope.runs.reading import sweep_around
+    from convscope.runs.reading import enclosing_sweep
 
-    around = sweep_around(folder)
+    around = enclosing_sweep(folder)
     if around is not None and _pages[around].due:
         with _pages[around].counted():
             write_page_of(around)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Drawn
 
-from convscope.runs.number_format import as_said, parted
+from convscope.runs.number_format import number_as_in_caption, split_caption
 from convscope.runs.record import Number, Result, Table
 
 FIGURES = 12  # numbers shown at the end of a job
@@ -63,8 +63,8 @@ def show_numbers(results: Sequence[Number], folder: Path) -> None:
     drawn.add_column(justify="right", no_wrap=True)
     drawn.add_column(no_wrap=True)
     for each in told[:FIGURES]:
-        words, interval = parted(each.caption or each.name, each.value)
-        drawn.add_row(escape(words), as_said(each.caption, each.value), interval)
+        words, interval = split_caption(each.caption or each.name, each.value)
+        drawn.add_row(escape(words), number_as_in_caption(each.caption, each.value), interval)
     if len(told) > FIGURES:
         drawn.add_row(f"and {len(told) - FIGURES} more in {escape(str(folder / 'summary.json'))}")
     if told:

@@ -24,7 +24,7 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope import loggers
     from convscope.analyses.inputs import run_facts
     from convscope.cli import terminal
-    from convscope.runs.provenance import same_pixels
+    from convscope.runs.provenance import with_earlier_decoders
     from convscope.runs.record import Record
     from convscope.training import job
     from convscope.training.callbacks.checkpoints import Within
@@ -44,7 +44,7 @@ def train(settings: Settings, folder: Path) -> None:
         facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
         facts["images"] = prepared.sizes
         facts["goal"] = job.goal_facts(data, recipe.loss)
-        facts, other_decoder = same_pixels(facts, folder)
+        facts, other_decoder = with_earlier_decoders(facts, folder)
         inherited = {"start": prepared.inherited} if prepared.inherited else {}
         with concluded(record, facts | inherited) as summary, loading_watched([subject]):
             sessions = Sessions(summary["seconds"], start)
@@ -80,8 +80,8 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     from convscope.analyses.subject import check_net, new_subject, overrides_of
     from convscope.data.config import group_settings
     from convscope.models.build import ConvNet
-    from convscope.models.memory import check_room
-    from convscope.runs.provenance import goes_on_from_0_1
+    from convscope.models.memory import check_net_memory
+    from convscope.runs.provenance import continues_run_of_0_1
     from convscope.training.callbacks.filter_renormalization import (
         reason_against_radius,
         reason_against_renorm,
@@ -105,14 +105,14 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     net, data = subject.net, subject.data
     _check_labels(subject, recipe.loss)
     typed = any(word.startswith("optim.renorm=") for word in overrides_of(settings.get("words", []), "optim"))
-    old = goes_on_from_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
+    old = continues_run_of_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
     recipe, unsuitable = without_renorm(
         recipe, "" if old else reason_against_renorm(net, data.settings.pixel_scale), typed
     )
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
     if isinstance(net, ConvNet):
         if device.type == "cpu":
-            check_room(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
+            check_net_memory(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
         initialize_(net, recipe, scale)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
     inherited = apply_start_(net, beginning, checkpoint, data)
@@ -134,7 +134,7 @@ def _cautions(settings: Settings, prepared: Prepared) -> tuple[str | None, ...]:
 def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, Any]:
     """What every checkpoint says of its net and its input: plain values and the mean image."""
     from convscope.models.build import ConvNet
-    from convscope.models.weights import describe
+    from convscope.models.checkpoints import describe
 
     net, data = subject.net, subject.data
     if isinstance(net, ConvNet):

@@ -1,4 +1,5 @@
-"""Images: sources, the one DataModule, the cache, transforms, the drawn set (critters/) and sets in chunks (stream/).
+"""Images: data sets as Sources, their decoding and cache, augmentation, and the LightningDataModule that loads them.
 
-No net enters here.
+critters/ draws the embedded data set; stream/ reads and writes sets in chunks. No net, no analysis and no figure may
+enter here: code that asks a question of a net belongs into analyses/, code that runs a net into training/ or engine/.
 """

@@ -1,6 +1,6 @@
-"""What people have marked in photographs, from csv files: boxes around objects, and points on parts.
+"""Annotations of photographs from csv files: boxes around objects, and points on parts.
 
-A csv speaks of the photograph as it is seen, in pixels from its left and upper edge; what comes back is in pixels of
+Coordinates in a csv are pixels of the upright photograph from its left and upper edge. The functions return pixels of
 the center crop that the net sees.
 """
 
@@ -20,9 +20,11 @@ SIDES = ("x0", "y0", "x1", "y1")
 
 
 class Boxes(NamedTuple):
-    """n boxes. paths: the image of each, some repeatedly where an image has several. boxes [n, 4] float32 x0 y0 x1 y1
-    in the crop's pixels, clipped to it. cut_away: how many boxes are not among them, because the crop shows nothing of
-    them."""
+    """n boxes. paths: the image of each box; an image with several boxes is repeated.
+
+    boxes: [n, 4] float32 x0 y0 x1 y1 in the crop's pixels, clipped to the crop. cut_away: number of further boxes that
+    lie outside of the crop.
+    """
 
     paths: list[Path]
     boxes: NDArray[np.float32]
@@ -30,8 +32,10 @@ class Boxes(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """Parts of what n images show. points [n, parts, 2] float32 (x, y) in the crop's pixels, nan where the csv has
-    none; a point that the center crop cuts away lies outside 0 .. image_size."""
+    """Parts of what n images show. points: [n, parts, 2] float32 (x, y) in the crop's pixels.
+
+    A point is nan where the csv has none. A point that the center crop cuts away lies outside 0 .. image_size.
+    """
 
     paths: list[Path]
     names: list[str]
@@ -43,7 +47,7 @@ def to_crop(
 ) -> NDArray[np.float64]:
     """Points [n, 2] (x, y) of an image of `size` (width, height) in pixels of the net's center crop [n, 2].
 
-    As data/decode.py and data/transforms.py have it: smallest side to the stored size, its center, the crop's center.
+    Follows data/decode.py and data/transforms.py: smallest side to the stored size, its center, then the crop's center.
     """
     stored = stored or stored_size(image_size)
     fitted = np.array([max(stored, round(side * stored / min(size))) for side in size])
@@ -52,41 +56,42 @@ def to_crop(
 
 
 def read_boxes(csv: str | Path, image_size: int, stored: int | None = None) -> Boxes:
-    """The boxes of a csv with columns path,x0,y0,x1,y1; others are passed over. stored: as DataSettings has it.
+    """Boxes of a csv with columns path,x0,y0,x1,y1; further columns are ignored. stored: see DataSettings.
 
-    UserError: no such file, column, row or image; what is no number; a box that is empty or leaves its image.
+    Raises UserError: no such file, column, row or image; no number; a box that is empty or leaves its image.
     """
     listing = read_listing(Path(csv).expanduser())
     need(listing.csv, listing.columns, SIDES)
     size, rows = sizes(listing), listing.rows
-    found = np.stack([_box(row, size[row.path], image_size, stored) for row in rows])
-    found = np.clip(found, 0, image_size, dtype=np.float32)
-    seen = np.flatnonzero((found[:, 2:] > found[:, :2]).all(1))
-    if not len(seen):
+    boxes = np.stack([_box(row, size[row.path], image_size, stored) for row in rows])
+    boxes = np.clip(boxes, 0, image_size, dtype=np.float32)
+    visible = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))
+    if not len(visible):
         raise UserError(f"{csv}: the center crop shows nothing of any of its {len(rows)} boxes; see data.image_size")
-    return Boxes([rows[place].path for place in seen], found[seen], len(rows) - len(seen))
+    return Boxes([rows[number].path for number in visible], boxes[visible], len(rows) - len(visible))
 
 
 def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored: int | None = None) -> Parts:
-    """The parts of a csv with columns path,part,x,y (a line per part) or path,<part>_x,<part>_y (a line per image).
+    """Parts of a csv with columns path,part,x,y (a line per part) or path,<part>_x,<part>_y (a line per image).
 
-    only: rows where these columns have these values, {"frontal": 1}. UserError: as read_boxes; a part told twice.
+    only: takes the rows where these columns have these values, {"frontal": 1}. Raises UserError: as read_boxes; a part
+    that is given twice.
     """
     listing = narrowed(read_listing(Path(csv).expanduser()), only)
     columns, rows = listing.columns, listing.rows
     if {"part", "x", "y"} <= set(columns):
         names = list(dict.fromkeys(row.cells["part"] for row in rows))
-        told = [(row, row.cells["part"], _point(row, "x", "y")) for row in rows]
+        points = [(row, row.cells["part"], _point(row, "x", "y")) for row in rows]
     else:
         names = [name[:-2] for name in columns if name.endswith("_x") and f"{name[:-2]}_y" in columns]
-        told = [(row, name, _point(row, f"{name}_x", f"{name}_y")) for row in rows for name in names]
+        points = [(row, name, _point(row, f"{name}_x", f"{name}_y")) for row in rows for name in names]
     if not names:
         raise UserError(f"{csv} has no columns part,x,y or <part>_x,<part>_y; its columns: {', '.join(columns)}")
-    return _parts(told, names, sizes(listing), image_size, stored)
+    return _parts(points, names, sizes(listing), image_size, stored)
 
 
 def _parts(
-    told: Iterable[tuple[Row, str, tuple[float, float]]],
+    marked_points: Iterable[tuple[Row, str, tuple[float, float]]],
     names: list[str],
     size: Mapping[Path, tuple[int, int]],
     image_size: int,
@@ -94,32 +99,32 @@ def _parts(
 ) -> Parts:
     places = {path: place for place, path in enumerate(size)}
     points = np.full((len(places), len(names), 2), np.nan, np.float32)
-    done: set[tuple[Path, str]] = set()
-    for row, name, (x, y) in told:
-        if (row.path, name) in done:
-            raise UserError(f"{row.where}: {name} of {row.path.name} is told a second time; keep one of them")
-        done.add((row.path, name))
+    marked: set[tuple[Path, str]] = set()
+    for row, name, (x, y) in marked_points:
+        if (row.path, name) in marked:
+            raise UserError(f"{row.where}: {name} of {row.path.name} is given a second time; keep one of them")
+        marked.add((row.path, name))
         width, height = size[row.path]
         if not math.isnan(x) and not (0 <= x <= width and 0 <= y <= height):
-            here = f"{row.path.name}, which is {width} x {height} pixels"
-            raise UserError(f"{row.where}: {name} at {x:g},{y:g} is outside of {here}")
+            image = f"{row.path.name}, which is {width} x {height} pixels"
+            raise UserError(f"{row.where}: {name} at {x:g},{y:g} is outside of {image}")
         points[places[row.path], names.index(name)] = to_crop([(x, y)], size[row.path], image_size, stored)[0]
     return Parts(list(places), names, points)
 
 
 def _point(row: Row, x: str, y: str) -> tuple[float, float]:
-    """nan, nan where both cells are empty."""
+    """(x, y); nan, nan where both cells are empty."""
     if not row.cells[x] and not row.cells[y]:
         return math.nan, math.nan
     return number(row, x), number(row, y)
 
 
 def _box(row: Row, size: tuple[int, int], image_size: int, stored: int | None) -> NDArray[np.float64]:
-    """[4] in pixels of the crop, where it may lie outside; UserError for one that is none in the image."""
+    """[4] in pixels of the crop, which the box may leave. Raises UserError: the box is empty or leaves its image."""
     x0, y0, x1, y1 = (number(row, side) for side in SIDES)
-    given = f"{row.where}: box {x0:g},{y0:g},{x1:g},{y1:g}"
+    box = f"{row.where}: box {x0:g},{y0:g},{x1:g},{y1:g}"
     if x0 >= x1 or y0 >= y1:
-        raise UserError(f"{given} is empty; x0 < x1 and y0 < y1 are needed")
+        raise UserError(f"{box} is empty; x0 < x1 and y0 < y1 are needed")
     if x0 < 0 or y0 < 0 or x1 > size[0] or y1 > size[1]:
-        raise UserError(f"{given} leaves {row.path.name}, which is {size[0]} x {size[1]} pixels")
+        raise UserError(f"{box} leaves {row.path.name}, which is {size[0]} x {size[1]} pixels")
     return to_crop([(x0, y0), (x1, y1)], size, image_size, stored).reshape(4)

@@ -1,4 +1,4 @@
-"""Stored images to batches as the net sees them: cut, mirrored, mean subtracted, channels last."""
+"""Batches of stored images as the net sees them: cropped, mirrored, mean subtracted, channels last."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -8,11 +8,10 @@ import torch
 from torch.utils.data import Dataset
 
 from convscope.data.decode import Interpolation, Unreadable, content, fitted, rgb
-from convscope.data.faults import printable
-from convscope.data.sources import Files, Pixels, Split, targets
+from convscope.data.sources import Files, Pixels, Split, image_name, targets
 from convscope.data.stream.chunks import Chunks
 from convscope.data.transforms import Cuts, center_cuts, color_shifts, random_cuts
-from convscope.data.watch import NONE, Watch
+from convscope.data.workers import NO_IMAGE, CurrentImages
 from convscope.errors import UserError
 
 
@@ -28,10 +27,10 @@ class Batch(NamedTuple):
     targets: torch.Tensor | None = None
 
 
-class Look(NamedTuple):
-    """How stored images become the net's: side of the crop, mean image [R,R,3], scale, sigma of the color noise.
+class CropSettings(NamedTuple):
+    """How stored images become the net's input: side of the crop, mean image [R,R,3], scale, sigma of the color noise.
 
-    interpolation: of images that are only now brought to the stored size.
+    interpolation: of images that are resized to the stored size when they are loaded.
     """
 
     size: int
@@ -42,21 +41,23 @@ class Look(NamedTuple):
 
 
 class LostImage(UserError):
-    """An image that was readable when training began. Of a worker process's traceback only the last line is kept."""
+    """An image that has become unreadable since training began. message: may be the traceback of a loading process."""
 
-    def __init__(self, told: str):
-        super().__init__(told.strip().splitlines()[-1].rpartition("LostImage: ")[2])
+    def __init__(self, message: str):
+        super().__init__(message.strip().splitlines()[-1].rpartition("LostImage: ")[2])
 
 
 class Crops(Dataset[Batch]):
-    """Whole batches at a time: `__getitems__` takes the keys of a batch and gives a Batch, nothing is left to collate.
+    """A data set that loads whole batches: `__getitems__` takes the keys of a batch and returns a Batch.
 
-    A key is (epoch, index), for the random cut of that epoch, or an index, for the center. watch: where the processes
-    that load are to say which image they are at.
+    A key is (epoch, index), for the random crop of that epoch, or an index, for the center crop. current: where loading
+    processes note the image that they read.
     """
 
-    def __init__(self, split: Split, look: Look, seed: int = 0, watch: Watch | None = None):
-        self.split, self.look, self.seed, self.watch = split, look, seed, watch
+    current: CurrentImages | None = None
+
+    def __init__(self, split: Split, settings: CropSettings, seed: int = 0):
+        self.split, self.settings, self.seed = split, settings, seed
 
     def __len__(self) -> int:
         return len(self.split.labels)
@@ -65,34 +66,37 @@ class Crops(Dataset[Batch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[Any]) -> Batch:
-        look, margin = self.look, len(self.look.mean) - self.look.size
+        settings, margin = self.settings, len(self.settings.mean) - self.settings.size
         pairs = np.array(keys, np.int64)
         random = pairs.ndim == 2
         index = pairs[:, 1] if random else pairs
         cuts = random_cuts(pairs, self.seed, margin) if random else center_cuts(len(keys), margin)
-        image = _cut(self.stored(index), look, cuts)
-        if random and look.color_noise:
-            image += torch.from_numpy(color_shifts(pairs, self.seed, look.color_noise))[:, None, None]
-        if look.scale != 1:
-            image *= torch.tensor(look.scale)
+        image = _cut(self.stored(index), settings, cuts)
+        if random and settings.color_noise:
+            image += torch.from_numpy(color_shifts(pairs, self.seed, settings.color_noise))[:, None, None]
+        if settings.scale != 1:
+            image *= torch.tensor(settings.scale)
         label = torch.from_numpy(self.split.labels[index].astype(np.int64, copy=False))
-        several = targets(self.split, index)
-        shown = None if several is None else torch.from_numpy(several)
-        return Batch(image.permute(0, 3, 1, 2), label, torch.from_numpy(index), shown)
+        flags = targets(self.split, index)
+        shown_classes = None if flags is None else torch.from_numpy(flags)
+        return Batch(image.permute(0, 3, 1, 2), label, torch.from_numpy(index), shown_classes)
 
     def pixels(self, index: np.ndarray) -> torch.Tensor:
-        """[N,3,H,W] uint8: the centers as they are stored, for display."""
-        start, size = (len(self.look.mean) - self.look.size) // 2, self.look.size
+        """[N,3,H,W] uint8: center crops of the stored images, for display."""
+        start, size = (len(self.settings.mean) - self.settings.size) // 2, self.settings.size
         images = [image[start : start + size, start : start + size] for image in self.stored(index)]
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
     def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
-        """N images [R,R,3] uint8; from the memory map, or decoded or resized now."""
-        side, way = len(self.look.mean), self.look.interpolation
-        return [fitted(image, side, way) for image in originals(self.split, index.tolist(), self.watch)]
+        """N images [R,R,3] uint8; from the memory map, else decoded and resized."""
+        side, method = len(self.settings.mean), self.settings.interpolation
+        return [fitted(image, side, method) for image in original_images(self.split, index.tolist(), self.current)]
+
+    def image_name(self, position: int) -> str:
+        return image_name(self.split, position)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For worker processes that do not fork: a memory map travels as its file's name, not as its pixels."""
+        """For loading processes that are spawned: a memory map is sent as the name of its file, not as its pixels."""
         state = dict(self.__dict__)
         if isinstance(self.split, Pixels) and isinstance(self.split.images, np.memmap):
             state["split"] = self.split.images.filename, self.split.images.shape, *self.split[1:]
@@ -100,19 +104,19 @@ class Crops(Dataset[Batch]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if not isinstance(state["split"], Files | Pixels | Chunks):
-            name, shape, *known = state["split"]
-            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), *known)
+            name, shape, *labels_and_targets = state["split"]
+            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), *labels_and_targets)
         self.__dict__.update(state)
 
 
-def originals(split: Split, index: Sequence[int], watch: Watch | None) -> Iterator[np.ndarray]:
-    """Images one after another as they came, [h,w,3] uint8. Raises LostImage where one can no longer be read."""
-    for position in index:
-        if watch:
-            watch.at(position)
+def original_images(split: Split, positions: Sequence[int], current: CurrentImages | None) -> Iterator[np.ndarray]:
+    """Images in this order before any resizing, [h,w,3] uint8. Raises LostImage where one can no longer be read."""
+    for position in positions:
+        if current:
+            current.note(position)
         yield _original(split, position)
-    if watch:
-        watch.at(NONE)
+    if current:
+        current.note(NO_IMAGE)
 
 
 def _original(split: Split, position: int) -> np.ndarray:
@@ -121,29 +125,27 @@ def _original(split: Split, position: int) -> np.ndarray:
     try:
         return split.image(position) if isinstance(split, Chunks) else rgb(content(split.paths[position]))
     except Unreadable as error:
-        told = (
-            f"{printable(split.paths[position])} can no longer be read: {error}" if isinstance(split, Files) else error
-        )
-        raise LostImage(str(told)) from None
+        file = f"{image_name(split, position)} can no longer be read: " if isinstance(split, Files) else ""
+        raise LostImage(f"{file}{error}") from None
 
 
-def as_it_is(batch: Any) -> Any:
-    """The loader's collate: __getitems__ gives whole batches already."""
+def unchanged(batch: Any) -> Any:
+    """The batch as it is, for a DataLoader's collate_fn: __getitems__ returns whole batches."""
     return batch
 
 
-def _cut(images: Sequence[np.ndarray], look: Look, cuts: Cuts) -> torch.Tensor:
-    """[N,S,S,3] float32 grey levels minus mean. The mean is that of the same pixels: it is cut and mirrored alike."""
-    out = torch.empty(len(images), look.size, look.size, 3)
-    mean = torch.from_numpy(look.mean)
-    mirrored, last = mean.flip(1), len(mean) - look.size
-    window = np.empty((look.size, look.size, 3), np.uint8)
+def _cut(images: Sequence[np.ndarray], settings: CropSettings, cuts: Cuts) -> torch.Tensor:
+    """[N,S,S,3] float32 grey levels minus mean. The mean image is cropped and mirrored like the image."""
+    out = torch.empty(len(images), settings.size, settings.size, 3)
+    mean = torch.from_numpy(settings.mean)
+    mirrored, last = mean.flip(1), len(mean) - settings.size
+    window = np.empty((settings.size, settings.size, 3), np.uint8)
     values = torch.from_numpy(window)
     for target, image, top, left, flip in zip(out, images, *(field.tolist() for field in cuts), strict=True):
-        rows, cols = slice(top, top + look.size), slice(left, left + look.size)
+        rows, cols = slice(top, top + settings.size), slice(left, left + settings.size)
         _whole_pixels(window)[...] = _whole_pixels(image)[rows, cols][:, :: -1 if flip else 1]
-        beside = mirrored[rows, last - left : len(mean) - left] if flip else mean[rows, cols]
-        torch.sub(values, beside, out=target)
+        mean_crop = mirrored[rows, last - left : len(mean) - left] if flip else mean[rows, cols]
+        torch.sub(values, mean_crop, out=target)
     return out
 
 

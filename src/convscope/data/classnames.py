@@ -1,4 +1,4 @@
-"""Names people can read, for class folders that carry WordNet ids or what is no text."""
+"""Readable names for class folders that are named by WordNet ids or by bytes that are no text."""
 
 import csv
 import re
@@ -10,35 +10,35 @@ from convscope.errors import UserError
 
 
 def matching_classes(names: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """For each name its number among the classes, -1 where it is not there.
+    """The number of each name among the classes, -1 for a name that is missing.
 
-    As written if that is there; else whatever its case and underscores, where only one class reads so (ImageNet has a
+    An exact match comes first; else case and underscores are ignored, where only one class matches (ImageNet has a
     Cardigan, the dog, and a cardigan, the jacket).
     """
     exact = {name: number for number, name in enumerate(classes)}
     loose: dict[str, list[int]] = {}
     for number, name in enumerate(classes):
         loose.setdefault(_loosely(name), []).append(number)
-    alike = {name: found[0] for name, found in loose.items() if len(found) == 1}
-    return [exact.get(name, alike.get(_loosely(name), -1)) for name in names]
+    unique = {name: numbers[0] for name, numbers in loose.items() if len(numbers) == 1}
+    return [exact.get(name, unique.get(_loosely(name), -1)) for name in names]
 
 
 def class_numbers(
     names: Sequence[str], folders: Sequence[str], classes: Sequence[str], wnids: Sequence[str] = ()
 ) -> list[int]:
-    """For each class of the data its number among the net's, -1 where the net does not know it.
+    """The number of each class of the data among the net's classes, -1 for a class that the net does not have.
 
-    folders: what the data's class folders are called, if it has any. wnids: ImageNet's ids of the net's classes, if
-    those are known. All of the net's ImageNet classes are matched by number: where folders are called 0, 1, 2, ..., and
-    where most are found in their own places. Others by ImageNet's id, and where that is not known by name.
+    folders: names of the data's class folders, if any. wnids: ids of the net's classes, if they are ImageNet's.
+    Data with as many classes as an ImageNet net is matched by number where its folders are called 0, 1, 2, ..., or more
+    than half of its classes match in their places. Other data is matched by ImageNet's ids, and without ids by names.
     """
     whole = 0 < len(wnids) == len(names)
     if whole and set(folders) == {str(number) for number in range(len(wnids))}:
         return [int(name) for name in folders]
     ids = [name if WNID.fullmatch(name) else "" for name in folders] or [""] * len(names)
     by_id = {wnid: number for number, wnid in enumerate(wnids or classes) if WNID.fullmatch(wnid)}
-    named = [imagenet().get(wnid, name) if wnid else name for wnid, name in zip(ids, names, strict=True)]
-    by_name = map(max, matching_classes(names, classes), matching_classes(named, classes))
+    id_names = [imagenet().get(wnid, name) if wnid else name for wnid, name in zip(ids, names, strict=True)]
+    by_name = map(max, matching_classes(names, classes), matching_classes(id_names, classes))
     numbers = [by_id.get(wnid, -1 if wnids and wnid else number) for wnid, number in zip(ids, by_name, strict=True)]
     in_place = sum(number == place for place, number in enumerate(numbers))
     return list(range(len(names))) if whole and in_place > len(names) / 2 else numbers
@@ -62,13 +62,14 @@ def imagenet() -> dict[str, str]:
 
 
 def readable(folders: list[str], root: Path) -> list[str]:
-    """One name per class folder, in their order: from root/classes.csv, else known ImageNet ids, else as they are."""
-    known = _from_csv(root / "classes.csv") or (imagenet() if any(map(WNID.fullmatch, folders)) else {})
-    own = [text(folder) for folder in folders]
-    return _distinct([known.get(folder, plain) for folder, plain in zip(folders, own, strict=True)], own)
+    """One name per class folder, in their order: from root/classes.csv, else of ImageNet's ids, else of the folder."""
+    names = _from_csv(root / "classes.csv") or (imagenet() if any(map(WNID.fullmatch, folders)) else {})
+    folder_names = [utf8_text(folder) for folder in folders]
+    pairs = zip(folders, folder_names, strict=True)
+    return _distinct([names.get(folder, folder_name) for folder, folder_name in pairs], folder_names)
 
 
-def text(name: str) -> str:
+def utf8_text(name: str) -> str:
     """The name of a file or folder with bytes that are no UTF-8 escaped: no file of text takes them as they are."""
     return name.encode("utf-8", "backslashreplace").decode()
 
@@ -87,6 +88,6 @@ def _from_csv(path: Path) -> dict[str, str]:
 
 
 def _distinct(names: list[str], folders: list[str]) -> list[str]:
-    """Names that two folders share get the folder's own name added."""
+    """The names; a name that two folders share gets the folder's name added."""
     shared = {name for name in names if names.count(name) > 1}
-    return [f"{name} ({own})" if name in shared else name for name, own in zip(names, folders, strict=True)]
+    return [f"{name} ({folder})" if name in shared else name for name, folder in zip(names, folders, strict=True)]

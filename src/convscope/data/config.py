@@ -9,14 +9,14 @@ from typing import Annotated, Any, TypeVar, cast
 from pydantic import Field
 
 from convscope.config import PathText, Settings, build_config, config
-from convscope.data import sources
-from convscope.data.critters import critters
+from convscope.data import public_sets, sources
+from convscope.data.critters.source import critters
 from convscope.data.settings import DataSettings
 from convscope.data.stream.source import stream
 from convscope.data.transforms import stored_size
 from convscope.data.voc import voc2012
 from convscope.errors import UserError
-from convscope.models.libraries import own_input
+from convscope.models.library_metadata import native_input
 
 NO_KEYS = ("seed", "batch_size", "stored", "interpolation")  # fields of DataSettings that are no keys of conf/data
 SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data, of sets of small images
@@ -25,10 +25,10 @@ _Config = TypeVar("_Config")
 
 _IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
 _FETCHED = {
-    "cifar10": sources.cifar10,
-    "imagenette": sources.imagenette,
-    "caltech101": sources.caltech101,
-    "caltech256": sources.caltech256,
+    "cifar10": public_sets.cifar10,
+    "imagenette": public_sets.imagenette,
+    "caltech101": public_sets.caltech101,
+    "caltech256": public_sets.caltech256,
     "voc2012": voc2012,
 }
 
@@ -37,7 +37,7 @@ def source(data: Settings) -> sources.Source:
     """The data set that conf/data names."""
     name = str(data.get("source"))
     if name == "digits":
-        return sources.digits()
+        return public_sets.digits()
     if name == "critters":
         drawn, side = _keys_of(DrawnSet, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
@@ -124,7 +124,7 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
     if not model.get("weights") and data.get("source") in SMALL:
         return {**settings, "data": {**data, "image_size": SMALL[data["source"]]}}
     check_names(model)
-    own = own_input(model["source"], model["name"], model.get("weights"))
+    own = native_input(model["source"], model["name"], model.get("weights"))
     size: dict[str, Any] = {"image_size": own.size}
     if data.get("source") != "stream":
         size |= {"stored": own.stored, "interpolation": own.interpolation}

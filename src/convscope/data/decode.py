@@ -1,11 +1,12 @@
-"""An image file, whatever its format, to RGB uint8 of the stored size."""
+"""Image files of any format to RGB uint8 of the stored size, and the errors that name unreadable ones."""
 
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +14,43 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convscope.data import jpeg
+from convscope.errors import UserError
+
+NAMED_IN_ERROR = 3  # bad images that an error names; it counts the others
+
+
+class BadImage(NamedTuple):
+    """An image that cannot be read, and the reason."""
+
+    path: Path
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """The path in one line of plain text."""
+        return printable(self.path)
+
+
+def printable(path: Path | str) -> str:
+    """The name in one line of plain text: characters that no terminal shows, such as line breaks, are escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+
+
+def bad_images_error(bad: Sequence[BadImage | tuple[Path, str]], read: int) -> UserError:
+    """The error of on_bad_image=stop: names the first bad images among the `read` images read so far."""
+    reasons = [f"{printable(path)} cannot be read: {reason}" for path, reason in bad[:1]]
+    if len(bad) == 1:
+        return UserError(f"{reasons[0]}; mend or remove it, or type data.on_bad_image=skip")
+    reasons += [f"{printable(path)}: {reason}" for path, reason in bad[1:NAMED_IN_ERROR]]
+    more = f"; and {len(bad) - NAMED_IN_ERROR} more" if len(bad) > NAMED_IN_ERROR else ""
+    return UserError(
+        f"{'; '.join(reasons)}{more} ({len(bad)} bad ones among the {read} images read so far); mend or remove them, "
+        "type data.on_bad_image=skip, or list all by job=check_data"
+    )
+
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides
-warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of tags that no one asks for
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # about EXIF tags
 
 MOST_PIXELS = 2**27  # 134 million: cameras make 100, a bomb of a few kilobytes any number. As RGB they take 0.4 GB
 Interpolation = Literal["bilinear", "bicubic"]
@@ -23,23 +58,23 @@ LONGEST = 8  # long side over short: of a longer image only the middle is enlarg
 
 
 class Unreadable(Exception):
-    """An image that cannot be decoded; says why."""
+    """An image that cannot be decoded. str(): the reason."""
 
 
 def decoded(path: Path, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
     """The image of a file as [size, size, 3] uint8 RGB: smallest side to `size`, then its center (section 3).
 
     Grey, CMYK, palette and 16-bit images become 8-bit RGB, transparent ones lie on white, a photograph's EXIF rotation
-    is obeyed, an animation gives its first frame. The content counts, not the name's ending. Raises Unreadable.
+    is applied, an animation gives its first frame. The content decides on the format, not the name. Raises Unreadable.
     """
     return fitted(rgb(content(path)), size, interpolation)
 
 
 def content(path: Path) -> bytes:
-    """The bytes of a file. Raises Unreadable: it is gone, no file, empty, or not ours to read."""
+    """The bytes of a file. Raises Unreadable: the file is missing, no file, empty, or without permission to read."""
     try:
         if not path.is_file() and path.exists():
-            raise Unreadable("it is no file")  # from a pipe one would wait for ever
+            raise Unreadable("it is no file")  # reading a pipe would wait for ever
         data = path.read_bytes()
     except OSError as error:
         raise Unreadable(_gone(path) if isinstance(error, FileNotFoundError) else _reason(error)) from None
@@ -49,32 +84,30 @@ def content(path: Path) -> bytes:
 
 
 def decoded_bytes(data: bytes, size: int) -> np.ndarray:
-    """The same of a file's content."""
+    """The image of a file's content as [size, size, 3] uint8 RGB, see `decoded`. Raises Unreadable."""
     return fitted(rgb(data), size)
 
 
 def rgb(data: bytes) -> np.ndarray:
-    """A file's content as [h, w, 3] uint8 RGB, uncropped, as `decoded` reads it. Raises Unreadable."""
+    """The image of a file's content as [h, w, 3] uint8 RGB, uncropped, see `decoded`. Raises Unreadable."""
     try:
         return _rgb(data)
     except Unreadable:
         raise
     except UnidentifiedImageError:
         raise Unreadable(_no_image(data)) from None
-    except (
-        Exception
-    ) as error:  # over damaged bytes decoders raise all there is: struct.error, KeyError, MemoryError ...
+    except Exception as error:  # on damaged bytes decoders raise anything: struct.error, KeyError, MemoryError ...
         raise Unreadable(_reason(error)) from None
 
 
 def described(data: bytes) -> tuple[int, int, str]:
-    """Width and height as the image is seen (EXIF rotation obeyed), and Pillow's mode. Raises Unreadable."""
+    """Width and height of the upright image (EXIF rotation applied), and Pillow's mode. Raises Unreadable."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+            quarter_turn = image.getexif().get(0x0112) in (5, 6, 7, 8)
             mode = f"{image.mode}, transparent" if image.has_transparency_data else image.mode
-            return (height, width, mode) if turned else (width, height, mode)
+            return (height, width, mode) if quarter_turn else (width, height, mode)
     except Exception as error:  # as above
         raise Unreadable(_reason(error)) from None
 
@@ -112,8 +145,9 @@ def fitted(image: np.ndarray, size: int, interpolation: Interpolation = "bilinea
 
 
 def resized(image: np.ndarray, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
-    """[h,w,3] uint8 to the same image with `size` as its smallest side, antialiased; of one that is more than LONGEST
-    times as long as it is wide the middle.
+    """[h,w,3] uint8 to the same image with `size` as its smallest side, antialiased.
+
+    Of an image more than LONGEST times as long as wide, only the middle.
     """
     image = _middle(image)
     h, w = image.shape[:2]
@@ -126,31 +160,31 @@ def resized(image: np.ndarray, size: int, interpolation: Interpolation = "biline
 
 
 def _middle(image: np.ndarray) -> np.ndarray:
-    """The middle of an image LONGEST times as long as it is wide; a shorter one as it is."""
-    most = LONGEST * min(image.shape[:2])
-    top, left = (max(0, (side - most) // 2) for side in image.shape[:2])
+    """The middle of an image that is more than LONGEST times as long as wide; a shorter image unchanged."""
+    longest = LONGEST * min(image.shape[:2])
+    top, left = (max(0, (side - longest) // 2) for side in image.shape[:2])
     return image[top : image.shape[0] - top, left : image.shape[1] - left]
 
 
 def _rgb(data: bytes) -> np.ndarray:
-    """[h,w,3] uint8; JPEGs by the decoder of data/jpeg.py, all others and its failures by PIL."""
-    with Image.open(io.BytesIO(data)) as image:  # reads no more than the head
+    """[h,w,3] uint8; JPEGs by the decoder of data/jpeg.py, other formats and its failures by PIL."""
+    with Image.open(io.BytesIO(data)) as image:  # reads the header only
         if (pixels := image.width * image.height) > MOST_PIXELS:
             raise Unreadable(_too_large(pixels))
         if jpeg.DECODER.read and data[:2] == b"\xff\xd8":
-            with suppress(RuntimeError, ValueError):  # PIL reads some that others do not, and gives better reasons
+            with suppress(RuntimeError, ValueError):  # PIL reads some of those, and gives better reasons
                 return jpeg.DECODER.read(data)
         return np.array(_eight_bit_rgb(ImageOps.exif_transpose(image)))
 
 
 def _eight_bit_rgb(image: Image.Image) -> Image.Image:
-    """PIL's own conversion clips 16-bit grey and shows what lies under transparent pixels; both are mended here."""
+    """The image in 8-bit RGB. PIL's conversion clips 16-bit grey and shows the colors of transparent pixels."""
     if image.mode == "F":
-        raise Unreadable("its pixels are fractions of a range that nobody tells; save it with 8 or 16 bits")
+        raise Unreadable("its pixels are fractions of an unknown range; save it with 8 or 16 bits")
     if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.int64)
         if grey.min() < 0 or grey.max() > 65535:
-            raise Unreadable("its pixels have 32 bits of a range that nobody tells; save it with 8 or 16 bits")
+            raise Unreadable("its pixels have 32 bits of an unknown range; save it with 8 or 16 bits")
         return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")

@@ -13,7 +13,7 @@ ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the 
 
 
 def existing(root: str | Path | None) -> Path:
-    """The data set's folder; a UserError where none was named or it is not there."""
+    """The data set's folder. Raises UserError where no folder is given or it does not exist."""
     if root is None:
         raise UserError(f"this data set is a folder of your own: type data.root=/path/to/photos (it holds {LAYOUT})")
     place = Path(root).expanduser()
@@ -24,56 +24,56 @@ def existing(root: str | Path | None) -> Path:
 
 
 def training_images(root: Path) -> ClassFolders:
-    """The images of root/train; UserError: no such folder, no class or only one, a class without images."""
+    """Images of root/train. Raises UserError: no such folder, no class or only one, a class without images."""
     split = root / "train"
     if not split.is_dir():
         raise UserError(f"{root} has no folder train (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
-    found = _images(split)
-    if not any(found.values()):
+    classes = _images(split)
+    if not any(classes.values()):
         raise UserError(f"{split} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}")
-    if empty := [name for name, images in found.items() if not images]:
+    if empty := [name for name, images in classes.items() if not images]:
         raise UserError(f"{split} has class folders without images: {_listed(empty)}; fill or remove them")
-    if len(found) == 1:
-        raise UserError(f"{split} has only one class, {_listed(list(found))}; a classifier needs two or more folders")
-    return found
+    if len(classes) == 1:
+        raise UserError(f"{split} has only one class, {_listed(list(classes))}; a classifier needs two or more folders")
+    return classes
 
 
 def validation_images(root: Path, classes: list[str]) -> ClassFolders:
-    """The images of root/val, else root/test; UserError: neither is there, no images, other classes than `classes`."""
+    """Images of root/val, else root/test. Raises UserError: neither exists, no images, other classes than `classes`."""
     split = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
     if split is None:
         raise UserError(f"{root} has no folder val or test (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
-    found = _images(split)
-    if not found:
+    images = _images(split)
+    if not images:
         raise UserError(
             f"{split} has no class folders; sort its images into the same class folders as {root / 'train'}"
         )
-    missing, extra = [name for name in classes if name not in found], [name for name in found if name not in classes]
+    missing, extra = [name for name in classes if name not in images], [name for name in images if name not in classes]
     if missing or extra:
         only = [f"only in train: {_listed(missing)}"] if missing else []
         only += [f"only in {split.name}: {_listed(extra)}"] if extra else []
         raise UserError(f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}")
-    if not any(found.values()):
+    if not any(images.values()):
         raise UserError(f"{split} has no images in its class folders; needed: files {' '.join(ENDINGS)}")
-    return found
+    return images
 
 
-def as_it_lies(root: Path) -> tuple[ClassFolders, ClassFolders]:
-    """The class folders of training and of validation, whatever is wrong with them: none where a split is not there."""
+def unchecked_splits(root: Path) -> tuple[ClassFolders, ClassFolders]:
+    """Class folders of training and of validation without any check: none where a split is missing."""
     places = [root / "train", next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")]
     train, val = (_images(place) if place.is_dir() else {} for place in places)
     return train, val
 
 
-def passed_over(root: Path) -> dict[str, list[Path]]:
-    """Files of the splits that are not taken for images, by the reason why."""
-    found: dict[str, list[Path]] = {}
+def skipped_files(root: Path) -> dict[str, list[Path]]:
+    """Files of the splits that are not read as images, by reason."""
+    skipped: dict[str, list[Path]] = {}
     for split in (root / name for name in ("train", "val", "test") if (root / name).is_dir()):
         for place, _, files in os.walk(split):
             for name in sorted(files):
                 if reason := _no_image(name, Path(place) == split):
-                    found.setdefault(reason, []).append(Path(place, name))
-    return found
+                    skipped.setdefault(reason, []).append(Path(place, name))
+    return skipped
 
 
 def _no_image(name: str, astray: bool) -> str:
@@ -86,20 +86,20 @@ def _no_image(name: str, astray: bool) -> str:
 
 
 def _images(split: Path) -> ClassFolders:
-    """Per class folder all images at any depth; hidden files and folders are passed over."""
+    """All images of each class folder at any depth, without hidden files and folders."""
     folders = [name for name in _listing(split) if (split / name).is_dir() and not name.startswith(".")]
     return {name: images_under(split / name) for name in folders}
 
 
 def images_under(folder: Path) -> list[Path]:
-    """All images of a folder at any depth, in the order of their names; hidden files and folders are passed over."""
-    found, seen = list[Path](), set[tuple[int, int]]()
-    _is_new(folder, seen)
+    """All images of a folder at any depth, in the order of their names, without hidden files and folders."""
+    paths, visited = list[Path](), set[tuple[int, int]]()
+    _is_new(folder, visited)
     for place, inner, files in os.walk(folder, followlinks=True, onerror=_closed):
-        inner[:] = [name for name in sorted(inner) if not name.startswith(".") and _is_new(Path(place, name), seen)]
+        inner[:] = [name for name in sorted(inner) if not name.startswith(".") and _is_new(Path(place, name), visited)]
         images = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
-        found += [Path(place, name) for name in sorted(images)]
-    return found
+        paths += [Path(place, name) for name in sorted(images)]
+    return paths
 
 
 def _listing(folder: Path) -> list[str]:
@@ -113,15 +113,16 @@ def _closed(error: OSError) -> NoReturn:
     raise UserError(f"the folder {error.filename} cannot be read: {error.strerror}; open it to yourself, or remove it")
 
 
-def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
-    """Links may lead around in circles: of a folder's several names the first counts."""
-    about = folder.stat()
-    known = (about.st_dev, about.st_ino) in seen
-    seen.add((about.st_dev, about.st_ino))
-    return not known
+def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
+    """Whether the folder was not visited under another name: links may lead around in circles."""
+    status = folder.stat()
+    inode = status.st_dev, status.st_ino
+    is_new = inode not in visited
+    visited.add(inode)
+    return is_new
 
 
-def _listed(names: list[str], most: int = 8) -> str:
-    """A few names, and how many more there are."""
-    shown = ", ".join(sorted(names)[:most]) or "nothing"
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _listed(names: list[str], limit: int = 8) -> str:
+    """The first names, and how many more there are."""
+    first = ", ".join(sorted(names)[:limit]) or "nothing"
+    return first if len(names) <= limit else f"{first} and {len(names) - limit} more"

@@ -1,8 +1,8 @@
-"""Which library decodes JPEGs: torchcodec, where it is installed, else torchvision, which means to give its decoders
-up, else Pillow, at two thirds of their speed.
+"""The library that decodes JPEGs: torchcodec where it is installed, else torchvision, whose decoders are deprecated,
+else Pillow at two thirds of their speed.
 
 All three read the same photographs; where they were built with different versions of libjpeg, single grey levels
-differ. So a run says which it was (about.json), and cached images of one are none of another's.
+differ. So a run records its decoder (about.json), and the cache keeps the images of each decoder apart.
 """
 
 import io
@@ -18,8 +18,9 @@ warnings.filterwarnings("ignore", "The image decoding and encoding capabilities"
 
 
 class Decoder(NamedTuple):
-    """read: a JPEG's content to [h, w, 3] uint8 RGB, its EXIF rotation obeyed; raises RuntimeError or ValueError where
-    it cannot. None: Pillow reads it as it reads all other formats.
+    """read: a JPEG's content to [h, w, 3] uint8 RGB with its EXIF rotation applied; raises RuntimeError or ValueError.
+
+    None: Pillow reads JPEGs like all other formats.
     """
 
     name: str
@@ -46,7 +47,7 @@ def _torchvision() -> Callable[[bytes], np.ndarray]:
 
 
 def best_decoder() -> Decoder:
-    """The first of the three that can be loaded here and reads a JPEG."""
+    """The first of the three libraries that can be loaded and reads a JPEG."""
     sample = io.BytesIO()
     Image.new("RGB", (8, 8)).save(sample, "JPEG")
     for name, load in (("torchcodec", _torchcodec), ("torchvision", _torchvision)):

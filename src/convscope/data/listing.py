@@ -1,4 +1,4 @@
-"""A csv file that lists images: a column `path`, relative to the csv's folder, and others that say more of each."""
+"""A csv file that lists images: a column `path`, relative to the csv's folder, and columns of annotations."""
 
 import csv as csv_reader
 import math
@@ -10,11 +10,11 @@ from PIL import Image
 
 from convscope.errors import UserError
 
-ORIENTATION, LYING = 0x0112, {5, 6, 7, 8}  # EXIF: values that turn an image by a quarter
+ORIENTATION, QUARTER_TURNS = 0x0112, {5, 6, 7, 8}  # EXIF: values that turn an image by a quarter
 
 
 class Row(NamedTuple):
-    """A line. where: file and line, for messages. path: of the image. cells: text by column, no spaces around it."""
+    """A line of the csv. where: file and line, for messages. cells: stripped text by column. path: of the image."""
 
     where: str
     path: Path
@@ -22,7 +22,7 @@ class Row(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The columns of a csv and its rows, one at least."""
+    """The columns of a csv and its rows, at least one."""
 
     csv: Path
     columns: list[str]
@@ -30,7 +30,7 @@ class Listing(NamedTuple):
 
 
 def read_listing(csv: Path) -> Listing:
-    """UserError: no such file, no text, no column path, no rows."""
+    """The rows of a csv file. Raises UserError: no such file, no text, no column path, no rows."""
     try:
         with open(csv, newline="", encoding="utf-8-sig") as file:
             reader = csv_reader.reader(file)
@@ -50,44 +50,44 @@ def read_listing(csv: Path) -> Listing:
 
 
 def need(csv: Path, columns: Sequence[str], needed: Iterable[str]) -> None:
-    """UserError for a column that is needed and not there; lists those that are."""
+    """Raises UserError for a column that is needed and missing; the error lists the columns that exist."""
     if missing := [name for name in needed if name not in columns]:
-        given = ", ".join(columns) or "none"
-        raise UserError(f"{csv} has no column {', '.join(missing)}; its columns: {given}")
+        existing = ", ".join(columns) or "none"
+        raise UserError(f"{csv} has no column {', '.join(missing)}; its columns: {existing}")
 
 
 def narrowed(listing: Listing, only: Mapping[str, Any]) -> Listing:
-    """The rows whose cells have these values, as numbers where both are. UserError: unknown column, no row left."""
+    """Rows whose cells have these values; compares numbers as numbers. Raises UserError: no such column, no row."""
     need(listing.csv, listing.columns, only)
-    kept = [row for row in listing.rows if all(_equal(row.cells[name], value) for name, value in only.items())]
-    if not kept:
-        wanted = ", ".join(f"{name}: {value}" for name, value in only.items())
+    rows = [row for row in listing.rows if all(_equal(row.cells[name], value) for name, value in only.items())]
+    if not rows:
+        conditions = ", ".join(f"{name}: {value}" for name, value in only.items())
         raise UserError(
-            f"{listing.csv}: none of its {len(listing.rows)} rows has {wanted}; take another value or column"
+            f"{listing.csv}: none of its {len(listing.rows)} rows has {conditions}; take another value or column"
         )
-    return listing._replace(rows=kept)
+    return listing._replace(rows=rows)
 
 
 def sizes(listing: Listing) -> dict[Path, tuple[int, int]]:
-    """Width and height of each image, as it is seen (EXIF rotation obeyed); UserError names those that are missing."""
+    """Width and height of each upright image (EXIF rotation obeyed). Raises UserError, which names missing images."""
     paths = list(dict.fromkeys(row.path for row in listing.rows))
     if missing := [path for path in paths if not path.is_file()]:
-        few = ", ".join(map(str, missing[:3])) + (", ..." if missing[3:] else "")
+        first = ", ".join(map(str, missing[:3])) + (", ..." if missing[3:] else "")
         raise UserError(
-            f"{listing.csv}: {len(missing)} of its {len(paths)} images are not there: {few}; "
+            f"{listing.csv}: {len(missing)} of its {len(paths)} images are not there: {first}; "
             f"paths are relative to the csv's folder"
         )
     return {path: _size(path) for path in paths}
 
 
 def number(row: Row, column: str) -> float:
-    """UserError for a cell that holds no number."""
+    """The number in a cell. Raises UserError for a cell that holds no number."""
     try:
         value = float(row.cells[column])
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UserError(f"{row.where}: {column}={row.cells[column] or '(empty)'} is no number; pixels are asked for")
+        raise UserError(f"{row.where}: {column}={row.cells[column] or '(empty)'} is no number; needed are pixels")
     return value
 
 
@@ -102,6 +102,6 @@ def _size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            return (height, width) if image.getexif().get(ORIENTATION) in LYING else (width, height)
+            return (height, width) if image.getexif().get(ORIENTATION) in QUARTER_TURNS else (width, height)
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{path} cannot be read: {error}; mend it, or take its rows out of the csv") from None

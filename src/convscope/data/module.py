@@ -3,29 +3,26 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from weakref import WeakSet
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import Sampler
 
 from convscope.data import jpeg
-from convscope.data.batches import Batch, Crops, Look, as_it_is
-from convscope.data.cache import Cache, Stored, decoded_once
-from convscope.data.classnames import text
-from convscope.data.deaf import deaf_worker
-from convscope.data.faults import Bad, printable
-from convscope.data.loader import Loader
-from convscope.data.passes import cores
-from convscope.data.rectangles import Rectangles, Whole, in_parts
-from convscope.data.sampler import EpochSampler, OrderedShare, Share, WindowSampler
+from convscope.data.batches import Batch, Crops, CropSettings, unchanged
+from convscope.data.cache import Cache, PreparedSplit, decoded_once
+from convscope.data.classnames import utf8_text
+from convscope.data.decode import BadImage, printable
+from convscope.data.passes import core_count
+from convscope.data.rectangles import Rectangles, UncroppedImages, in_parts
+from convscope.data.sampler import EpochSampler, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
-from convscope.data.sources import Files, Pixels, Source, Split, evenly, limited, targets
+from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets
 from convscope.data.stream.chunks import Chunks
-from convscope.data.watch import Watch, death
+from convscope.data.workers import Loader
 from convscope.errors import UserError
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
@@ -34,11 +31,11 @@ SplitName = Literal["train", "val"]
 
 
 class ImageData(pl.LightningDataModule):
-    """Loaders of a Source by `settings`; the images are decoded (or found in the cache) when they are first asked for.
+    """Loaders of a Source by `settings`; images are decoded (or read from the cache) at their first use.
 
-    An index is an image's address in its split, the same in every loader, run and process. The training order and its
-    crops depend on (seed, epoch, index) alone: a run resumed at any step sees what an unbroken one sees. The Trainer
-    needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] in place of the training images' own.
+    The index of an image in its split is the same in every loader, run and process. The training order and its crops
+    depend on (seed, epoch, index) alone: a run resumed at any step gets the batches of an unbroken one. The Trainer
+    needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] instead of that of the training images.
     """
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
@@ -49,8 +46,8 @@ class ImageData(pl.LightningDataModule):
             "train": limited(source.train, settings.limit, settings.seed),
             "val": limited(source.val, settings.limit, settings.seed),
         }
-        self._stored: dict[str, Stored] = {}
-        self._loading = WeakSet[Loader]()  # by processes of their own
+        self._stored: dict[str, PreparedSplit] = {}
+        self._loaders = WeakSet[Loader]()
 
     @property
     def mean(self) -> torch.Tensor:
@@ -59,100 +56,98 @@ class ImageData(pl.LightningDataModule):
 
     @property
     def pixel_std(self) -> float:
-        """Spread of the net's input over the training images, in its own unit (grey levels times pixel_scale)."""
+        """Standard deviation of the net's input over the training images, in grey levels times pixel_scale."""
         return self._store("train").statistics.std * float(np.mean(self.settings.pixel_scale))
 
     @property
     def decoder(self) -> str | None:
-        """What decodes JPEGs of these images: torchcodec, torchvision or Pillow; None of images that are no files."""
-        return None if all(isinstance(held, Pixels) for held in self._splits.values()) else jpeg.DECODER.name
+        """The library that decodes JPEGs of these images: torchcodec, torchvision or Pillow; None: no files."""
+        return None if all(isinstance(split, Pixels) for split in self._splits.values()) else jpeg.DECODER.name
 
     @property
-    def bad_images(self) -> list[Bad]:
+    def bad_images(self) -> list[BadImage]:
         """The unreadable images that on_bad_image=skip has left out, in the splits used so far."""
         return [bad for stored in self._stored.values() for bad in stored.bad]
 
     @property
     def emptied(self) -> list[str]:
-        """Words for each class of the splits used so far that has lost all its images, being unreadable."""
-        found = list[str]()
+        """A message for each class of the splits used so far whose images are all unreadable."""
+        messages = list[str]()
         for name, stored in self._stored.items():
-            gone = np.setdiff1d(self._splits[name].labels, stored.split.labels).tolist()
-            found += [f"no image of class {printable(self.classes[at])} in {name} can be read" for at in gone]
-        return found
+            lost = np.setdiff1d(self._splits[name].labels, stored.split.labels).tolist()
+            messages += [f"no image of class {printable(self.classes[label])} in {name} can be read" for label in lost]
+        return messages
 
     def death(self, error: BaseException) -> UserError | None:
-        """What a loading process has died of, with the image it was at; None for an error that is about no such."""
-        return death(error, self._read_by, {key: of for loader in self._loading for key, of in loader.ended.items()})
+        """The error that names a dead loading process and its image, for torch's report of the death; else None.
+
+        torch raises its report wherever the main process is at that moment.
+        """
+        if "DataLoader worker" not in str(error):
+            return None
+        return next((death for loader in self._loaders if (death := loader.death())), None)
 
     def close(self) -> None:
-        """Ends all loading processes; a loader that is used again starts others."""
-        for loader in list(self._loading):
+        """Ends all loading processes; a loader that is used again starts new ones."""
+        for loader in list(self._loaders):
             loader.close()
 
-    def _read_by(self, pid: int) -> str | None:
-        for loader in self._loading:
-            crops = cast(Crops | Whole, loader.dataset)
-            if crops.watch and (position := crops.watch.of(pid)) is not None:
-                split = crops.split
-                assert not isinstance(split, Pixels), "those are read from memory"
-                return printable(split.paths[position] if isinstance(split, Files) else split.name(position))
-        return None
+    def teardown(self, stage: str) -> None:
+        """Called by Lightning at the end of a training or validation."""
+        self.close()
 
     def size(self, split: SplitName) -> int:
-        """How many images the split has."""
+        """The number of images of the split."""
         return len(self._store(split).split.labels)
 
     def train_dataloader(self) -> Loader:
-        """Random crops and flips, starting where the trainer stands (behind what a resumed epoch has done)."""
-        count, share = self.size("train"), self._share()
-        epoch, batches = self._progress()
+        """Random crops and flips; starts at the trainer's epoch, after the batches that a resumed epoch has done."""
+        split, seed, share = self._store("train").split, self.settings.seed, share_of(self.trainer)
+        epoch, batches = progress_of(self.trainer)
         start = epoch, batches * self.settings.batch_size
-        split, seed = self._store("train").split, self.settings.seed
         if isinstance(split, Chunks):
             return self._loader("train", WindowSampler(split.counts(), seed, share, *start))
-        sampler = EpochSampler(count, seed, share, *start)
-        return self._loader("train", sampler)
+        return self._loader("train", EpochSampler(len(split.labels), seed, share, *start))
 
     def val_dataloader(self) -> Loader:
-        """Center crops in index order; of several processes each has its part, no image twice."""
-        return self._loader("val", OrderedShare(self.size("val"), self._share()))
+        """Center crops in index order; each process loads its part, no image twice."""
+        return self._loader("val", OrderedShare(self.size("val"), share_of(self.trainer)))
 
-    def shown_dataloader(self, split: SplitName) -> Loader:
-        """Center crops of a split in index order, this process's part."""
-        return self._loader(split, OrderedShare(self.size(split), self._share()))
+    def ordered_dataloader(self, split: SplitName) -> Loader:
+        """Center crops of a split in index order: the part of this process."""
+        return self._loader(split, OrderedShare(self.size(split), share_of(self.trainer)))
 
-    def whole_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
-        """Whole images [n,3,side,side] of these indices in order, grey levels 0..255 as float32, no mean subtracted.
+    def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
+        """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 float32, mean not subtracted.
 
-        Of the stored size R they are the stored ones; of another side they come from their files, smallest side to
-        `side` and then the center, and where there are no files from the source's pixels, resized.
+        At the stored size R these are the stored images; at another side they come from their files (smallest side to
+        `side`, then the center), or from the source's pixels where there are no files.
         """
-        there = side == self.settings.stored_size
-        at_hand = self._store(split).split if there else self._as_they_came(split)
-        look = Look(side, np.zeros((side, side, 3), np.float32), interpolation=self.settings.interpolation)
-        return self._in_order(Crops(at_hand, look), indices, batch_size)
+        images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
+        no_mean = np.zeros((side, side, 3), np.float32)
+        crop = CropSettings(side, no_mean, interpolation=self.settings.interpolation)
+        return self._in_order(Crops(images, crop), indices, batch_size)
 
     def rectangles(
         self, split: SplitName, indices: torch.Tensor, sides: Sequence[int], pixels: int
     ) -> Iterator[Rectangles]:
-        """The images of these indices uncropped, at every one of these sizes, in groups of one shape.
+        """Uncropped images of these indices at each of these sizes, in groups of one shape.
 
-        They come from their files; of a source without files from its squares. pixels: of the largest size, that a
-        group may have, unless it is of one image. The order of the groups is that of the shapes as they turn up.
+        Images come from their files, or from the source's square pixels. pixels: the limit of a group at the largest
+        size; a group has at least one image. Groups come in the order in which their shapes first occur.
         """
-        images = Whole(self._as_they_came(split), sides, self.settings.interpolation)
-        return in_parts(self._in_order(images, indices, images.at_once), pixels)
+        images = UncroppedImages(self._originals(split), sides, self.settings.interpolation)
+        return in_parts(self._in_order(images, indices, images.batch_size), pixels)
 
-    def _as_they_came(self, split: SplitName) -> Split:
+    def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        stored, held = self._store(split), self._splits[split]
-        if not isinstance(held, Files) or not stored.bad:
-            return held
+        stored, original = self._store(split), self._splits[split]
+        if not isinstance(original, Files) or not stored.bad:
+            return original
         bad = {path for path, _ in stored.bad}
-        return Files([path for path in held.paths if path not in bad], stored.split.labels)
+        return Files([path for path in original.paths if path not in bad], stored.split.labels)
 
-    def _in_order(self, images: Crops | Whole, indices: torch.Tensor, batch_size: int) -> Loader:
+    def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
         return self._loaded(images, workers, batch_size=batch_size, sampler=list[int](indices.tolist()))
 
@@ -174,49 +169,36 @@ class ImageData(pl.LightningDataModule):
         return targets(self._splits["train"], np.arange(0)) is not None
 
     def targets(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
-        """[n, K] int8 of data with several classes: 1 shown, 0 difficult to see, -1 not there."""
-        found = targets(self._store(split).split, torch.as_tensor(indices).numpy())
-        assert found is not None, "images of one class have labels"
-        return torch.from_numpy(found)
+        """[n, K] int8 of data with several classes: 1 shown, 0 difficult to see, -1 absent."""
+        flags = targets(self._store(split).split, torch.as_tensor(indices).numpy())
+        assert flags is not None, "images of one class have labels"
+        return torch.from_numpy(flags)
 
-    def choose(self, split: SplitName, wanted: int | Sequence[int], seed: int) -> torch.Tensor:
-        """Indices of so many images, evenly over the classes and chosen by seed; or those asked for, in their order.
+    def choose(self, split: SplitName, choice: int | Sequence[int], seed: int) -> torch.Tensor:
+        """Indices of a number of images, evenly over the classes and chosen by seed; or the listed indices, checked.
 
-        Raises UserError for an index that the split does not have, or for no images at all.
+        Raises UserError for an index out of range, or for no images at all.
         """
-        count = self.size(split)
-        if isinstance(wanted, int):
-            if wanted < 1:
-                raise UserError(f"{wanted} images are none to look at; ask for 1 or more, of the {count} in {split}")
-            return torch.from_numpy(evenly(self._store(split).split.labels, wanted, seed))
-        if not isinstance(wanted, Sequence) or not all(isinstance(index, int) for index in wanted):
-            raise UserError(f"{wanted!r} names no images; say how many, e.g. 5, or which, e.g. [3, 17]")
-        if wrong := [index for index in wanted if not 0 <= index < count]:
-            raise UserError(f"no image {', '.join(map(str, wrong))} in {split}; its images are 0 to {count - 1}")
-        if not len(wanted):
-            raise UserError(f"an empty list of images; name some of 0 to {count - 1}, or say how many")
-        return torch.tensor(list(wanted))
+        return torch.from_numpy(chosen(self._store(split).split.labels, choice, seed, split))
 
     def names(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> list[str]:
-        """What the images are called: the file's name, or the index where they come from no files."""
-        held = self._splits[split]
-        if isinstance(held, Pixels):
-            return [str(index) for index in torch.as_tensor(indices).tolist()]
-        if isinstance(held, Chunks):
-            return [text(held.name(index)) for index in torch.as_tensor(indices).tolist()]
-        left_out = {path for path, _ in self._store(split).bad}
-        paths = [path for path in held.paths if path not in left_out] if left_out else held.paths
-        return [text(paths[index].name) for index in torch.as_tensor(indices).tolist()]
+        """Names of images: of the file, or of the image in its chunk, or the index where there is neither."""
+        images, positions = self._originals(split), torch.as_tensor(indices).tolist()
+        if isinstance(images, Files):
+            return [utf8_text(images.paths[position].name) for position in positions]
+        return [
+            str(position) if isinstance(images, Pixels) else utf8_text(images.name(position)) for position in positions
+        ]
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Center crops of any image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
+        """Center crops of image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
 
         Raises UserError for a file that cannot be read.
         """
-        chosen = self.settings
-        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, interpolation=chosen.interpolation)
-        crops, every = Crops(Files(list(paths), np.zeros(len(paths), np.int64)), look), np.arange(len(paths))
-        return crops.__getitems__(every.tolist()).image, crops.pixels(every)
+        settings = self.settings
+        crop = CropSettings(settings.image_size, self._mean, settings.pixel_scale, interpolation=settings.interpolation)
+        crops, positions = Crops(Files(list(paths), np.zeros(len(paths), np.int64)), crop), np.arange(len(paths))
+        return crops.__getitems__(positions.tolist()).image, crops.pixels(positions)
 
     @cached_property
     def _mean(self) -> np.ndarray:
@@ -230,57 +212,36 @@ class ImageData(pl.LightningDataModule):
             )
         return self._given_mean.permute(1, 2, 0).contiguous().numpy()
 
-    def _store(self, split: SplitName) -> Stored:
+    def _store(self, split: SplitName) -> PreparedSplit:
         if split not in self._stored:
-            chosen, size = self.settings, self.settings.stored_size
-            cache = Cache(Path(chosen.cache_dir).expanduser(), chosen.cache_gib)
+            settings, size = self.settings, self.settings.stored_size
+            cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
             keep = cache.fits(tuple(self._splits.values()), size)
             self._stored[split] = decoded_once(
-                self._splits[split], size, cache, keep, chosen.on_bad_image, chosen.interpolation
+                self._splits[split], size, cache, keep, settings.on_bad_image, settings.interpolation
             )
         return self._stored[split]
 
     def _crops(self, split: SplitName) -> Crops:
-        chosen = self.settings
-        look = Look(chosen.image_size, self._mean, chosen.pixel_scale, chosen.color_noise, chosen.interpolation)
-        return Crops(self._store(split).split, look, chosen.seed)
+        settings = self.settings
+        crop = CropSettings(
+            settings.image_size, self._mean, settings.pixel_scale, settings.color_noise, settings.interpolation
+        )
+        return Crops(self._store(split).split, crop, settings.seed)
 
     def _loader(self, split: SplitName, sampler: Sampler) -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
         return self._loaded(self._crops(split), workers, batch_size=size, sampler=sampler, pin_memory=device == "cuda")
 
-    def _loaded(self, images: Crops | Whole, workers: int, **chosen: Any) -> Loader:
-        images.watch = Watch(workers) if workers else None
-        processes: dict[str, Any] = {
-            "num_workers": workers,
-            "worker_init_fn": deaf_worker,
-            "persistent_workers": workers > 0,
-        }
-        loader = Loader(images, collate_fn=as_it_is, **processes, **chosen)
-        if workers:
-            self._loading.add(loader)
+    def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:
+        loader = Loader(images, num_workers=workers, collate_fn=unchanged, **options)
+        self._loaders.add(loader)
         return loader
 
-    def _workers(self, held: Split, device: str) -> int:
+    def _workers(self, images: Split, device: str) -> int:
         if self.settings.workers is not None:
             return self.settings.workers
-        if isinstance(held, Pixels) and device == "cpu":
+        if isinstance(images, Pixels) and device == "cpu":
             return 0  # the net takes far longer than the cutting, on the same cores
-        return max(1, cores() // self._share().world)
-
-    def _share(self) -> Share:
-        if self.trainer:
-            return Share(self.trainer.global_rank, self.trainer.world_size)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            return Share(torch.distributed.get_rank(), torch.distributed.get_world_size())
-        return Share()
-
-    def _progress(self) -> tuple[int, int]:
-        """The epoch the trainer is in or about to begin, and how many of its batches are done."""
-        if not self.trainer:
-            return 0, 0
-        loop = self.trainer.fit_loop
-        epochs = cast(_ProcessedTracker, loop.epoch_progress.current)
-        unfinished = epochs.started > epochs.processed
-        return epochs.processed, loop.epoch_loop.batch_progress.current.ready if unfinished else 0
+        return max(1, core_count() // share_of(self.trainer).world)

@@ -1,4 +1,4 @@
-"""One pass over all images of a split, in blocks, so that memory stays small however many there are."""
+"""One pass over all images of a split, in blocks of bounded memory, and the statistics that it collects."""
 
 import os
 from collections import deque
@@ -13,24 +13,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 BLOCK = 128  # images decoded ahead
 
 
-def cores() -> int:
-    """How many cores this process may use."""
+def core_count() -> int:
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_blocks(read: Callable[[int], object], count: int, what: str) -> Iterator[list]:
-    """read(0), ..., read(count - 1) in order, a block at a time; read by one thread per core, two blocks ahead.
+def in_blocks(read: Callable[[int], object], count: int, title: str) -> Iterator[list]:
+    """read(0), ..., read(count - 1) in order, a block at a time; one thread per core reads two blocks ahead.
 
-    Decoding and resizing leave Python's lock to others, so threads are enough. A bar shows `what` on a terminal.
+    Decoding and resizing release Python's lock, so threads are enough. A progress bar shows `title` on a terminal.
     """
     console = Console(stderr=True)
-    look = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*look, console=console, disable=not console.is_terminal) as bar, ThreadPoolExecutor(cores()) as pool:
-        task, ahead = bar.add_task(what, total=count), deque[list]()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with (
+        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
+        ThreadPoolExecutor(core_count()) as pool,
+    ):
+        task, ahead = bar.add_task(title, total=count), deque[list]()
         for start in range(0, count + BLOCK, BLOCK):
             ahead.append([pool.submit(read, number) for number in range(start, min(start + BLOCK, count))])
             if len(ahead) == 2:
-                block = [waiting.result() for waiting in ahead.popleft()]
+                block = [future.result() for future in ahead.popleft()]
                 yield block
                 bar.advance(task, len(block))
 

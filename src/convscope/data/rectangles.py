@@ -1,4 +1,4 @@
-"""Whole images, uncropped, at one or several sizes: what VGG's dense evaluation slides over (section 3.2)."""
+"""Uncropped images at one or several sizes, for the dense evaluation of VGG (section 3.2)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from convscope.data.batches import originals
+from convscope.data.batches import original_images
 from convscope.data.decode import Interpolation, resized
-from convscope.data.sources import Split
-from convscope.data.watch import Watch
+from convscope.data.sources import Split, image_name
+from convscope.data.workers import CurrentImages
 
-ROOM = 2**25  # bytes of images, about, that a loading process reads before it puts them in groups
+BATCH_BYTES = 2**25  # of images, about, that a loading process reads before it puts them in groups
 
 
 class Rectangles(NamedTuple):
@@ -27,18 +27,18 @@ class Rectangles(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no batch needs
 
 
-class Whole(Dataset[list[Rectangles]]):
-    """`__getitems__` takes some indices and gives their images at these sides, uint8, in groups of one shape."""
+class UncroppedImages(Dataset[list[Rectangles]]):
+    """`__getitems__` takes indices and gives their images at these smallest sides, uint8, in groups of one shape."""
 
-    def __init__(
-        self, split: Split, sides: Sequence[int], interpolation: Interpolation = "bilinear", watch: Watch | None = None
-    ):
-        self.split, self.sides, self.interpolation, self.watch = split, sides, interpolation, watch
+    current: CurrentImages | None = None
+
+    def __init__(self, split: Split, sides: Sequence[int], interpolation: Interpolation = "bilinear"):
+        self.split, self.sides, self.interpolation = split, sides, interpolation
 
     @property
-    def at_once(self) -> int:
-        """How many images of 4 x 3 take ROOM."""
-        return max(1, ROOM // sum(4 * side**2 for side in self.sides))
+    def batch_size(self) -> int:
+        """The number of images of 4 x 3 that take BATCH_BYTES."""
+        return max(1, BATCH_BYTES // sum(4 * side**2 for side in self.sides))
 
     def __len__(self) -> int:
         return len(self.split.labels)
@@ -48,22 +48,25 @@ class Whole(Dataset[list[Rectangles]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Rectangles]:
         groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, list[np.ndarray]]]] = {}
-        for image, index in zip(originals(self.split, indices, self.watch), indices, strict=True):
-            seen = [resized(image, side, self.interpolation) for side in self.sides]
-            groups.setdefault(tuple(one.shape for one in seen), []).append((index, seen))
-        return [self._together(group) for group in groups.values()]
+        for image, index in zip(original_images(self.split, indices, self.current), indices, strict=True):
+            sizes = [resized(image, side, self.interpolation) for side in self.sides]
+            groups.setdefault(tuple(resized_image.shape for resized_image in sizes), []).append((index, sizes))
+        return [self._stacked(group) for group in groups.values()]
 
-    def _together(self, group: list[tuple[int, list[np.ndarray]]]) -> Rectangles:
+    def image_name(self, position: int) -> str:
+        return image_name(self.split, position)
+
+    def _stacked(self, group: list[tuple[int, list[np.ndarray]]]) -> Rectangles:
         index = np.array([number for number, _ in group])
-        sizes = zip(*(seen for _, seen in group), strict=True)
-        images = [torch.from_numpy(np.stack(size)).permute(0, 3, 1, 2) for size in sizes]
+        images_by_size = zip(*(sizes for _, sizes in group), strict=True)
+        images = [torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) for images in images_by_size]
         return Rectangles(images, torch.from_numpy(self.split.labels[index].astype(np.int64)), torch.from_numpy(index))
 
 
-def in_parts(groups: Iterable[list[Rectangles]], pixels: int) -> Iterator[Rectangles]:
-    """The groups as float32, in parts of at most so many pixels of the largest size, or of one image."""
-    for group in (each for some in groups for each in some):
-        most = max(1, pixels // max(one[0, 0].numel() for one in group.images))
-        images = [one.split(most) for one in group.images]
-        for *seen, label, index in zip(*images, group.label.split(most), group.index.split(most), strict=True):
-            yield Rectangles([one.float() for one in seen], label, index)
+def in_parts(batches: Iterable[list[Rectangles]], pixels: int) -> Iterator[Rectangles]:
+    """The groups as float32, in parts of at most `pixels` pixels of the largest size, or of one image."""
+    for group in (group for batch in batches for group in batch):
+        count = max(1, pixels // max(images[0, 0].numel() for images in group.images))
+        parts = [images.split(count) for images in group.images]
+        for *images, label, index in zip(*parts, group.label.split(count), group.index.split(count), strict=True):
+            yield Rectangles([part.float() for part in images], label, index)

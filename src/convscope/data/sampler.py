@@ -1,34 +1,55 @@
-"""In which order images come, as a pure function of seed, epoch and process."""
+"""The order of images, as a pure function of seed, epoch and process."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import Sampler
 
-LANES, DEEP = 8, 4  # a window of the training order of a chunked set: lanes side by side, chunks of each
+LANES, LANE_CHUNKS = 8, 4  # of a window of the training order of a chunked set: parallel lanes, chunks in each
 
 
 class Share(NamedTuple):
-    """Which of the processes this is."""
+    """The part of one process among `world` processes."""
 
     rank: int = 0
     world: int = 1
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """(epoch, index) of the training images in a random order that seed and epoch alone decide.
+def share_of(trainer: pl.Trainer | None) -> Share:
+    """The part of this process among those of the trainer, else among those of torch.distributed."""
+    if trainer:
+        return Share(trainer.global_rank, trainer.world_size)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return Share(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    return Share()
 
-    Starts at `epoch` after `skip` images, so a resumed run goes on where the interrupted one stopped. Every process has
-    equally many images (the first ones of the order fill up). len() counts the whole epoch.
+
+def progress_of(trainer: pl.Trainer | None) -> tuple[int, int]:
+    """The epoch that the trainer is in or about to begin, and the number of its batches that are done."""
+    if not trainer:
+        return 0, 0
+    loop = trainer.fit_loop
+    epochs = cast(_ProcessedTracker, loop.epoch_progress.current)
+    unfinished = epochs.started > epochs.processed
+    return epochs.processed, loop.epoch_loop.batch_progress.current.ready if unfinished else 0
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """(epoch, index) of the training images in a random order that depends on seed and epoch alone.
+
+    Starts at `epoch` after `skip` images, so a resumed run continues where the interrupted one stopped. All processes
+    have the same number of images (the first ones of the order fill up). len() counts the whole epoch.
     """
 
     def __init__(self, count: int, seed: int, share: Share, epoch: int = 0, skip: int = 0):
         self.count, self.seed, self.share, self.epoch, self.skip = count, seed, share, epoch, skip
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch; what was skipped belongs to the first one only."""
+        """Called by Lightning before each epoch; `skip` applies to the first epoch only."""
         if epoch != self.epoch:
             self.epoch, self.skip = epoch, 0
 
@@ -46,14 +67,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
 
 class WindowSampler(EpochSampler):
-    """The same for images in chunks that follow one another, counts[i] of them in the i-th: never all indices at once.
+    """An EpochSampler for images in consecutive chunks, counts[i] images in the i-th; holds indices of one window only.
 
-    Seed and epoch order the chunks at random; 32 of them at a time are a window, and its images are shuffled. So images
-    are neighbors of other ones in every epoch, as far as 32 chunks of a thousand reach, but those of one chunk always
-    come within the same window: this is less than a full shuffle, and enough only because job=convert lays images
-    into chunks at random. A window's chunks lie in 8 lanes that take turns. Where the number of processes divides 8
-    each has lanes of its own, so it reads its share of the chunks only (but for the ends of lanes), and the order of
-    all together is the same for any number of processes.
+    Seed and epoch order the chunks at random; 32 chunks at a time are a window, and the images of a window are
+    shuffled. Images get other neighbors in every epoch, but all images of a chunk come within the same window. This is
+    less than a full shuffle, and enough because job=convert distributes images over chunks at random. The chunks of a
+    window lie in 8 lanes that take turns. Where the number of processes divides 8, each process has lanes of its own
+    and reads its share of the chunks only (except at the ends of lanes). The order of all processes together is the
+    same for any number of processes.
     """
 
     def __init__(self, counts: np.ndarray, seed: int, share: Share, epoch: int = 0, skip: int = 0):
@@ -66,18 +87,18 @@ class WindowSampler(EpochSampler):
         while start < total:  # more than once where there are fewer images than processes
             for window in self._windows(epoch):
                 window = window[: total - start]
-                mine = window[(rank - start) % world :: world]
+                share = window[(rank - start) % world :: world]
                 start += len(window)
-                for index in mine[skip:].tolist():
+                for index in share[skip:].tolist():
                     yield epoch, index
-                skip = max(0, skip - len(mine))
+                skip = max(0, skip - len(share))
 
     def _windows(self, epoch: int) -> Iterator[np.ndarray]:
         """Indices of one window after the other, [n] int64."""
         draw = np.random.default_rng([self.seed, epoch])
         starts, order = np.cumsum(self.counts) - self.counts, draw.permutation(len(self.counts))
-        for first in range(0, len(order), LANES * DEEP):
-            window, lanes = order[first : first + LANES * DEEP], list[np.ndarray]()
+        for first in range(0, len(order), LANES * LANE_CHUNKS):
+            window, lanes = order[first : first + LANES * LANE_CHUNKS], list[np.ndarray]()
             for lane in range(LANES):
                 images = [np.arange(starts[i], starts[i] + self.counts[i]) for i in window[lane::LANES]]
                 lanes.append(draw.permutation(np.concatenate([np.empty(0, np.int64), *images])))
@@ -87,7 +108,7 @@ class WindowSampler(EpochSampler):
 
 
 class OrderedShare(Sampler[int]):
-    """This process's part of 0 ... count - 1 in rising order: every index in exactly one process."""
+    """This process's part of 0 ... count - 1 in ascending order; every index belongs to exactly one process."""
 
     def __init__(self, count: int, share: Share):
         self.indices = range(share.rank, count, share.world)

@@ -1,6 +1,6 @@
-"""What training does to a stored image: a random crop, a flip, AlexNet's color noise; all of it drawn by counting.
+"""Augmentation of stored images: random crop, flip, AlexNet's color noise.
 
-Every draw is a pure function of (seed, epoch, index): the same in any process, in any order, after any interruption.
+Every random draw is a pure function of (seed, epoch, index): the same in any process, order and after any interruption.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140],
 
 
 class Cuts(NamedTuple):
-    """Where each of N images is cut, in pixels of the stored image, and whether it is mirrored: all [N]."""
+    """Crops of N images: top and left edge in pixels of the stored image, and whether the crop is mirrored; all [N]."""
 
     top: np.ndarray
     left: np.ndarray
@@ -23,14 +23,14 @@ class Cuts(NamedTuple):
 
 
 def stored_size(image_size: int) -> int:
-    """Side of the stored image that crops of image_size are taken from: 256 for the paper's 224, else in proportion."""
+    """Side of the stored image that crops of image_size come from: 256 for the paper's 224, else in proportion."""
     if image_size < 8:
         raise UserError(f"data.image_size={image_size} is too small; 8 or more pixels, the paper has 224")
     return round(image_size * 256 / 224)
 
 
 def random_cuts(keys: np.ndarray, seed: int, margin: int) -> Cuts:
-    """One of (margin + 1)^2 places and one of two directions for each key (epoch, index): the paper's augmentation.
+    """One of (margin + 1)^2 crops and one of two directions for each key (epoch, index): the paper's augmentation.
 
     keys: [N,2] int64. margin: stored size minus crop size.
     """
@@ -40,13 +40,13 @@ def random_cuts(keys: np.ndarray, seed: int, margin: int) -> Cuts:
 
 
 def center_cuts(count: int, margin: int) -> Cuts:
-    """The center, as it is."""
+    """Center crops, not mirrored."""
     middle = np.full(count, margin // 2)
     return Cuts(middle, middle, np.zeros(count, bool))
 
 
 def color_shifts(keys: np.ndarray, seed: int, sigma: float) -> np.ndarray:
-    """AlexNet's PCA color noise in grey levels: [N,3] to add to all pixels of an image, drawn anew in every epoch.
+    """AlexNet's PCA color noise in grey levels: [N,3] to add to all pixels of an image, another one in every epoch.
 
     sigma: standard deviation of the factor on each principal component (AlexNet: 0.1).
     """

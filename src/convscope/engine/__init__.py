@@ -1,4 +1,4 @@
-"""What looks inside any traced net: the graph of its calls, regions, the deconvnet, recomputation, top-9, shared crops.
+"""What looks inside a traced net: receptive fields, regions, projections, top-9, recomputation, shared crops.
 
-Tensors in, tensors out. No analysis, no file and no picture enters here.
+Tensors in, tensors out. Analyses, files and pictures belong to the packages above.
 """

@@ -1,4 +1,4 @@
-"""Which calls are activations: a ReLU in any of its spellings, its relatives, and those that end at an upper bound."""
+"""Activations among the calls of a net: a ReLU in any spelling, related functions, functions with an upper bound."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -15,29 +15,28 @@ _PRODUCTS = {"mul", "mul_", "__mul__", "__imul__", "__rmul__", "multiply"}
 _LIMITED = "relu6 hardtanh hardtanh_ clamp clamp_ clip clip_ clamp_max clamp_max_"
 _BOUNDED = set(f"{_LIMITED} hardsigmoid sigmoid sigmoid_ tanh tanh_".split())
 
-
-Kind = tuple[str, tuple[int, ...]]  # a call's name and what of an image it takes
+Kind = tuple[str, tuple[int, ...]]  # name of a call, and shape of its input for one image
 
 
 class Activation(NamedTuple):
-    """x: what the call takes. again: the call as a function of that alone."""
+    """An activation about to run. x: its input. again: the call as a function of the input alone."""
 
     x: Tensor
     again: Callable[[Tensor], Tensor]
 
 
 class Bounds(NamedTuple):
-    """Values of x below `low` and from `high` on give all the same; None: there is no such value, or no finite one."""
+    """Input values at which an activation becomes flat: below `low` and from `high` on. None: at no finite value."""
 
     low: float | None
     high: float | None
 
 
-class Bounded(NamedTuple):
-    """A layer that ends in an activation with an upper bound.
+class BoundedActivation(NamedTuple):
+    """An activation with an upper bound at the end of a layer.
 
-    call: the activation; kind, place: which of the calls of its `kind_of` in a pass it is. after: calls between it and
-    the layer's output that keep the order of values, such as a max pool.
+    call: the activation. kind, place: it is call number `place` of its `kind_of` in a pass. after: calls between it
+    and the layer's output that keep the order of values, such as a max pool.
     """
 
     call: Call
@@ -48,41 +47,42 @@ class Bounded(NamedTuple):
 
 
 def is_activation(call: Call) -> bool:
-    """Whether a traced call is an activation, as far as its name and its numbers tell."""
+    """Whether a traced call is an activation by its name and its constant arguments."""
     return _is_named(call.name, call.args, call.kwargs)
 
 
 def read_activation(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Activation | None:
-    """The activation that this call, about to be made on real values with gradients, is; None where it is none.
+    """The activation in a call that is about to run on real values with gradients; None for other calls.
 
-    A ReLU may be written as maximum(x, 0), where(x > 0, x, 0), x * (x > 0), masked_fill(x < 0, 0) or x[x < 0] = 0,
-    which the values tell.
+    A ReLU may be written as maximum(x, 0), where(x > 0, x, 0), x * (x > 0), masked_fill(x < 0, 0) or x[x < 0] = 0:
+    these are recognized by their values.
     """
-    name, given = func.__name__, [*args, *kwargs.values()]
+    name, values = func.__name__, [*args, *kwargs.values()]
     if _is_named(name, args, kwargs):
         options = dict(kwargs)
         x, *rest = args or (options.pop("input"),)
         return Activation(x, lambda value: func(value, *rest, **options))
-    if name in _MAXIMA and len(given) == 2 and all(isinstance(value, Tensor) for value in given):
-        return next((_relu(x) for x, other in (given, given[::-1]) if _depends(x) and _is_zero(other)), None)
-    if name in _PRODUCTS and len(given) == 2 and all(isinstance(value, Tensor) for value in given):
-        pairs = [given] if name in ("mul_", "__imul__") else [given, given[::-1]]
-        where = next((x for x, mask in pairs if _depends(x) and _is_mask(mask, x, True)), None)
-        return None if where is None else _relu(where, name in ("mul_", "__imul__"))
-    if name in ("where", "masked_fill", "masked_fill_", "__setitem__") and len(given) == 3:
-        return _masked(name, given)
+    pair = len(values) == 2 and all(isinstance(value, Tensor) for value in values)
+    if name in _MAXIMA and pair:
+        return next((_relu(x) for x, zero in (values, values[::-1]) if _depends(x) and _is_zero(zero)), None)
+    if name in _PRODUCTS and pair:
+        orders = [values] if name in ("mul_", "__imul__") else [values, values[::-1]]
+        masked = next((x for x, mask in orders if _depends(x) and _is_mask(mask, x, True)), None)
+        return None if masked is None else _relu(masked, name in ("mul_", "__imul__"))
+    if name in ("where", "masked_fill", "masked_fill_", "__setitem__") and len(values) == 3:
+        return _masked(name, values)
     return None
 
 
 def kind_of(func: Callable[..., Any], args: tuple[Any, ...]) -> Kind | None:
-    """What a call that is about to be made counts as; None for one that has no upper bound in any case."""
+    """Kind of a call that is about to run, by which a CallCounter counts it; None for one without upper bound."""
     if func.__name__ not in _BOUNDED or not args or not isinstance(args[0], Tensor):
         return None
     return func.__name__, tuple(args[0].shape[1:])
 
 
-def bounds(call: Call) -> Bounds | None:
-    """None for a call without an upper bound, or with one that is no number."""
+def activation_bounds(call: Call) -> Bounds | None:
+    """Bounds of an activation; None for a call without an upper bound, or with a bound that is no number."""
     first, second = (*call.args[1:], None, None)[:2]
     match call.name:
         case "relu6":
@@ -101,17 +101,19 @@ def bounds(call: Call) -> Bounds | None:
     return None
 
 
-def bounded(pass_: Trace, layer: str) -> Bounded | None:
-    """What bounds the layer's output from above; None where nothing does."""
-    makers = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
-    number, after = pass_.layer(layer).output, list[Call]()
+def bounded_activation(net_trace: Trace, layer: str) -> BoundedActivation | None:
+    """The activation that bounds the layer's output from above; None where there is none."""
+    makers = {number: place for place, call in enumerate(net_trace.calls) for number in call.outputs}
+    number, after = net_trace.layer(layer).output, list[Call]()
     while number in makers:
         place = makers[number]
-        call = pass_.calls[place]
-        found = bounds(call) if len(call.inputs) == 1 and call.args and isinstance(call.args[0], Ref) else None
-        if found is not None:
-            kinds = [(other.name, pass_.shapes[other.inputs[0]][1:] if other.inputs else ()) for other in pass_.calls]
-            return Bounded(call, kinds[place], kinds[:place].count(kinds[place]), found, tuple(after[::-1]))
+        call = net_trace.calls[place]
+        takes_one = len(call.inputs) == 1 and call.args and isinstance(call.args[0], Ref)
+        bounds = activation_bounds(call) if takes_one else None
+        if bounds is not None:
+            shapes = net_trace.shapes
+            kinds = [(step.name, shapes[step.inputs[0]][1:] if step.inputs else ()) for step in net_trace.calls]
+            return BoundedActivation(call, kinds[place], kinds[:place].count(kinds[place]), bounds, tuple(after[::-1]))
         if call.name not in ("max_pool2d", "dropout", "contiguous", "clone") or len(call.inputs) != 1:
             return None
         after.append(call)
@@ -120,27 +122,27 @@ def bounded(pass_: Trace, layer: str) -> Bounded | None:
 
 
 def slope(activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Derivative of an elementwise activation at each value of x; x is left as it is."""
+    """Derivative of an elementwise activation at each value of x; x stays as it is."""
     with torch.inference_mode(False), torch.enable_grad():
         at = x.detach().clone().requires_grad_()
         return torch.autograd.grad(activation(at * 1).sum(), at)[0]
 
 
-def opened(slopes: Tensor, x: Tensor, found: Bounds | None) -> Tensor:
-    """The slopes at x with 1 in place of the 0 of a unit at its upper bound, which is on as no other."""
-    if found is None:
+def slopes_open_at_bound(slopes: Tensor, x: Tensor, bounds: Bounds | None) -> Tensor:
+    """Slopes at x with 1 in place of 0 for units at their upper bound, because such a unit is on."""
+    if bounds is None:
         return slopes
-    return slopes.masked_fill((slopes == 0) & (x >= (found.high if found.high is not None else 0)), 1)
+    return slopes.masked_fill((slopes == 0) & (x >= (bounds.high if bounds.high is not None else 0)), 1)
 
 
-class Counter:
-    """Finds an activation with an upper bound again in another pass of the same net."""
+class CallCounter:
+    """Counts calls by kind, to find a traced activation in another pass of the same net."""
 
     def __init__(self) -> None:
         self.counts: dict[Kind, int] = {}
 
     def place(self, kind: Kind) -> int:
-        """How many calls of this kind there were before this one."""
+        """Number of calls of this kind before this one, which is counted too."""
         self.counts[kind] = self.counts.get(kind, -1) + 1
         return self.counts[kind]
 
@@ -166,14 +168,15 @@ def _relu(x: Tensor, in_place: bool = False) -> Activation:
     return Activation(x, F.relu_ if in_place else F.relu)
 
 
-def _masked(name: str, given: list[Any]) -> Activation | None:
-    """where(mask, x, 0), where(mask, 0, x), x.masked_fill(mask, 0) and x[mask] = 0; x.where(mask, 0) has x first."""
+def _masked(name: str, values: list[Any]) -> Activation | None:
+    """The ReLU in where(mask, x, 0), where(mask, 0, x), x.where(mask, 0), x.masked_fill(mask, 0) or x[mask] = 0."""
     if name == "where":
-        mask, yes, no = given if getattr(given[0], "dtype", None) == torch.bool else (given[1], given[0], given[2])
-        x, other, on = (yes, no, True) if _depends(yes) else (no, yes, False)
+        mask_first = getattr(values[0], "dtype", None) == torch.bool
+        mask, yes, no = values if mask_first else (values[1], values[0], values[2])
+        x, fill, on = (yes, no, True) if _depends(yes) else (no, yes, False)
     else:
-        (x, mask, other), on = given, False
-    zero = _is_zero(other) if isinstance(other, Tensor) else type(other) in (int, float) and other == 0
+        (x, mask, fill), on = values, False
+    zero = _is_zero(fill) if isinstance(fill, Tensor) else type(fill) in (int, float) and fill == 0
     if not zero or not _depends(x) or not _is_mask(mask, x, on):
         return None
     return _relu(x, name in ("masked_fill_", "__setitem__"))
@@ -188,7 +191,7 @@ def _is_zero(x: Tensor) -> bool:
 
 
 def _is_mask(mask: Any, x: Tensor, on: bool) -> bool:
-    """Whether it says where x is positive (on), or where it is not, by 1 and 0 alone; 0.1 is a leaky ReLU's."""
+    """Whether a mask of 1 and 0 marks where x is positive (on), or where it is not; a leaky ReLU has other values."""
     if not isinstance(mask, Tensor) or mask.requires_grad or mask.shape != x.shape:
         return False
     signs = (x > 0, x >= 0) if on else (x <= 0, x < 0)

@@ -1,8 +1,8 @@
-"""Which dimensions of a tensor are rows and columns of the image, wherever a net puts them.
+"""The dimensions of a tensor that are rows and columns of the image, in any memory layout that a net uses.
 
 Most nets keep [N, C, h, w]. Some work on [N, h, w, C] (Swin), or on [N, h * w, C] for a while (transformers), and move
-their dimensions about. Followed here from the pixels upwards through every call of a pass. Where the rows and columns
-are lost (windows of attention) an addition of what still has them brings them back, and tells of what was added, too.
+dimensions. The layout is followed from the pixels through every call of a trace. Where it is lost (windows of
+attention), the next addition of a tensor of known layout gives it back, to the sum and to both summands.
 """
 
 from collections.abc import Mapping
@@ -34,19 +34,19 @@ _MIXES = """
 _LOST = set(_MIXES.split())
 
 
-class Places(NamedTuple):
-    """Rows and columns in one dimension, row by row: a transformer's tokens."""
+class TokenAxis(NamedTuple):
+    """Rows and columns in one dimension, row by row, as a transformer has its tokens."""
 
     axis: int
     rows: int
     cols: int
 
 
-Layout = Axes | Places
+Layout = Axes | TokenAxis
 
 
 def maps_of(output: Tensor, axes: Axes | None) -> Tensor:
-    """The view [N, C, h, w] of what a layer puts out; what has not four dimensions stays as it is. None: unknown."""
+    """View [N, C, h, w] of a layer's output; unchanged where it has not four dimensions, or axes is None (unknown)."""
     if output.dim() != 4 or axes is None or axes == MAPS:
         return output
     rows, cols = axes
@@ -54,7 +54,7 @@ def maps_of(output: Tensor, axes: Axes | None) -> Tensor:
 
 
 def maps_shape(shape: Shape, axes: Axes | None) -> Shape:
-    """The shape of `maps_of` what has this shape."""
+    """Shape of the view that `maps_of` makes of a tensor of this shape."""
     if len(shape) != 4 or axes is None:
         return shape
     rows, cols = axes
@@ -62,19 +62,24 @@ def maps_shape(shape: Shape, axes: Axes | None) -> Shape:
 
 
 def layer_axes(net: nn.Module, image: Shape) -> dict[str, Axes]:
-    """Path -> rows and columns of every layer that puts out maps; one image [3, H, W] is traced, once a net."""
+    """Rows and columns of every layer that outputs maps, by module path.
+
+    A net is traced once, with an image of shape `image` [3, H, W].
+    """
     if (axes := traced_axes(net)) is None:
-        pass_ = trace(net, image)
-        known = axes_of(pass_)
-        axes = {path: known[layer.output] for path, layer in pass_.layers.items() if layer.output in known}
+        net_trace = trace(net, image)
+        tensor_axes = axes_of(net_trace)
+        axes = {
+            path: tensor_axes[layer.output] for path, layer in net_trace.layers.items() if layer.output in tensor_axes
+        }
         _TRACED[net] = _modules(net), axes
     return axes
 
 
 def traced_axes(net: nn.Module) -> dict[str, Axes] | None:
-    """The same where it is known already, else None."""
+    """The result of `layer_axes` where the net was traced before; else None."""
     if isinstance(net, ConvNet):
-        return {}  # its rows put out [N, C, h, w], all of them
+        return {}  # all its rows output [N, C, h, w]
     modules, axes = _TRACED.get(net, ((), None))
     return axes if modules == _modules(net) else None
 
@@ -86,31 +91,32 @@ def _modules(net: nn.Module) -> tuple[int, ...]:
 _TRACED: "WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], dict[str, Axes]]]" = WeakKeyDictionary()
 
 
-def axes_of(pass_: Trace) -> dict[int, Axes]:
-    """Rows and columns of each tensor of four dimensions, by tensor number; absent where they are not known."""
+def axes_of(net_trace: Trace) -> dict[int, Axes]:
+    """Rows and columns of each tensor of four dimensions, by tensor number, where they are known."""
     layouts: dict[int, Layout] = {PIXELS: MAPS}
-    for call in pass_.calls:
+    for call in net_trace.calls:
         for number in call.outputs:
-            layout = _above(call, layouts, number, pass_.shapes)
+            layout = _above(call, layouts, number, net_trace.shapes)
             if layout is not None:
                 layouts[number] = layout
-    for call in reversed(pass_.calls):
-        _tell_inputs(call, layouts, pass_.shapes)
+    for call in reversed(net_trace.calls):
+        _set_input_layouts(call, layouts, net_trace.shapes)
     return {
         number: layout
         for number, layout in layouts.items()
-        if not isinstance(layout, Places) and len(pass_.shapes[number]) == 4 and 0 not in layout
+        if not isinstance(layout, TokenAxis) and len(net_trace.shapes[number]) == 4 and 0 not in layout
     }
 
 
 def _above(call: Call, layouts: Mapping[int, Layout], output: int, shapes: Mapping[int, Shape]) -> Layout | None:
-    known = [number for number in call.inputs if number in layouts]
+    """Layout of a call's output; None where it is not known."""
+    numbers = [number for number in call.inputs if number in layouts]
     after = shapes[output]
     if call.name in _WINDOWED:
-        return MAPS if call.inputs and len(after) == 4 else layouts[known[0]] if known else None
-    if not known or call.name in _LOST:
+        return MAPS if call.inputs and len(after) == 4 else layouts[numbers[0]] if numbers else None
+    if not numbers or call.name in _LOST:
         return None
-    largest = max(known, key=lambda number: prod(shapes[number]))  # what is added to it or multiplied is broadcast
+    largest = max(numbers, key=lambda number: prod(shapes[number]))  # smaller operands are broadcast to it
     layout, before = layouts[largest], shapes[largest]
     if call.name in MOVES:
         return _moved(layout, call, len(before))
@@ -121,13 +127,15 @@ def _above(call: Call, layouts: Mapping[int, Layout], output: int, shapes: Mappi
     if len(after) != len(before):
         return None
     if call.name in _RESIZES:
-        return layout if not isinstance(layout, Places) or after[layout.axis] == before[layout.axis] else None
+        return layout if not isinstance(layout, TokenAxis) or after[layout.axis] == before[layout.axis] else None
     return layout if after == before or _same_sides(layout, before, after) else None
 
 
-def _tell_inputs(call: Call, layouts: dict[int, Layout], shapes: Mapping[int, Shape]) -> None:
-    """What is added to a tensor of known rows and columns, or is changed value by value to it, has the same ones; what
-    a convolution or a pool takes are maps."""
+def _set_input_layouts(call: Call, layouts: dict[int, Layout], shapes: Mapping[int, Shape]) -> None:
+    """Sets unknown layouts of a call's inputs: maps for a convolution or a pool, else the layout of the output.
+
+    The output's layout is also the input's where the call adds tensors or works value by value.
+    """
     if call.name in _WINDOWED and call.inputs and len(shapes[call.inputs[0]]) == 4:
         layouts.setdefault(call.inputs[0], MAPS)
     layout = layouts.get(call.outputs[0])
@@ -139,70 +147,73 @@ def _tell_inputs(call: Call, layouts: dict[int, Layout], shapes: Mapping[int, Sh
 
 
 def _same_sides(layout: Layout, before: Shape, after: Shape) -> bool:
-    axes = [layout.axis] if isinstance(layout, Places) else layout
+    axes = [layout.axis] if isinstance(layout, TokenAxis) else layout
     return all(before[axis] == after[axis] for axis in axes)
 
 
 def _moved(layout: Layout, call: Call, count: int) -> Layout | None:
-    """Where the dimensions go; `count` of them."""
+    """Layout after a call that moves the dimensions, of which there are `count`."""
     order = _order(call, count)
     if order is None:
         return None
-    if isinstance(layout, Places):
+    if isinstance(layout, TokenAxis):
         return layout._replace(axis=order.index(layout.axis))
     return order.index(layout[0]), order.index(layout[1])
 
 
 def _order(call: Call, count: int) -> list[int] | None:
-    """For each dimension of the result the one that it was."""
+    """For each dimension of the result the dimension of the input that it was; None where that is not known."""
     if call.name == "permute":
-        given = call.kwargs.get("dims", call.args[1] if len(call.args) == 2 else call.args[1:])
-        return [axis % count for axis in given]
+        dims = call.kwargs.get("dims", call.args[1] if len(call.args) == 2 else call.args[1:])
+        return [axis % count for axis in dims]
     pair = [*call.args[1:], *call.kwargs.values()] or [0, 1]  # t() has none
     if len(pair) != 2 or not all(isinstance(axis, int) for axis in pair):
         return None
-    one, other = (axis % count for axis in pair)
+    start, end = (axis % count for axis in pair)
     order = list(range(count))
     if call.name in ("movedim", "moveaxis"):
-        order.insert(other, order.pop(one))
+        order.insert(end, order.pop(start))
     else:
-        order[one], order[other] = other, one
+        order[start], order[end] = end, start
     return order
 
 
 def _reshaped(layout: Layout, before: Shape, after: Shape) -> Layout | None:
-    """A dimension stays itself where its length and the number of values in one step along it stay the same."""
+    """Layout after a reshape: a dimension is the same one if its length and its stride in memory stay the same."""
     steps = {(size, prod(after[axis + 1 :])): axis for axis, size in enumerate(after)}
-    if isinstance(layout, Places):
+    if isinstance(layout, TokenAxis):
         step = prod(before[layout.axis + 1 :])
         if (before[layout.axis], step) in steps:
             return layout._replace(axis=steps[before[layout.axis], step])
         rows, cols = steps.get((layout.rows, layout.cols * step)), steps.get((layout.cols, step))
         return None if rows is None or cols is None else (rows, cols)
     (height, down), (width, across) = ((before[axis], prod(before[axis + 1 :])) for axis in layout)
-    rows, cols = _kept(height, down, steps), _kept(width, across, steps)
+    rows, cols = _same_dimension(height, down, steps), _same_dimension(width, across, steps)
     if rows is not None and cols is not None and rows != cols:
         return rows, cols
     together = steps.get((height * width, across)) if down == width * across else None
-    return None if together is None else Places(together, height, width)
+    return None if together is None else TokenAxis(together, height, width)
 
 
-def _kept(size: int, step: int, steps: Mapping[tuple[int, int], int]) -> int | None:
-    """The dimension of this size and step, else the one of every second, third ... of its places (space to depth)."""
+def _same_dimension(size: int, step: int, steps: Mapping[tuple[int, int], int]) -> int | None:
+    """The dimension of this size and step, else that of every second, third, ... position (space to depth).
+
+    steps: dimension by size and step.
+    """
     if (size, step) in steps:
         return steps[size, step]
-    coarse = [axis for (few, far), axis in steps.items() if 1 < few < size and few * far == size * step]
+    coarse = [axis for (fewer, wider), axis in steps.items() if 1 < fewer < size and fewer * wider == size * step]
     return coarse[0] if len(coarse) == 1 else None
 
 
 def _cut(layout: Layout, key: Any) -> Layout | None:
-    """x[key] of slices alone, rows and columns cut or not; numbers before them take a dimension away."""
+    """Layout of x[key] where the key holds slices, and numbers for other dimensions; a number removes a dimension."""
     keys = key if isinstance(key, tuple) else (key,)
-    if isinstance(layout, Places) or not all(isinstance(part, slice | int) or part is Ellipsis for part in keys):
+    if isinstance(layout, TokenAxis) or not all(isinstance(part, slice | int) or part is Ellipsis for part in keys):
         return None
     if Ellipsis in keys:
         return layout if all(part is Ellipsis or isinstance(part, slice) for part in keys) else None
     if any(isinstance(part, int) for axis, part in enumerate(keys) if axis in layout):
         return None
-    gone = [sum(isinstance(part, int) for part in keys[:axis]) for axis in layout]
-    return layout[0] - gone[0], layout[1] - gone[1]
+    removed = [sum(isinstance(part, int) for part in keys[:axis]) for axis in layout]
+    return layout[0] - removed[0], layout[1] - removed[1]

@@ -1,9 +1,9 @@
-"""The layers of any net that its engineers would name: what its stages and blocks put out.
+"""Default layers of any net: the outputs of its stages and blocks.
 
-A timm net names its stages itself (`feature_info`). Of any other net those tensors count through which everything
-passes on its way from the pixels to the classes, so no branch, shortcut or gate among them. Of each size of the maps
-the last one is taken that a block puts out: a convolution (with its normalization and activation), an addition or a
-concatenation (with its activation), not a pool and not what only prepares the next size.
+A timm net names its stages (`feature_info`). In any other net, blocks are modules with an output on every path from the
+pixels to the classes, so that branches, shortcuts and gates are left out. For each size of the maps the last block is
+taken that ends in a convolution (with its normalization and activation), an addition or a concatenation (with its
+activation), but no pool, and no start of a larger block that leads to smaller maps.
 """
 
 from collections.abc import Mapping
@@ -15,26 +15,27 @@ from torch import nn
 from convscope.engine.axes import MOVES, SHAPES, Axes, axes_of, maps_shape
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call
 from convscope.engine.trace import PIXELS, Trace, trace
-from convscope.engine.windows import window
+from convscope.engine.windows import window_of
 from convscope.models.build import ConvNet
-from convscope.models.rows import Conv
+from convscope.models.rows import ConvRow
 
-MOST = 5  # layers shown where none are named
+MAX_LAYERS = 5  # where the user names none
 
 _NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm"}
 _NAMES = """
     rrelu tanh tanh_ sigmoid sigmoid_ dropout dropout2d feature_dropout alpha_dropout contiguous clone detach to float
     type_as
 """
-_AFTER = ACTIVATIONS | CLAMPS | set(_NAMES.split()) | MOVES | SHAPES  # what may follow in a block otherwise done
+_AFTER = ACTIVATIONS | CLAMPS | set(_NAMES.split()) | MOVES | SHAPES  # may end a block
 _WEIGHTS = {"conv2d", "linear"}
 _POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
 
 
 class Block(NamedTuple):
-    """A module through whose output everything passes. call: the number of the call that made the output.
+    """A module with an output on every path. call: index of the call that returned the output.
 
-    level: how often the image's side was halved, about. made_by: what made the maps: weights, merge, or something else.
+    level: how often the side of the image was halved, about. made_by: "weights", "merge" or "other", the kind of call
+    that computed the maps.
     """
 
     path: str
@@ -44,187 +45,190 @@ class Block(NamedTuple):
 
 
 def default_layers(net: nn.Module, image_size: int) -> list[str]:
-    """The convolution rows of a row net; of another net at most five outputs of stages and blocks, in its order.
+    """Paths of the convolutions of a net of rows; for another net of at most five stages and blocks, in its order.
 
-    A net of few convolutions one after another shows all of them, as they are when rectified; one without any block
-    (a transformer, whose tokens are no maps) the convolutions that it has.
+    For a net of up to five convolutions without branches these are all its convolutions, rectified. For a net without
+    any block (a transformer, whose tokens are no maps) they are its convolutions.
     """
     if isinstance(net, ConvNet):
-        return [name for name, row in net.rows.items() if isinstance(row, Conv)]
-    pass_ = trace(net, (3, image_size, image_size))
-    return _named(net, pass_) or _of_levels(net, pass_) or _spread(wide_convolutions(net, pass_))
+        return [name for name, row in net.rows.items() if isinstance(row, ConvRow)]
+    net_trace = trace(net, (3, image_size, image_size))
+    return _timm_stages(net, net_trace) or _of_levels(net, net_trace) or _spread(wide_convolutions(net, net_trace))
 
 
-def blocks(net: nn.Module, pass_: Trace) -> list[Block]:
-    """Every block of a net that is no row net, up to its classifier, in order; of equal outputs the outermost."""
-    makers = {number: place for place, call in enumerate(pass_.calls) for number in call.outputs}
-    axes, meeting = axes_of(pass_), _meeting_points(pass_)
-    end = _classifier(net, pass_)
+def blocks(net: nn.Module, net_trace: Trace) -> list[Block]:
+    """Every block of a net without rows, up to its classifier, in order; of blocks with one output the outermost."""
+    makers = {number: place for place, call in enumerate(net_trace.calls) for number in call.outputs}
+    axes, meeting = axes_of(net_trace), _meeting_points(net_trace)
+    end = _classifier(net, net_trace)
     names: dict[int, list[str]] = {}
-    for path, layer in pass_.layers.items():
+    for path, layer in net_trace.layers.items():
         inside = layer.output in meeting and layer.output in axes and makers[layer.output] < end
-        if layer.runs == 1 and inside and _side(pass_, layer.output, axes) > 1:
+        if layer.runs == 1 and inside and _side(net_trace, layer.output, axes) > 1:
             names.setdefault(layer.output, []).append(path)
-    levels = {path: _level(pass_, number, axes) for number, paths in names.items() for path in paths}
+    levels = {path: _level(net_trace, number, axes) for number, paths in names.items() for path in paths}
     return [
-        Block(_outermost(names[number], levels, pass_), makers[number], _level(pass_, number, axes),
-              _made_by(pass_, number, makers))
+        Block(_outermost(names[number], levels, net_trace), makers[number], _level(net_trace, number, axes),
+              _made_by(net_trace, number, makers))
         for number in sorted(names, key=lambda number: makers[number])
     ]  # fmt: skip
 
 
-def _outermost(names: list[str], levels: Mapping[str, int], pass_: Trace) -> str:
-    """Of modules with the same output the outermost that is no wrapper of several levels, such as `features`."""
+def _outermost(names: list[str], levels: Mapping[str, int], net_trace: Trace) -> str:
+    """The outermost of modules with the same output that is no container of several levels, such as `features`."""
     order = sorted(names, key=lambda name: name.count("."))
     inner = {name: len({levels[path] for path in levels if path.startswith(f"{name}.")}) for name in names}
-    most = {name: 1 if pass_.layers[name].input == PIXELS else 2 for name in names}  # a block may halve the maps
-    return next((name for name in order if inner[name] <= most[name]), order[-1])
+    limit = {name: 1 if net_trace.layers[name].input == PIXELS else 2 for name in names}  # a block may halve the maps
+    return next((name for name in order if inner[name] <= limit[name]), order[-1])
 
 
-def wide_convolutions(net: nn.Module, pass_: Trace) -> list[str]:
-    """Every convolution that runs once and puts out more than one position; all that run once if none does."""
-    shapes = {path: pass_.shapes[layer.output] for path, layer in pass_.layers.items() if layer.runs == 1}
-    every = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d)]
-    return [path for path in every if shapes[path][2:] != (1, 1)] or every  # no gates
+def wide_convolutions(net: nn.Module, net_trace: Trace) -> list[str]:
+    """Convolutions that run once and output more than one position; if there are none, all that run once."""
+    shapes = {path: net_trace.shapes[layer.output] for path, layer in net_trace.layers.items() if layer.runs == 1}
+    convolutions = [path for path in shapes if isinstance(net.get_submodule(path), nn.Conv2d)]
+    return [path for path in convolutions if shapes[path][2:] != (1, 1)] or convolutions  # without gates
 
 
-def _named(net: nn.Module, pass_: Trace) -> list[str]:
-    """The stages that timm tells of, those that put out maps."""
+def _timm_stages(net: nn.Module, net_trace: Trace) -> list[str]:
+    """The stages in a timm net's feature_info that output maps, the last one of each level."""
     info: Any = getattr(net, "feature_info", None)
     rows = getattr(info, "info", info) if info is not None else []
     names = [str(row.get("module")) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    levels_of, axes = _levels(pass_), axes_of(pass_)
-    pooled = {call.outputs[0] for call in pass_.calls if call.name in _POOLS}
-    outputs = {
-        name: pass_.layers[name].output for name in names if name in pass_.layers and pass_.layers[name].runs == 1
-    }
+    levels_of, axes = _levels(net_trace), axes_of(net_trace)
+    pooled = {call.outputs[0] for call in net_trace.calls if call.name in _POOLS}
+    layers = {name: net_trace.layers[name] for name in names if name in net_trace.layers}
+    outputs = {name: layer.output for name, layer in layers.items() if layer.runs == 1}
     levels = {
         levels_of[number]: name
         for name, number in outputs.items()
-        if number in levels_of and number not in pooled and _side(pass_, number, axes) > 1
+        if number in levels_of and number not in pooled and _side(net_trace, number, axes) > 1
     }
-    return list(levels.values())[-MOST:]
+    return list(levels.values())[-MAX_LAYERS:]
 
 
-def _of_levels(net: nn.Module, pass_: Trace) -> list[str]:
-    """The last block of each level; of the last one the last merge too, where only a head of weights follows it."""
-    levels_of, every = _levels(pass_), blocks(net, pass_)
-    every = [block for block in every if block.made_by != "other" and not _prepares(block, pass_, levels_of)]
-    single = _each_convolution(every, pass_)
-    if single or not every:
+def _of_levels(net: nn.Module, net_trace: Trace) -> list[str]:
+    """The last block of each level; on the last level also the last merge, where a block of weights follows it."""
+    levels_of = _levels(net_trace)
+    candidates = [block for block in blocks(net, net_trace) if block.made_by != "other"]
+    ends = [block for block in candidates if not _prepares(block, net_trace, levels_of)]
+    single = _each_convolution(ends, net_trace)
+    if single or not ends:
         return single
-    levels = {block.level: block.path for block in every}
-    merges = [block.path for block in every if block.made_by == "merge" and block.level == every[-1].level]
-    if merges and len(levels) < MOST:
-        levels[every[-1].level] = merges[-1]
-    return list(dict.fromkeys([*levels.values(), every[-1].path]))[-MOST:]
+    levels = {block.level: block.path for block in ends}
+    merges = [block.path for block in ends if block.made_by == "merge" and block.level == ends[-1].level]
+    if merges and len(levels) < MAX_LAYERS:
+        levels[ends[-1].level] = merges[-1]
+    return list(dict.fromkeys([*levels.values(), ends[-1].path]))[-MAX_LAYERS:]
 
 
-def _each_convolution(every: list[Block], pass_: Trace) -> list[str]:
-    """Of a net with at most five convolutions, one after another, the last block that each of them makes; else none."""
-    weighted = [place for place, call in enumerate(pass_.calls) if call.name == "conv2d"]
-    last = max((block.call for block in every), default=-1)
+def _each_convolution(ends: list[Block], net_trace: Trace) -> list[str]:
+    """The last block after each convolution of a net of at most five, without branches; else an empty list."""
+    weighted = [place for place, call in enumerate(net_trace.calls) if call.name == "conv2d"]
+    last = max((block.call for block in ends), default=-1)
     below = [place for place in weighted if place <= last]
-    if len(below) > MOST or any(block.made_by == "merge" for block in every):
+    if len(below) > MAX_LAYERS or any(block.made_by == "merge" for block in ends):
         return []
     number = {place: sum(start <= place for start in below) for place in range(last + 1)}
-    return list({number[block.call]: block.path for block in every}.values())
+    return list({number[block.call]: block.path for block in ends}.values())
 
 
 def _spread(paths: list[str]) -> list[str]:
-    """At most MOST of them, first and last among them."""
-    if len(paths) <= MOST:
+    """At most MAX_LAYERS of the paths, evenly spread, the first and the last among them."""
+    if len(paths) <= MAX_LAYERS:
         return paths
-    return [paths[round(place * (len(paths) - 1) / (MOST - 1))] for place in range(MOST)]
+    return [paths[round(place * (len(paths) - 1) / (MAX_LAYERS - 1))] for place in range(MAX_LAYERS)]
 
 
-def _meeting_points(pass_: Trace) -> set[int]:
-    """Numbers of the tensors through which everything passes from the pixels to what the net puts out last."""
-    calls = _on_the_way(pass_)
-    last_use = {number: place for place in calls for number in pass_.calls[place].inputs}
-    points, open_until = set[int](), last_use.get(PIXELS, -1)  # the last call that takes a tensor made before
+def _meeting_points(net_trace: Trace) -> set[int]:
+    """Numbers of the tensors that are on every path from the pixels to the net's last output."""
+    calls = _used_calls(net_trace)
+    last_use = {number: place for place in calls for number in net_trace.calls[place].inputs}
+    points, open_until = set[int](), last_use.get(PIXELS, -1)  # last call that takes an earlier tensor
     for place in calls:
-        outputs = [number for number in pass_.calls[place].outputs if number in last_use]
+        outputs = [number for number in net_trace.calls[place].outputs if number in last_use]
         if len(outputs) <= 1 and open_until <= place:
-            points.update(outputs or pass_.calls[place].outputs[:1])
+            points.update(outputs or net_trace.calls[place].outputs[:1])
         open_until = max([open_until, *(last_use[number] for number in outputs)])
     return points
 
 
-def _on_the_way(pass_: Trace) -> list[int]:
-    """Places of the calls that take something of the image and lead to the last call that does."""
+def _used_calls(net_trace: Trace) -> list[int]:
+    """Indices of the calls that depend on the image and on which the last such call depends."""
     reached, above = {PIXELS}, []
-    for place, call in enumerate(pass_.calls):
+    for place, call in enumerate(net_trace.calls):
         if reached.intersection(call.inputs):
             reached.update(call.outputs)
             above.append(place)
-    needed, calls = set(pass_.calls[above[-1]].outputs if above else ()), list[int]()
+    needed, calls = set(net_trace.calls[above[-1]].outputs if above else ()), list[int]()
     for place in reversed(above):
-        if needed.intersection(pass_.calls[place].outputs):
-            needed.update(reached.intersection(pass_.calls[place].inputs))
+        if needed.intersection(net_trace.calls[place].outputs):
+            needed.update(reached.intersection(net_trace.calls[place].inputs))
             calls.append(place)
     return calls[::-1]
 
 
-def _classifier(net: nn.Module, pass_: Trace) -> int:
-    """Place of the call with the last weights, which tells the classes; past the end in a net that puts out maps."""
-    count = len(pass_.calls)
-    if not count or len(pass_.shapes[pass_.calls[-1].outputs[0]]) > 2:
+def _classifier(net: nn.Module, net_trace: Trace) -> int:
+    """Index of the last call with weights, the classifier; the number of calls in a net that outputs maps."""
+    count = len(net_trace.calls)
+    if not count or len(net_trace.shapes[net_trace.calls[-1].outputs[0]]) > 2:
         return count
-    return max((place for place, call in enumerate(pass_.calls) if call.name in _WEIGHTS), default=count)
+    return max((place for place, call in enumerate(net_trace.calls) if call.name in _WEIGHTS), default=count)
 
 
-def _side(pass_: Trace, number: int, axes: Mapping[int, Axes]) -> int:
-    return max(maps_shape(pass_.shapes[number], axes[number])[2:])
+def _side(net_trace: Trace, number: int, axes: Mapping[int, Axes]) -> int:
+    return max(maps_shape(net_trace.shapes[number], axes[number])[2:])
 
 
-def _levels(pass_: Trace) -> dict[int, int]:
+def _levels(net_trace: Trace) -> dict[int, int]:
     """The level of every tensor that holds maps of the image, by tensor number."""
-    axes = axes_of(pass_)
-    return {number: _level(pass_, number, axes) for number in axes if _side(pass_, number, axes)}
+    axes = axes_of(net_trace)
+    return {number: _level(net_trace, number, axes) for number in axes if _side(net_trace, number, axes)}
 
 
-def _level(pass_: Trace, number: int, axes: Mapping[int, Axes]) -> int:
-    return round(log2(max(pass_.shapes[PIXELS][2:]) / _side(pass_, number, axes)))
+def _level(net_trace: Trace, number: int, axes: Mapping[int, Axes]) -> int:
+    return round(log2(max(net_trace.shapes[PIXELS][2:]) / _side(net_trace, number, axes)))
 
 
-def _made_by(pass_: Trace, number: int, makers: Mapping[int, int]) -> str:
-    """What made the maps, seen through activations and normalization; a normalized merge is the start of a block."""
-    normed = False
+def _made_by(net_trace: Trace, number: int, makers: Mapping[int, int]) -> str:
+    """The kind of call that computed the maps, below activations and normalization.
+
+    A merge with normalization above it counts as "other", because it is the start of a block.
+    """
+    normalized = False
     while number in makers:
-        call = pass_.calls[makers[number]]
+        call = net_trace.calls[makers[number]]
         if call.name in _WEIGHTS:
             return "weights"
         if len(call.inputs) > 1 or call.name in ("cat", "concat"):
-            return "other" if normed else "merge"
+            return "other" if normalized else "merge"
         if call.name not in _AFTER | _NORMS or not call.inputs:
             return "other"
-        normed = normed or call.name in _NORMS
+        normalized = normalized or call.name in _NORMS
         number = call.inputs[0]
     return "other"
 
 
-def _prepares(block: Block, pass_: Trace, levels: Mapping[int, int]) -> bool:
-    """Whether it stands at the start of a larger block that leads to smaller maps, before any filter looks around."""
+def _prepares(block: Block, net_trace: Trace, levels: Mapping[int, int]) -> bool:
+    """Whether the block only starts a larger block with smaller maps, with no filter of several positions before."""
     parts = block.path.split(".")
     for count in range(1, len(parts)):
         path = ".".join(parts[:count])
-        layer = pass_.layers.get(path)
+        layer = net_trace.layers.get(path)
         if layer is None or layer.runs > 1 or layer.input is None or layer.input == PIXELS:
             continue
         below, above = levels.get(layer.input, -1), levels.get(layer.output, -1)
-        if below == block.level < above and not _looks_around(path, block, pass_):
+        if below == block.level < above and not _has_spatial_filter(path, block, net_trace):
             return True
     return False
 
 
-def _looks_around(path: str, block: Block, pass_: Trace) -> bool:
-    """Whether a filter of more than one position is inside the module and below the block's output."""
-    inside = [call for call, owner in zip(pass_.calls[: block.call + 1], pass_.owners, strict=False)
+def _has_spatial_filter(path: str, block: Block, net_trace: Trace) -> bool:
+    """Whether the module has a filter of more than one position below the block's output."""
+    inside = [call for call, owner in zip(net_trace.calls[: block.call + 1], net_trace.owners, strict=False)
               if f"{owner}.".startswith(f"{path}.")]  # fmt: skip
-    return any(call.name == "conv2d" and _extent(call, pass_) > 1 for call in inside)
+    return any(call.name == "conv2d" and _extent(call, net_trace) > 1 for call in inside)
 
 
-def _extent(call: Call, pass_: Trace) -> int:
-    shape = window(call, pass_.shapes)
+def _extent(call: Call, net_trace: Trace) -> int:
+    shape = window_of(call, net_trace.shapes)
     return max(shape.extent()) if shape else 1

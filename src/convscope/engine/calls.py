@@ -1,4 +1,4 @@
-"""One call of a torch function, with its arguments by name, as a traced pass holds it."""
+"""Calls of torch functions in a traced pass, with their arguments by name; and the names of activations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ _NAMES = """
     softplus prelu threshold _threshold threshold_
 """
 ACTIVATIONS = set(_NAMES.split())
-CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where they begin at 0
+CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where the lower limit is 0
 
-_ORDER = {
+_ORDER = {  # of positional arguments
     "conv2d": "input weight bias stride padding dilation groups",
     "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
     "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
@@ -30,13 +30,17 @@ _ORDER = {
 
 @dataclass(frozen=True)
 class Ref:
-    """Stands in a call's arguments for the tensor of this number."""
+    """The tensor of this number, in the arguments of a call."""
 
     number: int
 
 
 class Call(NamedTuple):
-    """inputs, outputs: tensor numbers. args, kwargs: with the net's own weights, and a Ref for each input."""
+    """One call of a torch function.
+
+    args, kwargs: the arguments, with the net's own weights and a Ref for each tensor of the pass. inputs, outputs:
+    numbers of the tensors that the call takes and returns.
+    """
 
     func: Callable[..., Any]
     args: tuple[Any, ...]
@@ -49,31 +53,31 @@ class Call(NamedTuple):
         return self.func.__name__
 
     def arguments(self) -> dict[str, Any]:
-        """Arguments by name, those left at their default absent."""
-        return by_name(self.name, self.args, self.kwargs)
+        """Arguments by name, without those at their default."""
+        return arguments_by_name(self.name, self.args, self.kwargs)
 
     def again(self, x: Tensor) -> Any:
-        """The same call on another input."""
-        args, kwargs = replaced((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
+        """Result of the same call on another input."""
+        args, kwargs = map_leaves((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
         return self.func(*args, **kwargs)
 
 
-def by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of one of the calls above."""
+def arguments_by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by name of a call of one of the functions in _ORDER."""
     return dict(zip(_ORDER[name].split(), args, strict=False)) | dict(kwargs)
 
 
-def replaced(tree: Any, change: Callable[[Any], Any]) -> Any:
-    """The same nested lists, tuples and dictionaries with every other value changed."""
+def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
+    """The same nested lists, tuples and dictionaries, with `change` applied to every value in them."""
     if isinstance(tree, dict):
-        return {key: replaced(value, change) for key, value in tree.items()}
+        return {key: map_leaves(value, change) for key, value in tree.items()}
     if type(tree) in (list, tuple):
-        return type(tree)(replaced(value, change) for value in tree)
+        return type(tree)(map_leaves(value, change) for value in tree)
     return change(tree)
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """The values in nested lists and tuples."""
+    """Yields the values in nested lists and tuples."""
     if isinstance(tree, list | tuple):
         for value in tree:
             yield from leaves(value)

@@ -1,6 +1,6 @@
-"""What each call of a plain chain does on the way up and on the way down, on maps or on windows cut from them.
+"""Steps of the deconvnet in a chain of calls without branches: each call forward, and its backward pass by the rule.
 
-`padded` says which: whole maps get the call's own padding, windows already hold what lies around them.
+A step works on whole maps or on regions of them. `padded`: whole maps get the call's padding, regions already hold it.
 """
 
 from collections.abc import Mapping
@@ -13,20 +13,27 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.grad import conv2d_input
 
-from convscope.engine.activations import bounded, bounds, is_activation, opened, slope
+from convscope.engine.activations import (
+    activation_bounds,
+    bounded_activation,
+    is_activation,
+    slope,
+    slopes_open_at_bound,
+)
 from convscope.engine.calls import Call
-from convscope.engine.deconvnet import PASSED, down_activation
+from convscope.engine.deconvnet import PASSED_THROUGH, backward_by_rule
 from convscope.engine.trace import Trace, chain
-from convscope.engine.windows import Pair, Window, window
+from convscope.engine.windows import Pair, Window, window_of
 
 _INERT = {"dropout", "dropout2d", "feature_dropout", "alpha_dropout", "contiguous", "clone"}  # in eval mode
 
 
 @dataclass(frozen=True)
 class Step:
-    """Passes the signal through; the other steps say what they do instead.
+    """A call that lets the signal pass unchanged; its subclasses do more.
 
-    fill: what the call takes positions outside the map for. remembers: whether down needs what up left.
+    window: None for a call that works position by position. fill: value of positions outside the map. remembers:
+    whether `down` needs the memory of `up`.
     """
 
     call: Call
@@ -35,28 +42,28 @@ class Step:
     remembers: ClassVar[bool] = False
 
     def up(self, x: Tensor, padded: bool) -> tuple[Tensor, Any]:
-        """The maps above and what the way down needs to know; may change x."""
+        """The maps above, and the memory for `down`; may change x."""
         return self.call.again(x), None
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
-        """The signal below: `size` rows and columns where padded, all that the windows see where not."""
+        """The signal below: of `size` rows and columns if padded, else of all positions on which the region depends."""
         return signal
 
 
 @dataclass(frozen=True)
-class Scale(Step):
-    """Batch normalization in eval mode."""
+class ScaleStep(Step):
+    """Batch normalization in eval mode: the signal is multiplied by its scale."""
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
-        given = self.call.arguments()
-        scale = (given["running_var"] + given.get("eps", 1e-5)).rsqrt()
-        scale = scale if given.get("weight") is None else scale * given["weight"]
+        arguments = self.call.arguments()
+        scale = (arguments["running_var"] + arguments.get("eps", 1e-5)).rsqrt()
+        scale = scale if arguments.get("weight") is None else scale * arguments["weight"]
         return signal * scale[:, None, None]
 
 
 @dataclass(frozen=True)
-class Activation(Step):
-    """open: whether units at its upper bound let the signal pass."""
+class ActivationStep(Step):
+    """An activation, with the rule as its backward pass. open: whether units at its upper bound let the signal pass."""
 
     rule: str
     open: bool
@@ -66,39 +73,39 @@ class Activation(Step):
         return self.rule != "deconvnet"
 
     def up(self, x: Tensor, padded: bool) -> tuple[Tensor, Any]:
-        limits = bounds(self.call) if self.open else None
-        slopes = opened(slope(self.call.again, x), x, limits) if self.remembers else None
+        limits = activation_bounds(self.call) if self.open else None
+        slopes = slopes_open_at_bound(slope(self.call.again, x), x, limits) if self.remembers else None
         return self.call.again(x), slopes
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
-        return down_activation(self.rule, signal, memory)
+        return backward_by_rule(self.rule, signal, memory)
 
 
 @dataclass(frozen=True)
-class Pool(Step):
-    """Max pooling: the signal goes back to the switches, and adds up where windows share one."""
+class PoolStep(Step):
+    """Max pooling: the signal goes to the switches, and adds up where windows share one."""
 
     window: Window
     fill = -torch.inf
     remembers = True
 
-    def _how(self, padded: bool) -> tuple[Any, ...]:
+    def _arguments(self, padded: bool) -> tuple[Any, ...]:
         kernel, stride, padding, dilation = self.window
         ceil = bool(self.call.arguments().get("ceil_mode", False))
         return (kernel, stride, padding, dilation, ceil) if padded else (kernel, stride, (0, 0), dilation, False)
 
     def up(self, x: Tensor, padded: bool) -> tuple[Tensor, Any]:
-        pooled, switches = F.max_pool2d(x, *self._how(padded), return_indices=True)
+        pooled, switches = F.max_pool2d(x, *self._arguments(padded), return_indices=True)
         return pooled, (x, switches)
 
     def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
         x, switches = memory
-        return torch.ops.aten.max_pool2d_with_indices_backward(signal, x, *self._how(padded), switches)
+        return torch.ops.aten.max_pool2d_with_indices_backward(signal, x, *self._arguments(padded), switches)
 
 
 @dataclass(frozen=True)
-class Conv(Step):
-    """Convolution: transposed filters, no bias."""
+class ConvStep(Step):
+    """Convolution: the signal goes through the transposed filters, without bias."""
 
     window: Window
     weight: Tensor
@@ -114,27 +121,27 @@ class Conv(Step):
         if padded:
             shape = (len(signal), self.weight.shape[1] * self.groups, *size)
             return conv2d_input(shape, self.weight, signal, stride, padding, dilation, self.groups)
-        if self._few is not None:
-            return self._down_to_few(signal)
+        if self._pixel_filters is not None:
+            return self._down_to_pixels(signal)
         return F.conv_transpose2d(signal, self.weight, None, stride, 0, 0, self.groups, dilation)
 
     def down_unit(self, signal: Tensor, maps: Tensor) -> Tensor:
-        """`down` for windows of one position [p, C, 1, 1] with one map lit in each: the filters of those maps."""
+        """`down` for one position [p, C, 1, 1] with one nonzero map in each signal: the filters of those maps."""
         count, below = len(maps), self.weight.shape[1]
-        every = torch.arange(count, device=maps.device)
-        filters = self.weight[maps] * signal[every, maps, None]
+        signals = torch.arange(count, device=maps.device)
+        filters = self.weight[maps] * signal[signals, maps, None]
         rows, cols = self.window.extent()
         result = signal.new_zeros(count, self.groups, below, rows, cols)
-        tower = maps // (len(self.weight) // self.groups)
-        result[every, tower, :, :: self.window.dilation[0], :: self.window.dilation[1]] = filters
+        group = maps // (len(self.weight) // self.groups)
+        result[signals, group, :, :: self.window.dilation[0], :: self.window.dilation[1]] = filters
         return result.flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
     @cached_property
-    def _few(self) -> Tensor | None:
-        """Filters [stride * stride * c, C, t, t] of a plain convolution that does the same as the transposed one.
+    def _pixel_filters(self) -> Tensor | None:
+        """Filters [stride * stride * c, C, t, t] of a plain convolution equal to the transposed convolution.
 
-        One set of filters for each place between the strides, t = kernel / stride. On the way to the few maps of the
-        pixels this takes a third of the time; None elsewhere.
+        One set of filters for each position between the strides, t = kernel / stride. Down to the three maps of the
+        pixels this takes a third of the time. None where it does not pay or does not apply.
         """
         kernel, stride, _, dilation = self.window
         step, maps, below = stride[0], *self.weight.shape[:2]
@@ -142,25 +149,25 @@ class Conv(Step):
         if below > 4 or self.groups > 1 or dilation != (1, 1) or not square:
             return None
         taps = -(-kernel[0] // step)
-        few = self.weight.new_zeros(below, step, step, maps, taps, taps)
+        filters = self.weight.new_zeros(below, step, step, maps, taps, taps)
         for row in range(min(step, kernel[0])):
             for col in range(min(step, kernel[0])):
                 part = self.weight[:, :, row::step, col::step].flip(2, 3).transpose(0, 1)
-                few[:, row, col, :, taps - part.shape[2] :, taps - part.shape[3] :] = part
-        return few.reshape(below * step * step, maps, taps, taps).contiguous(memory_format=torch.channels_last)
+                filters[:, row, col, :, taps - part.shape[2] :, taps - part.shape[3] :] = part
+        return filters.reshape(below * step * step, maps, taps, taps).contiguous(memory_format=torch.channels_last)
 
-    def _down_to_few(self, signal: Tensor) -> Tensor:
-        assert self._few is not None
+    def _down_to_pixels(self, signal: Tensor) -> Tensor:
+        assert self._pixel_filters is not None
         size = self.window.below((signal.shape[2], signal.shape[3]))
-        places = F.conv2d(signal, self._few, padding=self._few.shape[2] - 1)
+        places = F.conv2d(signal, self._pixel_filters, padding=self._pixel_filters.shape[2] - 1)
         return F.pixel_shuffle(places, self.window.stride[0])[:, :, : size[0], : size[1]]
 
 
-def read_steps(pass_: Trace, layer: str, rule: str) -> list[Step] | None:
-    """The steps from the pixels to the layer; None where the net branches or does something else on the way."""
-    top = bounded(pass_, layer)
+def read_steps(net_trace: Trace, layer: str, rule: str) -> list[Step] | None:
+    """Steps from the pixels to the layer; None where the net branches, or has a call that is no step."""
+    top = bounded_activation(net_trace, layer)
     last = None if top is None else top.call
-    steps = [_step(call, rule, pass_.shapes, call is last) for call in chain(pass_, layer) or [None]]
+    steps = [_step(call, rule, net_trace.shapes, call is last) for call in chain(net_trace, layer) or [None]]
     return None if None in steps else steps  # type: ignore[return-value]
 
 
@@ -169,21 +176,21 @@ def _step(call: Call | None, rule: str, shapes: Mapping[int, tuple[int, ...]], a
         return None
     before, after = shapes[call.inputs[0]], shapes[call.outputs[0]]
     if is_activation(call):
-        return Activation(call, None, rule, at_top or rule == "guided")
-    if call.name in PASSED | _INERT or (call.name == "adaptive_avg_pool2d" and before == after):
+        return ActivationStep(call, None, rule, at_top or rule == "guided")
+    if call.name in PASSED_THROUGH | _INERT or (call.name == "adaptive_avg_pool2d" and before == after):
         return Step(call, None)
     if call.name == "batch_norm" and not call.arguments().get("training", False):
-        return Scale(call, None)
+        return ScaleStep(call, None)
     if call.name == "max_pool2d":
-        return Pool(call, window(call, shapes))  # type: ignore[arg-type]
+        return PoolStep(call, window_of(call, shapes))  # type: ignore[arg-type]
     return _conv(call, shapes) if call.name == "conv2d" and len(before) == 4 else None
 
 
-def _conv(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Conv | None:
-    """None where the padding is not the same on both sides, or the filters are computed in the pass."""
-    given, shape = call.arguments(), window(call, shapes)
-    weight, bias = given["weight"], given.get("bias")
-    uneven = given.get("padding") == "same" and any(extent % 2 == 0 for extent in shape.extent())  # type: ignore[union-attr]
+def _conv(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> ConvStep | None:
+    """The step of a convolution; None where its padding is uneven, or its filters are computed in the pass."""
+    arguments, shape = call.arguments(), window_of(call, shapes)
+    weight, bias = arguments["weight"], arguments.get("bias")
+    uneven = arguments.get("padding") == "same" and any(extent % 2 == 0 for extent in shape.extent())  # type: ignore[union-attr]
     if uneven or not isinstance(weight, Tensor) or not isinstance(bias, Tensor | None):
         return None
-    return Conv(call, shape, weight, bias, given.get("groups", 1))  # type: ignore[arg-type]
+    return ConvStep(call, shape, weight, bias, arguments.get("groups", 1))  # type: ignore[arg-type]

@@ -1,18 +1,17 @@
-"""The deconvnet (Zeiler & Fergus, section 2.1): from one unit of a layer back down to the pixels that excite it.
+"""The deconvnet (Zeiler & Fergus, section 2.1): projection of one unit of a layer down to the pixels that excite it.
 
-Going down undoes each call of the way up: convolution by its transposed filters without bias, max pooling by putting
-back at the switches (windows that share a switch add up; the paper does not say), contrast normalization and dropout
-by passing through, batch normalization by its scale only. At a ReLU the rule decides what becomes of the signal
-coming down:
+The backward pass undoes each call of the forward pass: convolution by its transposed filters without bias, max pooling
+by unpooling to the switches (signals of windows that share a switch add up; the paper does not say), batch
+normalization by its scale only. Contrast normalization and dropout let the signal pass. At a ReLU the rule decides:
 
-    deconvnet   its negative part is set to 0 (the paper)
-    guided      that, and 0 where the unit was off on the way up (Springenberg et al. 2015)
-    gradient    0 where the unit was off on the way up
+    deconvnet   negative signals are set to 0 (the paper)
+    guided      negative signals, and signals of units that were off in the forward pass (Springenberg et al. 2015)
+    gradient    signals of units that were off in the forward pass
 
-Ours: other activations (GELU, SiLU, hardswish, ...) are treated like ReLU, their slope in place of "off"; gates such as
-sigmoid, layer normalization and attention keep their derivative. A unit at the upper bound of its activation (6 of a
-ReLU6) is on: `guided` lets its signal pass, and by every rule so does the activation of the projected unit itself. This
-engine works for every net, over the whole image.
+Ours: other activations (GELU, SiLU, hardswish, ...) are treated like ReLU, with their slope as a factor in place of on
+and off. Gates such as sigmoid, layer normalization and attention keep their derivative. A unit at the upper bound of
+its activation (6 of a ReLU6) is on: `guided` lets its signal pass, and so does the activation of the projected unit
+itself by every rule. This engine projects over the whole image and works for every net, by autograd.
 """
 
 from collections.abc import Callable
@@ -24,29 +23,29 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from convscope.engine.activations import (
-    Bounded,
+    BoundedActivation,
     Bounds,
-    Counter,
-    bounded,
-    bounds,
+    CallCounter,
+    activation_bounds,
+    bounded_activation,
     kind_of,
-    opened,
     read_activation,
     slope,
+    slopes_open_at_bound,
 )
+from convscope.engine.autograd_activations import Doubtful, apply_rule, is_doubtful, replaced_relus, warn
 from convscope.engine.axes import Axes, axes_of, maps_of
 from convscope.engine.calls import Call
-from convscope.engine.hidden_activations import Doubtful, apply_rule, is_doubtful, replaced_relus, warn
-from convscope.engine.scripted import on_output
-from convscope.engine.trace import evaluating, trace
+from convscope.engine.hooks import evaluating, on_output
+from convscope.engine.trace import trace
 from convscope.errors import UserError
 
 RULES = ("deconvnet", "guided", "gradient")
-PASSED = {"local_response_norm"}  # dropout is no call to pass: it does nothing in eval mode
+PASSED_THROUGH = {"local_response_norm"}  # dropout does nothing in eval mode
 
 
 class Units(NamedTuple):
-    """P units, int64 [P] each: image (its place in the batch), map and position; 0, 0 in a full row."""
+    """P units, int64 [P] each: image (its index in the batch), map and position; 0, 0 in a linear layer."""
 
     image: Tensor
     map: Tensor
@@ -54,34 +53,38 @@ class Units(NamedTuple):
     col: Tensor
 
     def part(self, start: int, stop: int) -> "Units":
+        """The units start .. stop - 1."""
         return Units(*(field[start:stop] for field in self))
 
 
-class Top(NamedTuple):
-    """Where the way down begins: a layer, the rows and columns of what it puts out, and what bounds that from above."""
+class TargetLayer(NamedTuple):
+    """The layer of the projected unit, the axes of its output, and the activation that bounds the output from above."""
 
     layer: str
     axes: Axes | None
-    bound: Bounded | None
+    bound: BoundedActivation | None
 
 
 def project(
-    net: nn.Module, images: Tensor, layer: str, picks: Units, rule: str = "deconvnet", chunk: int = 16
+    net: nn.Module, images: Tensor, layer: str, units: Units, rule: str = "deconvnet", chunk: int = 16
 ) -> Tensor:
-    """Each picked unit, and nothing else of its layer, projected with the value 1: [P, 3, H, W].
+    """Projections [P, 3, H, W] of units, each with the value 1 and all other units of its layer 0.
 
-    images [N, 3, H, W]; layer: a module path. `chunk` units at a time. The net is left as it was, training mode
-    included. Raises UserError for an unknown rule or layer.
+    images: [N, 3, H, W]. layer: a module path. chunk: units at a time. The net stays as it is, training mode included.
+    Raises UserError for an unknown rule or layer.
     """
     check_rule(rule)
-    pass_ = trace(net, tuple(images.shape[1:]))
-    top = Top(layer, axes_of(pass_).get(pass_.layer(layer).output), bounded(pass_, layer))
+    net_trace = trace(net, tuple(images.shape[1:]))
+    target = TargetLayer(
+        layer, axes_of(net_trace).get(net_trace.layer(layer).output), bounded_activation(net_trace, layer)
+    )
     parts, doubtful = list[Tensor](), Doubtful(set(), set())
-    for at in range(0, len(picks.image), chunk):
-        pixels, part = images[picks.image[at : at + chunk].to(images.device)], picks.part(at, at + chunk)
-        parts.append(_descend(net, pixels, top, part, rule, doubtful))
+    for start in range(0, len(units.image), chunk):
+        part = units.part(start, start + chunk)
+        pixels = images[part.image.to(images.device)]
+        parts.append(_descend(net, pixels, target, part, rule, doubtful))
     if rule != "gradient":
-        warn(net, pass_, rule, doubtful)
+        warn(net, net_trace, rule, doubtful)
     return torch.cat(parts) if parts else images.new_zeros(0, *images.shape[1:])
 
 
@@ -91,87 +94,90 @@ def check_rule(rule: str) -> None:
         raise UserError(f"rule {rule} is unknown; possible: {', '.join(RULES)}")
 
 
-def down_activation(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
-    """The signal below an activation; slopes: its derivative on the way up, which deconvnet alone does without."""
+def backward_by_rule(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
+    """The signal below an activation. slopes: its derivative in the forward pass, unused by `deconvnet`."""
     signal = signal if rule == "gradient" else signal.relu()
     return signal if slopes is None else signal * slopes
 
 
-class _Reached(Exception):
-    """Ends a forward pass at the layer."""
+class _LayerReached(Exception):
+    """Ends a forward pass at the target layer."""
 
 
-def _descend(net: nn.Module, pixels: Tensor, top: Top, picks: Units, rule: str, doubtful: Doubtful) -> Tensor:
-    """pixels [p, 3, H, W], one for each of the p picks. doubtful: gets what was not recognized on the way."""
-    reached: list[Tensor] = []
+def _descend(
+    net: nn.Module, pixels: Tensor, target: TargetLayer, units: Units, rule: str, doubtful: Doubtful
+) -> Tensor:
+    """Projections [p, 3, H, W] of p units. pixels: an image for each. doubtful: gets the doubtful calls and nodes."""
+    outputs: list[Tensor] = []
 
     def stop(module: nn.Module, args: Any, output: Tensor) -> None:
-        reached.append(output)
-        raise _Reached
+        outputs.append(output)
+        raise _LayerReached
 
     with torch.inference_mode(False), torch.enable_grad(), evaluating(net):
         pixels = pixels.clone().requires_grad_()
-        rules = _Rules(rule, top.bound)
+        rules = _RuleMode(rule, target.bound)
         with replaced_relus(net, rules.relu):
-            hook = on_output(net.get_submodule(top.layer), stop)
+            hook = on_output(net.get_submodule(target.layer), stop)
             try:
-                with suppress(_Reached), rules:
+                with suppress(_LayerReached), rules:
                     net(pixels)
             finally:
                 hook.remove()
-        units = maps_of(reached[0], top.axes)
-        units = units[:, :, None, None] if units.dim() == 2 else units
-        lit = [torch.arange(len(pixels)), picks.map, picks.row, picks.col]
-        lit = [index.clone().to(units.device) for index in lit]  # autograd keeps no tensor made in inference mode
-        chosen = units[tuple(lit)].sum()
-        with apply_rule(chosen, rule, f"{_Down.__name__}Backward", rules.doubtful) as below:
+        maps = maps_of(outputs[0], target.axes)
+        maps = maps[:, :, None, None] if maps.dim() == 2 else maps
+        index = [torch.arange(len(pixels)), units.map, units.row, units.col]
+        index = [axis.clone().to(maps.device) for axis in index]  # autograd saves no tensors of inference mode
+        chosen = maps[tuple(index)].sum()
+        with apply_rule(chosen, rule, f"{_RuleFunction.__name__}Backward", rules.doubtful) as below:
             doubtful.calls.update(below.calls)
             doubtful.nodes.update(below.nodes)
             return torch.autograd.grad(chosen, pixels)[0]
 
 
-class _Rules(TorchFunctionMode):
-    """Replaces what autograd does at activations and at contrast normalization; all other calls keep their adjoint.
+class _RuleMode(TorchFunctionMode):
+    """Replaces the backward pass of activations and contrast normalization; all other calls keep their derivative.
 
-    top: the activation that bounds the projected layer, if any does.
+    top: the activation that bounds the projected layer from above; None where there is none.
     """
 
-    def __init__(self, rule: str, top: Bounded | None):
+    def __init__(self, rule: str, top: BoundedActivation | None):
         super().__init__()
-        self.rule, self.top, self.counter = rule, top, Counter()
+        self.rule, self.top, self.counter = rule, top, CallCounter()
         self.doubtful: dict[Any, str] = {}  # node of autograd -> name of the call that made it
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         kind = kind_of(func, args)
         at_top = kind is not None and self._is_top(kind, self.counter.place(kind))
-        if func.__name__ in PASSED:
+        if func.__name__ in PASSED_THROUGH:
             x, *rest = args or (kwargs.pop("input"),)
-            return _Down.apply(x, lambda value: func(value, *rest, **kwargs), None, None)
-        found = read_activation(func, args, kwargs)
-        if found is not None:
-            limits = bounds(Call(func, args, kwargs, (), ())) if at_top or self.rule == "guided" else None
-            result = _Down.apply(found.x, found.again, self.rule, limits)
+            return _RuleFunction.apply(x, lambda value: func(value, *rest, **kwargs), None, None)
+        activation = read_activation(func, args, kwargs)
+        if activation is not None:
+            limits = activation_bounds(Call(func, args, kwargs, (), ())) if at_top or self.rule == "guided" else None
+            result = _RuleFunction.apply(activation.x, activation.again, self.rule, limits)
             return None if func.__name__ == "__setitem__" else result
         if at_top and args[0].requires_grad:
-            limits = bounds(Call(func, args, kwargs, (), ()))
-            return _Down.apply(args[0], lambda value: func(value, *args[1:], **kwargs), "gradient", limits)
+            limits = activation_bounds(Call(func, args, kwargs, (), ()))
+            return _RuleFunction.apply(args[0], lambda value: func(value, *args[1:], **kwargs), "gradient", limits)
         result = func(*args, **kwargs)
         if is_doubtful(func.__name__, args[0] if args else None, result):
             self.doubtful[result.grad_fn] = func.__name__
         return result
 
     def relu(self, x: Tensor) -> Tensor:
-        return _Down.apply(x, torch.relu, self.rule, None)
+        """A ReLU with the rule as its backward pass."""
+        return _RuleFunction.apply(x, torch.relu, self.rule, None)
 
     def _is_top(self, kind: Any, place: int) -> bool:
         return self.top is not None and (self.top.kind, self.top.place) == (kind, place)
 
 
-class _Down(torch.autograd.Function):
-    """The call itself on the way up; on the way down the rule, or the signal as it is where there is none.
+class _RuleFunction(torch.autograd.Function):
+    """A call with the rule as its backward pass; without a rule the signal passes unchanged.
 
-    limits: of an activation whose units at the upper bound let the signal pass.
+    limits: bounds of an activation; its units at the upper bound let the signal pass.
     """
 
     @staticmethod
@@ -179,7 +185,8 @@ class _Down(torch.autograd.Function):
         ctx: Any, x: Tensor, call: Callable[[Tensor], Tensor], rule: str | None, limits: Bounds | None
     ) -> Tensor:
         ctx.rule = rule
-        ctx.save_for_backward(opened(slope(call, x), x, limits) if rule in ("guided", "gradient") else None)
+        needs_slopes = rule in ("guided", "gradient")
+        ctx.save_for_backward(slopes_open_at_bound(slope(call, x), x, limits) if needs_slopes else None)
         result = call(x)
         if result is x:
             ctx.mark_dirty(x)
@@ -187,5 +194,5 @@ class _Down(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, signal: Tensor) -> tuple[Tensor, None, None, None]:
-        below = signal if ctx.rule is None else down_activation(ctx.rule, signal, *ctx.saved_tensors)
+        below = signal if ctx.rule is None else backward_by_rule(ctx.rule, signal, *ctx.saved_tensors)
         return below, None, None, None

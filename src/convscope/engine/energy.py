@@ -1,4 +1,4 @@
-"""Where in its field a projection has its energy: small features in large fields are cut out, to be seen."""
+"""Squares around the energy of projections, so that small features in large receptive fields can be seen."""
 
 from typing import NamedTuple
 
@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convscope.engine.windows_of_maps import Corner
+from convscope.engine.regions import Corner
 
-SHARE = 0.99  # of the energy that is shown
-LEAST = 16  # pixels that a cut has at least
+SHARE = 0.99  # of the energy in the squares
+MIN_SIDE = 16  # pixels
 
 
 class _Spread(NamedTuple):
-    """Where along one axis of `length` the energy of k projections is: its center, its first and past its last."""
+    """Energy of k projections along one axis of `length`: its center, its first and past its last position."""
 
     length: int
     center: NDArray[np.float64]
@@ -22,8 +22,10 @@ class _Spread(NamedTuple):
     last: NDArray[np.int64]
 
     def start(self, side: int) -> NDArray[np.int64]:
-        """Of a stretch of `side` around the center, pushed to where there is energy, which leaves out what is off the
-        image; where that is too short, over the middle of it, and within the axis if it fits.
+        """First positions of stretches of `side` around the center, moved to where there is energy.
+
+        Where the part with energy is shorter than `side`, the stretch is centered on it, and within the axis if it
+        fits.
         """
         around = np.rint(self.center - side / 2).astype(np.int64)
         within = np.clip(around, self.first, np.maximum(self.last - side, self.first))
@@ -31,23 +33,23 @@ class _Spread(NamedTuple):
         return np.where(self.last - self.first >= side, within, over)
 
 
-def energy_squares(projections: Tensor, share: float = SHARE, least: int = LEAST) -> tuple[Corner, int]:
-    """One square for each of k projections [k, 3, h, w] of a map, all of the same side, around its center of energy.
+def energy_squares(projections: Tensor, share: float = SHARE, min_side: int = MIN_SIDE) -> tuple[Corner, int]:
+    """Corners and the common side of one square for each of k projections [k, 3, h, w] of a map.
 
-    The smallest side, at least `least` and at most the larger of h and w, at which the k hold `share` of their energy,
-    each counting alike. A square lies where its projection is not 0, if it fits; projections of zeros do not count, nor
-    do values that are no numbers.
+    Each square lies around the center of its projection's energy, and where the projection is not 0 if it fits. The
+    side is the smallest, from min_side to the larger of h and w, at which the squares hold `share` of the energy, with
+    equal weight for each projection. Projections of zeros do not count; nan and infinite values count as zeros.
     """
-    values = projections.double().nan_to_num(0, 0, 0)  # drawn as zeros, too; squares of large ones leave float32
+    values = projections.double().nan_to_num(0, 0, 0)  # float64, because squares of large values overflow float32
     energy = values.square().sum(1).numpy()  # [k, h, w]
     energy /= np.maximum(energy.sum((1, 2), keepdims=True), 1e-300)
-    held = np.pad(energy.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))  # sums over all above and left
+    sums = np.pad(energy.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))  # over all positions above and to the left
     rows, cols = _spread(energy.sum(2)), _spread(energy.sum(1))
-    wanted = share * (held[:, -1, -1] > 0).sum()
-    shortest, longest = min(least, max(energy.shape[1:])), max(energy.shape[1:])
+    target = share * (sums[:, -1, -1] > 0).sum()
+    shortest, longest = min(min_side, max(energy.shape[1:])), max(energy.shape[1:])
     while shortest < longest:
         side = (shortest + longest) // 2
-        if _inside(held, rows.start(side), cols.start(side), side).sum() < wanted:
+        if _inside(sums, rows.start(side), cols.start(side), side).sum() < target:
             shortest = side + 1
         else:
             longest = side
@@ -55,7 +57,7 @@ def energy_squares(projections: Tensor, share: float = SHARE, least: int = LEAST
 
 
 def _spread(weight: NDArray[np.float64]) -> _Spread:
-    """weight [k, length]: the energy along one axis. Without any, the whole axis and its middle."""
+    """The spread of energies `weight` [k, length] along one axis; the whole axis and its middle where there is none."""
     length, total = weight.shape[1], weight.sum(1)
     lit, empty = weight > 0, total == 0
     center = (weight * (np.arange(length) + 0.5)).sum(1) / np.where(empty, 1, total)
@@ -65,9 +67,9 @@ def _spread(weight: NDArray[np.float64]) -> _Spread:
 
 
 def _inside(
-    held: NDArray[np.float64], top: NDArray[np.int64], left: NDArray[np.int64], side: int
+    sums: NDArray[np.float64], top: NDArray[np.int64], left: NDArray[np.int64], side: int
 ) -> NDArray[np.float64]:
-    """The energy in each square."""
-    bottom, right = np.minimum(top + side, held.shape[1] - 1), np.minimum(left + side, held.shape[2] - 1)
-    at, top, left = np.arange(len(held)), np.maximum(top, 0), np.maximum(left, 0)
-    return held[at, bottom, right] - held[at, top, right] - held[at, bottom, left] + held[at, top, left]
+    """Energy in each square, from sums over all positions above and to the left."""
+    bottom, right = np.minimum(top + side, sums.shape[1] - 1), np.minimum(left + side, sums.shape[2] - 1)
+    index, top, left = np.arange(len(sums)), np.maximum(top, 0), np.maximum(left, 0)
+    return sums[index, bottom, right] - sums[index, top, right] - sums[index, bottom, left] + sums[index, top, left]

@@ -1,4 +1,4 @@
-"""A bar over long work, with the time left; in files and pipes nothing."""
+"""Progress bars with the remaining time for long work; nothing is written to files and pipes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
@@ -10,12 +10,12 @@ Item = TypeVar("Item")
 
 
 def track(items: Iterable[Item], words: str) -> Iterator[Item]:
-    """The items, one after another, while a bar under `words` moves; it goes when the last one is done."""
+    """Yields the items while a bar with the text `words` shows the progress; the bar disappears at the end."""
     return track_parts(items, words, len(items) if isinstance(items, Sized) else None, lambda _: 1)
 
 
 def track_parts(parts: Iterable[Item], words: str, total: int | None, size: Callable[[Item], int]) -> Iterator[Item]:
-    """The same of parts of different sizes, `total` in all; None: nobody knows."""
+    """Yields parts of different sizes, as `track` does. total: the sum of the sizes; None where it is not known."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(words, total=total)

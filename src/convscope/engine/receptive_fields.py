@@ -1,8 +1,8 @@
-"""Receptive fields: which pixels a unit of a layer can see, whatever the weights.
+"""Receptive fields: the pixels on which a unit of a layer can depend, for any weights.
 
-Follows every tensor of one pass from the pixels upwards; branches that meet see the union of what each sees. What
-mixes all positions (full rows, global pooling, squeeze-and-excitation gates), or is unknown here, sees the whole
-image.
+The fields are followed from the pixels through every call of a trace. Where branches meet, the field is the union of
+theirs. Calls that mix all positions (linear layers, global pooling, squeeze-and-excitation gates), and calls that are
+not in the tables here, have the whole image as their field.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref
 from convscope.engine.trace import PIXELS, Trace, trace
-from convscope.engine.windows import Window, window
+from convscope.engine.windows import Window, window_of
 
 
-class Span(NamedTuple):
-    """Along one axis, unit i sees the `size` pixels from start + i * stride on."""
+class AxisField(NamedTuple):
+    """Fields along one axis: that of unit i is the `size` pixels from start + i * stride on."""
 
     size: int
     stride: int
@@ -24,7 +24,7 @@ class Span(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Pixels top .. top + height - 1, left .. left + width - 1; may leave the image."""
+    """Pixels top .. top + height - 1, left .. left + width - 1; may extend over the image."""
 
     top: int
     left: int
@@ -33,24 +33,26 @@ class Box(NamedTuple):
 
 
 class Field(NamedTuple):
-    rows: Span
-    cols: Span
+    """Receptive fields of all units of a layer."""
+
+    rows: AxisField
+    cols: AxisField
 
     def box(self, row: int, col: int) -> Box:
-        """What the unit at this position of the map sees."""
+        """Receptive field of the unit at this position of the map."""
         (height, down, top), (width, across, left) = self.rows, self.cols
         return Box(top + row * down, left + col * across, height, width)
 
 
 class UnitFields(NamedTuple):
-    """A tensor's units: their field, None for the whole image, and the dimensions that are rows and columns."""
+    """Field of a tensor's units (None: the whole image), and the dimensions that are rows and columns."""
 
     field: Field | None
     axes: tuple[int, int] = (2, 3)
 
 
 IMAGE = UnitFields(None)
-_PIXEL = Span(1, 1, 0)
+_PIXEL = AxisField(1, 1, 0)
 _NAMES = """
     rrelu hardsigmoid sigmoid sigmoid_ tanh tanh_ clamp_max clamp_max_ masked_fill masked_fill_ gt __gt__ ge __ge__ lt
     __lt__ le __le__ sign
@@ -64,34 +66,38 @@ _CONSTANT = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", 
 
 
 def fields(net: nn.Module, image_size: int | tuple[int, int]) -> dict[str, Field | None]:
-    """Receptive field of every layer (module path) of a net that takes images of this size; None: the whole image."""
+    """Receptive field of every layer by module path, for images of this size; None: the whole image.
+
+    image_size: one side, or height and width. Raises UserError as `trace` does.
+    """
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    pass_ = trace(net, (3, height, width))
-    seen = follow(pass_)
-    return {path: seen.get(layer.output, IMAGE).field for path, layer in pass_.layers.items()}
+    net_trace = trace(net, (3, height, width))
+    tensor_fields = follow(net_trace)
+    return {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in net_trace.layers.items()}
 
 
-def follow(pass_: Trace) -> dict[int, UnitFields]:
-    """What the units of each tensor see, by tensor number; tensors that do not depend on the image are absent."""
-    seen = {PIXELS: UnitFields(Field(_PIXEL, _PIXEL))}
-    for call in pass_.calls:
-        inputs = {number: seen[number] for number in call.inputs if number in seen}
+def follow(net_trace: Trace) -> dict[int, UnitFields]:
+    """Fields of each tensor, by tensor number, without tensors that do not depend on the image."""
+    tensor_fields = {PIXELS: UnitFields(Field(_PIXEL, _PIXEL))}
+    for call in net_trace.calls:
+        inputs = {number: tensor_fields[number] for number in call.inputs if number in tensor_fields}
         if inputs and call.name not in _CONSTANT:
             for number in call.outputs:
-                seen[number] = _step(call, inputs, number, pass_.shapes)
-    return seen
+                tensor_fields[number] = _step(call, inputs, number, net_trace.shapes)
+    return tensor_fields
 
 
 def _step(call: Call, inputs: dict[int, UnitFields], output: int, shapes: Mapping[int, tuple[int, ...]]) -> UnitFields:
     number, first = next(iter(inputs.items()))
-    if any(one.field is None or one.axes != first.axes for one in inputs.values()):
+    if any(units.field is None or units.axes != first.axes for units in inputs.values()):
         return IMAGE
     before, after, rows_cols = shapes[number], shapes[output], first.axes
-    if (shape := window(call, shapes)) is not None:
+    if (shape := window_of(call, shapes)) is not None:
         return _windowed(shape, list(inputs.values())) if rows_cols == (2, 3) and len(before) == 4 else IMAGE
     if call.name in _SAME_PLACE or _compares(call) or _sets(call, shapes):
-        same = all(len(shapes[one]) == len(before) for one in (*inputs, output))
-        sizes = {tuple(shapes[one][axis] for axis in rows_cols) for one in (*inputs, output)} if same else set()
+        tensors = (*inputs, output)
+        same = all(len(shapes[tensor]) == len(before) for tensor in tensors)
+        sizes = {tuple(shapes[tensor][axis] for axis in rows_cols) for tensor in tensors} if same else set()
         return _union(list(inputs.values())) if len(sizes) == 1 else IMAGE
     if call.name == "cat":
         dim = call.arguments().get("dim", 0) % len(after)
@@ -100,24 +106,24 @@ def _step(call: Call, inputs: dict[int, UnitFields], output: int, shapes: Mappin
 
 
 def _compares(call: Call) -> bool:
-    """max(x, y) of two tensors, not over a dimension."""
-    other = call.kwargs.get("other", call.args[1] if len(call.args) > 1 else None)
-    return call.name in ("max", "min") and isinstance(other, Ref | Tensor)
+    """Whether the call is max(x, y) of two tensors, and not the maximum over a dimension."""
+    second = call.kwargs.get("other", call.args[1] if len(call.args) > 1 else None)
+    return call.name in ("max", "min") and isinstance(second, Ref | Tensor)
 
 
 def _sets(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> bool:
-    """x[mask] = number, with a mask of the shape of x."""
+    """Whether the call is x[mask] = number, with a mask of the shape of x."""
     if call.name != "__setitem__" or not isinstance(call.args[1], Ref):
         return False
     return shapes[call.args[1].number] == shapes[call.outputs[0]] and not isinstance(call.args[2], Ref)
 
 
 def _windowed(shape: Window, inputs: list[UnitFields]) -> UnitFields:
-    """One window operation up. A convolution whose filters depend on the image has a second input: the whole image."""
+    """Fields above a convolution or a pool; the whole image where a convolution's filters depend on the image."""
     if len(inputs) > 1 or inputs[0].field is None:
         return IMAGE
     rows, cols = (
-        Span(span.size + span.stride * (extent - 1), span.stride * stride, span.start - span.stride * padding)
+        AxisField(span.size + span.stride * (extent - 1), span.stride * stride, span.start - span.stride * padding)
         for span, extent, stride, padding in zip(
             inputs[0].field, shape.extent(), shape.stride, shape.padding, strict=True
         )
@@ -126,56 +132,57 @@ def _windowed(shape: Window, inputs: list[UnitFields]) -> UnitFields:
 
 
 def _union(inputs: list[UnitFields]) -> UnitFields:
-    fields = [one.field for one in inputs if one.field is not None]
+    """Smallest fields that hold those of all inputs; the whole image where the strides differ."""
+    fields = [units.field for units in inputs if units.field is not None]
     spans = []
-    for axis in zip(*fields, strict=True):  # the rows of all, then the columns of all
+    for axis in zip(*fields, strict=True):  # rows of all inputs, then columns of all inputs
         if len({span.stride for span in axis}) > 1:
             return IMAGE
         start = min(span.start for span in axis)
-        spans.append(Span(max(span.start + span.size for span in axis) - start, axis[0].stride, start))
+        spans.append(AxisField(max(span.start + span.size for span in axis) - start, axis[0].stride, start))
     return UnitFields(Field(*spans), inputs[0].axes)
 
 
-def _rearranged(call: Call, one: UnitFields, before: tuple[int, ...], after: tuple[int, ...]) -> UnitFields:
-    """Calls that move, cut or mix channels and leave every position where it is; anything else sees the whole image."""
-    rows, cols = one.axes
-    last_two = one.axes == (len(before) - 2, len(before) - 1)
+def _rearranged(call: Call, units: UnitFields, before: tuple[int, ...], after: tuple[int, ...]) -> UnitFields:
+    """Fields above a call that moves, cuts or mixes channels and leaves positions as they are; else the whole image."""
+    rows, cols = units.axes
+    last_two = units.axes == (len(before) - 2, len(before) - 1)
     match call.name:
         case "view" | "reshape" if last_two and len(after) > 2 and after[-2:] == before[-2:]:
-            return UnitFields(one.field, (len(after) - 2, len(after) - 1))
+            return UnitFields(units.field, (len(after) - 2, len(after) - 1))
         case "adaptive_avg_pool2d" | "adaptive_max_pool2d" if before[-2:] == after[-2:]:
-            return one
+            return units
         case "permute":
             order = call.args[1] if len(call.args) == 2 else call.args[1:]
             order = [axis % len(before) for axis in call.kwargs.get("dims", order)]
-            return UnitFields(one.field, (order.index(rows), order.index(cols)))
+            return UnitFields(units.field, (order.index(rows), order.index(cols)))
         case "transpose":
-            given = call.arguments()
-            swap = {given["dim0"] % len(before): given["dim1"] % len(before)}
+            arguments = call.arguments()
+            swap = {arguments["dim0"] % len(before): arguments["dim1"] % len(before)}
             swap |= {to: start for start, to in swap.items()}
-            return UnitFields(one.field, (swap.get(rows, rows), swap.get(cols, cols)))
-        case "chunk" | "split" if call.arguments().get("dim", 0) % len(before) not in one.axes:
-            return one
+            return UnitFields(units.field, (swap.get(rows, rows), swap.get(cols, cols)))
+        case "chunk" | "split" if call.arguments().get("dim", 0) % len(before) not in units.axes:
+            return units
         case "layer_norm" if len(call.arguments()["normalized_shape"]) == 1 and cols < len(before) - 1 > rows:
-            return one
+            return units
         case "linear" if cols < len(before) - 1 > rows:
-            return one
-        case "__getitem__" if _keeps_places(call.args[1], one.axes):
-            return one
+            return units
+        case "__getitem__" if _cuts_channels(call.args[1], units.axes):
+            return units
         case "pad" if call.arguments().get("mode", "constant") == "constant" and last_two:
-            return _padded(one, call.arguments()["pad"])
+            return _padded(units, call.arguments()["pad"])
     return IMAGE
 
 
-def _keeps_places(key: Any, axes: tuple[int, int]) -> bool:
-    """Whether x[key] cuts only dimensions before the rows, by slices."""
+def _cuts_channels(key: Any, axes: tuple[int, int]) -> bool:
+    """Whether x[key] is of slices that cut only dimensions before the rows."""
     keys = key if isinstance(key, tuple) else (key,)
-    return all(isinstance(one, slice) for one in keys) and all(one == slice(None) for one in keys[min(axes) :])
+    return all(isinstance(part, slice) for part in keys) and all(part == slice(None) for part in keys[min(axes) :])
 
 
-def _padded(one: UnitFields, pad: Any) -> UnitFields:
+def _padded(units: UnitFields, pad: Any) -> UnitFields:
     left, _, top = (*pad, 0, 0)[:3]
-    assert one.field is not None
-    rows, cols = one.field
+    assert units.field is not None
+    rows, cols = units.field
     moved = rows._replace(start=rows.start - rows.stride * top), cols._replace(start=cols.start - cols.stride * left)
-    return UnitFields(Field(*moved), one.axes) if len(pad) <= 4 else IMAGE
+    return UnitFields(Field(*moved), units.axes) if len(pad) <= 4 else IMAGE

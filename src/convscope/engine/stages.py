@@ -1,6 +1,6 @@
-"""A plain net as stages, each a convolution or pool and what follows it position by position, and the rest after them.
+"""A net without branches as stages: each a convolution or pool with the calls that follow it position by position.
 
-A stage can be run on whole maps, or for a few positions of a map alone.
+A stage runs on whole maps, or only for a box of positions.
 """
 
 from typing import Any, NamedTuple
@@ -10,17 +10,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call
-from convscope.engine.deconvnet import PASSED
+from convscope.engine.deconvnet import PASSED_THROUGH
 from convscope.engine.trace import Trace, chain, trace
-from convscope.engine.windows import Pair, Window, window
+from convscope.engine.windows import Pair, Window, window_of
 
-_ALONE = (
-    ACTIVATIONS | CLAMPS | PASSED | {"batch_norm", "dropout", "dropout2d", "contiguous"}
-)  # each position for itself
-_REST = _ALONE | {"linear", "adaptive_avg_pool2d", "flatten", "conv2d", "max_pool2d", "avg_pool2d"}
+_POSITIONWISE = ACTIVATIONS | CLAMPS | PASSED_THROUGH | {"batch_norm", "dropout", "dropout2d", "contiguous"}
+_REST = _POSITIONWISE | {"linear", "adaptive_avg_pool2d", "flatten", "conv2d", "max_pool2d", "avg_pool2d"}
 
 
-class Box(NamedTuple):
+class MapBox(NamedTuple):
     """Rows top .. bottom - 1 and columns left .. right - 1 of a map."""
 
     top: int
@@ -29,31 +27,31 @@ class Box(NamedTuple):
     right: int
 
 
-class Patched(NamedTuple):
-    """A map: view [N, C, h, w], but in each of `boxes` the values beside it instead. Put together only when asked."""
+class PatchedMap(NamedTuple):
+    """Maps with patches: view [N, C, h, w], with other values in each of `boxes`. The parts are joined when needed."""
 
     view: Tensor
-    boxes: list[tuple[Box, Tensor]]
+    boxes: list[tuple[MapBox, Tensor]]
 
-    def cut(self, box: Box) -> Tensor:
-        """The values in the box."""
+    def cut(self, box: MapBox) -> Tensor:
+        """Values in the box."""
         values = self.view[:, :, box.top : box.bottom, box.left : box.right]
-        common = [(_common(box, other), other, patch) for other, patch in self.boxes]
-        common = [found for found in common if found[0].top < found[0].bottom and found[0].left < found[0].right]
-        values = values.clone(memory_format=torch.preserve_format) if common else values
-        for here, other, patch in common:
-            _inside(values, here, box).copy_(_inside(patch, here, other))
+        overlaps = [(_overlap(box, patch_box), patch_box, patch) for patch_box, patch in self.boxes]
+        overlaps = [entry for entry in overlaps if entry[0].top < entry[0].bottom and entry[0].left < entry[0].right]
+        values = values.clone(memory_format=torch.preserve_format) if overlaps else values
+        for area, patch_box, patch in overlaps:
+            _inside(values, area, box).copy_(_inside(patch, area, patch_box))
         return values
 
     def whole(self) -> Tensor:
-        """All of it."""
-        return self.cut(Box(0, self.view.shape[2], 0, self.view.shape[3]))
+        """Values of the whole maps."""
+        return self.cut(MapBox(0, self.view.shape[2], 0, self.view.shape[3]))
 
 
 class Stage(NamedTuple):
-    """calls: the window's first. below, above: positions of the map it takes and of the one it puts out.
+    """A convolution or pool and the calls after it. below, above: rows and columns of its input and its output.
 
-    work: multiplications for one position of the map above, or what takes as long.
+    work: multiplications for one position of the map above; other calls count as multiplications of the same time.
     """
 
     window: Window
@@ -63,107 +61,109 @@ class Stage(NamedTuple):
     work: float
 
     def run(self, x: Tensor) -> Tensor:
-        """The whole map above, a new tensor."""
+        """The whole map above, as a new tensor."""
         return run(self.calls, x)
 
-    def part(self, x: Patched, box: Box) -> Tensor:
-        """The positions of `box` of the map above, from the map x below."""
+    def part(self, x: PatchedMap, box: MapBox) -> Tensor:
+        """The map above in `box` alone, from the map x below."""
         call, *after = self.calls
-        seen, given = self._seen(x, box), call.arguments()
+        area, arguments = self._area_below(x, box), call.arguments()
         _, stride, _, dilation = self.window
         if call.name == "conv2d":
-            groups = given.get("groups", 1)
-            values = F.conv2d(seen, given["weight"], given.get("bias"), stride, 0, dilation, groups)
+            groups = arguments.get("groups", 1)
+            values = F.conv2d(area, arguments["weight"], arguments.get("bias"), stride, 0, dilation, groups)
         elif call.name == "max_pool2d":
-            values = F.max_pool2d(seen, self.window.kernel, stride, 0, dilation)
+            values = F.max_pool2d(area, self.window.kernel, stride, 0, dilation)
         else:
-            values = F.avg_pool2d(seen, self.window.kernel, stride)
+            values = F.avg_pool2d(area, self.window.kernel, stride)
         return run(after, values)
 
-    def _seen(self, x: Patched, box: Box) -> Tensor:
-        """What the box's windows see, with what a convolution or a pool takes positions outside the map for."""
+    def _area_below(self, x: PatchedMap, box: MapBox) -> Tensor:
+        """The area of the map below in the windows of the box, with the padding's value outside the map."""
         inside, outside = list[int](), []
         for axis, (first, end) in enumerate(((box.top, box.bottom), (box.left, box.right))):
             start = first * self.window.stride[axis] - self.window.padding[axis]
             stop = (end - 1) * self.window.stride[axis] - self.window.padding[axis] + self.window.extent()[axis]
             inside += max(0, start), min(self.below[axis], stop)
             outside.append((max(0, -start), max(0, stop - self.below[axis])))
-        seen = x.cut(Box(*inside))
+        area = x.cut(MapBox(*inside))
         if not any(map(any, outside)):
-            return seen
+            return area
         fill = -torch.inf if self.calls[0].name == "max_pool2d" else 0.0
-        return F.pad(seen, (*outside[1], *outside[0]), value=fill)
+        return F.pad(area, (*outside[1], *outside[0]), value=fill)
 
 
-class Plain(NamedTuple):
-    """A net without branches. rest: the calls after the last stage, up to the class scores. shapes: of all tensors."""
+class PlainNet(NamedTuple):
+    """A net without branches. rest: the calls from the last stage to the class scores. shapes: by tensor number."""
 
     stages: list[Stage]
     rest: tuple[Call, ...]
     shapes: dict[int, tuple[int, ...]]
 
 
-def _common(one: Box, other: Box) -> Box:
-    (top, left), (bottom, right) = map(max, one[::2], other[::2]), map(min, one[1::2], other[1::2])
-    return Box(top, bottom, left, right)
+def _overlap(first: MapBox, second: MapBox) -> MapBox:
+    (top, left), (bottom, right) = map(max, first[::2], second[::2]), map(min, first[1::2], second[1::2])
+    return MapBox(top, bottom, left, right)
 
 
-def _inside(values: Tensor, box: Box, of: Box) -> Tensor:
-    """The view of `box` in values that are those of the box `of`."""
-    return values[:, :, box.top - of.top : box.bottom - of.top, box.left - of.left : box.right - of.left]
+def _inside(values: Tensor, box: MapBox, frame: MapBox) -> Tensor:
+    """View of `box` in the values of the box `frame`."""
+    rows = slice(box.top - frame.top, box.bottom - frame.top)
+    return values[:, :, rows, box.left - frame.left : box.right - frame.left]
 
 
 def run(calls: Any, x: Tensor) -> Tensor:
-    """x through the calls, one after another."""
+    """Output of the calls one after another, for the input x."""
     for call in calls:
         x = call.again(x)
     return x
 
 
-def plain(net: nn.Module, image_size: int) -> Plain | None:
-    """The net as stages; None where it branches, or does what is not known to be the same for any number of images."""
-    pass_ = trace(net, (3, image_size, image_size))
-    last = pass_.calls[-1].outputs[0]
-    ends = [path for path, layer in pass_.layers.items() if layer.output == last and layer.runs == 1]
-    calls = chain(pass_, ends[-1]) if ends else None
-    if calls is None or not all(_known(call, pass_) for call in calls):
+def read_plain_net(net: nn.Module, image_size: int) -> PlainNet | None:
+    """The net as stages; None where it branches, or has a call that may depend on the number of images."""
+    net_trace = trace(net, (3, image_size, image_size))
+    last = net_trace.calls[-1].outputs[0]
+    ends = [path for path, layer in net_trace.layers.items() if layer.output == last and layer.runs == 1]
+    calls = chain(net_trace, ends[-1]) if ends else None
+    if calls is None or not all(_is_supported(call, net_trace) for call in calls):
         return None
-    stages, at = [], 0
-    while at < len(calls) and (shape := _movable(calls[at], pass_)) is not None:
-        end = at + 1
-        while end < len(calls) and calls[end].name in _ALONE:
+    stages, start = [], 0
+    while start < len(calls) and (window := _partial_window(calls[start], net_trace)) is not None:
+        end = start + 1
+        while end < len(calls) and calls[end].name in _POSITIONWISE:
             end += 1
-        stages.append(_stage(calls[at:end], shape, pass_))
-        at = end
-    return Plain(stages, calls[at:], pass_.shapes)
+        stages.append(_stage(calls[start:end], window, net_trace))
+        start = end
+    return PlainNet(stages, calls[start:], net_trace.shapes)
 
 
-def _known(call: Call, pass_: Trace) -> bool:
-    if call.name == "flatten":  # of each image by itself
+def _is_supported(call: Call, net_trace: Trace) -> bool:
+    if call.name == "flatten":  # all dimensions but the first
         return call.args[1:2] == (1,) or call.kwargs.get("start_dim") == 1
     return call.name in _REST and not (call.name == "batch_norm" and call.arguments().get("training", False))
 
 
-def _movable(call: Call, pass_: Trace) -> Window | None:
-    """The call's window if it can be run on a part of its map too; None else."""
-    given = call.arguments() if call.name in ("conv2d", "avg_pool2d") else {}
-    if call.name == "conv2d" and not all(isinstance(given.get(key), Tensor | None) for key in ("weight", "bias")):
+def _partial_window(call: Call, net_trace: Trace) -> Window | None:
+    """The window of a call that can run on a part of its map too; None for other calls."""
+    arguments = call.arguments() if call.name in ("conv2d", "avg_pool2d") else {}
+    if call.name == "conv2d" and not all(isinstance(arguments.get(key), Tensor | None) for key in ("weight", "bias")):
         return None  # filters that are computed in the pass
-    if call.name == "avg_pool2d" and (given.get("padding") or given.get("ceil_mode") or given.get("divisor_override")):
-        return None  # windows at the edge would be averaged over fewer positions
-    return window(call, pass_.shapes)
+    border = ("padding", "ceil_mode", "divisor_override")
+    if call.name == "avg_pool2d" and any(arguments.get(key) for key in border):
+        return None  # windows at the border average over fewer positions
+    return window_of(call, net_trace.shapes)
 
 
-def _stage(calls: tuple[Call, ...], shape: Window, pass_: Trace) -> Stage:
-    before, after = (pass_.shapes[number] for number in (calls[0].inputs[0], calls[0].outputs[0]))
-    taps = shape.kernel[0] * shape.kernel[1]
+def _stage(calls: tuple[Call, ...], window: Window, net_trace: Trace) -> Stage:
+    before, after = (net_trace.shapes[number] for number in (calls[0].inputs[0], calls[0].outputs[0]))
+    taps = window.kernel[0] * window.kernel[1]
     groups = calls[0].arguments().get("groups", 1) if calls[0].name == "conv2d" else 1
     first = taps * before[1] // groups * after[1] if calls[0].name == "conv2d" else _SLOW * taps * after[1]
     work = first + _SLOW * after[1] * sum(_cost(call) for call in calls[1:])
-    return Stage(shape, calls, (before[2], before[3]), (after[2], after[3]), work)
+    return Stage(window, calls, (before[2], before[3]), (after[2], after[3]), work)
 
 
-_SLOW = 8  # multiplications of a convolution in the time in which any other call makes one value from one
+_SLOW = 8  # multiplications of a convolution in the time that another call takes for one value
 
 
 def _cost(call: Call) -> int:

@@ -7,25 +7,18 @@ record. Where an activation ends at an upper bound (ReLU6), most of the best sco
 positions are ordered by the value before the activation.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
-
-from convscope.engine.activations import Bounded, Counter, bounded, kind_of
-from convscope.engine.axes import Axes, axes_of, maps_of, maps_shape
-from convscope.engine.scripted import on_output
-from convscope.engine.trace import Trace, no_layer, trace
-from convscope.engine.windows import Window, window
-from convscope.errors import UserError
+from torch import Tensor
 
 NINE = 9
 
 
 class _Fields(NamedTuple):
+    """Fields of a Top9 that are saved."""
+
     score: Tensor
     image: Tensor
     row: Tensor
@@ -33,11 +26,11 @@ class _Fields(NamedTuple):
 
 
 class Top9(_Fields):
-    """Of each of C maps the strongest images, strongest first; each [C, 9], on the CPU.
+    """The strongest images of each of C maps, strongest first; each field [C, 9], on the CPU.
 
-    score float32; image, row, col int64: index of the image and position in the map (0, 0 in a full row). Where there
-    are fewer than nine images, score is -inf and the others are -1. before: what the entries are ordered by, no field
-    and in no file: the value before an upper bound, elsewhere the score.
+    score: float32. image, row, col: int64, index of the image and position in the map (0, 0 in a linear layer). Where
+    there are fewer than nine images, score is -inf and the other fields are -1. before: the values by which the entries
+    are ordered, which are not a field and not saved: values before an upper bound, else the scores.
     """
 
     def __new__(cls, score: Tensor, image: Tensor, row: Tensor, col: Tensor, before: Tensor | None = None) -> "Top9":
@@ -49,221 +42,26 @@ class Top9(_Fields):
 
     @property
     def before(self) -> Tensor:
+        """Values by which the entries are ordered, [C, 9]."""
         return self.score if self._before is None else self._before
 
 
 def empty(maps: int) -> Top9:
-    """The record of no images."""
+    """The record of no images, for this number of maps."""
     nowhere = torch.full((maps, NINE), -1)
     return Top9(torch.full((maps, NINE), -torch.inf, dtype=torch.float32), nowhere, nowhere, nowhere)
 
 
-def merge(one: Top9, other: Top9) -> Top9:
-    """The record of the images of both, which have none in common; `other` may have any number of columns."""
-    both = Top9(*(torch.cat(fields, 1) for fields in zip((*one, one.before), (*other, other.before), strict=True)))
+def merge(first: Top9, second: Top9) -> Top9:
+    """The record of the images of both records, which share no image; `second` may have any number of columns."""
+    pairs = zip((*first, first.before), (*second, second.before), strict=True)
+    both = Top9(*(torch.cat(fields, 1) for fields in pairs))
     order = both.image.argsort(dim=1, stable=True)
     order = order.gather(1, both.before.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :NINE]
     return Top9(*(field.gather(1, order) for field in (*both, both.before)))
 
 
 def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:
-    """Flat names, "<layer>.score" and so on, as a top-9 file holds them."""
-    named = ((f"{layer}.{name}", field) for layer, top in tops.items() for name, field in top._asdict().items())
-    return {name: field.contiguous() for name, field in named}
-
-
-class Search:
-    """`with Search(net, layers) as search:` watches the net's forward passes in eval mode; search.top is the record.
-
-    search.watch(indices) before each pass says which images it holds. Raises UserError for a layer that the net does
-    not have or that has no maps.
-    """
-
-    def __init__(self, net: nn.Module, layers: Iterable[str]):
-        self.net, self.layers = net, list(layers)
-        known = [name for name, _ in net.named_modules() if name]
-        if unknown := [layer for layer in self.layers if layer not in known]:
-            raise UserError(no_layer(unknown[0], known))
-        self.top: dict[str, Top9] = {}
-        self.indices = torch.empty(0, dtype=torch.int64)
-        self.hooks: list[RemovableHandle] = []
-        self.before: _Before | None = None  # while a pass is on its way through a net that needs it
-
-    def __enter__(self) -> "Search":
-        self.hooks = [self.net.register_forward_pre_hook(self._first_pass)]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while self.hooks:
-            self.hooks.pop().remove()
-        self._end_pass()
-
-    def watch(self, indices: Tensor) -> None:
-        """The indices [N] of the images of the next pass."""
-        self.indices = indices.cpu()
-
-    def _first_pass(self, net: nn.Module, args: tuple[Tensor, ...]) -> None:
-        """Hooks the layers now that the size of the images is known."""
-        if net.training:
-            return
-        self.__exit__()
-        pass_ = trace(net, tuple(args[0].shape[1:]))
-        known, ends = axes_of(pass_), dict[str, tuple[Bounded, Axes | None]]()
-        for layer in self.layers:
-            number = pass_.layer(layer).output
-            _check_shape(layer, maps_shape(pass_.shapes[number], known.get(number)))
-            end = bounded(pass_, layer)
-            if end is not None:
-                ends[layer] = end, known.get(number)
-            else:
-                path, hook = self._reader(layer, pass_, known.get(number))
-                self.hooks.append(on_output(net.get_submodule(path), hook))
-        if ends:
-            self._read_before(ends, args)
-
-    def _reader(
-        self, layer: str, pass_: Trace, axes: Axes | None
-    ) -> tuple[str, Callable[[nn.Module, Any, Tensor], None]]:
-        """The module whose output tells the scores, and the hook on it.
-
-        A max pool right above the layer has the same maxima in fewer values, if its windows leave no position out.
-        """
-        pooled = _pool_above(self.net, layer, pass_)
-
-        def read(module: nn.Module, args: Any, output: Tensor) -> None:
-            if not module.training:
-                self._take(layer, maps_of(output, axes))
-
-        def read_pooled(module: nn.Module, args: Any, output: Tensor) -> None:
-            if not module.training:
-                self._take(layer, args[0], (output, pooled[1]))  # type: ignore[index]
-
-        return (pooled[0], read_pooled) if pooled else (layer, read)
-
-    def _read_before(self, ends: dict[str, tuple[Bounded, Axes | None]], args: tuple[Tensor, ...]) -> None:
-        """Of these layers the values before their upper bound are read, in this pass and in those that follow."""
-
-        def start(net: nn.Module, args: Any) -> None:
-            if not net.training:
-                self.before = _Before(ends, self._take)
-                self.before.__enter__()
-
-        def stop(net: nn.Module, args: Any, output: Any) -> None:
-            self._end_pass()
-
-        self.hooks.append(self.net.register_forward_pre_hook(start))
-        self.hooks.append(self.net.register_forward_hook(stop, always_call=True))
-        start(self.net, args)
-
-    def _end_pass(self) -> None:
-        """Also at the search's own end: torch calls no hook after an interruption from the keyboard."""
-        if self.before is not None:
-            self.before.__exit__(None, None, None)
-            self.before = None
-
-    def _take(
-        self, layer: str, maps: Tensor, pooled: tuple[Tensor, Window] | None = None, end: Bounded | None = None
-    ) -> None:
-        """Looks at the images of one pass and enters those that are strong enough. end: what makes scores of `maps`."""
-        if len(self.indices) != len(maps):
-            raise ValueError(f"a pass over {len(maps)} images after watch() of {len(self.indices)}")
-        maps = maps if maps.dim() == 4 else maps[:, :, None, None]
-        rows = _row_maxima(pooled[0] if pooled else maps)
-        best = rows.amax(1).T  # [C, N]
-        scores, best = (value.float().cpu() for value in (best if end is None else end.call.again(best.clone()), best))
-        top = self.top.setdefault(layer, empty(len(scores)))
-        ninth, last = top.before[:, -1:], top.image[:, -1:]
-        enters = (best > ninth) | ((best == ninth) & (self.indices < last))
-        map_, image = (place.to(maps.device) for place in enters.nonzero(as_tuple=True))  # of the E entrants
-        if len(map_):
-            row = rows[image, :, map_].argmax(1)
-            row, col = (place.cpu() for place in _place(maps, (image, map_), row, pooled[1] if pooled else None))
-            self.top[layer] = _entered(top, (scores, best), (enters, self.indices), (row, col))
-
-
-class _Before(TorchFunctionMode):
-    """While it is entered, hands on what chosen activations take. ends: layer -> its activation and the axes of it."""
-
-    def __init__(self, ends: Mapping[str, tuple[Bounded, Axes | None]], take: Callable[..., None]):
-        super().__init__()
-        self.ends, self.take, self.counter = ends, take, Counter()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if (kind := kind_of(func, args)) is not None:
-            place = self.counter.place(kind)
-            for layer, (end, axes) in self.ends.items():
-                if (end.kind, end.place) == (kind, place):
-                    self.take(layer, maps_of(_below_bound(args[0], end), axes), end=end)
-        return func(*args, **(kwargs or {}))
-
-
-def _below_bound(x: Tensor, end: Bounded) -> Tensor:
-    """What the layer would put out without its upper bound; a new tensor where anything is done to x."""
-    x = x if end.bounds.low is None else x.clamp(min=end.bounds.low)
-    for call in end.after:
-        x = call.again(x)
-    return x
-
-
-def _check_shape(layer: str, shape: tuple[int, ...]) -> None:
-    """shape: of what the layer puts out for one image. Raises UserError where it has neither maps nor units."""
-    if shape[0] != 1 or len(shape) not in (2, 4):
-        given = f"layer {layer} puts out {' x '.join(map(str, shape[1 if shape[0] == 1 else 0 :]))} for each image"
-        raise UserError(f"{given}, neither maps nor units; choose a convolution")
-
-
-def _row_maxima(maps: Tensor) -> Tensor:
-    """[N, h, C]: of each row of each map; in the order in which memory is read fastest."""
-    maps = maps.detach()
-    if maps.is_contiguous(memory_format=torch.channels_last):
-        return maps.permute(0, 2, 3, 1).amax(2)
-    return maps.amax(3).transpose(1, 2)
-
-
-def _place(maps: Tensor, units: tuple[Tensor, Tensor], row: Tensor, pool: Window | None) -> tuple[Tensor, Tensor]:
-    """Row and column [E] of the first maximum in reading order of maps[units], which the row is the first to hold.
-
-    With a pool `row` is of the pooled map. Its window saw the first row of the map that holds the maximum.
-    """
-    image, map_ = units
-    rows = row[:, None]  # [E, k]
-    if pool is not None:
-        within = torch.arange(pool.kernel[0], device=maps.device)
-        rows = (rows * pool.stride[0] - pool.padding[0] + within).clamp(0, maps.shape[2] - 1)
-    flat = maps.detach()[image[:, None], map_[:, None], rows].flatten(1).argmax(1)
-    return rows.gather(1, flat[:, None] // maps.shape[3])[:, 0], flat % maps.shape[3]
-
-
-def _entered(
-    top: Top9, values: tuple[Tensor, Tensor], who: tuple[Tensor, Tensor], where: tuple[Tensor, Tensor]
-) -> Top9:
-    """The record with those that enter. values: scores and what they are ordered by, [C, N] each; who: entrants
-    [C, N], indices [N]; where: rows and columns [E] of entrants."""
-    enters, indices = who
-    changed = enters.any(1).nonzero()[:, 0]
-    image, row, col = (torch.full(enters.shape, -1) for _ in range(3))
-    image[enters] = indices.expand_as(enters)[enters]
-    row[enters], col[enters] = where
-    score, before = (value.masked_fill(~enters, -torch.inf)[changed] for value in values)
-    entries = Top9(score, image[changed], row[changed], col[changed], before)
-    merged = merge(Top9(*(field[changed] for field in (*top, top.before))), entries)
-    pairs = zip((*top, top.before), (*merged, merged.before), strict=True)
-    return Top9(*(old.index_put((changed,), field) for old, field in pairs))
-
-
-def _pool_above(net: nn.Module, layer: str, pass_: Trace) -> tuple[str, Window] | None:
-    """Path and window of a max pool module that takes the layer's output and covers all of it."""
-    output = pass_.layer(layer).output
-    calls = {call.outputs[0]: call for call in pass_.calls if call.name == "max_pool2d" and call.inputs == (output,)}
-    for path, above in pass_.layers.items():
-        if above.runs == 1 and above.output in calls and isinstance(net.get_submodule(path), nn.MaxPool2d):
-            found = window(calls[above.output], pass_.shapes)
-            if found and _covers(found, pass_.shapes[output], pass_.shapes[above.output]):
-                return path, found
-    return None
-
-
-def _covers(pool: Window, below: tuple[int, ...], above: tuple[int, ...]) -> bool:
-    ends = ((n - 1) * s - p + k for n, s, p, k in zip(above[2:], pool.stride, pool.padding, pool.kernel, strict=True))
-    close = all(s <= k for s, k in zip(pool.stride, pool.kernel, strict=True)) and pool.dilation == (1, 1)
-    return close and all(end >= size for end, size in zip(ends, below[2:], strict=True))
+    """Fields of all layers under flat names, "<layer>.score" and so on, as in a top-9 file."""
+    entries = ((f"{layer}.{name}", field) for layer, top in tops.items() for name, field in top._asdict().items())
+    return {name: field.contiguous() for name, field in entries}

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from convscope.runs.reading import Entry, read_run
-from convscope.runs.top9_records import record_layer
+from convscope.runs.index import IndexEntry
+from convscope.runs.reading import read_run
+from convscope.runs.top9_records import read_layer_record
 
 
 class ProjectionRow(NamedTuple):
@@ -24,7 +25,7 @@ class ProjectionRow(NamedTuple):
 
 
 class _Grid(NamedTuple):
-    entry: Entry
+    entry: IndexEntry
     score: Any  # [C, 9]
     image: Any  # [C, 9]
 
@@ -48,7 +49,7 @@ def _grids(folder: Path) -> list[_Grid]:
     grids = []
     for entry in sorted(read_run(folder).entries, key=lambda entry: entry.epoch or 0):
         if entry.name == f"top9/{entry.layer}" and entry.sheet:
-            top = record_layer(folder, entry.epoch, str(entry.layer))
+            top = read_layer_record(folder, entry.epoch, str(entry.layer))
             if top is not None and max(entry.sheet["maps"], default=-1) < len(top[0]):
                 grids.append(_Grid(entry, top[0], top[1]))
     return grids

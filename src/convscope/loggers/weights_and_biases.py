@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import WandbLogger
 from convscope.errors import UserError
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import sweep_around
+from convscope.runs.reading import enclosing_sweep
 from convscope.runs.record import Picture
 
 # wandb records machine, user, paths of programs and git remote unless it is told not to: these are private
@@ -84,7 +84,7 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
     mode: Any = settings.get("mode") or ("online" if _has_key() else "offline")
     id_file = folder / "wandb" / "run_id"
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
-    sweep = sweep_around(folder)
+    sweep = enclosing_sweep(folder)
     logger = WandbLogger(
         project=settings["project"], name=folder.name, save_dir=str(folder), config=config, id=earlier_id,
         group=sweep.name if sweep else None, job_type=config.get("job"), resume="allow" if earlier_id else None,

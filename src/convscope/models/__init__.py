@@ -1,4 +1,4 @@
-"""Rows to nets, nets of torchvision and timm, LRN, initialization, renormalization, weights and checkpoints.
+"""Nets and their weights: rows to nets, nets of torchvision and timm, LRN, initialization, checkpoints, weights files.
 
-Nothing that looks inside a net enters here.
+What looks inside a net (hooks, traces, projections) belongs to `engine`; what trains it belongs to `training`.
 """

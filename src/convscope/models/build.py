@@ -1,4 +1,4 @@
-"""Rows become a net whose layers have the names of the rows."""
+"""Nets built from rows: every row becomes a module of the row's name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from convscope.errors import UserError
 from convscope.models import rows as rows_of
 from convscope.models.lrn import LRN
-from convscope.models.memory import check_room
-from convscope.models.rows import Conv, Full, Pool, Row, map_sizes, plain_rows, read_rows
+from convscope.models.memory import check_net_memory
+from convscope.models.rows import ConvRow, LinearRow, PoolRow, Row, map_sizes, plain_rows, read_rows
 
 
 class ConvReLU(nn.Conv2d):
-    """Rectified feature maps; what the paper calls a layer's maps."""
+    """Convolution and ReLU: rectified feature maps, the paper's maps of a layer."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu_(super().forward(x))
 
 
-class FullReLU(nn.Linear):
-    """Rectified units [N, C], some of them dropped in training."""
+class LinearReLU(nn.Linear):
+    """Rectified units [N, C], with dropout in training."""
 
     def __init__(self, inputs: int, units: int, dropout: float):
         super().__init__(inputs, units)
@@ -36,24 +36,25 @@ class FullReLU(nn.Linear):
         return f"{super().extra_repr()}, dropout={self.dropout}"
 
 
-class Classes(nn.Linear):
-    """Logits [N, K]."""
+class Logits(nn.Linear):
+    """The last row: logits [N, K] without ReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.flatten(1))
 
 
 class ConvNet(nn.Module):
-    """Rows one after another: child `conv1` is row conv1. Takes pixels [N, 3, S, S], gives logits [N, K].
+    """The rows one after another, from pixels [N, 3, S, S] to logits [N, K]; child `conv1` is row conv1.
 
-    layers: the rows as a plain mapping, from which `build` makes the same net.
+    layers: the rows as a plain mapping, from which `build` makes the same net. Raises UserError for a row with a name
+    that a module already uses, and for a net that does not fit into memory.
     """
 
     def __init__(self, rows: Mapping[str, Row], image_size: int):
         super().__init__()
         self.rows, self.image_size = dict(rows), image_size
         self.layers = plain_rows(rows)
-        check_room(self.rows, image_size)
+        check_net_memory(self.rows, image_size)
         self.classes = next(reversed(self.rows.values())).units  # type: ignore[union-attr]
         for name, layer in _modules(self.rows, image_size).items():
             if hasattr(self, name) or "." in name:
@@ -61,10 +62,9 @@ class ConvNet(nn.Module):
             self.add_module(name, layer)
 
     def forward(self, images: Tensor) -> Tensor:
-        wanted = (3, self.image_size, self.image_size)
-        if images.shape[1:] != wanted:
-            given, side = " x ".join(map(str, images.shape[1:])), self.image_size
-            raise UserError(f"images of {given} for a net built for 3 x {side} x {side}; set data.image_size={side}")
+        if images.shape[1:] != (3, self.image_size, self.image_size):
+            shape, side = " x ".join(map(str, images.shape[1:])), self.image_size
+            raise UserError(f"images of {shape} for a net built for 3 x {side} x {side}; set data.image_size={side}")
         x = images
         for layer in self.children():
             x = layer(x)
@@ -72,19 +72,20 @@ class ConvNet(nn.Module):
 
 
 def build(layers: Mapping[str, Any], image_size: int, classes: int, width: float = 1.0) -> ConvNet:
-    """The net of a model yaml's `layers` for square images of image_size pixels, weights channels last.
+    """The net of a model yaml's `layers` for square images of image_size pixels, with weights channels last.
 
-    Weights are torch's default ones until `initialize` sets the recipe's. Problems: see `read_rows` and `map_sizes`.
+    The weights are torch's default until `initialize` sets the recipe's. Raises UserError as `read_rows`, `map_sizes`
+    and `check_net_memory` do.
     """
     net = ConvNet(read_rows(layers, classes, width), image_size)
     return net.to(memory_format=torch.channels_last)
 
 
 def check_rows(layers: Mapping[str, Any], image_size: int, width: float, batch: int = 1, copies: int = 1) -> None:
-    """Raises the Problems of `build` that no number of classes changes; batch, copies: see check_room."""
+    """Raises the UserErrors of `build` that no number of classes changes; batch, copies: see check_net_memory."""
     rows = read_rows(layers, 2, width)
     map_sizes(rows, image_size)
-    check_room(rows, image_size, batch, copies)
+    check_net_memory(rows, image_size, batch, copies)
 
 
 def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
@@ -92,17 +93,17 @@ def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
     below = [(3, image_size), *sizes.values()]
     modules = {name: _module(row, *size) for (name, row), size in zip(rows.items(), below, strict=False)}
     name, last = list(modules.items())[-1]
-    assert isinstance(last, FullReLU)  # read_rows has seen to it
-    return {**modules, name: Classes(last.in_features, last.out_features)}
+    assert isinstance(last, LinearReLU)  # read_rows refuses other orders
+    return {**modules, name: Logits(last.in_features, last.out_features)}
 
 
 def _module(row: Row, maps: int, side: int) -> nn.Module:
     match row:
-        case Conv():
-            return ConvReLU(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.towers)
-        case Pool():
+        case ConvRow():
+            return ConvReLU(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.groups)
+        case PoolRow():
             return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.ceil)
-        case rows_of.LRN():
+        case rows_of.LRNRow():
             return LRN(row.size, row.alpha, row.beta, row.k)
-        case Full():
-            return FullReLU(maps * side**2, row.units, row.dropout)
+        case LinearRow():
+            return LinearReLU(maps * side**2, row.units, row.dropout)

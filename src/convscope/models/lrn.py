@@ -2,8 +2,8 @@
 
     b_c = a_c / (k + alpha * sum of a_j^2 over the `size` maps around c) ^ beta
 
-alpha is the paper's. nn.LocalResponseNorm and Caffe divide theirs by size: for the same net theirs is `alpha * size`.
-Maps in 16 bits are squared and summed in float32 (300 squared is too large for float16) and put out in 16 bits again.
+alpha is the paper's. nn.LocalResponseNorm and Caffe divide alpha by size: theirs is `alpha * size` for the same net.
+Maps in 16 bits are squared and summed in float32, because 300 squared is too large for float16.
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ IN_CACHE = 1 << 19  # values, 2 MiB of float32
 
 
 def local_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
-    """Normalized maps, shape and dtype of x [N, C, H, W].
+    """Normalized maps, of the shape and dtype of x [N, C, H, W].
 
-    One call of this name for whoever watches torch functions, such as the tracer and the deconvnet.
+    A TorchFunctionMode, such as the tracer's and the deconvnet's, gets it as one call of this name.
     """
     if has_torch_function_unary(x):
         return handle_torch_function(local_response_norm, (x,), x, size, alpha, beta, k)
@@ -33,7 +33,7 @@ def local_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: floa
 
 
 class LRN(nn.Module):
-    """local_response_norm as a layer."""
+    """Contrast normalization as a module, see local_response_norm."""
 
     def __init__(self, size: int, alpha: float, beta: float, k: float):
         super().__init__()
@@ -47,9 +47,9 @@ class LRN(nn.Module):
 
 
 class _ThreeQuarters(torch.autograd.Function):
-    """beta = 3/4 over an odd window: square roots in place of a power, shifted additions in place of a 3-d pooling.
+    """Normalization for beta = 3/4 over an odd window: square roots and shifted additions are faster than powers.
 
-    On a CPU a few images at a time: their maps stay in the cache, and the memory between two operations is used again.
+    On a CPU a few images at a time, so that their maps stay in the cache.
     """
 
     @staticmethod
@@ -77,18 +77,18 @@ class _ThreeQuarters(torch.autograd.Function):
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
-    """What maps of this dtype are computed in."""
+    """The dtype in which maps of this dtype are computed."""
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def _parts(x: Tensor) -> list[slice]:
-    """The images of a batch, split so that a part stays in a CPU's cache."""
+    """Parts of a batch that each fit into a CPU's cache; on a GPU the whole batch."""
     images = max(1, IN_CACHE // max(1, x[:1].numel())) if x.device.type == "cpu" else len(x)
     return [slice(at, at + images) for at in range(0, len(x), max(1, images))]
 
 
 def _window_sum(values: Tensor, reach: int) -> Tensor:
-    """Sum over the maps c - reach .. c + reach."""
+    """For every map c the sum over the maps c - reach .. c + reach."""
     total = values.clone()
     for shift in range(1, min(reach, values.shape[1] - 1) + 1):
         total[:, shift:] += values[:, :-shift]

@@ -1,37 +1,70 @@
-"""Whether what is asked for fits into memory: told before, for the system kills a program without a word."""
+"""Memory checks before the work begins: the system kills a program that runs out of memory without a message."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from convscope.errors import UserError
-from convscope.models.rows import Conv, Full, Row, map_sizes
+from convscope.models.rows import Row, unit_counts, weight_counts
 
-_GROUPS = Path("/sys/fs/cgroup")
+FLOAT = 4  # bytes
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+
+def check_net_memory(rows: Mapping[str, Row], image_size: int, batch: int = 1, copies: int = 1) -> None:
+    """Raises UserError where the weights and the outputs of all rows for a batch of images need more than is free.
+
+    copies: how many of every number are in memory. Training holds the gradients too, and the optimizer's state.
+    """
+    weights, units = weight_counts(rows, image_size), unit_counts(rows, image_size)
+    needed = FLOAT * copies * (sum(weights.values()) + batch * sum(units.values()))
+    largest = max(rows, key=lambda name: weights.get(name, 0) + batch * units[name])
+    has = f"{weights.get(largest, 0):,} weights and puts out {units[largest]:,} numbers for an image"
+    remedy = f"its largest row, {largest}, has {has}; a smaller model.width, data.image_size or optim.batch_size helps"
+    check_memory(needed, f"this net with {batch} image{'s' * (batch > 1)} at a time", remedy)
 
 
 def check_memory(needed: int, what: str, remedy: str) -> None:
     """Raises UserError where `needed` bytes are more than this machine, its container or the cluster's job has free.
 
-    what: the subject of the sentence, in the singular. remedy: what to change.
+    what: the subject of the message, in the singular. remedy: what to change.
     """
-    there = free_memory()
-    if there is not None and needed > there:
-        raise UserError(f"{what} needs {_gib(needed)} GiB of memory and {_gib(there)} GiB are free; {remedy}")
+    free = free_memory()
+    if free is not None and needed > free:
+        raise UserError(f"{what} needs {_gib(needed)} GiB of memory and {_gib(free)} GiB are free; {remedy}")
 
 
 def free_memory() -> int | None:
-    """Bytes that can still be had without swapping; None where the system does not tell."""
-    told = [each for each in (_available(), _left_in_groups()) if each is not None]
-    return min(told, default=None)
+    """Bytes that can still be allocated without swapping; None where the system does not tell."""
+    limits = [limit for limit in (_free_on_machine(), _free_in_control_groups()) if limit is not None]
+    return min(limits, default=None)
 
 
-def _gib(amount: int) -> str:
-    whole = amount // 2**30  # a Python int of any size; a float of it might overflow
-    return f"{whole:,}" if whole >= 10 else f"{amount / 2**30:.1f}"
+def control_groups(text: str) -> list[Path]:
+    """Control groups (version 2) around a process, the innermost first, from the text of /proc/<process>/cgroup.
+
+    A container is such a group, and so is a job of a cluster.
+    """
+    lines = (line.removeprefix("0::/") for line in text.splitlines() if line.startswith("0::/"))
+    innermost = Path(next(lines, "."))
+    return [innermost, *innermost.parents]
 
 
-def _available() -> int | None:
+def free_in_control_group(group: Path) -> int | None:
+    """Bytes up to the limit of a control group's folder; None where the group sets no limit.
+
+    Cached files do not count as used: the system drops them when memory is needed.
+    """
+    try:
+        limit = int((group / "memory.max").read_text())  # "max" where there is no limit
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        cached = sum(int(statistics.get(kind, 0)) for kind in ("inactive_file", "active_file"))
+        return max(0, limit - int((group / "memory.current").read_text()) + cached)
+    except (OSError, ValueError):
+        return None
+
+
+def _free_on_machine() -> int | None:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -41,63 +74,15 @@ def _available() -> int | None:
         return None
 
 
-def _left_in_groups() -> int | None:
+def _free_in_control_groups() -> int | None:
     try:
-        told = [left_in_group(_GROUPS / group) for group in groups(Path("/proc/self/cgroup").read_text())]
+        groups = control_groups(Path("/proc/self/cgroup").read_text())
     except OSError:
         return None
-    return min((each for each in told if each is not None), default=None)
+    limits = [free_in_control_group(_CONTROL_GROUPS / group) for group in groups]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def groups(told: str) -> list[Path]:
-    """Control groups (version 2) that hold a process, its own first, as /proc/<process>/cgroup tells: a container's,
-    or a job's of a cluster.
-    """
-    own = Path(next((line.removeprefix("0::/") for line in told.splitlines() if line.startswith("0::/")), "."))
-    return [own, *own.parents]
-
-
-def left_in_group(group: Path) -> int | None:
-    """Bytes up to the bound of a control group's folder, None where it sets none. Files that the system only keeps at
-    hand are no use of it: they go when memory is wanted.
-    """
-    try:
-        most = int((group / "memory.max").read_text())  # "max" where there is no bound
-        held = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        kept = sum(int(held.get(kind, 0)) for kind in ("inactive_file", "active_file"))
-        return max(0, most - int((group / "memory.current").read_text()) + kept)
-    except (OSError, ValueError):
-        return None
-
-
-FLOAT = 4  # bytes
-
-
-def weight_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
-    """Weights and biases of each row that has any. Raises UserError as map_sizes does."""
-    counts, (maps, side) = {}, (3, image_size)
-    for (name, row), above in zip(rows.items(), map_sizes(rows, image_size).values(), strict=True):
-        if isinstance(row, Conv):
-            counts[name] = row.maps * (maps // row.towers * row.kernel**2 + 1)
-        if isinstance(row, Full):
-            counts[name] = row.units * (maps * side**2 + 1)
-        maps, side = above
-    return counts
-
-
-def unit_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
-    """Numbers that each row puts out for one image."""
-    return {name: maps * side**2 for name, (maps, side) in map_sizes(rows, image_size).items()}
-
-
-def check_room(rows: Mapping[str, Row], image_size: int, batch: int = 1, copies: int = 1) -> None:
-    """Raises UserError where the weights, and what the rows put out for a batch of images, do not fit into memory.
-
-    copies: of every number; training holds the gradients too, and of each weight what the optimizer remembers.
-    """
-    weights, units = weight_counts(rows, image_size), unit_counts(rows, image_size)
-    needed = FLOAT * copies * (sum(weights.values()) + batch * sum(units.values()))
-    largest = max(rows, key=lambda name: weights.get(name, 0) + batch * units[name])
-    has = f"{weights.get(largest, 0):,} weights and puts out {units[largest]:,} numbers for an image"
-    remedy = f"its largest row, {largest}, has {has}; a smaller model.width, data.image_size or optim.batch_size helps"
-    check_memory(needed, f"this net with {batch} image{'s' * (batch > 1)} at a time", remedy)
+def _gib(amount: int) -> str:
+    whole = amount // 2**30  # a Python int of any size; a float of it might overflow
+    return f"{whole:,}" if whole >= 10 else f"{amount / 2**30:.1f}"

@@ -1,4 +1,4 @@
-"""The page of a run or of a sweep, made of the run folder alone; assets/ has its html, css and js.
+"""The static pages of a run and of a sweep, made from run folders alone.
 
-No torch and no net enters here.
+No torch, no net and no data source enters here: a page must be writable on a machine that has the folder alone.
 """

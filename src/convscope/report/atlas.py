@@ -1,32 +1,49 @@
-"""The atlas: every shown map of every layer over the epochs, as the page's script reads it.
+"""The atlas: every shown map of every layer over the epochs, as the scripts of the page read it.
 
-What is light comes with the page (data.js); what is heavy is a script for each layer, loaded when the layer is looked
-at. Pictures stay packed: a tile is cut from its sheet by the places that index.jsonl tells.
+data.js has a small overview. Each layer has a script of its own with its records, loaded when the layer is opened.
+Pictures stay packed: the page cuts a tile from its sheet by the corners in index.jsonl. Only the thumbnails at the head
+of the page are cut out here, so that they cost kilobytes instead of whole grids.
 """
 
+import io
 import re
-from datetime import datetime
-from os.path import isdir
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+from PIL import Image
 
 from convscope.report.header import input_size
-from convscope.runs.reading import Entry, Run, started
-from convscope.runs.top9_records import dead_maps, kept, nines, record_layer
+from convscope.report.linked_runs import comparable_runs
+from convscope.runs.atomic_io import write
+from convscope.runs.index import IndexEntry
+from convscope.runs.reading import Run
+from convscope.runs.top9_records import dead_maps, overlap_of_maps, read_layer_record, strongest_images
 
-BESIDE = 50  # most other runs to compare with
+THUMBNAIL_MAPS = 5  # of each layer
+JPEG_QUALITY = 90
 
 
 class Atlas(NamedTuple):
-    """overview: what data.js says under "atlas". layers: file in report/ -> (the layer, what its script says)."""
+    """overview: the value of "atlas" in data.js. layers: file in report/ -> (layer, content of its script)."""
 
     overview: dict[str, Any]
     layers: dict[str, tuple[str, dict[str, Any]]]
 
 
-def in_atlas(entry: Entry) -> bool:
-    """Whether the atlas cuts this picture into tiles; without a sheet it is shown whole."""
+class Thumbnails(NamedTuple):
+    """A patch and a projection of the strongest maps of one layer, in one row of tiles.
+
+    source: address of the picture from the page. maps: their numbers, strongest first, two tiles for each.
+    """
+
+    source: str
+    maps: list[int]
+
+
+def in_atlas(entry: IndexEntry) -> bool:
+    """Whether the atlas cuts this picture into tiles; a picture without a sheet is shown whole."""
     if entry.kind != "picture" or entry.path is None or entry.sheet is None:
         return False
     if entry.name.startswith("top9/"):
@@ -34,93 +51,92 @@ def in_atlas(entry: Entry) -> bool:
     return entry.name.startswith("images/") and "images" in entry.sheet
 
 
-def atlas(run: Run) -> Atlas | None:
-    """None where no grid of the run says where its tiles are: a run without looks inside, or of an older version."""
-    pictures = [entry for entry in run.entries if in_atlas(entry)]
-    grids: dict[str, list[Entry]] = {}
-    for entry in pictures:
-        if entry.name.startswith("top9/"):
+def build_atlas(run: Run) -> Atlas | None:
+    """The atlas of a run; None without top-9 grids that have a sheet, as in a run of an older version."""
+    grids: dict[str, list[IndexEntry]] = {}
+    for entry in run.entries:
+        if in_atlas(entry) and entry.name.startswith("top9/"):
             grids.setdefault(str(entry.layer), []).append(entry)
     if not grids:
         return None
     rows = {str(row.get("name")): row for row in run.rows}
-    classes = run.summary.get("classes")
     layers: dict[str, tuple[str, dict[str, Any]]] = {}
     overviews = []
     for layer, entries in grids.items():
         frames = _frames(entries)
-        script = _script(layer, layers)
-        layers[script] = layer, _layer(run.folder, layer, frames)
-        shown = _sheet(frames[-1])["maps"]
-        overviews.append({"name": layer, "script": script, "shown": shown, **_anatomy(rows.get(layer))})
-    overview = {
+        script = _script_name(layer, layers)
+        layers[script] = layer, _layer_script(run.folder, layer, frames)
+        maps = _sheet(frames[-1])["maps"]
+        overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})
+    epochs = _in_order({entry.epoch for entries in grids.values() for entry in entries})
+    return Atlas(_overview(run, epochs, overviews), layers)
+
+
+def _overview(run: Run, epochs: list[int | None], layers: list[dict[str, Any]]) -> dict[str, Any]:
+    classes = run.summary.get("classes")
+    images = [entry for entry in run.entries if in_atlas(entry) and entry.name.startswith("images/")]
+    return {
         "input": input_size(run),
         "classes": [str(name) for name in classes] if isinstance(classes, list) else [],
-        "epochs": _in_order({entry.epoch for entries in grids.values() for entry in entries}),
-        "layers": overviews,
-        "sheets": [{"source": _source(each), **_sheet(each)} for each in pictures if each.name.startswith("images/")],
-        "beside": beside(run.folder),
+        "epochs": epochs,
+        "layers": layers,
+        "sheets": [{"source": _source(entry), **_sheet(entry)} for entry in images],
+        "beside": comparable_runs(run.folder),
     }
-    return Atlas(overview, layers)
 
 
-def beside(folder: Path) -> list[dict[str, str]]:
-    """The other runs in the same parent folder that have an atlas, newest first: title, folder, and where its report
-    is as seen from the report of this one.
+def write_thumbnails(folder: Path, atlas: Atlas | None) -> dict[str, Thumbnails]:
+    """Layer -> its thumbnails, written into the report of a run folder.
+
+    Without layers whose last grid or record is damaged, and those whose shown maps are all dead.
     """
-    folder = folder.resolve()
-    try:
-        others = [other for other in folder.parent.iterdir() if other != folder and isdir(other / "report" / "atlas")]
-    except OSError:  # a parent that may not be read
-        return []
-    others = sorted(others, key=lambda other: (started(other), other.name), reverse=True)[:BESIDE]
-    return [
-        {"title": _title(other), "folder": other.name, "report": f"../../{quote(other.name)}/report/"}
-        for other in others
-    ]
+    thumbnails = {}
+    for number, (layer, script) in enumerate(atlas.layers.values() if atlas else ()):
+        frame, top = script["frames"][-1], script["top"][-1]
+        scores = {place: images["score"][0] for place, images in enumerate(top) if images["score"]}
+        strongest = sorted(scores, key=lambda place: -scores[place])[:THUMBNAIL_MAPS]
+        grid = folder / unquote(frame["source"]).removeprefix("../")
+        picture = _tile_row(grid, frame["sheet"], strongest) if strongest else None
+        if picture is not None:
+            source = f"glances/{number}.jpg"
+            write(folder / "report" / source, picture)
+            thumbnails[layer] = Thumbnails(source, [frame["sheet"]["maps"][place] for place in strongest])
+    return thumbnails
 
 
-def _title(folder: Path) -> str:
-    """<date>_<time>_<name> in words; the row of a sweep goes by its folder's name."""
-    dated = re.match(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)[\d-]*_(.+)", folder.name)
-    if not dated:
-        return folder.name
-    return f"{dated[2]}, {datetime.strptime(dated[1], '%Y-%m-%d_%H-%M-%S').strftime('%-d %B %Y, %H:%M')}"
-
-
-def _frames(entries: list[Entry]) -> list[Entry]:
-    """The grids of a layer by epoch; those that show other maps than the last one does are left out."""
+def _frames(entries: list[IndexEntry]) -> list[IndexEntry]:
+    """The grids of a layer by epoch, without those that show other maps than the last one."""
     ordered = sorted(entries, key=lambda entry: -1 if entry.epoch is None else entry.epoch)
     return [entry for entry in ordered if _sheet(entry)["maps"] == _sheet(ordered[-1])["maps"]]
 
 
-def _layer(folder: Path, layer: str, frames: list[Entry]) -> dict[str, Any]:
-    """What a layer's script says: its frames, and for each the record of the shown maps and how much of it is old."""
-    records = [record_layer(folder, frame.epoch, layer) for frame in frames]
+def _layer_script(folder: Path, layer: str, frames: list[IndexEntry]) -> dict[str, Any]:
+    """The content of a layer's script: its frames, and for each frame the record of the shown maps."""
+    records = [read_layer_record(folder, frame.epoch, layer) for frame in frames]
     maps = _sheet(frames[-1])["maps"]  # the same in every frame
+    pairs = zip(records, [None, *records[:-1]], strict=True)
     return {
         "frames": [{"epoch": frame.epoch, "source": _source(frame), "sheet": _sheet(frame)} for frame in frames],
-        "top": [[nine._asdict() for nine in nines(record, maps)] for record in records],
-        "kept": [kept(now, then, maps) for now, then in zip(records, [None, *records[:-1]], strict=True)],
+        "top": [[images._asdict() for images in strongest_images(record, maps)] for record in records],
+        "kept": [overlap_of_maps(record, previous, maps) for record, previous in pairs],
         "dead": [dead_maps(record) for record in records],
     }
 
 
-def _anatomy(row: dict[str, Any] | None) -> dict[str, Any]:
-    """maps, side and field of a layer as summary.json tells them; what it does not tell (yet) is absent."""
-    said = row or {}
-    known = {key: said[key] for key in ("maps", "side") if type(said.get(key)) is int}
-    if said.get("field") == "image":
-        known["field"] = None
-    elif all(type(said.get(key)) is int for key in ("field", "stride", "start")):
-        known["field"] = {"size": said["field"], "stride": said["stride"], "start": said["start"]}
-    return known
+def _geometry(row: dict[str, Any]) -> dict[str, Any]:
+    """maps, side and receptive field of a layer, by its row in summary.json; absent where the row lacks them."""
+    geometry = {key: row[key] for key in ("maps", "side") if type(row.get(key)) is int}
+    if row.get("field") == "image":
+        geometry["field"] = None
+    elif all(type(row.get(key)) is int for key in ("field", "stride", "start")):
+        geometry["field"] = {"size": row["field"], "stride": row["stride"], "start": row["start"]}
+    return geometry
 
 
-def _script(layer: str, taken: dict[str, Any]) -> str:
-    """A file name for the layer that every system allows, unlike those taken."""
+def _script_name(layer: str, scripts: Mapping[str, Any]) -> str:
+    """A file name for the layer that every system allows and that differs from those of `scripts`."""
     plain = "atlas/" + re.sub(r"[^A-Za-z0-9.-]", "_", layer)[:100]
-    names = {name.lower() for name in taken}
+    names = {name.lower() for name in scripts}
     number = 1
     while (name := f"{plain}{f'_{number}' if number > 1 else ''}.js").lower() in names:
         number += 1
@@ -128,15 +144,31 @@ def _script(layer: str, taken: dict[str, Any]) -> str:
 
 
 def _in_order(epochs: set[int | None]) -> list[int | None]:
-    """[None] where the pictures are of no epoch."""
-    known: list[int | None] = [*sorted(epoch for epoch in epochs if epoch is not None)]
-    return known or [None]
+    """The epochs, ascending; [None] for pictures of no epoch."""
+    numbers: list[int | None] = [*sorted(epoch for epoch in epochs if epoch is not None)]
+    return numbers or [None]
 
 
-def _sheet(entry: Entry) -> dict[str, Any]:
+def _sheet(entry: IndexEntry) -> dict[str, Any]:
     assert entry.sheet is not None
     return entry.sheet
 
 
-def _source(entry: Entry) -> str:
+def _source(entry: IndexEntry) -> str:
     return "../" + quote(str(entry.path))
+
+
+def _tile_row(grid: Path, sheet: Mapping[str, Any], places: list[int]) -> bytes | None:
+    """The first patch and the first projection at these places of a grid, in a row, as JPEG; None if it is damaged."""
+    tile = sheet["tile"]
+    row = Image.new("RGB", (2 * tile * len(places), tile))
+    corners = [sheet[kind][place] for place in places for kind in ("patches", "projections")]
+    try:
+        with Image.open(grid) as image:
+            for number, (x, y) in enumerate(corners):
+                row.paste(image.crop((x, y, x + tile, y + tile)), (number * tile, 0))
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
+        return None
+    data = io.BytesIO()
+    row.save(data, "jpeg", quality=JPEG_QUALITY)
+    return data.getvalue()

@@ -1,6 +1,6 @@
-"""Do lower layers settle first? (section 4, "Feature Evolution during Training", Fig. 4), in words for one run.
+"""Do lower layers converge first? (section 4.1, "Feature Evolution during Training", Fig. 4) The answer for one run.
 
-What has settled is said by metrics/convergence.py, in one measure for the page, its atlas and the claims.
+metrics/convergence.py has the measure, which the page, its atlas and the claims share.
 """
 
 import re
@@ -10,135 +10,142 @@ from pathlib import Path
 from typing import NamedTuple
 
 from convscope.metrics.convergence import TopImages, convergence_epoch, layer_overlap
-from convscope.runs.top9_records import layer_images
+from convscope.runs.top9_records import exciting_images
 
-NAMED = 6  # dead maps that are told by number
-Columns = Mapping[str, Sequence[float | None]]
+MAX_NUMBERS = 6  # dead maps that are listed by number
+Columns = Mapping[str, Sequence[float | None]]  # of metrics.csv
 PER_LAYER = re.compile("(stayed|similarity|dead)/")  # columns of feature evolution
-NOTHING: Mapping[str, Sequence[int]] = {}
+NO_NUMBERS: Mapping[str, Sequence[int]] = {}
 
 
-class Story(NamedTuple):
-    """One layer of one run.
+class LayerConvergence(NamedTuple):
+    """The convergence of one layer in one run.
 
-    epochs, stayed: where the share of top-9 images that stayed was measured, and that share (0..1), of living maps.
-    settled: first settled epoch, None when never. dead: share of maps that no image excites at the end.
-    maps: how many maps the layer has, None unknown. numbers: the dead ones, where the record tells.
+    epochs, overlaps: where the overlap with the previous top-9 images was measured, and the overlap, a share (0..1),
+    mean over living maps. convergence_epoch: None for a layer that has not settled. dead_share: share of maps that no
+    image excites at the end, None if not measured. maps: number of maps, None if unknown. dead_numbers: which maps are
+    dead, empty if unknown.
     """
 
     layer: str
     epochs: list[int]
-    stayed: list[float]
-    settled: int | None
-    dead: float | None
+    overlaps: list[float]
+    convergence_epoch: int | None
+    dead_share: float | None
     maps: int | None
-    numbers: Sequence[int] = ()
+    dead_numbers: Sequence[int] = ()
 
     @property
     def dead_maps(self) -> str:
-        """The dead maps in words: "3 of 96: maps 5, 7, 20", "4 %" when the number is unknown, "" when not measured."""
-        if self.dead is None:
+        """The dead maps in words: "3 of 96: maps 5, 7, 20"; "4 %" without their number; "" if not measured."""
+        if self.dead_share is None:
             return ""
         if self.maps is None:
-            return f"{100 * self.dead:.0f} %"
-        counted = f"{round(self.dead * self.maps)} of {self.maps}"
-        named = ", ".join(map(str, self.numbers[:NAMED])) + (" ..." if len(self.numbers) > NAMED else "")
-        return f"{counted}: map{'s' * (len(self.numbers) > 1)} {named}" if named else counted
+            return f"{100 * self.dead_share:.0f} %"
+        count = f"{round(self.dead_share * self.maps)} of {self.maps}"
+        numbers = ", ".join(map(str, self.dead_numbers[:MAX_NUMBERS]))
+        numbers += " ..." if len(self.dead_numbers) > MAX_NUMBERS else ""
+        return f"{count}: map{'s' * (len(self.dead_numbers) > 1)} {numbers}" if numbers else count
 
     @property
-    def gone(self) -> bool:
-        """Whether all its maps are dead, so that nothing is left that could settle."""
-        return self.dead == 1
+    def all_dead(self) -> bool:
+        """Whether all maps are dead, so that none is left that could settle."""
+        return self.dead_share == 1
 
     @property
-    def barely(self) -> bool:
-        """Settled, but by the last measurement alone."""
-        return self.settled is not None and self.settled == self.epochs[-1]
+    def settled_at_last(self) -> bool:
+        """Whether only the last comparison says that the layer has settled."""
+        return self.convergence_epoch is not None and self.convergence_epoch == self.epochs[-1]
 
 
-def remeasured(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
-    """The columns with stayed/<layer> measured anew wherever the records of an epoch and of the shown one before are
-    there: version 0.1 counted dead maps as settled, and repeated its last numbers at epochs that were not shown.
+def remeasure_overlap(folder: Path, metrics: Columns) -> dict[str, list[float | None]]:
+    """The columns of metrics.csv, with stayed/<layer> measured anew from the top-9 records of the run folder.
 
-    A run whose records are gone keeps what its metrics.csv says.
+    Version 0.1 counted dead maps as settled, and repeated its last numbers at epochs without a record. A run that has
+    lost its records keeps the numbers of its metrics.csv.
     """
     columns = {name: list(values) for name, values in metrics.items()}
     layers = [name.partition("/")[2] for name in columns if name.startswith("stayed/")]
-    before: Mapping[str, TopImages] = {}
+    previous: Mapping[str, TopImages] = {}
     for row, epoch in enumerate(columns.get("epoch", []) if layers else []):
-        now = {} if epoch is None else layer_images(folder, int(epoch))
-        if not now and before and _repeats(metrics, row):
+        current = {} if epoch is None else exciting_images(folder, int(epoch))
+        if not current and previous and _repeats(metrics, row):
             for name in filter(PER_LAYER.match, columns):
                 columns[name][row] = None
-        for layer in now.keys() & before.keys() & set(layers):
-            if before[layer].shape == now[layer].shape:
-                share = layer_overlap(before[layer], now[layer])
+        for layer in current.keys() & previous.keys() & set(layers):
+            if previous[layer].shape == current[layer].shape:
+                share = layer_overlap(previous[layer], current[layer])
                 columns[f"stayed/{layer}"][row] = None if isnan(share) else share
-        before = now or before
+        previous = current or previous
     return columns
 
 
 def _repeats(metrics: Columns, row: int) -> bool:
-    """Whether a row says of every layer what the row before says."""
+    """Whether a row has the values of the row before it in every column of feature evolution."""
     return all(values[row] == values[row - 1] for name, values in metrics.items() if PER_LAYER.match(name))
 
 
-def stories(metrics: Columns, maps: Mapping[str, int], dead: Mapping[str, Sequence[int]] = NOTHING) -> list[Story]:
-    """One story per column stayed/<layer> of metrics.csv, in order. maps, dead: how many a layer has, and which of them
-    are dead at the end, where known.
+def layer_convergences(
+    metrics: Columns, maps: Mapping[str, int], dead_numbers: Mapping[str, Sequence[int]] = NO_NUMBERS
+) -> list[LayerConvergence]:
+    """One for each column stayed/<layer> of metrics.csv, in order.
+
+    maps: layer -> number of maps. dead_numbers: layer -> its dead maps at the end. Either may lack layers.
     """
-    told = []
-    for column, values in metrics.items():
-        kind, _, layer = column.partition("/")
-        if kind != "stayed":
-            continue
-        measured = [(e, v) for e, v in zip(metrics["epoch"], values, strict=True) if e is not None and v is not None]
-        epochs, stayed = [int(e) for e, _ in measured], [v for _, v in measured]
-        shares = [value for value in metrics.get(f"dead/{layer}", ()) if value is not None]
-        share = shares[-1] if shares else None
-        settled = None if share == 1 else convergence_epoch(epochs, stayed)
-        told.append(Story(layer, epochs, stayed, settled, share, maps.get(layer), dead.get(layer, ())))
-    return told
+    layers = [name.removeprefix("stayed/") for name in metrics if name.startswith("stayed/")]
+    return [_layer_convergence(layer, metrics, maps.get(layer), dead_numbers.get(layer, ())) for layer in layers]
 
 
-def answer(told: Sequence[Story], ended: bool = True, learned: bool = True) -> str:
-    """Which layer settled first and last, which did not, and where maps are dead: a short paragraph, or "".
+def _layer_convergence(layer: str, metrics: Columns, maps: int | None, dead: Sequence[int]) -> LayerConvergence:
+    rows = zip(metrics["epoch"], metrics[f"stayed/{layer}"], strict=True)
+    measured = [(int(epoch), share) for epoch, share in rows if epoch is not None and share is not None]
+    epochs, overlaps = [epoch for epoch, _ in measured], [share for _, share in measured]
+    dead_shares = [share for share in metrics.get(f"dead/{layer}", ()) if share is not None]
+    dead_share = dead_shares[-1] if dead_shares else None
+    settled = None if dead_share == 1 else convergence_epoch(epochs, overlaps)
+    return LayerConvergence(layer, epochs, overlaps, settled, dead_share, maps, dead)
 
-    Of a net that has learned nothing only the dead maps: its layers stay as they are because nothing moves them.
+
+def convergence_in_words(layers: Sequence[LayerConvergence], ended: bool = True, learned: bool = True) -> str:
+    """Which layer settled first and last, which did not, and where maps are dead: a short paragraph.
+
+    "" where no layer was measured twice. ended: whether the run has. learned: False for a net that has learned nothing;
+    its layers stay the same because nothing moves them, so that only dead maps are reported.
     """
-    measured = [story for story in told if len(story.epochs) > 1 or story.gone]
-    if not any(len(story.epochs) > 1 for story in told):
+    measured = [layer for layer in layers if len(layer.epochs) > 1 or layer.all_dead]
+    if not any(len(layer.epochs) > 1 for layer in layers):
         return ""
-    living = [story for story in measured if not story.gone]
+    living = [layer for layer in measured if not layer.all_dead]
     order = _order(living) if learned else "The net has not learned, so nothing can be said of what settles."
     return " ".join(part for part in (order if ended else f"So far: {order}", _dead(measured)) if part)
 
 
-def _order(told: Sequence[Story]) -> str:
-    settled = {story.layer: story.settled for story in told if story.settled is not None}
-    if not told:
+def _order(layers: Sequence[LayerConvergence]) -> str:
+    if not layers:
         return "Nothing can settle: every map is dead."
+    settled = {layer.layer: layer.convergence_epoch for layer in layers if layer.convergence_epoch is not None}
     if not settled:
         return "No layer has settled: from each shown epoch to the next, many of the strongest images still change."
     low, high = min(settled.values()), max(settled.values())
-    first = _listed([layer for layer, epoch in settled.items() if epoch == low])
-    never = _listed([story.layer for story in told if story.settled is None])
-    if never:
-        verb = "has" if len(told) - len(settled) == 1 else "have"
-        return f"{first} settled first, at epoch {low}; {never} {verb} not settled."
+    first, last = (_listed([name for name, epoch in settled.items() if epoch == end]) for end in (low, high))
+    unsettled = [layer.layer for layer in layers if layer.convergence_epoch is None]
+    if unsettled:
+        verb = "has" if len(unsettled) == 1 else "have"
+        return f"{first} settled first, at epoch {low}; {_listed(unsettled)} {verb} not settled."
     if low == high:
         return f"{first} settled at epoch {low}."
-    last = _listed([layer for layer, epoch in settled.items() if epoch == high])
-    barely = " (by the last comparison alone)" if any(story.barely for story in told) else ""
-    return f"{first} settled first, at epoch {low}; {last} settled last, at epoch {high}{barely}."
+    remark = " (by the last comparison alone)" if any(layer.settled_at_last for layer in layers) else ""
+    return f"{first} settled first, at epoch {low}; {last} settled last, at epoch {high}{remark}."
 
 
-def _dead(told: Sequence[Story]) -> str:
-    known = [story for story in told if story.dead is not None]
-    if not known:
+def _dead(layers: Sequence[LayerConvergence]) -> str:
+    measured = [layer for layer in layers if layer.dead_share is not None]
+    if not measured:
         return ""
-    some = [f"{story.layer} ({story.dead_maps})" for story in known if story.dead]
-    return f"Dead maps: {_listed(some)}." if some else "No map is dead: some image excites each of them."
+    with_dead_maps = [f"{layer.layer} ({layer.dead_maps})" for layer in measured if layer.dead_share]
+    if not with_dead_maps:
+        return "No map is dead: some image excites each of them."
+    return f"Dead maps: {_listed(with_dead_maps)}."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The head of the page: what run this is, which net it looked at, and the numbers that sum it up."""
+"""The head of a run's page: title, job, net, data and date, and the numbers that sum the run up."""
 
 import re
 from collections.abc import Mapping
@@ -8,17 +8,19 @@ from typing import Any, NamedTuple
 
 from convscope.analyses import abouts
 from convscope.runs.number_format import brief, duration, percent
-from convscope.runs.reading import Run, started, sweep_around, value_at
+from convscope.runs.reading import Run, enclosing_sweep, start_time, value_at
 
 _SHARES = [("validation mean AP", "val/mean_ap"), ("validation accuracy, top-1", "val/top1"), ("top-5", "val/top5")]
 
 
-class Look(NamedTuple):
-    """A looking job in words. net: what it looked at; checkpoint: the file that held it, or the folder of a sweep whose
-    runs were compared; "" for a net made anew.
+class AnalyzedNet(NamedTuple):
+    """The net that an analysis examined, in words.
+
+    topic: of the page. how: by what the analysis examines a net. net: its name. checkpoint: the file that holds it,
+    the folder of a sweep whose runs were compared, or "" for a net without either.
     """
 
-    job: str
+    topic: str
     how: str
     net: str
     checkpoint: str
@@ -26,112 +28,116 @@ class Look(NamedTuple):
 
 @cache
 def _looks() -> dict[str, tuple[str, str]]:
-    """Job -> what pages call it, and how it looks at a net."""
+    """Job -> topic of its page, and by what it examines a net; analyses of a net alone."""
     return {about.job: (about.label, about.looks) for about in abouts().values() if about.looks}
 
 
 @cache
 def _sweep_keys() -> dict[str, str]:
-    """Job -> the key that takes the folder of a sweep, of jobs that compare runs."""
+    """Job -> config key of the sweep whose runs it compares."""
     return {about.job: about.sweep_key for about in abouts().values() if about.sweep_key}
 
 
-def shows(job: str) -> str:
-    """What the page of a job shows, in a word: "occlusion" for occlude; of a job that does not look its own name."""
+def page_topic(job: str) -> str:
+    """The topic of an analysis's page, "occlusion" for occlude; the job itself where it is no analysis."""
     return _looks()[job][0] if job in _looks() else job
 
 
 def title(run: Run) -> str:
-    """The run's name, of a sweep's row that of its folder, else its net's, else its folder's; for a checkpoint the name
-    of the run that wrote it.
+    """The title of the page.
+
+    For the analysis of a checkpoint the name of the run that wrote it; for the row of a sweep its folder in the sweep;
+    else the first of the run's name, its net's name and its folder's name.
     """
-    looked = look(run)
-    if looked and looked.checkpoint and not any(word.startswith("name=") for word in run.overrides):
-        folder = PurePosixPath(looked.checkpoint).parts[0]  # <date>_<time>_<name>
+    analyzed = analyzed_net(run)
+    if analyzed and analyzed.checkpoint and not any(override.startswith("name=") for override in run.overrides):
+        folder = PurePosixPath(analyzed.checkpoint).parts[0]  # <date>_<time>_<name>
         return re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder)
-    if around := sweep_around(run.folder):
-        return run.folder.resolve().relative_to(around).as_posix()
+    if sweep := enclosing_sweep(run.folder):
+        return run.folder.resolve().relative_to(sweep).as_posix()
     names = (run.summary.get("name"), run.settings.get("name"), value_at(run.settings, "model", "name"))
     return next((str(name) for name in names if name and "${" not in str(name)), run.folder.resolve().name)
 
 
 def subtitle(run: Run) -> list[str]:
-    """Job, net, data and date: what the run was, as far as the folder tells."""
-    looked = look(run)
-    date = started(run.folder.resolve()).strftime("%-d %B %Y, %H:%M")
-    if looked and looked.checkpoint:  # what the config says of model and data is not about a checkpoint's
+    """Job or topic, net, data and date of the run, without what the folder lacks."""
+    analyzed = analyzed_net(run)
+    date = start_time(run.folder.resolve()).strftime("%-d %B %Y, %H:%M")
+    if analyzed and analyzed.checkpoint:  # the config's model and data need not be those of the checkpoint
         names = (value_at(run.summary, "net", "name"), run.summary.get("data"))
-        return [looked.job, *(str(name) for name in names if name), date]
+        return [analyzed.topic, *(str(name) for name in names if name), date]
     net = value_at(run.summary, "net", "name") or run.choices.get("model") or value_at(run.settings, "model", "name")
     data = run.choices.get("data") or value_at(run.settings, "data", "source")
-    words = (looked.job if looked else _job(run), net, data, date)
+    words = (analyzed.topic if analyzed else _job(run), net, data, date)
     return [str(word) for word in words if word and "${" not in str(word)]
 
 
-def look(run: Run) -> Look | None:
-    """What a looking job looked at, None for other jobs."""
+def analyzed_net(run: Run) -> AnalyzedNet | None:
+    """The net that the run examined; None for a run that is no analysis."""
     job = str(_job(run))
     if job not in _looks():
         return None
-    if isinstance(several := run.settings.get("ckpt"), list):
-        return Look(*_looks()[job], f"{len(several)} nets", "")
-    checkpoint = _plain(run.settings, several)
-    if checkpoint:
-        return Look(*_looks()[job], str(value_at(run.summary, "net", "name") or "the net"), _last_parts(checkpoint))
-    if compared := _compared(run, job):
-        return Look(*_looks()[job], "the runs", compared)
-    net = str(value_at(run.summary, "net", "name") or value_at(run.settings, "model", "name") or "a net")
-    return Look(*_looks()[job], net + _training(run.settings), "")
+    setting = run.settings.get("ckpt")
+    if isinstance(setting, list):
+        return AnalyzedNet(*_looks()[job], f"{len(setting)} nets", "")
+    name = value_at(run.summary, "net", "name")
+    if checkpoint := _resolved(run.settings, setting):
+        return AnalyzedNet(*_looks()[job], str(name or "the net"), _public_path(checkpoint))
+    if sweep := _compared_sweep(run, job):
+        return AnalyzedNet(*_looks()[job], "the runs", sweep)
+    net = str(name or value_at(run.settings, "model", "name") or "a net")
+    return AnalyzedNet(*_looks()[job], net + _weights(run.settings), "")
 
 
-def _training(settings: Mapping[str, Any]) -> str:
-    """Where the weights of a net without a checkpoint come from; "" where no config says what was asked for."""
+def _weights(settings: Mapping[str, Any]) -> str:
+    """Where the weights of a net without a checkpoint come from; "" without a config."""
     if "model" not in settings:
         return ""
     weights = value_at(settings, "model", "weights")
-    return f" (weights {_last_parts(str(weights))})" if weights else " (untrained: random weights)"
+    return f" (weights {_public_path(str(weights))})" if weights else " (untrained: random weights)"
 
 
-def _compared(run: Run, job: str) -> str:
-    """The folder of the sweep whose runs were compared, without the folders above it; "" for a job on one net.
+def _compared_sweep(run: Run, job: str) -> str:
+    """The name of the sweep's folder whose runs were compared; "" for a job on one net.
 
-    The comparison at the end of a sweep has no config of its own: its summary says the folder.
+    The comparison at the end of a sweep has no config of its own: the folder is in its summary.
     """
     if job not in _sweep_keys():
         return ""
     key = _sweep_keys()[job].split(".")
-    asked, recorded = value_at(run.settings, *key), run.summary.get(key[-1])
-    sweep = asked or recorded
+    setting, recorded = value_at(run.settings, *key), run.summary.get(key[-1])
+    sweep = setting or recorded
     sweeps = sweep if isinstance(sweep, list) else [sweep]
-    folders = [PurePosixPath(_plain(run.settings, path)).name for path in sweeps]
-    return " and ".join(name for name in folders if name)
+    names = [PurePosixPath(_resolved(run.settings, path)).name for path in sweeps]
+    return " and ".join(name for name in names if name)
 
 
 def input_size(run: Run) -> Any:
-    """Side of the net's input in pixels; None where it is not known. What a config says of data is not about the net of
-    a checkpoint, which has its own.
+    """Side of the net's input in pixels; None where it is not known.
+
+    For the net of a checkpoint only its own size counts: the config's data need not be that of the checkpoint.
     """
-    own = value_at(run.summary, "net", "image_size")
-    return own if own or run.settings.get("ckpt") else value_at(run.settings, "data", "image_size")
+    size = value_at(run.summary, "net", "image_size")
+    return size if size or run.settings.get("ckpt") else value_at(run.settings, "data", "image_size")
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """The numbers under the title, as (name, text); those that the folder does not have are left out."""
+    """The numbers under the title, as (name, text), without those that the folder lacks."""
     final = run.summary.get("final") or {}
     shares = [(label, final.get(key, _last(run, key))) for label, key in _SHARES]
     epochs = len(run.metrics.get("epoch", []))
     speed = run.summary.get("images_per_second") or _last(run, "images_per_second")
-    seconds = spent(run)
+    seconds = run_seconds(run)
     parameters = value_at(run.summary, "net", "parameters")
-    told = [(label, percent(share)) for label, share in shares if share is not None]
-    told += [("epochs", str(epochs))] if epochs else []
-    told += [("time", duration(seconds))] if seconds else []
-    told += [("images a second", brief(speed))] if speed else []
-    return told + ([("parameters", f"{parameters:,}")] if parameters else [])
+    texts = [(label, percent(share)) for label, share in shares if share is not None]
+    texts += [("epochs", str(epochs))] if epochs else []
+    texts += [("time", duration(seconds))] if seconds else []
+    texts += [("images a second", brief(speed))] if speed else []
+    return texts + ([("parameters", f"{parameters:,}")] if parameters else [])
 
 
-def spent(run: Run) -> float:
-    """Seconds from the beginning to the end; of a run without one those of its epochs."""
+def run_seconds(run: Run) -> float:
+    """Seconds from start to end; of an unfinished run those of its epochs."""
     return sum((run.summary.get("seconds") or {}).values()) or sum(filter(None, run.metrics.get("seconds", [])))
 
 
@@ -143,16 +149,16 @@ def _last(run: Run, column: str) -> float | None:
     return next((value for value in reversed(run.metrics.get(column, [])) if value is not None), None)
 
 
-def _plain(settings: Mapping[str, Any], said: Any) -> str:
-    """A setting with ${other.setting} replaced by what that one says: .hydra/config.yaml holds them as written."""
-    if said is None:
+def _resolved(settings: Mapping[str, Any], value: Any) -> str:
+    """A setting with ${other.key} replaced by its value: .hydra/config.yaml holds settings as written; "" for None."""
+    if value is None:
         return ""
-    return re.sub(r"\$\{([\w.]+)\}", lambda found: str(value_at(settings, *found[1].split(".")) or ""), str(said))
+    return re.sub(r"\$\{([\w.]+)\}", lambda match: str(value_at(settings, *match[1].split(".")) or ""), str(value))
 
 
-def _last_parts(path: str) -> str:
-    """<run>/checkpoints/<file>, or the file alone where it lies elsewhere: no one's folders above it."""
+def _public_path(path: str) -> str:
+    """<run>/checkpoints/<file>, or the file alone where it is elsewhere, so that no home folder is on the page."""
     parts = PurePosixPath(path.replace("\\", "/")).parts
-    run_known = len(parts) > 2 and parts[-2] == "checkpoints" and parts[-3] != "/"
+    in_run = len(parts) > 2 and parts[-2] == "checkpoints" and parts[-3] != "/"
     personal = parts[-4:-3] in (("home",), ("Users",), ("/",))
-    return "/".join(parts[-3:] if run_known and not personal else parts[-1:])
+    return "/".join(parts[-3:] if in_run and not personal else parts[-1:])

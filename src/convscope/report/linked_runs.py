@@ -1,68 +1,104 @@
-"""Pages that belong together: that of a training run, and those of the jobs that looked at its net."""
+"""Links between pages: a training run, the analyses of its net, its sweep, and runs to compare it with."""
 
 import json
 import os
+import re
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from convscope.report.header import shows
-from convscope.runs.reading import MARKS
+from convscope.report.header import page_topic
+from convscope.runs.index import read_text
+from convscope.runs.reading import enclosing_sweep, is_run_folder, start_time
 
-NOTED = "looked_at.jsonl"  # in the folder of the training run: a line for each job that has looked at its net
+NOTES_FILE = "looked_at.jsonl"  # in the folder of a training run, with a line for each analysis of its net
+MAX_COMPARABLE = 50  # runs that the page offers to compare with
 
 
 class Link(NamedTuple):
-    """Another run's page. address: relative to a page of this run. words: what it shows. when: that was noted."""
+    """Another run's page. address: relative to a page of this run. words: its text. when: the analysis was done."""
 
     address: str
     words: str
     when: str = ""
 
 
-def note(looking: Path, trained: Path, job: str, when: str) -> None:
-    """Tells the run at `trained` that the page of `looking` is about its net. What cannot be written is left."""
-    line = json.dumps({"folder": os.path.relpath(looking.resolve(), trained), "job": job, "when": when})
+def note_analysis(analysis: Path, trained: Path, job: str, when: str) -> None:
+    """Notes in the folder of a training run that the page of the run `analysis` is about its net.
+
+    A folder that cannot be written stays without the note.
+    """
+    line = json.dumps({"folder": os.path.relpath(analysis.resolve(), trained), "job": job, "when": when})
     try:
-        with open(trained / NOTED, "a", encoding="utf-8") as notes:
+        with open(trained / NOTES_FILE, "a", encoding="utf-8") as notes:
             notes.write(line + "\n")
     except OSError:
         return
 
 
-def lookers(folder: Path) -> list[Link]:
-    """The pages about the net of this run that are still there, newest first; of a folder its last note counts.
+def analyses_of(folder: Path) -> list[Link]:
+    """The existing pages about the net of this run, newest first, one for each folder by its last note.
 
-    Of several that show the same the words say when each was made.
+    The words of pages on the same topic say when each was made.
     """
-    path = folder / NOTED
-    found: dict[str, Link] = {}
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []:
+    links: dict[str, Link] = {}
+    for line in read_text(folder / NOTES_FILE).splitlines():
         try:
-            said: dict[str, Any] = json.loads(text)
-            other, job, when = (str(said[key]) for key in ("folder", "job", "when"))
+            note: dict[str, Any] = json.loads(line)
+            analysis, job, when = (str(note[key]) for key in ("folder", "job", "when"))
         except (ValueError, KeyError, TypeError):
             continue
-        if (link := _link(folder, other, shows(job), when)) is not None:
-            found.pop(other, None)
-            found[other] = link
-    often = Counter(link.words for link in found.values())
-    links = (
-        link._replace(words=f"{link.words} ({link.when})") if often[link.words] > 1 else link for link in found.values()
-    )
-    return list(links)[::-1]
+        if (link := _link(folder, analysis, page_topic(job), when)) is not None:
+            links.pop(analysis, None)
+            links[analysis] = link
+    counts = Counter(link.words for link in links.values())
+    return [
+        link._replace(words=f"{link.words} ({link.when})") if counts[link.words] > 1 else link
+        for link in reversed(links.values())
+    ]
 
 
-def trained(folder: Path, said: Any) -> Link | None:
-    """The page of the run whose net this one looks at, as summary.json names it: a folder relative to this one."""
-    return _link(folder, said) if isinstance(said, str) else None
+def trained_run(folder: Path, trained: Any) -> Link | None:
+    """The page of the run whose net this run analyzes. trained: its folder relative to this one, in summary.json."""
+    return _link(folder, trained) if isinstance(trained, str) else None
 
 
-def _link(folder: Path, other: str, words: str = "", when: str = "") -> Link | None:
-    """None where no run's page is at `other`: what a file says of another folder is believed only if it is one."""
-    place = folder / other
-    if Path(other).is_absolute() or not any((place / mark).is_file() for mark in MARKS):
+def sweep_page_of(folder: Path) -> Link | None:
+    """The page of the sweep around this run, which is written after each of its runs; None for a single run."""
+    sweep = enclosing_sweep(folder)
+    up = sweep and "/".join(".." for _ in folder.resolve().relative_to(sweep).parts)
+    return Link(f"../{up}/report/index.html", sweep.name) if sweep else None
+
+
+def comparable_runs(folder: Path) -> list[dict[str, str]]:
+    """The runs beside this one that have an atlas, newest first, at most MAX_COMPARABLE.
+
+    Each has "title", "folder" (its name) and "report" (the address of its report from this run's).
+    """
+    folder = folder.resolve()
+    try:
+        runs = [run for run in folder.parent.iterdir() if run != folder and os.path.isdir(run / "report" / "atlas")]
+    except OSError:  # a parent that may not be read
+        return []
+    runs = sorted(runs, key=lambda run: (start_time(run), run.name), reverse=True)[:MAX_COMPARABLE]
+    return [
+        {"title": _folder_title(run), "folder": run.name, "report": f"../../{quote(run.name)}/report/"} for run in runs
+    ]
+
+
+def _folder_title(folder: Path) -> str:
+    """Name and date of a folder <date>_<time>_<name>, in words; the name of another folder as it is."""
+    match = re.match(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)[\d-]*_(.+)", folder.name)
+    if not match:
+        return folder.name
+    return f"{match[2]}, {datetime.strptime(match[1], '%Y-%m-%d_%H-%M-%S').strftime('%-d %B %Y, %H:%M')}"
+
+
+def _link(folder: Path, target: str, words: str = "", when: str = "") -> Link | None:
+    """A link to the page of the run folder `target`, relative to `folder`; None if there is none, or it is absolute."""
+    if Path(target).is_absolute() or not is_run_folder(folder / target):
         return None
-    page = place / "report" / "index.html"
-    return Link(f"../{quote(Path(other).as_posix())}/report/index.html", words, when) if page.is_file() else None
+    page = folder / target / "report" / "index.html"
+    return Link(f"../{quote(Path(target).as_posix())}/report/index.html", words, when) if page.is_file() else None

@@ -1,27 +1,25 @@
 """The report page of one run: report/index.html and report/data.js, made from the run folder alone.
 
-Opens from disk: no server, no network. index.html is complete text (header, sections by idea, net, config) and needs no
-script; data.js holds what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
+It opens from disk: no server, no network. index.html has all text (header, sections by idea, net, config) and needs no
+script. data.js has what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
 """
 
-import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from convscope.metrics.goals import Chance
 from convscope.report import header
-from convscope.report.atlas import Atlas, atlas, in_atlas
-from convscope.report.convergence import answer, remeasured, stories
-from convscope.report.linked_runs import Link, lookers, trained
-from convscope.report.sections import REST, moves, sections
-from convscope.report.templates import beside, literal, template
-from convscope.report.thumbnails import Glance, glances
+from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
+from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
+from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
+from convscope.report.sections import REST, is_moving, sections
+from convscope.report.templates import asset_texts, literal, template
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import Run, read_run, sweep_around, value_at
-from convscope.runs.top9_records import dead_maps, record_layer
+from convscope.runs.reading import Run, read_run
+from convscope.runs.top9_records import dead_maps, read_layer_record
+from convscope.runs.training_runs import has_learned
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
            "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",
@@ -29,103 +27,78 @@ SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "
 
 
 def write_page(run_folder: Path) -> Path:
-    """Writes report/data.js, report/index.html, the atlas's scripts and the layers' glances of a run, finished or not;
-    each whole or not at all.
+    """Writes the page of a run, finished or not, and returns the path of its index.html.
 
-    Returns the path of index.html. Reads only the run folder, and what other runs lie beside it.
+    In report/: index.html, data.js, the atlas's scripts and the layers' thumbnails, each whole or not at all. Reads the
+    run folder and the names of the runs beside it.
     """
     folder = Path(run_folder)
     run = read_run(folder)
-    run = run._replace(metrics=remeasured(folder, run.metrics))
-    found = atlas(run)
-    for name, (layer, said) in (found.layers if found else {}).items():
-        write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(said)};\n")
-    write(folder / "report" / "data.js", data_script(run, found))
-    html = _html(run, glances(folder, found))
+    run = run._replace(metrics=remeasure_overlap(folder, run.metrics))
+    atlas = build_atlas(run)
+    for name, (layer, content) in (atlas.layers if atlas else {}).items():
+        write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(content)};\n")
+    write(folder / "report" / "data.js", data_script(run, atlas))
+    html = _html(run, write_thumbnails(folder, atlas))
     write(folder / "report" / "index.html", html.encode(errors="replace"))  # a caption may hold half a surrogate
     return folder / "report" / "index.html"
 
 
-def data_script(run: Run, found: Atlas | None) -> str:
+def data_script(run: Run, atlas: Atlas | None) -> str:
     """`window.DATA = {...};`: series of pictures by epoch, the columns of metrics.csv, the overview of the atlas."""
-    data = {"series": _series(run), "metrics": run.metrics, "atlas": found.overview if found else None}
+    data = {"series": _series(run), "metrics": run.metrics, "atlas": atlas.overview if atlas else None}
     return f"window.DATA = {literal(data)};\n"
 
 
 def _series(run: Run) -> list[dict[str, Any]]:
-    """The pictures that move whole, by name over the epochs; one of the whole run is a series of one, epoch null."""
-    found: dict[str, dict[str, Any]] = {}
+    """The pictures that are moved whole, as series over the epochs; a single picture is a series of one, epoch null."""
+    all_series: dict[str, dict[str, Any]] = {}
     for entry in run.entries:
-        if not moves(entry) or entry.path is None or in_atlas(entry):
+        if not is_moving(entry) or entry.path is None or in_atlas(entry):
             continue
-        series = found.setdefault(entry.name, {"name": entry.name, "layer": entry.layer, "frames": []})
+        series = all_series.setdefault(entry.name, {"name": entry.name, "layer": entry.layer, "frames": []})
         source = "../" + quote(entry.path)
         series["frames"].append({"epoch": entry.epoch, "source": source, "caption": entry.caption})
-    for series in found.values():
+    for series in all_series.values():
         series["frames"].sort(key=lambda frame: frame["epoch"] or 0)
-    return list(found.values())
+    return list(all_series.values())
 
 
-def _html(run: Run, seen: Mapping[str, Glance]) -> str:
+def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
     maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
-    told = stories(run.metrics, maps, _dead(run))
-    found = sections(run)
+    layers = layer_convergences(run.metrics, maps, _dead_maps(run))
+    all_sections = sections(run)
     return template("page.html").render(
         run=run,
         title=header.title(run),
         subtitle=header.subtitle(run),
-        look=header.look(run),
+        analyzed=header.analyzed_net(run),
         facts=header.facts(run),
-        trained=trained(run.folder, run.summary.get("of_run")),
-        lookers=lookers(run.folder),
-        sweep=_sweep(run.folder),
-        moving=any(moves(entry) for entry in run.entries),
+        trained=trained_run(run.folder, run.summary.get("of_run")),
+        analyses=analyses_of(run.folder),
+        sweep=sweep_page_of(run.folder),
+        moving=any(is_moving(entry) for entry in run.entries),
         training=any(run.metrics.values()),
-        stories=told,
-        glances=seen,
-        answer=answer(told, bool(run.summary.get("finished")), _learned(run)),
+        layers=layers,
+        thumbnails=thumbnails,
+        answer=convergence_in_words(layers, bool(run.summary.get("finished")), has_learned(run)),
         warnings=_warnings(run),
-        sections=[each for each in found if each.idea is not REST],
-        rest=[each for each in found if each.idea is REST],
+        sections=[section for section in all_sections if section.idea is not REST],
+        rest=[section for section in all_sections if section.idea is REST],
         rows=_rows(run),
         summary=_summary(run),
         command=shlex.join(["python", "src/run.py", *run.overrides]) if run.config else "",
         image_size=header.input_size(run),
-        styles=beside("page.css", "sections.css", "atlas.css", "net.css"),
-        scripts=beside(*SCRIPTS),
+        styles=asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
+        scripts=asset_texts(*SCRIPTS),
     )
 
 
-def _sweep(folder: Path) -> Link | None:
-    """The page of the sweep around this run; it is written after each of its runs."""
-    around = sweep_around(folder)
-    above = around and "/".join(".." for _ in folder.resolve().relative_to(around).parts)
-    return Link(f"../{above}/report/index.html", around.name) if around else None
-
-
-def _learned(run: Run) -> bool:
-    """Whether what it reached at last, top-1 or mean AP and loss, is beyond chance; True where that is not known."""
-    classes = run.summary.get("classes")
-    metric = value_at(run.summary, "goal", "metric") or "val/top1"
-    chance, chance_loss = (value_at(run.summary, "goal", key) for key in ("chance", "chance_loss"))
-    if chance is None and isinstance(classes, list) and classes and "val/mean_ap" not in run.metrics:  # of version 0.1
-        chance, chance_loss = 1 / len(classes), math.log(len(classes))
-    reached, loss = (_last(run.metrics.get(str(column), [])) for column in (metric, "val/loss"))
-    if not isinstance(chance, int | float):
-        return True
-    return not Chance(chance, chance_loss if isinstance(chance_loss, int | float) else math.nan).explains(reached, loss)
-
-
-def _last(values: Sequence[float | None]) -> float:
-    """The last value that was measured; nan where none was."""
-    return next((value for value in reversed(values) if value is not None), math.nan)
-
-
-def _dead(run: Run) -> dict[str, list[int]]:
-    """Which maps of each layer no image excited at the last shown epoch."""
-    shown = [entry for entry in run.entries if entry.layer and entry.name == f"top9/{entry.layer}"]
-    last = {str(entry.layer): entry.epoch for entry in sorted(shown, key=lambda entry: entry.epoch or 0)}
-    return {layer: dead_maps(record_layer(run.folder, epoch, layer)) or [] for layer, epoch in last.items()}
+def _dead_maps(run: Run) -> dict[str, list[int]]:
+    """Layer -> its maps that no image excites at the last epoch with a top-9 grid."""
+    grids = [entry for entry in run.entries if entry.layer and entry.name == f"top9/{entry.layer}"]
+    last = {str(entry.layer): entry.epoch for entry in sorted(grids, key=lambda entry: entry.epoch or 0)}
+    return {layer: dead_maps(read_layer_record(run.folder, epoch, layer)) or [] for layer, epoch in last.items()}
 
 
 def _warnings(run: Run) -> list[str]:
@@ -138,18 +111,18 @@ def _rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _summary(run: Run) -> dict[str, Any]:
-    """What summary.json says and the page does not show above: its single values first, then its lists and mappings."""
-    shown = ("net", "warnings", "finished", "problem", "of_run")
-    rest = {key: value for key, value in run.summary.items() if key not in shown and value is not None}
-    if isinstance(rest.get("numbers"), dict):  # those of index.jsonl stand above, with their captions
-        above = {entry.name for entry in run.entries if entry.kind == "number"}
-        rest["numbers"] = {name: value for name, value in rest["numbers"].items() if name not in above}
+    """The values of summary.json that are not elsewhere on the page: single ones first, then lists and mappings."""
+    elsewhere = ("net", "warnings", "finished", "problem", "of_run")
+    rest = {key: value for key, value in run.summary.items() if key not in elsewhere and value is not None}
+    if isinstance(rest.get("numbers"), dict):  # those of index.jsonl are in the sections, with their captions
+        in_sections = {entry.name for entry in run.entries if entry.kind == "number"}
+        rest["numbers"] = {name: value for name, value in rest["numbers"].items() if name not in in_sections}
     groups = {key: value for key, value in rest.items() if isinstance(value, dict | list)}
-    told = {"summary": {key: value for key, value in rest.items() if key not in groups}, **groups}
-    return {_HEADINGS.get(key, key.replace("_", " ").capitalize()): value for key, value in told.items()}
+    headed = {"summary": {key: value for key, value in rest.items() if key not in groups}, **groups}
+    return {_HEADINGS.get(key, key.replace("_", " ").capitalize()): value for key, value in headed.items()}
 
 
-_HEADINGS = {  # keys of summary.json that say too little alone
+_HEADINGS = {  # of keys of summary.json that are no good headings
     "seconds": "Time in seconds",
     "final": "The last epoch",
     "best": "The best epoch",

@@ -1,6 +1,6 @@
-"""What a run found, by idea: each idea of the paper is a section of the page, in the paper's order.
+"""Results of a run by topic: each topic of an analysis is a section of the page, in the order of the paper.
 
-A result belongs to the idea that its name starts with: "occlusion/fox" to occlusion. Those of no known idea come last.
+A result belongs to the topic that its name starts with: "occlusion/fox" to occlusion. Results of no topic come last.
 """
 
 import re
@@ -13,13 +13,54 @@ from urllib.parse import quote
 from PIL import Image
 
 from convscope.analyses import Topic, abouts
-from convscope.report.tables import Sheet, sheet
-from convscope.runs.number_format import as_said, parted, three
-from convscope.runs.reading import Entry, Run, table_rows, value_at
+from convscope.runs.index import IndexEntry
+from convscope.runs.number_format import number_as_in_caption, parse_number, split_caption, table_cell, three_digits
+from convscope.runs.reading import Run, read_table, value_at
 
-REST = Topic("rest", "More", "More", "", "")  # results of no known topic
-FEW = 8  # facts; more of them are folded
+REST = Topic("rest", "More", "More", "", "")  # results of no topic
+MAX_FACTS = 8  # of a section; more are folded
+MAX_ROWS = 25  # of a table; a longer one is folded, and scrolls in its box
+PROSE_LENGTH = 60  # characters; a column with a longer cell holds sentences, whose lines may break
+VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "?"}  # verdict -> its mark
 MOVING = re.compile(r"(top9|images|evolution|filters)/|(settling|curves)$")  # pictures that the scripts have places for
+_ENDS = ("_low", "_high")  # of the names of an interval's ends
+
+
+class TableCell(NamedTuple):
+    """text: as shown. form: the class of the cell, "n" for a number, "prose", a verdict's, or "". mark: before it."""
+
+    text: str
+    form: str = ""
+    mark: str = ""
+
+
+class PageTable(NamedTuple):
+    """A table. tall: it is folded, and scrolls in its box. wordy: some cells are sentences."""
+
+    title: str
+    caption: str
+    columns: list[TableCell]
+    rows: list[list[TableCell]]
+
+    @property
+    def tall(self) -> bool:
+        return len(self.rows) > MAX_ROWS
+
+    @property
+    def wordy(self) -> bool:
+        return any(column.form == "prose" for column in self.columns)
+
+    @property
+    def has_verdicts(self) -> bool:
+        return any(column.text == "verdict" for column in self.columns)
+
+
+class StillPicture(NamedTuple):
+    """A picture that the scripts do not move. size: width and height in pixels, None for a damaged file."""
+
+    source: str
+    caption: str
+    size: tuple[int, int] | None
 
 
 class Fact(NamedTuple):
@@ -30,62 +71,65 @@ class Fact(NamedTuple):
     words: str
 
 
-class Plate(NamedTuple):
-    """A picture that stands still. size: width and height in pixels, None where the file does not say."""
-
-    source: str
-    caption: str
-    size: tuple[int, int] | None
-
-
 class Part(NamedTuple):
-    """One table, or pictures that the job yielded one after another."""
+    """One table, or the pictures between two tables."""
 
-    sheet: Sheet | None
-    plates: list[Plate]
+    table: PageTable | None
+    pictures: list[StillPicture]
 
 
 class Section(NamedTuple):
-    """All results of one idea. parts: in the order in which the job yielded them, a table of verdicts first."""
+    """All results of one topic. parts: a table of verdicts first, the others in the order of index.jsonl."""
 
     idea: Topic
     facts: list[Fact]
     parts: list[Part]
 
     @property
-    def many(self) -> bool:
-        """Whether its facts are folded: too many to stand large, or told by a table of verdicts."""
-        return len(self.facts) > FEW or any(part.sheet and part.sheet.judges for part in self.parts)
+    def folded(self) -> bool:
+        """Whether its facts are folded: there are too many, or a table of verdicts has them."""
+        return len(self.facts) > MAX_FACTS or any(part.table and part.table.has_verdicts for part in self.parts)
 
 
 def sections(run: Run) -> list[Section]:
-    """A section for each idea that the run has results of, in the paper's order; the last one, REST, for other names.
+    """A section for each topic that the run has results of, in the paper's order; last, REST, the results of no topic.
 
-    Left out: pictures that page.js moves, and the table of layers where the page shows the net's rows.
+    Without pictures that page.js moves, and without the table of layers where the page has the net's rows.
     """
-    shown = [entry for entry in run.entries if not moves(entry) and not _is_rows(run, entry)]
-    owned = [(idea, [entry for entry in shown if _idea(entry) is idea]) for idea in [*_topics(), REST]]
-    return [_section(run.folder, idea, own) for idea, own in owned if own]
+    entries = [entry for entry in run.entries if not is_moving(entry) and not _is_rows(run, entry)]
+    by_topic = [(topic, [entry for entry in entries if _topic(entry) is topic]) for topic in [*_topics(), REST]]
+    return [_section(run.folder, topic, of_topic) for topic, of_topic in by_topic if of_topic]
 
 
-def _section(folder: Path, idea: Topic, entries: Sequence[Entry]) -> Section:
+def is_moving(entry: IndexEntry) -> bool:
+    """Whether page.js shows this picture: one of training, or one of no topic that has epochs to move through."""
+    if entry.kind != "picture":
+        return False
+    return bool(MOVING.match(entry.name)) or (_topic(entry) is REST and entry.epoch is not None)
+
+
+def page_table(title: str, caption: str, columns: list[str], rows: list[list[str]]) -> PageTable:
+    """A csv table for reading: numbers shortened and to the right, verdicts with a mark, sentences with line breaks.
+
+    A row of a damaged file may be shorter than the others.
+    """
+    forms = [_form([row[place] for row in rows if place < len(row)]) for place in range(len(columns))]
+    heads = [TableCell(name.replace("_", " "), form) for name, form in zip(columns, forms, strict=True)]
+    cells = [[_cell(name, form, text) for name, form, text in zip(columns, forms, row, strict=False)] for row in rows]
+    return PageTable(title, caption, heads, cells)
+
+
+def _section(folder: Path, topic: Topic, entries: Sequence[IndexEntry]) -> Section:
     parts: list[Part] = []
     for entry in entries:
         if entry.kind == "table":
-            parts.append(Part(sheet(_title(entry), entry.caption, *table_rows(folder / str(entry.path))), []))
+            parts.append(Part(page_table(_title(entry), entry.caption, *read_table(folder / str(entry.path))), []))
         elif entry.kind == "picture":
-            if not parts or parts[-1].sheet:
+            if not parts or parts[-1].table:
                 parts.append(Part(None, []))
-            parts[-1].plates.append(_plate(folder, entry))
-    parts.sort(key=lambda part: part.sheet is None or not part.sheet.judges)
-    return Section(idea, _facts(entries), parts)
-
-
-def moves(entry: Entry) -> bool:
-    """Whether page.js shows this picture: those of training, and what has no section but epochs to move through."""
-    if entry.kind != "picture":
-        return False
-    return bool(MOVING.match(entry.name)) or (_idea(entry) is REST and entry.epoch is not None)
+            parts[-1].pictures.append(_picture(folder, entry))
+    parts.sort(key=lambda part: part.table is None or not part.table.has_verdicts)
+    return Section(topic, _facts(entries), parts)
 
 
 @cache
@@ -94,42 +138,35 @@ def _topics() -> list[Topic]:
     return [topic for about in abouts().values() for topic in about.topics]
 
 
-def _idea(entry: Entry) -> Topic:
-    return next((idea for idea in _topics() if idea.key == entry.name.split("/")[0]), REST)
+def _topic(entry: IndexEntry) -> Topic:
+    return next((topic for topic in _topics() if topic.key == entry.name.split("/")[0]), REST)
 
 
-def _is_rows(run: Run, entry: Entry) -> bool:
+def _is_rows(run: Run, entry: IndexEntry) -> bool:
     return entry.kind == "table" and entry.name == "layers" and bool(value_at(run.summary, "net", "rows"))
 
 
-def _facts(entries: Sequence[Entry]) -> list[Fact]:
-    """Numbers a, a_low and a_high become one fact with an interval."""
+def _facts(entries: Sequence[IndexEntry]) -> list[Fact]:
+    """The numbers; a, a_low and a_high become one fact with an interval."""
     values = {(entry.name, entry.epoch): entry.value for entry in entries if entry.kind == "number"}
-    facts = []
-    for entry in entries:
-        if entry.kind == "number" and not _is_end(entry, values):
-            low, high = (values.get((entry.name + end, entry.epoch)) for end in _ENDS)
-            known = "" if low is None or high is None else f"{three(low)} to {three(high)}"
-            words, said = _words(entry), ""
-            if entry.value is not None:
-                words, said = parted(words, entry.value)
-            facts.append(Fact(_value(entry), known or said, words))
-    return facts
+    return [_fact(entry, values) for entry in entries if entry.kind == "number" and not _is_end(entry, values)]
 
 
-def _value(entry: Entry) -> str:
-    return "not measured" if entry.value is None else as_said(entry.caption, entry.value)
+def _fact(entry: IndexEntry, values: Mapping[tuple[str, int | None], float | None]) -> Fact:
+    low, high = (values.get((entry.name + end, entry.epoch)) for end in _ENDS)
+    interval = "" if low is None or high is None else f"{three_digits(low)} to {three_digits(high)}"
+    if entry.value is None:
+        return Fact("not measured", interval, _words(entry))
+    words, captions_interval = split_caption(_words(entry), entry.value)
+    return Fact(number_as_in_caption(entry.caption, entry.value), interval or captions_interval, words)
 
 
-_ENDS = ("_low", "_high")  # names of an interval's ends
-
-
-def _is_end(entry: Entry, values: Mapping[tuple[str, int | None], float | None]) -> bool:
+def _is_end(entry: IndexEntry, values: Mapping[tuple[str, int | None], float | None]) -> bool:
     return any(entry.name.endswith(end) and (entry.name.removesuffix(end), entry.epoch) in values for end in _ENDS)
 
 
-def _plate(folder: Path, entry: Entry) -> Plate:
-    return Plate("../" + quote(str(entry.path)), _words(entry), _size(folder / str(entry.path)))
+def _picture(folder: Path, entry: IndexEntry) -> StillPicture:
+    return StillPicture("../" + quote(str(entry.path)), _words(entry), _size(folder / str(entry.path)))
 
 
 def _size(path: Path) -> tuple[int, int] | None:
@@ -140,15 +177,30 @@ def _size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _title(entry: Entry) -> str:
-    rest = entry.name.partition("/")[2] if _idea(entry) is not REST else entry.name
+def _title(entry: IndexEntry) -> str:
+    """The name without its topic, in words; "" where it says no more than the caption."""
+    rest = entry.name.partition("/")[2] if _topic(entry) is not REST else entry.name
     words = rest.replace("_", " ").replace("/", ", ")
-    if words in ("", "table", entry.caption):  # says no more than the caption
+    if words in ("", "table", entry.caption):
         return ""
     return words[:1].upper() + words[1:] + (f", epoch {entry.epoch}" if entry.epoch is not None else "")
 
 
-def _words(entry: Entry) -> str:
-    said = entry.caption or entry.name.replace("_", " ")
-    when = f"epoch {entry.epoch}"
-    return said if entry.epoch is None or when in said else f"{said}, {when}"
+def _words(entry: IndexEntry) -> str:
+    """Caption, or name, and epoch."""
+    words, epoch = entry.caption or entry.name.replace("_", " "), f"epoch {entry.epoch}"
+    return words if entry.epoch is None or epoch in words else f"{words}, {epoch}"
+
+
+def _cell(column: str, form: str, text: str) -> TableCell:
+    if column == "verdict" and text in VERDICTS:
+        return TableCell(text, f"verdict {text.replace(' ', '-')}", VERDICTS[text])
+    return TableCell(table_cell(text), form)
+
+
+def _form(texts: Sequence[str]) -> str:
+    """The form of a column: "n" where all its cells are numbers, "prose" where one is a sentence, else ""."""
+    filled = [text for text in texts if text]
+    if filled and all(parse_number(text) is not None for text in filled):
+        return "n"
+    return "prose" if any(len(text) > PROSE_LENGTH for text in filled) else ""

@@ -1,7 +1,6 @@
-"""The page of a sweep: report/index.html and report/data.js in its folder, a row for each run, made from the runs'
-folders alone.
+"""The page of a sweep: report/index.html and report/data.js in its folder, made from the folders of its runs alone.
 
-Opens from disk as a run's page does. index.html holds the whole table and needs no script; data.js holds the curves.
+It opens from disk as a run's page does. index.html has the whole table and needs no script; data.js has the curves.
 """
 
 import math
@@ -16,72 +15,72 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from convscope.report.ranking import Ranked, rank
-from convscope.report.templates import beside, literal, template
+from convscope.report.run_table import RunTables, run_tables
+from convscope.report.templates import asset_texts, literal, template
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import started
-from convscope.runs.sweep_runs import SweepRuns, sweep_runs
+from convscope.runs.reading import start_time
+from convscope.runs.sweep_runs import SweepRuns, read_sweep_runs
 from convscope.runs.training_runs import TrainingRun
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "overlays.js", "sorting.js", "sweep.js")
 
-# columns of metrics.csv that stand on the runs' own pages alone; all others are overlaid, whatever they are
-OWN = re.compile(
+# columns of metrics.csv that only the pages of the runs have; all others are overlaid
+RUN_PAGE_COLUMNS = re.compile(
     r"(epoch|lr|seconds|images_per_second|val/top5|val/class_mean|train/(loss|top1|mean_ap))$|(renorm|similarity)/"
 )
 
 
 def write_sweep_page(folder: Path) -> Path:
-    """Writes the page of a sweep, over or still going on, each file whole or not at all; returns index.html's path.
+    """Writes the page of a sweep, finished or not, each file whole or not at all; returns the path of index.html.
 
-    Several processes may do so at once, each after its run: they wait for each other, so that the last one to write
-    has seen every run that is over. Raises UserError where no training run is.
+    Several processes may do so at once, each after its run. They wait for each other, so that the last one to write
+    reads every finished run. Raises UserError where there is no training run.
     """
-    place = folder / "report"
-    with _alone(folder):
-        found = sweep_runs([folder])
-        ranked = rank(found.groups, folder.resolve())
-        write(place / "data.js", f"window.SWEEP = {literal({'runs': _curves(ranked)})};\n")
-        write(place / "index.html", _html(folder.resolve(), found, ranked).encode(errors="replace"))
-    return place / "index.html"
+    report = folder / "report"
+    with _page_lock(folder):
+        runs = read_sweep_runs([folder])
+        tables = run_tables(runs.groups, folder.resolve())
+        write(report / "data.js", f"window.SWEEP = {literal({'runs': _curves(tables)})};\n")
+        write(report / "index.html", _html(folder.resolve(), runs, tables).encode(errors="replace"))
+    return report / "index.html"
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Waits until no other process writes the page of this folder. File systems without locks have none."""
-    if sys.platform == "win32" or not place.is_dir():
+def _page_lock(folder: Path) -> Iterator[None]:
+    """Waits until no other process writes the page of this folder; not on a file system without locks."""
+    if sys.platform == "win32" or not folder.is_dir():
         yield
         return
     import fcntl
 
-    held = os.open(place, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):
-            fcntl.flock(held, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
-def _html(folder: Path, found: SweepRuns, ranked: Ranked) -> str:
-    states = Counter(row.state for row in ranked.rows)
+def _html(folder: Path, runs: SweepRuns, tables: RunTables) -> str:
+    states = Counter(row.state for row in tables.rows)
     return template("sweep.html").render(
         title=re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder.name),
         folder=folder.name,
-        date=min(started(row.run.run.folder) for row in ranked.rows).strftime("%-d %B %Y, %H:%M"),
+        date=min(start_time(row.run.run.folder) for row in tables.rows).strftime("%-d %B %Y, %H:%M"),
         written=datetime.now().strftime("%-d %B %Y, %H:%M:%S") if states["running"] else None,
         states=[f"{count} {state}" for state, count in sorted(states.items())],
-        ranked=ranked,
-        left_out=found.left_out,
-        styles=beside("page.css", "sweep.css"),
-        scripts=beside(*SCRIPTS),
+        tables=tables,
+        left_out=runs.left_out,
+        styles=asset_texts("page.css", "sweep.css"),
+        scripts=asset_texts(*SCRIPTS),
     )
 
 
-def _curves(ranked: Ranked) -> list[dict[str, Any]]:
-    """What sweep.js draws and links, a mapping for each row of the table, in its order.
+def _curves(tables: RunTables) -> list[dict[str, Any]]:
+    """The curves and addresses that sweep.js reads, for each row of the table, in its order.
 
-    written: when the run's own page was, where it has maps to compare; null else.
+    written: when the run's page was, null for a page without an atlas, whose maps cannot be compared.
     """
     return [
         {
@@ -92,25 +91,25 @@ def _curves(ranked: Ranked) -> list[dict[str, Any]]:
             "within": quote(str(Path(row.key).parent)),
             "folder": row.run.run.folder.name,
             "written": _atlas_written(row.run.run.folder),
-            "epochs": [int(each.get("epoch", at)) for at, each in enumerate(row.run.history, 1)],
+            "epochs": [int(values.get("epoch", number)) for number, values in enumerate(row.run.history, 1)],
             "columns": columns(row.run),
         }
-        for row in ranked.rows
+        for row in tables.rows
     ]
 
 
-def columns(one: TrainingRun) -> dict[str, list[float | None]]:
-    """The curves of one run by column of metrics.csv, None where nothing was measured, in four digits.
+def columns(run: TrainingRun) -> dict[str, list[float | None]]:
+    """The curves of one run by column of metrics.csv, in four digits; None where nothing was measured.
 
-    At the first shown epoch there is nothing to compare with, whatever a column of what stayed says.
+    The first value of stayed/<layer> becomes None: there is no earlier epoch to compare with.
     """
-    names = dict.fromkeys(name for row in one.history for name in row if not OWN.match(name))
-    found = {name: [_short(row.get(name)) for row in one.history] for name in names}
-    for name, values in found.items():
-        first = next((at for at, value in enumerate(values) if value is not None), None)
+    names = dict.fromkeys(name for row in run.history for name in row if not RUN_PAGE_COLUMNS.match(name))
+    curves = {name: [_short(row.get(name)) for row in run.history] for name in names}
+    for name, values in curves.items():
+        first = next((place for place, value in enumerate(values) if value is not None), None)
         if name.startswith("stayed/") and first is not None:
             values[first] = None
-    return {name: values for name, values in found.items() if any(value is not None for value in values)}
+    return {name: values for name, values in curves.items() if any(value is not None for value in values)}
 
 
 def _short(value: float | None) -> float | None:
@@ -118,6 +117,6 @@ def _short(value: float | None) -> float | None:
 
 
 def _atlas_written(folder: Path) -> float | None:
-    """A page that is newer knows of older runs to stand beside; an older one does not know of newer ones."""
+    """When the page of a run was written, None without an atlas. A page links to older pages, not to newer ones."""
     data = folder / "report" / "data.js"
     return data.stat().st_mtime if (folder / "report" / "atlas").is_dir() and data.is_file() else None

@@ -1,4 +1,4 @@
-"""What every page is written with: its HTML from a template that escapes all it is given, its data as a script."""
+"""Writes the parts of a page: HTML from templates that escape every value, and data as a script."""
 
 import json
 from functools import cache
@@ -14,7 +14,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 @cache  # a training run writes its page after every epoch
 def template(name: str) -> Template:
-    """The template of this name in assets/."""
+    """The template of this name in assets/, with the filters of all templates."""
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,
@@ -27,13 +27,13 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def beside(*names: str) -> list[str]:
-    """The styles or scripts of these names, to stand in the page itself."""
+def asset_texts(*names: str) -> list[str]:
+    """The texts of these files of assets/, which are written into the page itself."""
     return [(ASSETS / name).read_text(encoding="utf-8") for name in names]
 
 
 def literal(value: Any) -> str:
-    """The value as a script may hold it: ASCII without <, > or &. Raises ValueError for a number that is not finite."""
+    """The value as JSON that may stand in a script: ASCII without <, > or &. Raises ValueError for nan and infinity."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # escapes U+2028 as it does all but ASCII
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

@@ -1,9 +1,8 @@
-"""Files that are whole or absent under their names, whatever ends the process that writes them.
+"""Writes files whole or not at all, whatever ends the process that writes them.
 
-A file is written beside its place and renamed, so a reader meets the old one or the new one. The rename holds against a
-killed process; against a power cut only what `write` forces to the disk is safe: the checkpoints
-(training/callbacks/checkpoints.py), from which metrics.csv is made again. Forcing every picture would cost more than
-it keeps.
+A file is written beside its final place and renamed, so that a reader finds the old file or the new one. This holds
+when the process is killed. After a power cut only files written with `force` are safe: the checkpoints
+(training/checkpoint.py), from which metrics.csv is made again. Forcing every picture to the disk would cost too much.
 """
 
 import errno
@@ -18,43 +17,44 @@ from pathlib import Path
 from convscope.errors import UserError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-_PART = re.compile(r"\.(\d+)\..+")  # .<process>.<name>
+_PARTIAL = re.compile(r"\.(\d+)\..+")  # .<process>.<name>
 
 
 class CannotWrite(UserError):
-    """The system refused to write a file; that of its name is as it was."""
+    """The system refused to write a file. The earlier file of this name is unchanged."""
 
 
 class DiskFull(CannotWrite):
-    """It did not fit."""
+    """The file did not fit on the disk."""
 
 
 def write(path: Path, content: Callable[[Path], object] | bytes | str, force: bool = False) -> None:
-    """Puts `content` (bytes, text, or a function that writes the file it is given) at `path`, whole or not at all.
+    """Writes a file whole or not at all.
 
-    force: returns only when the disk has it, for what a power cut must not take. Raises CannotWrite.
+    content: bytes, text, or a function that writes to the path it is given. force: returns only when the disk has the
+    file, for files that must survive a power cut. Raises CannotWrite.
     """
-    part = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: writers choose the format by it
+    partial = path.with_name(f".{os.getpid()}.{path.name}")  # the suffix stays: writers choose the format by it
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if callable(content):
-            content(part)
+            content(partial)
         else:
-            part.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
+            partial.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
         if force:
-            _to_disk(part)
-        os.replace(part, path)
+            _to_disk(partial)
+        os.replace(partial, path)
         if force:
             _to_disk(path.parent)
-    except Exception as error:  # each library says in its own words that the disk is full
-        raise (_full(path, part) if _is_full(error, path.parent) else _refused(path, error)) from None
+    except Exception as error:  # each library reports a full disk in its own way
+        raise (_full(path, partial) if _is_full(error, path.parent) else _refused(path, error)) from None
     finally:
         if path.parent.is_dir():
-            part.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
 
 
 def append(path: Path, line: str) -> None:
-    """Adds a line to a text file. What a killed process has left of a line goes; one that does not fit leaves nothing.
+    """Adds a line to a text file, after removing a partial line of a killed process. A line is added whole or not.
 
     Raises CannotWrite.
     """
@@ -62,10 +62,10 @@ def append(path: Path, line: str) -> None:
         with open(path, "ab+", buffering=0) as file:
             end = _end_of_lines(file.seek(0, os.SEEK_END), path)
             file.truncate(end)
-            left = memoryview(line.encode(errors="backslashreplace") + b"\n")
+            rest = memoryview(line.encode(errors="backslashreplace") + b"\n")
             try:
-                while left:
-                    left = left[file.write(left) or 0 :]
+                while rest:
+                    rest = rest[file.write(rest) or 0 :]
             except OSError:
                 file.truncate(end)
                 raise
@@ -74,7 +74,7 @@ def append(path: Path, line: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Makes the folder where it is absent; UserError where nothing can be written into it. Leaves no file."""
+    """Creates the folder where it is absent. Leaves no file. Raises UserError where no file can be written into it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -84,22 +84,22 @@ def check_writable(folder: Path) -> None:
 
 
 def cannot_write(folder: object, error: OSError) -> UserError:
-    """The UserError of an output folder that cannot be made or written."""
+    """The UserError for an output folder that cannot be created or written."""
     return UserError(f"cannot write to {folder} ({error.strerror}); choose another with hydra.run.dir=<folder>")
 
 
-def remove_parts(folder: Path) -> None:
-    """Removes what killed processes were just writing. What a living process of this machine writes stays."""
+def remove_partial_files(folder: Path) -> None:
+    """Removes the files that killed processes were writing. Files of a living process of this machine stay."""
     for path in folder.rglob(".[0-9]*"):
-        found = _PART.fullmatch(path.name)
-        if found and not lives(int(found[1])):
+        match = _PARTIAL.fullmatch(path.name)
+        if match and not process_is_alive(int(match[1])):
             path.unlink(missing_ok=True)
 
 
-def lives(process: int) -> bool:
+def process_is_alive(process: int) -> bool:
     """Whether another process of this machine has this number.
 
-    Our own counts as ended: it is the one before us that had it, as in a container that was started again.
+    The number of this process counts as ended: an earlier process had it, as in a container that was started again.
     """
     if process == os.getpid() or sys.platform == "win32":
         return process != os.getpid()
@@ -113,7 +113,7 @@ def lives(process: int) -> bool:
 
 
 def _end_of_lines(size: int, path: Path) -> int:
-    """Bytes up to the last line break, itself included."""
+    """Number of bytes up to the last line break, including it."""
     with open(path, "rb") as file:
         file.seek(max(0, size - 1))
         if not size or file.read(1) == b"\n":
@@ -123,35 +123,37 @@ def _end_of_lines(size: int, path: Path) -> int:
 
 
 def _to_disk(path: Path) -> None:
-    if path.is_dir() and sys.platform == "win32":  # a folder cannot be opened there
+    if path.is_dir() and sys.platform == "win32":  # Windows cannot open a folder
         return
-    opened = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 def _is_full(error: Exception, folder: Path) -> bool:
-    """torch says no more than that a position was not as expected; then it is the room left that tells."""
+    """Whether the disk is full. torch reports only an unexpected position; there the free space decides."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in FULL
-    told = "No space left" in str(error) or "quota exceeded" in str(error).lower()
-    return told or (isinstance(error, RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**16)
+    if "No space left" in str(error) or "quota exceeded" in str(error).lower():
+        return True
+    return isinstance(error, RuntimeError) and folder.is_dir() and shutil.disk_usage(folder).free < 2**16
 
 
 def _refused(path: Path, error: Exception) -> Exception:
-    """What the system says of the file or a folder on its way; an error of another kind, of our own, as it is."""
+    """The system's reason and the file or folder it is about; an error that is not the system's comes back as it is."""
     if not isinstance(error, OSError) or error.errno is None:
         return error
-    about = Path(error.filename or path)
-    way = "" if about.name.endswith(path.name) else f" ({about})"
-    return CannotWrite(f"cannot write {path}: {error.strerror}{way}")
+    cause = Path(error.filename or path)
+    place = "" if cause.name.endswith(path.name) else f" ({cause})"
+    return CannotWrite(f"cannot write {path}: {error.strerror}{place}")
 
 
-def _full(path: Path, part: Path) -> DiskFull:
-    there = next(folder for folder in path.absolute().parents if folder.is_dir())
-    free = shutil.disk_usage(there).free + (part.stat().st_size if part != path and part.is_file() else 0)
+def _full(path: Path, partial: Path) -> DiskFull:
+    existing = next(folder for folder in path.absolute().parents if folder.is_dir())
+    partial_size = partial.stat().st_size if partial != path and partial.is_file() else 0
+    free = shutil.disk_usage(existing).free + partial_size
     return DiskFull(
         f"the disk is full: {path.name} does not fit into the {free / 1e6:.1f} MB left for {path.parent}; make room, "
         "then a training run goes on from its last checkpoint with resume=<its folder>"

@@ -1,4 +1,4 @@
-"""Numbers as a page shows them."""
+"""Numbers and tables as text, for pages, terminals, csv, Markdown and LaTeX."""
 
 import csv
 import io
@@ -7,7 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convscope.runs.record import plain_cell
+_NUMBER = r"[-+]?([\d.]+(e[-+]?\d+)?|inf|nan)"
+_INTERVAL = rf"\[{_NUMBER}, {_NUMBER}\]( [a-z]+)?"  # perhaps with a verdict
+NUMERIC_CELL = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER}| {_INTERVAL})?", re.IGNORECASE)
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"} | {
+    sign: f"\\{sign}" for sign in "&%$#_{}"
+}
+Rows = Sequence[Mapping[str, Any]]  # a column for every key of the first row
 
 
 def percent(share: float) -> str:
@@ -17,15 +23,15 @@ def percent(share: float) -> str:
 
 def duration(seconds: float) -> str:
     """75.2 -> "1 min 15 s"; hours without seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes_ = divmod(minutes, 60)
+    all_minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(all_minutes, 60)
     if hours:
-        return f"{hours} h {minutes_} min"
+        return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def brief(value: Any) -> str:
-    """A number in at most four digits or so, everything else as it is; "" for None."""
+    """A float in four digits, from 100 on as an integer; other values as they are; "" for None."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -33,84 +39,91 @@ def brief(value: Any) -> str:
     return str(value)
 
 
-def three(value: float) -> str:
-    """A number in three digits, from a hundred on whole: 0.935, 12.3, 1,234."""
+def three_digits(value: float) -> str:
+    """A number in three digits, from 100 on as an integer: 0.935, 12.3, 1,234."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def as_said(words: str, value: float) -> str:
-    """A number as its own caption writes it, "95.3 %", else in three digits."""
+def number_as_in_caption(caption: str, value: float) -> str:
+    """The number in percent where the caption writes it so, else in three digits."""
     share = percent(value)
-    return share if share in words else three(value)
+    return share if share in caption else three_digits(value)
 
 
-def parted(words: str, value: float) -> tuple[str, str]:
-    """A caption without the value it ends with, and the interval it gives with that value: of "fc7: 0.615 [0.31, 0.85]"
-    ("fc7", "0.31 to 0.85"), of "eyes: 95.3 % [90.1, 99.2]" ("eyes", "90.1 to 99.2"). Other captions as they are, "".
+def split_caption(caption: str, value: float) -> tuple[str, str]:
+    """The caption without the value and interval at its end, and that interval.
+
+    "fc7: 0.615 [0.31, 0.85]" gives ("fc7", "0.31 to 0.85"), "eyes: 95.3 % [90.1, 99.2]" ("eyes", "90.1 to 99.2").
+    A caption that ends otherwise comes back unchanged, with "".
     """
-    said = "|".join(re.escape(form) for form in (f"{value:.3g}", percent(value)))
-    found = re.search(rf"[:;,]? \(?(?:{said}) \[([^],]+), ([^]]+)\]\)?$", words)
-    return (words[: found.start()], f"{found[1]} to {found[2]}") if found else (words, "")
+    forms = "|".join(re.escape(form) for form in (f"{value:.3g}", percent(value)))
+    match = re.search(rf"[:;,]? \(?(?:{forms}) \[([^],]+), ([^]]+)\]\)?$", caption)
+    return (caption[: match.start()], f"{match[1]} to {match[2]}") if match else (caption, "")
 
 
-def cell(text: str) -> str:
-    """A cell of a csv file for reading: numbers shortened, "–" for what could not be measured, yes and no for truth."""
+def table_cell(text: str) -> str:
+    """A cell of a csv file for reading: numbers shortened, "–" for nan and infinity, "yes" and "no" for booleans."""
     if text in ("True", "False"):
         return "yes" if text == "True" else "no"
-    value = number(text)
+    value = parse_number(text)
     if value is None or set(text) <= set("-0123456789"):
         return text
     return brief(value) if math.isfinite(value) else "–"
 
 
-def number(text: str) -> float | None:
-    """The number that a cell holds; None for words and for nothing."""
+def parse_number(text: str) -> float | None:
+    """The number in a cell; None for other text."""
     try:
         return float(text)
     except ValueError:
         return None
 
 
-Rows = Sequence[Mapping[str, Any]]
-LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"} | {
-    sign: f"\\{sign}" for sign in "&%$#_{}"
-}
+def spreadsheet_safe(value: Any) -> Any:
+    """A cell of a csv file that a spreadsheet shows and does not run: ' comes before text that would begin a formula.
+
+    Numbers stay numbers, also those written as text and intervals: -0.02 to 0.3, -0.1 [-0.3, 0.2] less. A class called
+    =1+1 is written as '=1+1.
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    return value if NUMERIC_CELL.fullmatch(value) else f"'{value}"
 
 
-def comma_separated(rows: Rows) -> str:
-    """A csv file, a column for every key of the first row."""
+def csv_table(rows: Rows, columns: Sequence[str] | None = None) -> str:
+    """A csv file. columns: None for the keys of the first row."""
+    columns = list(rows[0] if rows else ()) if columns is None else columns
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    csv.writer(text, lineterminator="\n").writerow([plain_cell(column) for column in rows[0]] if rows else [])
-    writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    csv.writer(text, lineterminator="\n").writerow([spreadsheet_safe(column) for column in columns])
+    writer.writerows({key: spreadsheet_safe(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
 def markdown(rows: Rows, caption: str) -> str:
     """A table of GitHub's Markdown under its caption."""
     columns = list(rows[0]) if rows else []
-    numbers = [_numbers(rows, column) for column in columns]
-    lines = [columns, ["---:" if number else "---" for number in numbers]]
+    lines = [columns, ["---:" if _is_numeric(rows, column) else "---" for column in columns]]
     lines += [[_text(row.get(column)) for column in columns] for row in rows]
     cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
     return caption + "\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
 
 def latex(rows: Rows, caption: str) -> str:
-    """A table environment in booktabs' style."""
+    """A table environment in the style of booktabs."""
     columns = list(rows[0]) if rows else []
-    form = "".join("r" if _numbers(rows, column) else "l" for column in columns)
+    alignment = "".join("r" if _is_numeric(rows, column) else "l" for column in columns)
     cells: list[list[Any]] = [list(columns), *([row.get(column) for column in columns] for row in rows)]
     head, *lines = [" & ".join(_escaped(_text(cell)) for cell in line) + r" \\" for line in cells]
     body = "\n".join([r"\toprule", head, r"\midrule", *lines, r"\bottomrule"])
-    tabular = f"\\begin{{tabular}}{{{form}}}\n{body}\n\\end{{tabular}}"
+    tabular = f"\\begin{{tabular}}{{{alignment}}}\n{body}\n\\end{{tabular}}"
     return f"\\begin{{table}}\n\\caption{{{_escaped(caption)}}}\n{tabular}\n\\end{{table}}\n"
 
 
-def _numbers(rows: Rows, column: str) -> bool:
-    """Whether a column goes to the right: numbers, means with their spread, and nothing else."""
-    said = [row[column] for row in rows if row.get(column) not in (None, "")]
-    return bool(said) and all(isinstance(value, int | float) or "±" in str(value) for value in said)
+def _is_numeric(rows: Rows, column: str) -> bool:
+    """Whether a column holds only numbers and means with their spread, which are aligned to the right."""
+    values = [row[column] for row in rows if row.get(column) not in (None, "")]
+    return bool(values) and all(isinstance(value, int | float) or "±" in str(value) for value in values)
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A run folder as a viewer meets it: finished, still running or crashed, and not to be trusted with paths."""
+"""Reads a run folder, of a run that has finished, is still running or crashed. The folder may come from anybody."""
 
 import csv
 import json
@@ -7,52 +7,28 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from convscope.runs.packed_pictures import checked
+from convscope.runs.index import IndexEntry, read_index, read_text
 
-
-def run_of(checkpoint: str | Path | None) -> Path | None:
-    """The run folder that a checkpoint lies in, <run>/checkpoints/<file>; None for a file from elsewhere."""
-    if not isinstance(checkpoint, str | Path):
-        return None
-    folder = Path(checkpoint).expanduser().resolve().parent
-    return folder.parent if folder.name == "checkpoints" and is_run_folder(folder.parent) else None
-
-
-MARKS = ("index.jsonl", "metrics.csv", "summary.json", ".hydra/config.yaml")  # any of them makes a folder a run folder
-_SHOWABLE: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table": {".csv"}, "number": set()}
-
-
-class Entry(NamedTuple):
-    """One line of index.jsonl. path: inside the run folder and there, None for a number. sheet: what stands where on a
-    packed picture, None for others and where it cannot be true.
-    """
-
-    kind: str
-    name: str
-    epoch: int | None
-    path: str | None
-    value: float | None
-    caption: str
-    layer: str | None
-    sheet: dict[str, Any] | None = None
+RUN_FILES = ("index.jsonl", "metrics.csv", "summary.json", ".hydra/config.yaml")  # a run folder has one at least
 
 
 class Run(NamedTuple):
-    """What a run folder holds.
+    """The contents of a run folder.
 
     entries: the last line of index.jsonl for each kind, name and epoch, in order of first appearance.
-    metrics: the columns of metrics.csv, None where a value was not measured. summary: what the run is,
-    from its beginning; what came out, once it has ended.
-    config, overrides: text of .hydra/. choices: config group -> file name. remarks: what could not be shown, in words.
+    metrics: the columns of metrics.csv, None where a value was not measured.
+    summary: facts of the run from about.json, and its results from summary.json once the run has ended.
+    config: text of .hydra/config.yaml. overrides: as typed. choices: config group -> file name.
+    remarks: files and lines that cannot be shown, in words.
     """
 
     folder: Path
-    entries: list[Entry]
+    entries: list[IndexEntry]
     metrics: dict[str, list[float | None]]
     summary: dict[str, Any]
     config: str
@@ -62,114 +38,80 @@ class Run(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The config as a mapping, to be read and not changed; empty if it is none."""
+        """The config as a mapping, which must not be changed; empty if it cannot be read."""
         return _settings(self.config)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The net's rows as summary.json tells them."""
-        net = self.summary.get("net")
-        rows = net.get("rows") if isinstance(net, dict) else None
+        """The rows of the net in summary.json."""
+        rows = value_at(self.summary, "net", "rows")
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def is_run_folder(folder: Path) -> bool:
-    """Whether a run of convscope has left anything here."""
-    return any((folder / mark).is_file() for mark in MARKS)
-
-
-def sweep_around(folder: Path) -> Path | None:
-    """The folder of the sweep that this run is a row of; None for a run of its own."""
-    return next((each for each in folder.resolve().parents[:2] if (each / "multirun.yaml").is_file()), None)
-
-
 def read_run(folder: str | Path, with_entries: bool = True) -> Run:
-    """Everything a page shows of `folder`; what is absent is empty, what is damaged or refused is told in `remarks`.
+    """The contents of a run folder. Absent files are empty; `remarks` names damaged and refused ones.
 
-    with_entries: False leaves index.jsonl unread, of which a long run has the most.
+    with_entries: False skips index.jsonl, the largest file of a long run.
     """
     folder = Path(folder)
-    entries, remarks = _index(folder) if with_entries else ([], [])
-    overrides = _list(_text(folder / ".hydra" / "overrides.yaml"))
+    entries, remarks = read_index(folder) if with_entries else ([], [])
+    overrides = _list(read_text(folder / ".hydra" / "overrides.yaml"))
     summary = {**_facts(folder / "about.json", remarks), **_facts(folder / "summary.json", remarks)}
-    config = _text(folder / ".hydra" / "config.yaml")
-    choices = _choices(_text(folder / ".hydra" / "hydra.yaml"))
+    config = read_text(folder / ".hydra" / "config.yaml")
+    choices = _choices(read_text(folder / ".hydra" / "hydra.yaml"))
     return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, choices, remarks)
 
 
-def started(folder: Path) -> datetime:
-    """When the run began: from its folder's name (or that of the sweep around it), else from its oldest file."""
+def is_run_folder(folder: Path) -> bool:
+    """Whether the folder has any of the files that a run writes."""
+    return any((folder / name).is_file() for name in RUN_FILES)
+
+
+def run_folder_of(checkpoint: str | Path | None) -> Path | None:
+    """The run folder of a checkpoint <run>/checkpoints/<file>; None for a file elsewhere."""
+    if not isinstance(checkpoint, str | Path):
+        return None
+    folder = Path(checkpoint).expanduser().resolve().parent
+    return folder.parent if folder.name == "checkpoints" and is_run_folder(folder.parent) else None
+
+
+def enclosing_sweep(folder: Path) -> Path | None:
+    """The folder of the sweep that this run is a row of; None for a single run."""
+    return next((parent for parent in folder.resolve().parents[:2] if (parent / "multirun.yaml").is_file()), None)
+
+
+def start_time(folder: Path) -> datetime:
+    """When the run was started: from the name of its folder or of its sweep's folder, else from its oldest file."""
     for name in (folder.name, folder.parent.name):
-        if found := re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", name):
-            return datetime.strptime(found[0], "%Y-%m-%d_%H-%M-%S")
-    times = [(folder / mark).stat().st_mtime for mark in MARKS if (folder / mark).is_file()]
+        if date := re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", name):
+            return datetime.strptime(date[0], "%Y-%m-%d_%H-%M-%S")
+    times = [(folder / name).stat().st_mtime for name in RUN_FILES if (folder / name).is_file()]
     return datetime.fromtimestamp(min(times, default=folder.stat().st_mtime))
 
 
-def table_rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a csv file, as text."""
-    lines = list(csv.reader(_text(path).splitlines()))
+def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a csv file, as text; ([], []) for an absent or empty file."""
+    lines = list(csv.reader(read_text(path).splitlines()))
     return (lines[0], lines[1:]) if lines else ([], [])
 
 
-def _index(folder: Path) -> tuple[list[Entry], list[str]]:
-    entries: dict[tuple[str, str, int | None], Entry] = {}
-    damaged = refused = 0
-    for line in _text(folder / "index.jsonl").split("\n"):  # not splitlines: a caption may hold U+2028
-        entry = _entry(line) if line.strip() else None
-        if entry is None:
-            damaged += bool(line.strip())
-        elif entry.kind not in _SHOWABLE:
-            continue
-        elif entry.path is not None and not _inside(folder, entry):
-            refused += 1
-        elif entry.path is None or (folder / entry.path).is_file():
-            entries[entry.kind, entry.name, entry.epoch] = entry
-    remarks = []
-    if refused:
-        remarks.append(f"index.jsonl names {_count(refused, 'file')} outside this folder or of another kind; not shown")
-    if damaged:
-        remarks.append(f"{_count(damaged, 'line')} of index.jsonl cannot be read; not shown")
-    return list(entries.values()), remarks
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}"
-
-
-def _entry(line: str) -> Entry | None:
-    try:
-        said = json.loads(line)
-        epoch, value, layer = said.get("epoch"), said.get("value"), said.get("layer")
-        return Entry(
-            str(said["kind"]),
-            str(said["name"]),
-            None if epoch is None else int(epoch),
-            None if "path" not in said else str(said["path"]),
-            None if value is None else float(value),
-            str(said.get("caption", "")),
-            None if layer is None else str(layer),
-            checked(said.get("sheet")),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return None
-
-
-def _inside(folder: Path, entry: Entry) -> bool:
-    path = PurePosixPath(str(entry.path))
-    if path.is_absolute() or ".." in path.parts or {"\\", "\0"} & set(str(path)):
-        return False
-    if path.suffix.lower() not in _SHOWABLE[entry.kind]:
-        return False
-    return (folder / path).resolve().is_relative_to(folder.resolve())  # a link may lead out
+def value_at(mapping: Mapping[str, Any], *keys: str) -> Any:
+    """The value under nested keys; None where any of them is missing."""
+    value: Any = mapping
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _metrics(path: Path) -> dict[str, list[float | None]]:
-    header, rows = table_rows(path)
-    return {name: [_number(row[at]) if at < len(row) else None for row in rows] for at, name in enumerate(header)}
+    header, rows = read_table(path)
+    return {
+        name: [_finite_number(row[place]) if place < len(row) else None for row in rows]
+        for place, name in enumerate(header)
+    }
 
 
-def _number(text: str) -> float | None:
+def _finite_number(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
@@ -178,20 +120,20 @@ def _number(text: str) -> float | None:
 
 
 def _facts(path: Path, remarks: list[str]) -> dict[str, Any]:
-    text = _text(path)
+    text = read_text(path)
     if not text:
         return {}
     try:
-        said = json.loads(text)
+        facts = json.loads(text)
     except ValueError:
-        said = None
-    if not isinstance(said, dict):
+        facts = None
+    if not isinstance(facts, dict):
         remarks.append(f"{path.name} cannot be read; not shown")
         return {}
-    return said
+    return facts
 
 
-@lru_cache(maxsize=512)  # the runs of a sweep are read again after each of them
+@lru_cache(maxsize=512)  # the page of a sweep reads all runs again after each of them
 def _choices(text: str) -> dict[str, str]:
     hydra = _mapping(text).get("hydra") or {}
     choices = (hydra.get("runtime") or {}).get("choices") or {}
@@ -204,13 +146,13 @@ def _settings(text: str) -> dict[str, Any]:
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    said = _yaml(text)
-    return said if isinstance(said, dict) else {}
+    content = _yaml(text)
+    return content if isinstance(content, dict) else {}
 
 
 def _list(text: str) -> list[str]:
-    said = _yaml(text)
-    return [str(item) for item in said] if isinstance(said, list) else []
+    content = _yaml(text)
+    return [str(item) for item in content] if isinstance(content, list) else []
 
 
 def _yaml(text: str) -> Any:
@@ -218,15 +160,3 @@ def _yaml(text: str) -> Any:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C is six times as fast
     except yaml.YAMLError:
         return None
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def value_at(mapping: Mapping[str, Any], *keys: str) -> Any:
-    """The value under nested keys; None where any of them is missing."""
-    value: Any = mapping
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

@@ -1,14 +1,13 @@
-"""The run folder: every picture, number and table of a run under its final name, complete or absent.
+"""Writes a run folder: every picture, number and table of a run under its final name, complete or absent.
 
-Jobs and callbacks hand over `Picture`, `Number` and `Table` values; `Record.add` writes the file, appends a line to
-index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
+Jobs and callbacks hand over `Picture`, `Number`, `Table` and `Arrays` values. `Record.add` writes the file, appends a
+line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
 """
 
 import csv
 import io
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +16,16 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import save_file
 
-from convscope.runs.atomic_io import append, check_writable, remove_parts, write
+from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
+from convscope.runs.index import read_text
+from convscope.runs.number_format import csv_table
 
 
 class Picture(NamedTuple):
-    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png). `epoch` None: one picture for the run.
+    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png).
 
-    sheet: what stands where on a picture packed of many, in its pixels; a viewer cuts single tiles out by it.
+    epoch: None for the only picture of a run. layer: that it shows, if one. sheet: where the tiles of a packed picture
+    are, in pixels, from which a viewer cuts out single tiles.
     """
 
     name: str
@@ -36,7 +38,7 @@ class Picture(NamedTuple):
 
 
 class Number(NamedTuple):
-    """One named figure of a run."""
+    """One named number of a run."""
 
     name: str
     value: float
@@ -56,124 +58,105 @@ class Table(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """Tensors by name, kept for later analysis as a safetensors file; no line in index.jsonl."""
+    """Tensors by name for later analysis; written as a safetensors file, without a line in index.jsonl."""
 
     name: str
     tensors: dict[str, torch.Tensor]
     epoch: int | None = None
 
 
-_NUMBER = r"[-+]?([\d.]+(e[-+]?\d+)?|inf|nan)"
-_INTERVAL = rf"\[{_NUMBER}, {_NUMBER}\]( [a-z]+)?"  # perhaps with a verdict
-NUMBERS = re.compile(rf"{_NUMBER}( (to|±) {_NUMBER}| {_INTERVAL})?", re.IGNORECASE)  # cells that are no text
 Result = Picture | Number | Table | Arrays
-About = tuple[str, str, int | None]  # kind, name and epoch: what a line of index.jsonl is about
+LineKey = tuple[str, str, int | None]  # kind, name and epoch; a run folder has one line of index.jsonl for each
 
 
 class RunLogger(Protocol):
-    """What a run's pictures and the rows of its metrics.csv are handed on to, all by their epoch."""
+    """Receives the pictures of a run and the rows of its metrics.csv, both by epoch."""
 
     def picture(self, picture: Picture, path: Path) -> None: ...
     def row(self, epoch: int, values: Mapping[str, float]) -> None: ...
 
 
-def plain_cell(value: Any) -> Any:
-    """A cell of a csv file that a spreadsheet shows and does not run: text that would begin a formula gets a ' before.
-
-    Numbers stay numbers, those written as text too, and so do intervals: -0.02 to 0.3, -0.1 [-0.3, 0.2] less. A class
-    called =1+1 is kept as '=1+1.
-    """
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    return value if NUMBERS.fullmatch(value) else f"'{value}"
-
-
-def _csv(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    csv.writer(text, lineterminator="\n").writerow([plain_cell(column) for column in columns])  # may be classes
-    writer.writerows({key: plain_cell(value) for key, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
 class Record:
-    """Writes one run folder (DESIGN: "The run folder").
+    """Writes one run folder.
 
-    folder: created if absent. loggers: handed every picture and every row of metrics.csv after it is written. numbers:
-    those of the whole run, by name.
+    folder: created if absent; what killed processes left half-written in it is removed. loggers: receive every picture
+    and every row of metrics.csv after it is written. numbers: those of the whole run, by name. Raises UserError for a
+    folder that cannot be written.
     """
 
     def __init__(self, folder: Path, loggers: Iterable[RunLogger] = ()):
         self.folder, self.loggers = Path(folder), list(loggers)
         self.numbers: dict[str, float] = {}
-        self._about: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {}
         check_writable(self.folder)
-        remove_parts(self.folder)
+        remove_partial_files(self.folder)
         self._columns, self._rows = ["epoch"], list[tuple[int, str]]()
-        self._seen = {about: hash(line) for about, line in _read_index(self.folder / "index.jsonl").items()}
+        self._line_hashes = {key: hash(line) for key, line in _read_lines(self.folder / "index.jsonl").items()}
 
     def add(self, result: Result) -> None:
-        """Writes one result and its line in index.jsonl; a later one of the same name and epoch takes its place."""
+        """Writes one result and its line in index.jsonl, in place of an earlier one of the same name and epoch."""
         match result:
             case Picture():
-                path = self._save_picture(result)
-                self._index(result, "picture", path=path.relative_to(self.folder).as_posix(), sheet=result.sheet)
-                for logger in self.loggers if not result.name.startswith("images/") else ():  # stock of the page alone
-                    logger.picture(result, path)
+                path = self._write_picture(result)
+                self._write_line(result, "picture", path=path.relative_to(self.folder).as_posix(), sheet=result.sheet)
+                if not result.name.startswith("images/"):  # images/ are tiles for the page alone
+                    for logger in self.loggers:
+                        logger.picture(result, path)
             case Table():
                 path = self.folder / "tables" / f"{_stem(result)}.csv"
-                write(path, _csv(result.rows, list(result.rows[0]) if result.rows else []))
-                self._index(result, "table", path=path.relative_to(self.folder).as_posix())
+                write(path, csv_table(result.rows))
+                self._write_line(result, "table", path=path.relative_to(self.folder).as_posix())
             case Number():
-                self._index(result, "number", value=result.value)
+                self._write_line(result, "number", value=result.value)
                 if result.epoch is None:
                     self.numbers[result.name] = result.value
             case Arrays():
                 path = self.folder / f"{_stem(result)}.safetensors"
                 write(path, lambda part: save_file(result.tensors, part))
 
-    def row(self, epoch: int, values: Mapping[str, float], beside: Mapping[str, float] | None = None) -> None:
-        """One row of metrics.csv. A column that appears later is empty in the rows before it, never missing.
+    def row(self, epoch: int, values: Mapping[str, float], logged: Mapping[str, float] | None = None) -> None:
+        """Writes one row of metrics.csv. A column that appears later is empty in the rows before it, never missing.
 
-        beside: what the loggers get as well, of the run so far.
+        logged: further values of the run so far, for the loggers alone.
         """
-        self._note_row(epoch, values)
+        self._set_row(epoch, values)
         self._write_rows()
         for logger in self.loggers:
-            logger.row(epoch, {**values, **(beside or {})})
+            logger.row(epoch, {**values, **(logged or {})})
 
     def rows(self, rows: Iterable[Mapping[str, float]]) -> None:
-        """metrics.csv anew, of rows that have their epoch: a run that goes on knows them from its checkpoint."""
+        """Writes metrics.csv anew from rows with their epoch, which a run that resumes has from its checkpoint."""
         self._columns, self._rows = ["epoch"], []
         for row in rows:
-            self._note_row(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
+            self._set_row(int(row["epoch"]), {name: value for name, value in row.items() if name != "epoch"})
         self._write_rows()
 
-    def _note_row(self, epoch: int, values: Mapping[str, float]) -> None:
+    def about(self, values: Mapping[str, Any]) -> None:
+        """Writes about.json: facts of the run for viewers that read it before it has ended."""
+        self._facts = dict(values)
+        write(self.folder / "about.json", _json_file(self._facts))
+
+    def warn(self, text: str) -> None:
+        """Adds a warning to about.json, for viewers of a run that goes on; summary.json has all at the end."""
+        self.about({**self._facts, "warnings": [*self._facts.get("warnings", []), text]})
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Writes summary.json. Numbers that are not finite become null, as JSON has none."""
+        write(self.folder / "summary.json", _json_file(values))
+
+    def _set_row(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Replaces the row of this epoch and all later ones."""
         new = [name for name in values if name not in self._columns]
         self._columns += new
-        self._rows = [(done, line + "," * len(new)) for done, line in self._rows if done < epoch]
+        self._rows = [(earlier, line + "," * len(new)) for earlier, line in self._rows if earlier < epoch]
         cells = [f"{values[name]:.6g}" if name in values else "" for name in self._columns[1:]]
         self._rows.append((epoch, ",".join([str(epoch), *cells])))
 
     def _write_rows(self) -> None:
-        lines = [_csv([], self._columns).rstrip("\n"), *(line for _, line in self._rows)]
+        lines = [csv_table([], self._columns).rstrip("\n"), *(line for _, line in self._rows)]
         write(self.folder / "metrics.csv", "\n".join(lines) + "\n")
 
-    def about(self, values: Mapping[str, Any]) -> None:
-        """about.json: what the run is, for viewers that meet it before it has ended; in summary.json at the end."""
-        self._about = dict(values)
-        write(self.folder / "about.json", json.dumps(_finite(self._about), indent=2) + "\n")
-
-    def warn(self, text: str) -> None:
-        """One more warning in about.json, for viewers of a run that goes on; summary.json has them at the end."""
-        self.about({**self._about, "warnings": [*self._about.get("warnings", []), text]})
-
-    def summary(self, values: Mapping[str, Any]) -> None:
-        """summary.json; numbers that are not finite become null, as JSON knows none."""
-        write(self.folder / "summary.json", json.dumps(_finite(dict(values)), indent=2) + "\n")
-
-    def _save_picture(self, picture: Picture) -> Path:
+    def _write_picture(self, picture: Picture) -> Path:
         form = "png" if picture.plot or hasattr(picture.image, "savefig") else "jpg"
         path = self.folder / "pictures" / f"{_stem(picture)}.{form}"
         if hasattr(picture.image, "savefig"):
@@ -184,31 +167,36 @@ class Record:
             write(path, lambda part: picture.image.save(part, quality=90, subsampling=0))
         return path
 
-    def _index(self, result: Picture | Number | Table, kind: str, **where: Any) -> None:
-        line = {"kind": kind, "name": result.name, "epoch": result.epoch, **where}
+    def _write_line(self, result: Picture | Number | Table, kind: str, **fields: Any) -> None:
+        """Appends the line of a new result to index.jsonl; writes the file anew where an earlier line changes."""
+        line = {"kind": kind, "name": result.name, "epoch": result.epoch, **fields}
         line |= {"caption": result.caption, "layer": result.layer}
         text = json.dumps(_finite({key: value for key, value in line.items() if value not in (None, "")}))
-        about = kind, result.name, result.epoch
-        if about not in self._seen:
+        line_key = kind, result.name, result.epoch
+        if line_key not in self._line_hashes:
             append(self.folder / "index.jsonl", text)
-        elif self._seen[about] != hash(text):
-            lines = _read_index(self.folder / "index.jsonl") | {about: text}
+        elif self._line_hashes[line_key] != hash(text):
+            lines = _read_lines(self.folder / "index.jsonl") | {line_key: text}
             write(self.folder / "index.jsonl", "".join(line + "\n" for line in lines.values()))
-        self._seen[about] = hash(text)
+        self._line_hashes[line_key] = hash(text)
 
 
-def _read_index(path: Path) -> dict[About, str]:
-    """The whole lines of the file, by what each is about; a line that cannot be read is left out."""
-    lines: dict[About, str] = {}
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if path.is_file() else []:
+def _read_lines(path: Path) -> dict[LineKey, str]:
+    """The lines of index.jsonl that end in a line break and can be read."""
+    lines: dict[LineKey, str] = {}
+    for text in read_text(path).split("\n")[:-1]:
         with suppress(ValueError, KeyError, TypeError, AttributeError):
-            said = json.loads(text)
-            lines[said["kind"], said["name"], said.get("epoch")] = text
+            fields = json.loads(text)
+            lines[fields["kind"], fields["name"], fields.get("epoch")] = text
     return lines
 
 
 def _stem(result: Picture | Table | Arrays) -> str:
     return result.name if result.epoch is None else f"{result.name}/epoch_{result.epoch:03d}"
+
+
+def _json_file(values: Mapping[str, Any]) -> str:
+    return json.dumps(_finite(dict(values)), indent=2) + "\n"
 
 
 def _finite(value: Any) -> Any:

@@ -1,235 +1,184 @@
-"""The training runs of a sweep, those that differ in their seed alone as one group."""
+"""The training runs of a sweep. Runs that differ only in their seed form one group, a row of the sweep's tables."""
 
 import re
 import statistics
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from convscope.errors import UserError
-from convscope.runs.config_diff import BESIDE, flattened
-from convscope.runs.reading import Run, is_run_folder, read_run, value_at
-from convscope.runs.training_runs import TrainingRun, read_training
+from convscope.runs.config_diff import affects_result, flattened
+from convscope.runs.reading import Run, is_run_folder, read_run
+from convscope.runs.training_runs import TrainingRun, read_training_run
 
-GIVE = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
-OWN = ("report", "table")  # what a sweep's folder may have of its own, beside those of its runs
-NUMBERED = r"(\d{4}-\d\d-\d\d_[\d-]+_|\d+_)"  # what stands before the name of a run's folder
+HINT = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
+NOT_RUNS = ("report", "table")  # folders in a sweep's folder that hold results of the whole sweep
+NUMBERED = r"(\d{4}-\d\d-\d\d_[\d-]+_|\d+_)"  # date or number before the name of a run's folder
 
 
 class Spread(NamedTuple):
-    """A mean over seeds. deviation: the standard deviation of the sample, None of a single run."""
+    """A mean over seeds. deviation: the standard deviation of the sample, None for a single run."""
 
     mean: float
     deviation: float | None
 
 
-class Group(NamedTuple):
-    """Runs of the same settings, one for each seed; finished ones first, then by how far they are."""
+class SeedGroup(NamedTuple):
+    """Runs of the same settings, one for each seed; finished runs first, then by their number of epochs."""
 
     name: str
     runs: list[TrainingRun]
 
     @property
     def counted(self) -> list[TrainingRun]:
-        """The finished runs; of none the one that is farthest."""
-        return [one for one in self.runs if one.finished] or self.runs[:1]
+        """The runs that means are over: the finished ones; without any, the one with the most epochs."""
+        return [run for run in self.runs if run.finished] or self.runs[:1]
 
     @property
     def settings(self) -> dict[str, Any]:
         return self.runs[0].run.settings
 
     def over_seeds(self, column: str) -> Spread | None:
-        """Of a column of metrics.csv over the runs that count; None where none of them has it."""
-        found = [one.values[column] for one in self.counted if column in one.values]
-        return Spread(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None) if found else None
+        """Mean and deviation of a column of metrics.csv over the counted runs; None where no run has the column."""
+        values = [run.values[column] for run in self.counted if column in run.values]
+        if not values:
+            return None
+        return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
     @property
     def state(self) -> str:
-        """Of one run its own; of several how many are finished, and the others' own."""
-        rest = [f"seed {one.seed} {one.state}" for one in self.runs if not one.finished]
-        if len(self.runs) == 1 or not rest:
+        """The state of a single run; for several runs how many are finished, and the state of each other run."""
+        unfinished = [f"seed {run.seed} {run.state}" for run in self.runs if not run.finished]
+        if len(self.runs) == 1 or not unfinished:
             return self.runs[0].state
-        return f"{len(self.runs) - len(rest)} of {len(self.runs)} finished; " + "; ".join(rest)
+        return f"{len(self.runs) - len(unfinished)} of {len(self.runs)} finished; " + "; ".join(unfinished)
 
 
 class SweepRuns(NamedTuple):
-    """groups: in the order of their folders. left_out: folder -> why it is no row of its own. evaluations: runs of
-    job=evaluate, not yet read.
+    """The runs of a sweep.
+
+    groups: in the order of their folders. left_out: folder -> why it is in no group. evaluations: runs of job=evaluate.
     """
 
-    groups: list[Group]
+    groups: list[SeedGroup]
     left_out: dict[str, str]
     evaluations: tuple[Run, ...] = ()
 
 
-def sweep_runs(folders: Sequence[Path], epoch: str = "last") -> SweepRuns:
-    """The training runs at these folders, in them, or in the sweeps in them. epoch: "last" or "best".
+def read_sweep_runs(folders: Sequence[Path], epoch: str = "last") -> SweepRuns:
+    """Reads the training runs at these folders, in them, or in the sweeps in them. epoch: "last" or "best".
 
-    Raises UserError for a folder that is not there, and where no training run is found.
+    Raises UserError for a folder that does not exist, and where there is no training run.
     """
     left_out: dict[str, str] = {}
-    kinds: dict[Any, list[TrainingRun]] = {}
+    runs_by_settings: dict[Any, list[TrainingRun]] = {}
     evaluations: list[Run] = []
-    for path in dict.fromkeys(path for folder in folders for path in _inside(folder, left_out)):
+    for path in dict.fromkeys(path for folder in folders for path in _run_folders(folder, left_out)):
         run = read_run(path, with_entries=False)
         job = run.settings.get("job") or run.summary.get("job") or ("train" if run.metrics else "")
         if job == "evaluate":
             evaluations.append(run)
-            continue
-        if job != "train":
+        elif job != "train":
             left_out[_label(path)] = f"a run of job={job}" if job else "what it was cannot be read"
-            continue
-        kinds.setdefault(_kind(run) or path, []).append(read_training(run, epoch))
-    groups = [_group(runs, left_out) for runs in kinds.values()]
+        else:
+            runs_by_settings.setdefault(_relevant_settings(run) or path, []).append(read_training_run(run, epoch))
+    groups = [_group(runs, left_out) for runs in runs_by_settings.values()]
     if not groups:
         left_out |= {_label(run.folder): "a run of job=evaluate" for run in evaluations}
-        told = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
-        raise UserError(f"no training run in {', '.join(map(str, folders))}{f' ({told})' if told else ''}; {GIVE}")
-    return SweepRuns(_told_apart(groups), left_out, tuple(evaluations))
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:3])
+        names = ", ".join(map(str, folders))
+        raise UserError(f"no training run in {names}{f' ({reasons})' if reasons else ''}; {HINT}")
+    return SweepRuns(_with_distinct_names(groups), left_out, tuple(evaluations))
 
 
-def counts_for_result(run: Run, key: str) -> bool:
-    """Whether a setting may change what comes out; of a net of another maker its name says which net it is."""
-    if key == "model.name":
-        return value_at(run.settings, "model", "source") != "rows"
-    return not any(fnmatchcase(key, pattern) for pattern in BESIDE)
+def varied_settings(groups: Sequence[SeedGroup]) -> list[dict[str, Any]]:
+    """For each group the settings in which any two groups differ, by dotted key; None for an absent one."""
+    flat = [flattened(group.settings) for group in groups]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    differing = [key for key in keys if len({repr(settings.get(key)) for settings in flat}) > 1]
+    relevant = [key for key in differing if any(affects_result(group.runs[0].run, key) for group in groups)]
+    return [{key: settings.get(key) for key in relevant} for settings in flat]
 
 
-def _inside(folder: Path, left_out: dict[str, str]) -> Iterator[Path]:
-    """Run folders: the folder itself, those in it, or those one level below."""
+def images_per_second(group: SeedGroup) -> int | None:
+    """Training images per second, mean over the counted runs and their epochs; None where no run measured them."""
+    speeds = [run.run.summary.get("images_per_second") or _mean_speed(run.run) for run in group.counted]
+    measured = [float(speed) for speed in speeds if speed]
+    return round(sum(measured) / len(measured)) if measured else None
+
+
+def _mean_speed(run: Run) -> float | None:
+    speeds = [speed for speed in run.metrics.get("images_per_second", ()) if speed is not None]
+    return sum(speeds) / len(speeds) if speeds else None
+
+
+def _run_folders(folder: Path, left_out: dict[str, str]) -> Iterator[Path]:
+    """The folder itself if it is a run folder, else the run folders in it, else those one level below."""
     if not folder.is_dir():
-        raise UserError(f"sweep={folder} is no folder; {GIVE}")
+        raise UserError(f"sweep={folder} is no folder; {HINT}")
     if is_run_folder(folder):
         yield folder.resolve()
         return
-    inside = _folders(folder)
+    inside = _subfolders(folder)
     runs = [path for path in inside if is_run_folder(path)]
     if not runs:
-        yield from (path for each in inside for path in _folders(each) if is_run_folder(path))
+        yield from (path for subfolder in inside for path in _subfolders(subfolder) if is_run_folder(path))
         return
     yield from runs
     left_out |= {_label(path): "no run has left anything in it" for path in inside if path not in runs}
 
 
-def _folders(folder: Path) -> list[Path]:
+def _subfolders(folder: Path) -> list[Path]:
     inside = [path.resolve() for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    inside = [path for path in inside if path.name not in OWN or (path / "metrics.csv").is_file()]
-    return sorted(inside, key=_number)
+    inside = [path for path in inside if path.name not in NOT_RUNS or (path / "metrics.csv").is_file()]
+    return sorted(inside, key=_place_in_sweep)
 
 
-def _number(path: Path) -> tuple[float, str]:
-    """Of 10_zfnet, 10: a sweep's tenth run comes after its second."""
-    head = path.name.partition("_")[0]
-    return (int(head) if head.isdigit() else float("inf")), path.name
+def _place_in_sweep(path: Path) -> tuple[float, str]:
+    """The number before the folder's name, by which 10_zfnet comes after 2_zfnet, and the name."""
+    number = path.name.partition("_")[0]
+    return (int(number) if number.isdigit() else float("inf")), path.name
 
 
 def _label(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _kind(run: Run) -> frozenset[tuple[str, str]] | None:
-    """What runs of one row have in common: all settings that count but the seed. None where they cannot be read."""
-    kept = {
-        key: value
-        for key, value in flattened(run.settings).items()
-        if value is not None and counts_for_result(run, key)
-    }
-    return frozenset((key, repr(value)) for key, value in kept.items()) or None
+def _relevant_settings(run: Run) -> frozenset[tuple[str, str]] | None:
+    """All settings that affect the result, except the seed; None where they cannot be read."""
+    settings = flattened(run.settings).items()
+    relevant = {key: value for key, value in settings if value is not None and affects_result(run, key)}
+    return frozenset((key, repr(value)) for key, value in relevant.items()) or None
 
 
-def _group(runs: list[TrainingRun], left_out: dict[str, str]) -> Group:
-    """Of several runs with one seed the farthest stays."""
-    farthest: dict[Any, TrainingRun] = {}
-    for one in sorted(runs, key=lambda one: (one.finished, one.epochs), reverse=True):
-        if one.seed in farthest:
-            kept = _label(farthest[one.seed].run.folder)
-            left_out[_label(one.run.folder)] = f"settings and seed are those of {kept}, which is as far or farther"
+def _group(runs: list[TrainingRun], left_out: dict[str, str]) -> SeedGroup:
+    """The group of these runs. Of several runs with one seed it has the one with the most epochs."""
+    by_seed: dict[Any, TrainingRun] = {}
+    for run in sorted(runs, key=lambda run: (run.finished, run.epochs), reverse=True):
+        if run.seed in by_seed:
+            chosen = _label(by_seed[run.seed].run.folder)
+            left_out[_label(run.run.folder)] = f"settings and seed are those of {chosen}, which is as far or farther"
         else:
-            farthest[one.seed] = one
-    ordered = sorted(farthest.values(), key=lambda one: (not one.finished, -one.epochs, str(one.seed)))
-    return Group(_name(ordered[0]), ordered)
+            by_seed[run.seed] = run
+    ordered = sorted(by_seed.values(), key=lambda run: (not run.finished, -run.epochs, str(run.seed)))
+    return SeedGroup(_name(ordered[0]), ordered)
 
 
-def _name(one: TrainingRun) -> str:
-    """What the run was named, else its folder's name without number, date and seed."""
-    plain = re.sub(f"^{NUMBERED}", "", one.run.folder.name)
-    said = str(one.run.summary.get("name") or re.sub(rf"[_-]?seed[_-]?{re.escape(str(one.seed))}$", "", plain))
-    return said or one.run.folder.name
+def _name(run: TrainingRun) -> str:
+    """The run's name, else the name of its folder without number, date and seed."""
+    plain = re.sub(f"^{NUMBERED}", "", run.run.folder.name)
+    name = run.run.summary.get("name") or re.sub(rf"[_-]?seed[_-]?{re.escape(str(run.seed))}$", "", plain)
+    return str(name) or run.run.folder.name
 
 
-def _told_apart(groups: list[Group]) -> list[Group]:
-    """With the folder's name where several rows would be called the same."""
+def _with_distinct_names(groups: list[SeedGroup]) -> list[SeedGroup]:
+    """The groups; those of the same name are called by their folders."""
     names = [group.name for group in groups]
     folders = [group.runs[0].run.folder for group in groups]
-    plain = [folder.name for folder in folders]
+    folder_names = [folder.name for folder in folders]
     return [
-        group._replace(name=folder.name if plain.count(folder.name) == 1 else _label(folder))
+        group._replace(name=folder.name if folder_names.count(folder.name) == 1 else _label(folder))
         if names.count(group.name) > 1
         else group
         for group, folder in zip(groups, folders, strict=True)
     ]
-
-
-LONGEST_DIFFERENCE = 64  # characters of what a row differs in; what is longer is for the csv of all settings
-KEY_GROUPS = ("model.layers.", "model.", "data.", "optim.", "trainer.")
-
-
-def varied(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Of each group the settings, by their dotted keys, in which any two groups differ; None for one it has not."""
-    flat = [flattened(group.settings) for group in groups]
-    keys = dict.fromkeys(key for settings in flat for key in settings)
-    differing = [key for key in keys if len({repr(settings.get(key)) for settings in flat}) > 1]
-    chosen = [key for key in differing if any(counts_for_result(group.runs[0].run, key) for group in groups)]
-    return [{key: settings.get(key) for key in chosen} for settings in flat]
-
-
-def differences_in_words(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each group's values in words: "conv1 kernel 11, stride 4; renorm 0.1". What most groups have is not said."""
-    usual = {key: _usual([own[key] for own in settings]) for key in (settings[0] if settings else ())}
-    return [_words({key: value for key, value in own.items() if (repr(value),) != usual[key]}) for own in settings]
-
-
-def images_per_second(group: Group) -> int | None:
-    """Training images per second, mean over the runs that count and their epochs."""
-    said = [one.run.summary.get("images_per_second") or _mean(one.run.metrics) for one in group.counted]
-    found = [float(value) for value in said if value]
-    return round(sum(found) / len(found)) if found else None
-
-
-def _mean(metrics: Mapping[str, Sequence[float | None]]) -> float | None:
-    known = [value for value in metrics.get("images_per_second", ()) if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _usual(values: Sequence[Any]) -> tuple[str, ...]:
-    """The value of more than half of the groups, if there is one and three or more are compared."""
-    value, count = Counter(map(repr, values)).most_common(1)[0]
-    return (value,) if count > len(values) / 2 and len(values) > 2 else ()
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    rows: dict[str, dict[str, Any]] = {}
-    for key, value in sorted(values.items(), key=lambda item: item[0].startswith(KEY_GROUPS[0])):  # the net's rows last
-        group = next((group for group in KEY_GROUPS if key.startswith(group)), "")
-        row, _, field = key.removeprefix(group).rpartition(".")
-        rows.setdefault(row, {})[field] = value
-    parts = [_part(row, fields) for row, fields in rows.items()]
-    said: list[str] = []
-    for part in parts:
-        if said and len("; ".join([*said, part])) > LONGEST_DIFFERENCE:
-            return "; ".join(said) + f"; and {len(parts) - len(said)} more"
-        said.append(part)
-    return "; ".join(said)
-
-
-def _part(row: str, fields: Mapping[str, Any]) -> str:
-    """A row with all its fields gone was taken out of the net."""
-    if row and len(fields) > 1 and all(value is None for value in fields.values()):
-        return f"no {row}"
-    return f"{row} {', '.join(f'{field} {_plain(value)}' for field, value in fields.items())}".strip()
-
-
-def _plain(value: Any) -> str:
-    return "none" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What is done again and again and may take no more than a share of the time, however long it gets."""
+"""A limit on the share of time that recurring work takes, such as writing the page after each epoch of a long run."""
 
 import math
 import time
@@ -7,22 +7,25 @@ from contextlib import contextmanager
 
 
 class Throttle:
-    """`if sparing.due: with sparing.counted(): ...` takes at most that share of the time, the first time aside."""
+    """`if throttle.due: with throttle.counted(): work()` keeps the work, its first time aside, to a share of the time.
+
+    share: more than 0, at most 1.
+    """
 
     def __init__(self, share: float):
-        self._rest, self._not_before = 1 / share - 1, -math.inf
+        self._pause_per_second, self._not_before = 1 / share - 1, -math.inf
 
     @property
     def due(self) -> bool:
-        """Whether so much else has been done since that it may be done again."""
+        """Whether enough time has passed since the work was last done."""
         return time.perf_counter() >= self._not_before
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """What is done meanwhile is what the share is of."""
+        """Measures the time of the work in the block, also when it raises."""
         start = time.perf_counter()
         try:
             yield
         finally:
-            now = time.perf_counter()
-            self._not_before = now + self._rest * (now - start)
+            end = time.perf_counter()
+            self._not_before = end + self._pause_per_second * (end - start)

@@ -1,4 +1,4 @@
-"""The top-9 records of a run folder, as a viewer meets them: perhaps gone, cut short or of other shapes."""
+"""Reads the top-9 records of a run folder, which may be absent, cut off, hostile or of other shapes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,12 @@ from convscope.metrics.convergence import TopImages, is_alive, keep_exciting, ov
 
 NINE = 9
 FIELDS = ("score", "image", "row", "col")
-DAMAGED = (OSError, SafetensorError, TypeError, ValueError, AttributeError)  # what reading a file that lies may raise
+DAMAGED = (OSError, SafetensorError, TypeError, ValueError, AttributeError)  # raised for a file that is damaged or lies
+LayerRecord = list[np.ndarray]  # score (float32), image, row and col (int64), each [C, 9]
 
 
-class Nine(NamedTuple):
-    """The images that excite one map, strongest first, at most nine; four digits of each score. row, col: the unit."""
+class StrongestImages(NamedTuple):
+    """The images that excite one map, strongest first, at most nine. score: in four digits. row, col: of the unit."""
 
     image: list[int]
     score: list[float]
@@ -24,82 +25,74 @@ class Nine(NamedTuple):
 
 
 def record_path(folder: Path, epoch: int | None) -> Path:
-    """Where the record of an epoch stands; None: that of a finished net."""
+    """The file of an epoch's record. epoch: None for the record of a net that was not trained in this run."""
     return folder / "top9" / ("top9.safetensors" if epoch is None else f"epoch_{epoch:03d}.safetensors")
 
 
-def record_layers(folder: Path, epoch: int | None) -> dict[str, list[np.ndarray]]:
-    """score, image, row and col [C, 9] of each layer of a record; without those that are not whole."""
+def read_layer_records(folder: Path, epoch: int | None, fields: Sequence[str] = FIELDS) -> dict[str, LayerRecord]:
+    """Layer -> these fields of its record, each [C, 9]; without damaged layers. Empty for a damaged file."""
     try:
-        with safe_open(record_path(folder, epoch), "np") as arrays:
-            names = [name.removesuffix(".score") for name in arrays.keys() if name.endswith(".score")]  # noqa: SIM118
-            found = {name: _whole(arrays, name) for name in names}
+        with safe_open(record_path(folder, epoch), "np") as file:
+            names = [name.removesuffix(".score") for name in file.keys() if name.endswith(".score")]  # noqa: SIM118
+            records = {name: _layer_record(file, name, fields) for name in names}
     except DAMAGED:
         return {}
-    return {name: fields for name, fields in found.items() if fields is not None}
+    return {name: record for name, record in records.items() if record is not None}
 
 
-def record_layer(folder: Path, epoch: int | None, layer: str) -> list[np.ndarray] | None:
-    """One of `record_layers` without reading the others; None where it is not there or not whole."""
+def read_layer_record(folder: Path, epoch: int | None, layer: str) -> LayerRecord | None:
+    """The record of one layer, without reading the others; None where it is absent or damaged."""
     try:
-        with safe_open(record_path(folder, epoch), "np") as arrays:
-            return _whole(arrays, layer)
+        with safe_open(record_path(folder, epoch), "np") as file:
+            return _layer_record(file, layer, FIELDS)
     except DAMAGED:
         return None
 
 
-def _whole(arrays: Any, layer: str, fields: Sequence[str] = FIELDS) -> list[np.ndarray] | None:
-    """score and others of its fields, each [C, 9]."""
-    try:
-        score, *places = found = [arrays.get_tensor(f"{layer}.{name}") for name in fields]
-    except DAMAGED:
-        return None
-    right = score.ndim == 2 and score.shape[1] == NINE and all(place.shape == score.shape for place in places)
-    typed = score.dtype == np.float32 and all(place.dtype == np.int64 for place in places)
-    return found if right and typed else None
-
-
-def nines(record: list[np.ndarray] | None, maps: list[int]) -> list[Nine]:
-    """One for each of the maps of a layer's record; empty ones without a record, and for maps that it does not have."""
+def strongest_images(record: LayerRecord | None, maps: list[int]) -> list[StrongestImages]:
+    """The images of each of these maps; empty ones without a record, and for a map that the record lacks."""
     count = 0 if record is None else len(record[0])
+    nothing = StrongestImages([], [], [], [])
     return [
-        _nine(*(field[number] for field in record)) if record and number < count else Nine([], [], [], [])
-        for number in maps
+        _strongest(*(field[number] for field in record)) if record and number < count else nothing for number in maps
     ]
 
 
-def dead_maps(record: list[np.ndarray] | None) -> list[int] | None:
-    """The maps of the whole layer, shown or not, that no image excites; None without a record."""
-    return None if record is None else np.flatnonzero(~is_alive(_images(record))).tolist()
+def dead_maps(record: LayerRecord | None) -> list[int] | None:
+    """All maps of the layer that no image excites, also those without a picture; None without a record."""
+    return None if record is None else np.flatnonzero(~is_alive(keep_exciting(*record[:2]))).tolist()
 
 
-def kept(now: list[np.ndarray] | None, before: list[np.ndarray] | None, maps: list[int]) -> list[float | None]:
-    """For each of the maps the share of its images that excited it before too, whatever their rank.
+def overlap_of_maps(record: LayerRecord | None, previous: LayerRecord | None, maps: list[int]) -> list[float | None]:
+    """For each of these maps the share of its images that are in the previous record too, at any rank.
 
-    None where there was nothing before, and for a map that no image excites now.
+    None without a previous record of the same shape, and for a dead map.
     """
-    if now is None or before is None or now[0].shape != before[0].shape:
+    if record is None or previous is None or record[0].shape != previous[0].shape:
         return [None] * len(maps)
-    shares = dict(enumerate(overlap_with_previous(_images(before), _images(now)).tolist()))
+    overlaps = overlap_with_previous(keep_exciting(*previous[:2]), keep_exciting(*record[:2])).tolist()
+    shares = dict(enumerate(overlaps))
     return [round(shares[number], 3) if shares.get(number, np.nan) >= 0 else None for number in maps]
 
 
-def layer_images(folder: Path, epoch: int) -> dict[str, TopImages]:
-    """What `settling` compares of each layer that the record of an epoch has whole."""
+def exciting_images(folder: Path, epoch: int) -> dict[str, TopImages]:
+    """Layer -> the images [C, 9] that excite its maps at this epoch; without damaged layers."""
+    records = read_layer_records(folder, epoch, ("score", "image"))
+    return {layer: keep_exciting(*record) for layer, record in records.items()}
+
+
+def _layer_record(file: Any, layer: str, fields: Sequence[str]) -> LayerRecord | None:
+    """These fields of a layer, score first; None where a shape or type is not as in LayerRecord."""
     try:
-        with safe_open(record_path(folder, epoch), "np") as arrays:
-            names = [name.removesuffix(".score") for name in arrays.keys() if name.endswith(".score")]  # noqa: SIM118
-            records = {name: _whole(arrays, name, FIELDS[:2]) for name in names}
+        score, *places = record = [file.get_tensor(f"{layer}.{name}") for name in fields]
     except DAMAGED:
-        return {}
-    return {name: keep_exciting(*fields) for name, fields in records.items() if fields is not None}
+        return None
+    shapes_match = score.ndim == 2 and score.shape[1] == NINE and all(place.shape == score.shape for place in places)
+    types_match = score.dtype == np.float32 and all(place.dtype == np.int64 for place in places)
+    return record if shapes_match and types_match else None
 
 
-def _images(record: list[np.ndarray]) -> TopImages:
-    return keep_exciting(record[0], record[1])
-
-
-def _nine(score: np.ndarray, image: np.ndarray, row: np.ndarray, col: np.ndarray) -> Nine:
+def _strongest(score: np.ndarray, image: np.ndarray, row: np.ndarray, col: np.ndarray) -> StrongestImages:
     excited = (image >= 0) & (score > 0) & np.isfinite(score)
     digits = [float(f"{value:.4g}") for value in score[excited]]
-    return Nine(image[excited].tolist(), digits, row[excited].tolist(), col[excited].tolist())
+    return StrongestImages(image[excited].tolist(), digits, row[excited].tolist(), col[excited].tolist())

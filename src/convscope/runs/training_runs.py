@@ -1,6 +1,6 @@
-"""One training run as its folder tells of it: how far it has come, and what it measured.
+"""Training runs: the runs in a folder, and for each how far it has come and what it measured.
 
-Works on what is there: runs that are still going on, were cut off, failed, or left half of their files.
+Reads runs that are still going on, were cut off, failed, or have lost half of their files.
 """
 
 import csv
@@ -10,16 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from convscope.runs.number_format import duration
-from convscope.runs.reading import MARKS, Run, value_at
+from convscope.errors import UserError
+from convscope.metrics.goals import Chance
+from convscope.runs.index import read_text
+from convscope.runs.number_format import duration, parse_number
+from convscope.runs.reading import RUN_FILES, Run, is_run_folder, read_run, value_at
 
-QUIET = 600  # seconds without a sign of life, or five epochs of the run if those are longer: then it has stopped
+STOPPED_AFTER = 600  # seconds in which no file was written; five epochs of the run if those take longer
 
 
 class TrainingRun(NamedTuple):
-    """One training run. values: of metrics.csv at the epoch that counts. epochs: how many are over. history: its rows.
+    """One training run.
 
-    state: "finished", "running: epoch 3 of 12", "stopped: epoch 3 of 12", or "failed: " and why.
+    values: of metrics.csv at the chosen epoch. epochs: number of finished ones. history: the rows of metrics.csv.
+    state: "finished", "running: epoch 3 of 12", "stopped: epoch 3 of 12", or "failed: " and the reason.
     """
 
     run: Run
@@ -34,72 +38,101 @@ class TrainingRun(NamedTuple):
         return self.state == "finished"
 
 
-def read_training(run: Run, epoch: str = "last") -> TrainingRun:
-    """How far a training run has come and what it measured, from its folder alone."""
-    rows = _whole_rows(run.folder / "metrics.csv") or _final(run)
-    row: Mapping[str, float] = rows[-1] if rows else {}
+def find_training_runs(folders: Sequence[Path]) -> list[Run]:
+    """The training runs in these folders, each the folder of a run or of a sweep.
+
+    Raises UserError for a folder that is neither.
+    """
+    runs = []
+    for folder in folders:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        paths = [path for path in [folder, *inside] if is_run_folder(path)]
+        if not paths:
+            raise UserError(
+                f"no training run in {folder}; give the folder of a run, outputs/train/<run>, or of a sweep"
+            )
+        runs += [read_run(path) for path in paths]
+    return [run for run in runs if run.settings.get("job") == "train"]
+
+
+def read_training_run(run: Run, epoch: str = "last") -> TrainingRun:
+    """How far a training run has come and what it measured. epoch: "last" or "best", whose values count."""
+    rows = _whole_rows(run.folder / "metrics.csv") or _final_row(run)
+    values: Mapping[str, float] = rows[-1] if rows else {}
     if epoch == "best":
-        row = _best(rows, value_at(run.summary, "goal")) or row
+        values = _best(rows, value_at(run.summary, "goal")) or values
     seed = run.settings.get("seed", run.summary.get("seed"))
-    return TrainingRun(run, seed, row, int(rows[-1].get("epoch", len(rows))) if rows else 0, _state(run, rows), rows)
+    return TrainingRun(run, seed, values, _epochs(rows), _state(run, rows), rows)
+
+
+def has_learned(run: Run) -> bool:
+    """Whether the last top-1 or mean AP, or the last loss, is better than chance; True where that is not known."""
+    classes = run.summary.get("classes")
+    metric = value_at(run.summary, "goal", "metric") or "val/top1"
+    chance, chance_loss = (value_at(run.summary, "goal", key) for key in ("chance", "chance_loss"))
+    if chance is None and isinstance(classes, list) and classes and "val/mean_ap" not in run.metrics:  # of version 0.1
+        chance, chance_loss = 1 / len(classes), math.log(len(classes))
+    if not isinstance(chance, int | float):
+        return True
+    value, loss = (_last(run.metrics.get(str(column), [])) for column in (metric, "val/loss"))
+    return not Chance(chance, chance_loss if isinstance(chance_loss, int | float) else math.nan).explains(value, loss)
+
+
+def _last(values: Sequence[float | None]) -> float:
+    """The last value that was measured; nan without one."""
+    return next((value for value in reversed(values) if value is not None), math.nan)
 
 
 def _best(rows: Sequence[Mapping[str, float]], goal: Any) -> Mapping[str, float]:
-    """By what was better for the run's loss; runs of version 0.1 do not say, and all of them went by top-1."""
+    """The row of the best epoch by the run's goal; version 0.1 recorded none, and its goal was always top-1."""
     metric, mode = (goal.get("metric"), goal.get("mode")) if isinstance(goal, dict) else ("val/top1", "max")
     measured = [row for row in rows if math.isfinite(row.get(str(metric), math.nan))]
     return (min if mode == "min" else max)(measured, key=lambda row: row[str(metric)], default={})
 
 
-def _final(run: Run) -> list[dict[str, float]]:
-    """What the summary says of the last epoch, of a run that has lost its metrics.csv."""
-    said = value_at(run.summary, "final")
-    row = (
-        {key: value for key, value in said.items() if isinstance(value, int | float)} if isinstance(said, dict) else {}
-    )
+def _final_row(run: Run) -> list[dict[str, float]]:
+    """The last epoch in summary.json, for a run that has lost its metrics.csv."""
+    final = value_at(run.summary, "final")
+    values = final.items() if isinstance(final, dict) else ()
+    row = {key: value for key, value in values if isinstance(value, int | float)}
     return [row] if row else []
 
 
 def _whole_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of metrics.csv that are written to their end: the last of a damaged file may be cut within a number."""
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    """The rows of metrics.csv that end in a line break: the last row of a damaged file may be cut within a number."""
+    text = read_text(path)
     header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
-    return [
-        {name: value for name, cell in zip(header, row, strict=True) for value in _floats(cell)}
-        for row in rows
-        if len(row) == len(header)
-    ]
+    cells = [zip(header, map(parse_number, row), strict=True) for row in rows if len(row) == len(header)]
+    return [{name: value for name, value in row if value is not None} for row in cells]
 
 
-def _floats(cell: str) -> list[float]:
-    try:
-        return [float(cell)]
-    except ValueError:
-        return []
+def _epochs(rows: Sequence[Mapping[str, float]]) -> int:
+    return int(rows[-1].get("epoch", len(rows))) if rows else 0
 
 
 def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
-    """From summary.json, which is written at the end, unless training went on since; else from the files' age."""
-    epochs, final = (int(rows[-1].get("epoch", len(rows))) if rows else 0), value_at(run.summary, "final", "epoch")
-    wanted = value_at(run.settings, "trainer", "max_epochs")
-    told = f"epoch {epochs}" + (f" of {wanted}" if isinstance(wanted, int) and wanted > 0 else "")
+    """By summary.json, which is written at the end, unless training went on since; else by the age of the files."""
+    epochs, final = _epochs(rows), value_at(run.summary, "final", "epoch")
+    max_epochs = value_at(run.settings, "trainer", "max_epochs")
+    progress = f"epoch {epochs}" + (f" of {max_epochs}" if isinstance(max_epochs, int) and max_epochs > 0 else "")
     if run.summary.get("finished") and final is not None and epochs < final:
         return f"damaged: metrics.csv has {epochs} of {final} epochs"
     if run.summary.get("finished") and (final is None or epochs == final):
         return "finished"
-    if "finished" in run.summary and not run.summary["finished"] and not _went_on(run.folder):
-        return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {told}"
-    age = time.time() - max(_written(run.folder))
-    if age > max(QUIET, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
-        return f"stopped: {told}, nothing written for {duration(age)}"
-    return f"running: {told}"
+    if "finished" in run.summary and not run.summary["finished"] and not _resumed(run.folder):
+        return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {progress}"
+    age = time.time() - max(_write_times(run.folder))
+    if age > max(STOPPED_AFTER, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
+        return f"stopped: {progress}, nothing written for {duration(age)}"
+    return f"running: {progress}"
 
 
-def _went_on(folder: Path) -> bool:
+def _resumed(folder: Path) -> bool:
+    """Whether metrics.csv is newer than summary.json."""
     metrics, summary = folder / "metrics.csv", folder / "summary.json"
     return metrics.is_file() and metrics.stat().st_mtime > summary.stat().st_mtime + 1
 
 
-def _written(folder: Path) -> list[float]:
-    paths = [folder / name for name in (*MARKS, "checkpoints/last.ckpt")]
+def _write_times(folder: Path) -> list[float]:
+    paths = [folder / name for name in (*RUN_FILES, "checkpoints/last.ckpt")]
     return [path.stat().st_mtime for path in paths if path.is_file()]

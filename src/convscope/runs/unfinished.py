@@ -1,7 +1,7 @@
-"""Whether a training run begins, goes on or is done: read from what earlier starts have left in its folder.
+"""Whether a training run starts, resumes or is finished, by the files that earlier starts left in its folder.
 
-A folder belongs to one run. The settings of its first start, in .hydra/config.yaml, hold for every later one; a run
-goes on from checkpoints/last.ckpt. What is done there is read without torch: a sweep passes its finished rows at once.
+A folder belongs to one run. The settings of its first start, in .hydra/config.yaml, hold for every later start. A run
+resumes from checkpoints/last.ckpt. Nothing here needs torch: a sweep skips its finished rows at once.
 """
 
 import csv
@@ -16,114 +16,121 @@ from pathlib import Path
 from typing import Any
 
 from convscope.errors import UserError
-from convscope.runs.config_diff import differing, flattened
+from convscope.runs.config_diff import differing_keys, flattened
 
-PARTS = ("model", "data", "optim", "trainer", "evolution", "seed")  # of the settings: what a training run depends on
-FREE = ("trainer.max_epochs", "trainer.accelerator", "data.workers", "data.cache_*", "data.download")
-SHOWN = 6  # differing keys in a message
+TRAINING_GROUPS = ("model", "data", "optim", "trainer", "evolution", "seed")  # the settings that training depends on
+CHANGEABLE_KEYS = ("trainer.max_epochs", "trainer.accelerator", "data.workers", "data.cache_*", "data.download")
+MAX_KEYS = 6  # differing keys in a message
 Settings = Mapping[str, Any]
 
 
-def left_to_train(folder: Path, before: Settings | None, now: Settings) -> bool:
-    """False where the run in `folder` has finished; else it begins, or goes on if it has a checkpoint.
+def needs_training(folder: Path, before: Settings | None, settings: Settings) -> bool:
+    """False where the run in `folder` has finished; else it starts, or resumes if it has a checkpoint.
 
-    before: the settings that the folder was trained with, None where it holds none. Raises UserError where they differ
-    from those of `now` in more than where the run computes and how many epochs it has.
+    before: the settings that the folder was trained with, None where it has none. Raises UserError where the two differ
+    in more than CHANGEABLE_KEYS, or where the number of epochs cannot be changed to that of `settings`.
     """
-    finished, whole = _finished(folder), has_checkpoint(folder)
-    if not finished and not whole:
+    finished, resumable = _finished(folder), has_checkpoint(folder)
+    if not finished and not resumable:
         return True
     if before is None:
         raise UserError(f"{folder} holds a trained net but no whole .hydra/config.yaml to tell which; name another")
-    _check_settings(folder, before, now)
-    done, wanted = _epochs(folder), _wanted(now)
-    _check_epochs(folder, before, now, done)
-    if finished and done >= wanted:
+    _check_settings(folder, before, settings)
+    epochs = _finished_epochs(folder)
+    _check_epochs(folder, before, settings, epochs)
+    if finished and epochs >= _max_epochs(settings):
         return False
-    if not whole:
+    if not resumable:
         raise UserError(f"{folder} has no checkpoints/last.ckpt to go on from; choose another folder")
-    if finished:  # a longer run: what the summary says of the shorter one is over
+    if finished:  # a longer run: the summary of the shorter run no longer holds
         (folder / "summary.json").unlink(missing_ok=True)
     return True
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has come to the end of its first epoch here, or stopped within it."""
+    """Whether a run has finished its first epoch in this folder, or was stopped within it."""
     return (folder / "checkpoints" / "last.ckpt").is_file()
 
 
-def newest_unfinished(around: Path, read: Callable[[Path], Settings | None], now: Settings) -> Path | None:
-    """The run in `around` that was started last, has not finished, has the settings of `now` and is not being trained.
+def newest_unfinished(parent: Path, read: Callable[[Path], Settings | None], settings: Settings) -> Path | None:
+    """The last started run in `parent` that is unfinished, has these settings and number of epochs, and is not locked.
 
-    read: settings of a run's folder, None for other folders. The number of epochs has to be the same, too.
+    read: returns the settings of a run folder, None for other folders.
     """
-    found = sorted(around.glob("*/.hydra/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for folder in (path.parent.parent for path in found):
+    configs = sorted(parent.glob("*/.hydra/config.yaml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for folder in (path.parent.parent for path in configs):
         before = None if _finished(folder) else read(folder)
-        if before is None or _wanted(before) != _wanted(now) or _changed(before, now):
+        if before is None or _max_epochs(before) != _max_epochs(settings) or _changed_keys(before, settings):
             continue
-        with suppress(UserError), alone(folder):
+        with suppress(UserError), training_lock(folder):
             return folder
     return None
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keeps every other process from training in `folder` meanwhile; UserError where one does already.
+def training_lock(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training in `folder` within the block. Raises UserError where one already does.
 
-    The lock is on the folder itself, leaves no file and ends with the process. File systems without locks have none.
+    The lock is on the folder itself, leaves no file and ends with the process. On a file system without locks, and on
+    Windows, nothing is locked.
     """
     if sys.platform == "win32":
         yield
         return
     import fcntl
 
-    place = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):
             try:
-                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UserError(
                     f"another process trains in {folder} just now; wait for it, or choose another"
                 ) from None
         yield
     finally:
-        os.close(place)
+        os.close(descriptor)
 
 
-def _check_settings(folder: Path, before: Settings, now: Settings) -> None:
-    changed = _changed(before, now)
+def _check_settings(folder: Path, before: Settings, settings: Settings) -> None:
+    changed = _changed_keys(before, settings)
     if not changed:
         return
-    told = [f"{key}={was}, now {is_}" for key, (was, is_) in list(changed.items())[:SHOWN]]
-    more = [f"{len(changed) - SHOWN} more keys"] if len(changed) > SHOWN else []
+    changes = [f"{key}={old}, now {new}" for key, (old, new) in list(changed.items())[:MAX_KEYS]]
+    rest = [f"{len(changed) - MAX_KEYS} more keys"] if len(changed) > MAX_KEYS else []
     raise UserError(
-        f"{folder} was trained with {'; '.join(told + more)}; leave the settings as they were, or name another folder: "
-        "hydra.sweep.dir=<folder> for a sweep (hydra.sweep.subdir for its rows), hydra.run.dir=<folder> for one run"
+        f"{folder} was trained with {'; '.join(changes + rest)}; leave the settings as they were, or name another "
+        "folder: hydra.sweep.dir=<folder> for a sweep (hydra.sweep.subdir for its rows), hydra.run.dir=<folder> for "
+        "one run"
     )
 
 
-def _changed(before: Settings, now: Settings) -> dict[str, tuple[Any, Any]]:
-    """Key -> its two values, for each that may not change and did."""
-    was, is_ = (flattened({part: settings.get(part) for part in PARTS}) for settings in (before, now))
-    keys = sorted(key for key in differing(was, is_) if not any(fnmatchcase(key, free) for free in FREE))
-    return {key: (was.get(key), is_.get(key)) for key in keys}
+def _changed_keys(before: Settings, settings: Settings) -> dict[str, tuple[Any, Any]]:
+    """Key -> old and new value, of each key that may not change and did."""
+    old, new = (flattened({group: config.get(group) for group in TRAINING_GROUPS}) for config in (before, settings))
+    changed = sorted(differing_keys(old, new))
+    return {
+        key: (old.get(key), new.get(key))
+        for key in changed
+        if not any(fnmatchcase(key, pattern) for pattern in CHANGEABLE_KEYS)
+    }
 
 
-def _check_epochs(folder: Path, before: Settings, now: Settings, done: int) -> None:
-    was, wanted = _wanted(before), _wanted(now)
-    if now["optim"]["schedule"] == "cycle" and was != wanted:
+def _check_epochs(folder: Path, before: Settings, settings: Settings, epochs: int) -> None:
+    old, new = _max_epochs(before), _max_epochs(settings)
+    if settings["optim"]["schedule"] == "cycle" and old != new:
         raise UserError(
-            f"{folder} was trained with trainer.max_epochs={was:g}, now {wanted:g}: its learning rate follows one "
+            f"{folder} was trained with trainer.max_epochs={old:g}, now {new:g}: its learning rate follows one "
             "cycle over the whole run (optim.schedule=cycle), which cannot be stretched afterwards; leave it as "
             "it was, or train anew in another folder"
         )
-    if wanted < done:
-        raise UserError(f"{folder} has {done} epochs already, trainer.max_epochs={wanted:g} would take some away")
+    if new < epochs:
+        raise UserError(f"{folder} has {epochs} epochs already, trainer.max_epochs={new:g} would take some away")
 
 
-def _wanted(settings: Settings) -> float:
+def _max_epochs(settings: Settings) -> float:
+    """trainer.max_epochs; infinity for null or -1."""
     epochs = settings["trainer"].get("max_epochs")
     return math.inf if epochs is None or epochs < 0 else epochs
 
@@ -134,8 +141,8 @@ def _finished(folder: Path) -> bool:
     return False
 
 
-def _epochs(folder: Path) -> int:
-    """The epochs in metrics.csv."""
+def _finished_epochs(folder: Path) -> int:
+    """The last epoch in metrics.csv; 0 where it cannot be read."""
     with suppress(OSError, ValueError, KeyError), open(folder / "metrics.csv", encoding="utf-8") as rows:
         return max((int(row["epoch"]) for row in csv.DictReader(rows)), default=0)
     return 0

@@ -11,7 +11,7 @@ from convscope.data.batches import Batch
 from convscope.metrics.classification import accuracies
 from convscope.metrics.goals import GOALS, TOP1
 from convscope.metrics.multilabel import MeanAveragePrecision, best_scored_label, class_certainty
-from convscope.models.weights import load_weights_, net_weights
+from convscope.models.checkpoints import load_weights_, net_weights
 from convscope.training.losses import MeanLoss, loss_of
 from convscope.training.recipe import Recipe, build_optimizer, build_schedule
 

@@ -10,11 +10,11 @@ from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.invariance.compute import Sweep
 from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute.localization import RIGHT, WRONG, Sample
-from convscope.data.part_annotations import Marked
-from convscope.engine.hidden_layers import Hidden
+from convscope.data.part_annotations import ImagesWithParts
+from convscope.engine.layer_roles import LayerRoles
 from convscope.metrics.localization import in_mask
 
-LAYERS = Hidden("first", "first", "last")
+LAYERS = LayerRoles("first", "first", "last")
 COUNT = 20
 NOISE = torch.Generator().manual_seed(0)
 TRANSFORMS = {transform.name: transform for transform in paper_transforms(64)}
@@ -134,26 +134,26 @@ def marked(alike, count=10):
     part = constant if alike else torch.randn(count, 3, 1, 1, generator=draw) * 50
     image[:, :, 20:36, 20:36] = part
     places = torch.full((count, 1, 2), 28.0)
-    return Marked(image, image.to(torch.uint8), places, [str(number) for number in range(count)], ["nose"])
+    return ImagesWithParts(image, image.to(torch.uint8), places, [str(number) for number in range(count)], ["nose"])
 
 
 @pytest.mark.parametrize(("alike", "expected"), [(True, "holds"), (False, "does not hold")])
 def test_parts_against_random_places(alike, expected):
     plan = CorrespondenceConfig(images=10, random=8)
-    claims = evidence.parts(colors(), marked(alike), plan, Hidden("0.0", "0", "2"), seed=0)
+    claims = evidence.parts(colors(), marked(alike), plan, LayerRoles("0.0", "0", "2"), seed=0)
     assert [claim.name for claim in claims] == ["parts", "parts_above"]
     assert claims[0].verdict == expected and claims[0].n == 10 and "10 images, nose" in claims[0].because
 
 
 def test_few_images_of_parts_stay_undecided():
     claims = evidence.parts(
-        colors(), marked(True, 4), CorrespondenceConfig(images=4, random=8), Hidden("0.0", "0", "2"), seed=0
+        colors(), marked(True, 4), CorrespondenceConfig(images=4, random=8), LayerRoles("0.0", "0", "2"), seed=0
     )
     assert claims[0].verdict == "not enough data" and "4 independent cases, a verdict takes 6" in claims[0].because
 
 
 def test_the_same_layer_twice_stands_out_no_less_than_itself():
     claims = evidence.parts(
-        colors(), marked(True), CorrespondenceConfig(images=10, random=8), Hidden("0.0", "0", "0"), seed=0
+        colors(), marked(True), CorrespondenceConfig(images=10, random=8), LayerRoles("0.0", "0", "0"), seed=0
     )
     assert claims[1].value == 0 and claims[1].verdict == "does not hold"

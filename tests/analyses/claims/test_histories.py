@@ -16,7 +16,7 @@ from convscope.analyses.claims.compute.histories import (
     renormalization,
     top9_records,
 )
-from convscope.engine.hidden_layers import Hidden
+from convscope.engine.layer_roles import LayerRoles
 from convscope.engine.top9 import Top9, to_arrays
 from convscope.errors import UserError
 from convscope.runs.reading import read_run
@@ -191,7 +191,7 @@ def test_the_first_convolution_that_was_not_removed_counts():
     assert first_stride({}) is None
 
 
-HIDDEN = Hidden("conv1", "conv5", "fc7")
+HIDDEN = LayerRoles("conv1", "conv5", "fc7")
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_another_net_or_no_transfer_at_all_is_refused(folders, tmp_path):
 def test_layers_that_were_not_transferred_are_told(folders):
     run, transfer = folders
     filled(transfer, [1] * 6)
-    claim = depth(read_run(run), transfer, Hidden("features.0", "features.9", "classifier.3"), seed=0)
+    claim = depth(read_run(run), transfer, LayerRoles("features.0", "features.9", "classifier.3"), seed=0)
     assert claim.n == 0 and "has no accuracies of features.0 and classifier.3" in claim.because
 
 

@@ -20,7 +20,7 @@ from convscope.analyses.subject import saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval
-from convscope.models.foreign import timm_net, torchvision_net
+from convscope.models.library_nets import timm_net, torchvision_net
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]

@@ -14,7 +14,7 @@ from convscope.analyses.diagnosis.compute import (
     without_border_units,
 )
 from convscope.analyses.diagnosis.compute.activity import unit_statistics, watched_layers
-from convscope.engine.receptive_fields import Field, Span
+from convscope.engine.receptive_fields import AxisField, Field
 from convscope.errors import UserError
 from convscope.models.build import build
 from engine.specimens import LAYERS
@@ -65,7 +65,7 @@ def test_the_second_layer_is_none_beside_the_first():
 
 
 def test_projections_cut_off_by_the_border_are_left_out():
-    field = Field(Span(5, 2, -1), Span(5, 2, -1))  # from -1, 1, 3, 5: to 3, 5, 7, 9 (exclusive: 4, 6, 8, 10)
+    field = Field(AxisField(5, 2, -1), AxisField(5, 2, -1))  # from -1, 1, 3, 5: to 3, 5, 7, 9 (exclusive: 4, 6, 8, 10)
     rows, cols = torch.tensor([[0, 1, 2], [3, 1, 2]]), torch.tensor([[1, 1, 2], [1, 3, 1]])
     inside = without_border_units(torch.ones(2, 3, 3, 5, 5), rows, cols, field, 8).amax((2, 3, 4))
     assert inside.tolist() == [[0, 1, 1], [0, 0, 1]]

@@ -18,7 +18,7 @@ from torchvision.transforms.v2.functional import resize
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import new_subject, saved_subject
 from convscope.cli.jobs import JOBS
-from convscope.engine.dense import dense
+from convscope.engine.dense import dense_probabilities
 from convscope.errors import UserError
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -114,7 +114,7 @@ def test_ten_crops_by_hand(ckpt, pair):
     subject = saved_subject(settings([f"ckpt={ckpt}"]))
     net, data = subject.net.eval(), subject.data
     size, mean = data.settings.image_size, data.mean
-    loader = data.whole_dataloader("val", torch.arange(data.size("val")), mean.shape[1], 7)
+    loader = data.uncropped_dataloader("val", torch.arange(data.size("val")), mean.shape[1], 7)
     far, right = mean.shape[1] - size, 0
     for batch in loader:
         whole = (batch.image - mean) * data.settings.pixel_scale
@@ -134,7 +134,7 @@ def test_fifty_crops_and_dense_by_hand(ckpt, tmp_path):
     net, data = subject.net.eval(), subject.data
     index = data.choose("val", 20, 0)
     fifty = sum(windows(net, data, index, side) for side in (64, 68, 80)) / 3
-    slid = sum(dense(net, 64, side)(whole(data, index, side)) for side in (64, 68, 80)) / 3
+    slid = sum(dense_probabilities(net, 64, side)(whole(data, index, side)) for side in (64, 68, 80)) / 3
     for crops, expected in (("fifty", fifty), ("both", (fifty + slid) / 2)):
         run = evaluated([*words, f"evaluate.crops={crops}"], tmp_path / crops)
         right = expected.argmax(1) == data.labels("val", index)
@@ -144,7 +144,7 @@ def test_fifty_crops_and_dense_by_hand(ckpt, tmp_path):
 
 
 def whole(data, index, side):
-    (batch,) = data.whole_dataloader("val", index, side, len(index))
+    (batch,) = data.uncropped_dataloader("val", index, side, len(index))
     mean = data.mean
     if side != mean.shape[1]:
         mean = resize(mean, [side, side], antialias=True)
@@ -166,7 +166,7 @@ def test_the_middle_of_the_whole_image_is_the_center_crop(ckpt):
     side, size = data.mean.shape[1], data.settings.image_size
     start = (side - size) // 2
     index = torch.tensor([3, 0, 5])
-    (batch,) = data.whole_dataloader("val", index, side, 3)
+    (batch,) = data.uncropped_dataloader("val", index, side, 3)
     inside = slice(start, start + size)
     assert torch.equal((batch.image - data.mean)[:, :, inside, inside] * data.settings.pixel_scale,
                        data.images("val", index))  # fmt: skip
@@ -194,7 +194,7 @@ def test_scales_from_files(tmp_path, cache):
     words = ["data=folder", f"data.root={tmp_path}/set", "data.image_size=64", "data.on_bad_image=skip",
              "model.width=0.05", f"data.cache_dir={cache}", "data.workers=0"]  # fmt: skip
     data = new_subject(settings(words)).data
-    (batch,) = data.whole_dataloader("val", torch.arange(5), 100, 8)
+    (batch,) = data.uncropped_dataloader("val", torch.arange(5), 100, 8)
     assert batch.image.shape == (5, 3, 100, 100)
     assert batch.image.mean((1, 2, 3)).tolist() == [41, 42, 200, 201, 202] and batch.label.tolist() == [0, 0, 1, 1, 1]
 

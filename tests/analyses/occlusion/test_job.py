@@ -16,13 +16,13 @@ from convscope.analyses.occlusion.about import OcclusionConfig
 from convscope.analyses.occlusion.job import _file_names, occlude
 from convscope.analyses.subject import Subject, saved_subject
 from convscope.cli.jobs import JOBS
-from convscope.data.critters import Truth
+from convscope.data.critters.source import Truth
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.foreign import torchvision_net
+from convscope.models.library_nets import torchvision_net
 from convscope.runs.record import Arrays, Number, Picture, Table
 
 CONF = Path(__file__).resolve().parents[3] / "conf"

@@ -20,7 +20,7 @@ from convscope.analyses.sweep_table.job import delta_results
 from convscope.errors import UserError
 from convscope.metrics.papers import published_table
 from convscope.runs.reading import Run
-from convscope.runs.sweep_runs import Group
+from convscope.runs.sweep_runs import SeedGroup
 from convscope.runs.training_runs import TrainingRun
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
@@ -32,7 +32,7 @@ def group(net, top1=(), experiment=None, data=IMAGENET, width=1.0, classes=1000,
     choices = {"experiment": experiment} if experiment else {}
     summary = {"classes": ["a"] * classes, "images": {"val": images}}
     run = Run(Path(net), [], {}, summary, yaml.safe_dump(settings), [], choices, [])
-    return Group(net, [TrainingRun(run, seed, {"val/top1": value}, 1, state) for seed, value in enumerate(top1)])
+    return SeedGroup(net, [TrainingRun(run, seed, {"val/top1": value}, 1, state) for seed, value in enumerate(top1)])
 
 
 def test_the_table_is_that_of_the_experiment_or_of_the_nets():

@@ -154,7 +154,7 @@ def test_dense_features_are_stacked_or_averaged(trained, place):
     stacked, averaged = (np.load(place / pool / "dense.npy") for pool in ("stack", "average"))
     assert np.allclose(stacked.reshape(len(averaged), 2, -1).mean(1), averaged, atol=1e-4)
     subject = opened(composed([ckpt]))
-    (batch,) = subject.data.whole_dataloader("val", torch.arange(40), 64, 40)
+    (batch,) = subject.data.uncropped_dataloader("val", torch.arange(40), 64, 40)
     inputs = batch.image - F.interpolate(subject.data.mean[None], (64, 64), mode="bilinear", antialias=True)
     both = [features(subject.net, x, ["fc7"]).layers["fc7"] for x in (inputs, inputs.flip(3))]
     mine = torch.stack(both).mean(0).flatten(1)

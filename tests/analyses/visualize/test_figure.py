@@ -31,7 +31,8 @@ from convscope.analyses.visualize.figure import (
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.engine.top9 import Search, Top9
+from convscope.engine.top9 import Top9
+from convscope.engine.top9_search import Search
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.runs.record import Picture, Record

@@ -22,8 +22,8 @@ from convscope.config import read_config
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
-from convscope.engine.anatomy import layers
 from convscope.engine.deconvnet import RULES, Units, project
+from convscope.engine.layer_table import layer_summaries
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.plots.receptive_fields import MAX_LAYERS
@@ -112,9 +112,9 @@ def test_every_rule_of_the_settings_is_one_of_the_engine():
 
 
 def test_layers_whose_fields_are_drawn(net):
-    assert [layer.name for layer in layers_to_draw(layers(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
+    assert [layer.name for layer in layers_to_draw(layer_summaries(net, 32), 32)] == ["conv1", "pool1", "conv2", "fc3"]
     with torch.device("meta"):
-        anatomy_layers = layers(models.resnet50(), 224)
+        anatomy_layers = layer_summaries(models.resnet50(), 224)
     drawn = layers_to_draw(anatomy_layers, 224)
     sizes = [layer.field.rows.size for layer in drawn]
     assert len(drawn) == MAX_LAYERS and sizes == sorted(set(sizes))  # each once, from the pixels up
@@ -125,7 +125,7 @@ def test_layers_whose_fields_are_drawn(net):
 def test_the_boxes_are_the_fields_nearest_to_the_middle(net):
     """conv1 has units every 2 pixels with fields of 5 from -1 on: the middle of 32 pixels, 15.5, lies in that of 15 or
     17."""
-    figure = receptive_fields_plot(np.zeros((32, 32, 3), np.uint8), layers(net, 32))
+    figure = receptive_fields_plot(np.zeros((32, 32, 3), np.uint8), layer_summaries(net, 32))
     box = figure.axes[0].patches[0]
     assert (box.get_x() + 0.5, box.get_width()) == (13, 5) and (box.get_y() + 0.5, box.get_height()) == (13, 5)
     units = figure.axes[1].get_lines()[0].get_xdata()

@@ -10,8 +10,7 @@ from PIL import Image
 
 from convscope.data.decode import Unreadable
 from convscope.data.passes import Statistics
-from convscope.data.stream.chunks import OPEN, ChunkFiles, Chunks
-from convscope.data.stream.litchunks import ChunkWriter
+from convscope.data.stream.chunks import OPEN, ChunkFiles, Chunks, ChunkWriter
 
 COUNT = 2 * OPEN + 5  # 69 chunks of two images, the last of one
 
@@ -53,11 +52,11 @@ def test_litdata_reads_the_same(folder, files):
 def test_some_of_the_images(files):
     statistics = Statistics(np.zeros((9, 9, 3), np.float32), 1.0)
     whole = Chunks(files, np.arange(COUNT, dtype=np.int32), 9, statistics)
-    some = whole.of(np.array([0, 3, 4, 5, 100])).of(np.array([1, 3, 4]))
-    assert [some.name(at) for at in range(3)] == ["bild ü3.jpg", "bild ü5.jpg", "bild ü100.jpg"]
-    assert some.labels.tolist() == [3, 5, 100] and some.counts().sum() == 3
-    assert some.counts()[[1, 2, 50]].tolist() == [1, 1, 1]
-    assert np.array_equal(some.image(1), np.array(Image.open(io.BytesIO(noise(5))).convert("RGB"))[1:10])
+    subset = whole.of(np.array([0, 3, 4, 5, 100])).of(np.array([1, 3, 4]))
+    assert [subset.name(at) for at in range(3)] == ["bild ü3.jpg", "bild ü5.jpg", "bild ü100.jpg"]
+    assert subset.labels.tolist() == [3, 5, 100] and subset.counts().sum() == 3
+    assert subset.counts()[[1, 2, 50]].tolist() == [1, 1, 1]
+    assert np.array_equal(subset.image(1), np.array(Image.open(io.BytesIO(noise(5))).convert("RGB"))[1:10])
     assert np.array_equal(whole.counts(), [2] * (OPEN + 2) + [1])
 
 

@@ -29,12 +29,12 @@ def test_images_in_memory_and_their_numbers_as_names(tmp_path):
     pixels = np.repeat(np.arange(0, 240, 24, dtype=np.uint8), 64 * 3).reshape(10, 8, 8, 3)
     whole = Pixels(pixels, np.arange(10))
     make(Source([*"abcdefghij"], whole, whole), tmp_path / "set")
-    found = stream(tmp_path / "set", 14, tmp_path, 1)
-    for split in (found.train, found.val):
+    source_of_set = stream(tmp_path / "set", 14, tmp_path, 1)
+    for split in (source_of_set.train, source_of_set.val):
         for at in range(10):
             assert split.name(at) == str(split.labels[at])
             assert np.abs(split.image(at).astype(int) - 24 * split.labels[at]).max() <= 1
-    assert found.train.labels.tolist() != found.val.labels.tolist() == list(range(10))
+    assert source_of_set.train.labels.tolist() != source_of_set.val.labels.tolist() == list(range(10))
 
 
 def test_a_conversion_cut_off_is_no_set_and_starts_over(source, tmp_path, capsys):
@@ -60,8 +60,8 @@ def test_unreadable_images(source, tmp_path):
         make(source, tmp_path / "set")
     train, val = make(source, tmp_path / "set", "skip")
     assert (train.images, val.images) == (9, 3) and [path for path, _ in train.bad] == [bad] == [val.bad[0][0]]
-    found = stream(tmp_path / "set", 14, tmp_path, 1)
-    assert sorted(found.train.name(at) for at in range(9)) == [f"{n}.png" for n in range(10) if n != 2]
+    source_of_set = stream(tmp_path / "set", 14, tmp_path, 1)
+    assert sorted(source_of_set.train.name(at) for at in range(9)) == [f"{n}.png" for n in range(10) if n != 2]
     for path in source.train.paths:
         path.write_bytes(b"")
     with pytest.raises(UserError, match="none of the 10 images of train can be read; the first: "):
@@ -83,15 +83,15 @@ def test_what_is_there_is_not_overwritten(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("plan", "said"),
+    ("plan", "message"),
     [
         ({}, "type convert.to=<folder>"),
         ({"to": "x", "quality": 101}, "convert.quality=101 is no JPEG quality"),
         ({"to": "x", "chunk": 0}, "convert.chunk=0 is too small"),
     ],
 )
-def test_plans_that_cannot_be(plan, said):
-    with pytest.raises(UserError, match=said):
+def test_plans_that_cannot_be(plan, message):
+    with pytest.raises(UserError, match=message):
         Conversion(**plan)
 
 

@@ -1,4 +1,4 @@
-"""Only what the square can change, against everything, in nets drawn at random."""
+"""Recomputation of what the occluder can change against full passes, in random nets."""
 
 import random
 
@@ -14,7 +14,7 @@ from engine.specimens import odd_net, photographs, row_net
 
 
 def random_step(draw, maps):
-    """One layer that takes `maps` maps, and how many it puts out."""
+    """One layer for `maps` input maps, and its number of output maps."""
     kernel, stride = (draw.randint(1, 5), draw.randint(1, 5)), (draw.randint(1, 3), draw.randint(1, 3))
     half = tuple(draw.randint(0, side // 2) for side in kernel)
     match draw.choice(["conv", "conv", "same", "max", "mean", "lrn", "norm", "point"]):
@@ -66,8 +66,8 @@ def random_chain(seed):
     return net, image, square, draw
 
 
-def assert_same(found, full, tolerance=1e-10):
-    for name, ours, expected in zip(found._fields[:5], found, full, strict=False):
+def assert_same(outcome, full, tolerance=1e-10):
+    for name, ours, expected in zip(outcome._fields[:5], outcome, full, strict=False):
         torch.testing.assert_close(
             ours, expected, rtol=tolerance, atol=tolerance, msg=lambda text, n=name: f"{n}: {text}"
         )
@@ -79,9 +79,9 @@ def test_random_chains(seed):
     layer = str(draw.randrange(len(net)))
     maps = net[: int(layer) + 1](image[None]).shape[1]
     rest = (layer, draw.randrange(maps), draw.randrange(5), square, draw.choice([1, 3, 7, 32]))
-    found = occlude(net, image, *rest)
-    assert found.incremental, found.why
-    assert_same(found, occlude_fully(net, image, *rest))
+    outcome = occlude(net, image, *rest)
+    assert outcome.incremental, outcome.why
+    assert_same(outcome, occlude_fully(net, image, *rest))
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_random_chains(seed):
 def test_squares(square):
     net, image = row_net(), photographs(1)[0]
     for layer in ("conv2", "fc5"):
-        found = occlude(net, image, layer, 2, 1, square)
-        assert found.incremental
-        assert_same(found, occlude_fully(net, image, layer, 2, 1, square))
+        outcome = occlude(net, image, layer, 2, 1, square)
+        assert outcome.incremental
+        assert_same(outcome, occlude_fully(net, image, layer, 2, 1, square))
 
 
 @pytest.mark.parametrize("layer", ["0", "2", "3", "6", "10", "13"])
@@ -100,32 +100,32 @@ def test_odd_steps(layer):
     net = nn.Sequential(*odd_net(), nn.Flatten(), nn.LazyLinear(9)).double().eval()
     image = photographs(1, (70, 93))[0]
     net(image[None])
-    found = occlude(net, image, layer, 2, 1, Occluder(9, 11, 0.5))
-    assert found.incremental
-    assert_same(found, occlude_fully(net, image, layer, 2, 1, Occluder(9, 11, 0.5)))
+    outcome = occlude(net, image, layer, 2, 1, Occluder(9, 11, 0.5))
+    assert outcome.incremental
+    assert_same(outcome, occlude_fully(net, image, layer, 2, 1, Occluder(9, 11, 0.5)))
 
 
 @pytest.mark.parametrize("make, layer", [(alexnet, "features.10"), (vgg11, "features.18")], ids=["alexnet", "vgg11"])
 def test_torchvision_chains(make, layer):
     torch.manual_seed(0)
     net, image = make(weights=None, num_classes=10).eval(), photographs(1, (64, 64))[0].float()
-    found = occlude(net, image, layer, 3, 1, Occluder(16, 24))
-    assert found.incremental
+    outcome = occlude(net, image, layer, 3, 1, Occluder(16, 24))
+    assert outcome.incremental
     full = occlude_fully(net, image, layer, 3, 1, Occluder(16, 24))
-    torch.testing.assert_close(found.probability, full.probability, rtol=0, atol=1e-5)
-    torch.testing.assert_close(found.activity, full.activity, rtol=2e-6, atol=0)
+    torch.testing.assert_close(outcome.probability, full.probability, rtol=0, atol=1e-5)
+    torch.testing.assert_close(outcome.activity, full.activity, rtol=2e-6, atol=0)
 
 
 def test_float32():
     net, image = row_net().float(), photographs(1)[0].float()
-    found, full = (how(net, image, "conv4", 3, 1, Occluder(14, 9)) for how in (occlude, occlude_fully))
-    torch.testing.assert_close(found.probability, full.probability, rtol=0, atol=1e-5)
-    torch.testing.assert_close(found.activity, full.activity, rtol=2e-6, atol=0)
-    assert found.probability.dtype == torch.float32
+    outcome, full = (how(net, image, "conv4", 3, 1, Occluder(14, 9)) for how in (occlude, occlude_fully))
+    torch.testing.assert_close(outcome.probability, full.probability, rtol=0, atol=1e-5)
+    torch.testing.assert_close(outcome.activity, full.activity, rtol=2e-6, atol=0)
+    assert outcome.probability.dtype == torch.float32
 
 
 class _Multiplications(TorchFunctionMode):
-    """Counts those of all convolutions."""
+    """Counts the output positions of all convolutions."""
 
     count = 0
 
@@ -165,24 +165,24 @@ class Residual(nn.Module):
 
 
 def test_branches_above_the_maps_do_no_harm():
-    """Nor does code that depends on the number of images."""
+    """Code that depends on the number of images does no harm either."""
     torch.manual_seed(0)
     net, image = Residual(above=True).eval(), torch.randn(3, 20, 17)
     for layer in ("stem", "body"):
-        found = occlude(net, image, layer, 1, 1, Occluder(5, 3))
-        assert found.incremental
-        assert_same(found, occlude_fully(net, image, layer, 1, 1, Occluder(5, 3)), 1e-5)
+        outcome = occlude(net, image, layer, 1, 1, Occluder(5, 3))
+        assert outcome.incremental
+        assert_same(outcome, occlude_fully(net, image, layer, 1, 1, Occluder(5, 3)), 1e-5)
 
 
 def test_branches_among_the_maps():
-    found = occlude(Residual(above=False).eval(), torch.randn(3, 20, 17), "stem", 1, 1, Occluder(5, 6))
-    assert not found.incremental and found.why == "the net branches"
+    outcome = occlude(Residual(above=False).eval(), torch.randn(3, 20, 17), "stem", 1, 1, Occluder(5, 6))
+    assert not outcome.incremental and outcome.why == "the net branches"
     net, image = resnet18(weights=None, num_classes=3).eval(), torch.randn(3, 32, 32)
     assert occlude(net, image, "layer4", 1, 1, Occluder(16, 16)).why == "the net branches"
 
 
 class Standardized(nn.Conv2d):
-    """Filters that are computed in the pass."""
+    """A convolution with filters that are computed in the pass."""
 
     def forward(self, x):
         return self._conv_forward(x, self.weight - self.weight.mean(), self.bias)
@@ -190,12 +190,12 @@ class Standardized(nn.Conv2d):
 
 def test_computed_filters():
     net = nn.Sequential(Standardized(3, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 2)).eval()
-    found = occlude(net, torch.randn(3, 8, 8), "0", 0, 0, Occluder(4, 2))
-    assert not found.incremental and found.why == "conv2d takes or puts out several tensors"
+    outcome = occlude(net, torch.randn(3, 8, 8), "0", 0, 0, Occluder(4, 2))
+    assert not outcome.incremental and outcome.why == "conv2d takes or puts out several tensors"
 
 
 class Positions(nn.Module):
-    """Adds something to each position, so that what a step does depends on where it is."""
+    """Adds a constant to each position, so that the step depends on the position."""
 
     def __init__(self):
         super().__init__()
@@ -212,13 +212,13 @@ def test_what_depends_on_the_position_is_above_the_head():
 
 def test_mostly_full_rows():
     net = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(), nn.Linear(64, 500), nn.ReLU(), nn.Linear(500, 2)).eval()
-    found = occlude(net, torch.randn(3, 8, 8), "0", 0, 0, Occluder(4, 4))
-    assert not found.incremental
-    assert found.why == "most of the work lies above flatten, where all positions come together"
+    outcome = occlude(net, torch.randn(3, 8, 8), "0", 0, 0, Occluder(4, 4))
+    assert not outcome.incremental
+    assert outcome.why == "most of the work lies above flatten, where all positions come together"
 
 
 def test_mirrored_padding_is_not_local():
     conv = nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect")
     net, image = nn.Sequential(conv, nn.Flatten(), nn.Linear(2 * 64, 2)).double().eval(), photographs(1, (8, 8))[0]
-    found = occlude(net, image, "0", 0, 0, Occluder(4, 2))
-    assert not found.incremental and found.why.startswith("most of the work lies above pad")
+    outcome = occlude(net, image, "0", 0, 0, Occluder(4, 2))
+    assert not outcome.incremental and outcome.why.startswith("most of the work lies above pad")

@@ -10,7 +10,7 @@ from cli.test_resume import TINY, composed
 from convscope.cli import recording
 from convscope.cli.jobs import JOBS
 from convscope.metrics.goals import GOALS
-from convscope.report.header import spent
+from convscope.report.header import run_seconds
 from convscope.runs.reading import read_run
 from convscope.runs.record import Record
 from convscope.training.callbacks.epoch_records import EpochRows, RowPerEpoch
@@ -49,7 +49,7 @@ def test_a_run_that_goes_on_counts_its_earlier_sessions(words, tmp_path):
     assert set(spans) == {"preparation", "looking", "train"}
     assert 10_000 < spans["preparation"] < 10_000 + SLOW and 5_000 < spans["looking"] < 5_000 + SLOW
     assert 50_000 < sum(spans.values()) < 50_000 + SLOW and spans["train"] > 35_000 - SLOW
-    assert spent(read_run(tmp_path / "run")) == sum(spans.values())  # what the page calls time
+    assert run_seconds(read_run(tmp_path / "run")) == sum(spans.values())  # what the page calls time
     third = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["callbacks"]["Sessions"]["seconds"]
     assert 50_000 < third["whole"] <= sum(spans.values()) + 0.1 and third["preparation"] > 10_000
 

@@ -19,8 +19,8 @@ from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
 from convscope.metrics.goals import GOALS, Chance
 from convscope.models.build import ConvNet, build
-from convscope.models.foreign import torchvision_net
-from convscope.models.weights import describe
+from convscope.models.checkpoints import describe
+from convscope.models.library_nets import torchvision_net
 from convscope.runs.record import Record
 from convscope.training.callbacks.failure_checks import (
     LAST_LAYER,

@@ -18,8 +18,8 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.foreign import timm_net
-from convscope.models.weights import describe
+from convscope.models.checkpoints import describe
+from convscope.models.library_nets import timm_net
 from convscope.runs.record import Record
 from convscope.training.callbacks.filter_renormalization import (
     pixel_scale_warning,

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convscope.analyses.check_data.about import CheckDataConfig
-from convscope.data.decode import Unreadable, content, decoded_bytes, described, fitted
-from convscope.data.faults import Bad, printable
+from convscope.data.decode import BadImage, Unreadable, content, decoded_bytes, described, fitted, printable
 from convscope.data.passes import in_blocks
 from convscope.data.sources import Files, Source, Split
 from convscope.data.stream.chunks import Chunks
@@ -82,10 +81,10 @@ class Survey(NamedTuple):
     size: int
     margin: int
 
-    def bad(self) -> list[Bad]:
+    def bad(self) -> list[BadImage]:
         """All unreadable images."""
         return [
-            Bad(Path(images.file(position)), reason)
+            BadImage(Path(images.file(position)), reason)
             for images in self.splits
             for position, reason in images.bad.items()
         ]

@@ -21,8 +21,8 @@ from convscope.analyses.check_data.compute import (
 from convscope.analyses.check_data.figure import ClassSamples, samples_sheet
 from convscope.analyses.inputs import Inputs
 from convscope.data import folders
-from convscope.data.faults import printable
-from convscope.data.sources import Source, as_it_lies
+from convscope.data.decode import printable
+from convscope.data.sources import Source, unchecked_folder
 from convscope.errors import UserError
 from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
 
@@ -53,13 +53,13 @@ def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
     root: the folder of the set, if it lies in one. Raises the same UserError where there are no class folders at all.
     """
     with_splits = root is not None and (root / "train").is_dir()
-    ignored_files = folders.passed_over(root) if root is not None and with_splits else {}
+    ignored_files = folders.skipped_files(root) if root is not None and with_splits else {}
     try:
         source = read()
     except UserError as problem:
         if root is None or not any((root / name).is_dir() for name in ("train", "val", "test")):
             raise
-        return DataSet(as_it_lies(root), str(problem), ignored_files)
+        return DataSet(unchecked_folder(root), str(problem), ignored_files)
     refusal = "it has no classes to learn" if len(source.classes) < 2 else ""
     return DataSet(source, refusal, ignored_files)
 

@@ -22,12 +22,12 @@ from convscope.analyses.inputs import Inputs
 from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import Marked
-from convscope.engine.hidden_layers import Hidden, hidden
+from convscope.data.part_annotations import ImagesWithParts
+from convscope.engine.layer_roles import LayerRoles, layer_roles
 from convscope.errors import UserError
-from convscope.runs.config_diff import runs_in
 from convscope.runs.reading import Run, read_run
 from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.training_runs import find_training_runs
 
 TYPE_RUN = "type run=outputs/train/<run>, the folder of a finished job=train"
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
@@ -49,7 +49,7 @@ def results(inputs: Inputs, config: ClaimsConfig) -> Iterator[Result]:
 def claims(subject: Subject, run: Path, plan: ClaimsConfig, seed: int) -> Iterator[Result]:
     """Yields the number behind each claim, their intervals as a picture, the verdicts and the reasons for them."""
     this_run = read_run(run)
-    rivals = [rival for rival in runs_in(plan.folders) if rival.folder.resolve() != run.resolve()]
+    rivals = [rival for rival in find_training_runs(plan.folders) if rival.folder.resolve() != run.resolve()]
     net = _net_under_test(subject, plan, seed)
     by_name = {claim.name: claim for claim in tested_claims(net, this_run, rivals, plan, seed)}
     tested = [by_name[statement.name] for statement in STATEMENTS]
@@ -72,9 +72,9 @@ class NetUnderTest(NamedTuple):
     """
 
     subject: Subject
-    layers: Hidden
+    layers: LayerRoles
     objects: Sample | None
-    parts: tuple[Marked, CorrespondenceConfig] | None
+    parts: tuple[ImagesWithParts, CorrespondenceConfig] | None
 
 
 def tested_claims(
@@ -97,7 +97,7 @@ def tested_claims(
 
 def _net_under_test(subject: Subject, plan: ClaimsConfig, seed: int) -> NetUnderTest:
     """Reads csv files before the work, so that a mistake in one is reported at once."""
-    layers = hidden(subject.net, subject.data.settings.image_size)
+    layers = layer_roles(subject.net, subject.data.settings.image_size)
     objects, parts = None, None
     if plan.boxes is not None:
         objects = sample_with_boxes(subject, plan.boxes, plan.scored, seed)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.subject import Subject
 from convscope.data.module import SplitName
-from convscope.data.part_annotations import Marked, animals, photographs
+from convscope.data.part_annotations import ImagesWithParts, critters_with_parts, photographs_with_parts
 from convscope.engine.features import features
 from convscope.errors import UserError
 
@@ -189,23 +189,23 @@ def marked_images(
     images: int | list[int] | None,
     split: SplitName,
     seed: int,
-) -> Marked:
+) -> ImagesWithParts:
     """Images that show all their parts: those of a csv of parts, else drawn animals, whose parts are known.
 
     only: values of further columns that the csv's rows must have. images: how many, which, or None for all. Raises
     UserError for photographs without a csv, and as the readers of data/part_annotations.py do.
     """
     if csv is not None:
-        return photographs(subject.data, csv, only, images, seed)
+        return photographs_with_parts(subject.data, csv, only, images, seed)
     if subject.truth is None:
         raise UserError(
             "where the parts of these photographs are is not known; type correspond.parts=<csv with columns "
             "path,part,x,y or path,<part>_x,<part>_y>, or look at drawn animals: data=critters"
         )
-    return animals(subject.data, subject.truth, split, images, seed)
+    return critters_with_parts(subject.data, subject.truth, split, images, seed)
 
 
-def part_masks(marked: Marked, side: int, random: int, seed: int) -> tuple[Tensor, dict[str, slice]]:
+def part_masks(marked: ImagesWithParts, side: int, random: int, seed: int) -> tuple[Tensor, dict[str, slice]]:
     """Boxes [M, N, 4], and the group of masks that each of them belongs to.
 
     First each part's; then `random` at places drawn for each image (the paper's control); then as many at one place in
@@ -220,7 +220,9 @@ def part_masks(marked: Marked, side: int, random: int, seed: int) -> tuple[Tenso
     return torch.cat([over, anywhere, together]), groups
 
 
-def covered_pixels(marked: Marked, masks: Tensor, value: float, pixel_scale: float | Sequence[float]) -> Tensor:
+def covered_pixels(
+    marked: ImagesWithParts, masks: Tensor, value: float, pixel_scale: float | Sequence[float]
+) -> Tensor:
     """Pictures [N, 1 + M, H, W, 3] uint8 of each image, and of the image as the net sees it under each mask [M, N, 4].
 
     pixel_scale: of the net's input to a grey level, one for all colors or one for each.

@@ -23,16 +23,16 @@ from convscope.analyses.correspondence.compute import (
 from convscope.analyses.correspondence.figure import Row, covered_grid, measures_by_layer
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import Marked
+from convscope.data.part_annotations import ImagesWithParts
 from convscope.engine.blocks import default_layers
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
-from convscope.engine.trace import no_layer
+from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, distance_agreement, distance_difference
 from convscope.metrics.papers import published_table as printed
 from convscope.models.build import ConvNet
-from convscope.models.rows import Conv, Full
+from convscope.models.rows import ConvRow, LinearRow
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
 PICTURED = 8  # images in Fig. 8
@@ -51,10 +51,10 @@ def correspond(subject: Subject, plan: CorrespondenceConfig, seed: int) -> Itera
     net, size = subject.net, subject.data.settings.image_size
     side = covered_side(plan, size)
     check_side(side, size)
-    paper = hidden(net, size)
+    paper = layer_roles(net, size)
     layers = plan.layers or measured_layers(net, size)
     if unknown := [layer for layer in layers if layer not in dict(net.named_modules())]:
-        raise UserError(no_layer(unknown[0], measured_layers(net, size)))
+        raise UserError(unknown_layer_message(unknown[0], measured_layers(net, size)))
     marked = marked_images(subject, plan.parts, plan.only or {}, plan.images, plan.split, seed)
     masks, groups = part_masks(marked, side, plan.random, seed)
     yield _covered_picture(marked, masks, plan, subject)
@@ -76,12 +76,12 @@ def correspond(subject: Subject, plan: CorrespondenceConfig, seed: int) -> Itera
 def measured_layers(net: nn.Module, image_size: int) -> list[str]:
     """Convolutions and linear layers of a row net; of another net at most five convolutions and the paper's layers."""
     if isinstance(net, ConvNet):
-        return [name for name, row in net.rows.items() if isinstance(row, Conv | Full)]
-    names = {*default_layers(net, image_size), *hidden(net, image_size)}
+        return [name for name, row in net.rows.items() if isinstance(row, ConvRow | LinearRow)]
+    names = {*default_layers(net, image_size), *layer_roles(net, image_size)}
     return [name for name, _ in net.named_modules() if name in names]
 
 
-def _covered_picture(marked: Marked, masks: Tensor, plan: CorrespondenceConfig, subject: Subject) -> Picture:
+def _covered_picture(marked: ImagesWithParts, masks: Tensor, plan: CorrespondenceConfig, subject: Subject) -> Picture:
     """Fig. 8: the first images with each of their parts covered, and a random place."""
     first = marked._replace(image=marked.image[:PICTURED], pixels=marked.pixels[:PICTURED])
     settings = subject.data.settings

@@ -20,8 +20,8 @@ from convscope.analyses.invariance.compute.tolerance import (
 from convscope.analyses.invariance.compute.warp import Transform, paper_transforms
 from convscope.analyses.invariance.figure import invariance_figure, transform_row
 from convscope.analyses.subject import Examples, Subject
-from convscope.engine.hidden_layers import hidden
-from convscope.engine.trace import no_layer
+from convscope.engine.layer_roles import layer_roles
+from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
@@ -170,9 +170,9 @@ def tensors(measured: Sequence[MeasuredTransform]) -> dict[str, Tensor]:
 def compared_layers(names: Sequence[str] | None, net: nn.Module, image_size: int) -> list[str]:
     """The layers of these names in the net's order; None: the paper's first and last. Raises UserError for another."""
     if names is None:
-        paper = hidden(net, image_size)
+        paper = layer_roles(net, image_size)
         return list(dict.fromkeys([paper.first, paper.last]))
     layers = [name for name, _ in net.named_modules() if name]
     if unknown := [name for name in names if name not in layers]:
-        raise UserError(no_layer(unknown[0], layers))
+        raise UserError(unknown_layer_message(unknown[0], layers))
     return [name for name in layers if name in names]

@@ -18,7 +18,7 @@ from convscope.analyses.neighbors.compute import (
 )
 from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet, percent
 from convscope.analyses.subject import Examples, Subject
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.errors import UserError
 from convscope.metrics.intervals import hit_interval
 from convscope.plots.tile import Tile
@@ -39,7 +39,7 @@ def neighbors(subject: Subject, plan: NeighborsConfig, seed: int) -> Iterator[Re
     layer or image, more neighbors than training images, and features that are not finite.
     """
     data = subject.data
-    layer = plan.layer or hidden(subject.net, data.settings.image_size).last
+    layer = plan.layer or layer_roles(subject.net, data.settings.image_size).last
     if plan.nearest > (count := data.size("train")):
         raise UserError(f"neighbors.nearest={plan.nearest} is more than the {count} training images; ask for fewer")
     examples = subject.examples("val", plan.images, seed)

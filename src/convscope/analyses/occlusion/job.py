@@ -23,7 +23,7 @@ from convscope.analyses.occlusion.compute.localization import (
 from convscope.analyses.occlusion.figure import example_case, figure, picture
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search_top9
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
 from convscope.metrics.intervals import Interval, mean_interval
 from convscope.metrics.localization import pearson_correlation
@@ -44,7 +44,7 @@ def occlude(subject: Subject, plan: OcclusionConfig, seed: int) -> Iterator[Resu
     Raises UserError for an unknown layer or image and for a faulty csv of boxes before anything is computed.
     """
     size = subject.data.settings.image_size
-    occluder, layer = covering_square(plan, size), plan.layer or hidden(subject.net, size).maps
+    occluder, layer = covering_square(plan, size), plan.layer or layer_roles(subject.net, size).maps
     examples = subject.examples(plan.split, plan.images, seed)
     strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # raises for a layer without maps
     boxed = sample_with_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None

@@ -26,9 +26,10 @@ from convscope.errors import UserError
 from convscope.metrics.papers import PaperTable, published_table
 from convscope.plots.errors_by_row import RowError, errors_by_row
 from convscope.runs.atomic_io import write
-from convscope.runs.number_format import comma_separated, latex, markdown
+from convscope.runs.config_diff import differences_in_words
+from convscope.runs.number_format import csv_table, latex, markdown
 from convscope.runs.record import Number, Picture, Result, Table
-from convscope.runs.sweep_runs import Group, differences_in_words, images_per_second, sweep_runs, varied
+from convscope.runs.sweep_runs import SeedGroup, images_per_second, read_sweep_runs, varied_settings
 
 
 def results(inputs: Inputs, config: SweepTableConfig) -> Iterator[Result]:
@@ -49,7 +50,7 @@ def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterat
     The first three are written as one, `into`/table.csv, table.md and table.tex, and every setting in which the rows
     differ as settings.csv. Raises UserError where no folder holds a run.
     """
-    groups, left_out, evaluation_runs = sweep_runs(folders, plan.epoch)
+    groups, left_out, evaluation_runs = read_sweep_runs(folders, plan.epoch)
     evaluations = read_evaluations(evaluation_runs, left_out)
     reference = paper_table(groups, plan.paper) or ensemble_table([evaluation.net_counts for evaluation in evaluations])
     groups = in_paper_order(groups, reference) if reference else groups
@@ -69,7 +70,7 @@ def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterat
         yield Table("sweep/left_out", absent, "Folders that are no row of the table")
 
 
-def _files(tables: Sequence[Table], groups: Sequence[Group]) -> dict[str, str]:
+def _files(tables: Sequence[Table], groups: Sequence[SeedGroup]) -> dict[str, str]:
     """Texts of the files by name. Rows of one name become one row; a column that a row does not have is empty."""
     merged: dict[str, dict[str, Any]] = {row["run"]: {} for row in tables[0].rows}
     columns = dict.fromkeys(column for part in tables for column in part.rows[0])
@@ -77,12 +78,12 @@ def _files(tables: Sequence[Table], groups: Sequence[Group]) -> dict[str, str]:
         merged[row["run"]] |= row
     rows = [{column: row.get(column) for column in columns} for row in merged.values()]
     caption = " ".join(part.caption.rstrip(".") + "." for part in tables)
-    settings = [{"run": group.name, **values} for group, values in zip(groups, varied(groups), strict=True)]
-    texts = {"table.csv": comma_separated(rows), "table.md": markdown(rows, caption), "table.tex": latex(rows, caption)}
-    return texts | {"settings.csv": comma_separated(settings)}
+    settings = [{"run": group.name, **values} for group, values in zip(groups, varied_settings(groups), strict=True)]
+    texts = {"table.csv": csv_table(rows), "table.md": markdown(rows, caption), "table.tex": latex(rows, caption)}
+    return texts | {"settings.csv": csv_table(settings)}
 
 
-def _runs(rows: Sequence[SweepRow], groups: Sequence[Group], epoch: str) -> Table:
+def _runs(rows: Sequence[SweepRow], groups: Sequence[SeedGroup], epoch: str) -> Table:
     with_evaluations = any(row.state == EVALUATED for row in rows)
     table_rows = []
     for row in rows:
@@ -116,9 +117,9 @@ def _members(evaluations: Sequence[Evaluation]) -> Table:
     return Table("sweep/members", rows, "The nets that job=evaluate took, and the runs that trained them")
 
 
-def _cost(groups: Sequence[Group]) -> Table:
+def _cost(groups: Sequence[SeedGroup]) -> Table:
     rows = []
-    for group, words in zip(groups, differences_in_words(varied(groups)), strict=True):
+    for group, words in zip(groups, differences_in_words(varied_settings(groups)), strict=True):
         summaries = [training.run.summary for training in group.runs]
         sizes = [summary["net"]["parameters"] for summary in summaries if summary.get("net")]
         row: dict[str, Any] = {"run": group.name, "what varies": words, "epochs": group.counted[0].epochs}
@@ -185,7 +186,7 @@ def _plot(rows: Sequence[SweepRow], reference: PaperTable | None) -> Picture:
 
 
 def delta_results(
-    deltas: Sequence[AblationDelta], groups: Sequence[Group], reference: PaperTable | None
+    deltas: Sequence[AblationDelta], groups: Sequence[SeedGroup], reference: PaperTable | None
 ) -> Iterator[Table | Number]:
     """Yields a table where a row has a base, and a number where the paper has both rows of a delta."""
     if deltas:
@@ -199,7 +200,7 @@ def delta_results(
         yield Number("sweep/same_way", same / count, f"share of {words}{rest}. {_interval_caution(groups)}")
 
 
-def _delta_table(deltas: Sequence[AblationDelta], groups: Sequence[Group], reference: PaperTable | None) -> Table:
+def _delta_table(deltas: Sequence[AblationDelta], groups: Sequence[SeedGroup], reference: PaperTable | None) -> Table:
     rows = []
     for delta in deltas:
         interval = f"{delta.low:.1f} to {delta.high:.1f}" if delta.measured else ""
@@ -224,7 +225,7 @@ def _better_or_worse(points: float) -> str:
     return "the same" if text == "0.0" else f"{'worse' if points > 0 else 'better'} by {text}"
 
 
-def _interval_caution(groups: Sequence[Group]) -> str:
+def _interval_caution(groups: Sequence[SeedGroup]) -> str:
     seeds = sorted({len(group.counted) for group in groups})
     interval = "The interval: zero inside, and the difference may be chance"
     if seeds == [1]:

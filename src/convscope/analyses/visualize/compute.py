@@ -18,7 +18,8 @@ from convscope.engine.cropped_projection import Watch, patches, project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.progress import track
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
-from convscope.engine.top9 import Search, Top9
+from convscope.engine.top9 import Top9
+from convscope.engine.top9_search import Search
 from convscope.engine.trace import trace
 from convscope.errors import UserError, meant
 
@@ -182,7 +183,7 @@ def search_top9(
 
 def _batches(data: ImageData, split: SplitName, index: Tensor | None, words: str) -> Iterable[Batch]:
     if index is None:
-        yield from track(data.shown_dataloader(split), words)
+        yield from track(data.ordered_dataloader(split), words)
         return
     for part in track(index.split(BATCH), words):
         yield Batch(data.images(split, part), data.labels(split, part), part)

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 
 from convscope.analyses.visualize.about import SIDE
 from convscope.analyses.visualize.compute import OUTSIDE, FeatureView, SplitPixels, count_exciting
-from convscope.engine.anatomy import Layer
 from convscope.engine.energy import energy_squares
-from convscope.engine.windows_of_maps import cut
+from convscope.engine.layer_table import LayerSummary
+from convscope.engine.regions import cut_regions
 from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT, MapTiles, thumbnails, top9_grid
 from convscope.plots.lettering import FAINT, TITLE, width, write
 from convscope.plots.receptive_fields import MAX_LAYERS, LayerField, receptive_field_figure
@@ -52,8 +52,8 @@ def map_tiles(view: FeatureView, position: int, side: int = SIDE, beside: Sequen
     if beside:
         values = [F.normalize(by_rule.flatten(1), dim=1).view_as(by_rule) for by_rule in values]
     squares, size = energy_squares(torch.cat(values, 1) if beside else values[0])
-    projections = cut(view.projections[position, :count], torch.arange(count), squares, (size, size))
-    windows = cut(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
+    projections = cut_regions(view.projections[position, :count], torch.arange(count), squares, (size, size))
+    windows = cut_regions(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
     corners = list(zip(squares.top.tolist(), squares.left.tolist(), strict=True))
     tiles = projection_tiles(projections, side), list(windows.permute(0, 2, 3, 1).numpy())
     return Tiles(*tiles, (size, corners))
@@ -176,12 +176,12 @@ def _strip(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile | No
         x += side + GAP
 
 
-def receptive_fields_plot(image: Tile, layers: Sequence[Layer]) -> Figure:
+def receptive_fields_plot(image: Tile, layers: Sequence[LayerSummary]) -> Figure:
     """The fields of some layers' central units and the places of all units, over an image [S, S, 3]."""
     return receptive_field_figure(image, [_sight(layer, len(image)) for layer in layers_to_draw(layers, len(image))])
 
 
-def layers_to_draw(layers: Sequence[Layer], image_size: int) -> list[Layer]:
+def layers_to_draw(layers: Sequence[LayerSummary], image_size: int) -> list[LayerSummary]:
     """At most MOST layers, each with another field: evenly spread from the first to the first that sees all."""
     distinct = list({layer.field and layer.field.rows.size: layer for layer in reversed(layers)}.values())[::-1]
     covers = [layer.field is None or layer.field.rows.size >= image_size for layer in distinct]
@@ -190,7 +190,7 @@ def layers_to_draw(layers: Sequence[Layer], image_size: int) -> list[Layer]:
     return [candidates[place] for place in places]
 
 
-def _sight(layer: Layer, image_size: int) -> LayerField:
+def _sight(layer: LayerSummary, image_size: int) -> LayerField:
     if layer.field is None:
         return LayerField(layer.name, None)
     rows, cols = (

@@ -15,8 +15,8 @@ from convscope.analyses.visualize.figure import (
     thumbnail_sheets,
 )
 from convscope.data.module import ImageData
-from convscope.engine.anatomy import anatomy, layers
 from convscope.engine.deconvnet import RULES
+from convscope.engine.layer_table import layer_summaries, layer_table
 from convscope.engine.top9 import to_arrays
 from convscope.plots.grid import filter_grid
 from convscope.runs.record import Arrays, Picture, Result, Table
@@ -72,7 +72,7 @@ def _architecture(net: nn.Module, data: ImageData, seed: int) -> Iterator[Pictur
     caption = f"{name}: its {len(first.weight)} filters on one common scale"
     filters = filter_grid(first.weight.detach().float().cpu().numpy(), common=True, title=caption)
     yield Picture(f"filters/{name}", filters, caption, layer=name, plot=True)
-    yield Table("layers", anatomy(net, size), "The layers, their maps and how much of the image one unit sees")
+    yield Table("layers", layer_table(net, size), "The layers, their maps and how much of the image one unit sees")
     image = data.pixels("val", data.choose("val", 1, seed))[0].permute(1, 2, 0).numpy()
     caption = "How much of an image the central unit of each layer sees, and how far apart its units are"
-    yield Picture("receptive", receptive_fields_plot(image, layers(net, size)), caption, plot=True)
+    yield Picture("receptive", receptive_fields_plot(image, layer_summaries(net, size)), caption, plot=True)

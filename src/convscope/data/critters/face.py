@@ -1,4 +1,4 @@
-"""One animal: the parts of a species put together on a canvas, in the colors and the mood of one look."""
+"""One animal: draws the parts of a species on a canvas, in the colors and the mood of one look."""
 
 import math
 from typing import NamedTuple
@@ -29,7 +29,7 @@ ON_BODY = staggered(0.8, 4.2)
 
 
 class Artist(NamedTuple):
-    """Everything the functions below need to place and color a part."""
+    """The canvas, the place of the head and the colors that the functions below draw with."""
 
     canvas: Canvas
     frame: Frame
@@ -84,7 +84,7 @@ def _ears(artist: Artist, species: Species) -> list[np.ndarray]:
 
 
 def _ear(artist: Artist, ears: Ears, side: int, turn: float) -> np.ndarray:
-    base = ears.outline[np.hypot(*ears.outline.T).argmin()]  # the ear turns about the place where it grows
+    base = ears.outline[np.hypot(*ears.outline.T).argmin()]  # the ear turns about its base
     turned = np.array([(math.cos(turn), math.sin(turn)), (-math.sin(turn), math.cos(turn))])
 
     def put(outline: np.ndarray) -> np.ndarray:
@@ -112,14 +112,14 @@ def _coat(artist: Artist, coat: str, places: np.ndarray) -> None:
             artist.canvas.fill(artist.frame.put(row + rim), mix(dark, look.fur, 0.45))
             artist.canvas.fill(artist.frame.put(row + feather), look.fur)
         return
-    kept = places[rng.random(len(places)) < (0.16 if coat == "skin" else 0.45)]
-    kept = (kept + rng.uniform(-0.1, 0.1, kept.shape))[:, None]  # [n, 1, 2]
+    marked = places[rng.random(len(places)) < (0.16 if coat == "skin" else 0.45)]
+    marked = (marked + rng.uniform(-0.1, 0.1, marked.shape))[:, None]  # [n, 1, 2]
     if coat == "skin":
-        spots = kept + rng.uniform(0.07, 0.17, (len(kept), 1, 1)) * ellipse(0, 0, 1, 0.85, points=12)
+        spots = marked + rng.uniform(0.07, 0.17, (len(marked), 1, 1)) * ellipse(0, 0, 1, 0.85, points=12)
         artist.canvas.fill(artist.frame.put(spots), mix(look.fur, dark, 0.5))
         return
-    hairs = kept + ((-0.022, 0), (0.022, 0), (0, 0.17))
-    hairs[:, 2, :1] += 0.06 * kept[:, 0, :1] + rng.normal(0, 0.05, (len(kept), 1))
+    hairs = marked + ((-0.022, 0), (0.022, 0), (0, 0.17))
+    hairs[:, 2, :1] += 0.06 * marked[:, 0, :1] + rng.normal(0, 0.05, (len(marked), 1))
     half = len(hairs) // 2
     rng.shuffle(hairs)
     artist.canvas.fill(artist.frame.put(hairs[:half]), mix(look.fur, INK, 0.2))
@@ -174,7 +174,7 @@ def _eye(artist: Artist, species: Species, side: int) -> np.ndarray:
     """The points of the eye on that side (-1 the viewer's left), its dark rim included."""
     eyes, look, put, canvas = species.eyes, artist.look, artist.frame.put_on_face, artist.canvas
     rx, ry = eyes.rx * look.eye_size, eyes.ry * look.eye_size * look.lid
-    button = min(eyes.pupil) > 0.9  # all pupil: nothing to see of the iris
+    button = min(eyes.pupil) > 0.9  # the pupil covers the iris
     x, slant = side * eyes.x, -side * eyes.slant
     border = artist.outlined(put(ellipse(x, eyes.y, rx, ry, slant)), INK if button else look.iris, 0.035)
     if not button:

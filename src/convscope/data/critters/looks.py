@@ -16,7 +16,7 @@ IRISES = ((136, 190, 84), (238, 186, 56), (96, 164, 214), (190, 122, 62), (226, 
 
 
 class Look(NamedTuple):
-    """What differs from one animal to the next whatever its species."""
+    """Colors and proportions that vary between animals independently of the species."""
 
     fur: Color
     skin: Color  # inside of the ears, tongue, nose or beak
@@ -31,6 +31,7 @@ class Look(NamedTuple):
 
 
 def random_look(rng: np.random.Generator) -> Look:
+    """A look drawn from the ranges that all species share."""
     fur = np.clip(np.array(FURS[rng.integers(len(FURS))]) * rng.uniform(0.86, 1.08) + rng.normal(0, 7, 3), 0, 255)
     return Look(
         fur=tuple(fur.tolist()),

@@ -1,4 +1,4 @@
-"""One picture of a critter from (seed, split, index), at any size, together with what is where in it."""
+"""One picture of a critter from (seed, split, index), at any size, with the mask and boxes of what it shows."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from PIL import Image
 
 from convscope.data.critters.face import draw_animal
 from convscope.data.critters.looks import Look, random_look
-from convscope.data.critters.scenery import background, cover, lay_things, light
+from convscope.data.critters.scenery import background, cover, draw_objects, light
 from convscope.data.critters.shapes import Canvas, Frame
 from convscope.data.critters.species import SPECIES, Species
 from convscope.errors import UserError
@@ -17,17 +17,19 @@ FINER = 2  # the animal is drawn on a canvas this many times finer, then average
 
 
 class Critter(NamedTuple):
+    """A picture, the mask of its animal and the boxes of the animal's parts."""
+
     image: np.ndarray  # [size, size, 3] uint8
-    mask: np.ndarray  # [size, size] uint8, 1 where the animal is seen
+    mask: np.ndarray  # [size, size] uint8, 1 where the animal is visible
     boxes: np.ndarray  # [6, 4] float32, x0, y0, x1, y1 in pixels of each of face.PARTS, hidden or not
     species: int  # the label: a place in SPECIES
 
 
 class Pose(NamedTuple):
-    """Where the head is, in shares of the picture, and how it is turned. The same for any size."""
+    """Place and turn of the head, in shares of the picture: the same for any size."""
 
-    fill: float  # the head with its ears over the room there is
-    place: tuple[float, float]  # 0..1 over the room that is left beside and above it
+    fill: float  # size of the head with its ears over the available space
+    place: tuple[float, float]  # 0..1 over the remaining space, x and y
     roll: float
     yaw: float
     pitch: float
@@ -35,7 +37,7 @@ class Pose(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All that is random in a scene, drawn before the species is looked at, so that it cannot give the species away."""
+    """All random values of a scene, drawn independently of the species, so that they do not reveal it."""
 
     pose: Pose
     look: Look
@@ -44,22 +46,24 @@ class Plan(NamedTuple):
 
 
 def scene(seed: int, split: str, index: int, size: int) -> Critter:
-    """The picture with that address; species follow each other in turn. A UserError for a size below 16."""
+    """The picture of an index; species take turns. Raises UserError for a size below 16."""
     check_size(size)
     return render(plan(seed, split, index), SPECIES[index % len(SPECIES)], size)
 
 
 def check_size(size: int) -> None:
+    """Raises UserError for a size below 16."""
     if size < 16:
         raise UserError(f"critters of {size} x {size} pixels show no parts: ask for 16 pixels or more")
 
 
 def drawn(seed: int, split: str, indices: range, size: int) -> np.ndarray:
-    """The images alone, [N, size, size, 3] uint8."""
+    """The images [N, size, size, 3] uint8 of these indices."""
     return np.stack([scene(seed, split, index, size).image for index in indices])
 
 
 def plan(seed: int, split: str, index: int) -> Plan:
+    """The random values of a picture. Raises UserError for an unknown split."""
     if split not in SPLITS:
         raise UserError(f"critters have no split {split!r}: choose {' or '.join(SPLITS)}")
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
@@ -75,7 +79,7 @@ def plan(seed: int, split: str, index: int) -> Plan:
 
 
 def frame(pose: Pose, species: Species, side: int) -> Frame:
-    """The head with its ears within the middle 7/8 of the picture's width and its upper 13/16."""
+    """The frame that puts head and ears into the middle 7/8 of the picture's width and its upper 13/16."""
     points = np.concatenate([species.head, species.ears.outline, species.ears.outline * (-1, 1)])
     points = Frame(0, 0, 1, pose.roll, 0, 0, pose.stretch).put(points)
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
@@ -86,32 +90,32 @@ def frame(pose: Pose, species: Species, side: int) -> Frame:
 
 
 def render(plan: Plan, species: Species, size: int) -> Critter:
-    """The scene of a plan with an animal of that species in it."""
+    """The picture of a plan with an animal of this species."""
     side, rng = size * FINER, np.random.default_rng(plan.scenery_seed)
     head = frame(plan.pose, species, side)
     picture = Image.fromarray(background(rng, size).clip(0, 255).astype(np.uint8)).resize((side, side))
     behind, animal, before = Canvas(side), Canvas(side), Canvas(side)
-    lay_things(rng, behind, side)
+    draw_objects(rng, behind, side)
     parts = draw_animal(animal, head, species, plan.look)
     cover(rng, before, side)
     mask = animal.image.getchannel("A")
     mask.paste(0, mask=before.image)
     for layer in (behind, animal, before):
         picture.paste(layer.image, mask=layer.image)
-    seen = np.asarray(mask.reduce(FINER))
+    visible = np.asarray(mask.reduce(FINER))
     lit = np.asarray(picture.reduce(FINER)) * light(rng, size)
-    lit *= 1 + (_volume(head, plan.shine, size) * (seen / 255))[..., None]
+    lit *= 1 + (_volume(head, plan.shine, size) * (visible / 255))[..., None]
     boxes = np.array([[*part.min(axis=0), *part.max(axis=0)] for part in parts], np.float32) / FINER
     return Critter(
         lit.clip(0, 255).astype(np.uint8),
-        (seen > 127).astype(np.uint8),
+        (visible > 127).astype(np.uint8),
         boxes.clip(0, size),
-        [one.name for one in SPECIES].index(species.name),
+        [candidate.name for candidate in SPECIES].index(species.name),
     )
 
 
 def _volume(head: Frame, shine: tuple[float, float], size: int) -> np.ndarray:
-    """[size, size]: how much lighter or darker the round head is made by where it is lit from."""
+    """[size, size]: brightness of the round head over its mean, by the direction of the light."""
     y, x = np.mgrid[:size, :size].astype(np.float32) * FINER
     x, y = (x - head.x) / head.unit - shine[0] * 0.5, (y - head.y) / head.unit - shine[1] * 0.6
     return 0.17 - 0.2 * np.clip(x * x + y * y, 0, 2.2)

@@ -1,4 +1,4 @@
-"""Everything in a picture that is not the animal: the background, things lying about, and the light."""
+"""Everything in a picture that is not the animal: the background, scattered objects, and the light."""
 
 import numpy as np
 from PIL import Image
@@ -9,12 +9,12 @@ GRAIN = 48  # cells of random numbers along a side, whatever the size of the pic
 
 
 def _soft(wave: np.ndarray, edge: float = 4.0) -> np.ndarray:
-    """0..1 with edges a few pixels wide, as of something out of focus."""
+    """The wave as 0..1 with soft edges a few pixels wide."""
     return np.clip(wave * edge, -0.5, 0.5) + 0.5
 
 
 def _cloud(rng: np.random.Generator, cells: int, side: int) -> np.ndarray:
-    """[side, side] of about -0.5..0.5: random numbers on a grid of that many cells, blown up."""
+    """[side, side] of about -0.5..0.5: random numbers on a grid of cells x cells, enlarged."""
     grid = Image.fromarray(rng.random((cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((side, side), Image.Resampling.BICUBIC)) - 0.5
 
@@ -56,7 +56,7 @@ def background(rng: np.random.Generator, side: int) -> np.ndarray:
     return (picture * (1 + slope * y)[..., None]).astype(np.float32)
 
 
-def _thing(rng: np.random.Generator, x: float, y: float, size: float) -> np.ndarray:
+def _object_outline(rng: np.random.Generator, x: float, y: float, size: float) -> np.ndarray:
     """The outline [n, 2] of a stone, stick, leaf, star or tile around a point; any unit."""
     kind, turn = rng.integers(5), rng.uniform(0, 2 * np.pi)
     end = size * np.array([np.cos(turn), np.sin(turn)])
@@ -72,17 +72,17 @@ def _thing(rng: np.random.Generator, x: float, y: float, size: float) -> np.ndar
     return np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], axis=1)
 
 
-def lay_things(rng: np.random.Generator, canvas: Canvas, side: int) -> None:
-    """Up to six things behind the animal; some look like an ear, an eye or a stripe on purpose."""
+def draw_objects(rng: np.random.Generator, canvas: Canvas, side: int) -> None:
+    """Draws up to six objects behind the animal; some look like an ear, an eye or a stripe on purpose."""
     for _ in range(rng.integers(0, 7)):
         x, y, size = rng.uniform(0, 1), rng.uniform(0, 1), rng.uniform(0.03, 0.11)
-        outline, color = _thing(rng, x, y, size) * side, _random_color(rng)
+        outline, color = _object_outline(rng, x, y, size) * side, _random_color(rng)
         canvas.fill(outline + 0.012 * side, mix(color, (30, 26, 34), 0.5))
         canvas.fill(outline, color)
 
 
 def cover(rng: np.random.Generator, canvas: Canvas, side: int) -> None:
-    """Things before the animal, in about half of the pictures: blades of grass from below, or something at the edge."""
+    """Draws objects before the animal in about half of the pictures: blades of grass from below, or one at the edge."""
     kind = rng.integers(6)
     if kind == 0:
         green = _random_color(rng)
@@ -93,7 +93,7 @@ def cover(rng: np.random.Generator, canvas: Canvas, side: int) -> None:
     elif kind in (1, 2):
         turn, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.36, 0.46)
         x, y = 0.5 + far * np.cos(turn), 0.5 + far * np.sin(turn)
-        outline, color = _thing(rng, x, y, rng.uniform(0.06, 0.12)) * side, _random_color(rng)
+        outline, color = _object_outline(rng, x, y, rng.uniform(0.06, 0.12)) * side, _random_color(rng)
         canvas.fill(outline, color)
 
 

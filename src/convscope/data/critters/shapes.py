@@ -14,9 +14,9 @@ Color = tuple[float, float, float]  # 0..255
 Point = tuple[float, float]
 
 
-def mix(one: Color, other: Color, share: float) -> Color:
-    """The color `share` of the way from one to the other."""
-    return tuple(a + share * (b - a) for a, b in zip(one, other, strict=True))  # type: ignore[return-value]
+def mix(first: Color, second: Color, share: float) -> Color:
+    """The color `share` of the way from the first to the second."""
+    return tuple(a + share * (b - a) for a, b in zip(first, second, strict=True))  # type: ignore[return-value]
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0, points: int = 28) -> np.ndarray:
@@ -125,7 +125,7 @@ class Canvas:
 
     @contextmanager
     def inside(self, outline: np.ndarray) -> Iterator[None]:
-        """Whatever is filled within the `with` block leaves a mark only inside the outline."""
+        """A context in which filling changes pixels inside the outline only."""
         whole, self.image = self.image, self.image.copy()
         self._pen = ImageDraw.Draw(self.image)
         yield

@@ -1,8 +1,12 @@
-"""Images in chunks: files of a thousand JPEGs each, in which any image is found without reading the others.
+"""Images in chunks: files of about a thousand JPEGs each, of which any image is read without reading the others.
 
-The layout is litdata's (its StreamingDataset reads the same files): uint32 count, uint32 offsets [count + 1], then for
-each image uint32 length of its name, uint32 length of its JPEG, both. In memory is one number for each chunk; labels
-are a memory map.
+The layout is litdata's: uint32 count, uint32 offsets [count + 1], then for each image uint32 length of its name, uint32
+length of its JPEG, name, JPEG. Memory holds one number for each chunk; labels are a memory map.
+
+litdata's StreamingDataset reads the same files, but cannot serve training here (tests/data/stream/test_litdata.py):
+its order depends on the number of loading processes, so neither seed and epoch nor a checkpoint of another number of
+processes decide it; and read by index it fetches a chunk of a remote set again whenever the order returns to it, or
+fetches single images and ignores its limit.
 """
 
 from collections import OrderedDict
@@ -10,44 +14,61 @@ from dataclasses import dataclass, replace
 from io import FileIO
 from os import pread, utime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from convscope.data.decode import Unreadable, decoded_bytes
 from convscope.data.passes import Statistics
+from convscope.data.stream.stores import StoreCache, require_litdata
 
-OPEN = 64  # chunks that a process keeps open; more than a window of the training order has
-
-
-class Far(Protocol):
-    """Where chunks come from that are not here yet."""
-
-    def bring(self, name: str) -> None: ...
+OPEN = 64  # chunks that a process keeps open: more than a window of the training order has
 
 
-class Opened(NamedTuple):
+class ChunkWriter:
+    """Writes pairs of bytes into folder/chunk-0-<n>.bin with litdata's writer, `images` pairs in each file."""
+
+    def __init__(self, folder: Path, images: int):
+        require_litdata()
+        from litdata.streaming.writer import BinaryWriter
+
+        self._writer, self._count = BinaryWriter(str(folder), chunk_size=images), 0
+
+    def add_(self, name: bytes, image: bytes) -> None:
+        self._writer.add_item(self._count, (name, image))
+        self._count += 1
+
+    def finish_(self) -> None:
+        """Writes the last chunk and index.json."""
+        self._writer.done()
+        self._writer.merge(1)
+
+
+class OpenChunk(NamedTuple):
+    """An open file and the offsets of its images."""
+
     file: FileIO
     offsets: np.ndarray
 
 
 class ChunkFiles:
-    """The chunks of a split: folder/<names[i]> has counts[i] images. far: brings those that are missing."""
+    """The chunks of a split: folder/<names[i]> has counts[i] images. store: brings missing chunks."""
 
-    def __init__(self, folder: Path, names: list[str], counts: np.ndarray, far: Far | None = None):
-        self.folder, self.names, self.far = folder, names, far
+    def __init__(self, folder: Path, names: list[str], counts: np.ndarray, store: StoreCache | None = None):
+        self.folder, self.names, self.store = folder, names, store
         self.ends = np.cumsum(counts)
-        self._opened: OrderedDict[int, Opened] = OrderedDict()
+        self._opened: OrderedDict[int, OpenChunk] = OrderedDict()
 
     def chunk_of(self, number: int) -> int:
+        """The number of the chunk that holds the image."""
         return int(np.searchsorted(self.ends, number, "right"))
 
     def path_of(self, number: int) -> Path:
-        """The chunk that holds the image."""
+        """The chunk file that holds the image."""
         return self.folder / self.names[self.chunk_of(number)]
 
     def item(self, number: int) -> tuple[str, bytes]:
-        """Name and JPEG of an image. Raises Unreadable: the chunk is damaged or gone."""
+        """Name and JPEG of an image. Raises Unreadable: the chunk is damaged or missing."""
         chunk = self.chunk_of(number)
         place = number - (int(self.ends[chunk - 1]) if chunk else 0)
         file, offsets = self._open(chunk)
@@ -59,7 +80,7 @@ class ChunkFiles:
         name, image = data[8 : 8 + lengths[0]], data[8 + lengths[0] :]
         return name.decode("utf-8", "replace"), image
 
-    def _open(self, chunk: int) -> Opened:
+    def _open(self, chunk: int) -> OpenChunk:
         if chunk in self._opened:
             self._opened.move_to_end(chunk)
             return self._opened[chunk]
@@ -69,22 +90,22 @@ class ChunkFiles:
         head = np.frombuffer(pread(file.fileno(), 8 + 4 * count, 0), np.uint8)
         if len(head) < 8 + 4 * count or head[:4].view("<u4")[0] != count:
             raise Unreadable(_damaged(path))
-        self._opened[chunk] = Opened(file, head[4:].view("<u4"))
+        self._opened[chunk] = OpenChunk(file, head[4:].view("<u4"))
         while len(self._opened) > OPEN:
             self._opened.popitem(last=False)[1].file.close()
         return self._opened[chunk]
 
     def _file(self, path: Path) -> FileIO:
-        """Another process may clear a fetched chunk away between our fetching and our opening it."""
+        """The open chunk. Fetches it again where another process has removed it before it could be opened."""
         for _ in range(5):
             try:
                 file = FileIO(path)
-                if self.far:
-                    utime(path)  # the chunks not used for longest are the first to go
+                if self.store:
+                    utime(path)  # the store removes chunks that are not used for longest
                 return file
             except FileNotFoundError:
-                if self.far:
-                    self.far.bring(path.name)
+                if self.store:
+                    self.store.bring(path.name)
         raise Unreadable(f"{path} is gone; copy it there again, or convert the set anew")
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,7 +114,7 @@ class ChunkFiles:
 
 @dataclass(frozen=True)
 class Chunks:
-    """Images of `size` x `size` pixels in chunks. labels: [N] int32. chosen: which images of the files (None: all)."""
+    """Images of `size` x `size` pixels in chunks. labels: [N] int32. chosen: numbers of the images used (None: all)."""
 
     files: ChunkFiles
     labels: np.ndarray
@@ -112,15 +133,16 @@ class Chunks:
             raise Unreadable(f"{path} is damaged at its image {name}: {error}; copy it there again") from None
 
     def name(self, position: int) -> str:
+        """The name of the file that the image was converted from."""
         return self.files.item(self._number(position))[0]
 
     def counts(self) -> np.ndarray:
-        """How many of these images each chunk has, in the order of the images."""
+        """Numbers of images used of each chunk, in the order of the images."""
         ends = self.files.ends
         return np.diff(ends if self.chosen is None else np.searchsorted(self.chosen, ends), prepend=0)
 
     def of(self, positions: np.ndarray) -> "Chunks":
-        """Those at these rising positions."""
+        """The images at these ascending positions."""
         return replace(
             self, labels=self.labels[positions], chosen=positions if self.chosen is None else self.chosen[positions]
         )

@@ -1,4 +1,4 @@
-"""Any source to a set for data=stream: images are decoded once, cut to the stored size and kept as JPEGs in chunks."""
+"""Conversion of a source to a set for data=stream: decodes images, crops to the stored size, writes JPEG chunks."""
 
 import io
 import json
@@ -16,12 +16,10 @@ from PIL import Image
 from pydantic import Field
 
 from convscope.config import PathText, config
-from convscope.data.decode import Unreadable, decoded, fitted
-from convscope.data.faults import Bad, refusal
+from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
-from convscope.data.stream.chunks import Chunks
-from convscope.data.stream.litchunks import ChunkWriter
+from convscope.data.stream.chunks import Chunks, ChunkWriter
 from convscope.data.stream.source import FORMAT, SET, SPLITS
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError
@@ -38,18 +36,20 @@ class Conversion:
     chunk: Annotated[int, Field(ge=1, examples=[1024])] = 1024
 
 
-class Made(NamedTuple):
-    """A split that was written. bad: the images left out. bytes: of the JPEGs. std: grey levels."""
+class ConvertedSplit(NamedTuple):
+    """A split that was written. bad: the images left out. bytes: of all JPEGs. std: of the pixels, in grey levels."""
 
     split: str
     images: int
-    bad: list[Bad]
+    bad: list[BadImage]
     bytes: int
     std: float
     seconds: float
 
 
-class Read(NamedTuple):
+class EncodedImage(NamedTuple):
+    """An image at the stored size [R, R, 3] uint8, and its JPEG."""
+
     name: str
     label: int
     image: np.ndarray
@@ -57,8 +57,8 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
-    """A split to be written; on_bad: what an unreadable image does."""
+class SplitTask:
+    """A split to be written. on_bad: the treatment of unreadable images."""
 
     split: Files | Pixels
     size: int
@@ -68,13 +68,13 @@ class Task:
 
 def converted(
     source: Source, plan: Conversion, image_size: int, seed: int, on_bad: Literal["stop", "skip"]
-) -> Iterator[Made]:
-    """Writes plan.to and yields each split when it is done; data=stream takes the folder once both are.
+) -> Iterator[ConvertedSplit]:
+    """Writes plan.to and yields each split when it is written; data=stream accepts the folder after both.
 
-    Training images are laid into chunks in a random order (seed), those for validation in the order of the source.
+    Training images go into chunks in a random order (seed), validation images in the order of the source. Raises
     UserError: a folder that holds something else, an unreadable image (on_bad=stop), a full disk.
     """
-    folder, done = _begun(plan), list[Made]()
+    folder, splits = _new_folder(plan), list[ConvertedSplit]()
     for name, split in zip(SPLITS, (source.train, source.val), strict=True):
         if isinstance(split, Chunks):
             raise UserError("data=stream is converted already; name the source it was made of, e.g. data=folder")
@@ -82,13 +82,13 @@ def converted(
             raise UserError("images that show several classes cannot be converted; train on them as they are")
         count = len(split.labels)
         order = np.random.default_rng(seed).permutation(count) if name == "train" else np.arange(count)
-        task = Task(split, stored_size(image_size), plan.quality, on_bad)
+        task = SplitTask(split, stored_size(image_size), plan.quality, on_bad)
         try:
-            done.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
+            splits.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
         except OSError as error:
             raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
-        yield done[-1]
-    facts = {made.split: {"images": made.images, "bytes": made.bytes, "std": made.std} for made in done}
+        yield splits[-1]
+    facts = {split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
              "quality": plan.quality, "classes": source.classes, **facts}  # fmt: skip
     part = folder / f"{SET}.part"
@@ -97,8 +97,8 @@ def converted(
     (folder / UNFINISHED).unlink()
 
 
-def _begun(plan: Conversion) -> Path:
-    """The folder, empty but for a mark that it is not finished. What a conversion cut off has left goes."""
+def _new_folder(plan: Conversion) -> Path:
+    """The folder with only a file that marks it as unfinished. Removes the files of an interrupted conversion."""
     assert plan.to is not None
     folder = Path(plan.to).expanduser()
     if (folder / SET).is_file():
@@ -117,44 +117,44 @@ def _begun(plan: Conversion) -> Path:
     return folder
 
 
-def _written(name: str, task: Task, order: np.ndarray, writer: ChunkWriter, place: Path) -> Made:
-    start, size, bad = time.perf_counter(), 0, list[Bad]()
+def _written(name: str, task: SplitTask, order: np.ndarray, writer: ChunkWriter, place: Path) -> ConvertedSplit:
+    start, size, bad = time.perf_counter(), 0, list[BadImage]()
     moments, labels = Moments(task.size), array("i")
     for block in in_blocks(_reader(task, order), len(order), f"converting {name} to {task.size} x {task.size}"):
-        good = [read for read in block if isinstance(read, Read)]
-        bad += [read for read in block if isinstance(read, Bad)]
+        images = [image for image in block if isinstance(image, EncodedImage)]
+        bad += [image for image in block if isinstance(image, BadImage)]
         if bad and task.on_bad == "stop":
-            raise refusal(bad, len(labels) + len(block))
-        for read in good:
-            writer.add_(os.fsencode(read.name), read.jpeg)
-            size += len(read.jpeg)
-        if good:
-            labels.extend(read.label for read in good)
-            moments.add_(np.stack([read.image for read in good]))
+            raise bad_images_error(bad, len(labels) + len(block))
+        for image in images:
+            writer.add_(os.fsencode(image.name), image.jpeg)
+            size += len(image.jpeg)
+        if images:
+            labels.extend(image.label for image in images)
+            moments.add_(np.stack([image.image for image in images]))
     if not labels:
         raise UserError(f"none of the {len(order)} images of {name} can be read; the first: {bad[0][0]}: {bad[0][1]}")
     writer.finish_()
     mean, std = moments.statistics()
     np.save(place / "labels.npy", np.asarray(labels, np.int32))
     np.save(place / "mean.npy", mean)
-    return Made(name, len(labels), bad, size, std, time.perf_counter() - start)
+    return ConvertedSplit(name, len(labels), bad, size, std, time.perf_counter() - start)
 
 
-def _reader(task: Task, order: np.ndarray) -> Callable[[int], Read | Bad]:
+def _reader(task: SplitTask, order: np.ndarray) -> Callable[[int], EncodedImage | BadImage]:
     split = task.split
 
-    def read(turn: int) -> Read | Bad:
+    def read(turn: int) -> EncodedImage | BadImage:
         number = int(order[turn])
         label = int(split.labels[number])
         if isinstance(split, Pixels):
             image = fitted(split.images[number], task.size)
-            return Read(str(number), label, image, _jpeg(image, task.quality))
+            return EncodedImage(str(number), label, image, _jpeg(image, task.quality))
         path = split.paths[number]
         try:
             image = decoded(path, task.size)
         except Unreadable as error:
-            return Bad(path, str(error))
-        return Read(path.name, label, image, _jpeg(image, task.quality))
+            return BadImage(path, str(error))
+        return EncodedImage(path.name, label, image, _jpeg(image, task.quality))
 
     return read
 

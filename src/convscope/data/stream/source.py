@@ -1,12 +1,11 @@
-"""data=stream: a set that job=convert has made, in a folder or in an object store.
+"""data=stream: a set that job=convert has written, in a folder or in an object store.
 
-<set>/set.json, written last, has the names of the classes, the stored size and what each split holds;
+<set>/set.json, written last, has the class names, the stored size and the numbers of images;
 <set>/{train,val}/ have chunk-*.bin, index.json (both litdata's), labels.npy and mean.npy.
 """
 
 import hashlib
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,62 +13,37 @@ import numpy as np
 from filelock import FileLock
 
 from convscope.data.passes import Statistics
-from convscope.data.sampler import DEEP, LANES
+from convscope.data.sampler import LANE_CHUNKS, LANES
 from convscope.data.sources import Source
 from convscope.data.stream.chunks import ChunkFiles, Chunks
-from convscope.data.stream.stores import STORES, Fetcher
+from convscope.data.stream.stores import STORES, StoreCache
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError
 
 SET, FORMAT = "set.json", 1
 SPLITS = ("train", "val")
-BESIDE = ("index.json", "labels.npy", "mean.npy")
-
-
-class Kept:
-    """A folder that has at most `most` bytes of the chunks of a far one; those not used for longest go first."""
-
-    def __init__(self, url: str, folder: Path, most: float):
-        self.folder, self.most = folder, most
-        self._fetcher = Fetcher(url, folder)
-
-    def bring(self, name: str) -> None:
-        """Fetched by one process at a time; another may have been faster."""
-        with FileLock(self.folder / f".{int(hashlib.sha1(name.encode()).hexdigest(), 16) % 16}.lock"):
-            if not (self.folder / name).is_file():
-                self._fetcher.fetch(name)
-        self._make_room(name)
-
-    def _make_room(self, newest: str) -> None:
-        chunks = []
-        for path in self.folder.glob("chunk-*.bin"):
-            with suppress(FileNotFoundError):
-                chunks.append((path.stat().st_mtime, path.stat().st_size, path))
-        held = sum(size for _, size, _ in chunks)
-        for _, size, path in sorted(chunks):
-            if held > self.most and path.name != newest:
-                path.unlink(missing_ok=True)  # a process that has it open reads on
-                held -= size
+SMALL_FILES = ("index.json", "labels.npy", "mean.npy")
 
 
 class Place(NamedTuple):
-    """Where a set lies. url: of a far one, whose files come into `folder`. most: bytes of a far one kept here."""
+    """Where a set lies. url: of a remote set, whose files come into `folder`. limit: bytes of chunks there."""
 
     folder: Path
     url: str | None = None
-    most: float = 0.0
+    limit: float = 0.0
 
     def part(self, name: str) -> "Place":
-        return Place(self.folder / name, self.url and f"{self.url}/{name}", self.most)
+        """The place of a split."""
+        return Place(self.folder / name, self.url and f"{self.url}/{name}", self.limit)
 
-    def far(self) -> Kept | None:
-        return Kept(self.url, self.folder, self.most) if self.url else None
+    def store(self) -> StoreCache | None:
+        return StoreCache(self.url, self.folder, self.limit) if self.url else None
 
 
 def stream(root: str | Path | None, image_size: int, cache: Path, gib: float) -> Source:
-    """The set at `root`, a folder or a URL, for nets that see image_size. gib: of far chunks that `cache` may hold.
+    """The set at `root`, a folder or a URL, for nets of image_size. gib: limit of remote chunks in the folder `cache`.
 
-    UserError: no such set, one that was not finished or is damaged, one of another stored size, too small a cache.
+    Raises UserError: no such set, an unfinished or damaged set, another stored size, a cache that is too small.
     """
     if root is None:
         raise UserError("data=stream needs a set that job=convert has made: type data.root=<its folder or URL>")
@@ -88,10 +62,10 @@ def stream(root: str | Path | None, image_size: int, cache: Path, gib: float) ->
 
 def _place(root: str, cache: Path, gib: float) -> Place:
     if root.startswith(STORES):
-        kept = cache / f"stream-{hashlib.sha1(root.rstrip('/').encode()).hexdigest()[:16]}"
+        folder = cache / f"stream-{hashlib.sha1(root.rstrip('/').encode()).hexdigest()[:16]}"
         for name in SPLITS:
-            (kept / name).mkdir(parents=True, exist_ok=True)
-        return Place(kept, root.rstrip("/"), gib * 2**30)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        return Place(folder, root.rstrip("/"), gib * 2**30)
     if "://" in root:
         raise UserError(f"data.root={root} is of no known kind; possible: a folder, or {' '.join(STORES)}...")
     place = Path(root).expanduser()
@@ -101,10 +75,10 @@ def _place(root: str, cache: Path, gib: float) -> Place:
 
 
 def _about(root: str, place: Place) -> dict[str, Any]:
-    """What set.json says. That of a far set is fetched anew: where it has changed, all that was kept here goes."""
+    """The content of set.json. That of a remote set is fetched each time; after a change, old files are removed."""
     if place.url:
         with FileLock(place.folder / ".lock"):
-            _renewed(place)
+            _fetch_set_json(place)
     path = place.folder / SET
     if not path.is_file():
         half = " (a conversion into it was not finished)" if (place.folder / ".unfinished").is_file() else ""
@@ -121,13 +95,13 @@ def _about(root: str, place: Place) -> dict[str, Any]:
     raise UserError(f"{path} is of format {about['format']}, this program reads {FORMAT}; convert the set anew")
 
 
-def _renewed(place: Place) -> None:
+def _fetch_set_json(place: Place) -> None:
     path = place.folder / SET
     before = path.read_bytes() if path.is_file() else None
     path.unlink(missing_ok=True)
-    far = place.far()
-    assert far is not None
-    far.bring(SET)
+    store = place.store()
+    assert store is not None
+    store.bring(SET)
     if path.read_bytes() != before:
         for name in SPLITS:
             for old in (place.folder / name).glob("*.*"):
@@ -135,10 +109,10 @@ def _renewed(place: Place) -> None:
 
 
 def _split(place: Place, about: dict[str, Any], name: str, size: int) -> Chunks:
-    far = place.far()
-    if far:
-        for beside in BESIDE:
-            far.bring(beside)
+    store = place.store()
+    if store:
+        for file in SMALL_FILES:
+            store.bring(file)
     try:
         chunks = json.loads((place.folder / "index.json").read_text())["chunks"]
         names, counts = [chunk["filename"] for chunk in chunks], [chunk["chunk_size"] for chunk in chunks]
@@ -149,28 +123,28 @@ def _split(place: Place, about: dict[str, Any], name: str, size: int) -> Chunks:
     if not len(labels) == sum(counts) == about[name]["images"]:
         raise UserError(f"{place.folder} is damaged: {sum(counts)} images, {len(labels)} labels; convert the set anew")
     sizes = [chunk["chunk_bytes"] for chunk in chunks]
-    if far:
-        _enough(place, sizes)
+    if store:
+        _check_limit(place, sizes)
     else:
-        _whole(place.folder, dict(zip(names, sizes, strict=True)))
-    files = ChunkFiles(place.folder, names, np.array(counts), far)
+        _check_sizes(place.folder, dict(zip(names, sizes, strict=True)))
+    files = ChunkFiles(place.folder, names, np.array(counts), store)
     return Chunks(files, labels, size, Statistics(mean, std))
 
 
-def _whole(folder: Path, sizes: dict[str, int]) -> None:
-    """UserError names a chunk that is missing or cut off, before any training."""
+def _check_sizes(folder: Path, sizes: dict[str, int]) -> None:
+    """Raises UserError, which names a chunk that is missing or cut off, before any training."""
     for name, size in sizes.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size:
-            there = f"has {path.stat().st_size} bytes, needs {size}" if path.is_file() else "is missing"
-            raise UserError(f"{path} {there}; copy it there again, or convert the set anew")
+            damage = f"has {path.stat().st_size} bytes, needs {size}" if path.is_file() else "is missing"
+            raise UserError(f"{path} {damage}; copy it there again, or convert the set anew")
 
 
-def _enough(place: Place, sizes: list[int]) -> None:
-    """UserError where the chunks of a window do not fit: they would be fetched again for every batch."""
-    window = sum(sorted(sizes)[-LANES * DEEP :])
-    if place.most < window:
+def _check_limit(place: Place, sizes: list[int]) -> None:
+    """Raises UserError where the chunks of a window exceed the limit: they would be fetched again for every batch."""
+    window = sum(sorted(sizes)[-LANES * LANE_CHUNKS :])
+    if place.limit < window:
         raise UserError(
-            f"data.cache_gib={place.most / 2**30:g} is too small for {place.url}: {LANES * DEEP} chunks, which "
+            f"data.cache_gib={place.limit / 2**30:g} is too small for {place.url}: {LANES * LANE_CHUNKS} chunks, which "
             f"training mixes at a time, take {window / 2**30:.2g} GiB"
         )

@@ -1,1 +1,1 @@
-"""Covered images through a net, computing only what the occluder can change."""
+"""Outputs of a net for occluded images, where only what the occluder can change is computed anew."""

@@ -1,8 +1,8 @@
-"""Covered images through a net, computing only what the square can change; exact, whatever the weights.
+"""Outputs of a net for occluded images, computing only what the occluder can change; exact for any weights.
 
-In every map the square changes one window. So each step takes what it sees of the uncovered image's map, with the
-window of the step below in it, and computes the window above. Many places of the square go together as a batch.
-Where all positions come together, the windows go into copies of the uncovered map and the net runs on from there.
+In every map the occluder changes one window. So each step takes the area on which the window above depends, from the
+map of the image without occluder with the changed window pasted in, and computes the window above. Many positions of
+the occluder are one batch. Above the head the changed windows are pasted into whole maps, and the net runs on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,14 +13,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.engine.recomputation.canvas import Area, Canvas
-from convscope.engine.recomputation.changed import Limits, groups
-from convscope.engine.recomputation.local import Head
-from convscope.engine.recomputation.middle import resume
+from convscope.engine.recomputation.changed_windows import GroupLimits, MapCanvas, WindowArea, group_positions
+from convscope.engine.recomputation.head import Head, run_above_head
 
 
 class OccluderGrid(NamedTuple):
-    """Squares of size x size pixels at every pair of top edge (rows) and left edge (cols), filled with value."""
+    """Occluders: squares of size x size pixels at all pairs of a top edge (rows) and a left edge (cols).
+
+    value: of their pixels.
+    """
 
     rows: list[int]
     cols: list[int]
@@ -28,100 +29,114 @@ class OccluderGrid(NamedTuple):
     value: float
 
 
-class Chosen(NamedTuple):
-    """One map of a layer: the layer's path, the number of the tensor that it puts out in the traced pass, the map."""
+class ChosenMap(NamedTuple):
+    """One map of a layer. number: of the layer's output tensor in the trace."""
 
     layer: str
     number: int
     map: int
 
 
-class Outcome(NamedTuple):
-    """places: numbers in the grid of rows x cols, int64 [n]; logits [n, K]; maps [n, h, w]: one map of the layer."""
+class OccludedOutputs(NamedTuple):
+    """Outputs for n occluded images: places, int64 [n], numbers in the grid of rows x cols; logits [n, K].
+
+    maps: [n, h, w], the chosen map.
+    """
 
     places: Tensor
     logits: Tensor
     maps: Tensor
 
 
+class _HeadOutputs(NamedTuple):
+    """Outputs of the head for n occluder positions. places: int64 [n]. top: the last map of the head, [n, ...].
+
+    maps: the chosen map, [n, h, w]; None where it is above the head.
+    """
+
+    places: Tensor
+    top: Tensor
+    maps: Tensor | None
+
+
 @torch.inference_mode()
 def recompute(
-    net: nn.Module, head: Head, image: Tensor, covering: OccluderGrid, chosen: Chosen, batch: int
-) -> Iterator[Outcome]:
-    """The outcomes for every place, many places at a time, in no particular order; in eval mode.
+    net: nn.Module, head: Head, image: Tensor, grid: OccluderGrid, chosen: ChosenMap, batch: int
+) -> Iterator[OccludedOutputs]:
+    """Yields the outputs for all occluder positions in batches, in no particular order; the net runs in eval mode.
 
-    head: read_head of the net for images of this size. image [3, H, W], on the net's device. batch: about how many
-    places go together through the head; above it as many more as need no more memory than `batch` images.
+    head: read_head of the net's trace for images of this size. image: [3, H, W], on the net's device. batch: about how
+    many occluder positions go through the head at a time; above the head as many as need the memory of `batch` images.
     """
-    scene = _Scene(head, image, covering, chosen, batch)
+    occluded = _OccludedImage(head, image, grid, chosen, batch)
     top = head.shapes[head.steps[-1].call.outputs[0]]
-    many = batch * max(1, image.numel() // prod(top[1:]))
-    waiting: list[tuple[Tensor, Tensor, Tensor | None]] = []
-    for group in scene.groups():
-        waiting.append(scene.go_through(*group))
-        if sum(len(places) for places, _, _ in waiting) >= many:
-            yield _above(net, head, waiting, chosen)
-            waiting = []
-    if waiting:
-        yield _above(net, head, waiting, chosen)
+    batch_above = batch * max(1, image.numel() // prod(top[1:]))
+    parts: list[_HeadOutputs] = []
+    for places, areas in occluded.groups():
+        parts.append(occluded.run_head(places, areas))
+        if sum(len(part.places) for part in parts) >= batch_above:
+            yield _run_above(net, head, parts, chosen)
+            parts = []
+    if parts:
+        yield _run_above(net, head, parts, chosen)
 
 
-def _above(
-    net: nn.Module, head: Head, parts: Sequence[tuple[Tensor, Tensor, Tensor | None]], chosen: Chosen
-) -> Outcome:
-    """Lets the net run on from where its positions come together."""
-    places, tops, maps = zip(*parts, strict=True)
+def _run_above(net: nn.Module, head: Head, parts: Sequence[_HeadOutputs], chosen: ChosenMap) -> OccludedOutputs:
+    """Outputs of the net above the head for several batches of the head."""
+    places, tops = torch.cat([part.places for part in parts]), torch.cat([part.top for part in parts])
+    maps = [part.maps for part in parts if part.maps is not None]
     calls = [step.call for step in head.steps]
-    known = maps[0] is not None
-    logits, above = resume(net, calls, head.shapes, torch.cat(tops), None if known else chosen.layer)
-    return Outcome(torch.cat(places), logits, torch.cat(maps) if above is None else above[:, chosen.map])
+    logits, above = run_above_head(net, calls, head.shapes, tops, None if maps else chosen.layer)
+    return OccludedOutputs(places, logits, torch.cat(maps) if above is None else above[:, chosen.map])
 
 
-def _limits(image: Tensor, batch: int) -> Limits:
-    """For a group along one axis. A processor wants windows that stay in its cache, a GPU few and large calls."""
-    return Limits(max(1, isqrt(batch)), 0.5) if image.device.type == "cpu" else Limits(max(1, isqrt(8 * batch)), 8)
+def _limits(image: Tensor, batch: int) -> GroupLimits:
+    """Limits of a group along one axis. A CPU is fast with windows that fit its cache, a GPU with few large calls."""
+    if image.device.type == "cpu":
+        return GroupLimits(max(1, isqrt(batch)), 0.5)
+    return GroupLimits(max(1, isqrt(8 * batch)), 8)
 
 
-class _Scene:
-    """One uncovered image: a canvas of the map that each windowed step takes, and where in it the windows lie."""
+class _OccludedImage:
+    """An image without occluder: a canvas for the input map of each step with a window, and the groups of positions."""
 
-    def __init__(self, head: Head, image: Tensor, covering: OccluderGrid, chosen: Chosen, batch: int):
-        self.steps, self.image, self.covering, self.map = head.steps, image, covering, chosen.map
-        self.level = head.level(chosen.number)
+    def __init__(self, head: Head, image: Tensor, grid: OccluderGrid, chosen: ChosenMap, batch: int):
+        self.steps, self.image, self.grid, self.map = head.steps, image, grid, chosen.map
+        self.chosen_level = head.level(chosen.number)
         self.rows, self.cols = (
-            groups(edges, covering.size, head.steps, axis, _limits(image, batch))
-            for axis, edges in enumerate((covering.rows, covering.cols))
+            group_positions(edges, grid.size, head.steps, axis, _limits(image, batch))
+            for axis, edges in enumerate((grid.rows, grid.cols))
         )
-        self.canvases: dict[int, Canvas] = {}
+        self.canvases: dict[int, MapCanvas] = {}
         x = image[None].clone(memory_format=torch.channels_last)
         for level, step in enumerate((*head.steps, None)):
             if step is None or step.window:
-                self.canvases[level] = Canvas(x[0], step.fill if step else 0, self._room(level))
-            if level == self.level:
-                self.chosen = Canvas(x[0, self.map, None], 0, self._room(level))
+                self.canvases[level] = MapCanvas(x[0], step.fill if step else 0, self._max_changed(level))
+            if level == self.chosen_level:
+                self.chosen_canvas = MapCanvas(x[0, self.map, None], 0, self._max_changed(level))
             x = step.call.again(x) if step else x
 
-    def _room(self, level: int) -> int:
-        """Positions in the windows of the largest group."""
+    def _max_changed(self, level: int) -> int:
+        """Map positions in the changed windows of the largest group."""
         axes = self.rows, self.cols
-        return prod(max(len(group.numbers) * group.runs[level].size for group in axis) for axis in axes)
+        return prod(max(len(group.numbers) * group.windows[level].size for group in axis) for axis in axes)
 
-    def groups(self) -> Iterator[tuple[Tensor, list[Area]]]:
-        """Numbers of the places, and their windows below and above every step."""
+    def groups(self) -> Iterator[tuple[Tensor, list[WindowArea]]]:
+        """Yields numbers of occluder positions, and their windows in the image and above every step."""
         for rows, cols in product(self.rows, self.cols):
-            places = rows.numbers[:, None] * len(self.covering.cols) + cols.numbers
-            yield places.flatten(), [Area(*runs) for runs in zip(rows.runs, cols.runs, strict=True)]
+            places = rows.numbers[:, None] * len(self.grid.cols) + cols.numbers
+            yield places.flatten(), [WindowArea(*axes) for axes in zip(rows.windows, cols.windows, strict=True)]
 
-    def go_through(self, places: Tensor, areas: list[Area]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The places, the head's output for each of them, and the chosen map [n, h, w] if it lies in the head."""
-        size, maps = self.covering.size, None
-        x = self.image.new_full((len(places), len(self.image), size, size), self.covering.value)
+    def run_head(self, places: Tensor, areas: list[WindowArea]) -> _HeadOutputs:
+        """Outputs of the head for the occluder positions of one group."""
+        size, maps = self.grid.size, None
+        x = self.image.new_full((len(places), len(self.image), size, size), self.grid.value)
         for level, (area, step) in enumerate(zip(areas, (*self.steps, None), strict=True)):
-            if level == self.level:
-                maps = self.chosen.whole(x[:, self.map, None], area)[:, 0]
+            if level == self.chosen_level:
+                maps = self.chosen_canvas.whole(x[:, self.map, None], area)[:, 0]
             if step is None:
                 break
             if step.window:
                 x = self.canvases[level].windows(x, area, areas[level + 1].below(step))
             x = step.run(x) if step.scale is None else step.run(x) * areas[level + 1].values_of(step.scale).to(x)
-        return places, self.canvases[len(self.steps)].whole(x, area), maps
+        return _HeadOutputs(places, self.canvases[len(self.steps)].whole(x, area), maps)

@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from convscope.config import Count, config
 from convscope.errors import UserError
 from convscope.metrics.goals import Goal
-from convscope.models.weights import read_checkpoint
+from convscope.models.checkpoints import read_checkpoint
 from convscope.runs.atomic_io import write
 from convscope.training.stop import StopRequest
 

@@ -10,7 +10,7 @@ from torch import nn
 from convscope.data.batches import Batch
 from convscope.errors import UserError
 from convscope.metrics.goals import Chance, Goal
-from convscope.models.build import ConvNet, ConvReLU, FullReLU
+from convscope.models.build import ConvNet, ConvReLU, LinearReLU
 from convscope.runs.record import Record
 
 EXPLODED = 1e8  # ours: grey levels of +-128 give activations of tens to ten thousands in any net that learns
@@ -174,7 +174,7 @@ class WatchLayers(WarningCallback):
 
 def watched_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """The rectified layers by name, and the net itself as its last layer."""
-    rectified = ConvReLU | FullReLU | nn.ReLU
+    rectified = ConvReLU | LinearReLU | nn.ReLU
     return [*((name, part) for name, part in net.named_modules() if isinstance(part, rectified)), (LAST_LAYER, net)]
 
 

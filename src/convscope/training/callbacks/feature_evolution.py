@@ -21,11 +21,12 @@ from convscope.analyses.visualize.figure import exciting_images, feature_grid, s
 from convscope.data.batches import Batch
 from convscope.data.module import ImageData
 from convscope.engine.projection_rule import AUTO, RuleChoice
-from convscope.engine.top9 import Search, Top9, merge, to_arrays
+from convscope.engine.top9 import Top9, merge, to_arrays
+from convscope.engine.top9_search import Search
 from convscope.metrics.convergence import LayerChange, TopImages, dead_share, keep_exciting, layer_change
 from convscope.plots.curves import convergence_curves
 from convscope.plots.grid import MapHistory, evolution_grid
-from convscope.report.convergence import answer, stories
+from convscope.report.convergence import convergence_in_words, layer_convergences
 from convscope.runs.record import Arrays, Picture, Record
 from convscope.runs.throttle import Throttle
 from convscope.training.callbacks.epoch_records import EpochRows
@@ -136,7 +137,7 @@ class FeatureEvolution(pl.Callback):
 
     def _search_training_images(self, search: Search, module: Any) -> None:
         with search, torch.inference_mode():
-            for batch in self.data.shown_dataloader("train"):
+            for batch in self.data.ordered_dataloader("train"):
                 search.watch(batch.index)
                 module.net(batch.image.to(module.device))
 
@@ -194,7 +195,9 @@ class FeatureEvolution(pl.Callback):
         for layer, projections in self.previous.items():
             self._draw_layer(layer, projections.maps, stored)
         columns = {name: [row.get(name) for row in self.rows] for name in self.rows[0]}
-        figure = convergence_curves(self.rows, list(self.previous), answer(stories(columns, {})))
+        figure = convergence_curves(
+            self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {}))
+        )
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
 
     def _draw_layer(self, layer: str, maps: list[int], stored: dict[int, dict[str, np.ndarray]]) -> None:

@@ -26,8 +26,8 @@ from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute import default_occluder, occlude, occluder_edges, strongest_map
 from convscope.analyses.occlusion.compute.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
-from convscope.data.part_annotations import Marked
-from convscope.engine.hidden_layers import Hidden
+from convscope.data.part_annotations import ImagesWithParts
+from convscope.engine.layer_roles import LayerRoles
 from convscope.engine.progress import track
 from convscope.metrics.contrasts import paired_difference, share_lost
 from convscope.metrics.intervals import pair_interval, pair_mean
@@ -50,7 +50,7 @@ def sweeps(net: nn.Module, examples: Examples, layers: Sequence[str]) -> dict[st
 
 
 def invariance(
-    by_transform: dict[str, Sweep], hidden: Hidden, image_distances: dict[str, Tensor], seed: int
+    by_transform: dict[str, Sweep], hidden: LayerRoles, image_distances: dict[str, Tensor], seed: int
 ) -> list[Claim]:
     """Upper layers against the first: the amount at half the greatest distance, as a share of the range (Fig. 5).
 
@@ -104,7 +104,9 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     return judge(OCCLUSION, paired_difference(drops, np.zeros(len(drops)), seed), because)
 
 
-def parts(net: nn.Module, marked: Marked, plan: CorrespondenceConfig, hidden: Hidden, seed: int) -> list[Claim]:
+def parts(
+    net: nn.Module, marked: ImagesWithParts, plan: CorrespondenceConfig, hidden: LayerRoles, seed: int
+) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = part_masks(marked, covered_side(plan, marked.image.shape[-1]), plan.random, seed)
     covering = track(masks, f"covering parts of {len(marked.names)} images")

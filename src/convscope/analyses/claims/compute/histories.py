@@ -23,17 +23,17 @@ from convscope.analyses.claims.compute import (
     unmeasured,
 )
 from convscope.analyses.diagnosis.compute.filters import weak_filters
-from convscope.engine.hidden_layers import Hidden
+from convscope.engine.layer_roles import LayerRoles
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError
 from convscope.metrics.contrasts import dominance_difference, paired_difference, proportion_difference, rank_correlation
 from convscope.metrics.convergence import keep_exciting, layer_convergence_epoch, maps_convergence_epochs
+from convscope.models.checkpoints import net_weights, read_checkpoint
 from convscope.models.renorm import filter_rms
-from convscope.models.weights import net_weights, read_checkpoint
 from convscope.runs.config_diff import differ_only_in
-from convscope.runs.reading import Run, read_run, run_of, table_rows
-from convscope.runs.top9_records import record_layers
+from convscope.runs.reading import Run, read_run, read_table, run_folder_of
+from convscope.runs.top9_records import read_layer_records
 
 MIN_EPOCHS = 4  # with a record of the strongest images; fewer do not show in which order maps converge
 GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
@@ -57,7 +57,7 @@ class FirstLayer(NamedTuple):
 def top9_records(folder: Path) -> dict[int, dict[str, Top9]]:
     """The run's top-9 records, by epoch and layer; without those that are damaged."""
     names = [path.stem.removeprefix("epoch_") for path in (folder / "top9").glob("epoch_*.safetensors")]
-    arrays = {int(name): record_layers(folder, int(name)) for name in sorted(names) if name.isdecimal()}
+    arrays = {int(name): read_layer_records(folder, int(name)) for name in sorted(names) if name.isdecimal()}
     return {
         epoch: {layer: Top9(*map(torch.from_numpy, fields)) for layer, fields in by_layer.items()}
         for epoch, by_layer in arrays.items()
@@ -208,7 +208,7 @@ def _rivals_in_words(rivals: Sequence[Run]) -> str:
     return f"none of the {len(rivals)} other runs is" if rivals else "there is no other run"
 
 
-def depth(run: Run, transfer: Path | None, layers: Hidden, seed: int) -> Claim:
+def depth(run: Run, transfer: Path | None, layers: LayerRoles, seed: int) -> Claim:
     """Do deeper features classify better (section 5.3, Table 7)? Read from the job=transfer on the same net.
 
     Accuracy of the last hidden layer minus that of the first convolution, fold by fold, by the linear SVM, at the
@@ -237,9 +237,9 @@ def _svm_accuracies(run: Run, transfer: Path) -> tuple[dict[str, dict[int, float
     transfer_run, path = read_run(transfer), transfer / "tables" / "transfer" / "trials.csv"
     if transfer_run.summary.get("job") != "transfer" or not path.is_file():
         raise UserError(f"claims.transfer={transfer} is no folder of a finished job=transfer; {RUN_TRANSFER}")
-    if run_of(transfer_run.settings.get("ckpt")) != run.folder.resolve():
+    if run_folder_of(transfer_run.settings.get("ckpt")) != run.folder.resolve():
         raise UserError(f"claims.transfer={transfer} looked at another net than run={run.folder}; {RUN_TRANSFER}")
-    header, lines = table_rows(path)
+    header, lines = read_table(path)
     rows = [dict(zip(header, line, strict=True)) for line in lines if len(line) == len(header)]
     svm_rows = [row for row in rows if row["classifier"] == "svm" and row["net"] == rows[0]["net"]]
     per_class = max((int(row["per_class"]) for row in svm_rows), default=0)

@@ -15,10 +15,9 @@ from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
-from convscope.engine.dense import dense
-from convscope.engine.multicrop import multi_crop
+from convscope.engine.dense import dense_probabilities
+from convscope.engine.multicrop import corner_and_center_crops, grid_crops, multi_crop_probabilities
 from convscope.engine.progress import track_parts
-from convscope.engine.shared_positions import five, twenty_five
 from convscope.errors import UserError
 from convscope.metrics.classification import PredictionTally
 
@@ -166,7 +165,7 @@ def _image_batches(
         for group in data.rectangles(plan.split, index, scales, plan.batch_size * max(scales) ** 2):
             yield group.label, group.images
         return
-    loaders = [data.whole_dataloader(plan.split, index, side, plan.batch_size) for side in scales]
+    loaders = [data.uncropped_dataloader(plan.split, index, side, plan.batch_size) for side in scales]
     for batches in zip(*loaders, strict=True):
         yield batches[0].label, [batch.image for batch in batches]
 
@@ -197,10 +196,10 @@ def net_input(images: Tensor, subject: Subject) -> Tensor:
 def _crop_predictor(net: nn.Module, crops: str, image_size: int, side: int) -> Predict:
     """A function from inputs of smallest side `side` to the mean softmax over these crops."""
     if crops == "dense":
-        return dense(net, image_size, side)
+        return dense_probabilities(net, image_size, side)
     if crops != "center":
-        places = five(side, image_size) if crops == "ten" else twenty_five(side, image_size)
-        return multi_crop(net, image_size, side, places)
+        places = corner_and_center_crops(side, image_size) if crops == "ten" else grid_crops(side, image_size)
+        return multi_crop_probabilities(net, image_size, side, places)
     return lambda images: net(_center_square(images, image_size)).softmax(1)
 
 

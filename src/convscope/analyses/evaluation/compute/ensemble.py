@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.evaluation.compute import ENSEMBLE, EvaluatedNet, image_scales
 from convscope.errors import UserError
-from convscope.runs.reading import Run, is_run_folder, read_run, table_rows
+from convscope.runs.reading import Run, is_run_folder, read_run, read_table
 
 ERROR_COLUMNS = {"val top-1": "top-1", "val top-5": "top-5"}  # job=table's column -> job=evaluate's
 METHOD = ("crops", "scales", "image_size", "images")  # keys of the record that say how the nets were evaluated
@@ -100,7 +100,7 @@ def _table_errors(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, st
     """Errors in percent and intervals as text, by net; rows that were cut off are left out."""
     columns = {column: f"{measure} error %" for column, measure in ERROR_COLUMNS.items()}
     columns |= {"class accuracy": CLASS_MEAN}
-    header, rows = table_rows(path)
+    header, rows = read_table(path)
     errors, intervals = dict[str, dict[str, float]](), dict[str, str]()
     for cells in (dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)):
         if all(cells.get(name) for name in columns.values()):

@@ -13,10 +13,10 @@ from convscope.engine.axes import MAPS, axes_of, maps_shape
 from convscope.engine.cropped_projection import project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.features import features
-from convscope.engine.recomputation.local import read_head
-from convscope.engine.recomputation.recompute import Chosen, OccluderGrid, recompute
+from convscope.engine.recomputation.head import read_head
+from convscope.engine.recomputation.recompute import ChosenMap, OccluderGrid, recompute
+from convscope.engine.regions import Corner, paste_regions
 from convscope.engine.trace import trace
-from convscope.engine.windows_of_maps import Corner, paste
 from convscope.errors import UserError
 
 
@@ -106,7 +106,7 @@ def occlude(
     """
     check_occluder(occluder, min(image.shape[1:]))
     pass_ = trace(net, tuple(image.shape))
-    watched = Chosen(layer, pass_.layer(layer).output, map_)
+    watched = ChosenMap(layer, pass_.layer(layer).output, map_)
     axes = axes_of(pass_).get(watched.number)
     _check_maps(layer, maps_shape(pass_.shapes[watched.number], axes), map_)
     head = read_head(pass_) if axes in (None, MAPS) else "the layer puts out its maps last"
@@ -209,4 +209,4 @@ def _projected(net: nn.Module, images: Tensor, layer: str, map_: int, row: Tenso
     """One unit for each image, in image coordinates: [n, 3, H, W]."""
     units = Units(torch.arange(len(images)), torch.full_like(row, map_), row.clone(), col.clone())
     values, top, left = project_fields(net, images, layer, units, rule)
-    return paste(values, Corner(top, left), (images.shape[2], images.shape[3]))
+    return paste_regions(values, Corner(top, left), (images.shape[2], images.shape[3]))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from convscope.data.cache import Cache, decoded_once
-from convscope.data.classnames import text
+from convscope.data.classnames import utf8_text
 from convscope.data.decode import decoded, fitted
 from convscope.data.folders import images_under
 from convscope.data.settings import DataSettings
@@ -83,7 +83,7 @@ def with_folder(
     paths = images_under(folder)
     if not paths:
         raise UserError(f"overlap.other={folder} holds no images; name a folder of image files, at any depth")
-    classes, labels = np.unique([text(path.parent.name) for path in paths], return_inverse=True)
+    classes, labels = np.unique([utf8_text(path.parent.name) for path in paths], return_inverse=True)
     whole = _both(*_limited(source, settings))
     _distinct(whole, paths, folder)
     in_folder = str(folder.name or folder), Files(paths, labels.astype(np.int64)), classes.tolist()

@@ -10,7 +10,7 @@ from convscope.errors import UserError
 from convscope.metrics.contrasts import difference_over_seeds, proportion_difference
 from convscope.metrics.papers import PaperTable
 from convscope.runs.reading import Run, value_at
-from convscope.runs.sweep_runs import Group
+from convscope.runs.sweep_runs import SeedGroup
 
 MIN_POINTS = 0.05  # points of error: a smaller difference is 0.0 in print, and counts as none
 
@@ -45,7 +45,7 @@ class AblationDelta(NamedTuple):
         return None if self.paper is None or self.chance else _sign(self.ours) == _sign(self.paper)
 
 
-def ablation_deltas(groups: Sequence[Group], table: PaperTable | None, base: str | None) -> list[AblationDelta]:
+def ablation_deltas(groups: Sequence[SeedGroup], table: PaperTable | None, base: str | None) -> list[AblationDelta]:
     """Every finished row against the finished row `base`, or without one against the row that the paper's changes.
 
     Raises UserError where no row is called `base`.
@@ -60,7 +60,9 @@ def ablation_deltas(groups: Sequence[Group], table: PaperTable | None, base: str
     return deltas
 
 
-def _base_group(group: Group, groups: Sequence[Group], table: PaperTable | None, base: str | None) -> Group | None:
+def _base_group(
+    group: SeedGroup, groups: Sequence[SeedGroup], table: PaperTable | None, base: str | None
+) -> SeedGroup | None:
     """The group called `base`, or without one the group that repeats the row which the paper's table changes."""
     if base:
         return next((candidate for candidate in groups if candidate.name == base), None)
@@ -71,7 +73,7 @@ def _base_group(group: Group, groups: Sequence[Group], table: PaperTable | None,
     return next((candidate for candidate in groups if paper_row(candidate, table) == base_row), None)
 
 
-def _delta(group: Group, base: Group, table: PaperTable | None) -> list[AblationDelta]:
+def _delta(group: SeedGroup, base: SeedGroup, table: PaperTable | None) -> list[AblationDelta]:
     """One delta; none where one of the two rows has not finished or has no val top-1."""
     errors = [percent(row, "val top-1") for row in (group, base) if row.counted[0].finished]
     if len(errors) < 2 or errors[0] is None or errors[1] is None:
@@ -83,7 +85,7 @@ def _delta(group: Group, base: Group, table: PaperTable | None) -> list[Ablation
     return [AblationDelta(group.name, base.name, ours, paper, *_delta_interval(group, base))]
 
 
-def _delta_interval(group: Group, base: Group) -> tuple[float, float]:
+def _delta_interval(group: SeedGroup, base: SeedGroup) -> tuple[float, float]:
     """The ends of the 95 % interval of the difference of two rows' val top-1 errors, in points."""
     errors = [
         [1 - training.values["val/top1"] for training in row.counted if "val/top1" in training.values]

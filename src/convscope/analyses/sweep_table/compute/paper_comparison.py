@@ -9,7 +9,7 @@ from convscope.errors import UserError
 from convscope.metrics.papers import PaperTable, PrintedNumber, published_table
 from convscope.models.build import build
 from convscope.runs.reading import value_at
-from convscope.runs.sweep_runs import Group
+from convscope.runs.sweep_runs import SeedGroup
 
 MEASURES = {  # the papers' columns -> column of metrics.csv, whether the papers print its error
     "train top-1": ("train/top1", True),
@@ -24,7 +24,7 @@ EXPERIMENTS = {  # conf/experiment -> key of papers.yaml
 }
 
 
-def percent(group: Group, column: str) -> PrintedNumber | None:
+def percent(group: SeedGroup, column: str) -> PrintedNumber | None:
     """A column of MEASURES in percent: the value of one run, or mean and standard deviation over several seeds."""
     name, error = MEASURES[column]
     share = group.over_seeds(name)
@@ -33,7 +33,7 @@ def percent(group: Group, column: str) -> PrintedNumber | None:
     return PrintedNumber(100 * (1 - share.mean if error else share.mean), share.deviation and 100 * share.deviation)
 
 
-def paper_table(groups: Sequence[Group], key: str | None) -> PaperTable | None:
+def paper_table(groups: Sequence[SeedGroup], key: str | None) -> PaperTable | None:
     """The table of `key`; without one that of the runs' experiment, or Table 3 where two of its nets are among them."""
     if key is not None:
         return published_table(key)
@@ -51,19 +51,19 @@ def ensemble_table(kinds: Sequence[Iterable[str]]) -> PaperTable | None:
     return next((table for table in tables if any(table.ensemble(nets, "") for nets in kinds)), None)
 
 
-def paper_row(group: Group, table: PaperTable) -> str | None:
+def paper_row(group: SeedGroup, table: PaperTable) -> str | None:
     """The row of the table that these runs repeat, by the name of their net or of the group."""
     names = (value_at(group.settings, "model", "name"), group.name)
     return next((table.runs[name] for name in names if name in table.runs), None)
 
 
-def in_paper_order(groups: Sequence[Group], table: PaperTable) -> list[Group]:
+def in_paper_order(groups: Sequence[SeedGroup], table: PaperTable) -> list[SeedGroup]:
     """The groups in the order of the paper's rows; groups that repeat no row last, in their present order."""
     order = {row: place for place, row in enumerate(table.rows)}
     return sorted(groups, key=lambda group: order.get(paper_row(group, table) or "", len(order)))
 
 
-def departures(group: Group) -> list[str]:
+def departures(group: SeedGroup) -> list[str]:
     """In what a group departs from ImageNet with its 1000 classes at full size; empty where it does not."""
     summaries = [training.run.summary for training in group.runs]
     classes = next((len(summary["classes"]) for summary in summaries if summary.get("classes")), None)

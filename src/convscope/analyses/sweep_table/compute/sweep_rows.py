@@ -18,7 +18,7 @@ from convscope.analyses.sweep_table.compute.paper_comparison import (
 from convscope.errors import UserError
 from convscope.metrics.papers import PaperTable, PrintedNumber
 from convscope.runs.reading import Run, read_run
-from convscope.runs.sweep_runs import Group
+from convscope.runs.sweep_runs import SeedGroup
 
 EVALUATED = "evaluated"  # the state of a row that job=evaluate measured
 
@@ -54,7 +54,9 @@ def read_evaluations(runs: Sequence[Run], left_out: dict[str, str]) -> list[Eval
     return evaluations
 
 
-def sweep_rows(groups: Sequence[Group], evaluations: Sequence[Evaluation], table: PaperTable | None) -> list[SweepRow]:
+def sweep_rows(
+    groups: Sequence[SeedGroup], evaluations: Sequence[Evaluation], table: PaperTable | None
+) -> list[SweepRow]:
     """All rows, in the order of the paper's; rows that repeat none of them last, in the order of their folders."""
     rows = [_training_row(group, table) for group in groups]
     for evaluation in evaluations:
@@ -66,7 +68,7 @@ def sweep_rows(groups: Sequence[Group], evaluations: Sequence[Evaluation], table
     return sorted(rows, key=lambda row: order.get(row.row or "", len(order)))
 
 
-def _training_row(group: Group, table: PaperTable | None) -> SweepRow:
+def _training_row(group: SeedGroup, table: PaperTable | None) -> SweepRow:
     figures = {column: percent(group, column) for column in MEASURES}
     return SweepRow(
         name=group.name,

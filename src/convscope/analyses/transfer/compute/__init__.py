@@ -17,13 +17,13 @@ from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.feature_files import READ_AT_ONCE, SPLITS, StoredFeatures, read_vectors
 from convscope.engine.blocks import default_layers
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.engine.progress import track
 from convscope.metrics.folds import Fold, folds, mean_class_accuracy
 from convscope.metrics.linear_probe import ProbeKind, choose_c, coordinates, fit_probe
 from convscope.metrics.multilabel import average_precisions, class_certainty, class_rankings
 from convscope.models.build import ConvNet
-from convscope.models.rows import Full
+from convscope.models.rows import LinearRow
 
 
 class Trial(NamedTuple):
@@ -101,9 +101,9 @@ class MultilabelFit(NamedTuple):
 def transferred_layers(net: nn.Module, image_size: int) -> list[str]:
     """Every convolution and hidden full row of a row net; of another net up to five convolutions and the last layer."""
     if isinstance(net, ConvNet):
-        full = [name for name, row in net.rows.items() if isinstance(row, Full)]
+        full = [name for name, row in net.rows.items() if isinstance(row, LinearRow)]
         return default_layers(net, image_size) + full[:-1]
-    return list(dict.fromkeys([*default_layers(net, image_size), hidden(net, image_size).last]))
+    return list(dict.fromkeys([*default_layers(net, image_size), layer_roles(net, image_size).last]))
 
 
 def trials(

@@ -163,7 +163,7 @@ def _fill(
     conversions = {name: input_conversion(subject, first) for name, subject in subjects.items()}
     start = 0
     for split in SPLITS:
-        for batch in track(first.data.shown_dataloader(split), f"features of the {split} images"):
+        for batch in track(first.data.ordered_dataloader(split), f"features of the {split} images"):
             rows = start + batch.index.numpy()
             for name, subject in subjects.items():
                 of_net = stored[name]

@@ -37,7 +37,7 @@ from convscope.analyses.transfer.job.tables import (
     table11,
     trials_table,
 )
-from convscope.engine.hidden_layers import hidden
+from convscope.engine.layer_roles import layer_roles
 from convscope.metrics.folds import folds
 from convscope.metrics.intervals import mean_interval
 from convscope.metrics.papers import published_table
@@ -78,7 +78,7 @@ def transfer(
     the same images. Images that show several classes keep their own splits, and average precision is measured instead
     of accuracy. Raises UserError for an unknown layer, and for a class that has fewer images than a fold needs.
     """
-    last = hidden(subject.net, subject.data.settings.image_size).last
+    last = layer_roles(subject.net, subject.data.settings.image_size).last
     request = _request(subject, plan, last)
     layers = [*request.layers, *([DENSE] if request.scales else [])]
     nets = {THIS_NET: subject, **beside}

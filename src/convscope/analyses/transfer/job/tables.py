@@ -8,7 +8,7 @@ from convscope.analyses.transfer.compute import TransferResults
 from convscope.analyses.transfer.compute.feature_pass import DENSE, DenseScales
 from convscope.metrics.papers import PaperTable, PrintedNumber, published_table
 from convscope.models.build import ConvNet
-from convscope.models.rows import Conv, Full
+from convscope.models.rows import ConvRow, LinearRow
 from convscope.runs.record import Table
 
 TABLES_BY_IMAGES = {"caltech101": "zf_table4", "caltech256": "zf_table5"}  # accuracy by images per class
@@ -50,8 +50,8 @@ def paper_layers(subject: Subject) -> dict[str, int]:
     """The paper's layer numbers by row, for a net built like the paper's: five convolutions and three full rows."""
     if not isinstance(subject.net, ConvNet):
         return {}
-    weighted = [name for name, row in subject.net.rows.items() if isinstance(row, Conv | Full)]
-    convolutions = [isinstance(subject.net.rows[name], Conv) for name in weighted]
+    weighted = [name for name, row in subject.net.rows.items() if isinstance(row, ConvRow | LinearRow)]
+    convolutions = [isinstance(subject.net.rows[name], ConvRow) for name in weighted]
     return dict(zip(weighted, range(1, 9), strict=True)) if convolutions == [True] * 5 + [False] * 3 else {}
 
 

@@ -1,0 +1,120 @@
+"""The drawn set as a Source: pictures are drawn on first use, by one process per core, and cached."""
+
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
+
+from convscope.data.critters.scene import check_size, drawn, scene
+from convscope.data.critters.species import SPECIES
+from convscope.data.passes import core_count
+from convscope.data.sources import Pixels, Source
+from convscope.errors import UserError
+
+VERSION = 1  # part of the cache's file names; raise it when a picture changes
+BLOCK = 64  # images that a process draws at a time
+FEW = 4 * BLOCK  # fewer are drawn sooner than a second process has started
+
+
+class Truth(NamedTuple):
+    """Where the animal and its parts are in N pictures of `size` pixels."""
+
+    masks: np.ndarray  # [N, size, size] uint8, 1 where the animal is seen
+    boxes: np.ndarray  # [N, 6, 4] float32, x0, y0, x1, y1 in pixels, of each of PARTS (left is the viewer's left)
+
+
+def critters(train: int, val: int, size: int, seed: int, cache_dir: Path | None) -> Source:
+    """`train` and `val` images [size, size, 3] uint8, species taking turns; drawn on first use.
+
+    With a cache_dir the images are stored there, size * size * 3 bytes each, and read as a memory map from then on.
+    Raises UserError: fewer images than species, a size below 16, a disk without room, a script that cannot be imported.
+    """
+    count = len(SPECIES)
+    if min(train, val) < count:
+        raise UserError(
+            f"{train} train and {val} val critters cannot show {count} species: ask for {count} or more each"
+        )
+    check_size(size)
+    names = [species.name for species in SPECIES]
+    return Source(names, _split("train", train, size, seed, cache_dir), _split("val", val, size, seed, cache_dir))
+
+
+def truth(seed: int, split: str, indices: list[int], size: int) -> Truth:
+    """Masks and boxes of the images that critters() returns, uncropped, not flipped. Drawn again, about 10 ms each."""
+    drawings = [scene(seed, split, index, size) for index in indices]
+    return Truth(np.stack([drawing.mask for drawing in drawings]), np.stack([drawing.boxes for drawing in drawings]))
+
+
+def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None) -> Pixels:
+    if cache_dir is None:
+        return Pixels(np.concatenate(list(_blocks(split, count, size, seed))), _labels(count))
+    path = Path(cache_dir) / f"critters-v{VERSION}-{split}-{count}x{size}-seed{seed}.npy"
+    needed = count * size * size * 3
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # of several processes one draws, the others wait for it
+            if not path.exists():
+                if needed > (free := shutil.disk_usage(path.parent).free):
+                    have = f"{free / 2**30:.1f} GiB are free in data.cache_dir={cache_dir}"
+                    raise UserError(
+                        f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB and "
+                        f"{have}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
+                    )
+                _draw_into(path, split, count, size, seed)
+        return Pixels(np.load(path, mmap_mode="r"), _labels(count))
+    except OSError as error:
+        raise UserError(f"data.cache_dir={cache_dir}: {error.strerror or error}; name another folder") from None
+
+
+def _labels(count: int) -> np.ndarray:
+    return np.arange(count, dtype=np.int64) % len(SPECIES)
+
+
+def _draw_into(path: Path, split: str, count: int, size: int, seed: int) -> None:
+    part = path.with_suffix(".part")  # the lock is held: what a killed process left under this name is overwritten
+    try:
+        with open(part, "wb") as file:
+            _write_header(file, (count, size, size, 3))
+            for block in _blocks(split, count, size, seed):
+                file.write(block.data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """Plain writes rather than a map for writing: a full disk is then an error that can be told."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _blocks(split: str, count: int, size: int, seed: int) -> Iterator[np.ndarray]:
+    """The images in order, in blocks [n, size, size, 3] uint8; many are drawn by one fresh process per core."""
+    tasks = [(seed, split, range(start, min(start + BLOCK, count)), size) for start in range(0, count, BLOCK)]
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"drawing {split} critters", total=count)
+        for block in map(drawn, *zip(*tasks, strict=True)) if count < FEW else _in_processes(tasks):
+            bar.advance(task, len(block))
+            yield block
+
+
+def _in_processes(tasks: list[tuple[int, str, range, int]]) -> Iterator[np.ndarray]:
+    """Processes are spawned, not forked: a fork of a process whose torch or CUDA threads run can hang."""
+    pool = ProcessPoolExecutor(min(core_count(), len(tasks)), multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(drawn, *zip(*tasks, strict=True))
+    except BrokenProcessPool:
+        raise UserError(
+            "a process that draws critters ended early: too little memory, or a script that starts training when it is "
+            "imported; put the script's code under  if __name__ == '__main__':"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)

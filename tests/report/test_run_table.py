@@ -1,0 +1,127 @@
+"""The rows of a sweep's page, from folders in every state."""
+
+import re
+import statistics
+
+import pytest
+
+from convscope.report.run_table import MAX_SETTINGS, run_tables
+from convscope.runs.sweep_runs import read_sweep_runs
+from report.sweeps import run, with_page
+
+
+def tables_of(folder):
+    return run_tables(read_sweep_runs([folder]).groups, folder)
+
+
+def table(columns, rows):
+    return [dict(zip([column.key for column in columns], row, strict=True)) for row in rows]
+
+
+def texts(columns, rows):
+    return [{key: cell.text for key, cell in row.items()} for row in table(columns, rows)]
+
+
+def test_only_what_differs_is_a_column(tmp_path):
+    run(tmp_path / "0_a", 0.5, renorm=0.1)
+    run(tmp_path / "1_b", 0.25, renorm=None, lr=0.1)
+    tables = tables_of(tmp_path)
+    assert [column.key for column in tables.columns] == [
+        "optim.renorm", "val/top1", "val/top5", "val/loss", "state", "epochs", "time",
+    ]  # fmt: skip
+    first, second = texts(tables.columns, [row.cells for row in tables.rows])
+    assert first == {"val/top1": "50.0 %", "val/top5": "90.0 %", "val/loss": "1.000", "state": "finished",
+                     "optim.renorm": "0.1", "epochs": "2", "time": "1 min 0 s"}  # fmt: skip
+    assert (second["val/top1"], second["val/loss"], second["optim.renorm"]) == ("25.0 %", "1.500", "none")
+    orders = [cell.order for cell in tables.rows[0].cells]
+    assert [float(orders[place]) for place in (0, 1, 3, 6)] == [0.1, 0.5, 1.0, 60.0]
+
+
+def test_nets_of_several_classes_an_image_are_ranked_by_average_precision_first(tmp_path):
+    for name, value in (("0_a", 0.5), ("1_b", None)):
+        path = run(tmp_path / name, 0.5, renorm=value) / "metrics.csv"
+        header, *rows = path.read_text().splitlines()
+        if value:
+            path.write_text("\n".join([f"{header},val/mean_ap", *(f"{row},0.42" for row in rows)]) + "\n")
+    tables = tables_of(tmp_path)
+    assert [column.key for column in tables.columns][1:3] == ["val/mean_ap", "val/top1"]
+    assert [row.cells[1].text for row in tables.rows] == ["42.0 %", "–"]
+    assert {column.key: column.first for column in tables.columns}["val/mean_ap"] == "descending"
+
+
+def test_of_many_settings_a_few_words_stand_for_all(tmp_path):
+    keys = [f"key{number}" for number in range(MAX_SETTINGS + 1)]
+    for number in range(3):
+        run(tmp_path / f"{number}_run", **dict.fromkeys(keys, number))
+    tables = tables_of(tmp_path)
+    assert sum(column.more for column in tables.columns) == MAX_SETTINGS + 1
+    assert [column.key for column in tables.columns if not column.more][0] == "differs"
+    for row in tables.rows:
+        assert [cell.more for cell in row.cells] == [column.more for column in tables.columns]
+
+
+def test_seeds_are_rows_of_their_own_and_one_row_of_means(tmp_path):
+    tops = [0.5, 0.6, 0.75]
+    for seed, top1 in enumerate(tops):
+        run(tmp_path / f"{seed}_zfnet", top1, seed=seed, name="zfnet")
+    run(tmp_path / "3_cut", 0.9, seed=3, epochs=1, wanted=2, state="running")
+    tables = tables_of(tmp_path)
+    assert [row.name for row in tables.rows] == [f"zfnet, seed {seed}" for seed in range(4)]
+    assert [row.state for row in tables.rows] == ["finished"] * 3 + ["running"]
+    (means,) = texts(tables.seed_columns, tables.seed_rows)
+    mean, deviation = statistics.mean(tops), statistics.stdev(tops)
+    assert means["val/top1"] == f"{100 * mean:.1f} ± {100 * deviation:.1f} %"
+    assert means["val/loss"] == f"{2 * (1 - mean):.3f} ± {2 * deviation:.3f}"
+    assert (means["seeds"], means["state"]) == ("3", "3 of 4 finished; seed 3 running: epoch 1 of 2")
+    assert "seed" in [column.key for column in tables.columns]
+
+
+def test_runs_without_another_seed_have_no_table_of_seeds(tmp_path):
+    run(tmp_path / "0_a", lr=1)
+    run(tmp_path / "1_b", lr=2)
+    assert tables_of(tmp_path).seed_rows == [] == tables_of(tmp_path).seed_columns
+
+
+def test_states_tell_the_reason(tmp_path):
+    run(tmp_path / "0_a", lr=1, state="failed", problem="the loss became nan in epoch 2")
+    run(tmp_path / "1_b", lr=2, state="failed")
+    run(tmp_path / "2_c", lr=3, epochs=1, wanted=4, state="running")
+    tables = tables_of(tmp_path)
+    states = [row["state"] for row in table(tables.columns, [row.cells for row in tables.rows])]
+    assert [state.text for state in states] == [
+        "failed: the loss became nan in epoch 2", "cut off: epoch 2 of 2", "running: epoch 1 of 4",
+    ]  # fmt: skip
+    assert [state.form for state in states] == ["failed", "cut-off", "running"]
+
+
+def test_a_run_of_nothing_but_its_settings_has_empty_cells_that_sort_last(tmp_path):
+    run(tmp_path / "0_a", lr=1)
+    (run(tmp_path / "1_b", lr=2, state="running") / "metrics.csv").write_text("epoch,val/to")
+    (new,) = [row for row in tables_of(tmp_path).rows if row.key == "1_b"]
+    assert [cell.order for cell in new.cells[1:4]] == ["", "", ""]  # behind the setting
+    assert new.spark == ""
+    assert new.cells[1].text == "–"
+
+
+@pytest.mark.parametrize("damage", ["nan", "inf", ""])
+def test_numbers_that_are_not_finite_are_none(tmp_path, damage):
+    text = (run(tmp_path / "0_a") / "metrics.csv").read_text()
+    (tmp_path / "0_a" / "metrics.csv").write_text(re.sub(r"\n2,[^,]*,[^,]*", f"\n2,{damage},{damage}", text))
+    (row,) = tables_of(tmp_path).rows
+    assert [cell.text for cell in row.cells[:3]] == ["–", "90.0 %", "–"]
+
+
+def test_a_page_is_linked_only_where_it_is(tmp_path):
+    with_page(run(tmp_path / "0_50% #1", lr=1))
+    run(tmp_path / "1_b", lr=2)
+    assert [row.page for row in tables_of(tmp_path).rows] == ["../0_50%25%20%231/report/index.html", None]
+
+
+def test_small_curves_share_their_scales(tmp_path):
+    run(tmp_path / "0_a", 0.8, lr=1, epochs=5)
+    run(tmp_path / "1_b", 0.4, lr=2, epochs=3)
+    curves = [[tuple(map(float, point.split(","))) for point in row.spark.split()] for row in tables_of(tmp_path).rows]
+    (x, y), (half_x, half_y) = curves[0][-1], curves[1][-1]
+    assert (x, y) == (94, 2)
+    assert half_x == pytest.approx(48) and half_y == pytest.approx(12)  # the third of five epochs, half as high
+    assert all(0 <= x <= 96 and 0 <= y <= 24 for curve in curves for x, y in curve)
