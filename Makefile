@@ -65,10 +65,10 @@ demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the r
 	@$(PYTHON) src/run.py experiment=demo
 	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
 
-check: lint  ## lint, types and the fast tests, in under two minutes; a change needs make test as well
+check: lint  ## lint, types and the tests that are not marked slow, in under two minutes
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
 
-test: .venv/.ready browser slurm  ## every test, in about ten minutes on two cores; WORKERS=n runs n at a time
+test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 notebooks: .venv/.ready  ## execute the notebooks and store what they show; minutes where outputs/train/notebook is not there
