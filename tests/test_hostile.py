@@ -198,6 +198,7 @@ def test_no_secret_and_no_home_in_any_file_of_a_run(tmp_path, cache):
             assert str(home).encode() not in held, path
 
 
+@pytest.mark.slow
 def test_a_setting_that_reads_a_secret_is_refused(tmp_path):
     ended = convscope("name=${oc.env:HF_TOKEN}", "hydra.run.dir=run", cwd=tmp_path, **SECRETS)
     assert ended.returncode == 1 and "$HF_TOKEN" in ended.stderr and SECRETS["HF_TOKEN"] not in ended.stderr

@@ -137,6 +137,7 @@ def test_color_does_not_tell_the_species(small) -> None:
     assert model.score(means["val"], small["val"][1]) < 0.25
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_stays_below_60_percent(small) -> None:
     (images, labels), (held, answers) = small["train"], small["val"]
     model = LogisticRegression(C=3e-3, max_iter=100).fit(images.reshape(len(images), -1) / 128 - 1, labels)
