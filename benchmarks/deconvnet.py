@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from convscope.engine.cropped_projection import project_fields
 from convscope.engine.deconvnet import Units, project
-from convscope.models.build import ConvNet, build
-from convscope.models.initialize import he_
+from convscope.models.build import ConvNet, build, he_
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5"]
 UNITS, MAPS, CHUNK = 144, 16, 16

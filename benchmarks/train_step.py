@@ -19,8 +19,7 @@ import yaml
 from interleaved import line, ratio
 from torch import Tensor, nn
 
-from convscope.models.build import ConvNet, ConvReLU, LinearReLU, Logits, build
-from convscope.models.initialize import he_
+from convscope.models.build import ConvNet, ConvReLU, LinearReLU, Logits, build, he_
 from convscope.models.lrn import LRN
 from convscope.training.trainer import keep_freed_memory
 

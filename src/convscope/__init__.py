@@ -18,7 +18,7 @@ From Zeiler & Fergus (2013) to the code:
     section 5.1   Table 2: errors                       analyses/evaluation/
                   Table 3: ablations                    analyses/sweep_table/
     section 5.2   Tables 4 to 7, Fig. 9: transfer       analyses/transfer/
-                  start from a net, freeze rows         models/inherit.py, training/start.py
+                  start from a net, freeze rows         models/checkpoints.py, training/start.py
                   images that two sets share            analyses/overlap/
     AlexNet 6.1   nearest images, five classes          analyses/neighbors/
     all of it     the claims, tested on one's own run   analyses/claims/

@@ -25,7 +25,7 @@ from convscope.engine.blocks import default_layers
 from convscope.engine.cropped_projection import Projection, project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.features import features
-from convscope.engine.layer_roles import layer_roles
+from convscope.engine.layers import layer_roles
 from convscope.engine.top9 import Top9
 from convscope.errors import UserError
 from convscope.runs import reading

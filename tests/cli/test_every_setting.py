@@ -6,7 +6,7 @@ from hypothesis import given, strategies
 from omegaconf import OmegaConf
 
 from convscope.analyses import abouts
-from convscope.cli.program_jobs import PROGRAM_JOBS
+from convscope.cli.jobs import PROGRAM_JOBS
 from random_settings import CONF, VALUES, done_or_refused, tried
 
 SMALL = {about.job: list(about.tiny) for about in abouts().values()} | {job: [] for job in PROGRAM_JOBS}

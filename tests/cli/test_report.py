@@ -1,6 +1,6 @@
 import pytest
 
-from convscope.cli.program_jobs import run_folder
+from convscope.cli.jobs import run_folder
 from convscope.errors import UserError
 from convscope.report.page import write_page
 

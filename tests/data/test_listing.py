@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from convscope.data.listing import narrowed, number, read_listing, sizes
+from convscope.data.annotations import narrowed, number, read_listing, sizes
 from convscope.errors import UserError
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class Collecting(type(Path())):
     """A file over which the process that reads it collects its garbage."""
 
     def read_bytes(self):
+        sys.unraisablehook = sys.__unraisablehook__  # pytest's prints nothing
         gc.collect()
         return super().read_bytes()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from convscope.engine.energy import energy_squares
+from convscope.engine.regions import energy_squares
 
 
 def blobs(k, height, width, seed):

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from convscope.engine.features import features
-from convscope.engine.layer_roles import LayerRoles, layer_roles
+from convscope.engine.layers import LayerRoles, layer_roles
 from convscope.errors import UserError
 from convscope.models.build import build
 

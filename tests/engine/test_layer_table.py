@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from convscope.engine.layer_table import layer_summaries, layer_table
+from convscope.engine.layers import layer_summaries, layer_table
 from convscope.models.build import build
 
 FIELDS = {  # of the last convolution or pool: field and stride (Araujo et al. 2019, and by the recurrence by hand)

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from convscope.engine.calls import Window, window_of
 from convscope.engine.trace import trace
-from convscope.engine.windows import Window, window_of
 
 
 @pytest.mark.parametrize(

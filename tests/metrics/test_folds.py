@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convscope.errors import UserError
-from convscope.metrics.folds import folds, mean_class_accuracy
+from convscope.metrics.linear_probe import folds, mean_class_accuracy
 
 LABELS = np.random.default_rng(1).permutation(np.repeat([0, 1, 2], [12, 9, 70]))
 NAMES = ["ant", "bee", "cat"]

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from convscope.data.batches import Batch
 from convscope.metrics.goals import GOALS, Chance, Goal
-from convscope.training.losses import loss_of
+from convscope.training.classifier import loss_of
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 0, 1])  # not balanced
 TARGETS = torch.tensor(

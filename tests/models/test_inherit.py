@@ -10,7 +10,7 @@ from torchvision.models import resnet18
 
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.inherit import inherit_, last_row, rows_of, shortened
+from convscope.models.checkpoints import inherit_, last_row, rows_of, shortened
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from convscope.errors import UserError
-from convscope.models.build import build
-from convscope.models.initialize import he_, normal_
+from convscope.models.build import build, he_, normal_
 
 LAYERS = {
     "conv1": {"kind": "conv", "maps": 64, "kernel": 7, "stride": 2},

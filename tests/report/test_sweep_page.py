@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from conftest import ROOT, python
-from convscope.cli import sweep_page
+from convscope.cli import recording
 from convscope.cli.recording import concluded
 from convscope.errors import UserError
 from convscope.report.sweep import write_sweep_page
@@ -126,13 +126,13 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
 
 
 def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_page, "SHARE", 1e-6)
+    monkeypatch.setattr(recording, "SHARE", 1e-6)
     (tmp_path / "multirun.yaml").write_text("")
     for name in "abc":
         with concluded(Record(run(tmp_path / name, lr=ord(name), state="running")), FACTS):
             pass
     assert [run["id"] for run in data(tmp_path)] == ["a"]
-    sweep_page.write_page_of(tmp_path)
+    recording.write_page_of(tmp_path)
     assert [run["id"] for run in data(tmp_path)] == ["a", "b", "c"]
 
 
@@ -141,7 +141,7 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
-        "from convscope.cli import sweep_page; sweep_page.SHARE = 1e-9\n"
+        "from convscope.cli import recording; recording.SHARE = 1e-9\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     tiny = ["data.train=20", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=10",

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from convscope.data.batches import Batch
-from convscope.training.losses import MeanLoss, loss_of
+from convscope.training.classifier import MeanLoss, loss_of
 
 LOGITS = torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.2, -0.3]], dtype=torch.float64)
 TARGETS = torch.tensor([[1, 0, 1], [-1, 1, -1]], dtype=torch.int8)

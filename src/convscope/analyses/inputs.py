@@ -14,7 +14,7 @@ from convscope.data.config import data_settings, sized, source, whole_source
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Source
 from convscope.engine.blocks import default_layers
-from convscope.engine.layer_table import layer_table
+from convscope.engine.layers import layer_table
 from convscope.errors import UserError
 from convscope.runs.reading import run_folder_of
 

@@ -1,22 +1,149 @@
 """Every job by its name: one command for all analyses, and the program's own jobs.
 
-settings: the plain values of conf/, and under "words" the overrides of the command line. Heavy libraries are imported
-inside the functions: a wrong key on the command line is answered at once.
+Heavy libraries are imported inside the functions: a wrong key on the command line is answered at once.
 """
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.program_jobs import PROGRAM_JOBS
 from convscope.cli.recording import Command, Settings, recorded, timed
 from convscope.cli.training import train
-from convscope.config import check_setting, read_config
+from convscope.config import PathText, check_setting, config, read_config
+from convscope.errors import UserError
+from convscope.runs.atomic_io import write
+from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
+
+if TYPE_CHECKING:
+    from convscope.data.settings import DataSettings
+    from convscope.data.sources import Source
+    from convscope.data.stream.conversion import Conversion
+    from convscope.runs.record import Result
+
+
+def convert(settings: Settings, folder: Path) -> None:
+    """job=convert: any set of images into chunks, once, for data=stream."""
+    from convscope.data.config import data_settings, whole_source
+    from convscope.data.stream.conversion import Conversion
+
+    for key in ("data.root", "data.cache_dir"):
+        check_setting(settings, key)
+    config, data = read_config(Conversion, settings), settings["data"]
+    if config.to is None:
+        raise UserError("job=convert writes a new folder; type convert.to=<folder>")
+    source, images = whole_source(settings), data_settings(settings)
+    facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "to": config.to}
+    recorded(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
+    print(f"train on it: python src/run.py data=stream data.root={config.to} data.image_size={images.image_size}")
+
+
+def convert_results(source: Source, config: Conversion, images: DataSettings) -> Iterator[Result]:
+    """Yields what was written, split by split, and the files that were left out. Raises UserError as `converted`."""
+    from convscope.data.stream.conversion import converted
+    from convscope.runs.record import Number, Table
+
+    splits = list(converted(source, config, images.image_size, images.seed, images.on_bad_image))
+    rows = [
+        {
+            "split": split.split, "images": split.images, "left out": len(split.bad), "MiB": split.bytes / 2**20,
+            "KiB an image": split.bytes / split.images / 2**10, "images a second": split.images / split.seconds,
+        }
+        for split in splits
+    ]  # fmt: skip
+    yield Table("convert/splits", rows, "What was converted, and how fast")
+    if left := [{"path": str(path), "reason": reason} for split in splits for path, reason in split.bad]:
+        yield Table("convert/left_out", left, "Files that cannot be read and were left out")
+    yield Number("convert/images", sum(split.images for split in splits), "images in chunks")
+    yield Number("convert/bytes", sum(split.bytes for split in splits), "bytes of JPEGs")
+
+
+def report(settings: Settings, _: Path) -> None:
+    """job=report: writes the page of a run, or of a sweep, again; any time later, also after a crash."""
+    from convscope.report.page import write_page
+    from convscope.report.sweep import write_sweep_page
+
+    for key in ("run", "sweep"):
+        check_setting(settings, key)
+    run, sweep = settings["run"], settings["sweep"]
+    if (run is None) == (sweep is None):
+        raise UserError(
+            "job=report rebuilds the page of a run or of a sweep; type run=<a run folder>, such as one of "
+            "outputs/train/, or sweep=<a sweep's folder>, such as one of outputs/sweep/"
+        )
+    print(
+        write_page(run_folder(Path(run).expanduser())) if sweep is None else write_sweep_page(Path(sweep).expanduser())
+    )
+
+
+def run_folder(folder: Path) -> Path:
+    """The folder, if it is a run's. Raises UserError, naming the run folders in it, for another."""
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; type run=<a run folder>, such as one of outputs/train/")
+    if not is_run_folder(folder):
+        runs = sorted(path.name for path in folder.iterdir() if path.is_dir() and is_run_folder(path))
+        hint = f"run={folder}/<one of {', '.join(runs)}>" if runs else "run=<a run folder>"
+        raise UserError(f"{folder} is no run folder: none of {', '.join(RUN_FILES)} is in it; type {hint}")
+    return folder
+
+
+@config("dashboard", elsewhere={"run": "run"})
+class DashboardConfig:
+    """project, entity: whose project the workspace is for. save: null: where WANDB_API_KEY is set."""
+
+    project: str = "convscope"
+    entity: str | None = None
+    save: bool | None = None
+    run: PathText | None = None
+
+
+def dashboard(settings: Settings, folder: Path) -> None:
+    """job=dashboard: writes dashboard.json, and saves the workspace where there is an account."""
+    try:
+        from convscope.loggers.dashboard import default_entity, save_workspace, specification, workspace
+    except ModuleNotFoundError:
+        raise UserError("job=dashboard needs wandb-workspaces; type pip install 'convscope[dashboard]'") from None
+    config = read_config(DashboardConfig, settings)
+    run = Path(config.run).expanduser() if config.run else None
+    layers = _convolutions(settings) if run is None else _drawn_layers(run)
+    send = bool(os.environ.get("WANDB_API_KEY")) if config.save is None else config.save
+    entity = config.entity or (default_entity() if send else "your-account")
+    has_average_precision = run is not None and "val/mean_ap" in read_run(run, with_entries=False).metrics
+    board = workspace(entity, config.project, layers, has_average_precision)
+    write(folder / "dashboard.json", specification(board))
+    print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
+    print(save_workspace(board) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
+
+
+def _convolutions(settings: Settings) -> list[str]:
+    """The convolutions among the rows of model=..."""
+    from convscope.data.config import group_settings
+    from convscope.models.rows import ConvRow, read_rows
+
+    rows = group_settings(settings, "model").get("layers")
+    if not rows:
+        raise UserError("the rows of this net are not known before it is built; name a run of it with run=<run folder>")
+    return [name for name, row in read_rows(rows, 2).items() if isinstance(row, ConvRow)]
+
+
+def _drawn_layers(run: Path) -> list[str]:
+    """The layers whose top-9 grids a run has drawn."""
+    if not is_run_folder(run):
+        raise UserError(f"run={run} is no run folder; name one of outputs/train/")
+    names = [entry.name for entry in read_run(run).entries]
+    layers = list(dict.fromkeys(name.removeprefix("top9/") for name in names if name.startswith("top9/")))
+    if not layers:
+        raise UserError(f"run={run} has no top-9 grids; name a folder of job=train or job=visualize")
+    return layers
+
+
+PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": report, "dashboard": dashboard}
 
 
 def analysis_command(name: str, about: About) -> Command:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -11,9 +12,9 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.cli.sweep_page import write_after_run
 from convscope.errors import UserError
 from convscope.runs.atomic_io import CannotWrite
+from convscope.runs.throttle import Throttle
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
@@ -141,3 +142,28 @@ def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str
     summary["warnings"] = [*summary.get("warnings", []), *told]
     for line in told:
         terminal.show_warning(line)
+
+
+SHARE = 0.05  # of this process's time at most is the page's: it grows with the runs, which may be short
+_pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(SHARE))
+
+
+def write_after_run(folder: Path) -> None:
+    """The page of the sweep around a run that has just ended, if there is one and its time has come."""
+    from convscope.runs.reading import enclosing_sweep
+
+    around = enclosing_sweep(folder)
+    if around is not None and _pages[around].due:
+        with _pages[around].counted():
+            write_page_of(around)
+
+
+def write_page_of(sweep: Path) -> None:
+    """What a run has left in its folder must not fail another one: an error is only told."""
+    from convscope.report.sweep import write_sweep_page
+
+    try:
+        write_sweep_page(sweep)
+    except Exception as error:
+        if type(error) is not UserError:  # a sweep without training runs has no page
+            print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)

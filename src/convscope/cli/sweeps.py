@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
-from convscope.cli.sweep_page import write_page_of
+from convscope.cli.recording import write_page_of
 
 
 class LastPage(Callback):

@@ -12,12 +12,11 @@ import torch
 from torch.utils.data import Sampler
 
 from convscope.data import jpeg
-from convscope.data.batches import Batch, Crops, CropSettings, unchanged
+from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
 from convscope.data.classnames import utf8_text
 from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
-from convscope.data.rectangles import Rectangles, UncroppedImages, in_parts
 from convscope.data.sampler import EpochSampler, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets

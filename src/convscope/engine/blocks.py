@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from convscope.engine.axes import MOVES, SHAPES, Axes, axes_of, maps_shape
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call
+from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, window_of
 from convscope.engine.trace import PIXELS, Trace, trace
-from convscope.engine.windows import window_of
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow
 

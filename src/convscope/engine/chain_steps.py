@@ -20,10 +20,9 @@ from convscope.engine.activations import (
     slope,
     slopes_open_at_bound,
 )
-from convscope.engine.calls import Call
+from convscope.engine.calls import Call, Pair, Window, window_of
 from convscope.engine.deconvnet import PASSED_THROUGH, backward_by_rule
 from convscope.engine.trace import Trace, chain
-from convscope.engine.windows import Pair, Window, window_of
 
 _INERT = {"dropout", "dropout2d", "feature_dropout", "alpha_dropout", "contiguous", "clone"}  # in eval mode
 

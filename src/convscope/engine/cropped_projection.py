@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convscope.engine.calls import Pair
 from convscope.engine.chain_steps import ConvStep, PoolStep, Step, read_steps
 from convscope.engine.deconvnet import Units, check_rule, project
 from convscope.engine.receptive_fields import IMAGE, Field, follow
@@ -27,7 +28,6 @@ from convscope.engine.regions import (
     regions_below,
 )
 from convscope.engine.trace import trace
-from convscope.engine.windows import Pair
 
 AREA = 160_000  # pixels at a time; ZFNet takes about 1 KiB for each
 WHOLE = 16  # projections over a whole image at a time

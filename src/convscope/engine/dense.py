@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from convscope.engine.calls import Call
 from convscope.engine.features import features
 from convscope.engine.hooks import evaluating
-from convscope.engine.layer_roles import layer_roles
+from convscope.engine.layers import layer_roles
 from convscope.engine.stages import PlainNet, read_plain_net
 from convscope.errors import UserError
 from convscope.models.build import ConvNet

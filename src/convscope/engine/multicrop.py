@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from convscope.engine.calls import Pair, Window
 from convscope.engine.stages import MapBox, PatchedMap, PlainNet, Stage, read_plain_net, run
-from convscope.engine.windows import Pair, Window
 
 _STRIPS = 1.5  # cost of a position in the border, relative to the middle: small pieces that are copied
 

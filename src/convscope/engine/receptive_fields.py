@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref
+from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref, Window, window_of
 from convscope.engine.trace import PIXELS, Trace, trace
-from convscope.engine.windows import Window, window_of
 
 
 class AxisField(NamedTuple):

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call
+from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Pair, Window, window_of
 from convscope.engine.deconvnet import PASSED_THROUGH
 from convscope.engine.trace import Trace, chain, trace
-from convscope.engine.windows import Pair, Window, window_of
 
 _POSITIONWISE = ACTIVATIONS | CLAMPS | PASSED_THROUGH | {"batch_norm", "dropout", "dropout2d", "contiguous"}
 _REST = _POSITIONWISE | {"linear", "adaptive_avg_pool2d", "flatten", "conv2d", "max_pool2d", "avg_pool2d"}

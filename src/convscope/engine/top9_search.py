@@ -10,10 +10,10 @@ from torch.utils.hooks import RemovableHandle
 
 from convscope.engine.activations import BoundedActivation, CallCounter, bounded_activation, kind_of
 from convscope.engine.axes import Axes, axes_of, maps_of, maps_shape
+from convscope.engine.calls import Window, window_of
 from convscope.engine.hooks import on_output
 from convscope.engine.top9 import Top9, empty, merge
 from convscope.engine.trace import Trace, trace, unknown_layer_message
-from convscope.engine.windows import Window, window_of
 from convscope.errors import UserError
 
 

@@ -1,23 +1,15 @@
-"""Linear classifiers on frozen features: a linear SVM and a softmax (Zeiler & Fergus, sections 5.2 and 5.4).
-
-A classifier with an L2 penalty lies in the span of its n training images. So the inner products [n, n] of these images
-carry all that features of any length do: `coordinates` turns them into at most n numbers for each image, in which both
-classifiers are fitted by L-BFGS in float64. The paper names neither the SVM's loss nor its C. Ours are the squared
-hinge, one class against the rest, and a C from the config or chosen by `choose_c`.
-
-The solvers are our own. On the same coordinates of 3,060 images in 102 classes, on one core, scikit-learn's LinearSVC
-takes 3.6, 3.3 and 1.4 times as long at C of 1, 10 and 100 (benchmarks/transfer.py), and never uses a second core or a
-GPU; its LogisticRegression takes 1.5 times as long to the same minimum. Neither takes images of several classes. Tests
-compare both solvers with scikit-learn's.
-"""
+"""Linear classifiers on frozen features, and the folds of images that they learn from (section 5.2)."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from convscope.errors import UserError
 from convscope.metrics.multilabel import softmax_targets
 
 ProbeKind = Literal["svm", "softmax"]
@@ -119,3 +111,51 @@ def _place_in_class(labels: Tensor) -> Tensor:
     """[n]: the number of images of the same class before each image."""
     same = F.one_hot(labels)
     return (same.cumsum(0) * same).sum(1) - 1
+
+
+Positions = NDArray[np.int64]
+
+
+class Fold(NamedTuple):
+    """train [K, n]: positions of n images of each class. test [T]: positions of other images, ascending."""
+
+    train: Positions
+    test: Positions
+
+    def of(self, per_class: int) -> Positions:
+        """[K * per_class]: the first images of each class, so that those for 5 are among those for 10."""
+        return self.train[:, :per_class].flatten()
+
+
+def folds(
+    labels: Positions, names: Sequence[str], per_class: int, test_per_class: int, count: int, seed: int
+) -> list[Fold]:
+    """`count` folds of images with these labels [N] (0 to K - 1). Each fold is drawn anew from the seed and its number.
+
+    The test images are the same for every smaller per_class of a fold (our choice). Raises UserError with the class
+    that has too few images for training and a test.
+    """
+    members = [np.flatnonzero(labels == label) for label in range(len(names))]
+    too_small = {name: len(images) for name, images in zip(names, members, strict=True) if len(images) <= per_class}
+    if too_small:
+        name, size = min(too_small.items(), key=lambda item: item[1])
+        classes = f" ({len(too_small)} classes have too few)" if len(too_small) > 1 else ""
+        raise UserError(
+            f"transfer.per_class={per_class} asks for {per_class} training images of each class and one more to test, "
+            f"but {name} has {size} images{classes}; type transfer.per_class=[{max(size - 1, 1)}] "
+            "or fewer, or add images"
+        )
+    return [_fold(members, per_class, test_per_class, np.random.default_rng([seed, number])) for number in range(count)]
+
+
+def mean_class_accuracy(predicted: Positions, labels: Positions) -> float:
+    """Share of right answers in each class, averaged over the classes that occur in `labels` [T]."""
+    right = predicted == labels
+    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
+
+def _fold(members: Sequence[Positions], per_class: int, test_per_class: int, draw: np.random.Generator) -> Fold:
+    orders = [draw.permutation(images) for images in members]
+    train = np.stack([order[:per_class] for order in orders])
+    test = np.concatenate([order[per_class : per_class + test_per_class] for order in orders])
+    return Fold(train, np.sort(test))

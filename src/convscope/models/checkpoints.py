@@ -1,8 +1,12 @@
-"""A net's description and weights, in and out of checkpoints that hold only tensors and plain values."""
+"""A net's description and weights, in and out of checkpoints that hold only tensors and plain values.
 
-from collections.abc import Mapping
+Rows can be inherited from another net's checkpoint.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,3 +87,90 @@ def _difference(expected: Tensor | None, value: Tensor | None) -> str:
         return "is missing"
     same = expected.shape == value.shape
     return "" if same else f"is {shape_in_words(value)} and here {shape_in_words(expected)}"
+
+
+ABSENT = "not in the checkpoint"
+
+
+class Inherited(NamedTuple):
+    """Which rows got the weights of a checkpoint.
+
+    why: for every row with weights, in the net's order, the reason why its weights are new; "" where they are the
+    checkpoint's. unused: rows of the checkpoint that the net does not have. In a net without rows, module paths.
+    """
+
+    why: dict[str, str]
+    unused: list[str]
+
+    @property
+    def taken(self) -> list[str]:
+        """Rows with the checkpoint's weights."""
+        return [row for row, reason in self.why.items() if not reason]
+
+    @property
+    def new(self) -> dict[str, str]:
+        """Rows with new weights, and why."""
+        return {row: reason for row, reason in self.why.items() if reason}
+
+    def words(self, file: str) -> str:
+        """One line: "took conv1 ... fc7 from <file>; fc8 is new: 20 classes, the checkpoint has 10"."""
+        parts = [f"took {shortened(self.taken, self.why)} from {file}"]
+        for reason in dict.fromkeys(self.new.values()):
+            rows = [row for row, why in self.why.items() if why == reason]
+            parts.append(f"{shortened(rows, self.why)} {'is' if len(rows) == 1 else 'are'} new: {reason}")
+        parts += [f"not used: {shortened(self.unused, self.unused)}"] if self.unused else []
+        return "; ".join(parts)
+
+
+def inherit_(net: nn.Module, state: Mapping[str, Tensor], refused: Mapping[str, str]) -> Inherited:
+    """Copies into the net the rows that it shares with `state`, a state_dict; the others stay bit for bit.
+
+    refused: rows that keep their new weights, with the reason. Raises UserError where no row can be copied.
+    """
+    net_rows, saved_rows = rows_of(net.state_dict()), rows_of(state)
+    why = {row: refused.get(row) or _shape_difference(new, saved_rows.get(row)) for row, new in net_rows.items()}
+    inherited = Inherited(why, [row for row in saved_rows if row not in net_rows])
+    if not inherited.taken:
+        first = "; ".join(f"{row}: {reason}" for row, reason in list(why.items())[:3])
+        raise UserError(
+            f"no row of this net has its like in the checkpoint of model.init ({first}{'; ...' * (len(why) > 3)}); "
+            "set model= and model.width as in the run that saved it, or model.init=null"
+        )
+    shared = {row: saved_rows[row] for row in inherited.taken}
+    net.load_state_dict({key: value for row in shared.values() for key, value in row.items()}, strict=False)
+    return inherited
+
+
+def shortened(rows: Collection[str], among: Iterable[str]) -> str:
+    """Names of rows for a message; three or more rows in succession become "first ... last". among: all rows."""
+    runs = [list(run) for inside, run in groupby(among, lambda row: row in rows) if inside]
+    return ", ".join(f"{run[0]} ... {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
+
+
+def rows_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The entries of a state_dict by their row: {"conv1": {"conv1.weight": ..., "conv1.bias": ...}}."""
+    rows: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        rows.setdefault(key.rpartition(".")[0], {})[key] = value
+    return rows
+
+
+def last_row(net: nn.Module) -> str:
+    """Path of the layer that gives the classes: the last linear layer, or the last convolution as in SqueezeNet."""
+    return [path for path, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+
+
+def _shape_difference(new: Mapping[str, Tensor], saved: Mapping[str, Tensor] | None) -> str:
+    """Why the saved weights of a row do not fit the row of the net; "" where they do."""
+    if saved is None:
+        return ABSENT
+    if new.keys() != saved.keys():
+        return f"it has {_names(new)}, in the checkpoint {_names(saved)}"
+    shapes = [
+        (shape_in_words(new[key]), shape_in_words(saved[key])) for key in new if new[key].shape != saved[key].shape
+    ]
+    return f"{shapes[0][0]}, in the checkpoint {shapes[0][1]}" if shapes else ""
+
+
+def _names(row: Mapping[str, Tensor]) -> str:
+    return " and ".join(key.rpartition(".")[2] for key in row)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from convscope.errors import UserError
-from convscope.models.inherit import last_row
+from convscope.models.checkpoints import last_row
 from convscope.models.library_metadata import (
     IMAGENET_NAMES,
     Colors,

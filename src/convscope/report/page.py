@@ -1,25 +1,59 @@
 """The report page of one run: report/index.html and report/data.js, made from the run folder alone.
 
-It opens from disk: no server, no network. index.html has all text (header, sections by idea, net, config) and needs no
-script. data.js has what page.js moves: the pictures by epoch, the curves, the overview of the atlas.
+HTML comes from templates that escape every value; data.js is a script, because pages of file:// cannot fetch files.
 """
 
+import json
 import shlex
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
 from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import REST, is_moving, sections
-from convscope.report.templates import asset_texts, literal, template
 from convscope.runs.atomic_io import write
+from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, read_run
 from convscope.runs.top9_records import dead_maps, read_layer_record
 from convscope.runs.training_runs import has_learned
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+@cache  # a training run writes its page after every epoch
+def template(name: str) -> Template:
+    """The template of this name in assets/, with the filters of all templates."""
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=ChainableUndefined,  # a summary of another version may lack a key: an empty place, not an error
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "brief": brief, "duration": duration}
+    environment.globals["zip"] = zip
+    return environment.get_template(name)
+
+
+def asset_texts(*names: str) -> list[str]:
+    """The texts of these files of assets/, which are written into the page itself."""
+    return [(ASSETS / name).read_text(encoding="utf-8") for name in names]
+
+
+def literal(value: Any) -> str:
+    """The value as JSON that may stand in a script: ASCII without <, > or &. Raises ValueError for nan and infinity."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # escapes U+2028 as it does all but ASCII
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
            "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from convscope.report.page import asset_texts, literal, template
 from convscope.report.run_table import RunTables, run_tables
-from convscope.report.templates import asset_texts, literal, template
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import start_time
 from convscope.runs.sweep_runs import SweepRuns, read_sweep_runs

@@ -11,8 +11,7 @@ from torch import nn
 from convscope.config import Count, config, read_config
 from convscope.metrics.goals import GOALS
 from convscope.metrics.multilabel import LossName
-from convscope.models.build import ConvNet
-from convscope.models.initialize import he_, normal_
+from convscope.models.build import ConvNet, he_, normal_
 
 EAGER = 10.0  # the first layer of init=he starts from a tenth of He's weights and takes steps ten times as large
 NEVER = sys.maxsize  # epochs; the Classifier takes the step itself, before the checkpoint is written
@@ -23,7 +22,7 @@ PIXEL_STD = 58.0  # standard deviation of grey levels; photographs have 55 to 65
 class Recipe:
     """conf/optim/<recipe>.yaml. lr, weight_decay: per step. patience: epochs. renorm: RMS radius or None.
 
-    loss: multilabel is for images of several classes (training/losses.py).
+    loss: multilabel is for images of several classes (training/classifier.py).
     """
 
     algorithm: Literal["sgd", "adamw"]

@@ -14,8 +14,7 @@ from torch import nn
 from convscope.config import PathText, build_config, config
 from convscope.data.module import ImageData
 from convscope.errors import UserError
-from convscope.models.checkpoints import net_weights, read_checkpoint
-from convscope.models.inherit import Inherited, inherit_, last_row, rows_of, shortened
+from convscope.models.checkpoints import Inherited, inherit_, last_row, net_weights, read_checkpoint, rows_of, shortened
 
 TAKEN = "taken"  # model.freeze: exactly the rows that came from the checkpoint
 FILE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"

@@ -11,7 +11,7 @@ from convscope.analyses.invariance.compute import Sweep
 from convscope.analyses.invariance.compute.warp import paper_transforms
 from convscope.analyses.occlusion.compute.localization import RIGHT, WRONG, Sample
 from convscope.data.part_annotations import ImagesWithParts
-from convscope.engine.layer_roles import LayerRoles
+from convscope.engine.layers import LayerRoles
 from convscope.metrics.localization import in_mask
 
 LAYERS = LayerRoles("first", "first", "last")

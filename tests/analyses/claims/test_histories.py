@@ -16,7 +16,7 @@ from convscope.analyses.claims.compute.histories import (
     renormalization,
     top9_records,
 )
-from convscope.engine.layer_roles import LayerRoles
+from convscope.engine.layers import LayerRoles
 from convscope.engine.top9 import Top9, to_arrays
 from convscope.errors import UserError
 from convscope.runs.reading import read_run

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from convscope.analyses.diagnosis.compute.aliasing import aliasing
+from convscope.analyses.diagnosis.compute.frequencies import aliasing
 
 
 def draw(*shape, seed=0):

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import convscope
 from convscope.analyses.diagnosis.about import DiagnosisConfig
-from convscope.analyses.diagnosis.job.first_layers import _renorm, compare
+from convscope.analyses.diagnosis.job import _renorm, compare
 from convscope.errors import UserError
 from convscope.runs.reading import read_run
 

@@ -14,7 +14,7 @@ from convscope.analyses.transfer.compute.feature_pass import DENSE, DenseScales,
 from convscope.analyses.transfer.job import figure9
 from convscope.analyses.transfer.job.tables import accuracy_by_images, table11
 from convscope.errors import UserError
-from convscope.metrics.folds import folds
+from convscope.metrics.linear_probe import folds
 
 NAMES = ["cat", "dog"]
 LABELS = np.repeat([0, 1], 60)

@@ -23,7 +23,7 @@ from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.engine.deconvnet import RULES, Units, project
-from convscope.engine.layer_table import layer_summaries
+from convscope.engine.layers import layer_summaries
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.plots.receptive_fields import MAX_LAYERS

@@ -23,7 +23,7 @@ from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import ImagesWithParts
-from convscope.engine.layer_roles import LayerRoles, layer_roles
+from convscope.engine.layers import LayerRoles, layer_roles
 from convscope.errors import UserError
 from convscope.runs.reading import Run, read_run
 from convscope.runs.record import Number, Picture, Result, Table

@@ -20,7 +20,7 @@ from convscope.analyses.invariance.compute.tolerance import (
 from convscope.analyses.invariance.compute.warp import Transform, paper_transforms
 from convscope.analyses.invariance.figure import invariance_figure, transform_row
 from convscope.analyses.subject import Examples, Subject
-from convscope.engine.layer_roles import layer_roles
+from convscope.engine.layers import layer_roles
 from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval

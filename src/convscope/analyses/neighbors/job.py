@@ -18,7 +18,7 @@ from convscope.analyses.neighbors.compute import (
 )
 from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet, percent
 from convscope.analyses.subject import Examples, Subject
-from convscope.engine.layer_roles import layer_roles
+from convscope.engine.layers import layer_roles
 from convscope.errors import UserError
 from convscope.metrics.intervals import hit_interval
 from convscope.plots.tile import Tile

@@ -23,7 +23,7 @@ from convscope.analyses.occlusion.compute.localization import (
 from convscope.analyses.occlusion.figure import example_case, figure, picture
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search_top9
-from convscope.engine.layer_roles import layer_roles
+from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
 from convscope.metrics.intervals import Interval, mean_interval
 from convscope.metrics.localization import pearson_correlation

@@ -11,9 +11,8 @@ from PIL import Image, ImageDraw
 
 from convscope.analyses.visualize.about import SIDE
 from convscope.analyses.visualize.compute import OUTSIDE, FeatureView, SplitPixels, count_exciting
-from convscope.engine.energy import energy_squares
-from convscope.engine.layer_table import LayerSummary
-from convscope.engine.regions import cut_regions
+from convscope.engine.layers import LayerSummary
+from convscope.engine.regions import cut_regions, energy_squares
 from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT, MapTiles, thumbnails, top9_grid
 from convscope.plots.lettering import FAINT, TITLE, width, write
 from convscope.plots.receptive_fields import MAX_LAYERS, LayerField, receptive_field_figure

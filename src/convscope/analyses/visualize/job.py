@@ -16,7 +16,7 @@ from convscope.analyses.visualize.figure import (
 )
 from convscope.data.module import ImageData
 from convscope.engine.deconvnet import RULES
-from convscope.engine.layer_table import layer_summaries, layer_table
+from convscope.engine.layers import layer_summaries, layer_table
 from convscope.engine.top9 import to_arrays
 from convscope.plots.grid import filter_grid
 from convscope.runs.record import Arrays, Picture, Result, Table

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convscope.data.critters.looks import Look
 from convscope.data.critters.shapes import (
     Canvas,
     Color,
@@ -19,7 +18,7 @@ from convscope.data.critters.shapes import (
     staggered,
     symmetric,
 )
-from convscope.data.critters.species import Ears, Mark, Species
+from convscope.data.critters.species import Ears, Look, Mark, Species
 
 PARTS = ("left eye", "right eye", "nose", "mouth", "left ear", "right ear")  # left as the viewer sees it
 INK = (46, 36, 44)

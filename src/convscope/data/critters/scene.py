@@ -6,10 +6,9 @@ import numpy as np
 from PIL import Image
 
 from convscope.data.critters.face import draw_animal
-from convscope.data.critters.looks import Look, random_look
 from convscope.data.critters.scenery import background, cover, draw_objects, light
 from convscope.data.critters.shapes import Canvas, Frame
-from convscope.data.critters.species import SPECIES, Species
+from convscope.data.critters.species import SPECIES, Look, Species, random_look
 from convscope.errors import UserError
 
 SPLITS = ("train", "val")

@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref, leaves
+from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Pair, Ref, Window, leaves, window_of
 from convscope.engine.hooks import evaluating
 from convscope.engine.trace import PIXELS, Trace
-from convscope.engine.windows import Pair, Window, window_of
 
 _INERT = "dropout dropout2d feature_dropout alpha_dropout contiguous clone detach"  # in eval mode
 _GATES = "local_response_norm sigmoid sigmoid_ tanh tanh_ hardsigmoid clamp clamp_ square"

@@ -27,7 +27,7 @@ from convscope.analyses.occlusion.compute import default_occluder, occlude, occl
 from convscope.analyses.occlusion.compute.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
 from convscope.data.part_annotations import ImagesWithParts
-from convscope.engine.layer_roles import LayerRoles
+from convscope.engine.layers import LayerRoles
 from convscope.engine.progress import track
 from convscope.metrics.contrasts import paired_difference, share_lost
 from convscope.metrics.intervals import pair_interval, pair_mean

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.diagnosis.compute import activity, filters
 from convscope.analyses.diagnosis.compute.activity import UnitStatistics, WatchedLayer
-from convscope.analyses.diagnosis.compute.aliasing import aliasing
-from convscope.analyses.diagnosis.compute.frequencies import frequency_bands
+from convscope.analyses.diagnosis.compute.frequencies import aliasing, frequency_bands
 from convscope.engine.receptive_fields import Field, fields
 from convscope.engine.trace import trace
 from convscope.errors import UserError

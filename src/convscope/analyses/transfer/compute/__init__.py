@@ -17,10 +17,9 @@ from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.feature_files import READ_AT_ONCE, SPLITS, StoredFeatures, read_vectors
 from convscope.engine.blocks import default_layers
-from convscope.engine.layer_roles import layer_roles
+from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
-from convscope.metrics.folds import Fold, folds, mean_class_accuracy
-from convscope.metrics.linear_probe import ProbeKind, choose_c, coordinates, fit_probe
+from convscope.metrics.linear_probe import Fold, ProbeKind, choose_c, coordinates, fit_probe, folds, mean_class_accuracy
 from convscope.metrics.multilabel import average_precisions, class_certainty, class_rankings
 from convscope.models.build import ConvNet
 from convscope.models.rows import LinearRow

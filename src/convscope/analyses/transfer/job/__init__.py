@@ -37,9 +37,9 @@ from convscope.analyses.transfer.job.tables import (
     table11,
     trials_table,
 )
-from convscope.engine.layer_roles import layer_roles
-from convscope.metrics.folds import folds
+from convscope.engine.layers import layer_roles
 from convscope.metrics.intervals import mean_interval
+from convscope.metrics.linear_probe import folds
 from convscope.metrics.papers import published_table
 from convscope.runs.record import Number, Picture, Result, Table
 
