@@ -154,6 +154,7 @@ def fit(source, workers, epochs, folder, save=None, resume=None, **more):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "save", "step", "more"),
     [
