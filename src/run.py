@@ -9,11 +9,11 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 def main() -> None:
     """Shows the manual at once, or hands the command line to the program."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from convscope.cli.help import manual, page
+        from convscope.cli.help import general_help, help_on_choices
         from convscope.errors import UserError
 
         try:
-            print(page(CONF, sys.argv[1:]) or manual(CONF))
+            print(help_on_choices(CONF, sys.argv[1:]) or general_help(CONF))
         except UserError as problem:
             sys.exit(f"convscope: {problem}")
         return

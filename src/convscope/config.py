@@ -21,17 +21,17 @@ from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform,
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from convscope.errors import UserError, meant
+from convscope.errors import UserError, did_you_mean
 
 __all__ = [
     "Count",
     "PathText",
     "Split",
     "check_path",
-    "check_setting",
+    "check_path_key",
     "check_type",
     "config",
-    "possible",
+    "describe_type",
     "read_config",
     "value_at",
 ]
@@ -107,7 +107,7 @@ def read_config(kind: type[Config], settings: Settings, group: str | None = None
     if not isinstance(values, Mapping):
         raise UserError(f"{name}={values} holds no keys; it has {', '.join(keys)}")
     if unknown := sorted(values.keys() - set(keys), key=str):
-        raise UserError(f"{name}.{unknown[0]} is no key{meant(unknown[0], keys)}; possible: {', '.join(keys)}")
+        raise UserError(f"{name}.{unknown[0]} is no key{did_you_mean(unknown[0], keys)}; possible: {', '.join(keys)}")
     return build_config(kind, {**values, **_from_elsewhere(described, settings)})
 
 
@@ -117,11 +117,11 @@ def build_config(kind: type[Config], values: Settings) -> Config:
     for field in fields(described):
         if field.default is MISSING and field.default_factory is MISSING and field.name not in values:
             hint = get_type_hints(kind, include_extras=True)[field.name]
-            raise UserError(f"{_key(kind, field.name)} is missing; it is {possible(hint)}")
+            raise UserError(f"{_key(kind, field.name)} is missing; it is {describe_type(hint)}")
     for name, value in values.items():
         if _too_large(value):
             hint = get_type_hints(kind, include_extras=True)[name]
-            raise UserError(f"{_key(kind, name)}={_shown(value)} is not {possible(hint)}")
+            raise UserError(f"{_key(kind, name)}={_shown(value)} is not {describe_type(hint)}")
     return kind(**values)
 
 
@@ -134,7 +134,7 @@ def check_type(key: str, value: Any, hint: Any) -> None:
     except ValidationError:
         fits = False
     if not fits:
-        raise UserError(f"{key}={_shown(value)} is not {possible(hint)}")
+        raise UserError(f"{key}={_shown(value)} is not {describe_type(hint)}")
 
 
 def value_at(settings: Any, key: str) -> Any:
@@ -144,7 +144,7 @@ def value_at(settings: Any, key: str) -> Any:
     return settings
 
 
-def check_setting(settings: Settings, key: str, several: bool = False) -> None:
+def check_path_key(settings: Settings, key: str, several: bool = False) -> None:
     """Raises UserError where a key names what can be no path. several: a list of paths, or null in it, is possible."""
     value = value_at(settings, key)
     for path in value if several and isinstance(value, list) else [value]:
@@ -158,18 +158,20 @@ def check_setting(settings: Settings, key: str, several: bool = False) -> None:
             raise UserError(f"{key}={_cut(path)} {refusal}") from None
 
 
-def possible(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """The values of a type in words: int | list[int] | None -> "a whole number, a list such as [3, 7] or null"."""
     origin, inside = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return possible(inside[0])
+        return describe_type(inside[0])
     if origin in (Union, types.UnionType):
-        kinds = list(dict.fromkeys(possible(kind) for kind in inside if get_origin(kind) or kind in _WORDS)) or [
+        kinds = list(dict.fromkeys(describe_type(kind) for kind in inside if get_origin(kind) or kind in _WORDS)) or [
             "a value"
         ]
         return f"{', '.join(kinds[:-1])} or {kinds[-1]}" if len(kinds) > 1 else kinds[0]
     if origin in (list, tuple):
-        return "a list such as [3, 7]" if possible(inside[0]).endswith("number") else "a list such as [conv1, conv5]"
+        return (
+            "a list such as [3, 7]" if describe_type(inside[0]).endswith("number") else "a list such as [conv1, conv5]"
+        )
     if origin is dict:
         return "a mapping such as {frontal: 1}"
     return ", ".join(map(_shown, inside)) if origin is Literal else _WORDS.get(hint, str(hint))
@@ -273,9 +275,9 @@ def _reason(key: str, value: Any, hint: Any, errors: Iterable[Any]) -> str:
     words = choices(hint)
     if words and (isinstance(value, str) or not _is_plain(hint)):
         wrong = next((word for word in (value if isinstance(value, list) else [value]) if word not in words), value)
-        return f"is unknown{meant(wrong, words)}; possible: {', '.join(map(_shown, words))}{_or_a_list(hint)}"
-    example = f"; type {key}=[{value}]" if isinstance(value, str) and "[conv1" in possible(hint) else ""
-    return f"is not {possible(hint)}{example}"
+        return f"is unknown{did_you_mean(wrong, words)}; possible: {', '.join(map(_shown, words))}{_or_a_list(hint)}"
+    example = f"; type {key}=[{value}]" if isinstance(value, str) and "[conv1" in describe_type(hint) else ""
+    return f"is not {describe_type(hint)}{example}"
 
 
 def _or_a_list(hint: Any) -> str:
@@ -283,7 +285,7 @@ def _or_a_list(hint: Any) -> str:
     lists = [part for part in get_args(hint) if get_origin(part) is list] if get_origin(hint) is not Literal else []
     if not lists:
         return ""
-    return ", or a list of them" if choices(lists[0]) else f", or {possible(lists[0])}"
+    return ", or a list of them" if choices(lists[0]) else f", or {describe_type(lists[0])}"
 
 
 def _no_path(key: str, value: Any) -> str:

@@ -6,8 +6,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from conftest import ROOT, convscope
-from convscope.cli.errors import check_choices, choices, group_words, in_our_words
-from convscope.errors import UserError, meant
+from convscope.cli.errors import check_choices, choices, existing_choices, explain_hydra_error
+from convscope.errors import UserError, did_you_mean
 from convscope.runs.config_diff import flattened
 
 CONF = ROOT / "conf"
@@ -23,8 +23,8 @@ def told(*words):
     """What a user reads, without starting the program."""
     with pytest.raises(HydraException) as error:
         composed(list(words))
-    right = group_words(CONF, words)
-    return in_our_words(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
+    right = existing_choices(CONF, words)
+    return explain_hydra_error(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_keys_are_those_of_the_chosen_files():
 def test_where_nothing_is_near_nothing_is_guessed():
     line = told("data=qqqq")
     assert "did you mean" not in line and "possible: data=caltech101" in line
-    assert meant("qqqq", ["zfnet"]) == "" and meant("zfnt", ["zfnet", "vgg11"]) == " (did you mean zfnet?)"
+    assert (
+        did_you_mean("qqqq", ["zfnet"]) == "" and did_you_mean("zfnt", ["zfnet", "vgg11"]) == " (did you mean zfnet?)"
+    )
 
 
 def test_a_new_field_of_a_row_is_told_to_need_a_plus():

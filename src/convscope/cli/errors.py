@@ -4,12 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from convscope.errors import UserError, meant
+from convscope.errors import UserError, did_you_mean
 
-OPEN = ("model.layers", "trainer", "logger")  # where a key may be added that no file has
-SHOWN = 40  # possible words in a message
-FOREIGN = ("model=torchvision", "model=timm")  # nets that have weights of their own, and no rows
-ROWS = re.compile(r"model\.(layers|width)\b")
+OPEN_GROUPS = ("model.layers", "trainer", "logger")  # where a key may be added that no file has
+MAX_LISTED = 40  # possible words in a message
+LIBRARY_NETS = ("model=torchvision", "model=timm")  # nets that have weights of their own, and no rows
+KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
 def check_choices(conf: Path, words: Sequence[str]) -> None:
@@ -44,21 +44,25 @@ def choices(conf: Path, group: str) -> list[str]:
     return [f"{group}={path.relative_to(conf / group).with_suffix('').as_posix()}" for path in files]
 
 
-def group_words(conf: Path, words: Sequence[str]) -> list[str]:
+def existing_choices(conf: Path, words: Sequence[str]) -> list[str]:
     """Those of the words that choose a file which is there; of several in a sweep the first."""
     firsts = [word.split(",")[0] for word in words]
     return [word for word in firsts if word in choices(conf, word.partition("=")[0])]
 
 
-def in_our_words(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> str:
+def explain_hydra_error(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> str:
     """What Hydra or OmegaConf said, in one line and with the nearest word. keys: all keys of the settings, dotted."""
     if found := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", said):
         group, choice = found.groups()
         possible = choices(conf, group)
-        return f"no {group}={choice}{meant(f'{group}={choice}', possible)}{_possible(possible)}"
+        return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{_possible(possible)}"
     if found := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", said):
         given, known = found[1] or found[2], keys()
-        return _no_rows(given, conf) if ROWS.match(given) and "model.weights" in known else _no_key(given, conf, known)
+        return (
+            _no_rows(given, conf)
+            if KEY_OF_ROWS.match(given) and "model.weights" in known
+            else _no_key(given, conf, known)
+        )
     if found := re.search(r"Error parsing override '([^'=]+)'\s+missing EQUAL", said):
         return _no_word(found[1], conf)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -66,7 +70,7 @@ def in_our_words(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> st
 
 
 def _no_rows(given: str, conf: Path) -> str:
-    nets = [choice for choice in choices(conf, "model") if choice not in FOREIGN]
+    nets = [choice for choice in choices(conf, "model") if choice not in LIBRARY_NETS]
     return f"{given} is of nets of rows, and nets of torchvision and timm have none; choose another{_possible(nets)}"
 
 
@@ -84,15 +88,15 @@ def _no_key(given: str, conf: Path, keys: Sequence[str]) -> str:
         given, (parent, _, last) = parent, parent.rpartition(".")
     beside = sorted(key for key in tree if key.rpartition(".")[0] == parent and key != "hydra")
     same = [key for key in keys if key.rpartition(".")[2] == last]
-    near = meant(last, [key.rpartition(".")[2] for key in beside]).replace(
+    near = did_you_mean(last, [key.rpartition(".")[2] for key in beside]).replace(
         "mean ", f"mean {parent}." if parent else "mean "
     )
     if not near:
-        near = f" (did you mean {same[0]}?)" if same else meant(last, {key.rpartition(".")[2] for key in keys})
-    added = f"; a new one is added by +{given}=..." if parent and parent.startswith(OPEN) else ""
+        near = f" (did you mean {same[0]}?)" if same else did_you_mean(last, {key.rpartition(".")[2] for key in keys})
+    added = f"; a new one is added by +{given}=..." if parent and parent.startswith(OPEN_GROUPS) else ""
     return f"no key {given}{near}{_possible(beside)}{added}"
 
 
 def _possible(words: Sequence[str]) -> str:
-    shown = [*words[:SHOWN], *(["..."] if len(words) > SHOWN else [])]
+    shown = [*words[:MAX_LISTED], *(["..."] if len(words) > MAX_LISTED else [])]
     return f"; possible: {', '.join(shown)}" if shown else ""

@@ -65,7 +65,7 @@ DEFAULTS_LIST = re.compile(r"defaults:|  - \S+")  # what a file takes from other
 SHARED = re.compile(r"^  - (?!_self_)([\w/]+)(?:@_here_)?$", re.MULTILINE)
 
 
-def manual(conf: Path) -> str:
+def general_help(conf: Path) -> str:
     """What the program can do, in lines of 80 to 100 columns as the terminal has. conf: folder of the config groups."""
     columns = min(100, max(80, shutil.get_terminal_size((100, 24)).columns))
     parts = [
@@ -83,7 +83,7 @@ def manual(conf: Path) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def page(conf: Path, words: Sequence[str]) -> str | None:
+def help_on_choices(conf: Path, words: Sequence[str]) -> str | None:
     """What the choices among these words mean: each with its keys, as its file has them, e.g. of job=occlude.
 
     None where no word is a choice of conf/. Raises UserError for a choice that a group does not have.

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.recording import Command, Settings, recorded, timed
+from convscope.cli.recording import Command, Settings, record_results, timed
 from convscope.cli.training import train
-from convscope.config import PathText, check_setting, config, read_config
+from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
@@ -34,13 +34,13 @@ def convert(settings: Settings, folder: Path) -> None:
     from convscope.data.stream.conversion import Conversion
 
     for key in ("data.root", "data.cache_dir"):
-        check_setting(settings, key)
+        check_path_key(settings, key)
     config, data = read_config(Conversion, settings), settings["data"]
     if config.to is None:
         raise UserError("job=convert writes a new folder; type convert.to=<folder>")
     source, images = whole_source(settings), data_settings(settings)
     facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "to": config.to}
-    recorded(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
+    record_results(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
     print(f"train on it: python src/run.py data=stream data.root={config.to} data.image_size={images.image_size}")
 
 
@@ -64,13 +64,13 @@ def convert_results(source: Source, config: Conversion, images: DataSettings) ->
     yield Number("convert/bytes", sum(split.bytes for split in splits), "bytes of JPEGs")
 
 
-def report(settings: Settings, _: Path) -> None:
+def rebuild_report(settings: Settings, _: Path) -> None:
     """job=report: writes the page of a run, or of a sweep, again; any time later, also after a crash."""
     from convscope.report.page import write_page
     from convscope.report.sweep import write_sweep_page
 
     for key in ("run", "sweep"):
-        check_setting(settings, key)
+        check_path_key(settings, key)
     run, sweep = settings["run"], settings["sweep"]
     if (run is None) == (sweep is None):
         raise UserError(
@@ -78,11 +78,13 @@ def report(settings: Settings, _: Path) -> None:
             "outputs/train/, or sweep=<a sweep's folder>, such as one of outputs/sweep/"
         )
     print(
-        write_page(run_folder(Path(run).expanduser())) if sweep is None else write_sweep_page(Path(sweep).expanduser())
+        write_page(checked_run_folder(Path(run).expanduser()))
+        if sweep is None
+        else write_sweep_page(Path(sweep).expanduser())
     )
 
 
-def run_folder(folder: Path) -> Path:
+def checked_run_folder(folder: Path) -> Path:
     """The folder, if it is a run's. Raises UserError, naming the run folders in it, for another."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}; type run=<a run folder>, such as one of outputs/train/")
@@ -103,7 +105,7 @@ class DashboardConfig:
     run: PathText | None = None
 
 
-def dashboard(settings: Settings, folder: Path) -> None:
+def write_dashboard(settings: Settings, folder: Path) -> None:
     """job=dashboard: writes dashboard.json, and saves the workspace where there is an account."""
     try:
         from convscope.loggers.dashboard import default_entity, save_workspace, specification, workspace
@@ -143,7 +145,7 @@ def _drawn_layers(run: Path) -> list[str]:
     return layers
 
 
-PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": report, "dashboard": dashboard}
+PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report, "dashboard": write_dashboard}
 
 
 def analysis_command(name: str, about: About) -> Command:
@@ -160,7 +162,7 @@ def analysis_command(name: str, about: About) -> Command:
         inputs = Inputs(settings, folder, terminal.show_warning)
         results = import_module(f"convscope.analyses.{name}.job").results(inputs, config)
         inputs.facts["seconds"] = {"preparation": time.perf_counter() - start} if inputs.subjects else {}
-        recorded(results, settings, folder, inputs.facts, inputs.subjects)
+        record_results(results, settings, folder, inputs.facts, inputs.subjects)
 
     return command
 
@@ -168,7 +170,7 @@ def analysis_command(name: str, about: About) -> Command:
 def check_common_paths(settings: Settings, images: bool = True) -> None:
     """Raises UserError for a path that cannot be one, at the keys that many jobs share. images: conf/data is read."""
     for key in ("ckpt", "model.init", *(("data.root", "data.cache_dir") if images else ())):
-        check_setting(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
+        check_path_key(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
 
 
 JOBS: dict[str, Command] = {

@@ -16,11 +16,11 @@ from convscope.errors import UserError
 from convscope.runs.atomic_io import process_is_alive
 from convscope.training.stop import exit_143
 
-OURS = "CONVSCOPE_RELAUNCHED"  # the number of the process whose relaunch() started this one
-BEGAN = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
+RELAUNCHED_BY = "CONVSCOPE_RELAUNCHED"  # the number of the process whose relaunch() started this one
+START_TIME = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
 
 
-class ProcessPlace(NamedTuple):
+class LaunchedProcess(NamedTuple):
     """One process among several. by: torchrun, SLURM (srun) or submitit (on one machine)."""
 
     by: str
@@ -28,20 +28,20 @@ class ProcessPlace(NamedTuple):
     size: int
 
 
-def process_place(env: Mapping[str, str] = os.environ) -> ProcessPlace | None:
+def launched_process(env: Mapping[str, str] = os.environ) -> LaunchedProcess | None:
     """Which process this is among those that somebody started for one run; None for a process on its own."""
     if "LOCAL_RANK" in env and "SUBMITIT_LOCAL_GLOBALID" not in env:
-        return ProcessPlace("torchrun", int(env.get("RANK", env["LOCAL_RANK"])), int(env.get("WORLD_SIZE", "1")))
+        return LaunchedProcess("torchrun", int(env.get("RANK", env["LOCAL_RANK"])), int(env.get("WORLD_SIZE", "1")))
     if int(env.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return ProcessPlace("SLURM", int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"]))
+        return LaunchedProcess("SLURM", int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"]))
     if int(env.get("SUBMITIT_LOCAL_NTASKS", "1")) > 1:
-        return ProcessPlace("submitit", int(env["SUBMITIT_LOCAL_GLOBALID"]), int(env["SUBMITIT_LOCAL_NTASKS"]))
+        return LaunchedProcess("submitit", int(env["SUBMITIT_LOCAL_GLOBALID"]), int(env["SUBMITIT_LOCAL_NTASKS"]))
     return None
 
 
-def set_ranks(env: MutableMapping[str, str] = os.environ) -> ProcessPlace | None:
+def set_ranks(env: MutableMapping[str, str] = os.environ) -> LaunchedProcess | None:
     """place(), and its rank under the names by which torch and Lightning look for it."""
-    here = process_place(env)
+    here = launched_process(env)
     if here is None:
         return None
     env.update(RANK=str(here.rank), WORLD_SIZE=str(here.size))
@@ -53,17 +53,17 @@ def set_ranks(env: MutableMapping[str, str] = os.environ) -> ProcessPlace | None
     return here
 
 
-def agree_on_beginning() -> None:
+def agree_on_start_time() -> None:
     """One time for all processes of a run, so that the folder named for it is one: the first of them sets it.
 
     A SLURM step has its job's number instead, which stays when the job is requeued. Nothing happens where a process is
     on its own, or the launcher offers no store to meet in (then hydra.run.dir has to name the folder).
     """
-    here = process_place()
-    if here is None or BEGAN in os.environ:
+    here = launched_process()
+    if here is None or START_TIME in os.environ:
         return
     if here.by == "SLURM":
-        os.environ[BEGAN] = f"slurm_{os.environ['SLURM_JOB_ID']}_{os.environ.get('SLURM_STEP_ID', '0')}"
+        os.environ[START_TIME] = f"slurm_{os.environ['SLURM_JOB_ID']}_{os.environ.get('SLURM_STEP_ID', '0')}"
     elif os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         from datetime import datetime
 
@@ -71,17 +71,17 @@ def agree_on_beginning() -> None:
 
         store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
         mine = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
-        os.environ[BEGAN] = store.compare_set("convscope/began", "", mine).decode()
+        os.environ[START_TIME] = store.compare_set("convscope/began", "", mine).decode()
 
 
-def one_process(job: str) -> None:
+def check_single_process(job: str) -> None:
     """Raises UserError where several were started for a job that is for one."""
-    here = process_place()
+    here = launched_process()
     if here is not None and here.size > 1:
         raise UserError(f"job={job} runs in one process, {here.by} started {here.size}; start it without {here.by}")
 
 
-def check_processes(here: ProcessPlace | None, devices: int, nodes: int, sweep: bool) -> None:
+def check_processes(here: LaunchedProcess | None, devices: int, nodes: int, sweep: bool) -> None:
     """Raises UserError where the processes that were started are not those that the settings speak of."""
     if here is None and nodes > 1:
         raise UserError(
@@ -99,14 +99,14 @@ def check_processes(here: ProcessPlace | None, devices: int, nodes: int, sweep: 
         )
 
 
-def relaunch(words: Sequence[str], count: int) -> None:
+def relaunch_under_torchrun(words: Sequence[str], count: int) -> None:
     """This program with other words under torchrun, one process per device of this machine.
 
     Lightning's own launch repeats the command line in every process; in a sweep that trains something else. Raises
     UserError when a process fails. SIGTERM ends all of them, then this one (unwind_at_sigterm).
     """
     env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
-    env[OURS] = str(os.getpid())
+    env[RELAUNCHED_BY] = str(os.getpid())
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
     running = subprocess.Popen([*torchrun, *words], env=env)
@@ -124,7 +124,7 @@ def end_with_parents(every: float = 1.0) -> None:
 
     Killed without warning they cannot end it, and a run that nobody watches would write beside the next start.
     """
-    above, first = os.getppid(), int(os.environ[OURS])
+    above, first = os.getppid(), int(os.environ[RELAUNCHED_BY])
 
     def watch() -> None:
         while os.getppid() == above and process_is_alive(first):

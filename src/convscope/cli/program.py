@@ -22,19 +22,19 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.cli.errors import check_choices, group_words, in_our_words
+from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
 from convscope.cli.processes import (
-    OURS,
-    agree_on_beginning,
+    RELAUNCHED_BY,
+    agree_on_start_time,
     check_processes,
+    check_single_process,
     end_with_parents,
-    one_process,
-    relaunch,
+    relaunch_under_torchrun,
     set_ranks,
     unwind_at_sigterm,
 )
-from convscope.cli.resume import CONF, ENTRY, own_config, resuming, settings_of
+from convscope.cli.resume import CONF, ENTRY, config_overrides_of, resolve_resume, training_settings
 from convscope.cli.sweeps import EndWith, LastPage
 from convscope.errors import Stopped, UserError
 from convscope.runs.atomic_io import cannot_write, check_writable, write
@@ -54,8 +54,8 @@ def start(conf: Path) -> None:
         if strange := [word for word in sys.argv[1:] if word.encode(errors="ignore").decode() != word]:
             raise UserError(f"{ascii(strange[0])} holds bytes that are no UTF-8; rename what it names")
         check_choices(conf, sys.argv[1:])
-        sys.argv[1:] = resuming(sys.argv[1:])
-        agree_on_beginning()
+        sys.argv[1:] = resolve_resume(sys.argv[1:])
+        agree_on_start_time()
         try:
             hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
         finally:
@@ -76,13 +76,13 @@ def start(conf: Path) -> None:
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return " ".join(str(error).split())
-    return in_our_words(str(error), conf, lambda: _keys(conf))
+    return explain_hydra_error(str(error), conf, lambda: _keys(conf))
 
 
 def _keys(conf: Path) -> list[str]:
     """All keys that the choices of this command line have."""
     with initialize_config_dir(str(conf), version_base="1.3"):
-        composed = hydra.compose("config", overrides=group_words(conf, sys.argv[1:]), return_hydra_config=True)
+        composed = hydra.compose("config", overrides=existing_choices(conf, sys.argv[1:]), return_hydra_config=True)
     held: Any = OmegaConf.to_container(composed)
     return list(flattened(held))
 
@@ -99,7 +99,7 @@ def run(cfg: DictConfig) -> None:
         if cfg.job == "train":
             _train_what_is_left(cfg, folder)
         else:
-            one_process(cfg.job)
+            check_single_process(cfg.job)
             if cfg.job != "report":  # which writes into the folder of another run
                 _keep(cfg, folder / ".hydra")
             JOBS[cfg.job](_settings(cfg), folder)
@@ -143,7 +143,7 @@ def _leave_nothing(folder: Path) -> None:
 def _nothing_recorded(folder: Path) -> bool:
     """Whether a run has come no further here than its own config; of several processes only the first may say so."""
     started = set_ranks()
-    if OURS in os.environ or (started and started.rank):
+    if RELAUNCHED_BY in os.environ or (started and started.rank):
         return False
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}
 
@@ -162,18 +162,21 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 def _train_what_is_left(cfg: DictConfig, folder: Path) -> None:
     """Begins the run of `folder`, goes on with it, or says that it has finished."""
     settings = _settings(cfg)
-    here, ours = set_ranks(), OURS in os.environ  # where it was ours to start the processes, we hold the folder
+    here, ours = (
+        set_ranks(),
+        RELAUNCHED_BY in os.environ,
+    )  # where it was ours to start the processes, we hold the folder
     check_processes(here, _processes(cfg), cfg.trainer.get("num_nodes", 1), HydraConfig.get().mode == RunMode.MULTIRUN)
     if ours:
         end_with_parents()
     with nullcontext() if ours or (here and here.rank) else training_lock(folder):
-        if not needs_training(folder, settings_of(folder), settings):
+        if not needs_training(folder, training_settings(folder), settings):
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
         if here is None or here.rank == 0:
             _keep(cfg, folder / ".hydra")
         if here is None and _processes(cfg) > 1:
-            return relaunch([str(ENTRY), *own_config(folder)], _processes(cfg))
+            return relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder)], _processes(cfg))
         try:
             JOBS["train"](settings, folder)
         except (SystemExit, KeyboardInterrupt):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 Command = Callable[[Settings, Path], None]
-_BEGAN = ContextVar[float]("began")  # when the command of this run did, by time.perf_counter
+_START = ContextVar[float]("began")  # when the command of this run did, by time.perf_counter
 
 
 def timed(command: Command) -> Command:
@@ -31,16 +31,16 @@ def timed(command: Command) -> Command:
 
     @wraps(command)
     def begun(settings: Settings, folder: Path) -> None:
-        before = _BEGAN.set(time.perf_counter())
+        before = _START.set(time.perf_counter())
         try:
             command(settings, folder)
         finally:
-            _BEGAN.reset(before)
+            _START.reset(before)
 
     return begun
 
 
-def recorded(
+def record_results(
     found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
 ) -> None:
     """Every result into the run folder, small tables to the terminal too; subjects: whose images they are made of."""
@@ -48,31 +48,31 @@ def recorded(
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
-    with loggers.open_loggers(chosen_loggers(settings), folder, settings) as chosen:
+    with loggers.open_loggers(logger_settings(settings), folder, settings) as chosen:
         record = Record(folder, chosen)
-        with concluded(record, facts) as summary, loading_watched(subjects):
+        with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
             numbers = []
             for result in found:
                 record.add(result)
                 terminal.show_result(result)
                 numbers += [result] if isinstance(result, Number) else []
             terminal.show_numbers(numbers, folder)
-            note_left_out(subjects, record, summary)
+            report_bad_images(subjects, record, summary)
 
 
-def chosen_loggers(settings: Settings) -> dict[str, Any]:
+def logger_settings(settings: Settings) -> dict[str, Any]:
     """conf/logger; of several processes the first one logs."""
     return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
 
 
 @contextmanager
-def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def finish_with_summary(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Writes summary.json and the page at the end, also of a run that failed; says where to look.
 
     The job's own seconds are what no other phase has taken since the command began, and of a run that goes on what
     none of them took in its "earlier" sessions.
     """
-    start, summary = _BEGAN.get(time.perf_counter()), {"seconds": {}, **facts, "finished": False}
+    start, summary = _START.get(time.perf_counter()), {"seconds": {}, **facts, "finished": False}
     if os.environ.get("RANK", "0") == "0":
         record.about({key: value for key, value in facts.items() if key != "seconds"})
     try:
@@ -84,10 +84,10 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
     finally:
         if os.environ.get("RANK", "0") == "0":
             with suppress(CannotWrite) if "problem" in summary else nullcontext():  # it has been told once
-                _conclude(record, summary, time.perf_counter() - start)
+                _write_summary_and_page(record, summary, time.perf_counter() - start)
 
 
-def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
+def _write_summary_and_page(record: Record, summary: dict[str, Any], spent: float) -> None:
     from convscope.report.page import write_page
     from convscope.runs.provenance import code_commit, versions
 
@@ -98,11 +98,11 @@ def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
     numbers = {"numbers": record.numbers} if record.numbers else {}
     record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": code_commit()})
     print(f"look at {write_page(record.folder)}", flush=True)
-    _page_of_trained(record.folder, summary)
-    write_after_run(record.folder)
+    _link_from_training_page(record.folder, summary)
+    update_sweep_page(record.folder)
 
 
-def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
+def _link_from_training_page(folder: Path, summary: dict[str, Any]) -> None:
     """The page of the training run leads to this one from now on."""
     from convscope.report.linked_runs import note_analysis
     from convscope.report.page import write_page
@@ -115,7 +115,7 @@ def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
 
 
 @contextmanager
-def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
+def explain_loader_deaths(subjects: Sequence[Subject]) -> Iterator[None]:
     """A loading process that dies gives a UserError that names its image, not torch's traceback; none stays."""
     try:
         yield
@@ -127,7 +127,7 @@ def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
             each.data.close()
 
 
-def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
+def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
     """bad_images.csv, the count and a warning in the summary, one line in the terminal; nothing where none is bad."""
     from convscope.cli import terminal
     from convscope.runs.record import write_bad_images
@@ -144,21 +144,21 @@ def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str
         terminal.show_warning(line)
 
 
-SHARE = 0.05  # of this process's time at most is the page's: it grows with the runs, which may be short
-_pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(SHARE))
+PAGE_SHARE = 0.05  # of this process's time at most is the page's: it grows with the runs, which may be short
+_pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(PAGE_SHARE))
 
 
-def write_after_run(folder: Path) -> None:
+def update_sweep_page(folder: Path) -> None:
     """The page of the sweep around a run that has just ended, if there is one and its time has come."""
     from convscope.runs.reading import enclosing_sweep
 
     around = enclosing_sweep(folder)
     if around is not None and _pages[around].due:
         with _pages[around].counted():
-            write_page_of(around)
+            write_page_of_sweep(around)
 
 
-def write_page_of(sweep: Path) -> None:
+def write_page_of_sweep(sweep: Path) -> None:
     """What a run has left in its folder must not fail another one: an error is only told."""
     from convscope.report.sweep import write_sweep_page
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from convscope.cli.processes import process_place
+from convscope.cli.processes import launched_process
 from convscope.errors import UserError
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
@@ -20,7 +20,7 @@ ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
 CONF = ENTRY.parent.parent / "conf"
 
 
-def resuming(words: list[str]) -> list[str]:
+def resolve_resume(words: list[str]) -> list[str]:
     """The words of a command line; resume=<run> becomes what makes Hydra take that run's own config and folder."""
     named = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
     if not named or named[-1] in ("", "null"):
@@ -32,17 +32,17 @@ def resuming(words: list[str]) -> list[str]:
         raise UserError(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
     if "${" in str(folder):
         raise UserError(f"{asked}: ${{ in the name of a folder means something else in settings; rename the folder")
-    if settings_of(folder) is None:
+    if training_settings(folder) is None:
         raise UserError(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
     others = [word for word in words if not word.startswith("resume=")]
     if jobs := [word for word in others if word.startswith("job=") and word != "job=train"]:
         raise UserError(f"{asked} goes on with a training run; leave {jobs[0]} away")
-    return [*own_config(folder), *others]
+    return [*config_overrides_of(folder), *others]
 
 
 def _newest(words: list[str]) -> list[str]:
     """The words with the folder of the newest unfinished run that they describe, where there is one; says which."""
-    if {"-m", "--multirun"} & set(words) or process_place() is not None:
+    if {"-m", "--multirun"} & set(words) or launched_process() is not None:
         raise UserError("resume=auto is for a run that this command starts by itself; name its folder, or the sweep's")
     if any(word.startswith("hydra.run.dir=") for word in words):
         return words  # the same command and folder go on anyway
@@ -52,7 +52,7 @@ def _newest(words: list[str]) -> list[str]:
         around = Path(now.hydra.run.dir).parent
     asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in TRAINING_GROUPS if part != "seed"}
     asked["seed"] = now.seed
-    found = newest_unfinished(around, settings_of, asked) if now.job == "train" else None
+    found = newest_unfinished(around, training_settings, asked) if now.job == "train" else None
     if found is None:
         print(f"resume=auto: no unfinished run of these settings in {around}; a new one begins", flush=True)
         return words
@@ -60,7 +60,7 @@ def _newest(words: list[str]) -> list[str]:
     return [*words, f"hydra.run.dir={_quoted(found)}"]
 
 
-def settings_of(folder: Path) -> Any:
+def training_settings(folder: Path) -> Any:
     """Those that a training run was begun with; None where there are none, or they are damaged, or another job's.
 
     What would make Hydra start code of the file's choice is refused: a run that somebody else made may be gone on with.
@@ -89,7 +89,7 @@ def _targets(held: Any) -> list[str]:
     return own or next((found for each in inside if (found := _targets(each))), [])
 
 
-def own_config(folder: Path) -> list[str]:
+def config_overrides_of(folder: Path) -> list[str]:
     """Words that start the run of `folder` again as it was composed."""
     config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
     return [*config, f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]

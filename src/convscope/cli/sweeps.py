@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
-from convscope.cli.recording import write_page_of
+from convscope.cli.recording import write_page_of_sweep
 
 
 class LastPage(Callback):
@@ -31,7 +31,7 @@ class LastPage(Callback):
         """Hydra calls nothing at the end of a sweep in which a job failed, so app.start calls this."""
         folder, cls.folder = cls.folder, None
         if folder is not None and folder.is_dir():
-            write_page_of(folder)
+            write_page_of_sweep(folder)
 
 
 class ForgetSettings(Callback):

@@ -14,9 +14,9 @@ from rich.table import Table as Drawn
 from convscope.runs.number_format import number_as_in_caption, split_caption
 from convscope.runs.record import Number, Result, Table
 
-FIGURES = 12  # numbers shown at the end of a job
-MOST = 40  # rows; a longer table is for its csv file
-WIDE = 120  # columns where no terminal says how wide it is, as in a log file
+MAX_NUMBERS = 12  # numbers shown at the end of a job
+MAX_ROWS = 40  # rows; a longer table is for its csv file
+DEFAULT_WIDTH = 120  # columns where no terminal says how wide it is, as in a log file
 
 
 def show_result(result: Result) -> None:
@@ -25,7 +25,7 @@ def show_result(result: Result) -> None:
     A table too wide for the terminal that has few rows stands on its side: a line for each of its columns; one of
     classes by classes keeps its rows and has numbers for the names of its columns.
     """
-    if not isinstance(result, Table) or not 0 < len(result.rows) <= MOST:
+    if not isinstance(result, Table) or not 0 < len(result.rows) <= MAX_ROWS:
         return
     terminal = _terminal()
     drawn, caption = _upright(result), result.caption or result.name
@@ -62,11 +62,11 @@ def show_numbers(results: Sequence[Number], folder: Path) -> None:
     drawn.add_column()
     drawn.add_column(justify="right", no_wrap=True)
     drawn.add_column(no_wrap=True)
-    for each in told[:FIGURES]:
+    for each in told[:MAX_NUMBERS]:
         words, interval = split_caption(each.caption or each.name, each.value)
         drawn.add_row(escape(words), number_as_in_caption(each.caption, each.value), interval)
-    if len(told) > FIGURES:
-        drawn.add_row(f"and {len(told) - FIGURES} more in {escape(str(folder / 'summary.json'))}")
+    if len(told) > MAX_NUMBERS:
+        drawn.add_row(f"and {len(told) - MAX_NUMBERS} more in {escape(str(folder / 'summary.json'))}")
     if told:
         _terminal().print(drawn)
 
@@ -101,7 +101,7 @@ def show_outcome(name: str, outcome: Mapping[str, Any], goal: Mapping[str, Any])
 
 def _terminal() -> Console:
     terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=WIDE)
+    return terminal if terminal.is_terminal else Console(width=DEFAULT_WIDTH)
 
 
 def _is_first_process() -> bool:
@@ -129,14 +129,14 @@ def _on_its_side(table: Table) -> Drawn:
 def _column(table: Table, name: str) -> list[str]:
     """Its cells, a whole 90.0 among tenths with its zero."""
     values = [row.get(name) for row in table.rows]
-    cells = [text(value) for value in values]
+    cells = [cell_text(value) for value in values]
     if {len(digits) for cell in cells for digits in re.findall(r"\.(\d+)", cell)} != {1}:
         return cells
     return [f"{value:.1f}" if isinstance(value, float) and cell.lstrip("-").isdigit() else cell
             for value, cell in zip(values, cells, strict=True)]  # fmt: skip
 
 
-def text(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """A cell: numbers in four digits, nothing for None."""
     if value is None:
         return ""

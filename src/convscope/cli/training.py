@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.cli.recording import Settings, chosen_loggers, concluded, loading_watched, note_left_out
-from convscope.config import check_setting, read_config
+from convscope.cli.recording import (
+    Settings,
+    explain_loader_deaths,
+    finish_with_summary,
+    logger_settings,
+    report_bad_images,
+)
+from convscope.config import check_path_key, read_config
 from convscope.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 def train(settings: Settings, folder: Path) -> None:
     """Trains the net of the settings; all that is seen on the way is in the run folder."""
     for key in ("model.init", "data.root", "data.cache_dir"):
-        check_setting(settings, key)
+        check_path_key(settings, key)
 
     from convscope import loggers
     from convscope.analyses.inputs import run_facts
@@ -36,9 +42,9 @@ def train(settings: Settings, folder: Path) -> None:
     subject, data, recipe = prepared.subject, prepared.subject.data, prepared.classifier.recipe
     description = checkpoint_description(settings, subject)
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
-    with loggers.open_loggers(chosen_loggers(settings), folder, settings) as chosen:
+    with loggers.open_loggers(logger_settings(settings), folder, settings) as chosen:
         volume = job.logging_volume(evolution, settings["trainer"]["max_epochs"], subject.net, data.settings.image_size)
-        for line in loggers.logging_volumes(chosen_loggers(settings), *volume):
+        for line in loggers.logging_volumes(logger_settings(settings), *volume):
             print(line, flush=True)
         record = Record(folder, chosen)
         facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
@@ -46,10 +52,10 @@ def train(settings: Settings, folder: Path) -> None:
         facts["goal"] = job.goal_facts(data, recipe.loss)
         facts, other_decoder = with_earlier_decoders(facts, folder)
         inherited = {"start": prepared.inherited} if prepared.inherited else {}
-        with concluded(record, facts | inherited) as summary, loading_watched([subject]):
+        with finish_with_summary(record, facts | inherited) as summary, explain_loader_deaths([subject]):
             sessions = Sessions(summary["seconds"], start)
             terminal.show_start(prepared.inherited)
-            note_left_out([subject], record, summary)
+            report_bad_images([subject], record, summary)
             for text in filter(None, (*prepared.warnings, other_decoder, *_cautions(settings, prepared))):
                 terminal.show_warning(text)
                 summary["warnings"] = [*summary.get("warnings", []), text]

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from convscope.config import check_type
-from convscope.errors import UserError, meant
+from convscope.errors import UserError, did_you_mean
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -30,18 +30,18 @@ def keep_freed_memory() -> bool:
     return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
+SET_BY_PROGRAM = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
         "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing")  # fmt: skip
 
 PRECISIONS = ("32-true", "bf16-true", "16-true", "64-true", "bf16-mixed", "16-mixed")
-SHORT = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
+OLDER_PRECISIONS = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
 TRANSFORMER_ENGINE = ("transformer-engine", "transformer-engine-float16")
 
-LEAST = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
+MINIMA = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
          "gradient_clip_val": 0}  # fmt: skip
 
 _AT_ENDS = "is not to be had: every epoch ends with a validation; leave it out"
-INSTEAD = {  # of keys that must stay as Lightning has them
+FIXED_KEYS = {  # of keys that must stay as Lightning has them
     "max_steps": "would end a run within an epoch; type trainer.max_epochs, and trainer.limit_train_batches for "
     "short epochs",
     "max_time": "would end a run within an epoch as if it were through; type timeout --foreground --preserve-status "
@@ -56,20 +56,24 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     """Raises UserError for a key that the Trainer does not have or the program sets, for a value of another type than
     it takes, and for a number of epochs that is none.
     """
-    known = {name: hint for name, hint in get_type_hints(pl.Trainer.__init__).items() if name not in ("return", *OURS)}
+    known = {
+        name: hint
+        for name, hint in get_type_hints(pl.Trainer.__init__).items()
+        if name not in ("return", *SET_BY_PROGRAM)
+    }
     default = {name: each.default for name, each in inspect.signature(pl.Trainer.__init__).parameters.items()}
     if not isinstance(settings, Mapping):
         raise UserError(f"trainer={settings} holds no keys; type e.g. trainer.max_epochs=12")
     for key in settings:
-        if key in OURS:
+        if key in SET_BY_PROGRAM:
             raise UserError(f"trainer.{key} is set by the program; leave it out")
         if key not in known:
-            raise UserError(f"trainer.{key} is no key{meant(key, known)}; possible: {', '.join(known)}")
+            raise UserError(f"trainer.{key} is no key{did_you_mean(key, known)}; possible: {', '.join(known)}")
         check_type(f"trainer.{key}", settings[key], known[key])
-        if key in INSTEAD and settings[key] not in (None, default[key]):
-            raise UserError(f"trainer.{key}={settings[key]} {INSTEAD[key]}")
-        if settings[key] is not None and key in LEAST and settings[key] < LEAST[key]:
-            raise UserError(f"trainer.{key}={settings[key]} is too small; it is {LEAST[key]} or more")
+        if key in FIXED_KEYS and settings[key] not in (None, default[key]):
+            raise UserError(f"trainer.{key}={settings[key]} {FIXED_KEYS[key]}")
+        if settings[key] is not None and key in MINIMA and settings[key] < MINIMA[key]:
+            raise UserError(f"trainer.{key}={settings[key]} is too small; it is {MINIMA[key]} or more")
     for key in ("limit_train_batches", "limit_val_batches"):
         if key in settings and settings[key] == 0:
             raise UserError(f"trainer.{key}=0 leaves an epoch without images; take a small number, e.g. 2")
@@ -85,9 +89,9 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
     Returns a warning where Lightning would replace it by another one, else None. device: torch's type of the device.
     """
     precision = str(settings.get("precision"))
-    if precision not in (*PRECISIONS, *SHORT, *TRANSFORMER_ENGINE):
+    if precision not in (*PRECISIONS, *OLDER_PRECISIONS, *TRANSFORMER_ENGINE):
         raise UserError(
-            f"trainer.precision={precision} is unknown{meant(precision, PRECISIONS)}; possible: {', '.join(PRECISIONS)}"
+            f"trainer.precision={precision} is unknown{did_you_mean(precision, PRECISIONS)}; possible: {', '.join(PRECISIONS)}"
         )
     if precision in TRANSFORMER_ENGINE and importlib.util.find_spec("transformer_engine") is None:
         raise UserError(
