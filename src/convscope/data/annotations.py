@@ -16,7 +16,7 @@ from convscope.errors import UserError
 ORIENTATION, QUARTER_TURNS = 0x0112, {5, 6, 7, 8}  # EXIF: values that turn an image by a quarter
 
 
-class Row(NamedTuple):
+class ListedImage(NamedTuple):
     """A line of the csv. where: file and line, for messages. cells: stripped text by column. path: of the image."""
 
     where: str
@@ -29,7 +29,7 @@ class Listing(NamedTuple):
 
     csv: Path
     columns: list[str]
-    rows: list[Row]
+    rows: list[ListedImage]
 
 
 def read_listing(csv: Path) -> Listing:
@@ -46,7 +46,7 @@ def read_listing(csv: Path) -> Listing:
     rows = []
     for number, line in lines[1:]:
         cells = dict(zip(columns, [*line, *[""] * len(columns)], strict=False))
-        rows.append(Row(f"{csv} line {number}", csv.parent / cells["path"], cells))
+        rows.append(ListedImage(f"{csv} line {number}", csv.parent / cells["path"], cells))
     if not rows:
         raise UserError(f"{csv} has no rows below its columns {', '.join(columns)}")
     return Listing(csv, columns, rows)
@@ -83,7 +83,7 @@ def sizes(listing: Listing) -> dict[Path, tuple[int, int]]:
     return {path: _size(path) for path in paths}
 
 
-def number(row: Row, column: str) -> float:
+def number(row: ListedImage, column: str) -> float:
     """The number in a cell. Raises UserError for a cell that holds no number."""
     try:
         value = float(row.cells[column])
@@ -185,7 +185,7 @@ def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored
 
 
 def _parts(
-    marked_points: Iterable[tuple[Row, str, tuple[float, float]]],
+    marked_points: Iterable[tuple[ListedImage, str, tuple[float, float]]],
     names: list[str],
     size: Mapping[Path, tuple[int, int]],
     image_size: int,
@@ -206,14 +206,14 @@ def _parts(
     return Parts(list(places), names, points)
 
 
-def _point(row: Row, x: str, y: str) -> tuple[float, float]:
+def _point(row: ListedImage, x: str, y: str) -> tuple[float, float]:
     """(x, y); nan, nan where both cells are empty."""
     if not row.cells[x] and not row.cells[y]:
         return math.nan, math.nan
     return number(row, x), number(row, y)
 
 
-def _box(row: Row, size: tuple[int, int], image_size: int, stored: int | None) -> NDArray[np.float64]:
+def _box(row: ListedImage, size: tuple[int, int], image_size: int, stored: int | None) -> NDArray[np.float64]:
     """[4] in pixels of the crop, which the box may leave. Raises UserError: the box is empty or leaves its image."""
     x0, y0, x1, y1 = (number(row, side) for side in SIDES)
     box = f"{row.where}: box {x0:g},{y0:g},{x1:g},{y1:g}"

@@ -1,4 +1,4 @@
-"""Calls of torch functions in a traced pass, with their arguments by name, and the windows of convolutions and pools."""
+"""Calls of torch functions in a traced pass, their arguments by name, and the windows of convolutions and pools."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

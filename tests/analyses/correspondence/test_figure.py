@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from convscope.analyses.correspondence.figure import Course, Row, by_layer, covered_grid
+from convscope.analyses.correspondence.figure import Course, CoveredImage, by_layer, covered_grid
 
 
 def tile(color, side=96):
@@ -12,7 +12,7 @@ def tile(color, side=96):
 
 def test_every_tile_is_in_its_row_and_column():
     colors = [[(250, 0, 0), (0, 250, 0), (0, 0, 250)], [(250, 250, 0), (0, 250, 250), (250, 0, 250)]]
-    rows = [Row(f"image {number}", [tile(color) for color in line]) for number, line in enumerate(colors)]
+    rows = [CoveredImage(f"image {number}", [tile(color) for color in line]) for number, line in enumerate(colors)]
     grid = np.asarray(covered_grid(rows, ["the image", "nose", "a random place"], "What is covered", side=50))
     centers = {}
     for line, row in enumerate(colors):
@@ -26,7 +26,7 @@ def test_every_tile_is_in_its_row_and_column():
 
 
 def test_a_long_name_takes_no_room_from_the_images():
-    grid = covered_grid([Row("a name without end " * 20, [tile(9)] * 2)], ["the image", "nose"], "t", side=50)
+    grid = covered_grid([CoveredImage("a name without end " * 20, [tile(9)] * 2)], ["the image", "nose"], "t", side=50)
     assert grid.width < 400
 
 

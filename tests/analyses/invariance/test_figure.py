@@ -8,7 +8,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from convscope.analyses.invariance.figure import GAP, SIDE, Panel, Row, invariance_figure
+from convscope.analyses.invariance.figure import GAP, SIDE, Panel, TransformRow, invariance_figure
 
 VALUES = np.arange(-4.0, 5.0)
 
@@ -21,7 +21,7 @@ def panel(title, count=3, others=None):
 def row(label, panels, count=3, side=32):
     levels = np.arange(2 * count).reshape(count, 2) * 20
     tiles = np.broadcast_to(levels[..., None, None, None], (count, 2, side, side, 3)).astype(np.uint8)
-    return Row(label, VALUES, ["-4", "4"], tiles, panels)
+    return TransformRow(label, VALUES, ["-4", "4"], tiles, panels)
 
 
 def figure(panels, count=3, names=("fox", "owl", "cat")):

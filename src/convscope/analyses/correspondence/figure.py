@@ -30,14 +30,14 @@ class Course(NamedTuple):
     high: Sequence[float]
 
 
-class Row(NamedTuple):
+class CoveredImage(NamedTuple):
     """An image's name, and a tile for each column."""
 
     name: str
     tiles: Sequence[Tile]
 
 
-def covered_grid(rows: Sequence[Row], columns: Sequence[str], title: str, side: int = 112) -> Image.Image:
+def covered_grid(rows: Sequence[CoveredImage], columns: Sequence[str], title: str, side: int = 112) -> Image.Image:
     """Fig. 8: a row for each image; a column for each word of `columns`, written above it."""
     left = min(160, max(width(row.name, CAPTION) for row in rows)) + 12
     step = side + GAP

@@ -20,7 +20,7 @@ from convscope.analyses.correspondence.compute import (
     marked_images,
     part_masks,
 )
-from convscope.analyses.correspondence.figure import Row, covered_grid, measures_by_layer
+from convscope.analyses.correspondence.figure import CoveredImage, covered_grid, measures_by_layer
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import ImagesWithParts
@@ -86,7 +86,7 @@ def _covered_picture(marked: ImagesWithParts, masks: Tensor, plan: Correspondenc
     first = marked._replace(image=marked.image[:PICTURED], pixels=marked.pixels[:PICTURED])
     settings = subject.data.settings
     tiles = covered_pixels(first, masks[: len(marked.parts) + 1, :PICTURED], plan.value, settings.pixel_scale).numpy()
-    rows = [Row(name, list(columns)) for name, columns in zip(marked.names, tiles, strict=False)]
+    rows = [CoveredImage(name, list(columns)) for name, columns in zip(marked.names, tiles, strict=False)]
     grid = covered_grid(rows, ["the image", *marked.parts, "a random place"], "What is covered")
     side = covered_side(plan, settings.image_size)
     caption = f"A square of {side} pixels over each part, and one at random, as the net sees them (Fig. 8)"

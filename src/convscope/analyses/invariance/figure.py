@@ -45,7 +45,7 @@ class Panel(NamedTuple):
     between_images: float | None = None
 
 
-class Row(NamedTuple):
+class TransformRow(NamedTuple):
     """A transform. label: of the axis of values [t]. tiles: for each example, its pictures at the values of `ticks`."""
 
     label: str
@@ -55,7 +55,7 @@ class Row(NamedTuple):
     panels: Sequence[Panel]
 
 
-def transform_row(measured: MeasuredTransform, pixels: Tensor, fill: Fill) -> Row:
+def transform_row(measured: MeasuredTransform, pixels: Tensor, fill: Fill) -> TransformRow:
     """The figure's row of one transform: pictures at a few values, a panel for each layer, one for the class.
 
     pixels [e, 3, H, W] uint8: of the examples.
@@ -76,10 +76,10 @@ def transform_row(measured: MeasuredTransform, pixels: Tensor, fill: Fill) -> Ro
     probability = measured.examples.probability.numpy(), measured.scored.probability.numpy()
     panels.append(Panel("Probability of the class", *probability))
     ticks = [f"{value:g}" for value in values]
-    return Row(LABELS[transform.name], measured.scored.values.numpy(), ticks, tiles, panels)
+    return TransformRow(LABELS[transform.name], measured.scored.values.numpy(), ticks, tiles, panels)
 
 
-def invariance_figure(rows: Sequence[Row], names: Sequence[str], title: str, note: str) -> Figure:
+def invariance_figure(rows: Sequence[TransformRow], names: Sequence[str], title: str, note: str) -> Figure:
     """Rows for the transforms, with a column for the pictures and one for each panel.
 
     names: of the examples, whose curves are drawn alone, numbered from 1; behind them the mean of all images (thick)
@@ -107,7 +107,7 @@ def invariance_figure(rows: Sequence[Row], names: Sequence[str], title: str, not
     return figure
 
 
-def _strips(axes: Axes, row: Row, names: Sequence[str]) -> None:
+def _strips(axes: Axes, row: TransformRow, names: Sequence[str]) -> None:
     """Draws the examples below each other, the pictures of each side by side, as one image."""
     step = SIDE + GAP
     sheet = np.full((len(names) * step - GAP, len(row.ticks) * step - GAP, 3), 255, np.uint8)
@@ -135,7 +135,7 @@ def _short(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _curves(axes: Axes, row: Row, panel: Panel) -> None:
+def _curves(axes: Axes, row: TransformRow, panel: Panel) -> None:
     style_axes(axes)
     axes.set_xlabel(row.label, color=FAINT, size=TEXT)
     low, high = np.nanquantile(panel.scored, [0.1, 0.9], axis=0)

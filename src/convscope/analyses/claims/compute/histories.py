@@ -45,7 +45,7 @@ RUN_TRANSFER = (
 )
 
 
-class FirstLayer(NamedTuple):
+class FirstLayerRecord(NamedTuple):
     """The first layer of a finished run. dead: how many of its filters are dead; weight [C, colors, k, k]."""
 
     name: str
@@ -121,7 +121,7 @@ def dead_filters(run: Run, rivals: Sequence[Run]) -> Claim:
     return judge(DEAD_FILTERS, proportion_difference(counts[max(counts)], counts[min(counts)]), because)
 
 
-def _dead_by_stride(layers: Iterable[FirstLayer]) -> dict[int, tuple[int, int]]:
+def _dead_by_stride(layers: Iterable[FirstLayerRecord]) -> dict[int, tuple[int, int]]:
     """Stride -> (dead filters, all filters) over all layers of that stride."""
     counts = dict[int, tuple[int, int]]()
     for layer in layers:
@@ -130,7 +130,7 @@ def _dead_by_stride(layers: Iterable[FirstLayer]) -> dict[int, tuple[int, int]]:
     return counts
 
 
-def first_layer(run: Run) -> FirstLayer | None:
+def first_layer(run: Run) -> FirstLayerRecord | None:
     """The run's first layer; None where its last record does not show it.
 
     A filter is dead when no image excites it, or when it has next to no weights (see diagnosis/compute/filters.py).
@@ -144,7 +144,7 @@ def first_layer(run: Run) -> FirstLayer | None:
         return None
     dead = score[:, 0] <= 0
     dead[weak_filters(weight)] = True
-    return FirstLayer(name, stride, int(dead.sum()), weight)
+    return FirstLayerRecord(name, stride, int(dead.sum()), weight)
 
 
 def renormalization(run: Run, rivals: Sequence[Run], seed: int) -> Claim:
