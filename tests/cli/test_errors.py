@@ -54,9 +54,9 @@ def test_a_mistyped_word_is_told_with_its_neighbor(word, near, possible):
 
 
 def test_a_choice_without_its_group_is_told_with_it():
-    assert told("evaluate").startswith("evaluate has no value (did you mean job=evaluate?); words are key=value")
+    assert told("evaluate").startswith("evaluate has no value (did you mean job=evaluate?); overrides are key=value")
     assert told("transfer").startswith("transfer has no value (did you mean experiment=transfer or job=transfer?)")
-    assert told("nonsense").startswith("nonsense has no value; words are")
+    assert told("nonsense").startswith("nonsense has no value; overrides are")
 
 
 def test_keys_are_those_of_the_chosen_files():
@@ -97,7 +97,7 @@ def test_an_experiment_on_the_wrong_net_is_told_in_one_line_of_ours(words, tmp_p
     ended = convscope(*words, "trainer.accelerator=cpu", cwd=tmp_path)
     assert ended.returncode == 1 and ended.stdout == ""
     told = {
-        "first_layers": "model.layers is of nets of rows",
+        "first_layers": "model.layers is for nets with rows",
         "table2": "table2 is a table of its own nets (replication,",
     }
     assert told[words[0].partition("=")[2]] in ended.stderr and len(ended.stderr.splitlines()) == 1

@@ -1,6 +1,6 @@
-"""Every job by its name: one command for all analyses, and the program's own jobs.
+"""The command of every job: one for all analyses, and those of convert, report and dashboard.
 
-Heavy libraries are imported inside the functions: a wrong key on the command line is answered at once.
+Heavy libraries are imported inside the functions, so that a wrong key is answered at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def convert(settings: Settings, folder: Path) -> None:
-    """job=convert: any set of images into chunks, once, for data=stream."""
+    """job=convert: writes any set of images into chunks, once, for data=stream."""
     from convscope.data.config import data_settings, whole_source
     from convscope.data.stream.conversion import Conversion
 
@@ -45,7 +45,7 @@ def convert(settings: Settings, folder: Path) -> None:
 
 
 def convert_results(source: Source, config: Conversion, images: DataSettings) -> Iterator[Result]:
-    """Yields what was written, split by split, and the files that were left out. Raises UserError as `converted`."""
+    """Yields tables of the splits and of the files left out, and their numbers. Raises UserError as `converted`."""
     from convscope.data.stream.conversion import converted
     from convscope.runs.record import Number, Table
 
@@ -58,14 +58,14 @@ def convert_results(source: Source, config: Conversion, images: DataSettings) ->
         for split in splits
     ]  # fmt: skip
     yield Table("convert/splits", rows, "What was converted, and how fast")
-    if left := [{"path": str(path), "reason": reason} for split in splits for path, reason in split.bad]:
-        yield Table("convert/left_out", left, "Files that cannot be read and were left out")
+    if left_out := [{"path": str(path), "reason": reason} for split in splits for path, reason in split.bad]:
+        yield Table("convert/left_out", left_out, "Files that cannot be read and were left out")
     yield Number("convert/images", sum(split.images for split in splits), "images in chunks")
     yield Number("convert/bytes", sum(split.bytes for split in splits), "bytes of JPEGs")
 
 
 def rebuild_report(settings: Settings, _: Path) -> None:
-    """job=report: writes the page of a run, or of a sweep, again; any time later, also after a crash."""
+    """job=report: writes the page of a run or of a sweep anew, at any time, also after a crash."""
     from convscope.report.page import write_page
     from convscope.report.sweep import write_sweep_page
 
@@ -77,15 +77,12 @@ def rebuild_report(settings: Settings, _: Path) -> None:
             "job=report rebuilds the page of a run or of a sweep; type run=<a run folder>, such as one of "
             "outputs/train/, or sweep=<a sweep's folder>, such as one of outputs/sweep/"
         )
-    print(
-        write_page(checked_run_folder(Path(run).expanduser()))
-        if sweep is None
-        else write_sweep_page(Path(sweep).expanduser())
-    )
+    folder = Path(run or sweep).expanduser()
+    print(write_page(checked_run_folder(folder)) if sweep is None else write_sweep_page(folder))
 
 
 def checked_run_folder(folder: Path) -> Path:
-    """The folder, if it is a run's. Raises UserError, naming the run folders in it, for another."""
+    """The folder. Raises UserError, with the run folders inside, where it is no run folder itself."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}; type run=<a run folder>, such as one of outputs/train/")
     if not is_run_folder(folder):
@@ -97,7 +94,7 @@ def checked_run_folder(folder: Path) -> Path:
 
 @config("dashboard", elsewhere={"run": "run"})
 class DashboardConfig:
-    """project, entity: whose project the workspace is for. save: null: where WANDB_API_KEY is set."""
+    """project, entity: of the workspace, and its owner. save: null: where WANDB_API_KEY is set."""
 
     project: str = "convscope"
     entity: str | None = None
@@ -106,7 +103,7 @@ class DashboardConfig:
 
 
 def write_dashboard(settings: Settings, folder: Path) -> None:
-    """job=dashboard: writes dashboard.json, and saves the workspace where there is an account."""
+    """job=dashboard: writes dashboard.json, and saves the workspace to an account of Weights & Biases, if any."""
     try:
         from convscope.loggers.dashboard import default_entity, save_workspace, specification, workspace
     except ModuleNotFoundError:
@@ -135,7 +132,7 @@ def _convolutions(settings: Settings) -> list[str]:
 
 
 def _drawn_layers(run: Path) -> list[str]:
-    """The layers whose top-9 grids a run has drawn."""
+    """The layers whose top-9 grids are in a run folder."""
     if not is_run_folder(run):
         raise UserError(f"run={run} is no run folder; name one of outputs/train/")
     names = [entry.name for entry in read_run(run).entries]
@@ -149,7 +146,7 @@ PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report
 
 
 def analysis_command(name: str, about: About) -> Command:
-    """The command of the analysis in the folder analyses/<name>."""
+    """The command of an analysis: checks the config, opens the inputs, records what analyses/<name>/job.py yields."""
 
     def command(settings: Settings, folder: Path) -> None:
         start = time.perf_counter()
@@ -168,7 +165,7 @@ def analysis_command(name: str, about: About) -> Command:
 
 
 def check_common_paths(settings: Settings, images: bool = True) -> None:
-    """Raises UserError for a path that cannot be one, at the keys that many jobs share. images: conf/data is read."""
+    """Raises UserError for an impossible path at the keys that many jobs share. images: also at those of conf/data."""
     for key in ("ckpt", "model.init", *(("data.root", "data.cache_dir") if images else ())):
         check_path_key(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
 
