@@ -73,8 +73,8 @@ def test_configs_are_yaml_mappings_or_empty():
 def test_nothing_heavy_is_imported():
     code = f"""
 import sys, pathlib
-from convscope.cli.help import manual
-manual(pathlib.Path({str(CONF)!r}))
+from convscope.cli.help import general_help
+general_help(pathlib.Path({str(CONF)!r}))
 heavy = {{"torch", "hydra", "omegaconf", "numpy", "pytorch_lightning", "matplotlib", "PIL"}} & set(sys.modules)
 assert not heavy, heavy
 """
