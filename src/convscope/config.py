@@ -27,6 +27,7 @@ from convscope.errors import (
     describe_range,
     describe_type,
     did_you_mean,
+    example_of,
     literal_values,
     value_text,
 )
@@ -202,9 +203,9 @@ def _explain(kind: Any, values: Settings, refusal: ValidationError) -> str:
         return f"{kind.config_group}.{field} is no key; possible: {', '.join(hints)}"
     key, value = _key(kind, field), values.get(field)
     errors_of_field = [error for error in errors if error["loc"][:1] == (field,)]
-    examples = kind.__pydantic_fields__[field].examples
-    example = f", e.g. {key}={examples[0]}" if examples else ""
-    return f"{key}={_cut(value)} {_reason(key, value, hints[field], errors_of_field)}{example}"
+    example = example_of(hints[field])
+    hint = f", e.g. {key}={example}" if example is not None else ""
+    return f"{key}={_cut(value)} {_reason(key, value, hints[field], errors_of_field)}{hint}"
 
 
 def _cut(value: Any) -> str:

@@ -69,6 +69,14 @@ def _limits(hint: Any) -> dict[str, Any]:
     return limits
 
 
+def example_of(hint: Any) -> Any:
+    """The first example of a type, `Annotated[..., Field(examples=[...])]`, also inside a union; None without one."""
+    parts = get_args(hint)
+    if get_origin(hint) is Annotated:
+        return next((field.examples[0] for field in parts[1:] if getattr(field, "examples", None)), None)
+    return next((example for part in parts if (example := example_of(part)) is not None), None)
+
+
 def literal_values(hint: Any) -> list[Any]:
     """The words that a type allows, such as val and train; none for a type without a Literal."""
     if get_origin(hint) is Literal:

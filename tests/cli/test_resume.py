@@ -173,7 +173,7 @@ def test_a_run_killed_at_bad_moments_equals_an_unbroken_one(tmp_path, cache):
     words = [*KILLS["TINY"], "trainer.max_epochs=4", f"data.cache_dir={cache}"]
     JOBS["train"](composed(words), tmp_path / "whole")
     run = [*words, f"hydra.run.dir={tmp_path}/run"]
-    for function, times in (("save_checkpoint", "3"), ("_show", "2"), ("validation_step", "2")):
+    for function, times in (("save_checkpoint", "3"), ("_draw_epoch", "2"), ("validation_step", "2")):
         KILLS["started"](run, function, times)
         assert not (tmp_path / "run/summary.json").exists()
     assert "goes on after epoch" in KILLS["started"](run)
@@ -241,11 +241,17 @@ def test_the_newest_unfinished_run_of_the_same_settings(tmp_path):
     assert newest_unfinished(tmp_path, read, now) is None and newest_unfinished(tmp_path / "none", read, now) is None
 
 
-@pytest.mark.parametrize("asked", [{"every_minutes": 0}, {"every_minutes": "often"}, {"every_steps": 1.5}])
-def test_how_often_a_checkpoint_is_written_is_a_positive_number(asked):
-    (key,) = asked
-    with pytest.raises(UserError, match=rf"checkpoint.{key}={asked[key]} must be a positive number, or null"):
-        Within(**asked)
+@pytest.mark.parametrize(
+    ("interval", "message"),
+    [
+        ({"every_minutes": 0}, "checkpoint.every_minutes=0 is too small; it is above 0, or null"),
+        ({"every_minutes": "often"}, "checkpoint.every_minutes=often is not a number or null"),
+        ({"every_steps": 1.5}, "checkpoint.every_steps=1.5 is not a whole number or null"),
+    ],
+)
+def test_how_often_a_checkpoint_is_written_is_a_positive_number(interval, message):
+    with pytest.raises(UserError, match=message):
+        Within(**interval)
 
 
 def test_metrics_that_were_lost_or_damaged_are_made_again_from_the_checkpoint(unbroken, tmp_path):
