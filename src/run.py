@@ -1,4 +1,4 @@
-"""Entry of convscope: `python src/run.py job=train model=zfnet`; `--help` lists what there is."""
+"""Entry of convscope: `python src/run.py job=train model=zfnet`; `--help` lists jobs, nets, data sets and keys."""
 
 import sys
 from pathlib import Path
@@ -7,15 +7,15 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
 def main() -> None:
-    """Shows the manual at once, or hands the command line to the program."""
+    """Prints the help without loading the program, or runs the command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from convscope.cli.help import manual, page
+        from convscope.cli.help import general_help, help_on_choices
         from convscope.errors import UserError
 
         try:
-            print(page(CONF, sys.argv[1:]) or manual(CONF))
-        except UserError as problem:
-            sys.exit(f"convscope: {problem}")
+            print(help_on_choices(CONF, sys.argv[1:]) or general_help(CONF))
+        except UserError as error:
+            sys.exit(f"convscope: {error}")
         return
     from convscope.cli.program import start
 

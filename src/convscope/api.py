@@ -1,4 +1,4 @@
-"""convscope from Python: open a net with its images, ask what excites it, project, cover, read what a run has left.
+"""convscope from Python: open a net with its images, search its top-9, project, occlude, read a run folder.
 
 from convscope import load, top9, grid
 net = load("outputs/train/<run>")
@@ -51,8 +51,10 @@ def load(trained: str | Path, **data: Any) -> Subject:
         )
     path = Path(trained)
     path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
-    words = [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
-    return _eval(saved_subject(_settings(defaults | data, {}) | {"ckpt": str(path), "words": words}))
+    overrides = (
+        [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
+    )
+    return _eval(saved_subject(_settings(defaults | data, {}) | {"ckpt": str(path), "words": overrides}))
 
 
 def pretrained(
@@ -68,14 +70,14 @@ def pretrained(
 
 
 def read_run(folder: str | Path) -> Run:
-    """What a run has left in its folder, finished or not. Raises UserError for a folder that is no run's."""
+    """The records in a run folder, of a finished or unfinished run. Raises UserError for a folder that is no run's."""
     if not is_run_folder(Path(folder)):
         raise UserError(f"{folder} is no run folder; name one of outputs/<job>/")
     return reading.read_run(folder)
 
 
 def top9(subject: Subject, layers: Sequence[str] | None = None, split: SplitName = "val") -> dict[str, Top9]:
-    """Layer -> the nine images that excite each of its maps most (Fig. 2). layers: None for those shown by default."""
+    """Layer -> the nine images that excite each of its maps most (Fig. 2). layers: None: those drawn by default."""
     chosen = layers or default_layers(subject.net, subject.data.settings.image_size)
     return search_top9(subject.net, subject.data, split, chosen)
 
@@ -83,7 +85,7 @@ def top9(subject: Subject, layers: Sequence[str] | None = None, split: SplitName
 def grid(
     subject: Subject, tops: Mapping[str, Top9], layer: str, maps: int | Sequence[int] = 8, split: SplitName = "val"
 ) -> Image.Image:
-    """Nine projections beside nine image patches for each map. maps: so many of them, or their numbers."""
+    """Nine projections beside nine image patches for each map. maps: how many, or their numbers."""
     if layer not in tops:
         raise UserError(f"no record of {layer}; there are those of {', '.join(tops)}: top9(net, [{layer!r}]) makes it")
     chosen = FeatureConfig([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
@@ -98,25 +100,26 @@ def project(subject: Subject, images: Tensor, layer: str, map_: int, rule: str =
     images: as the net sees them, e.g. subject.data.images("val", [3, 7]). values [N, 3, S, S]; top, left: where the
     field begins in the image. rule: deconvnet, guided or gradient.
     """
-    found = features(subject.net, images.to(subject.device), [layer]).layers[layer]
-    if not 0 <= map_ < found.shape[1]:
-        raise UserError(f"{layer} has maps 0 to {found.shape[1] - 1}, not {map_}")
-    place = found[:, map_].flatten(1).argmax(1).cpu()
-    cols = found.shape[3] if found.dim() == 4 else 1
-    picks = Units(torch.arange(len(images)), torch.full((len(images),), map_), place // cols, place % cols)
-    return project_fields(subject.net, images.to(subject.device), layer, picks, rule)
+    activations = features(subject.net, images.to(subject.device), [layer]).layers[layer]
+    if not 0 <= map_ < activations.shape[1]:
+        raise UserError(f"{layer} has maps 0 to {activations.shape[1] - 1}, not {map_}")
+    position = activations[:, map_].flatten(1).argmax(1).cpu()
+    columns = activations.shape[3] if activations.dim() == 4 else 1
+    maps = torch.full((len(images),), map_)
+    units = Units(torch.arange(len(images)), maps, position // columns, position % columns)
+    return project_fields(subject.net, images.to(subject.device), layer, units, rule)
 
 
 def occlude(subject: Subject, index: int, split: SplitName = "val", square: Occluder | None = None) -> Occluded:
-    """What the net answers while a gray square covers one place of the image after another (section 4.2, Fig. 7).
+    """Activations and probabilities while a gray square covers one place of the image after another (Fig. 7).
 
-    The map that is watched is the strongest of the last convolution or block. square: None for a seventh of the side.
+    The map is the strongest of the last convolution or block (section 4.2). square: None: a seventh of the side.
     """
-    one = subject.examples(split, [index])
-    image, size = one.image[0].to(subject.device), subject.data.settings.image_size
+    example = subject.examples(split, [index])
+    image, size = example.image[0].to(subject.device), subject.data.settings.image_size
     layer = layer_roles(subject.net, size).maps
     map_ = strongest_map(subject.net, image, layer)
-    return cover(subject.net, image, layer, map_, int(one.target[0]), square or default_occluder(size))
+    return cover(subject.net, image, layer, map_, int(example.target[0]), square or default_occluder(size))
 
 
 def _settings(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

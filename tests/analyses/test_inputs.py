@@ -39,7 +39,7 @@ def test_the_device_in_lightnings_words(accelerator, there, expected, monkeypatc
 def test_a_device_that_is_not_there_is_told(accelerator, there, possible, monkeypatch):
     with_gpus(monkeypatch, **there)
     with pytest.raises(
-        UserError, match=f"trainer.accelerator={accelerator} is not to be had here; possible: {possible}$"
+        UserError, match=f"trainer.accelerator={accelerator} is not available on this machine; possible: {possible}$"
     ):
         net_device(accelerator)
 

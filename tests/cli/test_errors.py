@@ -6,8 +6,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from conftest import ROOT, convscope
-from convscope.cli.errors import check_choices, choices, group_words, in_our_words
-from convscope.errors import UserError, meant
+from convscope.cli.errors import check_choices, choices, existing_choices, explain_hydra_error
+from convscope.errors import UserError, did_you_mean
 from convscope.runs.config_diff import flattened
 
 CONF = ROOT / "conf"
@@ -23,8 +23,8 @@ def told(*words):
     """What a user reads, without starting the program."""
     with pytest.raises(HydraException) as error:
         composed(list(words))
-    right = group_words(CONF, words)
-    return in_our_words(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
+    right = existing_choices(CONF, words)
+    return explain_hydra_error(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
 
 
 @pytest.mark.slow
@@ -55,9 +55,9 @@ def test_a_mistyped_word_is_told_with_its_neighbor(word, near, possible):
 
 
 def test_a_choice_without_its_group_is_told_with_it():
-    assert told("evaluate").startswith("evaluate has no value (did you mean job=evaluate?); words are key=value")
+    assert told("evaluate").startswith("evaluate has no value (did you mean job=evaluate?); overrides are key=value")
     assert told("transfer").startswith("transfer has no value (did you mean experiment=transfer or job=transfer?)")
-    assert told("nonsense").startswith("nonsense has no value; words are")
+    assert told("nonsense").startswith("nonsense has no value; overrides are")
 
 
 def test_keys_are_those_of_the_chosen_files():
@@ -68,7 +68,9 @@ def test_keys_are_those_of_the_chosen_files():
 def test_where_nothing_is_near_nothing_is_guessed():
     line = told("data=qqqq")
     assert "did you mean" not in line and "possible: data=caltech101" in line
-    assert meant("qqqq", ["zfnet"]) == "" and meant("zfnt", ["zfnet", "vgg11"]) == " (did you mean zfnet?)"
+    assert (
+        did_you_mean("qqqq", ["zfnet"]) == "" and did_you_mean("zfnt", ["zfnet", "vgg11"]) == " (did you mean zfnet?)"
+    )
 
 
 def test_a_new_field_of_a_row_is_told_to_need_a_plus():
@@ -97,7 +99,7 @@ def test_an_experiment_on_the_wrong_net_is_told_in_one_line_of_ours(words, tmp_p
     ended = convscope(*words, "trainer.accelerator=cpu", cwd=tmp_path)
     assert ended.returncode == 1 and ended.stdout == ""
     told = {
-        "first_layers": "model.layers is of nets of rows",
+        "first_layers": "model.layers is for nets with rows",
         "table2": "table2 is a table of its own nets (replication,",
     }
     assert told[words[0].partition("=")[2]] in ended.stderr and len(ended.stderr.splitlines()) == 1

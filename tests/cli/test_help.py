@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convscope.cli.help import DEFAULTS, EXAMPLES, GROUPS, KEYS, manual, page, summary
+from convscope.cli.help import DEFAULTS, EXAMPLES, GROUPS, KEYS, general_help, help_on_choices, summary
 from convscope.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,27 +18,27 @@ def test_every_file_is_listed_with_its_own_words(path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     first = next(line for line in path.read_text().splitlines() if not line.startswith("# @package"))
     assert first.startswith("# ") and len(first) > 15
-    lines = manual(CONF).splitlines()
+    lines = general_help(CONF).splitlines()
     assert any(line.split()[:1] == [path.stem] and first.split()[1] in line for line in lines)
-    assert " ".join(first[2:].split()) in " ".join(manual(CONF).split())
+    assert " ".join(first[2:].split()) in " ".join(general_help(CONF).split())
 
 
 def test_every_group_has_its_heading():
     assert {path.parent.relative_to(CONF).as_posix() for path in CHOICES} == set(GROUPS)
     for group in GROUPS:
-        assert f"({group}=...)" in manual(CONF)
+        assert f"({group}=...)" in general_help(CONF)
 
 
 @pytest.mark.parametrize("columns, widest", [("60", 80), ("80", 80), ("93", 93), ("200", 100)])
 def test_lines_fit_the_terminal(columns, widest, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
-    long = [line for line in manual(CONF).splitlines() if len(line) > widest and "src/run.py" not in line]
+    long = [line for line in general_help(CONF).splitlines() if len(line) > widest and "src/run.py" not in line]
     assert not long
-    assert max(len(line) for line in manual(CONF).splitlines()) <= 100
+    assert max(len(line) for line in general_help(CONF).splitlines()) <= 100
 
 
 def test_examples_and_keys_are_there():
-    text = manual(CONF)
+    text = general_help(CONF)
     assert len(EXAMPLES) == 7
     assert all(example in text for example in EXAMPLES)
     assert all(key in text for key in KEYS)
@@ -73,8 +73,8 @@ def test_configs_are_yaml_mappings_or_empty():
 def test_nothing_heavy_is_imported():
     code = f"""
 import sys, pathlib
-from convscope.cli.help import manual
-manual(pathlib.Path({str(CONF)!r}))
+from convscope.cli.help import general_help
+general_help(pathlib.Path({str(CONF)!r}))
 heavy = {{"torch", "hydra", "omegaconf", "numpy", "pytorch_lightning", "matplotlib", "PIL"}} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -84,7 +84,7 @@ assert not heavy, heavy
 
 
 def test_help_on_a_choice_has_every_key_of_it():
-    text = page(CONF, ["job=occlude", "model=vgg16"])
+    text = help_on_choices(CONF, ["job=occlude", "model=vgg16"])
     blocks = [yaml.safe_load((CONF / name).read_text()) for name in ("job/occlude.yaml", "model/vgg16.yaml")]
     for key in [*blocks[0]["occlude"], *blocks[1]["layers"]]:
         assert f" {key}:" in text
@@ -92,12 +92,12 @@ def test_help_on_a_choice_has_every_key_of_it():
 
 
 def test_help_without_a_choice_is_the_manual():
-    assert page(CONF, ["--help", "seed=3", "optim.lr=0.1"]) is None
+    assert help_on_choices(CONF, ["--help", "seed=3", "optim.lr=0.1"]) is None
 
 
 def test_help_on_an_unknown_choice_lists_the_choices():
     with pytest.raises(UserError, match="no job=ocude; possible: .*job=occlude.*job=visualize"):
-        page(CONF, ["job=ocude"])
+        help_on_choices(CONF, ["job=ocude"])
 
 
 def test_help_on_a_choice_from_the_command_line():

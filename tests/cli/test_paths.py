@@ -4,7 +4,7 @@ import pytest
 
 from convscope.analyses import abouts
 from convscope.cli.jobs import check_common_paths
-from convscope.config import check_setting, read_config
+from convscope.config import check_path_key, read_config
 from convscope.errors import UserError
 
 
@@ -23,12 +23,12 @@ from convscope.errors import UserError
 )
 def test_what_can_be_no_path_is_refused_with_its_key(path, message):
     with pytest.raises(UserError, match=message):
-        check_setting({"ckpt": path}, "ckpt")
+        check_path_key({"ckpt": path}, "ckpt")
 
 
 @pytest.mark.parametrize("path", ["there", "not/there", "/dev/null/below", "~/a", "s3://bucket/" + "x" * 300, "a b"])
 def test_what_can_be_a_path_passes_whether_it_is_there_or_not(path):
-    check_setting({"data": {"root": path}}, "data.root")
+    check_path_key({"data": {"root": path}}, "data.root")
 
 
 def test_a_list_of_checkpoints_is_for_the_job_that_takes_several():

@@ -175,7 +175,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
         (["seed=-1"], r"seed=-1 is no seed"),
         (["trainer.devices=two"], r"trainer.devices=two are no devices; take a number"),
         (["trainer.devices=0"], r"trainer.devices=0 are no devices"),
-        (["trainer.accelerator=abacus"], r"trainer.accelerator=abacus is not to be had here; possible: "),
+        (["trainer.accelerator=abacus"], r"trainer.accelerator=abacus is not available on this machine; possible: "),
         (["evolution.maps=-2"], r"evolution.maps=-2 is too small; it is 1 or more"),
         (["evolution.layers=conv1"], r"evolution.layers=conv1 is not a list such as"),
         (["job=occlude", "occlude.size=big"], r"occlude.size=big is not a whole number or null"),

@@ -1,6 +1,6 @@
 import pytest
 
-from convscope.cli.terminal import FIGURES, MOST, show_numbers, show_result, text
+from convscope.cli.terminal import MAX_NUMBERS, MAX_ROWS, cell_text, show_numbers, show_result
 from convscope.runs.record import Number, Table
 
 
@@ -26,13 +26,13 @@ def test_what_looks_like_markup_is_printed_as_it_is(capsys):
     assert "[red]fox[/red]" in printed and "[b]ax" in printed and "[bold]title" in printed
 
 
-@pytest.mark.parametrize("count", [0, MOST + 1])
+@pytest.mark.parametrize("count", [0, MAX_ROWS + 1])
 def test_no_rows_and_too_many_are_not_printed(count, capsys):
     assert shown(capsys, Table("x", [{"a": 1}] * count)) == ""
 
 
 def test_forty_rows_are_printed(capsys):
-    assert shown(capsys, Table("x", [{"a": "row"}] * MOST)).count("row") == MOST
+    assert shown(capsys, Table("x", [{"a": "row"}] * MAX_ROWS)).count("row") == MAX_ROWS
 
 
 def test_other_results_are_passed_over(capsys):
@@ -44,7 +44,7 @@ def test_other_results_are_passed_over(capsys):
     [(None, ""), (3, "3"), (0.00012345, "0.0001234"), (1234567.0, "1.235e+06"), ("word", "word"), (True, "True")],
 )
 def test_cells(value, cell):
-    assert text(value) == cell
+    assert cell_text(value) == cell
 
 
 def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
@@ -87,9 +87,13 @@ def test_the_figures_of_a_job_close_it_in_words(capsys, tmp_path):
 
 
 def test_of_many_figures_the_rest_is_counted(capsys, tmp_path):
-    show_numbers([Number(f"n{number}", 1.0, f"figure {number}.") for number in range(FIGURES + 3)], tmp_path)
+    show_numbers([Number(f"n{number}", 1.0, f"figure {number}.") for number in range(MAX_NUMBERS + 3)], tmp_path)
     printed = capsys.readouterr().out
-    assert f"figure {FIGURES - 1}." in printed and f"figure {FIGURES}." not in printed and "and 3 more in" in printed
+    assert (
+        f"figure {MAX_NUMBERS - 1}." in printed
+        and f"figure {MAX_NUMBERS}." not in printed
+        and "and 3 more in" in printed
+    )
 
 
 def test_a_job_without_figures_closes_without_a_table(capsys, tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cluster.same import TINY, TWO, assert_same, summary
 from conftest import ROOT, convscope
-from convscope.cli.processes import check_processes, process_place
+from convscope.cli.processes import check_processes, launched_process
 from convscope.errors import UserError
 
 HERE = ['hydra.launcher.setup=["export MASTER_ADDR=127.0.0.1"]', "hydra.launcher.mem_gb=1",
@@ -188,7 +188,7 @@ def unused_port():
     ],
 )
 def test_who_started_a_process(env, expected):
-    assert process_place(env) == expected
+    assert launched_process(env) == expected
 
 
 @pytest.mark.parametrize(
@@ -205,4 +205,4 @@ def test_who_started_a_process(env, expected):
 )
 def test_processes_that_do_not_fit_the_settings(env, settings, said):
     with pytest.raises(UserError, match=said):
-        check_processes(process_place(env), *settings)
+        check_processes(launched_process(env), *settings)

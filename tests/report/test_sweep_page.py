@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from conftest import ROOT, python
 from convscope.cli import recording
-from convscope.cli.recording import concluded
+from convscope.cli.recording import finish_with_summary
 from convscope.errors import UserError
 from convscope.report.sweep import write_sweep_page
 from convscope.runs.record import Record
@@ -116,7 +116,7 @@ def test_of_several_writers_at_once_the_last_has_seen_all(tmp_path):
 def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
     (tmp_path / "multirun.yaml").write_text("")
     run(tmp_path / "a" / "seed_0", lr=1)  # hydra.sweep.subdir may hold a folder
-    with concluded(Record(run(tmp_path / "a" / "seed_1", lr=2, state="running")), FACTS):
+    with finish_with_summary(Record(run(tmp_path / "a" / "seed_1", lr=2, state="running")), FACTS):
         pass
     assert [run["id"] for run in data(tmp_path)] == ["a/seed_0", "a/seed_1"]
     assert not (tmp_path / "a" / "report").exists()
@@ -126,13 +126,13 @@ def test_each_run_of_a_sweep_brings_its_page_up_to_date(tmp_path):
 
 
 def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "SHARE", 1e-6)
+    monkeypatch.setattr(recording, "PAGE_SHARE", 1e-6)
     (tmp_path / "multirun.yaml").write_text("")
     for name in "abc":
-        with concluded(Record(run(tmp_path / name, lr=ord(name), state="running")), FACTS):
+        with finish_with_summary(Record(run(tmp_path / name, lr=ord(name), state="running")), FACTS):
             pass
     assert [run["id"] for run in data(tmp_path)] == ["a"]
-    recording.write_page_of(tmp_path)
+    recording.write_page_of_sweep(tmp_path)
     assert [run["id"] for run in data(tmp_path)] == ["a", "b", "c"]
 
 
@@ -141,7 +141,7 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
-        "from convscope.cli import recording; recording.SHARE = 1e-9\n"
+        "from convscope.cli import recording; recording.PAGE_SHARE = 1e-9\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     tiny = ["data.train=20", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=10",
@@ -155,7 +155,7 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
 
 def test_a_sweep_that_trains_nothing_has_no_page_and_no_complaint(tmp_path, capsys):
     (tmp_path / "multirun.yaml").write_text("")
-    with concluded(Record(tmp_path / "0_look"), {**FACTS, "job": "occlude"}):
+    with finish_with_summary(Record(tmp_path / "0_look"), {**FACTS, "job": "occlude"}):
         pass
     assert not (tmp_path / "report").exists() and "could not be written" not in capsys.readouterr().out
 
@@ -163,14 +163,14 @@ def test_a_sweep_that_trains_nothing_has_no_page_and_no_complaint(tmp_path, caps
 def test_what_cannot_be_written_does_not_fail_the_run(tmp_path, capsys):
     (tmp_path / "multirun.yaml").write_text("")
     (tmp_path / "report").write_text("a file where a folder should be")
-    with concluded(Record(run(tmp_path / "a", state="running")), FACTS):
+    with finish_with_summary(Record(run(tmp_path / "a", state="running")), FACTS):
         pass
     assert f"the page of the sweep {tmp_path.name} could not be written" in capsys.readouterr().out
     assert json.loads((tmp_path / "a" / "summary.json").read_text())["finished"]
 
 
 def test_a_run_outside_a_sweep_writes_no_other_page(tmp_path):
-    with concluded(Record(run(tmp_path / "a", state="running")), FACTS):
+    with finish_with_summary(Record(run(tmp_path / "a", state="running")), FACTS):
         pass
     assert os.listdir(tmp_path) == ["a"]
 

@@ -92,8 +92,8 @@ def test_what_weights_begin_as_fades_and_biases_stay():
 @pytest.mark.parametrize(("name", "fades"), [("quick", True), ("finetune", False), ("alexnet_2012", False)])
 def test_what_was_learned_before_is_not_to_fade(name, fades):
     recipe = read_recipe(settings(name))
-    assert recipe.fading(given=False) is None
-    assert ("optim=finetune" in (recipe.fading(given=True) or "")) is fades
+    assert recipe.forgetting_warning(learned=False) is None
+    assert ("optim=finetune" in (recipe.forgetting_warning(learned=True) or "")) is fades
 
 
 def test_annealing_by_ten_on_the_plateau():

@@ -1,4 +1,4 @@
-"""What a job may ask for: nets with their images, images alone, the device; and what its summary says of them."""
+"""The inputs of a job: nets with their images, images alone, the device; and the facts about them for summary.json."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,9 +20,9 @@ from convscope.runs.reading import run_folder_of
 
 
 class Inputs:
-    """The inputs of one job. facts: what summary.json says of it. subjects: the nets opened, whose images are watched.
+    """The inputs of one job. facts: entries of summary.json. subjects: the nets that the job has opened.
 
-    show_warning: takes a line that a user should read at once.
+    show_warning: prints a line that a user should read at once.
     """
 
     def __init__(self, settings: Settings, folder: Path, show_warning: Callable[[str], None] = print) -> None:
@@ -34,10 +34,10 @@ class Inputs:
     @property
     def checkpoints(self) -> list[str | None]:
         """The checkpoints of ckpt=, None for the net of model=...; more than one where the job takes several."""
-        given = self.checkpoint_setting
-        if isinstance(given, list | tuple) and not given:
+        setting = self.checkpoint_setting
+        if isinstance(setting, list | tuple) and not setting:
             raise UserError("ckpt=[] names no net; give one checkpoint or more: ckpt=[a.ckpt,b.ckpt]")
-        return list(given) if isinstance(given, list | tuple) else [given]
+        return list(setting) if isinstance(setting, list | tuple) else [setting]
 
     @property
     def checkpoint_setting(self) -> Any:
@@ -51,7 +51,7 @@ class Inputs:
 
     @property
     def data_name(self) -> str:
-        """What conf/data calls its source."""
+        """The name of the source in conf/data."""
         return str(self._settings["data"]["source"])
 
     @property
@@ -66,7 +66,7 @@ class Inputs:
         return net_device(self._settings["trainer"]["accelerator"])
 
     def subject(self) -> Subject:
-        """The net of ckpt=, or of model=..., on its device, with its images; the facts of the run say what it is."""
+        """The net of ckpt=, or of model=..., on its device, with its images; adds facts about both."""
         opened = self.open(self.checkpoints[0])
         self.facts |= run_facts(self._settings, opened) | self._trained_in()
         self.subjects.append(opened)
@@ -79,7 +79,7 @@ class Inputs:
         return [first, *self.subjects[1:]]
 
     def open(self, checkpoint: str | Path | None) -> Subject:
-        """A net that is not trained any more, on its device, with its images; the facts say nothing of it."""
+        """A net in evaluation mode on its device, with its images; adds no facts."""
         settings = {**self._settings, "ckpt": str(checkpoint) if checkpoint else checkpoint}
         if settings["model"].get("init") and not settings["ckpt"]:
             raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
@@ -98,7 +98,7 @@ class Inputs:
         return whole_source(self._settings) if whole else source(sized(self._settings)["data"])
 
     def data_settings(self) -> DataSettings:
-        """How these images become batches."""
+        """The settings of conf/data that turn images into batches."""
         return data_settings(self._settings)
 
     def _trained_in(self) -> dict[str, str]:
@@ -108,19 +108,20 @@ class Inputs:
 
 
 def net_device(accelerator: str) -> torch.device:
-    """Where a finished net is looked at: trainer.accelerator in Lightning's words; auto: a GPU where there is one."""
+    """The device of trainer.accelerator, by Lightning's names; auto: a GPU where there is one."""
     gpu = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     available = [name for name, is_available in gpu.items() if is_available]
     names = {"auto": available[:1] or ["cpu"], "gpu": available}.get(str(accelerator), [str(accelerator)])
     if not set(names) & {*available, "cpu"}:
         raise UserError(
-            f"trainer.accelerator={accelerator} is not to be had here; possible: {', '.join([*available, 'cpu'])}"
+            f"trainer.accelerator={accelerator} is not available on this machine; possible: "
+            f"{', '.join([*available, 'cpu'])}"
         )
     return torch.device(names[0])
 
 
 def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:
-    """What summary.json says of the run before it begins."""
+    """The entries of summary.json that are fixed before the run begins."""
     net, data = subject.net, subject.data
     return {
         "job": settings["job"],
@@ -133,13 +134,13 @@ def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:
             "name": subject.net_name,
             "image_size": data.settings.image_size,
             "parameters": sum(weight.numel() for weight in net.parameters()),
-            "rows": layer_table(net, data.settings.image_size, _shown_layers(settings, subject)),
+            "rows": layer_table(net, data.settings.image_size, _drawn_layers(settings, subject)),
         },
     }
 
 
-def _shown_layers(settings: Settings, subject: Subject) -> list[str]:
-    """The layers whose maps are shown, those that are not there left out: whoever shows them says so."""
+def _drawn_layers(settings: Settings, subject: Subject) -> list[str]:
+    """The layers whose maps are drawn: those of conf/evolution, or the default ones of the net."""
     evolution = settings.get("evolution") or {}
     layers = evolution.get("layers") or evolution.get("maps")
     if isinstance(layers, list | Mapping):

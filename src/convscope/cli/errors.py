@@ -1,98 +1,106 @@
-"""Words of the command line that conf/ does not know, told with the nearest that it does."""
+"""Errors of Hydra and OmegaConf in plain words: what was typed, what is possible, and the nearest key or choice."""
 
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from convscope.errors import UserError, meant
+from convscope.errors import UserError, did_you_mean
 
-OPEN = ("model.layers", "trainer", "logger")  # where a key may be added that no file has
-SHOWN = 40  # possible words in a message
-FOREIGN = ("model=torchvision", "model=timm")  # nets that have weights of their own, and no rows
-ROWS = re.compile(r"model\.(layers|width)\b")
+OPEN_GROUPS = ("model.layers", "trainer", "logger")  # where + may add a key that no file has
+MAX_LISTED = 40  # possible keys or choices in a message
+LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
+KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
-def check_choices(conf: Path, words: Sequence[str]) -> None:
-    """Raises UserError for a group without a choice (model=null), of which Hydra would make a traceback, and for a net
-    beside an experiment whose rows are nets.
+def check_choices(conf: Path, overrides: Sequence[str]) -> None:
+    """Raises UserError for a group without a choice (model=null), of which Hydra would make a traceback.
+
+    Also for a net typed beside an experiment whose rows are nets.
     """
-    experiments = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
-    if (net := next((word for word in words if word.startswith("model=")), None)) and experiments:
-        _check_rows_are_others(conf / "experiment" / experiments[0], net)
-    for word in words:
-        group, _, choice = word.partition("=")
-        if "=" in word and choice.strip() in ("null", "None", "~") and (possible := choices(conf, group)):
-            raise UserError(f"{word} chooses nothing; leave it out, or choose: {', '.join(possible)}")
+    experiments = [override.partition("=")[2] for override in overrides if override.startswith("experiment=")]
+    net = next((override for override in overrides if override.startswith("model=")), None)
+    if net and experiments:
+        _check_rows_are_no_nets(conf / "experiment" / experiments[0], net)
+    for override in overrides:
+        group, equals, choice = override.partition("=")
+        if equals and choice.strip() in ("null", "None", "~") and (possible := choices(conf, group)):
+            raise UserError(f"{override} chooses nothing; leave it out, or choose: {', '.join(possible)}")
 
 
-def _check_rows_are_others(rows: Path, net: str) -> None:
-    """UserError for a net that would take the place of every row of an experiment: the one typed takes precedence."""
-    lines = [line.strip() for file in sorted(rows.glob("*.yaml")) for line in file.read_text().splitlines()]
+def _check_rows_are_no_nets(experiment: Path, net: str) -> None:
+    """Raises UserError for a net that would replace every row of an experiment: a typed net takes precedence."""
+    lines = [line.strip() for file in sorted(experiment.glob("*.yaml")) for line in file.read_text().splitlines()]
     nets = dict.fromkeys(line.split()[-1] for line in lines if line.startswith("- override /model:"))
     if nets:
         raise UserError(
-            f"experiment={rows.name} is a table of its own nets ({', '.join(nets)}), and {net} would take the place of "
-            f"each; leave out {net}"
+            f"experiment={experiment.name} is a table of its own nets ({', '.join(nets)}), and {net} would replace "
+            f"every one of them; leave out {net}"
         )
 
 
 def choices(conf: Path, group: str) -> list[str]:
-    """group=choice for each file of a config group, those of folders inside it too; empty where there is no such."""
+    """group=choice for each file of a config group, also in its folders; empty where there is no such group."""
     if not group or not (conf / group).is_dir():
         return []
     files = [path for path in sorted((conf / group).rglob("*.yaml")) if path.parent.name != "shared"]
     return [f"{group}={path.relative_to(conf / group).with_suffix('').as_posix()}" for path in files]
 
 
-def group_words(conf: Path, words: Sequence[str]) -> list[str]:
-    """Those of the words that choose a file which is there; of several in a sweep the first."""
-    firsts = [word.split(",")[0] for word in words]
-    return [word for word in firsts if word in choices(conf, word.partition("=")[0])]
+def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
+    """The overrides that choose an existing file of a group; of several values in a sweep the first."""
+    first_values = [override.split(",")[0] for override in overrides]
+    return [override for override in first_values if override in choices(conf, override.partition("=")[0])]
 
 
-def in_our_words(said: str, conf: Path, keys: Callable[[], Sequence[str]]) -> str:
-    """What Hydra or OmegaConf said, in one line and with the nearest word. keys: all keys of the settings, dotted."""
-    if found := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", said):
-        group, choice = found.groups()
+def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequence[str]]) -> str:
+    """An error of Hydra or OmegaConf in one line, with the nearest key or choice. list_keys: all dotted keys."""
+    if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
+        group, choice = match.groups()
         possible = choices(conf, group)
-        return f"no {group}={choice}{meant(f'{group}={choice}', possible)}{_possible(possible)}"
-    if found := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", said):
-        given, known = found[1] or found[2], keys()
-        return _no_rows(given, conf) if ROWS.match(given) and "model.weights" in known else _no_key(given, conf, known)
-    if found := re.search(r"Error parsing override '([^'=]+)'\s+missing EQUAL", said):
-        return _no_word(found[1], conf)
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{_possible(possible)}"
+    if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
+        key, keys = match[1] or match[2], list_keys()
+        is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
+        return _explain_no_rows(key, conf) if is_row_of_library_net else _explain_unknown_key(key, keys)
+    if match := re.search(r"Error parsing override '([^'=]+)'\s+missing EQUAL", message):
+        return _explain_no_value(match[1], conf)
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
 
-def _no_rows(given: str, conf: Path) -> str:
-    nets = [choice for choice in choices(conf, "model") if choice not in FOREIGN]
-    return f"{given} is of nets of rows, and nets of torchvision and timm have none; choose another{_possible(nets)}"
+def _explain_no_rows(key: str, conf: Path) -> str:
+    nets = [choice for choice in choices(conf, "model") if choice not in LIBRARY_NETS]
+    return f"{key} is for nets with rows, and nets of torchvision and timm have none; choose another{_possible(nets)}"
 
 
-def _no_word(given: str, conf: Path) -> str:
-    every = [choice for group in sorted(conf.iterdir()) if group.is_dir() for choice in choices(conf, group.name)]
-    same = [choice for choice in every if choice.partition("=")[2] == given]
-    near = f" (did you mean {' or '.join(same)}?)" if same else ""
-    return f"{given} has no value{near}; words are key=value or group=choice, as python src/run.py --help lists them"
+def _explain_no_value(text: str, conf: Path) -> str:
+    groups = [group.name for group in sorted(conf.iterdir()) if group.is_dir()]
+    matches = [choice for group in groups for choice in choices(conf, group) if choice.partition("=")[2] == text]
+    hint = f" (did you mean {' or '.join(matches)}?)" if matches else ""
+    return f"{text} has no value{hint}; overrides are key=value or group=choice, as python src/run.py --help lists them"
 
 
-def _no_key(given: str, conf: Path, keys: Sequence[str]) -> str:
-    tree = {".".join(key.split(".")[:depth]) for key in keys for depth in range(1, key.count(".") + 2)}
-    parent, _, last = given.rpartition(".")
-    while parent and parent not in tree:  # the first part that is wrong
-        given, (parent, _, last) = parent, parent.rpartition(".")
-    beside = sorted(key for key in tree if key.rpartition(".")[0] == parent and key != "hydra")
-    same = [key for key in keys if key.rpartition(".")[2] == last]
-    near = meant(last, [key.rpartition(".")[2] for key in beside]).replace(
-        "mean ", f"mean {parent}." if parent else "mean "
-    )
-    if not near:
-        near = f" (did you mean {same[0]}?)" if same else meant(last, {key.rpartition(".")[2] for key in keys})
-    added = f"; a new one is added by +{given}=..." if parent and parent.startswith(OPEN) else ""
-    return f"no key {given}{near}{_possible(beside)}{added}"
+def _explain_unknown_key(key: str, keys: Sequence[str]) -> str:
+    tree = {".".join(path.split(".")[:depth]) for path in keys for depth in range(1, path.count(".") + 2)}
+    parent, _, last = key.rpartition(".")
+    while parent and parent not in tree:  # goes up to the first part that is wrong
+        key, (parent, _, last) = parent, parent.rpartition(".")
+    siblings = sorted(path for path in tree if path.rpartition(".")[0] == parent and path != "hydra")
+    hint = _nearest_key(parent, last, siblings, keys)
+    addition = f"; a new one is added by +{key}=..." if parent and parent.startswith(OPEN_GROUPS) else ""
+    return f"no key {key}{hint}{_possible(siblings)}{addition}"
 
 
-def _possible(words: Sequence[str]) -> str:
-    shown = [*words[:SHOWN], *(["..."] if len(words) > SHOWN else [])]
-    return f"; possible: {', '.join(shown)}" if shown else ""
+def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence[str]) -> str:
+    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else the nearest last part."""
+    if nearest := did_you_mean(last, [path.rpartition(".")[2] for path in siblings]):
+        return nearest.replace("mean ", f"mean {parent}." if parent else "mean ")
+    same_last = [path for path in keys if path.rpartition(".")[2] == last]
+    if same_last:
+        return f" (did you mean {same_last[0]}?)"
+    return did_you_mean(last, {path.rpartition(".")[2] for path in keys})
+
+
+def _possible(names: Sequence[str]) -> str:
+    listed = [*names[:MAX_LISTED], *(["..."] if len(names) > MAX_LISTED else [])]
+    return f"; possible: {', '.join(listed)}" if listed else ""

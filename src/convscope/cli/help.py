@@ -1,4 +1,4 @@
-"""The text of `python src/run.py --help`, from the first lines of the files in conf/. Imports nothing slow."""
+"""The text of `python src/run.py --help`, from the comments in the files of conf/. Imports nothing slow."""
 
 import re
 import shutil
@@ -37,17 +37,14 @@ KEYS = {
     "evolution.epochs, .images": "at which epochs, and from which images (val or train)",
     "evolution.rule, .tile": "how features are projected (auto chooses for each layer), and pixels of a tile",
     "optim.renorm": "RMS radius of the filters; null: no renormalization",
-    "ckpt": "of the jobs that look at a net: a checkpoint; null: the net of model=...",
-    "rule": "of job=visualize: auto, deconvnet, guided or gradient; several, as '[deconvnet,guided]', side by side",
-    "occlude.size, .stride": "and whatever else stands in conf/job/occlude.yaml; so for every job",
-    "overlap.other": "of job=overlap: a folder to compare with data=...; null: its train with its val",
-    "convert.to": "of job=convert: the new folder, to train on by data=stream data.root=<folder>",
-    "run": "of job=claims and job=report: the run folder; job=report takes sweep=<folder> instead, too",
-    "sweep": "of job=table: the folder of a sweep, or of training runs; several as '[outputs/sweep/a,outputs/train/b]'",
-    "table.paper, .base, .epoch": "the paper's table beside it, the row that others are held against, last or best",
-    "resume": "folder of a training run that was cut off; it goes on with its own settings; auto: the newest of these",
+    "ckpt": "the checkpoint that a job looks at; null: the net of model=...",
+    "rule": "how features are projected: auto, deconvnet, guided, gradient, or a list to compare",
+    "<job>.<key>": "keys of one job; python src/run.py job=<job> --help lists them",
+    "run": "the run folder that a job reads",
+    "sweep": "the folder of a sweep that a job reads, or of training runs, or a list of folders",
+    "resume": "folder of an unfinished training run, which goes on with its own settings; auto: the newest one",
     "checkpoint.every_minutes, .every_steps": "how often last.ckpt is written within an epoch",
-    "seed, name": "seed of everything random; last word of the run folder's name",
+    "seed, name": "seed of everything random; last part of the name of the run folder",
     "hydra.run.dir": "the folder of a run; hydra.sweep.dir: of a sweep",
 }
 EXAMPLES = [
@@ -61,41 +58,41 @@ EXAMPLES = [
 ]
 
 
-DEFAULTS_LIST = re.compile(r"defaults:|  - \S+")  # what a file takes from others
+DEFAULTS_LIST = re.compile(r"defaults:|  - \S+")  # the lines of a file that include other files
 SHARED = re.compile(r"^  - (?!_self_)([\w/]+)(?:@_here_)?$", re.MULTILINE)
 
 
-def manual(conf: Path) -> str:
-    """What the program can do, in lines of 80 to 100 columns as the terminal has. conf: folder of the config groups."""
+def general_help(conf: Path) -> str:
+    """The help on the whole program, 80 to 100 columns wide as the terminal is. conf: folder of the config groups."""
     columns = min(100, max(80, shutil.get_terminal_size((100, 24)).columns))
     parts = [
         "convscope shows what a convnet learns, while it learns it.",
         "Usage: python src/run.py [-m] [group=choice ...] [key=value ...]\n"
         "-m, or --multirun, makes a run for each of several values: seed=0,1,2\n"
-        f"Without any word: python src/run.py {' '.join(DEFAULTS)}",
+        f"Without arguments: python src/run.py {' '.join(DEFAULTS)}",
         *(_part(f"{title} ({group}=...)", _choices(conf, group), columns) for group, title in GROUPS.items()),
         _part("Keys (key=value)", KEYS, columns),
         "One choice with all its keys: python src/run.py job=occlude --help\n"
-        'Tab completes words in bash after: eval "$(python src/run.py -sc install=bash)"',
+        'Tab completes overrides in bash after: eval "$(python src/run.py -sc install=bash)"',
         "Examples\n" + "\n".join(f"  {line}" for line in EXAMPLES),
         f"Every key with its value: python src/run.py --cfg job       The files behind this page: {conf.name}/",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def page(conf: Path, words: Sequence[str]) -> str | None:
-    """What the choices among these words mean: each with its keys, as its file has them, e.g. of job=occlude.
+def help_on_choices(conf: Path, arguments: Sequence[str]) -> str | None:
+    """The help on each choice among the arguments, e.g. job=occlude: its summary and its keys, as its file has them.
 
-    None where no word is a choice of conf/. Raises UserError for a choice that a group does not have.
+    None where no argument is a choice of conf/. Raises UserError for a choice that a group does not have.
     """
     parts = []
-    for word in words:
-        group, _, chosen = word.lstrip("+").partition("=")
-        for choice in chosen.strip("[]").split(",") if group in GROUPS else []:
+    for argument in arguments:
+        group, _, values = argument.lstrip("+").partition("=")
+        for choice in values.strip("[]").split(",") if group in GROUPS else []:
             path = conf / group / f"{choice}.yaml"
             if not path.is_file():
                 raise UserError(
-                    f"no {word}; possible: {', '.join(f'{group}={name}' for name in _choices(conf, group))}"
+                    f"no {argument}; possible: {', '.join(f'{group}={name}' for name in _choices(conf, group))}"
                 )
             parts += [f"{group}={choice}: {summary(path)}", *([keys] if (keys := _keys(path)) else [])]
     if not parts:
@@ -104,23 +101,23 @@ def page(conf: Path, words: Sequence[str]) -> str | None:
 
 
 def _keys(path: Path) -> str:
-    """The lines of a file below its first words, that is its keys, their values and what they are for."""
+    """The lines of a file below its summary: keys, values and comments, and those of the files that it includes."""
     lines = path.read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if summary(path) in line) + 1
-    own = [line for line in lines[start:] if not DEFAULTS_LIST.fullmatch(line)]
-    names = {line.partition(":")[0] for line in own}
+    lines_of_keys = [line for line in lines[start:] if not DEFAULTS_LIST.fullmatch(line)]
+    names = {line.partition(":")[0] for line in lines_of_keys}
     shared = [_keys(path.parent / f"{name}.yaml") for name in SHARED.findall("\n".join(lines))]
     inherited = [line for text in shared for line in text.splitlines() if line.strip().partition(":")[0] not in names]
-    return "\n".join([*(f"  {line}".rstrip() for line in own), *inherited])
+    return "\n".join([*(f"  {line}".rstrip() for line in lines_of_keys), *inherited])
 
 
 def summary(path: Path) -> str:
-    """What a config file says about itself: its first comment that is no `@package` line."""
+    """The summary of a config file: its first comment that is no `@package` line. Raises UserError without one."""
     for line in path.read_text(encoding="utf-8").splitlines():
-        words = line.removeprefix("#").strip()
-        if line.startswith("#") and words and not words.startswith("@package"):
-            return words
-        if words and not line.startswith("#"):
+        text = line.removeprefix("#").strip()
+        if line.startswith("#") and text and not text.startswith("@package"):
+            return text
+        if text and not line.startswith("#"):
             break
     raise UserError(f"{path} does not begin with a comment; write what it is for in its first line: # ...")
 
@@ -130,11 +127,12 @@ def _choices(conf: Path, group: str) -> dict[str, str]:
 
 
 def _part(title: str, lines: dict[str, str], columns: int) -> str:
-    """A heading, then names at the left and what they mean at the right; nothing where there are no lines."""
+    """A heading, then names at the left and their descriptions at the right; empty where there are no lines."""
     left = min(32, max((len(name) for name in lines), default=0) + 4)
     text = [title] if lines else []
-    for name, words in lines.items():
-        first, *more = ["", *wrap(words, columns - left)] if len(name) + 4 > left else wrap(words, columns - left)
+    for name, description in lines.items():
+        wrapped = wrap(description, columns - left)
+        first, *more = ["", *wrapped] if len(name) + 4 > left else wrapped
         text.append((f"  {name}".ljust(left) + first).rstrip())
         text += [" " * left + line for line in more]
     return "\n".join(text)

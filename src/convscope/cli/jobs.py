@@ -1,6 +1,6 @@
-"""Every job by its name: one command for all analyses, and the program's own jobs.
+"""The command of every job: one for all analyses, and those of convert, report and dashboard.
 
-Heavy libraries are imported inside the functions: a wrong key on the command line is answered at once.
+Heavy libraries are imported inside the functions, so that a wrong key is answered at once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.recording import Command, Settings, recorded, timed
+from convscope.cli.recording import Command, Settings, record_results, timed
 from convscope.cli.training import train
-from convscope.config import PathText, check_setting, config, read_config
+from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
 
 
 def convert(settings: Settings, folder: Path) -> None:
-    """job=convert: any set of images into chunks, once, for data=stream."""
+    """job=convert: writes any set of images into chunks, once, for data=stream."""
     from convscope.data.config import data_settings, whole_source
     from convscope.data.stream.conversion import Conversion
 
     for key in ("data.root", "data.cache_dir"):
-        check_setting(settings, key)
+        check_path_key(settings, key)
     config, data = read_config(Conversion, settings), settings["data"]
     if config.to is None:
         raise UserError("job=convert writes a new folder; type convert.to=<folder>")
     source, images = whole_source(settings), data_settings(settings)
     facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "to": config.to}
-    recorded(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
+    record_results(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
     print(f"train on it: python src/run.py data=stream data.root={config.to} data.image_size={images.image_size}")
 
 
 def convert_results(source: Source, config: Conversion, images: DataSettings) -> Iterator[Result]:
-    """Yields what was written, split by split, and the files that were left out. Raises UserError as `converted`."""
+    """Yields tables of the splits and of the files left out, and their numbers. Raises UserError as `converted`."""
     from convscope.data.stream.conversion import converted
     from convscope.runs.record import Number, Table
 
@@ -58,32 +58,31 @@ def convert_results(source: Source, config: Conversion, images: DataSettings) ->
         for split in splits
     ]  # fmt: skip
     yield Table("convert/splits", rows, "What was converted, and how fast")
-    if left := [{"path": str(path), "reason": reason} for split in splits for path, reason in split.bad]:
-        yield Table("convert/left_out", left, "Files that cannot be read and were left out")
+    if left_out := [{"path": str(path), "reason": reason} for split in splits for path, reason in split.bad]:
+        yield Table("convert/left_out", left_out, "Files that cannot be read and were left out")
     yield Number("convert/images", sum(split.images for split in splits), "images in chunks")
     yield Number("convert/bytes", sum(split.bytes for split in splits), "bytes of JPEGs")
 
 
-def report(settings: Settings, _: Path) -> None:
-    """job=report: writes the page of a run, or of a sweep, again; any time later, also after a crash."""
+def rebuild_report(settings: Settings, _: Path) -> None:
+    """job=report: writes the page of a run or of a sweep anew, at any time, also after a crash."""
     from convscope.report.page import write_page
     from convscope.report.sweep import write_sweep_page
 
     for key in ("run", "sweep"):
-        check_setting(settings, key)
+        check_path_key(settings, key)
     run, sweep = settings["run"], settings["sweep"]
     if (run is None) == (sweep is None):
         raise UserError(
             "job=report rebuilds the page of a run or of a sweep; type run=<a run folder>, such as one of "
             "outputs/train/, or sweep=<a sweep's folder>, such as one of outputs/sweep/"
         )
-    print(
-        write_page(run_folder(Path(run).expanduser())) if sweep is None else write_sweep_page(Path(sweep).expanduser())
-    )
+    folder = Path(run or sweep).expanduser()
+    print(write_page(checked_run_folder(folder)) if sweep is None else write_sweep_page(folder))
 
 
-def run_folder(folder: Path) -> Path:
-    """The folder, if it is a run's. Raises UserError, naming the run folders in it, for another."""
+def checked_run_folder(folder: Path) -> Path:
+    """The folder. Raises UserError, with the run folders inside, where it is no run folder itself."""
     if not folder.is_dir():
         raise UserError(f"no folder {folder}; type run=<a run folder>, such as one of outputs/train/")
     if not is_run_folder(folder):
@@ -95,7 +94,7 @@ def run_folder(folder: Path) -> Path:
 
 @config("dashboard", elsewhere={"run": "run"})
 class DashboardConfig:
-    """project, entity: whose project the workspace is for. save: null: where WANDB_API_KEY is set."""
+    """project, entity: of the workspace, and its owner. save: null: where WANDB_API_KEY is set."""
 
     project: str = "convscope"
     entity: str | None = None
@@ -103,8 +102,8 @@ class DashboardConfig:
     run: PathText | None = None
 
 
-def dashboard(settings: Settings, folder: Path) -> None:
-    """job=dashboard: writes dashboard.json, and saves the workspace where there is an account."""
+def write_dashboard(settings: Settings, folder: Path) -> None:
+    """job=dashboard: writes dashboard.json, and saves the workspace to an account of Weights & Biases, if any."""
     try:
         from convscope.loggers.dashboard import default_entity, save_workspace, specification, workspace
     except ModuleNotFoundError:
@@ -133,7 +132,7 @@ def _convolutions(settings: Settings) -> list[str]:
 
 
 def _drawn_layers(run: Path) -> list[str]:
-    """The layers whose top-9 grids a run has drawn."""
+    """The layers whose top-9 grids are in a run folder."""
     if not is_run_folder(run):
         raise UserError(f"run={run} is no run folder; name one of outputs/train/")
     names = [entry.name for entry in read_run(run).entries]
@@ -143,11 +142,11 @@ def _drawn_layers(run: Path) -> list[str]:
     return layers
 
 
-PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": report, "dashboard": dashboard}
+PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report, "dashboard": write_dashboard}
 
 
 def analysis_command(name: str, about: About) -> Command:
-    """The command of the analysis in the folder analyses/<name>."""
+    """The command of an analysis: checks the config, opens the inputs, records what analyses/<name>/job.py yields."""
 
     def command(settings: Settings, folder: Path) -> None:
         start = time.perf_counter()
@@ -160,15 +159,15 @@ def analysis_command(name: str, about: About) -> Command:
         inputs = Inputs(settings, folder, terminal.show_warning)
         results = import_module(f"convscope.analyses.{name}.job").results(inputs, config)
         inputs.facts["seconds"] = {"preparation": time.perf_counter() - start} if inputs.subjects else {}
-        recorded(results, settings, folder, inputs.facts, inputs.subjects)
+        record_results(results, settings, folder, inputs.facts, inputs.subjects)
 
     return command
 
 
 def check_common_paths(settings: Settings, images: bool = True) -> None:
-    """Raises UserError for a path that cannot be one, at the keys that many jobs share. images: conf/data is read."""
+    """Raises UserError for an impossible path at the keys that many jobs share. images: also at those of conf/data."""
     for key in ("ckpt", "model.init", *(("data.root", "data.cache_dir") if images else ())):
-        check_setting(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
+        check_path_key(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
 
 
 JOBS: dict[str, Command] = {

@@ -1,4 +1,4 @@
-"""What every job leaves: its results in the run folder, a summary and a page at the end, whatever happened."""
+"""Recording a job: its results in the run folder, and at the end, also after an error, a summary and a page."""
 
 from __future__ import annotations
 
@@ -23,56 +23,59 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 Command = Callable[[Settings, Path], None]
-_BEGAN = ContextVar[float]("began")  # when the command of this run did, by time.perf_counter
+_START = ContextVar[float]("start")  # of the command of this run, by time.perf_counter
 
 
 def timed(command: Command) -> Command:
-    """The command; all the time that it takes is the run's, also before it has anything to record."""
+    """The command, with its start noted: the seconds in summary.json count from there."""
 
     @wraps(command)
-    def begun(settings: Settings, folder: Path) -> None:
-        before = _BEGAN.set(time.perf_counter())
+    def timed_command(settings: Settings, folder: Path) -> None:
+        token = _START.set(time.perf_counter())
         try:
             command(settings, folder)
         finally:
-            _BEGAN.reset(before)
+            _START.reset(token)
 
-    return begun
+    return timed_command
 
 
-def recorded(
-    found: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
+def record_results(
+    results: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
 ) -> None:
-    """Every result into the run folder, small tables to the terminal too; subjects: whose images they are made of."""
+    """Writes every result into the run folder, and small tables also to the terminal.
+
+    facts: what summary.json says of the run. subjects: the nets whose images are read meanwhile.
+    """
     from convscope import loggers
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
-    with loggers.open_loggers(chosen_loggers(settings), folder, settings) as chosen:
-        record = Record(folder, chosen)
-        with concluded(record, facts) as summary, loading_watched(subjects):
+    with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
+        record = Record(folder, run_loggers)
+        with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
             numbers = []
-            for result in found:
+            for result in results:
                 record.add(result)
                 terminal.show_result(result)
                 numbers += [result] if isinstance(result, Number) else []
             terminal.show_numbers(numbers, folder)
-            note_left_out(subjects, record, summary)
+            report_bad_images(subjects, record, summary)
 
 
-def chosen_loggers(settings: Settings) -> dict[str, Any]:
-    """conf/logger; of several processes the first one logs."""
+def logger_settings(settings: Settings) -> dict[str, Any]:
+    """The settings of conf/logger; none in all processes but the first, which alone logs."""
     return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
 
 
 @contextmanager
-def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Writes summary.json and the page at the end, also of a run that failed; says where to look.
+def finish_with_summary(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Writes summary.json and the page at the end, also after an error, and prints where the page is.
 
-    The job's own seconds are what no other phase has taken since the command began, and of a run that goes on what
-    none of them took in its "earlier" sessions.
+    The seconds of the job itself are those since the start of the command, and of "earlier" sessions of a resumed run,
+    that no other phase has taken.
     """
-    start, summary = _BEGAN.get(time.perf_counter()), {"seconds": {}, **facts, "finished": False}
+    start, summary = _START.get(time.perf_counter()), {"seconds": {}, **facts, "finished": False}
     if os.environ.get("RANK", "0") == "0":
         record.about({key: value for key, value in facts.items() if key != "seconds"})
     try:
@@ -83,83 +86,84 @@ def concluded(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]
         raise
     finally:
         if os.environ.get("RANK", "0") == "0":
-            with suppress(CannotWrite) if "problem" in summary else nullcontext():  # it has been told once
-                _conclude(record, summary, time.perf_counter() - start)
+            with suppress(CannotWrite) if "problem" in summary else nullcontext():  # the first error is enough
+                _write_summary_and_page(record, summary, time.perf_counter() - start)
 
 
-def _conclude(record: Record, summary: dict[str, Any], spent: float) -> None:
+def _write_summary_and_page(record: Record, summary: dict[str, Any], elapsed: float) -> None:
     from convscope.report.page import write_page
     from convscope.runs.provenance import code_commit, versions
 
     seconds = summary["seconds"]
-    whole = spent + seconds.pop("earlier", 0.0)
-    seconds[summary["job"]] = whole - sum(seconds.values())
-    rounded = {phase: round(each, 2) for phase, each in seconds.items()}
+    total = elapsed + seconds.pop("earlier", 0.0)
+    seconds[summary["job"]] = total - sum(seconds.values())
+    rounded = {phase: round(duration, 2) for phase, duration in seconds.items()}
     numbers = {"numbers": record.numbers} if record.numbers else {}
     record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": code_commit()})
     print(f"look at {write_page(record.folder)}", flush=True)
-    _page_of_trained(record.folder, summary)
-    write_after_run(record.folder)
+    _link_from_training_page(record.folder, summary)
+    update_sweep_page(record.folder)
 
 
-def _page_of_trained(folder: Path, summary: dict[str, Any]) -> None:
-    """The page of the training run leads to this one from now on."""
+def _link_from_training_page(folder: Path, summary: dict[str, Any]) -> None:
+    """Adds a link to this run to the page of the training run whose net it looked at."""
     from convscope.report.linked_runs import note_analysis
     from convscope.report.page import write_page
 
     if "of_run" in summary and summary["finished"]:
         trained = folder.resolve() / summary["of_run"]
         note_analysis(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
-        with suppress(OSError, CannotWrite):  # a folder of someone else's
+        with suppress(OSError, CannotWrite):  # somebody else's folder
             write_page(trained)
 
 
 @contextmanager
-def loading_watched(subjects: Sequence[Subject]) -> Iterator[None]:
-    """A loading process that dies gives a UserError that names its image, not torch's traceback; none stays."""
+def explain_loader_deaths(subjects: Sequence[Subject]) -> Iterator[None]:
+    """Raises UserError with the name of the image where a loading process dies; ends all loading processes."""
     try:
         yield
     except RuntimeError as error:
-        problem = next((told for each in subjects if (told := each.data.death(error))), None)
+        problem = next((death for subject in subjects if (death := subject.data.death(error))), None)
         raise error if problem is None else problem from None
     finally:
-        for each in subjects:
-            each.data.close()
+        for subject in subjects:
+            subject.data.close()
 
 
-def note_left_out(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
-    """bad_images.csv, the count and a warning in the summary, one line in the terminal; nothing where none is bad."""
+def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
+    """Writes bad_images.csv, adds count and warnings to the summary, and prints the warnings."""
     from convscope.cli import terminal
     from convscope.runs.record import write_bad_images
 
-    bad = dict.fromkeys(each for subject in subjects for each in subject.data.bad_images)
+    bad = dict.fromkeys(image for subject in subjects for image in subject.data.bad_images)
     if not bad or os.environ.get("RANK", "0") != "0":
         return
     write_bad_images(record.folder, bad)
-    emptied = dict.fromkeys(words for subject in subjects for words in subject.data.emptied)
+    emptied = dict.fromkeys(message for subject in subjects for message in subject.data.emptied)
     summary["bad_images"] = len(bad)
-    told = [f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons", *emptied]
-    summary["warnings"] = [*summary.get("warnings", []), *told]
-    for line in told:
+    count = f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons"
+    warnings = [count, *emptied]
+    summary["warnings"] = [*summary.get("warnings", []), *warnings]
+    for line in warnings:
         terminal.show_warning(line)
 
 
-SHARE = 0.05  # of this process's time at most is the page's: it grows with the runs, which may be short
-_pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(SHARE))
+PAGE_SHARE = 0.05  # of the time of this process at most, for the page: its cost grows with the number of runs
+_pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(PAGE_SHARE))
 
 
-def write_after_run(folder: Path) -> None:
-    """The page of the sweep around a run that has just ended, if there is one and its time has come."""
+def update_sweep_page(folder: Path) -> None:
+    """Writes the page of the sweep around a run that has ended, if there is one and it was not just written."""
     from convscope.runs.reading import enclosing_sweep
 
-    around = enclosing_sweep(folder)
-    if around is not None and _pages[around].due:
-        with _pages[around].counted():
-            write_page_of(around)
+    sweep = enclosing_sweep(folder)
+    if sweep is not None and _pages[sweep].due:
+        with _pages[sweep].counted():
+            write_page_of_sweep(sweep)
 
 
-def write_page_of(sweep: Path) -> None:
-    """What a run has left in its folder must not fail another one: an error is only told."""
+def write_page_of_sweep(sweep: Path) -> None:
+    """Writes the page of a sweep; an error is only printed, so that files of one run cannot end another run."""
     from convscope.report.sweep import write_sweep_page
 
     try:

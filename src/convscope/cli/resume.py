@@ -1,4 +1,4 @@
-"""The words resume=<run> and resume=auto become words that make Hydra take a run's own config and folder."""
+"""resume=<run> and resume=auto become overrides that make Hydra take the config and the folder of an earlier run."""
 
 from __future__ import annotations
 
@@ -12,90 +12,100 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from convscope.cli.processes import process_place
+from convscope.cli.processes import launched_process
 from convscope.errors import UserError
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
 ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
 CONF = ENTRY.parent.parent / "conf"
+_SWEEP_FLAGS = {"-m", "--multirun"}
 
 
-def resuming(words: list[str]) -> list[str]:
-    """The words of a command line; resume=<run> becomes what makes Hydra take that run's own config and folder."""
-    named = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
-    if not named or named[-1] in ("", "null"):
-        return words
-    if named[-1] == "auto":
-        return _newest([word for word in words if not word.startswith("resume=")])
-    folder, asked = Path(named[-1]).expanduser().resolve(), f"resume={named[-1]}"
-    if {"-m", "--multirun"} & set(words) or (folder / "multirun.yaml").is_file():
-        raise UserError(f"{asked}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
+def resolve_resume(arguments: list[str]) -> list[str]:
+    """The arguments with resume=<run> or resume=auto replaced. Raises UserError where that run cannot go on."""
+    runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
+    if not runs or runs[-1] in ("", "null"):
+        return arguments
+    remaining = [argument for argument in arguments if not argument.startswith("resume=")]
+    if runs[-1] == "auto":
+        return _resolve_auto(remaining)
+    folder = Path(runs[-1]).expanduser().resolve()
+    _check_resumable(folder, f"resume={runs[-1]}", remaining)
+    return [*config_overrides_of(folder), *remaining]
+
+
+def _check_resumable(folder: Path, resume: str, arguments: list[str]) -> None:
+    """Raises UserError where the folder is not one training run's, or the other arguments ask for another job."""
+    if _SWEEP_FLAGS & set(arguments) or (folder / "multirun.yaml").is_file():
+        raise UserError(f"{resume}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
     if "${" in str(folder):
-        raise UserError(f"{asked}: ${{ in the name of a folder means something else in settings; rename the folder")
-    if settings_of(folder) is None:
-        raise UserError(f"{asked} is no folder of a training run; type resume=outputs/train/<run>")
-    others = [word for word in words if not word.startswith("resume=")]
-    if jobs := [word for word in others if word.startswith("job=") and word != "job=train"]:
-        raise UserError(f"{asked} goes on with a training run; leave {jobs[0]} away")
-    return [*own_config(folder), *others]
+        raise UserError(f"{resume}: ${{ in the name of a folder means something else in settings; rename the folder")
+    if training_settings(folder) is None:
+        raise UserError(f"{resume} is no folder of a training run; type resume=outputs/train/<run>")
+    if jobs := [argument for argument in arguments if argument.startswith("job=") and argument != "job=train"]:
+        raise UserError(f"{resume} goes on with a training run; leave {jobs[0]} away")
 
 
-def _newest(words: list[str]) -> list[str]:
-    """The words with the folder of the newest unfinished run that they describe, where there is one; says which."""
-    if {"-m", "--multirun"} & set(words) or process_place() is not None:
+def _resolve_auto(arguments: list[str]) -> list[str]:
+    """The arguments and the folder of the newest unfinished run of the same settings, if any; prints which."""
+    if _SWEEP_FLAGS & set(arguments) or launched_process() is not None:
         raise UserError("resume=auto is for a run that this command starts by itself; name its folder, or the sweep's")
-    if any(word.startswith("hydra.run.dir=") for word in words):
-        return words  # the same command and folder go on anyway
-    plain = [word for word in words if not word.startswith("-")]
+    if any(argument.startswith("hydra.run.dir=") for argument in arguments):
+        return arguments  # the same command and folder go on anyway
+    overrides = [argument for argument in arguments if not argument.startswith("-")]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        now = hydra.compose("config", overrides=plain, return_hydra_config=True)
-        around = Path(now.hydra.run.dir).parent
-    asked: Any = {part: OmegaConf.to_container(now[part], resolve=True) for part in TRAINING_GROUPS if part != "seed"}
-    asked["seed"] = now.seed
-    found = newest_unfinished(around, settings_of, asked) if now.job == "train" else None
-    if found is None:
-        print(f"resume=auto: no unfinished run of these settings in {around}; a new one begins", flush=True)
-        return words
-    print(f"resume=auto: {found}", flush=True)
-    return [*words, f"hydra.run.dir={_quoted(found)}"]
+        composed = hydra.compose("config", overrides=overrides, return_hydra_config=True)
+        parent = Path(composed.hydra.run.dir).parent
+    groups = [group for group in TRAINING_GROUPS if group != "seed"]
+    settings: Any = {group: OmegaConf.to_container(composed[group], resolve=True) for group in groups}
+    settings["seed"] = composed.seed
+    unfinished = newest_unfinished(parent, training_settings, settings) if composed.job == "train" else None
+    if unfinished is None:
+        print(f"resume=auto: no unfinished run of these settings in {parent}; a new one begins", flush=True)
+        return arguments
+    print(f"resume=auto: {unfinished}", flush=True)
+    return [*arguments, f"hydra.run.dir={_quoted(unfinished)}"]
 
 
-def settings_of(folder: Path) -> Any:
-    """Those that a training run was begun with; None where there are none, or they are damaged, or another job's.
+def training_settings(folder: Path) -> Any:
+    """The settings that a training run began with; None where there are none, or damaged ones, or another job's.
 
-    What would make Hydra start code of the file's choice is refused: a run that somebody else made may be gone on with.
+    Raises UserError for settings that would make Hydra run code of the file's choice: the run may be somebody else's.
     """
     config = folder / ".hydra" / "config.yaml"
     try:
         loaded = OmegaConf.load(config) if config.is_file() else None
         _check_harmless(config, OmegaConf.to_container(loaded) if loaded is not None else None)
-        held: Any = OmegaConf.to_container(loaded, resolve=True) if loaded is not None else None
+        settings: Any = OmegaConf.to_container(loaded, resolve=True) if loaded is not None else None
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         return None
-    if not isinstance(held, dict) or held.get("job") != "train" or not held.keys() >= set(TRAINING_GROUPS):
+    if not isinstance(settings, dict) or settings.get("job") != "train" or not settings.keys() >= set(TRAINING_GROUPS):
         return None
-    return held if all(isinstance(held[part], dict) for part in TRAINING_GROUPS if part != "seed") else None
+    return settings if all(isinstance(settings[group], dict) for group in TRAINING_GROUPS if group != "seed") else None
 
 
-def _check_harmless(config: Path, held: Any) -> None:
-    own = [str(key) for key in held if str(key) in ("hydra", "defaults")] if isinstance(held, dict) else []
-    if strange := own + _targets(held):
-        raise UserError(f"{config} holds {', '.join(strange)}, which no run of convscope writes; it is not read")
+def _check_harmless(config: Path, content: Any) -> None:
+    """Raises UserError for keys that Hydra acts on, which no run of convscope writes."""
+    hydra_keys = [key for key in map(str, content) if key in ("hydra", "defaults")] if isinstance(content, dict) else []
+    if refused := hydra_keys + _targets(content):
+        raise UserError(f"{config} holds {', '.join(refused)}, which no run of convscope writes; it is not read")
 
 
-def _targets(held: Any) -> list[str]:
-    inside = held.values() if isinstance(held, dict) else held if isinstance(held, list) else ()
-    own = ["_target_"] if isinstance(held, dict) and "_target_" in held else []
-    return own or next((found for each in inside if (found := _targets(each))), [])
+def _targets(content: Any) -> list[str]:
+    """["_target_"] where that key is anywhere in the content, else []."""
+    if isinstance(content, dict) and "_target_" in content:
+        return ["_target_"]
+    values = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return next((targets for value in values if (targets := _targets(value))), [])
 
 
-def own_config(folder: Path) -> list[str]:
-    """Words that start the run of `folder` again as it was composed."""
+def config_overrides_of(folder: Path) -> list[str]:
+    """Arguments that start the run of `folder` again as it was composed."""
     config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
     return [*config, f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
 def _quoted(path: Path) -> str:
-    """A path as a value of Hydra's, whatever is in its name."""
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), str(path))
+    """The path as a value of an override, whatever characters its name has."""
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), str(path))
     return f"'{escaped}'"

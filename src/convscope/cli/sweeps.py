@@ -1,4 +1,4 @@
-"""What a sweep does at its end: classes that conf/ names as Hydra's callbacks."""
+"""The end of a sweep: its page, its comparing job, a hint. conf/ names these classes as Hydra's callbacks."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
-from convscope.cli.recording import write_page_of
+from convscope.cli.recording import write_page_of_sweep
 
 
 class LastPage(Callback):
-    """hydra.callbacks of every sweep: at its end its page has all runs, whichever process made them."""
+    """Callback of every sweep: writes its page at the end, with the runs of all processes."""
 
-    folder: Path | None = None  # of a sweep that has begun
+    folder: Path | None = None  # of the sweep, from its start to its end
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         LastPage.folder = Path(config.hydra.sweep.dir)
 
     @classmethod
-    def work(cls) -> None:
-        """Hydra calls nothing at the end of a sweep in which a job failed, so app.start calls this."""
+    def write(cls) -> None:
+        """Writes the page. program.start calls this, because Hydra calls nothing after a sweep with a failed job."""
         folder, cls.folder = cls.folder, None
         if folder is not None and folder.is_dir():
-            write_page_of(folder)
+            write_page_of_sweep(folder)
 
 
 class ForgetSettings(Callback):
-    """hydra.callbacks of every sweep: else Hydra keeps all settings of each run, twice, until the last one is over."""
+    """Callback of every sweep: drops the settings of each run, of which Hydra keeps two copies until the end."""
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         job_return.cfg = job_return.hydra_cfg = None
 
 
 class EndWith(Callback):
-    """hydra.callbacks of an experiment: its sweep ends with a job that compares its runs, in the sweep's folder."""
+    """Callback of an experiment: a job that compares the runs of the sweep, in the folder of the sweep."""
 
-    settings: dict[str, Any] | None = None  # of the job, once a sweep has begun
+    settings: dict[str, Any] | None = None  # of the job, from the start of the sweep to its end
     folder: Path
 
     def __init__(self, job: str):
         self.about = next(about for about in abouts().values() if about.job == job)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        folder, words = config.hydra.sweep.dir, [f"job={self.about.job}"]
-        composed = hydra.compose("config", overrides=words)
+        folder = config.hydra.sweep.dir
+        composed = hydra.compose("config", overrides=[f"job={self.about.job}"])
         OmegaConf.update(composed, self.about.sweep_key, folder)
         settings: Any = OmegaConf.to_container(composed, resolve=True)
         settings["trainer"] = OmegaConf.to_container(config.trainer, resolve=True)
@@ -61,10 +61,10 @@ class EndWith(Callback):
         EndWith.folder = Path(folder)
 
     @classmethod
-    def work(cls) -> None:
-        """The job of the sweep that was begun, if one was and was not broken off; as LastPage's, called by app.start.
+    def run_job(cls) -> None:
+        """Runs the job after a sweep that was not interrupted; called by program.start as LastPage.write is.
 
-        Where an error is on its way and no run has come to a checkpoint, the error says all there is.
+        After an error it runs only where a run has come to a checkpoint; without one there is nothing to compare.
         """
         settings, cls.settings = cls.settings, None
         error = sys.exc_info()[1]
@@ -75,9 +75,9 @@ class EndWith(Callback):
 
 
 class SayEnsembles(Callback):
-    """hydra.callbacks of an experiment: a sweep of which no run failed ends with what to type for its ensembles.
+    """Callback of an experiment: prints the commands that evaluate ensembles of a sweep, if no run of it failed.
 
-    of: name -> folders of the runs in the sweep's.
+    of: name of an ensemble -> folders of its runs, inside the folder of the sweep.
     """
 
     def __init__(self, of: Mapping[str, Sequence[str]]):
@@ -87,6 +87,6 @@ class SayEnsembles(Callback):
         folder = config.hydra.sweep.dir
         for name, runs in self.of.items():
             nets = ",".join(f"{folder}/{run}/checkpoints/last.ckpt" for run in runs)
-            words = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
-            print(f"then: python src/run.py {shlex.join(words)}")
+            overrides = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
+            print(f"then: python src/run.py {shlex.join(overrides)}")
         print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)

@@ -1,28 +1,35 @@
-"""job=train: settings to objects, then training/job.py."""
+"""job=train: objects from the settings, with every setting checked; then training/job.py."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.cli.recording import Settings, chosen_loggers, concluded, loading_watched, note_left_out
-from convscope.config import check_setting, read_config
+from convscope.cli.recording import (
+    Settings,
+    explain_loader_deaths,
+    finish_with_summary,
+    logger_settings,
+    report_bad_images,
+)
+from convscope.config import check_path_key, read_config
 from convscope.errors import UserError
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
     from convscope.training.classifier import Classifier
+    from convscope.training.recipe import Recipe
 
 
 def train(settings: Settings, folder: Path) -> None:
-    """Trains the net of the settings; all that is seen on the way is in the run folder."""
+    """Trains the net of the settings and records the run in its folder."""
     for key in ("model.init", "data.root", "data.cache_dir"):
-        check_setting(settings, key)
+        check_path_key(settings, key)
 
     from convscope import loggers
-    from convscope.analyses.inputs import run_facts
     from convscope.cli import terminal
     from convscope.runs.provenance import with_earlier_decoders
     from convscope.runs.record import Record
@@ -32,35 +39,58 @@ def train(settings: Settings, folder: Path) -> None:
 
     start = time.perf_counter()
     evolution, within = read_config(FeatureConfig, settings), read_config(Within, settings)
-    prepared = _prepared(settings, folder)
-    subject, data, recipe = prepared.subject, prepared.subject.data, prepared.classifier.recipe
+    prepared = prepare(settings, folder)
+    subject = prepared.subject
     description = checkpoint_description(settings, subject)
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
-    with loggers.open_loggers(chosen_loggers(settings), folder, settings) as chosen:
-        volume = job.logging_volume(evolution, settings["trainer"]["max_epochs"], subject.net, data.settings.image_size)
-        for line in loggers.logging_volumes(chosen_loggers(settings), *volume):
-            print(line, flush=True)
-        record = Record(folder, chosen)
-        facts = run_facts(settings, subject) | {"seconds": {"preparation": time.perf_counter() - start}}
-        facts["images"] = prepared.sizes
-        facts["goal"] = job.goal_facts(data, recipe.loss)
-        facts, other_decoder = with_earlier_decoders(facts, folder)
+    with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
+        _print_logging_volume(settings, evolution, subject)
+        record = Record(folder, run_loggers)
+        facts, other_decoder = with_earlier_decoders(_facts(settings, prepared, time.perf_counter() - start), folder)
         inherited = {"start": prepared.inherited} if prepared.inherited else {}
-        with concluded(record, facts | inherited) as summary, loading_watched([subject]):
+        with finish_with_summary(record, facts | inherited) as summary, explain_loader_deaths([subject]):
             sessions = Sessions(summary["seconds"], start)
             terminal.show_start(prepared.inherited)
-            note_left_out([subject], record, summary)
-            for text in filter(None, (*prepared.warnings, other_decoder, *_cautions(settings, prepared))):
-                terminal.show_warning(text)
-                summary["warnings"] = [*summary.get("warnings", []), text]
-            outcome = job.train(prepared.classifier, data, plan, record, sessions)
+            report_bad_images([subject], record, summary)
+            _show_warnings([*prepared.warnings, other_decoder, *_cautions(settings, prepared)], summary)
+            outcome = job.train(prepared.classifier, subject.data, plan, record, sessions)
             outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
             summary.update(outcome)
             terminal.show_outcome(settings["name"], outcome, facts["goal"])
 
 
+def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:
+    """Prints how much each logger will receive."""
+    from convscope import loggers
+    from convscope.training import job
+
+    size = subject.data.settings.image_size
+    volume = job.logging_volume(evolution, settings["trainer"]["max_epochs"], subject.net, size)
+    for line in loggers.logging_volumes(logger_settings(settings), *volume):
+        print(line, flush=True)
+
+
+def _facts(settings: Settings, prepared: Prepared, seconds: float) -> dict[str, Any]:
+    """The entries of summary.json that are fixed before training. seconds: of the preparation."""
+    from convscope.analyses.inputs import run_facts
+    from convscope.training import job
+
+    goal = job.goal_facts(prepared.subject.data, prepared.classifier.recipe.loss)
+    facts = run_facts(settings, prepared.subject) | {"seconds": {"preparation": seconds}}
+    return facts | {"images": prepared.sizes, "goal": goal}
+
+
+def _show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> None:
+    """Prints the warnings that are no empty text, and adds them to the summary."""
+    from convscope.cli import terminal
+
+    for warning in filter(None, warnings):
+        terminal.show_warning(warning)
+        summary["warnings"] = [*summary.get("warnings", []), warning]
+
+
 class Prepared(NamedTuple):
-    """What training begins with. sizes: images of each split. inherited: what came from an earlier net, and froze.
+    """What training begins with. sizes: images of each split. inherited: facts on weights from an earlier net.
 
     warnings: lines for the user, "" or None where there is none.
     """
@@ -72,23 +102,19 @@ class Prepared(NamedTuple):
     warnings: tuple[str | None, ...]
 
 
-def _prepared(settings: Settings, folder: Path) -> Prepared:
-    """The net with its first weights and its images, every setting checked. Raises UserError, the cheap ones first."""
+def prepare(settings: Settings, folder: Path) -> Prepared:
+    """The net with its first weights, and its images. Checks every setting, the cheap ones first.
+
+    Raises UserError for the first wrong setting.
+    """
     import pytorch_lightning as pl
 
     from convscope.analyses.inputs import net_device
-    from convscope.analyses.subject import check_net, new_subject, overrides_of
+    from convscope.analyses.subject import check_net, new_subject
     from convscope.data.config import group_settings
-    from convscope.models.build import ConvNet
-    from convscope.models.memory import check_net_memory
-    from convscope.runs.provenance import continues_run_of_0_1
-    from convscope.training.callbacks.filter_renormalization import (
-        reason_against_radius,
-        reason_against_renorm,
-        without_renorm,
-    )
+    from convscope.training.callbacks.filter_renormalization import reason_against_radius, reason_against_renorm
     from convscope.training.classifier import Classifier
-    from convscope.training.recipe import Recipe, initialize_
+    from convscope.training.recipe import Recipe
     from convscope.training.start import apply_start_, read_start, start_checkpoint
     from convscope.training.trainer import check_precision, check_trainer
 
@@ -99,40 +125,65 @@ def _prepared(settings: Settings, folder: Path) -> Prepared:
     group_settings(settings, "optim")
     recipe, beginning = read_config(Recipe, settings), read_start(group_settings(settings, "model"))
     checkpoint = start_checkpoint(beginning)
-    if device.type == "cpu":  # gradients and what the optimizer remembers are as large again
+    if device.type == "cpu":  # gradients and the state of the optimizer are as large again
         check_net(settings, recipe.batch_size, copies=2)
     subject = new_subject(settings, parent=checkpoint)
     net, data = subject.net, subject.data
     _check_labels(subject, recipe.loss)
-    typed = any(word.startswith("optim.renorm=") for word in overrides_of(settings.get("words", []), "optim"))
-    old = continues_run_of_0_1(folder)  # which held every net at the radius: its runs end by the recipe they began with
-    recipe, unsuitable = without_renorm(
-        recipe, "" if old else reason_against_renorm(net, data.settings.pixel_scale), typed
-    )
+    reason = reason_against_renorm(net, data.settings.pixel_scale)
+    recipe, unsuitable = _with_suitable_radius(recipe, reason, settings, folder)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
-    if isinstance(net, ConvNet):
-        if device.type == "cpu":
-            check_net_memory(net.rows, net.image_size, recipe.batch_size, copies=2)  # now with all its classes
-        initialize_(net, recipe, scale)
-    sizes = {"train": data.size("train"), "val": data.size("val")}  # decoded now: bad images are told before training
+    _initialize(subject, recipe, scale, device.type)
+    sizes = {"train": data.size("train"), "val": data.size("val")}  # decodes: bad images are reported before training
     inherited = apply_start_(net, beginning, checkpoint, data)
-    harm = "" if old else reason_against_radius(net, inherited.get("taken", ()), recipe.renorm)
-    recipe, harmful = without_renorm(recipe, harm, typed)
+    reason = reason_against_radius(net, inherited.get("taken", ()), recipe.renorm)
+    recipe, harmful = _with_suitable_radius(recipe, reason, settings, folder)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     return Prepared(subject, classifier, sizes, inherited, (unsuitable, harmful, narrowed))
 
 
+def _with_suitable_radius(recipe: Recipe, reason: str, settings: Settings, folder: Path) -> tuple[Recipe, str]:
+    """The recipe, without the radius of its filters where there is a reason against it, and then a warning.
+
+    Version 0.1 renormalized every net: one of its runs that goes on keeps its recipe.
+    """
+    from convscope.analyses.subject import overrides_of
+    from convscope.runs.provenance import continues_run_of_0_1
+    from convscope.training.callbacks.filter_renormalization import without_renorm
+
+    overrides = overrides_of(settings.get("words", []), "optim")
+    is_typed = any(override.startswith("optim.renorm=") for override in overrides)
+    return without_renorm(recipe, "" if continues_run_of_0_1(folder) else reason, is_typed)
+
+
+def _initialize(subject: Subject, recipe: Recipe, pixel_scale: float, device: str) -> None:
+    """Initializes a net of rows. Raises UserError where the net, with all its classes, needs more memory than there is.
+
+    A net of a library has been initialized by its library.
+    """
+    from convscope.models.build import ConvNet
+    from convscope.models.memory import check_net_memory
+    from convscope.training.recipe import initialize_
+
+    net = subject.net
+    if not isinstance(net, ConvNet):
+        return
+    if device == "cpu":
+        check_net_memory(net.rows, net.image_size, recipe.batch_size, copies=2)
+    initialize_(net, recipe, pixel_scale)
+
+
 def _cautions(settings: Settings, prepared: Prepared) -> tuple[str | None, ...]:
-    """Warnings of a recipe that does not suit the images or the weights."""
+    """Warnings where a recipe does not suit the images or the weights; None where it does."""
     from convscope.training.callbacks.filter_renormalization import pixel_scale_warning
 
     recipe = prepared.classifier.recipe
     learned = bool(prepared.inherited.get("taken") or settings["model"].get("weights"))
-    return pixel_scale_warning(recipe.renorm, prepared.subject.data.pixel_std), recipe.fading(learned)
+    return pixel_scale_warning(recipe.renorm, prepared.subject.data.pixel_std), recipe.forgetting_warning(learned)
 
 
 def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, Any]:
-    """What every checkpoint says of its net and its input: plain values and the mean image."""
+    """The net and its input as every checkpoint describes them: plain values and the mean image."""
     from convscope.models.build import ConvNet
     from convscope.models.checkpoints import describe
 
@@ -157,8 +208,8 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
 
 
 def _check_labels(subject: Subject, loss: str) -> None:
-    """Whether the images can be learned from by this loss."""
-    if len(subject.data.classes) < 2 or subject.data_name == "images":  # whose training images are those of validation
+    """Raises UserError for images that a net cannot learn from by this loss."""
+    if len(subject.data.classes) < 2 or subject.data_name == "images":  # where both splits are the same images
         raise UserError(
             f"data={subject.data_name} has no classes to learn; it is for jobs that look at a net. To train, sort the "
             "images into train/<class>/ and val/<class>/ and type data=folder"

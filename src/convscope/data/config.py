@@ -1,4 +1,4 @@
-"""conf/data as a data set, and as what becomes of its images."""
+"""conf/data as a data set, and as settings of its batches."""
 
 import os
 from collections.abc import Mapping
@@ -41,15 +41,15 @@ def source(data: Settings) -> sources.Source:
     if name == "critters":
         drawn, side = _keys_of(DrawnSet, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
-    known = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
-    if name not in known:
-        raise UserError(f"data.source={name} is unknown; possible: {', '.join(known)}")
-    there = _keys_of(StoredSet, data)
+    possible = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
+    if name not in possible:
+        raise UserError(f"data.source={name} is unknown; possible: {', '.join(possible)}")
+    stored = _keys_of(StoredSet, data)
     if name in _IN_FOLDERS:
-        return _IN_FOLDERS[name](there.root)
+        return _IN_FOLDERS[name](stored.root)
     if name in _FETCHED:
-        return _FETCHED[name](there.root, there.download)
-    return stream(there.root, data["image_size"], Path(there.cache_dir).expanduser(), there.cache_gib)
+        return _FETCHED[name](stored.root, stored.download)
+    return stream(stored.root, data["image_size"], Path(stored.cache_dir).expanduser(), stored.cache_gib)
 
 
 @config("data")
@@ -64,7 +64,7 @@ class DrawnSet:
 
 @config("data")
 class StoredSet:
-    """The keys of sets that lie in files, and of those that can be fetched."""
+    """The keys of sets of image files, and of those that can be downloaded."""
 
     root: PathText | None = None
     download: bool = False
@@ -76,9 +76,9 @@ def default_keys() -> dict[str, Any]:
     """Every key of conf/data with its default, for images that no config names; image_size is None."""
     kinds: tuple[Any, ...] = (DrawnSet, StoredSet, DataSettings)
     values = {field.name: field.default for kind in kinds for field in fields(kind)}
-    known = {key: value for key, value in values.items() if key not in NO_KEYS}
+    keys = {key: value for key, value in values.items() if key not in NO_KEYS}
     cache_dir = os.environ.get("CONVSCOPE_CACHE", DataSettings.cache_dir)
-    return {"source": "images", **known, "image_size": None, "cache_dir": cache_dir}
+    return {"source": "images", **keys, "image_size": None, "cache_dir": cache_dir}
 
 
 def _keys_of(kind: type[_Config], data: Settings) -> _Config:
@@ -88,16 +88,16 @@ def _keys_of(kind: type[_Config], data: Settings) -> _Config:
 
 
 def whole_source(settings: Settings) -> sources.Source:
-    """The data set that conf/data names, of each split at most data.limit images."""
+    """The data set that conf/data names, at most data.limit images of each split."""
     settings = sized(settings)
-    chosen = data_settings(settings)
-    found = source(settings["data"])
-    train, val = (sources.limited(split, chosen.limit, chosen.seed) for split in (found.train, found.val))
-    return found._replace(train=train, val=val)
+    limits = data_settings(settings)
+    full = source(settings["data"])
+    train, val = (sources.limited(split, limits.limit, limits.seed) for split in (full.train, full.val))
+    return full._replace(train=train, val=val)
 
 
 def data_settings(settings: Settings, pixel_scale: float | tuple[float, ...] | None = None) -> DataSettings:
-    """conf/data as settings of the images; pixel_scale: in place of the one there."""
+    """conf/data as settings of the images; pixel_scale: in place of the one stored."""
     settings = sized(settings)
     data, batch = group_settings(settings, "data"), group_settings(settings, "optim").get("batch_size")
     values = {field.name: data[field.name] for field in fields(DataSettings) if field.name in data}
@@ -124,15 +124,15 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
     if not model.get("weights") and data.get("source") in SMALL:
         return {**settings, "data": {**data, "image_size": SMALL[data["source"]]}}
     check_names(model)
-    own = native_input(model["source"], model["name"], model.get("weights"))
-    size: dict[str, Any] = {"image_size": own.size}
+    native = native_input(model["source"], model["name"], model.get("weights"))
+    size: dict[str, Any] = {"image_size": native.size}
     if data.get("source") != "stream":
-        size |= {"stored": own.stored, "interpolation": own.interpolation}
+        size |= {"stored": native.stored, "interpolation": native.interpolation}
     return {**settings, "data": {**data, **size}}
 
 
 def check_names(model: Settings) -> None:
-    """Raises UserError where a library's net, or its weights, are named by what is no name."""
+    """Raises UserError where the name of a library's net, or of its weights, is no text."""
     check_library(model)
     for key in ("name", "weights"):
         if not isinstance(model.get(key), str if key == "name" else str | None):
@@ -140,7 +140,7 @@ def check_names(model: Settings) -> None:
 
 
 def check_library(model: Settings) -> None:
-    """Raises UserError for a net that is neither of rows nor of a library."""
+    """Raises UserError for a net that has no rows and is of no library."""
     if model.get("source") not in ("torchvision", "timm"):
         raise UserError(
             f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
@@ -148,8 +148,8 @@ def check_library(model: Settings) -> None:
 
 
 def group_settings(settings: Settings, name: str) -> Settings:
-    """A config group's own settings; UserError where it was taken away."""
-    found = settings.get(name)
-    if not isinstance(found, Mapping):
-        raise UserError(f"{name}={found} holds no settings; leave it out, or choose one: {name}=<choice>, see --help")
-    return found
+    """The settings of one config group. Raises UserError where the group was removed from the command line."""
+    group = settings.get(name)
+    if not isinstance(group, Mapping):
+        raise UserError(f"{name}={group} holds no settings; leave it out, or choose one: {name}=<choice>, see --help")
+    return group

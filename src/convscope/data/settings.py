@@ -1,4 +1,4 @@
-"""How images become batches, as conf/data says it."""
+"""The settings of conf/data that turn images into batches."""
 
 import os
 from typing import Annotated, Literal
@@ -13,11 +13,11 @@ from convscope.models.memory import check_memory
 
 @config("data", elsewhere={"seed": "seed", "batch_size": "optim.batch_size"})
 class DataSettings:
-    """conf/data without the source: how images become batches.
+    """conf/data without the keys of its source.
 
     image_size: side of the net's input. limit: images per split, evenly over the classes (None: all). workers: loading
     processes (None: none where images come from the cache and the net runs on the CPU, else one per core). cache_gib:
-    most GiB of decoded images in cache_dir; what does not fit is decoded in every epoch. color_noise: sigma of
+    GiB of decoded images in cache_dir, at most; further images are decoded in every epoch. color_noise: sigma of
     AlexNet's PCA noise. pixel_scale: multiplier on grey levels minus mean, one or one per color; 1 is the paper's.
     stored: side that images are stored at, whose center the net sees (None: 256/224 of image_size, as in the paper).
     """
@@ -36,14 +36,16 @@ class DataSettings:
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     @model_validator(mode="after")
-    def _fits_here(self) -> "DataSettings":
+    def _fits_this_machine(self) -> "DataSettings":
         side = self.stored_size
         if side < self.image_size:
             raise UserError(
                 f"data.stored={side} is smaller than data.image_size={self.image_size}, which is cut from it"
             )
-        if self.workers is not None and self.workers > (most := 16 * (os.cpu_count() or 1)):
-            raise UserError(f"data.workers={self.workers} are more processes than help here; at most {most}, or null")
+        if self.workers is not None and self.workers > (maximum := 16 * (os.cpu_count() or 1)):
+            raise UserError(
+                f"data.workers={self.workers} are more processes than help here; at most {maximum}, or null"
+            )
         scales = self.pixel_scale if isinstance(self.pixel_scale, tuple) else (self.pixel_scale,)
         if len(scales) not in (1, 3) or not 0 < min(scales) <= max(scales) < 1e6:
             raise UserError(

@@ -8,7 +8,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from math import lcm
 from typing import Any
 
-from convscope.errors import UserError, meant
+from convscope.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,13 @@ def read_row(name: str, row: Mapping[str, Any], classes: int) -> Row:
     """The row of one mapping, in which `units: classes` stands for the number of classes. Raises UserError."""
     if not isinstance(row, Mapping) or not isinstance(row.get("kind"), str) or row["kind"] not in KINDS:
         text = f"kind {row.get('kind')}" if isinstance(row, Mapping) else row
-        near = meant(row.get("kind"), KINDS) if isinstance(row, Mapping) else ""
+        near = did_you_mean(row.get("kind"), KINDS) if isinstance(row, Mapping) else ""
         raise UserError(f"{name}: {text} is unknown{near}; a row has kind: {', '.join(KINDS)}")
     kind = KINDS[row["kind"]]
     legal = {_key(column): column for column in fields(kind)}
     values = {key: value for key, value in row.items() if key != "kind"}
     required = [key for key, column in legal.items() if column.default is MISSING]
-    wrong = [f"unknown {key}{meant(key, legal)}" for key in values if key not in legal]
+    wrong = [f"unknown {key}{did_you_mean(key, legal)}" for key in values if key not in legal]
     wrong += [f"missing {key}" for key in required if values.get(key) is None]
     if wrong:
         raise UserError(f"{name}: {', '.join(wrong)}; a {row['kind']} row has {', '.join(legal)}")

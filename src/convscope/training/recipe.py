@@ -39,9 +39,9 @@ class Recipe:
     renorm: Annotated[float, Field(gt=0, examples=[0.1])] | None
     loss: LossName = "softmax"
 
-    def fading(self, given: bool) -> str | None:
-        """A warning where the net begins with `given` weights and AdamW's decay would undo them, else None."""
-        if not given or self.algorithm != "adamw" or self.weight_decay <= 0.5:
+    def forgetting_warning(self, learned: bool) -> str | None:
+        """A warning where the net begins with learned weights that AdamW's decay would undo, else None."""
+        if not learned or self.algorithm != "adamw" or self.weight_decay <= 0.5:
             return None
         return (
             f"weight decay {self.weight_decay:g} makes the net forget the weights that it begins with; optim=finetune "
@@ -50,7 +50,7 @@ class Recipe:
 
 
 def read_recipe(settings: Mapping[str, Any]) -> Recipe:
-    """The recipe of conf/optim. Raises UserError that names a key too many, missing or wrong."""
+    """The recipe of conf/optim. Raises UserError that names a key that is unknown, missing or wrong."""
     return read_config(Recipe, {"optim": settings})
 
 

@@ -16,8 +16,8 @@ from convscope.data.module import ImageData
 from convscope.errors import UserError
 from convscope.models.checkpoints import Inherited, inherit_, last_row, net_weights, read_checkpoint, rows_of, shortened
 
-TAKEN = "taken"  # model.freeze: exactly the rows that came from the checkpoint
-FILE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"
+TAKEN = "taken"  # model.freeze=taken: exactly the rows that came from the checkpoint
+EXAMPLE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"
 
 
 @config("model")
@@ -34,12 +34,13 @@ class Start:
     @model_validator(mode="after")
     def _takes_rows_from_a_net(self) -> "Start":
         if self.from_scratch and (self.take or self.freeze == TAKEN):
-            given = f"model.take=[{','.join(self.take)}]" if self.take else f"model.freeze={TAKEN}"
-            raise UserError(f"{given} needs rows taken from a net; type {FILE}")
+            key = f"model.take=[{','.join(self.take)}]" if self.take else f"model.freeze={TAKEN}"
+            raise UserError(f"{key} needs rows taken from a net; type {EXAMPLE}")
         return self
 
     @property
     def from_scratch(self) -> bool:
+        """Whether no weights come from a checkpoint."""
         return not self.init or (self.take is not None and not self.take)
 
 
@@ -50,7 +51,7 @@ def read_start(model: Mapping[str, Any]) -> Start:
         raise UserError(f"model.init={init} and model.weights={weights} both give weights; set one of them to null")
     for key in ("init", "weights"):
         if not isinstance(model.get(key), str | None):
-            raise UserError(f"model.{key}={model[key]} is no word; model.init is a file, model.weights a name or file")
+            raise UserError(f"model.{key}={model[key]} is no text; model.init is a file, model.weights a name or file")
     kind = "rows" if "layers" in model else f"{model.get('source')} {model.get('name')}"
     rows = {"take": model.get("take"), "freeze": model.get("freeze") or []}
     return build_config(Start, {"init": init, "kind": kind, **rows})

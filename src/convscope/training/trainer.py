@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from convscope.config import check_type
-from convscope.errors import UserError, meant
+from convscope.errors import UserError, did_you_mean
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -30,53 +30,61 @@ def keep_freed_memory() -> bool:
     return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-OURS = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps", "use_distributed_sampler",
-        "log_every_n_steps", "enable_model_summary", "enable_progress_bar", "enable_checkpointing")  # fmt: skip
+SET_BY_PROGRAM = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps",
+                  "use_distributed_sampler", "log_every_n_steps", "enable_model_summary", "enable_progress_bar",
+                  "enable_checkpointing")  # fmt: skip
 
 PRECISIONS = ("32-true", "bf16-true", "16-true", "64-true", "bf16-mixed", "16-mixed")
-SHORT = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
+OLDER_PRECISIONS = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
 TRANSFORMER_ENGINE = ("transformer-engine", "transformer-engine-float16")
 
-LEAST = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
-         "gradient_clip_val": 0}  # fmt: skip
+MINIMA = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
+          "gradient_clip_val": 0}  # fmt: skip
 
-_AT_ENDS = "is not to be had: every epoch ends with a validation; leave it out"
-INSTEAD = {  # of keys that must stay as Lightning has them
+_NO_OTHER_VALIDATION = "is not to be had: every epoch ends with a validation; leave it out"
+FIXED_KEYS = {  # keys that must keep Lightning's default -> why, and what to type instead
     "max_steps": "would end a run within an epoch; type trainer.max_epochs, and trainer.limit_train_batches for "
     "short epochs",
     "max_time": "would end a run within an epoch as if it were through; type timeout --foreground --preserve-status "
     "11h python src/run.py ...: at its SIGTERM the run is kept, and resume=<its folder> goes on",
     "fast_dev_run": "would end a run within an epoch; type trainer=smoke",
-    "val_check_interval": _AT_ENDS,
-    "check_val_every_n_epoch": _AT_ENDS,
+    "val_check_interval": _NO_OTHER_VALIDATION,
+    "check_val_every_n_epoch": _NO_OTHER_VALIDATION,
 }
 
 
 def check_trainer(settings: Mapping[str, Any]) -> None:
-    """Raises UserError for a key that the Trainer does not have or the program sets, for a value of another type than
-    it takes, and for a number of epochs that is none.
+    """Checks the keys of conf/trainer, their types and their ranges.
+
+    Raises UserError for a key that the Trainer does not have, or that the program sets, and for a value that the
+    Trainer or the program cannot work with.
     """
-    known = {name: hint for name, hint in get_type_hints(pl.Trainer.__init__).items() if name not in ("return", *OURS)}
-    default = {name: each.default for name, each in inspect.signature(pl.Trainer.__init__).parameters.items()}
     if not isinstance(settings, Mapping):
         raise UserError(f"trainer={settings} holds no keys; type e.g. trainer.max_epochs=12")
-    for key in settings:
-        if key in OURS:
+    hints = get_type_hints(pl.Trainer.__init__)
+    possible = [key for key in hints if key not in ("return", *SET_BY_PROGRAM)]
+    for key, value in settings.items():
+        if key in SET_BY_PROGRAM:
             raise UserError(f"trainer.{key} is set by the program; leave it out")
-        if key not in known:
-            raise UserError(f"trainer.{key} is no key{meant(key, known)}; possible: {', '.join(known)}")
-        check_type(f"trainer.{key}", settings[key], known[key])
-        if key in INSTEAD and settings[key] not in (None, default[key]):
-            raise UserError(f"trainer.{key}={settings[key]} {INSTEAD[key]}")
-        if settings[key] is not None and key in LEAST and settings[key] < LEAST[key]:
-            raise UserError(f"trainer.{key}={settings[key]} is too small; it is {LEAST[key]} or more")
-    for key in ("limit_train_batches", "limit_val_batches"):
-        if key in settings and settings[key] == 0:
-            raise UserError(f"trainer.{key}=0 leaves an epoch without images; take a small number, e.g. 2")
+        if key not in possible:
+            raise UserError(f"trainer.{key} is no key{did_you_mean(key, possible)}; possible: {', '.join(possible)}")
+        check_type(f"trainer.{key}", value, hints[key])
+        _check_value(key, value)
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or not 0 < epochs < 2**31:
-        told = "null" if epochs is None else epochs
-        raise UserError(f"trainer.max_epochs={told} is no number of epochs; take a whole number from 1, e.g. 12")
+        value = "null" if epochs is None else epochs
+        raise UserError(f"trainer.max_epochs={value} is no number of epochs; take a whole number from 1, e.g. 12")
+
+
+def _check_value(key: str, value: Any) -> None:
+    """Raises UserError for a value of the right type with which a run of the program could not end as it should."""
+    default = inspect.signature(pl.Trainer.__init__).parameters[key].default
+    if key in FIXED_KEYS and value not in (None, default):
+        raise UserError(f"trainer.{key}={value} {FIXED_KEYS[key]}")
+    if value is not None and key in MINIMA and value < MINIMA[key]:
+        raise UserError(f"trainer.{key}={value} is too small; it is {MINIMA[key]} or more")
+    if key in ("limit_train_batches", "limit_val_batches") and value == 0:
+        raise UserError(f"trainer.{key}=0 leaves an epoch without images; take a small number, e.g. 2")
 
 
 def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
@@ -85,9 +93,10 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
     Returns a warning where Lightning would replace it by another one, else None. device: torch's type of the device.
     """
     precision = str(settings.get("precision"))
-    if precision not in (*PRECISIONS, *SHORT, *TRANSFORMER_ENGINE):
+    if precision not in (*PRECISIONS, *OLDER_PRECISIONS, *TRANSFORMER_ENGINE):
         raise UserError(
-            f"trainer.precision={precision} is unknown{meant(precision, PRECISIONS)}; possible: {', '.join(PRECISIONS)}"
+            f"trainer.precision={precision} is unknown{did_you_mean(precision, PRECISIONS)}; possible: "
+            f"{', '.join(PRECISIONS)}"
         )
     if precision in TRANSFORMER_ENGINE and importlib.util.find_spec("transformer_engine") is None:
         raise UserError(
@@ -104,10 +113,10 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
     return None
 
 
-def build_trainer(settings: Mapping[str, Any], **ours: Any) -> pl.Trainer:
-    """The Trainer of these settings and the program's own. Raises UserError with Lightning's reason to refuse them."""
+def build_trainer(settings: Mapping[str, Any], **set_by_program: Any) -> pl.Trainer:
+    """The Trainer of these settings and of those of the program. Raises UserError with Lightning's reason to refuse."""
     with lightning_refusals(Exception):  # Lightning checks some settings only by using them
-        return pl.Trainer(**settings, **ours)
+        return pl.Trainer(**settings, **set_by_program)
 
 
 @contextmanager

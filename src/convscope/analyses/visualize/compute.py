@@ -21,7 +21,7 @@ from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, meas
 from convscope.engine.top9 import Top9
 from convscope.engine.top9_search import Search
 from convscope.engine.trace import trace
-from convscope.errors import UserError, meant
+from convscope.errors import UserError, did_you_mean
 
 
 def drawn_layers(config: FeatureConfig, net: nn.Module, image_size: int) -> list[str]:
@@ -36,7 +36,7 @@ def drawn_layers(config: FeatureConfig, net: nn.Module, image_size: int) -> list
         _check_maps(config, net, image_size)
     layers = [name for name, _ in net.named_modules() if name]
     if unknown := [name for name in names if name not in layers]:
-        near = meant(unknown[0], layers)
+        near = did_you_mean(unknown[0], layers)
         raise UserError(f"no layer {', '.join(unknown)} in this net{near}; its layers: {', '.join(layers)}")
     return [name for name in layers if name in names]
 
