@@ -41,6 +41,8 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4": SLURM,
     "trainer.devices=2": "cluster/test_processes.py",
     "trainer.num_nodes=2": SLURM,
+    "job=sparsity --help": "test_adding_an_analysis.py",
+    "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }
 
 

@@ -91,3 +91,8 @@ def test_pictures_name_the_images(made, tmp_path):
     names = {name for line in lines for name in line.get("sheet", {}).get("names", [])}
     assert len(names) > 2 and names <= {f"{kind}{number}.jpg" for kind in ("ant", "bee") for number in range(5)}
     assert (tmp_path / "run/pictures/top9/conv5.jpg").is_file()
+
+
+def test_a_conversion_needs_a_folder_to_write():
+    with pytest.raises(UserError, match="job=convert writes a new folder; type convert.to=<folder>"):
+        run(["job=convert"], Path("unused"))
