@@ -45,6 +45,8 @@ def test_the_page_takes_one_folder_a_yaml_a_page_of_docs_and_a_folder_of_tests()
 def test_the_new_job_is_in_the_help_runs_and_has_its_section_on_the_page(copy, trained, tmp_path):
     helped = python(copy / "src/run.py", "--help", cwd=copy)
     assert "share of each layer's units that are on for an image" in helped.stdout
+    keys = python(copy / "src/run.py", "job=sparsity", "--help", cwd=copy)
+    assert "images: 50 " in keys.stdout and "split: val " in keys.stdout
     words = [f"ckpt={trained}/checkpoints/last.ckpt", "trainer.accelerator=cpu", f"hydra.run.dir={tmp_path}/run"]
     ended = python(copy / "src/run.py", "job=sparsity", "sparsity.images=4", *words, cwd=copy)
     assert ended.returncode == 0, ended.stderr
