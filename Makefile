@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser slurm node demo test notebooks bench reliability lint scripts format lock clean
+.PHONY: help setup browser slurm node demo check test notebooks bench reliability lint scripts format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ node:  ## Node.js for the checks of the report page's scripts (Debian packages),
 demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the report; minutes on two CPU cores
 	@$(PYTHON) src/run.py experiment=demo
 	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
+
+check: lint  ## lint, types and the tests that are not marked slow, in under two minutes
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
 
 test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile

@@ -21,6 +21,16 @@ SMALL = [
 ]  # fmt: skip
 
 
+STARTING = {"trained", "cache", "page", "slurm"}  # fixtures of runs, trainings, browsers and clusters
+
+
+def pytest_collection_modifyitems(items):
+    """Marks as slow what starts a run, a browser or a cluster by a fixture; other tests say so themselves."""
+    for item in items:
+        if STARTING & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 @cache
 def prepared():
     """What has imported torch and waits to become the program."""
@@ -30,16 +40,20 @@ def prepared():
     return waiting
 
 
-def convscope(*words, cwd, fresh=False, signaled=(), **environment):
+def convscope(*words, cwd, signaled=(), **environment):
     """Runs `python src/run.py <words>` in `cwd` and returns the finished process.
 
-    fresh: a new interpreter, where the program is to start others of itself; else a fork of one that has imported what
-    is slow. signaled: a pattern and the name of the signal that it gets as soon as a file of the pattern is in `cwd`.
+    It is a fork of a process that has imported what is slow, where the system has forks; else a new interpreter.
+    signaled: a pattern and the name of the signal that it gets as soon as a file of the pattern is in `cwd`.
     """
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment}
     command = [str(ROOT / "src/run.py"), *map(str, words)]
-    command = [str(ROOT / "tests/signaled.py"), *signaled, *command] if signaled else command
-    if not fresh and hasattr(os, "fork"):
+    return python(*([ROOT / "tests/signaled.py", *signaled, *command] if signaled else command), cwd=cwd, **environment)
+
+
+def python(*command, cwd, **environment):
+    """Runs `python <file> <words>` in `cwd`, prepared like the program, and returns the finished process."""
+    command, env = [*map(str, command)], {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **environment}
+    if hasattr(os, "fork"):
         return prepared().start(command, cwd, env)
     return subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
 

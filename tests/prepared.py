@@ -5,6 +5,7 @@
 The fork has read nothing of convscope and has the environment, working directory and words that it was given.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -15,7 +16,10 @@ from pathlib import Path
 
 
 def wait_for_starts():
+    sys.modules["triton"] = None  # of GPUs alone; its binding prints at the end of a fork what the frozen objects hold
+    import jinja2  # noqa: F401
     import matplotlib.figure  # noqa: F401
+    import pydantic.dataclasses  # noqa: F401
     import pytorch_lightning  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.linear_model  # noqa: F401
@@ -23,6 +27,9 @@ def wait_for_starts():
     from hydra import main  # noqa: F401
     from torchmetrics.classification import MulticlassAccuracy  # noqa: F401
 
+    del sys.modules["triton"]
+    gc.collect()
+    gc.freeze()  # else each fork copies and walks a million objects when it collects garbage and when it ends
     for line in sys.stdin:
         start = json.loads(line)
         child = os.fork()

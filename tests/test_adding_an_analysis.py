@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, python
 
 PAGE = ROOT / "docs/adding_an_analysis.md"
 FILES = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,12 +36,6 @@ def copy(tmp_path_factory):
     return place
 
 
-def python(copy, *words):
-    environment = os.environ | {"PYTHONPATH": f"{copy}/src:{copy}/tests", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *words]
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
-
-
 def test_the_page_takes_one_folder_a_yaml_a_page_of_docs_and_a_folder_of_tests():
     folders = {name.rpartition("/")[0] for name, _ in FILES.findall(PAGE.read_text())}
     assert folders == {"src/convscope/analyses/sparsity", "conf/job", "docs", "tests/analyses/sparsity"}
@@ -49,22 +43,25 @@ def test_the_page_takes_one_folder_a_yaml_a_page_of_docs_and_a_folder_of_tests()
 
 
 def test_the_new_job_is_in_the_help_runs_and_has_its_section_on_the_page(copy, trained, tmp_path):
-    helped = python(copy, "src/run.py", "--help")
+    helped = python(copy / "src/run.py", "--help", cwd=copy)
     assert "share of each layer's units that are on for an image" in helped.stdout
     words = [f"ckpt={trained}/checkpoints/last.ckpt", "trainer.accelerator=cpu", f"hydra.run.dir={tmp_path}/run"]
-    ended = python(copy, "src/run.py", "job=sparsity", "sparsity.images=4", *words)
+    ended = python(copy / "src/run.py", "job=sparsity", "sparsity.images=4", *words, cwd=copy)
     assert ended.returncode == 0, ended.stderr
     lines = [json.loads(line) for line in (tmp_path / "run/index.jsonl").read_text().splitlines()]
     assert {line["kind"] for line in lines} == {"table", "picture", "number"}
     assert all(0 < line["value"] < 1 for line in lines if line["kind"] == "number")
     page = (tmp_path / "run/report/index.html").read_text()
     assert "How few units are on" in page and 'id="sparsity"' in page
-    refused = python(copy, "src/run.py", "job=sparsity", "sparsity.images=0", *words)
+    refused = python(copy / "src/run.py", "job=sparsity", "sparsity.images=0", *words, cwd=copy)
     assert refused.returncode == 1 and "sparsity.images=0 is too small; it is 1 or more" in refused.stderr
 
 
+@pytest.mark.slow
 def test_the_tests_of_the_copy_know_the_new_analysis(copy):
     tests = ["tests/analyses/sparsity", "tests/test_house.py", "tests/cli/test_every_setting.py"]
-    ended = python(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "sparsity or house")
+    environment = os.environ | {"PYTHONPATH": f"{copy}/src:{copy}/tests", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "sparsity or house"]
+    ended = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout
     assert int(re.search(r"(\d+) passed", ended.stdout)[1]) > 300

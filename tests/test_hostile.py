@@ -144,6 +144,7 @@ FOLDERS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
 def test_classes_with_hostile_names_are_trained_and_shown_as_text(tmp_path):
     """Names of folders and files, and names from classes.csv, which may hold what no folder can be called."""
@@ -197,12 +198,14 @@ def test_no_secret_and_no_home_in_any_file_of_a_run(tmp_path, cache):
             assert str(home).encode() not in held, path
 
 
+@pytest.mark.slow
 def test_a_setting_that_reads_a_secret_is_refused(tmp_path):
     ended = convscope("name=${oc.env:HF_TOKEN}", "hydra.run.dir=run", cwd=tmp_path, **SECRETS)
     assert ended.returncode == 1 and "$HF_TOKEN" in ended.stderr and SECRETS["HF_TOKEN"] not in ended.stderr
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["hydra", "defaults", "deep"])
 def test_a_run_folder_made_to_run_code_is_not_gone_on_with(key, tmp_path):
     call = f"{{_target_: builtins.open, file: {tmp_path}/ran, mode: w}}"

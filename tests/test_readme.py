@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from PIL import Image
 
 from conftest import ROOT, convscope
@@ -31,10 +33,16 @@ FEW = {  # words that make a job small
     "job=overlap": ["overlap.copies=4"],
 }
 
-ELSEWHERE = {  # commands that need SLURM, or srun: tests/cluster/test_clusters.py runs them on its own
-    "-m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus_per_node=1 seed=0,1",
-    "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4",
-    "trainer.num_nodes=2",
+SLURM = "cluster/test_clusters.py"
+ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
+    "'logger=[wandb,tensorboard,mlflow]'": "loggers/test_loggers.py",
+    "-m hydra/launcher=submitit_local hydra.launcher.tasks_per_node=2 trainer.devices=2": SLURM,
+    "-m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus_per_node=1 seed=0,1": SLURM,
+    "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4": SLURM,
+    "trainer.devices=2": "cluster/test_processes.py",
+    "trainer.num_nodes=2": SLURM,
+    "job=sparsity --help": "test_adding_an_analysis.py",
+    "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }
 
 
@@ -81,14 +89,31 @@ def small(words, cache):
     return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 
-@pytest.mark.parametrize("command", commands())
+def different():
+    """The commands but those that, once they are small, are the same as another."""
+    found = {}
+    for command in commands():
+        words = shlex.split(command)
+        replaced = {word.partition("=")[0] for word in small(words, "cache")}
+        found.setdefault(tuple(word for word in words if word.partition("=")[0] not in replaced), command)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("command", sorted({*commands()} - {*different()}))
+def test_a_command_that_is_small_the_same_as_another_composes(command):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        composed = compose("config", overrides=shlex.split(command.replace("<run>", "run")))
+    OmegaConf.to_container(composed, resolve=True)
+
+
+@pytest.mark.parametrize("command", different())
 def test_command(command, trained, photos, tmp_path, cache):
     words = [word.replace("/photos/chunks", f"{tmp_path}/chunks") for word in shlex.split(command)]
     words = [word.replace("/photos", str(photos)) for word in words]
     words = [re.sub(r"outputs/train/<run>", str(trained), word) for word in words]
     words = [re.sub(r"outputs/sweep/table3", str(trained.parent), word) for word in words]
     if command in ELSEWHERE:
-        pytest.skip("needs SLURM: tests/cluster runs it")
+        pytest.skip(f"tests/{ELSEWHERE[command]} runs it")
     if "model=mine" in words:
         pytest.skip("the net of this command is the reader's own; its yaml is tested below")
     if "data=stream" in words:  # trains on what the command before it has converted
@@ -103,7 +128,7 @@ def test_command(command, trained, photos, tmp_path, cache):
 
 def test_the_documents_have_commands():
     assert len(commands()) >= 12
-    assert set(commands()) >= ELSEWHERE
+    assert set(commands()) >= ELSEWHERE.keys()
 
 
 def test_the_net_in_the_docs_is_one():

@@ -16,6 +16,8 @@ from convscope.analyses.visualize.figure import map_tiles
 from convscope.engine.blocks import default_layers
 from lite0 import lite0_weights
 
+pytestmark = pytest.mark.slow
+
 
 def subject(words):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

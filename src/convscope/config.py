@@ -122,14 +122,13 @@ def read_config(kind: type[Config], settings: Settings, group: str | None = None
 def build_config(kind: type[Config], values: Settings) -> Config:
     """An instance of the class with these values. Raises UserError for a value that is missing or wrong."""
     described: Any = kind
+    hints = get_type_hints(kind, include_extras=True)
     for field in fields(described):
         if field.default is MISSING and field.default_factory is MISSING and field.name not in values:
-            hint = get_type_hints(kind, include_extras=True)[field.name]
-            raise UserError(f"{_key(kind, field.name)} is missing; it is {describe_type(hint)}")
+            raise UserError(f"{_key(kind, field.name)} is missing; it is {describe_type(hints[field.name])}")
     for name, value in values.items():
         if _too_large(value):
-            hint = get_type_hints(kind, include_extras=True)[name]
-            raise UserError(f"{_key(kind, name)}={value_text(value)} is not {describe_type(hint)}")
+            raise UserError(f"{_key(kind, name)}={value_text(value)} is not {describe_type(hints[name])}")
     return kind(**values)
 
 
@@ -198,11 +197,12 @@ def _explain(kind: Any, values: Settings, refusal: ValidationError) -> str:
     """One line on the first wrong value: its key, the value, what is possible."""
     errors, hints = refusal.errors(include_url=False), get_type_hints(kind, include_extras=True)
     first = next((error for error in errors if error["type"] in _RANGES), errors[0])
-    field = str(first["loc"][0]) if first["loc"] else ""
+    place = first["loc"][0] if first["loc"] else ""
+    field = fields(kind)[place].name if isinstance(place, int) else str(place)
     if first["type"] == "unexpected_keyword_argument" or field not in hints:
         return f"{kind.config_group}.{field} is no key; possible: {', '.join(hints)}"
     key, value = _key(kind, field), values.get(field)
-    errors_of_field = [error for error in errors if error["loc"][:1] == (field,)]
+    errors_of_field = [error for error in errors if error["loc"][:1] == (place,)]
     example = example_of(hints[field])
     hint = f", e.g. {key}={example}" if example is not None else ""
     return f"{key}={_cut(value)} {_reason(key, value, hints[field], errors_of_field)}{hint}"

@@ -1,4 +1,4 @@
-"""The job from a command line to a set, and training on it: shown with names, killed and continued."""
+"""The job from a command line to a set, and training on it: shown with names."""
 
 import csv
 import json
@@ -11,8 +11,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from cli.test_resume import rows, same, start_and_kill, state
-from conftest import convscope
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 
@@ -54,6 +52,7 @@ def made(photographs, tmp_path_factory):
     return place / "set"
 
 
+@pytest.mark.slow
 def test_what_it_made_and_how_to_go_on(photographs, tmp_path, capsys):
     with pytest.raises(UserError, match=r"letter.jpg cannot be read: .*data.on_bad_image=skip"):
         convert(photographs, tmp_path)
@@ -85,6 +84,7 @@ def test_a_limited_part_of_images_in_memory(tmp_path):
     assert json.loads((tmp_path / "set/set.json").read_text())["train"]["images"] == 20
 
 
+@pytest.mark.slow
 def test_pictures_name_the_images(made, tmp_path):
     run([*TINY, "job=visualize", "data=stream", f"data.root={made}", "data.image_size=64"], tmp_path / "run")
     lines = [json.loads(line) for line in (tmp_path / "run/index.jsonl").read_text().splitlines()]
@@ -93,14 +93,6 @@ def test_pictures_name_the_images(made, tmp_path):
     assert (tmp_path / "run/pictures/top9/conv5.jpg").is_file()
 
 
-def test_a_killed_run_that_goes_on_equals_an_unbroken_one(made, tmp_path):
-    words = [*TINY, "data=stream", f"data.root={made}", "data.image_size=64", "trainer.max_epochs=5",
-             "evolution=off"]  # fmt: skip
-    run(words, tmp_path / "whole")
-    start_and_kill([*words, "hydra.run.dir=run"], tmp_path / "run", tmp_path)
-    ended = convscope(*words, "hydra.run.dir=run", cwd=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert "goes on after epoch " in ended.stdout and "epoch 1/5" not in ended.stdout
-    assert rows(tmp_path / "run") == rows(tmp_path / "whole")
-    one, other = state(tmp_path / "whole"), state(tmp_path / "run")
-    assert same(one["state_dict"], other["state_dict"]) and same(one["optimizer_states"], other["optimizer_states"])
+def test_a_conversion_needs_a_folder_to_write():
+    with pytest.raises(UserError, match="job=convert writes a new folder; type convert.to=<folder>"):
+        run(["job=convert"], Path("unused"))

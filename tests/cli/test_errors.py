@@ -27,6 +27,7 @@ def told(*words):
     return explain_hydra_error(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "near", "possible"),
     [
@@ -90,6 +91,7 @@ def test_nets_without_rows_are_told_so(word):
     assert "possible: model=alexnet, " in line and "torchvision," not in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["experiment=first_layers", "model=torchvision"], ["experiment=table2", "model=zfnet"]]
 )

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from conftest import ROOT, convscope
+from conftest import ROOT, convscope, python
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.runs.unfinished import TRAINING_GROUPS, needs_training, newest_unfinished, training_lock
@@ -58,18 +58,11 @@ def best_of(held):
     return next(key for key in held["callbacks"] if key.startswith("BestCheckpoint"))
 
 
-def start_and_kill(words, folder, cwd):
-    """Starts the program and ends it without warning as soon as the folder has a checkpoint."""
-    command = [sys.executable, str(ROOT / "src/run.py"), *map(str, words)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    running = subprocess.Popen(command, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, **quiet)
-    until = time.monotonic() + 300
-    while not (folder / "checkpoints/last.ckpt").is_file():
-        assert running.poll() is None and time.monotonic() < until
-        time.sleep(0.005)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    assert not (folder / "summary.json").exists()  # it was cut off, not through
+def start_and_kill(words, file, cwd):
+    """Starts the program, ends it without warning as soon as the file is there, and returns what it printed."""
+    ended = convscope(*words, cwd=cwd, signaled=(file, "SIGKILL"))
+    assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 @pytest.fixture(scope="module")
@@ -82,19 +75,21 @@ def unbroken(tmp_path_factory, cache):
     return place / "run", words
 
 
-@pytest.mark.parametrize("again", ["the same command", "resume"])
-def test_a_killed_run_that_goes_on_equals_an_unbroken_one(again, unbroken, tmp_path):
+def test_a_killed_run_that_goes_on_equals_an_unbroken_one(unbroken, tmp_path):
+    """Killed in its first epochs, started by the same command, killed in the fifth, moved and resumed."""
     whole, words = unbroken
     run, words = tmp_path / "run", [*words, "hydra.run.dir=run"]
-    start_and_kill(words, run, tmp_path)
+    start_and_kill(words, "run/checkpoints/last.ckpt", tmp_path)
     done = len(rows(run))
-    if again == "resume":  # the folder was moved meanwhile, and is called what means something to Hydra
-        assert str(tmp_path).encode() not in (run / "checkpoints/last.ckpt").read_bytes()
-        run = run.rename(tmp_path / "it's, moved\\")
-    ended = convscope(*(words if again != "resume" else [f"resume={run.name}"]), cwd=tmp_path)
+    printed = start_and_kill(words, "run/top9/epoch_005.safetensors", tmp_path)
+    assert f"{run} goes on after epoch " in printed and " of 6\n" in printed
+    assert f"epoch {done + 2}/6" in printed and "epoch 1/6" not in printed
+    assert not (run / "summary.json").exists()  # it was cut off, not through
+    assert str(tmp_path).encode() not in (run / "checkpoints/last.ckpt").read_bytes()
+    run = run.rename(tmp_path / "it's, moved\\")  # what its name holds means something to Hydra
+    ended = convscope(f"resume={run.name}", cwd=tmp_path)
     assert ended.returncode == 0 and "dirpath" not in ended.stderr, ended.stderr
-    assert f"{run} goes on after epoch " in ended.stdout and " of 6\n" in ended.stdout
-    assert f"epoch {done + 2}/6" in ended.stdout and "epoch 1/6" not in ended.stdout
+    assert f"{run} goes on after epoch " in ended.stdout and "epoch 4/6" not in ended.stdout
     assert rows(run) == rows(whole) and [row["epoch"] for row in rows(run)] == [*"123456"]
     one, other = state(whole), state(run)
     for part in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
@@ -172,11 +167,14 @@ def test_a_run_killed_at_bad_moments_equals_an_unbroken_one(tmp_path, cache):
     """SIGKILL within a checkpoint that is being written, within drawing and within validation."""
     words = [*KILLS["TINY"], "trainer.max_epochs=4", f"data.cache_dir={cache}"]
     JOBS["train"](composed(words), tmp_path / "whole")
-    run = [*words, f"hydra.run.dir={tmp_path}/run"]
-    for function, times in (("save_checkpoint", "3"), ("_draw_epoch", "2"), ("validation_step", "2")):
-        KILLS["started"](run, function, times)
+    words = [*words, "hydra.run.dir=run"]
+    for function, times in (("save_checkpoint", 3), (KILLS["PLACES"]["drawing"], 2), ("validation_step", 2)):
+        killed = python(
+            ROOT / "benchmarks/reliability_kills.py", "--inside", function, times, "--", *words, cwd=tmp_path
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert not (tmp_path / "run/summary.json").exists()
-    assert "goes on after epoch" in KILLS["started"](run)
+    assert "goes on after epoch" in convscope(*words, cwd=tmp_path).stdout
     assert KILLS["different"](tmp_path / "whole", tmp_path / "run") == []
 
 
@@ -204,7 +202,7 @@ def test_a_launcher_that_has_its_own_handler_gets_the_signal_once_the_checkpoint
 
 
 def test_ctrl_c_keeps_the_run_and_auto_goes_on_with_it(tmp_path, cache):
-    words = [*TINY, "evolution=off", "trainer.max_epochs=60", f"data.cache_dir={cache}", "resume=auto"]
+    words = [*TINY, "evolution=off", "trainer.max_epochs=20", f"data.cache_dir={cache}", "resume=auto"]
     ended = convscope(*words, cwd=tmp_path, signaled=("outputs/train/*/metrics.csv", "SIGINT"))
     said, told = ended.stdout, ended.stderr
     (folder,) = tmp_path.glob("outputs/train/*")
@@ -215,7 +213,7 @@ def test_ctrl_c_keeps_the_run_and_auto_goes_on_with_it(tmp_path, cache):
     ended = convscope(*words, cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert f"resume=auto: outputs/train/{folder.name}\n" in ended.stdout and "goes on after epoch" in ended.stdout
-    assert len(rows(folder)) == 60 and summary(folder)["finished"]
+    assert len(rows(folder)) == 20 and summary(folder)["finished"]
 
 
 def test_the_newest_unfinished_run_of_the_same_settings(tmp_path):
@@ -285,6 +283,7 @@ def test_a_run_does_not_go_on_from_the_checkpoint_of_another_net(unbroken, tmp_p
         JOBS["train"](composed([*unbroken[1], "model.width=0.1"]), run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_run_that_is_ended_before_it_has_anything_leaves_no_folder(name, tmp_path):
     words = [*TINY, "data.train=4000", "data.cache_dir=cache"]
@@ -328,7 +327,8 @@ def test_a_sweep_passes_what_finished_goes_on_with_what_was_cut_off_and_refuses_
     words = ["experiment=renorm", "model=replication_no_3_4_6_7", *TINY, "evolution=off", f"data.cache_dir={cache}"]
     words += ["trainer.max_epochs=6", "hydra.sweep.dir=sweep", "optim.renorm=0.1,0.2,null", "name=row_${optim.renorm}"]
     places = [tmp_path / f"sweep/row_{radius}_seed_0" for radius in ("0.1", "0.2", "None")]
-    start_and_kill(words, places[1], tmp_path)
+    start_and_kill(words, "sweep/row_0.2_seed_0/checkpoints/last.ckpt", tmp_path)
+    assert not (places[1] / "summary.json").exists()
     assert summary(places[0])["finished"] and not places[2].exists()
     weights = (places[0] / "checkpoints/last.ckpt").read_bytes()
     ended = convscope(*words, cwd=tmp_path)
@@ -432,6 +432,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -96,8 +96,8 @@ def test_checkpoints_load_without_trusting_them(trained):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(trained, tmp_path, cache):
-    for seed, folder in ((0, "same"), (1, "other")):
-        ended = convscope(*SMALL, f"data.cache_dir={cache}", f"seed={seed}", f"hydra.run.dir={folder}", cwd=tmp_path)
+    for words in (["seed=0", "hydra.run.dir=same"], ["seed=1", "hydra.run.dir=other", "evolution=off"]):
+        ended = convscope(*SMALL, f"data.cache_dir={cache}", *words, cwd=tmp_path)
         assert ended.returncode == 0, ended.stderr
     weights = [
         torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
@@ -129,10 +129,9 @@ def test_visualize_a_checkpoint_draws_what_its_training_drew(trained, tmp_path, 
     }
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg11"])
-def test_visualize_any_torchvision_net(name, tmp_path, cache):
+def test_visualize_a_torchvision_net(tmp_path, cache):
     ended = convscope(
-        "job=visualize", "model=torchvision", f"model.name={name}", "data.train=20", "data.val=20",
+        "job=visualize", "model=torchvision", "model.name=resnet18", "data.train=20", "data.val=20",
         "data.image_size=64", "evolution.maps=2", f"data.cache_dir={cache}", "hydra.run.dir=seen", cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -158,24 +157,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     )  # fmt: skip
     line = problem(ended)
     assert re.search(r"the loss became (nan|inf) in epoch \d, step \d; first bad layer: \w+; earlier checkpoints", line)
-
-
-def test_two_processes_find_what_one_finds(trained, tmp_path, cache):
-    """One epoch on two processes (gloo): one folder, one writer, and the top-9 record of one process on its weights."""
-    ended = convscope(
-        *SMALL, "trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1", f"data.cache_dir={cache}",
-        "data.val=37", "hydra.run.dir=two", cwd=tmp_path,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert [row["epoch"] for row in csv.DictReader((tmp_path / "two/metrics.csv").open())] == ["1"]
-    again = convscope(
-        "job=visualize", "ckpt=two/checkpoints/last.ckpt", "evolution.maps=4", "hydra.run.dir=one", cwd=tmp_path
-    )
-    assert again.returncode == 0, again.stderr
-    two, one = load_file(tmp_path / "two/top9/epoch_001.safetensors"), load_file(tmp_path / "one/top9/top9.safetensors")
-    assert all(torch.equal(two[key], one[key]) for key in two if key.endswith("image"))
-    sheets = [tmp_path / "two/pictures/images/0/epoch_001.jpg", tmp_path / "one/pictures/images/0.jpg"]
-    assert sheets[0].read_bytes() == sheets[1].read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,6 @@ def one(tmp_path_factory, cache):
     """The folder of a run in one process with the steps that two processes take together in the other tests."""
     place = tmp_path_factory.mktemp("one")
     words = [*TINY, "evolution.maps=2", "optim.batch_size=20", f"data.cache_dir={cache}", "hydra.run.dir=run"]
-    ended = convscope(*words, cwd=place, fresh=True)
+    ended = convscope(*words, cwd=place)
     assert ended.returncode == 0, ended.stderr
     return place / "run"

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from cluster.test_clusters import ranks, started, wait_for
+from cluster.test_clusters import ranks, started, wait_for, wait_until
 from conftest import ROOT, convscope
 from convscope.cli.jobs import JOBS
 from random_settings import opened
@@ -35,8 +35,8 @@ def rows(folder):
 def test_validation_counts_every_image_once_where_one_process_has_more_batches(tmp_path, cache):
     """21 images are 3 batches of one process and 2 of the other; batch norms have statistics of their own in each."""
     net = ["model=torchvision", "model.name=resnet18", "trainer.max_epochs=1", f"data.cache_dir={cache}"]
-    running = started([*TWO, *net, f"hydra.run.dir={tmp_path}/run"], tmp_path)
-    assert running.wait(timeout=180) == 0, (tmp_path / "said").read_text()
+    ended = convscope(*TWO, *net, "hydra.run.dir=run", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     settings = composed(
         ["job=visualize", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", "evolution.maps=2", "trainer.accelerator=cpu"]
     )
@@ -46,7 +46,7 @@ def test_validation_counts_every_image_once_where_one_process_has_more_batches(t
     with torch.no_grad():
         logits = subject.net(images)
     (row,) = rows(tmp_path / "run")
-    assert len(labels) == 21
+    assert len(labels) == 21 and row["epoch"] == "1"
     assert float(row["val/loss"]) == pytest.approx(F.cross_entropy(logits.double(), labels).item(), rel=1e-5)
     assert float(row["val/top1"]) == pytest.approx((logits.argmax(1) == labels).double().mean().item(), rel=1e-5)
     top5 = (logits.topk(5).indices == labels[:, None]).any(1)
@@ -61,39 +61,44 @@ def test_validation_counts_every_image_once_where_one_process_has_more_batches(t
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, cache):
-    """The folder of two epochs on two processes, with dropout, and the words that made it."""
+    """The folder of three epochs on two processes, with dropout, and the words that made it."""
     place = tmp_path_factory.mktemp("unbroken")
-    words = [*TWO, "model.width=0.05", "trainer.max_epochs=2", f"data.cache_dir={cache}"]
+    words = [*TWO, "model.width=0.05", "trainer.max_epochs=3", f"data.cache_dir={cache}"]
     ended = convscope(*words, "hydra.run.dir=run", cwd=place)
     assert ended.returncode == 0, ended.stderr
     return place / "run", words
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_two_processes_that_were_ended_within_an_epoch_go_on_to_the_same_end(how, unbroken, tmp_path):
-    """SIGKILL of the command alone and of torchrun: both have no time to end the processes that train."""
+def test_two_processes_that_were_ended_within_an_epoch_go_on_to_the_same_end(unbroken, tmp_path):
+    """By SIGTERM; then by SIGKILL of the command and torchrun, which have no time to end the processes that train."""
     whole, words = unbroken
     run = tmp_path / "run"
+    checkpoint = run / "checkpoints/last.ckpt"
     running = started([*words, "checkpoint.every_steps=1", f"hydra.run.dir={run}"], tmp_path)
-    wait_for(run / "checkpoints/last.ckpt", running)
-    above = [number for number in ranks(run) if b"torch.distributed.run" in cmdline(number)]
-    assert len(above) == 1
-    for number in [running.pid, *(above if how == signal.SIGKILL else [])]:
-        os.kill(number, how)
-    assert running.wait(timeout=60) == (143 if how == signal.SIGTERM else -9)
+    wait_for(checkpoint, running)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=60) == 143 and ranks(run) == []
+    stopped = torch.load(checkpoint, weights_only=True)["global_step"]
+    written = checkpoint.stat().st_mtime_ns
+    running = started([f"resume={run}"], tmp_path)
+    wait_until(lambda: checkpoint.stat().st_mtime_ns > written, running)
+    (torchrun,) = [number for number in ranks(run) if b"torch.distributed.run" in cmdline(number)]
+    for number in (running.pid, torchrun):
+        os.kill(number, signal.SIGKILL)
+    assert running.wait(timeout=60) == -9
     until_gone(run)
+    assert stopped < torch.load(checkpoint, weights_only=True)["global_step"] < 15
     ended = convscope(f"resume={run}", cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "goes on after epoch" in ended.stdout
-    if how == signal.SIGTERM:  # processes that lost their parents notice within a second, and may be in another epoch
-        assert " of 5 batches of the next\n" in ended.stdout
-    assert rows(run) == rows(whole) and [row["epoch"] for row in rows(run)] == ["1", "2"]
-    states = [torch.load(each / "checkpoints/last.ckpt", weights_only=True) for each in (whole, run)]
+    assert " of 5 batches of the next\n" in (tmp_path / "said").read_text()  # SIGTERM came within an epoch
+    assert rows(run) == rows(whole) and [row["epoch"] for row in rows(run)] == ["1", "2", "3"]
+    states = [torch.load(folder / "checkpoints/last.ckpt", weights_only=True) for folder in (whole, run)]
     weights = [state["state_dict"] for state in states]
-    assert states[0]["global_step"] == states[1]["global_step"] == 10
+    assert states[0]["global_step"] == states[1]["global_step"] == 15
     assert weights[0].keys() == weights[1].keys() and all(weights[0][key].equal(weights[1][key]) for key in weights[0])
-    for epoch in (1, 2):
-        tops = [load_file(each / f"top9/epoch_00{epoch}.safetensors") for each in (whole, run)]
+    for epoch in (1, 2, 3):
+        tops = [load_file(folder / f"top9/epoch_00{epoch}.safetensors") for folder in (whole, run)]
         assert tops[0].keys() == tops[1].keys() and all(tops[0][key].equal(tops[1][key]) for key in tops[0])
 
 

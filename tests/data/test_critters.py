@@ -130,12 +130,14 @@ def unhidden(drawing, species) -> bool:
     return all(critter.mask[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1].all() for x0, y0, x1, y1 in critter.boxes[:4])
 
 
+@pytest.mark.slow
 def test_color_does_not_tell_the_species(small) -> None:
     means = {split: images.mean(axis=(1, 2)) / 64 - 2 for split, (images, _) in small.items()}
     model = LogisticRegression(max_iter=300).fit(means["train"], small["train"][1])
     assert model.score(means["val"], small["val"][1]) < 0.25
 
 
+@pytest.mark.slow
 def test_a_linear_classifier_stays_below_60_percent(small) -> None:
     (images, labels), (held, answers) = small["train"], small["val"]
     model = LogisticRegression(C=3e-3, max_iter=100).fit(images.reshape(len(images), -1) / 128 - 1, labels)
@@ -168,6 +170,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         critters(10, 10, 16, 0, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_killed_drawing_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from convscope.data.critters.source import critters; "
     process = python(code + "critters(250, 10, 128, 0, Path(sys.argv[1]))", str(tmp_path))
@@ -182,6 +185,7 @@ def test_a_killed_drawing_leaves_nothing_that_looks_finished(tmp_path: Path) -> 
     assert not part.exists()
 
 
+@pytest.mark.slow
 def test_a_script_without_main_guard_is_told(tmp_path: Path) -> None:
     code = "from convscope.data.critters.source import critters\ncritters(400, 10, 16, 0, None)\n"
     process = python(code, file=tmp_path / "script.py")

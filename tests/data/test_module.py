@@ -154,6 +154,7 @@ def fit(source, workers, epochs, folder, save=None, resume=None, **more):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "save", "step", "more"),
     [
@@ -231,7 +232,7 @@ def test_a_given_mean_takes_the_place_of_the_images_own(source):
         ("workers", -1, "data.workers=-1 is too small; it is 0 or more"),
         ("cache_gib", -1, "data.cache_gib=-1 is too small"),
         ("color_noise", -0.1, "data.color_noise=-0.1 is too small"),
-        ("pixel_scale", 0, "data.pixel_scale=0 is no scale"),
+        ("pixel_scale", 0, "data.pixel_scale=0.0 is no scale"),
         ("on_bad_image", "cry", "data.on_bad_image=cry is unknown; possible: stop, skip"),
     ],
 )

@@ -167,6 +167,7 @@ def test_a_process_killed_while_it_hands_a_batch_over_is_named(fatal, no_sigchld
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_process_killed_between_two_passes_is_named_with_its_signal(files, tmp_path, no_sigchld):
     data = streamed(files, tmp_path, workers=1)
     loader = data.val_dataloader()

@@ -64,6 +64,7 @@ def test_dimensions_are_followed_however_they_move():
     assert axes["turned"] == (1, 2) and axes["swapped"] == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["convnext_tiny", "swin_t"])
 def test_axes_of_torchvisions_nets(name):
     """The sides for Swin are multiples of 7 x 32, as its windows of attention need, with different rows and columns."""

@@ -36,6 +36,7 @@ def same_as_whole(net, layer, size, rule):
         assert not outside.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("image_size", [64, 96, 152])
 def test_row_net_at_every_layer(image_size, rule):
@@ -44,6 +45,7 @@ def test_row_net_at_every_layer(image_size, rule):
         same_as_whole(net, layer, (image_size, image_size), rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("size", [(61, 83), (40, 200), (33, 35)])
 def test_odd_steps_at_every_layer(size, rule):
@@ -70,6 +72,7 @@ def test_activations_with_an_upper_bound(rule):
         same_as_whole(net, layer, (24, 30), rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["conv1", "layer1.0.conv2", "layer1", "layer2.0.downsample", "layer4"])
 def test_branches(layer):
     same_as_whole(torchvision.models.resnet18(weights=None).double(), layer, (64, 80), "guided")

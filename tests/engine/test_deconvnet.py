@@ -66,6 +66,7 @@ def test_by_hand():
     assert torch.equal(project(net, image, "3", one(), "gradient")[0, 0], down)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_equals_captum_at_every_layer(rule):
     net, images = row_net(norm1=None, norm2=None), photographs()

@@ -110,6 +110,7 @@ def test_fifty_crops_of_a_row_net(size, side):
     check(row_net(size), size, side, grid_crops, grid)
 
 
+@pytest.mark.slow
 def test_fifty_crops_of_a_net_that_branches():
     torch.manual_seed(0)
     check(models.get_model("resnet18", num_classes=6).double().eval(), 64, 72, grid_crops, grid)
@@ -122,6 +123,7 @@ def test_a_net_of_odd_steps():
     check(nn.Sequential(net, nn.Flatten(), nn.Linear(inputs, 4)).double().eval(), 48, 56)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "resnet18"])
 def test_library_nets(name):
     """A chain, and a net with branches, which goes one crop at a time."""

@@ -120,6 +120,7 @@ KNOWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_fields_of_known_nets_are_the_gradients_support(name):
     extra = {"init_weights": False} if name == "googlenet" else {}
@@ -130,6 +131,7 @@ def test_fields_of_known_nets_are_the_gradients_support(name):
     assert visible(field.box(9, 11), size) == support(smooth(net), KNOWN[name], size, (9, 11))
 
 
+@pytest.mark.slow
 def test_what_mixes_all_positions_sees_the_whole_image():
     net_fields = fields(torchvision.models.mobilenet_v3_small(weights=None), 224)
     assert net_fields["features.0"] is not None

@@ -101,6 +101,7 @@ def test_shapes_are_those_of_a_real_pass(how):
     assert net_trace.shapes[net_trace.layers["2"].output] == real.shape
 
 
+@pytest.mark.slow
 def test_every_kind_of_net_is_traced():
     for name in ("densenet121", "mobilenet_v3_small", "shufflenet_v2_x0_5", "convnext_tiny", "vit_b_16"):
         net = getattr(torchvision.models, name)(weights=None)
@@ -109,6 +110,7 @@ def test_every_kind_of_net_is_traced():
         assert set(convolutions) <= set(net_trace.layers), name
 
 
+@pytest.mark.slow
 def test_timm_nets_are_traced():
     timm = pytest.importorskip("timm")
     net_trace = trace(timm.create_model("nfnet_l0", pretrained=False), (3, 64, 64))

@@ -210,6 +210,7 @@ def test_mlflow_has_the_same_pictures(logged):
     assert len(client.list_artifacts(run.info.run_id, "top9")) == EPOCHS
 
 
+@pytest.mark.slow
 def test_an_offline_run_is_sent_later_with_all_its_pictures(tmp_path):
     """wandb's own client sends it to a server on this machine that takes whatever comes (but no artifacts)."""
     choices = {"wandb": {"project": "p", "mode": "offline", "table": 0, "artifacts": []}}
@@ -264,6 +265,7 @@ def dashboard(place, *words, views=True):
     return received, ended
 
 
+@pytest.mark.slow
 def test_the_dashboard_is_saved_by_wandbs_own_client(tmp_path):
     received, ended = dashboard(tmp_path, "dashboard.project=mine")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -272,17 +274,20 @@ def test_the_dashboard_is_saved_by_wandbs_own_client(tmp_path):
     assert "top9/conv5" in sent["spec"] and "/me/mine?nw=features" in ended.stdout
 
 
+@pytest.mark.slow
 def test_a_dashboard_that_cannot_be_saved_is_told(tmp_path):
     _, ended = dashboard(tmp_path, "dashboard.entity=them", views=False)
     assert ended.returncode == 1 and "could not be saved to them/convscope (" in ended.stderr
     assert "permission denied" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_dashboard_of_unknown_layers_is_told(tmp_path):
     _, ended = dashboard(tmp_path, "model=torchvision", "model.name=resnet18")
     assert ended.returncode == 1 and "name a run of it with run=<run folder>" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
     """Opened twice on one folder: the same run of wandb and of MLflow; another folder of the sweep is of its group."""
     config = {"job": "train", "words": []}

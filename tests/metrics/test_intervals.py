@@ -18,6 +18,7 @@ from convscope.metrics.intervals import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", ["normal", "exponential"])
 def test_the_interval_covers_a_known_mean_about_19_times_of_20(draw):
     """60 samples of 40 with mean 1; a percentile interval covers a little less than 95 % at this size."""
@@ -64,6 +65,7 @@ def test_two_cases_tell_next_to_nothing():
     assert interval.value == 0.5 and interval.low < -3 and interval.high > 4  # Student's: 0.5 -+ 12.7 * 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 6, 12])
 def test_few_cases_are_covered_as_often_as_many(n):
     draw = np.random.default_rng(n)

@@ -39,6 +39,7 @@ def shapes(state):
     return {name: tuple(value.shape) for name, value in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ENTRIES, ids=lambda key: "-".join(map(str, key)))
 def test_a_file_of_torchvisions_makes_torchvisions_net(key, unset, monkeypatch):
     (name, _), entry = key, ENTRIES[key]

@@ -85,6 +85,7 @@ def test_every_line_is_labeled_at_its_end_and_no_two_labels_touch():
         assert all(low.y1 <= high.y0 for low, high in zip(boxes, boxes[1:], strict=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [0, 1, 2, 60])
 def test_nothing_is_clipped_at_the_border(epochs):
     layers = [f"layer{i}.1.conv2" for i in range(5)]

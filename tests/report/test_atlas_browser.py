@@ -217,6 +217,7 @@ def test_runs_that_show_other_maps_stand_beside_each_other_in_their_order(show, 
     expect(page.locator(".panel .when")).to_have_text(["this run, epoch 2", "other run, epoch 2, map 11"])
 
 
+@pytest.mark.slow
 def test_a_long_run_stays_light(runs):
     """64 epochs, 5 layers, 16 maps: 92160 tiles."""
     report = runs / LONG / "report"

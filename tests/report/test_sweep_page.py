@@ -3,13 +3,11 @@
 import json
 import multiprocessing
 import os
-import subprocess
-import sys
 
 import pytest
 from playwright.sync_api import expect
 
-from conftest import ROOT
+from conftest import ROOT, python
 from convscope.cli import recording
 from convscope.cli.recording import finish_with_summary
 from convscope.errors import UserError
@@ -140,7 +138,8 @@ def test_short_runs_leave_the_page_to_the_end_of_the_sweep(tmp_path, monkeypatch
 
 def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     """Also where the last one fails, after which Hydra calls nothing."""
-    script = (
+    script = tmp_path / "script.py"
+    script.write_text(
         "import os, runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
         "from convscope.cli import recording; recording.PAGE_SHARE = 1e-9\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -148,8 +147,7 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     tiny = ["data.train=20", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=10",
             "trainer.max_epochs=1", "trainer.accelerator=cpu", "data.workers=0", "evolution=off"]  # fmt: skip
     words = ["-m", *tiny, "optim.lr=0.01,0.02,-1", f"data.cache_dir={cache}", f"hydra.sweep.dir={tmp_path}/sweep"]
-    command = [sys.executable, "-c", script, str(ROOT / "src/run.py"), *words]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    ended = python(script, ROOT / "src/run.py", *words, cwd=tmp_path)
     assert ended.returncode == 1 and "optim.lr=-1" in ended.stderr, ended.stderr
     epochs = {run["id"]: len(run["epochs"]) for run in data(tmp_path / "sweep")}
     assert epochs == {"0_zfnet": 1, "1_zfnet": 1, "2_zfnet": 0}

@@ -67,6 +67,7 @@ def best_epoch(record):
 EPOCHS = ["sure of one class", "a right ranking", "sure of one class", "sure of one class"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "best"), [("multilabel", 2), ("softmax", 1)])
 def test_best_checkpoint_plateau_and_summary_go_by_the_same(loss, best, data, tmp_path):
     outcome, record = run(data, tmp_path / "run", EPOCHS, loss)
@@ -78,6 +79,7 @@ def test_best_checkpoint_plateau_and_summary_go_by_the_same(loss, best, data, tm
     assert loss == "softmax" or outcome["best"]["val/mean_ap"] == pytest.approx(np.mean(precisions))
 
 
+@pytest.mark.slow
 def test_chance_is_that_of_the_loss(data, tmp_path, capsys):
     """Four of the six images show the first class: top-1 stands at 67 % whatever the net has learned."""
     outcome, _ = run(data, tmp_path / "run", ["always the same"] * 4, "multilabel")
@@ -89,6 +91,7 @@ def test_chance_is_that_of_the_loss(data, tmp_path, capsys):
     assert outcome["warnings"] == []
 
 
+@pytest.mark.slow
 def test_a_run_of_0_1_goes_on_by_mean_ap_from_a_plateau_that_waited_for_top1(data, tmp_path):
     """Its best top-1, .67, is above any mean AP to come."""
     path = tmp_path / "run/checkpoints/last.ckpt"

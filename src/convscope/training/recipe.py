@@ -35,7 +35,7 @@ class Recipe:
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     init: Literal["normal", "he"]
     init_std: Annotated[float, Field(ge=0)]
-    bias_ones: list[str]
+    bias_ones: list[str] | tuple[str, ...]
     renorm: Annotated[float, Field(gt=0, examples=[0.1])] | None
     loss: LossName = "softmax"
 

@@ -115,6 +115,7 @@ def test_a_place_without_images_is_one_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_training_leaves_out_what_cannot_be_read_and_says_so(root, tmp_path, capsys):
     words = ["data=folder", f"data.root={root}", *TINY]
     (root / "train/bee/3.png").write_bytes(b"torn")

@@ -51,6 +51,7 @@ def test_few_cases_decide_nothing_however_clear_they_are():
     assert claim.because == "two nets; 3 independent cases, a verdict takes 6"
 
 
+@pytest.mark.slow
 def test_a_true_null_rarely_holds_and_an_effect_is_found():
     """The rule on data whose truth is known: of 200 studies without effect about one in forty may say "holds"."""
     draw = np.random.default_rng(0)

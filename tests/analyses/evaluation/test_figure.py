@@ -25,6 +25,7 @@ def test_no_column_for_other_answers_where_there_are_none():
     assert ticks == ["cat", "dog", "cat", "dog"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [LABELLED, LABELLED + 1, 1000])
 def test_single_mistakes_can_be_seen(classes):
     """One cell off the diagonal, drawn alone, changes the picture."""

@@ -225,6 +225,7 @@ def test_weights_of_a_file_on_folders_of_imagenets_ids(tmp_path, cache):
     assert rows(run, "confused")[0]["taken for"] == "golden retriever"
 
 
+@pytest.mark.slow
 def test_real_weights_know_the_classes_of_real_photographs(tmp_path):
     """SqueezeNet of ImageNet's thousand on ten of them, of 1,500 photographs 55 % and 80 %: folders named by ids."""
     root = Path(os.environ.get("CONVSCOPE_DATA", "/nowhere"))

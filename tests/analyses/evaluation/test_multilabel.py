@@ -85,6 +85,7 @@ def area(scores, targets):
     return sum(max(share for hits, share in points if hits >= step) for step in range(1, positives + 1)) / positives
 
 
+@pytest.mark.slow
 def test_training_logs_mean_average_precision(net):
     loss, folder = net
     logged = rows(folder, "metrics")
@@ -95,6 +96,7 @@ def test_training_logs_mean_average_precision(net):
     assert 0.3 * chance < float(logged[0]["val/loss"]) < 3 * chance
 
 
+@pytest.mark.slow
 def test_evaluation_is_the_definition_on_the_nets_own_words(net, run):
     loss, folder = net
     evaluation = run(f"evaluate_{loss}", "job=evaluate", ckpt(folder))
@@ -136,6 +138,7 @@ def test_the_papers_numbers_stand_beside(softmax, run):
             Image.open(evaluation / line["path"]).verify()
 
 
+@pytest.mark.slow
 def test_two_nets_together(softmax, run, net):
     loss, folder = net
     if loss == "softmax":

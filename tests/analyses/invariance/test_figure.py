@@ -77,6 +77,7 @@ def test_strips_hold_the_pictures_in_their_places():
     assert [label.get_text() for label in strips.get_xticklabels()] == ["-4", "4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns, count", [(1, 1), (2, 3), (4, 12)])
 def test_nothing_is_clipped_and_no_words_meet(columns, count):
     names = [f"a breed with a long name {number}" for number in range(count)]

@@ -91,6 +91,7 @@ def test_colors_see_what_gray_does_not():
     assert correlations(values(red, color_values), values(red, color_values)).item() == 1.0  # two channels are flat
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [gray_values, color_values])
 def test_blocks_do_not_matter_to_the_last_bit(how):
     first, second = values(noise(30), how), values(noise(41, seed=2), how)

@@ -1,6 +1,7 @@
 """Images stand beside one another in the order given; the plot holds the numbers it is drawn from."""
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from convscope.analyses.overlap.figure import GAP, SIDE, ImagePair, correlation_plot, pairs_sheet
@@ -44,5 +45,6 @@ def test_the_plot_counts_every_image_and_shares_of_copies():
         assert all(np.isclose(share, 100 * np.mean(np.array(values) >= x)) for x, share in at[name].items())
 
 
+@pytest.mark.slow
 def test_a_threshold_of_one_can_be_drawn():
     correlation_plot(np.array([1.0]), {}, 1.0).canvas.draw()

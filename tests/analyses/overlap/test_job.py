@@ -54,6 +54,7 @@ def table(place, name):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_planted_copies_are_found_and_listed(place):
     summary = run(place, f"overlap.other={place}/other", "overlap.mirrored=true", "overlap.shown=2")
     pairs = {(Path(row["path"]).relative_to(place).as_posix(), Path(row["other"]).name, row["mirrored"])
@@ -79,6 +80,7 @@ def test_planted_copies_are_found_and_listed(place):
     assert "Which images two sets share" in page
 
 
+@pytest.mark.slow
 def test_train_against_val_without_any_copy(place):
     summary = run(place)
     assert summary["numbers"]["overlap/images"] == 0 and summary["numbers"]["overlap/highest"] < 0.97
@@ -102,6 +104,7 @@ def test_images_of_one_color_alone_are_told(place):
         run(place, f"overlap.other={place}/blank")
 
 
+@pytest.mark.slow
 def test_many_pairs_make_several_pictures(place):
     (place / "twice").mkdir()
     for seed in range(14):

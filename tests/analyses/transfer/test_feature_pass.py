@@ -93,6 +93,7 @@ def fifty(photographs, number, side):
     return photographs.subject.net(torch.stack([*crops, *(crop.flip(2) for crop in crops)])).softmax(1).mean(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("crops", "ways"), [("dense", [dense]), ("both", [dense, fifty])])
 def test_every_image_is_what_its_whole_rectangle_says(crops, ways, photographs):
     """Two at a time, so that groups of one shape are cut."""

@@ -85,8 +85,7 @@ def test_what_is_there_is_not_overwritten(source, tmp_path):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ({}, "type convert.to=<folder>"),
-        ({"to": "x", "quality": 101}, "convert.quality=101 is no JPEG quality"),
+        ({"to": "x", "quality": 101}, "convert.quality=101 is too large; it is 1 to 100, e.g. convert.quality=95"),
         ({"to": "x", "chunk": 0}, "convert.chunk=0 is too small"),
     ],
 )

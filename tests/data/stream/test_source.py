@@ -109,6 +109,7 @@ class Small(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1e-6, momentum=0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "step"), [(0, 8), (0, 11), (2, 11)])  # the end of an epoch, and within the second
 @pytest.mark.filterwarnings("ignore")
 def test_a_resumed_run_equals_an_unbroken_one(workers, step, converted_set, tmp_path):

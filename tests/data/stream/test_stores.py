@@ -71,6 +71,7 @@ def opened(place, tmp_path, name="cache", **changed):
     return ImageData(source, DataSettings(**{**settings, **changed}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])  # processes that load make clients of their own
 def test_the_images_are_those_of_the_folder(workers, converted_set, tmp_path):
     far, near = opened("s3://photographs/some/set/", tmp_path, workers=workers), opened(converted_set, tmp_path)
@@ -95,6 +96,7 @@ class Small(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1e-6, momentum=0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     """From the middle of the second epoch, on a machine that has nothing of the set yet."""

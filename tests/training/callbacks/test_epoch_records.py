@@ -65,15 +65,15 @@ def test_a_run_of_0_1_that_goes_on_counts_its_earlier_epochs(words, tmp_path):
 
 
 def test_what_a_job_did_before_it_had_anything_to_record_is_its_own_time(words, tmp_path, monkeypatch):
-    from convscope.analyses.check_data import compute
+    from convscope.analyses.check_data import job
 
-    clock, survey = SimpleNamespace(now=100.0), compute.survey
+    clock, survey = SimpleNamespace(now=100.0), job.survey
 
     def slow(*arguments):
         clock.now += 25
         return survey(*arguments)
 
-    monkeypatch.setattr(compute, "survey", slow)
+    monkeypatch.setattr(job, "survey", slow)
     timer = SimpleNamespace(perf_counter=lambda: clock.now, strftime=recording.time.strftime)
     monkeypatch.setattr(recording, "time", timer)
     JOBS["check_data"](composed([*words, "job=check_data"]), tmp_path / "run")

@@ -49,6 +49,7 @@ def run(net, place, accumulate=1, within=None):
     train(Classifier(net, recipe, 2), data, plan, Record(place / "run"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 3, 10])
 def test_no_two_batches_have_one_mask_of_dropout(accumulate, tmp_path):
     net = Masked()
@@ -57,6 +58,7 @@ def test_no_two_batches_have_one_mask_of_dropout(accumulate, tmp_path):
     assert not any(torch.equal(first, second) for first, second in itertools.combinations(net.masks, 2))
 
 
+@pytest.mark.slow
 def test_a_run_cut_off_within_an_accumulated_step_draws_the_same_masks(tmp_path):
     """The step of batches 6, 7 and 8 is begun anew: the last checkpoint stands between 5 and 6."""
     whole, cut, rest = Masked(), Masked(end=8), Masked()
