@@ -227,11 +227,11 @@ def _reason(key: str, value: Any, hint: Any, errors: Iterable[Any]) -> str:
     parts = value if isinstance(value, list) else [value]
     if _is_path(hint):
         return _no_path(key, next((part for part in parts if not isinstance(part, str)), None))
-    words = literal_values(hint)
-    if words and (isinstance(value, str) or not _allows_more_than_words(hint)):
-        wrong = next((part for part in parts if part not in words), value)
-        listed = ", ".join(map(value_text, words))
-        return f"is unknown{did_you_mean(wrong, words)}; possible: {listed}{describe_lists(hint)}"
+    literals = literal_values(hint)
+    if literals and (isinstance(value, str) or not _allows_other_types(hint)):
+        wrong = next((part for part in parts if part not in literals), value)
+        listed = ", ".join(map(value_text, literals))
+        return f"is unknown{did_you_mean(wrong, literals)}; possible: {listed}{describe_lists(hint)}"
     example = f"; type {key}=[{value}]" if isinstance(value, str) and "[conv1" in describe_type(hint) else ""
     return f"is not {describe_type(hint)}{example}"
 
@@ -241,8 +241,8 @@ def _no_path(key: str, value: Any) -> str:
     return f"is no path{hint}"
 
 
-def _allows_more_than_words(hint: Any) -> bool:
-    """Whether a type of words also allows numbers or mappings."""
+def _allows_other_types(hint: Any) -> bool:
+    """Whether a type with literals also allows numbers or mappings."""
     return get_origin(hint) in (Union, types.UnionType) and bool({int, float, dict} & set(get_args(hint)))
 
 

@@ -421,8 +421,8 @@ def test_a_finished_run_without_its_checkpoint_cannot_go_on(tmp_path):
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     code = (
-        "import sys, pathlib; from convscope.runs.unfinished import alone\n"
-        "with alone(pathlib.Path(sys.argv[1])): print('in')"
+        "import sys, pathlib; from convscope.runs.unfinished import training_lock\n"
+        "with training_lock(pathlib.Path(sys.argv[1])): print('in')"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with training_lock(tmp_path):

@@ -1,8 +1,8 @@
-"""The questions that can be asked of a net, one folder for each.
+"""The analyses of a net, one folder for each.
 
-In a folder: about.py (settings and words; imports no torch), compute.py (tensors in, named tensors out), figure.py
-(arrays in, a figure out), job.py (over a Subject: yields Picture, Number, Table, Arrays). What several questions need
-stands in engine/, metrics/ and plots/, which know no question.
+In a folder: about.py (settings, description; imports no torch), compute.py (tensors in, named tensors out), figure.py
+(arrays in, a figure out), job.py (over a Subject: yields Picture, Number, Table, Arrays). Code that several analyses
+need stands in engine/, metrics/ and plots/, which know no analysis.
 
 ANALYSES is the only list of them: --help, the command of each job, the sections of the page and the tests read it.
 """
@@ -28,10 +28,10 @@ ANALYSES = (  # folders, in the order of their topics on a page
 
 
 class Topic(NamedTuple):
-    """A section of the report page, in words for a newcomer. key: the first word of its results' names.
+    """A section of the report page, written for a newcomer. key: the first part of the names of its results.
 
-    link: its name in the navigation. figure: the figure or table of the paper that shows it. note: what is asked, and
-    how to read the answer.
+    link: its name in the navigation. figure: the figure or table of the paper that shows it. note: the question, and
+    how to read the result.
     """
 
     key: str
@@ -42,11 +42,11 @@ class Topic(NamedTuple):
 
 
 class About(NamedTuple):
-    """What the program knows of an analysis before it runs.
+    """The description of an analysis, before it runs.
 
     job: the name after job=, of conf/job/<job>.yaml and of its settings there. config: the class of its settings.
     topics: the sections of the report page. tiny: overrides that make the job short, for tests. label: what pages call
-    it. looks: how it looks at a net, after the words "looked at"; "" for an analysis of images. images: whether the job
+    it. looks: how it looks at a net, after "looked at"; "" for an analysis of images. images: whether the job
     reads conf/data. sweep_key: the key that takes a sweep's folder. sweep_folder: where the job writes at its end.
     """
 

@@ -56,7 +56,7 @@ def _numbered(table: Table) -> Table:
 
 
 def show_numbers(results: Sequence[Number], folder: Path) -> None:
-    """Prints the numbers of a job: the first FIGURES of them, in words and with their intervals."""
+    """Prints the numbers of a job: the first MAX_NUMBERS of them, with captions and intervals."""
     numbers = [number for number in results if number.epoch is None and not number.name.endswith(("_low", "_high"))]
     drawn = Drawn(box=box.SIMPLE, show_header=False)
     drawn.add_column()

@@ -1,4 +1,4 @@
-"""Settings and words of job=check_data."""
+"""Settings and description of job=check_data."""
 
 from typing import Annotated
 

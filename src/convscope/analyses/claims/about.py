@@ -1,4 +1,4 @@
-"""Settings and words of job=claims."""
+"""Settings and description of job=claims."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from convscope.errors import UserError
 
 @config("claims", elsewhere={"run": "run"})
 class ClaimsConfig:
-    """How many images, and what else is known of images and runs. run: the folder of a training run.
+    """How many images, and files about images and runs. run: the folder of a training run.
 
     against: other runs. boxes, parts, only: as of job=occlude and job=correspond. transfer: the folder of such a job.
     """

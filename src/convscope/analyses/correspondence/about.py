@@ -1,4 +1,4 @@
-"""Settings and words of job=correspond."""
+"""Settings and description of job=correspond."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from convscope.errors import UserError
 
 @config("correspond")
 class CorrespondenceConfig:
-    """Which images, parts and layers, and what covers them. images: so many, their indices, or None for all.
+    """Which images, parts and layers, and what covers them. images: how many, their indices, or None for all.
 
     parts, only: a csv file of parts, and rows of it. mask: pixels (None: a seventh of the image). random: places.
     """

@@ -1,4 +1,4 @@
-"""Settings and words of job=diagnose."""
+"""Settings and description of job=diagnose."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from convscope.config import PathText, Split, config
 
 @config("diagnose")
 class DiagnosisConfig:
-    """Which images judge filters and units. radius: RMS at which filters count as held (None: none was held).
+    """Which images judge filters and units. radius: RMS at which filters were renormalized (None: they were not).
 
     maps: of the second layer, searched for a grid. runs: the folder of a sweep, whose runs are compared.
     """

@@ -1,4 +1,4 @@
-"""Settings and words of job=evaluate."""
+"""Settings and description of job=evaluate."""
 
 from typing import Annotated, Literal
 
@@ -12,9 +12,9 @@ Crops = Literal["center", "ten", "fifty", "dense", "both"]
 
 @config("evaluate")
 class EvaluationConfig:
-    """What of each image the nets see, and which images. scales: sides Q of the whole images (None: the stored side R).
+    """The crops of each image, and which images. scales: sides Q of the whole images (None: the stored side R).
 
-    images: so many, their indices, or None for all of the split. confused: pairs of classes in the table.
+    images: how many, their indices, or None for all of the split. confused: pairs of classes in the table.
     """
 
     crops: Crops = "center"

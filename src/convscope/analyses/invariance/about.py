@@ -1,4 +1,4 @@
-"""Settings and words of job=invariance."""
+"""Settings and description of job=invariance."""
 
 from typing import Annotated, Literal
 
@@ -7,12 +7,12 @@ from pydantic import Field
 from convscope.analyses import About, Topic
 from convscope.config import Count, Split, config
 
-Fill = Literal["gray", "edge", "reflect"]  # what comes in from outside: the mean, the border repeated, or reflected
+Fill = Literal["gray", "edge", "reflect"]  # pixels from outside the image: the mean, the border repeated, or reflected
 
 
 @config("invariance")
 class InvarianceConfig:
-    """Which images and layers. images: so many, or their indices. layers: None: the first and the last hidden one."""
+    """Which images and layers. images: how many, or their indices. layers: None: the first and the last hidden one."""
 
     images: Count | list[int] = 5
     scored: Count = 100

@@ -1,4 +1,4 @@
-"""Settings and words of job=neighbors."""
+"""Settings and description of job=neighbors."""
 
 from convscope.analyses import About, Topic
 from convscope.config import Count, config
@@ -6,7 +6,7 @@ from convscope.config import Count, config
 
 @config("neighbors")
 class NeighborsConfig:
-    """images: validation images to ask about, so many or their indices. nearest: training images shown for each.
+    """images: validation images whose neighbors are searched, how many or their indices. nearest: training images each.
 
     layer: whose features are compared (None: the last hidden one). scored: images counted over (None: all).
     """

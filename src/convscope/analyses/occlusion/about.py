@@ -1,4 +1,4 @@
-"""Settings and words of job=occlude."""
+"""Settings and description of job=occlude."""
 
 from convscope.analyses import About, Topic
 from convscope.config import Count, PathText, Split, config
@@ -6,9 +6,9 @@ from convscope.config import Count, PathText, Split, config
 
 @config("occlude")
 class OcclusionConfig:
-    """Which images, what covers them and which layer is followed; conf/job/occlude.yaml has a line on each key.
+    """Which images, the square that covers them, and the layer; conf/job/occlude.yaml has a line on each key.
 
-    images: so many, or their indices. layer: None: the last convolution or block. size, stride: pixels of the square
+    images: how many, or their indices. layer: None: the last convolution or block. size, stride: pixels of the square
     and from one place to the next (None: a seventh of the image, a quarter of the square).
     """
 

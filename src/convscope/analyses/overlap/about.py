@@ -1,4 +1,4 @@
-"""Settings and words of job=overlap."""
+"""Settings and description of job=overlap."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Settings and words of job=table."""
+"""Settings and description of job=table."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from convscope.config import PathText, config
 
 @config("table", elsewhere={"sweep": "sweep"})
 class SweepTableConfig:
-    """paper: a table of metrics/papers.yaml. base: the row that the others are held against. epoch: which one counts.
+    """paper: a table of metrics/papers.yaml. base: the row that the others are compared with. epoch: which one counts.
 
     sweep: the folder of a sweep, or of training runs, or a list of them.
     """

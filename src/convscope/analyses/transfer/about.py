@@ -1,4 +1,4 @@
-"""Settings and words of job=transfer."""
+"""Settings and description of job=transfer."""
 
 from typing import Annotated, Literal, get_args
 

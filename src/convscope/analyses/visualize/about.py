@@ -1,4 +1,4 @@
-"""Settings and words of job=visualize, and of what a training run draws after its epochs (conf/evolution)."""
+"""Settings and description of job=visualize, and of what a training run draws after its epochs (conf/evolution)."""
 
 from typing import Annotated, Literal
 
@@ -17,8 +17,8 @@ SIDE = 96  # pixels of a tile
 class FeatureConfig:
     """Which layers and maps are drawn, at which epochs (None: every one), from which images.
 
-    maps: so many of each layer, or layer -> their numbers. rule: how features are projected; runs of version 0.1, which
-    do not name a rule, go on with the deconvnet. tile: pixels.
+    maps: how many of each layer, or layer -> their numbers. rule: how features are projected; runs of version 0.1,
+    which name no rule, go on with the deconvnet. tile: pixels.
     """
 
     layers: Annotated[list[str], Field(min_length=1, examples=["[conv1,conv5]"])] | None
