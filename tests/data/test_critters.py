@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from convscope.data.critters.face import PARTS
 from convscope.data.critters.scene import plan, render, scene
-from convscope.data.critters.source import critters, truth
+from convscope.data.critters.source import critters, held_signals, truth
 from convscope.data.critters.species import SPECIES
 from convscope.errors import UserError
 
@@ -197,3 +197,15 @@ def test_drawing_needs_no_torch() -> None:
     process = python("import sys, convscope.data.critters.scene; sys.exit('torch' in sys.modules)")
     process.communicate()
     assert process.returncode == 0
+
+
+def test_a_signal_that_comes_while_processes_start_takes_effect_once_they_have():
+    order = []
+    before = signal.signal(signal.SIGTERM, lambda *_: order.append("handled"))
+    try:
+        with held_signals():
+            signal.raise_signal(signal.SIGTERM)
+            order.append("started")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert order == ["started", "handled"]

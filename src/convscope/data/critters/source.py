@@ -2,9 +2,12 @@
 
 import multiprocessing
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +25,7 @@ from convscope.errors import UserError
 VERSION = 1  # part of the cache's file names; raise it when a picture changes
 BLOCK = 64  # images that a process draws at a time
 FEW = 4 * BLOCK  # fewer are drawn sooner than a second process has started
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Truth(NamedTuple):
@@ -106,11 +110,32 @@ def _blocks(split: str, count: int, size: int, seed: int) -> Iterator[np.ndarray
             yield block
 
 
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect at the end of the block. Other threads than the main one receive no signals."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {
+        interrupt: signal.signal(interrupt, lambda number, _: received.append(number)) for interrupt in INTERRUPTS
+    }
+    try:
+        yield
+    finally:
+        for interrupt, handler in handlers.items():
+            signal.signal(interrupt, handler)
+        for number in received:
+            signal.raise_signal(number)
+
+
 def _in_processes(tasks: list[tuple[int, str, range, int]]) -> Iterator[np.ndarray]:
     """Processes are spawned, not forked: a fork of a process whose torch or CUDA threads run can hang."""
     pool = ProcessPoolExecutor(min(core_count(), len(tasks)), multiprocessing.get_context("spawn"))
     try:
-        yield from pool.map(drawn, *zip(*tasks, strict=True))
+        with held_signals():  # a process whose start is interrupted would print a traceback
+            blocks = pool.map(drawn, *zip(*tasks, strict=True))
+        yield from blocks
     except BrokenProcessPool:
         raise UserError(
             "a process that draws critters ended early: too little memory, or a script that starts training when it is "
