@@ -18,6 +18,8 @@ from convscope.analyses.claims.compute import STATEMENTS
 from convscope.training.classifier import Classifier
 from convscope.training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 RUNS = ROOT / "tests/runs_of_0_1"
 SHARED = Path(os.environ.get("CONVSCOPE_DATA", "nowhere")) / "runs_of_0.1"
 LAYERS = ["conv1", "conv5"]

@@ -7,11 +7,14 @@ import os
 import random
 from itertools import combinations, product
 
+import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import ROOT
 from convscope.cli.errors import choices
+
+pytestmark = pytest.mark.slow
 
 CONF = ROOT / "conf"
 GROUPS = ("job", "model", "data", "optim", "trainer", "logger", "evolution", "experiment")

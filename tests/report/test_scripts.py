@@ -10,6 +10,8 @@ import pytest
 from conftest import ROOT
 from convscope.report import page, sweep
 
+pytestmark = pytest.mark.slow
+
 ASSETS = "src/convscope/report/assets"
 CONFIGS = {"tsconfig.json": page.SCRIPTS, "tsconfig.sweep.json": sweep.SCRIPTS}
 

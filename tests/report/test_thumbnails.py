@@ -5,6 +5,7 @@ import re
 import shutil
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
 from safetensors.numpy import load_file
@@ -15,6 +16,8 @@ from convscope.runs.reading import read_run
 from report import on_screen
 from report.long_run import color
 from report.on_screen import LONG, OTHER
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_strongest_shown_maps_each_with_a_patch_and_its_projection(runs):

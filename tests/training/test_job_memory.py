@@ -21,6 +21,8 @@ from convscope.training.classifier import Classifier
 from convscope.training.job import TrainingPlan, train
 from convscope.training.recipe import Recipe, initialize_
 
+pytestmark = pytest.mark.slow
+
 ROWS = {"conv1": {"kind": "conv", "maps": 4, "kernel": 3}, "fc2": {"kind": "full", "units": "classes"}}
 RECIPE = Recipe("sgd", 1e-4, 0.9, 0.0, 10, "constant", 0, 0.0, "he", 0.01, [], None)
 HELD = (torch.Tensor, matplotlib.figure.Figure, pl.Trainer, np.memmap)
