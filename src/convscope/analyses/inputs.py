@@ -22,7 +22,7 @@ from convscope.runs.reading import run_folder_of
 class Inputs:
     """The inputs of one job. facts: entries of summary.json. subjects: the nets that the job has opened.
 
-    show_warning: prints a line that a user should read at once.
+    show_warning: prints a line that a user should read at once. last_warnings: lines that are printed at the very end.
     """
 
     def __init__(self, settings: Settings, folder: Path, show_warning: Callable[[str], None] = print) -> None:
@@ -30,6 +30,7 @@ class Inputs:
         self.folder, self.seed, self.show_warning = folder, settings["seed"], show_warning
         self.facts: dict[str, Any] = {name: settings[name] for name in ("job", "name", "seed")}
         self.subjects: list[Subject] = []
+        self.last_warnings: list[str] = []
 
     @property
     def checkpoints(self) -> list[str | None]:

@@ -160,6 +160,8 @@ def analysis_command(name: str, about: About) -> Command:
         results = import_module(f"convscope.analyses.{name}.job").results(inputs, config)
         inputs.facts["seconds"] = {"preparation": time.perf_counter() - start} if inputs.subjects else {}
         record_results(results, settings, folder, inputs.facts, inputs.subjects)
+        for warning in inputs.last_warnings:
+            terminal.show_warning(warning)
 
     return command
 

@@ -1,6 +1,6 @@
 """job=check_data: reads a data set once and reports what is wrong with it, before a net is trained on it for days."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +37,8 @@ def results(inputs: Inputs, config: CheckDataConfig) -> Iterator[Result]:
     inputs.facts |= {"data": inputs.data_name, "warnings": warnings, "bad_images": len(bad)}
     if bad:
         write_bad_images(inputs.folder, bad)
-    return _with_warnings(check_data(images, config, inputs.seed), inputs, warnings)
-
-
-def _with_warnings(checked: Iterator[Result], inputs: Inputs, warnings: Sequence[str]) -> Iterator[Result]:
-    """The results, then the warnings: a reader of a terminal looks at the last lines."""
-    yield from checked
-    for warning in warnings:
-        inputs.show_warning(warning)
+    inputs.last_warnings = warnings  # a reader of a terminal looks at the last lines
+    return check_data(images, config, inputs.seed)
 
 
 def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
