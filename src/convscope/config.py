@@ -36,12 +36,11 @@ __all__ = [
     "Count",
     "PathText",
     "Split",
-    "check_path",
+    "build_config",
     "check_path_key",
     "check_type",
     "config",
     "read_config",
-    "value_at",
 ]
 
 Config = TypeVar("Config")
@@ -103,13 +102,13 @@ def config(
     return decorate
 
 
-def read_config(kind: type[Config], settings: Settings, group: str | None = None) -> Config:
+def read_config(kind: type[Config], settings: Settings) -> Config:
     """An instance of a class decorated by `config`, from the keys of its group and those elsewhere.
 
-    group: another group with the same keys. Raises UserError that names the key, its value and what is possible.
+    Raises UserError that names the key, its value and what is possible.
     """
     described: Any = kind
-    name = group or described.config_group
+    name = described.config_group
     values, hints = settings.get(name, {}), get_type_hints(kind, include_extras=True)
     keys = [field for field in hints if field not in described.config_elsewhere]
     if not isinstance(values, Mapping):
@@ -144,7 +143,7 @@ def check_type(key: str, value: Any, hint: Any) -> None:
         raise UserError(f"{key}={value_text(value)} is not {describe_type(hint)}")
 
 
-def value_at(settings: Any, key: str) -> Any:
+def _value_at(settings: Any, key: str) -> Any:
     """The value at a dotted key such as data.root; None where any part of the key is missing."""
     for part in key.split("."):
         settings = settings.get(part) if isinstance(settings, Mapping) else None
@@ -153,7 +152,7 @@ def value_at(settings: Any, key: str) -> Any:
 
 def check_path_key(settings: Settings, key: str, several: bool = False) -> None:
     """Raises UserError where the value of a key cannot be a path. several: it may be a list of paths, or of null."""
-    value = value_at(settings, key)
+    value = _value_at(settings, key)
     for path in value if several and isinstance(value, list) else [value]:
         if path is None:
             continue
@@ -168,7 +167,7 @@ def check_path_key(settings: Settings, key: str, several: bool = False) -> None:
 def _from_elsewhere(described: Any, settings: Settings) -> dict[str, Any]:
     """Field -> value of the keys outside the group; without the keys of groups that the settings do not have."""
     return {
-        field: value_at(settings, key)
+        field: _value_at(settings, key)
         for field, key in described.config_elsewhere.items()
         if key.split(".")[0] in settings
     }
