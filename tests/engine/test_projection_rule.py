@@ -12,13 +12,11 @@ from convscope.engine.deconvnet import Units
 from convscope.engine.projection_rule import (
     RuleChoice,
     autocorrelation,
-    check_rule_or_auto,
     choose_rule,
     image_dependence,
     measured_maps,
 )
 from convscope.engine.top9 import Top9, empty
-from convscope.errors import UserError
 
 
 def picks(maps, images, at):
@@ -140,9 +138,3 @@ def test_a_choice_says_what_it_was_and_goes_through_plain_values():
     assert chosen.words == "gradient" and not chosen.measured
     assert RuleChoice(**dict(choose_rule(pooled(), photographs(3, 32), "3", picks(1, 3, 7))._asdict())).measured
     assert all(type(value) in (str, bool, float) for value in chosen) and math.isnan(chosen.smoothness)
-
-
-@pytest.mark.parametrize("rule", ["relu", "", None, 3, ["guided"]])
-def test_an_unknown_rule_names_the_possible_ones(rule):
-    with pytest.raises(UserError, match="possible: auto, deconvnet, guided, gradient"):
-        check_rule_or_auto(rule)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from convscope.errors import UserError
-from convscope.models.build import build
+from convscope.models.build import build, he_, normal_
 
 LAYERS = {
     "conv1": {"kind": "conv", "maps": 8, "kernel": 5, "stride": 2, "padding": 1},
@@ -11,6 +11,13 @@ LAYERS = {
     "norm1": {"kind": "lrn", "size": 5, "alpha": 0.01, "beta": 0.75, "k": 2},
     "conv2": {"kind": "conv", "maps": 12, "kernel": 3, "padding": 1, "towers": 2},
     "fc3": {"kind": "full", "units": 20, "dropout": 0.5},
+    "fc4": {"kind": "full", "units": "classes"},
+}
+WIDE_LAYERS = {  # weights enough for their deviation to be measured
+    "conv1": {"kind": "conv", "maps": 64, "kernel": 7, "stride": 2},
+    "conv2": {"kind": "conv", "maps": 64, "kernel": 5, "towers": 2, "bias": 0.5},
+    "pool2": {"kind": "pool", "kernel": 3, "stride": 2},
+    "fc3": {"kind": "full", "units": 256},
     "fc4": {"kind": "full", "units": "classes"},
 }
 
@@ -86,3 +93,49 @@ def test_images_of_another_size_are_refused(net):
 def test_a_name_that_a_row_cannot_have_is_refused(name):
     with pytest.raises(UserError, match=f"a row cannot be called {name}; rename it"):
         build({name: LAYERS["conv1"], "fc4": LAYERS["fc4"]}, 32, 7)
+
+
+@pytest.fixture
+def wide_net():
+    torch.manual_seed(0)
+    return build(WIDE_LAYERS, 24, 50)
+
+
+def test_normal_weights_have_the_papers_deviation_and_zero_biases(wide_net):
+    normal_(wide_net)
+    for layer in (wide_net.conv1, wide_net.conv2, wide_net.fc3, wide_net.fc4):
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.05)
+        assert layer.weight.mean().item() == pytest.approx(0, abs=5e-4)
+    assert wide_net.conv1.bias.eq(0).all() and wide_net.fc4.bias.eq(0).all()
+
+
+def test_ones_and_the_bias_of_a_row(wide_net):
+    normal_(wide_net, std=0.02, ones=("conv2", "fc3", "gone"))
+    assert wide_net.fc3.bias.eq(1).all() and wide_net.conv1.bias.eq(0).all()
+    assert wide_net.conv2.bias.eq(0.5).all()  # the row's own wins
+    normal_(wide_net, bias=0.1)
+    assert torch.allclose(wide_net.fc3.bias, torch.tensor(0.1)) and wide_net.conv2.bias.eq(0.5).all()
+
+
+def test_ones_that_name_no_row_are_refused(wide_net):
+    with pytest.raises(UserError, match="bias_ones: no row conv9, pool2 with weights; this net has conv1, conv2, fc3"):
+        normal_(wide_net, ones=("conv9", "pool2"))
+
+
+def test_he_keeps_the_size_of_the_signal_from_grey_levels_to_the_last_row(wide_net):
+    he_(wide_net, pixel_std=58.0)
+    assert wide_net.conv1.weight.std().item() == pytest.approx((2 / 147) ** 0.5 / 58, rel=0.05)
+    assert wide_net.conv2.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.05)  # a tower sees 32 maps
+    assert wide_net.fc4.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert wide_net.fc3.bias.eq(0).all() and wide_net.conv2.bias.eq(0.5).all()
+    signal = wide_net.conv1(torch.randn(16, 3, 24, 24) * 58)
+    assert signal.pow(2).mean().item() == pytest.approx(1, rel=0.2)
+
+
+def test_the_same_seed_gives_the_same_weights(wide_net):
+    torch.manual_seed(5)
+    normal_(wide_net)
+    first = wide_net.fc3.weight.clone()
+    torch.manual_seed(5)
+    normal_(wide_net)
+    assert torch.equal(wide_net.fc3.weight, first)

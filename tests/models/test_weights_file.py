@@ -57,7 +57,7 @@ def test_every_wrapping_gives_the_same_net(name, net, tmp_path):
     images = torch.randn(2, 3, 64, 64)
     atol = 1e-2 if name.startswith("half") else 0
     assert torch.allclose(loaded.net.eval()(images), net(images), rtol=0, atol=atol)
-    assert loaded.classes[217] == "English springer" and loaded.named
+    assert loaded.classes[217] == "English springer" and loaded.has_class_names
     assert next(loaded.net.parameters()).dtype == torch.float32
 
 
@@ -67,7 +67,7 @@ def test_a_file_for_a_net_of_timm(tmp_path):
     torch.save({"state_dict": prefixed(source.state_dict(), "module.")}, tmp_path / "net.pth")
     loaded, images = timm_net("mobilenetv3_small_050", f"{tmp_path}/net.pth", None), torch.randn(2, 3, 64, 64)
     assert torch.equal(loaded.net.eval()(images), source(images))
-    assert len(loaded.classes) == 12 and not loaded.named
+    assert len(loaded.classes) == 12 and not loaded.has_class_names
     five_classes = timm_net("mobilenetv3_small_050", f"{tmp_path}/net.pth", 5).net
     assert five_classes.eval()(images).shape == (2, 5) and torch.equal(
         five_classes.conv_stem.weight, source.conv_stem.weight
@@ -95,7 +95,7 @@ def test_layers_that_a_library_left_unlearned_begin_anew(tmp_path):
     nn.init.constant_(small.classifier[3].bias, torch.nan)
     torch.save(small.state_dict(), tmp_path / "net.pth")
     loaded = torchvision_net("mobilenet_v3_small", f"{tmp_path}/net.pth", None)
-    assert loaded.net.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all() and not loaded.named
+    assert loaded.net.eval()(torch.zeros(1, 3, 64, 64)).isfinite().all() and not loaded.has_class_names
     assert torch.equal(loaded.net.classifier[0].weight, small.classifier[0].weight)
 
 

@@ -108,7 +108,8 @@ def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[
     trace(library_net.net, (3, input_.image_size, input_.image_size), remedy)  # raises where it cannot take such images
     input_ = data_settings(settings, scale or tuple(1 / (255 * std) for std in library_net.colors.std))
     mean = _one_color(library_net.colors.mean, input_.stored_size) if mean is None else mean
-    unnamed = not library_net.named and len(library_net.classes or ()) == len(images.classes)  # trained on such data
+    # A net with no class names and as many classes as the images is taken to be trained on such images.
+    unnamed = not library_net.has_class_names and len(library_net.classes or ()) == len(images.classes)
     classes = images.classes if unnamed else library_net.classes or images.classes
     return _subject(settings, library_net.net, images, ImageData(images, input_, mean), classes, library_net.wnids)
 

@@ -19,7 +19,6 @@ from convscope.engine.cropped_projection import Watch, project_fields
 from convscope.engine.deconvnet import RULES, Units
 from convscope.engine.top9 import Top9
 from convscope.engine.trace import trace
-from convscope.errors import UserError
 
 AUTO = "auto"
 MEASURED_MAPS = 3  # maps of a layer
@@ -69,12 +68,6 @@ class RuleChoice(NamedTuple):
     def words(self) -> str:
         """The rule with its reason, for a caption."""
         return f"{self.rule} ({self.reason})" if self.reason else self.rule
-
-
-def check_rule_or_auto(rule: object) -> None:
-    """Raises UserError for a value that is neither a rule nor `auto`."""
-    if rule not in (AUTO, *RULES):
-        raise UserError(f"rule {rule} is unknown; possible: {', '.join((AUTO, *RULES))}")
 
 
 def measured_maps(top: Top9, limit: int = MEASURED_MAPS) -> list[int]:

@@ -124,7 +124,7 @@ def read_plain_net(net: nn.Module, image_size: int) -> PlainNet | None:
     last = net_trace.calls[-1].outputs[0]
     ends = [path for path, layer in net_trace.layers.items() if layer.output == last and layer.runs == 1]
     calls = chain(net_trace, ends[-1]) if ends else None
-    if calls is None or not all(_is_supported(call, net_trace) for call in calls):
+    if calls is None or not all(map(_is_supported, calls)):
         return None
     stages, start = [], 0
     while start < len(calls) and (window := _partial_window(calls[start], net_trace)) is not None:
@@ -136,7 +136,7 @@ def read_plain_net(net: nn.Module, image_size: int) -> PlainNet | None:
     return PlainNet(stages, calls[start:], net_trace.shapes)
 
 
-def _is_supported(call: Call, net_trace: Trace) -> bool:
+def _is_supported(call: Call) -> bool:
     if call.name == "flatten":  # all dimensions but the first
         return call.args[1:2] == (1,) or call.kwargs.get("start_dim") == 1
     return call.name in _REST and not (call.name == "batch_norm" and call.arguments().get("training", False))

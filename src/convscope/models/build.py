@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.errors import UserError
-from convscope.models import rows as rows_of
 from convscope.models.lrn import LRN
 from convscope.models.memory import check_net_memory
-from convscope.models.rows import ConvRow, LinearRow, PoolRow, Row, map_sizes, plain_rows, read_rows
+from convscope.models.rows import ConvRow, LinearRow, LRNRow, PoolRow, Row, map_sizes, plain_rows, read_rows
 
 
 class ConvReLU(nn.Conv2d):
@@ -74,8 +73,8 @@ class ConvNet(nn.Module):
 def build(layers: Mapping[str, Any], image_size: int, classes: int, width: float = 1.0) -> ConvNet:
     """The net of a model yaml's `layers` for square images of image_size pixels, with weights channels last.
 
-    The weights are torch's default until `initialize` sets the recipe's. Raises UserError as `read_rows`, `map_sizes`
-    and `check_net_memory` do.
+    The weights are torch's default until `normal_` or `he_` sets the recipe's. Raises UserError as `read_rows`,
+    `map_sizes` and `check_net_memory` do.
     """
     net = ConvNet(read_rows(layers, classes, width), image_size)
     return net.to(memory_format=torch.channels_last)
@@ -103,7 +102,7 @@ def _module(row: Row, maps: int, side: int) -> nn.Module:
             return ConvReLU(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.groups)
         case PoolRow():
             return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.ceil)
-        case rows_of.LRNRow():
+        case LRNRow():
             return LRN(row.size, row.alpha, row.beta, row.k)
         case LinearRow():
             return LinearReLU(maps * side**2, row.units, row.dropout)

@@ -27,14 +27,14 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)") 
 class LibraryNet(NamedTuple):
     """A net of torchvision or timm, the normalization of its input, and the names of its classes.
 
-    classes: None where the caller chose their number. named: whether `classes` are real names and not just numbers.
-    wnids: WordNet ids of the classes of ImageNet, where the library has them.
+    classes: None where the caller chose their number. has_class_names: whether `classes` are real names, and not
+    just numbers. wnids: WordNet ids of the classes of ImageNet, where the library has them.
     """
 
     net: nn.Module
     colors: Colors
     classes: list[str] | None = None
-    named: bool = True
+    has_class_names: bool = False
     wnids: Sequence[str] = ()
 
 

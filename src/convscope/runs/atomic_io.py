@@ -2,7 +2,8 @@
 
 A file is written beside its final place and renamed, so that a reader finds the old file or the new one. This holds
 when the process is killed. After a power cut only files written with `force` are safe: the checkpoints
-(training/checkpoint.py), from which metrics.csv is made again. Forcing every picture to the disk would cost too much.
+(training/callbacks/checkpoints.py), from which metrics.csv is made again. Forcing every picture to the disk would cost
+too much.
 """
 
 import errno

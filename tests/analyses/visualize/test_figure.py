@@ -84,6 +84,9 @@ def test_what_cannot_be_shown_is_told():
         choice(images="test")
     with pytest.raises(UserError, match="evolution.rule=relu is unknown; possible: auto, deconvnet, guided, gradient"):
         choice(rule="relu")
+    for rule in ("", None, 3, ["guided"]):
+        with pytest.raises(UserError, match="evolution.rule=.* is unknown.*; possible: auto, deconvnet, guided"):
+            choice(rule=rule)
     for tile in (0, 15, 513):
         with pytest.raises(UserError, match=f"evolution.tile={tile} is too .*; it is 16 to 512"):
             choice(tile=tile)
