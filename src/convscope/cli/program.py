@@ -31,6 +31,7 @@ from convscope.cli.processes import (
     check_processes,
     check_single_process,
     end_with_parents,
+    leave_refusal,
     relaunch_under_torchrun,
     set_ranks,
     unwind_at_sigterm,
@@ -60,7 +61,7 @@ def start(conf: Path) -> None:
             raise
         sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
     except SystemExit as end:
-        if end.code == 143 and not isinstance(end, Stopped):
+        if end.code == 143 and not isinstance(end, Stopped) and RELAUNCHED_BY not in os.environ:
             print("convscope: ended by SIGTERM", file=sys.stderr)
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
 
@@ -123,7 +124,9 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
             print(f"convscope: {folder.name}: {line}", file=sys.stderr, flush=True)
             raise
         _remove_empty_run(folder)
-        raise SystemExit(f"convscope: {line}") from None  # before an exception Hydra would print the overrides
+        raise SystemExit(
+            1 if leave_refusal(line) else f"convscope: {line}"
+        ) from None  # before an exception Hydra would print the overrides
     except (SystemExit, KeyboardInterrupt):
         _remove_empty_run(folder)
         raise
