@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from convscope.config import Settings
 from convscope.data import sources
-from convscope.data.classnames import class_numbers, imagenet
+from convscope.data.classnames import class_numbers, current_names, imagenet
 from convscope.data.config import check_library, check_names, data_settings, group_settings, sized, source
 from convscope.data.critters.source import Truth, truth
 from convscope.data.module import ImageData, SplitName
@@ -46,6 +46,7 @@ class Subject(NamedTuple):
     and boxes in the net's input pixels; None for photographs. net_name, data_name: their names in summaries. loss: that
     the net was trained with, "softmax", or "multilabel" for nets that answer each class by itself. wnids: ImageNet's
     ids of the net's classes, empty where they are unknown. own_images: whether the net was trained on these images.
+    folders: the class folders that the net was trained on, which identify its classes; empty where there were none.
     """
 
     net: nn.Module
@@ -58,6 +59,7 @@ class Subject(NamedTuple):
     loss: str = "softmax"
     wnids: Sequence[str] = ()
     own_images: bool = False
+    folders: Sequence[str] = ()
 
     @property
     def device(self) -> torch.device:
@@ -147,9 +149,9 @@ def saved_subject(settings: Settings) -> Subject:
     settings = {**settings, "data": data, "model": model}
     input_ = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
     images = source(data)
-    subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), about["class_names"])
-    trained_on = _same_images(data, about["data"])
-    return subject._replace(loss=about.get("loss", "softmax"), own_images=trained_on)
+    classes, folders = about["class_names"], about.get("class_folders", [])
+    subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), classes, folders=folders)
+    return subject._replace(loss=about.get("loss", "softmax"), own_images=_same_images(data, about["data"]))
 
 
 def _same_images(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
@@ -207,18 +209,21 @@ def _subject(
     data: ImageData,
     classes: Sequence[str],
     wnids: Sequence[str] = (),
+    folders: Sequence[str] = (),
 ) -> Subject:
     """The subject of a net and its images. classes: names of the net's classes, among which the data's are searched.
 
-    wnids: ImageNet's ids of the net's classes, where known; those of ImageNet's thousand names are.
+    wnids: ImageNet's ids of the net's classes, where known; those of ImageNet's thousand names are. folders: see there.
     """
-    same = list(classes) == list(images.classes)
+    same = list(classes) == list(images.classes) and not folders
     if len(classes) == 1000 and list(classes) == list(imagenet().values()):
         wnids = list(imagenet())
-    targets = list(range(len(classes))) if same else class_numbers(images.classes, images.folders, classes, wnids)
+    targets = class_numbers(images.classes, images.folders, classes, wnids, folders)
+    targets = list(range(len(classes))) if same else targets
+    classes = current_names(images.classes, images.folders, classes, folders)
     drawn = _truth(settings["data"], images, data.settings) if settings["data"]["source"] == "critters" else None
     names = str(settings["model"]["name"]), str(settings["data"]["source"])
-    return Subject(net, data, list(classes), targets, drawn, *names, wnids=list(wnids))
+    return Subject(net, data, list(classes), targets, drawn, *names, wnids=list(wnids), folders=list(folders))
 
 
 def _truth(data: Settings, images: sources.Source, input_: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:

@@ -42,6 +42,7 @@ def train(settings: Settings, folder: Path) -> None:
     prepared = prepare(settings, folder)
     subject = prepared.subject
     description = checkpoint_description(settings, subject)
+    check_description(description)
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
     with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
         _print_logging_volume(settings, evolution, subject)
@@ -199,12 +200,21 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
     return {
         "net": about,
         "class_names": list(data.classes),
+        "class_folders": data.folders,
         "mean": data.mean,
         "input": {"stored": images.stored, "interpolation": images.interpolation},
         "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,
         "loss": settings["optim"].get("loss", "softmax"),
         "data": dict(settings["data"]),
     }
+
+
+def check_description(description: dict[str, Any]) -> None:
+    """Raises UserError, before any training, where no job could read the checkpoints of the run."""
+    from convscope.models.untrusted import description_problem
+
+    if problem := description_problem(description):
+        raise UserError(f"the checkpoints of this run would hold {problem}, which no job reads; change that setting")
 
 
 def _check_labels(subject: Subject, loss: str) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 from convscope.data import jpeg
 from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
-from convscope.data.classnames import utf8_text
+from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
 from convscope.data.sampler import EpochSampler, OrderedShare, WindowSampler, progress_of, share_of
@@ -39,7 +39,7 @@ class ImageData(pl.LightningDataModule):
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
-        self.settings, self.classes = settings, source.classes
+        self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean = mean
         self._splits = {
             "train": limited(source.train, settings.limit, settings.seed),

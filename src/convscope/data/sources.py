@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from convscope.data import folders
-from convscope.data.classnames import WNID, readable
+from convscope.data.classnames import readable, wnids_of
 from convscope.data.decode import printable
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
@@ -82,7 +82,7 @@ def images(root: str | Path | None) -> Source:
     if not paths:
         raise UserError(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
     above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
-    depths = {next((at for at, part in enumerate(parts) if WNID.fullmatch(part)), None) for parts in above}
+    depths = {next((at for at, wnid in enumerate(wnids_of(parts)) if wnid), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         files = Files(paths, np.zeros(len(paths), np.int64))

@@ -4,7 +4,6 @@ A folder belongs to one run. The settings of its first start, in .hydra/config.y
 resumes from checkpoints/last.ckpt. Nothing here needs torch: a sweep skips its finished rows at once.
 """
 
-import csv
 import json
 import math
 import os
@@ -17,6 +16,7 @@ from typing import Any
 
 from convscope.errors import UserError
 from convscope.runs.config_diff import differing_keys, flattened
+from convscope.runs.reading import read_table
 
 TRAINING_GROUPS = ("model", "data", "optim", "trainer", "evolution", "seed")  # the settings that training depends on
 CHANGEABLE_KEYS = ("trainer.max_epochs", "trainer.accelerator", "data.workers", "data.cache_*", "data.download")
@@ -143,6 +143,8 @@ def _finished(folder: Path) -> bool:
 
 def _finished_epochs(folder: Path) -> int:
     """The last epoch in metrics.csv; 0 where it cannot be read."""
-    with suppress(OSError, ValueError, KeyError), open(folder / "metrics.csv", encoding="utf-8") as rows:
-        return max((int(row["epoch"]) for row in csv.DictReader(rows)), default=0)
+    with suppress(OSError, ValueError):
+        columns, rows = read_table(folder / "metrics.csv")
+        at = columns.index("epoch")
+        return max((int(row[at]) for row in rows if len(row) > at), default=0)
     return 0

@@ -116,7 +116,7 @@ def check_comparable(nets: Sequence[EvaluatedNet]) -> None:
         raise UserError("no net to evaluate; name a checkpoint, ckpt=<path>, or several, ckpt=[<path>,<path>]")
     (first_name, first), *rest = nets
     for name, subject in rest:
-        if subject.classes != first.classes:
+        if not are_same_classes(subject.classes, subject.folders, first.classes, first.folders):
             odd = sorted(set(first.classes) ^ set(subject.classes))[:6]
             why = f"only one of them knows {', '.join(odd)}" if odd else "they number them in another order"
             counts = f"{len(first.classes)} and {len(subject.classes)}"
