@@ -70,7 +70,7 @@ def check_path(text: str) -> str:
 
 PathText = Annotated[str, AfterValidator(check_path)]
 Count = Annotated[int, Field(ge=1)]
-Split = Literal["val", "train"]
+Split = Literal["val", "train", "test"]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))

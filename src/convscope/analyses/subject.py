@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from convscope.config import Settings
 from convscope.data import sources
 from convscope.data.classnames import class_numbers, current_names, imagenet
-from convscope.data.config import check_library, check_names, data_settings, group_settings, sized, source
+from convscope.data.config import check_library, check_names, data_settings, group_settings, job_source, sized
 from convscope.data.critters.source import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
@@ -94,10 +94,9 @@ def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[
     parent: the checkpoint whose weights the net will take; the net's input becomes that of the parent.
     """
     settings = sized(settings, parent)
-    model, data = group_settings(settings, "model"), group_settings(settings, "data")
-    input_ = data_settings(settings)
+    model, input_ = group_settings(settings, "model"), data_settings(settings)
     check_net(settings)
-    images = source(data)
+    images = job_source(settings)
     scale, mean = _input_of(parent, input_.stored_size)
     input_ = input_ if scale is None else data_settings(settings, scale)
     if "layers" in model:
@@ -145,17 +144,16 @@ def saved_subject(settings: Settings) -> Subject:
     net = _described(about["net"])
     load_weights_(net, net_weights(checkpoint))
     scale = about["pixel_scale"]
-    model = {"name": about["net"].get("name", "")}
-    settings = {**settings, "data": data, "model": model}
+    settings = {**settings, "data": data, "model": {"name": about["net"].get("name", "")}}
     input_ = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
-    images = source(data)
+    images = job_source(settings)
     classes, folders = about["class_names"], about.get("class_folders", [])
     subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), classes, folders=folders)
     return subject._replace(loss=about.get("loss", "softmax"), own_images=_same_images(data, about["data"]))
 
 
 def _same_images(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Whether two conf/data are of one set of images, or one drawing of animals, whatever part of it they take."""
+    """Whether two conf/data are of one set of images or one drawing, whatever part of it they take."""
     names = {first.get("source"), second.get("source")}
     roots = {str(Path(data["root"]).expanduser().resolve()) if data.get("root") else None for data in (first, second)}
     if len(roots) > 1 or not (len(names) == 1 or (names <= PLAIN and roots != {None})):
@@ -211,19 +209,17 @@ def _subject(
     wnids: Sequence[str] = (),
     folders: Sequence[str] = (),
 ) -> Subject:
-    """The subject of a net and its images. classes: names of the net's classes, among which the data's are searched.
+    """The subject of a net with these names, ids and folders of its classes, among which the data's are searched.
 
-    wnids: ImageNet's ids of the net's classes, where known; those of ImageNet's thousand names are. folders: see there.
+    wnids: of nets with ImageNet's thousand names they need not be given.
     """
-    same = list(classes) == list(images.classes) and not folders
     if len(classes) == 1000 and list(classes) == list(imagenet().values()):
         wnids = list(imagenet())
     targets = class_numbers(images.classes, images.folders, classes, wnids, folders)
-    targets = list(range(len(classes))) if same else targets
     classes = current_names(images.classes, images.folders, classes, folders)
     drawn = _truth(settings["data"], images, data.settings) if settings["data"]["source"] == "critters" else None
     names = str(settings["model"]["name"]), str(settings["data"]["source"])
-    return Subject(net, data, list(classes), targets, drawn, *names, wnids=list(wnids), folders=list(folders))
+    return Subject(net, data, classes, targets, drawn, *names, wnids=list(wnids), folders=list(folders))
 
 
 def _truth(data: Settings, images: sources.Source, input_: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:

@@ -61,6 +61,8 @@ def class_numbers(
     Data without ids that has as many classes as an ImageNet net is matched by number where its folders are called
     0, 1, 2, ..., or more than half of its classes match in their places.
     """
+    if list(names) == list(classes) and not net_folders:
+        return list(range(len(names)))
     whole = 0 < len(wnids) == len(names)
     if whole and set(folders) == {str(number) for number in range(len(wnids))}:
         return [int(name) for name in folders]
@@ -97,7 +99,7 @@ def are_same_classes(
 ) -> bool:
     """Whether classes are those that a net was trained on, in their order, whatever their names are now."""
     numbers = class_numbers(names, folders, old_names, (), old_folders)
-    return len(names) == len(old_names) and (list(names) == list(old_names) or numbers == list(range(len(names))))
+    return len(names) == len(old_names) and numbers == list(range(len(names)))
 
 
 def current_names(

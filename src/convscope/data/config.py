@@ -33,6 +33,18 @@ _FETCHED = {
 }
 
 
+def job_source(settings: Settings) -> sources.Source:
+    """The data set of a job: training needs whole splits, other jobs take what there is of them."""
+    data, job = settings["data"], settings.get("job")
+    name, group = str(data.get("source")), settings.get(job or "")
+    if job == "train" or name not in ("folder", "imagenet", "imagenette"):
+        return source(data)
+    with_test = isinstance(group, Mapping) and group.get("split") == "test"
+    stored = _keys_of(StoredSet, data)
+    root = public_sets.imagenette_folder(stored.root, stored.download) if name == "imagenette" else stored.root
+    return sources.present_splits(root, with_test)
+
+
 def source(data: Settings) -> sources.Source:
     """The data set that conf/data names."""
     name = str(data.get("source"))

@@ -26,7 +26,7 @@ from convscope.errors import UserError
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
-SplitName = Literal["train", "val"]
+SplitName = Literal["train", "val", "test"]
 
 
 class ImageData(pl.LightningDataModule):
@@ -40,11 +40,11 @@ class ImageData(pl.LightningDataModule):
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
+        self.missing, self.remark = source.missing, source.remark
         self._given_mean = mean
-        self._splits = {
-            "train": limited(source.train, settings.limit, settings.seed),
-            "val": limited(source.val, settings.limit, settings.seed),
-        }
+        splits = {"train": source.train, "val": source.val, "test": source.test}
+        present = {name: split for name, split in splits.items() if split is not None and name not in source.missing}
+        self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
         self._stored: dict[str, PreparedSplit] = {}
         self._loaders = WeakSet[Loader]()
 
@@ -140,7 +140,7 @@ class ImageData(pl.LightningDataModule):
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        stored, original = self._store(split), self._splits[split]
+        stored, original = self._store(split), self._splits[str(split)]
         if not isinstance(original, Files) or not stored.bad:
             return original
         bad = {path for path, _ in stored.bad}
@@ -165,7 +165,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def several(self) -> bool:
         """Whether an image may show several classes; its label is then one of them."""
-        return targets(self._splits["train"], np.arange(0)) is not None
+        return targets(next(iter(self._splits.values())), np.arange(0)) is not None
 
     def targets(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n, K] int8 of data with several classes: 1 shown, 0 difficult to see, -1 absent."""
@@ -202,7 +202,7 @@ class ImageData(pl.LightningDataModule):
     @cached_property
     def _mean(self) -> np.ndarray:
         if self._given_mean is None:
-            return self._store("train").statistics.mean
+            return self._store("train" if "train" in self._splits else "val").statistics.mean
         side = self.settings.stored_size
         if tuple(self._given_mean.shape) != (3, side, side):
             raise UserError(
@@ -212,6 +212,8 @@ class ImageData(pl.LightningDataModule):
         return self._given_mean.permute(1, 2, 0).contiguous().numpy()
 
     def _store(self, split: SplitName) -> PreparedSplit:
+        if split not in self._splits:
+            raise UserError(self.missing.get(split) or f"these images have no {split} split; type train or val")
         if split not in self._stored:
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)

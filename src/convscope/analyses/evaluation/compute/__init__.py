@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
+from convscope.data.classnames import are_same_classes
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.engine.dense import dense_probabilities
