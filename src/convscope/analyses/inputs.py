@@ -92,10 +92,11 @@ class Inputs:
 
     def _check_split(self, subject: Subject) -> None:
         """Raises UserError where the split that the job asks for is not there; shows the remark on the images."""
-        group = self._settings.get(str(self._settings["job"]))
-        split, missing = group.get("split") if isinstance(group, Mapping) else None, subject.data.missing
-        if split in missing:
-            others = [f"{self._settings['job']}.split={name}" for name in ("val", "train") if name not in missing]
+        job, missing = str(self._settings["job"]), subject.data.missing
+        name, key = ("evolution", "images") if job == "visualize" else (job, "split")
+        group = self._settings.get(name)
+        if isinstance(group, Mapping) and (split := group.get(key)) in missing:
+            others = [f"{name}.{key}={other}" for other in ("val", "train") if other not in missing]
             raise UserError(f"{missing[split]}; or type {' or '.join(others)}" if others else missing[split])
         if subject.data.remark and not self.subjects:
             self.show_warning(subject.data.remark)

@@ -49,8 +49,10 @@ def no_split(root: Path, split: str) -> str:
         return f"{line}: type data.root={sets[0]}"
     if split == "val" and split_folder(root, "train"):
         return f"{line}: move some images of each class from train/<class>/ to val/<class>/"
+    if split == "train" and split_folder(root, "val"):
+        return f"{line}: put the images to learn from into train/<class>/"
     classes = [place.name for place in _inner(root) if _holds_images(place)]
-    if classes and split == "train" and not split_folder(root, "val"):
+    if classes and split == "train":
         return f"{line}: move the class folders ({_listed(classes)}) to train/, and some images of each to val/<class>/"
     return f"{line}; for images without classes type data=images" if _holds_images(root) else line
 

@@ -35,16 +35,18 @@ class ImageData(pl.LightningDataModule):
     The index of an image in its split is the same in every loader, run and process. The training order and its crops
     depend on (seed, epoch, index) alone: a run resumed at any step gets the batches of an unbroken one. The Trainer
     needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] instead of that of the training images.
+    pooled: those of train and val that make up all images.
     """
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
-        self.missing, self.remark = source.missing, source.remark
-        self._given_mean = mean
+        self._given_mean, self.missing, self.remark = mean, source.missing, source.remark
         splits = {"train": source.train, "val": source.val, "test": source.test}
         present = {name: split for name, split in splits.items() if split is not None and name not in source.missing}
         self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
+        both: tuple[SplitName, SplitName] = ("train", "val")
+        self.pooled = [name for name in both if name in present][: 1 if source.train is source.val else 2]
         self._stored: dict[str, PreparedSplit] = {}
         self._loaders = WeakSet[Loader]()
 

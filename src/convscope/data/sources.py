@@ -97,7 +97,10 @@ def _class_folders_alone(place: Path) -> Source:
     if not classes:
         raise UserError(folders.no_split(place, "train"))
     files = files_of_classes(classes)
-    remark = f"{place} has no folders train and val: its {len(files.paths):,} images in class folders are every split"
+    remark = (
+        f"{place} has no folders train and val: its {len(files.paths):,} images in class folders are every split, so "
+        "what compares val with train compares images with themselves"
+    )
     return Source(readable(list(classes), place), files, files, list(classes), files, remark=remark)
 
 
