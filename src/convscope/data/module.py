@@ -17,7 +17,7 @@ from convscope.data.cache import Cache, PreparedSplit, decoded_once
 from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
-from convscope.data.sampler import EpochSampler, OrderedShare, WindowSampler, progress_of, share_of
+from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets
 from convscope.data.stream.chunks import Chunks
@@ -36,12 +36,14 @@ class ImageData(pl.LightningDataModule):
     depend on (seed, epoch, index) alone: a run resumed at any step gets the batches of an unbroken one. The Trainer
     needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] instead of that of the training images.
     pooled: those of train and val that make up all images.
+    joins_last_image: whether a last training batch of one image is joined to the batch before.
     """
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean, self.missing, self.remark = mean, source.missing, source.remark
+        self.joins_last_image = False
         splits = {"train": source.train, "val": source.val, "test": source.test}
         present = {name: split for name, split in splits.items() if split is not None and name not in source.missing}
         self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
@@ -235,7 +237,10 @@ class ImageData(pl.LightningDataModule):
     def _loader(self, split: SplitName, sampler: Sampler) -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
-        return self._loaded(self._crops(split), workers, batch_size=size, sampler=sampler, pin_memory=device == "cuda")
+        batches: dict[str, Any] = {"batch_size": size, "sampler": sampler}
+        if self.joins_last_image and isinstance(sampler, EpochSampler):
+            batches = {"batch_sampler": JoinedBatches(sampler, size)}
+        return self._loaded(self._crops(split), workers, pin_memory=device == "cuda", **batches)
 
     def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:
         loader = Loader(images, num_workers=workers, collate_fn=unchanged, **options)

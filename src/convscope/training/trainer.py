@@ -1,5 +1,6 @@
 """Lightning's Trainer: checks of its settings (conf/trainer) with errors in plain words; memory of the process."""
 
+import copy
 import ctypes
 import importlib.util
 import inspect
@@ -9,7 +10,9 @@ from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from convscope.config import check_type
 from convscope.errors import UserError, did_you_mean
@@ -111,6 +114,70 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
     if precision in ("16", "16-mixed") and device == "cpu":
         return f"trainer.precision={precision} is for GPUs; on this CPU the run computes in bf16-mixed"
     return None
+
+
+def check_image_numbers(sizes: Mapping[str, int], batch_size: int, processes: int, settings: Mapping[str, Any]) -> None:
+    """Raises UserError where a process would have no validation image, or an epoch no batch.
+
+    sizes: images of "train" and "val". The other processes would wait for such a process for ever.
+    """
+    if sizes["val"] < processes:
+        fewer = f", or fewer processes, e.g. trainer.devices={sizes['val']}" if sizes["val"] else ""
+        raise UserError(
+            f"{_count(sizes['val'], 'validation image')} for {_count(processes, 'process', 'es')}, each of which needs "
+            f"one; take more images (e.g. a larger data.limit){fewer}"
+        )
+    fewest = {"train": -(-sizes["train"] // processes), "val": sizes["val"] // processes}
+    for split, images in fewest.items():
+        batches, key = -(-images // batch_size), f"limit_{split}_batches"
+        if _reached(batches, settings.get(key)) == 0:
+            share = " of a process" if processes > 1 else ""
+            raise UserError(
+                f"trainer.{key}={settings[key]} of {_count(batches, 'batch', 'es')}{share} is less than one; type a "
+                f"number of batches, e.g. trainer.{key}=1"
+            )
+
+
+def joins_last_image(net: nn.Module, side: int, images: int, batch_size: int, settings: Mapping[str, Any]) -> bool:
+    """Whether training needs a last batch of one image to be joined to the batch before.
+
+    images: of one process. side: of the net's input. Raises UserError where there is no batch of two or more images for
+    a net that needs them. A net that takes one image keeps the batches that it had in earlier versions.
+    """
+    batches = -(-images // batch_size)
+    last_is_reached = _reached(batches, settings.get("limit_train_batches")) == batches
+    if batch_size > 1 and not (images % batch_size == 1 and last_is_reached):
+        return False
+    if takes_one_image(net, side):
+        return False
+    needs = "the batch norms of this net need two images or more at a time"
+    if batch_size == 1:
+        raise UserError(f"optim.batch_size=1: {needs}; type optim.batch_size=2 or more")
+    if images == 1:
+        raise UserError(f"one training image in each process: {needs}; take more images (e.g. a larger data.limit)")
+    return True
+
+
+def takes_one_image(net: nn.Module, side: int) -> bool:
+    """Whether the net, in training, computes a batch of one image; batch norms refuse it where its maps are 1 x 1."""
+    probe = copy.deepcopy(net)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            probe(torch.zeros(1, 3, side, side))
+        except ValueError:  # torch's "Expected more than 1 value per channel when training"
+            return False
+    return True
+
+
+def _reached(batches: int, limit: float | None) -> int:
+    """How many of an epoch's batches Lightning takes. limit: their number, a part (float), or None for all."""
+    if limit is None:
+        return batches
+    return int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def build_trainer(settings: Mapping[str, Any], **set_by_program: Any) -> pl.Trainer:
