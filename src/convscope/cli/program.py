@@ -37,7 +37,7 @@ from convscope.cli.processes import (
 )
 from convscope.cli.resume import CONF, ENTRY, config_overrides_of, resolve_resume, training_settings
 from convscope.cli.sweeps import EndWith, LastPage
-from convscope.errors import Stopped, UserError
+from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
 from convscope.runs.throttle import Throttle
@@ -81,8 +81,8 @@ def _compose_and_run(conf: Path) -> None:
 
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
-        return " ".join(str(error).split())
-    return explain_hydra_error(str(error), conf, lambda: _keys(conf))
+        return str(error)
+    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf)))
 
 
 def _keys(conf: Path) -> list[str]:

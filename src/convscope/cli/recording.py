@@ -12,7 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 from convscope.runs.atomic_io import CannotWrite
 from convscope.runs.throttle import Throttle
 
@@ -170,4 +170,4 @@ def write_page_of_sweep(sweep: Path) -> None:
         write_sweep_page(sweep)
     except Exception as error:
         if type(error) is not UserError:  # a sweep without training runs has no page
-            print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)
+            print(f"the page of the sweep {sweep.name} could not be written: {reason_of(error)}", flush=True)

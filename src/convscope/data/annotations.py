@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 ORIENTATION, QUARTER_TURNS = 0x0112, {5, 6, 7, 8}  # EXIF: values that turn an image by a quarter
 
@@ -39,7 +39,7 @@ def read_listing(csv: Path) -> Listing:
             reader = csv_reader.reader(file)
             lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader if any(line)]
     except (OSError, UnicodeDecodeError, csv_reader.Error) as error:
-        reason = getattr(error, "strerror", None) or f"no csv file of UTF-8 text ({error})"
+        reason = getattr(error, "strerror", None) or f"no csv file of UTF-8 text ({reason_of(error)})"
         raise UserError(f"{csv}: {reason}; name a csv file whose first line has its columns, path,... ") from None
     columns = lines[0][1] if lines else []
     need(csv, columns, ["path"])
@@ -107,7 +107,9 @@ def _size(path: Path) -> tuple[int, int]:
             width, height = image.size
             return (height, width) if image.getexif().get(ORIENTATION) in QUARTER_TURNS else (width, height)
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path} cannot be read: {error}; mend it, or take its rows out of the csv") from None
+        raise UserError(
+            f"{path} cannot be read: {reason_of(error)}; mend it, or take its rows out of the csv"
+        ) from None
 
 
 SIDES = ("x0", "y0", "x1", "y1")
