@@ -49,7 +49,6 @@ SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENT
 
 def start(conf: Path) -> None:
     """Composes the command line and runs it; a UserError ends in one line and status 1, SIGTERM in status 143."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on unchanged
     unwind_at_sigterm()
     try:
         _compose_and_run(conf)
