@@ -37,7 +37,7 @@ from convscope.cli.processes import (
 )
 from convscope.cli.resume import CONF, ENTRY, config_overrides_of, resolve_resume, training_settings
 from convscope.cli.sweeps import EndWith, LastPage
-from convscope.errors import Stopped, UserError
+from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
 from convscope.runs.throttle import Throttle
@@ -49,7 +49,6 @@ SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENT
 
 def start(conf: Path) -> None:
     """Composes the command line and runs it; a UserError ends in one line and status 1, SIGTERM in status 143."""
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on unchanged
     unwind_at_sigterm()
     try:
         _compose_and_run(conf)
@@ -81,8 +80,8 @@ def _compose_and_run(conf: Path) -> None:
 
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
-        return " ".join(str(error).split())
-    return explain_hydra_error(str(error), conf, lambda: _keys(conf))
+        return str(error)
+    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf)))
 
 
 def _keys(conf: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import defaultdict
@@ -12,8 +13,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.errors import UserError
-from convscope.runs.atomic_io import CannotWrite
+from convscope.errors import UserError, reason_of
+from convscope.runs.atomic_io import CannotWrite, write
 from convscope.runs.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -47,11 +48,10 @@ def record_results(
 
     facts: what summary.json says of the run. subjects: the nets whose images are read meanwhile.
     """
-    from convscope import loggers
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
-    with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
+    with run_loggers_of(settings, folder) as run_loggers:
         record = Record(folder, run_loggers)
         with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
             numbers = []
@@ -66,6 +66,24 @@ def record_results(
 def logger_settings(settings: Settings) -> dict[str, Any]:
     """The settings of conf/logger; none in all processes but the first, which alone logs."""
     return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
+
+
+@contextmanager
+def run_loggers_of(settings: Settings, folder: Path) -> Iterator[list[Any]]:
+    """Opens the loggers of a run, and closes them at its end. A failure then is a warning, also in summary.json."""
+    from convscope import loggers
+    from convscope.cli import terminal
+
+    working, path = [], folder / "summary.json"
+    with loggers.open_loggers(logger_settings(settings), folder, settings, terminal.show_warning) as run_loggers:
+        yield run_loggers
+        working = [logger for logger in run_loggers if not logger.failure]
+    if failures := [logger.failure for logger in working if logger.failure]:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary["warnings"] = [*summary.get("warnings", []), *failures]
+        write(path, json.dumps(summary, indent=2) + "\n")
+    for line in loggers.viewing_hints(logger_settings(settings), folder):
+        print(line, flush=True)
 
 
 @contextmanager
@@ -94,6 +112,8 @@ def _write_summary_and_page(record: Record, summary: dict[str, Any], elapsed: fl
     from convscope.report.page import write_page
     from convscope.runs.provenance import code_commit, versions
 
+    if failures := [failure for logger in record.loggers if (failure := getattr(logger, "failure", ""))]:
+        summary["warnings"] = [*summary.get("warnings", []), *failures]
     seconds = summary["seconds"]
     total = elapsed + seconds.pop("earlier", 0.0)
     seconds[summary["job"]] = total - sum(seconds.values())
@@ -170,4 +190,4 @@ def write_page_of_sweep(sweep: Path) -> None:
         write_sweep_page(sweep)
     except Exception as error:
         if type(error) is not UserError:  # a sweep without training runs has no page
-            print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)
+            print(f"the page of the sweep {sweep.name} could not be written: {reason_of(error)}", flush=True)

@@ -15,6 +15,7 @@ from convscope.cli.recording import (
     finish_with_summary,
     logger_settings,
     report_bad_images,
+    run_loggers_of,
 )
 from convscope.config import check_path_key, read_config
 from convscope.errors import UserError
@@ -30,7 +31,6 @@ def train(settings: Settings, folder: Path) -> None:
     for key in ("model.init", "data.root", "data.cache_dir"):
         check_path_key(settings, key)
 
-    from convscope import loggers
     from convscope.cli import terminal
     from convscope.runs.provenance import with_earlier_decoders
     from convscope.runs.record import Record
@@ -45,7 +45,7 @@ def train(settings: Settings, folder: Path) -> None:
     description = checkpoint_description(settings, subject)
     check_description(description)
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
-    with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
+    with run_loggers_of(settings, folder) as run_loggers:
         _print_logging_volume(settings, evolution, subject)
         record = Record(folder, run_loggers)
         facts, other_decoder = with_earlier_decoders(_facts(settings, prepared, time.perf_counter() - start), folder)

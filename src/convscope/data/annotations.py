@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 from convscope.runs.csv_reader import need_columns, number_text, read_csv
 
 ORIENTATION, QUARTER_TURNS = 0x0112, {5, 6, 7, 8}  # EXIF: values that turn an image by a quarter
@@ -126,7 +126,9 @@ def _size(path: Path) -> tuple[int, int]:
             width, height = image.size
             return (height, width) if image.getexif().get(ORIENTATION) in QUARTER_TURNS else (width, height)
     except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{path} cannot be read: {error}; mend it, or take its rows out of the csv") from None
+        raise UserError(
+            f"{path} cannot be read: {reason_of(error)}; mend it, or take its rows out of the csv"
+        ) from None
 
 
 SIDES = ("x0", "y0", "x1", "y1")

@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from convscope.data import folders
 from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, subset
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 
 def digits() -> Source:
@@ -134,5 +134,6 @@ def download_once(name: str, place: Path, fetch: Callable[[], object]) -> None:
         with FileLock(place / ".download.lock"):
             fetch()
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name} could not be fetched into {place}: {reason}; copy it there by hand") from None
+        raise UserError(
+            f"{name} could not be fetched into {place}: {reason_of(error)}; copy it there by hand"
+        ) from None

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 from convscope.models.rows import read_rows, weight_counts
 
 LONGEST_NAME = 1000  # letters of a class's name
@@ -32,7 +32,7 @@ def load_tensors(path: Path, kind: str, remedy: str) -> Any:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a malicious file may raise anything
-            cause, reason = error, _reason(error)
+            cause, reason = error, reason_of(error, 120)
             if pickled := re.search(r"GLOBAL (\S+)", str(error)):
                 reason = f"it holds pickled Python objects ({pickled[1][:80]}), which could run code"
     raise UserError(f"{path} cannot be read as {kind} ({reason}); {remedy}") from cause
@@ -43,7 +43,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # a damaged or malicious file may raise anything
-        raise UserError(f"{path} cannot be read as safetensors ({_reason(error)}); take another file") from error
+        raise UserError(f"{path} cannot be read as safetensors ({reason_of(error, 120)}); take another file") from error
 
 
 def check_finite(net: nn.Module, where: str) -> None:
@@ -164,13 +164,9 @@ def _archive_problem(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        return _reason(error)
+        return reason_of(error, 120)
     if any(member.filename.endswith("/constants.pkl") for member in members):
         return "it holds a whole scripted net"
     if sum(member.file_size for member in members) > path.stat().st_size:
         return "it is compressed, as torch.save writes no file"
     return ""
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:120] or type(error).__name__

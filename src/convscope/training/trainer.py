@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from convscope.config import check_type
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, reason_of
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -193,5 +193,4 @@ def lightning_refusals(kind: type[Exception] = MisconfigurationException) -> Ite
         yield
     except kind as error:
         prefix = "" if isinstance(error, MisconfigurationException | ValueError) else f"{type(error).__name__}: "
-        message = " ".join(str(error).split())[:300]
-        raise UserError(f"Lightning refuses the settings of trainer: {prefix}{message}") from error
+        raise UserError(f"Lightning refuses the settings of trainer: {prefix}{reason_of(error, 300)}") from error

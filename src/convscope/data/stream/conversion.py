@@ -22,7 +22,7 @@ from convscope.data.sources import Files, Pixels, Source
 from convscope.data.stream.chunks import Chunks, ChunkWriter
 from convscope.data.stream.source import FORMAT, SET, SPLITS
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 UNFINISHED = ".unfinished"
 
@@ -86,7 +86,7 @@ def converted(
         try:
             splits.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
         except OSError as error:
-            raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
+            raise UserError(f"convert.to={plan.to} cannot be written: {reason_of(error)}") from None
         yield splits[-1]
     facts = {split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
@@ -113,7 +113,7 @@ def _new_folder(plan: Conversion) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / UNFINISHED).touch()
     except OSError as error:
-        raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
+        raise UserError(f"convert.to={plan.to} cannot be written: {reason_of(error)}") from None
     return folder
 
 
