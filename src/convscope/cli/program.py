@@ -11,7 +11,9 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from traceback import walk_tb
 from typing import Any
 
@@ -20,10 +22,11 @@ from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
+from convscope.cli.hydra_record import write_hydra_record, write_training_record
 from convscope.cli.jobs import JOBS
 from convscope.cli.processes import (
     RELAUNCHED_BY,
@@ -35,6 +38,7 @@ from convscope.cli.processes import (
     set_ranks,
     unwind_at_sigterm,
 )
+from convscope.cli.recording import settings_written_by
 from convscope.cli.resume import CONF, ENTRY, config_overrides_of, resolve_resume, training_settings
 from convscope.cli.sweeps import EndWith, LastPage
 from convscope.errors import Stopped, UserError
@@ -106,9 +110,8 @@ def run(cfg: DictConfig) -> None:
             _train_unless_finished(cfg, folder)
         else:
             check_single_process(cfg.job)
-            if cfg.job != "report":  # its folder is that of another run
-                _write_hydra_record(cfg, folder / ".hydra")
-            JOBS[cfg.job](_settings(cfg), folder)
+            with settings_written_by(partial(write_hydra_record, cfg, folder)):
+                JOBS[cfg.job](_settings(cfg), folder)
 
 
 @contextmanager
@@ -147,14 +150,16 @@ def _is_in_sweep() -> bool:
 def _record_refusal(folder: Path, cfg: DictConfig, problem: str) -> None:
     """Writes why a run of a sweep was refused before it recorded anything, so that tables of the sweep have its row."""
     summary = {"job": cfg.job, "name": cfg.name, "seed": cfg.seed, "finished": False, "problem": problem}
-    with suppress(OSError, UserError), training_lock(folder):
-        if _nothing_recorded(folder):
+    with suppress(OSError, UserError, OmegaConfBaseException), training_lock(folder):
+        if _is_empty(folder):
             write(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+            _settings(cfg)  # raises for a secret
+            write_hydra_record(cfg, folder)
 
 
 def _remove_empty_run(folder: Path) -> None:
     """Removes the folder of a run that ended before it recorded anything, and the empty folders around it."""
-    if folder.resolve() in (Path.cwd(), *Path.cwd().parents) or not _nothing_recorded(folder):
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents) or not _is_empty(folder):
         return
     with suppress(UserError), training_lock(folder):  # UserError: another process has just begun in this folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -164,12 +169,12 @@ def _remove_empty_run(folder: Path) -> None:
                 parent.rmdir()
 
 
-def _nothing_recorded(folder: Path) -> bool:
-    """Whether a folder holds nothing but the config of its run; False in all processes of a run but the first."""
+def _is_empty(folder: Path) -> bool:
+    """Whether a run has left nothing in its folder; False in all processes of a run but the first."""
     process = set_ranks()
     if RELAUNCHED_BY in os.environ or (process and process.rank):
         return False
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
@@ -196,16 +201,23 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
         if not needs_training(folder, training_settings(folder), settings):
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
-        if is_first:
-            _write_hydra_record(cfg, folder / ".hydra")
         if process is None and devices > 1:
-            return relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder)], devices)
+            return _train_on_devices(cfg, folder, devices)
         try:
-            JOBS["train"](settings, folder)
+            with settings_written_by(partial(write_training_record, cfg, folder)):
+                JOBS["train"](settings, folder)
         except (SystemExit, KeyboardInterrupt):
             if is_first and has_checkpoint(folder):
                 print(_continue_hint(folder), flush=True)
             raise
+
+
+def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
+    """Trains in one process per device. They read the settings from a folder of their own: that of the run keeps its
+    settings until nothing can be refused any more."""
+    with TemporaryDirectory(prefix="convscope-") as settings:
+        write_hydra_record(cfg, folder, Path(settings))
+        relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder, Path(settings))], devices)
 
 
 def _continue_hint(folder: Path) -> str:
@@ -216,19 +228,6 @@ def _continue_hint(folder: Path) -> str:
     return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if is_below else folder}')}"
 
 
-def _write_hydra_record(cfg: DictConfig, folder: Path) -> None:
-    """Writes Hydra's record of a run; Hydra itself would write it before the settings are checked."""
-    hydra_settings: Any = OmegaConf.to_container(HydraConfig.get())
-    runtime = {key: hydra_settings["runtime"][key] for key in ("version", "choices")}  # no paths of this machine
-    sources = [source["path"] for source in hydra_settings["runtime"]["config_sources"]]
-    contents: dict[str, Any] = {"config.yaml": cfg}
-    if str(folder) not in sources:  # a resumed run keeps the overrides of its first start
-        contents["hydra.yaml"] = {"hydra": {**hydra_settings, "runtime": runtime}}
-        contents["overrides.yaml"] = hydra_settings["overrides"]["task"]
-    for name, content in contents.items():
-        write(folder / name, OmegaConf.to_yaml(OmegaConf.create(content)))
-
-
 def _device_count(cfg: DictConfig) -> int:
     """How many devices of this machine the run takes: a number, a list of them, or all (auto, -1)."""
     devices = cfg.trainer.get("devices", 1)
@@ -237,7 +236,7 @@ def _device_count(cfg: DictConfig) -> int:
 
         return 1 if cfg.trainer.accelerator == "cpu" else max(1, torch.cuda.device_count())
     listed = devices.split(",") if isinstance(devices, str) else devices
-    count = int(devices) if str(devices).isdigit() else 0 if isinstance(listed, int) else len(listed)
+    count = int(devices) if str(devices).isdigit() else len(listed) if isinstance(listed, list | ListConfig) else 0
     if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
         raise UserError(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
     return count

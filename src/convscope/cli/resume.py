@@ -99,9 +99,9 @@ def _targets(content: Any) -> list[str]:
     return next((targets for value in values if (targets := _targets(value))), [])
 
 
-def config_overrides_of(folder: Path) -> list[str]:
-    """Arguments that start the run of `folder` again as it was composed."""
-    config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
+def config_overrides_of(folder: Path, settings: Path | None = None) -> list[str]:
+    """Arguments that start the run of `folder` again as it was composed, or by the config.yaml in `settings`."""
+    config = ["--config-path", str((settings or folder / ".hydra").resolve()), "--config-name", "config"]
     return [*config, f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 

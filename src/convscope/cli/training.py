@@ -13,7 +13,9 @@ from convscope.cli.recording import (
     explain_loader_deaths,
     finish_with_summary,
     logger_settings,
+    open_record,
     report_bad_images,
+    write_about,
 )
 from convscope.config import check_path_key, read_config
 from convscope.errors import UserError
@@ -29,7 +31,6 @@ def train(settings: Settings, folder: Path) -> None:
     for key in ("model.init", "data.root", "data.cache_dir"):
         check_path_key(settings, key)
 
-    from convscope import loggers
     from convscope.cli import terminal
     from convscope.runs.provenance import with_earlier_decoders
     from convscope.runs.record import Record
@@ -43,20 +44,28 @@ def train(settings: Settings, folder: Path) -> None:
     subject = prepared.subject
     description = checkpoint_description(settings, subject)
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
-    with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
-        _print_logging_volume(settings, evolution, subject)
-        record = Record(folder, run_loggers)
-        facts, other_decoder = with_earlier_decoders(_facts(settings, prepared, time.perf_counter() - start), folder)
-        inherited = {"start": prepared.inherited} if prepared.inherited else {}
-        with finish_with_summary(record, facts | inherited) as summary, explain_loader_deaths([subject]):
-            sessions = Sessions(summary["seconds"], start)
+    record = Record(folder, begins=False)
+    facts, other_decoder = with_earlier_decoders(_facts(settings, prepared, time.perf_counter() - start), folder)
+    facts |= {"start": prepared.inherited} if prepared.inherited else {}
+    with (
+        open_record(record, settings) as begin_record,
+        finish_with_summary(record, facts) as summary,
+        explain_loader_deaths([subject]),
+    ):
+
+        def begin() -> None:
+            begin_record()
+            write_about(record, facts)
+            _print_logging_volume(settings, evolution, subject)
             terminal.show_start(prepared.inherited)
             report_bad_images([subject], record, summary)
             _show_warnings([*prepared.warnings, other_decoder, *_cautions(settings, prepared)], summary)
-            outcome = job.train(prepared.classifier, subject.data, plan, record, sessions)
-            outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
-            summary.update(outcome)
-            terminal.show_outcome(settings["name"], outcome, facts["goal"])
+
+        sessions = Sessions(summary["seconds"], start)
+        outcome = job.train(prepared.classifier, subject.data, plan, record, sessions, begin)
+        outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
+        summary.update(outcome)
+        terminal.show_outcome(settings["name"], outcome, facts["goal"])
 
 
 def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:

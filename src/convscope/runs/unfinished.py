@@ -42,9 +42,29 @@ def needs_training(folder: Path, before: Settings | None, settings: Settings) ->
         return False
     if not resumable:
         raise UserError(f"{folder} has no checkpoints/last.ckpt to go on from; choose another folder")
-    if finished:  # a longer run: the summary of the shorter run no longer holds
-        (folder / "summary.json").unlink(missing_ok=True)
     return True
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run has written its settings, or results, into this folder."""
+    return any((folder / name).exists() for name in (".hydra", "about.json", "summary.json", "metrics.csv"))
+
+
+@contextmanager
+def unchanged_if_refused(folder: Path) -> Iterator[None]:
+    """Removes, after an error in the block, what the block has added to the folder; links lead where they led."""
+    before = {path: os.readlink(path) if path.is_symlink() else None for path in folder.rglob("*")}
+    try:
+        yield
+    except BaseException:
+        for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+            target = before.get(path)
+            if path.is_symlink() and target is not None and os.readlink(path) != target:
+                path.unlink()
+                path.symlink_to(target)
+            elif path not in before:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        raise
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -130,8 +150,10 @@ def _check_epochs(folder: Path, before: Settings, settings: Settings, epochs: in
 
 
 def _max_epochs(settings: Settings) -> float:
-    """trainer.max_epochs; infinity for null or -1."""
+    """trainer.max_epochs; infinity for null or -1. Raises UserError for another value that is no number."""
     epochs = settings["trainer"].get("max_epochs")
+    if not isinstance(epochs, int | float | None):
+        raise UserError(f"trainer.max_epochs={epochs} is no number of epochs; take a whole number from 1, e.g. 12")
     return math.inf if epochs is None or epochs < 0 else epochs
 
 
