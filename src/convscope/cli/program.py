@@ -41,11 +41,12 @@ from convscope.cli.processes import (
 from convscope.cli.recording import settings_written_by
 from convscope.cli.resume import CONF, ENTRY, config_overrides_of, resolve_resume, training_settings
 from convscope.cli.sweeps import EndWith, LastPage
+from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
 from convscope.runs.throttle import Throttle
-from convscope.runs.unfinished import has_checkpoint, needs_training, training_lock
+from convscope.runs.unfinished import has_checkpoint, images_moved, needs_training, training_lock
 
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
@@ -198,7 +199,10 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     if relaunched:
         end_with_parents()
     with nullcontext() if relaunched or not is_first else training_lock(folder):  # the parent holds the lock
-        if not needs_training(folder, training_settings(folder), settings):
+        before = training_settings(folder)
+        if not needs_training(folder, before, settings):
+            if images_moved(before, settings):
+                check_moved_images(settings, folder)
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
         if process is None and devices > 1:

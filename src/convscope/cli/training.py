@@ -19,6 +19,7 @@ from convscope.cli.recording import (
 )
 from convscope.config import check_path_key, read_config
 from convscope.errors import UserError
+from convscope.runs.unfinished import has_checkpoint
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
@@ -37,12 +38,15 @@ def train(settings: Settings, folder: Path) -> None:
     from convscope.training import job
     from convscope.training.callbacks.checkpoints import Within
     from convscope.training.callbacks.epoch_records import Sessions
+    from convscope.training.start import check_images, images_of_run
 
     start = time.perf_counter()
     evolution, within = read_config(FeatureConfig, settings), read_config(Within, settings)
     prepared = prepare(settings, folder)
     subject = prepared.subject
-    description = checkpoint_description(settings, subject)
+    if has_checkpoint(folder) and (began := images_of_run(folder)):
+        check_images(began, subject.data, prepared.sizes)
+    description = checkpoint_description(settings, subject) | {"images": prepared.sizes}
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
     record = Record(folder, begins=False)
     facts, other_decoder = with_earlier_decoders(_facts(settings, prepared, time.perf_counter() - start), folder)
@@ -66,6 +70,17 @@ def train(settings: Settings, folder: Path) -> None:
         outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
         summary.update(outcome)
         terminal.show_outcome(settings["name"], outcome, facts["goal"])
+
+
+def check_moved_images(settings: Settings, folder: Path) -> None:
+    """Raises UserError where data.root has other classes than those that the finished run was trained on."""
+    from convscope.data.config import data_settings, sized, source
+    from convscope.data.module import ImageData
+    from convscope.training.start import check_images, images_of_run
+
+    if began := images_of_run(folder):
+        settings = sized(settings)
+        check_images(began, ImageData(source(settings["data"]), data_settings(settings)))
 
 
 def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:
@@ -208,6 +223,7 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
     return {
         "net": about,
         "class_names": list(data.classes),
+        "folders": data.folders,
         "mean": data.mean,
         "input": {"stored": images.stored, "interpolation": images.interpolation},
         "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,

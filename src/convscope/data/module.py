@@ -39,7 +39,7 @@ class ImageData(pl.LightningDataModule):
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
-        self.settings, self.classes = settings, source.classes
+        self.settings, self.classes, self.folders = settings, source.classes, list(source.folders)
         self._given_mean = mean
         self._splits = {
             "train": limited(source.train, settings.limit, settings.seed),
