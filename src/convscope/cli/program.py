@@ -22,24 +22,32 @@ from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
-from convscope.cli.hydra_record import write_hydra_record, write_training_record
 from convscope.cli.jobs import JOBS
 from convscope.cli.processes import (
     RELAUNCHED_BY,
     agree_on_start_time,
     check_processes,
     check_single_process,
+    device_count,
     end_with_parents,
     relaunch_under_torchrun,
     set_ranks,
     unwind_at_sigterm,
 )
 from convscope.cli.recording import settings_written_by
-from convscope.cli.resume import CONF, ENTRY, config_overrides_of, resolve_resume, training_settings
+from convscope.cli.resume import (
+    CONF,
+    ENTRY,
+    config_overrides_of,
+    resolve_resume,
+    training_settings,
+    write_hydra_record,
+    write_training_record,
+)
 from convscope.cli.sweeps import EndWith, LastPage
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError
@@ -193,7 +201,11 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     """Begins or continues the training run of `folder`, or prints that it has finished."""
     settings = _settings(cfg)
-    process, relaunched, devices = set_ranks(), RELAUNCHED_BY in os.environ, _device_count(cfg)
+    process, relaunched, devices = (
+        set_ranks(),
+        RELAUNCHED_BY in os.environ,
+        device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator),
+    )
     is_first = process is None or process.rank == 0
     check_processes(process, devices, cfg.trainer.get("num_nodes", 1), _is_in_sweep())
     if relaunched:
@@ -230,17 +242,3 @@ def _continue_hint(folder: Path) -> str:
         return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={HydraConfig.get().sweep.dir}')}"
     is_below = Path.cwd() in folder.absolute().parents
     return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if is_below else folder}')}"
-
-
-def _device_count(cfg: DictConfig) -> int:
-    """How many devices of this machine the run takes: a number, a list of them, or all (auto, -1)."""
-    devices = cfg.trainer.get("devices", 1)
-    if devices in ("auto", -1, "-1"):
-        import torch
-
-        return 1 if cfg.trainer.accelerator == "cpu" else max(1, torch.cuda.device_count())
-    listed = devices.split(",") if isinstance(devices, str) else devices
-    count = int(devices) if str(devices).isdigit() else len(listed) if isinstance(listed, list | ListConfig) else 0
-    if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
-        raise UserError(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
-    return count

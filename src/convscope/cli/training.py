@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from convscope.training.classifier import Classifier
     from convscope.training.recipe import Recipe
 
+SAME_IMAGES = "name the folder of its images by data.root=, or train anew in another folder"
+
 
 def train(settings: Settings, folder: Path) -> None:
     """Trains the net of the settings and records the run in its folder."""
@@ -33,19 +35,20 @@ def train(settings: Settings, folder: Path) -> None:
         check_path_key(settings, key)
 
     from convscope.cli import terminal
+    from convscope.data.trained_images import check_images
     from convscope.runs.provenance import with_earlier_decoders
     from convscope.runs.record import Record
     from convscope.training import job
     from convscope.training.callbacks.checkpoints import Within
     from convscope.training.callbacks.epoch_records import Sessions
-    from convscope.training.start import check_images, images_of_run
+    from convscope.training.start import images_of_run
 
     start = time.perf_counter()
     evolution, within = read_config(FeatureConfig, settings), read_config(Within, settings)
     prepared = prepare(settings, folder)
     subject = prepared.subject
     if has_checkpoint(folder) and (began := images_of_run(folder)):
-        check_images(began, subject.data, prepared.sizes)
+        check_images(began, subject.data, SAME_IMAGES, prepared.sizes, subject.data.mean)
     description = checkpoint_description(settings, subject) | {"images": prepared.sizes}
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
     record = Record(folder, begins=False)
@@ -74,13 +77,12 @@ def train(settings: Settings, folder: Path) -> None:
 
 def check_moved_images(settings: Settings, folder: Path) -> None:
     """Raises UserError where data.root has other classes than those that the finished run was trained on."""
-    from convscope.data.config import data_settings, sized, source
-    from convscope.data.module import ImageData
-    from convscope.training.start import check_images, images_of_run
+    from convscope.data.config import sized, source
+    from convscope.data.trained_images import check_images
+    from convscope.training.start import images_of_run
 
-    if began := images_of_run(folder):
-        settings = sized(settings)
-        check_images(began, ImageData(source(settings["data"]), data_settings(settings)))
+    if trained := images_of_run(folder):
+        check_images(trained, source(sized(settings)["data"]), SAME_IMAGES)
 
 
 def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:
@@ -223,7 +225,7 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
     return {
         "net": about,
         "class_names": list(data.classes),
-        "folders": data.folders,
+        "class_folders": data.folders,
         "mean": data.mean,
         "input": {"stored": images.stored, "interpolation": images.interpolation},
         "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from pydantic import model_validator
@@ -16,12 +16,11 @@ from torch import nn
 
 from convscope.config import PathText, build_config, config
 from convscope.data.module import ImageData
+from convscope.data.trained_images import TrainedImages, trained_images
 from convscope.errors import UserError
 from convscope.models.checkpoints import Inherited, inherit_, last_row, net_weights, read_checkpoint, rows_of, shortened
 
 TAKEN = "taken"  # model.freeze=taken: exactly the rows that came from the checkpoint
-MEAN_TOLERANCE = 2.0  # grey levels; other decoders change single ones, other photographs all
-_REMEDY = "name the folder where its images lie by data.root=, or train anew in another folder"
 EXAMPLE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"
 
 
@@ -81,60 +80,15 @@ def start_checkpoint(start: Start) -> dict[str, Any] | None:
     return checkpoint
 
 
-class ImagesOfRun(NamedTuple):
-    """The images that a run began with. folders: of its classes; empty where they have none, and for older runs.
-
-    sizes: images of each split; empty for older runs. mean [3, R, R]: None where no checkpoint has it.
-    """
-
-    classes: list[str]
-    folders: list[str] = []
-    sizes: Mapping[str, int] = {}
-    mean: torch.Tensor | None = None
-
-
-def images_of_run(run: Path) -> ImagesOfRun | None:
+def images_of_run(run: Path) -> TrainedImages | None:
     """The images that the run in this folder was trained on, None where it has not begun. Raises as read_checkpoint."""
     about: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         about = dict(json.loads((run / "about.json").read_text(encoding="utf-8")))
+    description = {"class_names": about.get("classes"), "images": about.get("images", {})}
     if (last := run / "checkpoints" / "last.ckpt").is_file():
-        description = read_checkpoint(last)["convscope"]
-        about |= {"classes": description.get("class_names"), "mean": description.get("mean")}
-        about |= {key: description[key] for key in ("folders", "images") if key in description}
-    if not about.get("classes"):
-        return None
-    return ImagesOfRun(about["classes"], about.get("folders", []), about.get("images", {}), about.get("mean"))
-
-
-def check_images(began: ImagesOfRun, data: ImageData, sizes: Mapping[str, int] | None = None) -> None:
-    """Raises UserError where a run would go on with other images than it began with, wherever they lie now.
-
-    sizes: images of each split that can be read; without them, only the classes are compared.
-    """
-    same_names = list(data.classes) == began.classes or data.folders == began.classes
-    if (data.folders != began.folders) if began.folders and data.folders else not same_names:
-        difference = _difference(began.folders or began.classes, data.folders or list(data.classes))
-        raise UserError(f"the run began with other classes of images: {difference}; {_REMEDY}")
-    if sizes is None:
-        return
-    if other := [f"{began.sizes[split]:,} in {split}, now {count:,}" for split, count in sizes.items()
-                 if began.sizes.get(split, count) != count]:  # fmt: skip
-        raise UserError(f"the run began with another number of images: {'; '.join(other)}; {_REMEDY}")
-    if began.mean is not None and began.mean.shape == data.mean.shape:
-        difference = float((began.mean - data.mean).abs().mean())
-        if difference > MEAN_TOLERANCE:
-            raise UserError(
-                f"the run began with other images: their mean differs by {difference:.1f} grey levels; {_REMEDY}"
-            )
-
-
-def _difference(before: Sequence[str], now: Sequence[str]) -> str:
-    """How the names of classes differ, in words."""
-    gone, new = ([name for name in names if name not in others] for names, others in ((before, now), (now, before)))
-    parts = [f"{word} {', '.join(names[:4] + ['...'] * (len(names) > 4))}"
-             for word, names in (("without", gone), ("with", new)) if names]  # fmt: skip
-    return f"{len(before)} of them, now {len(now)} {' and '.join(parts) or 'in another order'}"
+        description |= read_checkpoint(last)["convscope"]
+    return trained_images(description) if description["class_names"] else None
 
 
 def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
