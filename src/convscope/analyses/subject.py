@@ -1,7 +1,6 @@
 """The subject of an analysis: a finished net, its images, their classes and, for drawn images, their annotations."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from convscope.data.config import check_library, check_names, data_settings, gro
 from convscope.data.critters.source import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
+from convscope.data.trained_images import are_own_images, trained_data
 from convscope.engine.hooks import evaluating
 from convscope.engine.trace import trace
 from convscope.errors import UserError
@@ -84,9 +84,6 @@ class Subject(NamedTuple):
         return torch.where(target >= 0, target, probable)
 
 
-PLAIN = {"folder", "imagenet", "imagenette"}  # sources that read the class folders of their root
-
-
 def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
     """The net of conf/model for the classes of conf/data, with random weights or pretrained ones.
 
@@ -135,11 +132,11 @@ def saved_subject(settings: Settings) -> Subject:
     about = checkpoint["convscope"]
     if absent := [key for key in ("data", "class_names", "mean", "pixel_scale") if key not in about]:
         raise UserError(f"{settings['ckpt']} does not say its {absent[0]}; take a checkpoint as convscope wrote it")
-    data = dict(settings["data"])
+    data, typed = dict(settings["data"]), None
     overrides = overrides_of(settings.get("words", []), "data")
     if not any(override.startswith("data=") for override in overrides):
         typed = {override.partition("=")[0].removeprefix("data.") for override in overrides}
-        data = about["data"] | {key: value for key, value in data.items() if key in typed}
+        data = trained_data(about["data"], {key: value for key, value in data.items() if key in typed}, data)
     data |= {"image_size": about["net"]["image_size"]} | about.get("input", {})
     net = _described(about["net"])
     load_weights_(net, net_weights(checkpoint))
@@ -149,16 +146,8 @@ def saved_subject(settings: Settings) -> Subject:
     images = job_source(settings)
     classes, folders = about["class_names"], about.get("class_folders", [])
     subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), classes, folders=folders)
-    return subject._replace(loss=about.get("loss", "softmax"), own_images=_same_images(data, about["data"]))
-
-
-def _same_images(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Whether two conf/data are of one set of images or one drawing, whatever part of it they take."""
-    names = {first.get("source"), second.get("source")}
-    roots = {str(Path(data["root"]).expanduser().resolve()) if data.get("root") else None for data in (first, second)}
-    if len(roots) > 1 or not (len(names) == 1 or (names <= PLAIN and roots != {None})):
-        return False
-    return first.get("draw_seed") == second.get("draw_seed")
+    own_images = are_own_images(about, data, typed, images)
+    return subject._replace(loss=about.get("loss", "softmax"), own_images=own_images)
 
 
 def untrained_subject(settings: Settings) -> nn.Module:

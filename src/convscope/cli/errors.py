@@ -55,9 +55,7 @@ def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
 def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequence[str]]) -> str:
     """An error of Hydra or OmegaConf in one line, with the nearest key or choice. list_keys: all dotted keys."""
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
-        group, choice = match.groups()
-        possible = choices(conf, group)
-        return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{_possible(possible)}"
+        return explain_no_choice(*match.groups(), conf)
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
         is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
@@ -66,6 +64,12 @@ def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequen
         return _explain_no_value(match[1], conf)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
+
+
+def explain_no_choice(group: str, choice: str, conf: Path) -> str:
+    """The line for a choice of a config group that has no file."""
+    possible = choices(conf, group)
+    return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{_possible(possible)}"
 
 
 def _explain_no_rows(key: str, conf: Path) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.recording import Command, Settings, record_results, timed
+from convscope.cli.recording import Command, Settings, begin_folder, record_results, timed
 from convscope.cli.training import train
 from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
@@ -115,6 +115,7 @@ def write_dashboard(settings: Settings, folder: Path) -> None:
     entity = config.entity or (default_entity() if send else "your-account")
     has_average_precision = run is not None and "val/mean_ap" in read_run(run, with_entries=False).metrics
     board = workspace(entity, config.project, layers, has_average_precision)
+    begin_folder()
     write(folder / "dashboard.json", specification(board))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
     print(save_workspace(board) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from convscope.errors import UserError
 from convscope.runs.atomic_io import process_is_alive
@@ -102,6 +102,20 @@ def check_processes(process: LaunchedProcess | None, devices: int, nodes: int, s
             f"trainer.num_nodes={nodes} is {devices * nodes}; let trainer.devices be the "
             "processes per machine and trainer.num_nodes the machines"
         )
+
+
+def device_count(devices: Any, accelerator: Any) -> int:
+    """How many devices of this machine trainer.devices asks for: a number, a list of them, or all (auto, -1)."""
+    if devices in ("auto", -1, "-1"):
+        import torch
+
+        return 1 if accelerator == "cpu" else max(1, torch.cuda.device_count())
+    listed = devices.split(",") if isinstance(devices, str) else devices
+    is_list = isinstance(listed, Sequence)  # also one of OmegaConf
+    count = int(devices) if str(devices).isdigit() else len(listed) if is_list else 0
+    if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
+        raise UserError(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
+    return count
 
 
 def relaunch_under_torchrun(arguments: Sequence[str], count: int) -> None:

@@ -11,7 +11,9 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from traceback import walk_tb
 from typing import Any
 
@@ -30,18 +32,29 @@ from convscope.cli.processes import (
     agree_on_start_time,
     check_processes,
     check_single_process,
+    device_count,
     end_with_parents,
     relaunch_under_torchrun,
     set_ranks,
     unwind_at_sigterm,
 )
-from convscope.cli.resume import CONF, ENTRY, config_overrides_of, resolve_resume, training_settings
+from convscope.cli.recording import settings_written_by
+from convscope.cli.resume import (
+    CONF,
+    ENTRY,
+    config_overrides_of,
+    resolve_resume,
+    training_settings,
+    write_hydra_record,
+    write_training_record,
+)
 from convscope.cli.sweeps import EndWith, LastPage
+from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
 from convscope.runs.throttle import Throttle
-from convscope.runs.unfinished import has_checkpoint, needs_training, training_lock
+from convscope.runs.unfinished import has_checkpoint, images_moved, needs_training, training_lock
 
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
@@ -105,9 +118,8 @@ def run(cfg: DictConfig) -> None:
             _train_unless_finished(cfg, folder)
         else:
             check_single_process(cfg.job)
-            if cfg.job != "report":  # its folder is that of another run
-                _write_hydra_record(cfg, folder / ".hydra")
-            JOBS[cfg.job](_settings(cfg), folder)
+            with settings_written_by(partial(write_hydra_record, cfg, folder)):
+                JOBS[cfg.job](_settings(cfg), folder)
 
 
 @contextmanager
@@ -146,14 +158,16 @@ def _is_in_sweep() -> bool:
 def _record_refusal(folder: Path, cfg: DictConfig, problem: str) -> None:
     """Writes why a run of a sweep was refused before it recorded anything, so that tables of the sweep have its row."""
     summary = {"job": cfg.job, "name": cfg.name, "seed": cfg.seed, "finished": False, "problem": problem}
-    with suppress(OSError, UserError), training_lock(folder):
-        if _nothing_recorded(folder):
+    with suppress(OSError, UserError, OmegaConfBaseException), training_lock(folder):
+        if _is_empty(folder):
             write(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+            _settings(cfg)  # raises for a secret
+            write_hydra_record(cfg, folder)
 
 
 def _remove_empty_run(folder: Path) -> None:
     """Removes the folder of a run that ended before it recorded anything, and the empty folders around it."""
-    if folder.resolve() in (Path.cwd(), *Path.cwd().parents) or not _nothing_recorded(folder):
+    if folder.resolve() in (Path.cwd(), *Path.cwd().parents) or not _is_empty(folder):
         return
     with suppress(UserError), training_lock(folder):  # UserError: another process has just begun in this folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -163,12 +177,12 @@ def _remove_empty_run(folder: Path) -> None:
                 parent.rmdir()
 
 
-def _nothing_recorded(folder: Path) -> bool:
-    """Whether a folder holds nothing but the config of its run; False in all processes of a run but the first."""
+def _is_empty(folder: Path) -> bool:
+    """Whether a run has left nothing in its folder; False in all processes of a run but the first."""
     process = set_ranks()
     if RELAUNCHED_BY in os.environ or (process and process.rank):
         return False
-    return folder.is_dir() and {path.name for path in folder.iterdir()} <= {".hydra"}
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
@@ -186,25 +200,39 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     """Begins or continues the training run of `folder`, or prints that it has finished."""
     settings = _settings(cfg)
-    process, relaunched, devices = set_ranks(), RELAUNCHED_BY in os.environ, _device_count(cfg)
+    process, relaunched, devices = (
+        set_ranks(),
+        RELAUNCHED_BY in os.environ,
+        device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator),
+    )
     is_first = process is None or process.rank == 0
     check_processes(process, devices, cfg.trainer.get("num_nodes", 1), _is_in_sweep())
     if relaunched:
         end_with_parents()
     with nullcontext() if relaunched or not is_first else training_lock(folder):  # the parent holds the lock
-        if not needs_training(folder, training_settings(folder), settings):
+        before = training_settings(folder)
+        if not needs_training(folder, before, settings):
+            if images_moved(before, settings):
+                check_moved_images(settings, folder)
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
-        if is_first:
-            _write_hydra_record(cfg, folder / ".hydra")
         if process is None and devices > 1:
-            return relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder)], devices)
+            return _train_on_devices(cfg, folder, devices)
         try:
-            JOBS["train"](settings, folder)
+            with settings_written_by(partial(write_training_record, cfg, folder)):
+                JOBS["train"](settings, folder)
         except (SystemExit, KeyboardInterrupt):
             if is_first and has_checkpoint(folder):
                 print(_continue_hint(folder), flush=True)
             raise
+
+
+def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
+    """Trains in one process per device. They read the settings from a folder of their own: that of the run keeps its
+    settings until nothing can be refused any more."""
+    with TemporaryDirectory(prefix="convscope-") as settings:
+        write_hydra_record(cfg, folder, Path(settings))
+        relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder, Path(settings))], devices)
 
 
 def _continue_hint(folder: Path) -> str:
@@ -213,30 +241,3 @@ def _continue_hint(folder: Path) -> str:
         return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={HydraConfig.get().sweep.dir}')}"
     is_below = Path.cwd() in folder.absolute().parents
     return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if is_below else folder}')}"
-
-
-def _write_hydra_record(cfg: DictConfig, folder: Path) -> None:
-    """Writes Hydra's record of a run; Hydra itself would write it before the settings are checked."""
-    hydra_settings: Any = OmegaConf.to_container(HydraConfig.get())
-    runtime = {key: hydra_settings["runtime"][key] for key in ("version", "choices")}  # no paths of this machine
-    sources = [source["path"] for source in hydra_settings["runtime"]["config_sources"]]
-    contents: dict[str, Any] = {"config.yaml": cfg}
-    if str(folder) not in sources:  # a resumed run keeps the overrides of its first start
-        contents["hydra.yaml"] = {"hydra": {**hydra_settings, "runtime": runtime}}
-        contents["overrides.yaml"] = hydra_settings["overrides"]["task"]
-    for name, content in contents.items():
-        write(folder / name, OmegaConf.to_yaml(OmegaConf.create(content)))
-
-
-def _device_count(cfg: DictConfig) -> int:
-    """How many devices of this machine the run takes: a number, a list of them, or all (auto, -1)."""
-    devices = cfg.trainer.get("devices", 1)
-    if devices in ("auto", -1, "-1"):
-        import torch
-
-        return 1 if cfg.trainer.accelerator == "cpu" else max(1, torch.cuda.device_count())
-    listed = devices.split(",") if isinstance(devices, str) else devices
-    count = int(devices) if str(devices).isdigit() else 0 if isinstance(listed, int) else len(listed)
-    if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
-        raise UserError(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
-    return count

@@ -4,7 +4,10 @@ Transfer as Zeiler & Fergus (2013, section 5.2) do it keeps layers 1 to 7 of a t
 softmax on top; fine-tuning trains all of it.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -14,6 +17,7 @@ from torch import nn
 from convscope.config import PathText, build_config, config
 from convscope.data.classnames import are_same_classes
 from convscope.data.module import ImageData
+from convscope.data.trained_images import TrainedImages, trained_images
 from convscope.errors import UserError
 from convscope.models.checkpoints import Inherited, inherit_, last_row, net_weights, read_checkpoint, rows_of, shortened
 
@@ -75,6 +79,17 @@ def start_checkpoint(start: Start) -> dict[str, Any] | None:
             "a net of rows starts from any other of rows, model=torchvision and model=timm from one of the same name"
         )
     return checkpoint
+
+
+def images_of_run(run: Path) -> TrainedImages | None:
+    """The images that the run in this folder was trained on, None where it has not begun. Raises as read_checkpoint."""
+    about: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        about = dict(json.loads((run / "about.json").read_text(encoding="utf-8")))
+    description = {"class_names": about.get("classes"), "images": about.get("images", {})}
+    if (last := run / "checkpoints" / "last.ckpt").is_file():
+        description |= read_checkpoint(last)["convscope"]
+    return trained_images(description) if description["class_names"] else None
 
 
 def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
