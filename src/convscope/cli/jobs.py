@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from convscope import analyses
 from convscope.analyses import About
 from convscope.cli.recording import Command, Settings, record_results, timed
-from convscope.cli.training import train
+from convscope.cli.training import check_path_keys, train
 from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
@@ -33,8 +33,7 @@ def convert(settings: Settings, folder: Path) -> None:
     from convscope.data.config import data_settings, whole_source
     from convscope.data.stream.conversion import Conversion
 
-    for key in ("data.root", "data.cache_dir"):
-        check_path_key(settings, key)
+    check_path_keys(settings)
     config, data = read_config(Conversion, settings), settings["data"]
     if config.to is None:
         raise UserError("job=convert writes a new folder; type convert.to=<folder>")
@@ -168,8 +167,8 @@ def analysis_command(name: str, about: About) -> Command:
 
 def check_common_paths(settings: Settings, images: bool = True) -> None:
     """Raises UserError for an impossible path at the keys that many jobs share. images: also at those of conf/data."""
-    for key in ("ckpt", "model.init", *(("data.root", "data.cache_dir") if images else ())):
-        check_path_key(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
+    check_path_key(settings, "ckpt", several=settings["job"] == "evaluate")
+    check_path_keys(settings, images)
 
 
 JOBS: dict[str, Command] = {

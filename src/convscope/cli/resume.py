@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from convscope.cli.overrides import quoted
 from convscope.cli.processes import launched_process
 from convscope.errors import UserError
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
@@ -64,7 +66,7 @@ def _resolve_auto(arguments: list[str]) -> list[str]:
         print(f"resume=auto: no unfinished run of these settings in {parent}; a new one begins", flush=True)
         return arguments
     print(f"resume=auto: {unfinished}", flush=True)
-    return [*arguments, f"hydra.run.dir={_quoted(unfinished)}"]
+    return [*arguments, f"hydra.run.dir={quoted(str(unfinished))}"]
 
 
 def training_settings(folder: Path) -> Any:
@@ -102,10 +104,12 @@ def _targets(content: Any) -> list[str]:
 def config_overrides_of(folder: Path) -> list[str]:
     """Arguments that start the run of `folder` again as it was composed."""
     config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
-    return [*config, f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+    return [*config, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
-def _quoted(path: Path) -> str:
-    """The path as a value of an override, whatever characters its name has."""
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), str(path))
-    return f"'{escaped}'"
+def continue_hint(folder: Path, sweep: str | None) -> str:
+    """What to type to go on with an interrupted run. sweep: the folder of the sweep that it belongs to."""
+    if sweep is not None:
+        return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={sweep}')}"
+    is_below = Path.cwd() in folder.absolute().parents
+    return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if is_below else folder}')}"

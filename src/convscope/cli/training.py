@@ -15,8 +15,8 @@ from convscope.cli.recording import (
     logger_settings,
     report_bad_images,
 )
-from convscope.config import check_path_key, read_config
-from convscope.errors import UserError
+from convscope.config import check_path_key, read_config, value_at
+from convscope.errors import UserError, check_new_path, check_path, check_path_or_url
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 def train(settings: Settings, folder: Path) -> None:
     """Trains the net of the settings and records the run in its folder."""
-    for key in ("model.init", "data.root", "data.cache_dir"):
-        check_path_key(settings, key)
+    check_path_keys(settings)
 
     from convscope import loggers
     from convscope.cli import terminal
@@ -57,6 +56,17 @@ def train(settings: Settings, folder: Path) -> None:
             outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
             summary.update(outcome)
             terminal.show_outcome(settings["name"], outcome, facts["goal"])
+
+
+def check_path_keys(settings: Settings, images: bool = True) -> None:
+    """Raises UserError for an impossible path at the keys of conf/model, and of conf/data if it has the images."""
+    check_path_key(settings, "model.init")
+    if isinstance(value_at(settings, "model.weights"), str):  # another value: check_names
+        check_path_key(settings, "model.weights")
+    if images:
+        takes_url = value_at(settings, "data.source") == "stream"
+        check_path_key(settings, "data.root", check=check_path_or_url if takes_url else check_path)
+        check_path_key(settings, "data.cache_dir", check=check_new_path)
 
 
 def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:
