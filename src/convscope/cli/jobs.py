@@ -6,6 +6,7 @@ Heavy libraries are imported inside the functions, so that a wrong key is answer
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -40,7 +41,8 @@ def convert(settings: Settings, folder: Path) -> None:
     source, images = whole_source(settings), data_settings(settings)
     facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "to": config.to}
     record_results(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
-    print(f"train on it: python src/run.py data=stream data.root={config.to} data.image_size={images.image_size}")
+    words = ["data=stream", f"data.root={config.to}", f"data.image_size={images.image_size}"]
+    print(f"train on it: python src/run.py {shlex.join(words)}")
 
 
 def convert_results(source: Source, config: Conversion, images: DataSettings) -> Iterator[Result]:

@@ -114,7 +114,7 @@ def _path_value(word: str, key: str, value: str, is_sweep: Callable[[], bool]) -
     """The value of a key of paths in the form that Hydra takes; that of resume as plain text."""
     parsed, meaning = _parsed(value), _meaning(value)
     is_null = parsed is not None and parsed.value() is None
-    if (meaning == "" and not _exists(value)) or (is_null and key in HYDRA_FOLDERS):
+    if not _exists(value) and (meaning == "" or (is_null and key in HYDRA_FOLDERS)):
         raise UserError(f"{word} names nothing; is the variable after it set? Leave the word out, or name a place")
     if key == "resume":
         return _place(value if _exists(value) else meaning)
@@ -125,7 +125,7 @@ def _path_value(word: str, key: str, value: str, is_sweep: Callable[[], bool]) -
     parts = _elements(value.strip()[1:-1] if is_list else value) if is_list or not is_text else [meaning]
     parts_exist = all(_exists(_meaning(part)) for part in parts)
     is_several = is_list or (len(parts) > 1 and all(parts) and is_sweep())
-    if _exists(value) and not (parts_exist and (is_several or is_text)):
+    if _exists(value) and not (parts_exist and (is_several or (is_text and meaning != value))):
         return _typed(value)
     if is_several:
         several = ",".join(_path_value(word, key, part, is_sweep) for part in parts)
@@ -147,7 +147,7 @@ def _hydra_folder(key: str, value: str, meaning: str) -> str:
         check_new_path(place)
     except NoPath as refusal:
         raise UserError(f"{key}={value} {refusal}") from None
-    return _as_value(place)
+    return as_value(place)
 
 
 def _elements(text: str) -> list[str]:
@@ -171,10 +171,11 @@ def _meaning(value: str) -> str:
 def _typed(text: str) -> str:
     """The text as typed, as a value; `${...}` is a name where it exists or is no interpolation."""
     place = _place(text)
-    return _as_value(_escaped(place) if os.path.lexists(text) else _interpolated(place))
+    return as_value(_escaped(place) if os.path.lexists(text) else _interpolated(place))
 
 
-def _as_value(text: str) -> str:
+def as_value(text: str) -> str:
+    """The text as a value of an override, in quotes where it needs them; `${...}` stays an interpolation."""
     override = _parsed(text)
     is_plain = override is not None and not override.is_sweep_override() and override.value() == text
     return text if is_plain and "${" not in text else quoted(text)
@@ -182,7 +183,8 @@ def _as_value(text: str) -> str:
 
 def _place(path: str) -> str:
     """The path, written so that it is neither the home of a user nor a value that is missing (???)."""
-    if path.startswith("~") and os.path.lexists(path) and not os.path.lexists(os.path.expanduser(path)):
+    home = os.path.expanduser(path)
+    if path.startswith("~") and os.path.lexists(path) and (home == path or not os.path.lexists(home)):
         return os.path.abspath(path)
     return "./???" if path == "???" and os.path.lexists(path) else path
 

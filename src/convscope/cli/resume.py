@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from convscope.cli.errors import read_config_file
 from convscope.cli.overrides import quoted
 from convscope.cli.processes import launched_process
 from convscope.errors import UserError
@@ -32,8 +33,19 @@ def resolve_resume(arguments: list[str]) -> list[str]:
     if runs[-1] == "auto":
         return _resolve_auto(remaining)
     folder = Path(runs[-1]).expanduser().resolve()
+    _check_config(folder, f"resume={runs[-1]}")
     _check_resumable(folder, f"resume={runs[-1]}", remaining)
     return [*config_overrides_of(folder), *remaining]
+
+
+def _check_config(folder: Path, resume: str) -> None:
+    """Raises UserError for a mistake in the config of the run, if it has one."""
+    config = folder / ".hydra" / "config.yaml"
+    try:
+        if config.is_file():
+            read_config_file(config)
+    except UserError as mistake:
+        raise UserError(f"{resume} is no folder of a training run: {mistake}") from None
 
 
 def _check_resumable(folder: Path, resume: str, arguments: list[str]) -> None:
@@ -111,5 +123,6 @@ def continue_hint(folder: Path, sweep: str | None) -> str:
     """What to type to go on with an interrupted run. sweep: the folder of the sweep that it belongs to."""
     if sweep is not None:
         return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={sweep}')}"
-    is_below = Path.cwd() in folder.absolute().parents
-    return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if is_below else folder}')}"
+    relative = os.path.relpath(folder)
+    is_below = Path.cwd() in folder.absolute().parents and relative not in ("auto", "null") and relative[0] != "~"
+    return f"go on with: python src/run.py {shlex.quote(f'resume={relative if is_below else folder.absolute()}')}"

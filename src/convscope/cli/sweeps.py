@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from convscope.analyses import abouts
 from convscope.cli.errors import existing_choices
 from convscope.cli.jobs import JOBS
-from convscope.cli.overrides import quoted
+from convscope.cli.overrides import as_value, quoted
 from convscope.cli.recording import write_page_of_sweep
 
 
@@ -103,7 +103,7 @@ class SayEnsembles(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = config.hydra.sweep.dir
         for name, runs in self.of.items():
-            nets = ",".join(f"{folder}/{run}/checkpoints/last.ckpt" for run in runs)
+            nets = ",".join(as_value(f"{folder}/{run}/checkpoints/last.ckpt") for run in runs)
             overrides = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
             print(f"then: python src/run.py {shlex.join(overrides)}")
         print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)
