@@ -1,10 +1,12 @@
-"""Errors that a user can mend, each in one line, and the possible values of a type in plain words."""
+"""Errors that a user can mend, each in one line, what can be a path, and the values of a type in plain words."""
 
 import difflib
+import errno
 import os
 import re
 import types
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 # What libraries add to a message for their own developers: places in their sources, and from a stack of calls on
@@ -42,6 +44,9 @@ def reason_of(error: object, longest: int = 200) -> str:
     return line or type(error).__name__
 
 
+_URL = re.compile(r"[A-Za-z][\w+.-]*://", re.ASCII)
+
+
 class UserError(Exception):
     """Raised with one line that says what was given, what is possible and what to type. Shown without a traceback."""
 
@@ -51,6 +56,41 @@ class UserError(Exception):
 
 class Stopped(SystemExit):
     """A run that a signal has ended, with all its work in checkpoints/last.ckpt. code: 128 + the signal's number."""
+
+
+class NoPath(ValueError):
+    """Raised for a text that cannot be a path, with the reason."""
+
+
+def check_path(text: str) -> str:
+    """The text, if it can be a path on this disk. Raises NoPath for a URL, and where the system refuses it."""
+    if _URL.match(text):
+        example = re.sub("^file://(localhost)?(?=/)", "", text)
+        advice = f"; type {example}" if example != text else "; download it first, and type where it lies"
+        raise NoPath(f"is a URL, and here stands a path on this disk{advice}")
+    return check_path_or_url(text)
+
+
+def check_new_path(text: str) -> str:
+    """The text, if it can be the path of something that is written. Raises NoPath as check_path."""
+    if _URL.match(text):
+        raise NoPath("is a URL, and here stands a path on this disk; name a folder, and upload it when it is written")
+    return check_path_or_url(text)
+
+
+def check_path_or_url(text: str) -> str:
+    """The text, if it can be a path or is a URL. Raises NoPath where the system refuses it."""
+    if not text:
+        raise NoPath("is no path")
+    if _URL.match(text):
+        return text
+    try:
+        Path(text).expanduser().stat()
+    except (OSError, ValueError, RuntimeError) as error:  # a zero byte, the home of an unknown user
+        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            return text  # the code that opens the file reports its other errors
+        raise NoPath(f"cannot be opened: {getattr(error, 'strerror', None) or reason_of(error)}") from None
+    return text
 
 
 def did_you_mean(text: object, possible: Iterable[object]) -> str:

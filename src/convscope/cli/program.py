@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,14 +18,17 @@ from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
+from convscope.cli.errors import ConfigFile, check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
+from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
     RELAUNCHED_BY,
     agree_on_start_time,
@@ -43,12 +45,13 @@ from convscope.cli.resume import (
     CONF,
     ENTRY,
     config_overrides_of,
+    continue_hint,
     resolve_resume,
     training_settings,
     write_hydra_record,
     write_training_record,
 )
-from convscope.cli.sweeps import EndWith, LastPage
+from convscope.cli.sweeps import EndWith, LastPage, is_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
@@ -67,9 +70,11 @@ def start(conf: Path) -> None:
         _compose_and_run(conf)
     except (UserError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"convscope: {_one_line(error, conf)}")
-    except OSError as error:
+    except (OSError, RecursionError) as error:
         if any(frame.f_code is run.__code__ for frame, _ in walk_tb(error.__traceback__)):
             raise
+        if isinstance(error, RecursionError):
+            sys.exit(f"convscope: the defaults in {list(ConfigFile.read)[-1]} lead back to that file")
         sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
     except SystemExit as end:
         if end.code == 143 and not isinstance(end, Stopped):
@@ -81,6 +86,9 @@ def _compose_and_run(conf: Path) -> None:
     arguments = sys.argv[1:]
     if undecodable := [argument for argument in arguments if argument.encode(errors="ignore").decode() != argument]:
         raise UserError(f"{ascii(undecodable[0])} holds bytes that are no UTF-8; rename what it names")
+    Plugins.instance()  # registers Hydra's own readers of files
+    SourcesRegistry.instance().types["file"] = ConfigFile
+    arguments = sys.argv[1:] = hydra_words(arguments, conf, is_sweep)
     check_choices(conf, arguments)
     sys.argv[1:] = resolve_resume(arguments)
     agree_on_start_time()
@@ -94,7 +102,7 @@ def _compose_and_run(conf: Path) -> None:
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return str(error)
-    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf)))
+    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf), sys.argv[1:]))
 
 
 def _keys(conf: Path) -> list[str]:
@@ -223,7 +231,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
                 JOBS["train"](settings, folder)
         except (SystemExit, KeyboardInterrupt):
             if is_first and has_checkpoint(folder):
-                print(_continue_hint(folder), flush=True)
+                print(continue_hint(folder, HydraConfig.get().sweep.dir if _is_in_sweep() else None), flush=True)
             raise
 
 
@@ -233,11 +241,3 @@ def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
     with TemporaryDirectory(prefix="convscope-") as settings:
         write_hydra_record(cfg, folder, Path(settings))
         relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder, Path(settings))], devices)
-
-
-def _continue_hint(folder: Path) -> str:
-    """What to type to go on with an interrupted run."""
-    if _is_in_sweep():
-        return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={HydraConfig.get().sweep.dir}')}"
-    is_below = Path.cwd() in folder.absolute().parents
-    return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if is_below else folder}')}"

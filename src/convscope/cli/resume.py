@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from convscope.cli.errors import choices, explain_no_choice
+from convscope.cli.errors import choices, explain_no_choice, read_config_file
+from convscope.cli.overrides import quoted
 from convscope.cli.processes import RELAUNCHED_BY, launched_process
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
@@ -39,6 +41,7 @@ def resolve_resume(arguments: list[str]) -> list[str]:
     if runs[-1] == "auto":
         return _resolve_auto(remaining)
     folder = Path(runs[-1]).expanduser().resolve()
+    _check_config(folder, f"resume={runs[-1]}")
     _check_resumable(folder, f"resume={runs[-1]}", remaining)
     remaining = _without_own_choices(folder, f"resume={runs[-1]}", remaining)
     return [*config_overrides_of(folder), *_with_logger_defaults(training_settings(folder), remaining)]
@@ -54,6 +57,16 @@ def _with_moved_images(arguments: list[str]) -> list[str]:
         return arguments
     keys = ("data.root=", "data.download=")
     return [f"++{argument}" if argument.startswith(keys) else argument for argument in arguments]
+
+
+def _check_config(folder: Path, resume: str) -> None:
+    """Raises UserError for a mistake in the config of the run, if it has one."""
+    config = folder / ".hydra" / "config.yaml"
+    try:
+        if config.is_file():
+            read_config_file(config)
+    except UserError as mistake:
+        raise UserError(f"{resume} is no folder of a training run: {mistake}") from None
 
 
 def _check_resumable(folder: Path, resume: str, arguments: list[str]) -> None:
@@ -154,7 +167,7 @@ def _resolve_auto(arguments: list[str]) -> list[str]:
         print(f"resume=auto: no unfinished run of these settings in {parent}; a new one begins", flush=True)
         return arguments
     print(f"resume=auto: {unfinished}", flush=True)
-    return [*arguments, f"hydra.run.dir={_quoted(unfinished)}"]
+    return [*arguments, f"hydra.run.dir={quoted(str(unfinished))}"]
 
 
 def training_settings(folder: Path) -> Any:
@@ -192,7 +205,7 @@ def _targets(content: Any) -> list[str]:
 def config_overrides_of(folder: Path, settings: Path | None = None) -> list[str]:
     """Arguments that start the run of `folder` again as it was composed, or by the config.yaml in `settings`."""
     config = ["--config-path", str((settings or folder / ".hydra").resolve()), "--config-name", "config"]
-    return [*config, f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+    return [*config, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
 def write_hydra_record(cfg: DictConfig, run: Path, place: Path | None = None) -> None:
@@ -231,7 +244,10 @@ def config_folder() -> Path:
     return Path(next(source.path for source in sources if source.provider == "main")).resolve()
 
 
-def _quoted(path: Path) -> str:
-    """The path as a value of an override, whatever characters its name has."""
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), str(path))
-    return f"'{escaped}'"
+def continue_hint(folder: Path, sweep: str | None) -> str:
+    """What to type to go on with an interrupted run. sweep: the folder of the sweep that it belongs to."""
+    if sweep is not None:
+        return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={sweep}')}"
+    relative = os.path.relpath(folder)
+    is_below = Path.cwd() in folder.absolute().parents and relative not in ("auto", "null") and relative[0] != "~"
+    return f"go on with: python src/run.py {shlex.quote(f'resume={relative if is_below else folder.absolute()}')}"

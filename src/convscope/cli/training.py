@@ -18,8 +18,8 @@ from convscope.cli.recording import (
     report_bad_images,
     write_about,
 )
-from convscope.config import check_path_key, read_config
-from convscope.errors import UserError
+from convscope.config import check_path_key, read_config, value_at
+from convscope.errors import UserError, check_new_path, check_path, check_path_or_url
 from convscope.runs.unfinished import has_checkpoint
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ SAME_IMAGES = "name the folder of its images by data.root=, or train anew in ano
 
 def train(settings: Settings, folder: Path) -> None:
     """Trains the net of the settings and records the run in its folder."""
-    for key in ("model.init", "data.root", "data.cache_dir"):
-        check_path_key(settings, key)
+    check_path_keys(settings)
 
     from convscope.cli import terminal
     from convscope.data.trained_images import check_images
@@ -85,6 +84,17 @@ def check_moved_images(settings: Settings, folder: Path) -> None:
 
     if trained := images_of_run(folder):
         check_images(trained, source(sized(settings)["data"]), SAME_IMAGES)
+
+
+def check_path_keys(settings: Settings, images: bool = True) -> None:
+    """Raises UserError for an impossible path at the keys of conf/model, and of conf/data if it has the images."""
+    check_path_key(settings, "model.init")
+    if isinstance(value_at(settings, "model.weights"), str):  # another value: check_names
+        check_path_key(settings, "model.weights")
+    if images:
+        takes_url = value_at(settings, "data.source") == "stream"
+        check_path_key(settings, "data.root", check=check_path_or_url if takes_url else check_path)
+        check_path_key(settings, "data.cache_dir", check=check_new_path)
 
 
 def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:

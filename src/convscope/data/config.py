@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field
 
-from convscope.config import PathText, Settings, build_config, config
+from convscope.config import NewPathText, PathOrUrl, Settings, build_config, config
 from convscope.data import public_sets, sources
 from convscope.data.critters.source import critters
 from convscope.data.settings import DataSettings
@@ -71,16 +71,16 @@ class DrawnSet:
     train: int = 4000
     val: int = 1000
     draw_seed: Annotated[int, Field(ge=0)] = 0
-    cache_dir: PathText = DataSettings.cache_dir
+    cache_dir: NewPathText = DataSettings.cache_dir
 
 
 @config("data")
 class StoredSet:
     """The keys of sets of image files, and of those that can be downloaded."""
 
-    root: PathText | None = None
+    root: PathOrUrl | None = None
     download: bool = False
-    cache_dir: PathText = DataSettings.cache_dir
+    cache_dir: NewPathText = DataSettings.cache_dir
     cache_gib: float = DataSettings.cache_gib
 
 

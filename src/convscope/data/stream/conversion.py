@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from convscope.config import PathText, config
+from convscope.config import NewPathText, config
 from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
@@ -31,7 +31,7 @@ UNFINISHED = ".unfinished"
 class Conversion:
     """to: the new folder. quality: of the JPEGs, 1 to 100. chunk: images in a file."""
 
-    to: PathText | None = None
+    to: NewPathText | None = None
     quality: Annotated[int, Field(ge=1, le=100, examples=[95])] = 95
     chunk: Annotated[int, Field(ge=1, examples=[1024])] = 1024
 
