@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
+from convscope.cli.keys import check_composed
 from convscope.cli.processes import (
     RELAUNCHED_BY,
     agree_on_start_time,
@@ -106,9 +107,10 @@ def run(cfg: DictConfig) -> None:
             _train_unless_finished(cfg, folder)
         else:
             check_single_process(cfg.job)
+            settings = _settings(cfg)
             if cfg.job != "report":  # its folder is that of another run
                 _write_hydra_record(cfg, folder / ".hydra")
-            JOBS[cfg.job](_settings(cfg), folder)
+            JOBS[cfg.job](settings, folder)
 
 
 @contextmanager
@@ -173,7 +175,10 @@ def _nothing_recorded(folder: Path) -> bool:
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """The composed settings as plain values; "words": the overrides. Raises UserError for a secret among them."""
+    """The composed settings as plain values; "words": the overrides.
+
+    Raises UserError for a secret among them, and for a key that nothing reads.
+    """
     unresolved: Any = OmegaConf.to_container(cfg)
     for key, value in flattened(unresolved).items():
         if isinstance(value, str) and (secret := SECRET.search(value)):
@@ -181,7 +186,9 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
                 f"{key}={value} would write ${secret[1]} into the files of the run; programs read it by itself"
             )
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    return {**settings, "words": list(HydraConfig.get().overrides.task)}
+    settings = {**settings, "words": list(HydraConfig.get().overrides.task)}
+    check_composed(settings, unresolved, HydraConfig.get())
+    return settings
 
 
 def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
