@@ -12,10 +12,9 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.cli.keys import explain_unknown_key, list_possible, other_choices
 from convscope.errors import UserError, did_you_mean
 
-OPEN_GROUPS = ("model.layers", "trainer", "logger")  # where + may add a key that no file has
-MAX_LISTED = 40  # possible keys or choices in a message
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 FILLED_GROUPS = ("job", "model", "data", "optim", "trainer", "evolution")  # whose files may not be empty
@@ -84,7 +83,10 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]])
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
         is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
-        return _explain_no_rows(key, conf) if is_row_of_library_net else _explain_unknown_key(key, keys)
+        choices_with_it = other_choices(key) if key not in keys else ""
+        if choices_with_it and not is_row_of_library_net and key.count(".") < 2:
+            return f"no key {key} here; it is {choices_with_it}"
+        return _explain_no_rows(key, conf) if is_row_of_library_net else explain_unknown_key(key, keys)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
@@ -92,38 +94,13 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]])
 def explain_no_choice(group: str, choice: str, conf: Path) -> str:
     """The line for a choice of a config group that has no file."""
     possible = choices(conf, group)
-    return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{_possible(possible)}"
+    return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"
 
 
 def _explain_no_rows(key: str, conf: Path) -> str:
     nets = [choice for choice in choices(conf, "model") if choice not in LIBRARY_NETS]
-    return f"{key} is for nets with rows, and nets of torchvision and timm have none; choose another{_possible(nets)}"
-
-
-def _explain_unknown_key(key: str, keys: Sequence[str]) -> str:
-    tree = {".".join(path.split(".")[:depth]) for path in keys for depth in range(1, path.count(".") + 2)}
-    parent, _, last = key.rpartition(".")
-    while parent and parent not in tree:  # goes up to the first part that is wrong
-        key, (parent, _, last) = parent, parent.rpartition(".")
-    siblings = sorted(path for path in tree if path.rpartition(".")[0] == parent and path != "hydra")
-    hint = _nearest_key(parent, last, siblings, keys)
-    addition = f"; a new one is added by +{key}=..." if parent and parent.startswith(OPEN_GROUPS) else ""
-    return f"no key {key}{hint}{_possible(siblings)}{addition}"
-
-
-def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence[str]) -> str:
-    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else the nearest last part."""
-    if nearest := did_you_mean(last, [path.rpartition(".")[2] for path in siblings]):
-        return nearest.replace("mean ", f"mean {parent}." if parent else "mean ")
-    same_last = [path for path in keys if path.rpartition(".")[2] == last]
-    if same_last:
-        return f" (did you mean {same_last[0]}?)"
-    return did_you_mean(last, {path.rpartition(".")[2] for path in keys})
-
-
-def _possible(names: Sequence[str]) -> str:
-    listed = [*names[:MAX_LISTED], *(["..."] if len(names) > MAX_LISTED else [])]
-    return f"; possible: {', '.join(listed)}" if listed else ""
+    others = f"choose another{list_possible(nets)}"
+    return f"{key} is for nets with rows, and nets of torchvision and timm have none; {others}"
 
 
 class ConfigFile(FileConfigSource):

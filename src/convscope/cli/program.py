@@ -29,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from convscope.cli.errors import ConfigFile, check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
 from convscope.cli.overrides import hydra_words
+from convscope.cli.keys import check_composed
 from convscope.cli.processes import (
     RELAUNCHED_BY,
     agree_on_start_time,
@@ -126,8 +127,9 @@ def run(cfg: DictConfig) -> None:
             _train_unless_finished(cfg, folder)
         else:
             check_single_process(cfg.job)
+            settings = _settings(cfg)
             with settings_written_by(partial(write_hydra_record, cfg, folder)):
-                JOBS[cfg.job](_settings(cfg), folder)
+                JOBS[cfg.job](settings, folder)
 
 
 @contextmanager
@@ -194,7 +196,10 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """The composed settings as plain values; "words": the overrides. Raises UserError for a secret among them."""
+    """The composed settings as plain values; "words": the overrides.
+
+    Raises UserError for a secret among them, and for a key that nothing reads.
+    """
     unresolved: Any = OmegaConf.to_container(cfg)
     for key, value in flattened(unresolved).items():
         if isinstance(value, str) and (secret := SECRET.search(value)):
@@ -202,7 +207,9 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
                 f"{key}={value} would write ${secret[1]} into the files of the run; programs read it by itself"
             )
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    return {**settings, "words": list(HydraConfig.get().overrides.task)}
+    settings = {**settings, "words": list(HydraConfig.get().overrides.task)}
+    check_composed(settings, unresolved, HydraConfig.get())
+    return settings
 
 
 def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
