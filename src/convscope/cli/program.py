@@ -28,8 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.errors import ConfigFile, check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
-from convscope.cli.overrides import hydra_words
 from convscope.cli.keys import check_composed
+from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
     RELAUNCHED_BY,
     agree_on_start_time,
