@@ -54,12 +54,6 @@ def test_a_mistyped_word_is_told_with_its_neighbor(word, near, possible):
     assert "\n" not in line and "Could not" not in line and "+key" not in line
 
 
-def test_a_choice_without_its_group_is_told_with_it():
-    assert told("evaluate").startswith("evaluate has no value (did you mean job=evaluate?); overrides are key=value")
-    assert told("transfer").startswith("transfer has no value (did you mean experiment=transfer or job=transfer?)")
-    assert told("nonsense").startswith("nonsense has no value; overrides are")
-
-
 def test_keys_are_those_of_the_chosen_files():
     assert "data.root" in told("data=folder", "data.rot=/a").partition("possible: ")[2]
     assert "data.root" not in told("data.rot=/a")

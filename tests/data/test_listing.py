@@ -32,9 +32,9 @@ def test_as_spreadsheets_write_it(album):
     "content, message",
     [
         (b"path,n\n", "list.csv has no rows below its columns path, n"),
-        (b"", "list.csv has no column path; its columns: none"),
+        (b"", "list.csv: it is empty; needed: a first line path,..."),
         (b"file,n\na.png,1\n", "list.csv has no column path; its columns: file, n"),
-        (b"path\n\xff\xfe\x00", "list.csv: no csv file of UTF-8 text"),
+        (b"path\n\xff\xfe\x00", "list.csv: line 2 has zero bytes, so it is no text"),
     ],
 )
 def test_a_wrong_file_is_told(album, content, message):
@@ -44,9 +44,9 @@ def test_a_wrong_file_is_told(album, content, message):
 
 
 def test_no_file_and_no_value_are_told(album):
-    with pytest.raises(UserError, match=r"none.csv: No such file or directory; name a csv file"):
+    with pytest.raises(UserError, match=r"none.csv: No such file or directory; needed: a first line path,"):
         read_listing(album / "none.csv")
-    with pytest.raises(UserError, match="Is a directory"):
+    with pytest.raises(UserError, match="it is a folder"):
         read_listing(album)
     (album / "list.csv").write_text("path,n\nin/a b.png,1\n")
     listing = read_listing(album / "list.csv")

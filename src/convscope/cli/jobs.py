@@ -6,6 +6,7 @@ Heavy libraries are imported inside the functions, so that a wrong key is answer
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.recording import Command, Settings, record_results, timed
-from convscope.cli.training import train
+from convscope.cli.recording import Command, Settings, begin_folder, record_results, timed
+from convscope.cli.training import check_path_keys, train
 from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
@@ -33,15 +34,15 @@ def convert(settings: Settings, folder: Path) -> None:
     from convscope.data.config import data_settings, whole_source
     from convscope.data.stream.conversion import Conversion
 
-    for key in ("data.root", "data.cache_dir"):
-        check_path_key(settings, key)
+    check_path_keys(settings)
     config, data = read_config(Conversion, settings), settings["data"]
     if config.to is None:
         raise UserError("job=convert writes a new folder; type convert.to=<folder>")
     source, images = whole_source(settings), data_settings(settings)
     facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "to": config.to}
     record_results(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
-    print(f"train on it: python src/run.py data=stream data.root={config.to} data.image_size={images.image_size}")
+    words = ["data=stream", f"data.root={config.to}", f"data.image_size={images.image_size}"]
+    print(f"train on it: python src/run.py {shlex.join(words)}")
 
 
 def convert_results(source: Source, config: Conversion, images: DataSettings) -> Iterator[Result]:
@@ -115,6 +116,7 @@ def write_dashboard(settings: Settings, folder: Path) -> None:
     entity = config.entity or (default_entity() if send else "your-account")
     has_average_precision = run is not None and "val/mean_ap" in read_run(run, with_entries=False).metrics
     board = workspace(entity, config.project, layers, has_average_precision)
+    begin_folder()
     write(folder / "dashboard.json", specification(board))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
     print(save_workspace(board) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
@@ -168,8 +170,8 @@ def analysis_command(name: str, about: About) -> Command:
 
 def check_common_paths(settings: Settings, images: bool = True) -> None:
     """Raises UserError for an impossible path at the keys that many jobs share. images: also at those of conf/data."""
-    for key in ("ckpt", "model.init", *(("data.root", "data.cache_dir") if images else ())):
-        check_path_key(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
+    check_path_key(settings, "ckpt", several=settings["job"] == "evaluate")
+    check_path_keys(settings, images)
 
 
 JOBS: dict[str, Command] = {

@@ -13,7 +13,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from convscope.errors import UserError
 from convscope.runs.atomic_io import process_is_alive
@@ -109,11 +109,25 @@ def check_processes(process: LaunchedProcess | None, devices: int, nodes: int, s
         )
 
 
+def device_count(devices: Any, accelerator: Any) -> int:
+    """How many devices of this machine trainer.devices asks for: a number, a list of them, or all (auto, -1)."""
+    if devices in ("auto", -1, "-1"):
+        import torch
+
+        return 1 if accelerator == "cpu" else max(1, torch.cuda.device_count())
+    listed = devices.split(",") if isinstance(devices, str) else devices
+    is_list = isinstance(listed, Sequence)  # also one of OmegaConf
+    count = int(devices) if str(devices).isdigit() else len(listed) if is_list else 0
+    if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
+        raise UserError(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
+    return count
+
+
 def relaunch_under_torchrun(arguments: Sequence[str], count: int) -> None:
     """Runs this program with other arguments under torchrun, one process per device of this machine.
 
     Lightning's own launch repeats the command line in every process, which in a sweep would train another net. Raises
-    UserError when a process fails, with its own line if it has one (`leave_refusal`). SIGTERM ends all of the
+    UserError when a process fails, with its own line if it has one (`refusal_status`). SIGTERM ends all of the
     processes, then this one (unwind_at_sigterm).
     """
     env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
@@ -134,16 +148,16 @@ def relaunch_under_torchrun(arguments: Sequence[str], count: int) -> None:
         raise UserError(f"the run on {count} devices ended with status {status}; its error stands above")
 
 
-def leave_refusal(line: str) -> bool:
-    """Leaves the line that ends a relaunched process to the one that relaunched it, which prints the first of them.
+def refusal_status(line: str) -> str | int:
+    """What sys.exit gets for a run that ends with this line: the line, which Python prints.
 
-    Returns whether this is a relaunched process.
+    The processes of relaunch_under_torchrun leave it to the one that started them, which prints the first of theirs.
     """
     if REFUSAL not in os.environ:
-        return False
+        return f"convscope: {line}"
     with suppress(FileExistsError), open(os.environ[REFUSAL], "x", encoding="utf-8") as file:
         file.write(line)
-    return True
+    return 1
 
 
 def end_with_parents(interval: float = 1.0) -> None:

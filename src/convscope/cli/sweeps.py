@@ -1,7 +1,8 @@
-"""The end of a sweep: its page, its comparing job, a hint. conf/ names these classes as Hydra's callbacks."""
+"""Which commands are sweeps; the end of a sweep: its page, its comparing job, a hint, as Hydra's callbacks in conf/."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import initialize_config_dir
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import abouts
+from convscope.cli.errors import existing_choices
 from convscope.cli.jobs import JOBS
+from convscope.cli.overrides import as_value, quoted
 from convscope.cli.recording import write_page_of_sweep
+
+
+def is_sweep(flags: Sequence[str], overrides: Sequence[str], conf: Path) -> bool:
+    """Whether the command is a sweep: by its flags or overrides, or by the experiment that it chooses."""
+    modes = [override.partition("=")[2].upper() for override in overrides if override.startswith("hydra.mode=")]
+    if "--multirun" in flags or modes:
+        return "--multirun" in flags or modes[-1] == "MULTIRUN"
+    folders = [flag.removeprefix("--config-dir=") for flag in flags if flag.startswith("--config-dir=")]
+    choices = [choice for folder in (conf, *map(Path, folders)) for choice in existing_choices(folder, overrides)]
+    search = [f"hydra.searchpath=[{quoted(os.path.abspath(folder))}]" for folder in folders]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        composed = hydra.compose("config", overrides=[*search, *choices], return_hydra_config=True)
+    return str(composed.hydra.mode).endswith("MULTIRUN")
 
 
 class LastPage(Callback):
@@ -86,7 +103,7 @@ class SayEnsembles(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = config.hydra.sweep.dir
         for name, runs in self.of.items():
-            nets = ",".join(f"{folder}/{run}/checkpoints/last.ckpt" for run in runs)
+            nets = ",".join(as_value(f"{folder}/{run}/checkpoints/last.ckpt") for run in runs)
             overrides = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
             print(f"then: python src/run.py {shlex.join(overrides)}")
         print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from convscope.data import jpeg
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 NAMED_IN_ERROR = 3  # bad images that an error names; it counts the others
 
@@ -122,8 +122,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         pixels = re.search(r"\d{9,}", str(error))
         return _too_large(int(pixels[0])) if pixels else "it has too many pixels"
-    words = getattr(error, "strerror", None) or str(error)
-    return " ".join(words.split())[:200] or type(error).__name__
+    return reason_of(getattr(error, "strerror", None) or error)
 
 
 def _no_image(data: bytes) -> str:

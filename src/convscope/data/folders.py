@@ -8,6 +8,11 @@ from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 LAYOUT = "train/<class>/ and val/<class>/"
+SPLITS = {  # split -> the names of its folder, in any case; a folder for tests serves where none is for validation
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "eval", "test", "testing"),
+    "test": ("test", "testing"),
+}
 
 ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the order of their names
 
@@ -23,11 +28,57 @@ def existing(root: str | Path | None) -> Path:
     return place
 
 
+def split_folder(root: Path, split: str) -> Path | None:
+    """The folder of a split; None where there is none. Among folders of images, train with images is a class."""
+    names = _listing(root)
+    by_name = {name.casefold(): name for name in names} | {name: name for name in names}
+    places = [root / by_name[name] for name in SPLITS[split] if name in by_name and (root / by_name[name]).is_dir()]
+    if any(_holds_images(place) and not _inner(place) for place in places):
+        others = [place for place in _inner(root) if place.name.casefold() not in SPLITS["train"] + SPLITS["val"]]
+        if any(map(_holds_images, others)):
+            places = [place for place in places if _inner(place)]
+    return places[0] if places else None
+
+
+def no_split(root: Path, split: str) -> str:
+    """The line for a folder that lacks a split: what it holds, what is needed, and what to do or type."""
+    layout = "test/<class>/" if split == "test" else LAYOUT
+    name = {"train": "train", "val": "val or test", "test": "test"}[split]
+    line = f"{root} has no folder {name} (it holds {_listed(_listing(root))}); needed: {layout}"
+    if sets := sets_inside(root):
+        return f"{line}: type data.root={sets[0]}"
+    if split == "val" and split_folder(root, "train"):
+        return f"{line}: move some images of each class from train/<class>/ to val/<class>/"
+    if split == "train" and split_folder(root, "val"):
+        return f"{line}: put the images to learn from into train/<class>/"
+    classes = [place.name for place in _inner(root) if _holds_images(place)]
+    if classes and split == "train":
+        return f"{line}: move the class folders ({_listed(classes)}) to train/, and some images of each to val/<class>/"
+    return f"{line}; for images without classes type data=images" if _holds_images(root) else line
+
+
+def sets_inside(root: Path) -> list[Path]:
+    """The folders in `root` that have splits, where it has none itself."""
+    if any(split_folder(root, split) for split in SPLITS):
+        return []
+    return [place for place in _inner(root) if any(split_folder(place, split) for split in SPLITS)]
+
+
+def _inner(folder: Path) -> list[Path]:
+    """The folders in a folder, without hidden ones."""
+    return [folder / name for name in _listing(folder) if not name.startswith(".") and (folder / name).is_dir()]
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether the folder itself holds an image."""
+    return any(name.lower().endswith(ENDINGS) and not name.startswith(".") for name in _listing(folder))
+
+
 def training_images(root: Path) -> ClassFolders:
     """Images of root/train. Raises UserError: no such folder, no class or only one, a class without images."""
-    split = root / "train"
-    if not split.is_dir():
-        raise UserError(f"{root} has no folder train (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
+    split = split_folder(root, "train")
+    if split is None:
+        raise UserError(no_split(root, "train"))
     classes = _images(split)
     if not any(classes.values()):
         raise UserError(f"{split} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}")
@@ -40,9 +91,9 @@ def training_images(root: Path) -> ClassFolders:
 
 def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     """Images of root/val, else root/test. Raises UserError: neither exists, no images, other classes than `classes`."""
-    split = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
+    split = split_folder(root, "val")
     if split is None:
-        raise UserError(f"{root} has no folder val or test (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
+        raise UserError(no_split(root, "val"))
     images = _images(split)
     if not images:
         raise UserError(
@@ -58,11 +109,14 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     return images
 
 
-def unchecked_splits(root: Path) -> tuple[ClassFolders, ClassFolders]:
-    """Class folders of training and of validation without any check: none where a split is missing."""
-    places = [root / "train", next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")]
-    train, val = (_images(place) if place.is_dir() else {} for place in places)
-    return train, val
+def class_images(place: Path) -> ClassFolders:
+    """Images of the class folders in `place`, without any check. Raises UserError where they hold no image at all."""
+    images = _images(place)
+    if any(images.values()):
+        return images
+    line = f"{place} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}"
+    raise UserError(f"{line}; for images without classes type data=images data.root={place}"
+                    if _holds_images(place) else line)  # fmt: skip
 
 
 def skipped_files(root: Path) -> dict[str, list[Path]]:

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 from convscope.data import jpeg
 from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
-from convscope.data.classnames import utf8_text
+from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
 from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
@@ -26,7 +26,7 @@ from convscope.errors import UserError
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
-SplitName = Literal["train", "val"]
+SplitName = Literal["train", "val", "test"]
 
 
 class ImageData(pl.LightningDataModule):
@@ -35,17 +35,20 @@ class ImageData(pl.LightningDataModule):
     The index of an image in its split is the same in every loader, run and process. The training order and its crops
     depend on (seed, epoch, index) alone: a run resumed at any step gets the batches of an unbroken one. The Trainer
     needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] instead of that of the training images.
+    pooled: those of train and val that make up all images.
     joins_last_image: whether a last training batch of one image is joined to the batch before.
     """
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
-        self.settings, self.classes = settings, source.classes
-        self._given_mean, self.joins_last_image = mean, False
-        self._splits = {
-            "train": limited(source.train, settings.limit, settings.seed),
-            "val": limited(source.val, settings.limit, settings.seed),
-        }
+        self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
+        self._given_mean, self.missing, self.remark = mean, source.missing, source.remark
+        self.joins_last_image = False
+        splits = {"train": source.train, "val": source.val, "test": source.test}
+        present = {name: split for name, split in splits.items() if split is not None and name not in source.missing}
+        self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
+        both: tuple[SplitName, SplitName] = ("train", "val")
+        self.pooled = [name for name in both if name in present][: 1 if source.train is source.val else 2]
         self._stored: dict[str, PreparedSplit] = {}
         self._loaders = WeakSet[Loader]()
 
@@ -141,7 +144,7 @@ class ImageData(pl.LightningDataModule):
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        stored, original = self._store(split), self._splits[split]
+        stored, original = self._store(split), self._splits[str(split)]
         if not isinstance(original, Files) or not stored.bad:
             return original
         bad = {path for path, _ in stored.bad}
@@ -166,7 +169,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def several(self) -> bool:
         """Whether an image may show several classes; its label is then one of them."""
-        return targets(self._splits["train"], np.arange(0)) is not None
+        return targets(next(iter(self._splits.values())), np.arange(0)) is not None
 
     def targets(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n, K] int8 of data with several classes: 1 shown, 0 difficult to see, -1 absent."""
@@ -203,7 +206,7 @@ class ImageData(pl.LightningDataModule):
     @cached_property
     def _mean(self) -> np.ndarray:
         if self._given_mean is None:
-            return self._store("train").statistics.mean
+            return self._store("train" if "train" in self._splits else "val").statistics.mean
         side = self.settings.stored_size
         if tuple(self._given_mean.shape) != (3, side, side):
             raise UserError(
@@ -213,6 +216,8 @@ class ImageData(pl.LightningDataModule):
         return self._given_mean.permute(1, 2, 0).contiguous().numpy()
 
     def _store(self, split: SplitName) -> PreparedSplit:
+        if split not in self._splits:
+            raise UserError(self.missing.get(split) or f"these images have no {split} split; type train or val")
         if split not in self._stored:
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)

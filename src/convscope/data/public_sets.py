@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from convscope.data import folders
 from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, subset
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 
 def digits() -> Source:
@@ -23,7 +23,12 @@ def digits() -> Source:
 
 
 def imagenette(root: str | Path | None, download: bool = False) -> Source:
-    """Ten ImageNet classes (fastai's Imagenette): a plain folder, or torchvision's root/imagenette2*/{train,val}/.
+    """Ten ImageNet classes (fastai's Imagenette): a plain folder, or torchvision's root/imagenette2*/{train,val}/."""
+    return folder(imagenette_folder(root, download))
+
+
+def imagenette_folder(root: str | Path | None, download: bool = False) -> Path:
+    """The folder of Imagenette's splits. Raises UserError where there is none.
 
     The download takes the pictures whose smallest side is 320 pixels.
     """
@@ -40,13 +45,13 @@ def imagenette(root: str | Path | None, download: bool = False) -> Source:
         download_once("Imagenette", place, fetch)
     if not (pictures := _imagenette(place)):
         raise UserError(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
-    return folder(pictures)
+    return pictures
 
 
 def _imagenette(place: Path) -> Path | None:
     """The folder of the pictures: `place` itself, or the largest of torchvision's imagenette2, -320, -160 in it."""
     tries = [place, *(place / f"imagenette2{size}" for size in ("", "-320", "-160"))]
-    return next((path for path in tries if (path / "train").is_dir()), None)
+    return next((path for path in tries if (path / "train").is_dir() or (path / "val").is_dir()), None)
 
 
 def cifar10(root: str | Path | None, download: bool = False) -> Source:
@@ -129,5 +134,6 @@ def download_once(name: str, place: Path, fetch: Callable[[], object]) -> None:
         with FileLock(place / ".download.lock"):
             fetch()
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name} could not be fetched into {place}: {reason}; copy it there by hand") from None
+        raise UserError(
+            f"{name} could not be fetched into {place}: {reason_of(error)}; copy it there by hand"
+        ) from None

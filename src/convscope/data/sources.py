@@ -1,13 +1,13 @@
 """What a data set is (Source, with splits of Files, Pixels or Chunks), and sets of image folders."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from convscope.data import folders
-from convscope.data.classnames import WNID, readable
+from convscope.data.classnames import readable, wnids_of
 from convscope.data.decode import printable
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
@@ -37,12 +37,19 @@ Split = Files | Pixels | Chunks
 
 
 class Source(NamedTuple):
-    """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such."""
+    """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such.
+
+    test: a third split, where it was asked for. missing: a line for each split that is not there. remark: a line about
+    images that are not where they usually are, "" for none.
+    """
 
     classes: list[str]
     train: Split
     val: Split
     folders: Sequence[str] = ()
+    test: Split | None = None
+    missing: Mapping[str, str] = {}
+    remark: str = ""
 
 
 def folder(root: str | Path | None) -> Source:
@@ -56,19 +63,45 @@ def folder(root: str | Path | None) -> Source:
     return Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
 
 
-def unchecked_folder(root: str | Path | None) -> Source:
-    """As `folder`, without its checks: accepts one class, other classes in val, classes without images.
+def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
+    """As `folder`, for a job that looks: whatever splits there are, with whatever classes; class folders alone, too.
 
-    Raises UserError where class folders hold no image at all.
+    with_test: reads root/test besides root/val. Raises UserError where class folders hold no image at all.
     """
     place = folders.existing(root)
-    splits = folders.unchecked_splits(place)
-    names = sorted({name for split in splits for name in split})
-    whole = [{name: split.get(name, []) for name in names} for split in splits]
-    if not any(images for split in whole for images in split.values()):
-        raise UserError(f"data.root={root} holds no images in class folders; needed: {folders.LAYOUT}")
-    train, val = map(files_of_classes, whole)
-    return Source(readable(names, place), train, val, names)
+    names = ["train", "val", *(["test"] if with_test else [])]
+    places = {name: folders.split_folder(place, name) for name in names}
+    if not any(places.values()):
+        return _class_folders_alone(place)
+    images, missing = dict[str, folders.ClassFolders](), dict[str, str]()
+    for name, split in places.items():
+        try:
+            images[name] = {} if split is None else folders.class_images(split)
+        except UserError as problem:
+            images[name], missing[name] = {}, str(problem)
+        if split is None:
+            missing[name] = folders.no_split(place, name)
+    if not any(images.values()):
+        raise UserError(next(missing[name] for name in names if places[name]))
+    classes = sorted({name for split in images.values() for name in split})
+    files = {name: files_of_classes({key: split.get(key, []) for key in classes}) for name, split in images.items()}
+    return Source(readable(classes, place), files["train"], files["val"], classes, files.get("test"), missing)
+
+
+def _class_folders_alone(place: Path) -> Source:
+    """The images of the class folders in `place`, which are all splits at once."""
+    try:
+        classes = {} if folders.sets_inside(place) else folders.class_images(place)
+    except UserError:
+        classes = {}
+    if not classes:
+        raise UserError(folders.no_split(place, "train"))
+    files = files_of_classes(classes)
+    remark = (
+        f"{place} has no folders train and val: its {len(files.paths):,} images in class folders are every split, so "
+        "what compares val with train compares images with themselves"
+    )
+    return Source(readable(list(classes), place), files, files, list(classes), files, remark=remark)
 
 
 def images(root: str | Path | None) -> Source:
@@ -82,7 +115,7 @@ def images(root: str | Path | None) -> Source:
     if not paths:
         raise UserError(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
     above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
-    depths = {next((at for at, part in enumerate(parts) if WNID.fullmatch(part)), None) for parts in above}
+    depths = {next((at for at, wnid in enumerate(wnids_of(parts)) if wnid), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         files = Files(paths, np.zeros(len(paths), np.int64))

@@ -16,6 +16,13 @@ from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.runs.record import Picture
 
+DATABASE = "sqlite:///outputs/mlflow.db"
+UNLESS_SET = {  # variables of MLflow
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves this machine unless the user asks
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone stops a run for seconds; by MLflow's 7 for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+
 
 class MlflowPictures:
     """A run of MLflow. A resumed run goes on in its run of MLflow, by <run folder>/mlflow/run_id."""
@@ -41,19 +48,24 @@ class MlflowPictures:
 
 
 def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> MlflowPictures:
-    """The logger of a run. settings: experiment, tracking_uri. Raises UserError where MLflow is not installed."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this machine unless the user asks
+    """The logger of a run. settings: experiment, tracking_uri; null: those of MLflow's environment, else ours.
+
+    Raises UserError where MLflow is not installed.
+    """
+    for name, value in UNLESS_SET.items():
+        os.environ.setdefault(name, value)
     id_file = folder / "mlflow" / "run_id"
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)  # their messages are about MLflow's own tables
-    uri, artifacts = str(settings["tracking_uri"]), None
+    uri, artifacts = settings["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or DATABASE, None
+    experiment = settings["experiment"] or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "convscope"
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         database.parent.mkdir(parents=True, exist_ok=True)
         artifacts = str(database.with_suffix(""))  # beside the database; MLflow's default is the current folder
     try:
-        logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=earlier_id, artifact_location=artifacts)
+        logger = MLFlowLogger(experiment, folder.name, uri, run_id=earlier_id, artifact_location=artifacts)
     except ModuleNotFoundError:
         raise UserError("logger=mlflow needs MLflow; type pip install 'convscope[mlflow]'") from None
     write(id_file, f"{logger.run_id}\n")

@@ -3,6 +3,7 @@
 The step of a picture of the whole run is the last epoch before it was drawn.
 """
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ class TensorBoardPictures:
 
     def close(self) -> None:
         self.logger.finalize("success")
+
+
+def viewing_hint(folder: Path) -> str:
+    """What to type to see every picture; TensorBoard shows ten of each name unless it is told to show more."""
+    return f"view them all: tensorboard --logdir {shlex.quote(str(folder))} --samples_per_plugin images=1000"
 
 
 def open_logger(settings: Mapping[str, Any], folder: Path, _: dict[str, Any]) -> TensorBoardPictures:

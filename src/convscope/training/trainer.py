@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from convscope.config import check_type
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, reason_of
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -77,18 +77,24 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     if not isinstance(settings, Mapping):
         raise UserError(f"trainer={settings} holds no keys; type e.g. trainer.max_epochs=12")
     hints = get_type_hints(pl.Trainer.__init__)
-    possible = [key for key in hints if key not in ("return", *SET_BY_PROGRAM)]
     for key, value in settings.items():
-        if key in SET_BY_PROGRAM:
-            raise UserError(f"trainer.{key} is set by the program; leave it out")
-        if key not in possible:
-            raise UserError(f"trainer.{key} is no key{did_you_mean(key, possible)}; possible: {', '.join(possible)}")
+        check_trainer_key(key)
         check_type(f"trainer.{key}", value, hints[key])
         _check_value(key, value)
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or not 0 < epochs < 2**31:
         value = "null" if epochs is None else epochs
         raise UserError(f"trainer.max_epochs={value} is no number of epochs; take a whole number from 1, e.g. 12")
+
+
+def check_trainer_key(key: str) -> None:
+    """Raises UserError for a key that Lightning's Trainer does not have, or that the program sets."""
+    possible = [name for name in inspect.signature(pl.Trainer.__init__).parameters if name != "self"]
+    possible = [name for name in possible if name not in SET_BY_PROGRAM]
+    if key in SET_BY_PROGRAM:
+        raise UserError(f"trainer.{key} is set by the program; leave it out")
+    if key not in possible:
+        raise UserError(f"trainer.{key} is no key{did_you_mean(key, possible)}; possible: {', '.join(possible)}")
 
 
 def _check_value(key: str, value: Any) -> None:
@@ -209,5 +215,4 @@ def lightning_refusals(kind: type[Exception] = MisconfigurationException) -> Ite
         yield
     except kind as error:
         prefix = "" if isinstance(error, MisconfigurationException | ValueError) else f"{type(error).__name__}: "
-        message = " ".join(str(error).split())[:300]
-        raise UserError(f"Lightning refuses the settings of trainer: {prefix}{message}") from error
+        raise UserError(f"Lightning refuses the settings of trainer: {prefix}{reason_of(error, 300)}") from error

@@ -1,6 +1,7 @@
 """job=check_data: reads a data set once and reports what is wrong with it, before a net is trained on it for days."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from convscope.analyses.check_data.figure import ClassSamples, samples_sheet
 from convscope.analyses.inputs import Inputs
 from convscope.data import folders
 from convscope.data.decode import printable
-from convscope.data.sources import Source, unchecked_folder
+from convscope.data.sources import Source, present_splits
 from convscope.errors import UserError
 from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
 
@@ -51,9 +52,10 @@ def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
     try:
         source = read()
     except UserError as problem:
-        if root is None or not any((root / name).is_dir() for name in ("train", "val", "test")):
-            raise
-        return DataSet(unchecked_folder(root), str(problem), ignored_files)
+        with suppress(UserError):  # of present_splits, which says the same or less
+            if root is not None:
+                return DataSet(present_splits(root), str(problem), ignored_files)
+        raise
     refusal = "it has no classes to learn" if len(source.classes) < 2 else ""
     return DataSet(source, refusal, ignored_files)
 

@@ -18,7 +18,7 @@ from convscope.data.sources import Source
 from convscope.data.stream.chunks import ChunkFiles, Chunks
 from convscope.data.stream.stores import STORES, StoreCache
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 SET, FORMAT = "set.json", 1
 SPLITS = ("train", "val")
@@ -119,7 +119,9 @@ def _split(place: Place, about: dict[str, Any], name: str, size: int) -> Chunks:
         labels = np.load(place.folder / "labels.npy", mmap_mode="r")
         mean, std = np.load(place.folder / "mean.npy"), float(about[name]["std"])
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place.folder} is damaged: {error}; copy it there again, or convert the set anew") from None
+        raise UserError(
+            f"{place.folder} is damaged: {reason_of(error)}; copy it there again, or convert the set anew"
+        ) from None
     if not len(labels) == sum(counts) == about[name]["images"]:
         raise UserError(f"{place.folder} is damaged: {sum(counts)} images, {len(labels)} labels; convert the set anew")
     sizes = [chunk["chunk_bytes"] for chunk in chunks]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
+from convscope.data.classnames import are_same_classes
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.engine.dense import dense_probabilities
@@ -116,7 +117,7 @@ def check_comparable(nets: Sequence[EvaluatedNet]) -> None:
         raise UserError("no net to evaluate; name a checkpoint, ckpt=<path>, or several, ckpt=[<path>,<path>]")
     (first_name, first), *rest = nets
     for name, subject in rest:
-        if subject.classes != first.classes:
+        if not are_same_classes(subject.classes, subject.folders, first.classes, first.folders):
             odd = sorted(set(first.classes) ^ set(subject.classes))[:6]
             why = f"only one of them knows {', '.join(odd)}" if odd else "they number them in another order"
             counts = f"{len(first.classes)} and {len(subject.classes)}"
