@@ -29,7 +29,7 @@ from convscope.training.trainer import PRECISIONS, build_trainer, check_precisio
             {"strategy": "ddp_spawn"},
             "trainer.strategy=ddp_spawn starts processes by itself.*; type trainer.strategy=ddp",
         ),
-        ({"strategy": "ddpp"}, "trainer.strategy=ddpp is unknown .did you mean ddp.; type trainer.strategy=ddp"),
+        ({"strategy": "ddpp"}, "trainer.strategy=ddpp is unknown .did you mean ddp..; type trainer.strategy=ddp"),
         ({"limit_val_batches": 0}, "limit_val_batches=0 leaves an epoch without images"),
         ({"limit_train_batches": 0.0}, "limit_train_batches=0 leaves an epoch without images"),
     ],

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -158,6 +158,17 @@ def refusal_status(line: str) -> str | int:
     with suppress(FileExistsError), open(os.environ[REFUSAL], "x", encoding="utf-8") as file:
         file.write(line)
     return 1
+
+
+@contextmanager
+def quiet_after_refusal() -> Iterator[None]:
+    """Ends a process without a word where an error follows from the end of another one, which has left its line."""
+    try:
+        yield
+    except Exception:
+        if REFUSAL in os.environ and Path(os.environ[REFUSAL]).exists():
+            raise SystemExit(1) from None
+        raise
 
 
 def end_with_parents(interval: float = 1.0) -> None:

@@ -37,6 +37,7 @@ from convscope.cli.processes import (
     check_single_process,
     device_count,
     end_with_parents,
+    quiet_after_refusal,
     refusal_status,
     relaunch_under_torchrun,
     set_ranks,
@@ -122,7 +123,7 @@ def run(cfg: DictConfig) -> None:
     if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with _collecting_garbage(), _refusals_in_one_line(cfg, folder):
+    with _collecting_garbage(), quiet_after_refusal(), _refusals_in_one_line(cfg, folder):
         check_writable(folder)
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)

@@ -20,10 +20,10 @@ def run() -> None:
     try:
         main()
     except ChildFailedError as error:
-        _, first = error.get_first_failure()
-        if first.exitcode < 0:
-            name = signal.strsignal(-first.exitcode)
-            print(f"process {first.local_rank} was ended by the signal {name}", file=sys.stderr)
+        for failure in error.failures.values():
+            if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM:  # by which torchrun ends the others
+                name = signal.strsignal(-failure.exitcode)
+                print(f"process {failure.local_rank} was ended by the signal {name}", file=sys.stderr)
         sys.exit(1)
     except SignalException as error:
         sys.exit(128 + error.sigval)
