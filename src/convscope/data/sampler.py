@@ -1,13 +1,14 @@
 """The order of images, as a pure function of seed, epoch and process."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loops.progress import _ProcessedTracker
-from torch.utils.data import BatchSampler, Sampler
+from torch.utils.data import Sampler
 
 LANES, LANE_CHUNKS = 8, 4  # of a window of the training order of a chunked set: parallel lanes, chunks in each
 
@@ -107,18 +108,18 @@ class WindowSampler(EpochSampler):
             yield draw.permutation(np.concatenate([lane[even:] for lane in lanes]))
 
 
-class JoinedBatches(BatchSampler):
+class JoinedBatches(Sampler[list[tuple[int, int]]]):
     """Batches of a sampler. A last batch of one image is joined to the batch before, for nets that cannot take it."""
 
     def __init__(self, sampler: EpochSampler, batch_size: int):
-        super().__init__(sampler, batch_size, drop_last=False)
+        self.sampler, self.batch_size = sampler, batch_size
 
     def __len__(self) -> int:
-        return max(1, (len(cast(EpochSampler, self.sampler)) - 2) // self.batch_size + 1)
+        return max(1, (len(self.sampler) - 2) // self.batch_size + 1)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        waiting = list[tuple[int, int]]()
-        for batch in super().__iter__():
+        keys, waiting = iter(self.sampler), list[tuple[int, int]]()
+        while batch := list(islice(keys, self.batch_size)):
             if waiting and len(batch) > 1:
                 yield waiting
                 waiting = []
