@@ -126,6 +126,9 @@ class ConfigFile(FileConfigSource):
         return ConfigResult(config=config, path=f"file://{self.path}", provider=self.provider, header=header)
 
 
+ConfigFile.__name__ = FileConfigSource.__name__  # a launcher's process registers that class again and compares names
+
+
 def read_config_file(path: Path) -> tuple[DictConfig, str]:
     """The settings in a yaml file, and its text. Raises UserError with file and line of a mistake in it."""
     try:
