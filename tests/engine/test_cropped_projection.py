@@ -14,15 +14,16 @@ from engine.specimens import odd_net, photographs, row_net, some_picks
 
 
 def on_the_image(projection, size):
-    """The boxes pasted into whole images, and the values outside the images."""
-    room = 400
+    """The boxes pasted into whole images, and the boxes with zeros there."""
     height, width = projection.values.shape[2:]
-    whole = projection.values.new_zeros(len(projection.values), 3, size[0] + 2 * room, size[1] + 2 * room)
-    for canvas, values, top, left in zip(whole, *projection, strict=True):
-        canvas[:, room + top : room + top + height, room + left : room + left + width] = values
-    inside = whole[:, :, room:-room, room:-room].clone()
-    whole[:, :, room:-room, room:-room] = 0
-    return inside, whole
+    inside, outside = projection.values.new_zeros(len(projection.values), 3, *size), projection.values.clone()
+    for canvas, box, top, left in zip(inside, outside, projection.top.tolist(), projection.left.tolist(), strict=True):
+        rows, cols = slice(max(top, 0), max(top + height, 0)), slice(max(left, 0), max(left + width, 0))
+        seen = canvas[:, rows, cols]
+        on_image = box[:, rows.start - top :, cols.start - left :][:, : seen.shape[1], : seen.shape[2]]
+        seen.copy_(on_image)
+        on_image.zero_()
+    return inside, outside
 
 
 def same_as_whole(net, layer, size, rule):
