@@ -9,13 +9,14 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 from pydantic import Field
 
 from convscope.config import PathText, config
+from convscope.data.classnames import folder_names
 from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
@@ -88,9 +89,12 @@ def converted(
         except OSError as error:
             raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
         yield splits[-1]
-    facts = {split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits}
+    facts: dict[str, Any] = {
+        split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits
+    }
+    facts |= {"classes": source.classes, "folders": folder_names(source.folders)}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
-             "quality": plan.quality, "classes": source.classes, **facts}  # fmt: skip
+             "quality": plan.quality, **facts}  # fmt: skip
     part = folder / f"{SET}.part"
     part.write_text(json.dumps(about, indent=1))
     os.replace(part, folder / SET)
