@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -89,12 +89,10 @@ def converted(
         except OSError as error:
             raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
         yield splits[-1]
-    facts: dict[str, Any] = {
-        split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits
-    }
-    facts |= {"classes": source.classes, "folders": folder_names(source.folders)}
+    facts = {split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits}
+    names = {"classes": source.classes, "folders": folder_names(source.folders)}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
-             "quality": plan.quality, **facts}  # fmt: skip
+             "quality": plan.quality, **names, **facts}  # fmt: skip
     part = folder / f"{SET}.part"
     part.write_text(json.dumps(about, indent=1))
     os.replace(part, folder / SET)
