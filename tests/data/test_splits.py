@@ -113,7 +113,7 @@ def test_class_folders_alone(tmp_path, checkpoint, cache):
         keys["data"]["cache_dir"] = str(cache)
         data = opened(keys).data
         assert data.size(split) == 6 and data.folders == ["ant", "train", "wasp"] and data.pooled == ["train"]
-        assert "its 6 images in class folders are every split" in data.remark
+        assert "its 6 images in class folders are every split" in data.remarks[0]
     for job, root, line in (
         ("train", tmp_path, r"move the class folders \(ant, train, wasp\) to train/, and some images of each to val/"),
         ("train", tmp_path / "ant", "for images without classes type data=images"),

@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
+from convscope.data.decode import printable
 from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 LAYOUT = "train/<class>/ and val/<class>/"
+LONGEST = 60  # letters of a folder's name in a message
 SPLITS = {  # split -> the names of its folder, in any case; a folder for tests serves where none is for validation
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev", "eval", "test", "testing"),
@@ -177,6 +179,7 @@ def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
 
 
 def _listed(names: list[str], limit: int = 8) -> str:
-    """The first names, and how many more there are."""
-    first = ", ".join(sorted(names)[:limit]) or "nothing"
+    """The first names as plain text, long ones cut, and how many more there are."""
+    texts = [printable(name) for name in sorted(names)[:limit]]
+    first = ", ".join(text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in texts) or "nothing"
     return first if len(names) <= limit else f"{first} and {len(names) - limit} more"

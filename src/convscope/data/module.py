@@ -41,7 +41,7 @@ class ImageData(pl.LightningDataModule):
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
-        self._given_mean, self.missing, self.remark = mean, source.missing, source.remark
+        self._given_mean, self.missing, self.remarks = mean, source.missing, source.remarks
         splits = {"train": source.train, "val": source.val, "test": source.test}
         present = {name: split for name, split in splits.items() if split is not None and name not in source.missing}
         self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
