@@ -120,11 +120,11 @@ def images(root: str | Path | None) -> Source:
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         files = Files(paths, np.zeros(len(paths), np.int64))
-        return Source(["unlabeled"], files, files)
+        return Source(["unlabeled"], files, files, test=files)
     ids = [parts[depth] for parts in above]
     names = sorted(set(ids))
     files = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
-    return Source(readable(names, place), files, files, names)
+    return Source(readable(names, place), files, files, names, test=files)
 
 
 def imagenet(root: str | Path | None) -> Source:
