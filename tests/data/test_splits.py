@@ -123,8 +123,9 @@ def test_class_folders_alone(tmp_path, checkpoint, cache):
             job_source(settings(job, root))
 
 
-def test_a_set_one_folder_deeper_is_named(tmp_path):
-    planted(tmp_path / "deep", {"train": ("train", ["ant", "bee"])})
+@pytest.mark.parametrize("deeper", ["set", "ILSVRC/Data/CLS-LOC"])
+def test_a_set_that_lies_deeper_is_named(tmp_path, deeper):
+    planted(tmp_path / deeper, {"train": ("train", ["ant", "bee"])})
     for job in ("train", "evaluate"):
-        with pytest.raises(UserError, match=f"type data.root={tmp_path}/deep"):
+        with pytest.raises(UserError, match=f"type data.root={tmp_path}/{deeper}$"):
             job_source(settings(job, tmp_path))
