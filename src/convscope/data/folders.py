@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
+from convscope.data.decode import printable
 from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 LAYOUT = "train/<class>/ and val/<class>/"
+LONGEST = 60  # letters of a folder's name in a message
+LEVELS, WIDTH = 3, 200  # folders in which a set is searched that lies deeper than was typed
 SPLITS = {  # split -> the names of its folder, in any case; a folder for tests serves where none is for validation
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev", "eval", "test", "testing"),
@@ -58,15 +61,26 @@ def no_split(root: Path, split: str) -> str:
 
 
 def sets_inside(root: Path) -> list[Path]:
-    """The folders in `root` that have splits, where it has none itself."""
+    """The folders in `root`, at most LEVELS below it, that have splits of class folders, where it has none itself."""
     if any(split_folder(root, split) for split in SPLITS):
         return []
-    return [place for place in _inner(root) if any(split_folder(place, split) for split in SPLITS)]
+    level = [root]
+    for _ in range(LEVELS):
+        level = [place for above in level for place in _inner(above)][:WIDTH]
+        splits = [(place, split_folder(place, split)) for place in level for split in SPLITS]
+        if sets := [place for place, split in splits if split and _inner(split)]:
+            return sets
+    return []
 
 
 def _inner(folder: Path) -> list[Path]:
-    """The folders in a folder, without hidden ones."""
-    return [folder / name for name in _listing(folder) if not name.startswith(".") and (folder / name).is_dir()]
+    """The folders in a folder, in the order of their names, without hidden ones."""
+    try:
+        with os.scandir(folder) as entries:  # does not ask the file system about each of many files
+            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError as error:
+        _closed(error)
+    return [folder / name for name in sorted(names)]
 
 
 def _holds_images(folder: Path) -> bool:
@@ -103,7 +117,9 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     if missing or extra:
         only = [f"only in train: {_listed(missing)}"] if missing else []
         only += [f"only in {split.name}: {_listed(extra)}"] if extra else []
-        raise UserError(f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}")
+        raise UserError(
+            f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}; complete or move them"
+        )
     if not any(images.values()):
         raise UserError(f"{split} has no images in its class folders; needed: files {' '.join(ENDINGS)}")
     return images
@@ -177,6 +193,7 @@ def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
 
 
 def _listed(names: list[str], limit: int = 8) -> str:
-    """The first names, and how many more there are."""
-    first = ", ".join(sorted(names)[:limit]) or "nothing"
+    """The first names as plain text, long ones cut, and how many more there are."""
+    texts = [printable(name) for name in sorted(names)[:limit]]
+    first = ", ".join(text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in texts) or "nothing"
     return first if len(names) <= limit else f"{first} and {len(names) - limit} more"

@@ -39,17 +39,17 @@ Split = Files | Pixels | Chunks
 class Source(NamedTuple):
     """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such.
 
-    test: a third split, where it was asked for. missing: a line for each split that is not there. remark: a line about
-    images that are not where they usually are, "" for none.
+    remarks: lines for the user, such as on files that are not read. test: a third split, where it was asked for.
+    missing: a line for each split that is not there.
     """
 
     classes: list[str]
     train: Split
     val: Split
     folders: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     test: Split | None = None
     missing: Mapping[str, str] = {}
-    remark: str = ""
 
 
 def folder(root: str | Path | None) -> Source:
@@ -85,7 +85,8 @@ def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
         raise UserError(next(missing[name] for name in names if places[name]))
     classes = sorted({name for split in images.values() for name in split})
     files = {name: files_of_classes({key: split.get(key, []) for key in classes}) for name, split in images.items()}
-    return Source(readable(classes, place), files["train"], files["val"], classes, files.get("test"), missing)
+    source = Source(readable(classes, place), files["train"], files["val"], classes)
+    return source._replace(test=files.get("test"), missing=missing)
 
 
 def _class_folders_alone(place: Path) -> Source:
@@ -101,7 +102,7 @@ def _class_folders_alone(place: Path) -> Source:
         f"{place} has no folders train and val: its {len(files.paths):,} images in class folders are every split, so "
         "what compares val with train compares images with themselves"
     )
-    return Source(readable(list(classes), place), files, files, list(classes), files, remark=remark)
+    return Source(readable(list(classes), place), files, files, list(classes), [remark], files)
 
 
 def images(root: str | Path | None) -> Source:
@@ -119,11 +120,11 @@ def images(root: str | Path | None) -> Source:
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         files = Files(paths, np.zeros(len(paths), np.int64))
-        return Source(["unlabeled"], files, files)
+        return Source(["unlabeled"], files, files, test=files)
     ids = [parts[depth] for parts in above]
     names = sorted(set(ids))
     files = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
-    return Source(readable(names, place), files, files, names)
+    return Source(readable(names, place), files, files, names, test=files)
 
 
 def imagenet(root: str | Path | None) -> Source:

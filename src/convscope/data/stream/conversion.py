@@ -16,6 +16,7 @@ from PIL import Image
 from pydantic import Field
 
 from convscope.config import NewPathText, config
+from convscope.data.classnames import folder_names
 from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
@@ -89,8 +90,9 @@ def converted(
             raise UserError(f"convert.to={plan.to} cannot be written: {reason_of(error)}") from None
         yield splits[-1]
     facts = {split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits}
+    names = {"classes": source.classes, "folders": folder_names(source.folders)}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
-             "quality": plan.quality, "classes": source.classes, **facts}  # fmt: skip
+             "quality": plan.quality, **names, **facts}  # fmt: skip
     part = folder / f"{SET}.part"
     part.write_text(json.dumps(about, indent=1))
     os.replace(part, folder / SET)
