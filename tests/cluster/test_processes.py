@@ -91,7 +91,7 @@ def test_two_processes_that_were_ended_within_an_epoch_go_on_to_the_same_end(unb
     written = checkpoint.stat().st_mtime_ns
     running = started([f"resume={run}"], tmp_path)
     wait_until(lambda: checkpoint.stat().st_mtime_ns > written, running)
-    (torchrun,) = [number for number in ranks(run) if b"torch.distributed.run" in cmdline(number)]
+    (torchrun,) = [number for number in ranks(run) if b"cli/torchrun.py" in cmdline(number)]
     for number in (running.pid, torchrun):
         os.kill(number, signal.SIGKILL)
     assert running.wait(timeout=60) == -9

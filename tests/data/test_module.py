@@ -174,6 +174,22 @@ def test_streamed_images_equal_stored_ones(tmp_path):
     assert streamed.bad_images == []
 
 
+def test_images_of_any_array_arrive_in_processes_that_are_not_forked(source, tmp_path):
+    """Whole files, parts of them, files with and without a header, and what no file holds."""
+    pixels = source.train.images
+    np.save(tmp_path / "a.npy", pixels)
+    pixels.tofile(tmp_path / "b.raw")
+    saved = np.load(tmp_path / "a.npy", mmap_mode="r")
+    raw = np.memmap(tmp_path / "b.raw", np.uint8, "r", offset=3 * pixels[0].size, shape=(9, R, R, 3))
+    order = np.array([4, 2, 31])
+    for images in (pixels, saved, saved[7:], saved[::3], saved[::-1], saved[order], saved[:, :, ::-1], raw, raw[2:5]):
+        crops = ImageData(source, settings())._crops("train")
+        crops.split = Pixels(images, np.arange(len(images)))
+        sent = pickle.dumps(crops)
+        assert torch.equal(pickle.loads(sent)[(0, 1)].image, crops[(0, 1)].image)
+        assert len(sent) < 30_000 or images is not saved and images is not raw
+
+
 def test_bad_images_are_listed(tmp_path):
     for number in range(6):
         Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")

@@ -92,18 +92,26 @@ def test_a_net_with_batch_norms_trains_through_a_last_batch_of_one(changed, batc
     assert saved["state_dict"]["net.conv1.1.num_batches_tracked"] == batches and saved["global_step"] == steps
 
 
+NEEDS = "the batch norms of this net need two images or more at a time"
+ONE = f"one training image in each process: {NEEDS}; take more images (e.g. a larger data.limit)"
+
+
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "processes", "said"),
     [
-        (["optim.batch_size=1"], "optim.batch_size=1: the batch norms of this net need two images or more at a time; "
-         "type optim.batch_size=2 or more"),
-        (["optim.batch_size=8", "data.limit=1"], "one training image in each process: the batch norms of this net need "
-         "two images or more at a time; take more images (e.g. a larger data.limit)"),
-        (["optim.batch_size=8", "+trainer.limit_val_batches=0.3"], "trainer.limit_val_batches=0.3 of 2 batches is less "
-         "than one; type a number of batches, e.g. trainer.limit_val_batches=1"),
+        (["optim.batch_size=1"], 1, f"optim.batch_size=1: {NEEDS}; type optim.batch_size=2 or more"),
+        (["data.limit=1"], 1, ONE),
+        (["+trainer.limit_val_batches=0.3", "optim.batch_size=8"], 1, "trainer.limit_val_batches=0.3 of 2 batches is "
+         "less than one; type a number of batches, e.g. trainer.limit_val_batches=1"),
+        (["data.limit=3"], 3, ONE),
+        (["data.limit=2"], 3, "2 validation images for 3 processes, each of which needs one; take more images (e.g. a "
+         "larger data.limit), or fewer processes, e.g. trainer.devices=2"),
     ],
 )  # fmt: skip
-def test_too_few_images_are_told_before_anything_is_written(changed, said, cache, tmp_path):
+def test_too_few_images_are_told_before_anything_is_written(changed, processes, said, cache, tmp_path, monkeypatch):
+    if processes > 1:
+        for name, value in {"LOCAL_RANK": "0", "WORLD_SIZE": str(processes)}.items():
+            monkeypatch.setenv(name, value)
     settings = composed([*WORDS, *changed, f"data.cache_dir={cache}"])
     with pytest.raises(UserError) as refusal:
         JOBS["train"]({**settings, "words": []}, tmp_path / "run")

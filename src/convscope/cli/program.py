@@ -37,6 +37,8 @@ from convscope.cli.processes import (
     check_single_process,
     device_count,
     end_with_parents,
+    quiet_after_refusal,
+    refusal_status,
     relaunch_under_torchrun,
     set_ranks,
     unwind_at_sigterm,
@@ -78,7 +80,7 @@ def start(conf: Path) -> None:
             sys.exit(f"convscope: the defaults in {list(ConfigFile.read)[-1]} lead back to that file")
         sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
     except SystemExit as end:
-        if end.code == 143 and not isinstance(end, Stopped):
+        if end.code == 143 and not isinstance(end, Stopped) and RELAUNCHED_BY not in os.environ:
             print("convscope: ended by SIGTERM", file=sys.stderr)
         sys.exit(143 if type(end).__name__ == "SIGTERMException" else end.code)
 
@@ -121,7 +123,7 @@ def run(cfg: DictConfig) -> None:
     if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with _collecting_garbage(), _refusals_in_one_line(cfg, folder):
+    with _collecting_garbage(), quiet_after_refusal(), _refusals_in_one_line(cfg, folder):
         check_writable(folder)
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
@@ -144,7 +146,7 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
             print(f"convscope: {folder.name}: {line}", file=sys.stderr, flush=True)
             raise
         _remove_empty_run(folder)
-        raise SystemExit(f"convscope: {line}") from None  # before an exception Hydra would print the overrides
+        raise SystemExit(refusal_status(line)) from None  # before an exception Hydra would print the overrides
     except (SystemExit, KeyboardInterrupt):
         _remove_empty_run(folder)
         raise
@@ -215,11 +217,8 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     """Begins or continues the training run of `folder`, or prints that it has finished."""
     settings = _settings(cfg)
-    process, relaunched, devices = (
-        set_ranks(),
-        RELAUNCHED_BY in os.environ,
-        device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator),
-    )
+    process, relaunched = set_ranks(), RELAUNCHED_BY in os.environ
+    devices = device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator)
     is_first = process is None or process.rank == 0
     check_processes(process, devices, cfg.trainer.get("num_nodes", 1), _is_in_sweep())
     if relaunched:

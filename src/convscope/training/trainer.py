@@ -41,6 +41,18 @@ PRECISIONS = ("32-true", "bf16-true", "16-true", "64-true", "bf16-mixed", "16-mi
 OLDER_PRECISIONS = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
 TRANSFORMER_ENGINE = ("transformer-engine", "transformer-engine-float16")
 
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+OTHER_STRATEGIES = {  # part of a name -> why not
+    "_spawn": "starts processes by itself, which trainer.devices=<n> does here",
+    "_fork": "starts processes by itself, which trainer.devices=<n> does here",
+    "_notebook": "starts processes by itself, which trainer.devices=<n> does here",
+    "fsdp": "spreads the net over processes, and each of them needs all of it",
+    "deepspeed": "spreads the net over processes, and each of them needs all of it",
+    "parallel": "spreads the net over processes, and each of them needs all of it",
+    "xla": "is for TPUs, which this program does not know",
+    "tpu": "is for TPUs, which this program does not know",
+}
+
 MINIMA = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
           "gradient_clip_val": 0}  # fmt: skip
 
@@ -94,6 +106,10 @@ def _check_value(key: str, value: Any) -> None:
         raise UserError(f"trainer.{key}={value} is too small; it is {MINIMA[key]} or more")
     if key in ("limit_train_batches", "limit_val_batches") and value == 0:
         raise UserError(f"trainer.{key}=0 leaves an epoch without images; take a small number, e.g. 2")
+    if key == "strategy" and str(value).lower() not in STRATEGIES:
+        reasons = [reason for part, reason in OTHER_STRATEGIES.items() if part in str(value).lower()]
+        why = f"{reasons[0]}; type" if reasons else f"is unknown{did_you_mean(str(value), STRATEGIES)}; type"
+        raise UserError(f"trainer.strategy={value} {why} trainer.strategy=ddp, or auto for a single device")
 
 
 def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
