@@ -50,7 +50,7 @@ class FaultTolerantLogger:
             call()
         except Exception as error:  # each library has errors of its own for networks, servers, keys and files
             if not self.failure:
-                reason = f"logger={self.name} has failed ({reason_of(error)})"
+                reason = f"logger={self.name} has failed ({reason_of(error.__cause__ or error)})"
                 self.failure = f"{reason} and receives nothing more; the run folder has everything"
                 self.warn(self.failure)
 
