@@ -17,6 +17,7 @@ from convscope.errors import reason_of
 
 OURS = ("convscope", "__main__")  # packages
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
+OF_ALLOCATION = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS")
 OF_GROUP = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -48,7 +49,7 @@ def settle_environment(env: MutableMapping[str, str]) -> None:
         env.pop("MATPLOTLIBRC", None)
     env["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged
     if not _is_launched(env):
-        for name in (*RANKS, *OF_GROUP, "SLURM_NTASKS"):  # of a notebook's process group, of an allocation's shell
+        for name in (*RANKS, *OF_GROUP, *OF_ALLOCATION):  # of a notebook's process group, of an allocation's shell
             env.pop(name, None)
     if "error" in env.pop("PYTHONWARNINGS", ""):  # no library of this field can be imported so; `python -W error` can
         warnings.filters[:] = [entry for entry in warnings.filters if entry[0] != "error"]  # type: ignore[index]
@@ -57,7 +58,8 @@ def settle_environment(env: MutableMapping[str, str]) -> None:
 
 def _is_launched(env: MutableMapping[str, str]) -> bool:
     """Whether torchrun, srun or submitit has started this process, or somebody by hand as one of several."""
-    several = any(env.get(name, "").strip() not in ("", "0", "1") for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
+    sizes = ["SLURM_STEP_NUM_TASKS", *(["WORLD_SIZE"] if env.get("LOCAL_RANK", "").isdecimal() else [])]
+    several = any(env.get(name, "").isdecimal() and int(env[name]) > 1 for name in sizes)
     return several or "TORCHELASTIC_RUN_ID" in env or "SUBMITIT_LOCAL_NTASKS" in env
 
 
