@@ -13,7 +13,7 @@ from typing import Any
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 from wandb.sdk import wandb_setup
-from wandb.sdk.lib import module
+from wandb.sdk.lib import module, runid
 from wandb.sdk.lib.wbauth import wbnetrc
 
 from convscope.errors import UserError, did_you_mean
@@ -156,7 +156,7 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
     id_file = folder / "wandb" / "run_id"
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     sweep = enclosing_sweep(folder)
-    own_id = earlier_id or (wandb.util.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
+    own_id = earlier_id or (runid.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
     limits = {"init_timeout": BEGIN_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
     limits = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
     logger = WandbLogger(
