@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.cli.environment import named_broken_libraries
 from convscope.cli.errors import ConfigFile, check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
 from convscope.cli.keys import check_composed
@@ -118,12 +119,17 @@ def _keys(conf: Path) -> list[str]:
 
 def run(cfg: DictConfig) -> None:
     """Runs the job of a single run, or of one run of a sweep."""
-    if cfg.job not in JOBS:
-        raise UserError(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
-    if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
-        raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with _collecting_garbage(), quiet_after_refusal(), _refusals_in_one_line(cfg, folder):
+    with (
+        _collecting_garbage(),
+        quiet_after_refusal(),
+        _refusals_in_one_line(cfg, folder),
+        named_broken_libraries(),
+    ):
+        if cfg.job not in JOBS:
+            raise UserError(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
+        if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
+            raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
         check_writable(folder)
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)

@@ -50,7 +50,7 @@ class FaultTolerantLogger:
             call()
         except Exception as error:  # each library has errors of its own for networks, servers, keys and files
             if not self.failure:
-                reason = f"logger={self.name} has failed ({reason_of(error)})"
+                reason = f"logger={self.name} has failed ({reason_of(error.__cause__ or error)})"
                 self.failure = f"{reason} and receives nothing more; the run folder has everything"
                 self.warn(self.failure)
 
@@ -87,7 +87,7 @@ def _opened(name: str, settings: Mapping[str, Any], folder: Path, config: dict[s
     except UserError:
         raise
     except ModuleNotFoundError as error:
-        raise UserError(f"logger={name} needs {error.name}; type pip install {PACKAGES[name]}") from None
+        raise UserError(f"logger={name} needs {error.name or name}; type pip install {PACKAGES[name]}") from None
     except Exception as error:  # each library has errors of its own for networks, servers, keys and files
         raise UserError(f"logger={name} cannot begin: {reason_of(error)}; mend this, or type logger=local") from None
 
