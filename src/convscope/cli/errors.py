@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from convscope.errors import UserError, did_you_mean
+from convscope.runs.config_diff import flattened
 
 OPEN_GROUPS = ("model.layers", "trainer", "logger")  # where + may add a key that no file has
 MAX_LISTED = 40  # possible keys or choices in a message
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
+CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
@@ -52,12 +60,17 @@ def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
     return [override for override in first_values if override in choices(conf, override.partition("=")[0])]
 
 
-def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequence[str]]) -> str:
-    """An error of Hydra or OmegaConf in one line, with the nearest key or choice. list_keys: all dotted keys."""
+def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequence[str]], goes_on: bool = False) -> str:
+    """An error of Hydra or OmegaConf in one line, with the nearest key or choice.
+
+    list_keys: all dotted keys. goes_on: for a run that goes on, whose choices stay.
+    """
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
         return explain_no_choice(*match.groups(), conf)
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
+        if not goes_on and (owners := _choices_with(key, conf)):
+            return _explain_other_choice(key, owners)
         is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
         return _explain_no_rows(key, conf) if is_row_of_library_net else _explain_unknown_key(key, keys)
     if match := re.search(r"Error parsing override '([^'=]+)'\s+missing EQUAL", message):
@@ -82,6 +95,27 @@ def _explain_no_value(text: str, conf: Path) -> str:
     matches = [choice for group in groups for choice in choices(conf, group) if choice.partition("=")[2] == text]
     hint = f" (did you mean {' or '.join(matches)}?)" if matches else ""
     return f"{text} has no value{hint}; overrides are key=value or group=choice, as python src/run.py --help lists them"
+
+
+def _explain_other_choice(key: str, owners: Sequence[str]) -> str:
+    others = f" (also of {', '.join(owners[1:5])}{', ...' * (len(owners) > 5)})" if len(owners) > 1 else ""
+    return f"no key {key} in what is chosen; it is a key of {owners[0]}{others}; type {owners[0]} too"
+
+
+def _choices_with(key: str, conf: Path) -> list[str]:
+    """The choices of config groups whose files have this key, those first that give it no value."""
+    empty: dict[str, bool] = {}
+    for group in CHOSEN_GROUPS:
+        for choice in choices(conf, group):
+            path = conf / group / f"{choice.partition('=')[2]}.yaml"
+            package = re.search(r"^# @package (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            place = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{group}."
+            with suppress(OSError, ValueError, YAMLError, OmegaConfBaseException):
+                content: Any = OmegaConf.to_container(OmegaConf.load(path))
+                keys = flattened(content or {}, place)
+                if key in keys and not key.startswith(f"{group}.layers."):
+                    empty[choice] = keys[key] is None
+    return sorted(empty, key=lambda choice: not empty[choice])
 
 
 def _explain_unknown_key(key: str, keys: Sequence[str]) -> str:

@@ -95,13 +95,16 @@ def _compose_and_run(conf: Path) -> None:
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return " ".join(str(error).split())
-    return explain_hydra_error(str(error), conf, lambda: _keys(conf))
+    goes_on = "--config-path" in sys.argv  # its settings stand in place of conf/
+    return explain_hydra_error(str(error), conf, lambda: _keys(conf, goes_on), goes_on)
 
 
-def _keys(conf: Path) -> list[str]:
-    """All keys of the choices on this command line."""
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        composed = hydra.compose("config", overrides=existing_choices(conf, sys.argv[1:]), return_hydra_config=True)
+def _keys(conf: Path, goes_on: bool) -> list[str]:
+    """All keys of the choices on this command line, or of the run that goes on."""
+    folder = sys.argv[sys.argv.index("--config-path") + 1] if goes_on else str(conf)
+    with initialize_config_dir(folder, version_base="1.3"):
+        chosen = [] if goes_on else existing_choices(conf, sys.argv[1:])
+        composed = hydra.compose("config", overrides=chosen, return_hydra_config=True)
     settings: Any = OmegaConf.to_container(composed)
     return list(flattened(settings))
 
