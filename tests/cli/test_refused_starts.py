@@ -96,6 +96,8 @@ def place(tmp_path_factory):
     words = [*TINY, f"data.cache_dir={place}/cache", f"data.root={place}/photos", f"hydra.run.dir={place}/finished"]
     assert start(*words) == 0
     shutil.copytree(place / "finished", place / "cut", symlinks=True)
+    looked = ["job=evaluate", f"ckpt={place}/finished/checkpoints/last.ckpt", "trainer.accelerator=cpu"]
+    assert start(*looked, f"hydra.run.dir={place}/evaluated") == 0
     (place / "cut/summary.json").unlink()
     (place / "cut/checkpoints/.12345678.last.ckpt").write_bytes(b"half a checkpoint of a killed process")
     return place
@@ -120,10 +122,11 @@ def test_whatever_word_is_wrong_a_refused_start_changes_nothing(name, wrong, oth
 
 @pytest.mark.slow
 @tried(3)
-@given(words=st.sampled_from(OF_NET + OF_FILES), name=st.sampled_from(["finished", "cut"]))
+@given(words=st.sampled_from(OF_NET + OF_FILES), name=st.sampled_from(["finished", "evaluated"]))
+@example(words=["job=evaluate"], name="finished")  # would take the place of the training run's record
 def test_a_job_that_is_refused_leaves_the_run_in_its_folder_as_it_was(words, name, place):
     kept = content(place / name)
-    ckpt = [f"ckpt={place}/finished/checkpoints/last.ckpt"] if words in OF_NET else []
+    ckpt = [] if words in OF_FILES else [f"ckpt={place}/finished/checkpoints/last.ckpt"]
     line = start("trainer.accelerator=cpu", *words, *ckpt, f"hydra.run.dir={place / name}")
     assert str(line).startswith("convscope: ") and "\n" not in line
     assert content(place / name) == kept

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import re
@@ -21,7 +20,6 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -48,15 +46,14 @@ from convscope.cli.resume import (
     write_hydra_record,
     write_training_record,
 )
-from convscope.cli.sweeps import EndWith, LastPage
+from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_in_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
-from convscope.runs.throttle import Throttle
 from convscope.runs.unfinished import has_checkpoint, images_moved, needs_training, training_lock
 
-GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
+OF_OTHER_RUNS = ("report", "dashboard")  # jobs that write into the folder of a run beside what it recorded
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
 
 
@@ -116,14 +113,21 @@ def run(cfg: DictConfig) -> None:
     if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with _collecting_garbage(), _refusals_in_one_line(cfg, folder):
+    with collecting_garbage(), _refusals_in_one_line(cfg, folder):
         check_writable(folder)
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
         else:
             check_single_process(cfg.job)
+            _check_no_training(cfg.job, folder)
             with settings_written_by(partial(write_hydra_record, cfg, folder)):
                 JOBS[cfg.job](_settings(cfg), folder)
+
+
+def _check_no_training(job: str, folder: Path) -> None:
+    """Raises UserError where the record of another job would take the place of a training run's, which then is lost."""
+    if job not in OF_OTHER_RUNS and training_settings(folder) is not None:
+        raise UserError(f"{folder} is the folder of a training run; give job={job} another: hydra.run.dir=<folder>")
 
 
 @contextmanager
@@ -133,7 +137,7 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
         yield
     except (UserError, OmegaConfBaseException) as error:
         line = _one_line(error, CONF)
-        if _is_in_sweep():  # its other runs go on; the sweep ends with status 1
+        if is_in_sweep():  # its other runs go on; the sweep ends with status 1
             _record_refusal(folder, cfg, line)
             print(f"convscope: {folder.name}: {line}", file=sys.stderr, flush=True)
             raise
@@ -142,21 +146,6 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
     except (SystemExit, KeyboardInterrupt):
         _remove_empty_run(folder)
         raise
-
-
-@contextmanager
-def _collecting_garbage() -> Iterator[None]:
-    """Frees what a finished run of a sweep leaves in reference cycles: its net, also on a GPU, and open files."""
-    try:
-        yield
-    finally:
-        if _is_in_sweep() and GARBAGE.due:
-            with GARBAGE.counted():
-                gc.collect()
-
-
-def _is_in_sweep() -> bool:
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def _record_refusal(folder: Path, cfg: DictConfig, problem: str) -> None:
@@ -210,7 +199,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
         device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator),
     )
     is_first = process is None or process.rank == 0
-    check_processes(process, devices, cfg.trainer.get("num_nodes", 1), _is_in_sweep())
+    check_processes(process, devices, cfg.trainer.get("num_nodes", 1), is_in_sweep())
     if relaunched:
         end_with_parents()
     with nullcontext() if relaunched or not is_first else training_lock(folder):  # the parent holds the lock
@@ -241,7 +230,7 @@ def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
 
 def _continue_hint(folder: Path) -> str:
     """What to type to go on with an interrupted run."""
-    if _is_in_sweep():
+    if is_in_sweep():
         return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={HydraConfig.get().sweep.dir}')}"
     is_below = Path.cwd() in folder.absolute().parents
     return f"go on with: python src/run.py {shlex.quote(f'resume={os.path.relpath(folder) if is_below else folder}')}"

@@ -40,6 +40,21 @@ class MlflowPictures:
         self.logger.finalize("success")
 
 
+def _id_at(uri: str, run_id: str | None) -> str | None:
+    """The id, where the tracking place has a run of this id: it may be another place than at an earlier start."""
+    if run_id is None:
+        return None
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        return str(MlflowClient(uri).get_run(run_id).info.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> MlflowPictures:
     """The logger of a run. settings: experiment, tracking_uri. Raises UserError where MLflow is not installed."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this machine unless the user asks
@@ -53,6 +68,7 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
         database.parent.mkdir(parents=True, exist_ok=True)
         artifacts = str(database.with_suffix(""))  # beside the database; MLflow's default is the current folder
     try:
+        earlier_id = _id_at(uri, earlier_id)
         logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=earlier_id, artifact_location=artifacts)
     except ModuleNotFoundError:
         raise UserError("logger=mlflow needs MLflow; type pip install 'convscope[mlflow]'") from None
