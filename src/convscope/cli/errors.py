@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -12,10 +13,12 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.cli.keys import explain_unknown_key, list_possible, other_choices
+from convscope.cli.keys import explain_unknown_key, list_possible
 from convscope.errors import UserError, did_you_mean
+from convscope.runs.config_diff import flattened
 
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
+CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 FILLED_GROUPS = ("job", "model", "data", "optim", "trainer", "evolution")  # whose files may not be empty
 IN_FILES = re.compile(
@@ -66,15 +69,18 @@ def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
     return [override for override in first_values if override in choices(conf, override.partition("=")[0])]
 
 
-def explain_hydra_error(message: str, conf: Path, keys: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> str:
+def explain_hydra_error(
+    message: str, conf: Path, keys: Callable[[], Sequence[str]], words: Sequence[str] = (), goes_on: bool = False
+) -> str:
     """An error of Hydra or OmegaConf in one line, with the nearest key or choice, and its place if it is in a file.
 
-    keys: lists all dotted keys. words: of the command, where the mistake may stand, too.
+    keys: lists all dotted keys. words: of the command, where the mistake may stand, too. goes_on: for a run that goes
+    on, whose choices stay.
     """
-    return _place_in_files(message, words) + _explained(message, conf, keys)
+    return _place_in_files(message, words) + _explained(message, conf, keys, goes_on)
 
 
-def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]]) -> str:
+def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]], goes_on: bool) -> str:
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
         return explain_no_choice(*match.groups(), conf)
     if match := re.search(r"^(\w+) appears more than once|Could not override '\w+/(\w+)@", message):
@@ -82,10 +88,9 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]])
         return f"{group} is chosen already; another choice is written - override /{group}: <choice>"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
+        if not goes_on and (owners := _choices_with(key, conf)):
+            return _explain_other_choice(key, owners)
         is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
-        choices_with_it = other_choices(key) if key not in keys else ""
-        if choices_with_it and not is_row_of_library_net and key.count(".") < 2:
-            return f"no key {key} here; it is {choices_with_it}"
         return _explain_no_rows(key, conf) if is_row_of_library_net else explain_unknown_key(key, keys)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
@@ -101,6 +106,27 @@ def _explain_no_rows(key: str, conf: Path) -> str:
     nets = [choice for choice in choices(conf, "model") if choice not in LIBRARY_NETS]
     others = f"choose another{list_possible(nets)}"
     return f"{key} is for nets with rows, and nets of torchvision and timm have none; {others}"
+
+
+def _explain_other_choice(key: str, owners: Sequence[str]) -> str:
+    others = f" (also of {', '.join(owners[1:5])}{', ...' * (len(owners) > 5)})" if len(owners) > 1 else ""
+    return f"no key {key} in what is chosen; it is a key of {owners[0]}{others}; type {owners[0]} too"
+
+
+def _choices_with(key: str, conf: Path) -> list[str]:
+    """The choices of config groups whose files have this key, those first that give it no value."""
+    empty: dict[str, bool] = {}
+    for group in CHOSEN_GROUPS:
+        for choice in choices(conf, group):
+            path = conf / group / f"{choice.partition('=')[2]}.yaml"
+            package = re.search(r"^# @package (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            place = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{group}."
+            with suppress(OSError, ValueError, YAMLError, OmegaConfBaseException):
+                content: Any = OmegaConf.to_container(OmegaConf.load(path))
+                keys = flattened(content or {}, place)
+                if key in keys and not key.startswith(f"{group}.layers."):
+                    empty[choice] = keys[key] is None
+    return sorted(empty, key=lambda choice: not empty[choice])
 
 
 class ConfigFile(FileConfigSource):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import re
@@ -22,7 +21,6 @@ from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -55,15 +53,14 @@ from convscope.cli.resume import (
     write_hydra_record,
     write_training_record,
 )
-from convscope.cli.sweeps import EndWith, LastPage, is_sweep
+from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_in_sweep, is_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
-from convscope.runs.throttle import Throttle
 from convscope.runs.unfinished import has_checkpoint, images_moved, needs_training, training_lock
 
-GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
+OF_OTHER_RUNS = ("report", "dashboard")  # jobs that write into the folder of a run beside what it recorded
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
 
 
@@ -106,13 +103,16 @@ def _compose_and_run(conf: Path) -> None:
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return str(error)
-    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf), sys.argv[1:]))
+    goes_on = "--config-path" in sys.argv  # its settings stand in place of conf/
+    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf, goes_on), sys.argv[1:], goes_on))
 
 
-def _keys(conf: Path) -> list[str]:
-    """All keys of the choices on this command line."""
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        composed = hydra.compose("config", overrides=existing_choices(conf, sys.argv[1:]), return_hydra_config=True)
+def _keys(conf: Path, goes_on: bool) -> list[str]:
+    """All keys of the choices on this command line, or of the run that goes on."""
+    folder = sys.argv[sys.argv.index("--config-path") + 1] if goes_on else str(conf)
+    with initialize_config_dir(folder, version_base="1.3"):
+        chosen = [] if goes_on else existing_choices(conf, sys.argv[1:])
+        composed = hydra.compose("config", overrides=chosen, return_hydra_config=True)
     settings: Any = OmegaConf.to_container(composed)
     return list(flattened(settings))
 
@@ -121,7 +121,7 @@ def run(cfg: DictConfig) -> None:
     """Runs the job of a single run, or of one run of a sweep."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     with (
-        _collecting_garbage(),
+        collecting_garbage(),
         quiet_after_refusal(),
         _refusals_in_one_line(cfg, folder),
         named_broken_libraries(),
@@ -135,9 +135,16 @@ def run(cfg: DictConfig) -> None:
             _train_unless_finished(cfg, folder)
         else:
             check_single_process(cfg.job)
+            _check_no_training(cfg.job, folder)
             settings = _settings(cfg)
             with settings_written_by(partial(write_hydra_record, cfg, folder)):
                 JOBS[cfg.job](settings, folder)
+
+
+def _check_no_training(job: str, folder: Path) -> None:
+    """Raises UserError where the record of another job would take the place of a training run's, which then is lost."""
+    if job not in OF_OTHER_RUNS and training_settings(folder) is not None:
+        raise UserError(f"{folder} is the folder of a training run; give job={job} another: hydra.run.dir=<folder>")
 
 
 @contextmanager
@@ -147,7 +154,7 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
         yield
     except (UserError, OmegaConfBaseException) as error:
         line = _one_line(error, CONF)
-        if _is_in_sweep():  # its other runs go on; the sweep ends with status 1
+        if is_in_sweep():  # its other runs go on; the sweep ends with status 1
             _record_refusal(folder, cfg, line)
             print(f"convscope: {folder.name}: {line}", file=sys.stderr, flush=True)
             raise
@@ -156,21 +163,6 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
     except (SystemExit, KeyboardInterrupt):
         _remove_empty_run(folder)
         raise
-
-
-@contextmanager
-def _collecting_garbage() -> Iterator[None]:
-    """Frees what a finished run of a sweep leaves in reference cycles: its net, also on a GPU, and open files."""
-    try:
-        yield
-    finally:
-        if _is_in_sweep() and GARBAGE.due:
-            with GARBAGE.counted():
-                gc.collect()
-
-
-def _is_in_sweep() -> bool:
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def _record_refusal(folder: Path, cfg: DictConfig, problem: str) -> None:
@@ -226,7 +218,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     process, relaunched = set_ranks(), RELAUNCHED_BY in os.environ
     devices = device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator)
     is_first = process is None or process.rank == 0
-    check_processes(process, devices, cfg.trainer.get("num_nodes", 1), _is_in_sweep())
+    check_processes(process, devices, cfg.trainer.get("num_nodes", 1), is_in_sweep())
     if relaunched:
         end_with_parents()
     with nullcontext() if relaunched or not is_first else training_lock(folder):  # the parent holds the lock
@@ -243,7 +235,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
                 JOBS["train"](settings, folder)
         except (SystemExit, KeyboardInterrupt):
             if is_first and has_checkpoint(folder):
-                print(continue_hint(folder, HydraConfig.get().sweep.dir if _is_in_sweep() else None), flush=True)
+                print(continue_hint(folder, HydraConfig.get().sweep.dir if is_in_sweep() else None), flush=True)
             raise
 
 

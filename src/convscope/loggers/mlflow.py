@@ -54,6 +54,21 @@ def _retry_briefly(uri: str) -> None:
         utils.MAX_RETRY_COUNT = 5
 
 
+def _id_at(uri: str, run_id: str | None) -> str | None:
+    """The id, where the tracking place has a run of this id: it may be another place than at an earlier start."""
+    if run_id is None:
+        return None
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        return str(MlflowClient(uri).get_run(run_id).info.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> MlflowPictures:
     """The logger of a run. settings: experiment, tracking_uri; null: those of MLflow's environment, else ours."""
     for name, value in UNLESS_SET.items():
@@ -72,6 +87,7 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
         name = database.stem if database.suffix else f"{database.name}_artifacts"
         artifacts = str(database.with_name(name))  # beside the database; MLflow's default is the current folder
     _retry_briefly(uri)
+    earlier_id = _id_at(uri, earlier_id)
     logger = MLFlowLogger(experiment, folder.name, uri, run_id=earlier_id, artifact_location=artifacts)
     write(id_file, f"{logger.run_id}\n")
     if earlier_id is None:
