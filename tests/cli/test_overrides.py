@@ -1,25 +1,19 @@
 """The words of a command line: a path arrives as it was typed, whatever its characters; flags stand anywhere."""
 
 import contextlib
-import os
-import pkgutil
 import shlex
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given, strategies
 from omegaconf import OmegaConf
 
-import convscope
 from conftest import ROOT
-from convscope.cli.overrides import as_value, hydra_words, keys_of_paths
+from convscope.cli.overrides import hydra_words, keys_of_paths
 from convscope.cli.resume import continue_hint
 from convscope.cli.sweeps import is_sweep
-from convscope.config import path_keys
 from convscope.errors import UserError
 from random_settings import tried
 

@@ -38,13 +38,14 @@ def check_choices(conf: Path, overrides: Sequence[str]) -> None:
         _check_rows_are_no_nets(conf / "experiment" / experiments[0], net)
     for override in overrides:
         group, equals, choice = override.partition("=")
-        if equals and choice.strip() in ("null", "None", "~") and (possible := choices(conf, group)):
+        if equals and choice.strip() in ("", "null", "None", "~") and (possible := choices(conf, group)):
             raise UserError(f"{override} chooses nothing; leave it out, or choose: {', '.join(possible)}")
 
 
 def _check_rows_are_no_nets(experiment: Path, net: str) -> None:
     """Raises UserError for a net that would replace every row of an experiment: a typed net takes precedence."""
-    lines = [line.strip() for file in sorted(experiment.glob("*.yaml")) for line in file.read_text().splitlines()]
+    texts = [file.read_text("utf-8", "replace") for file in sorted(experiment.glob("*.yaml"))]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
     nets = dict.fromkeys(line.split()[-1] for line in lines if line.startswith("- override /model:"))
     if nets:
         raise UserError(
@@ -68,10 +69,7 @@ def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
 
 
 def explain_hydra_error(message: str, conf: Path, keys: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> str:
-    """An error of Hydra or OmegaConf in one line, with the nearest key or choice, and its place if it is in a file.
-
-    keys: lists all dotted keys. words: of the command, where the mistake may stand, too.
-    """
+    """An error of Hydra or OmegaConf in one line, with its file where the words lack it. keys: lists dotted keys."""
     return _place_in_files(message, words) + _explained(message, conf, keys)
 
 
@@ -82,7 +80,12 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]])
         return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{_possible(possible)}"
     if match := re.search(r"^(\w+) appears more than once|Could not override '\w+/(\w+)@", message):
         group = match[1] or match[2]
-        return f"{group} is chosen already; another choice is written - override /{group}: <choice>"
+        return f"{group} is chosen already; type {group}=<choice>, or in a file: - override /{group}: <choice>"
+    if match := re.search(r"Ambiguous value for argument '((.+?)=(.+?))'\s+1\.", message, re.DOTALL):
+        word, key, values = match.groups()
+        return f"{word} are several values: -m runs each, {key}=[{values}] is a list, \"{key}='{values}'\" one text"
+    if match := re.search("Cannot find primary config '(.+?)'", message):
+        return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
         is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
@@ -237,7 +240,7 @@ def _place_in_files(message: str, words: Sequence[str]) -> str:
     """ "<file>, line <n>: " of the mistake that an error of Hydra names; "" where the words or no file have it."""
     match = IN_FILES.search(message)
     pieces = re.split("[/@.]", next(filter(None, match.groups()), "")) if match else []
-    if pieces and not any(pieces[-1] in re.split(r"\W", word) for word in words):
+    if pieces and not any(word[0] == "~" or pieces[-1] in re.split(r"\W", word) for word in words):
         for several in (pieces[-2:], pieces[-1:]):
             for path, text in reversed(ConfigFile.read.items()):
                 if line := _line_of(several, text):

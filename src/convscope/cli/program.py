@@ -89,7 +89,8 @@ def _compose_and_run(conf: Path) -> None:
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return " ".join(str(error).split())
-    return explain_hydra_error(str(error), conf, lambda: _keys(conf), sys.argv[1:])
+    message = f"{error}: {error.__cause__}" if str(error).startswith("Error merging") else str(error)
+    return explain_hydra_error(message, conf, lambda: _keys(conf), sys.argv[1:])
 
 
 def _keys(conf: Path) -> list[str]:
