@@ -17,7 +17,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -212,6 +212,7 @@ def _parsed(value: str) -> Override | None:
     return _parse(f"key={value}")
 
 
+@lru_cache(1000)
 def _parse(word: str) -> Override | None:
     """The override as Hydra reads it, None where its grammar refuses it."""
     try:
