@@ -40,13 +40,14 @@ def check_choices(conf: Path, overrides: Sequence[str]) -> None:
         _check_rows_are_no_nets(conf / "experiment" / experiments[0], net)
     for override in overrides:
         group, equals, choice = override.partition("=")
-        if equals and choice.strip() in ("null", "None", "~") and (possible := choices(conf, group)):
+        if equals and choice.strip() in ("", "null", "None", "~") and (possible := choices(conf, group)):
             raise UserError(f"{override} chooses nothing; leave it out, or choose: {', '.join(possible)}")
 
 
 def _check_rows_are_no_nets(experiment: Path, net: str) -> None:
     """Raises UserError for a net that would replace every row of an experiment: a typed net takes precedence."""
-    lines = [line.strip() for file in sorted(experiment.glob("*.yaml")) for line in file.read_text().splitlines()]
+    texts = [file.read_text("utf-8", "replace") for file in sorted(experiment.glob("*.yaml"))]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
     nets = dict.fromkeys(line.split()[-1] for line in lines if line.startswith("- override /model:"))
     if nets:
         raise UserError(
@@ -72,10 +73,9 @@ def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
 def explain_hydra_error(
     message: str, conf: Path, keys: Callable[[], Sequence[str]], words: Sequence[str] = (), goes_on: bool = False
 ) -> str:
-    """An error of Hydra or OmegaConf in one line, with the nearest key or choice, and its place if it is in a file.
+    """An error of Hydra or OmegaConf in one line, with its file where the words lack it.
 
-    keys: lists all dotted keys. words: of the command, where the mistake may stand, too. goes_on: for a run that goes
-    on, whose choices stay.
+    keys: lists dotted keys. goes_on: for a run that goes on, whose choices stay.
     """
     return _place_in_files(message, words) + _explained(message, conf, keys, goes_on)
 
@@ -85,7 +85,12 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]],
         return explain_no_choice(*match.groups(), conf)
     if match := re.search(r"^(\w+) appears more than once|Could not override '\w+/(\w+)@", message):
         group = match[1] or match[2]
-        return f"{group} is chosen already; another choice is written - override /{group}: <choice>"
+        return f"{group} is chosen already; type {group}=<choice>, or in a file: - override /{group}: <choice>"
+    if match := re.search(r"Ambiguous value for argument '((.+?)=(.+?))'\s+1\.", message, re.DOTALL):
+        word, key, values = match.groups()
+        return f"{word} are several values: -m runs each, {key}=[{values}] is a list, \"{key}='{values}'\" one text"
+    if match := re.search("Cannot find primary config '(.+?)'", message):
+        return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
         if not goes_on and (owners := _choices_with(key, conf)):
@@ -121,7 +126,7 @@ def _choices_with(key: str, conf: Path) -> list[str]:
             path = conf / group / f"{choice.partition('=')[2]}.yaml"
             package = re.search(r"^# @package (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
             place = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{group}."
-            with suppress(OSError, ValueError, YAMLError, OmegaConfBaseException):
+            with suppress(OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
                 content: Any = OmegaConf.to_container(OmegaConf.load(path))
                 keys = flattened(content or {}, place)
                 if key in keys and not key.startswith(f"{group}.layers."):
@@ -244,7 +249,7 @@ def _place_in_files(message: str, words: Sequence[str]) -> str:
     """ "<file>, line <n>: " of the mistake that an error of Hydra names; "" where the words or no file have it."""
     match = IN_FILES.search(message)
     pieces = re.split("[/@.]", next(filter(None, match.groups()), "")) if match else []
-    if pieces and not any(pieces[-1] in re.split(r"\W", word) for word in words):
+    if pieces and not any(word[0] == "~" or pieces[-1] in re.split(r"\W", word) for word in words):
         for several in (pieces[-2:], pieces[-1:]):
             for path, text in reversed(ConfigFile.read.items()):
                 if line := _line_of(several, text):

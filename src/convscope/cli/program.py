@@ -104,7 +104,8 @@ def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return str(error)
     goes_on = "--config-path" in sys.argv  # its settings stand in place of conf/
-    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf, goes_on), sys.argv[1:], goes_on))
+    message = f"{error}: {error.__cause__}" if str(error).startswith("Error merging") else str(error)
+    return one_line(explain_hydra_error(message, conf, lambda: _keys(conf, goes_on), sys.argv[1:], goes_on))
 
 
 def _keys(conf: Path, goes_on: bool) -> list[str]:

@@ -27,6 +27,8 @@ from convscope.cli.errors import existing_choices
 from convscope.cli.jobs import JOBS
 from convscope.cli.overrides import as_value, quoted
 from convscope.cli.recording import write_page_of_sweep
+from convscope.config import check_path_key
+from convscope.errors import UserError, check_new_path
 from convscope.runs.throttle import Throttle
 
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
@@ -59,6 +61,26 @@ def is_sweep(flags: Sequence[str], overrides: Sequence[str], conf: Path) -> bool
     with initialize_config_dir(str(conf), version_base="1.3"):
         composed = hydra.compose("config", overrides=[*search, *choices], return_hydra_config=True)
     return str(composed.hydra.mode).endswith("MULTIRUN")
+
+
+class CheckFolder(Callback):
+    """Callback of every start: ends it where the folder of the run or sweep is no place on this disk.
+
+    Hydra makes the folder next. It turns other exceptions of a callback into warnings.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        self._check(config, "hydra.run.dir")
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        self._check(config, "hydra.sweep.dir")
+
+    @staticmethod
+    def _check(config: DictConfig, key: str) -> None:
+        try:
+            check_path_key(config, key, check=check_new_path)
+        except UserError as error:
+            raise SystemExit(f"convscope: {error}") from None
 
 
 class LastPage(Callback):
