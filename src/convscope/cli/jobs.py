@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
 
 from convscope import analyses
 from convscope.analyses import About
@@ -19,7 +22,7 @@ from convscope.cli.training import train
 from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
-from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
+from convscope.runs.reading import RUN_FILES, is_run_folder, read_run, run_around
 
 if TYPE_CHECKING:
     from convscope.data.settings import DataSettings
@@ -142,6 +145,62 @@ def _drawn_layers(run: Path) -> list[str]:
     return layers
 
 
+def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
+    """The config with the rows of the net that net=<checkpoint> names. words: the overrides of the command line."""
+    if cfg.get("net") is None or cfg.job != "train":
+        return cfg
+    from convscope.training.start import parent_net
+
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_path_key(settings, "net")
+    changes = parent_net(settings, words)
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    cfg.net = None
+    for key in ("layers", "width", "weights") if changes["model"] else ():
+        cfg.model.pop(key, None)
+    for group, values in changes.items():
+        for key, value in values.items():
+            cfg[group][key] = value
+    return cfg
+
+
+def taking_folders(command: Command) -> Command:
+    """The command, given the checkpoint of each run folder at ckpt= and model.init=, and the run around a file at run=.
+
+    Prints the checkpoint that it takes.
+    """
+
+    @wraps(command)
+    def command_on_files(settings: Settings, folder: Path) -> None:
+        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings["model"]
+        if isinstance(run, str) and str(around := run_around(run)) != run:
+            ckpt = f"{around}{ckpt.removeprefix(run)}" if isinstance(ckpt, str) and ckpt.startswith(f"{run}/") else ckpt
+            settings = {**settings, "run": str(around)}
+        if ckpt:
+            files = [_file_in("ckpt", path) for path in (ckpt if isinstance(ckpt, list) else [ckpt])]
+            settings = {**settings, "ckpt": files if isinstance(ckpt, list) else files[0]}
+        if isinstance(model, dict) and model.get("init"):
+            settings = {**settings, "model": {**model, "init": _file_in("model.init", model["init"])}}
+        command(settings, folder)
+
+    return command_on_files
+
+
+def _file_in(key: str, path: Any) -> Any:
+    """The checkpoint in a folder; anything else as it is."""
+    if not isinstance(path, str) or not os.path.isdir(os.path.expanduser(path)):
+        return path
+    from convscope.cli.terminal import show_line
+    from convscope.models.checkpoints import checkpoint_file
+
+    file = checkpoint_file(path)
+    if not file.is_file():
+        return path
+    show_line(f"{key}={path}: {file.name}")
+    return str(file)
+
+
 PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report, "dashboard": write_dashboard}
 
 
@@ -173,7 +232,7 @@ def check_common_paths(settings: Settings, images: bool = True) -> None:
 
 
 JOBS: dict[str, Command] = {
-    name: timed(command)
+    name: timed(taking_folders(command))
     for name, command in {
         "train": train,
         **{about.job: analysis_command(name, about) for name, about in analyses.abouts().items()},

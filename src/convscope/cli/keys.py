@@ -48,7 +48,7 @@ LOGGERS = {  # conf/logger/<name>.yaml; tensorboard: all that Lightning's Tensor
 }  # fmt: skip
 ALL_NEEDED = ("wandb", "mlflow")  # loggers that have no defaults but those of their file
 PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its keys in no group, those of its group
-    "train": ((), ()),
+    "train": (("net",), ()),  # net: a checkpoint whose net is trained, in conf/experiment/transfer.yaml
     "convert": ((), ("to", "quality", "chunk")),
     "report": (("run", "sweep"), ()),
     "dashboard": (("run",), ("project", "entity", "save")),

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
-from convscope.cli.jobs import JOBS
+from convscope.cli.jobs import JOBS, with_nets_by_name
 from convscope.cli.keys import check_composed
 from convscope.cli.processes import (
     RELAUNCHED_BY,
@@ -103,6 +103,7 @@ def run(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     with _collecting_garbage(), _refusals_in_one_line(cfg, folder):
         check_writable(folder)
+        cfg = with_nets_by_name(cfg, HydraConfig.get().overrides.task)
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
         else:
@@ -175,10 +176,7 @@ def _nothing_recorded(folder: Path) -> bool:
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """The composed settings as plain values; "words": the overrides.
-
-    Raises UserError for a secret among them, and for a key that nothing reads.
-    """
+    """The composed settings as plain values; "words": the overrides. Raises UserError for a secret or a key of none."""
     unresolved: Any = OmegaConf.to_container(cfg)
     for key, value in flattened(unresolved).items():
         if isinstance(value, str) and (secret := SECRET.search(value)):
