@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import ROOT
-from convscope.cli.jobs import taking_folders, with_nets_by_name
+from convscope.cli.jobs import with_nets_by_name
+from convscope.cli.recording import taking_folders
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.models.checkpoints import PREFIX, checkpoint_file, read_checkpoint
@@ -114,3 +115,19 @@ def test_the_net_of_a_library_comes_with_its_name(tmp_path):
     model = {"source": "torchvision", "name": "resnet18", "weights": None, "take": None, "freeze": "taken"}
     assert settings["model"] == model | {"init": str(tmp_path / "net.ckpt")}
     assert settings["data"]["image_size"] is None
+
+
+def test_names_as_on_model_cards_become_those_of_the_library():
+    def net(*words):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            cfg = with_nets_by_name(compose("config", overrides=words), words)
+        return [cfg.model.source, cfg.model.name, cfg.model.get("weights"), cfg.name]
+
+    assert net("model=timm", "model.name=timm/resnet50.a1_in1k") == ["timm", "resnet50", "a1_in1k", "resnet50"]
+    weights = "model.weights=ResNet18_Weights.IMAGENET1K_V1"
+    assert net("model=torchvision", weights) == ["torchvision", "resnet18", "IMAGENET1K_V1", "resnet18"]
+    assert net("model=torchvision", "model.name=ResNet-18", "name=x") == ["torchvision", "resnet18", None, "x"]
+    with pytest.raises(UserError, match="only gives the net of model=zfnet another name; type model=torchv"):
+        net("model.name=resnet18")
+    assert net("model.name=mine") == ["rows", "mine", None, "mine"]
+    assert net("model=vgg16", "model.name=vgg16") == ["rows", "vgg16", None, "vgg16"]

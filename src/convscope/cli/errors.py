@@ -1,5 +1,6 @@
 """Errors of Hydra and OmegaConf in plain words: what was typed, what is possible, and the nearest key or choice."""
 
+import difflib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequen
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
         group, choice = match.groups()
         possible = choices(conf, group)
+        if group == "model":
+            return f"no model={choice}{_nearest_net(choice, possible)}{list_possible(possible)}"
         return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
@@ -68,6 +71,20 @@ def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequen
         return _explain_no_value(match[1], conf)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
+
+
+def _nearest_net(choice: str, possible: Sequence[str]) -> str:
+    """ "; type model=torchvision model.name=resnet18": what a net that has no file may have meant; "" for no idea."""
+    from convscope.models.library_metadata import nearest_nets
+
+    if begun := [word for word in possible if word.startswith(f"model={choice}")]:
+        return f" (did you mean {' or '.join(begun)}?)"
+    names = [word.partition("=")[2] for word in possible]
+    near = difflib.get_close_matches(choice.lower(), names, 1, 0.6)
+    words, ratio = nearest_nets(choice)
+    if near and difflib.SequenceMatcher(None, choice.lower(), near[0]).ratio() >= ratio:
+        return f" (did you mean model={near[0]}?)"
+    return ("; type " if ratio == 1 else "; perhaps ") + words if words else ""
 
 
 def _explain_no_rows(key: str, conf: Path) -> str:
