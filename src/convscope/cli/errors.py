@@ -1,5 +1,6 @@
 """Errors of Hydra, OmegaConf and YAML in plain words: what was typed, what is possible, the nearest key or choice."""
 
+import difflib
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -104,7 +105,23 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]],
 def explain_no_choice(group: str, choice: str, conf: Path) -> str:
     """The line for a choice of a config group that has no file."""
     possible = choices(conf, group)
+    if group == "model":
+        return f"no model={choice}{_nearest_net(choice, possible)}{list_possible(possible)}"
     return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"
+
+
+def _nearest_net(choice: str, possible: Sequence[str]) -> str:
+    """ "; type model=torchvision model.name=resnet18": what a net that has no file may have meant; "" for no idea."""
+    from convscope.models.library_metadata import nearest_nets
+
+    if begun := [word for word in possible if word.startswith(f"model={choice}")]:
+        return f" (did you mean {' or '.join(begun)}?)"
+    names = [word.partition("=")[2] for word in possible]
+    near = difflib.get_close_matches(choice.lower(), names, 1, 0.6)
+    words, ratio = nearest_nets(choice)
+    if near and difflib.SequenceMatcher(None, choice.lower(), near[0]).ratio() >= ratio:
+        return f" (did you mean model={near[0]}?)"
+    return ("; type " if ratio == 1 else "; perhaps ") + words if words else ""
 
 
 def _explain_no_rows(key: str, conf: Path) -> str:

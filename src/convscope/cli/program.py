@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.environment import named_broken_libraries
 from convscope.cli.errors import ConfigFile, check_choices, existing_choices, explain_hydra_error
-from convscope.cli.jobs import JOBS
+from convscope.cli.jobs import JOBS, with_nets_by_name
 from convscope.cli.keys import check_composed
 from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
@@ -132,6 +132,7 @@ def run(cfg: DictConfig) -> None:
         if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
             raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
         check_writable(folder)
+        cfg = with_nets_by_name(cfg, HydraConfig.get().overrides.task)
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
         else:
@@ -197,10 +198,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """The composed settings as plain values; "words": the overrides.
-
-    Raises UserError for a secret among them, and for a key that nothing reads.
-    """
+    """The composed settings as plain values; "words": the overrides. Raises UserError for a secret or a key of none."""
     unresolved: Any = OmegaConf.to_container(cfg)
     for key, value in flattened(unresolved).items():
         if isinstance(value, str) and (secret := SECRET.search(value)):
