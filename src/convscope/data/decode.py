@@ -11,9 +11,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from convscope.data import jpeg
+from convscope.data.pixel_depth import (
+    TIFF_STARTS,
+    eight_bit_rgb,
+    is_unusual_tiff,
+    tiff_head,
+    tiff_page,
+    tiff_rgb,
+    upright_size,
+)
 from convscope.errors import UserError
 
 NAMED_IN_ERROR = 3  # bad images that an error names; it counts the others
@@ -104,11 +113,16 @@ def described(data: bytes) -> tuple[int, int, str]:
     """Width and height of the upright image (EXIF rotation applied), and Pillow's mode. Raises Unreadable."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            quarter_turn = image.getexif().get(0x0112) in (5, 6, 7, 8)
-            mode = f"{image.mode}, transparent" if image.has_transparency_data else image.mode
-            return (height, width, mode) if quarter_turn else (width, height, mode)
+            return *upright_size(image), f"{image.mode}, transparent" if image.has_transparency_data else image.mode
+    except UnidentifiedImageError:
+        if not data.startswith(TIFF_STARTS):
+            raise Unreadable(_no_image(data)) from None
     except Exception as error:  # as above
+        raise Unreadable(_reason(error)) from None
+    try:
+        with tiff_page(data) as page:
+            return tiff_head(page)
+    except Exception as error:
         raise Unreadable(_reason(error)) from None
 
 
@@ -167,26 +181,23 @@ def _middle(image: np.ndarray) -> np.ndarray:
 
 
 def _rgb(data: bytes) -> np.ndarray:
-    """[h,w,3] uint8; JPEGs by the decoder of data/jpeg.py, other formats and its failures by PIL."""
-    with Image.open(io.BytesIO(data)) as image:  # reads the header only
-        if (pixels := image.width * image.height) > MOST_PIXELS:
-            raise Unreadable(_too_large(pixels))
-        if jpeg.DECODER.read and data[:2] == b"\xff\xd8":
-            with suppress(RuntimeError, ValueError):  # PIL reads some of those, and gives better reasons
-                return jpeg.DECODER.read(data)
-        return np.array(_eight_bit_rgb(ImageOps.exif_transpose(image)))
+    """[h,w,3] uint8; JPEGs by the decoder of data/jpeg.py, deep TIFFs by tifffile, all else and its failures by PIL."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:  # reads the header only
+            _check_size(image.width * image.height)
+            if jpeg.DECODER.read and data[:2] == b"\xff\xd8":
+                with suppress(RuntimeError, ValueError):  # PIL reads some of those, and gives better reasons
+                    return jpeg.DECODER.read(data)
+            if not is_unusual_tiff(image):
+                return np.array(eight_bit_rgb(image))
+    except UnidentifiedImageError:
+        if not data.startswith(TIFF_STARTS):
+            raise
+    with tiff_page(data) as page:
+        _check_size(page.imagewidth * page.imagelength)
+        return tiff_rgb(page, data)
 
 
-def _eight_bit_rgb(image: Image.Image) -> Image.Image:
-    """The image in 8-bit RGB. PIL's conversion clips 16-bit grey and shows the colors of transparent pixels."""
-    if image.mode == "F":
-        raise Unreadable("its pixels are fractions of an unknown range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise Unreadable("its pixels have 32 bits of an unknown range; save it with 8 or 16 bits")
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+def _check_size(pixels: int) -> None:
+    if pixels > MOST_PIXELS:
+        raise Unreadable(_too_large(pixels))

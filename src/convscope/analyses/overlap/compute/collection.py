@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.classnames import utf8_text
-from convscope.data.decode import decoded, fitted
+from convscope.data.decode import content, decoded, fitted, rgb
 from convscope.data.folders import images_under
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, limited, subset
@@ -54,11 +54,8 @@ class Collection(NamedTuple):
         """An image uncropped, its smallest side `side` pixels."""
         split = self.original
         assert not isinstance(split, Chunks)
-        if isinstance(split, Files):
-            with Image.open(split.paths[number]) as file:
-                image = ImageOps.exif_transpose(file).convert("RGB")
-        else:
-            image = Image.fromarray(np.asarray(split.images[number]))
+        pixels = rgb(content(split.paths[number])) if isinstance(split, Files) else np.asarray(split.images[number])
+        image = Image.fromarray(pixels)
         scale = side / min(image.size)
         width, height = (max(side, round(scale * edge)) for edge in image.size)
         return image.resize((width, height), Image.Resampling.BICUBIC)
