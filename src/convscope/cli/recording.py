@@ -131,19 +131,21 @@ def explain_loader_deaths(subjects: Sequence[Subject]) -> Iterator[None]:
 
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
-    """Writes bad_images.csv, adds count and warnings to the summary, and prints the warnings."""
+    """Prints what is to be known of the images and adds it to the summary; lists unreadable ones in bad_images.csv."""
     from convscope.cli import terminal
     from convscope.runs.record import write_bad_images
 
-    bad = dict.fromkeys(image for subject in subjects for image in subject.data.bad_images)
-    if not bad or os.environ.get("RANK", "0") != "0":
+    if os.environ.get("RANK", "0") != "0":
         return
-    write_bad_images(record.folder, bad)
-    emptied = dict.fromkeys(message for subject in subjects for message in subject.data.emptied)
-    summary["bad_images"] = len(bad)
-    count = f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons"
-    warnings = [count, *emptied]
-    summary["warnings"] = [*summary.get("warnings", []), *warnings]
+    bad = dict.fromkeys(image for subject in subjects for image in subject.data.bad_images)
+    warnings = dict.fromkeys(remark for subject in subjects for remark in subject.data.remarks)
+    if bad:
+        write_bad_images(record.folder, bad)
+        summary["bad_images"] = len(bad)
+        count = f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons"
+        warnings |= dict.fromkeys([count, *(message for subject in subjects for message in subject.data.emptied)])
+    if warnings:
+        summary["warnings"] = [*summary.get("warnings", []), *warnings]
     for line in warnings:
         terminal.show_warning(line)
 

@@ -5,13 +5,14 @@ import re
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from convscope.data import jpeg
 from convscope.data.pixel_depth import (
@@ -67,7 +68,14 @@ LONGEST = 8  # long side over short: of a longer image only the middle is enlarg
 
 
 class Unreadable(Exception):
-    """An image that cannot be decoded. str(): the reason."""
+    """An image that cannot be decoded. str(): the reason.
+
+    is_lasting: whether the reason lies in the file's bytes: it holds as long as they and the decoders are the same.
+    """
+
+    def __init__(self, reason: str, is_lasting: bool = True):
+        super().__init__(reason)
+        self.is_lasting = is_lasting
 
 
 def decoded(path: Path, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
@@ -83,10 +91,11 @@ def content(path: Path) -> bytes:
     """The bytes of a file. Raises Unreadable: the file is missing, no file, empty, or without permission to read."""
     try:
         if not path.is_file() and path.exists():
-            raise Unreadable("it is no file")  # reading a pipe would wait for ever
+            raise Unreadable("it is no file", is_lasting=False)  # reading a pipe would wait for ever
         data = path.read_bytes()
     except OSError as error:
-        raise Unreadable(_gone(path) if isinstance(error, FileNotFoundError) else _reason(error)) from None
+        reason = _gone(path) if isinstance(error, FileNotFoundError) else _reason(error)
+        raise Unreadable(reason, is_lasting=False) from None
     if not data:
         raise Unreadable("the file is empty")
     return data
@@ -106,7 +115,36 @@ def rgb(data: bytes) -> np.ndarray:
     except UnidentifiedImageError:
         raise Unreadable(_no_image(data)) from None
     except Exception as error:  # on damaged bytes decoders raise anything: struct.error, KeyError, MemoryError ...
-        raise Unreadable(_reason(error)) from None
+        raise Unreadable(_reason(error), is_lasting=not _is_of_machine(error)) from None
+
+
+def _is_of_machine(error: Exception) -> bool:
+    """Whether an error may be gone at the next try: no memory, too many open files; decoders' own have no number."""
+    return isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) is not None
+
+
+def fingerprint(path: Path) -> list[int] | None:
+    """Numbers that change when the file is mended in whatever way; None for a file that cannot be looked at."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def decoder_versions() -> str:
+    """The libraries that decode images, with their versions and formats."""
+    Image.init()
+    libraries = ("pillow", "tifffile", "imagecodecs", "torchvision", "torchcodec", "pillow-heif", "pillow-jxl-plugin")
+    versions = [f"{name} {_version(name)}" for name in libraries]
+    return " ".join([jpeg.DECODER.name, *versions, *sorted(Image.OPEN), *features.get_supported_codecs()])
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "-"
 
 
 def described(data: bytes) -> tuple[int, int, str]:

@@ -40,11 +40,9 @@ class ImageData(pl.LightningDataModule):
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
         self.settings, self.classes = settings, source.classes
-        self._given_mean = mean
-        self._splits = {
-            "train": limited(source.train, settings.limit, settings.seed),
-            "val": limited(source.val, settings.limit, settings.seed),
-        }
+        self._given_mean, self._remarks = mean, source.remarks
+        splits: dict[str, Split] = {"train": source.train, "val": source.val}
+        self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in splits.items()}
         self._stored: dict[str, PreparedSplit] = {}
         self._loaders = WeakSet[Loader]()
 
@@ -76,6 +74,11 @@ class ImageData(pl.LightningDataModule):
             lost = np.setdiff1d(self._splits[name].labels, stored.split.labels).tolist()
             messages += [f"no image of class {printable(self.classes[label])} in {name} can be read" for label in lost]
         return messages
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines on the set, and on a cache that cannot be used for the splits used so far."""
+        return list(dict.fromkeys(filter(None, [*self._remarks, *(stored.remark for stored in self._stored.values())])))
 
     def death(self, error: BaseException) -> UserError | None:
         """The error that names a dead loading process and its image, for torch's report of the death; else None.

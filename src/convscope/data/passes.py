@@ -4,11 +4,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from convscope.data.decode import Unreadable
 
 BLOCK = 128  # images decoded ahead
 
@@ -62,3 +64,47 @@ class Moments:
         mean = self.total / self.count
         variance = self.squares / (self.count * mean.size) - float((mean**2).mean())
         return Statistics(mean.astype(np.float32), max(variance, 0.0) ** 0.5)
+
+
+class Failure(NamedTuple):
+    """An image that could not be read: its position in the split. is_lasting: see Unreadable."""
+
+    place: int
+    reason: str
+    is_lasting: bool
+
+
+ImageReader = Callable[[int], np.ndarray | Unreadable]
+
+
+def failure_of(place: int, error: Unreadable) -> Failure:
+    """The failure of the image at `place`."""
+    return Failure(place, str(error), error.is_lasting)
+
+
+def decoded_into(
+    file: BinaryIO, read: ImageReader, count: int, side: int, refuse: Callable[[list[Failure], int], None]
+) -> tuple[Statistics, list[Failure]]:
+    """Writes the images that can be read, [side, side, 3] each, and returns their statistics and the failures.
+
+    refuse: called after each block with the failures so far among the number of images so far; may raise an error. A
+    file is written instead of a memory map: a full disk is then an error instead of a crash.
+    """
+    moments, failures, done = Moments(side), list[Failure](), 0
+    for block in in_blocks(read, count, f"decoding to {side} x {side}"):
+        failures += [failure_of(done + at, image) for at, image in enumerate(block) if isinstance(image, Unreadable)]
+        done += len(block)
+        refuse(failures, done)
+        if good := [image for image in block if not isinstance(image, Unreadable)]:
+            images = np.stack(good)
+            moments.add_(images)
+            file.write(images.data)
+    return moments.statistics(), failures
+
+
+def statistics_of(images: np.ndarray) -> Statistics:
+    """Statistics of images [N,R,R,3] uint8."""
+    moments = Moments(images.shape[1])
+    for start in range(0, len(images), BLOCK):
+        moments.add_(images[start : start + BLOCK])
+    return moments.statistics()

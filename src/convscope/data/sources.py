@@ -1,16 +1,21 @@
 """What a data set is (Source, with splits of Files, Pixels or Chunks), and sets of image folders."""
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from convscope.data import folders
+from convscope.data import folders, jpeg
 from convscope.data.classnames import WNID, readable
-from convscope.data.decode import printable
+from convscope.data.decode import Interpolation, Unreadable, decoded, fitted, printable
+from convscope.data.passes import ImageReader
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
+
+DEPTHS = " 2"  # how images but JPEGs are read; another number when their pixels change
 
 
 class Files(NamedTuple):
@@ -37,12 +42,16 @@ Split = Files | Pixels | Chunks
 
 
 class Source(NamedTuple):
-    """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such."""
+    """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such.
+
+    remarks: lines for the user, such as on files that are not read.
+    """
 
     classes: list[str]
     train: Split
     val: Split
     folders: Sequence[str] = ()
+    remarks: Sequence[str] = ()
 
 
 def folder(root: str | Path | None) -> Source:
@@ -156,6 +165,42 @@ def subset(split: Split, chosen: np.ndarray) -> Split:
     if isinstance(split, Chunks):
         return split.of(chosen)
     return Pixels(split.images[chosen], split.labels[chosen], targets(split, chosen))
+
+
+def image_reader(split: Files | Pixels, size: int, interpolation: Interpolation = "bilinear") -> ImageReader:
+    """A function from a position to the image, [size, size, 3] uint8, or to the error of reading it."""
+
+    def read(position: int) -> np.ndarray | Unreadable:
+        if isinstance(split, Pixels):
+            return fitted(split.images[position], size, interpolation)
+        try:
+            return decoded(split.paths[position], size, interpolation)
+        except Unreadable as error:
+            return error
+
+    return read
+
+
+def digest(split: Files | Pixels, settings: str) -> str:
+    """20 letters that change with the images: of files the paths, sizes and times of change, of pixels their content.
+
+    settings: what they are read with. Torchvision's decoder of JPEGs adds nothing: digests of 0.1 remain the same.
+    """
+    result = hashlib.sha1(settings.encode())
+    if isinstance(split, Pixels):
+        result.update(np.ascontiguousarray(split.images).data)
+        return result.hexdigest()[:20]
+    if jpeg.DECODER.name != "torchvision":
+        result.update(f"{jpeg.DECODER.name}\n".encode())
+    for path in split.paths:
+        reading = "" if path.suffix.lower() in (".jpg", ".jpeg") else DEPTHS  # of JPEGs nothing has changed
+        try:
+            status = path.stat()
+            times = f" {status.st_size} {status.st_mtime_ns}{reading}\n"
+            result.update(os.fsencode(path.absolute()) + times.encode())
+        except OSError:  # a broken link counts as an unreadable image
+            result.update(os.fsencode(path.absolute()) + b"\n")
+    return result.hexdigest()[:20]
 
 
 def image_name(split: Split, position: int) -> str:

@@ -131,6 +131,8 @@ def _collections(
     collections = []
     for name, split, classes in (first, second):
         stored = decoded_once(split, size, cache, True, settings.on_bad_image)
+        if stored.remark:
+            raise UserError(f"{stored.remark}, where job=overlap can write the reduced images")
         assert isinstance(stored.split, Pixels), "cached images are decoded"
         if stored.bad:
             bad = {path for path, _ in stored.bad}
