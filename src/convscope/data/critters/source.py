@@ -83,9 +83,10 @@ def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None,
 def _check_room(folder: Path, split: str, count: int, size: int) -> None:
     needed, free = count * size * size * 3, shutil.disk_usage(folder).free
     if needed > free:
+        have = f"{free / 2**30:.1f} GiB are free in data.cache_dir={folder}"
         raise UserError(
-            f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB and {free / 2**30:.1f} GiB "
-            f"are free in data.cache_dir={folder}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
+            f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB and "
+            f"{have}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
         )
 
 
