@@ -17,16 +17,11 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
-from convscope.data.decode import (
-    BadImage,
-    Interpolation,
-    Unreadable,
-    bad_images_error,
-    decoder_versions,
-    fingerprint,
-)
-from convscope.data.passes import Failure, ImageReader, Statistics, decoded_into, failure_of, statistics_of
-from convscope.data.sources import Files, Pixels, Split, digest, image_reader, subset, targets
+from convscope.data import passes
+from convscope.data.decode import BadImage, Interpolation, Unreadable, bad_images_error, fingerprint
+from convscope.data.decoders import decoder_versions
+from convscope.data.passes import Failure, ImageReader, Statistics
+from convscope.data.sources import Files, Pixels, Split, subset, targets
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -86,7 +81,7 @@ class Decoding(NamedTuple):
 
     def pass_into(self, file: BinaryIO) -> tuple[Statistics, list[Failure]]:
         """Decodes all images into a file. Raises UserError as decoded_once."""
-        return decoded_into(file, self.read, len(self.split.labels), self.size, self.refuse)
+        return passes.decoded_into(file, self.read, len(self.split.labels), self.size, self.refuse)
 
     def refuse(self, failures: Sequence[Failure], count: int) -> None:
         """Raises UserError for failures among the first `count` images where they are not to be skipped."""
@@ -138,12 +133,13 @@ def decoded_once(
     if isinstance(split, Chunks):  # read and counted at their conversion
         return PreparedSplit(split, split.statistics, [])
     if isinstance(split, Pixels) and split.images.shape[1:3] == (size, size):
-        return PreparedSplit(split, statistics_of(split.images), [])
-    task = Decoding(split, size, image_reader(split, size, interpolation), on_bad)
+        return PreparedSplit(split, passes.statistics_of(split.images), [])
+    images = split.paths if isinstance(split, Files) else split.images
+    task = Decoding(split, size, passes.image_reader(images, size, interpolation), on_bad)
     method = "" if interpolation == "bilinear" else f" {interpolation}"  # of bilinear, entries of 0.1 remain valid
     try:
         cache.folder.mkdir(parents=True, exist_ok=True)
-        key = digest(split, f"{FORMAT} {size} {len(split.labels)}{method}")
+        key = passes.digest(images, f"{FORMAT} {size} {len(split.labels)}{method}")
         entry = cache.folder / f"images-{key}{'' if keep else '-stream'}"
         with _locked(entry):
             return _prepared(task, _entry(task, entry, cache if keep else None))
@@ -172,7 +168,7 @@ def _entry(task: Decoding, entry: Path, cache: Cache | None) -> StoredEntry:
         _build(task, entry, cache)
     elif doubtful := stored.doubtful(task.split):
         again = dict(zip(doubtful, map(task.read, doubtful), strict=True))
-        failures = [failure_of(place, error) for place, error in again.items() if isinstance(error, Unreadable)]
+        failures = [passes.failure_of(place, error) for place, error in again.items() if isinstance(error, Unreadable)]
         if len(failures) < len(doubtful):
             _build(task._replace(read=_reusing(task.read, stored)), entry, cache)
         else:

@@ -5,16 +5,15 @@ import re
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError
 
-from convscope.data import jpeg
+from convscope.data import decoders
 from convscope.data.pixel_depth import (
     TIFF_STARTS,
     eight_bit_rgb,
@@ -132,25 +131,10 @@ def fingerprint(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def decoder_versions() -> str:
-    """The libraries that decode images, with their versions and formats."""
-    Image.init()
-    libraries = ("pillow", "tifffile", "imagecodecs", "torchvision", "torchcodec", "pillow-heif", "pillow-jxl-plugin")
-    versions = [f"{name} {_version(name)}" for name in libraries]
-    return " ".join([jpeg.DECODER.name, *versions, *sorted(Image.OPEN), *features.get_supported_codecs()])
-
-
-def _version(library: str) -> str:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return "-"
-
-
 def described(data: bytes) -> tuple[int, int, str]:
     """Width and height of the upright image (EXIF rotation applied), and Pillow's mode. Raises Unreadable."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=decoders.formats()) as image:
             return *upright_size(image), f"{image.mode}, transparent" if image.has_transparency_data else image.mode
     except UnidentifiedImageError:
         if not data.startswith(TIFF_STARTS):
@@ -182,7 +166,7 @@ def _no_image(data: bytes) -> str:
     start = data[:200].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "it is a web page, no image; its download may have failed"
-    return "it is no image, or of a format that is not known"
+    return decoders.missing_plugin(data[:16]) or "it is no image, or of a format that is not known"
 
 
 def _too_large(pixels: int) -> str:
@@ -219,13 +203,13 @@ def _middle(image: np.ndarray) -> np.ndarray:
 
 
 def _rgb(data: bytes) -> np.ndarray:
-    """[h,w,3] uint8; JPEGs by the decoder of data/jpeg.py, deep TIFFs by tifffile, all else and its failures by PIL."""
+    """[h,w,3] uint8; JPEGs by decoders.DECODER, unusual TIFFs by tifffile, all else and JPEGs that fail by PIL."""
     try:
-        with Image.open(io.BytesIO(data)) as image:  # reads the header only
+        with Image.open(io.BytesIO(data), formats=decoders.formats()) as image:  # reads the header only
             _check_size(image.width * image.height)
-            if jpeg.DECODER.read and data[:2] == b"\xff\xd8":
+            if decoders.DECODER.read and data[:2] == b"\xff\xd8":
                 with suppress(RuntimeError, ValueError):  # PIL reads some of those, and gives better reasons
-                    return jpeg.DECODER.read(data)
+                    return decoders.DECODER.read(data)
             if not is_unusual_tiff(image):
                 return np.array(eight_bit_rgb(image))
     except UnidentifiedImageError:

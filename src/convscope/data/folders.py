@@ -1,13 +1,21 @@
 """A folder of photographs: <root>/train/<class>/ and <root>/val/<class>/ (or test)."""
 
+import errno
 import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
+from convscope.data.decoders import RAW_ENDINGS, endings, format_of
 from convscope.errors import UserError
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".avif")  # the usual ones, for messages
 LAYOUT = "train/<class>/ and val/<class>/"
+LOOKS = 16  # files of an ending that are opened in vain before the others count as no images
+SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
+HIDDEN, EMPTY = "hidden", "a class folder without images"
 
 ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the order of their names
 
@@ -30,7 +38,9 @@ def training_images(root: Path) -> ClassFolders:
         raise UserError(f"{root} has no folder train (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
     classes = _images(split)
     if not any(classes.values()):
-        raise UserError(f"{split} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}")
+        raise UserError(
+            f"{split} has no images in class folders; needed: {LAYOUT} with files such as {' '.join(ENDINGS)}"
+        )
     if empty := [name for name, images in classes.items() if not images]:
         raise UserError(f"{split} has class folders without images: {_listed(empty)}; fill or remove them")
     if len(classes) == 1:
@@ -54,7 +64,7 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
         only += [f"only in {split.name}: {_listed(extra)}"] if extra else []
         raise UserError(f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}")
     if not any(images.values()):
-        raise UserError(f"{split} has no images in its class folders; needed: files {' '.join(ENDINGS)}")
+        raise UserError(f"{split} has no images in its class folders; needed: files such as {' '.join(ENDINGS)}")
     return images
 
 
@@ -65,41 +75,96 @@ def unchecked_splits(root: Path) -> tuple[ClassFolders, ClassFolders]:
     return train, val
 
 
-def skipped_files(root: Path) -> dict[str, list[Path]]:
-    """Files of the splits that are not read as images, by reason."""
-    skipped: dict[str, list[Path]] = {}
-    for split in (root / name for name in ("train", "val", "test") if (root / name).is_dir()):
-        for place, _, files in os.walk(split):
-            for name in sorted(files):
-                if reason := _no_image(name, Path(place) == split):
-                    skipped.setdefault(reason, []).append(Path(place, name))
+def split_folders(root: Path) -> list[Path]:
+    """The folders that are read: of training, and of validation or else of test; those that exist."""
+    places = [root / "train", next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")]
+    return [place for place in places if place.is_dir()]
+
+
+class Skipped(NamedTuple):
+    """Files and folders that are not read, for one reason: how many, and the first of them."""
+
+    count: int
+    example: Path
+
+
+def skipped_files(*splits: Path) -> dict[str, Skipped]:
+    """What the folders of splits hold besides images in class folders, by the reason why it is not read."""
+    skipped: dict[str, Skipped] = {}
+    for path in (split / name for split in splits if split.is_dir() for name in _listing(split)):
+        if path.is_dir():
+            inside = [] if _is_hidden(path.name) else list(_all_files(path))
+            is_empty = not _is_hidden(path.name) and all(reason for _, reason in inside)
+            _count_(skipped, [(path, EMPTY if is_empty else ""), *inside])
+        else:
+            _count_(skipped, [(path, _no_image(path, Counter()) or "in no class folder")])
     return skipped
 
 
-def _no_image(name: str, astray: bool) -> str:
-    if name.startswith("."):
-        return "hidden"
-    if not name.lower().endswith(ENDINGS):
-        ending = os.path.splitext(name)[1]
-        return f"no ending of an image: {ending}" if ending else "no ending"
-    return "in no class folder" if astray else ""
+def skipped_under(folder: Path) -> dict[str, Skipped]:
+    """The files of a folder, at any depth, that are no images."""
+    skipped: dict[str, Skipped] = {}
+    _count_(skipped, _all_files(folder))
+    return skipped
+
+
+def _count_(skipped: dict[str, Skipped], files: Iterable[tuple[Path, str]]) -> None:
+    for path, reason in files:
+        if reason:
+            count, example = skipped.get(reason, (0, path))
+            skipped[reason] = Skipped(count + 1, example)
+
+
+def _no_image(path: Path, vain: Counter[str]) -> str:
+    """Why a file is not taken for an image; "" for an image. vain: endings of the files that were opened in vain.
+
+    Files without the ending of an image are opened until LOOKS of their ending were none: not each of a million texts.
+    """
+    name = path.name.lower()
+    if name.startswith(".") or name in SYSTEM_FILES:
+        return HIDDEN
+    ending = os.path.splitext(name)[1]
+    if ending in endings():
+        return ""
+    if ending in RAW_ENDINGS:
+        return f"a raw photograph: {ending}"
+    kind = "number" if ending[1:].isdigit() else ending
+    if vain[kind] < LOOKS:
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+                return "no file"
+            with open(path, "rb") as file:
+                if format_of(file.read(16)):
+                    return ""
+        except OSError as error:
+            return "a dangling link" if error.errno in (errno.ENOENT, errno.ELOOP) else "cannot be opened"
+        vain[kind] += 1
+    return f"no image: {ending}" if ending else "no image, without ending"
 
 
 def _images(split: Path) -> ClassFolders:
     """All images of each class folder at any depth, without hidden files and folders."""
-    folders = [name for name in _listing(split) if (split / name).is_dir() and not name.startswith(".")]
+    folders = [name for name in _listing(split) if (split / name).is_dir() and not _is_hidden(name)]
     return {name: images_under(split / name) for name in folders}
 
 
 def images_under(folder: Path) -> list[Path]:
     """All images of a folder at any depth, in the order of their names, without hidden files and folders."""
-    paths, visited = list[Path](), set[tuple[int, int]]()
+    return [path for path, reason in _all_files(folder) if not reason]
+
+
+def _all_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """All files of a folder at any depth, without those in hidden folders, each with why it is no image."""
+    visited, vain = set[tuple[int, int]](), Counter[str]()
     _is_new(folder, visited)
     for place, inner, files in os.walk(folder, followlinks=True, onerror=_closed):
-        inner[:] = [name for name in sorted(inner) if not name.startswith(".") and _is_new(Path(place, name), visited)]
-        images = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
-        paths += [Path(place, name) for name in sorted(images)]
-    return paths
+        inner[:] = [name for name in sorted(inner) if not _is_hidden(name) and _is_new(Path(place, name), visited)]
+        for path in (Path(place, name) for name in sorted(files)):
+            yield path, _no_image(path, vain)
+
+
+def _is_hidden(folder: str) -> bool:
+    return folder.startswith(".") or folder.lower() in SYSTEM_FILES
 
 
 def _listing(folder: Path) -> list[str]:

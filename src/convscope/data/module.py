@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import Sampler
 
-from convscope.data import jpeg
+from convscope.data import decoders
 from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
 from convscope.data.classnames import utf8_text
@@ -59,7 +59,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def decoder(self) -> str | None:
         """The library that decodes JPEGs of these images: torchcodec, torchvision or Pillow; None: no files."""
-        return None if all(isinstance(split, Pixels) for split in self._splits.values()) else jpeg.DECODER.name
+        return None if all(isinstance(split, Pixels) for split in self._splits.values()) else decoders.DECODER.name
 
     @property
     def bad_images(self) -> list[BadImage]:

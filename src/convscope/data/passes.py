@@ -1,18 +1,22 @@
 """One pass over all images of a split, in blocks of bounded memory, and the statistics that it collects."""
 
+import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from convscope.data.decode import Unreadable
+from convscope.data import decoders
+from convscope.data.decode import Interpolation, Unreadable, decoded, fitted
 
 BLOCK = 128  # images decoded ahead
+DEPTHS = " 2"  # how images that are no JPEGs are decoded; to be changed with their pixels
 
 
 def core_count() -> int:
@@ -75,6 +79,42 @@ class Failure(NamedTuple):
 
 
 ImageReader = Callable[[int], np.ndarray | Unreadable]
+
+
+def image_reader(images: Sequence[Path] | np.ndarray, size: int, interpolation: Interpolation) -> ImageReader:
+    """A function from a position to the image, [size, size, 3] uint8, or to the error of reading its file."""
+
+    def read(position: int) -> np.ndarray | Unreadable:
+        if isinstance(images, np.ndarray):
+            return fitted(images[position], size, interpolation)
+        try:
+            return decoded(images[position], size, interpolation)
+        except Unreadable as error:
+            return error
+
+    return read
+
+
+def digest(images: Sequence[Path] | np.ndarray, settings: str) -> str:
+    """20 letters that change with the images: of files the paths, sizes and times of change, of pixels their content.
+
+    settings: what they are read with. Torchvision's decoder of JPEGs adds nothing: digests of 0.1 remain the same.
+    """
+    result = hashlib.sha1(settings.encode())
+    if isinstance(images, np.ndarray):
+        result.update(np.ascontiguousarray(images).data)
+        return result.hexdigest()[:20]
+    if decoders.DECODER.name != "torchvision":
+        result.update(f"{decoders.DECODER.name}\n".encode())
+    for path in images:
+        depths = "" if path.suffix.lower() in (".jpg", ".jpeg") else DEPTHS
+        try:
+            status = path.stat()
+            times = f" {status.st_size} {status.st_mtime_ns}{depths}\n"
+            result.update(os.fsencode(path.absolute()) + times.encode())
+        except OSError:  # a broken link counts as an unreadable image
+            result.update(os.fsencode(path.absolute()) + b"\n")
+    return result.hexdigest()[:20]
 
 
 def failure_of(place: int, error: Unreadable) -> Failure:

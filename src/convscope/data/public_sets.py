@@ -8,7 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from convscope.data import folders
-from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, subset
+from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, remarks_on, subset
 from convscope.errors import UserError
 
 
@@ -104,7 +104,8 @@ def _classes_of(place: Path, name: str, inside: list[str], no_class: str) -> Sou
             f"no complete {name} in {place}: needed are {inside[0]}/<class>/*.jpg; type data.root=<its folder>, or "
             "data.download=true to fetch it"
         )
-    return _split_off_fifth(list(classes), files_of_classes(classes))
+    remarks = remarks_on(folders.skipped_files(root), root)
+    return _split_off_fifth(list(classes), files_of_classes(classes))._replace(remarks=remarks)
 
 
 def _split_off_fifth(classes: list[str], images: Files | Pixels) -> Source:

@@ -1,21 +1,18 @@
 """What a data set is (Source, with splits of Files, Pixels or Chunks), and sets of image folders."""
 
-import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from convscope.data import folders, jpeg
+from convscope.data import folders
 from convscope.data.classnames import WNID, readable
-from convscope.data.decode import Interpolation, Unreadable, decoded, fitted, printable
-from convscope.data.passes import ImageReader
+from convscope.data.decode import printable
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
-DEPTHS = " 2"  # how images but JPEGs are read; another number when their pixels change
+NAMED_REASONS = 8  # of files that are not read, in a line
 
 
 class Files(NamedTuple):
@@ -62,7 +59,9 @@ def folder(root: str | Path | None) -> Source:
     place = folders.existing(root)
     train = folders.training_images(place)
     val = folders.validation_images(place, list(train))
-    return Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
+    remarks = remarks_on(folders.skipped_files(*folders.split_folders(place)), place)
+    source = Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
+    return source._replace(remarks=remarks)
 
 
 def unchecked_folder(root: str | Path | None) -> Source:
@@ -89,17 +88,18 @@ def images(root: str | Path | None) -> Source:
     place = folders.existing(root)
     paths = folders.images_under(place)
     if not paths:
-        raise UserError(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
+        raise UserError(f"data.root={root} holds no images; needed: files such as {' '.join(folders.ENDINGS)}")
+    remarks = remarks_on(folders.skipped_under(place), place)
     above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
     depths = {next((at for at, part in enumerate(parts) if WNID.fullmatch(part)), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         files = Files(paths, np.zeros(len(paths), np.int64))
-        return Source(["unlabeled"], files, files)
+        return Source(["unlabeled"], files, files, remarks=remarks)
     ids = [parts[depth] for parts in above]
     names = sorted(set(ids))
     files = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
-    return Source(readable(names, place), files, files, names)
+    return Source(readable(names, place), files, files, names, remarks=remarks)
 
 
 def imagenet(root: str | Path | None) -> Source:
@@ -167,42 +167,6 @@ def subset(split: Split, chosen: np.ndarray) -> Split:
     return Pixels(split.images[chosen], split.labels[chosen], targets(split, chosen))
 
 
-def image_reader(split: Files | Pixels, size: int, interpolation: Interpolation = "bilinear") -> ImageReader:
-    """A function from a position to the image, [size, size, 3] uint8, or to the error of reading it."""
-
-    def read(position: int) -> np.ndarray | Unreadable:
-        if isinstance(split, Pixels):
-            return fitted(split.images[position], size, interpolation)
-        try:
-            return decoded(split.paths[position], size, interpolation)
-        except Unreadable as error:
-            return error
-
-    return read
-
-
-def digest(split: Files | Pixels, settings: str) -> str:
-    """20 letters that change with the images: of files the paths, sizes and times of change, of pixels their content.
-
-    settings: what they are read with. Torchvision's decoder of JPEGs adds nothing: digests of 0.1 remain the same.
-    """
-    result = hashlib.sha1(settings.encode())
-    if isinstance(split, Pixels):
-        result.update(np.ascontiguousarray(split.images).data)
-        return result.hexdigest()[:20]
-    if jpeg.DECODER.name != "torchvision":
-        result.update(f"{jpeg.DECODER.name}\n".encode())
-    for path in split.paths:
-        reading = "" if path.suffix.lower() in (".jpg", ".jpeg") else DEPTHS  # of JPEGs nothing has changed
-        try:
-            status = path.stat()
-            times = f" {status.st_size} {status.st_mtime_ns}{reading}\n"
-            result.update(os.fsencode(path.absolute()) + times.encode())
-        except OSError:  # a broken link counts as an unreadable image
-            result.update(os.fsencode(path.absolute()) + b"\n")
-    return result.hexdigest()[:20]
-
-
 def image_name(split: Split, position: int) -> str:
     """The image's file, its name in its chunk, or its number where it has no name; one line of plain text."""
     if isinstance(split, Pixels):
@@ -213,6 +177,17 @@ def image_name(split: Split, position: int) -> str:
 def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
     """Targets [n, K] of the images at these positions, None where an image shows one class alone."""
     return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
+
+
+def remarks_on(skipped: Mapping[str, folders.Skipped], root: Path) -> list[str]:
+    """One line on all that is not read but hidden files; none where there is nothing."""
+    reasons = [
+        f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"
+        for reason, (count, example) in skipped.items()
+        if reason != folders.HIDDEN
+    ]
+    more = f" and {len(reasons) - NAMED_REASONS} more kinds" if len(reasons) > NAMED_REASONS else ""
+    return [f"not read, beside the images of {root}: {', '.join(reasons[:NAMED_REASONS])}{more}"] if reasons else []
 
 
 def files_of_classes(classes: folders.ClassFolders) -> Files:

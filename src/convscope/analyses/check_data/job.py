@@ -47,7 +47,8 @@ def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
     root: the folder of the set, if it lies in one. Raises the same UserError where there are no class folders at all.
     """
     with_splits = root is not None and (root / "train").is_dir()
-    ignored_files = folders.skipped_files(root) if root is not None and with_splits else {}
+    splits = [root / name for name in ("train", "val", "test")] if root is not None and with_splits else []
+    ignored_files = folders.skipped_files(*splits)
     try:
         source = read()
     except UserError as problem:
@@ -71,7 +72,7 @@ def check_data(survey: Survey, plan: CheckDataConfig, seed: int) -> Iterator[Res
         yield Table("check/copies", groups, "Images with the very same pixels; those of several classes first")
     yield Table("check/modes", mode_rows(survey), "How their pixels are stored; all become RGB of 8 bits")
     if ignored := survey.data_set.ignored_files.items():
-        files = [{"why": why, "files": len(paths), "for example": printable(paths[0])} for why, paths in ignored]
+        files = [{"why": why, "files": count, "for example": printable(example)} for why, (count, example) in ignored]
         yield Table("check/passed_over", files, "Files that are not taken for images")
     yield Picture("check/images", _sheet(survey, plan, seed), "Some images of each class, as a net sees them: the "
                   "center, its smallest side of the size that the net takes")  # fmt: skip
