@@ -95,7 +95,8 @@ def formats() -> list[str]:
 @cache
 def endings() -> frozenset[str]:
     """Endings of the files that are images, also of those whose plugin is not installed."""
-    readable = {ending for ending, name in Image.registered_extensions().items() if name in formats()}
+    readable_formats = formats()  # registers plugins and their endings
+    readable = {ending for ending, name in Image.registered_extensions().items() if name in readable_formats}
     return frozenset(readable).union(*(names for _, names in _PLUGINS.values()))
 
 
