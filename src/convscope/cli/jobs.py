@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 def convert(settings: Settings, folder: Path) -> None:
     """job=convert: writes any set of images into chunks, once, for data=stream."""
+    from convscope.cli.terminal import show_warning
     from convscope.data.config import data_settings, whole_source
     from convscope.data.stream.conversion import Conversion
 
@@ -43,7 +44,10 @@ def convert(settings: Settings, folder: Path) -> None:
         raise UserError("job=convert writes a new folder; type convert.to=<folder>")
     source, images = whole_source(settings), data_settings(settings)
     facts = {key: settings[key] for key in ("job", "name", "seed")} | {"data": data["source"], "to": config.to}
-    record_results(convert_results(source, config, images), settings, folder, {**facts, "seconds": {}})
+    facts |= {"seconds": {}} | ({"warnings": list(source.remarks)} if source.remarks else {})
+    for remark in source.remarks:
+        show_warning(remark)
+    record_results(convert_results(source, config, images), settings, folder, facts)
     words = ["data=stream", f"data.root={config.to}", f"data.image_size={images.image_size}"]
     print(f"train on it: python src/run.py {shlex.join(words)}")
 

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import Sampler
 
-from convscope.data import jpeg
+from convscope.data import decoders
 from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
 from convscope.data.classnames import folder_names, utf8_text
@@ -42,7 +42,7 @@ class ImageData(pl.LightningDataModule):
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
-        self._given_mean, self.remarks, self.joins_last_image = mean, source.remarks, False
+        self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
         no_test = {} if source.test else {"test": "these images have no split test; data=folder reads test/<class>/"}
         self.missing = {**no_test, **source.missing}
         splits = {"train": source.train, "val": source.val, "test": source.test}
@@ -66,7 +66,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def decoder(self) -> str | None:
         """The library that decodes JPEGs of these images: torchcodec, torchvision or Pillow; None: no files."""
-        return None if all(isinstance(split, Pixels) for split in self._splits.values()) else jpeg.DECODER.name
+        return None if all(isinstance(split, Pixels) for split in self._splits.values()) else decoders.DECODER.name
 
     @property
     def bad_images(self) -> list[BadImage]:
@@ -81,6 +81,11 @@ class ImageData(pl.LightningDataModule):
             lost = np.setdiff1d(self._splits[name].labels, stored.split.labels).tolist()
             messages += [f"no image of class {printable(self.classes[label])} in {name} can be read" for label in lost]
         return messages
+
+    @property
+    def remarks(self) -> list[str]:
+        """Lines on the set, and on a cache that cannot be used for the splits used so far."""
+        return list(dict.fromkeys(filter(None, [*self._remarks, *(stored.remark for stored in self._stored.values())])))
 
     def death(self, error: BaseException) -> UserError | None:
         """The error that names a dead loading process and its image, for torch's report of the death; else None."""

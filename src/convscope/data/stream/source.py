@@ -6,12 +6,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
 
+from convscope.data.decode import printable
 from convscope.data.passes import Statistics
 from convscope.data.sampler import LANE_CHUNKS, LANES
 from convscope.data.sources import Source
@@ -58,7 +60,17 @@ def stream(root: str | Path | None, image_size: int, cache: Path, gib: float) ->
             f"data.image_size={about['image_size']}, or convert the images again"
         )
     train, val = (_split(place.part(name), about, name, needed) for name in SPLITS)
-    return Source(about["classes"], train, val, about.get("folders", ()))
+    return Source(about["classes"], train, val, about.get("folders", ()), _remarks(about))
+
+
+def _remarks(about: Mapping[str, Any]) -> list[str]:
+    """One line on the images that could not be read when the set was converted; none where all could."""
+    left_out = [item for name in SPLITS for item in (about[name].get("left_out") or {}).items()]
+    total = sum(count for _, (count, _) in left_out)
+    reasons = [f"{printable(reason)} ({count}, e.g. {printable(name)})" for reason, (count, name) in left_out[:3]]
+    more = ", ..." if left_out[3:] else ""
+    lines = f"{total} images could not be read when the set was converted: {', '.join(reasons)}{more}"
+    return [f"{lines}; where they can be now, convert it anew"] if total else []
 
 
 def _place(root: str, cache: Path, gib: float) -> Place:
