@@ -226,7 +226,8 @@ def _mistake(text: str) -> tuple[int, str]:
 def is_interpolation(text: str) -> bool:
     """Whether OmegaConf takes the text as it is: its `${`, if any, are interpolations."""
     try:
-        OmegaConf.create({"text": text})
+        if "${" in text:
+            OmegaConf.create({"text": text})
     except OmegaConfBaseException:
         return False
     return True
