@@ -73,6 +73,7 @@ def run_loggers_of(settings: Settings, folder: Path) -> Iterator[list[Any]]:
     """Opens the loggers of a run, and closes them at its end. A failure then is a warning, also in summary.json."""
     from convscope import loggers
     from convscope.cli import terminal
+    from convscope.report.page import write_page
 
     working, path = [], folder / "summary.json"
     with loggers.open_loggers(logger_settings(settings), folder, settings, terminal.show_warning) as run_loggers:
@@ -82,6 +83,7 @@ def run_loggers_of(settings: Settings, folder: Path) -> Iterator[list[Any]]:
         summary = json.loads(path.read_text(encoding="utf-8"))
         summary["warnings"] = [*summary.get("warnings", []), *failures]
         write(path, json.dumps(summary, indent=2) + "\n")
+        write_page(folder)
     for line in loggers.viewing_hints(logger_settings(settings), folder):
         print(line, flush=True)
 
