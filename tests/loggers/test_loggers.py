@@ -359,6 +359,7 @@ def test_wrong_choices_are_told_in_one_line_and_leave_nothing_set(tmp_path, choi
     with pytest.raises(UserError, match=message) as error, loggers.open_loggers(choices, tmp_path / "run", {}):
         pass
     assert "\n" not in str(error.value)
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert {name for name in os.environ if name.startswith("WANDB")} - before.keys() <= {"WANDB_ERROR_REPORTING"}
 
 

@@ -99,10 +99,13 @@ def logger_failures(run_loggers: Iterable[Any]) -> list[str]:
 
 
 def _add_warnings(path: Path, warnings: Sequence[str]) -> None:
-    """Adds warnings to a finished summary.json."""
+    """Adds warnings to a finished summary.json, and to the page."""
+    from convscope.report.page import write_page
+
     summary = json.loads(path.read_text(encoding="utf-8"))
     summary["warnings"] = [*summary.get("warnings", []), *warnings]
     write(path, json.dumps(summary, indent=2) + "\n")
+    write_page(path.parent)
 
 
 def taking_folders(command: Command) -> Command:
