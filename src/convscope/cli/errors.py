@@ -69,10 +69,10 @@ def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequen
         return explain_no_choice(*match.groups(), conf)
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
-        if not goes_on and (owners := _choices_with(key, conf)):
-            return _explain_other_choice(key, owners)
-        is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
-        return _explain_no_rows(key, conf) if is_row_of_library_net else _explain_unknown_key(key, keys)
+        if KEY_OF_ROWS.match(key) and "model.weights" in keys:
+            return _explain_no_rows(key, conf)
+        owners = [] if goes_on else _choices_with(key, conf)
+        return _explain_other_choice(key, owners) if owners else _explain_unknown_key(key, keys)
     if match := re.search(r"Error parsing override '([^'=]+)'\s+missing EQUAL", message):
         return _explain_no_value(match[1], conf)
     lines = [line.strip() for line in message.splitlines() if line.strip()]

@@ -25,7 +25,6 @@ from convscope.cli.jobs import JOBS
 from convscope.cli.recording import write_page_of_sweep
 from convscope.runs.throttle import Throttle
 
-
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
 
 
