@@ -40,7 +40,7 @@ WRONG = [
     "model.init=/no/such/file", "model.init={other}", "model.init=5", "seed=1", "seed=-1", "seed=x", "evolution=every",
     "evolution.epochs=[0]", "checkpoint.every_steps=0", "checkpoint.every_minutes=often", "job=occlude", "job=nonsense",
     "logger=nonsense", "logger=[tensorboard,x]", "logger.nonsense.project=x", "name=${oops}", "name=${oc.env:NO_SUCH}",
-    "experiment=table3", "experiment=nonsense", "trainer=smoke", "no_such=1", "word", "optim.lr=[",
+    "experiment=nonsense", "trainer=smoke", "no_such=1", "word", "optim.lr=[",
     "+logger.wandb.table=-1", "logger.wandb.artifacts=[x]",
 ]  # fmt: skip
 OF_NET = [

@@ -83,7 +83,7 @@ def explain_hydra_error(
 
 def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]], goes_on: bool) -> str:
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
-        return explain_no_choice(*match.groups(), conf)
+        return explain_no_choice(match[1], match[2], conf)
     if match := re.search(r"^(\w+) appears more than once|Could not override '\w+/(\w+)@", message):
         group = match[1] or match[2]
         return f"{group} is chosen already; type {group}=<choice>, or in a file: - override /{group}: <choice>"
@@ -94,10 +94,10 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]],
         return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
-        if not goes_on and (owners := _choices_with(key, conf)):
-            return _explain_other_choice(key, owners)
-        is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
-        return _explain_no_rows(key, conf) if is_row_of_library_net else explain_unknown_key(key, keys)
+        if KEY_OF_ROWS.match(key) and "model.weights" in keys:
+            return _explain_no_rows(key, conf)
+        owners = [] if goes_on else _choices_with(key, conf)
+        return _explain_other_choice(key, owners) if owners else explain_unknown_key(key, keys)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
