@@ -17,7 +17,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from convscope.data import jpeg
+from convscope.data import decoders
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Source, folder, limited
@@ -86,7 +86,7 @@ def training(size: int, width: float) -> Callable[[], None]:
 
 
 def main() -> None:
-    print(f"JPEGs are decoded by {jpeg.DECODER.name}", flush=True)
+    print(f"JPEGs are decoded by {decoders.DECODER.name}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         source = photographs(place)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 # What libraries add to a message for their own developers: places in their sources, and from a stack of calls on
 STACK = re.compile(
-    r"\s*(Exception raised from|\(?Triggered internally|frame #\d+:|C\+\+ CapturedTraceback|Traceback \(most).*", re.S
+    r"(Exception raised from|\(?Triggered internally|frame #\d+:|C\+\+ CapturedTraceback|Traceback \(most).*", re.S
 )
 SOURCE_PLACE = re.compile(
     r"\[enforce fail at [^\]]*\](\s*\S.*?\.(?=\s)|\s*\.)?"  # with the condition that failed
@@ -20,12 +20,14 @@ SOURCE_PLACE = re.compile(
     r"|(?=\S*/)\S+\.(cc|cpp|cu|cuh|h|hpp|rs|go)\"?:\d+[:,]?"
     r"|(?<=\S) at 0x[0-9a-fA-F]{4,}|\b0x[0-9a-fA-F]{6,}\b"
 )
+MOST_READ = 4000  # letters of a message
 TERMINAL_CODE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])")
 
 
 def one_line(text: str) -> str:
     """The text in one line that a terminal shows: line breaks become spaces, control codes are escaped."""
-    joined = re.sub(r"\s*[\n\r\t\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", text.strip())
+    lines = text.replace("\t", " ").splitlines()
+    joined = " ".join(line.strip() for line in lines if line.strip())
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in joined)
 
 
@@ -33,7 +35,7 @@ def reason_of(error: object, longest: int = 200) -> str:
     """What a library says of an error, for the middle of a message of ours: in one line, without what only its
     developers can use, of at most `longest` letters. The name of the error where it says nothing.
     """
-    text = str(error)
+    text = str(error)[:MOST_READ]
     if isinstance(error, OSError) and error.strerror:  # of the operating system, here without its number
         text = f"{error.strerror}: {os.fsdecode(error.filename)}" if error.filename else error.strerror
     text = SOURCE_PLACE.sub(" ", STACK.sub("", TERMINAL_CODE.sub("", text)))

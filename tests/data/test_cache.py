@@ -1,10 +1,14 @@
 """The cache of decoded images: same pixels, found again, never half-written, within its budget."""
 
+import builtins
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,7 @@ import pytest
 from PIL import Image
 
 from convscope.data.cache import Cache, decoded_once
-from convscope.data.decode import decoded
+from convscope.data.decode import Unreadable, decoded
 from convscope.data.sources import Files, Pixels
 from convscope.errors import UserError
 
@@ -111,10 +115,188 @@ def test_budget(photos, tmp_path):
     assert sizes == {9 * 15 * 15 * 3, 9 * 14 * 14 * 3}  # the one not used for longest had to go
 
 
-def test_a_folder_that_cannot_be_written(photos, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"data.cache_dir=.*file/cache: Not a directory; name another folder"):
-        decoded_once(photos, 16, Cache(tmp_path / "file/cache", 1.0), True, "stop")
+def mended(photos, how, tmp_path):
+    """Makes image 4 unreadable in a way that its bytes are not to blame for; returns what mends it."""
+    path, whole = photos.paths[4], photos.paths[4].read_bytes()
+    status = path.stat()
+    if how == "permission":
+        path.chmod(0)
+        return lambda: path.chmod(0o644)
+    if how == "a link":
+        path.unlink()
+        path.symlink_to(tmp_path / "away.jpg")
+        return lambda: (tmp_path / "away.jpg").write_bytes(whole)
+    if how == "other bytes of the same size and time":
+        path.write_bytes(b"x" * len(whole))
+    else:
+        path.unlink()
+        path.mkdir()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def mend():
+        path.rmdir() if path.is_dir() else path.unlink()
+        path.write_bytes(whole)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    return mend
+
+
+WAYS = ["permission", "a link", "other bytes of the same size and time", "a folder"]
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("starts", [1, 2])
+def test_a_mended_image_is_read_at_the_next_start(photos, cache, tmp_path, how, keep, starts):
+    whole = decoded_once(photos, 16, Cache(tmp_path / "other", 1.0), True, "stop")
+    mend = mended(photos, how, tmp_path)
+    with someone_else(tmp_path):
+        for _ in range(starts):
+            left_out = decoded_once(photos, 16, cache, keep, "skip")
+            assert [bad.path for bad in left_out.bad] == [photos.paths[4]] and len(left_out.split.labels) == 8
+        if how == "permission":
+            assert left_out.bad[0].reason == "Permission denied"
+    mend()
+    for on_bad in ("stop", "skip"):
+        again = decoded_once(photos, 16, cache, keep, on_bad)
+        assert again.bad == [] and again.split.labels.tolist() == photos.labels.tolist()
+        assert np.array_equal(again.statistics.mean, whole.statistics.mean) and not again.remark
+        assert again.statistics.std == whole.statistics.std
+        if keep:
+            assert np.array_equal(again.split.images, whole.split.images)
+
+
+@contextmanager
+def someone_else(*places):
+    """As a user without rights, who may write to these folders: root may read everything."""
+    if os.geteuid():
+        yield
+        return
+    for place in places:
+        for above in (place, *place.parents):
+            if above.stat().st_uid == 0 and above != Path("/"):
+                above.chmod(above.stat().st_mode | 0o777)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_reasons_in_the_bytes_are_remembered_until_the_decoders_change(photos, cache, monkeypatch):
+    """Remembered: the damaged file is not opened again."""
+    for number in (2, 5):
+        photos.paths[number].write_bytes(b"no image")
+    decoded_once(photos, 16, cache, True, "skip")
+    opened = []
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (opened.append(path), read(path))[1])
+    decoded_once(photos, 16, cache, True, "skip")
+    assert opened == []
+    monkeypatch.setattr("convscope.data.cache.decoder_versions", lambda: "a newer one")
+    for _ in range(2):
+        assert len(decoded_once(photos, 16, cache, True, "skip").bad) == 2
+        assert opened == [photos.paths[2], photos.paths[5]]  # once more, and then not again
+
+
+def test_entries_of_0_1_that_remember_reasons_of_the_machine_are_healed(photos, cache):
+    whole = decoded_once(photos, 16, cache, True, "stop").split.images.copy()
+    entry = next(cache.folder.glob("images-*/"))
+    (entry / "images.u8").write_bytes(np.delete(whole, [1, 6], axis=0).tobytes())
+    facts = json.loads((entry / "facts.json").read_text())
+    bad = [[1, "Permission denied"], [6, "Stale file handle"]]
+    (entry / "facts.json").write_text(json.dumps({"std": facts["std"], "bad": bad}))
+    again = decoded_once(photos, 16, cache, True, "stop")
+    assert again.bad == [] and np.array_equal(again.split.images, whole)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENOMEM, errno.EACCES])
+def test_what_the_machine_refuses_is_no_lasting_reason(photos, monkeypatch, number):
+    def refuse(path):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(Unreadable) as caught:
+        decoded(photos.paths[0], 16)
+    assert str(caught.value) == os.strerror(number) and not caught.value.is_lasting
+
+
+@pytest.mark.parametrize("problem", [MemoryError(), ImportError("no such decoder"), OSError(errno.EMFILE, "too many")])
+def test_what_the_machine_refuses_while_decoding_is_no_lasting_reason(photos, monkeypatch, problem):
+    def refuse(*_, **__):
+        raise problem
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(Unreadable) as caught:
+        decoded(photos.paths[0], 16)
+    assert not caught.value.is_lasting
+
+
+def damaged(folder, what):
+    entry = next(folder.glob("images-*/"))
+    if what == "facts":
+        (entry / "facts.json").write_text('{"std": 1')
+    elif what == "mean":
+        (entry / "mean.npy").write_bytes(b"")
+    elif what == "pixels":
+        (entry / "images.u8").write_bytes(b"short")
+    else:
+        (entry / what).unlink()
+
+
+@pytest.mark.parametrize("what", ["facts", "mean", "pixels", "facts.json", "mean.npy", "images.u8"])
+def test_a_damaged_entry_is_built_again(photos, cache, what):
+    whole = decoded_once(photos, 16, cache, True, "stop").split.images.copy()
+    damaged(cache.folder, what)
+    again = decoded_once(photos, 16, cache, True, "stop")
+    assert np.array_equal(again.split.images, whole) and not again.remark
+
+
+def closed_cache(what, tmp_path):
+    """A folder that cannot hold a cache."""
+    folder = tmp_path / "closed"
+    if what == "a file":
+        folder.touch()
+        return folder / "cache"
+    folder.mkdir(mode=0o500 if what == "read-only" else 0)
+    return folder if what == "read-only" else folder / "cache"
+
+
+@pytest.mark.parametrize("what", ["a file", "read-only", "closed"])
+def test_a_cache_that_cannot_be_used_stops_nothing(photos, cache, tmp_path, what):
+    whole = decoded_once(photos, 16, cache, True, "stop")
+    photos.paths[3].write_bytes(b"no image")
+    place = Cache(closed_cache(what, tmp_path), 1.0)
+    with someone_else(tmp_path):
+        assert place.fits((photos,), 16) in (True, False)
+        stored = decoded_once(photos, 16, place, True, "skip")
+        assert stored.remark.startswith(f"data.cache_dir={place.folder}: ") and "name another folder" in stored.remark
+        assert stored.split.paths == [path for path in photos.paths if path != photos.paths[3]]
+        assert [bad.path for bad in stored.bad] == [photos.paths[3]]
+        with pytest.raises(UserError, match="3.jpg cannot be read"):
+            decoded_once(photos, 16, place, True, "stop")
+    expected = np.delete(whole.split.images, 3, axis=0).mean(0)
+    assert np.allclose(stored.statistics.mean, expected, atol=1e-3)
+
+
+def test_a_cache_that_is_only_to_be_read_is_read(photos, cache, tmp_path):
+    whole = decoded_once(photos, 16, cache, True, "stop")
+    for path in cache.folder.glob("*.lock"):
+        path.unlink()
+    cache.folder.chmod(0o555)
+    with someone_else(tmp_path):
+        stored = decoded_once(photos, 16, cache, True, "stop")
+    assert not stored.remark and np.array_equal(stored.split.images, whole.split.images)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_disk_that_fills_up_stops_nothing(photos, cache, monkeypatch):
+    def full(path, *modes, **options):
+        return builtins.open("/dev/full" if str(path).endswith("images.u8") else path, *modes, **options)
+
+    monkeypatch.setattr("convscope.data.cache.open", full, raising=False)
+    stored = decoded_once(photos, 16, cache, True, "stop")
+    assert "No space left on device" in stored.remark and stored.split == photos and entries(cache) == []
 
 
 def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path, cache):

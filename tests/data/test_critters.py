@@ -164,10 +164,17 @@ def test_scene_tells_what_it_cannot_draw() -> None:
         scene(0, "test", 0, 32)
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["a file", "a damaged file"])
+def test_a_cache_that_cannot_be_used_stops_nothing_and_is_told(tmp_path: Path, what: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file: .*; name another folder"):
-        critters(10, 10, 16, 0, tmp_path / "file")
+    if what == "a damaged file":
+        critters(10, 10, 16, 0, tmp_path)
+        next(tmp_path.glob("*train*.npy")).write_bytes(b"torn")
+    source = critters(10, 10, 16, 0, tmp_path / "file" if what == "a file" else tmp_path)
+    in_memory = critters(10, 10, 16, 0, None)
+    assert np.array_equal(source.train.images, in_memory.train.images)
+    [remark] = source.remarks
+    assert remark.startswith(f"data.cache_dir={tmp_path}") and "drawn at every start: name another folder" in remark
 
 
 @pytest.mark.slow

@@ -1,18 +1,24 @@
 """Folders and file names of every kind: links in circles, names that are no text, and places without permission."""
 
+import io
 import os
 import tempfile
+from collections import Counter
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from convscope.data import folders
+from convscope.data import folder_contents, folders
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, decoded, printable
-from convscope.data.sources import Files
+from convscope.data.decoders import formats
+from convscope.data.sources import Files, folder, images, remarks_on
 from convscope.errors import UserError
 
 SIDE = 40
@@ -27,7 +33,7 @@ def test_names_of_every_kind_are_read_and_named_in_one_line(tmp_path):
     for name in NAMES:
         Image.fromarray(PIXELS).save(tmp_path / "x.png")
         (tmp_path / "x.png").rename(tmp_path / name)
-    paths = folders.images_under(tmp_path)
+    paths = folder_contents.images_under(tmp_path)
     assert sorted(path.name for path in paths) == sorted(NAMES)
     cache = Cache(tmp_path / "cache", 1.0)
     stored = decoded_once(Files(paths, np.zeros(4, int)), SIDE, cache, True, "stop")
@@ -89,6 +95,132 @@ def test_links_that_lead_around_in_circles(tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / "ant/deep/x.png")
     for name in ("ant/deep/up", "ant/deep/top"):
         (tmp_path / name).symlink_to(tmp_path / "ant")
-    assert [path.relative_to(tmp_path).as_posix() for path in folders.images_under(tmp_path / "ant")] == [
+    assert [path.relative_to(tmp_path).as_posix() for path in folder_contents.images_under(tmp_path / "ant")] == [
         "ant/deep/x.png"
     ]
+
+
+def encoded(kind):
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).convert("RGB").save(file, kind)
+    return file.getvalue()
+
+
+Image.init()
+WITH_START = {"JPEG", "MPO", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "JPEG2000", "BMP", "QOI", "DDS"}  # known by content
+WRITABLE = sorted((WITH_START | {"PPM", "TGA", "ICO", "PCX", "SGI", "DIB"}) & set(Image.SAVE))
+ENDINGS_OF = {
+    kind: sorted(end for end, name in Image.registered_extensions().items() if name == kind) for kind in WRITABLE
+}
+ANY_NAME = ["0001", "photo.jpg_large", "a.JPG.1", "x.txt", "x.dat", "ünï.code", "name with blanks", "x.jpg!d"]
+
+
+@pytest.mark.parametrize("kind", WRITABLE)
+def test_whatever_pillow_reads_is_an_image_by_all_its_endings_and_by_content_without(kind, tmp_path):
+    content = encoded(kind)
+    names = [f"x{number}{end}" for number, end in enumerate(ENDINGS_OF[kind])]
+    names += [f"y{number}{end.upper()}" for number, end in enumerate(ENDINGS_OF[kind])]
+    names += ANY_NAME if kind in WITH_START else []
+    for name in names:
+        (tmp_path / name).write_bytes(content)
+    paths = folder_contents.images_under(tmp_path)
+    assert sorted(path.name for path in paths) == sorted(names) and not folder_contents.skipped_under(tmp_path)
+    assert all(decoded(path, SIDE).shape == (SIDE, SIDE, 3) for path in paths)
+
+
+def test_a_format_that_a_plugin_would_read_names_it(tmp_path):
+    start = {"heic": b"\0\0\0\x18ftypheic" + bytes(40), "jxl": b"\xff\x0a" + bytes(40)}
+    for ending, content in start.items():
+        for name in (f"x.{ending}", f"X.{ending.upper()}", "x.jpg", "x"):
+            (tmp_path / name).write_bytes(content)
+            assert folder_contents.images_under(tmp_path) == [tmp_path / name]
+            library = {"heic": "pillow-heif", "jxl": "pillow-jxl-plugin"}[ending]
+            if find_spec(library.replace("-plugin", "").replace("-", "_")) is None:
+                with pytest.raises(Unreadable, match=f"needs {library}; type pip install {library}$"):
+                    decoded(tmp_path / name, 8)
+            (tmp_path / name).unlink()
+
+
+def test_heic_is_read_where_its_library_is_installed(tmp_path):
+    pytest.importorskip("pillow_heif", reason="pillow-heif is not installed: pip install pillow-heif")
+    formats()
+    soft = Image.fromarray(PIXELS[:4, :6]).resize((60, SIDE), Image.Resampling.BICUBIC)
+    soft.save(tmp_path / "x.heic", quality=95)
+    assert np.abs(decoded(tmp_path / "x.heic", SIDE).astype(int) - np.array(soft)[:, MIDDLE]).mean() < 4
+
+
+OTHER_FILES = {  # name -> why it is not read; "" for an image
+    "a.csv": "no image: .csv", "b.zip": "no image: .zip", "c.mp4": "no image: .mp4", "d.npy": "no image: .npy",
+    "e": "no image, without ending", "f.svg": "no image: .svg", "g.CR2": "a raw photograph: .cr2",
+    "h.123": "no image: .123", ".i.jpg": "hidden", "Thumbs.db": "hidden", "j.jfif": "", "k.png": "", "l": "",
+}  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.dictionaries(
+    st.sampled_from(["ant", "bee", "cat"]),
+    st.tuples(st.sampled_from(["folder", "dangling", "empty"]), st.sets(st.sampled_from(sorted(OTHER_FILES)))),
+), st.sets(st.sampled_from(sorted(OTHER_FILES))))  # fmt: skip
+def test_what_lies_beside_the_images_is_counted_by_its_reason(classes, loose):
+    expected, image = Counter(), encoded("PNG")
+
+    def fill(place, names, astray):
+        for name in names:
+            (place / name).write_bytes(b"neither" if OTHER_FILES[name] else image)
+            expected[OTHER_FILES[name] or ("in no class folder" if astray else "")] += 1
+
+    with tempfile.TemporaryDirectory() as temporary:
+        split = Path(temporary)
+        for name, (kind, names) in classes.items():
+            if kind == "dangling":
+                (split / name).symlink_to(split / "nowhere")
+                expected["a dangling link"] += 1
+                continue
+            (split / name / "deep").mkdir(parents=True)
+            (split / name / "deep/gone").symlink_to("gone")  # to itself
+            expected["a dangling link"] += 1
+            names = names if kind == "folder" else set()
+            fill(split / name / "deep", names, astray=False)
+            expected["a class folder without images"] += all(OTHER_FILES[file] for file in names)
+        fill(split, loose, astray=True)
+        images = expected.pop("", 0)
+        skipped = folder_contents.skipped_files(split)
+        assert {why: files.count for why, files in skipped.items()} == {why: n for why, n in expected.items() if n}
+        assert all(os.path.lexists(files.example) for files in skipped.values())
+        found = sum(len(folder_contents.images_under(split / name)) for name in classes if (split / name).is_dir())
+        assert found == images
+        lines, told = remarks_on(skipped, split), [why for why in expected if why != "hidden" and expected[why]]
+        assert len(lines) == bool(told)
+        named = [why for why in told if f"{why} ({expected[why]}, e.g. " in lines[0]]
+        assert len(named) == min(len(told), 8) and (len(told) > 8) == any("more kinds" in line for line in lines)
+
+
+def test_few_of_many_other_files_are_opened(tmp_path, monkeypatch):
+    for number in range(400):
+        for ending in (".jpg", ".txt", f".{number}"):
+            (tmp_path / f"{number}{ending}").write_bytes(b"")
+    opened = []
+
+    def opening(path, mode):
+        opened.append(path)
+        return open(path, mode)
+
+    monkeypatch.setattr(folder_contents, "open", opening, raising=False)
+    assert len(folder_contents.images_under(tmp_path)) == 400
+    assert len(opened) == 2 * folder_contents.LOOKS and not any(path.suffix == ".jpg" for path in opened)
+
+
+@pytest.mark.parametrize("read", [folder, images])
+def test_a_set_tells_what_it_does_not_read(read, tmp_path):
+    for split in ("train", "val"):
+        for name in ("ant", "bee"):
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "x.jfif").write_bytes(encoded("JPEG"))
+            (tmp_path / split / name / ".hidden").touch()
+    assert read(tmp_path).remarks == [] and len(read(tmp_path).train.labels) == (2 if read is folder else 4)
+    (tmp_path / "train/cat").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "val/bee/words\n.csv").touch()
+    [remark] = read(tmp_path).remarks
+    assert (
+        remark.isprintable() and "(1, e.g. train/cat)" in remark and "no image: .csv (1, e.g. val/bee/words" in remark
+    )

@@ -91,15 +91,13 @@ class Inputs:
         return opened
 
     def _check_split(self, subject: Subject) -> None:
-        """Raises UserError where the split that the job asks for is not there; shows the remark on the images."""
+        """Raises UserError where the split that the job asks for is not there."""
         job, missing = str(self._settings["job"]), subject.data.missing
         name, key = ("evolution", "images") if job == "visualize" else (job, "split")
         group = self._settings.get(name)
         if isinstance(group, Mapping) and (split := group.get(key)) in missing:
             others = [f"{name}.{key}={other}" for other in ("val", "train") if other not in missing]
             raise UserError(f"{missing[split]}; or type {' or '.join(others)}" if others else missing[split])
-        if subject.data.remark and not self.subjects:
-            self.show_warning(subject.data.remark)
 
     def random_subject(self, subject: Subject) -> Subject:
         """The same net and images with fresh random weights."""

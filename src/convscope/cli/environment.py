@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from traceback import walk_tb
 from typing import Any
 
-from convscope.errors import reason_of
+from convscope.errors import UserError, reason_of
 
-OURS = ("convscope", "__main__")  # packages
+OURS = ("convscope", "__main__", "run")  # packages
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
+OF_ALLOCATION = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
 OF_GROUP = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -28,17 +29,27 @@ def plain_surroundings() -> Iterator[None]:
     for name in ("stdout", "stderr"):
         setattr(sys, name, lasting_stream(getattr(sys, name)))
     try:
-        yield
+        with named_broken_libraries():
+            yield
     except KeyboardInterrupt:
         print("convscope: interrupted", file=sys.stderr)
         sys.exit(130)
+    except UserError as error:
+        sys.exit(f"convscope: {error}")
+
+
+@contextmanager
+def named_broken_libraries() -> Iterator[None]:
+    """Raises UserError where a library cannot be imported, as with a setting of its own that it does not know."""
+    try:
+        yield
     except Exception as error:
-        if not (library := library_not_imported(error)):
+        if isinstance(error, UserError) or not (library := library_not_imported(error)):
             raise
-        sys.exit(
-            f"convscope: {library} cannot be imported ({reason_of(error)}); mend its installation, or the variable of "
-            "the environment that it speaks of"
-        )
+        raise UserError(
+            f"{library} cannot be imported ({reason_of(error)}); mend its installation, or the variable of the "
+            "environment that it speaks of"
+        ) from error
 
 
 def settle_environment(env: MutableMapping[str, str]) -> None:
@@ -47,8 +58,11 @@ def settle_environment(env: MutableMapping[str, str]) -> None:
     if not os.path.isfile(env.get("MATPLOTLIBRC", "")):
         env.pop("MATPLOTLIBRC", None)
     env["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged
+    for name in (*RANKS, "WORLD_SIZE", *OF_ALLOCATION):
+        if not env.get(name, "0").isdecimal():
+            del env[name]
     if not _is_launched(env):
-        for name in (*RANKS, *OF_GROUP, "SLURM_NTASKS"):  # of a notebook's process group, of an allocation's shell
+        for name in (*RANKS, *OF_GROUP, *OF_ALLOCATION):  # of a notebook's process group, of an allocation's shell
             env.pop(name, None)
     if "error" in env.pop("PYTHONWARNINGS", ""):  # no library of this field can be imported so; `python -W error` can
         warnings.filters[:] = [entry for entry in warnings.filters if entry[0] != "error"]  # type: ignore[index]
@@ -57,7 +71,11 @@ def settle_environment(env: MutableMapping[str, str]) -> None:
 
 def _is_launched(env: MutableMapping[str, str]) -> bool:
     """Whether torchrun, srun or submitit has started this process, or somebody by hand as one of several."""
-    several = any(env.get(name, "").strip() not in ("", "0", "1") for name in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"))
+    ranks = {"SLURM_STEP_NUM_TASKS": ["SLURM_PROCID"], "WORLD_SIZE": ["LOCAL_RANK", "RANK"]}  # by number of processes
+    several = any(
+        env.get(size, "").isdecimal() and int(env[size]) > 1 and all(env.get(name, "").isdecimal() for name in names)
+        for size, names in ranks.items()
+    )
     return several or "TORCHELASTIC_RUN_ID" in env or "SUBMITIT_LOCAL_NTASKS" in env
 
 
@@ -105,7 +123,7 @@ def library_not_imported(error: Exception) -> str:
     """The name of the library in whose import the error arose; "" for any other error, also in modules of ours."""
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     packages = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame in frames]
-    if not frames or packages[-1] in OURS:
-        return str(error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     importing = [name for name, frame in zip(packages, frames, strict=True) if frame.f_code.co_name == "<module>"]
-    return next((name for name in importing if name not in OURS), "")
+    library = next((name for name in importing if name not in OURS), "")
+    missing = str(error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return "" if packages[-1:] in (["convscope"], ["__main__"]) and not missing else library or missing

@@ -1,10 +1,12 @@
 """Errors of Hydra, OmegaConf and YAML in plain words: what was typed, what is possible, the nearest key or choice."""
 
+import difflib
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -12,10 +14,12 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.cli.keys import explain_unknown_key, list_possible, other_choices
+from convscope.cli.keys import explain_unknown_key, list_possible
 from convscope.errors import UserError, did_you_mean
+from convscope.runs.config_diff import flattened
 
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
+CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 FILLED_GROUPS = ("job", "model", "data", "optim", "trainer", "evolution")  # whose files may not be empty
 IN_FILES = re.compile(
@@ -37,13 +41,14 @@ def check_choices(conf: Path, overrides: Sequence[str]) -> None:
         _check_rows_are_no_nets(conf / "experiment" / experiments[0], net)
     for override in overrides:
         group, equals, choice = override.partition("=")
-        if equals and choice.strip() in ("null", "None", "~") and (possible := choices(conf, group)):
+        if equals and choice.strip() in ("", "null", "None", "~") and (possible := choices(conf, group)):
             raise UserError(f"{override} chooses nothing; leave it out, or choose: {', '.join(possible)}")
 
 
 def _check_rows_are_no_nets(experiment: Path, net: str) -> None:
     """Raises UserError for a net that would replace every row of an experiment: a typed net takes precedence."""
-    lines = [line.strip() for file in sorted(experiment.glob("*.yaml")) for line in file.read_text().splitlines()]
+    texts = [file.read_text("utf-8", "replace") for file in sorted(experiment.glob("*.yaml"))]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
     nets = dict.fromkeys(line.split()[-1] for line in lines if line.startswith("- override /model:"))
     if nets:
         raise UserError(
@@ -66,27 +71,33 @@ def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
     return [override for override in first_values if override in choices(conf, override.partition("=")[0])]
 
 
-def explain_hydra_error(message: str, conf: Path, keys: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> str:
-    """An error of Hydra or OmegaConf in one line, with the nearest key or choice, and its place if it is in a file.
+def explain_hydra_error(
+    message: str, conf: Path, keys: Callable[[], Sequence[str]], words: Sequence[str] = (), goes_on: bool = False
+) -> str:
+    """An error of Hydra or OmegaConf in one line, with its file where the words lack it.
 
-    keys: lists all dotted keys. words: of the command, where the mistake may stand, too.
+    keys: lists dotted keys. goes_on: for a run that goes on, whose choices stay.
     """
-    return _place_in_files(message, words) + _explained(message, conf, keys)
+    return _place_in_files(message, words) + _explained(message, conf, keys, goes_on)
 
 
-def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]]) -> str:
+def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]], goes_on: bool) -> str:
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
-        return explain_no_choice(*match.groups(), conf)
+        return explain_no_choice(match[1], match[2], conf)
     if match := re.search(r"^(\w+) appears more than once|Could not override '\w+/(\w+)@", message):
         group = match[1] or match[2]
-        return f"{group} is chosen already; another choice is written - override /{group}: <choice>"
+        return f"{group} is chosen already; type {group}=<choice>, or in a file: - override /{group}: <choice>"
+    if match := re.search(r"Ambiguous value for argument '((.+?)=(.+?))'\s+1\.", message, re.DOTALL):
+        word, key, values = match.groups()
+        return f"{word} are several values: -m runs each, {key}=[{values}] is a list, \"{key}='{values}'\" one text"
+    if match := re.search("Cannot find primary config '(.+?)'", message):
+        return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
-        is_row_of_library_net = KEY_OF_ROWS.match(key) and "model.weights" in keys
-        choices_with_it = other_choices(key) if key not in keys else ""
-        if choices_with_it and not is_row_of_library_net and key.count(".") < 2:
-            return f"no key {key} here; it is {choices_with_it}"
-        return _explain_no_rows(key, conf) if is_row_of_library_net else explain_unknown_key(key, keys)
+        if KEY_OF_ROWS.match(key) and "model.weights" in keys:
+            return _explain_no_rows(key, conf)
+        owners = [] if goes_on else _choices_with(key, conf)
+        return _explain_other_choice(key, owners) if owners else explain_unknown_key(key, keys)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
@@ -94,13 +105,50 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]])
 def explain_no_choice(group: str, choice: str, conf: Path) -> str:
     """The line for a choice of a config group that has no file."""
     possible = choices(conf, group)
+    if group == "model":
+        return f"no model={choice}{_nearest_net(choice, possible)}{list_possible(possible)}"
     return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"
+
+
+def _nearest_net(choice: str, possible: Sequence[str]) -> str:
+    """ "; type model=torchvision model.name=resnet18": what a net that has no file may have meant; "" for no idea."""
+    from convscope.models.library_metadata import nearest_nets
+
+    if begun := [word for word in possible if word.startswith(f"model={choice}")]:
+        return f" (did you mean {' or '.join(begun)}?)"
+    names = [word.partition("=")[2] for word in possible]
+    near = difflib.get_close_matches(choice.lower(), names, 1, 0.6)
+    words, ratio = nearest_nets(choice)
+    if near and difflib.SequenceMatcher(None, choice.lower(), near[0]).ratio() >= ratio:
+        return f" (did you mean model={near[0]}?)"
+    return ("; type " if ratio == 1 else "; perhaps ") + words if words else ""
 
 
 def _explain_no_rows(key: str, conf: Path) -> str:
     nets = [choice for choice in choices(conf, "model") if choice not in LIBRARY_NETS]
     others = f"choose another{list_possible(nets)}"
     return f"{key} is for nets with rows, and nets of torchvision and timm have none; {others}"
+
+
+def _explain_other_choice(key: str, owners: Sequence[str]) -> str:
+    others = f" (also of {', '.join(owners[1:5])}{', ...' * (len(owners) > 5)})" if len(owners) > 1 else ""
+    return f"no key {key} in what is chosen; it is a key of {owners[0]}{others}; type {owners[0]} too"
+
+
+def _choices_with(key: str, conf: Path) -> list[str]:
+    """The choices of config groups whose files have this key, those first that give it no value."""
+    empty: dict[str, bool] = {}
+    for group in CHOSEN_GROUPS:
+        for choice in choices(conf, group):
+            path = conf / group / f"{choice.partition('=')[2]}.yaml"
+            package = re.search(r"^# @package (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            place = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{group}."
+            with suppress(OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
+                content: Any = OmegaConf.to_container(OmegaConf.load(path))
+                keys = flattened(content or {}, place)
+                if key in keys and not key.startswith(f"{group}.layers."):
+                    empty[choice] = keys[key] is None
+    return sorted(empty, key=lambda choice: not empty[choice])
 
 
 class ConfigFile(FileConfigSource):
@@ -181,7 +229,8 @@ def _mistake(text: str) -> tuple[int, str]:
 def is_interpolation(text: str) -> bool:
     """Whether OmegaConf takes the text as it is: its `${`, if any, are interpolations."""
     try:
-        OmegaConf.create({"text": text})
+        if "${" in text:
+            OmegaConf.create({"text": text})
     except OmegaConfBaseException:
         return False
     return True
@@ -221,7 +270,7 @@ def _place_in_files(message: str, words: Sequence[str]) -> str:
     """ "<file>, line <n>: " of the mistake that an error of Hydra names; "" where the words or no file have it."""
     match = IN_FILES.search(message)
     pieces = re.split("[/@.]", next(filter(None, match.groups()), "")) if match else []
-    if pieces and not any(pieces[-1] in re.split(r"\W", word) for word in words):
+    if pieces and not any(word[0] == "~" or pieces[-1] in re.split(r"\W", word) for word in words):
         for several in (pieces[-2:], pieces[-1:]):
             for path, text in reversed(ConfigFile.read.items()):
                 if line := _line_of(several, text):

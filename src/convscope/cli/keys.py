@@ -48,7 +48,7 @@ LOGGERS = {  # conf/logger/<name>.yaml; tensorboard: all that Lightning's Tensor
 }  # fmt: skip
 ALL_NEEDED = ("wandb", "mlflow")  # loggers that have no defaults but those of their file
 PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its keys in no group, those of its group
-    "train": ((), ()),
+    "train": (("net",), ()),  # net: a checkpoint whose net is trained, in conf/experiment/transfer.yaml
     "convert": ((), ("to", "quality", "chunk")),
     "report": (("run", "sweep"), ()),
     "dashboard": (("run",), ("project", "entity", "save")),
@@ -135,7 +135,8 @@ def other_choices(key: str) -> str:
         jobs, top, group = keys_of_jobs().items(), group, "job"
         owns = {job: name in own.get(top, ()) if rest else key in (*tops, *own) for job, (tops, own) in jobs}
         choices = [job for job, has_it in owns.items() if has_it]
-    return f"a key of {group}={', '.join(choices)}" if choices else ""
+    start = "; training starts from model.init=<checkpoint>" if key == "ckpt" else ""
+    return f"a key of {group}={', '.join(choices)}{start}" if choices else ""
 
 
 def _refuse(key: str, settings: Settings, possible: Sequence[str]) -> None:
@@ -151,8 +152,7 @@ def _refuse(key: str, settings: Settings, possible: Sequence[str]) -> None:
         net, source = (_mapping(settings.get(name)) for name in ("model", "data"))
         chosen = {"data": source.get("source"), "model": net.get("name")}
         this = f"{group}={chosen[group]}" if group in chosen else f"job={settings['job']}"
-        start = "; training starts from model.init=<checkpoint>" if key == "ckpt" else ""
-        raise UserError(f"{key} is {choices}, and this is {this}{start}; leave it out, or choose another")
+        raise UserError(f"{key} is {choices}, and this is {this}; leave it out, or choose another")
     raise UserError(explain_unknown_key(key, possible))
 
 

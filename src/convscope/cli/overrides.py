@@ -17,7 +17,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -28,7 +28,7 @@ from convscope import analyses
 from convscope.cli.errors import choices, is_interpolation
 from convscope.cli.help import flags_and_overrides
 from convscope.config import path_keys
-from convscope.errors import NoPath, UserError, check_new_path
+from convscope.errors import NoPath, UserError, check_new_path, check_path
 
 HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 _SHARED_PATHS = (
@@ -94,7 +94,7 @@ def _taken(word: str, is_sweep: Callable[[], bool], conf: Path) -> str:
         return f"{start}={value}"
     as_text = f"{start}={quoted(_interpolated(value))}"
     if _STRUCTURE.match(value) and key not in _TEXTS:
-        raise UserError(f"{word} {_reason(value)}; as one text it is typed {shlex.quote(as_text)}")
+        raise UserError(f"{word} {_reason(value)}; as one text it is typed {_for_shell(as_text)}")
     return as_text
 
 
@@ -117,7 +117,7 @@ def _path_value(word: str, key: str, value: str, is_sweep: Callable[[], bool]) -
     if not _exists(value) and (meaning == "" or (is_null and key in HYDRA_FOLDERS)):
         raise UserError(f"{word} names nothing; is the variable after it set? Leave the word out, or name a place")
     if key == "resume":
-        return _place(value if _exists(value) else meaning)
+        return _checked(key, _place(value if _exists(value) else meaning), check_path)
     if key in HYDRA_FOLDERS:
         return _hydra_folder(key, value, meaning)
     is_list = keys_of_paths()[key] and re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL) is not None
@@ -143,11 +143,14 @@ def _hydra_folder(key: str, value: str, meaning: str) -> str:
     place = os.path.expanduser(_place(folder))
     if "${" in place and (_exists(folder) or not is_interpolation(place)):
         raise UserError(f"{key}={value}: ${{ in the name of a folder means something else in settings; choose another")
+    return as_value(_checked(key, place, check_new_path))
+
+
+def _checked(key: str, path: str, check: Callable[[str], str]) -> str:
     try:
-        check_new_path(place)
+        return check(path)
     except NoPath as refusal:
-        raise UserError(f"{key}={value} {refusal}") from None
-    return as_value(place)
+        raise UserError(f"{key}={path} {refusal}") from None
 
 
 def _elements(text: str) -> list[str]:
@@ -197,6 +200,10 @@ def _escaped(text: str) -> str:
     return re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
 
 
+def _for_shell(word: str) -> str:
+    return shlex.quote(word) if re.search(r'["$`!]|\\\\', word) else f'"{word}"'
+
+
 def _exists(path: str) -> bool:
     return bool(path) and (os.path.lexists(path) or os.path.lexists(os.path.expanduser(path)))
 
@@ -205,6 +212,7 @@ def _parsed(value: str) -> Override | None:
     return _parse(f"key={value}")
 
 
+@lru_cache(1000)
 def _parse(word: str) -> Override | None:
     """The override as Hydra reads it, None where its grammar refuses it."""
     try:

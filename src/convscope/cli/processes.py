@@ -105,7 +105,7 @@ def check_processes(process: LaunchedProcess | None, devices: int, nodes: int, s
         raise UserError(
             f"{process.launcher} started {process.world_size} processes, but trainer.devices={devices} x "
             f"trainer.num_nodes={nodes} is {devices * nodes}; let trainer.devices be the "
-            "processes per machine and trainer.num_nodes the machines"
+            "processes per machine and trainer.num_nodes the machines, or unset LOCAL_RANK where nothing started them"
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import re
@@ -22,12 +21,12 @@ from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.cli.environment import named_broken_libraries
 from convscope.cli.errors import ConfigFile, check_choices, existing_choices, explain_hydra_error
-from convscope.cli.jobs import JOBS
+from convscope.cli.jobs import JOBS, with_nets_by_name
 from convscope.cli.keys import check_composed
 from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
@@ -54,15 +53,14 @@ from convscope.cli.resume import (
     write_hydra_record,
     write_training_record,
 )
-from convscope.cli.sweeps import EndWith, LastPage, is_sweep
+from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_in_sweep, is_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
-from convscope.runs.throttle import Throttle
 from convscope.runs.unfinished import has_checkpoint, images_moved, needs_training, training_lock
 
-GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
+OF_OTHER_RUNS = ("report", "dashboard")  # jobs that write into the folder of a run beside what it recorded
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
 
 
@@ -105,33 +103,50 @@ def _compose_and_run(conf: Path) -> None:
 def _one_line(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return str(error)
-    return one_line(explain_hydra_error(str(error), conf, lambda: _keys(conf), sys.argv[1:]))
+    goes_on = "--config-path" in sys.argv  # its settings stand in place of conf/
+    message = f"{error}: {error.__cause__}" if str(error).startswith("Error merging") else str(error)
+    return one_line(explain_hydra_error(message, conf, lambda: _keys(conf, goes_on), sys.argv[1:], goes_on))
 
 
-def _keys(conf: Path) -> list[str]:
-    """All keys of the choices on this command line."""
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        composed = hydra.compose("config", overrides=existing_choices(conf, sys.argv[1:]), return_hydra_config=True)
+def _keys(conf: Path, goes_on: bool) -> list[str]:
+    """All keys of the choices on this command line, or of the run that goes on."""
+    folder = sys.argv[sys.argv.index("--config-path") + 1] if goes_on else str(conf)
+    with initialize_config_dir(folder, version_base="1.3"):
+        chosen = [] if goes_on else existing_choices(conf, sys.argv[1:])
+        composed = hydra.compose("config", overrides=chosen, return_hydra_config=True)
     settings: Any = OmegaConf.to_container(composed)
     return list(flattened(settings))
 
 
 def run(cfg: DictConfig) -> None:
     """Runs the job of a single run, or of one run of a sweep."""
-    if cfg.job not in JOBS:
-        raise UserError(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
-    if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
-        raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with _collecting_garbage(), quiet_after_refusal(), _refusals_in_one_line(cfg, folder):
+    with (
+        collecting_garbage(),
+        quiet_after_refusal(),
+        _refusals_in_one_line(cfg, folder),
+        named_broken_libraries(),
+    ):
+        if cfg.job not in JOBS:
+            raise UserError(f"unknown job {cfg.job}; possible: {', '.join(f'job={name}' for name in JOBS)}")
+        if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
+            raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
         check_writable(folder)
+        cfg = with_nets_by_name(cfg, HydraConfig.get().overrides.task)
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
         else:
             check_single_process(cfg.job)
+            _check_no_training(cfg.job, folder)
             settings = _settings(cfg)
             with settings_written_by(partial(write_hydra_record, cfg, folder)):
                 JOBS[cfg.job](settings, folder)
+
+
+def _check_no_training(job: str, folder: Path) -> None:
+    """Raises UserError where the record of another job would take the place of a training run's, which then is lost."""
+    if job not in OF_OTHER_RUNS and training_settings(folder) is not None:
+        raise UserError(f"{folder} is the folder of a training run; give job={job} another: hydra.run.dir=<folder>")
 
 
 @contextmanager
@@ -141,7 +156,7 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
         yield
     except (UserError, OmegaConfBaseException) as error:
         line = _one_line(error, CONF)
-        if _is_in_sweep():  # its other runs go on; the sweep ends with status 1
+        if is_in_sweep():  # its other runs go on; the sweep ends with status 1
             _record_refusal(folder, cfg, line)
             print(f"convscope: {folder.name}: {line}", file=sys.stderr, flush=True)
             raise
@@ -150,21 +165,6 @@ def _refusals_in_one_line(cfg: DictConfig, folder: Path) -> Iterator[None]:
     except (SystemExit, KeyboardInterrupt):
         _remove_empty_run(folder)
         raise
-
-
-@contextmanager
-def _collecting_garbage() -> Iterator[None]:
-    """Frees what a finished run of a sweep leaves in reference cycles: its net, also on a GPU, and open files."""
-    try:
-        yield
-    finally:
-        if _is_in_sweep() and GARBAGE.due:
-            with GARBAGE.counted():
-                gc.collect()
-
-
-def _is_in_sweep() -> bool:
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def _record_refusal(folder: Path, cfg: DictConfig, problem: str) -> None:
@@ -198,10 +198,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """The composed settings as plain values; "words": the overrides.
-
-    Raises UserError for a secret among them, and for a key that nothing reads.
-    """
+    """The composed settings as plain values; "words": the overrides. Raises UserError for a secret or a key of none."""
     unresolved: Any = OmegaConf.to_container(cfg)
     for key, value in flattened(unresolved).items():
         if isinstance(value, str) and (secret := SECRET.search(value)):
@@ -220,7 +217,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     process, relaunched = set_ranks(), RELAUNCHED_BY in os.environ
     devices = device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator)
     is_first = process is None or process.rank == 0
-    check_processes(process, devices, cfg.trainer.get("num_nodes", 1), _is_in_sweep())
+    check_processes(process, devices, cfg.trainer.get("num_nodes", 1), is_in_sweep())
     if relaunched:
         end_with_parents()
     with nullcontext() if relaunched or not is_first else training_lock(folder):  # the parent holds the lock
@@ -237,7 +234,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
                 JOBS["train"](settings, folder)
         except (SystemExit, KeyboardInterrupt):
             if is_first and has_checkpoint(folder):
-                print(continue_hint(folder, HydraConfig.get().sweep.dir if _is_in_sweep() else None), flush=True)
+                print(continue_hint(folder, HydraConfig.get().sweep.dir if is_in_sweep() else None), flush=True)
             raise
 
 

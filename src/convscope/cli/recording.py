@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscope.errors import UserError, reason_of
 from convscope.runs.atomic_io import CannotWrite, write
+from convscope.runs.reading import run_around
 from convscope.runs.throttle import Throttle
 from convscope.runs.unfinished import holds_run, unchanged_if_refused
 
@@ -98,10 +99,49 @@ def logger_failures(run_loggers: Iterable[Any]) -> list[str]:
 
 
 def _add_warnings(path: Path, warnings: Sequence[str]) -> None:
-    """Adds warnings to a finished summary.json."""
+    """Adds warnings to a finished summary.json, and to the page."""
+    from convscope.report.page import write_page
+
     summary = json.loads(path.read_text(encoding="utf-8"))
     summary["warnings"] = [*summary.get("warnings", []), *warnings]
     write(path, json.dumps(summary, indent=2) + "\n")
+    write_page(path.parent)
+
+
+def taking_folders(command: Command) -> Command:
+    """The command, given the checkpoint of each run folder at ckpt= and model.init=, and the run around a file at run=.
+
+    Prints the checkpoint that it takes.
+    """
+
+    @wraps(command)
+    def command_on_files(settings: Settings, folder: Path) -> None:
+        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings["model"]
+        if isinstance(run, str) and str(around := run_around(run)) != run:
+            ckpt = f"{around}{ckpt.removeprefix(run)}" if isinstance(ckpt, str) and ckpt.startswith(f"{run}/") else ckpt
+            settings = {**settings, "run": str(around)}
+        if ckpt:
+            files = [_file_in("ckpt", path) for path in (ckpt if isinstance(ckpt, list) else [ckpt])]
+            settings = {**settings, "ckpt": files if isinstance(ckpt, list) else files[0]}
+        if isinstance(model, dict) and model.get("init"):
+            settings = {**settings, "model": {**model, "init": _file_in("model.init", model["init"])}}
+        command(settings, folder)
+
+    return command_on_files
+
+
+def _file_in(key: str, path: Any) -> Any:
+    """The checkpoint in a folder; anything else as it is."""
+    if not isinstance(path, str) or not os.path.isdir(os.path.expanduser(path)):
+        return path
+    from convscope.cli.terminal import show_line
+    from convscope.models.checkpoints import checkpoint_file
+
+    file = checkpoint_file(path)
+    if not file.is_file():
+        return path
+    show_line(f"{key}={path}: {file.name}")
+    return str(file)
 
 
 def record_results(
@@ -217,19 +257,21 @@ def explain_loader_deaths(subjects: Sequence[Subject]) -> Iterator[None]:
 
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
-    """Writes bad_images.csv, adds count and warnings to the summary, and prints the warnings."""
+    """Prints what is to be known of the images and adds it to the summary; lists unreadable ones in bad_images.csv."""
     from convscope.cli import terminal
     from convscope.runs.record import write_bad_images
 
-    bad = dict.fromkeys(image for subject in subjects for image in subject.data.bad_images)
-    if not bad or not is_first_process():
+    if not is_first_process():
         return
-    write_bad_images(record.folder, bad)
-    emptied = dict.fromkeys(message for subject in subjects for message in subject.data.emptied)
-    summary["bad_images"] = len(bad)
-    count = f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons"
-    warnings = [count, *emptied]
-    summary["warnings"] = [*summary.get("warnings", []), *warnings]
+    bad = dict.fromkeys(image for subject in subjects for image in subject.data.bad_images)
+    warnings = dict.fromkeys(remark for subject in subjects for remark in subject.data.remarks)
+    if bad:
+        write_bad_images(record.folder, bad)
+        summary["bad_images"] = len(bad)
+        count = f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons"
+        warnings |= dict.fromkeys([count, *(message for subject in subjects for message in subject.data.emptied)])
+    if warnings:
+        summary["warnings"] = [*summary.get("warnings", []), *warnings]
     for line in warnings:
         terminal.show_warning(line)
 

@@ -3,18 +3,20 @@
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from convscope.data.decode import Unreadable, content, described
+from convscope.data.pixel_depth import upright_size
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError, reason_of
 from convscope.runs.csv_reader import need_columns, number_text, read_csv
 
-ORIENTATION, QUARTER_TURNS = 0x0112, {5, 6, 7, 8}  # EXIF: values that turn an image by a quarter
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")  # an accent within its letter, and after it
 
 
@@ -122,10 +124,10 @@ def _equal(row: ListedImage, column: str, value: Any) -> bool:
 
 def _size(path: Path) -> tuple[int, int]:
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            return (height, width) if image.getexif().get(ORIENTATION) in QUARTER_TURNS else (width, height)
-    except (OSError, ValueError, SyntaxError) as error:
+        with suppress(UnidentifiedImageError), Image.open(path) as image:
+            return upright_size(image)
+        return described(content(path))[:2]  # a TIFF that Pillow does not know, or an error with a better reason
+    except (OSError, ValueError, SyntaxError, Unreadable) as error:
         raise UserError(
             f"{path} cannot be read: {reason_of(error)}; mend it, or take its rows out of the csv"
         ) from None

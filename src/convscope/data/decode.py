@@ -11,9 +11,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from convscope.data import jpeg
+from convscope.data import decoders
+from convscope.data.pixel_depth import (
+    TIFF_STARTS,
+    eight_bit_rgb,
+    is_unusual_tiff,
+    tiff_head,
+    tiff_page,
+    tiff_rgb,
+    upright_size,
+)
 from convscope.errors import UserError, reason_of
 
 NAMED_IN_ERROR = 3  # bad images that an error names; it counts the others
@@ -58,7 +67,14 @@ LONGEST = 8  # long side over short: of a longer image only the middle is enlarg
 
 
 class Unreadable(Exception):
-    """An image that cannot be decoded. str(): the reason."""
+    """An image that cannot be decoded. str(): the reason.
+
+    is_lasting: whether the reason lies in the file's bytes: it holds as long as they and the decoders are the same.
+    """
+
+    def __init__(self, reason: str, is_lasting: bool = True):
+        super().__init__(reason)
+        self.is_lasting = is_lasting
 
 
 def decoded(path: Path, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
@@ -74,10 +90,11 @@ def content(path: Path) -> bytes:
     """The bytes of a file. Raises Unreadable: the file is missing, no file, empty, or without permission to read."""
     try:
         if not path.is_file() and path.exists():
-            raise Unreadable("it is no file")  # reading a pipe would wait for ever
+            raise Unreadable("it is no file", is_lasting=False)  # reading a pipe would wait for ever
         data = path.read_bytes()
     except OSError as error:
-        raise Unreadable(_gone(path) if isinstance(error, FileNotFoundError) else _reason(error)) from None
+        reason = _gone(path) if isinstance(error, FileNotFoundError) else _reason(error)
+        raise Unreadable(reason, is_lasting=False) from None
     if not data:
         raise Unreadable("the file is empty")
     return data
@@ -97,18 +114,37 @@ def rgb(data: bytes) -> np.ndarray:
     except UnidentifiedImageError:
         raise Unreadable(_no_image(data)) from None
     except Exception as error:  # on damaged bytes decoders raise anything: struct.error, KeyError, MemoryError ...
-        raise Unreadable(_reason(error)) from None
+        raise Unreadable(_reason(error), is_lasting=not _is_of_machine(error)) from None
+
+
+def _is_of_machine(error: Exception) -> bool:
+    """Whether an error may be gone at the next try: no memory, too many open files; decoders' own have no number."""
+    return isinstance(error, MemoryError | ImportError) or getattr(error, "errno", None) is not None
+
+
+def fingerprint(path: Path) -> list[int] | None:
+    """Numbers that change when the file is mended in whatever way; None for a file that cannot be looked at."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def described(data: bytes) -> tuple[int, int, str]:
     """Width and height of the upright image (EXIF rotation applied), and Pillow's mode. Raises Unreadable."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            quarter_turn = image.getexif().get(0x0112) in (5, 6, 7, 8)
-            mode = f"{image.mode}, transparent" if image.has_transparency_data else image.mode
-            return (height, width, mode) if quarter_turn else (width, height, mode)
+        with Image.open(io.BytesIO(data), formats=decoders.formats()) as image:
+            return *upright_size(image), f"{image.mode}, transparent" if image.has_transparency_data else image.mode
+    except UnidentifiedImageError:
+        if not data.startswith(TIFF_STARTS):
+            raise Unreadable(_no_image(data)) from None
     except Exception as error:  # as above
+        raise Unreadable(_reason(error)) from None
+    try:
+        with tiff_page(data) as page:
+            return tiff_head(page)
+    except Exception as error:
         raise Unreadable(_reason(error)) from None
 
 
@@ -129,7 +165,7 @@ def _no_image(data: bytes) -> str:
     start = data[:200].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "it is a web page, no image; its download may have failed"
-    return "it is no image, or of a format that is not known"
+    return decoders.missing_plugin(data[:16]) or "it is no image, or of a format that is not known"
 
 
 def _too_large(pixels: int) -> str:
@@ -166,26 +202,23 @@ def _middle(image: np.ndarray) -> np.ndarray:
 
 
 def _rgb(data: bytes) -> np.ndarray:
-    """[h,w,3] uint8; JPEGs by the decoder of data/jpeg.py, other formats and its failures by PIL."""
-    with Image.open(io.BytesIO(data)) as image:  # reads the header only
-        if (pixels := image.width * image.height) > MOST_PIXELS:
-            raise Unreadable(_too_large(pixels))
-        if jpeg.DECODER.read and data[:2] == b"\xff\xd8":
-            with suppress(RuntimeError, ValueError):  # PIL reads some of those, and gives better reasons
-                return jpeg.DECODER.read(data)
-        return np.array(_eight_bit_rgb(ImageOps.exif_transpose(image)))
+    """[h,w,3] uint8; JPEGs by decoders.DECODER, unusual TIFFs by tifffile, all else and JPEGs that fail by PIL."""
+    try:
+        with Image.open(io.BytesIO(data), formats=decoders.formats()) as image:  # reads the header only
+            _check_size(image.width * image.height)
+            if decoders.DECODER.read and data[:2] == b"\xff\xd8":
+                with suppress(RuntimeError, ValueError):  # PIL reads some of those, and gives better reasons
+                    return decoders.DECODER.read(data)
+            if not is_unusual_tiff(image):
+                return np.array(eight_bit_rgb(image))
+    except UnidentifiedImageError:
+        if not data.startswith(TIFF_STARTS):
+            raise
+    with tiff_page(data) as page:
+        _check_size(page.imagewidth * page.imagelength)
+        return tiff_rgb(page, data)
 
 
-def _eight_bit_rgb(image: Image.Image) -> Image.Image:
-    """The image in 8-bit RGB. PIL's conversion clips 16-bit grey and shows the colors of transparent pixels."""
-    if image.mode == "F":
-        raise Unreadable("its pixels are fractions of an unknown range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise Unreadable("its pixels have 32 bits of an unknown range; save it with 8 or 16 bits")
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+def _check_size(pixels: int) -> None:
+    if pixels > MOST_PIXELS:
+        raise Unreadable(_too_large(pixels))

@@ -1,13 +1,15 @@
 """A folder of photographs: <root>/train/<class>/ and <root>/val/<class>/ (or test)."""
 
-import os
 from pathlib import Path
-from typing import NoReturn
 
+from convscope.data.decode import printable
+from convscope.data.folder_contents import holds_images, images_under, inner_folders, is_hidden, listing
 from convscope.errors import UserError
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".avif")  # the usual ones, for messages
 LAYOUT = "train/<class>/ and val/<class>/"
+LONGEST = 60  # letters of a folder's name in a message
+LEVELS, WIDTH = 3, 200  # folders in which a set is searched that lies deeper than was typed
 SPLITS = {  # split -> the names of its folder, in any case; a folder for tests serves where none is for validation
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev", "eval", "test", "testing"),
@@ -24,19 +26,21 @@ def existing(root: str | Path | None) -> Path:
     place = Path(root).expanduser()
     if not place.is_dir():
         raise UserError(f"data.root={root} is no folder; name one that holds {LAYOUT}")
-    _listing(place)
+    listing(place)
     return place
 
 
 def split_folder(root: Path, split: str) -> Path | None:
     """The folder of a split; None where there is none. Among folders of images, train with images is a class."""
-    names = _listing(root)
+    names = listing(root)
     by_name = {name.casefold(): name for name in names} | {name: name for name in names}
     places = [root / by_name[name] for name in SPLITS[split] if name in by_name and (root / by_name[name]).is_dir()]
-    if any(_holds_images(place) and not _inner(place) for place in places):
-        others = [place for place in _inner(root) if place.name.casefold() not in SPLITS["train"] + SPLITS["val"]]
-        if any(map(_holds_images, others)):
-            places = [place for place in places if _inner(place)]
+    if any(holds_images(place) and not inner_folders(place) for place in places):
+        others = [
+            place for place in inner_folders(root) if place.name.casefold() not in SPLITS["train"] + SPLITS["val"]
+        ]
+        if any(map(holds_images, others)):
+            places = [place for place in places if inner_folders(place)]
     return places[0] if places else None
 
 
@@ -44,34 +48,30 @@ def no_split(root: Path, split: str) -> str:
     """The line for a folder that lacks a split: what it holds, what is needed, and what to do or type."""
     layout = "test/<class>/" if split == "test" else LAYOUT
     name = {"train": "train", "val": "val or test", "test": "test"}[split]
-    line = f"{root} has no folder {name} (it holds {_listed(_listing(root))}); needed: {layout}"
+    line = f"{root} has no folder {name} (it holds {_listed(listing(root))}); needed: {layout}"
     if sets := sets_inside(root):
         return f"{line}: type data.root={sets[0]}"
     if split == "val" and split_folder(root, "train"):
         return f"{line}: move some images of each class from train/<class>/ to val/<class>/"
     if split == "train" and split_folder(root, "val"):
         return f"{line}: put the images to learn from into train/<class>/"
-    classes = [place.name for place in _inner(root) if _holds_images(place)]
+    classes = [place.name for place in inner_folders(root) if holds_images(place)]
     if classes and split == "train":
         return f"{line}: move the class folders ({_listed(classes)}) to train/, and some images of each to val/<class>/"
-    return f"{line}; for images without classes type data=images" if _holds_images(root) else line
+    return f"{line}; for images without classes type data=images" if holds_images(root) else line
 
 
 def sets_inside(root: Path) -> list[Path]:
-    """The folders in `root` that have splits, where it has none itself."""
+    """The folders in `root`, at most LEVELS below it, that have splits of class folders, where it has none itself."""
     if any(split_folder(root, split) for split in SPLITS):
         return []
-    return [place for place in _inner(root) if any(split_folder(place, split) for split in SPLITS)]
-
-
-def _inner(folder: Path) -> list[Path]:
-    """The folders in a folder, without hidden ones."""
-    return [folder / name for name in _listing(folder) if not name.startswith(".") and (folder / name).is_dir()]
-
-
-def _holds_images(folder: Path) -> bool:
-    """Whether the folder itself holds an image."""
-    return any(name.lower().endswith(ENDINGS) and not name.startswith(".") for name in _listing(folder))
+    level = [root]
+    for _ in range(LEVELS):
+        level = [place for above in level for place in inner_folders(above)][:WIDTH]
+        splits = [(place, split_folder(place, split)) for place in level for split in SPLITS]
+        if sets := [place for place, split in splits if split and inner_folders(split)]:
+            return sets
+    return []
 
 
 def training_images(root: Path) -> ClassFolders:
@@ -81,7 +81,9 @@ def training_images(root: Path) -> ClassFolders:
         raise UserError(no_split(root, "train"))
     classes = _images(split)
     if not any(classes.values()):
-        raise UserError(f"{split} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}")
+        raise UserError(
+            f"{split} has no images in class folders; needed: {LAYOUT} with files such as {' '.join(ENDINGS)}"
+        )
     if empty := [name for name, images in classes.items() if not images]:
         raise UserError(f"{split} has class folders without images: {_listed(empty)}; fill or remove them")
     if len(classes) == 1:
@@ -103,9 +105,11 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     if missing or extra:
         only = [f"only in train: {_listed(missing)}"] if missing else []
         only += [f"only in {split.name}: {_listed(extra)}"] if extra else []
-        raise UserError(f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}")
+        raise UserError(
+            f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}; complete or move them"
+        )
     if not any(images.values()):
-        raise UserError(f"{split} has no images in its class folders; needed: files {' '.join(ENDINGS)}")
+        raise UserError(f"{split} has no images in its class folders; needed: files such as {' '.join(ENDINGS)}")
     return images
 
 
@@ -116,67 +120,17 @@ def class_images(place: Path) -> ClassFolders:
         return images
     line = f"{place} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}"
     raise UserError(f"{line}; for images without classes type data=images data.root={place}"
-                    if _holds_images(place) else line)  # fmt: skip
-
-
-def skipped_files(root: Path) -> dict[str, list[Path]]:
-    """Files of the splits that are not read as images, by reason."""
-    skipped: dict[str, list[Path]] = {}
-    for split in (root / name for name in ("train", "val", "test") if (root / name).is_dir()):
-        for place, _, files in os.walk(split):
-            for name in sorted(files):
-                if reason := _no_image(name, Path(place) == split):
-                    skipped.setdefault(reason, []).append(Path(place, name))
-    return skipped
-
-
-def _no_image(name: str, astray: bool) -> str:
-    if name.startswith("."):
-        return "hidden"
-    if not name.lower().endswith(ENDINGS):
-        ending = os.path.splitext(name)[1]
-        return f"no ending of an image: {ending}" if ending else "no ending"
-    return "in no class folder" if astray else ""
+                    if holds_images(place) else line)  # fmt: skip
 
 
 def _images(split: Path) -> ClassFolders:
     """All images of each class folder at any depth, without hidden files and folders."""
-    folders = [name for name in _listing(split) if (split / name).is_dir() and not name.startswith(".")]
+    folders = [name for name in listing(split) if (split / name).is_dir() and not is_hidden(name)]
     return {name: images_under(split / name) for name in folders}
 
 
-def images_under(folder: Path) -> list[Path]:
-    """All images of a folder at any depth, in the order of their names, without hidden files and folders."""
-    paths, visited = list[Path](), set[tuple[int, int]]()
-    _is_new(folder, visited)
-    for place, inner, files in os.walk(folder, followlinks=True, onerror=_closed):
-        inner[:] = [name for name in sorted(inner) if not name.startswith(".") and _is_new(Path(place, name), visited)]
-        images = (name for name in files if name.lower().endswith(ENDINGS) and not name.startswith("."))
-        paths += [Path(place, name) for name in sorted(images)]
-    return paths
-
-
-def _listing(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError as error:
-        _closed(error)
-
-
-def _closed(error: OSError) -> NoReturn:
-    raise UserError(f"the folder {error.filename} cannot be read: {error.strerror}; open it to yourself, or remove it")
-
-
-def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
-    """Whether the folder was not visited under another name: links may lead around in circles."""
-    status = folder.stat()
-    inode = status.st_dev, status.st_ino
-    is_new = inode not in visited
-    visited.add(inode)
-    return is_new
-
-
 def _listed(names: list[str], limit: int = 8) -> str:
-    """The first names, and how many more there are."""
-    first = ", ".join(sorted(names)[:limit]) or "nothing"
+    """The first names as plain text, long ones cut, and how many more there are."""
+    texts = [printable(name) for name in sorted(names)[:limit]]
+    first = ", ".join(text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in texts) or "nothing"
     return first if len(names) <= limit else f"{first} and {len(names) - limit} more"

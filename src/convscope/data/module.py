@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import Sampler
 
-from convscope.data import jpeg
+from convscope.data import decoders
 from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
 from convscope.data.classnames import folder_names, utf8_text
@@ -34,21 +34,22 @@ class ImageData(pl.LightningDataModule):
 
     The index of an image in its split is the same in every loader, run and process. The training order and its crops
     depend on (seed, epoch, index) alone: a run resumed at any step gets the batches of an unbroken one. The Trainer
-    needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] instead of that of the training images.
-    pooled: those of train and val that make up all images.
+    needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] in place of the training images'.
+    missing: a line for each split without images. pooled: those of train and val that make up all images.
     joins_last_image: whether a last training batch of one image is joined to the batch before.
     """
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
-        self._given_mean, self.missing, self.remark = mean, source.missing, source.remark
-        self.joins_last_image = False
+        self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
+        no_test = {} if source.test else {"test": "these images have no split test; data=folder reads test/<class>/"}
+        self.missing = {**no_test, **source.missing}
         splits = {"train": source.train, "val": source.val, "test": source.test}
-        present = {name: split for name, split in splits.items() if split is not None and name not in source.missing}
+        present = {name: split for name, split in splits.items() if split is not None and name not in self.missing}
         self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
-        both: tuple[SplitName, SplitName] = ("train", "val")
-        self.pooled = [name for name in both if name in present][: 1 if source.train is source.val else 2]
+        both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]
+        self.pooled = [name for name in both if name in present]
         self._stored: dict[str, PreparedSplit] = {}
         self._loaders = WeakSet[Loader]()
 
@@ -65,7 +66,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def decoder(self) -> str | None:
         """The library that decodes JPEGs of these images: torchcodec, torchvision or Pillow; None: no files."""
-        return None if all(isinstance(split, Pixels) for split in self._splits.values()) else jpeg.DECODER.name
+        return None if all(isinstance(split, Pixels) for split in self._splits.values()) else decoders.DECODER.name
 
     @property
     def bad_images(self) -> list[BadImage]:
@@ -81,12 +82,14 @@ class ImageData(pl.LightningDataModule):
             messages += [f"no image of class {printable(self.classes[label])} in {name} can be read" for label in lost]
         return messages
 
-    def death(self, error: BaseException) -> UserError | None:
-        """The error that names a dead loading process and its image, for torch's report of the death; else None.
+    @property
+    def remarks(self) -> list[str]:
+        """Lines on the set, and on a cache that cannot be used for the splits used so far."""
+        return list(dict.fromkeys(filter(None, [*self._remarks, *(stored.remark for stored in self._stored.values())])))
 
-        torch raises its report wherever the main process is at that moment.
-        """
-        if "DataLoader worker" not in str(error):
+    def death(self, error: BaseException) -> UserError | None:
+        """The error that names a dead loading process and its image, for torch's report of the death; else None."""
+        if "DataLoader worker" not in str(error):  # torch raises its report wherever the main process is at that moment
             return None
         return next((death for loader in self._loaders if (death := loader.death())), None)
 
@@ -217,7 +220,7 @@ class ImageData(pl.LightningDataModule):
 
     def _store(self, split: SplitName) -> PreparedSplit:
         if split not in self._splits:
-            raise UserError(self.missing.get(split) or f"these images have no {split} split; type train or val")
+            raise UserError(self.missing[split])
         if split not in self._stored:
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)

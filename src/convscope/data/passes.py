@@ -1,16 +1,22 @@
 """One pass over all images of a split, in blocks of bounded memory, and the statistics that it collects."""
 
+import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from convscope.data import decoders
+from convscope.data.decode import Interpolation, Unreadable, decoded, fitted
+
 BLOCK = 128  # images decoded ahead
+DEPTHS = " 2"  # how images that are no JPEGs are decoded; to be changed with their pixels
 
 
 def core_count() -> int:
@@ -62,3 +68,83 @@ class Moments:
         mean = self.total / self.count
         variance = self.squares / (self.count * mean.size) - float((mean**2).mean())
         return Statistics(mean.astype(np.float32), max(variance, 0.0) ** 0.5)
+
+
+class Failure(NamedTuple):
+    """An image that could not be read: its position in the split. is_lasting: see Unreadable."""
+
+    place: int
+    reason: str
+    is_lasting: bool
+
+
+ImageReader = Callable[[int], np.ndarray | Unreadable]
+
+
+def image_reader(images: Sequence[Path] | np.ndarray, size: int, interpolation: Interpolation) -> ImageReader:
+    """A function from a position to the image, [size, size, 3] uint8, or to the error of reading its file."""
+
+    def read(position: int) -> np.ndarray | Unreadable:
+        if isinstance(images, np.ndarray):
+            return fitted(images[position], size, interpolation)
+        try:
+            return decoded(images[position], size, interpolation)
+        except Unreadable as error:
+            return error
+
+    return read
+
+
+def digest(images: Sequence[Path] | np.ndarray, settings: str) -> str:
+    """20 letters that change with the images: of files the paths, sizes and times of change, of pixels their content.
+
+    settings: what they are read with. Torchvision's decoder of JPEGs adds nothing: digests of 0.1 remain the same.
+    """
+    result = hashlib.sha1(settings.encode())
+    if isinstance(images, np.ndarray):
+        result.update(np.ascontiguousarray(images).data)
+        return result.hexdigest()[:20]
+    if decoders.DECODER.name != "torchvision":
+        result.update(f"{decoders.DECODER.name}\n".encode())
+    for path in images:
+        depths = "" if path.suffix.lower() in (".jpg", ".jpeg") else DEPTHS
+        try:
+            status = path.stat()
+            times = f" {status.st_size} {status.st_mtime_ns}{depths}\n"
+            result.update(os.fsencode(path.absolute()) + times.encode())
+        except OSError:  # a broken link counts as an unreadable image
+            result.update(os.fsencode(path.absolute()) + b"\n")
+    return result.hexdigest()[:20]
+
+
+def failure_of(place: int, error: Unreadable) -> Failure:
+    """The failure of the image at `place`."""
+    return Failure(place, str(error), error.is_lasting)
+
+
+def decoded_into(
+    file: BinaryIO, read: ImageReader, count: int, side: int, refuse: Callable[[list[Failure], int], None]
+) -> tuple[Statistics, list[Failure]]:
+    """Writes the images that can be read, [side, side, 3] each, and returns their statistics and the failures.
+
+    refuse: called after each block with the failures so far among the number of images so far; may raise an error. A
+    file is written instead of a memory map: a full disk is then an error instead of a crash.
+    """
+    moments, failures, done = Moments(side), list[Failure](), 0
+    for block in in_blocks(read, count, f"decoding to {side} x {side}"):
+        failures += [failure_of(done + at, image) for at, image in enumerate(block) if isinstance(image, Unreadable)]
+        done += len(block)
+        refuse(failures, done)
+        if good := [image for image in block if not isinstance(image, Unreadable)]:
+            images = np.stack(good)
+            moments.add_(images)
+            file.write(images.data)
+    return moments.statistics(), failures
+
+
+def statistics_of(images: np.ndarray) -> Statistics:
+    """Statistics of images [N,R,R,3] uint8."""
+    moments = Moments(images.shape[1])
+    for start in range(0, len(images), BLOCK):
+        moments.add_(images[start : start + BLOCK])
+    return moments.statistics()

@@ -9,8 +9,11 @@ import numpy as np
 from convscope.data import folders
 from convscope.data.classnames import readable, wnids_of
 from convscope.data.decode import printable
+from convscope.data.folder_contents import HIDDEN, Skipped, images_under, skipped_files, skipped_under
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
+
+NAMED_REASONS = 8  # of files that are not read, in a line
 
 
 class Files(NamedTuple):
@@ -39,17 +42,17 @@ Split = Files | Pixels | Chunks
 class Source(NamedTuple):
     """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such.
 
-    test: a third split, where it was asked for. missing: a line for each split that is not there. remark: a line about
-    images that are not where they usually are, "" for none.
+    remarks: lines for the user, such as on files that are not read. test: a third split, where it was asked for.
+    missing: a line for each split that is not there.
     """
 
     classes: list[str]
     train: Split
     val: Split
     folders: Sequence[str] = ()
+    remarks: Sequence[str] = ()
     test: Split | None = None
     missing: Mapping[str, str] = {}
-    remark: str = ""
 
 
 def folder(root: str | Path | None) -> Source:
@@ -60,7 +63,10 @@ def folder(root: str | Path | None) -> Source:
     place = folders.existing(root)
     train = folders.training_images(place)
     val = folders.validation_images(place, list(train))
-    return Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
+    splits = filter(None, (folders.split_folder(place, name) for name in ("train", "val")))
+    remarks = remarks_on(skipped_files(*splits), place)
+    source = Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
+    return source._replace(remarks=remarks)
 
 
 def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
@@ -85,7 +91,9 @@ def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
         raise UserError(next(missing[name] for name in names if places[name]))
     classes = sorted({name for split in images.values() for name in split})
     files = {name: files_of_classes({key: split.get(key, []) for key in classes}) for name, split in images.items()}
-    return Source(readable(classes, place), files["train"], files["val"], classes, files.get("test"), missing)
+    remarks = remarks_on(skipped_files(*filter(None, places.values())), place)
+    source = Source(readable(classes, place), files["train"], files["val"], classes, remarks)
+    return source._replace(test=files.get("test"), missing=missing)
 
 
 def _class_folders_alone(place: Path) -> Source:
@@ -101,7 +109,7 @@ def _class_folders_alone(place: Path) -> Source:
         f"{place} has no folders train and val: its {len(files.paths):,} images in class folders are every split, so "
         "what compares val with train compares images with themselves"
     )
-    return Source(readable(list(classes), place), files, files, list(classes), files, remark=remark)
+    return Source(readable(list(classes), place), files, files, list(classes), [remark], files)
 
 
 def images(root: str | Path | None) -> Source:
@@ -111,19 +119,20 @@ def images(root: str | Path | None) -> Source:
     one folder of it, like ImageNet's validation set. An ImageNet net can be evaluated on such a folder.
     """
     place = folders.existing(root)
-    paths = folders.images_under(place)
+    paths = images_under(place)
     if not paths:
-        raise UserError(f"data.root={root} holds no images; needed: files {' '.join(folders.ENDINGS)}")
+        raise UserError(f"data.root={root} holds no images; needed: files such as {' '.join(folders.ENDINGS)}")
+    remarks = remarks_on(skipped_under(place), place)
     above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
     depths = {next((at for at, wnid in enumerate(wnids_of(parts)) if wnid), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         files = Files(paths, np.zeros(len(paths), np.int64))
-        return Source(["unlabeled"], files, files)
+        return Source(["unlabeled"], files, files, test=files, remarks=remarks)
     ids = [parts[depth] for parts in above]
     names = sorted(set(ids))
     files = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
-    return Source(readable(names, place), files, files, names)
+    return Source(readable(names, place), files, files, names, test=files, remarks=remarks)
 
 
 def imagenet(root: str | Path | None) -> Source:
@@ -201,6 +210,17 @@ def image_name(split: Split, position: int) -> str:
 def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
     """Targets [n, K] of the images at these positions, None where an image shows one class alone."""
     return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
+
+
+def remarks_on(skipped: Mapping[str, Skipped], root: Path) -> list[str]:
+    """One line on all that is not read but hidden files; none where there is nothing."""
+    reasons = [
+        f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"
+        for reason, (count, example) in skipped.items()
+        if reason != HIDDEN
+    ]
+    more = f" and {len(reasons) - NAMED_REASONS} more kinds" if len(reasons) > NAMED_REASONS else ""
+    return [f"not read, beside the images of {root}: {', '.join(reasons[:NAMED_REASONS])}{more}"] if reasons else []
 
 
 def files_of_classes(classes: folders.ClassFolders) -> Files:

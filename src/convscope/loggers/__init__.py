@@ -7,7 +7,8 @@ dashboard                                 a workspace of Weights & Biases that s
 The run folder is complete without any logger. Nothing is computed here: loggers send what is in the run folder.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -50,7 +51,7 @@ class FaultTolerantLogger:
             call()
         except Exception as error:  # each library has errors of its own for networks, servers, keys and files
             if not self.failure:
-                reason = f"logger={self.name} has failed ({reason_of(error)})"
+                reason = f"logger={self.name} has failed ({reason_of(error.__cause__ or error)})"
                 self.failure = f"{reason} and receives nothing more; the run folder has everything"
                 self.warn(self.failure)
 
@@ -70,14 +71,33 @@ def open_loggers(
             "or several as '[wandb,tensorboard]'"
         )
     loggers: list[FaultTolerantLogger] = []
+    before, have_begun = _files(folder), False
     try:
         for name, settings in choices.items():
             opened = _opened(name, settings, folder, config)
             loggers += [] if opened is None else [FaultTolerantLogger(name, opened, warn)]
+        have_begun = True
         yield loggers
     finally:
         for logger in loggers:
             logger.close()
+        if not have_begun:
+            _remove(_files(folder) - before)
+
+
+def _files(folder: Path) -> set[Path]:
+    """The folders of loggers in a run folder, and what lies in them."""
+    return {
+        path for name in MODULES if (folder / name).is_dir() for path in [folder / name, *(folder / name).iterdir()]
+    }
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _opened(name: str, settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> Any:
@@ -87,7 +107,7 @@ def _opened(name: str, settings: Mapping[str, Any], folder: Path, config: dict[s
     except UserError:
         raise
     except ModuleNotFoundError as error:
-        raise UserError(f"logger={name} needs {error.name}; type pip install {PACKAGES[name]}") from None
+        raise UserError(f"logger={name} needs {error.name or name}; type pip install {PACKAGES[name]}") from None
     except Exception as error:  # each library has errors of its own for networks, servers, keys and files
         raise UserError(f"logger={name} cannot begin: {reason_of(error)}; mend this, or type logger=local") from None
 

@@ -4,7 +4,8 @@ The step of a picture of the whole run is the last epoch before it was drawn.
 """
 
 import shlex
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,16 @@ def viewing_hint(folder: Path) -> str:
 def open_logger(settings: Mapping[str, Any], folder: Path, _: dict[str, Any]) -> TensorBoardPictures:
     """The logger of a run. settings: arguments of Lightning's TensorBoardLogger."""
     return TensorBoardPictures(TensorBoardLogger(str(folder), name="tensorboard", version="", **settings))
+
+
+def _without_writer(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """The hook for errors of threads without those of TensorBoard's writer, which the next picture or number raises."""
+
+    def report(error: Any) -> None:
+        if "tensorboard" not in type(error.thread).__module__:
+            hook(error)
+
+    return report
+
+
+threading.excepthook = _without_writer(threading.excepthook)

@@ -13,6 +13,7 @@ from typing import Any
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 from wandb.sdk import wandb_setup
+from wandb.sdk.lib import module, runid
 from wandb.sdk.lib.wbauth import wbnetrc
 
 from convscope.errors import UserError, did_you_mean
@@ -27,7 +28,8 @@ MODES = {"online": "online", "run": "online", "shared": "shared", "offline": "of
          "disabled": "disabled"}  # fmt: skip
 PLACES = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
 WITHOUT_HOME = {"WANDB_CONFIG_DIR": "config", "NETRC": "netrc"}  # read there; wandb ends where HOME cannot be read
-BEGIN_SECONDS = 20  # for the server to answer at the start of a run; wandb waits 90
+BEGIN_SECONDS = 15  # for the server to answer at the start of a run; wandb waits 90
+FINISH_SECONDS = 600  # for the last uploads; without a network wandb waits for ever. `wandb sync` goes on later
 GRID_KB, ROW_KB = 16, 0.1  # of one map in a grid, measured on photographs; of a row of the table without its grid
 ARTIFACTS = {"top9": "top9", "checkpoints": "checkpoints"}  # name of an artifact -> its folder in the run folder
 
@@ -51,8 +53,11 @@ class WandbSession:
     def end(self) -> None:
         """Sends what is left and ends the process. Raises RuntimeError where it has ended with an error."""
         try:
-            wandb.finish()
-            wandb.teardown()
+            try:
+                wandb.finish()
+            finally:
+                module.unset_globals()  # the next run would log into a run that could not be finished
+                wandb.teardown()
         except SystemExit as error:  # wandb would end the program with its own process
             if error.code == 143:  # SIGTERM
                 raise
@@ -151,14 +156,15 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
     id_file = folder / "wandb" / "run_id"
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     sweep = enclosing_sweep(folder)
-    own_id = earlier_id or (wandb.util.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
-    seconds = {} if os.environ.get("WANDB_INIT_TIMEOUT") else {"init_timeout": BEGIN_SECONDS}
+    own_id = earlier_id or (runid.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
+    limits = {"init_timeout": BEGIN_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
+    limits = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
     logger = WandbLogger(
         project=settings["project"] or os.environ.get("WANDB_PROJECT") or "convscope",
         name=os.environ.get("WANDB_NAME") or folder.name,
         save_dir=os.environ.get("WANDB_DIR") or str(folder), config=config, id=own_id,
         group=sweep.name if sweep else None, job_type=config.get("job"), resume="allow" if earlier_id else None,
-        settings=wandb.Settings(mode=mode, console="off", **seconds, **PRIVATE),
+        settings=wandb.Settings(mode=mode, console="off", **limits, **PRIVATE),
     )  # fmt: skip
     logger.experiment.define_metric("epoch")
     logger.experiment.define_metric("*", step_metric="epoch")
@@ -169,7 +175,10 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
 def chosen_mode(settings: Mapping[str, Any]) -> str:
     """online, offline or disabled: by logger.wandb.mode, else by wandb's environment and files, else by the key."""
     mode = settings.get("mode")
-    if mode is None:
+    key = "logger.wandb.mode" if mode else "WANDB_MODE"
+    if mode is None and os.environ.get("WANDB_MODE"):
+        mode = os.environ["WANDB_MODE"]
+    elif mode is None:
         own = wandb_setup.singleton().settings
         if "mode" in own.model_fields_set:
             mode = own.mode
@@ -179,7 +188,7 @@ def chosen_mode(settings: Mapping[str, Any]) -> str:
             mode = "online" if _has_key() else "offline"
     if mode not in MODES:
         hint = did_you_mean(mode, MODES)
-        raise UserError(f"logger.wandb.mode={mode} is unknown{hint}; possible: null, online, offline, disabled")
+        raise UserError(f"{key}={mode} is unknown{hint}; possible: online, offline, disabled")
     return MODES[mode]
 
 

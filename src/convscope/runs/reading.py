@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -73,6 +74,13 @@ def run_folder_of(checkpoint: str | Path | None) -> Path | None:
         return None
     folder = Path(checkpoint).expanduser().resolve().parent
     return folder.parent if folder.name == "checkpoints" and is_run_folder(folder.parent) else None
+
+
+def run_around(path: str | Path) -> Path:
+    """The run folder that the path is or lies in, such as <run>/checkpoints/last.ckpt; else the path itself."""
+    path = Path(os.path.expanduser(path))
+    folders = [path, *path.absolute().parents[:3]] if os.path.exists(path) else []
+    return next((folder for folder in folders if is_run_folder(folder)), path)
 
 
 def enclosing_sweep(folder: Path) -> Path | None:

@@ -5,6 +5,7 @@ softmax on top; fine-tuning trains all of it.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -60,6 +61,29 @@ def read_start(model: Mapping[str, Any]) -> Start:
     kind = "rows" if "layers" in model else f"{model.get('source')} {model.get('name')}"
     rows = {"take": model.get("take"), "freeze": model.get("freeze") or []}
     return build_config(Start, {"init": init, "kind": kind, **rows})
+
+
+def parent_net(settings: Mapping[str, Any], words: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The keys of conf/model and conf/data that make the net that of the checkpoint settings["net"].
+
+    words: overrides of the command line. Those of the net win: then there is nothing to change. So do those of its
+    input. A set in chunks keeps its size.
+    """
+    if any(re.match(r"[+~]*model(=|\.(source|name|width|layers)\b)", word) for word in words):
+        return {"model": {}, "data": {}}
+    about = read_checkpoint(str(settings["net"]), "model.init")["convscope"]
+    net, scale = about["net"], about["pixel_scale"]
+    if "layers" not in net:
+        return {"model": {"source": net["source"], "name": net["name"], "weights": None}, "data": {"image_size": None}}
+    last = list(net["layers"])[-1]
+    layers = {**net["layers"], last: {**net["layers"][last], "units": "classes"}}
+    name = net.get("name", settings["model"]["name"])
+    data = {"image_size": net["image_size"]} | ({"pixel_scale": scale} if isinstance(scale, float | int) else {})
+    typed = {word.lstrip("+").partition("=")[0] for word in words}
+    data = {key: value for key, value in data.items() if f"data.{key}" not in typed}
+    if settings["data"].get("source") == "stream":
+        data.pop("image_size", None)
+    return {"model": {"source": "rows", "name": name, "width": 1.0, "layers": layers}, "data": data}
 
 
 def start_checkpoint(start: Start) -> dict[str, Any] | None:

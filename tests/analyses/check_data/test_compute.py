@@ -11,7 +11,7 @@ from PIL import Image
 from convscope.analyses.check_data.about import CheckDataConfig
 from convscope.analyses.check_data.compute import DataSet, complaints, mode_rows, sample_tile, survey
 from convscope.data.decode import Unreadable, decoded
-from convscope.data.folders import skipped_files
+from convscope.data.folder_contents import skipped_files
 from convscope.data.sources import Pixels, Source, folder
 from convscope.errors import UserError
 
@@ -76,14 +76,14 @@ def test_small_images_few_images_and_other_files(root):
     Image.new("CMYK", (30, 29)).save(root / "train/loose.jpg")
     for path in (root / "val/bee").iterdir():
         path.write_bytes(b"")
-    result = survey(DataSet(folder(root), "", skipped_files(root)), 28)  # stored with 32 pixels
+    result = survey(DataSet(folder(root), "", skipped_files(root / "train", root / "val")), 28)  # stored with 32 pixels
     lines = complaints(result, CheckDataConfig(few=7))
     assert lines[1:] == [
         "train: classes with fewer than 7 images to read: ant (6), bee (6), cat (6)",
         "train: 6 images of 18 with a side under 32 pixels, which will be enlarged",
         "val: classes with fewer than 1 image to read: bee (0)",
         "val: 4 images of 9 with a side under 32 pixels, which will be enlarged",
-        "not taken for images: 3 files, in no class folder (1), no ending of an image: .txt (1), hidden (1)",
+        "not taken for images: 3 files, hidden (1), in no class folder (1), no image: .txt (1)",
     ]
     assert [bad.reason for bad in result.bad()] == ["the file is empty"] * 3
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from convscope.analyses.check_data.about import CheckDataConfig
 from convscope.data.decode import BadImage, Unreadable, content, decoded_bytes, described, fitted, printable
+from convscope.data.folder_contents import Skipped
 from convscope.data.passes import in_blocks
 from convscope.data.sources import Files, Source, Split
 from convscope.data.stream.chunks import Chunks
@@ -27,7 +28,7 @@ class DataSet(NamedTuple):
 
     source: Source
     refusal: str = ""
-    ignored_files: dict[str, list[Path]] = {}
+    ignored_files: dict[str, Skipped] = {}
 
 
 class SplitImages(NamedTuple):
@@ -119,9 +120,10 @@ def complaints(survey: Survey, plan: CheckDataConfig) -> list[str]:
     lines += _duplicate_complaints(survey)
     for images in survey.splits:
         lines += _split_complaints(survey, images, plan.few if images.name == "train" else 1)
-    if files := sum(map(len, data_set.ignored_files.values())):
-        reasons = [f"{why} ({len(paths)})" for why, paths in data_set.ignored_files.items()]
-        lines.append(f"not taken for images: {files} files, {_first_names(reasons)}")
+    if ignored := data_set.ignored_files:
+        reasons = [f"{why} ({files.count})" for why, files in ignored.items()]
+        total = sum(files.count for files in ignored.values())
+        lines.append(f"not taken for images: {total} files, {_first_names(reasons)}")
     return lines
 
 

@@ -21,8 +21,9 @@ from convscope.analyses.check_data.compute import (
 )
 from convscope.analyses.check_data.figure import ClassSamples, samples_sheet
 from convscope.analyses.inputs import Inputs
-from convscope.data import folders
 from convscope.data.decode import printable
+from convscope.data.folder_contents import skipped_files
+from convscope.data.folders import SPLITS, split_folder
 from convscope.data.sources import Source, present_splits
 from convscope.errors import UserError
 from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
@@ -47,8 +48,8 @@ def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
 
     root: the folder of the set, if it lies in one. Raises the same UserError where there are no class folders at all.
     """
-    with_splits = root is not None and (root / "train").is_dir()
-    ignored_files = folders.skipped_files(root) if root is not None and with_splits else {}
+    splits = [] if root is None or not root.is_dir() else [split_folder(root, name) for name in SPLITS]
+    ignored_files = skipped_files(*filter(None, dict.fromkeys(splits)))
     try:
         source = read()
     except UserError as problem:
@@ -73,7 +74,7 @@ def check_data(survey: Survey, plan: CheckDataConfig, seed: int) -> Iterator[Res
         yield Table("check/copies", groups, "Images with the very same pixels; those of several classes first")
     yield Table("check/modes", mode_rows(survey), "How their pixels are stored; all become RGB of 8 bits")
     if ignored := survey.data_set.ignored_files.items():
-        files = [{"why": why, "files": len(paths), "for example": printable(paths[0])} for why, paths in ignored]
+        files = [{"why": why, "files": count, "for example": printable(example)} for why, (count, example) in ignored]
         yield Table("check/passed_over", files, "Files that are not taken for images")
     yield Picture("check/images", _sheet(survey, plan, seed), "Some images of each class, as a net sees them: the "
                   "center, its smallest side of the size that the net takes")  # fmt: skip

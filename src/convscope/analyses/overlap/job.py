@@ -23,6 +23,8 @@ def results(inputs: Inputs, config: OverlapConfig) -> Iterator[Result]:
     root, source, settings = inputs.data_root, inputs.source(whole=False), inputs.data_settings()
     name = root.name if root else inputs.data_name
     inputs.facts |= {"data": inputs.data_name, "other": config.other}
+    if source.remarks:
+        inputs.facts["warnings"] = inputs.last_warnings = list(source.remarks)
     if config.other is None:
         pair = train_and_val(source, name, config.size, settings)
     else:

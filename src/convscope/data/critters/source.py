@@ -21,6 +21,7 @@ from convscope.data.critters.species import SPECIES
 from convscope.data.passes import core_count
 from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
+from convscope.models.memory import check_memory
 
 VERSION = 1  # part of the cache's file names; raise it when a picture changes
 BLOCK = 64  # images that a process draws at a time
@@ -38,8 +39,9 @@ class Truth(NamedTuple):
 def critters(train: int, val: int, size: int, seed: int, cache_dir: Path | None) -> Source:
     """`train` and `val` images [size, size, 3] uint8, species taking turns; drawn on first use.
 
-    With a cache_dir the images are stored there, size * size * 3 bytes each, and read as a memory map from then on.
-    Raises UserError: fewer images than species, a size below 16, a disk without room, a script that cannot be imported.
+    With a cache_dir the images are stored there, size * size * 3 bytes each, and read as a memory map from then on; in
+    one that cannot be used they are drawn into memory, and a remark says so. Raises UserError: fewer images than
+    species, a size below 16, a disk without room, a script that cannot be imported.
     """
     count = len(SPECIES)
     if min(train, val) < count:
@@ -48,7 +50,10 @@ def critters(train: int, val: int, size: int, seed: int, cache_dir: Path | None)
         )
     check_size(size)
     names = [species.name for species in SPECIES]
-    return Source(names, _split("train", train, size, seed, cache_dir), _split("val", val, size, seed, cache_dir))
+    remarks = list[str]()
+    train_images = _split("train", train, size, seed, cache_dir, remarks)
+    val_images = _split("val", val, size, seed, cache_dir, remarks)
+    return Source(names, train_images, val_images, remarks=list(dict.fromkeys(remarks)))
 
 
 def truth(seed: int, split: str, indices: list[int], size: int) -> Truth:
@@ -57,25 +62,37 @@ def truth(seed: int, split: str, indices: list[int], size: int) -> Truth:
     return Truth(np.stack([drawing.mask for drawing in drawings]), np.stack([drawing.boxes for drawing in drawings]))
 
 
-def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None) -> Pixels:
+def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None, remarks: list[str]) -> Pixels:
     if cache_dir is None:
-        return Pixels(np.concatenate(list(_blocks(split, count, size, seed))), _labels(count))
+        return _drawn_into_memory(split, count, size, seed)
     path = Path(cache_dir) / f"critters-v{VERSION}-{split}-{count}x{size}-seed{seed}.npy"
-    needed = count * size * size * 3
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):  # of several processes one draws, the others wait for it
-            if not path.exists():
-                if needed > (free := shutil.disk_usage(path.parent).free):
-                    have = f"{free / 2**30:.1f} GiB are free in data.cache_dir={cache_dir}"
-                    raise UserError(
-                        f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB and "
-                        f"{have}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
-                    )
-                _draw_into(path, split, count, size, seed)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):  # of several processes one draws, the others wait for it
+                if not path.exists():
+                    _check_room(path.parent, split, count, size)
+                    _draw_into(path, split, count, size, seed)
         return Pixels(np.load(path, mmap_mode="r"), _labels(count))
-    except OSError as error:
-        raise UserError(f"data.cache_dir={cache_dir}: {error.strerror or error}; name another folder") from None
+    except (OSError, NotImplementedError, ValueError, EOFError) as error:  # the last two: a damaged file
+        reason = getattr(error, "strerror", None) or error
+    remarks.append(f"data.cache_dir={cache_dir}: {reason}; critters are drawn at every start: name another folder")
+    return _drawn_into_memory(split, count, size, seed)
+
+
+def _check_room(folder: Path, split: str, count: int, size: int) -> None:
+    needed, free = count * size * size * 3, shutil.disk_usage(folder).free
+    if needed > free:
+        have = f"{free / 2**30:.1f} GiB are free in data.cache_dir={folder}"
+        raise UserError(
+            f"{count:,} {split} critters of {size} x {size} pixels need {needed // 2**30:,} GiB and "
+            f"{have}; fewer (data.{split}), smaller ones (data.image_size), or another folder"
+        )
+
+
+def _drawn_into_memory(split: str, count: int, size: int, seed: int) -> Pixels:
+    check_memory(count * size * size * 3, f"a set of {count:,} critters", "name another data.cache_dir, or draw fewer")
+    return Pixels(np.concatenate(list(_blocks(split, count, size, seed))), _labels(count))
 
 
 def _labels(count: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 from pydantic import Field
 
 from convscope.config import NewPathText, config
+from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
@@ -88,13 +90,24 @@ def converted(
         except OSError as error:
             raise UserError(f"convert.to={plan.to} cannot be written: {reason_of(error)}") from None
         yield splits[-1]
-    facts = {split.split: {"images": split.images, "bytes": split.bytes, "std": split.std} for split in splits}
+    facts = {
+        split.split: {"images": split.images, "bytes": split.bytes, "std": split.std, "left_out": _left_out(split.bad)}
+        for split in splits
+    }
+    names = {"classes": source.classes, "folders": folder_names(source.folders)}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
-             "quality": plan.quality, "classes": source.classes, **facts}  # fmt: skip
+             "quality": plan.quality, **names, **facts}  # fmt: skip
     part = folder / f"{SET}.part"
     part.write_text(json.dumps(about, indent=1))
     os.replace(part, folder / SET)
     (folder / UNFINISHED).unlink()
+
+
+def _left_out(bad: list[BadImage]) -> dict[str, tuple[int, str]]:
+    """Reason -> number and first name of the images left out: later some may be readable, and the set lacks them."""
+    counts = Counter(image.reason for image in bad)
+    first = {image.reason: utf8_text(image.path.name) for image in reversed(bad)}
+    return {reason: (count, first[reason]) for reason, count in counts.most_common()}
 
 
 def _new_folder(plan: Conversion) -> Path:

@@ -6,12 +6,14 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
 
+from convscope.data.decode import printable
 from convscope.data.passes import Statistics
 from convscope.data.sampler import LANE_CHUNKS, LANES
 from convscope.data.sources import Source
@@ -19,6 +21,7 @@ from convscope.data.stream.chunks import ChunkFiles, Chunks
 from convscope.data.stream.stores import STORES, StoreCache
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError, reason_of
+from convscope.models.untrusted import are_class_names
 
 SET, FORMAT = "set.json", 1
 SPLITS = ("train", "val")
@@ -57,7 +60,17 @@ def stream(root: str | Path | None, image_size: int, cache: Path, gib: float) ->
             f"data.image_size={about['image_size']}, or convert the images again"
         )
     train, val = (_split(place.part(name), about, name, needed) for name in SPLITS)
-    return Source(about["classes"], train, val)
+    return Source(about["classes"], train, val, about.get("folders", ()), _remarks(about))
+
+
+def _remarks(about: Mapping[str, Any]) -> list[str]:
+    """One line on the images that could not be read when the set was converted; none where all could."""
+    left_out = [item for name in SPLITS for item in (about[name].get("left_out") or {}).items()]
+    total = sum(count for _, (count, _) in left_out)
+    reasons = [f"{printable(reason)} ({count}, e.g. {printable(name)})" for reason, (count, name) in left_out[:3]]
+    more = ", ..." if left_out[3:] else ""
+    lines = f"{total} images could not be read when the set was converted: {', '.join(reasons)}{more}"
+    return [f"{lines}; where they can be now, convert it anew"] if total else []
 
 
 def _place(root: str, cache: Path, gib: float) -> Place:
@@ -89,10 +102,19 @@ def _about(root: str, place: Place) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
         if about["format"] == FORMAT:
+            _check_names(about["classes"], about.get("folders", []))
             return about
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged; copy it there again, or convert the set anew") from None
     raise UserError(f"{path} is of format {about['format']}, this program reads {FORMAT}; convert the set anew")
+
+
+def _check_names(classes: Any, folders: Any) -> None:
+    """Raises ValueError for names of classes that no checkpoint takes, or folders that are not theirs."""
+    if not classes or not are_class_names(classes) or not are_class_names(folders):
+        raise ValueError("names of classes that are no names")
+    if folders and len(folders) != len(classes):
+        raise ValueError("more or fewer folders than classes")
 
 
 def _fetch_set_json(place: Place) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.classnames import utf8_text
-from convscope.data.decode import decoded, fitted
-from convscope.data.folders import images_under
+from convscope.data.decode import content, decoded, fitted, rgb
+from convscope.data.folder_contents import images_under
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, limited, subset
 from convscope.data.stream.chunks import Chunks
@@ -54,11 +54,8 @@ class Collection(NamedTuple):
         """An image uncropped, its smallest side `side` pixels."""
         split = self.original
         assert not isinstance(split, Chunks)
-        if isinstance(split, Files):
-            with Image.open(split.paths[number]) as file:
-                image = ImageOps.exif_transpose(file).convert("RGB")
-        else:
-            image = Image.fromarray(np.asarray(split.images[number]))
+        pixels = rgb(content(split.paths[number])) if isinstance(split, Files) else np.asarray(split.images[number])
+        image = Image.fromarray(pixels)
         scale = side / min(image.size)
         width, height = (max(side, round(scale * edge)) for edge in image.size)
         return image.resize((width, height), Image.Resampling.BICUBIC)
@@ -139,6 +136,8 @@ def _collections(
     collections = []
     for name, split, classes in (first, second):
         stored = decoded_once(split, size, cache, True, settings.on_bad_image)
+        if stored.remark:
+            raise UserError(f"{stored.remark}, where job=overlap can write the reduced images")
         assert isinstance(stored.split, Pixels), "cached images are decoded"
         if stored.bad:
             bad = {path for path, _ in stored.bad}

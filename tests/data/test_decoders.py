@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from convscope.data import jpeg
+from convscope.data import decoders
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, rgb
-from convscope.data.jpeg import best_decoder
+from convscope.data.decoders import best_decoder
 from convscope.data.sources import Files
 from convscope.runs.provenance import with_earlier_decoders
 
@@ -59,8 +59,8 @@ def decoder(request, monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", importing)
-    monkeypatch.setattr(jpeg, "DECODER", best_decoder())
-    assert jpeg.DECODER.name == request.param and (jpeg.DECODER.read is None) == (request.param == "Pillow")
+    monkeypatch.setattr(decoders, "DECODER", best_decoder())
+    assert decoders.DECODER.name == request.param and (decoders.DECODER.read is None) == (request.param == "Pillow")
     return request.param
 
 
@@ -107,7 +107,9 @@ def test_the_cache_holds_the_pixels_of_each_decoder_apart(tmp_path, monkeypatch)
     (tmp_path / "x.jpg").write_bytes(encoded())
     photos, cache = Files([tmp_path / "x.jpg"], np.zeros(1, np.int64)), Cache(tmp_path / "cache", 1.0)
     for level, name in ((7, "torchvision"), (9, "torchcodec"), (7, "torchvision"), (9, "torchcodec")):
-        monkeypatch.setattr(jpeg, "DECODER", jpeg.Decoder(name, lambda data, level=level: np.full_like(FLAT, level)))
+        monkeypatch.setattr(
+            decoders, "DECODER", decoders.Decoder(name, lambda data, level=level: np.full_like(FLAT, level))
+        )
         assert (decoded_once(photos, 16, cache, True, "stop").split.images == level).all()
     assert len(list(cache.folder.glob("images-*/images.u8"))) == 2
 
