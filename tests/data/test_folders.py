@@ -185,7 +185,7 @@ def test_what_lies_beside_the_images_is_counted_by_its_reason(classes, loose):
         fill(split, loose, astray=True)
         images = expected.pop("", 0)
         skipped = folders.skipped_files(split)
-        assert {why: files.count for why, files in skipped.items()} == {why: n for why, n in expected.items() if n}
+        assert {why: files.number for why, files in skipped.items()} == {why: n for why, n in expected.items() if n}
         assert all(os.path.lexists(files.example) for files in skipped.values())
         found = sum(len(folders.images_under(split / name)) for name in classes if (split / name).is_dir())
         assert found == images

@@ -84,7 +84,7 @@ def split_folders(root: Path) -> list[Path]:
 class Skipped(NamedTuple):
     """Files and folders that are not read, for one reason: how many, and the first of them."""
 
-    count: int
+    number: int
     example: Path
 
 
@@ -111,8 +111,8 @@ def skipped_under(folder: Path) -> dict[str, Skipped]:
 def _count_(skipped: dict[str, Skipped], files: Iterable[tuple[Path, str]]) -> None:
     for path, reason in files:
         if reason:
-            count, example = skipped.get(reason, (0, path))
-            skipped[reason] = Skipped(count + 1, example)
+            number, example = skipped.get(reason, (0, path))
+            skipped[reason] = Skipped(number + 1, example)
 
 
 def _no_image(path: Path, vain: Counter[str]) -> str:
