@@ -182,7 +182,7 @@ def test_sets_that_cannot_be_used(photographs, converted_set, tmp_path):
     (tmp_path / "cache").mkdir(exist_ok=True)
     (tmp_path / "cache/file").touch()
     with pytest.raises(
-        UserError, match=r"data.cache_dir=\S+/file: Not a directory; chunks of local:\S+ are kept there"
+        UserError, match=r"data.cache_dir=\S+/file: Not a directory; chunks of local:\S+ are kept"
     ):
         stream(f"local:{converted_set}", S, tmp_path / "cache/file", 1)
     size = told(converted_set, 64)
