@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convscope.data import folders
+from convscope.data import decoders, folders
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, decoded, printable
 from convscope.data.decoders import formats
@@ -205,9 +205,9 @@ def test_few_of_many_other_files_are_opened(tmp_path, monkeypatch):
         opened.append(path)
         return open(path, mode)
 
-    monkeypatch.setattr(folders, "open", opening, raising=False)
+    monkeypatch.setattr(decoders, "open", opening, raising=False)
     assert len(folders.images_under(tmp_path)) == 400
-    assert len(opened) == 2 * folders.LOOKS and not any(path.suffix == ".jpg" for path in opened)
+    assert len(opened) == 2 * decoders.LOOKS and not any(path.endswith(".jpg") for path in opened)
 
 
 @pytest.mark.parametrize("read", [folder, images])

@@ -1,21 +1,17 @@
 """A folder of photographs: <root>/train/<class>/ and <root>/val/<class>/ (or test)."""
 
-import errno
 import os
-import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from convscope.data.decoders import RAW_ENDINGS, endings, format_of
+from convscope.data.decoders import SYSTEM_FILES, endings, why_no_image
 from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".avif")  # the usual ones, for messages
 LAYOUT = "train/<class>/ and val/<class>/"
-LOOKS = 16  # files of an ending that are opened in vain before the others count as no images
-SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
-HIDDEN, EMPTY = "hidden", "a class folder without images"
+EMPTY = "a class folder without images"
 
 ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the order of their names
 
@@ -92,54 +88,34 @@ def skipped_files(*splits: Path) -> dict[str, Skipped]:
     """What the folders of splits hold besides images in class folders, by the reason why it is not read."""
     skipped: dict[str, Skipped] = {}
     for path in (split / name for split in splits if split.is_dir() for name in _listing(split)):
-        if path.is_dir():
-            inside = [] if _is_hidden(path.name) else list(_all_files(path))
-            is_empty = not _is_hidden(path.name) and all(reason for _, reason in inside)
-            _count_(skipped, [(path, EMPTY if is_empty else ""), *inside])
-        else:
-            _count_(skipped, [(path, _no_image(path, Counter()) or "in no class folder")])
+        if not path.is_dir():
+            _count_(skipped, str(path.parent), {path.name: why_no_image(str(path), Counter()) or "in no class folder"})
+        elif not _is_hidden(path.name) and not _count_skipped_(skipped, path):
+            _count_(skipped, str(path.parent), {path.name: EMPTY})
     return skipped
 
 
 def skipped_under(folder: Path) -> dict[str, Skipped]:
     """The files of a folder, at any depth, that are no images."""
     skipped: dict[str, Skipped] = {}
-    _count_(skipped, _all_files(folder))
+    _count_skipped_(skipped, folder)
     return skipped
 
 
-def _count_(skipped: dict[str, Skipped], files: Iterable[tuple[Path, str]]) -> None:
-    for path, reason in files:
-        if reason:
-            number, example = skipped.get(reason, (0, path))
-            skipped[reason] = Skipped(number + 1, example)
+def _count_skipped_(skipped: dict[str, Skipped], folder: Path) -> int:
+    """Counts the files of a folder that are no images, and returns the number of those that are."""
+    images = 0
+    for place, names, others in _all_files(folder):
+        images += len(names)
+        _count_(skipped, place, others)
+    return images
 
 
-def _no_image(path: Path, vain: Counter[str]) -> str:
-    """Why a file is not taken for an image; "" for an image. vain: endings of the files that were opened in vain.
-
-    Files without the ending of an image are opened until LOOKS of their ending were none: not each of a million texts.
-    """
-    name = path.name.lower()
-    if name.startswith(".") or name in SYSTEM_FILES:
-        return HIDDEN
-    ending = os.path.splitext(name)[1]
-    if ending in endings():
-        return ""
-    if ending in RAW_ENDINGS:
-        return f"a raw photograph: {ending}"
-    kind = "number" if ending[1:].isdigit() else ending
-    if vain[kind] < LOOKS:
-        try:
-            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
-                return "no file"
-            with open(path, "rb") as file:
-                if format_of(file.read(16)):
-                    return ""
-        except OSError as error:
-            return "a dangling link" if error.errno in (errno.ENOENT, errno.ELOOP) else "cannot be opened"
-        vain[kind] += 1
-    return f"no image: {ending}" if ending else "no image, without ending"
+def _count_(skipped: dict[str, Skipped], place: str, reasons: dict[str, str]) -> None:
+    """reasons: name of a file in the folder `place` -> why it is not read."""
+    for name, reason in reasons.items():
+        number, example = skipped.get(reason) or (0, Path(place, name))
+        skipped[reason] = Skipped(number + 1, example)
 
 
 def _images(split: Path) -> ClassFolders:
@@ -150,17 +126,23 @@ def _images(split: Path) -> ClassFolders:
 
 def images_under(folder: Path) -> list[Path]:
     """All images of a folder at any depth, in the order of their names, without hidden files and folders."""
-    return [path for path, reason in _all_files(folder) if not reason]
+    return [Path(place, name) for place, names, _ in _all_files(folder) for name in names]
 
 
-def _all_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """All files of a folder at any depth, without those in hidden folders, each with why it is no image."""
-    visited, vain = set[tuple[int, int]](), Counter[str]()
+def _all_files(folder: Path) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+    """Each folder in a folder, without hidden ones: its images, and its other files with why they are no images."""
+    visited, vain, image_endings = set[tuple[int, int]](), Counter[str](), endings()
     _is_new(folder, visited)
     for place, inner, files in os.walk(folder, followlinks=True, onerror=_closed):
         inner[:] = [name for name in sorted(inner) if not _is_hidden(name) and _is_new(Path(place, name), visited)]
-        for path in (Path(place, name) for name in sorted(files)):
-            yield path, _no_image(path, vain)
+        names, others = list[str](), dict[str, str]()
+        for name in sorted(files):
+            is_usual = os.path.splitext(name)[1].lower() in image_endings and name[0] != "."  # most files: no call
+            if is_usual or not (reason := why_no_image(os.path.join(place, name), vain)):
+                names.append(name)
+            else:
+                others[name] = reason
+        yield place, names, others
 
 
 def _is_hidden(folder: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from convscope.data import folders
 from convscope.data.classnames import WNID, readable
 from convscope.data.decode import printable
+from convscope.data.decoders import HIDDEN
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -184,7 +185,7 @@ def remarks_on(skipped: Mapping[str, folders.Skipped], root: Path) -> list[str]:
     reasons = [
         f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"
         for reason, (count, example) in skipped.items()
-        if reason != folders.HIDDEN
+        if reason != HIDDEN
     ]
     more = f" and {len(reasons) - NAMED_REASONS} more kinds" if len(reasons) > NAMED_REASONS else ""
     return [f"not read, beside the images of {root}: {', '.join(reasons[:NAMED_REASONS])}{more}"] if reasons else []
