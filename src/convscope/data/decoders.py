@@ -149,7 +149,7 @@ def why_no_image(path: str, vain: Counter[str]) -> str:
 def missing_plugin(start: bytes) -> str:
     """What to install for a file that no decoder knows; "" where nothing would help."""
     name = format_of(start)
-    library = _PLUGINS[name][0] if name in _PLUGINS else ""
+    library = _PLUGINS[name][0] if name in _PLUGINS and name not in formats() else ""
     return f"{name} needs {library}; type pip install {library}" if library else ""
 
 
