@@ -106,7 +106,8 @@ class Crops(Dataset[Batch]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         if not isinstance(state["split"], Files | Pixels | Chunks):
             name, shape, *labels_and_targets = state["split"]
-            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), *labels_and_targets)
+            images = np.memmap(name, np.uint8, "r").reshape(shape)  # an error where another run has built it anew
+            state["split"] = Pixels(images, *labels_and_targets)
         self.__dict__.update(state)
 
 
