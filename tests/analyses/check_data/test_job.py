@@ -132,9 +132,7 @@ def test_training_leaves_out_what_cannot_be_read_and_says_so(root, tmp_path, cap
     assert {row["reason"] for row in left} == {"it is no image, or of a format that is not known", "the file is empty"}
     assert [row["path"] for row in left][0] == str(root / "train/bee/3.png") and len(left) == 5
     printed, page = capsys.readouterr().out, (tmp_path / "run/report/index.html").read_text()
-    beside = (
-        f"not read, beside the images of {root}: no image: .xml (1, e.g. train/bee/boxes.xml), a dangling"
-    )
+    beside = f"not read, beside the images of {root}: no image: .xml (1, e.g. train/bee/boxes.xml), a dangling"
     for line in ("5 images cannot be read and are left out", "no image of class bee in val can be read", beside):
         assert printed.count(line) == 1 and line in page and any(line in warning for warning in summary["warnings"])
     looked = run(tmp_path / "look", "job=visualize", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", "evolution.maps=2")
