@@ -106,8 +106,7 @@ class Crops(Dataset[Batch]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         if not isinstance(state["split"], Files | Pixels | Chunks):
             name, shape, *labels_and_targets = state["split"]
-            images = np.memmap(name, np.uint8, "r").reshape(shape)  # an error where another run has built it anew
-            state["split"] = Pixels(images, *labels_and_targets)
+            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), *labels_and_targets)
         self.__dict__.update(state)
 
 
