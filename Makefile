@@ -15,9 +15,9 @@ setup: .venv/.ready  ## the virtual environment .venv with every dependency, as 
 .venv/.ready: requirements.lock pyproject.toml
 	@[ -x $(PYTHON) ] || { \
 	  for python in $(PYTHON3) python3 python3.14 python3.13 python3.12 python3.11 python; do \
-	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
+	    "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && break; python=; \
 	  done; \
-	  [ -n "$$python" ] || { echo "convscope needs Python 3.11 or newer and found none; install one, or name it: make setup PYTHON3=/path/to/python3" >&2; exit 1; }; \
+	  [ -n "$$python" ] || { echo "convscope needs Python 3.11 to 3.14 and found none; install one, or name it: make setup PYTHON3=/path/to/python3" >&2; exit 1; }; \
 	  echo "setting up .venv with $$("$$python" --version)"; \
 	  if command -v uv >/dev/null; then uv venv --quiet --python "$$("$$python" -c 'import sys; print(sys.executable)')" .venv; \
 	  else "$$python" -m venv .venv || { echo "python cannot make a virtual environment; on Debian: apt-get install python3-venv" >&2; exit 1; }; fi; }

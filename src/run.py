@@ -23,8 +23,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    from convscope.cli.environment import plain_surroundings
+
+    with plain_surroundings():
         main()
-    except KeyboardInterrupt:
-        print("convscope: interrupted", file=sys.stderr)
-        sys.exit(130)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from conftest import ROOT, SMALL, convscope
 from convscope.analyses.claims.compute.histories import top9_records
+from convscope.cli.training import check_description
 from convscope.errors import UserError
 from convscope.loggers.projection_table import projection_rows
 from convscope.models.checkpoints import read_checkpoint
@@ -83,6 +84,9 @@ LIES = [
     ({"net": {"classes": -1}}, "a net of -1 classes"),
     ({"class_names": [1, 2]}, "names of classes that are no names"),
     ({"class_names": ["x" * 10_000]}, "names of classes that are no names"),
+    ({"class_names": []}, "names of classes that are no names"),
+    ({"class_folders": [b"x"]}, "names of classes that are no names"),
+    ({"class_folders": ["x"]}, "1 folders of 10 classes"),
     ({"mean": torch.zeros(3, 9, 9)}, "a mean image of another shape"),
     ({"mean": torch.zeros(1).expand(3, 73, 73)}, "a mean image of another shape"),
     ({"mean": torch.full((3, 73, 73), torch.nan)}, "a mean image of another shape"),
@@ -100,6 +104,14 @@ def test_a_description_that_lies_is_refused(lie, said, trained, tmp_path):
             read_checkpoint(changed(trained, tmp_path / "net.ckpt", **lie))
     else:
         assert __import__("re").search(said, line)
+
+
+@pytest.mark.parametrize(("lie", "said"), [pair for pair in LIES if "layers" not in pair[0].get("net", {})])
+def test_a_training_whose_checkpoints_nobody_could_read_does_not_begin(lie, said, trained, tmp_path):
+    held = torch.load(changed(trained, tmp_path / "net.ckpt", **lie), weights_only=True)
+    with pytest.raises(UserError, match=said):
+        check_description(held["convscope"])
+    check_description(torch.load(trained / "checkpoints/last.ckpt", weights_only=True)["convscope"])
 
 
 def test_weights_that_claim_more_than_the_file_holds(trained, tmp_path):

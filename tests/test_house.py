@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "loggers": {"errors", "runs"},
     "report": {"analyses", "errors", "metrics", "runs"},
     "runs": {"errors", "metrics"},
-    "data": {"config", "errors", "models"},
+    "data": {"config", "errors", "models", "runs"},
     "engine": {"errors", "models"},
     "models": {"errors"},
     "metrics": {"errors"},

@@ -50,7 +50,8 @@ def load(trained: str | Path, **data: Any) -> Subject:
             'which images are there? source="images" takes any, source="folder" train/<class>/ and val/<class>/'
         )
     path = Path(trained)
-    path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    last = path / "checkpoints" / "last.ckpt"
+    path = last if last.is_file() else path
     overrides = (
         [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
     )

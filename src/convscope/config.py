@@ -11,18 +11,20 @@ A class of settings is a frozen pydantic dataclass, strict (`true` is no 1):
 `read_config(Occlusion, settings)` reads the group `occlude` of the settings. Nothing here knows torch or Hydra.
 """
 
-import errno
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from convscope.errors import (
+    NoPath,
     UserError,
+    check_new_path,
+    check_path,
+    check_path_or_url,
     describe_lists,
     describe_range,
     describe_type,
@@ -34,13 +36,17 @@ from convscope.errors import (
 
 __all__ = [
     "Count",
+    "NewPathText",
+    "PathOrUrl",
     "PathText",
     "Split",
     "build_config",
     "check_path_key",
     "check_type",
     "config",
+    "path_keys",
     "read_config",
+    "value_at",
 ]
 
 Config = TypeVar("Config")
@@ -48,29 +54,12 @@ Settings = Mapping[str, Any]
 LARGEST = 3e38  # of float32; also rules out inf and nan
 LONGEST = 100  # characters of a path that an error repeats
 
-
-class NoPath(ValueError):
-    """Raised for a text that cannot be a path, with the reason."""
-
-
-def check_path(text: str) -> str:
-    """The text, if it can be a path or an address. Raises NoPath where the system refuses it."""
-    if not text:
-        raise NoPath("is no path")
-    if "://" in text:
-        return text
-    try:
-        Path(text).expanduser().stat()
-    except (OSError, ValueError, RuntimeError) as error:  # a zero byte, the home of an unknown user
-        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
-            return text  # the code that opens the file reports its other errors
-        raise NoPath(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    return text
-
-
+PathCheck = Callable[[str], str]
 PathText = Annotated[str, AfterValidator(check_path)]
+NewPathText = Annotated[str, AfterValidator(check_new_path)]  # of a file or folder that a job writes
+PathOrUrl = Annotated[str, AfterValidator(check_path_or_url)]
 Count = Annotated[int, Field(ge=1)]
-Split = Literal["val", "train"]
+Split = Literal["val", "train", "test"]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field,))
@@ -143,23 +132,23 @@ def check_type(key: str, value: Any, hint: Any) -> None:
         raise UserError(f"{key}={value_text(value)} is not {describe_type(hint)}")
 
 
-def _value_at(settings: Any, key: str) -> Any:
+def value_at(settings: Any, key: str) -> Any:
     """The value at a dotted key such as data.root; None where any part of the key is missing."""
     for part in key.split("."):
         settings = settings.get(part) if isinstance(settings, Mapping) else None
     return settings
 
 
-def check_path_key(settings: Settings, key: str, several: bool = False) -> None:
+def check_path_key(settings: Settings, key: str, several: bool = False, check: PathCheck = check_path) -> None:
     """Raises UserError where the value of a key cannot be a path. several: it may be a list of paths, or of null."""
-    value = _value_at(settings, key)
+    value = value_at(settings, key)
     for path in value if several and isinstance(value, list) else [value]:
         if path is None:
             continue
         if not isinstance(path, str):
             raise UserError(f"{key}={path} {_no_path(key, path)}")
         try:
-            check_path(path)
+            check(path)
         except NoPath as refusal:
             raise UserError(f"{key}={_cut(path)} {refusal}") from None
 
@@ -167,7 +156,7 @@ def check_path_key(settings: Settings, key: str, several: bool = False) -> None:
 def _from_elsewhere(described: Any, settings: Settings) -> dict[str, Any]:
     """Field -> value of the keys outside the group; without the keys of groups that the settings do not have."""
     return {
-        field: _value_at(settings, key)
+        field: value_at(settings, key)
         for field, key in described.config_elsewhere.items()
         if key.split(".")[0] in settings
     }
@@ -245,5 +234,13 @@ def _allows_other_types(hint: Any) -> bool:
     return get_origin(hint) in (Union, types.UnionType) and bool({int, float, dict} & set(get_args(hint)))
 
 
+def path_keys(kind: type) -> dict[str, bool]:
+    """The keys of a class of settings whose values are paths; whether such a key also takes a list of them."""
+    hints = get_type_hints(kind, include_extras=True)
+    lists = {field: any(get_origin(part) is list for part in get_args(hint)) for field, hint in hints.items()}
+    return {_key(kind, field): lists[field] for field, hint in hints.items() if _is_path(hint)}
+
+
 def _is_path(hint: Any) -> bool:
-    return hint == PathText or any(_is_path(part) for part in get_args(hint) if get_origin(hint) is not Annotated)
+    parts = () if get_origin(hint) is Annotated else get_args(hint)
+    return hint in (PathText, NewPathText, PathOrUrl) or any(map(_is_path, parts))

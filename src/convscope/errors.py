@@ -1,17 +1,98 @@
-"""Errors that a user can mend, each in one line, and the possible values of a type in plain words."""
+"""Errors that a user can mend, each in one line, what can be a path, and the values of a type in plain words."""
 
 import difflib
+import errno
+import os
+import re
 import types
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+# What libraries add to a message for their own developers: places in their sources, and from a stack of calls on
+STACK = re.compile(
+    r"(Exception raised from|\(?Triggered internally|frame #\d+:|C\+\+ CapturedTraceback|Traceback \(most).*", re.S
+)
+SOURCE_PLACE = re.compile(
+    r"\[enforce fail at [^\]]*\](\s*\S.*?\.(?=\s)|\s*\.)?"  # with the condition that failed
+    r"|,? ?INTERNAL ASSERT FAILED at \S+, please report a bug to PyTorch\.?"
+    r"|\b(at|in|from) (?=\S*/)\S+\.(cc|cpp|cu|cuh|h|hpp|py|rs|go)\"?:\d+\S*"
+    r"|(?=\S*/)\S+\.(cc|cpp|cu|cuh|h|hpp|rs|go)\"?:\d+[:,]?"
+    r"|(?<=\S) at 0x[0-9a-fA-F]{4,}|\b0x[0-9a-fA-F]{6,}\b"
+)
+MOST_READ = 4000  # letters of a message
+TERMINAL_CODE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\^_])")
+
+
+def one_line(text: str) -> str:
+    """The text in one line that a terminal shows: line breaks become spaces, control codes are escaped."""
+    lines = text.replace("\t", " ").splitlines()
+    joined = " ".join(line.strip() for line in lines if line.strip())
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in joined)
+
+
+def reason_of(error: object, longest: int = 200) -> str:
+    """What a library says of an error, for the middle of a message of ours: in one line, without what only its
+    developers can use, of at most `longest` letters. The name of the error where it says nothing.
+    """
+    text = str(error)[:MOST_READ]
+    if isinstance(error, OSError) and error.strerror:  # of the operating system, here without its number
+        text = f"{error.strerror}: {os.fsdecode(error.filename)}" if error.filename else error.strerror
+    text = SOURCE_PLACE.sub(" ", STACK.sub("", TERMINAL_CODE.sub("", text)))
+    line = re.sub(r" +([,.;:)])|  +", lambda gap: gap[1] or " ", one_line(text)).strip(" .;:,")
+    if len(line) > longest:
+        line = line[: longest - 3].rpartition(" ")[0].rstrip(" .;:,") or line[: longest - 3]
+        line += "..."
+    return line or type(error).__name__
+
+
+_URL = re.compile(r"[A-Za-z][\w+.-]*://", re.ASCII)
 
 
 class UserError(Exception):
     """Raised with one line that says what was given, what is possible and what to type. Shown without a traceback."""
 
+    def __init__(self, text: object = ""):
+        super().__init__(one_line(str(text)))
+
 
 class Stopped(SystemExit):
     """A run that a signal has ended, with all its work in checkpoints/last.ckpt. code: 128 + the signal's number."""
+
+
+class NoPath(ValueError):
+    """Raised for a text that cannot be a path, with the reason."""
+
+
+def check_path(text: str) -> str:
+    """The text, if it can be a path on this disk. Raises NoPath for a URL, and where the system refuses it."""
+    if _URL.match(text):
+        example = re.sub("^file://(localhost)?(?=/)", "", text)
+        advice = f"; type {example}" if example != text else "; download it first, and type where it lies"
+        raise NoPath(f"is a URL, and here stands a path on this disk{advice}")
+    return check_path_or_url(text)
+
+
+def check_new_path(text: str) -> str:
+    """The text, if it can be the path of something that is written. Raises NoPath as check_path."""
+    if _URL.match(text):
+        raise NoPath("is a URL, and here stands a path on this disk; name a folder, and upload it when it is written")
+    return check_path_or_url(text)
+
+
+def check_path_or_url(text: str) -> str:
+    """The text, if it can be a path or is a URL. Raises NoPath where the system refuses it."""
+    if not text:
+        raise NoPath("is no path")
+    if _URL.match(text):
+        return text
+    try:
+        Path(text).expanduser().stat()
+    except (OSError, ValueError, RuntimeError) as error:  # a zero byte, the home of an unknown user
+        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            return text  # the code that opens the file reports its other errors
+        raise NoPath(f"cannot be opened: {getattr(error, 'strerror', None) or reason_of(error)}") from None
+    return text
 
 
 def did_you_mean(text: object, possible: Iterable[object]) -> str:

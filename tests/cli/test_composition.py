@@ -1,5 +1,7 @@
 """All of conf/ with all of conf/: choices of all groups compose into settings whose values can all be resolved.
 
+All their keys are read by something.
+
 A few rows of choices, one of each group; all pairs where CONVSCOPE_CASES is set, as by `make reliability`.
 """
 
@@ -13,6 +15,7 @@ from omegaconf import OmegaConf
 
 from conftest import ROOT
 from convscope.cli.errors import choices
+from convscope.cli.keys import check_keys
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +42,9 @@ def rows():
 
 
 def check(row):
-    found = OmegaConf.to_container(compose("config", overrides=list(row)), resolve=True)
+    composed = compose("config", overrides=list(row))
+    found = OmegaConf.to_container(composed, resolve=True)
+    check_keys(found, text=str(OmegaConf.to_container(composed)))
     assert {"job", "model", "data", "optim", "trainer", "seed", "name"} <= found.keys(), row
     assert {word.partition("=")[2] for word in row if word.startswith("job=")} <= {found["job"]}, row
 

@@ -54,15 +54,27 @@ def test_a_mistyped_word_is_told_with_its_neighbor(word, near, possible):
     assert "\n" not in line and "Could not" not in line and "+key" not in line
 
 
-def test_a_choice_without_its_group_is_told_with_it():
-    assert told("evaluate").startswith("evaluate has no value (did you mean job=evaluate?); overrides are key=value")
-    assert told("transfer").startswith("transfer has no value (did you mean experiment=transfer or job=transfer?)")
-    assert told("nonsense").startswith("nonsense has no value; overrides are")
-
-
 def test_keys_are_those_of_the_chosen_files():
     assert "data.root" in told("data=folder", "data.rot=/a").partition("possible: ")[2]
     assert "data.root" not in told("data.rot=/a")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("net", "line"),
+    [
+        ("resnet18", "; type model=torchvision model.name=resnet18; possible: "),
+        ("ResNet-18", "; type model=torchvision model.name=resnet18; possible: "),
+        ("resnet81", "; perhaps model=torchvision model.name=resnet18; possible: "),
+        ("timm/resnet50.a1_in1k", "; type model=timm model.name=resnet50 model.weights=a1_in1k; possible: "),
+        ("ResNet18_Weights.IMAGENET1K_V1", "; type model=torchvision model.name=resnet18 model.weights=IMAGENET1K_V1"),
+        ("vgg", " (did you mean model=vgg11 or model=vgg11_lrn or model=vgg13 or model=vgg16 or "),
+        ("resnet", "; perhaps model=torchvision model.name=<one of resnet101, resnet152, resnet18, "),
+        ("alexnt", " (did you mean model=alexnet?)"),
+    ],
+)
+def test_a_net_of_a_library_is_told_with_what_to_type(net, line):
+    assert told(f"model={net}").startswith(f"no model={net}{line}")
 
 
 def test_where_nothing_is_near_nothing_is_guessed():

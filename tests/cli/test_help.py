@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,10 +59,18 @@ def test_examples_name_choices_that_exist():
                 assert (CONF / group / f"{choice}.yaml").is_file(), example
 
 
-def test_a_file_that_does_not_say_what_it_is_for(tmp_path):
-    (tmp_path / "silent.yaml").write_text("# @package _global_\njob: train\n# too late\n")
-    with pytest.raises(UserError, match="silent.yaml does not begin with a comment; write what it is for in its"):
-        summary(tmp_path / "silent.yaml")
+@pytest.mark.parametrize(
+    "text",
+    [b"# @package _global_\njob: train\n# too late\n", b"", b"\xff\xfe\x00", b"a:\n\tb: {\n", b"defaults:\n  - own\n"],
+)
+def test_a_file_that_does_not_say_what_it_is_for_is_listed_and_breaks_nothing(text, tmp_path):
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    for group in GROUPS:
+        (conf / group / "own.yaml").write_bytes(text)
+    listed = [line for line in general_help(conf).splitlines() if line.split()[:1] == ["own"]]
+    assert len(listed) == len(GROUPS) and all("(a comment in the first line of its file" in line for line in listed)
+    for group in GROUPS:
+        assert help_on_choices(conf, [f"{group}=own"]).startswith(f"{group}=own: (a comment")
 
 
 def test_configs_are_yaml_mappings_or_empty():

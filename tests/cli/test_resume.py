@@ -20,7 +20,13 @@ from safetensors.torch import load_file
 from conftest import ROOT, convscope, python
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
-from convscope.runs.unfinished import TRAINING_GROUPS, needs_training, newest_unfinished, training_lock
+from convscope.runs.unfinished import (
+    TRAINING_GROUPS,
+    images_moved,
+    needs_training,
+    newest_unfinished,
+    training_lock,
+)
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within
 
 TINY = ["data.train=40", "data.val=20", "data.image_size=64", "model.width=0.05", "optim.batch_size=20",
@@ -231,6 +237,7 @@ def test_the_newest_unfinished_run_of_the_same_settings(tmp_path):
         (tmp_path / name / ".hydra/config.yaml").write_text(json.dumps(held))
         os.utime(tmp_path / name / ".hydra/config.yaml", (number, number))
     now = settings(data={"workers": 4}, name="renamed")
+    assert newest_unfinished(tmp_path, read, settings(data={"root": "/elsewhere"})) is None  # of other images, maybe
     assert newest_unfinished(tmp_path, read, now) == tmp_path / "new"
     with training_lock(tmp_path / "new"):
         assert newest_unfinished(tmp_path, read, now) == tmp_path / "old"
@@ -385,11 +392,41 @@ def test_half_written_files_are_no_end(tmp_path):
     assert needs_training(folder, settings(), settings())
 
 
-def test_a_summary_of_fewer_epochs_goes_when_more_are_trained(tmp_path):
+def test_a_finished_run_is_trained_for_more_epochs(tmp_path):
     folder, longer = left(tmp_path, 5, finished=True), settings(trainer={"max_epochs": 9})
-    assert not needs_training(folder, settings(), settings()) and (folder / "summary.json").is_file()
-    assert needs_training(folder, settings(), longer) and not (folder / "summary.json").exists()
+    assert not needs_training(folder, settings(), settings())
+    assert needs_training(folder, settings(), longer) and (folder / "summary.json").is_file()
     assert needs_training(folder, longer, longer)  # killed again before its sixth epoch
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "moved"),
+    [
+        ({"data": {"root": "/a"}}, {"data": {"root": "/b"}}, True),
+        ({"data": {"root": "a"}}, {"data": {"root": os.path.abspath("a")}}, False),
+        ({"model": {"init": "/a/last.ckpt"}}, {"model": {"init": "/b/last.ckpt"}}, False),
+        ({"model": {"weights": "/a/w.pth"}}, {"model": {"weights": "w.safetensors"}}, False),
+        ({"trainer": {"devices": 1}}, {"trainer": {"devices": [3]}}, False),
+        ({"trainer": {"devices": "0,1"}}, {"trainer": {"devices": [2, 3]}}, False),
+    ],
+)
+def test_where_files_lie_and_which_devices_compute_may_change(before, now, moved, tmp_path):
+    assert needs_training(left(tmp_path, 2), settings(**before), settings(**now))
+    assert images_moved(settings(**before), settings(**now)) is moved
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({"model": {"weights": "DEFAULT"}}, {"model": {"weights": "IMAGENET1K_V1"}}),
+        ({"model": {"weights": "a.pth"}}, {"model": {"weights": None}}),
+        ({"trainer": {"devices": 1}}, {"trainer": {"devices": [0, 1]}}),
+        ({"trainer": {"devices": 2}}, {"trainer": {"devices": [2]}}),
+    ],
+)
+def test_other_weights_and_another_number_of_devices_are_told(before, now, tmp_path):
+    with pytest.raises(UserError, match="was trained with"):
+        needs_training(left(tmp_path, 2), settings(**before), settings(**now))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convscope.data import decoders, folders
+from convscope.data import folder_contents, folders
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, decoded, printable
 from convscope.data.decoders import formats
@@ -33,7 +33,7 @@ def test_names_of_every_kind_are_read_and_named_in_one_line(tmp_path):
     for name in NAMES:
         Image.fromarray(PIXELS).save(tmp_path / "x.png")
         (tmp_path / "x.png").rename(tmp_path / name)
-    paths = folders.images_under(tmp_path)
+    paths = folder_contents.images_under(tmp_path)
     assert sorted(path.name for path in paths) == sorted(NAMES)
     cache = Cache(tmp_path / "cache", 1.0)
     stored = decoded_once(Files(paths, np.zeros(4, int)), SIDE, cache, True, "stop")
@@ -95,7 +95,7 @@ def test_links_that_lead_around_in_circles(tmp_path):
     Image.fromarray(PIXELS).save(tmp_path / "ant/deep/x.png")
     for name in ("ant/deep/up", "ant/deep/top"):
         (tmp_path / name).symlink_to(tmp_path / "ant")
-    assert [path.relative_to(tmp_path).as_posix() for path in folders.images_under(tmp_path / "ant")] == [
+    assert [path.relative_to(tmp_path).as_posix() for path in folder_contents.images_under(tmp_path / "ant")] == [
         "ant/deep/x.png"
     ]
 
@@ -123,8 +123,8 @@ def test_whatever_pillow_reads_is_an_image_by_all_its_endings_and_by_content_wit
     names += ANY_NAME if kind in WITH_START else []
     for name in names:
         (tmp_path / name).write_bytes(content)
-    paths = folders.images_under(tmp_path)
-    assert sorted(path.name for path in paths) == sorted(names) and not folders.skipped_under(tmp_path)
+    paths = folder_contents.images_under(tmp_path)
+    assert sorted(path.name for path in paths) == sorted(names) and not folder_contents.skipped_under(tmp_path)
     assert all(decoded(path, SIDE).shape == (SIDE, SIDE, 3) for path in paths)
 
 
@@ -133,7 +133,7 @@ def test_a_format_that_a_plugin_would_read_names_it(tmp_path):
     for ending, content in start.items():
         for name in (f"x.{ending}", f"X.{ending.upper()}", "x.jpg", "x"):
             (tmp_path / name).write_bytes(content)
-            assert folders.images_under(tmp_path) == [tmp_path / name]
+            assert folder_contents.images_under(tmp_path) == [tmp_path / name]
             library = {"heic": "pillow-heif", "jxl": "pillow-jxl-plugin"}[ending]
             if find_spec(library.replace("-plugin", "").replace("-", "_")) is None:
                 with pytest.raises(Unreadable, match=f"needs {library}; type pip install {library}$"):
@@ -184,10 +184,10 @@ def test_what_lies_beside_the_images_is_counted_by_its_reason(classes, loose):
             expected["a class folder without images"] += all(OTHER_FILES[file] for file in names)
         fill(split, loose, astray=True)
         images = expected.pop("", 0)
-        skipped = folders.skipped_files(split)
+        skipped = folder_contents.skipped_files(split)
         assert {why: files.number for why, files in skipped.items()} == {why: n for why, n in expected.items() if n}
         assert all(os.path.lexists(files.example) for files in skipped.values())
-        found = sum(len(folders.images_under(split / name)) for name in classes if (split / name).is_dir())
+        found = sum(len(folder_contents.images_under(split / name)) for name in classes if (split / name).is_dir())
         assert found == images
         lines, told = remarks_on(skipped, split), [why for why in expected if why != "hidden" and expected[why]]
         assert len(lines) == bool(told)
@@ -205,9 +205,9 @@ def test_few_of_many_other_files_are_opened(tmp_path, monkeypatch):
         opened.append(path)
         return open(path, mode)
 
-    monkeypatch.setattr(decoders, "open", opening, raising=False)
-    assert len(folders.images_under(tmp_path)) == 400
-    assert len(opened) == 2 * decoders.LOOKS and not any(path.endswith(".jpg") for path in opened)
+    monkeypatch.setattr(folder_contents, "open", opening, raising=False)
+    assert len(folder_contents.images_under(tmp_path)) == 400
+    assert len(opened) == 2 * folder_contents.LOOKS and not any(path.endswith(".jpg") for path in opened)
 
 
 @pytest.mark.parametrize("read", [folder, images])

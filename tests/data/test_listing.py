@@ -28,13 +28,29 @@ def test_as_spreadsheets_write_it(album):
     assert len(narrowed(listing, {"note": "x, y"}).rows) == 1 and len(narrowed(listing, {}).rows) == 2
 
 
+def test_as_european_spreadsheets_and_other_systems_write_it(album):
+    """Semicolons and decimal commas, backslashes, another case, and accents in another form than the file's name."""
+    (album / "in/a b.png").rename(album / "in/Bu\u0308cher.png")
+    (album / "list.csv").write_text(
+        "Path;N;Note;X;Nose_X;;\r\nin\\Bücher.png;1.234,5;TRUE;2;3;;\r\n;;;;;;\r\n", "cp1252"
+    )
+    listing = read_listing(album / "list.csv", ["n"])
+    assert listing.columns == ["path", "n", "Note", "x", "Nose_x"] and len(listing.rows) == 1
+    assert number(listing.rows[0], "n") == 1234.5 and sizes(listing) == {album / "in/Bu\u0308cher.png": (30, 20)}
+    for only in ({"n": 1234.5}, {"N": "1.234,5"}, {"note": True}, {"NOTE": "TRUE"}):
+        assert narrowed(listing, only).rows == listing.rows
+    (album / "list.csv").write_text("path,n\nin/x.png,1;5\n,2\n")
+    with pytest.raises(UserError, match=r"list.csv line 3 names no image: its cell in the column path is empty"):
+        read_listing(album / "list.csv")
+
+
 @pytest.mark.parametrize(
     "content, message",
     [
         (b"path,n\n", "list.csv has no rows below its columns path, n"),
-        (b"", "list.csv has no column path; its columns: none"),
+        (b"", "list.csv: it is empty; needed: a first line path,..."),
         (b"file,n\na.png,1\n", "list.csv has no column path; its columns: file, n"),
-        (b"path\n\xff\xfe\x00", "list.csv: no csv file of UTF-8 text"),
+        (b"path\n\xff\xfe\x00", "list.csv: line 2 has zero bytes, so it is no text"),
     ],
 )
 def test_a_wrong_file_is_told(album, content, message):
@@ -44,9 +60,9 @@ def test_a_wrong_file_is_told(album, content, message):
 
 
 def test_no_file_and_no_value_are_told(album):
-    with pytest.raises(UserError, match=r"none.csv: No such file or directory; name a csv file"):
+    with pytest.raises(UserError, match=r"none.csv: No such file or directory; needed: a first line path,"):
         read_listing(album / "none.csv")
-    with pytest.raises(UserError, match="Is a directory"):
+    with pytest.raises(UserError, match="it is a folder"):
         read_listing(album)
     (album / "list.csv").write_text("path,n\nin/a b.png,1\n")
     listing = read_listing(album / "list.csv")

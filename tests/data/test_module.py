@@ -4,10 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from PIL import Image
-from torch import nn
 
 from convscope.data.module import ImageData
 from convscope.data.sampler import EpochSampler, OrderedShare, Share
@@ -15,6 +13,7 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source
 from convscope.data.transforms import random_cuts
 from convscope.errors import UserError
+from data.short_training import Small, fit
 
 R, S = 37, 32  # stored and net's side
 
@@ -122,56 +121,32 @@ def test_a_sampler_starts_where_it_is_told():
     assert list(late) == list(EpochSampler(50, 1, Share(1, 2), epoch=4))
 
 
-class Small(pl.LightningModule):
-    """A linear classifier that keeps a list of what it was fed."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net, self.fed = nn.Linear(3 * S * S, 3), []
-
-    def training_step(self, batch, _):
-        self.fed.append((self.global_step, batch.index.tolist()))
-        return nn.functional.cross_entropy(self.net(batch.image.flatten(1)), batch.label)
-
-    def validation_step(self, batch, _):
-        self.net(batch.image.flatten(1))
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1e-6, momentum=0.9)
-
-
-def fit(source, workers, epochs, folder, save=None, resume=None, **more):
-    kept = pl.callbacks.ModelCheckpoint(
-        folder, save_top_k=-1, filename="{step}", auto_insert_metric_name=False, **save or {}
-    )
-    model = Small()
-    trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-        callbacks=[kept], num_sanity_val_steps=0, use_distributed_sampler=False, **more,
-    )  # fmt: skip
-    trainer.fit(model, ImageData(source, settings(workers=workers)), ckpt_path=resume)
-    return model
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("workers", "save", "step", "more"),
+    ("changed", "save", "step", "trainer"),
     [
-        (0, {"every_n_train_steps": 9}, 9, {}),  # in the second epoch
-        (2, {"every_n_train_steps": 9}, 9, {}),
-        (0, {"every_n_train_steps": 7}, 7, {}),  # with the last batch of the first
-        (0, {"every_n_epochs": 1}, 7, {}),
-        (0, {"every_n_epochs": 1, "save_on_train_epoch_end": True}, 7, {}),
-        (0, {"every_n_epochs": 1, "save_on_train_epoch_end": True}, 2, {"limit_train_batches": 2}),
+        ({}, {"every_n_train_steps": 9}, 9, {}),  # in the second epoch
+        ({"workers": 2}, {"every_n_train_steps": 9}, 9, {}),
+        ({}, {"every_n_train_steps": 7}, 7, {}),  # with the last batch of the first
+        ({}, {"every_n_epochs": 1}, 7, {}),
+        ({}, {"every_n_epochs": 1, "save_on_train_epoch_end": True}, 7, {}),
+        ({}, {"every_n_epochs": 1, "save_on_train_epoch_end": True}, 2, {"limit_train_batches": 2}),
+        ({"batch_size": 7}, {"every_n_train_steps": 10}, 10, {}),  # of 50 images: a last batch of one
+        ({"batch_size": 7}, {"every_n_train_steps": 6}, 6, {"accumulate_grad_batches": 2}),
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_a_resumed_run_equals_an_unbroken_one(source, tmp_path, workers, save, step, more):
-    whole = fit(source, workers, 3, tmp_path / "whole", save, **more)
-    resumed = fit(source, workers, 3, tmp_path / "rest", resume=tmp_path / f"whole/{step}.ckpt", **more)
-    assert resumed.fed == whole.fed[step:]
-    assert torch.equal(resumed.net.weight, whole.net.weight)
+def test_a_resumed_run_equals_an_unbroken_one(source, tmp_path, changed, save, step, trainer):
+    def run(name, resume=None):
+        data = ImageData(source, settings(**changed))
+        data.joins_last_image = "batch_size" in changed
+        model = Small(S, batch_norm=data.joins_last_image)
+        return fit(model, data, tmp_path / name, save, resume, **trainer)
+
+    whole = run("whole")
+    resumed = run("rest", tmp_path / f"whole/{step}.ckpt")
+    assert resumed.fed == whole.fed_from(step) and len(whole.fed) > len(resumed.fed) > 0
+    assert all(value.equal(whole.state_dict()[key]) for key, value in resumed.state_dict().items())
 
 
 def test_streamed_images_equal_stored_ones(tmp_path):
@@ -210,6 +185,22 @@ def test_a_closed_cache_is_told_once_and_stops_nothing(tmp_path):
     assert data.size("train") == data.size("val") == 6 and data.pixels("val", [4])[0, 0, 0, 0] == 4
     first, second = data.remarks
     assert first == "a line on the set" and second.startswith(f"data.cache_dir={tmp_path / 'file'}: ")
+
+
+def test_images_of_any_array_arrive_in_processes_that_are_not_forked(source, tmp_path):
+    """Whole files, parts of them, files with and without a header, and what no file holds."""
+    pixels = source.train.images
+    np.save(tmp_path / "a.npy", pixels)
+    pixels.tofile(tmp_path / "b.raw")
+    saved = np.load(tmp_path / "a.npy", mmap_mode="r")
+    raw = np.memmap(tmp_path / "b.raw", np.uint8, "r", offset=3 * pixels[0].size, shape=(9, R, R, 3))
+    order = np.array([4, 2, 31])
+    for images in (pixels, saved, saved[7:], saved[::3], saved[::-1], saved[order], saved[:, :, ::-1], raw, raw[2:5]):
+        crops = ImageData(source, settings())._crops("train")
+        crops.split = Pixels(images, np.arange(len(images)))
+        sent = pickle.dumps(crops)
+        assert torch.equal(pickle.loads(sent)[(0, 1)].image, crops[(0, 1)].image)
+        assert len(sent) < 30_000 or images is not saved and images is not raw
 
 
 def test_bad_images_are_listed(tmp_path):

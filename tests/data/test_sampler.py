@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
+from torch.utils.data import BatchSampler
 
-from convscope.data.sampler import LANE_CHUNKS, LANES, Share, WindowSampler
+from convscope.data.sampler import LANE_CHUNKS, LANES, EpochSampler, JoinedBatches, Share, WindowSampler
+from random_settings import tried
 
 COUNTS = np.array([10] * 99 + [7])
 
@@ -59,3 +62,28 @@ def test_it_starts_where_it_is_told(skip):
 def test_fewer_images_than_processes():
     parts = [order(share=Share(rank, 8), counts=np.array([2, 1])) for rank in range(8)]
     assert [len(part) for part in parts] == [1] * 8 and {part[0] for part in parts} == {0, 1, 2}
+
+
+@tried(60)
+@given(
+    strategies.integers(1, 70), strategies.integers(2, 9), strategies.integers(1, 5), strategies.booleans(),
+    strategies.data(),
+)  # fmt: skip
+def test_no_batch_has_one_image_and_no_image_is_left_out(images, size, world, in_chunks, draw):
+    """In every process, also where an epoch goes on after some of its batches."""
+    rank, epoch = draw.draw(strategies.integers(0, world - 1)), draw.draw(strategies.integers(0, 3))
+
+    def sampler(skip=0):
+        share = Share(rank, world)
+        if in_chunks:
+            return WindowSampler(np.bincount(np.arange(images) % 7), 1, share, epoch, skip)
+        return EpochSampler(images, 1, share, epoch, skip)
+
+    keys, batches = list(sampler()), list(JoinedBatches(sampler(), size))
+    assert sum(batches, []) == keys and len(batches) == len(JoinedBatches(sampler(), size))
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert 1 < len(batches[-1]) <= size + 1 or len(keys) == 1
+    if len(keys) % size != 1:
+        assert batches == list(BatchSampler(sampler(), size, drop_last=False))
+    done = draw.draw(strategies.integers(0, len(batches) - 1))
+    assert list(JoinedBatches(sampler(done * size), size)) == batches[done:]

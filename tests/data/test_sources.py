@@ -58,7 +58,9 @@ def test_classes_csv_gives_names(photos):
     (photos / "classes.csv").write_text("wnid,name\nant,pet\ncat,pet\n")
     assert sources.folder(photos).classes == ["pet (ant)", "bee", "pet (cat)"]
     (photos / "classes.csv").write_text("ant,pet\n")
-    assert "classes.csv needs a first line with the columns wnid,name" in message(sources.folder, photos)
+    assert "classes.csv has no column wnid, name; its columns: ant, pet; needed: a first line wnid,name" in message(
+        sources.folder, photos
+    )
 
 
 def test_folder_problems_say_what_to_type(photos, tmp_path):

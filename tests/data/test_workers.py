@@ -20,6 +20,7 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Source
 from convscope.data.workers import CurrentImages, Loader
 from convscope.errors import UserError
+from data.short_training import Small, fit
 
 
 class Deadly(type(Path())):
@@ -233,3 +234,54 @@ def test_a_class_without_a_readable_image_is_named(files, tmp_path):
     assert data.emptied == ["no image of class b in train can be read"] and len(data.bad_images) == 12
     data.size("val")
     assert data.emptied[1:] == ["no image of class b in val can be read"]
+
+
+class DeadlyLater(Deadly):
+    def read_bytes(self):
+        return super().read_bytes() if self.with_suffix(".fatal").exists() else Path(self).read_bytes()
+
+
+class Marking(Small):
+    """Makes a file deadly after the first epoch."""
+
+    def __init__(self, path):
+        super().__init__(32, classes=2)
+        self.path, self.after_one_epoch = path, {}
+
+    def on_train_epoch_end(self):
+        self.after_one_epoch = {key: value.clone() for key, value in self.state_dict().items()}
+        self.path.with_suffix(".fatal").touch()
+
+
+@pytest.fixture(params=["spawn", "forkserver"])
+def not_forked(request):
+    """Processes start as on macOS and Windows, or as on Linux from Python 3.14 on."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(request.param, force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_processes_that_are_not_forked_train_alike_and_are_named_when_they_die(files, tmp_path, not_forked):
+    reference = fit(Small(32, classes=2), streamed(files, tmp_path), tmp_path / "a", max_epochs=1, limit_val_batches=0)
+    model, data = Marking(files.paths[9]), streamed(files, tmp_path, workers=1)
+    files.paths[9] = DeadlyLater(files.paths[9])
+    with pytest.raises((UserError, RuntimeError)) as caught:
+        fit(model, data, tmp_path / "b", max_epochs=2, limit_val_batches=0)
+    error = caught.value
+    assert re.search("the signal Killed while it read .*class1/9.png; mostly", str(data.death(error) or error))
+    assert model.fed[:6] == reference.fed and 6 <= len(model.fed) < 12
+    assert all(value.equal(model.after_one_epoch[key]) for key, value in reference.state_dict().items())
+    data.close()
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("not_forked", ["forkserver"], indirect=True)
+def test_a_process_of_another_parent_ends_while_its_pass_is_unfinished(files, tmp_path, not_forked):
+    data = streamed(files, tmp_path, workers=1)
+    unfinished = iter(data.val_dataloader())
+    assert len(next(unfinished).label) == 4
+    data.close()
+    assert multiprocessing.active_children() == []

@@ -4,34 +4,50 @@ import csv
 import json
 import os
 import re
+import shutil
+import signal
 import struct
 import subprocess
 import sys
+import threading
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import SMALL, convscope
 from convscope import loggers
 from convscope.errors import UserError
+from convscope.loggers import FaultTolerantLogger
 from convscope.runs.record import Picture, Record
 from wandb_server import receiving
 
+WANDB = {"project": None, "mode": None, "table": 0, "artifacts": []}
 EPOCHS, LAYERS = 2, ("conv1", "conv2", "conv3", "conv4", "conv5")
+
+
+@pytest.fixture
+def clean_wandb(monkeypatch, tmp_path):
+    """No variable, settings file or key of wandb."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
 
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory, cache):
-    """A run with both loggers, and wandb's own folders kept inside it."""
+    """A run with all loggers, by somebody who has no home to write into."""
     place = tmp_path_factory.mktemp("logged")
     ended = convscope(
         *SMALL, "logger=[wandb,tensorboard,mlflow]", "logger.wandb.table=100", "logger.wandb.artifacts=[top9]",
         f"data.cache_dir={cache}", "hydra.run.dir=run", cwd=place,
-        WANDB_API_KEY="", HOME=str(place), WANDB_DATA_DIR=str(place), WANDB_CACHE_DIR=str(place),
-        NETRC=str(place / "none"),
+        WANDB_API_KEY="", HOME="/proc/1",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (place / "run" / "printed.txt").write_text(ended.stdout)
@@ -158,23 +174,35 @@ def test_what_wandb_got_is_what_was_announced(logged):
     assert f"gets {pictures} pictures" in announced and "a table of 100 of " in announced
 
 
-def test_the_table_of_projections_shows_the_tiles_of_the_grids(logged):
+def artifacts_of(folder):
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    artifacts = [record.request.log_artifact.artifact for record in records(file) if record.HasField("request")]
+    return artifacts + [record.artifact for record in records(file) if record.HasField("artifact")]
+
+
+def test_the_table_of_projections_has_their_numbers_and_a_picture_for_each_layer_and_epoch(logged):
     (row,) = [row for row in history(logged) if "features" in row]
     assert row["features"]["nrows"] == 100
     (files,) = logged.glob("wandb/offline-run-*/files")
     table = json.loads((files / row["features"]["path"]).read_text())
-    assert table["columns"] == ["epoch", "layer", "map", "rank", "score", "image", "patch", "projection"]
+    columns = ["epoch", "layer", "map", "rank", "score", "image", "patch", "projection", "grid"]
+    assert table["columns"] == columns
     tops = {epoch: load_file(logged / "top9" / f"epoch_{epoch:03d}.safetensors") for epoch in (1, 2)}
-    for epoch, layer, number, rank, score, image, _, _ in table["data"]:
+    for epoch, layer, number, rank, score, image, *_ in table["data"]:
         assert tops[epoch][f"{layer}.image"][number, rank - 1] == image
         assert tops[epoch][f"{layer}.score"][number, rank - 1] == pytest.approx(score)
     ranks = [row[3] for row in table["data"]]
     assert set(ranks) <= set(range(1, 10)) and 1 in ranks
     assert ranks.count(1) >= ranks.count(2) >= ranks.count(9)  # the strongest have the room there is
+    (sent,) = [artifact for artifact in artifacts_of(logged) if artifact.type == "run_table"]
+    pictures = {entry.path: entry.size for entry in sent.manifest.contents if entry.path.endswith(".jpg")}
+    grids = {(epoch, layer) for epoch, layer, *_ in table["data"]}
+    sizes = [(logged / f"pictures/top9/{layer}/epoch_{epoch:03d}.jpg").stat().st_size for epoch, layer in grids]
+    assert sorted(pictures.values()) == sorted(sizes)  # the grids themselves, not two files for each row
 
 
-def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
-    """The grid's own file, cut at hand-counted places: the second map's fifth tile."""
+def test_a_box_of_the_table_is_the_image_patch_it_speaks_of(logged):
+    """The places of the second map's fifth tile, counted by hand."""
     from convscope.loggers.projection_table import projection_rows
 
     table_rows = projection_rows(logged, 10**6)
@@ -185,18 +213,25 @@ def test_a_tile_of_the_table_is_the_image_patch_it_speaks_of(logged):
     ]
     sheet, number = line["sheet"], line["sheet"]["maps"][1]
     (row,) = [cells for cells in table_rows if (*cells[:4],) == (2, "conv2", number, 5)]
-    left, top = sheet["patches"][1]
-    left, top = left + 1 * (96 + 2), top + 1 * (96 + 2)  # rank 5 is the middle of 3 x 3
-    grid = Image.open(logged / line["path"]).convert("RGB")
-    assert np.array_equal(np.asarray(row.patch), np.asarray(grid.crop((left, top, left + 96, top + 96))))
+    for box, (left, top) in ((row.patch, sheet["patches"][1]), (row.projection, sheet["projections"][1])):
+        left, top = left + 1 * (96 + 2), top + 1 * (96 + 2)  # rank 5 is the middle of 3 x 3
+        assert box == (left, top, left + 96, top + 96)
+    assert row.grid == logged / line["path"]
     assert len(table_rows) == len({cells[:4] for cells in table_rows})
 
 
+def test_a_run_has_few_files_of_wandb_and_all_of_them_lie_in_its_folder(logged):
+    """HOME cannot be written; the current folder and the run folder alone have grown."""
+    files = [path for path in (logged / "wandb").rglob("*") if path.is_file()]
+    grids = EPOCHS * len(LAYERS)
+    assert len(files) <= 2 * grids + 30
+    assert {path.name for path in logged.parent.iterdir()} <= {"run", "outputs"}
+    line = next(line for line in (logged / "printed.txt").read_text().splitlines() if "tensorboard --logdir" in line)
+    assert "--samples_per_plugin images=1000" in line
+
+
 def test_the_record_of_features_is_an_artifact(logged):
-    (file,) = logged.glob("wandb/offline-run-*/run-*.wandb")
-    artifacts = [record.request.log_artifact.artifact for record in records(file) if record.HasField("request")]
-    artifacts += [record.artifact for record in records(file) if record.HasField("artifact")]
-    (top9,) = [artifact for artifact in artifacts if artifact.type == "top9"]
+    (top9,) = [artifact for artifact in artifacts_of(logged) if artifact.type == "top9"]
     assert [entry.path for entry in top9.manifest.contents] == ["epoch_001.safetensors", "epoch_002.safetensors"]
 
 
@@ -312,8 +347,124 @@ def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
         ({"neptune": {}}, "unknown logger neptune; possible: logger=local, wandb, tensorboard, mlflow"),
         ({"wandb": {"project": "p", "table": -1, "artifacts": []}}, "logger.wandb.table=-1 is no number of rows"),
         ({"wandb": {"project": "p", "table": 0, "artifacts": ["weights"]}}, "possible: top9, checkpoints"),
+        ({"wandb": WANDB | {"mode": "offlin"}}, "logger.wandb.mode=offlin is unknown .did you mean offline"),
+        ({"wandb": WANDB | {"mode": "online"}}, "cannot begin online without a key; set WANDB_API_KEY"),
+        ({"wandb": WANDB | {"mode": "offline", "project": "a/b:c"}}, "logger=wandb cannot begin: Invalid project name"),
+        ({"mlflow": {"experiment": "e", "tracking_uri": "sqlite:////proc/1/x.db"}}, "cannot begin: No such file"),
+        ({"mlflow": {"experiment": "e", "tracking_uri": "nonsense://x"}}, "logger=mlflow cannot begin: .*nonsense://x"),
     ],
 )
-def test_wrong_choices_are_told(tmp_path, choices, message):
-    with pytest.raises(UserError, match=message), loggers.open_loggers(choices, tmp_path, {}):
+def test_wrong_choices_are_told_in_one_line_and_leave_nothing_set(tmp_path, choices, message, clean_wandb):
+    before = dict(os.environ)
+    with pytest.raises(UserError, match=message) as error, loggers.open_loggers(choices, tmp_path / "run", {}):
         pass
+    assert "\n" not in str(error.value)
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert {name for name in os.environ if name.startswith("WANDB")} - before.keys() <= {"WANDB_ERROR_REPORTING"}
+
+
+WAYS = {  # ways to say where runs go -> the mode that each says
+    "setting": {None: None, "online": "online", "offline": "offline", "disabled": "disabled", "dryrun": "offline"},
+    "WANDB_MODE": {None: None, "online": "online", "offline": "offline", "disabled": "disabled", "dryrun": "offline"},
+    "file": {None: None, "mode = offline": "offline", "mode = disabled": "disabled", "base_url = http://x": None},
+    "WANDB_DISABLED": {None: None, "true": "disabled", "1": "disabled", "false": None, "": None},
+    "key": {None: "offline", "0" * 40: "online"},
+}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.fixed_dictionaries({way: st.sampled_from(list(values)) for way, values in WAYS.items()}))
+def test_wandbs_own_environment_decides_before_our_default(clean_wandb, tmp_path, said):
+    """The setting, then WANDB_MODE, wandb's settings file, WANDB_DISABLED, and last whether there is a key."""
+    from convscope.loggers.weights_and_biases import WandbSession, chosen_mode
+
+    (tmp_path / "settings").write_text(f"[default]\n{said['file'] or ''}\n")
+    variables = {name: said[way] for name, way in VARIABLES.items() if said[way] is not None}
+    with patched_environment(variables | {"WANDB_CONFIG_DIR": str(tmp_path)}):
+        session = WandbSession(tmp_path / "run")
+        mode = chosen_mode({"mode": said["setting"]})
+        session.end()
+    assert mode == next(WAYS[way][said[way]] for way in WAYS if WAYS[way][said[way]])
+    assert not (tmp_path / "run").exists()
+
+
+VARIABLES = {"WANDB_MODE": "WANDB_MODE", "WANDB_DISABLED": "WANDB_DISABLED", "WANDB_API_KEY": "key"}
+
+
+@contextmanager
+def patched_environment(variables):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "choice", "address"),
+    [("wandb", WANDB, "WANDB_BASE_URL"), ("mlflow", {"experiment": None, "tracking_uri": None}, "MLFLOW_TRACKING_URI")],
+)
+def test_a_server_that_is_gone_is_one_line_before_training(tmp_path, clean_wandb, name, choice, address):
+    """The server's address is in the environment, as its makers document it; nothing listens there."""
+    variables = {"WANDB_API_KEY": "0" * 40, "WANDB_INIT_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    with patched_environment({**variables, address: "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}):  # noqa: SIM117
+        with pytest.raises(UserError) as error, loggers.open_loggers({name: choice}, tmp_path / "run", {}):
+            pass
+    assert str(error.value).startswith(f"logger={name} cannot begin: ") and "127.0.0.1:9" in str(error.value)
+    assert str(error.value).isprintable() and str(error.value).endswith("; mend this, or type logger=local")
+
+
+class Brittle:
+    """A logger whose calls fail from the n-th on. `calls`: what it was asked, in order."""
+
+    logger = None
+
+    def __init__(self, lasting):
+        self.lasting, self.calls = lasting, []
+
+    def call(self, name, *_):
+        self.calls.append(name)
+        if len(self.calls) > self.lasting:
+            raise OSError(28, "No space left on device")
+
+    def picture(self, *_):
+        self.call("picture")
+
+    def row(self, *_):
+        self.call("row")
+
+    def close(self):
+        self.call("close")
+
+
+@given(st.lists(st.sampled_from(["picture", "row"]), max_size=8), st.integers(0, 9))
+def test_a_logger_that_fails_is_one_warning_and_hears_nothing_more_until_it_is_closed(calls, lasting):
+    brittle, warnings = Brittle(lasting), []
+    logger = FaultTolerantLogger("wandb", brittle, warnings.append)
+    for call in calls:
+        getattr(logger, call)(1, {})
+    logger.close()
+    received = [*calls[: lasting + 1], "close"]
+    assert brittle.calls == received
+    assert len(warnings) == int(len(received) > lasting) and logger.failure == "".join(warnings)
+    assert all("No space left" in warning and "logger=wandb" in warning for warning in warnings)
+
+
+@pytest.mark.slow
+def test_loggers_whose_process_or_files_go_away_leave_the_record_whole(tmp_path, clean_wandb, capfd):
+    """wandb's process is killed, TensorBoard's folder is removed: a warning each, and the run goes on."""
+    warnings, choices = [], {"wandb": WANDB | {"mode": "offline"}, "tensorboard": {"flush_secs": 1}}
+    with loggers.open_loggers(choices, tmp_path / "run", {"job": "train"}, warnings.append) as chosen:
+        record = Record(tmp_path / "run", chosen)
+        record.row(1, {"val/top1": 0.1})
+        (core,) = Path(f"/proc/self/task/{threading.main_thread().native_id}/children").read_text().split()[-1:]
+        os.kill(int(core), signal.SIGKILL)
+        shutil.rmtree(tmp_path / "run" / "tensorboard")
+        for epoch in range(2, 60):
+            record.row(epoch, {"val/top1": 0.1})
+            time.sleep(0.05 if len(warnings) < 2 else 0)
+    assert sorted(warning.split()[0] for warning in warnings) == ["logger=tensorboard", "logger=wandb"]
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 60
+    assert "Traceback" not in capfd.readouterr().err
+    with loggers.open_loggers({"wandb": choices["wandb"]}, tmp_path / "next", {"job": "train"}) as (wandb,):
+        assert wandb.logger.experiment.name == "next"  # the next run of a sweep has a process and a run of its own

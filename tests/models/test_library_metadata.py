@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import timm
 import torch
 from hydra import compose, initialize_config_dir
+from hypothesis import given, strategies
 from omegaconf import OmegaConf
 from PIL import Image
 from torchvision import models
@@ -13,8 +15,9 @@ from convscope.analyses.subject import new_subject, saved_subject, untrained_sub
 from convscope.cli.training import checkpoint_description
 from convscope.data.config import sized
 from convscope.errors import UserError
-from convscope.models.library_metadata import native_input, torchvision_entry
+from convscope.models.library_metadata import native_input, net_by_card_name, torchvision_entry
 from convscope.models.library_nets import torchvision_net
+from random_settings import tried
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +144,63 @@ def test_the_control_of_random_weights_is_the_same_net(photographs, tmp_path, ca
     learned = new_subject(chosen, keep_classes=True).net
     assert control.features[0].weight.shape == learned.features[0].weight.shape
     assert not torch.equal(control.features[0].weight, learned.features[0].weight)
+
+
+TORCHVISION, TIMM = models.list_models(module=models), timm.list_models()
+TAGGED = timm.list_pretrained()
+
+
+@tried(25)
+@given(strategies.data())
+def test_a_name_as_cards_and_people_write_it_is_the_librarys(data):
+    """Names of weights of torchvision's classes, in any capitals and hyphens; those of timm with tag and prefix."""
+    name = data.draw(strategies.sampled_from(TORCHVISION))
+    weights = models.get_model_weights(name)
+    entry = data.draw(strategies.sampled_from([*weights.__members__]))
+    typed = data.draw(
+        strategies.sampled_from([name, name.upper(), name.replace("_", "-"), f"torchvision.models.{name}"])
+    )
+    assert net_by_card_name("torchvision", typed, None) == ("torchvision", name, None)
+    for of in (f"{weights.__name__}.{entry}", f"models.{weights.__name__}.{entry}"):
+        assert net_by_card_name("torchvision", of, None) == ("torchvision", name, entry)
+        assert net_by_card_name("torchvision", typed, of) == ("torchvision", name, entry)
+        assert net_by_card_name("torchvision", "vgg16", of, name_is_typed=False) == ("torchvision", name, entry)
+    full = data.draw(strategies.sampled_from(TAGGED))
+    name, _, tag = full.partition(".")
+    for prefix in ("", "timm/", "hf-hub:timm/", "hf_hub:timm/", "https://huggingface.co/timm/"):
+        assert net_by_card_name("timm", f"{prefix}{full}", None) == ("timm", name, tag or None)
+        assert net_by_card_name("timm", f"{prefix}{name}", None) == ("timm", name, None)
+        assert net_by_card_name("timm", f"{prefix}{full}", "/a/b.pth") == ("timm", name, "/a/b.pth")
+        if prefix:
+            with pytest.raises(UserError, match=rf"is a name of timm; type model=timm model.name={name}($| model.wei)"):
+                net_by_card_name("torchvision", f"{prefix}{full}", None)
+
+
+@pytest.mark.parametrize(
+    ("named", "line"),
+    [
+        (("torchvision", "resnet50.a1_in1k", None), "type model=timm model.name=resnet50 model.weights=a1_in1k"),
+        (
+            ("timm", "ResNet18_Weights.DEFAULT", None),
+            "type model=torchvision model.name=resnet18 model.weights=DEFAULT",
+        ),
+        (
+            ("torchvision", "vgg16", "ResNet18_Weights.DEFAULT"),
+            "are of resnet18, and model.name=vgg16; type model.name=",
+        ),
+        (
+            ("timm", "resnet50.a1_in1k", "a2_in1k"),
+            "has weights of its own, and model.weights=a2_in1k; leave one of them",
+        ),
+    ],
+)
+def test_names_that_do_not_agree_are_told_with_what_to_type(named, line):
+    with pytest.raises(UserError, match=line):
+        net_by_card_name(*named)
+
+
+def test_the_other_library_is_named_where_it_has_the_net():
+    with pytest.raises(UserError, match="no classifier resnet50d; near it: .*; type model=timm model.name=resnet50d"):
+        native_input("torchvision", "resnet50d", None)
+    with pytest.raises(UserError, match="no classifier resnet81; near it: resnet18, .*; set model.name"):
+        native_input("torchvision", "resnet81", None)

@@ -226,11 +226,11 @@ def weights(folder):
 
 
 def test_transfer_through_the_program(trained, photographs, tmp_path, cache):
-    """A rate of 1e-30 changes no weight: what such a run ends with is what it began with."""
+    """The net is the checkpoint's. A rate of 1e-30 changes no weight: such a run ends with what it began with."""
     ended = convscope(
         "experiment=transfer", "way=frozen,fine_tuned", "optim.lr=1e-30,1e-2", "optim=paper", "optim.batch_size=4",
-        f"model.init={trained}/checkpoints/last.ckpt", "model.width=0.1", f"data.root={photographs}",
-        "data.image_size=64", "trainer.max_epochs=1", "trainer.accelerator=cpu", "hydra.sweep.dir=sweep",
+        f"model.init={trained}/checkpoints/last.ckpt", f"data.root={photographs}",
+        "trainer.max_epochs=1", "trainer.accelerator=cpu", "hydra.sweep.dir=sweep",
         f"data.cache_dir={cache}", cwd=tmp_path,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr

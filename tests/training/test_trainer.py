@@ -1,6 +1,9 @@
 """conf/trainer: what is refused, in which words, and what Lightning gets to see."""
 
+import re
+
 import pytest
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, StrategyRegistry
 
 from convscope.errors import UserError
 from convscope.training.trainer import PRECISIONS, build_trainer, check_precision, check_trainer
@@ -22,6 +25,11 @@ from convscope.training.trainer import PRECISIONS, build_trainer, check_precisio
         ({"fast_dev_run": True}, "type trainer=smoke"),
         ({"check_val_every_n_epoch": 2}, "every epoch ends with a validation"),
         ({"val_check_interval": 0.5}, "every epoch ends with a validation"),
+        (
+            {"strategy": "ddp_spawn"},
+            "trainer.strategy=ddp_spawn starts processes by itself.*; type trainer.strategy=ddp",
+        ),
+        ({"strategy": "ddpp"}, "trainer.strategy=ddpp is unknown .did you mean ddp..; type trainer.strategy=ddp"),
         ({"limit_val_batches": 0}, "limit_val_batches=0 leaves an epoch without images"),
         ({"limit_train_batches": 0.0}, "limit_train_batches=0 leaves an epoch without images"),
     ],
@@ -75,3 +83,16 @@ def test_what_lightning_takes_passes(settings):
 def test_what_lightning_refuses_is_told_in_its_words():
     with pytest.raises(UserError, match="^Lightning refuses the settings of trainer: .*gradient_clip_algorithm.*"):
         build_trainer({"max_epochs": 2, "accelerator": "cpu", "gradient_clip_algorithm": "none"})
+
+
+@pytest.mark.parametrize("strategy", [*StrategyRegistry.available_strategies(), "auto", "DDP"])
+def test_a_strategy_that_lightning_knows_builds_a_trainer_or_is_refused_with_another(strategy):
+    settings = {"max_epochs": 2, "accelerator": "cpu", "strategy": strategy}
+    try:
+        check_trainer(settings)
+    except UserError as refusal:
+        start, end = f"trainer.strategy={strategy} ", "; type trainer.strategy=ddp, or auto for a single device"
+        assert re.fullmatch(f"{start}(starts|spreads|is) .*{end}", str(refusal))
+    else:
+        built = build_trainer({**settings, "logger": False}).strategy
+        assert type(built) in (DDPStrategy, SingleDeviceStrategy)  # of processes that have been started

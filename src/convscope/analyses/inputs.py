@@ -10,7 +10,7 @@ import torch
 
 from convscope.analyses.subject import Subject, new_subject, saved_subject, untrained_subject
 from convscope.config import Settings
-from convscope.data.config import data_settings, sized, source, whole_source
+from convscope.data.config import data_settings, job_source, sized, whole_source
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Source
 from convscope.engine.blocks import default_layers
@@ -86,8 +86,18 @@ class Inputs:
             raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
         pl.seed_everything(self.seed, workers=True, verbose=False)
         opened = saved_subject(settings) if settings["ckpt"] else new_subject(settings, keep_classes=True)
+        self._check_split(opened)
         opened.net.to(self.device).eval()
         return opened
+
+    def _check_split(self, subject: Subject) -> None:
+        """Raises UserError where the split that the job asks for is not there."""
+        job, missing = str(self._settings["job"]), subject.data.missing
+        name, key = ("evolution", "images") if job == "visualize" else (job, "split")
+        group = self._settings.get(name)
+        if isinstance(group, Mapping) and (split := group.get(key)) in missing:
+            others = [f"{name}.{key}={other}" for other in ("val", "train") if other not in missing]
+            raise UserError(f"{missing[split]}; or type {' or '.join(others)}" if others else missing[split])
 
     def random_subject(self, subject: Subject) -> Subject:
         """The same net and images with fresh random weights."""
@@ -96,7 +106,7 @@ class Inputs:
 
     def source(self, whole: bool = True) -> Source:
         """The images of conf/data. whole: as training takes them, at most data.limit of each split."""
-        return whole_source(self._settings) if whole else source(sized(self._settings)["data"])
+        return whole_source(self._settings) if whole else job_source(sized(self._settings))
 
     def data_settings(self) -> DataSettings:
         """The settings of conf/data that turn images into batches."""

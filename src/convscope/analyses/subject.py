@@ -1,7 +1,6 @@
 """The subject of an analysis: a finished net, its images, their classes and, for drawn images, their annotations."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +9,12 @@ from torch import Tensor, nn
 
 from convscope.config import Settings
 from convscope.data import sources
-from convscope.data.classnames import class_numbers, imagenet
-from convscope.data.config import check_library, check_names, data_settings, group_settings, sized, source
+from convscope.data.classnames import class_numbers, current_names, imagenet
+from convscope.data.config import check_library, check_names, data_settings, group_settings, job_source, sized
 from convscope.data.critters.source import Truth, truth
 from convscope.data.module import ImageData, SplitName
 from convscope.data.settings import DataSettings
+from convscope.data.trained_images import are_own_images, trained_data
 from convscope.engine.hooks import evaluating
 from convscope.engine.trace import trace
 from convscope.errors import UserError
@@ -46,6 +46,7 @@ class Subject(NamedTuple):
     and boxes in the net's input pixels; None for photographs. net_name, data_name: their names in summaries. loss: that
     the net was trained with, "softmax", or "multilabel" for nets that answer each class by itself. wnids: ImageNet's
     ids of the net's classes, empty where they are unknown. own_images: whether the net was trained on these images.
+    folders: the class folders that the net was trained on, which identify its classes; empty where there were none.
     """
 
     net: nn.Module
@@ -58,6 +59,7 @@ class Subject(NamedTuple):
     loss: str = "softmax"
     wnids: Sequence[str] = ()
     own_images: bool = False
+    folders: Sequence[str] = ()
 
     @property
     def device(self) -> torch.device:
@@ -82,9 +84,6 @@ class Subject(NamedTuple):
         return torch.where(target >= 0, target, probable)
 
 
-PLAIN = {"folder", "imagenet", "imagenette"}  # sources that read the class folders of their root
-
-
 def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[str, Any] | None = None) -> Subject:
     """The net of conf/model for the classes of conf/data, with random weights or pretrained ones.
 
@@ -92,10 +91,9 @@ def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[
     parent: the checkpoint whose weights the net will take; the net's input becomes that of the parent.
     """
     settings = sized(settings, parent)
-    model, data = group_settings(settings, "model"), group_settings(settings, "data")
-    input_ = data_settings(settings)
+    model, input_ = group_settings(settings, "model"), data_settings(settings)
     check_net(settings)
-    images = source(data)
+    images = job_source(settings)
     scale, mean = _input_of(parent, input_.stored_size)
     input_ = input_ if scale is None else data_settings(settings, scale)
     if "layers" in model:
@@ -134,31 +132,22 @@ def saved_subject(settings: Settings) -> Subject:
     about = checkpoint["convscope"]
     if absent := [key for key in ("data", "class_names", "mean", "pixel_scale") if key not in about]:
         raise UserError(f"{settings['ckpt']} does not say its {absent[0]}; take a checkpoint as convscope wrote it")
-    data = dict(settings["data"])
+    data, typed = dict(settings["data"]), None
     overrides = overrides_of(settings.get("words", []), "data")
     if not any(override.startswith("data=") for override in overrides):
         typed = {override.partition("=")[0].removeprefix("data.") for override in overrides}
-        data = about["data"] | {key: value for key, value in data.items() if key in typed}
+        data = trained_data(about["data"], {key: value for key, value in data.items() if key in typed}, data)
     data |= {"image_size": about["net"]["image_size"]} | about.get("input", {})
     net = _described(about["net"])
     load_weights_(net, net_weights(checkpoint))
     scale = about["pixel_scale"]
-    model = {"name": about["net"].get("name", "")}
-    settings = {**settings, "data": data, "model": model}
+    settings = {**settings, "data": data, "model": {"name": about["net"].get("name", "")}}
     input_ = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
-    images = source(data)
-    subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), about["class_names"])
-    trained_on = _same_images(data, about["data"])
-    return subject._replace(loss=about.get("loss", "softmax"), own_images=trained_on)
-
-
-def _same_images(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Whether two conf/data are of one set of images, or one drawing of animals, whatever part of it they take."""
-    names = {first.get("source"), second.get("source")}
-    roots = {str(Path(data["root"]).expanduser().resolve()) if data.get("root") else None for data in (first, second)}
-    if len(roots) > 1 or not (len(names) == 1 or (names <= PLAIN and roots != {None})):
-        return False
-    return first.get("draw_seed") == second.get("draw_seed")
+    images = job_source(settings)
+    classes, folders = about["class_names"], about.get("class_folders", [])
+    subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), classes, folders=folders)
+    own_images = are_own_images(about, data, typed, images)
+    return subject._replace(loss=about.get("loss", "softmax"), own_images=own_images)
 
 
 def untrained_subject(settings: Settings) -> nn.Module:
@@ -207,18 +196,19 @@ def _subject(
     data: ImageData,
     classes: Sequence[str],
     wnids: Sequence[str] = (),
+    folders: Sequence[str] = (),
 ) -> Subject:
-    """The subject of a net and its images. classes: names of the net's classes, among which the data's are searched.
+    """The subject of a net with these names, ids and folders of its classes, among which the data's are searched.
 
-    wnids: ImageNet's ids of the net's classes, where known; those of ImageNet's thousand names are.
+    wnids: of nets with ImageNet's thousand names they need not be given.
     """
-    same = list(classes) == list(images.classes)
     if len(classes) == 1000 and list(classes) == list(imagenet().values()):
         wnids = list(imagenet())
-    targets = list(range(len(classes))) if same else class_numbers(images.classes, images.folders, classes, wnids)
+    targets = class_numbers(images.classes, images.folders, classes, wnids, folders)
+    classes = current_names(images.classes, images.folders, classes, folders)
     drawn = _truth(settings["data"], images, data.settings) if settings["data"]["source"] == "critters" else None
     names = str(settings["model"]["name"]), str(settings["data"]["source"])
-    return Subject(net, data, list(classes), targets, drawn, *names, wnids=list(wnids))
+    return Subject(net, data, classes, targets, drawn, *names, wnids=list(wnids), folders=list(folders))
 
 
 def _truth(data: Settings, images: sources.Source, input_: DataSettings) -> Callable[[SplitName, Sequence[int]], Truth]:

@@ -1,12 +1,16 @@
-"""The text of `python src/run.py --help`, from the comments in the files of conf/. Imports nothing slow."""
+"""The text of `python src/run.py --help`, from the comments in conf/, and of wrong flags. Imports nothing slow."""
 
+import argparse
+import os
 import re
+import shlex
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from textwrap import wrap
 
-from convscope.errors import UserError
+from convscope.errors import UserError, did_you_mean
 
 GROUPS = {
     "job": "Jobs",
@@ -24,7 +28,7 @@ KEYS = {
     "model.width": "multiplies the maps and units of every row but the last",
     "model.layers.<row>.<field>": "changes a field of one row of the net; '~model.layers.<row>' removes the row",
     "model.name, model.weights": "net of model=torchvision and model=timm, and its weights: a name, or a file",
-    "model.init, .take, .freeze": "a checkpoint to start from; which of its rows; which rows do not train",
+    "model.init, .take, .freeze": "a checkpoint or run to start from; which of its rows; which rows do not train",
     "data.root": "folder of the images; for data=folder with train/<class>/ and val/<class>/",
     "data.image_size": "side of the square that the net sees, in pixels; nets of torchvision and timm have their own",
     "data.limit": "at most so many images of each split",
@@ -37,10 +41,10 @@ KEYS = {
     "evolution.epochs, .images": "at which epochs, and from which images (val or train)",
     "evolution.rule, .tile": "how features are projected (auto chooses for each layer), and pixels of a tile",
     "optim.renorm": "RMS radius of the filters; null: no renormalization",
-    "ckpt": "the checkpoint that a job looks at; null: the net of model=...",
+    "ckpt": "the checkpoint that a job looks at, or its run folder; null: the net of model=...",
     "rule": "how features are projected: auto, deconvnet, guided, gradient, or a list to compare",
     "<job>.<key>": "keys of one job; python src/run.py job=<job> --help lists them",
-    "run": "the run folder that a job reads",
+    "run": "the run folder that a job reads, or a file in it",
     "sweep": "the folder of a sweep that a job reads, or of training runs, or a list of folders",
     "resume": "folder of an unfinished training run, which goes on with its own settings; auto: the newest one",
     "checkpoint.every_minutes, .every_steps": "how often last.ckpt is written within an epoch",
@@ -57,7 +61,15 @@ EXAMPLES = [
     "python src/run.py job=claims run=outputs/train/<run>",
 ]
 
+_FLAGS = (
+    "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r",
+    "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn", "--config-dir",
+    "-cd", "--experimental-rerun", "--info", "-i",
+)  # fmt: skip
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_COMMANDS = {"run", "multirun", "cfg", "info", "shell_completion"}  # flags of which Hydra takes one
 
+NO_SUMMARY = "(a comment in the first line of its file would stand here)"
 DEFAULTS_LIST = re.compile(r"defaults:|  - \S+")  # the lines of a file that include other files
 SHARED = re.compile(r"^  - (?!_self_)([\w/]+)(?:@_here_)?$", re.MULTILINE)
 
@@ -100,26 +112,38 @@ def help_on_choices(conf: Path, arguments: Sequence[str]) -> str | None:
     return "\n\n".join([*parts, "Everything else: python src/run.py --help"]) + "\n"
 
 
-def _keys(path: Path) -> str:
-    """The lines of a file below its summary: keys, values and comments, and those of the files that it includes."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    start = next(number for number, line in enumerate(lines) if summary(path) in line) + 1
+def _keys(path: Path, including: tuple[Path, ...] = ()) -> str:
+    """The lines of a file below its summary: keys, values and comments, and those of the files that it includes.
+
+    including: the files that include this one.
+    """
+    lines = _lines(path)
+    start = next((number for number, line in enumerate(lines, 1) if summary(path) in line), 0)
     lines_of_keys = [line for line in lines[start:] if not DEFAULTS_LIST.fullmatch(line)]
     names = {line.partition(":")[0] for line in lines_of_keys}
-    shared = [_keys(path.parent / f"{name}.yaml") for name in SHARED.findall("\n".join(lines))]
+    included = [path.parent / f"{name}.yaml" for name in SHARED.findall("\n".join(lines))]
+    including = (*including, path)
+    shared = [_keys(file, including) for file in included if file.is_file() and file not in including]
     inherited = [line for text in shared for line in text.splitlines() if line.strip().partition(":")[0] not in names]
     return "\n".join([*(f"  {line}".rstrip() for line in lines_of_keys), *inherited])
 
 
 def summary(path: Path) -> str:
-    """The summary of a config file: its first comment that is no `@package` line. Raises UserError without one."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """The summary of a config file: its first comment that is no `@package` line, or what to write there."""
+    for line in _lines(path):
         text = line.removeprefix("#").strip()
         if line.startswith("#") and text and not text.startswith("@package"):
             return text
         if text and not line.startswith("#"):
             break
-    raise UserError(f"{path} does not begin with a comment; write what it is for in its first line: # ...")
+    return NO_SUMMARY
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a file, whatever it holds; none where it cannot be read."""
+    with suppress(OSError):
+        return path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+    return []
 
 
 def _choices(conf: Path, group: str) -> dict[str, str]:
@@ -136,3 +160,62 @@ def _part(title: str, lines: dict[str, str], columns: int) -> str:
         text.append((f"  {name}".ljust(left) + first).rstrip())
         text += [" " * left + line for line in more]
     return "\n".join(text)
+
+
+def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The flags in their long form, --flag or --flag=value, and the overrides. Raises UserError for a wrong flag."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        options = vars(parser.parse_known_intermixed_args(_with_known_flags(arguments[:end]))[0])
+    except argparse.ArgumentError as error:
+        raise UserError(
+            f"{error}; python src/run.py --hydra-help describes the flags".removeprefix("argument ")
+        ) from None
+    overrides = [*options.pop("overrides"), *arguments[end + 1 :]]
+    chosen = {name: value for name, value in options.items() if value not in (None, False)}
+    _check_flags(chosen)
+    flags = {f"--{name.replace('_', '-')}": value for name, value in chosen.items()}
+    return [flag if value is True else f"{flag}={value}" for flag, value in flags.items()], overrides
+
+
+def _with_known_flags(words: Sequence[str]) -> list[str]:
+    """The words, with --info=all for an --info before an override. Raises UserError for a flag that Hydra lacks."""
+    checked: list[str] = []
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        name = word.partition("=")[0]
+        matches = [flag for flag in _FLAGS if flag == name] or [flag for flag in _FLAGS if flag.startswith(name)]
+        is_flag = len(matches) == 1 or word in ("-cjob", "-chydra", "-call")
+        if re.match(r"--?[^\d.-]", word) and not is_flag:
+            raise UserError(_explain_no_flag(word, following))
+        checked.append("--info=all" if word in ("--info", "-i") and following not in _INFO else word)
+    return checked
+
+
+def _explain_no_flag(word: str, following: str) -> str:
+    setting = word.lstrip("-")
+    if "=" not in setting and following and "=" not in following and not following.startswith("-"):
+        setting = f"{setting}={following}"
+    if "=" in setting:
+        return f"{word} is no flag; settings are typed without dashes: {shlex.quote(setting)}"
+    flags = ", ".join(flag for flag in _FLAGS if flag.startswith("--"))
+    return f"{word} is no flag{did_you_mean(word, _FLAGS)}; flags: {flags}; settings are typed as {setting}=<value>"
+
+
+def _check_flags(chosen: dict[str, str]) -> None:
+    """Raises UserError for flags that contradict each other, or that name no folder or file."""
+    commands = [f"--{name.replace('_', '-')}" for name in chosen if name in _COMMANDS]
+    if len(commands) > 1:
+        raise UserError(f"{' and '.join(commands)} do not go together; type one of them")
+    if "resolve" in chosen and not {"cfg", "help"} & set(chosen):
+        raise UserError("--resolve belongs to --cfg; type --cfg job --resolve")
+    for name in {"config_dir", "config_path", "experimental_rerun"} & set(chosen):
+        flag, path = f"--{name.replace('_', '-')}", chosen[name]
+        is_file = name == "experimental_rerun"
+        chosen[name] = path if path.startswith("pkg://") else os.path.expanduser(path)
+        if not path or not (os.path.isfile if is_file else os.path.isdir)(chosen[name]):
+            kind = "file" if is_file else "folder"
+            raise UserError(f"{flag}={path} is no {kind}" + "; is the variable after it set?" * (not path))

@@ -6,20 +6,24 @@ Heavy libraries are imported inside the functions, so that a wrong key is answer
 from __future__ import annotations
 
 import os
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.recording import Command, Settings, record_results, timed
-from convscope.cli.training import train
+from convscope.cli.recording import Command, Settings, begin_folder, record_results, taking_folders, timed
+from convscope.cli.training import check_path_keys, train
 from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
+from convscope.runs.unfinished import holds_run
 
 if TYPE_CHECKING:
     from convscope.data.settings import DataSettings
@@ -34,8 +38,7 @@ def convert(settings: Settings, folder: Path) -> None:
     from convscope.data.config import data_settings, whole_source
     from convscope.data.stream.conversion import Conversion
 
-    for key in ("data.root", "data.cache_dir"):
-        check_path_key(settings, key)
+    check_path_keys(settings)
     config, data = read_config(Conversion, settings), settings["data"]
     if config.to is None:
         raise UserError("job=convert writes a new folder; type convert.to=<folder>")
@@ -45,7 +48,8 @@ def convert(settings: Settings, folder: Path) -> None:
     for remark in source.remarks:
         show_warning(remark)
     record_results(convert_results(source, config, images), settings, folder, facts)
-    print(f"train on it: python src/run.py data=stream data.root={config.to} data.image_size={images.image_size}")
+    words = ["data=stream", f"data.root={config.to}", f"data.image_size={images.image_size}"]
+    print(f"train on it: python src/run.py {shlex.join(words)}")
 
 
 def convert_results(source: Source, config: Conversion, images: DataSettings) -> Iterator[Result]:
@@ -119,6 +123,8 @@ def write_dashboard(settings: Settings, folder: Path) -> None:
     entity = config.entity or (default_entity() if send else "your-account")
     has_average_precision = run is not None and "val/mean_ap" in read_run(run, with_entries=False).metrics
     board = workspace(entity, config.project, layers, has_average_precision)
+    if not holds_run(folder):
+        begin_folder()
     write(folder / "dashboard.json", specification(board))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
     print(save_workspace(board) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
@@ -144,6 +150,56 @@ def _drawn_layers(run: Path) -> list[str]:
     if not layers:
         raise UserError(f"run={run} has no top-9 grids; name a folder of job=train or job=visualize")
     return layers
+
+
+def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
+    """The config with the rows of the net that net=<checkpoint> names, or the library's own name of its net.
+
+    words: the overrides of the command line. Raises UserError for a name that means no net, or another one.
+    """
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    if settings.get("net") is not None and cfg.job == "train":
+        from convscope.training.start import parent_net
+
+        check_path_key(settings, "net")
+        return _with(cfg, {"net": None}, parent_net(settings, words))
+    model = settings.get("model")
+    typed = any(word.startswith("model.name=") for word in words)
+    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+        return cfg
+    if "layers" in model:
+        if typed and not any(word.startswith("model=") for word in words):
+            _check_is_no_other_net(model["name"])
+    elif model.get("source") in ("torchvision", "timm") and isinstance(model.get("weights"), str | None):
+        from convscope.models.library_metadata import net_by_card_name
+
+        net = net_by_card_name(model["source"], model["name"], model.get("weights"), typed)
+        if (net.name, net.weights) != (model["name"], model.get("weights")):
+            return _with(cfg, {}, {"model": {"name": net.name, "weights": net.weights}})
+    return cfg
+
+
+def _check_is_no_other_net(name: str) -> None:
+    """Raises UserError for model.name=resnet18 alone, which would only give the default net another name."""
+    from convscope.models.library_metadata import nearest_nets
+
+    words, ratio = nearest_nets(name)
+    if ratio == 1:
+        raise UserError(f"model.name={name} alone only gives the net of model=zfnet another name; type {words}")
+
+
+def _with(cfg: DictConfig, tops: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> DictConfig:
+    """The config with other values. tops: of keys in no group. changes: those of a group; new rows replace the old."""
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    for key, value in tops.items():
+        cfg[key] = value
+    for key in ("layers", "width", "weights") if "source" in changes["model"] else ():
+        cfg.model.pop(key, None)
+    for group, values in changes.items():
+        for key, value in values.items():
+            cfg[group][key] = value
+    return cfg
 
 
 PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report, "dashboard": write_dashboard}
@@ -172,12 +228,12 @@ def analysis_command(name: str, about: About) -> Command:
 
 def check_common_paths(settings: Settings, images: bool = True) -> None:
     """Raises UserError for an impossible path at the keys that many jobs share. images: also at those of conf/data."""
-    for key in ("ckpt", "model.init", *(("data.root", "data.cache_dir") if images else ())):
-        check_path_key(settings, key, several=key == "ckpt" and settings["job"] == "evaluate")
+    check_path_key(settings, "ckpt", several=settings["job"] == "evaluate")
+    check_path_keys(settings, images)
 
 
 JOBS: dict[str, Command] = {
-    name: timed(command)
+    name: timed(taking_folders(command))
     for name, command in {
         "train": train,
         **{about.job: analysis_command(name, about) for name, about in analyses.abouts().items()},

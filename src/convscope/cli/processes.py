@@ -9,14 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 from convscope.errors import UserError
 from convscope.runs.atomic_io import process_is_alive
 from convscope.training.stop import exit_143
 
 RELAUNCHED_BY = "CONVSCOPE_RELAUNCHED"  # the id of the process whose relaunch_under_torchrun started this process
+REFUSAL = "CONVSCOPE_REFUSAL"  # the file for the line that ends all processes of a run
+TORCHRUN = Path(__file__).with_name("torchrun.py")
 START_TIME = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
 
 
@@ -100,28 +105,70 @@ def check_processes(process: LaunchedProcess | None, devices: int, nodes: int, s
         raise UserError(
             f"{process.launcher} started {process.world_size} processes, but trainer.devices={devices} x "
             f"trainer.num_nodes={nodes} is {devices * nodes}; let trainer.devices be the "
-            "processes per machine and trainer.num_nodes the machines"
+            "processes per machine and trainer.num_nodes the machines, or unset LOCAL_RANK where nothing started them"
         )
+
+
+def device_count(devices: Any, accelerator: Any) -> int:
+    """How many devices of this machine trainer.devices asks for: a number, a list of them, or all (auto, -1)."""
+    if devices in ("auto", -1, "-1"):
+        import torch
+
+        return 1 if accelerator == "cpu" else max(1, torch.cuda.device_count())
+    listed = devices.split(",") if isinstance(devices, str) else devices
+    is_list = isinstance(listed, Sequence)  # also one of OmegaConf
+    count = int(devices) if str(devices).isdigit() else len(listed) if is_list else 0
+    if count < 1 or (isinstance(devices, str) and not devices.replace(",", "").isdigit()):
+        raise UserError(f"trainer.devices={devices} are no devices; take a number, a list such as [0,1], or auto")
+    return count
 
 
 def relaunch_under_torchrun(arguments: Sequence[str], count: int) -> None:
     """Runs this program with other arguments under torchrun, one process per device of this machine.
 
     Lightning's own launch repeats the command line in every process, which in a sweep would train another net. Raises
-    UserError when a process fails. SIGTERM ends all of the processes, then this one (unwind_at_sigterm).
+    UserError when a process fails, with its own line if it has one (`refusal_status`). SIGTERM ends all of the
+    processes, then this one (unwind_at_sigterm).
     """
     env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
     env[RELAUNCHED_BY] = str(os.getpid())
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={count}"]
-    running = subprocess.Popen([*torchrun, *arguments], env=env)
-    try:
-        status = running.wait()
-    finally:
-        running.terminate()  # torchrun ends its processes first; without effect after its end
-        running.wait()
+    torchrun = [sys.executable, "-P", str(TORCHRUN), "--standalone", f"--nproc_per_node={count}"]
+    with TemporaryDirectory() as place:
+        refusal = Path(place, "refusal")
+        running = subprocess.Popen([*torchrun, *arguments], env={**env, REFUSAL: str(refusal)})
+        try:
+            status = running.wait()
+        finally:
+            running.terminate()  # torchrun ends its processes first; without effect after its end
+            running.wait()
+        if refusal.is_file():
+            raise UserError(refusal.read_text(encoding="utf-8"))
     if status:
         raise UserError(f"the run on {count} devices ended with status {status}; its error stands above")
+
+
+def refusal_status(line: str) -> str | int:
+    """What sys.exit gets for a run that ends with this line: the line, which Python prints.
+
+    The processes of relaunch_under_torchrun leave it to the one that started them, which prints the first of theirs.
+    """
+    if REFUSAL not in os.environ:
+        return f"convscope: {line}"
+    with suppress(FileExistsError), open(os.environ[REFUSAL], "x", encoding="utf-8") as file:
+        file.write(line)
+    return 1
+
+
+@contextmanager
+def quiet_after_refusal() -> Iterator[None]:
+    """Ends a process without a word where an error follows from the end of another one, which has left its line."""
+    try:
+        yield
+    except Exception:
+        if REFUSAL in os.environ and Path(os.environ[REFUSAL]).exists():
+            raise SystemExit(1) from None
+        raise
 
 
 def end_with_parents(interval: float = 1.0) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import wraps
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.errors import UserError
-from convscope.runs.atomic_io import CannotWrite
+from convscope.errors import UserError, reason_of
+from convscope.runs.atomic_io import CannotWrite, write
+from convscope.runs.reading import run_around
 from convscope.runs.throttle import Throttle
+from convscope.runs.unfinished import holds_run, unchanged_if_refused
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 Command = Callable[[Settings, Path], None]
 _START = ContextVar[float]("start")  # of the command of this run, by time.perf_counter
+_WRITE_SETTINGS = ContextVar[Callable[[], None]]("write_settings")  # of this run, into its folder
 
 
 def timed(command: Command) -> Command:
@@ -40,6 +45,105 @@ def timed(command: Command) -> Command:
     return timed_command
 
 
+@contextmanager
+def settings_written_by(write_settings: Callable[[], None]) -> Iterator[None]:
+    """Within the block, `begin_folder` calls the function, which writes the settings of the run into its folder."""
+    token = _WRITE_SETTINGS.set(write_settings)
+    try:
+        yield
+    finally:
+        _WRITE_SETTINGS.reset(token)
+
+
+def begin_folder() -> None:
+    """Writes the settings of this run into its folder, in place of those of an earlier start.
+
+    To be called when every setting has been checked: a start that is refused leaves the folder as it was.
+    """
+    _WRITE_SETTINGS.get(lambda: None)()
+
+
+@contextmanager
+def open_record(record: Record, settings: Settings) -> Iterator[Callable[[], None]]:
+    """Yields a function that begins the record: it opens the loggers and writes the settings of the run.
+
+    The loggers are closed at the end; one that fails then is a warning, also in summary.json. Where one cannot begin,
+    what loggers have left in the folder is removed.
+    """
+    from convscope import loggers
+    from convscope.cli import terminal
+
+    chosen = logger_settings(settings)
+    with ExitStack() as opened:
+
+        def begin() -> None:
+            run_loggers: list[Any] = []
+            if is_first_process():
+                with unchanged_if_refused(record.folder):
+                    opening = loggers.open_loggers(chosen, record.folder, settings, terminal.show_warning)
+                    run_loggers = opened.enter_context(opening)
+                begin_folder()
+            record.begin(run_loggers)
+
+        yield begin
+        working = [logger for logger in record.loggers if not getattr(logger, "failure", "")]
+    if failures := logger_failures(working):
+        _add_warnings(record.folder / "summary.json", failures)
+    for line in loggers.viewing_hints(chosen, record.folder):
+        print(line, flush=True)
+
+
+def logger_failures(run_loggers: Iterable[Any]) -> list[str]:
+    """The warnings of the loggers that have failed."""
+    return [failure for logger in run_loggers if (failure := getattr(logger, "failure", ""))]
+
+
+def _add_warnings(path: Path, warnings: Sequence[str]) -> None:
+    """Adds warnings to a finished summary.json, and to the page."""
+    from convscope.report.page import write_page
+
+    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary["warnings"] = [*summary.get("warnings", []), *warnings]
+    write(path, json.dumps(summary, indent=2) + "\n")
+    write_page(path.parent)
+
+
+def taking_folders(command: Command) -> Command:
+    """The command, given the checkpoint of each run folder at ckpt= and model.init=, and the run around a file at run=.
+
+    Prints the checkpoint that it takes.
+    """
+
+    @wraps(command)
+    def command_on_files(settings: Settings, folder: Path) -> None:
+        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings["model"]
+        if isinstance(run, str) and str(around := run_around(run)) != run:
+            ckpt = f"{around}{ckpt.removeprefix(run)}" if isinstance(ckpt, str) and ckpt.startswith(f"{run}/") else ckpt
+            settings = {**settings, "run": str(around)}
+        if ckpt:
+            files = [_file_in("ckpt", path) for path in (ckpt if isinstance(ckpt, list) else [ckpt])]
+            settings = {**settings, "ckpt": files if isinstance(ckpt, list) else files[0]}
+        if isinstance(model, dict) and model.get("init"):
+            settings = {**settings, "model": {**model, "init": _file_in("model.init", model["init"])}}
+        command(settings, folder)
+
+    return command_on_files
+
+
+def _file_in(key: str, path: Any) -> Any:
+    """The checkpoint in a folder; anything else as it is."""
+    if not isinstance(path, str) or not os.path.isdir(os.path.expanduser(path)):
+        return path
+    from convscope.cli.terminal import show_line
+    from convscope.models.checkpoints import checkpoint_file
+
+    file = checkpoint_file(path)
+    if not file.is_file():
+        return path
+    show_line(f"{key}={path}: {file.name}")
+    return str(file)
+
+
 def record_results(
     results: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
 ) -> None:
@@ -47,12 +151,14 @@ def record_results(
 
     facts: what summary.json says of the run. subjects: the nets whose images are read meanwhile.
     """
-    from convscope import loggers
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
-    with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
-        record = Record(folder, run_loggers)
+    if holds_run(folder):  # it stays as it is where the first result is refused, e.g. a layer that the net lacks
+        results = _with_first_computed(results, subjects)
+    record = Record(folder, begins=False)
+    with open_record(record, settings) as begin:
+        begin()
         with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
             numbers = []
             for result in results:
@@ -63,21 +169,33 @@ def record_results(
             report_bad_images(subjects, record, summary)
 
 
+def _with_first_computed(results: Iterator[Result], subjects: Sequence[Subject]) -> Iterator[Result]:
+    with explain_loader_deaths(subjects):
+        first = list(islice(results, 1))
+    return chain(first, results)
+
+
+def is_first_process() -> bool:
+    """Whether this is the only process of a run, or the first of several, which alone writes and logs."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def logger_settings(settings: Settings) -> dict[str, Any]:
-    """The settings of conf/logger; none in all processes but the first, which alone logs."""
-    return (settings.get("logger") or {}) if os.environ.get("RANK", "0") == "0" else {}
+    """The settings of conf/logger; none in all processes but the first."""
+    return (settings.get("logger") or {}) if is_first_process() else {}
 
 
 @contextmanager
 def finish_with_summary(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Writes summary.json and the page at the end, also after an error, and prints where the page is.
 
+    Nothing is written where the record was not begun.
     The seconds of the job itself are those since the start of the command, and of "earlier" sessions of a resumed run,
     that no other phase has taken.
     """
     start, summary = _START.get(time.perf_counter()), {"seconds": {}, **facts, "finished": False}
-    if os.environ.get("RANK", "0") == "0":
-        record.about({key: value for key, value in facts.items() if key != "seconds"})
+    if record.begun:
+        write_about(record, facts)
     try:
         yield summary
         summary["finished"] = True
@@ -85,15 +203,23 @@ def finish_with_summary(record: Record, facts: dict[str, Any]) -> Iterator[dict[
         summary["problem"] = str(problem)
         raise
     finally:
-        if os.environ.get("RANK", "0") == "0":
+        if record.begun and is_first_process():
             with suppress(CannotWrite) if "problem" in summary else nullcontext():  # the first error is enough
                 _write_summary_and_page(record, summary, time.perf_counter() - start)
+
+
+def write_about(record: Record, facts: dict[str, Any]) -> None:
+    """Writes about.json with the facts that are fixed before the first result."""
+    if is_first_process():
+        record.about({key: value for key, value in facts.items() if key != "seconds"})
 
 
 def _write_summary_and_page(record: Record, summary: dict[str, Any], elapsed: float) -> None:
     from convscope.report.page import write_page
     from convscope.runs.provenance import code_commit, versions
 
+    if failures := logger_failures(record.loggers):
+        summary["warnings"] = [*summary.get("warnings", []), *failures]
     seconds = summary["seconds"]
     total = elapsed + seconds.pop("earlier", 0.0)
     seconds[summary["job"]] = total - sum(seconds.values())
@@ -135,7 +261,7 @@ def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict
     from convscope.cli import terminal
     from convscope.runs.record import write_bad_images
 
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first_process():
         return
     bad = dict.fromkeys(image for subject in subjects for image in subject.data.bad_images)
     warnings = dict.fromkeys(remark for subject in subjects for remark in subject.data.remarks)
@@ -172,4 +298,4 @@ def write_page_of_sweep(sweep: Path) -> None:
         write_sweep_page(sweep)
     except Exception as error:
         if type(error) is not UserError:  # a sweep without training runs has no page
-            print(f"the page of the sweep {sweep.name} could not be written: {error}", flush=True)
+            print(f"the page of the sweep {sweep.name} could not be written: {reason_of(error)}", flush=True)

@@ -1,37 +1,72 @@
-"""resume=<run> and resume=auto become overrides that make Hydra take the config and the folder of an earlier run."""
+"""resume=<run> and resume=auto become overrides that make Hydra take the config and the folder of an earlier run.
+
+Also Hydra's record of a run, .hydra/, which these read: when and how it is written.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from convscope.cli.processes import launched_process
+from convscope.cli.errors import choices, explain_no_choice, read_config_file
+from convscope.cli.overrides import quoted
+from convscope.cli.processes import RELAUNCHED_BY, launched_process
 from convscope.errors import UserError
+from convscope.runs.atomic_io import write
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
 ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
 CONF = ENTRY.parent.parent / "conf"
 _SWEEP_FLAGS = {"-m", "--multirun"}
+LOGGER_KEY = re.compile(r"\+{0,2}logger\.(\w+)[\w.]*=")
 
 
 def resolve_resume(arguments: list[str]) -> list[str]:
     """The arguments with resume=<run> or resume=auto replaced. Raises UserError where that run cannot go on."""
     runs = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
     if not runs or runs[-1] in ("", "null"):
-        return arguments
+        return _with_moved_images(arguments)
     remaining = [argument for argument in arguments if not argument.startswith("resume=")]
     if runs[-1] == "auto":
         return _resolve_auto(remaining)
     folder = Path(runs[-1]).expanduser().resolve()
+    _check_config(folder, f"resume={runs[-1]}")
     _check_resumable(folder, f"resume={runs[-1]}", remaining)
-    return [*config_overrides_of(folder), *remaining]
+    remaining = _without_own_choices(folder, f"resume={runs[-1]}", remaining)
+    return [*config_overrides_of(folder), *_with_logger_defaults(training_settings(folder), remaining)]
+
+
+def _with_moved_images(arguments: list[str]) -> list[str]:
+    """The arguments with data.root=... beside ckpt=... as a new key: the images are those of the checkpoint.
+
+    conf/data, which has another set by default, holds only where data=... is typed (data/trained_images.py).
+    """
+    typed = {name: value for name, _, value in (argument.partition("=") for argument in arguments)}
+    if typed.get("ckpt", "null") in ("", "null") or typed.keys() & {"data", "experiment"}:
+        return arguments
+    keys = ("data.root=", "data.download=")
+    return [f"++{argument}" if argument.startswith(keys) else argument for argument in arguments]
+
+
+def _check_config(folder: Path, resume: str) -> None:
+    """Raises UserError for a mistake in the config of the run, if it has one."""
+    config = folder / ".hydra" / "config.yaml"
+    try:
+        if config.is_file():
+            read_config_file(config)
+    except UserError as mistake:
+        raise UserError(f"{resume} is no folder of a training run: {mistake}") from None
 
 
 def _check_resumable(folder: Path, resume: str, arguments: list[str]) -> None:
@@ -44,6 +79,74 @@ def _check_resumable(folder: Path, resume: str, arguments: list[str]) -> None:
         raise UserError(f"{resume} is no folder of a training run; type resume=outputs/train/<run>")
     if jobs := [argument for argument in arguments if argument.startswith("job=") and argument != "job=train"]:
         raise UserError(f"{resume} goes on with a training run; leave {jobs[0]} away")
+
+
+def _without_own_choices(folder: Path, resume: str, arguments: list[str]) -> list[str]:
+    """The arguments without choices such as model=zfnet that the run has made: its settings have no groups any more.
+
+    Raises UserError for another choice. Choices of loggers stay.
+    """
+    remaining, own = [], _choices_of(folder)
+    for argument in arguments:
+        group, choice = _group_and_choice(argument)
+        if choice is None or group in ("job", "logger"):
+            remaining.append(argument)
+            continue
+        if f"{group}={choice}" not in choices(CONF, group):
+            raise UserError(explain_no_choice(group, choice, CONF))
+        if group not in own:
+            raise UserError(f"{resume} does not say which {group} it has chosen; leave {argument} out")
+        if str(own[group]) != choice:
+            chosen = f"{group}={own[group]}" if own[group] else f"no {group}"
+            raise UserError(
+                f"{resume} goes on with {chosen} as it began; leave {argument} out, or {resume} to train anew"
+            )
+    return remaining
+
+
+def _group_and_choice(argument: str) -> tuple[str, str | None]:
+    """Config group and choice of an override such as model=zfnet; no choice for other overrides."""
+    group, equals, choice = argument.lstrip("+").partition("=")
+    is_choice = equals and "/" not in group and bool(choices(CONF, group))
+    return group, choice.strip().strip("'\"") if is_choice else None
+
+
+def _choices_of(folder: Path) -> dict[str, Any]:
+    """Config group -> choice with which the run in `folder` was first started; empty where that is not recorded."""
+    try:
+        loaded: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "hydra.yaml"))
+        return dict(loaded["hydra"]["runtime"]["choices"])
+    except (OSError, ValueError, KeyError, TypeError, YAMLError, OmegaConfBaseException):
+        return {}
+
+
+def _with_logger_defaults(settings: dict[str, Any], arguments: list[str]) -> list[str]:
+    """The arguments with logger=wandb, logger=[wandb,mlflow] and logger.wandb.project=x for a config without groups.
+
+    Loggers that the run does not have get the defaults of conf/logger; those that are not chosen are removed.
+    """
+    group = settings.get("logger") or {}
+    present = list(group) if isinstance(group, dict) else []
+    choice = next((choice for name, choice in map(_group_and_choice, reversed(arguments)) if name == "logger"), None)
+    chosen = present if choice is None else re.findall(r"[^][,\s]+", choice)
+    keys = {argument: match[1] for argument in arguments if (match := LOGGER_KEY.match(argument))}
+    overrides = [f"~logger.{name}" for name in present if name not in chosen]
+    overrides += [] if isinstance(group, dict) else ["~logger"]
+    for name in dict.fromkeys([*chosen, *keys.values()]):
+        if name not in present and f"logger={name}" not in choices(CONF, "logger"):
+            raise UserError(explain_no_choice("logger", name, CONF))
+        if name != "local" and (name not in present or name not in chosen):
+            defaults = OmegaConf.to_container(OmegaConf.load(CONF / "logger" / f"{name}.yaml"))
+            overrides.append(f"++logger.{name}={_as_override(defaults)}")
+    remaining = [argument for argument in arguments if _group_and_choice(argument)[0] != "logger"]
+    return [*overrides, *(f"++{argument.lstrip('+')}" if argument in keys else argument for argument in remaining)]
+
+
+def _as_override(value: Any) -> str:
+    """A plain value as Hydra's grammar of overrides writes it."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_as_override(item)}" for key, item in value.items()) + "}"
+    return "[" + ",".join(map(_as_override, value)) + "]" if isinstance(value, list) else json.dumps(value)
 
 
 def _resolve_auto(arguments: list[str]) -> list[str]:
@@ -64,7 +167,7 @@ def _resolve_auto(arguments: list[str]) -> list[str]:
         print(f"resume=auto: no unfinished run of these settings in {parent}; a new one begins", flush=True)
         return arguments
     print(f"resume=auto: {unfinished}", flush=True)
-    return [*arguments, f"hydra.run.dir={_quoted(unfinished)}"]
+    return [*arguments, f"hydra.run.dir={quoted(str(unfinished))}"]
 
 
 def training_settings(folder: Path) -> Any:
@@ -99,13 +202,52 @@ def _targets(content: Any) -> list[str]:
     return next((targets for value in values if (targets := _targets(value))), [])
 
 
-def config_overrides_of(folder: Path) -> list[str]:
-    """Arguments that start the run of `folder` again as it was composed."""
-    config = ["--config-path", str((folder / ".hydra").resolve()), "--config-name", "config"]
-    return [*config, f"hydra.run.dir={_quoted(folder)}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
+def config_overrides_of(folder: Path, settings: Path | None = None) -> list[str]:
+    """Arguments that start the run of `folder` again as it was composed, or by the config.yaml in `settings`."""
+    config = ["--config-path", str((settings or folder / ".hydra").resolve()), "--config-name", "config"]
+    return [*config, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
 
 
-def _quoted(path: Path) -> str:
-    """The path as a value of an override, whatever characters its name has."""
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), str(path))
-    return f"'{escaped}'"
+def write_hydra_record(cfg: DictConfig, run: Path, place: Path | None = None) -> None:
+    """Writes Hydra's record of a run: its settings, and how they were composed. place: in place of its folder .hydra.
+
+    Hydra itself would write it before the settings are checked. Here it is written when nothing of the start can be
+    refused any more (cli/recording.py, `begin_folder`): a refused start leaves the record of an earlier one.
+    """
+    record = run / ".hydra"
+    hydra_settings: Any = OmegaConf.to_container(HydraConfig.get())
+    runtime = {key: hydra_settings["runtime"][key] for key in ("version", "choices")}  # no paths of this machine
+    contents: dict[str, Any] = {"config.yaml": cfg}
+    if config_folder() != record.resolve():  # a resumed run keeps the overrides of its first start
+        contents["hydra.yaml"] = {"hydra": {**hydra_settings, "runtime": runtime}}
+        contents["overrides.yaml"] = hydra_settings["overrides"]["task"]
+    for name, content in contents.items():
+        write((place or record) / name, OmegaConf.to_yaml(OmegaConf.create(content)))
+
+
+def write_training_record(cfg: DictConfig, run: Path) -> None:
+    """Writes the record of a training run that begins or goes on. The summary of an earlier end no longer holds.
+
+    Of several processes that one command started, the first takes over the record that the command has written.
+    """
+    if RELAUNCHED_BY in os.environ:
+        for path in config_folder().glob("*.yaml"):
+            write(run / ".hydra" / path.name, path.read_bytes())
+    else:
+        write_hydra_record(cfg, run)
+    (run / "summary.json").unlink(missing_ok=True)
+
+
+def config_folder() -> Path:
+    """The folder of the primary config of this start: conf/, or the record of a run that goes on."""
+    sources = HydraConfig.get().runtime.config_sources
+    return Path(next(source.path for source in sources if source.provider == "main")).resolve()
+
+
+def continue_hint(folder: Path, sweep: str | None) -> str:
+    """What to type to go on with an interrupted run. sweep: the folder of the sweep that it belongs to."""
+    if sweep is not None:
+        return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={sweep}')}"
+    relative = os.path.relpath(folder)
+    is_below = Path.cwd() in folder.absolute().parents and relative not in ("auto", "null") and relative[0] != "~"
+    return f"go on with: python src/run.py {shlex.quote(f'resume={relative if is_below else folder.absolute()}')}"

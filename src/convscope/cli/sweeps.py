@@ -1,21 +1,86 @@
-"""The end of a sweep: its page, its comparing job, a hint. conf/ names these classes as Hydra's callbacks."""
+"""Sweeps: which commands are such; the end of each run; at the end of all a page, a comparing job, a hint.
+
+conf/ names the classes as Hydra's callbacks.
+"""
 
 from __future__ import annotations
 
+import gc
+import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import abouts
+from convscope.cli.errors import existing_choices
 from convscope.cli.jobs import JOBS
+from convscope.cli.overrides import as_value, quoted
 from convscope.cli.recording import write_page_of_sweep
+from convscope.config import check_path_key
+from convscope.errors import UserError, check_new_path
+from convscope.runs.throttle import Throttle
+
+GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
+
+
+def is_in_sweep() -> bool:
+    """Whether the run of this moment is one of a sweep."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+@contextmanager
+def collecting_garbage() -> Iterator[None]:
+    """Frees what a finished run of a sweep leaves in reference cycles: its net, also on a GPU, and open files."""
+    try:
+        yield
+    finally:
+        if is_in_sweep() and GARBAGE.due:
+            with GARBAGE.counted():
+                gc.collect()
+
+
+def is_sweep(flags: Sequence[str], overrides: Sequence[str], conf: Path) -> bool:
+    """Whether the command is a sweep: by its flags or overrides, or by the experiment that it chooses."""
+    modes = [override.partition("=")[2].upper() for override in overrides if override.startswith("hydra.mode=")]
+    if "--multirun" in flags or modes:
+        return "--multirun" in flags or modes[-1] == "MULTIRUN"
+    folders = [flag.removeprefix("--config-dir=") for flag in flags if flag.startswith("--config-dir=")]
+    choices = [choice for folder in (conf, *map(Path, folders)) for choice in existing_choices(folder, overrides)]
+    search = [f"hydra.searchpath=[{quoted(os.path.abspath(folder))}]" for folder in folders]
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        composed = hydra.compose("config", overrides=[*search, *choices], return_hydra_config=True)
+    return str(composed.hydra.mode).endswith("MULTIRUN")
+
+
+class CheckFolder(Callback):
+    """Callback of every start: ends it where the folder of the run or sweep is no place on this disk.
+
+    Hydra makes the folder next. It turns other exceptions of a callback into warnings.
+    """
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        self._check(config, "hydra.run.dir")
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        self._check(config, "hydra.sweep.dir")
+
+    @staticmethod
+    def _check(config: DictConfig, key: str) -> None:
+        try:
+            check_path_key(config, key, check=check_new_path)
+        except UserError as error:
+            raise SystemExit(f"convscope: {error}") from None
 
 
 class LastPage(Callback):
@@ -86,7 +151,7 @@ class SayEnsembles(Callback):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         folder = config.hydra.sweep.dir
         for name, runs in self.of.items():
-            nets = ",".join(f"{folder}/{run}/checkpoints/last.ckpt" for run in runs)
+            nets = ",".join(as_value(f"{folder}/{run}/checkpoints/last.ckpt") for run in runs)
             overrides = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
             print(f"then: python src/run.py {shlex.join(overrides)}")
         print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)

@@ -71,10 +71,15 @@ def show_numbers(results: Sequence[Number], folder: Path) -> None:
         _terminal().print(drawn)
 
 
-def show_warning(text: str) -> None:
-    """Prints a warning; of several processes only the first does."""
+def show_line(text: str) -> None:
+    """Prints a line; of several processes only the first does."""
     if _is_first_process():
-        print(f"warning: {text}", flush=True)
+        print(text, flush=True)
+
+
+def show_warning(text: str) -> None:
+    """Prints a warning as `show_line`."""
+    show_line(f"warning: {text}")
 
 
 def show_start(start: Mapping[str, Any]) -> None:

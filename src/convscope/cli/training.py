@@ -8,55 +8,93 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convscope.analyses.visualize.about import FeatureConfig
+from convscope.cli.processes import launched_process
 from convscope.cli.recording import (
     Settings,
     explain_loader_deaths,
     finish_with_summary,
     logger_settings,
+    open_record,
     report_bad_images,
+    write_about,
 )
-from convscope.config import check_path_key, read_config
-from convscope.errors import UserError
+from convscope.config import check_path_key, read_config, value_at
+from convscope.errors import UserError, check_new_path, check_path, check_path_or_url
+from convscope.runs.unfinished import has_checkpoint
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
     from convscope.training.classifier import Classifier
     from convscope.training.recipe import Recipe
 
+SAME_IMAGES = "name the folder of its images by data.root=, or train anew in another folder"
+
 
 def train(settings: Settings, folder: Path) -> None:
     """Trains the net of the settings and records the run in its folder."""
-    for key in ("model.init", "data.root", "data.cache_dir"):
-        check_path_key(settings, key)
+    check_path_keys(settings)
 
-    from convscope import loggers
     from convscope.cli import terminal
+    from convscope.data.trained_images import check_images
     from convscope.runs.provenance import with_earlier_decoders
     from convscope.runs.record import Record
     from convscope.training import job
     from convscope.training.callbacks.checkpoints import Within
     from convscope.training.callbacks.epoch_records import Sessions
+    from convscope.training.start import images_of_run
 
     start = time.perf_counter()
     evolution, within = read_config(FeatureConfig, settings), read_config(Within, settings)
     prepared = prepare(settings, folder)
     subject = prepared.subject
-    description = checkpoint_description(settings, subject)
+    if has_checkpoint(folder) and (began := images_of_run(folder)):
+        check_images(began, subject.data, SAME_IMAGES, prepared.sizes, subject.data.mean)
+    description = checkpoint_description(settings, subject) | {"images": prepared.sizes}
+    check_description(description)
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
-    with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
-        _print_logging_volume(settings, evolution, subject)
-        record = Record(folder, run_loggers)
-        facts, other_decoder = with_earlier_decoders(_facts(settings, prepared, time.perf_counter() - start), folder)
-        inherited = {"start": prepared.inherited} if prepared.inherited else {}
-        with finish_with_summary(record, facts | inherited) as summary, explain_loader_deaths([subject]):
-            sessions = Sessions(summary["seconds"], start)
+    record = Record(folder, begins=False)
+    facts, other_decoder = with_earlier_decoders(_facts(settings, prepared, time.perf_counter() - start), folder)
+    facts |= {"start": prepared.inherited} if prepared.inherited else {}
+    with (
+        open_record(record, settings) as begin_record,
+        finish_with_summary(record, facts) as summary,
+        explain_loader_deaths([subject]),
+    ):
+
+        def begin() -> None:
+            begin_record()
+            write_about(record, facts)
+            _print_logging_volume(settings, evolution, subject)
             terminal.show_start(prepared.inherited)
             report_bad_images([subject], record, summary)
             _show_warnings([*prepared.warnings, other_decoder, *_cautions(settings, prepared)], summary)
-            outcome = job.train(prepared.classifier, subject.data, plan, record, sessions)
-            outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
-            summary.update(outcome)
-            terminal.show_outcome(settings["name"], outcome, facts["goal"])
+
+        sessions = Sessions(summary["seconds"], start)
+        outcome = job.train(prepared.classifier, subject.data, plan, record, sessions, begin)
+        outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
+        summary.update(outcome)
+        terminal.show_outcome(settings["name"], outcome, facts["goal"])
+
+
+def check_moved_images(settings: Settings, folder: Path) -> None:
+    """Raises UserError where data.root has other classes than those that the finished run was trained on."""
+    from convscope.data.config import sized, source
+    from convscope.data.trained_images import check_images
+    from convscope.training.start import images_of_run
+
+    if trained := images_of_run(folder):
+        check_images(trained, source(sized(settings)["data"]), SAME_IMAGES)
+
+
+def check_path_keys(settings: Settings, images: bool = True) -> None:
+    """Raises UserError for an impossible path at the keys of conf/model, and of conf/data if it has the images."""
+    check_path_key(settings, "model.init")
+    if isinstance(value_at(settings, "model.weights"), str):  # another value: check_names
+        check_path_key(settings, "model.weights")
+    if images:
+        takes_url = value_at(settings, "data.source") == "stream"
+        check_path_key(settings, "data.root", check=check_path_or_url if takes_url else check_path)
+        check_path_key(settings, "data.cache_dir", check=check_new_path)
 
 
 def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:
@@ -136,10 +174,26 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     _initialize(subject, recipe, scale, device.type)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decodes: bad images are reported before training
     inherited = apply_start_(net, beginning, checkpoint, data)
+    _divide_images(subject, sizes, recipe.batch_size, settings["trainer"])
     reason = reason_against_radius(net, inherited.get("taken", ()), recipe.renorm)
     recipe, harmful = _with_suitable_radius(recipe, reason, settings, folder)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     return Prepared(subject, classifier, sizes, inherited, (unsuitable, harmful, narrowed))
+
+
+def _divide_images(subject: Subject, sizes: dict[str, int], batch_size: int, trainer: dict[str, Any]) -> None:
+    """Has a last batch of one image joined to the batch before, where the net cannot take it.
+
+    Raises UserError where a process of this run would have no images, or too few for the net.
+    """
+    from convscope.training.trainer import check_image_numbers, joins_last_image
+
+    process, side = launched_process(), subject.data.settings.image_size
+    processes = process.world_size if process else 1
+    check_image_numbers(sizes, batch_size, processes, trainer)
+    if not (processes > 1 and trainer.get("sync_batchnorm")):  # which counts the images of all processes
+        share = -(-sizes["train"] // processes)
+        subject.data.joins_last_image = joins_last_image(subject.net, side, share, batch_size, trainer)
 
 
 def _with_suitable_radius(recipe: Recipe, reason: str, settings: Settings, folder: Path) -> tuple[Recipe, str]:
@@ -199,12 +253,21 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
     return {
         "net": about,
         "class_names": list(data.classes),
+        "class_folders": data.folders,
         "mean": data.mean,
         "input": {"stored": images.stored, "interpolation": images.interpolation},
         "pixel_scale": list(scale) if isinstance(scale, tuple) else scale,
         "loss": settings["optim"].get("loss", "softmax"),
         "data": dict(settings["data"]),
     }
+
+
+def check_description(description: dict[str, Any]) -> None:
+    """Raises UserError, before any training, where no job could read the checkpoints of the run."""
+    from convscope.models.untrusted import description_problem
+
+    if problem := description_problem(description):
+        raise UserError(f"the checkpoints of this run would hold {problem}, which no job reads; change that setting")
 
 
 def _check_labels(subject: Subject, loss: str) -> None:

@@ -1,11 +1,11 @@
 """Csv files about images: lists of images with a column `path`, boxes around objects, and points on parts."""
 
-import csv as csv_reader
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,15 +14,22 @@ from PIL import Image, UnidentifiedImageError
 from convscope.data.decode import Unreadable, content, described
 from convscope.data.pixel_depth import upright_size
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
+from convscope.runs.csv_reader import need_columns, number_text, read_csv
+
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")  # an accent within its letter, and after it
 
 
 class ListedImage(NamedTuple):
-    """A line of the csv. where: file and line, for messages. cells: stripped text by column. path: of the image."""
+    """A line of the csv. where: file and line, for messages. cells: stripped text by column. path: of the image.
+
+    decimal_comma: whether 1,5 is a number.
+    """
 
     where: str
     path: Path
     cells: dict[str, str]
+    decimal_comma: bool = False
 
 
 class Listing(NamedTuple):
@@ -33,37 +40,43 @@ class Listing(NamedTuple):
     rows: list[ListedImage]
 
 
-def read_listing(csv: Path) -> Listing:
-    """The rows of a csv file. Raises UserError: no such file, no text, no column path, no rows."""
-    try:
-        with open(csv, newline="", encoding="utf-8-sig") as file:
-            reader = csv_reader.reader(file)
-            lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader if any(line)]
-    except (OSError, UnicodeDecodeError, csv_reader.Error) as error:
-        reason = getattr(error, "strerror", None) or f"no csv file of UTF-8 text ({error})"
-        raise UserError(f"{csv}: {reason}; name a csv file whose first line has its columns, path,... ") from None
-    columns = lines[0][1] if lines else []
-    need(csv, columns, ["path"])
+def read_listing(csv: Path, needed: Sequence[str] = ()) -> Listing:
+    """The rows of a csv file. needed: columns besides path, in lower case.
+
+    Raises UserError as read_csv does, and for a row without a path.
+    """
+    table = read_csv(csv, ["path", *needed], f"a first line {','.join(['path', *(needed or ['...'])])}")
+    columns = [_standard_column(name) for name in table.columns]
     rows = []
-    for number, line in lines[1:]:
-        cells = dict(zip(columns, [*line, *[""] * len(columns)], strict=False))
-        rows.append(ListedImage(f"{csv} line {number}", csv.parent / cells["path"], cells))
-    if not rows:
-        raise UserError(f"{csv} has no rows below its columns {', '.join(columns)}")
+    for line, values in table.rows:
+        cells = dict(zip(columns, values, strict=True))
+        if not cells["path"]:
+            raise UserError(f"{csv} line {line} names no image: its cell in the column path is empty")
+        rows.append(ListedImage(f"{csv} line {line}", _image_path(csv, cells["path"]), cells, table.decimal_comma))
     return Listing(csv, columns, rows)
 
 
-def need(csv: Path, columns: Sequence[str], needed: Iterable[str]) -> None:
-    """Raises UserError for a column that is needed and missing; the error lists the columns that exist."""
-    if missing := [name for name in needed if name not in columns]:
-        existing = ", ".join(columns) or "none"
-        raise UserError(f"{csv} has no column {', '.join(missing)}; its columns: {existing}")
+def _standard_column(name: str) -> str:
+    """The name of a column as the readers of this file write it, whatever its case: part, x, <part>_y."""
+    if name.casefold() in ("part", "x", "y"):
+        return name.casefold()
+    return name[:-2] + name[-2:].lower() if name.endswith(("_X", "_Y")) else name
+
+
+def _image_path(csv: Path, cell: str) -> Path:
+    """The image of a cell, relative to the csv's folder. Windows writes backslashes, macOS accents of its own."""
+    if "\\" not in cell and cell.isascii():
+        return csv.parent / cell
+    spellings = [unicodedata.normalize(form, text) for text in (cell, cell.replace("\\", "/")) for form in _FORMS]
+    paths = [csv.parent / spelling for spelling in (cell, *spellings)]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def narrowed(listing: Listing, only: Mapping[str, Any]) -> Listing:
     """Rows whose cells have these values; compares numbers as numbers. Raises UserError: no such column, no row."""
-    need(listing.csv, listing.columns, only)
-    rows = [row for row in listing.rows if all(_equal(row.cells[name], value) for name, value in only.items())]
+    names = {name: _column_of(name, listing.columns) for name in only}
+    need_columns(listing.csv, listing.columns, list(names.values()))
+    rows = [row for row in listing.rows if all(_equal(row, names[name], value) for name, value in only.items())]
     if not rows:
         conditions = ", ".join(f"{name}: {value}" for name, value in only.items())
         raise UserError(
@@ -87,7 +100,7 @@ def sizes(listing: Listing) -> dict[Path, tuple[int, int]]:
 def number(row: ListedImage, column: str) -> float:
     """The number in a cell. Raises UserError for a cell that holds no number."""
     try:
-        value = float(row.cells[column])
+        value = float(number_text(row.cells[column], row.decimal_comma))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -95,11 +108,18 @@ def number(row: ListedImage, column: str) -> float:
     return value
 
 
-def _equal(cell: str, value: Any) -> bool:
+def _column_of(name: str, columns: Sequence[str]) -> str:
+    """The column of this name; where there is none, the only one that has it in another case."""
+    alike = [column for column in columns if column.casefold() == name.casefold()]
+    return alike[0] if name not in columns and len(alike) == 1 else name
+
+
+def _equal(row: ListedImage, column: str, value: Any) -> bool:
+    cell = row.cells[column]
     try:
-        return float(cell) == float(value)
+        return float(number_text(cell, row.decimal_comma)) == float(value)
     except (TypeError, ValueError):
-        return cell == str(value)
+        return cell == str(value) or (isinstance(value, bool) and cell.casefold() == str(value).casefold())
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -108,7 +128,9 @@ def _size(path: Path) -> tuple[int, int]:
             return upright_size(image)
         return described(content(path))[:2]  # a TIFF that Pillow does not know, or an error with a better reason
     except (OSError, ValueError, SyntaxError, Unreadable) as error:
-        raise UserError(f"{path} cannot be read: {error}; mend it, or take its rows out of the csv") from None
+        raise UserError(
+            f"{path} cannot be read: {reason_of(error)}; mend it, or take its rows out of the csv"
+        ) from None
 
 
 SIDES = ("x0", "y0", "x1", "y1")
@@ -155,8 +177,7 @@ def read_boxes(csv: str | Path, image_size: int, stored: int | None = None) -> B
 
     Raises UserError: no such file, column, row or image; no number; a box that is empty or leaves its image.
     """
-    listing = read_listing(Path(csv).expanduser())
-    need(listing.csv, listing.columns, SIDES)
+    listing = read_listing(Path(csv).expanduser(), SIDES)
     size, rows = sizes(listing), listing.rows
     boxes = np.stack([_box(row, size[row.path], image_size, stored) for row in rows])
     boxes = np.clip(boxes, 0, image_size, dtype=np.float32)

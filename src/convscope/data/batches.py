@@ -1,6 +1,7 @@
 """Batches of stored images as the net sees them: cropped and mirrored, or whole images of any size."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from mmap import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,16 +98,17 @@ class Crops(Dataset[Batch]):
         return image_name(self.split, position)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For loading processes that are spawned: a memory map is sent as the name of its file, not as its pixels."""
+        """For loading processes that are spawned: a memory map is sent as a place in its file, not as its pixels."""
         state = dict(self.__dict__)
-        if isinstance(self.split, Pixels) and isinstance(self.split.images, np.memmap):
-            state["split"] = self.split.images.filename, self.split.images.shape, *self.split[1:]
+        images = self.split.images if isinstance(self.split, Pixels) else None
+        if isinstance(images, np.memmap) and isinstance(images.base, mmap) and images.flags.c_contiguous:
+            state["split"] = images.filename, images.offset, images.shape, *self.split[1:]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if not isinstance(state["split"], Files | Pixels | Chunks):
-            name, shape, *labels_and_targets = state["split"]
-            state["split"] = Pixels(np.memmap(name, np.uint8, "r", shape=shape), *labels_and_targets)
+            name, offset, shape, *labels_and_targets = state["split"]
+            state["split"] = Pixels(np.memmap(name, np.uint8, "r", offset, shape), *labels_and_targets)
         self.__dict__.update(state)
 
 

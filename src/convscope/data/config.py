@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import Field
 
-from convscope.config import PathText, Settings, build_config, config
+from convscope.config import NewPathText, PathOrUrl, Settings, build_config, config
 from convscope.data import public_sets, sources
 from convscope.data.critters.source import critters
 from convscope.data.settings import DataSettings
@@ -31,6 +31,18 @@ _FETCHED = {
     "caltech256": public_sets.caltech256,
     "voc2012": voc2012,
 }
+
+
+def job_source(settings: Settings) -> sources.Source:
+    """The data set of a job: training needs whole splits, other jobs take what there is of them."""
+    data, job = settings["data"], settings.get("job")
+    name, group = str(data.get("source")), settings.get(job or "")
+    if job == "train" or name not in ("folder", "imagenet", "imagenette"):
+        return source(data)
+    with_test = isinstance(group, Mapping) and group.get("split") == "test"
+    stored = _keys_of(StoredSet, data)
+    root = public_sets.imagenette_folder(stored.root, stored.download) if name == "imagenette" else stored.root
+    return sources.present_splits(root, with_test)
 
 
 def source(data: Settings) -> sources.Source:
@@ -59,16 +71,16 @@ class DrawnSet:
     train: int = 4000
     val: int = 1000
     draw_seed: Annotated[int, Field(ge=0)] = 0
-    cache_dir: PathText = DataSettings.cache_dir
+    cache_dir: NewPathText = DataSettings.cache_dir
 
 
 @config("data")
 class StoredSet:
     """The keys of sets of image files, and of those that can be downloaded."""
 
-    root: PathText | None = None
+    root: PathOrUrl | None = None
     download: bool = False
-    cache_dir: PathText = DataSettings.cache_dir
+    cache_dir: NewPathText = DataSettings.cache_dir
     cache_gib: float = DataSettings.cache_gib
 
 

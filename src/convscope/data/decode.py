@@ -23,7 +23,7 @@ from convscope.data.pixel_depth import (
     tiff_rgb,
     upright_size,
 )
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 NAMED_IN_ERROR = 3  # bad images that an error names; it counts the others
 
@@ -160,8 +160,7 @@ def _reason(error: Exception) -> str:
         return _too_large(int(pixels[0])) if pixels else "it has too many pixels"
     if isinstance(error, TypeError | AttributeError | LookupError | AssertionError):  # words about the decoder's code
         return f"it is damaged ({type(error).__name__})"
-    words = getattr(error, "strerror", None) or str(error)
-    return " ".join(words.split())[:200] or type(error).__name__
+    return reason_of(getattr(error, "strerror", None) or error)
 
 
 def _no_image(data: bytes) -> str:

@@ -6,12 +6,8 @@ of libjpeg, single grey levels differ. So a run records its decoder (about.json)
 decoder apart. All else is decoded by Pillow with its plugins, and by tifffile.
 """
 
-import errno
 import io
-import os
-import stat
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -84,10 +80,6 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys((b"heic", b"heix", 
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"\xff\x4f\xff\x51", b"8BPS", b"qoif", b"DDS ",
            b"\0\0\0\x0cjP  ")  # fmt: skip
 
-LOOKS = 16  # files of an ending that are opened in vain before the others count as no images
-SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
-HIDDEN = "hidden"
-
 
 @cache
 def formats() -> list[str]:
@@ -117,33 +109,6 @@ def format_of(start: bytes) -> str:
     is_bitmap = start[:2] == b"BM" and start[6:10] == bytes(4)
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     return "image" if is_bitmap or is_webp or start.startswith(_STARTS) else ""
-
-
-def why_no_image(path: str, vain: Counter[str]) -> str:
-    """Why a file is not taken for an image; "" for an image. vain: endings of the files that were opened in vain.
-
-    Files without the ending of an image are opened until LOOKS of their ending were none: not each of a million texts.
-    """
-    name = os.path.basename(path).lower()
-    if name.startswith(".") or name in SYSTEM_FILES:
-        return HIDDEN
-    ending = os.path.splitext(name)[1]
-    if ending in endings():
-        return ""
-    if ending in RAW_ENDINGS:
-        return f"a raw photograph: {ending}"
-    kind = "number" if ending[1:].isdigit() else ending
-    if vain[kind] < LOOKS:
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
-                return "no file"
-            with open(path, "rb") as file:
-                if format_of(file.read(16)):
-                    return ""
-        except OSError as error:
-            return "a dangling link" if error.errno in (errno.ENOENT, errno.ELOOP) else "cannot be opened"
-        vain[kind] += 1
-    return f"no image: {ending}" if ending else "no image, without ending"
 
 
 def missing_plugin(start: bytes) -> str:

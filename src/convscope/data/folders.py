@@ -1,17 +1,20 @@
 """A folder of photographs: <root>/train/<class>/ and <root>/val/<class>/ (or test)."""
 
-import os
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, NoReturn
 
-from convscope.data.decoders import SYSTEM_FILES, endings, why_no_image
+from convscope.data.decode import printable
+from convscope.data.folder_contents import holds_images, images_under, inner_folders, is_hidden, listing
 from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".avif")  # the usual ones, for messages
 LAYOUT = "train/<class>/ and val/<class>/"
-EMPTY = "a class folder without images"
+LONGEST = 60  # letters of a folder's name in a message
+LEVELS, WIDTH = 3, 200  # folders in which a set is searched that lies deeper than was typed
+SPLITS = {  # split -> the names of its folder, in any case; a folder for tests serves where none is for validation
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev", "eval", "test", "testing"),
+    "test": ("test", "testing"),
+}
 
 ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the order of their names
 
@@ -23,15 +26,59 @@ def existing(root: str | Path | None) -> Path:
     place = Path(root).expanduser()
     if not place.is_dir():
         raise UserError(f"data.root={root} is no folder; name one that holds {LAYOUT}")
-    _listing(place)
+    listing(place)
     return place
+
+
+def split_folder(root: Path, split: str) -> Path | None:
+    """The folder of a split; None where there is none. Among folders of images, train with images is a class."""
+    names = listing(root)
+    by_name = {name.casefold(): name for name in names} | {name: name for name in names}
+    places = [root / by_name[name] for name in SPLITS[split] if name in by_name and (root / by_name[name]).is_dir()]
+    if any(holds_images(place) and not inner_folders(place) for place in places):
+        others = [
+            place for place in inner_folders(root) if place.name.casefold() not in SPLITS["train"] + SPLITS["val"]
+        ]
+        if any(map(holds_images, others)):
+            places = [place for place in places if inner_folders(place)]
+    return places[0] if places else None
+
+
+def no_split(root: Path, split: str) -> str:
+    """The line for a folder that lacks a split: what it holds, what is needed, and what to do or type."""
+    layout = "test/<class>/" if split == "test" else LAYOUT
+    name = {"train": "train", "val": "val or test", "test": "test"}[split]
+    line = f"{root} has no folder {name} (it holds {_listed(listing(root))}); needed: {layout}"
+    if sets := sets_inside(root):
+        return f"{line}: type data.root={sets[0]}"
+    if split == "val" and split_folder(root, "train"):
+        return f"{line}: move some images of each class from train/<class>/ to val/<class>/"
+    if split == "train" and split_folder(root, "val"):
+        return f"{line}: put the images to learn from into train/<class>/"
+    classes = [place.name for place in inner_folders(root) if holds_images(place)]
+    if classes and split == "train":
+        return f"{line}: move the class folders ({_listed(classes)}) to train/, and some images of each to val/<class>/"
+    return f"{line}; for images without classes type data=images" if holds_images(root) else line
+
+
+def sets_inside(root: Path) -> list[Path]:
+    """The folders in `root`, at most LEVELS below it, that have splits of class folders, where it has none itself."""
+    if any(split_folder(root, split) for split in SPLITS):
+        return []
+    level = [root]
+    for _ in range(LEVELS):
+        level = [place for above in level for place in inner_folders(above)][:WIDTH]
+        splits = [(place, split_folder(place, split)) for place in level for split in SPLITS]
+        if sets := [place for place, split in splits if split and inner_folders(split)]:
+            return sets
+    return []
 
 
 def training_images(root: Path) -> ClassFolders:
     """Images of root/train. Raises UserError: no such folder, no class or only one, a class without images."""
-    split = root / "train"
-    if not split.is_dir():
-        raise UserError(f"{root} has no folder train (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
+    split = split_folder(root, "train")
+    if split is None:
+        raise UserError(no_split(root, "train"))
     classes = _images(split)
     if not any(classes.values()):
         raise UserError(
@@ -46,9 +93,9 @@ def training_images(root: Path) -> ClassFolders:
 
 def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     """Images of root/val, else root/test. Raises UserError: neither exists, no images, other classes than `classes`."""
-    split = next((root / name for name in ("val", "test") if (root / name).is_dir()), None)
+    split = split_folder(root, "val")
     if split is None:
-        raise UserError(f"{root} has no folder val or test (it holds {_listed(os.listdir(root))}); needed: {LAYOUT}")
+        raise UserError(no_split(root, "val"))
     images = _images(split)
     if not images:
         raise UserError(
@@ -58,118 +105,32 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     if missing or extra:
         only = [f"only in train: {_listed(missing)}"] if missing else []
         only += [f"only in {split.name}: {_listed(extra)}"] if extra else []
-        raise UserError(f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}")
+        raise UserError(
+            f"{root}: train and {split.name} need the same class folders; {'; '.join(only)}; complete or move them"
+        )
     if not any(images.values()):
         raise UserError(f"{split} has no images in its class folders; needed: files such as {' '.join(ENDINGS)}")
     return images
 
 
-def unchecked_splits(root: Path) -> tuple[ClassFolders, ClassFolders]:
-    """Class folders of training and of validation without any check: none where a split is missing."""
-    places = [root / "train", next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")]
-    train, val = (_images(place) if place.is_dir() else {} for place in places)
-    return train, val
-
-
-def split_folders(root: Path) -> list[Path]:
-    """The folders that are read: of training, and of validation or else of test; those that exist."""
-    places = [root / "train", next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")]
-    return [place for place in places if place.is_dir()]
-
-
-class Skipped(NamedTuple):
-    """Files and folders that are not read, for one reason: how many, and the first of them."""
-
-    number: int
-    example: Path
-
-
-def skipped_files(*splits: Path) -> dict[str, Skipped]:
-    """What the folders of splits hold besides images in class folders, by the reason why it is not read."""
-    skipped: dict[str, Skipped] = {}
-    for path in (split / name for split in splits if split.is_dir() for name in _listing(split)):
-        if not path.is_dir():
-            _count_(skipped, str(path.parent), {path.name: why_no_image(str(path), Counter()) or "in no class folder"})
-        elif not _is_hidden(path.name) and not _count_skipped_(skipped, path):
-            _count_(skipped, str(path.parent), {path.name: EMPTY})
-    return skipped
-
-
-def skipped_under(folder: Path) -> dict[str, Skipped]:
-    """The files of a folder, at any depth, that are no images."""
-    skipped: dict[str, Skipped] = {}
-    _count_skipped_(skipped, folder)
-    return skipped
-
-
-def _count_skipped_(skipped: dict[str, Skipped], folder: Path) -> int:
-    """Counts the files of a folder that are no images, and returns the number of those that are."""
-    images = 0
-    for place, names, others in _all_files(folder):
-        images += len(names)
-        _count_(skipped, place, others)
-    return images
-
-
-def _count_(skipped: dict[str, Skipped], place: str, reasons: dict[str, str]) -> None:
-    """reasons: name of a file in the folder `place` -> why it is not read."""
-    for name, reason in reasons.items():
-        number, example = skipped.get(reason) or (0, Path(place, name))
-        skipped[reason] = Skipped(number + 1, example)
+def class_images(place: Path) -> ClassFolders:
+    """Images of the class folders in `place`, without any check. Raises UserError where they hold no image at all."""
+    images = _images(place)
+    if any(images.values()):
+        return images
+    line = f"{place} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}"
+    raise UserError(f"{line}; for images without classes type data=images data.root={place}"
+                    if holds_images(place) else line)  # fmt: skip
 
 
 def _images(split: Path) -> ClassFolders:
     """All images of each class folder at any depth, without hidden files and folders."""
-    folders = [name for name in _listing(split) if (split / name).is_dir() and not _is_hidden(name)]
+    folders = [name for name in listing(split) if (split / name).is_dir() and not is_hidden(name)]
     return {name: images_under(split / name) for name in folders}
 
 
-def images_under(folder: Path) -> list[Path]:
-    """All images of a folder at any depth, in the order of their names, without hidden files and folders."""
-    return [Path(place, name) for place, names, _ in _all_files(folder) for name in names]
-
-
-def _all_files(folder: Path) -> Iterator[tuple[str, list[str], dict[str, str]]]:
-    """Each folder in a folder, without hidden ones: its images, and its other files with why they are no images."""
-    visited, vain, image_endings = set[tuple[int, int]](), Counter[str](), endings()
-    _is_new(folder, visited)
-    for place, inner, files in os.walk(folder, followlinks=True, onerror=_closed):
-        inner[:] = [name for name in sorted(inner) if not _is_hidden(name) and _is_new(Path(place, name), visited)]
-        names, others = list[str](), dict[str, str]()
-        for name in sorted(files):
-            is_usual = os.path.splitext(name)[1].lower() in image_endings and name[0] != "."  # most files: no call
-            if is_usual or not (reason := why_no_image(os.path.join(place, name), vain)):
-                names.append(name)
-            else:
-                others[name] = reason
-        yield place, names, others
-
-
-def _is_hidden(folder: str) -> bool:
-    return folder.startswith(".") or folder.lower() in SYSTEM_FILES
-
-
-def _listing(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError as error:
-        _closed(error)
-
-
-def _closed(error: OSError) -> NoReturn:
-    raise UserError(f"the folder {error.filename} cannot be read: {error.strerror}; open it to yourself, or remove it")
-
-
-def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
-    """Whether the folder was not visited under another name: links may lead around in circles."""
-    status = folder.stat()
-    inode = status.st_dev, status.st_ino
-    is_new = inode not in visited
-    visited.add(inode)
-    return is_new
-
-
 def _listed(names: list[str], limit: int = 8) -> str:
-    """The first names, and how many more there are."""
-    first = ", ".join(sorted(names)[:limit]) or "nothing"
+    """The first names as plain text, long ones cut, and how many more there are."""
+    texts = [printable(name) for name in sorted(names)[:limit]]
+    first = ", ".join(text if len(text) <= LONGEST else f"{text[:LONGEST]}..." for text in texts) or "nothing"
     return first if len(names) <= limit else f"{first} and {len(names) - limit} more"

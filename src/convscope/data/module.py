@@ -14,10 +14,10 @@ from torch.utils.data import Sampler
 from convscope.data import decoders
 from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
-from convscope.data.classnames import utf8_text
+from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
-from convscope.data.sampler import EpochSampler, OrderedShare, WindowSampler, progress_of, share_of
+from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets
 from convscope.data.stream.chunks import Chunks
@@ -26,7 +26,7 @@ from convscope.errors import UserError
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
-SplitName = Literal["train", "val"]
+SplitName = Literal["train", "val", "test"]
 
 
 class ImageData(pl.LightningDataModule):
@@ -34,15 +34,22 @@ class ImageData(pl.LightningDataModule):
 
     The index of an image in its split is the same in every loader, run and process. The training order and its crops
     depend on (seed, epoch, index) alone: a run resumed at any step gets the batches of an unbroken one. The Trainer
-    needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] instead of that of the training images.
+    needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] in place of the training images'.
+    missing: a line for each split without images. pooled: those of train and val that make up all images.
+    joins_last_image: whether a last training batch of one image is joined to the batch before.
     """
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
         super().__init__()
-        self.settings, self.classes = settings, source.classes
-        self._given_mean, self._remarks = mean, source.remarks
-        splits: dict[str, Split] = {"train": source.train, "val": source.val}
-        self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in splits.items()}
+        self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
+        self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
+        no_test = {} if source.test else {"test": "these images have no split test; data=folder reads test/<class>/"}
+        self.missing = {**no_test, **source.missing}
+        splits = {"train": source.train, "val": source.val, "test": source.test}
+        present = {name: split for name, split in splits.items() if split is not None and name not in self.missing}
+        self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
+        both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]
+        self.pooled = [name for name in both if name in present]
         self._stored: dict[str, PreparedSplit] = {}
         self._loaders = WeakSet[Loader]()
 
@@ -81,11 +88,8 @@ class ImageData(pl.LightningDataModule):
         return list(dict.fromkeys(filter(None, [*self._remarks, *(stored.remark for stored in self._stored.values())])))
 
     def death(self, error: BaseException) -> UserError | None:
-        """The error that names a dead loading process and its image, for torch's report of the death; else None.
-
-        torch raises its report wherever the main process is at that moment.
-        """
-        if "DataLoader worker" not in str(error):
+        """The error that names a dead loading process and its image, for torch's report of the death; else None."""
+        if "DataLoader worker" not in str(error):  # torch raises its report wherever the main process is at that moment
             return None
         return next((death for loader in self._loaders if (death := loader.death())), None)
 
@@ -143,7 +147,7 @@ class ImageData(pl.LightningDataModule):
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        stored, original = self._store(split), self._splits[split]
+        stored, original = self._store(split), self._splits[str(split)]
         if not isinstance(original, Files) or not stored.bad:
             return original
         bad = {path for path, _ in stored.bad}
@@ -168,7 +172,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def several(self) -> bool:
         """Whether an image may show several classes; its label is then one of them."""
-        return targets(self._splits["train"], np.arange(0)) is not None
+        return targets(next(iter(self._splits.values())), np.arange(0)) is not None
 
     def targets(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n, K] int8 of data with several classes: 1 shown, 0 difficult to see, -1 absent."""
@@ -205,7 +209,7 @@ class ImageData(pl.LightningDataModule):
     @cached_property
     def _mean(self) -> np.ndarray:
         if self._given_mean is None:
-            return self._store("train").statistics.mean
+            return self._store("train" if "train" in self._splits else "val").statistics.mean
         side = self.settings.stored_size
         if tuple(self._given_mean.shape) != (3, side, side):
             raise UserError(
@@ -215,6 +219,8 @@ class ImageData(pl.LightningDataModule):
         return self._given_mean.permute(1, 2, 0).contiguous().numpy()
 
     def _store(self, split: SplitName) -> PreparedSplit:
+        if split not in self._splits:
+            raise UserError(self.missing[split])
         if split not in self._stored:
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
@@ -234,7 +240,10 @@ class ImageData(pl.LightningDataModule):
     def _loader(self, split: SplitName, sampler: Sampler) -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
-        return self._loaded(self._crops(split), workers, batch_size=size, sampler=sampler, pin_memory=device == "cuda")
+        batches: dict[str, Any] = {"batch_size": size, "sampler": sampler}
+        if self.joins_last_image and isinstance(sampler, EpochSampler):
+            batches = {"batch_sampler": JoinedBatches(sampler, size)}
+        return self._loaded(self._crops(split), workers, pin_memory=device == "cuda", **batches)
 
     def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:
         loader = Loader(images, num_workers=workers, collate_fn=unchanged, **options)

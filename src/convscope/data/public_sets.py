@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from convscope.data import folders
+from convscope.data.folder_contents import images_under, skipped_files
 from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, remarks_on, subset
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 
 def digits() -> Source:
@@ -23,7 +23,12 @@ def digits() -> Source:
 
 
 def imagenette(root: str | Path | None, download: bool = False) -> Source:
-    """Ten ImageNet classes (fastai's Imagenette): a plain folder, or torchvision's root/imagenette2*/{train,val}/.
+    """Ten ImageNet classes (fastai's Imagenette): a plain folder, or torchvision's root/imagenette2*/{train,val}/."""
+    return folder(imagenette_folder(root, download))
+
+
+def imagenette_folder(root: str | Path | None, download: bool = False) -> Path:
+    """The folder of Imagenette's splits. Raises UserError where there is none.
 
     The download takes the pictures whose smallest side is 320 pixels.
     """
@@ -40,13 +45,13 @@ def imagenette(root: str | Path | None, download: bool = False) -> Source:
         download_once("Imagenette", place, fetch)
     if not (pictures := _imagenette(place)):
         raise UserError(f"no Imagenette in {place}; type data.root=<its folder>, or data.download=true to fetch 340 MB")
-    return folder(pictures)
+    return pictures
 
 
 def _imagenette(place: Path) -> Path | None:
     """The folder of the pictures: `place` itself, or the largest of torchvision's imagenette2, -320, -160 in it."""
     tries = [place, *(place / f"imagenette2{size}" for size in ("", "-320", "-160"))]
-    return next((path for path in tries if (path / "train").is_dir()), None)
+    return next((path for path in tries if (path / "train").is_dir() or (path / "val").is_dir()), None)
 
 
 def cifar10(root: str | Path | None, download: bool = False) -> Source:
@@ -98,13 +103,13 @@ def _classes_of(place: Path, name: str, inside: list[str], no_class: str) -> Sou
     tries = [place / part for part in inside]
     root = next((path for path in tries[:-1] if path.is_dir()), tries[-1])
     shelves = [entry for entry in sorted(root.iterdir()) if entry.is_dir()] if root.is_dir() else []
-    classes = {entry.name: folders.images_under(entry) for entry in shelves if entry.name != no_class}
+    classes = {entry.name: images_under(entry) for entry in shelves if entry.name != no_class}
     if len(classes) < 2 or not all(classes.values()):
         raise UserError(
             f"no complete {name} in {place}: needed are {inside[0]}/<class>/*.jpg; type data.root=<its folder>, or "
             "data.download=true to fetch it"
         )
-    remarks = remarks_on(folders.skipped_files(root), root)
+    remarks = remarks_on(skipped_files(root), root)
     return _split_off_fifth(list(classes), files_of_classes(classes))._replace(remarks=remarks)
 
 
@@ -130,5 +135,6 @@ def download_once(name: str, place: Path, fetch: Callable[[], object]) -> None:
         with FileLock(place / ".download.lock"):
             fetch()
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name} could not be fetched into {place}: {reason}; copy it there by hand") from None
+        raise UserError(
+            f"{name} could not be fetched into {place}: {reason_of(error)}; copy it there by hand"
+        ) from None

@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loops.progress import _ProcessedTracker
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 
 LANES, LANE_CHUNKS = 8, 4  # of a window of the training order of a chunked set: parallel lanes, chunks in each
 
@@ -105,6 +105,26 @@ class WindowSampler(EpochSampler):
             even = min(map(len, lanes))
             yield np.stack([lane[:even] for lane in lanes], 1).reshape(-1)
             yield draw.permutation(np.concatenate([lane[even:] for lane in lanes]))
+
+
+class JoinedBatches(BatchSampler):
+    """Batches of a sampler. A last batch of one image is joined to the batch before, for nets that cannot take it."""
+
+    def __init__(self, sampler: EpochSampler, batch_size: int):
+        super().__init__(sampler, batch_size, drop_last=False)
+
+    def __len__(self) -> int:
+        return max(1, (len(cast(EpochSampler, self.sampler)) - 2) // self.batch_size + 1)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        waiting = list[tuple[int, int]]()
+        for batch in super().__iter__():
+            if waiting and len(batch) > 1:
+                yield waiting
+                waiting = []
+            waiting += batch
+        if waiting:
+            yield waiting
 
 
 class OrderedShare(Sampler[int]):

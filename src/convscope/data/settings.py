@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from convscope.config import Count, PathText, config
+from convscope.config import Count, NewPathText, config
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError
 from convscope.models.memory import check_memory
@@ -27,7 +27,7 @@ class DataSettings:
     limit: Count | None = None
     workers: Annotated[int, Field(ge=0)] | None = None
     seed: int = 0
-    cache_dir: PathText = "~/.cache/convscope"
+    cache_dir: NewPathText = "~/.cache/convscope"
     cache_gib: Annotated[float, Field(ge=0)] = 8.0
     on_bad_image: Literal["stop", "skip"] = "stop"
     color_noise: Annotated[float, Field(ge=0)] = 0.0

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from convscope.data import folders
-from convscope.data.classnames import WNID, readable
+from convscope.data.classnames import readable, wnids_of
 from convscope.data.decode import printable
-from convscope.data.decoders import HIDDEN
+from convscope.data.folder_contents import HIDDEN, Skipped, images_under, skipped_files, skipped_under
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -42,7 +42,8 @@ Split = Files | Pixels | Chunks
 class Source(NamedTuple):
     """Class names in label order, and the two splits. folders: names of the class folders, where images lie in such.
 
-    remarks: lines for the user, such as on files that are not read.
+    remarks: lines for the user, such as on files that are not read. test: a third split, where it was asked for.
+    missing: a line for each split that is not there.
     """
 
     classes: list[str]
@@ -50,6 +51,8 @@ class Source(NamedTuple):
     val: Split
     folders: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    test: Split | None = None
+    missing: Mapping[str, str] = {}
 
 
 def folder(root: str | Path | None) -> Source:
@@ -60,24 +63,53 @@ def folder(root: str | Path | None) -> Source:
     place = folders.existing(root)
     train = folders.training_images(place)
     val = folders.validation_images(place, list(train))
-    remarks = remarks_on(folders.skipped_files(*folders.split_folders(place)), place)
+    splits = filter(None, (folders.split_folder(place, name) for name in ("train", "val")))
+    remarks = remarks_on(skipped_files(*splits), place)
     source = Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
     return source._replace(remarks=remarks)
 
 
-def unchecked_folder(root: str | Path | None) -> Source:
-    """As `folder`, without its checks: accepts one class, other classes in val, classes without images.
+def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
+    """As `folder`, for a job that looks: whatever splits there are, with whatever classes; class folders alone, too.
 
-    Raises UserError where class folders hold no image at all.
+    with_test: reads root/test besides root/val. Raises UserError where class folders hold no image at all.
     """
     place = folders.existing(root)
-    splits = folders.unchecked_splits(place)
-    names = sorted({name for split in splits for name in split})
-    whole = [{name: split.get(name, []) for name in names} for split in splits]
-    if not any(images for split in whole for images in split.values()):
-        raise UserError(f"data.root={root} holds no images in class folders; needed: {folders.LAYOUT}")
-    train, val = map(files_of_classes, whole)
-    return Source(readable(names, place), train, val, names)
+    names = ["train", "val", *(["test"] if with_test else [])]
+    places = {name: folders.split_folder(place, name) for name in names}
+    if not any(places.values()):
+        return _class_folders_alone(place)
+    images, missing = dict[str, folders.ClassFolders](), dict[str, str]()
+    for name, split in places.items():
+        try:
+            images[name] = {} if split is None else folders.class_images(split)
+        except UserError as problem:
+            images[name], missing[name] = {}, str(problem)
+        if split is None:
+            missing[name] = folders.no_split(place, name)
+    if not any(images.values()):
+        raise UserError(next(missing[name] for name in names if places[name]))
+    classes = sorted({name for split in images.values() for name in split})
+    files = {name: files_of_classes({key: split.get(key, []) for key in classes}) for name, split in images.items()}
+    remarks = remarks_on(skipped_files(*filter(None, places.values())), place)
+    source = Source(readable(classes, place), files["train"], files["val"], classes, remarks)
+    return source._replace(test=files.get("test"), missing=missing)
+
+
+def _class_folders_alone(place: Path) -> Source:
+    """The images of the class folders in `place`, which are all splits at once."""
+    try:
+        classes = {} if folders.sets_inside(place) else folders.class_images(place)
+    except UserError:
+        classes = {}
+    if not classes:
+        raise UserError(folders.no_split(place, "train"))
+    files = files_of_classes(classes)
+    remark = (
+        f"{place} has no folders train and val: its {len(files.paths):,} images in class folders are every split, so "
+        "what compares val with train compares images with themselves"
+    )
+    return Source(readable(list(classes), place), files, files, list(classes), [remark], files)
 
 
 def images(root: str | Path | None) -> Source:
@@ -87,20 +119,20 @@ def images(root: str | Path | None) -> Source:
     one folder of it, like ImageNet's validation set. An ImageNet net can be evaluated on such a folder.
     """
     place = folders.existing(root)
-    paths = folders.images_under(place)
+    paths = images_under(place)
     if not paths:
         raise UserError(f"data.root={root} holds no images; needed: files such as {' '.join(folders.ENDINGS)}")
-    remarks = remarks_on(folders.skipped_under(place), place)
+    remarks = remarks_on(skipped_under(place), place)
     above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
-    depths = {next((at for at, part in enumerate(parts) if WNID.fullmatch(part)), None) for parts in above}
+    depths = {next((at for at, wnid in enumerate(wnids_of(parts)) if wnid), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
     if depth is None or len({parts[:depth] for parts in above}) > 1:  # train and val together are no validation set
         files = Files(paths, np.zeros(len(paths), np.int64))
-        return Source(["unlabeled"], files, files, remarks=remarks)
+        return Source(["unlabeled"], files, files, test=files, remarks=remarks)
     ids = [parts[depth] for parts in above]
     names = sorted(set(ids))
     files = Files(paths, np.unique(ids, return_inverse=True)[1].astype(np.int64))
-    return Source(readable(names, place), files, files, names, remarks=remarks)
+    return Source(readable(names, place), files, files, names, test=files, remarks=remarks)
 
 
 def imagenet(root: str | Path | None) -> Source:
@@ -180,7 +212,7 @@ def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
     return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
 
 
-def remarks_on(skipped: Mapping[str, folders.Skipped], root: Path) -> list[str]:
+def remarks_on(skipped: Mapping[str, Skipped], root: Path) -> list[str]:
     """One line on all that is not read but hidden files; none where there is nothing."""
     reasons = [
         f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"

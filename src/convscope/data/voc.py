@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convscope.data.public_sets import download_once, root_of_set
 from convscope.data.sources import Files, Source
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 ABSENT, DIFFICULT, SHOWN = -1, 0, 1  # the numbers of the set's own class files
 SPLITS = "train", "val"
@@ -80,7 +80,7 @@ def _objects_in(annotation: Path) -> list[MarkedObject] | None:
     try:
         return [_marked_object(marked) for marked in xml.parse(annotation).getroot().findall("object")]
     except (xml.ParseError, TypeError, ValueError) as error:
-        raise UserError(f"{annotation} cannot be read: {error}; mend it, or copy the set anew") from None
+        raise UserError(f"{annotation} cannot be read: {reason_of(error)}; mend it, or copy the set anew") from None
 
 
 def _marked_object(marked: xml.Element) -> MarkedObject:

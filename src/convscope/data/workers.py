@@ -49,6 +49,8 @@ class Loader(DataLoader[Any]):
         if options.get("num_workers"):
             dataset.current = CurrentImages(options["num_workers"])
             options |= {"worker_init_fn": leave_signals_to_parent, "persistent_workers": True}
+            if multiprocessing.get_start_method() == "forkserver":
+                multiprocessing.set_forkserver_preload(["convscope.data.batches"])  # imports torch once for all of them
         super().__init__(dataset, **options)
         self._dataset = dataset
         self._new_loader = partial(DataLoader[Any], dataset, **options)  # torch ties processes to a loader: one to drop
@@ -134,13 +136,16 @@ def leave_signals_to_parent(_: int) -> None:
     own SIGTERM ends it. Objects that the process has inherited are not for its garbage collector: the remains of
     another loader would try to end processes of the parent.
     """
-    gc.freeze()
+    if multiprocessing.get_start_method() == "fork":
+        gc.freeze()
     sys.excepthook = _hide_lost_connections
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # macOS has none
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):  # Windows has the first
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    parent = multiprocessing.parent_process()  # of a forkserver's child it is not os.getppid()
+    if parent is not None and hasattr(signal, "sigwaitinfo"):  # macOS has none
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_at_signal_of, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_at_signal_of, args=(parent.pid,), daemon=True).start()
 
 
 def _hide_lost_connections(kind: type[BaseException], error: BaseException, trace: Any) -> None:

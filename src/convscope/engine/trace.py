@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from convscope.engine.calls import Call, Ref, arguments_by_name, leaves, map_leaves
 from convscope.engine.hooks import evaluating, is_scripted, on_output, outermost_scripted
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 PIXELS = 0  # number of the net's input tensor
 
@@ -78,9 +78,8 @@ def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_
         with evaluating(net), torch.no_grad(), recorder:
             net(pixels)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError) as error:
-        reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"the net cannot take an image of {' x '.join(map(str, image))} ({reason}); {remedy}"
+            f"the net cannot take an image of {' x '.join(map(str, image))} ({reason_of(error, 160)}); {remedy}"
         ) from error
     finally:
         for hook in hooks:

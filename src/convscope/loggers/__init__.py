@@ -7,38 +7,109 @@ dashboard                                 a workspace of Weights & Biases that s
 The run folder is complete without any logger. Nothing is computed here: loggers send what is in the run folder.
 """
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
+from convscope.runs.record import Picture
 
 MODULES = {"wandb": "weights_and_biases", "tensorboard": "tensorboard", "mlflow": "mlflow"}
+PACKAGES = {"wandb": "wandb", "tensorboard": "tensorboard", "mlflow": "'convscope[mlflow]'"}  # for pip
+
+
+class FaultTolerantLogger:
+    """A logger that ends no run: its first error is a warning, after which it receives nothing more.
+
+    opened: what the module of the logger has opened, with its Lightning logger in `.logger`.
+    """
+
+    def __init__(self, name: str, opened: Any, warn: Callable[[str], None]):
+        self.name, self.opened, self.warn = name, opened, warn
+        self.failure = ""  # the warning
+
+    @property
+    def logger(self) -> Any:
+        return self.opened.logger
+
+    def picture(self, picture: Picture, path: Path) -> None:
+        self._pass_on(lambda: self.opened.picture(picture, path))
+
+    def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        self._pass_on(lambda: self.opened.row(epoch, values))
+
+    def close(self) -> None:
+        self._pass_on(self.opened.close, despite_failure=True)
+
+    def _pass_on(self, call: Callable[[], None], despite_failure: bool = False) -> None:
+        if self.failure and not despite_failure:
+            return
+        try:
+            call()
+        except Exception as error:  # each library has errors of its own for networks, servers, keys and files
+            if not self.failure:
+                reason = f"logger={self.name} has failed ({reason_of(error.__cause__ or error)})"
+                self.failure = f"{reason} and receives nothing more; the run folder has everything"
+                self.warn(self.failure)
 
 
 @contextmanager
-def open_loggers(choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[str, Any]) -> Iterator[list[Any]]:
+def open_loggers(
+    choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[str, Any], warn: Callable[[str], None] = print
+) -> Iterator[list[FaultTolerantLogger]]:
     """The chosen loggers, each with its Lightning logger in `.logger`. All are closed at the end, also after an error.
 
-    choices: logger name -> its settings (conf/logger). config: the run's config as plain values.
-    Raises UserError for an unknown name, and where a logger's package is not installed.
+    choices: logger name -> its settings (conf/logger). config: the run's config as plain values. warn: gets a line for
+    each logger that fails later. Raises UserError for an unknown name, and where a logger cannot begin.
     """
     if unknown := sorted(set(choices) - set(MODULES)):
         raise UserError(
             f"unknown logger {', '.join(unknown)}; possible: logger=local, wandb, tensorboard, mlflow "
             "or several as '[wandb,tensorboard]'"
         )
-    loggers: list[Any] = []
+    loggers: list[FaultTolerantLogger] = []
+    before, have_begun = _files(folder), False
     try:
-        for name in choices:
-            module = import_module(f"convscope.loggers.{MODULES[name]}")
-            loggers.append(module.open_logger(choices[name], folder, config))
+        for name, settings in choices.items():
+            opened = _opened(name, settings, folder, config)
+            loggers += [] if opened is None else [FaultTolerantLogger(name, opened, warn)]
+        have_begun = True
         yield loggers
     finally:
         for logger in loggers:
             logger.close()
+        if not have_begun:
+            _remove(_files(folder) - before)
+
+
+def _files(folder: Path) -> set[Path]:
+    """The folders of loggers in a run folder, and what lies in them."""
+    return {
+        path for name in MODULES if (folder / name).is_dir() for path in [folder / name, *(folder / name).iterdir()]
+    }
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _opened(name: str, settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> Any:
+    """What the module of a logger opens; None for one that is switched off. Raises UserError where it cannot begin."""
+    try:
+        return import_module(f"convscope.loggers.{MODULES[name]}").open_logger(settings, folder, config)
+    except UserError:
+        raise
+    except ModuleNotFoundError as error:
+        raise UserError(f"logger={name} needs {error.name or name}; type pip install {PACKAGES[name]}") from None
+    except Exception as error:  # each library has errors of its own for networks, servers, keys and files
+        raise UserError(f"logger={name} cannot begin: {reason_of(error)}; mend this, or type logger=local") from None
 
 
 def logging_volumes(choices: Mapping[str, Mapping[str, Any]], epochs: int, layers: int, maps: int) -> Iterator[str]:
@@ -50,3 +121,11 @@ def logging_volumes(choices: Mapping[str, Mapping[str, Any]], epochs: int, layer
         from convscope.loggers.weights_and_biases import logging_volume
 
         yield logging_volume(choices["wandb"], epochs, layers, maps)
+
+
+def viewing_hints(choices: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterator[str]:
+    """Lines for the terminal at the end of a run: how to view what its loggers have stored on this machine."""
+    if "tensorboard" in choices:
+        from convscope.loggers.tensorboard import viewing_hint
+
+        yield viewing_hint(folder)

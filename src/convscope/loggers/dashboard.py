@@ -7,7 +7,7 @@ import wandb
 import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 Panel = panels.LinePlot | panels.MediaBrowser | panels.WeavePanelSummaryTable
 WIDE, HALF, THIRD = 24, 12, 8  # columns of a section
@@ -57,7 +57,7 @@ def save_workspace(workspace: workspaces.Workspace) -> str:
     except Exception as error:  # wandb raises many kinds for problems of network, key and server
         raise UserError(
             f"the dashboard could not be saved to {workspace.entity}/{workspace.project} "
-            f"({str(error) or type(error).__name__}); is WANDB_API_KEY a key of that account, and is there a network?"
+            f"({reason_of(error)}); is WANDB_API_KEY a key of that account, and is there a network?"
         ) from None
     return workspace.url
 

@@ -12,9 +12,15 @@ from typing import Any
 from PIL import Image
 from pytorch_lightning.loggers import MLFlowLogger
 
-from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.runs.record import Picture
+
+DATABASE = "sqlite:///outputs/mlflow.db"
+UNLESS_SET = {  # variables of MLflow
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves this machine unless the user asks
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone stops a run for seconds; by MLflow's 7 for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
 
 
 class MlflowPictures:
@@ -40,22 +46,49 @@ class MlflowPictures:
         self.logger.finalize("success")
 
 
+def _retry_briefly(uri: str) -> None:
+    """Lets MLflow try a database for three seconds; its own ten tries take two minutes."""
+    if "://" in uri and not uri.startswith(("http", "databricks")):
+        from mlflow.store.db import utils
+
+        utils.MAX_RETRY_COUNT = 5
+
+
+def _id_at(uri: str, run_id: str | None) -> str | None:
+    """The id, where the tracking place has a run of this id: it may be another place than at an earlier start."""
+    if run_id is None:
+        return None
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        return str(MlflowClient(uri).get_run(run_id).info.run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> MlflowPictures:
-    """The logger of a run. settings: experiment, tracking_uri. Raises UserError where MLflow is not installed."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing leaves this machine unless the user asks
+    """The logger of a run. settings: experiment, tracking_uri; null: those of MLflow's environment, else ours."""
+    for name, value in UNLESS_SET.items():
+        os.environ.setdefault(name, value)
     id_file = folder / "mlflow" / "run_id"
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     for name in ("mlflow", "alembic", "pytorch_lightning.loggers.mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)  # their messages are about MLflow's own tables
-    uri, artifacts = str(settings["tracking_uri"]), None
+    uri, artifacts = settings["tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI") or DATABASE, None
+    experiment = settings["experiment"] or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "convscope"
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///")).absolute()
         database.parent.mkdir(parents=True, exist_ok=True)
-        artifacts = str(database.with_suffix(""))  # beside the database; MLflow's default is the current folder
-    try:
-        logger = MLFlowLogger(settings["experiment"], folder.name, uri, run_id=earlier_id, artifact_location=artifacts)
-    except ModuleNotFoundError:
-        raise UserError("logger=mlflow needs MLflow; type pip install 'convscope[mlflow]'") from None
+        with open(database, "ab"):  # at once an error where it cannot be written
+            pass
+        name = database.stem if database.suffix else f"{database.name}_artifacts"
+        artifacts = str(database.with_name(name))  # beside the database; MLflow's default is the current folder
+    _retry_briefly(uri)
+    earlier_id = _id_at(uri, earlier_id)
+    logger = MLFlowLogger(experiment, folder.name, uri, run_id=earlier_id, artifact_location=artifacts)
     write(id_file, f"{logger.run_id}\n")
     if earlier_id is None:
         logger.log_hyperparams({key: value for key, value in config.items() if key != "words"})

@@ -1,4 +1,4 @@
-"""A table of single projections (epoch, layer, map, rank, ...), cut from the top-9 grids in a run folder."""
+"""A table of single projections (epoch, layer, map, rank, ...), with their places in the top-9 grids of a run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,14 @@ from convscope.runs.index import IndexEntry
 from convscope.runs.reading import read_run
 from convscope.runs.top9_records import read_layer_record
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
+
 
 class ProjectionRow(NamedTuple):
-    """One of the nine images of a map at an epoch. rank: 1 is the strongest. epoch: None for a trained net."""
+    """One of the nine images of a map at an epoch. rank: 1 is the strongest. epoch: None for a trained net.
+
+    patch, projection: their boxes in the picture `grid`, which has those of all maps of the layer at this epoch.
+    """
 
     epoch: int | None
     layer: str
@@ -20,8 +25,9 @@ class ProjectionRow(NamedTuple):
     rank: int
     score: float
     image: int
-    patch: Image.Image
-    projection: Image.Image
+    patch: Box
+    projection: Box
+    grid: Path
 
 
 class _Grid(NamedTuple):
@@ -59,21 +65,22 @@ def _rows_of_rank(folder: Path, grid: _Grid, rank: int, limit: int) -> list[Proj
     """The grid's rows of one rank: one for each map that at least `rank` images excite."""
     entry, sheet = grid.entry, grid.entry.sheet or {}
     blocks = [block for block, count in enumerate(sheet["count"]) if count >= rank][:limit]
+    path = folder / str(entry.path)
     try:
-        with Image.open(folder / str(entry.path)) as opened:
-            whole = opened.convert("RGB")
+        with Image.open(path) as opened:
+            opened.load()
     except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
         return []
     rows = []
     for block in blocks:
         number = sheet["maps"][block]
-        tiles = (_tile(whole, sheet, sheet[kind][block], rank) for kind in ("patches", "projections"))
+        boxes = (_box(sheet, sheet[kind][block], rank) for kind in ("patches", "projections"))
         score, image = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
-        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, score, image, *tiles))
+        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, score, image, *boxes, path))
     return rows
 
 
-def _tile(whole: Image.Image, sheet: Mapping[str, Any], corner: list[int], rank: int) -> Image.Image:
+def _box(sheet: Mapping[str, Any], corner: list[int], rank: int) -> Box:
     row, column = divmod(rank - 1, 3)
     left, top = corner[0] + column * sheet["step"], corner[1] + row * sheet["step"]
-    return whole.crop((left, top, left + sheet["tile"], top + sheet["tile"]))
+    return left, top, left + sheet["tile"], top + sheet["tile"]

@@ -3,7 +3,9 @@
 The step of a picture of the whole run is the last epoch before it was drawn.
 """
 
-from collections.abc import Mapping
+import shlex
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,24 @@ class TensorBoardPictures:
         self.logger.finalize("success")
 
 
+def viewing_hint(folder: Path) -> str:
+    """What to type to see every picture; TensorBoard shows ten of each name unless it is told to show more."""
+    return f"view them all: tensorboard --logdir {shlex.quote(str(folder))} --samples_per_plugin images=1000"
+
+
 def open_logger(settings: Mapping[str, Any], folder: Path, _: dict[str, Any]) -> TensorBoardPictures:
     """The logger of a run. settings: arguments of Lightning's TensorBoardLogger."""
     return TensorBoardPictures(TensorBoardLogger(str(folder), name="tensorboard", version="", **settings))
+
+
+def _without_writer(hook: Callable[[Any], Any]) -> Callable[[Any], None]:
+    """The hook for errors of threads without those of TensorBoard's writer, which the next picture or number raises."""
+
+    def report(error: Any) -> None:
+        if "tensorboard" not in type(error.thread).__module__:
+            hook(error)
+
+    return report
+
+
+threading.excepthook = _without_writer(threading.excepthook)

@@ -1,18 +1,22 @@
 """Weights & Biases: features as they evolve, as pictures over the epochs, a table of projections, and artifacts.
 
-A run is online where there is a key. Otherwise it is stored in <run folder>/wandb for `wandb sync`.
+wandb's own environment and settings files decide whether a run is online. Without them it is online where there is a
+key; otherwise it is stored in <run folder>/wandb for `wandb sync`. All files of wandb lie there.
 """
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import wandb
-from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
+from wandb.sdk import wandb_setup
+from wandb.sdk.lib import module, runid
+from wandb.sdk.lib.wbauth import wbnetrc
 
-from convscope.errors import UserError
+from convscope.errors import UserError, did_you_mean
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import enclosing_sweep
@@ -20,8 +24,49 @@ from convscope.runs.record import Picture
 
 # wandb records machine, user, paths of programs and git remote unless it is told not to: these are private
 PRIVATE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "save_code": False}
-GRID_KB, ROW_KB = 16, 4  # of one map in a grid; of the two pictures of a table row; measured on photographs
+MODES = {"online": "online", "run": "online", "shared": "shared", "offline": "offline", "dryrun": "offline",
+         "disabled": "disabled"}  # fmt: skip
+PLACES = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
+WITHOUT_HOME = {"WANDB_CONFIG_DIR": "config", "NETRC": "netrc"}  # read there; wandb ends where HOME cannot be read
+BEGIN_SECONDS = 15  # for the server to answer at the start of a run; wandb waits 90
+FINISH_SECONDS = 600  # for the last uploads; without a network wandb waits for ever. `wandb sync` goes on later
+GRID_KB, ROW_KB = 16, 0.1  # of one map in a grid, measured on photographs; of a row of the table without its grid
 ARTIFACTS = {"top9": "top9", "checkpoints": "checkpoints"}  # name of an artifact -> its folder in the run folder
+
+
+class WandbSession:
+    """wandb's process for one run, with its files in the run folder unless the user's environment names other places.
+
+    The next run of a sweep has its own: wandb reads its environment once. WANDB_SERVICE, by which a notebook passes its
+    process on, is set aside, for that process may have ended.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder / "wandb"
+        wandb.teardown()
+        os.environ.pop("WANDB_SERVICE", None)
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # an offline run does not use the network
+        places = PLACES if os.access(os.path.expanduser("~"), os.R_OK | os.X_OK) else PLACES | WITHOUT_HOME
+        self.places = [name for name in places if not os.environ.get(name)]
+        os.environ.update({name: str((self.folder / places[name]).absolute()) for name in self.places})
+
+    def end(self) -> None:
+        """Sends what is left and ends the process. Raises RuntimeError where it has ended with an error."""
+        try:
+            try:
+                wandb.finish()
+            finally:
+                module.unset_globals()  # the next run would log into a run that could not be finished
+                wandb.teardown()
+        except SystemExit as error:  # wandb would end the program with its own process
+            if error.code == 143:  # SIGTERM
+                raise
+            raise RuntimeError(f"wandb's process ended with status {error.code}") from None
+        finally:
+            for name in self.places:
+                os.environ.pop(name, None)
+            if "WANDB_CACHE_DIR" in self.places:
+                shutil.rmtree(self.folder / PLACES["WANDB_CACHE_DIR"], ignore_errors=True)
 
 
 class WandbPictures:
@@ -31,8 +76,9 @@ class WandbPictures:
     ends. artifacts: folders that become artifacts.
     """
 
-    def __init__(self, logger: WandbLogger, folder: Path, table: int, artifacts: list[str]):
-        self.logger, self.folder, self.table, self.artifacts = logger, folder, table, artifacts
+    def __init__(self, logger: WandbLogger, session: WandbSession, folder: Path, table: int, artifacts: list[str]):
+        self.logger, self.session, self.folder = logger, session, folder
+        self.table, self.artifacts = table, artifacts
         self.latest: dict[str, tuple[Picture, Path]] = {}  # pictures of the whole run, which are drawn again and again
 
     def picture(self, picture: Picture, path: Path) -> None:
@@ -49,29 +95,37 @@ class WandbPictures:
             for name, (picture, path) in self.latest.items():
                 self.logger.experiment.log({name: _image(picture, path)})
             if rows := projection_rows(self.folder, self.table):
-                table = wandb.Table(list(ProjectionRow._fields), [_cells(row) for row in rows])
-                self.logger.experiment.log({"features": table})
+                self.logger.experiment.log({"features": _table(rows)})
             for name in self.artifacts:
                 if (self.folder / ARTIFACTS[name]).is_dir():
                     artifact = wandb.Artifact(f"{self.folder.name}-{name}", type=name)
-                    artifact.add_dir(str(self.folder / ARTIFACTS[name]))
+                    artifact.add_dir(str(self.folder / ARTIFACTS[name]), skip_cache=True, policy="immutable")
                     self.logger.experiment.log_artifact(artifact)
         finally:
-            wandb.finish()  # otherwise the next run of a sweep logs into this one
+            self.session.end()
 
 
 def _image(picture: Picture, path: Path) -> wandb.Image:
     return wandb.Image(str(path), caption=picture.caption or None)  # the file itself: no second encoding
 
 
-def _cells(row: ProjectionRow) -> list[Any]:
-    return [wandb.Image(cell, file_type="jpg") if isinstance(cell, Image.Image) else cell for cell in row]
+def _table(rows: Iterable[ProjectionRow]) -> wandb.Table:
+    """The rows with their grids: one picture for each layer and epoch, not two for each row."""
+    grids: dict[Path, wandb.Image] = {}
+    table = wandb.Table(list(ProjectionRow._fields))
+    for row in rows:
+        if row.grid not in grids:
+            grids[row.grid] = wandb.Image(str(row.grid))
+        boxes = {name: " ".join(map(str, getattr(row, name))) for name in ("patch", "projection")}
+        table.add_data(*row._replace(**boxes, grid=grids[row.grid]))
+    return table
 
 
-def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> WandbPictures:
-    """The logger of a run. settings: project, mode, table (its most rows), artifacts. Runs of a sweep form a group.
+def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> WandbPictures | None:
+    """The logger of a run, None where wandb is disabled. Runs of a sweep form a group.
 
-    Raises UserError for a table or artifacts that are not possible.
+    settings: project (null: WANDB_PROJECT, else convscope), mode, table (its most rows), artifacts. Raises UserError
+    for settings that are not possible, and for an online run without a key.
     """
     table, artifacts = settings["table"], list(settings["artifacts"] or [])
     if type(table) is not int or table < 0:
@@ -80,33 +134,79 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
         raise UserError(
             f"logger.wandb.artifacts: unknown {', '.join(map(str, unknown))}; possible: {', '.join(ARTIFACTS)}"
         )
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # an offline run does not use the network
-    mode: Any = settings.get("mode") or ("online" if _has_key() else "offline")
+    session = WandbSession(folder)
+    try:
+        mode = chosen_mode(settings)
+        if mode == "disabled":
+            session.end()
+            return None
+        if mode == "online" and not _has_key():
+            raise UserError(
+                "logger=wandb cannot begin online without a key; set WANDB_API_KEY, or type wandb login, or "
+                "logger.wandb.mode=offline"
+            )
+        return WandbPictures(_begun(settings, mode, folder, config), session, folder, table, artifacts)
+    except BaseException:
+        session.end()
+        raise
+
+
+def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[str, Any]) -> WandbLogger:
+    """Lightning's logger with its run begun, the same as before where the run folder has one. Its x axis is `epoch`."""
     id_file = folder / "wandb" / "run_id"
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     sweep = enclosing_sweep(folder)
+    own_id = earlier_id or (runid.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
+    limits = {"init_timeout": BEGIN_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
+    limits = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
     logger = WandbLogger(
-        project=settings["project"], name=folder.name, save_dir=str(folder), config=config, id=earlier_id,
+        project=settings["project"] or os.environ.get("WANDB_PROJECT") or "convscope",
+        name=os.environ.get("WANDB_NAME") or folder.name,
+        save_dir=os.environ.get("WANDB_DIR") or str(folder), config=config, id=own_id,
         group=sweep.name if sweep else None, job_type=config.get("job"), resume="allow" if earlier_id else None,
-        settings=wandb.Settings(mode=mode, console="off", **PRIVATE),
+        settings=wandb.Settings(mode=mode, console="off", **limits, **PRIVATE),
     )  # fmt: skip
     logger.experiment.define_metric("epoch")
     logger.experiment.define_metric("*", step_metric="epoch")
     write(id_file, f"{logger.experiment.id}\n")
-    return WandbPictures(logger, folder, table, artifacts)
+    return logger
+
+
+def chosen_mode(settings: Mapping[str, Any]) -> str:
+    """online, offline or disabled: by logger.wandb.mode, else by wandb's environment and files, else by the key."""
+    mode = settings.get("mode")
+    key = "logger.wandb.mode" if mode else "WANDB_MODE"
+    if mode is None and os.environ.get("WANDB_MODE"):
+        mode = os.environ["WANDB_MODE"]
+    elif mode is None:
+        own = wandb_setup.singleton().settings
+        if "mode" in own.model_fields_set:
+            mode = own.mode
+        elif os.environ.get("WANDB_DISABLED", "").lower() not in ("", "0", "false", "no", "off"):
+            mode = "disabled"
+        else:
+            mode = "online" if _has_key() else "offline"
+    if mode not in MODES:
+        hint = did_you_mean(mode, MODES)
+        raise UserError(f"{key}={mode} is unknown{hint}; possible: online, offline, disabled")
+    return MODES[mode]
 
 
 def logging_volume(settings: Mapping[str, Any], epochs: int, layers: int, maps: int) -> str:
     """A line with the volume of what a training run will upload. For epochs and maps see `logging_volumes`."""
+    if chosen_mode(settings) == "disabled":
+        return "Weights & Biases is disabled: nothing is logged there"
     pictures = epochs * (layers + 1) + layers + 2  # grids and filters; the evolution of each layer; two plots
     projections = epochs * maps * 9
     rows = min(settings["table"], projections)
-    size = (epochs * maps * GRID_KB + rows * ROW_KB) / 1000
+    grids = epochs * maps + min(rows, epochs * maps)  # those of the pictures, and again those of the table
+    size = (grids * GRID_KB + rows * ROW_KB) / 1000
     line = f"Weights & Biases gets {pictures:,} pictures (a grid of each of {layers} layers at {epochs} epochs)"
     line += f" and a table of {rows:,} of {projections:,} projections" if rows else ""
     return f"{line}, about {max(1, round(size)):,} MB; fewer with evolution.epochs, evolution.maps, logger.wandb.table"
 
 
 def _has_key() -> bool:
-    netrc = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
-    return bool(os.environ.get("WANDB_API_KEY")) or (netrc.is_file() and "wandb" in netrc.read_text(errors="ignore"))
+    """Whether wandb will find a key for its server: in the environment, or where `wandb login` has stored it."""
+    own = wandb_setup.singleton().settings
+    return bool(own.api_key or own.identity_token_file or wbnetrc.read_netrc_auth(host=own.base_url))

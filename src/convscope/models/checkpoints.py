@@ -29,13 +29,22 @@ def rebuild(description: Mapping[str, Any]) -> ConvNet:
     return build(description["layers"], description["image_size"], description["classes"])
 
 
+def checkpoint_file(path: str | Path) -> Path:
+    """The file of a checkpoint: the path itself, or best.ckpt, else last.ckpt, of a run folder or its checkpoints/."""
+    path = Path(path).expanduser()
+    files = [folder / name for folder in (path / "checkpoints", path) for name in ("best.ckpt", "last.ckpt")]
+    return next((file for file in files if file.is_file()), path) if path.is_dir() else path
+
+
 def read_checkpoint(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
     """A checkpoint of convscope on the CPU: "state_dict", and "convscope" with the description of net and data.
 
     key: the config key that named the file. Raises UserError, with path and key, where the file is missing or
     unreadable, where another program wrote it, and where its description does not fit its weights.
     """
-    path = Path(path).expanduser()
+    path = checkpoint_file(path)
+    if path.is_dir():
+        raise UserError(f"{path} holds no checkpoints/best.ckpt or last.ckpt; type {key}=outputs/train/<run>")
     if not path.is_file():
         raise UserError(
             f"no checkpoint {path}; a training run leaves checkpoints/last.ckpt in its folder: {key}=<that path>"

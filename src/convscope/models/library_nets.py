@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torchvision import models
 
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 from convscope.models.checkpoints import last_row
 from convscope.models.library_metadata import (
     IMAGENET_NAMES,
@@ -220,9 +220,8 @@ def _reset_classifier(net: Any, classes: int) -> nn.Module:
 
 
 def _download_failed(name: str, weights: str, folder: str, error: Exception) -> str:
-    reason = str(error).strip().split("\n")[0][:160]
     return (
-        f"the weights {weights} of {name} could not be loaded ({reason}); "
+        f"the weights {weights} of {name} could not be loaded ({reason_of(error, 160)}); "
         f"connect to the network, or put the file into the cache that {folder} names, or type model.weights=<a file of "
         "them>, or model.weights=null"
     )

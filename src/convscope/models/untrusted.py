@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 from convscope.models.rows import read_rows, weight_counts
 
 LONGEST_NAME = 1000  # letters of a class's name
@@ -32,7 +32,7 @@ def load_tensors(path: Path, kind: str, remedy: str) -> Any:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a malicious file may raise anything
-            cause, reason = error, _reason(error)
+            cause, reason = error, reason_of(error, 120)
             if pickled := re.search(r"GLOBAL (\S+)", str(error)):
                 reason = f"it holds pickled Python objects ({pickled[1][:80]}), which could run code"
     raise UserError(f"{path} cannot be read as {kind} ({reason}); {remedy}") from cause
@@ -43,7 +43,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # a damaged or malicious file may raise anything
-        raise UserError(f"{path} cannot be read as safetensors ({_reason(error)}); take another file") from error
+        raise UserError(f"{path} cannot be read as safetensors ({reason_of(error, 120)}); take another file") from error
 
 
 def check_finite(net: nn.Module, where: str) -> None:
@@ -71,32 +71,53 @@ def listed(names: list[str]) -> str:
 
 def check_checkpoint(checkpoint: Mapping[str, Any], where: str) -> None:
     """Raises UserError where the description of net and input has another form, or does not fit the weights."""
-
-    def require(condition: bool, problem: str) -> None:
-        if not condition:
-            raise UserError(f"{where} holds {problem}; take a checkpoint as convscope wrote it")
-
     about, state = checkpoint["convscope"], checkpoint["state_dict"]
-    require(isinstance(about, Mapping) and isinstance(about.get("net"), Mapping), "no description of its net")
-    require(isinstance(state, Mapping) and all(isinstance(name, str) for name in state), "no weights by name")
-    plain = all(is_plain_tensor(value) for value in state.values())
-    require(plain, "weights that are no tensors, or larger than the file")
+    problem = description_problem(about)
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        problem = problem or "no weights by name"
+    elif not all(is_plain_tensor(value) for value in state.values()):
+        problem = problem or "weights that are no tensors, or larger than the file"
+    if problem:
+        raise UserError(f"{where} holds {problem}; take a checkpoint as convscope wrote it")
+    if "layers" in about["net"]:
+        _check_weight_count(about["net"], state, where)
+
+
+def description_problem(about: Any) -> str:
+    """What a checkpoint may not say about net and input; "" for a description that is believed.
+
+    A run asks before it trains, so that its checkpoints can be read.
+    """
+    if not isinstance(about, Mapping) or not isinstance(about.get("net"), Mapping):
+        return "no description of its net"
     net, side = about["net"], about["net"].get("image_size")
-    require(type(side) is int and 8 <= side <= 2**16, f"a net for images of {side!r} pixels")
-    require(_are_class_names(about.get("class_names", [""])), "names of classes that are no names")
-    require(type(net.get("classes")) is int and net["classes"] > 0, f"a net of {net.get('classes')!r} classes")
-    require(_is_resizing(about.get("input", {}), side), "an unknown way to bring images to the net's size")
-    stored = about.get("input", {}).get("stored") or round(side * 256 / 224)
-    require("mean" not in about or _is_mean_image(about["mean"], stored), "a mean image of another shape")
-    scale = about.get("pixel_scale", 1.0)
-    require(_is_pixel_scale(scale), f"a scale of pixels that is none, {scale!r}")
-    require(about.get("loss", "softmax") in ("softmax", "multilabel"), f"an unknown loss, {about.get('loss')!r}")
-    data = about.get("data", {"source": ""})
-    require(isinstance(data, Mapping) and isinstance(data.get("source"), str), "no description of its images")
-    if "layers" in net:
-        _check_weight_count(net, state, where)
-    else:
-        require(all(isinstance(net.get(key), str) for key in ("source", "name")), "a net without a name")
+    if type(side) is not int or not 8 <= side <= 2**16:
+        return f"a net for images of {side!r} pixels"
+    names, folders, input_ = about.get("class_names", [""]), about.get("class_folders", []), about.get("input", {})
+    if not names or not are_class_names(names) or not are_class_names(folders):
+        return "names of classes that are no names"
+    if type(net.get("classes")) is not int or net["classes"] < 1:
+        return f"a net of {net.get('classes')!r} classes"
+    if folders and len(folders) != len(names):
+        return f"{len(folders)} folders of {len(names)} classes"
+    if not _is_resizing(input_, side):
+        return "an unknown way to bring images to the net's size"
+    if "mean" in about and not _is_mean_image(about["mean"], input_.get("stored") or round(side * 256 / 224)):
+        return "a mean image of another shape"
+    return _rest_problem(about)
+
+
+def _rest_problem(about: Mapping[str, Any]) -> str:
+    """What is wrong with the scale of pixels, the loss, the images or the name of the net; "" where nothing is."""
+    scale, loss, data = about.get("pixel_scale", 1.0), about.get("loss", "softmax"), about.get("data", {"source": ""})
+    if not _is_pixel_scale(scale):
+        return f"a scale of pixels that is none, {scale!r}"
+    if loss not in ("softmax", "multilabel"):
+        return f"an unknown loss, {loss!r}"
+    if not isinstance(data, Mapping) or not isinstance(data.get("source"), str):
+        return "no description of its images"
+    has_name = all(isinstance(about["net"].get(key), str) for key in ("source", "name"))
+    return "" if has_name or "layers" in about["net"] else "a net without a name"
 
 
 def _check_weight_count(net: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> None:
@@ -123,8 +144,9 @@ def _is_mean_image(mean: Any, stored: int) -> bool:
     return fits and bool(torch.isfinite(mean).all())
 
 
-def _are_class_names(names: Any) -> bool:
-    return isinstance(names, list) and bool(names) and all(isinstance(name, str) and _is_text(name) for name in names)
+def are_class_names(names: Any) -> bool:
+    """Whether this is a list of texts that can be written to files and are not too long to be shown."""
+    return isinstance(names, list) and all(isinstance(name, str) and _is_text(name) for name in names)
 
 
 def _is_text(name: str) -> bool:
@@ -142,13 +164,9 @@ def _archive_problem(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        return _reason(error)
+        return reason_of(error, 120)
     if any(member.filename.endswith("/constants.pkl") for member in members):
         return "it holds a whole scripted net"
     if sum(member.file_size for member in members) > path.stat().st_size:
         return "it is compressed, as torch.save writes no file"
     return ""
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:120] or type(error).__name__

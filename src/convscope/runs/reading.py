@@ -1,8 +1,8 @@
 """Reads a run folder, of a run that has finished, is still running or crashed. The folder may come from anybody."""
 
-import csv
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from convscope.runs.csv_reader import csv_table_of, decoded, number_text
 from convscope.runs.index import IndexEntry, read_index, read_text
 
 RUN_FILES = ("index.jsonl", "metrics.csv", "summary.json", ".hydra/config.yaml")  # a run folder has one at least
@@ -75,6 +76,13 @@ def run_folder_of(checkpoint: str | Path | None) -> Path | None:
     return folder.parent if folder.name == "checkpoints" and is_run_folder(folder.parent) else None
 
 
+def run_around(path: str | Path) -> Path:
+    """The run folder that the path is or lies in, such as <run>/checkpoints/last.ckpt; else the path itself."""
+    path = Path(os.path.expanduser(path))
+    folders = [path, *path.absolute().parents[:3]] if os.path.exists(path) else []
+    return next((folder for folder in folders if is_run_folder(folder)), path)
+
+
 def enclosing_sweep(folder: Path) -> Path | None:
     """The folder of the sweep that this run is a row of; None for a single run."""
     return next((parent for parent in folder.resolve().parents[:2] if (parent / "multirun.yaml").is_file()), None)
@@ -90,9 +98,20 @@ def start_time(folder: Path) -> datetime:
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a csv file, as text; ([], []) for an absent or empty file."""
-    lines = list(csv.reader(read_text(path).splitlines()))
-    return (lines[0], lines[1:]) if lines else ([], [])
+    """Header and rows of a csv file, as text; ([], []) for an absent or empty file, or one that is no csv.
+
+    A file that was saved again by a spreadsheet has the numbers of the first one.
+    """
+    return table_of(path.read_bytes()) if path.is_file() else ([], [])
+
+
+def table_of(content: bytes) -> tuple[list[str], list[list[str]]]:
+    """Header and rows in the content of a csv file, as `read_table`."""
+    try:
+        table = csv_table_of(decoded(content))
+    except ValueError:
+        return [], []
+    return table.columns, [[number_text(cell, table.decimal_comma) for cell in row.cells] for row in table.rows]
 
 
 def value_at(mapping: Mapping[str, Any], *keys: str) -> Any:

@@ -80,18 +80,25 @@ class Record:
     """Writes one run folder.
 
     folder: created if absent; what killed processes left half-written in it is removed. loggers: receive every picture
-    and every row of metrics.csv after it is written. numbers: those of the whole run, by name. Raises UserError for a
-    folder that cannot be written.
+    and every row of metrics.csv after it is written. numbers: those of the whole run, by name. begun: whether `begin`
+    was called; with begins=False nothing in the folder changes before that. Raises UserError for a folder that cannot
+    be written.
     """
 
-    def __init__(self, folder: Path, loggers: Iterable[RunLogger] = ()):
-        self.folder, self.loggers = Path(folder), list(loggers)
+    def __init__(self, folder: Path, loggers: Iterable[RunLogger] = (), begins: bool = True):
+        self.folder, self.loggers, self.begun = Path(folder), list[RunLogger](), False
         self.numbers: dict[str, float] = {}
         self._facts: dict[str, Any] = {}
-        check_writable(self.folder)
-        remove_partial_files(self.folder)
         self._columns, self._rows = ["epoch"], list[tuple[int, str]]()
         self._line_hashes = {key: hash(line) for key, line in _read_lines(self.folder / "index.jsonl").items()}
+        if begins:
+            self.begin(loggers)
+
+    def begin(self, loggers: Iterable[RunLogger] = ()) -> None:
+        """Makes the folder ready for the first result. Raises UserError for a folder that cannot be written."""
+        check_writable(self.folder)
+        remove_partial_files(self.folder)
+        self.loggers, self.begun = list(loggers), True
 
     def add(self, result: Result) -> None:
         """Writes one result and its line in index.jsonl, in place of an earlier one of the same name and epoch."""

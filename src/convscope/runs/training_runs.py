@@ -3,7 +3,6 @@
 Reads runs that are still going on, were cut off, failed, or have lost half of their files.
 """
 
-import csv
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,8 @@ from typing import Any, NamedTuple
 
 from convscope.errors import UserError
 from convscope.metrics.goals import Chance
-from convscope.runs.index import read_text
 from convscope.runs.number_format import duration, parse_number
-from convscope.runs.reading import RUN_FILES, Run, is_run_folder, read_run, value_at
+from convscope.runs.reading import RUN_FILES, Run, is_run_folder, read_run, table_of, value_at
 
 STOPPED_AFTER = 600  # seconds in which no file was written; five epochs of the run if those take longer
 
@@ -100,8 +98,8 @@ def _final_row(run: Run) -> list[dict[str, float]]:
 
 def _whole_rows(path: Path) -> list[dict[str, float]]:
     """The rows of metrics.csv that end in a line break: the last row of a damaged file may be cut within a number."""
-    text = read_text(path)
-    header, *rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines())) or [[]]
+    content = path.read_bytes() if path.is_file() else b""
+    header, rows = table_of(content[: max(content.rfind(b"\n"), content.rfind(b"\r")) + 1])
     cells = [zip(header, map(parse_number, row), strict=True) for row in rows if len(row) == len(header)]
     return [{name: value for name, value in row if value is not None} for row in cells]
 

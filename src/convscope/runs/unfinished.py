@@ -4,7 +4,6 @@ A folder belongs to one run. The settings of its first start, in .hydra/config.y
 resumes from checkpoints/last.ckpt. Nothing here needs torch: a sweep skips its finished rows at once.
 """
 
-import csv
 import json
 import math
 import os
@@ -17,9 +16,12 @@ from typing import Any
 
 from convscope.errors import UserError
 from convscope.runs.config_diff import differing_keys, flattened
+from convscope.runs.reading import read_table
 
 TRAINING_GROUPS = ("model", "data", "optim", "trainer", "evolution", "seed")  # the settings that training depends on
 CHANGEABLE_KEYS = ("trainer.max_epochs", "trainer.accelerator", "data.workers", "data.cache_*", "data.download")
+PLACES = ("data.root", "model.init")  # files of this machine: what they hold is checked instead (training/start.py)
+WEIGHT_FILES = (".pth", ".pt", ".safetensors")  # endings of model.weights where it is a file
 MAX_KEYS = 6  # differing keys in a message
 Settings = Mapping[str, Any]
 
@@ -42,9 +44,29 @@ def needs_training(folder: Path, before: Settings | None, settings: Settings) ->
         return False
     if not resumable:
         raise UserError(f"{folder} has no checkpoints/last.ckpt to go on from; choose another folder")
-    if finished:  # a longer run: the summary of the shorter run no longer holds
-        (folder / "summary.json").unlink(missing_ok=True)
     return True
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run has written its settings, or results, into this folder."""
+    return any((folder / name).exists() for name in (".hydra", "about.json", "summary.json", "metrics.csv"))
+
+
+@contextmanager
+def unchanged_if_refused(folder: Path) -> Iterator[None]:
+    """Removes, after an error in the block, what the block has added to the folder; links lead where they led."""
+    before = {path: os.readlink(path) if path.is_symlink() else None for path in folder.rglob("*")}
+    try:
+        yield
+    except BaseException:
+        for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+            target = before.get(path)
+            if path.is_symlink() and target is not None and os.readlink(path) != target:
+                path.unlink()
+                path.symlink_to(target)
+            elif path not in before:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        raise
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -61,6 +83,8 @@ def newest_unfinished(parent: Path, read: Callable[[Path], Settings | None], set
     for folder in (path.parent.parent for path in configs):
         before = None if _finished(folder) else read(folder)
         if before is None or _max_epochs(before) != _max_epochs(settings) or _changed_keys(before, settings):
+            continue
+        if _places(before) != _places(settings):
             continue
         with suppress(UserError), training_lock(folder):
             return folder
@@ -110,11 +134,33 @@ def _changed_keys(before: Settings, settings: Settings) -> dict[str, tuple[Any, 
     """Key -> old and new value, of each key that may not change and did."""
     old, new = (flattened({group: config.get(group) for group in TRAINING_GROUPS}) for config in (before, settings))
     changed = sorted(differing_keys(old, new))
-    return {
-        key: (old.get(key), new.get(key))
-        for key in changed
-        if not any(fnmatchcase(key, pattern) for pattern in CHANGEABLE_KEYS)
-    }
+    return {key: (old.get(key), new.get(key)) for key in changed if not _may_change(key, old.get(key), new.get(key))}
+
+
+def _may_change(key: str, old: Any, new: Any) -> bool:
+    """Whether a run may go on with another value of this key: where and how it computes, where its files lie."""
+    if key == "trainer.devices":  # which devices
+        return _device_count(old) == _device_count(new)
+    if key == "model.weights":
+        return all(isinstance(value, str) and value.endswith(WEIGHT_FILES) for value in (old, new))
+    return any(fnmatchcase(key, pattern) for pattern in (*CHANGEABLE_KEYS, *PLACES))
+
+
+def _device_count(devices: Any) -> str:
+    """The number of devices of trainer.devices, or its value where that does not tell it."""
+    listed = devices.strip(",").split(",") if isinstance(devices, str) and "," in devices else devices
+    return str(len(listed) if isinstance(listed, list) else listed)
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    """The keys of PLACES that have a value, as absolute paths."""
+    flat = flattened({group: settings.get(group) for group in ("data", "model")})
+    return {key: os.path.abspath(os.path.expanduser(flat[key])) for key in PLACES if isinstance(flat.get(key), str)}
+
+
+def images_moved(before: Settings | None, settings: Settings) -> bool:
+    """Whether the images lie elsewhere now than the settings of an earlier start say."""
+    return before is not None and _places(before).get("data.root") != _places(settings).get("data.root")
 
 
 def _check_epochs(folder: Path, before: Settings, settings: Settings, epochs: int) -> None:
@@ -130,8 +176,10 @@ def _check_epochs(folder: Path, before: Settings, settings: Settings, epochs: in
 
 
 def _max_epochs(settings: Settings) -> float:
-    """trainer.max_epochs; infinity for null or -1."""
+    """trainer.max_epochs; infinity for null or -1. Raises UserError for another value that is no number."""
     epochs = settings["trainer"].get("max_epochs")
+    if not isinstance(epochs, int | float | None):
+        raise UserError(f"trainer.max_epochs={epochs} is no number of epochs; take a whole number from 1, e.g. 12")
     return math.inf if epochs is None or epochs < 0 else epochs
 
 
@@ -143,6 +191,8 @@ def _finished(folder: Path) -> bool:
 
 def _finished_epochs(folder: Path) -> int:
     """The last epoch in metrics.csv; 0 where it cannot be read."""
-    with suppress(OSError, ValueError, KeyError), open(folder / "metrics.csv", encoding="utf-8") as rows:
-        return max((int(row["epoch"]) for row in csv.DictReader(rows)), default=0)
+    with suppress(OSError, ValueError):
+        columns, rows = read_table(folder / "metrics.csv")
+        at = columns.index("epoch")
+        return max((int(row[at]) for row in rows if len(row) > at), default=0)
     return 0

@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -20,7 +21,7 @@ from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
 from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
-from convscope.training.callbacks.epoch_records import FilterPictures, PagePerEpoch, RowPerEpoch, Sessions
+from convscope.training.callbacks.epoch_records import BeginRecord, FilterPictures, PagePerEpoch, RowPerEpoch, Sessions
 from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
 from convscope.training.callbacks.failure_checks import StopWhenNotFinite, WarnAtChance, WatchLayers
 from convscope.training.callbacks.feature_evolution import FeatureEvolution
@@ -70,8 +71,9 @@ def goal_facts(data: ImageData, loss: LossName) -> dict[str, Any]:
 
 
 class Watchers(NamedTuple):
-    """The callbacks whose results a run reports at its end."""
+    """The callbacks whose results a run reports at its end, and the one that begins its record."""
 
+    begin: BeginRecord
     sessions: Sessions
     layers: WatchLayers
     evolution: FeatureEvolution
@@ -80,23 +82,31 @@ class Watchers(NamedTuple):
 
 
 def train(
-    classifier: Classifier, data: ImageData, plan: TrainingPlan, record: Record, sessions: Sessions | None = None
+    classifier: Classifier,
+    data: ImageData,
+    plan: TrainingPlan,
+    record: Record,
+    sessions: Sessions | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Trains the classifier, from checkpoints/last.ckpt in the run folder if it is there. Results go into the record.
 
-    sessions: gets the seconds spent on feature evolution and, for a resumed run, those of earlier sessions. Returns
-    entries of summary.json: final and best row, images per second, warnings.
+    sessions: gets the seconds spent on feature evolution and, for a resumed run, those of earlier sessions. begin: is
+    called before the first step; the folder is not changed before. Returns entries of summary.json: final and best row,
+    images per second, warnings.
     Raises UserError when the loss stops being finite, Stopped when a signal has asked the run to stop.
     """
     keep_freed_memory()
     classifier.about = plan.description
     goal = GOALS[classifier.recipe.loss]
+    rows = RowPerEpoch(record, goal)
     watchers = Watchers(
+        BeginRecord(begin, rows),
         sessions or Sessions({}, time.perf_counter()),
         WatchLayers(record),
         FeatureEvolution(record, data, plan.choice, plan.seed),
         WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss)),
-        RowPerEpoch(record, goal),
+        rows,
     )
     trainer = _trainer(plan.trainer, _callbacks(watchers, classifier.recipe, plan, record), record)
     last = record.folder / "checkpoints" / "last.ckpt"
@@ -105,13 +115,13 @@ def train(
             trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
     finally:
         watchers.sessions.seconds["looking"] = watchers.evolution.seconds
-    rows = watchers.rows.rows
+    measured = rows.rows
     if trainer.is_global_zero:
-        record.add(Picture("curves", training_curves(rows), "Loss and accuracy over the epochs", plot=True))
+        record.add(Picture("curves", training_curves(measured), "Loss and accuracy over the epochs", plot=True))
     return {
-        "final": rows[-1] if rows else {},
-        "best": goal.best(rows),
-        "images_per_second": sum(row["images_per_second"] for row in rows) / max(1, len(rows)),
+        "final": measured[-1] if measured else {},
+        "best": goal.best(measured),
+        "images_per_second": sum(row["images_per_second"] for row in measured) / max(1, len(measured)),
         "warnings": [*watchers.layers.warnings, *watchers.chance.warnings],
     }
 
@@ -119,6 +129,7 @@ def train(
 def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[pl.Callback]:
     """All callbacks in the order in which Lightning calls them; it calls those of checkpoints last in any case."""
     return [
+        watchers.begin,
         watchers.sessions,
         ValidateInFloat32(),
         StepSeed(plan.seed),

@@ -4,7 +4,11 @@ Transfer as Zeiler & Fergus (2013, section 5.2) do it keeps layers 1 to 7 of a t
 softmax on top; fine-tuning trains all of it.
 """
 
+import json
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -12,7 +16,9 @@ from pydantic import model_validator
 from torch import nn
 
 from convscope.config import PathText, build_config, config
+from convscope.data.classnames import are_same_classes
 from convscope.data.module import ImageData
+from convscope.data.trained_images import TrainedImages, trained_images
 from convscope.errors import UserError
 from convscope.models.checkpoints import Inherited, inherit_, last_row, net_weights, read_checkpoint, rows_of, shortened
 
@@ -57,6 +63,29 @@ def read_start(model: Mapping[str, Any]) -> Start:
     return build_config(Start, {"init": init, "kind": kind, **rows})
 
 
+def parent_net(settings: Mapping[str, Any], words: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The keys of conf/model and conf/data that make the net that of the checkpoint settings["net"].
+
+    words: overrides of the command line. Those of the net win: then there is nothing to change. So do those of its
+    input. A set in chunks keeps its size.
+    """
+    if any(re.match(r"[+~]*model(=|\.(source|name|width|layers)\b)", word) for word in words):
+        return {"model": {}, "data": {}}
+    about = read_checkpoint(str(settings["net"]), "model.init")["convscope"]
+    net, scale = about["net"], about["pixel_scale"]
+    if "layers" not in net:
+        return {"model": {"source": net["source"], "name": net["name"], "weights": None}, "data": {"image_size": None}}
+    last = list(net["layers"])[-1]
+    layers = {**net["layers"], last: {**net["layers"][last], "units": "classes"}}
+    name = net.get("name", settings["model"]["name"])
+    data = {"image_size": net["image_size"]} | ({"pixel_scale": scale} if isinstance(scale, float | int) else {})
+    typed = {word.lstrip("+").partition("=")[0] for word in words}
+    data = {key: value for key, value in data.items() if f"data.{key}" not in typed}
+    if settings["data"].get("source") == "stream":
+        data.pop("image_size", None)
+    return {"model": {"source": "rows", "name": name, "width": 1.0, "layers": layers}, "data": data}
+
+
 def start_checkpoint(start: Start) -> dict[str, Any] | None:
     """The checkpoint to start from, None for a start from scratch.
 
@@ -76,16 +105,28 @@ def start_checkpoint(start: Start) -> dict[str, Any] | None:
     return checkpoint
 
 
+def images_of_run(run: Path) -> TrainedImages | None:
+    """The images that the run in this folder was trained on, None where it has not begun. Raises as read_checkpoint."""
+    about: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        about = dict(json.loads((run / "about.json").read_text(encoding="utf-8")))
+    description = {"class_names": about.get("classes"), "images": about.get("images", {})}
+    if (last := run / "checkpoints" / "last.ckpt").is_file():
+        description |= read_checkpoint(last)["convscope"]
+    return trained_images(description) if description["class_names"] else None
+
+
 def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
     """Loads the checkpoint's weights into the net, freezes rows, and returns the entries of summary.json about it.
 
-    The last row keeps its new weights where the names of the data's classes differ from the checkpoint's, even if their
-    number is the same: its units stand for other classes. Raises UserError as inherit_ and freeze_ do.
+    The last row keeps its new weights where the data's classes are not those of the checkpoint, by their folders or
+    names, even if their number is the same: its units stand for other classes. Raises UserError as inherit_ and
+    freeze_ do.
     """
     facts: dict[str, Any] = {}
     sentences, frozen = [], start.freeze
     if checkpoint is not None:
-        inherited = _inherited(net, start, checkpoint, data.classes)
+        inherited = _inherited(net, start, checkpoint, data)
         same_mean = torch.equal(data.mean, checkpoint["convscope"]["mean"])
         mean = "the checkpoint's" if same_mean else "that of the new images"
         facts = {"init": start.init, "taken": inherited.taken, "new": inherited.new, "unused": inherited.unused}
@@ -126,11 +167,11 @@ def _trains(row: Mapping[str, torch.Tensor]) -> bool:
     return any(weight.requires_grad for weight in row.values())
 
 
-def _inherited(net: nn.Module, start: Start, checkpoint: dict[str, Any], classes: Sequence[str]) -> Inherited:
+def _inherited(net: nn.Module, start: Start, checkpoint: dict[str, Any], data: ImageData) -> Inherited:
     state, last = net_weights(checkpoint), last_row(net)
-    refused = {}
-    if list(classes) != list(checkpoint["convscope"]["class_names"]):
-        count, old_count = len(classes), len(checkpoint["convscope"]["class_names"])
+    refused, old_names = {}, checkpoint["convscope"]["class_names"]
+    if not are_same_classes(data.classes, data.folders, old_names, checkpoint["convscope"].get("class_folders", [])):
+        count, old_count = len(data.classes), len(old_names)
         old = f"the checkpoint has {old_count}" if count != old_count else "the checkpoint has others"
         refused[last] = f"{count} classes, {old}"
     if start.take is not None:

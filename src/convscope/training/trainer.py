@@ -1,5 +1,6 @@
 """Lightning's Trainer: checks of its settings (conf/trainer) with errors in plain words; memory of the process."""
 
+import copy
 import ctypes
 import importlib.util
 import inspect
@@ -9,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any, get_type_hints
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
 
 from convscope.config import check_type
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, reason_of
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -38,6 +41,18 @@ PRECISIONS = ("32-true", "bf16-true", "16-true", "64-true", "bf16-mixed", "16-mi
 OLDER_PRECISIONS = ("16", "32", "64", "bf16", "None")  # Lightning's older names, and its default
 TRANSFORMER_ENGINE = ("transformer-engine", "transformer-engine-float16")
 
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+OTHER_STRATEGIES = {  # part of a name -> why not
+    "_spawn": "starts processes by itself, which trainer.devices=<n> does here",
+    "_fork": "starts processes by itself, which trainer.devices=<n> does here",
+    "_notebook": "starts processes by itself, which trainer.devices=<n> does here",
+    "fsdp": "spreads the net over processes, and each of them needs all of it",
+    "deepspeed": "spreads the net over processes, and each of them needs all of it",
+    "parallel": "spreads the net over processes, and each of them needs all of it",
+    "xla": "is for TPUs, which this program does not know",
+    "tpu": "is for TPUs, which this program does not know",
+}
+
 MINIMA = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
           "gradient_clip_val": 0}  # fmt: skip
 
@@ -62,18 +77,24 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
     if not isinstance(settings, Mapping):
         raise UserError(f"trainer={settings} holds no keys; type e.g. trainer.max_epochs=12")
     hints = get_type_hints(pl.Trainer.__init__)
-    possible = [key for key in hints if key not in ("return", *SET_BY_PROGRAM)]
     for key, value in settings.items():
-        if key in SET_BY_PROGRAM:
-            raise UserError(f"trainer.{key} is set by the program; leave it out")
-        if key not in possible:
-            raise UserError(f"trainer.{key} is no key{did_you_mean(key, possible)}; possible: {', '.join(possible)}")
+        check_trainer_key(key)
         check_type(f"trainer.{key}", value, hints[key])
         _check_value(key, value)
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or not 0 < epochs < 2**31:
         value = "null" if epochs is None else epochs
         raise UserError(f"trainer.max_epochs={value} is no number of epochs; take a whole number from 1, e.g. 12")
+
+
+def check_trainer_key(key: str) -> None:
+    """Raises UserError for a key that Lightning's Trainer does not have, or that the program sets."""
+    possible = [name for name in inspect.signature(pl.Trainer.__init__).parameters if name != "self"]
+    possible = [name for name in possible if name not in SET_BY_PROGRAM]
+    if key in SET_BY_PROGRAM:
+        raise UserError(f"trainer.{key} is set by the program; leave it out")
+    if key not in possible:
+        raise UserError(f"trainer.{key} is no key{did_you_mean(key, possible)}; possible: {', '.join(possible)}")
 
 
 def _check_value(key: str, value: Any) -> None:
@@ -85,6 +106,10 @@ def _check_value(key: str, value: Any) -> None:
         raise UserError(f"trainer.{key}={value} is too small; it is {MINIMA[key]} or more")
     if key in ("limit_train_batches", "limit_val_batches") and value == 0:
         raise UserError(f"trainer.{key}=0 leaves an epoch without images; take a small number, e.g. 2")
+    if key == "strategy" and str(value).lower() not in STRATEGIES:
+        reasons = [reason for part, reason in OTHER_STRATEGIES.items() if part in str(value).lower()]
+        why = f"{reasons[0]}; type" if reasons else f"is unknown{did_you_mean(str(value), STRATEGIES)}; type"
+        raise UserError(f"trainer.strategy={value} {why} trainer.strategy=ddp, or auto for a single device")
 
 
 def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
@@ -113,6 +138,70 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
     return None
 
 
+def check_image_numbers(sizes: Mapping[str, int], batch_size: int, processes: int, settings: Mapping[str, Any]) -> None:
+    """Raises UserError where a process would have no validation image, or an epoch no batch.
+
+    sizes: images of "train" and "val". The other processes would wait for such a process for ever.
+    """
+    if sizes["val"] < processes:
+        fewer = f", or fewer processes, e.g. trainer.devices={sizes['val']}" if sizes["val"] else ""
+        raise UserError(
+            f"{_count(sizes['val'], 'validation image')} for {_count(processes, 'process', 'es')}, each of which needs "
+            f"one; take more images (e.g. a larger data.limit){fewer}"
+        )
+    fewest = {"train": -(-sizes["train"] // processes), "val": sizes["val"] // processes}
+    for split, images in fewest.items():
+        batches, key = -(-images // batch_size), f"limit_{split}_batches"
+        if _reached(batches, settings.get(key)) == 0:
+            share = " of a process" if processes > 1 else ""
+            raise UserError(
+                f"trainer.{key}={settings[key]} of {_count(batches, 'batch', 'es')}{share} is less than one; type a "
+                f"number of batches, e.g. trainer.{key}=1"
+            )
+
+
+def joins_last_image(net: nn.Module, side: int, images: int, batch_size: int, settings: Mapping[str, Any]) -> bool:
+    """Whether training needs a last batch of one image to be joined to the batch before.
+
+    images: of one process. side: of the net's input. Raises UserError where there is no batch of two or more images for
+    a net that needs them. A net that takes one image keeps the batches that it had in earlier versions.
+    """
+    batches = -(-images // batch_size)
+    last_is_reached = _reached(batches, settings.get("limit_train_batches")) == batches
+    if batch_size > 1 and not (images % batch_size == 1 and last_is_reached):
+        return False
+    if takes_one_image(net, side):
+        return False
+    needs = "the batch norms of this net need two images or more at a time"
+    if batch_size == 1:
+        raise UserError(f"optim.batch_size=1: {needs}; type optim.batch_size=2 or more")
+    if images == 1:
+        raise UserError(f"one training image in each process: {needs}; take more images (e.g. a larger data.limit)")
+    return True
+
+
+def takes_one_image(net: nn.Module, side: int) -> bool:
+    """Whether the net, in training, computes a batch of one image; batch norms refuse it where its maps are 1 x 1."""
+    probe = copy.deepcopy(net)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            probe(torch.zeros(1, 3, side, side))
+        except ValueError:  # torch's "Expected more than 1 value per channel when training"
+            return False
+    return True
+
+
+def _reached(batches: int, limit: float | None) -> int:
+    """How many of an epoch's batches Lightning takes. limit: their number, a part (float), or None for all."""
+    if limit is None:
+        return batches
+    return int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
+
+
 def build_trainer(settings: Mapping[str, Any], **set_by_program: Any) -> pl.Trainer:
     """The Trainer of these settings and of those of the program. Raises UserError with Lightning's reason to refuse."""
     with lightning_refusals(Exception):  # Lightning checks some settings only by using them
@@ -126,5 +215,4 @@ def lightning_refusals(kind: type[Exception] = MisconfigurationException) -> Ite
         yield
     except kind as error:
         prefix = "" if isinstance(error, MisconfigurationException | ValueError) else f"{type(error).__name__}: "
-        message = " ".join(str(error).split())[:300]
-        raise UserError(f"Lightning refuses the settings of trainer: {prefix}{message}") from error
+        raise UserError(f"Lightning refuses the settings of trainer: {prefix}{reason_of(error, 300)}") from error

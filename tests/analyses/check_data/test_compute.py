@@ -11,7 +11,7 @@ from PIL import Image
 from convscope.analyses.check_data.about import CheckDataConfig
 from convscope.analyses.check_data.compute import DataSet, complaints, mode_rows, sample_tile, survey
 from convscope.data.decode import Unreadable, decoded
-from convscope.data.folders import skipped_files
+from convscope.data.folder_contents import skipped_files
 from convscope.data.sources import Pixels, Source, folder
 from convscope.errors import UserError
 

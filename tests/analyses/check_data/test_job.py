@@ -109,7 +109,7 @@ def test_sets_that_are_no_folders_of_files(data, root, tmp_path):
 
 def test_a_place_without_images_is_one_line(tmp_path):
     (tmp_path / "set/train/ant").mkdir(parents=True)
-    for root, message in ((tmp_path / "set", "holds no images in class folders"), (tmp_path / "no", "is no folder")):
+    for root, message in ((tmp_path / "set", "has no images in class folders"), (tmp_path / "no", "is no folder")):
         with pytest.raises(UserError, match=message):
             check(tmp_path / "run", root)
     assert not (tmp_path / "run").exists()

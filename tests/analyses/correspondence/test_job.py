@@ -175,7 +175,7 @@ def test_named_layers_alone(words, indices, tmp_path):
         ("correspond.images=[4]", r"correspond.images=\[4\]: two or more are needed"),
         ("correspond.images=[4,4,5]", "names an image twice"),
         ("correspond.images=[0,400]", "no image 400 in val; its images are 0 to 39"),
-        ("correspond.split=test", "correspond.split=test is unknown; possible: val, train"),
+        ("correspond.split=dev", "correspond.split=dev is unknown; possible: val, train, test"),
         ("correspond.random=0", "correspond.random=0 is too small; it is 1 or more"),
         ("correspond.layers=[]", r"correspond.layers=\[\] has 0 values; it needs 1 or more"),
         ("correspond.layers=[conv9]", "no layer conv9 in this net; its layers: conv1, conv2"),

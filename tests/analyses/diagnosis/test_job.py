@@ -90,7 +90,7 @@ def test_a_net_that_never_learned_is_noise(words, first, tmp_path, cache):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"split": "test"}, "diagnose.split=test is unknown; possible: val, train"),
+        ({"split": "dev"}, "diagnose.split=dev is unknown; possible: val, train, test"),
         ({"images": 0}, "diagnose.images=0 is too small; it is 1 or more"),
         ({"maps": 2.5}, "diagnose.maps=2.5 is not a whole number"),
         ({"radius": -0.1}, "diagnose.radius=-0.1 is too small; it is above 0, or null"),

@@ -240,7 +240,7 @@ def test_real_weights_know_the_classes_of_real_photographs(tmp_path):
 
 BAD = [
     ({"crops": "eleven"}, "evaluate.crops=eleven is unknown; possible: center, ten, fifty, dense, both"),
-    ({"split": "test"}, "possible: val, train"),
+    ({"split": "dev"}, "possible: val, train, test"),
     ({"scales": []}, "evaluate.scales=[] has 0 values; it needs 1 or more"),
     ({"scales": "256"}, "evaluate.scales=256 is not a list such as [3, 7] or null"),
     ({"scales": [256, "x"]}, "evaluate.scales=[256, 'x'] is not a list such as [3, 7]"),

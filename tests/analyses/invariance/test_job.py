@@ -109,8 +109,8 @@ def test_what_cannot_be_asked_is_told(tmp_path, trained):
         run([ckpt, "invariance.scored=0"], tmp_path / "none")
     with pytest.raises(UserError, match="invariance.fill=black is unknown; possible: gray, edge, reflect"):
         run([ckpt, "invariance.fill=black"], tmp_path / "fill")
-    with pytest.raises(UserError, match="invariance.split=test is unknown; possible: val, train"):
-        plan(split="test")
+    with pytest.raises(UserError, match="invariance.split=dev is unknown; possible: val, train, test"):
+        plan(split="dev")
     with pytest.raises(UserError, match=r"invariance.layers=\[\] has 0 values; it needs 1 or more"):
         plan(layers=[])
 

@@ -166,7 +166,7 @@ def test_a_net_with_skips_says_that_all_is_recomputed():
         ({"stride": 0}, "a square cannot move by 0 pixels; set occlude.stride to 1 or more"),
         ({"images": [0, 6]}, "no image 6 in val; its images are 0 to 5"),
         ({"images": 0}, "occlude.images=0 is too small; it is 1 or more"),
-        ({"split": "test"}, "occlude.split=test is unknown; possible: val, train"),
+        ({"split": "dev"}, "occlude.split=dev is unknown; possible: val, train, test"),
         ({"scored": 0}, "occlude.scored=0 is too small; it is 1 or more"),
         ({"searched": 0}, "occlude.searched=0 is too small; it is 1 or more"),
         ({"boxes": "/nowhere/boxes.csv"}, "/nowhere/boxes.csv: No such file or directory"),

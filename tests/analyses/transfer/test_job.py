@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.analyses.inputs import Inputs
-from convscope.analyses.subject import _same_images
 from convscope.analyses.transfer.about import TransferConfig
 from convscope.analyses.transfer.compute.feature_pass import FeatureRequest, features_on_disk, input_conversion
 from convscope.analyses.transfer.job import _compared_nets
 from convscope.cli.jobs import JOBS
+from convscope.data.trained_images import same_images
 from convscope.engine.features import features
 from convscope.errors import UserError
 from random_settings import opened
@@ -106,7 +106,7 @@ def test_other_images_than_those_of_the_training_are_no_own_ones(trained, tmp_pa
     ],
 )
 def test_a_set_is_known_by_its_place_whatever_it_is_called(first, second, same):
-    assert _same_images(first, second) is same and _same_images(second, first) is same
+    assert same_images(first, second) is same and same_images(second, first) is same
 
 
 def test_all_layers_of_a_net_come_from_one_pass(transferred):

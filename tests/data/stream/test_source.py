@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from PIL import Image
-from torch import nn
 
 from convscope.data.module import ImageData
 from convscope.data.sampler import Share, WindowSampler
@@ -21,6 +19,7 @@ from convscope.data.sources import folder
 from convscope.data.stream.conversion import Conversion, converted
 from convscope.data.stream.source import stream
 from convscope.errors import UserError
+from data.short_training import Small, fit
 
 S, R = 32, 37
 NAMES = ["ant", "bee", "cat"]
@@ -95,41 +94,19 @@ def test_loaders_and_limits(converted_set, tmp_path):
     assert whole.image.shape == (2, 3, 50, 50)
 
 
-class Small(pl.LightningModule):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net, self.fed = nn.Linear(3 * S * S, 3), []
-
-    def training_step(self, batch, _):
-        self.fed.append(batch.index.tolist())
-        return nn.functional.cross_entropy(self.net(batch.image.flatten(1)), batch.label)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1e-6, momentum=0.9)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "step"), [(0, 8), (0, 11), (2, 11)])  # the end of an epoch, and within the second
 @pytest.mark.filterwarnings("ignore")
 def test_a_resumed_run_equals_an_unbroken_one(workers, step, converted_set, tmp_path):
-    def fit(name, resume=None):
-        checkpoints = pl.callbacks.ModelCheckpoint(
-            tmp_path / name, save_top_k=-1, filename="{step}", auto_insert_metric_name=False, every_n_train_steps=step
-        )
-        trainer = pl.Trainer(
-            max_epochs=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[checkpoints], num_sanity_val_steps=0, use_distributed_sampler=False, limit_val_batches=0,
-        )  # fmt: skip
-        model = Small()
-        trainer.fit(model, opened(converted_set, tmp_path, workers=workers), ckpt_path=resume)
-        return model
+    def run(name, resume=None):
+        data = opened(converted_set, tmp_path, workers=workers)
+        return fit(Small(S), data, tmp_path / name, {"every_n_train_steps": step}, resume, limit_val_batches=0)
 
-    whole = fit("whole")
-    rest = fit("rest", tmp_path / f"whole/{step}.ckpt")
-    assert rest.fed == whole.fed[step:] and len(whole.fed) == 24
+    whole = run("whole")
+    rest = run("rest", tmp_path / f"whole/{step}.ckpt")
+    assert rest.fed == whole.fed_from(step) and len(whole.fed) == 24 == step + len(rest.fed)
     assert multiprocessing.active_children() == []  # ended with the training
-    assert torch.equal(rest.net.weight, whole.net.weight)
+    assert all(value.equal(whole.state_dict()[key]) for key, value in rest.state_dict().items())
 
 
 def test_a_far_set_is_the_same_and_only_so_much_of_it_stays(converted_set, tmp_path):

@@ -6,10 +6,8 @@ import time
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from PIL import Image
-from torch import nn
 
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
@@ -17,6 +15,7 @@ from convscope.data.sources import folder
 from convscope.data.stream.conversion import Conversion, converted
 from convscope.data.stream.source import stream
 from convscope.errors import UserError
+from data.short_training import Small, fit
 
 moto = pytest.importorskip("moto.server", reason="moto is not installed: no stand-in for S3")
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed: pip install 'convscope[stream]'")
@@ -82,41 +81,19 @@ def test_the_images_are_those_of_the_folder(workers, converted_set, tmp_path):
     assert not list((cache_folder / "val").glob("chunk-*.bin"))
 
 
-class Small(pl.LightningModule):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net, self.fed = nn.Linear(3 * S * S, 2), []
-
-    def training_step(self, batch, _):
-        self.fed.append(batch.index.tolist())
-        return nn.functional.cross_entropy(self.net(batch.image.flatten(1)), batch.label)
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=1e-6, momentum=0.9)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_resumed_run_equals_an_unbroken_one(tmp_path):
     """From the middle of the second epoch, on a machine that has nothing of the set yet."""
 
-    def fit(name, resume=None):
-        checkpoints = pl.callbacks.ModelCheckpoint(
-            tmp_path / name, save_top_k=-1, filename="{step}", auto_insert_metric_name=False, every_n_train_steps=9
-        )
-        trainer = pl.Trainer(
-            max_epochs=3, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[checkpoints], num_sanity_val_steps=0, use_distributed_sampler=False, limit_val_batches=0,
-        )  # fmt: skip
-        model = Small()
-        trainer.fit(model, opened("s3://photographs/some/set", tmp_path, name), ckpt_path=resume)
-        return model
+    def run(name, resume=None):
+        data = opened("s3://photographs/some/set", tmp_path, name)
+        return fit(Small(S), data, tmp_path / name, {"every_n_train_steps": 9}, resume, limit_val_batches=0)
 
-    whole = fit("whole")
-    rest = fit("rest", tmp_path / "whole/9.ckpt")
-    assert rest.fed == whole.fed[9:] and len(whole.fed) == 18
-    assert torch.equal(rest.net.weight, whole.net.weight)
+    whole = run("whole")
+    rest = run("rest", tmp_path / "whole/9.ckpt")
+    assert rest.fed == whole.fed_from(9) and len(whole.fed) == 18 == 9 + len(rest.fed)
+    assert all(value.equal(whole.state_dict()[key]) for key, value in rest.state_dict().items())
 
 
 def told(url, tmp_path):

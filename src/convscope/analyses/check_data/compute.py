@@ -10,7 +10,7 @@ import numpy as np
 
 from convscope.analyses.check_data.about import CheckDataConfig
 from convscope.data.decode import BadImage, Unreadable, content, decoded_bytes, described, fitted, printable
-from convscope.data.folders import Skipped
+from convscope.data.folder_contents import Skipped
 from convscope.data.passes import in_blocks
 from convscope.data.sources import Files, Source, Split
 from convscope.data.stream.chunks import Chunks

@@ -1,6 +1,7 @@
 """job=check_data: reads a data set once and reports what is wrong with it, before a net is trained on it for days."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from convscope.analyses.check_data.compute import (
 )
 from convscope.analyses.check_data.figure import ClassSamples, samples_sheet
 from convscope.analyses.inputs import Inputs
-from convscope.data import folders
 from convscope.data.decode import printable
-from convscope.data.sources import Source, unchecked_folder
+from convscope.data.folder_contents import skipped_files
+from convscope.data.folders import SPLITS, split_folder
+from convscope.data.sources import Source, present_splits
 from convscope.errors import UserError
 from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
 
@@ -46,15 +48,15 @@ def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
 
     root: the folder of the set, if it lies in one. Raises the same UserError where there are no class folders at all.
     """
-    with_splits = root is not None and (root / "train").is_dir()
-    splits = [root / name for name in ("train", "val", "test")] if root is not None and with_splits else []
-    ignored_files = folders.skipped_files(*splits)
+    splits = [] if root is None or not root.is_dir() else [split_folder(root, name) for name in SPLITS]
+    ignored_files = skipped_files(*filter(None, dict.fromkeys(splits)))
     try:
         source = read()
     except UserError as problem:
-        if root is None or not any((root / name).is_dir() for name in ("train", "val", "test")):
-            raise
-        return DataSet(unchecked_folder(root), str(problem), ignored_files)
+        with suppress(UserError):  # of present_splits, which says the same or less
+            if root is not None:
+                return DataSet(present_splits(root), str(problem), ignored_files)
+        raise
     refusal = "it has no classes to learn" if len(source.classes) < 2 else ""
     return DataSet(source, refusal, ignored_files)
 

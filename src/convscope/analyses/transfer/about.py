@@ -5,7 +5,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from convscope.analyses import About, Topic
-from convscope.config import Count, PathText, config
+from convscope.config import Count, NewPathText, PathText, config
 from convscope.errors import UserError
 
 RANDOM = "random"  # in transfer.beside: the same net with fresh random weights
@@ -31,7 +31,7 @@ class TransferConfig:
     grid: Count = 6
     unit_length: bool = True
     store: Literal["float32", "float16"] = "float32"
-    keep: PathText | None = None
+    keep: NewPathText | None = None
     features: Literal["layers", "dense"] = "layers"
     scales: Annotated[list[int], Field(min_length=1)] | None = None
     pool: Literal["stack", "average"] = "stack"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from convscope.analyses import About, Topic
-from convscope.config import Count, Split, config
+from convscope.config import Count, config
 from convscope.errors import UserError
 
 AUTO: Literal["auto"] = "auto"  # the rule is chosen for each layer by what is measured (engine/projection_rule.py)
@@ -24,7 +24,7 @@ class FeatureConfig:
     layers: Annotated[list[str], Field(min_length=1, examples=["[conv1,conv5]"])] | None
     maps: Count | dict[str, list[int]]
     epochs: list[int] | None
-    images: Split
+    images: Literal["val", "train"]
     rule: RuleName = "deconvnet"
     tile: Annotated[int, Field(ge=16, le=512)] = SIDE
 

@@ -14,7 +14,7 @@ from convscope.analyses.visualize.figure import (
     rules_sheet,
     thumbnail_sheets,
 )
-from convscope.data.module import ImageData
+from convscope.data.module import ImageData, SplitName
 from convscope.engine.deconvnet import RULES
 from convscope.engine.layers import layer_summaries, layer_table
 from convscope.engine.top9 import to_arrays
@@ -62,17 +62,18 @@ def _results(
             yield Picture(f"rules/{layer}", rules_sheet(views, caption), caption, layer=layer)
     for number, (image, sheet) in enumerate(thumbnail_sheets(images, sorted(excited))):
         yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)
-    yield from _architecture(net, data, seed)
+    yield from _architecture(net, data, choice, seed)
 
 
-def _architecture(net: nn.Module, data: ImageData, seed: int) -> Iterator[Picture | Table]:
-    """The first layer's filters, a table of the layers, and their receptive fields over a validation image."""
+def _architecture(net: nn.Module, data: ImageData, choice: FeatureConfig, seed: int) -> Iterator[Picture | Table]:
+    """The first layer's filters, a table of the layers, and their receptive fields over an image."""
     size = data.settings.image_size
     name, first = next((name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
     caption = f"{name}: its {len(first.weight)} filters on one common scale"
     filters = filter_grid(first.weight.detach().float().cpu().numpy(), common=True, title=caption)
     yield Picture(f"filters/{name}", filters, caption, layer=name, plot=True)
     yield Table("layers", layer_table(net, size), "The layers, their maps and how much of the image one unit sees")
-    image = data.pixels("val", data.choose("val", 1, seed))[0].permute(1, 2, 0).numpy()
+    split: SplitName = "val" if "val" in data.pooled else choice.images
+    image = data.pixels(split, data.choose(split, 1, seed))[0].permute(1, 2, 0).numpy()
     caption = "How much of an image the central unit of each layer sees, and how far apart its units are"
     yield Picture("receptive", receptive_fields_plot(image, layer_summaries(net, size)), caption, plot=True)

@@ -16,15 +16,15 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from convscope.config import PathText, config
-from convscope.data.classnames import utf8_text
+from convscope.config import NewPathText, config
+from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, Unreadable, bad_images_error, decoded, fitted
 from convscope.data.passes import Moments, in_blocks
 from convscope.data.sources import Files, Pixels, Source
 from convscope.data.stream.chunks import Chunks, ChunkWriter
 from convscope.data.stream.source import FORMAT, SET, SPLITS
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 UNFINISHED = ".unfinished"
 
@@ -33,7 +33,7 @@ UNFINISHED = ".unfinished"
 class Conversion:
     """to: the new folder. quality: of the JPEGs, 1 to 100. chunk: images in a file."""
 
-    to: PathText | None = None
+    to: NewPathText | None = None
     quality: Annotated[int, Field(ge=1, le=100, examples=[95])] = 95
     chunk: Annotated[int, Field(ge=1, examples=[1024])] = 1024
 
@@ -88,14 +88,15 @@ def converted(
         try:
             splits.append(_written(name, task, order, ChunkWriter(folder / name, plan.chunk), folder / name))
         except OSError as error:
-            raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
+            raise UserError(f"convert.to={plan.to} cannot be written: {reason_of(error)}") from None
         yield splits[-1]
     facts = {
         split.split: {"images": split.images, "bytes": split.bytes, "std": split.std, "left_out": _left_out(split.bad)}
         for split in splits
     }
+    names = {"classes": source.classes, "folders": folder_names(source.folders)}
     about = {"format": FORMAT, "image_size": image_size, "stored_size": stored_size(image_size),
-             "quality": plan.quality, "classes": source.classes, **facts}  # fmt: skip
+             "quality": plan.quality, **names, **facts}  # fmt: skip
     part = folder / f"{SET}.part"
     part.write_text(json.dumps(about, indent=1))
     os.replace(part, folder / SET)
@@ -125,7 +126,7 @@ def _new_folder(plan: Conversion) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / UNFINISHED).touch()
     except OSError as error:
-        raise UserError(f"convert.to={plan.to} cannot be written: {error}") from None
+        raise UserError(f"convert.to={plan.to} cannot be written: {reason_of(error)}") from None
     return folder
 
 

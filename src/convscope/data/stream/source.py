@@ -20,7 +20,8 @@ from convscope.data.sources import Source
 from convscope.data.stream.chunks import ChunkFiles, Chunks
 from convscope.data.stream.stores import STORES, StoreCache
 from convscope.data.transforms import stored_size
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
+from convscope.models.untrusted import are_class_names
 
 SET, FORMAT = "set.json", 1
 SPLITS = ("train", "val")
@@ -59,7 +60,7 @@ def stream(root: str | Path | None, image_size: int, cache: Path, gib: float) ->
             f"data.image_size={about['image_size']}, or convert the images again"
         )
     train, val = (_split(place.part(name), about, name, needed) for name in SPLITS)
-    return Source(about["classes"], train, val, remarks=_remarks(about))
+    return Source(about["classes"], train, val, about.get("folders", ()), _remarks(about))
 
 
 def _remarks(about: Mapping[str, Any]) -> list[str]:
@@ -105,10 +106,19 @@ def _about(root: str, place: Place) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
         if about["format"] == FORMAT:
+            _check_names(about["classes"], about.get("folders", []))
             return about
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged; copy it there again, or convert the set anew") from None
     raise UserError(f"{path} is of format {about['format']}, this program reads {FORMAT}; convert the set anew")
+
+
+def _check_names(classes: Any, folders: Any) -> None:
+    """Raises ValueError for names of classes that no checkpoint takes, or folders that are not theirs."""
+    if not classes or not are_class_names(classes) or not are_class_names(folders):
+        raise ValueError("names of classes that are no names")
+    if folders and len(folders) != len(classes):
+        raise ValueError("more or fewer folders than classes")
 
 
 def _fetch_set_json(place: Place) -> None:
@@ -135,7 +145,9 @@ def _split(place: Place, about: dict[str, Any], name: str, size: int) -> Chunks:
         labels = np.load(place.folder / "labels.npy", mmap_mode="r")
         mean, std = np.load(place.folder / "mean.npy"), float(about[name]["std"])
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place.folder} is damaged: {error}; copy it there again, or convert the set anew") from None
+        raise UserError(
+            f"{place.folder} is damaged: {reason_of(error)}; copy it there again, or convert the set anew"
+        ) from None
     if not len(labels) == sum(counts) == about[name]["images"]:
         raise UserError(f"{place.folder} is damaged: {sum(counts)} images, {len(labels)} labels; convert the set anew")
     sizes = [chunk["chunk_bytes"] for chunk in chunks]

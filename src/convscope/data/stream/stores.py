@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from convscope.errors import UserError
+from convscope.errors import UserError, reason_of
 
 STORES = ("s3://", "gs://", "azure://", "hf://", "local:")  # local: is a folder treated as an object store
 FIRST_ATTEMPTS, CHUNK_ATTEMPTS = 3, 10  # for the files that a run begins with, and for chunks: about 10 s and 3 minutes
@@ -58,9 +58,10 @@ class StoreCache:
             raise self._fetch_error(name, "nothing came")
 
     def _fetch_error(self, name: str, error: object) -> UserError:
-        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         hint = S3_HINT.get(type(error).__name__)
-        return UserError(f"data.root={self.url}: {name} cannot be fetched: {reason}" + (f"; {hint}" if hint else ""))
+        return UserError(
+            f"data.root={self.url}: {name} cannot be fetched: {reason_of(error)}" + (f"; {hint}" if hint else "")
+        )
 
     def _make_room(self, newest: str) -> None:
         chunks = []

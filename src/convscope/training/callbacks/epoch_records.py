@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -57,7 +57,8 @@ class RowPerEpoch(pl.Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.spent = EpochRows.read(state["rows"]), state.get("spent", 0.0)
 
-    def on_fit_start(self, trainer: pl.Trainer, *_: Any) -> None:
+    def write_earlier_rows(self, trainer: pl.Trainer) -> None:
+        """Writes the rows of a resumed run, which its checkpoint has, into metrics.csv."""
         if self.rows and trainer.is_global_zero:
             self.record.rows(self.rows)
 
@@ -104,6 +105,25 @@ class RowPerEpoch(pl.Callback):
         left, recent = (epochs or 0) - len(self.rows), self.rows[-3:]
         mean = sum(row["seconds"] for row in recent) / len(recent)
         return f"  {duration(left * mean)} left" if left > 0 else ""
+
+
+class BeginRecord(pl.Callback):
+    """Calls `begin` before the first step, when a checkpoint is restored and nothing of the start can be refused.
+
+    So a start that is refused leaves the folder as it was.
+    """
+
+    def __init__(self, begin: Callable[[], None], rows: RowPerEpoch):
+        self.begin, self.rows, self.begun = begin, rows, False
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.begun = True
+        self.begin()
+        self.rows.write_earlier_rows(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not self.begun:  # all epochs have ended earlier, so that no step came
+            self.on_train_start(trainer)
 
 
 class FilterPictures(pl.Callback):

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
+from convscope.data.classnames import are_same_classes
+from convscope.data.decode import printable
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.engine.dense import dense_probabilities
@@ -93,16 +95,18 @@ def tally_nets(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) 
     nets differ in classes or image size, for a scale that is too small, and where no net knows the class of any image.
     """
     check_comparable(nets)
-    data, targets = nets[0].subject.data, torch.tensor(nets[0].subject.targets)
+    first = nets[0].subject
+    data, targets = first.data, torch.tensor(first.targets)
     scales = image_scales(plan, data.settings)
     whole_split = range(data.size(plan.split))
     index = data.choose(plan.split, whole_split if plan.images is None else plan.images, seed)
     with_target = index[targets[data.labels(plan.split, index)] >= 0]
     if not len(with_target):
-        raise UserError(f"the net knows none of the classes of these images ({', '.join(data.classes[:4])}, ...), so "
-                        f"it cannot be right; its own are {', '.join(nets[0].subject.classes[:4])}, ...")  # fmt: skip
+        of_data, of_net = ([printable(name)[:60] for name in names[:4]] for names in (data.classes, first.classes))
+        raise UserError(f"the net knows none of the classes of these images ({', '.join(of_data)}, ...), so "
+                        f"it cannot be right; its own are {', '.join(of_net)}, ...")  # fmt: skip
     names = [net.name for net in nets] + ([ENSEMBLE] if len(nets) > 1 else [])
-    tallies = {name: PredictionTally(len(nets[0].subject.classes)) for name in names}
+    tallies = {name: PredictionTally(len(first.classes)) for name in names}
     for labels, probabilities in _probabilities(nets, plan, scales, with_target):
         probabilities += [torch.stack(probabilities).mean(0)] if len(nets) > 1 else []
         for name, of_net in zip(names, probabilities, strict=True):
@@ -116,8 +120,8 @@ def check_comparable(nets: Sequence[EvaluatedNet]) -> None:
         raise UserError("no net to evaluate; name a checkpoint, ckpt=<path>, or several, ckpt=[<path>,<path>]")
     (first_name, first), *rest = nets
     for name, subject in rest:
-        if subject.classes != first.classes:
-            odd = sorted(set(first.classes) ^ set(subject.classes))[:6]
+        if not are_same_classes(subject.classes, subject.folders, first.classes, first.folders):
+            odd = [printable(name)[:60] for name in sorted(set(first.classes) ^ set(subject.classes))[:6]]
             why = f"only one of them knows {', '.join(odd)}" if odd else "they number them in another order"
             counts = f"{len(first.classes)} and {len(subject.classes)}"
             raise UserError(f"{first_name} and {name} have other classes ({counts}; {why}); an ensemble needs nets of "

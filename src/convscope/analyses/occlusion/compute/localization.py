@@ -119,7 +119,9 @@ def sample_with_boxes(subject: Subject, csv: str, count: int, seed: int) -> Samp
 def _classes_of_folders(subject: Subject, csv: str, paths: list[Path]) -> Tensor:
     """The net's class that each file's folder names, -1 where it names none."""
     folders = sorted({path.parent.name for path in paths})
-    numbers = class_numbers(readable(folders, Path(csv).parent), folders, subject.classes, subject.wnids)
+    numbers = class_numbers(
+        readable(folders, Path(csv).parent), folders, subject.classes, subject.wnids, subject.folders
+    )
     return torch.tensor([numbers[folders.index(path.parent.name)] for path in paths])
 
 

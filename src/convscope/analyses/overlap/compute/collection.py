@@ -11,7 +11,7 @@ from PIL import Image
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.classnames import utf8_text
 from convscope.data.decode import content, decoded, fitted, rgb
-from convscope.data.folders import images_under
+from convscope.data.folder_contents import images_under
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source, Split, limited, subset
 from convscope.data.stream.chunks import Chunks
@@ -62,7 +62,10 @@ class Collection(NamedTuple):
 
 
 def train_and_val(source: Source, name: str, size: int, settings: DataSettings) -> tuple[Collection, Collection]:
-    """The two splits of a source, reduced to `size`. Raises UserError as `with_folder`."""
+    """The two splits of a source, reduced to `size`. Raises UserError as `with_folder`, and for a split missing."""
+    if source.missing or source.val is source.train:
+        line = next(iter(source.missing.values()), f"train and val of {name} are the same images")
+        raise UserError(f"{line}; to compare {name} with other images type overlap.other=<their folder>")
     train, val = _limited(source, settings)
     return _collections((f"{name} train", train, source.classes), (f"{name} val", val, source.classes), size, settings)
 
@@ -92,11 +95,13 @@ def _limited(source: Source, settings: DataSettings) -> tuple[Split, Split]:
     if isinstance(source.train, Chunks):
         raise UserError("job=overlap compares files; name the source that data=stream was made of, e.g. data=folder")
     train, val = (limited(split, settings.limit, settings.seed) for split in (source.train, source.val))
-    return train, val
+    return train, train if source.val is source.train else val
 
 
 def _both(train: Split, val: Split) -> Split:
-    """The images of train, then those of val."""
+    """The images of train, then those of val; once where these are the same images."""
+    if train is val:
+        return train
     labels = np.concatenate([train.labels, val.labels])
     if isinstance(train, Files) and isinstance(val, Files):
         return Files([*train.paths, *val.paths], labels)

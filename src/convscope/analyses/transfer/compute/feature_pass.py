@@ -15,7 +15,7 @@ from torch import Tensor
 
 from convscope.analyses.evaluation.compute import net_input
 from convscope.analyses.subject import Subject
-from convscope.analyses.transfer.compute.feature_files import SPLITS, StoredFeatures, feature_files, storable
+from convscope.analyses.transfer.compute.feature_files import StoredFeatures, feature_files, storable
 from convscope.data.transforms import stored_size
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.dense import dense_features
@@ -91,7 +91,7 @@ def features_on_disk(subjects: Mapping[str, Subject], request: FeatureRequest) -
     are not finite.
     """
     data = next(iter(subjects.values())).data
-    count = sum(data.size(split) for split in SPLITS)
+    count = sum(data.size(split) for split in data.pooled)
     dense = {name: DenseFeatures(subject, request.scales) for name, subject in subjects.items() if request.scales}
     sizes = {name: _feature_sizes(subject, request) for name, subject in subjects.items()}
     for name, extractor in dense.items():
@@ -162,7 +162,7 @@ def _fill(
     first = next(iter(subjects.values()))
     conversions = {name: input_conversion(subject, first) for name, subject in subjects.items()}
     start = 0
-    for split in SPLITS:
+    for split in first.data.pooled:
         for batch in track(first.data.ordered_dataloader(split), f"features of the {split} images"):
             rows = start + batch.index.numpy()
             for name, subject in subjects.items():
@@ -185,7 +185,7 @@ def _fill_dense(
     first, start = next(iter(subjects.values())), 0
     settings = first.data.settings
     pixels = settings.batch_size * settings.image_size**2 // 2  # a batch of the net's own, with the mirror images
-    for split in SPLITS:
+    for split in first.data.pooled:
         words = f"whole {split} images of {', '.join(map(str, scales.sides))} pixels"
         groups = first.data.rectangles(split, torch.arange(count := first.data.size(split)), scales.sides, pixels)
         for group in track_parts(groups, words, count, lambda group: len(group.index)):

@@ -26,7 +26,6 @@ from convscope.analyses.transfer.compute import (
     transferred_layers,
     trials,
 )
-from convscope.analyses.transfer.compute.feature_files import SPLITS
 from convscope.analyses.transfer.compute.feature_pass import DENSE, FeatureRequest, dense_scales, features_on_disk
 from convscope.analyses.transfer.figure import Curve, transfer_curves
 from convscope.analyses.transfer.job.tables import (
@@ -112,7 +111,7 @@ def _request(subject: Subject, plan: TransferConfig, last: str) -> FeatureReques
 
 def _check_folds(subject: Subject, plan: TransferConfig, seed: int) -> None:
     """Raises UserError for a class with too few images, before features are computed for hours."""
-    labels = [subject.data.labels(split, range(subject.data.size(split))) for split in SPLITS]
+    labels = [subject.data.labels(split, range(subject.data.size(split))) for split in subject.data.pooled]
     folds(torch.cat(labels).numpy(), subject.data.classes, max(plan.per_class), plan.test_per_class, plan.folds, seed)
 
 

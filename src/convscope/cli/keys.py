@@ -1,0 +1,210 @@
+"""The keys that settings can have, by group and choice. A key that nothing reads is refused, wherever it stands.
+
+The keys of an analysis are the fields of its class in about.py. Nothing here imports torch, unless a key of Lightning's
+Trainer or a row of a net has to be looked up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from convscope.analyses import About, abouts
+from convscope.errors import UserError, did_you_mean
+from convscope.runs.config_diff import flattened
+from convscope.runs.reading import read_run
+
+Settings = Mapping[str, Any]
+OPEN_GROUPS = ("model.layers", "trainer", "logger.tensorboard")  # where + may add a key that no file has
+MAX_LISTED = 40  # possible keys or choices in a message
+TOP = ("job", "name", "resume", "seed")  # keys of every job that are in no group
+START = ("source", "name", "init", "take", "freeze")
+ROWS, LIBRARY = (*START, "width", "layers"), (*START, "weights")  # keys of a net of rows, and of one of a library
+LIBRARIES = ("torchvision", "timm")
+IMAGES = ("source", "image_size", "limit", "workers", "on_bad_image", "cache_dir", "cache_gib", "color_noise",
+          "pixel_scale")  # fmt: skip
+STORED, FETCHED = ("root",), ("root", "download")
+SOURCES: dict[str, tuple[str, ...]] = {  # data.source -> its keys besides IMAGES
+    "critters": ("train", "val", "draw_seed"), "digits": (), "folder": STORED, "images": STORED, "imagenet": STORED,
+    "stream": STORED, "cifar10": FETCHED, "imagenette": FETCHED, "caltech101": FETCHED, "caltech256": FETCHED,
+    "voc2012": FETCHED,
+}  # fmt: skip
+GROUPS = {
+    "optim": ("algorithm", "lr", "momentum", "weight_decay", "batch_size", "schedule", "patience", "label_smoothing",
+              "init", "init_std", "bias_ones", "renorm", "loss"),
+    "evolution": ("layers", "maps", "epochs", "images", "rule", "tile"),
+    "checkpoint": ("every_minutes", "every_steps"),
+    "trainer": ("max_epochs", "devices", "accelerator", "strategy", "num_nodes", "precision"),
+}  # fmt: skip
+LOGGERS = {  # conf/logger/<name>.yaml; tensorboard: all that Lightning's TensorBoardLogger and its writer take
+    "wandb": ("project", "mode", "table", "artifacts"),
+    "mlflow": ("experiment", "tracking_uri"),
+    "tensorboard": ("flush_secs", "max_queue", "filename_suffix", "comment", "purge_step", "prefix", "sub_dir",
+                    "log_graph", "default_hp_metric"),
+}  # fmt: skip
+ALL_NEEDED = ("wandb", "mlflow")  # loggers that have no defaults but those of their file
+PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its keys in no group, those of its group
+    "train": (("net",), ()),  # net: a checkpoint whose net is trained, in conf/experiment/transfer.yaml
+    "convert": ((), ("to", "quality", "chunk")),
+    "report": (("run", "sweep"), ()),
+    "dashboard": (("run",), ("project", "entity", "save")),
+}
+
+
+def check_composed(settings: Settings, unresolved: Any, hydra_settings: DictConfig) -> None:
+    """Raises UserError for the first key that nothing reads, also among Hydra's own. unresolved: see `check_keys`."""
+    folders = OmegaConf.to_container(OmegaConf.create([hydra_settings.run, hydra_settings.sweep]))
+    recorded = read_run(hydra_settings.runtime.output_dir, with_entries=False).settings
+    check_keys(settings, recorded, f"{unresolved} {folders}")
+    _check_typed_keys(hydra_settings, "hydra")
+
+
+def _check_typed_keys(node: DictConfig, name: str) -> None:
+    """Raises UserError for a key that was added with + to settings whose keys a class of Hydra's fixes."""
+    kind = OmegaConf.get_type(node)
+    possible = [*(field.name for field in fields(kind)), "env"] if is_dataclass(kind) else list(node)
+    for key in node:
+        if key not in possible:
+            siblings = list_possible([f"{name}.{field}" for field in possible])
+            raise UserError(f"no key {name}.{key}{did_you_mean(key, possible)}{siblings}")
+        value = node._get_node(key)
+        if isinstance(value, DictConfig) and not (value._is_none() or value._is_missing() or value._is_interpolation()):
+            _check_typed_keys(value, f"{name}.{key}")
+
+
+def check_keys(settings: Settings, recorded: Settings | None = None, text: str = "") -> None:
+    """Raises UserError for the first key that nothing reads.
+
+    recorded: the settings that an earlier start of this run has written, whose keys pass. text: the settings before
+    their interpolations ${key} were replaced: a key in no group may be one's own, if a value refers to it.
+    """
+    possible, earlier = possible_keys(settings), flattened(recorded or {})
+    for key in _keys(settings):
+        used = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}[.}}\[]", text)
+        if key not in possible and not used and not any(f"{old}.".startswith(f"{key}.") for old in earlier):
+            _refuse(key, settings, possible)
+    for name in ALL_NEEDED:
+        present = (settings.get("logger") or {}).get(name)
+        if isinstance(present, Mapping) and not set(LOGGERS[name]) <= present.keys():
+            raise UserError(f"logger.{name} has {', '.join(present) or 'no keys'} alone; type logger={name} as well")
+    rows = [word for word in settings.get("words", ()) if re.match(r"\+\+?model\.layers\b", word)]
+    if rows and isinstance(layers := settings["model"].get("layers"), Mapping):
+        from convscope.models.rows import read_rows
+
+        read_rows(layers, 2)  # its fields, also where the job has no use for the net
+
+
+def possible_keys(settings: Settings) -> list[str]:
+    """All dotted keys of this job, net, set of images and these loggers."""
+    tops, group = keys_of_jobs().get(str(settings.get("job")), ((), {}))
+    model, data, logger = (_mapping(settings.get(name)) for name in ("model", "data", "logger"))
+    special = SOURCES.get(str(data.get("source")), [key for keys in SOURCES.values() for key in keys])
+    groups = {"model": _net_keys(model), "data": (*IMAGES, *special), **GROUPS, **group}
+    loggers = {f"logger.{name}": LOGGERS[name] for name in logger if name in LOGGERS}
+    dotted = [f"{name}.{key}" for name, keys in {**groups, **loggers}.items() for key in dict.fromkeys(keys)]
+    return [*TOP, "logger", *tops, *dotted]
+
+
+def keys_of_jobs() -> dict[str, tuple[Sequence[str], dict[str, Sequence[str]]]]:
+    """Job -> its keys that are in no group, and the keys of its own group by the name of the group."""
+    jobs = {job: (tops, {job: group} if group else {}) for job, (tops, group) in PROGRAM_JOBS.items()}
+    return jobs | {about.job: _analysis_keys(about) for about in abouts().values()}
+
+
+def _analysis_keys(about: About) -> tuple[Sequence[str], dict[str, Sequence[str]]]:
+    described: Any = about.config
+    elsewhere = described.config_elsewhere
+    names = [field.name for field in fields(described) if field.name not in elsewhere]
+    tops = [key for key in elsewhere.values() if "." not in key] + (["ckpt"] if about.looks and about.images else [])
+    return tops, {} if described.config_group in GROUPS else {described.config_group: names}
+
+
+def other_choices(key: str) -> str:
+    """ "a key of data=folder, images": the choices that have this key; "" where none has it."""
+    group, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    if group == "data":
+        choices = [source for source, keys in SOURCES.items() if name in keys]
+    elif group == "model" and name in {*ROWS, *LIBRARY}:
+        choices = list(LIBRARIES) if name in LIBRARY else ["zfnet and other nets of rows"]
+    else:
+        jobs, top, group = keys_of_jobs().items(), group, "job"
+        owns = {job: name in own.get(top, ()) if rest else key in (*tops, *own) for job, (tops, own) in jobs}
+        choices = [job for job, has_it in owns.items() if has_it]
+    start = "; training starts from model.init=<checkpoint>" if key == "ckpt" else ""
+    return f"a key of {group}={', '.join(choices)}{start}" if choices else ""
+
+
+def _refuse(key: str, settings: Settings, possible: Sequence[str]) -> None:
+    """Raises UserError for a key that is none, with the choices that have it, or the nearest key."""
+    group = key.partition(".")[0]
+    if group == "trainer" and "." in key:
+        from convscope.training.trainer import check_trainer_key
+
+        return check_trainer_key(key.partition(".")[2])
+    if group == "logger" and key.count(".") == 1:
+        raise UserError(f"no {key.replace('.', '=')}; possible: {', '.join(f'logger={name}' for name in LOGGERS)}")
+    if choices := other_choices(key):
+        net, source = (_mapping(settings.get(name)) for name in ("model", "data"))
+        chosen = {"data": source.get("source"), "model": net.get("name")}
+        this = f"{group}={chosen[group]}" if group in chosen else f"job={settings['job']}"
+        raise UserError(f"{key} is {choices}, and this is {this}; leave it out, or choose another")
+    raise UserError(explain_unknown_key(key, possible))
+
+
+def _keys(settings: Settings) -> Iterator[str]:
+    """The dotted keys of the settings, as deep as their names are fixed: a layer in evolution.maps is no key."""
+    groups = {"model", "data", *GROUPS, *keys_of_jobs().get(str(settings.get("job")), ((), {}))[1]}
+    for name, value in settings.items():
+        if name == "logger":
+            yield from _logger_keys(_mapping(value))
+        elif name in groups:
+            yield from (f"{name}.{key}" for key in _mapping(value))
+        elif name != "words":
+            yield str(name)
+
+
+def _logger_keys(loggers: Settings) -> Iterator[str]:
+    for name, values in loggers.items():
+        keys = [f"logger.{name}.{key}" for key in _mapping(values)]
+        yield from keys if name in LOGGERS else [f"logger.{name}"]
+
+
+def _net_keys(model: Settings) -> Collection[str]:
+    return LIBRARY if "layers" not in model and model.get("source") in LIBRARIES else ROWS
+
+
+def _mapping(value: Any) -> Settings:
+    return value if isinstance(value, Mapping) else {}
+
+
+def explain_unknown_key(key: str, keys: Sequence[str]) -> str:
+    """A line on a key that is none: the nearest one, and those beside it. keys: all dotted keys."""
+    tree = {".".join(path.split(".")[:depth]) for path in keys for depth in range(1, path.count(".") + 2)}
+    parent, _, last = key.rpartition(".")
+    while parent and parent not in tree:  # goes up to the first part that is wrong
+        key, (parent, _, last) = parent, parent.rpartition(".")
+    siblings = sorted(path for path in tree if path.rpartition(".")[0] == parent and path != "hydra")
+    hint = _nearest_key(parent, last, siblings, keys)
+    addition = f"; a new one is added by +{key}=..." if parent and parent.startswith(OPEN_GROUPS) else ""
+    return f"no key {key}{hint}{list_possible(siblings)}{addition}"
+
+
+def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence[str]) -> str:
+    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else the nearest last part."""
+    if nearest := did_you_mean(last, [path.rpartition(".")[2] for path in siblings]):
+        return nearest.replace("mean ", f"mean {parent}." if parent else "mean ")
+    same_last = [path for path in keys if path.rpartition(".")[2] == last]
+    if same_last:
+        return f" (did you mean {same_last[0]}?)"
+    return did_you_mean(last, {path.rpartition(".")[2] for path in keys})
+
+
+def list_possible(names: Sequence[str]) -> str:
+    """ "; possible: a, b", the first MAX_LISTED of them; "" for none."""
+    listed = [*names[:MAX_LISTED], *(["..."] if len(names) > MAX_LISTED else [])]
+    return f"; possible: {', '.join(listed)}" if listed else ""
