@@ -185,7 +185,7 @@ def test_what_lies_beside_the_images_is_counted_by_its_reason(classes, loose):
         fill(split, loose, astray=True)
         images = expected.pop("", 0)
         skipped = folder_contents.skipped_files(split)
-        assert {why: files.count for why, files in skipped.items()} == {why: n for why, n in expected.items() if n}
+        assert {why: files.number for why, files in skipped.items()} == {why: n for why, n in expected.items() if n}
         assert all(os.path.lexists(files.example) for files in skipped.values())
         found = sum(len(folder_contents.images_under(split / name)) for name in classes if (split / name).is_dir())
         assert found == images
@@ -207,7 +207,7 @@ def test_few_of_many_other_files_are_opened(tmp_path, monkeypatch):
 
     monkeypatch.setattr(folder_contents, "open", opening, raising=False)
     assert len(folder_contents.images_under(tmp_path)) == 400
-    assert len(opened) == 2 * folder_contents.LOOKS and not any(path.suffix == ".jpg" for path in opened)
+    assert len(opened) == 2 * folder_contents.LOOKS and not any(path.endswith(".jpg") for path in opened)
 
 
 @pytest.mark.parametrize("read", [folder, images])

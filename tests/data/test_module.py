@@ -174,6 +174,19 @@ def test_streamed_images_equal_stored_ones(tmp_path):
     assert streamed.bad_images == []
 
 
+def test_a_closed_cache_is_told_once_and_stops_nothing(tmp_path):
+    for number in range(6):
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    files = Files([tmp_path / f"{number}.png" for number in range(6)], np.arange(6) % 3)
+    source = Source(["a", "b", "c"], files, files, remarks=["a line on the set"])
+    (tmp_path / "file").touch()
+    data = ImageData(source, settings(cache_dir=str(tmp_path / "file")))
+    assert data.remarks == ["a line on the set"]
+    assert data.size("train") == data.size("val") == 6 and data.pixels("val", [4])[0, 0, 0, 0] == 4
+    first, second = data.remarks
+    assert first == "a line on the set" and second.startswith(f"data.cache_dir={tmp_path / 'file'}: ")
+
+
 def test_images_of_any_array_arrive_in_processes_that_are_not_forked(source, tmp_path):
     """Whole files, parts of them, files with and without a header, and what no file holds."""
     pixels = source.train.images

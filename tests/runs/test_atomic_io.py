@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 
 from conftest import ROOT, convscope
+from convscope.data.cache import Cache, decoded_once
+from convscope.data.critters.source import critters
 from convscope.runs.atomic_io import CannotWrite, DiskFull, append, remove_partial_files, write
 from convscope.runs.record import Arrays, Number, Picture, Record, Table
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO
@@ -143,14 +145,13 @@ def test_a_run_on_a_full_disk_ends_in_one_line_and_goes_on_when_there_is_room(di
 PLACES = {  # job -> the config key of the folder in which it writes most, and other overrides
     "visualize": ("hydra.run.dir", []),
     "transfer": ("transfer.keep", ["transfer.per_class=[2]", "transfer.folds=1"]),
-    "neighbors": ("data.cache_dir", ["data.draw_seed=4"]),
     "convert": ("convert.to", ["data.draw_seed=6"]),
 }
 
 
 @pytest.mark.parametrize(
     ("job", "options"),
-    [(job, "size=40k") for job in PLACES] + [(job, "ro,size=40k") for job in ("transfer", "neighbors", "convert")],
+    [(job, "size=40k") for job in PLACES] + [(job, "ro,size=40k") for job in ("transfer", "convert")],
 )
 def test_a_job_on_a_disk_that_takes_nothing_more_ends_in_one_line(job, options, disk, trained, tmp_path, cache):
     (key, more), place = PLACES[job], disk(options)
@@ -162,6 +163,17 @@ def test_a_job_on_a_disk_that_takes_nothing_more_ends_in_one_line(job, options, 
     assert ended.returncode == 1 and "Traceback" not in ended.stderr and len(errors) == 1, ended.stdout + ended.stderr
     assert str(place) in ended.stderr.replace("\n", "")
     assert not [path for path in place.rglob(".[0-9]*") if path.is_file()]
+
+
+@pytest.mark.parametrize("options", ["size=40k", "ro,size=40k"])
+def test_a_cache_on_a_disk_that_takes_nothing_more_is_a_warning(options, disk):
+    folder = disk(options) / "there"
+    source = critters(10, 10, 64, 0, folder)
+    assert [len(split.labels) for split in (source.train, source.val)] == [10, 10]
+    [remark] = source.remarks
+    assert remark.startswith(f"data.cache_dir={folder}: ") and ("No space" in remark or "Read-only" in remark)
+    stored = decoded_once(source.train, 200, Cache(folder, 1.0), True, "stop")
+    assert stored.remark.startswith(f"data.cache_dir={folder}: ") and stored.split is source.train
 
 
 @pytest.mark.slow

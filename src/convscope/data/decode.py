@@ -158,6 +158,8 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         pixels = re.search(r"\d{9,}", str(error))
         return _too_large(int(pixels[0])) if pixels else "it has too many pixels"
+    if isinstance(error, TypeError | AttributeError | LookupError | AssertionError):  # words about the decoder's code
+        return f"it is damaged ({type(error).__name__})"
     return reason_of(getattr(error, "strerror", None) or error)
 
 
@@ -215,7 +217,7 @@ def _rgb(data: bytes) -> np.ndarray:
         if not data.startswith(TIFF_STARTS):
             raise
     with tiff_page(data) as page:
-        _check_size(page.imagewidth * page.imagelength)
+        _check_size(max(page.imagewidth * page.imagelength, page.nbytes // 16))  # many numbers a pixel count, too
         return tiff_rgb(page, data)
 
 

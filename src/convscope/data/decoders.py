@@ -114,8 +114,8 @@ def format_of(start: bytes) -> str:
 def missing_plugin(start: bytes) -> str:
     """What to install for a file that no decoder knows; "" where nothing would help."""
     name = format_of(start)
-    library = _PLUGINS[name][0] if name in _PLUGINS else ""
-    return f"{name} needs {library}; type pip install {library}" if library else ""
+    library, names = _PLUGINS[name] if name in _PLUGINS and name not in formats() else ("", [""])
+    return f"{names[0]} needs {library}; type pip install {library}" if library else ""
 
 
 def decoder_versions() -> str:

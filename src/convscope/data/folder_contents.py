@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -18,23 +18,30 @@ HIDDEN, EMPTY = "hidden", "a class folder without images"
 
 def images_under(folder: Path) -> list[Path]:
     """All images of a folder at any depth, in the order of their names, without hidden files and folders."""
-    return [path for path, reason in _all_files(folder) if not reason]
+    return [Path(place, name) for place, names, _ in _all_files(folder) for name in names]
 
 
-def _all_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """All files of a folder at any depth, without those in hidden folders, each with why it is no image."""
-    visited, vain = set[tuple[int, int]](), Counter[str]()
+def _all_files(folder: Path) -> Iterator[tuple[str, list[str], dict[str, str]]]:
+    """Each folder in a folder, without hidden ones: its images, and its other files with why they are no images."""
+    visited, vain, image_endings = set[tuple[int, int]](), Counter[str](), endings()
     _is_new(folder, visited)
     for place, inner, files in os.walk(folder, followlinks=True, onerror=_closed):
         inner[:] = [name for name in sorted(inner) if not is_hidden(name) and _is_new(Path(place, name), visited)]
-        for path in (Path(place, name) for name in sorted(files)):
-            yield path, _no_image(path, vain)
+        names, others = list[str](), dict[str, str]()
+        for name in sorted(files):
+            is_usual = os.path.splitext(name)[1].lower() in image_endings and name[0] != "."  # most files: no call
+            if is_usual or not (reason := _no_image(os.path.join(place, name), vain)):
+                names.append(name)
+            else:
+                others[name] = reason
+        yield place, names, others
 
 
 def holds_images(folder: Path) -> bool:
     """Whether the folder itself holds an image."""
     vain = Counter[str]()
-    return any(not _no_image(path, vain) for path in (folder / name for name in listing(folder)) if not path.is_dir())
+    paths = (os.path.join(folder, name) for name in listing(folder))
+    return any(not _no_image(path, vain) for path in paths if not os.path.isdir(path))
 
 
 def inner_folders(folder: Path) -> list[Path]:
@@ -50,7 +57,7 @@ def inner_folders(folder: Path) -> list[Path]:
 class Skipped(NamedTuple):
     """Files and folders that are not read, for one reason: how many, and the first of them."""
 
-    count: int
+    number: int
     example: Path
 
 
@@ -58,35 +65,42 @@ def skipped_files(*splits: Path) -> dict[str, Skipped]:
     """What the folders of splits hold besides images in class folders, by the reason why it is not read."""
     skipped: dict[str, Skipped] = {}
     for path in (split / name for split in splits if split.is_dir() for name in listing(split)):
-        if path.is_dir():
-            inside = [] if is_hidden(path.name) else list(_all_files(path))
-            is_empty = not is_hidden(path.name) and all(reason for _, reason in inside)
-            _count_(skipped, [(path, EMPTY if is_empty else ""), *inside])
-        else:
-            _count_(skipped, [(path, _no_image(path, Counter()) or "in no class folder")])
+        if not path.is_dir():
+            _count_(skipped, str(path.parent), {path.name: _no_image(str(path), Counter()) or "in no class folder"})
+        elif not is_hidden(path.name) and not _count_skipped_(skipped, path):
+            _count_(skipped, str(path.parent), {path.name: EMPTY})
     return skipped
 
 
 def skipped_under(folder: Path) -> dict[str, Skipped]:
     """The files of a folder, at any depth, that are no images."""
     skipped: dict[str, Skipped] = {}
-    _count_(skipped, _all_files(folder))
+    _count_skipped_(skipped, folder)
     return skipped
 
 
-def _count_(skipped: dict[str, Skipped], files: Iterable[tuple[Path, str]]) -> None:
-    for path, reason in files:
-        if reason:
-            count, example = skipped.get(reason, (0, path))
-            skipped[reason] = Skipped(count + 1, example)
+def _count_skipped_(skipped: dict[str, Skipped], folder: Path) -> int:
+    """Counts the files of a folder that are no images, and returns the number of those that are."""
+    images = 0
+    for place, names, others in _all_files(folder):
+        images += len(names)
+        _count_(skipped, place, others)
+    return images
 
 
-def _no_image(path: Path, vain: Counter[str]) -> str:
+def _count_(skipped: dict[str, Skipped], place: str, reasons: dict[str, str]) -> None:
+    """reasons: name of a file in the folder `place` -> why it is not read."""
+    for name, reason in reasons.items():
+        number, example = skipped.get(reason) or (0, Path(place, name))
+        skipped[reason] = Skipped(number + 1, example)
+
+
+def _no_image(path: str, vain: Counter[str]) -> str:
     """Why a file is not taken for an image; "" for an image. vain: endings of the files that were opened in vain.
 
     Files without the ending of an image are opened until LOOKS of their ending were none: not each of a million texts.
     """
-    name = path.name.lower()
+    name = os.path.basename(path).lower()
     if name.startswith(".") or name in SYSTEM_FILES:
         return HIDDEN
     ending = os.path.splitext(name)[1]
@@ -97,7 +111,7 @@ def _no_image(path: Path, vain: Counter[str]) -> str:
     kind = "number" if ending[1:].isdigit() else ending
     if vain[kind] < LOOKS:
         try:
-            if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for ever
                 return "no file"
             with open(path, "rb") as file:
                 if format_of(file.read(16)):

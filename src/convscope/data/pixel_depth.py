@@ -25,7 +25,8 @@ CONTIGUOUS = 1  # the numbers of a pixel stand together
 USUAL = (1, 255, 65535)  # ranges that images are computed in; what sharpens or resizes them leaves the range a little
 Range = tuple[float, float]
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # damage is an error of the image, not a line of its own
+for library in ("tifffile", "PIL"):
+    logging.getLogger(library).setLevel(logging.CRITICAL)  # damage is an error of the image, not a line of its own
 
 
 class Samples(NamedTuple):
@@ -210,6 +211,8 @@ def _unpacked_by_pillow(page: Any, data: bytes) -> Image.Image:
 
 
 def _samples(page: Any, numbers: np.ndarray) -> Samples:
+    if not numbers.size:
+        raise UnknownPixels("it is damaged: it has no pixels")
     if page.axes == "SYX" and numbers.ndim == 3:
         numbers = np.moveaxis(numbers, 0, 2)
     numbers = numbers[..., None] if numbers.ndim == 2 else numbers

@@ -121,6 +121,9 @@ def test_training_leaves_out_what_cannot_be_read_and_says_so(root, tmp_path, cap
     (root / "train/bee/3.png").write_bytes(b"torn")
     for path in (root / "val/bee").iterdir():
         path.write_bytes(b"")
+    (root / "train/bee/boxes.xml").touch()
+    for split in ("train", "val"):
+        (root / split / "cat").symlink_to(root / "nowhere")
     with pytest.raises(UserError, match=r"bee/3.png cannot be read: .*; mend or remove it"):
         run(tmp_path / "stopped", *words)
     summary = run(tmp_path / "run", *words, "data.on_bad_image=skip")
@@ -129,7 +132,8 @@ def test_training_leaves_out_what_cannot_be_read_and_says_so(root, tmp_path, cap
     assert {row["reason"] for row in left} == {"it is no image, or of a format that is not known", "the file is empty"}
     assert [row["path"] for row in left][0] == str(root / "train/bee/3.png") and len(left) == 5
     printed, page = capsys.readouterr().out, (tmp_path / "run/report/index.html").read_text()
-    for line in ("5 images cannot be read and are left out", "no image of class bee in val can be read"):
+    beside = f"not read, beside the images of {root}: no image: .xml (1, e.g. train/bee/boxes.xml), a dangling"
+    for line in ("5 images cannot be read and are left out", "no image of class bee in val can be read", beside):
         assert printed.count(line) == 1 and line in page and any(line in warning for warning in summary["warnings"])
     looked = run(tmp_path / "look", "job=visualize", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", "evolution.maps=2")
     assert looked["bad_images"] >= 4 and (tmp_path / "look/bad_images.csv").is_file()

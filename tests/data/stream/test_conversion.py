@@ -1,5 +1,6 @@
 """Folders that are half converted are no sets; what cannot be converted is told."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def test_unreadable_images(source, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(UserError, match="none of the 10 images of train can be read; the first: "):
         make(source, tmp_path / "none", "skip")
+
+
+def test_a_set_says_at_every_start_what_it_lacks(source, tmp_path):
+    """Also what is wrong for a while only: a permission, a link; the set cannot know when that is mended."""
+    make(source, tmp_path / "whole")
+    assert stream(tmp_path / "whole", 14, tmp_path, 1).remarks == []
+    for number in (5, 7):
+        source.train.paths[number].unlink()
+    source.train.paths[2].write_bytes(b"no image")
+    make(source, tmp_path / "set", "skip")
+    [remark] = stream(tmp_path / "set", 14, tmp_path, 1).remarks
+    assert remark.startswith("4 images could not be read when the set was converted: ")  # 2.png is in val, too
+    assert (
+        "No such file or directory (2, e.g. 7.png)" in remark or "No such file or directory (2, e.g. 5.png)" in remark
+    )
+    assert "convert it anew" in remark
+    facts = json.loads((tmp_path / "set/set.json").read_text())
+    for split in ("train", "val"):
+        del facts[split]["left_out"]  # as version 0.1 wrote it
+    (tmp_path / "set/set.json").write_text(json.dumps(facts))
+    assert stream(tmp_path / "set", 14, tmp_path, 1).remarks == []
 
 
 def test_what_is_there_is_not_overwritten(source, tmp_path):

@@ -156,6 +156,10 @@ def test_sets_that_cannot_be_used(photographs, converted_set, tmp_path):
     assert "is no converted set: it has no set.json; make one by job=convert" in told(photographs)
     assert "is of no known kind; possible: a folder, or s3:// gs://" in told("ftp://host/set")
     assert "set.json cannot be fetched: The provided remote_path doesn't exist" in told(f"local:{tmp_path}/nowhere")
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    (tmp_path / "cache/file").touch()
+    with pytest.raises(UserError, match=r"data.cache_dir=\S+/file: Not a directory; chunks of local:\S+ are kept"):
+        stream(f"local:{converted_set}", S, tmp_path / "cache/file", 1)
     size = told(converted_set, 64)
     assert "stored at 37 x 37 pixels, for data.image_size=32; data.image_size=64 needs 73" in size
 

@@ -121,8 +121,8 @@ def complaints(survey: Survey, plan: CheckDataConfig) -> list[str]:
     for images in survey.splits:
         lines += _split_complaints(survey, images, plan.few if images.name == "train" else 1)
     if ignored := data_set.ignored_files:
-        reasons = [f"{why} ({files.count})" for why, files in ignored.items()]
-        total = sum(files.count for files in ignored.values())
+        reasons = [f"{why} ({files.number})" for why, files in ignored.items()]
+        total = sum(files.number for files in ignored.values())
         lines.append(f"not taken for images: {total} files, {_first_names(reasons)}")
     return lines
 

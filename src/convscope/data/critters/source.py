@@ -1,6 +1,8 @@
 """The drawn set as a Source: pictures are drawn on first use, by one process per core, and cached."""
 
+import errno
 import multiprocessing
+import os
 import shutil
 import signal
 import threading
@@ -26,6 +28,7 @@ from convscope.models.memory import check_memory
 VERSION = 1  # part of the cache's file names; raise it when a picture changes
 BLOCK = 64  # images that a process draws at a time
 FEW = 4 * BLOCK  # fewer are drawn sooner than a second process has started
+IN_MEMORY = 2**30  # bytes of images that are drawn into memory at every start where the disk is full
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -81,7 +84,10 @@ def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None,
 
 
 def _check_room(folder: Path, split: str, count: int, size: int) -> None:
+    """Raises OSError where the disk has no room for images that memory holds, UserError for more than that."""
     needed, free = count * size * size * 3, shutil.disk_usage(folder).free
+    if needed > free and needed <= IN_MEMORY:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if needed > free:
         have = f"{free / 2**30:.1f} GiB are free in data.cache_dir={folder}"
         raise UserError(

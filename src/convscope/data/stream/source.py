@@ -76,8 +76,12 @@ def _remarks(about: Mapping[str, Any]) -> list[str]:
 def _place(root: str, cache: Path, gib: float) -> Place:
     if root.startswith(STORES):
         folder = cache / f"stream-{hashlib.sha1(root.rstrip('/').encode()).hexdigest()[:16]}"
-        for name in SPLITS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        try:
+            for name in SPLITS:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = f"data.cache_dir={cache}: {error.strerror or error}"
+            raise UserError(f"{reason}; chunks of {root} are kept there: name another folder") from None
         return Place(folder, root.rstrip("/"), gib * 2**30)
     if "://" in root:
         raise UserError(f"data.root={root} is of no known kind; possible: a folder, or {' '.join(STORES)}...")
