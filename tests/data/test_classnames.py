@@ -48,7 +48,7 @@ def named(root, folders, names):
     return readable(folders, root)
 
 
-@tried(60)
+@tried(40)
 @given(FOLDERS, strategies.data())
 @example(["\udcff" * 255, "\udcff" * 254 + "\udcfe"], None)
 def test_names_are_stored_and_change_no_class(tmp_path_factory, folders, data):
