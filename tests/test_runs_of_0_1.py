@@ -31,7 +31,7 @@ TIMES = ("seconds", "images_per_second")  # what no two runs have in common
 # Version 0.1 counted images that do not excite a map, dead maps among these; now they count nowhere.
 REDEFINED = "stayed/"
 NEW_CALLBACKS = {"Sessions"}  # with state in checkpoints, since version 0.1
-NEW_FACTS = {"input", "goal"}  # in the part "convscope" of checkpoints, since version 0.1
+NEW_FACTS = {"input", "goal", "class_folders"}  # in the part "convscope" of checkpoints, since version 0.1
 
 
 class Case(NamedTuple):
