@@ -7,7 +7,7 @@ grid(net, top9(net, ["conv3"]), "conv3")
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -89,7 +89,8 @@ def grid(
     """Nine projections beside nine image patches for each map. maps: how many, or their numbers."""
     if layer not in tops:
         raise UserError(f"no record of {layer}; there are those of {', '.join(tops)}: top9(net, [{layer!r}]) makes it")
-    chosen = FeatureConfig([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, split)
+    images: Literal["val", "train"] = "train" if split == "train" else "val"
+    chosen = FeatureConfig([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, images)
     numbers = drawn_maps(chosen, layer, len(tops[layer].score), seed=0)
     view = feature_view(subject.net, SplitPixels(subject.data, split), layer, tops[layer], numbers)
     return feature_grid(view, f"{layer}: projections beside the image patches").image

@@ -10,6 +10,7 @@ from PIL import Image
 from convscope.data.classnames import (
     are_same_classes,
     class_numbers,
+    csv_remarks,
     current_names,
     folder_names,
     imagenet,
@@ -47,7 +48,7 @@ def named(root, folders, names):
     return readable(folders, root)
 
 
-@tried(60)
+@tried(40)
 @given(FOLDERS, strategies.data())
 @example(["\udcff" * 255, "\udcff" * 254 + "\udcfe"], None)
 def test_names_are_stored_and_change_no_class(tmp_path_factory, folders, data):
@@ -120,6 +121,13 @@ def test_csv_and_ids_complete_each_other(tmp_path):
     (tmp_path / "classes.csv").write_text("wnid;name\nn02085620;Chihuahua-Hund\n7;sieben\nBücher;books\n")
     folders = ["007", "Bu\u0308cher", "n02085620", "n02099601"]
     assert readable(folders, tmp_path) == ["sieben", "books", "Chihuahua-Hund", "golden retriever"]
+    assert csv_remarks(folders, tmp_path) == []
+    (tmp_path / "classes.csv").write_text("wnid;name\nBücher;Bücher\n", encoding="cp1252")
+    assert "is read as Windows-1252" in csv_remarks(folders, tmp_path)[0]
+    (tmp_path / "classes.csv").write_text("wnid;name\nBooks;Bücher\n")
+    assert "names no class folder; its column wnid has the names of folders, such as '007'" in "".join(
+        csv_remarks(folders, tmp_path)
+    )
     (tmp_path / "classes.csv").write_text("wnid,name\nant,an ant\nant,Ameise\n")
     with pytest.raises(UserError, match=r"classes.csv line 3: the class ant is named a second time"):
         readable(["ant", "bee"], tmp_path)

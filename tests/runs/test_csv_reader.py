@@ -65,7 +65,7 @@ def is_utf8(content):
         return False
 
 
-@tried(200)
+@tried(120)
 @given(files())
 def test_any_table_of_any_spreadsheet_reads_back_equal(tmp_path_factory, file):
     content, columns, rows = file

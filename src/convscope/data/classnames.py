@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from convscope.errors import UserError
 from convscope.models.untrusted import LONGEST_NAME
-from convscope.runs.csv_reader import read_csv
+from convscope.runs.csv_reader import has_guessed_letters, read_csv
 
 WNID = re.compile(r"(n\d{8})([-_. ].*)?", re.DOTALL)  # WordNet's, as ImageNet has them: n02085620, n02085620-Chihuahua
 Value = TypeVar("Value")
@@ -121,6 +121,17 @@ def readable(folders: Sequence[str], root: Path) -> list[str]:
     ids = wnids_of(texts)
     of_ids = imagenet() if any(ids) else {}
     return distinct([names.get(text) or of_ids.get(wnid, text) for text, wnid in zip(texts, ids, strict=True)], texts)
+
+
+def csv_remarks(folders: Sequence[str], root: Path) -> list[str]:
+    """What is to be known of root/classes.csv, which `readable` has read; none for names that reach their folders."""
+    path, texts = root / "classes.csv", [utf8_text(folder) for folder in folders]
+    if not folders or not path.is_file():
+        return []
+    if not _from_csv(path, texts):
+        return [f"{path} names no class folder; its column wnid has the names of folders, such as {texts[0][:60]!r}"]
+    words = "is no UTF-8 and is read as Windows-1252; where names look wrong, save it as csv (UTF-8)"
+    return [f"{path} {words}"] if has_guessed_letters(path) else []
 
 
 def utf8_text(name: str) -> str:

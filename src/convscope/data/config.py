@@ -10,6 +10,7 @@ from pydantic import Field
 
 from convscope.config import NewPathText, PathOrUrl, Settings, build_config, config
 from convscope.data import public_sets, sources
+from convscope.data.classnames import csv_remarks
 from convscope.data.critters.source import critters
 from convscope.data.settings import DataSettings
 from convscope.data.stream.source import stream
@@ -42,7 +43,13 @@ def job_source(settings: Settings) -> sources.Source:
     with_test = isinstance(group, Mapping) and group.get("split") == "test"
     stored = _keys_of(StoredSet, data)
     root = public_sets.imagenette_folder(stored.root, stored.download) if name == "imagenette" else stored.root
-    return sources.present_splits(root, with_test)
+    return _with_remarks(sources.present_splits(root, with_test), root)
+
+
+def _with_remarks(images: sources.Source, root: str | Path | None) -> sources.Source:
+    """The source with what is to be known of the names of its classes."""
+    remarks = csv_remarks(images.folders, Path(root or "").expanduser())
+    return images._replace(remarks=[*images.remarks, *remarks])
 
 
 def source(data: Settings) -> sources.Source:
@@ -58,7 +65,7 @@ def source(data: Settings) -> sources.Source:
         raise UserError(f"data.source={name} is unknown; possible: {', '.join(possible)}")
     stored = _keys_of(StoredSet, data)
     if name in _IN_FOLDERS:
-        return _IN_FOLDERS[name](stored.root)
+        return _with_remarks(_IN_FOLDERS[name](stored.root), stored.root)
     if name in _FETCHED:
         return _FETCHED[name](stored.root, stored.download)
     return stream(stored.root, data["image_size"], Path(stored.cache_dir).expanduser(), stored.cache_gib)

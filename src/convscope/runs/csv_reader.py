@@ -79,7 +79,7 @@ def decoded(content: bytes) -> str:
     """
     if other := next((name for mark, name in _OTHER_FILES.items() if content.startswith(mark)), None):
         raise ValueError(f"it is {other} and no csv; save it as csv (UTF-8) from the program that wrote it")
-    encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None) or _unmarked(content)
+    encoding = _encoding(content)
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -89,6 +89,16 @@ def decoded(content: bytes) -> str:
     if "\0" in text:
         raise ValueError(f"line {text.count(chr(10), 0, text.index(chr(0))) + 1} has zero bytes, so it is no text")
     return text.lstrip("\ufeff")
+
+
+def has_guessed_letters(path: Path) -> bool:
+    """Whether nothing in a file that `read_csv` has read says its encoding, so that it is read as Windows-1252."""
+    content = path.read_bytes()
+    try:
+        content.decode(_encoding(content))
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def csv_table_of(text: str, needed: Sequence[str] = ()) -> CsvTable:
@@ -129,8 +139,10 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _unmarked(content: bytes) -> str:
-    """The encoding of a text without a mark: in UTF-16 every other byte of a Latin letter is zero."""
+def _encoding(content: bytes) -> str:
+    """The encoding by the mark, else UTF-8, or UTF-16, in which every other byte of a Latin letter is zero."""
+    if marked := next((name for mark, name in _MARKS.items() if content.startswith(mark)), None):
+        return marked
     even, odd = (content[start:4096:2].count(0) for start in (0, 1))
     if max(even, odd) > len(content[:4096]) / 8 and not min(even, odd):
         return "utf-16-be" if even else "utf-16-le"

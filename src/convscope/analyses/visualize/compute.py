@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ class SplitPixels:
     """The images of a split, which a top-9 record names by index."""
 
     data: ImageData
-    split: Literal["val", "train"]
+    split: SplitName
 
 
 def feature_view(

@@ -102,9 +102,9 @@ def tally_nets(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) 
     index = data.choose(plan.split, whole_split if plan.images is None else plan.images, seed)
     with_target = index[targets[data.labels(plan.split, index)] >= 0]
     if not len(with_target):
-        of_data, of_net = ([printable(name)[:60] for name in names[:4]] for names in (data.classes, first.classes))
-        raise UserError(f"the net knows none of the classes of these images ({', '.join(of_data)}, ...), so "
-                        f"it cannot be right; its own are {', '.join(of_net)}, ...")  # fmt: skip
+        unknown, net_names = ([printable(name)[:60] for name in names[:4]] for names in (data.classes, first.classes))
+        raise UserError(f"the net knows none of the classes of these images ({', '.join(unknown)}, ...), so "
+                        f"it cannot be right; its own are {', '.join(net_names)}, ...")  # fmt: skip
     names = [net.name for net in nets] + ([ENSEMBLE] if len(nets) > 1 else [])
     tallies = {name: PredictionTally(len(first.classes)) for name in names}
     for labels, probabilities in _probabilities(nets, plan, scales, with_target):
