@@ -98,7 +98,7 @@ def test_a_run_under_all_of_it_at_once_is_whole_though_nobody_reads_its_output(t
     words = [
         "data.train=20",
         "data.val=10",
-        "data.image_size=32",
+        "data.image_size=64",
         "model.width=0.05",
         "evolution=off",
         "optim.batch_size=10",

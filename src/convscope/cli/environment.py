@@ -4,6 +4,7 @@ The program writes files and text, in one process or in those of a launcher. Not
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 from convscope.errors import UserError, reason_of
 
+NARROWEST = 20  # columns of a terminal in which a table can be read
 OURS = ("convscope", "__main__", "run")  # packages
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
 OF_ALLOCATION = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
@@ -58,6 +60,8 @@ def settle_environment(env: MutableMapping[str, str]) -> None:
     if not os.path.isfile(env.get("MATPLOTLIBRC", "")):
         env.pop("MATPLOTLIBRC", None)
     env["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged
+    if not env.get("COLUMNS", "80").isdecimal() or int(env.get("COLUMNS", "80")) < NARROWEST:
+        del env["COLUMNS"]
     for name in (*RANKS, "WORLD_SIZE", *OF_ALLOCATION):
         if not env.get(name, "0").isdecimal():
             del env[name]
@@ -80,15 +84,18 @@ def _is_launched(env: MutableMapping[str, str]) -> bool:
 
 
 class _Outlet(io.FileIO):
-    """A file descriptor whose reader may go away, as in `... | head`: what comes after that is dropped."""
+    """A file descriptor whose reader may go away, as in `... | head`: what cannot be written then is dropped."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self.fileno())
+                os.close(nowhere)
             return len(data)
 
 
