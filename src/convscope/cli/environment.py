@@ -74,12 +74,12 @@ def settle_environment(env: MutableMapping[str, str]) -> None:
 
 
 def _is_launched(env: MutableMapping[str, str]) -> bool:
-    """Whether torchrun, srun or submitit has started this process, or somebody by hand as one of several."""
-    ranks = {"SLURM_STEP_NUM_TASKS": ["SLURM_PROCID"], "WORLD_SIZE": ["LOCAL_RANK", "RANK"]}  # by number of processes
-    several = any(
-        env.get(size, "").isdecimal() and int(env[size]) > 1 and all(env.get(name, "").isdecimal() for name in names)
-        for size, names in ranks.items()
-    )
+    """Whether torchrun, srun or submitit has started this process, or somebody by hand as one of several.
+
+    env: with numbers for all ranks and sizes.
+    """
+    sizes = {"SLURM_PROCID": "SLURM_STEP_NUM_TASKS", "LOCAL_RANK": "WORLD_SIZE"}
+    several = any(rank in env and int(env.get(size, "1")) > 1 for rank, size in sizes.items())
     return several or "TORCHELASTIC_RUN_ID" in env or "SUBMITIT_LOCAL_NTASKS" in env
 
 
@@ -101,6 +101,9 @@ class _Outlet(io.FileIO):
 
 def lasting_stream(stream: Any) -> Any:
     """The stream, but a reader that goes away ends no run, and letters that the terminal lacks are escaped."""
+    if sys.platform == "win32" and stream is not None:  # its console takes UTF-16 by a stream of its own
+        stream.reconfigure(errors="backslashreplace")
+        return stream
     try:
         stream.flush()
         outlet = io.BufferedWriter(_Outlet(stream.fileno(), "w", closefd=False))
