@@ -113,9 +113,7 @@ def test_a_run_under_all_of_it_at_once_is_whole_though_nobody_reads_its_output(t
     assert running.wait(timeout=600) == 0 and "Traceback" not in printed, printed
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["finished"]
-    assert (tmp_path / "run" / "report" / "index.html").is_file() and list(
-        (tmp_path / "run").glob("wandb/offline-run-*")
-    )
+    assert (tmp_path / "run" / "report" / "index.html").is_file()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["job=nonsense"]])

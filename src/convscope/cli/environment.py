@@ -57,7 +57,7 @@ def named_broken_libraries() -> Iterator[None]:
 def settle_environment(env: MutableMapping[str, str]) -> None:
     """Sets right the variables that would end the program, or make it silent, before it has read a word."""
     env["MPLBACKEND"] = "agg"  # a notebook names its own, which matplotlib does not know outside of it
-    if not os.path.isfile(env.get("MATPLOTLIBRC", "")):
+    if not os.path.exists(env.get("MATPLOTLIBRC", "")):
         env.pop("MATPLOTLIBRC", None)
     env["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged
     if not env.get("COLUMNS", "80").isdecimal() or int(env.get("COLUMNS", "80")) < NARROWEST:
