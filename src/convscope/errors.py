@@ -18,6 +18,7 @@ SOURCE_PLACE = re.compile(
     r"|,? ?INTERNAL ASSERT FAILED at \S+, please report a bug to PyTorch\.?"
     r"|\b(at|in|from) (?=\S*/)\S+\.(cc|cpp|cu|cuh|h|hpp|py|rs|go)\"?:\d+\S*"
     r"|(?=\S*/)\S+\.(cc|cpp|cu|cuh|h|hpp|rs|go)\"?:\d+[:,]?"
+    r"|\s*\[type=\w+, input_value=[^\n]*(\s*For further information visit \S+)?"  # of pydantic
     r"|(?<=\S) at 0x[0-9a-fA-F]{4,}|\b0x[0-9a-fA-F]{6,}\b"
 )
 MOST_READ = 4000  # letters of a message

@@ -51,7 +51,7 @@ def test_a_process_without_a_launcher_is_alone_and_one_with_a_launcher_keeps_its
     settle_environment(env)
     process = launched_process(env)  # raises nothing
     numbers = {name: before[name] for name in RANKS if before.get(name) in ("0", "1", "3")}
-    by_hand = {"LOCAL_RANK", "RANK"} <= numbers.keys() and numbers.get("WORLD_SIZE") == "3"
+    by_hand = "LOCAL_RANK" in numbers and numbers.get("WORLD_SIZE") == "3"
     by_srun = "SLURM_PROCID" in numbers and numbers.get("SLURM_STEP_NUM_TASKS") == "3"
     if by_hand or by_srun:
         assert {name: env[name] for name in RANKS if name in env} == numbers | (
@@ -98,7 +98,7 @@ def test_a_run_under_all_of_it_at_once_is_whole_though_nobody_reads_its_output(t
     words = [
         "data.train=20",
         "data.val=10",
-        "data.image_size=32",
+        "data.image_size=64",
         "model.width=0.05",
         "evolution=off",
         "optim.batch_size=10",
@@ -113,9 +113,7 @@ def test_a_run_under_all_of_it_at_once_is_whole_though_nobody_reads_its_output(t
     assert running.wait(timeout=600) == 0 and "Traceback" not in printed, printed
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["finished"]
-    assert (tmp_path / "run" / "report" / "index.html").is_file() and list(
-        (tmp_path / "run").glob("wandb/offline-run-*")
-    )
+    assert (tmp_path / "run" / "report" / "index.html").is_file()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["job=nonsense"]])

@@ -4,6 +4,7 @@ The program writes files and text, in one process or in those of a launcher. Not
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 from convscope.errors import UserError, reason_of
 
+NARROWEST = 20  # columns of a terminal in which a table can be read
 OURS = ("convscope", "__main__", "run")  # packages
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
 OF_ALLOCATION = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
@@ -55,9 +57,11 @@ def named_broken_libraries() -> Iterator[None]:
 def settle_environment(env: MutableMapping[str, str]) -> None:
     """Sets right the variables that would end the program, or make it silent, before it has read a word."""
     env["MPLBACKEND"] = "agg"  # a notebook names its own, which matplotlib does not know outside of it
-    if not os.path.isfile(env.get("MATPLOTLIBRC", "")):
+    if not os.path.exists(env.get("MATPLOTLIBRC", "")):
         env.pop("MATPLOTLIBRC", None)
     env["HYDRA_FULL_ERROR"] = "1"  # Hydra passes errors on unchanged
+    if not env.get("COLUMNS", "80").isdecimal() or int(env.get("COLUMNS", "80")) < NARROWEST:
+        del env["COLUMNS"]
     for name in (*RANKS, "WORLD_SIZE", *OF_ALLOCATION):
         if not env.get(name, "0").isdecimal():
             del env[name]
@@ -70,30 +74,36 @@ def settle_environment(env: MutableMapping[str, str]) -> None:
 
 
 def _is_launched(env: MutableMapping[str, str]) -> bool:
-    """Whether torchrun, srun or submitit has started this process, or somebody by hand as one of several."""
-    ranks = {"SLURM_STEP_NUM_TASKS": ["SLURM_PROCID"], "WORLD_SIZE": ["LOCAL_RANK", "RANK"]}  # by number of processes
-    several = any(
-        env.get(size, "").isdecimal() and int(env[size]) > 1 and all(env.get(name, "").isdecimal() for name in names)
-        for size, names in ranks.items()
-    )
+    """Whether torchrun, srun or submitit has started this process, or somebody by hand as one of several.
+
+    env: with numbers for all ranks and sizes.
+    """
+    sizes = {"SLURM_PROCID": "SLURM_STEP_NUM_TASKS", "LOCAL_RANK": "WORLD_SIZE"}
+    several = any(rank in env and int(env.get(size, "1")) > 1 for rank, size in sizes.items())
     return several or "TORCHELASTIC_RUN_ID" in env or "SUBMITIT_LOCAL_NTASKS" in env
 
 
 class _Outlet(io.FileIO):
-    """A file descriptor whose reader may go away, as in `... | head`: what comes after that is dropped."""
+    """A file descriptor whose reader may go away, as in `... | head`: what cannot be written then is dropped."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self.fileno())
+                os.close(nowhere)
             return len(data)
 
 
 def lasting_stream(stream: Any) -> Any:
     """The stream, but a reader that goes away ends no run, and letters that the terminal lacks are escaped."""
+    if sys.platform == "win32" and stream is not None:  # its console takes UTF-16 by a stream of its own
+        stream.reconfigure(errors="backslashreplace")
+        return stream
     try:
         stream.flush()
         outlet = io.BufferedWriter(_Outlet(stream.fileno(), "w", closefd=False))

@@ -20,6 +20,7 @@ UNLESS_SET = {  # variables of MLflow
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves this machine unless the user asks
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone stops a run for seconds; by MLflow's 7 for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "GIT_PYTHON_REFRESH": "quiet",  # MLflow's git library else prints twenty lines where there is no git
 }
 
 

@@ -74,9 +74,9 @@ def _rows_of_rank(folder: Path, grid: _Grid, rank: int, limit: int) -> list[Proj
     rows = []
     for block in blocks:
         number = sheet["maps"][block]
-        boxes = (_box(sheet, sheet[kind][block], rank) for kind in ("patches", "projections"))
+        patch, projection = (_box(sheet, sheet[kind][block], rank) for kind in ("patches", "projections"))
         score, image = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
-        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, score, image, *boxes, path))
+        rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, score, image, patch, projection, path))
     return rows
 
 

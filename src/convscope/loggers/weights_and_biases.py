@@ -6,6 +6,9 @@ key; otherwise it is stored in <run folder>/wandb for `wandb sync`. All files of
 
 import os
 import shutil
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from wandb.sdk import wandb_setup
 from wandb.sdk.lib import module, runid
 from wandb.sdk.lib.wbauth import wbnetrc
 
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, reason_of
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import enclosing_sweep
@@ -145,6 +148,8 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
                 "logger=wandb cannot begin online without a key; set WANDB_API_KEY, or type wandb login, or "
                 "logger.wandb.mode=offline"
             )
+        if mode == "online":
+            _check_server(wandb_setup.singleton().settings.base_url)
         return WandbPictures(_begun(settings, mode, folder, config), session, folder, table, artifacts)
     except BaseException:
         session.end()
@@ -170,6 +175,21 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
     logger.experiment.define_metric("*", step_metric="epoch")
     write(id_file, f"{logger.experiment.id}\n")
     return logger
+
+
+def _check_server(address: str) -> None:
+    """Raises UserError where nothing answers at the address of the server; wandb itself would wait for long."""
+    try:
+        urllib.request.urlopen(address, timeout=BEGIN_SECONDS).close()
+    except urllib.error.HTTPError:
+        pass  # an answer
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if not isinstance(reason, ssl.SSLError):  # wandb has certificates and settings of its own
+            raise UserError(
+                f"logger=wandb cannot begin: {address} does not answer ({reason_of(reason)}); connect to the network, "
+                "or type logger.wandb.mode=offline and upload the run later by wandb sync"
+            ) from None
 
 
 def chosen_mode(settings: Mapping[str, Any]) -> str:
