@@ -215,6 +215,14 @@ def test_loggers_of_a_run_that_goes_on_are_those_of_a_new_run_with_the_same_word
     assert (recomposed(run, *choice, *(plus + word for word in words)).get("logger") or {}) == expected
 
 
+def test_a_run_whose_record_an_older_version_spoiled_with_a_word_for_its_loggers_goes_on(place):
+    run = place / "spoiled"
+    (run / ".hydra").mkdir(parents=True)
+    OmegaConf.save(composed(TINY) | {"logger": "wandb"}, run / ".hydra/config.yaml")
+    assert "logger" not in recomposed(run)
+    assert recomposed(run, "logger=tensorboard")["logger"] == {"tensorboard": {"flush_secs": 10}}
+
+
 @tried(10)
 @given(group=st.sampled_from(["model", "data", "optim", "trainer", "evolution", "experiment"]), data=st.data())
 def test_a_choice_that_is_the_runs_own_changes_nothing_and_another_is_told(group, data, place):

@@ -66,7 +66,7 @@ def explain_hydra_error(message: str, conf: Path, list_keys: Callable[[], Sequen
     list_keys: all dotted keys. goes_on: for a run that goes on, whose choices stay.
     """
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
-        return explain_no_choice(*match.groups(), conf)
+        return explain_no_choice(match[1], match[2], conf)
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
         if KEY_OF_ROWS.match(key) and "model.weights" in keys:
