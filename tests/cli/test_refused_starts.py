@@ -41,6 +41,7 @@ WRONG = [
     "evolution.epochs=[0]", "checkpoint.every_steps=0", "checkpoint.every_minutes=often", "job=occlude", "job=nonsense",
     "logger=nonsense", "logger=[tensorboard,x]", "logger.nonsense.project=x", "name=${oops}", "name=${oc.env:NO_SUCH}",
     "experiment=nonsense", "trainer=smoke", "no_such=1", "word", "optim.lr=[",
+    "trainer.num_nodes=x", "logger.wandb=5", "+logger.wandb=null", "logger=",
     "+logger.wandb.table=-1", "logger.wandb.artifacts=[x]",
 ]  # fmt: skip
 OF_NET = [

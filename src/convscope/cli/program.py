@@ -196,7 +196,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     process, relaunched, devices = (
         set_ranks(),
         RELAUNCHED_BY in os.environ,
-        device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator),
+        device_count(cfg.trainer.get("devices", 1), cfg.trainer.get("accelerator")),
     )
     is_first = process is None or process.rank == 0
     check_processes(process, devices, cfg.trainer.get("num_nodes", 1), is_in_sweep())
