@@ -41,6 +41,7 @@ WRONG = [
     "evolution.epochs=[0]", "checkpoint.every_steps=0", "checkpoint.every_minutes=often", "job=occlude", "job=nonsense",
     "logger=nonsense", "logger=[tensorboard,x]", "logger.nonsense.project=x", "name=${oops}", "name=${oc.env:NO_SUCH}",
     "experiment=nonsense", "trainer=smoke", "no_such=1", "word", "optim.lr=[",
+    "trainer.num_nodes=x", "logger.wandb=5", "+logger.wandb=null", "logger=",
     "+logger.wandb.table=-1", "logger.wandb.artifacts=[x]",
 ]  # fmt: skip
 OF_NET = [
@@ -213,6 +214,14 @@ def test_loggers_of_a_run_that_goes_on_are_those_of_a_new_run_with_the_same_word
     loggers = dict.fromkeys([*(before if chosen is None else chosen), *keys])
     expected = composed([f"logger=[{','.join(['local', *loggers])}]", *words]).get("logger") or {}
     assert (recomposed(run, *choice, *(plus + word for word in words)).get("logger") or {}) == expected
+
+
+def test_a_run_whose_record_an_older_version_spoiled_with_a_word_for_its_loggers_goes_on(place):
+    run = place / "spoiled"
+    (run / ".hydra").mkdir(parents=True)
+    OmegaConf.save(composed(TINY) | {"logger": "wandb"}, run / ".hydra/config.yaml")
+    assert "logger" not in recomposed(run)
+    assert recomposed(run, "logger=tensorboard")["logger"] == {"tensorboard": {"flush_secs": 10}}
 
 
 @tried(10)

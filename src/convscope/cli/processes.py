@@ -92,6 +92,8 @@ def check_single_process(job: str) -> None:
 
 def check_processes(process: LaunchedProcess | None, devices: int, nodes: int, sweep: bool) -> None:
     """Raises UserError where the number of processes is not the one that the settings ask for."""
+    if type(nodes) is not int or nodes < 1:
+        raise UserError(f"trainer.num_nodes={nodes} is no number of machines; take a whole number from 1, e.g. 1")
     if process is None and nodes > 1:
         raise UserError(
             f"trainer.num_nodes={nodes} needs processes on {nodes} machines, and this is one; start it by torchrun "

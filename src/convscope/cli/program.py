@@ -215,7 +215,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     """Begins or continues the training run of `folder`, or prints that it has finished."""
     settings = _settings(cfg)
     process, relaunched = set_ranks(), RELAUNCHED_BY in os.environ
-    devices = device_count(cfg.trainer.get("devices", 1), cfg.trainer.accelerator)
+    devices = device_count(cfg.trainer.get("devices", 1), cfg.trainer.get("accelerator"))
     is_first = process is None or process.rank == 0
     check_processes(process, devices, cfg.trainer.get("num_nodes", 1), is_in_sweep())
     if relaunched:

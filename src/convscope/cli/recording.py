@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import wraps
@@ -181,8 +181,13 @@ def is_first_process() -> bool:
 
 
 def logger_settings(settings: Settings) -> dict[str, Any]:
-    """The settings of conf/logger; none in all processes but the first."""
-    return (settings.get("logger") or {}) if is_first_process() else {}
+    """The settings of conf/logger; none in all processes but the first. Raises UserError for those without keys."""
+    loggers = settings.get("logger") or {}
+    for name, values in loggers.items() if isinstance(loggers, Mapping) else [("", loggers)]:
+        if not isinstance(values, Mapping):
+            key = f"logger.{name}" if name else "logger"
+            raise UserError(f"{key}={values} holds no keys; type logger=<name>, e.g. logger=wandb")
+    return dict(loggers) if is_first_process() else {}
 
 
 @contextmanager

@@ -79,6 +79,8 @@ def _check_resumable(folder: Path, resume: str, arguments: list[str]) -> None:
         raise UserError(f"{resume} is no folder of a training run; type resume=outputs/train/<run>")
     if jobs := [argument for argument in arguments if argument.startswith("job=") and argument != "job=train"]:
         raise UserError(f"{resume} goes on with a training run; leave {jobs[0]} away")
+    if places := [argument for argument in arguments if argument.startswith("hydra.run.dir=")]:
+        raise UserError(f"{resume} goes on in its own folder; leave {places[0]} away")
 
 
 def _without_own_choices(folder: Path, resume: str, arguments: list[str]) -> list[str]:
@@ -89,6 +91,8 @@ def _without_own_choices(folder: Path, resume: str, arguments: list[str]) -> lis
     remaining, own = [], _choices_of(folder)
     for argument in arguments:
         group, choice = _group_and_choice(argument)
+        if choice == "":
+            raise UserError(f"{argument} chooses nothing; leave it out, or choose: {', '.join(choices(CONF, group))}")
         if choice is None or group in ("job", "logger"):
             remaining.append(argument)
             continue

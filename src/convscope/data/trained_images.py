@@ -84,10 +84,10 @@ def check_images(
         if (before := trained.sizes.get(split, count)) != count:
             raise UserError(f"the net was trained with {before:,} images in {split}, now {count:,}; {remedy}")
     if trained.mean is not None and mean is not None and trained.mean.shape == mean.shape:
-        difference = float((trained.mean - mean).abs().mean())
-        if difference > MEAN_TOLERANCE:
+        distance = float((trained.mean - mean).abs().mean())
+        if distance > MEAN_TOLERANCE:
             raise UserError(
-                f"the net was trained on other images: their mean differs by {difference:.1f} grey levels; {remedy}"
+                f"the net was trained on other images: their mean differs by {distance:.1f} grey levels; {remedy}"
             )
 
 
