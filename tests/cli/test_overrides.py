@@ -53,6 +53,7 @@ def updated(overrides):
     return settings
 
 
+@pytest.mark.slow
 @tried(12)
 @given(NAMES, strategies.booleans())
 @example("it's", False)
