@@ -39,7 +39,8 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("conf")
 
 
-@tried(150)
+@pytest.mark.slow
+@tried(100)
 @given(strategies.sampled_from(FILES), strategies.data())
 def test_a_damaged_file_is_settings_or_one_line_with_its_place(folder, path, data):
     text = path.read_text(encoding="utf-8")

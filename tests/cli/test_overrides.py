@@ -53,6 +53,7 @@ def updated(overrides):
     return settings
 
 
+@pytest.mark.slow
 @tried(12)
 @given(NAMES, strategies.booleans())
 @example("it's", False)
@@ -178,6 +179,7 @@ def test_every_flag_of_hydra_is_known():
         (["--multi-run", "seed=0,1"], r"--multi-run is no flag \(did you mean --multirun\?\); flags: --help, "),
         (["--gpus"], "--gpus is no flag; flags: .*; settings are typed as gpus=<value>"),
         (["--con", "x"], "--con is no flag"),
+        (["-cfg", "job"], "-cfg is no flag; type --cfg"),
         (["seed=1", "--cfg"], "--cfg/-c: expected one argument; python src/run.py --hydra-help describes"),
         (["--cfg", "seed=1"], "--cfg/-c: invalid choice: 'seed=1'"),
         (["-m", "--cfg", "job"], "--cfg and --multirun do not go together; type one of them"),

@@ -85,7 +85,7 @@ def settings_with(key, value, source):
     return settings
 
 
-@tried(60)
+@tried(20)
 @given(URLS)
 def test_no_key_takes_a_url_but_the_root_of_a_stream(url):
     for key, check in CHECKS.items():

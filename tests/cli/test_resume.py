@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import runpy
+import shlex
 import shutil
 import signal
 import subprocess
@@ -208,18 +209,21 @@ def test_a_launcher_that_has_its_own_handler_gets_the_signal_once_the_checkpoint
 
 
 def test_ctrl_c_keeps_the_run_and_auto_goes_on_with_it(tmp_path, cache):
-    words = [*TINY, "evolution=off", "trainer.max_epochs=20", f"data.cache_dir={cache}", "resume=auto"]
-    ended = convscope(*words, cwd=tmp_path, signaled=("outputs/train/*/metrics.csv", "SIGINT"))
+    name = "it's #1 (R&D, lr=0.1) 照片\\"
+    words = [*TINY, "evolution=off", "trainer.max_epochs=20", f"data.cache_dir={cache}", f"name={name}"]
+    ended = convscope(*words, "resume=auto", cwd=tmp_path, signaled=("outputs/train/*/metrics.csv", "SIGINT"))
     said, told = ended.stdout, ended.stderr
     (folder,) = tmp_path.glob("outputs/train/*")
     assert ended.returncode == 130, said + told
     assert "resume=auto: no unfinished run of these settings in outputs/train; a new one begins\n" in said
-    assert said.splitlines()[-1] == f"go on with: python src/run.py resume=outputs/train/{folder.name}"
+    command = shlex.split(said.splitlines()[-1].removeprefix("go on with: "))
+    assert command == ["python", "src/run.py", f"resume=outputs/train/{folder.name}"]
     assert "Traceback" not in told
-    ended = convscope(*words, cwd=tmp_path)
+    ended = convscope(*words, "resume=auto", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert f"resume=auto: outputs/train/{folder.name}\n" in ended.stdout and "goes on after epoch" in ended.stdout
     assert len(rows(folder)) == 20 and summary(folder)["finished"]
+    assert f"{folder.name} has finished; nothing is left to do" in convscope(*command[2:], cwd=tmp_path).stdout
 
 
 def test_the_newest_unfinished_run_of_the_same_settings(tmp_path):

@@ -4,9 +4,8 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from io import StringIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -167,7 +166,6 @@ class ConfigFile(FileConfigSource):
         if header["package"] is None:
             _check_package(path, group, config, text)
         _check_defaults(path, config, text)
-        ConfigFile.read.pop(path, None)
         ConfigFile.read[path] = text
         if not config and group in FILLED_GROUPS:
             raise UserError(f"{path} is empty; write the settings of {group}={path.stem} into it")
@@ -182,7 +180,7 @@ def read_config_file(path: Path) -> tuple[DictConfig, str]:
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         line, problem = _mistake(text)
-        config = OmegaConf.create() if problem else OmegaConf.load(StringIO(text))
+        config: Any = None if problem else OmegaConf.create(text)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -193,7 +191,7 @@ def read_config_file(path: Path) -> tuple[DictConfig, str]:
         line, problem = 0, str(error).splitlines()[0]
     if problem:
         raise UserError(f"{_place(path, line)}: {problem}")
-    return cast(DictConfig, config), text
+    return config, text
 
 
 def _place(path: Path, line: int) -> str:
@@ -210,9 +208,8 @@ def _syntax_error(error: yaml.YAMLError, text: str) -> tuple[int, str]:
         return line, "a tab; YAML is indented with blanks"
     if "duplicate key" in problem:
         return line, f"the key {problem.split()[-1]} stands twice; remove one of the two"
-    return line, problem + (
-        f", {error.context} that begins in line {start.line + 1}" if start and mark != start else ""
-    )
+    begins = f", {error.context} that begins in line {start.line + 1}" if start and mark != start else ""
+    return line, problem + begins
 
 
 def _mistake(text: str) -> tuple[int, str]:
@@ -229,8 +226,7 @@ def _mistake(text: str) -> tuple[int, str]:
 def is_interpolation(text: str) -> bool:
     """Whether OmegaConf takes the text as it is: its `${`, if any, are interpolations."""
     try:
-        if "${" in text:
-            OmegaConf.create({"text": text})
+        OmegaConf.create([text] if "${" in text else [])
     except OmegaConfBaseException:
         return False
     return True
@@ -238,7 +234,8 @@ def is_interpolation(text: str) -> bool:
 
 def _check_defaults(path: Path, config: DictConfig, text: str) -> None:
     """Raises UserError for a list of defaults of a form that Hydra refuses."""
-    defaults = OmegaConf.to_container(config).get("defaults", [])
+    settings: Any = OmegaConf.to_container(config)
+    defaults = settings.get("defaults", [])
     for entry in defaults if isinstance(defaults, list) else [defaults]:
         is_choice = isinstance(entry, dict) and len(entry) == 1 and isinstance(defaults, list)
         ((choice, value),) = entry.items() if is_choice else ((entry, None),)

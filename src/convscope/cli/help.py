@@ -197,6 +197,8 @@ def _with_known_flags(words: Sequence[str]) -> list[str]:
 
 def _explain_no_flag(word: str, following: str) -> str:
     setting = word.lstrip("-")
+    if f"--{setting.partition('=')[0]}" in _FLAGS:
+        return f"{word} is no flag; type --{setting}"
     if "=" not in setting and following and "=" not in following and not following.startswith("-"):
         setting = f"{setting}={following}"
     if "=" in setting:

@@ -66,6 +66,12 @@ def quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
+def search_path(flags: Sequence[str]) -> list[str]:
+    """The flag --config-dir as an override, for Hydra's function compose, which has no flags."""
+    folders = [flag.partition("=")[2] for flag in flags if flag.startswith("--config-dir=")]
+    return [f"hydra.searchpath=[{quoted(os.path.abspath(folder))}]" for folder in folders]
+
+
 @cache
 def keys_of_paths() -> dict[str, bool]:
     """Every key whose value is a place on this disk; whether it may be a list of them."""

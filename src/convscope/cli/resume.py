@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from convscope.cli.errors import choices, explain_no_choice, read_config_file
-from convscope.cli.overrides import quoted
+from convscope.cli.overrides import quoted, search_path
 from convscope.cli.processes import RELAUNCHED_BY, launched_process
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
@@ -159,7 +159,7 @@ def _resolve_auto(arguments: list[str]) -> list[str]:
         raise UserError("resume=auto is for a run that this command starts by itself; name its folder, or the sweep's")
     if any(argument.startswith("hydra.run.dir=") for argument in arguments):
         return arguments  # the same command and folder go on anyway
-    overrides = [argument for argument in arguments if not argument.startswith("-")]
+    overrides = [argument for argument in arguments if not argument.startswith("-")] + search_path(arguments)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = hydra.compose("config", overrides=overrides, return_hydra_config=True)
         parent = Path(composed.hydra.run.dir).parent

@@ -6,7 +6,6 @@ conf/ names the classes as Hydra's callbacks.
 from __future__ import annotations
 
 import gc
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from convscope.analyses import abouts
 from convscope.cli.errors import existing_choices
 from convscope.cli.jobs import JOBS
-from convscope.cli.overrides import as_value, quoted
+from convscope.cli.overrides import as_value, search_path
 from convscope.cli.recording import write_page_of_sweep
 from convscope.config import check_path_key
 from convscope.errors import UserError, check_new_path
@@ -57,9 +56,8 @@ def is_sweep(flags: Sequence[str], overrides: Sequence[str], conf: Path) -> bool
         return "--multirun" in flags or modes[-1] == "MULTIRUN"
     folders = [flag.removeprefix("--config-dir=") for flag in flags if flag.startswith("--config-dir=")]
     choices = [choice for folder in (conf, *map(Path, folders)) for choice in existing_choices(folder, overrides)]
-    search = [f"hydra.searchpath=[{quoted(os.path.abspath(folder))}]" for folder in folders]
     with initialize_config_dir(str(conf), version_base="1.3"):
-        composed = hydra.compose("config", overrides=[*search, *choices], return_hydra_config=True)
+        composed = hydra.compose("config", overrides=[*search_path(flags), *choices], return_hydra_config=True)
     return str(composed.hydra.mode).endswith("MULTIRUN")
 
 
