@@ -20,7 +20,7 @@ from convscope.engine.trace import trace
 from convscope.errors import UserError
 from convscope.models import library_nets
 from convscope.models.build import build, check_rows
-from convscope.models.checkpoints import load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.checkpoints import check_words, load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.models.library_metadata import native_input
 
 
@@ -134,6 +134,7 @@ def saved_subject(settings: Settings) -> Subject:
     about = checkpoint["convscope"]
     if absent := [key for key in ("data", "class_names", "mean", "pixel_scale") if key not in about]:
         raise UserError(f"{settings['ckpt']} does not say its {absent[0]}; take a checkpoint as convscope wrote it")
+    check_words(settings, about)
     data = dict(settings["data"])
     overrides = overrides_of(settings.get("words", []), "data")
     if not any(override.startswith("data=") for override in overrides):
@@ -143,8 +144,7 @@ def saved_subject(settings: Settings) -> Subject:
     net = _described(about["net"])
     load_weights_(net, net_weights(checkpoint))
     scale = about["pixel_scale"]
-    model = {"name": about["net"].get("name", "")}
-    settings = {**settings, "data": data, "model": model}
+    settings = {**settings, "data": data, "model": {"name": about["net"].get("name", "")}}
     input_ = data_settings(settings, tuple(scale) if isinstance(scale, list) else scale)
     images = source(data)
     subject = _subject(settings, net, images, ImageData(images, input_, about["mean"]), about["class_names"])

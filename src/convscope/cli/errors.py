@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from convscope.cli.keys import explain_unknown_key, list_possible, other_choices
-from convscope.errors import UserError, did_you_mean
+from convscope.cli.keys import other_choices
+from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")

@@ -11,16 +11,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import About, abouts
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 from convscope.runs.config_diff import flattened
 from convscope.runs.reading import read_run
 
 Settings = Mapping[str, Any]
-OPEN_GROUPS = ("model.layers", "trainer", "logger.tensorboard")  # where + may add a key that no file has
-MAX_LISTED = 40  # possible keys or choices in a message
 TOP = ("job", "name", "resume", "seed")  # keys of every job that are in no group
 START = ("source", "name", "init", "take", "freeze")
 ROWS, LIBRARY = (*START, "width", "layers"), (*START, "weights")  # keys of a net of rows, and of one of a library
@@ -123,6 +123,64 @@ def _analysis_keys(about: About) -> tuple[Sequence[str], dict[str, Sequence[str]
     return tops, {} if described.config_group in GROUPS else {described.config_group: names}
 
 
+def unused_words(settings: Settings) -> list[str]:
+    """A line for each typed word that changes nothing in this job, with this net, these images and this recipe.
+
+    In a sweep none: its words are those of an experiment, or meant for other rows.
+    """
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return []
+    lines, reasons = [], _reasons_against(settings)
+    for word in settings.get("words", ()):
+        key = word.lstrip("+~").partition("=")[0]
+        why = next((reason for pattern, reason in reasons if re.fullmatch(pattern, key)), "")
+        lines += [f"{word} changes nothing: {why}"] if why else []
+    return lines
+
+
+def _reasons_against(settings: Settings) -> list[tuple[str, str]]:
+    """Patterns of the keys that this job and these choices do not read, and why."""
+    model, data = (_mapping(settings.get(name)) for name in ("model", "data"))
+    of_library, library = "layers" not in model and not settings.get("ckpt"), model.get("source")
+    rules = [
+        (data.get("source") == "stream", r"data\.on_bad_image", "that was decided when the set was converted"),
+        (of_library, r"data\.pixel_scale", f"pixels are scaled as {library} trained its nets"),
+        *(_rules_of_training if settings["job"] == "train" else _rules_of_looking)(settings, "layers" in model),
+    ]
+    return [(pattern, reason) for holds, pattern, reason in rules if holds]
+
+
+def _rules_of_training(settings: Settings, rows: bool) -> list[tuple[bool, str, str]]:
+    model, optim = settings["model"], _mapping(settings.get("optim"))
+    inherits = bool(model.get("init")) and model.get("take") != []
+    return [
+        (not rows, r"optim\.(init|init_std|bias_ones)", f"{model.get('source')} initializes its nets itself"),
+        (optim.get("init") == "he", r"optim\.(init_std|bias_ones)", "optim.init=he sets all weights and biases"),
+        (optim.get("algorithm") == "adamw", r"optim\.momentum", "optim.algorithm=adamw has moments of its own"),
+        (optim.get("schedule") != "plateau", r"optim\.patience", "only optim.schedule=plateau waits"),
+        (optim.get("loss") == "multilabel", r"optim\.label_smoothing", "optim.loss=multilabel does not smooth"),
+        (inherits, r"data\.pixel_scale", "pixels are scaled as for the net of model.init"),
+    ]
+
+
+def _rules_of_looking(settings: Settings, rows: bool) -> list[tuple[bool, str, str]]:
+    job = settings["job"]
+    about: Any = next((about for about in abouts().values() if about.job == job), None)
+    draws = about is not None and about.config.config_group == "evolution"
+    images = about.images if about else job == "convert"
+    net = bool(about.looks) and images if about else job == "dashboard"
+    never = f"job={job} trains nothing"
+    training = r"trainer\.(?!accelerator$).*|checkpoint\..*|model\.(init|take|freeze)|data\.color_noise"
+    return [
+        (True, rf"{training}|optim\.(?!batch_size$|loss$).*", never),
+        (not settings.get("ckpt"), r"optim\.loss", never),
+        (not draws, r"evolution(\..*)?", f"job={job} draws no maps by conf/evolution"),
+        (draws, r"evolution\.epochs", f"job={job} shows the net as it is"),
+        (not images, r"data(\..*)?", f"job={job} reads no images of data=..."),
+        (not net and (rows or not images), r"model(\..*)?", f"job={job} looks at no net"),
+    ]
+
+
 def other_choices(key: str) -> str:
     """ "a key of data=folder, images": the choices that have this key; "" where none has it."""
     group, _, rest = key.partition(".")
@@ -180,31 +238,3 @@ def _net_keys(model: Settings) -> Collection[str]:
 
 def _mapping(value: Any) -> Settings:
     return value if isinstance(value, Mapping) else {}
-
-
-def explain_unknown_key(key: str, keys: Sequence[str]) -> str:
-    """A line on a key that is none: the nearest one, and those beside it. keys: all dotted keys."""
-    tree = {".".join(path.split(".")[:depth]) for path in keys for depth in range(1, path.count(".") + 2)}
-    parent, _, last = key.rpartition(".")
-    while parent and parent not in tree:  # goes up to the first part that is wrong
-        key, (parent, _, last) = parent, parent.rpartition(".")
-    siblings = sorted(path for path in tree if path.rpartition(".")[0] == parent and path != "hydra")
-    hint = _nearest_key(parent, last, siblings, keys)
-    addition = f"; a new one is added by +{key}=..." if parent and parent.startswith(OPEN_GROUPS) else ""
-    return f"no key {key}{hint}{list_possible(siblings)}{addition}"
-
-
-def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence[str]) -> str:
-    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else the nearest last part."""
-    if nearest := did_you_mean(last, [path.rpartition(".")[2] for path in siblings]):
-        return nearest.replace("mean ", f"mean {parent}." if parent else "mean ")
-    same_last = [path for path in keys if path.rpartition(".")[2] == last]
-    if same_last:
-        return f" (did you mean {same_last[0]}?)"
-    return did_you_mean(last, {path.rpartition(".")[2] for path in keys})
-
-
-def list_possible(names: Sequence[str]) -> str:
-    """ "; possible: a, b", the first MAX_LISTED of them; "" for none."""
-    listed = [*names[:MAX_LISTED], *(["..."] if len(names) > MAX_LISTED else [])]
-    return f"; possible: {', '.join(listed)}" if listed else ""

@@ -12,6 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convscope.cli.keys import unused_words
 from convscope.errors import UserError
 from convscope.runs.atomic_io import CannotWrite
 from convscope.runs.reading import run_around
@@ -91,6 +92,7 @@ def record_results(
     with loggers.open_loggers(logger_settings(settings), folder, settings) as run_loggers:
         record = Record(folder, run_loggers)
         with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
+            show_warnings(unused_words(settings), summary)
             numbers = []
             for result in results:
                 record.add(result)
@@ -165,6 +167,15 @@ def explain_loader_deaths(subjects: Sequence[Subject]) -> Iterator[None]:
     finally:
         for subject in subjects:
             subject.data.close()
+
+
+def show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> None:
+    """Prints the warnings that are no empty text, and adds them to the summary."""
+    from convscope.cli import terminal
+
+    for warning in filter(None, warnings):
+        terminal.show_warning(warning)
+        summary["warnings"] = [*summary.get("warnings", []), warning]
 
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:

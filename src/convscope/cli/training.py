@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convscope.analyses.visualize.about import FeatureConfig
+from convscope.cli.keys import unused_words
 from convscope.cli.recording import (
     Settings,
     explain_loader_deaths,
     finish_with_summary,
     logger_settings,
     report_bad_images,
+    show_warnings,
 )
 from convscope.config import check_path_key, read_config
 from convscope.errors import UserError
@@ -52,7 +53,8 @@ def train(settings: Settings, folder: Path) -> None:
             sessions = Sessions(summary["seconds"], start)
             terminal.show_start(prepared.inherited)
             report_bad_images([subject], record, summary)
-            _show_warnings([*prepared.warnings, other_decoder, *_cautions(settings, prepared)], summary)
+            warnings = [*unused_words(settings), *prepared.warnings, other_decoder, *_cautions(settings, prepared)]
+            show_warnings(warnings, summary)
             outcome = job.train(prepared.classifier, subject.data, plan, record, sessions)
             outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
             summary.update(outcome)
@@ -78,15 +80,6 @@ def _facts(settings: Settings, prepared: Prepared, seconds: float) -> dict[str, 
     goal = job.goal_facts(prepared.subject.data, prepared.classifier.recipe.loss)
     facts = run_facts(settings, prepared.subject) | {"seconds": {"preparation": seconds}}
     return facts | {"images": prepared.sizes, "goal": goal}
-
-
-def _show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> None:
-    """Prints the warnings that are no empty text, and adds them to the summary."""
-    from convscope.cli import terminal
-
-    for warning in filter(None, warnings):
-        terminal.show_warning(warning)
-        summary["warnings"] = [*summary.get("warnings", []), warning]
 
 
 class Prepared(NamedTuple):
