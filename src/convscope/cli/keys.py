@@ -55,7 +55,7 @@ PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its k
 }
 
 
-def check_composed(settings: Settings, unresolved: Any, hydra_settings: DictConfig) -> None:
+def check_composed(settings: Settings, unresolved: Any, hydra_settings: Any) -> None:
     """Raises UserError for the first key that nothing reads, also among Hydra's own. unresolved: see `check_keys`."""
     folders = OmegaConf.to_container(OmegaConf.create([hydra_settings.run, hydra_settings.sweep]))
     recorded = read_run(hydra_settings.runtime.output_dir, with_entries=False).settings
@@ -67,7 +67,7 @@ def _check_typed_keys(node: DictConfig, name: str) -> None:
     """Raises UserError for a key that was added with + to settings whose keys a class of Hydra's fixes."""
     kind = OmegaConf.get_type(node)
     possible = [*(field.name for field in fields(kind)), "env"] if is_dataclass(kind) else list(node)
-    for key in node:
+    for key in map(str, node):
         if key not in possible:
             siblings = list_possible([f"{name}.{field}" for field in possible])
             raise UserError(f"no key {name}.{key}{did_you_mean(key, possible)}{siblings}")
