@@ -60,10 +60,10 @@ def check_composed(settings: Settings, unresolved: Any, hydra_settings: Any) -> 
     folders = OmegaConf.to_container(OmegaConf.create([hydra_settings.run, hydra_settings.sweep]))
     recorded = read_run(hydra_settings.runtime.output_dir, with_entries=False).settings
     check_keys(settings, recorded, f"{unresolved} {folders}")
-    _check_typed_keys(hydra_settings, "hydra")
+    check_hydra_keys(hydra_settings, "hydra")
 
 
-def _check_typed_keys(node: DictConfig, name: str) -> None:
+def check_hydra_keys(node: DictConfig, name: str) -> None:
     """Raises UserError for a key that was added with + to settings whose keys a class of Hydra's fixes."""
     kind = OmegaConf.get_type(node)
     possible = [*(field.name for field in fields(kind)), "env"] if is_dataclass(kind) else list(node)
@@ -73,26 +73,32 @@ def _check_typed_keys(node: DictConfig, name: str) -> None:
             raise UserError(f"no key {name}.{key}{did_you_mean(key, possible)}{siblings}")
         value = node._get_node(key)
         if isinstance(value, DictConfig) and not (value._is_none() or value._is_missing() or value._is_interpolation()):
-            _check_typed_keys(value, f"{name}.{key}")
+            check_hydra_keys(value, f"{name}.{key}")
 
 
 def check_keys(settings: Settings, recorded: Settings | None = None, text: str = "") -> None:
     """Raises UserError for the first key that nothing reads.
 
     recorded: the settings that an earlier start of this run has written, whose keys pass. text: the settings before
-    their interpolations ${key} were replaced: a key in no group may be one's own, if a value refers to it.
+    their interpolations ${key} were replaced: a key in no group may be one's own, if a value refers to it. What an
+    experiment says of the net passes, e.g. its width, where the words choose a net that has no such key.
     """
     possible, earlier = possible_keys(settings), flattened(recorded or {})
+    words = [word.lstrip("+") for word in settings.get("words", ())]
+    experiment = any(word.startswith("experiment=") for word in words)
     for key in _keys(settings):
-        used = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}[.}}\[]", text)
-        if key not in possible and not used and not any(f"{old}.".startswith(f"{key}.") for old in earlier):
+        if key in possible or any(f"{old}.".startswith(f"{key}.") for old in earlier):
+            continue
+        refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}[.}}\[]", text)
+        of_experiment = experiment and other_choices(key) and not any(word.startswith(key) for word in words)
+        if not refers and not of_experiment:
             _refuse(key, settings, possible)
     for name in ALL_NEEDED:
         present = (settings.get("logger") or {}).get(name)
         if isinstance(present, Mapping) and not set(LOGGERS[name]) <= present.keys():
             raise UserError(f"logger.{name} has {', '.join(present) or 'no keys'} alone; type logger={name} as well")
-    rows = [word for word in settings.get("words", ()) if re.match(r"\+\+?model\.layers\b", word)]
-    if rows and isinstance(layers := settings["model"].get("layers"), Mapping):
+    rows = [word for word in words if re.match(r"model\.layers\b", word)]
+    if rows and isinstance(layers := _mapping(settings.get("model")).get("layers"), Mapping):
         from convscope.models.rows import read_rows
 
         read_rows(layers, 2)  # its fields, also where the job has no use for the net
@@ -103,6 +109,8 @@ def possible_keys(settings: Settings) -> list[str]:
     tops, group = keys_of_jobs().get(str(settings.get("job")), ((), {}))
     model, data, logger = (_mapping(settings.get(name)) for name in ("model", "data", "logger"))
     special = SOURCES.get(str(data.get("source")), [key for keys in SOURCES.values() for key in keys])
+    if any(word.startswith("data.source=") for word in settings.get("words", ())):  # on the file of another set
+        special = [key for keys in SOURCES.values() for key in keys]
     groups = {"model": _net_keys(model), "data": (*IMAGES, *special), **GROUPS, **group}
     loggers = {f"logger.{name}": LOGGERS[name] for name in logger if name in LOGGERS}
     dotted = [f"{name}.{key}" for name, keys in {**groups, **loggers}.items() for key in dict.fromkeys(keys)]
@@ -151,7 +159,7 @@ def _reasons_against(settings: Settings) -> list[tuple[str, str]]:
 
 
 def _rules_of_training(settings: Settings, rows: bool) -> list[tuple[bool, str, str]]:
-    model, optim = settings["model"], _mapping(settings.get("optim"))
+    model, optim = (_mapping(settings.get(name)) for name in ("model", "optim"))
     inherits = bool(model.get("init")) and model.get("take") != []
     return [
         (not rows, r"optim\.(init|init_std|bias_ones)", f"{model.get('source')} initializes its nets itself"),

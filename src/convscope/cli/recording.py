@@ -50,7 +50,7 @@ def taking_folders(command: Command) -> Command:
 
     @wraps(command)
     def command_on_files(settings: Settings, folder: Path) -> None:
-        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings["model"]
+        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings.get("model")
         if isinstance(run, str) and str(around := run_around(run)) != run:
             ckpt = f"{around}{ckpt.removeprefix(run)}" if isinstance(ckpt, str) and ckpt.startswith(f"{run}/") else ckpt
             settings = {**settings, "run": str(around)}
