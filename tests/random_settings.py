@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convscope.analyses.inputs import Inputs
 from convscope.cli.jobs import JOBS
+from convscope.cli.keys import check_keys
 from convscope.errors import UserError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -47,6 +48,7 @@ def done_or_refused(overrides, folder):
     if chosen["job"] not in JOBS or type(chosen["seed"]) is not int or not 0 <= chosen["seed"] < 2**32:
         return "refused"  # app.run sees to it
     try:
+        check_keys({**chosen, "words": overrides})
         JOBS[chosen["job"]]({**chosen, "words": overrides}, folder)
     except UserError as problem:
         assert str(problem).strip() and "\n" not in str(problem), overrides

@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -172,3 +172,35 @@ def describe_lists(hint: Any) -> str:
     if not lists:
         return ""
     return ", or a list of them" if literal_values(lists[0]) else f", or {describe_type(lists[0])}"
+
+
+OPEN_GROUPS = ("model.layers", "trainer", "logger.tensorboard")  # where + may add a key that no file has
+MAX_LISTED = 40  # possible keys or choices in a message
+
+
+def explain_unknown_key(key: str, keys: Sequence[str]) -> str:
+    """A line on a key that is none: the nearest one, and those beside it. keys: all dotted keys."""
+    tree = {".".join(path.split(".")[:depth]) for path in keys for depth in range(1, path.count(".") + 2)}
+    parent, _, last = key.rpartition(".")
+    while parent and parent not in tree:  # goes up to the first part that is wrong
+        key, (parent, _, last) = parent, parent.rpartition(".")
+    siblings = sorted(path for path in tree if path.rpartition(".")[0] == parent and path != "hydra")
+    hint = _nearest_key(parent, last, siblings, keys)
+    addition = f"; a new one is added by +{key}=..." if parent and parent.startswith(OPEN_GROUPS) else ""
+    return f"no key {key}{hint}{list_possible(siblings)}{addition}"
+
+
+def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence[str]) -> str:
+    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else the nearest last part."""
+    if nearest := did_you_mean(last, [path.rpartition(".")[2] for path in siblings]):
+        return nearest.replace("mean ", f"mean {parent}." if parent else "mean ")
+    same_last = [path for path in keys if path.rpartition(".")[2] == last]
+    if same_last:
+        return f" (did you mean {same_last[0]}?)"
+    return did_you_mean(last, {path.rpartition(".")[2] for path in keys})
+
+
+def list_possible(names: Sequence[str]) -> str:
+    """ "; possible: a, b", the first MAX_LISTED of them; "" for none."""
+    listed = [*names[:MAX_LISTED], *(["..."] if len(names) > MAX_LISTED else [])]
+    return f"; possible: {', '.join(listed)}" if listed else ""

@@ -44,7 +44,7 @@ def rows():
 def check(row):
     composed = compose("config", overrides=list(row))
     found = OmegaConf.to_container(composed, resolve=True)
-    check_keys(found, text=str(OmegaConf.to_container(composed)))
+    check_keys({**found, "words": list(row)}, text=str(OmegaConf.to_container(composed)))
     assert {"job", "model", "data", "optim", "trainer", "seed", "name"} <= found.keys(), row
     assert {word.partition("=")[2] for word in row if word.startswith("job=")} <= {found["job"]}, row
 

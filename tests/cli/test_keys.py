@@ -13,7 +13,16 @@ from omegaconf import OmegaConf
 
 from conftest import ROOT, convscope
 from convscope.cli.jobs import JOBS, DashboardConfig
-from convscope.cli.keys import GROUPS, IMAGES, LOGGERS, SOURCES, check_keys, keys_of_jobs, possible_keys
+from convscope.cli.keys import (
+    GROUPS,
+    IMAGES,
+    LOGGERS,
+    SOURCES,
+    check_hydra_keys,
+    check_keys,
+    keys_of_jobs,
+    possible_keys,
+)
 from convscope.data.config import DrawnSet, StoredSet, default_keys
 from convscope.data.stream.conversion import Conversion
 from convscope.errors import UserError
@@ -150,3 +159,31 @@ def test_the_program_refuses_before_it_writes(tmp_path):
         assert ended.returncode == 1 and ended.stdout == ""
         assert ended.stderr.startswith(f"convscope: no key {key}") and ended.stderr.count("\n") == 1, ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_an_experiment_says_of_another_net_passes_unless_it_is_typed():
+    words = ["experiment=photographs", "model=torchvision", "model.name=resnet18"]
+    settings = OmegaConf.to_container(unresolved(*words), resolve=True)
+    assert settings["model"]["width"] == 0.5
+    check_keys({**settings, "words": words})
+    with pytest.raises(UserError, match="model.width is a key of model=zfnet and other nets of rows, and this is"):
+        check_keys({**settings, "words": [*words, "++model.width=0.5"]})
+    with pytest.raises(UserError, match="no key model.wide"):
+        check_keys({**settings, "model": {**settings["model"], "wide": 1}, "words": words})
+
+
+def test_settings_without_a_group_are_left_to_the_job_that_needs_it():
+    for group in ("model", "data", "optim", "trainer"):
+        check(unresolved(f"~{group}", "name=a"))
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "joblib", "submitit_local", "basic"])
+def test_hydras_own_keys_pass_and_others_do_not(launcher):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        words = [f"hydra/launcher={launcher}", "+hydra.job.env_set.NO_COLOR=1"]
+        composed = compose("config", overrides=words, return_hydra_config=True)
+        check_hydra_keys(composed.hydra, "hydra")
+        for word in ("+hydra.nonsense=1", "+hydra.launcher.nonsense=1", "+hydra.job.nonsense=1"):
+            composed = compose("config", overrides=[*words, word], return_hydra_config=True)
+            with pytest.raises(UserError, match=rf"no key {word[1:-2]}.*; possible: hydra"):
+                check_hydra_keys(composed.hydra, "hydra")

@@ -65,6 +65,11 @@ KEYS = [
     "+optim.other",
     "+data.root",
     "+data.other",
+    "+model.in_chans",
+    "+logger.wandb.project",
+    "+occlude.size",
+    "+net",
+    "model.name",
 ]
 MANY = {"devices", "num_nodes", "strategy"}  # processes: launch.py sees to them before a job begins
 KEYS += [

@@ -20,7 +20,7 @@ from convscope.engine.trace import trace
 from convscope.errors import UserError
 from convscope.models import library_nets
 from convscope.models.build import build, check_rows
-from convscope.models.checkpoints import load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.checkpoints import check_words, load_weights_, net_weights, read_checkpoint, rebuild
 from convscope.models.library_metadata import native_input
 
 
@@ -132,6 +132,7 @@ def saved_subject(settings: Settings) -> Subject:
     about = checkpoint["convscope"]
     if absent := [key for key in ("data", "class_names", "mean", "pixel_scale") if key not in about]:
         raise UserError(f"{settings['ckpt']} does not say its {absent[0]}; take a checkpoint as convscope wrote it")
+    check_words(settings, about)
     data, typed = dict(settings["data"]), None
     overrides = overrides_of(settings.get("words", []), "data")
     if not any(override.startswith("data=") for override in overrides):

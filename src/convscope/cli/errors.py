@@ -13,8 +13,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.cli.keys import explain_unknown_key, list_possible
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 from convscope.runs.config_diff import flattened
 
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows

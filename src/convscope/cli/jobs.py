@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convscope import analyses
 from convscope.analyses import About
+from convscope.cli.keys import unused_words
 from convscope.cli.recording import Command, Settings, begin_folder, record_results, taking_folders, timed
 from convscope.cli.training import check_path_keys, train
 from convscope.config import PathText, check_path_key, config, read_config
@@ -79,6 +80,7 @@ def rebuild_report(settings: Settings, _: Path) -> None:
 
     for key in ("run", "sweep"):
         check_path_key(settings, key)
+    _warn_of_unused_words(settings)
     run, sweep = settings["run"], settings["sweep"]
     if (run is None) == (sweep is None):
         raise UserError(
@@ -117,6 +119,7 @@ def write_dashboard(settings: Settings, folder: Path) -> None:
     except ModuleNotFoundError:
         raise UserError("job=dashboard needs wandb-workspaces; type pip install 'convscope[dashboard]'") from None
     config = read_config(DashboardConfig, settings)
+    _warn_of_unused_words(settings)
     run = Path(config.run).expanduser() if config.run else None
     layers = _convolutions(settings) if run is None else _drawn_layers(run)
     send = bool(os.environ.get("WANDB_API_KEY")) if config.save is None else config.save
@@ -128,6 +131,14 @@ def write_dashboard(settings: Settings, folder: Path) -> None:
     write(folder / "dashboard.json", specification(board))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)
     print(save_workspace(board) if send else "not saved: set WANDB_API_KEY and start this again", flush=True)
+
+
+def _warn_of_unused_words(settings: Settings) -> None:
+    """Prints the words that change nothing, for jobs that leave no summary."""
+    from convscope.cli import terminal
+
+    for line in unused_words(settings):
+        terminal.show_warning(line)
 
 
 def _convolutions(settings: Settings) -> list[str]:

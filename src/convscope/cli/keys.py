@@ -11,16 +11,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import About, abouts
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 from convscope.runs.config_diff import flattened
 from convscope.runs.reading import read_run
 
 Settings = Mapping[str, Any]
-OPEN_GROUPS = ("model.layers", "trainer", "logger.tensorboard")  # where + may add a key that no file has
-MAX_LISTED = 40  # possible keys or choices in a message
 TOP = ("job", "name", "resume", "seed")  # keys of every job that are in no group
 START = ("source", "name", "init", "take", "freeze")
 ROWS, LIBRARY = (*START, "width", "layers"), (*START, "weights")  # keys of a net of rows, and of one of a library
@@ -55,44 +55,50 @@ PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its k
 }
 
 
-def check_composed(settings: Settings, unresolved: Any, hydra_settings: DictConfig) -> None:
+def check_composed(settings: Settings, unresolved: Any, hydra_settings: Any) -> None:
     """Raises UserError for the first key that nothing reads, also among Hydra's own. unresolved: see `check_keys`."""
     folders = OmegaConf.to_container(OmegaConf.create([hydra_settings.run, hydra_settings.sweep]))
     recorded = read_run(hydra_settings.runtime.output_dir, with_entries=False).settings
     check_keys(settings, recorded, f"{unresolved} {folders}")
-    _check_typed_keys(hydra_settings, "hydra")
+    check_hydra_keys(hydra_settings, "hydra")
 
 
-def _check_typed_keys(node: DictConfig, name: str) -> None:
+def check_hydra_keys(node: DictConfig, name: str) -> None:
     """Raises UserError for a key that was added with + to settings whose keys a class of Hydra's fixes."""
     kind = OmegaConf.get_type(node)
     possible = [*(field.name for field in fields(kind)), "env"] if is_dataclass(kind) else list(node)
-    for key in node:
+    for key in map(str, node):
         if key not in possible:
             siblings = list_possible([f"{name}.{field}" for field in possible])
             raise UserError(f"no key {name}.{key}{did_you_mean(key, possible)}{siblings}")
         value = node._get_node(key)
         if isinstance(value, DictConfig) and not (value._is_none() or value._is_missing() or value._is_interpolation()):
-            _check_typed_keys(value, f"{name}.{key}")
+            check_hydra_keys(value, f"{name}.{key}")
 
 
 def check_keys(settings: Settings, recorded: Settings | None = None, text: str = "") -> None:
     """Raises UserError for the first key that nothing reads.
 
     recorded: the settings that an earlier start of this run has written, whose keys pass. text: the settings before
-    their interpolations ${key} were replaced: a key in no group may be one's own, if a value refers to it.
+    their interpolations ${key} were replaced: a key in no group may be one's own, if a value refers to it. What an
+    experiment says of the net passes, e.g. its width, where the words choose a net that has no such key.
     """
     possible, earlier = possible_keys(settings), flattened(recorded or {})
+    words = [word.lstrip("+") for word in settings.get("words", ())]
+    experiment = any(word.startswith("experiment=") for word in words)
     for key in _keys(settings):
-        used = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}[.}}\[]", text)
-        if key not in possible and not used and not any(f"{old}.".startswith(f"{key}.") for old in earlier):
+        if key in possible or any(f"{old}.".startswith(f"{key}.") for old in earlier):
+            continue
+        refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}[.}}\[]", text)
+        of_experiment = experiment and other_choices(key) and not any(word.startswith(key) for word in words)
+        if not refers and not of_experiment:
             _refuse(key, settings, possible)
     for name in ALL_NEEDED:
         present = (settings.get("logger") or {}).get(name)
         if isinstance(present, Mapping) and not set(LOGGERS[name]) <= present.keys():
             raise UserError(f"logger.{name} has {', '.join(present) or 'no keys'} alone; type logger={name} as well")
-    rows = [word for word in settings.get("words", ()) if re.match(r"\+\+?model\.layers\b", word)]
-    if rows and isinstance(layers := settings["model"].get("layers"), Mapping):
+    rows = [word for word in words if re.match(r"model\.layers\b", word)]
+    if rows and isinstance(layers := _mapping(settings.get("model")).get("layers"), Mapping):
         from convscope.models.rows import read_rows
 
         read_rows(layers, 2)  # its fields, also where the job has no use for the net
@@ -103,6 +109,8 @@ def possible_keys(settings: Settings) -> list[str]:
     tops, group = keys_of_jobs().get(str(settings.get("job")), ((), {}))
     model, data, logger = (_mapping(settings.get(name)) for name in ("model", "data", "logger"))
     special = SOURCES.get(str(data.get("source")), [key for keys in SOURCES.values() for key in keys])
+    if any(word.startswith("data.source=") for word in settings.get("words", ())):  # on the file of another set
+        special = [key for keys in SOURCES.values() for key in keys]
     groups = {"model": _net_keys(model), "data": (*IMAGES, *special), **GROUPS, **group}
     loggers = {f"logger.{name}": LOGGERS[name] for name in logger if name in LOGGERS}
     dotted = [f"{name}.{key}" for name, keys in {**groups, **loggers}.items() for key in dict.fromkeys(keys)]
@@ -121,6 +129,64 @@ def _analysis_keys(about: About) -> tuple[Sequence[str], dict[str, Sequence[str]
     names = [field.name for field in fields(described) if field.name not in elsewhere]
     tops = [key for key in elsewhere.values() if "." not in key] + (["ckpt"] if about.looks and about.images else [])
     return tops, {} if described.config_group in GROUPS else {described.config_group: names}
+
+
+def unused_words(settings: Settings) -> list[str]:
+    """A line for each typed word that changes nothing in this job, with this net, these images and this recipe.
+
+    In a sweep none: its words are those of an experiment, or meant for other rows.
+    """
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        return []
+    lines, reasons = [], _reasons_against(settings)
+    for word in settings.get("words", ()):
+        key = word.lstrip("+~").partition("=")[0]
+        why = next((reason for pattern, reason in reasons if re.fullmatch(pattern, key)), "")
+        lines += [f"{word} changes nothing: {why}"] if why else []
+    return lines
+
+
+def _reasons_against(settings: Settings) -> list[tuple[str, str]]:
+    """Patterns of the keys that this job and these choices do not read, and why."""
+    model, data = (_mapping(settings.get(name)) for name in ("model", "data"))
+    of_library, library = "layers" not in model and not settings.get("ckpt"), model.get("source")
+    rules = [
+        (data.get("source") == "stream", r"data\.on_bad_image", "that was decided when the set was converted"),
+        (of_library, r"data\.pixel_scale", f"pixels are scaled as {library} trained its nets"),
+        *(_rules_of_training if settings["job"] == "train" else _rules_of_looking)(settings, "layers" in model),
+    ]
+    return [(pattern, reason) for holds, pattern, reason in rules if holds]
+
+
+def _rules_of_training(settings: Settings, rows: bool) -> list[tuple[bool, str, str]]:
+    model, optim = (_mapping(settings.get(name)) for name in ("model", "optim"))
+    inherits = bool(model.get("init")) and model.get("take") != []
+    return [
+        (not rows, r"optim\.(init|init_std|bias_ones)", f"{model.get('source')} initializes its nets itself"),
+        (optim.get("init") == "he", r"optim\.(init_std|bias_ones)", "optim.init=he sets all weights and biases"),
+        (optim.get("algorithm") == "adamw", r"optim\.momentum", "optim.algorithm=adamw has moments of its own"),
+        (optim.get("schedule") != "plateau", r"optim\.patience", "only optim.schedule=plateau waits"),
+        (optim.get("loss") == "multilabel", r"optim\.label_smoothing", "optim.loss=multilabel does not smooth"),
+        (inherits, r"data\.pixel_scale", "pixels are scaled as for the net of model.init"),
+    ]
+
+
+def _rules_of_looking(settings: Settings, rows: bool) -> list[tuple[bool, str, str]]:
+    job = settings["job"]
+    about: Any = next((about for about in abouts().values() if about.job == job), None)
+    draws = about is not None and about.config.config_group == "evolution"
+    images = about.images if about else job == "convert"
+    net = bool(about.looks) and images if about else job == "dashboard"
+    never = f"job={job} trains nothing"
+    training = r"trainer\.(?!accelerator$).*|checkpoint\..*|model\.(init|take|freeze)|data\.color_noise"
+    return [
+        (True, rf"{training}|optim\.(?!batch_size$|loss$).*", never),
+        (not settings.get("ckpt"), r"optim\.loss", never),
+        (not draws, r"evolution(\..*)?", f"job={job} draws no maps by conf/evolution"),
+        (draws, r"evolution\.epochs", f"job={job} shows the net as it is"),
+        (not images, r"data(\..*)?", f"job={job} reads no images of data=..."),
+        (not net and (rows or not images), r"model(\..*)?", f"job={job} looks at no net"),
+    ]
 
 
 def other_choices(key: str) -> str:
@@ -180,31 +246,3 @@ def _net_keys(model: Settings) -> Collection[str]:
 
 def _mapping(value: Any) -> Settings:
     return value if isinstance(value, Mapping) else {}
-
-
-def explain_unknown_key(key: str, keys: Sequence[str]) -> str:
-    """A line on a key that is none: the nearest one, and those beside it. keys: all dotted keys."""
-    tree = {".".join(path.split(".")[:depth]) for path in keys for depth in range(1, path.count(".") + 2)}
-    parent, _, last = key.rpartition(".")
-    while parent and parent not in tree:  # goes up to the first part that is wrong
-        key, (parent, _, last) = parent, parent.rpartition(".")
-    siblings = sorted(path for path in tree if path.rpartition(".")[0] == parent and path != "hydra")
-    hint = _nearest_key(parent, last, siblings, keys)
-    addition = f"; a new one is added by +{key}=..." if parent and parent.startswith(OPEN_GROUPS) else ""
-    return f"no key {key}{hint}{list_possible(siblings)}{addition}"
-
-
-def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence[str]) -> str:
-    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else the nearest last part."""
-    if nearest := did_you_mean(last, [path.rpartition(".")[2] for path in siblings]):
-        return nearest.replace("mean ", f"mean {parent}." if parent else "mean ")
-    same_last = [path for path in keys if path.rpartition(".")[2] == last]
-    if same_last:
-        return f" (did you mean {same_last[0]}?)"
-    return did_you_mean(last, {path.rpartition(".")[2] for path in keys})
-
-
-def list_possible(names: Sequence[str]) -> str:
-    """ "; possible: a, b", the first MAX_LISTED of them; "" for none."""
-    listed = [*names[:MAX_LISTED], *(["..."] if len(names) > MAX_LISTED else [])]
-    return f"; possible: {', '.join(listed)}" if listed else ""

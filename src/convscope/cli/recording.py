@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convscope.cli.keys import unused_words
 from convscope.errors import UserError, reason_of
 from convscope.runs.atomic_io import CannotWrite, write
 from convscope.runs.reading import run_around
@@ -116,7 +117,7 @@ def taking_folders(command: Command) -> Command:
 
     @wraps(command)
     def command_on_files(settings: Settings, folder: Path) -> None:
-        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings["model"]
+        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings.get("model")
         if isinstance(run, str) and str(around := run_around(run)) != run:
             ckpt = f"{around}{ckpt.removeprefix(run)}" if isinstance(ckpt, str) and ckpt.startswith(f"{run}/") else ckpt
             settings = {**settings, "run": str(around)}
@@ -160,6 +161,7 @@ def record_results(
     with open_record(record, settings) as begin:
         begin()
         with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
+            show_warnings(unused_words(settings), summary)
             numbers = []
             for result in results:
                 record.add(result)
@@ -259,6 +261,15 @@ def explain_loader_deaths(subjects: Sequence[Subject]) -> Iterator[None]:
     finally:
         for subject in subjects:
             subject.data.close()
+
+
+def show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> None:
+    """Prints the warnings that are no empty text, and adds them to the summary."""
+    from convscope.cli import terminal
+
+    for warning in filter(None, warnings):
+        terminal.show_warning(warning)
+        summary["warnings"] = [*summary.get("warnings", []), warning]
 
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:

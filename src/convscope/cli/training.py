@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from convscope.analyses.visualize.about import FeatureConfig
+from convscope.cli.keys import unused_words
 from convscope.cli.processes import launched_process
 from convscope.cli.recording import (
     Settings,
@@ -16,6 +16,7 @@ from convscope.cli.recording import (
     logger_settings,
     open_record,
     report_bad_images,
+    show_warnings,
     write_about,
 )
 from convscope.config import check_path_key, read_config, value_at
@@ -67,7 +68,8 @@ def train(settings: Settings, folder: Path) -> None:
             _print_logging_volume(settings, evolution, subject)
             terminal.show_start(prepared.inherited)
             report_bad_images([subject], record, summary)
-            _show_warnings([*prepared.warnings, other_decoder, *_cautions(settings, prepared)], summary)
+            warnings = [*unused_words(settings), *prepared.warnings, other_decoder, *_cautions(settings, prepared)]
+            show_warnings(warnings, summary)
 
         sessions = Sessions(summary["seconds"], start)
         outcome = job.train(prepared.classifier, subject.data, plan, record, sessions, begin)
@@ -116,15 +118,6 @@ def _facts(settings: Settings, prepared: Prepared, seconds: float) -> dict[str, 
     goal = job.goal_facts(prepared.subject.data, prepared.classifier.recipe.loss)
     facts = run_facts(settings, prepared.subject) | {"seconds": {"preparation": seconds}}
     return facts | {"images": prepared.sizes, "goal": goal}
-
-
-def _show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> None:
-    """Prints the warnings that are no empty text, and adds them to the summary."""
-    from convscope.cli import terminal
-
-    for warning in filter(None, warnings):
-        terminal.show_warning(warning)
-        summary["warnings"] = [*summary.get("warnings", []), warning]
 
 
 class Prepared(NamedTuple):

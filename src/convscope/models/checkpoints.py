@@ -3,6 +3,7 @@
 Rows can be inherited from another net's checkpoint.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from convscope.errors import UserError
 from convscope.models.build import ConvNet, build
+from convscope.models.rows import plain_rows, read_rows
 from convscope.models.untrusted import check_checkpoint, load_tensors
 
 PREFIX = "net."  # of the net's weights within the LightningModule's
@@ -54,6 +56,45 @@ def read_checkpoint(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
         raise UserError(f"{path} is no checkpoint of convscope; {key}= takes last.ckpt or best.ckpt of a training run")
     check_checkpoint(checkpoint, str(path))
     return checkpoint
+
+
+def check_words(settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Raises UserError for words of the command line that contradict the checkpoint settings["ckpt"].
+
+    about: its description: the net, and the size and the scale of its images, are as it says. Words that say the same
+    pass.
+    """
+    ckpt, net = f"ckpt={settings['ckpt']}", about["net"]
+    typed = {word.lstrip("+~").partition("=")[0]: word for word in settings.get("words", ())}
+    of_net = {
+        key: word for key, word in typed.items() if re.match(r"model($|\.(source|name|width|layers|weights)\b)", key)
+    }
+    if of_net and not _is_same_net(settings["model"], net, of_net):
+        words = " ".join(of_net.values())
+        raise UserError(
+            f"{ckpt} holds {net.get('name', 'a net of rows')}, and {words} is another net; leave out {words}"
+        )
+    scale = about["pixel_scale"]
+    for key, value in (
+        ("data.image_size", net["image_size"]),
+        ("data.pixel_scale", scale),
+        ("optim.loss", about.get("loss")),
+    ):
+        group, _, name = key.partition(".")
+        if key in typed and value is not None and settings[group].get(name) not in (value, None):
+            raise UserError(f"{typed[key]} contradicts {ckpt}, whose net has {key}={value}; leave out {typed[key]}")
+
+
+def _is_same_net(model: Mapping[str, Any], net: Mapping[str, Any], typed: Collection[str]) -> bool:
+    """Whether conf/model is the net that a checkpoint describes. typed: the keys of conf/model in the words."""
+    if "layers" not in net:
+        names = [(of.get("source"), of.get("name")) for of in (model, net)]
+        return "layers" not in model and names[0] == names[1] and not model.get("weights")
+    if "layers" not in model:
+        return False
+    if set(typed) == {"model"} and net.get("name"):  # the narrow zfnet is a zfnet
+        return bool(model.get("name") == net["name"])
+    return plain_rows(read_rows(model["layers"], net["classes"], model.get("width", 1.0))) == net["layers"]
 
 
 def net_weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
