@@ -109,8 +109,11 @@ def possible_keys(settings: Settings) -> list[str]:
     tops, group = keys_of_jobs().get(str(settings.get("job")), ((), {}))
     model, data, logger = (_mapping(settings.get(name)) for name in ("model", "data", "logger"))
     special = SOURCES.get(str(data.get("source")), [key for keys in SOURCES.values() for key in keys])
-    if any(word.startswith("data.source=") for word in settings.get("words", ())):  # on the file of another set
+    words = settings.get("words", ())
+    if any(word.startswith("data.source=") for word in words):  # on the file of another set
         special = [key for keys in SOURCES.values() for key in keys]
+    if settings.get("ckpt") and not any(word.startswith("data=") for word in words):  # the images of the checkpoint
+        special = [*special, *FETCHED]
     groups = {"model": _net_keys(model), "data": (*IMAGES, *special), **GROUPS, **group}
     loggers = {f"logger.{name}": LOGGERS[name] for name in logger if name in LOGGERS}
     dotted = [f"{name}.{key}" for name, keys in {**groups, **loggers}.items() for key in dict.fromkeys(keys)]
