@@ -162,11 +162,8 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     sweep = enclosing_sweep(folder)
     own_id = earlier_id or (runid.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
-    limits: dict[str, Any] = {
-        "init_timeout": BEGIN_SECONDS,
-        "finish_timeout": FINISH_SECONDS,
-        "finish_timeout_raises": True,
-    }
+    limits: dict[str, Any] = {"init_timeout": BEGIN_SECONDS, "finish_timeout": FINISH_SECONDS}
+    limits |= {"finish_timeout_raises": True}
     limits = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
     logger = WandbLogger(
         project=settings["project"] or os.environ.get("WANDB_PROJECT") or "convscope",
