@@ -119,8 +119,8 @@ def _table(rows: Iterable[ProjectionRow]) -> wandb.Table:
     for row in rows:
         if row.grid not in grids:
             grids[row.grid] = wandb.Image(str(row.grid))
-        boxes = {name: " ".join(map(str, getattr(row, name))) for name in ("patch", "projection")}
-        table.add_data(*row._replace(**boxes, grid=grids[row.grid]))
+        patch, projection = (" ".join(map(str, box)) for box in (row.patch, row.projection))
+        table.add_data(*row[:-3], patch, projection, grids[row.grid])
     return table
 
 
@@ -162,7 +162,8 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     sweep = enclosing_sweep(folder)
     own_id = earlier_id or (runid.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
-    limits = {"init_timeout": BEGIN_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
+    limits: dict[str, Any] = {"init_timeout": BEGIN_SECONDS, "finish_timeout": FINISH_SECONDS}
+    limits |= {"finish_timeout_raises": True}
     limits = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
     logger = WandbLogger(
         project=settings["project"] or os.environ.get("WANDB_PROJECT") or "convscope",
