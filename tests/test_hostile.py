@@ -14,7 +14,7 @@ from PIL import Image
 
 from conftest import ROOT, SMALL, convscope
 from convscope.analyses.claims.compute.histories import top9_records
-from convscope.cli.training import check_description
+from convscope.cli.preparation import check_description
 from convscope.errors import UserError
 from convscope.loggers.projection_table import projection_rows
 from convscope.models.checkpoints import read_checkpoint

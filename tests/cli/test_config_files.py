@@ -12,7 +12,8 @@ from hypothesis import given, strategies
 from omegaconf import OmegaConf
 
 from conftest import ROOT, convscope
-from convscope.cli.errors import ConfigFile, explain_hydra_error, read_config_file
+from convscope.cli.config_files import ConfigFile, read_config_file
+from convscope.cli.errors import explain_hydra_error
 from convscope.errors import UserError
 from convscope.runs.config_diff import flattened
 from random_settings import tried

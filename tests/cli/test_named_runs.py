@@ -10,8 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import ROOT
-from convscope.cli.jobs import with_nets_by_name
-from convscope.cli.recording import taking_folders
+from convscope.cli.named_nets import taking_folders, with_nets_by_name
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.models.checkpoints import PREFIX, checkpoint_file, read_checkpoint

@@ -9,7 +9,8 @@ from hypothesis import given, strategies
 from conftest import convscope
 from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
-from convscope.cli.keys import GROUPS, unused_words
+from convscope.cli.keys import GROUPS
+from convscope.cli.unused_words import unused_words
 from convscope.errors import UserError
 from convscope.models.checkpoints import check_words
 from convscope.models.rows import plain_rows, read_rows

@@ -12,7 +12,7 @@ from torchvision import models
 
 from conftest import ROOT
 from convscope.analyses.subject import new_subject, saved_subject, untrained_subject
-from convscope.cli.training import checkpoint_description
+from convscope.cli.preparation import checkpoint_description
 from convscope.data.config import sized
 from convscope.errors import UserError
 from convscope.models.library_metadata import native_input, net_by_card_name, torchvision_entry

@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.keys import unused_words
-from convscope.cli.recording import Command, Settings, begin_folder, record_results, taking_folders, timed
+from convscope.cli.named_nets import taking_folders
+from convscope.cli.recording import Command, Settings, record_results, timed
+from convscope.cli.run_start import begin_folder
 from convscope.cli.training import check_path_keys, train
+from convscope.cli.unused_words import unused_words
 from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
@@ -161,56 +161,6 @@ def _drawn_layers(run: Path) -> list[str]:
     if not layers:
         raise UserError(f"run={run} has no top-9 grids; name a folder of job=train or job=visualize")
     return layers
-
-
-def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
-    """The config with the rows of the net that net=<checkpoint> names, or the library's own name of its net.
-
-    words: the overrides of the command line. Raises UserError for a name that means no net, or another one.
-    """
-    settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    if settings.get("net") is not None and cfg.job == "train":
-        from convscope.training.start import parent_net
-
-        check_path_key(settings, "net")
-        return _with(cfg, {"net": None}, parent_net(settings, words))
-    model = settings.get("model")
-    typed = any(word.startswith("model.name=") for word in words)
-    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
-        return cfg
-    if "layers" in model:
-        if typed and not any(word.startswith("model=") for word in words):
-            _check_is_no_other_net(model["name"])
-    elif model.get("source") in ("torchvision", "timm") and isinstance(model.get("weights"), str | None):
-        from convscope.models.library_metadata import net_by_card_name
-
-        net = net_by_card_name(model["source"], model["name"], model.get("weights"), typed)
-        if (net.name, net.weights) != (model["name"], model.get("weights")):
-            return _with(cfg, {}, {"model": {"name": net.name, "weights": net.weights}})
-    return cfg
-
-
-def _check_is_no_other_net(name: str) -> None:
-    """Raises UserError for model.name=resnet18 alone, which would only give the default net another name."""
-    from convscope.models.library_metadata import nearest_nets
-
-    words, ratio = nearest_nets(name)
-    if ratio == 1:
-        raise UserError(f"model.name={name} alone only gives the net of model=zfnet another name; type {words}")
-
-
-def _with(cfg: DictConfig, tops: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]) -> DictConfig:
-    """The config with other values. tops: of keys in no group. changes: those of a group; new rows replace the old."""
-    cfg = cfg.copy()
-    OmegaConf.set_struct(cfg, False)
-    for key, value in tops.items():
-        cfg[key] = value
-    for key in ("layers", "width", "weights") if "source" in changes["model"] else ():
-        cfg.model.pop(key, None)
-    for group, values in changes.items():
-        for key, value in values.items():
-            cfg[group][key] = value
-    return cfg
 
 
 PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report, "dashboard": write_dashboard}

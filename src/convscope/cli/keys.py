@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import About, abouts
@@ -98,7 +96,7 @@ def check_keys(settings: Settings, recorded: Settings | None = None, text: str =
         if isinstance(present, Mapping) and not set(LOGGERS[name]) <= present.keys():
             raise UserError(f"logger.{name} has {', '.join(present) or 'no keys'} alone; type logger={name} as well")
     rows = [word for word in words if re.match(r"model\.layers\b", word)]
-    if rows and isinstance(layers := _mapping(settings.get("model")).get("layers"), Mapping):
+    if rows and isinstance(layers := mapping_or_empty(settings.get("model")).get("layers"), Mapping):
         from convscope.models.rows import read_rows
 
         read_rows(layers, 2)  # its fields, also where the job has no use for the net
@@ -107,7 +105,7 @@ def check_keys(settings: Settings, recorded: Settings | None = None, text: str =
 def possible_keys(settings: Settings) -> list[str]:
     """All dotted keys of this job, net, set of images and these loggers."""
     tops, group = keys_of_jobs().get(str(settings.get("job")), ((), {}))
-    model, data, logger = (_mapping(settings.get(name)) for name in ("model", "data", "logger"))
+    model, data, logger = (mapping_or_empty(settings.get(name)) for name in ("model", "data", "logger"))
     special = SOURCES.get(str(data.get("source")), [key for keys in SOURCES.values() for key in keys])
     words = settings.get("words", ())
     if any(word.startswith("data.source=") for word in words):  # on the file of another set
@@ -132,64 +130,6 @@ def _analysis_keys(about: About) -> tuple[Sequence[str], dict[str, Sequence[str]
     names = [field.name for field in fields(described) if field.name not in elsewhere]
     tops = [key for key in elsewhere.values() if "." not in key] + (["ckpt"] if about.looks and about.images else [])
     return tops, {} if described.config_group in GROUPS else {described.config_group: names}
-
-
-def unused_words(settings: Settings) -> list[str]:
-    """A line for each typed word that changes nothing in this job, with this net, these images and this recipe.
-
-    In a sweep none: its words are those of an experiment, or meant for other rows.
-    """
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        return []
-    lines, reasons = [], _reasons_against(settings)
-    for word in settings.get("words", ()):
-        key = word.lstrip("+~").partition("=")[0]
-        why = next((reason for pattern, reason in reasons if re.fullmatch(pattern, key)), "")
-        lines += [f"{word} changes nothing: {why}"] if why else []
-    return lines
-
-
-def _reasons_against(settings: Settings) -> list[tuple[str, str]]:
-    """Patterns of the keys that this job and these choices do not read, and why."""
-    model, data = (_mapping(settings.get(name)) for name in ("model", "data"))
-    of_library, library = "layers" not in model and not settings.get("ckpt"), model.get("source")
-    rules = [
-        (data.get("source") == "stream", r"data\.on_bad_image", "that was decided when the set was converted"),
-        (of_library, r"data\.pixel_scale", f"pixels are scaled as {library} trained its nets"),
-        *(_rules_of_training if settings["job"] == "train" else _rules_of_looking)(settings, "layers" in model),
-    ]
-    return [(pattern, reason) for holds, pattern, reason in rules if holds]
-
-
-def _rules_of_training(settings: Settings, rows: bool) -> list[tuple[bool, str, str]]:
-    model, optim = (_mapping(settings.get(name)) for name in ("model", "optim"))
-    inherits = bool(model.get("init")) and model.get("take") != []
-    return [
-        (not rows, r"optim\.(init|init_std|bias_ones)", f"{model.get('source')} initializes its nets itself"),
-        (optim.get("init") == "he", r"optim\.(init_std|bias_ones)", "optim.init=he sets all weights and biases"),
-        (optim.get("algorithm") == "adamw", r"optim\.momentum", "optim.algorithm=adamw has moments of its own"),
-        (optim.get("schedule") != "plateau", r"optim\.patience", "only optim.schedule=plateau waits"),
-        (optim.get("loss") == "multilabel", r"optim\.label_smoothing", "optim.loss=multilabel does not smooth"),
-        (inherits, r"data\.pixel_scale", "pixels are scaled as for the net of model.init"),
-    ]
-
-
-def _rules_of_looking(settings: Settings, rows: bool) -> list[tuple[bool, str, str]]:
-    job = settings["job"]
-    about: Any = next((about for about in abouts().values() if about.job == job), None)
-    draws = about is not None and about.config.config_group == "evolution"
-    images = about.images if about else job == "convert"
-    net = bool(about.looks) and images if about else job == "dashboard"
-    never = f"job={job} trains nothing"
-    training = r"trainer\.(?!accelerator$).*|checkpoint\..*|model\.(init|take|freeze)|data\.color_noise"
-    return [
-        (True, rf"{training}|optim\.(?!batch_size$|loss$).*", never),
-        (not settings.get("ckpt"), r"optim\.loss", never),
-        (not draws, r"evolution(\..*)?", f"job={job} draws no maps by conf/evolution"),
-        (draws, r"evolution\.epochs", f"job={job} shows the net as it is"),
-        (not images, r"data(\..*)?", f"job={job} reads no images of data=..."),
-        (not net and (rows or not images), r"model(\..*)?", f"job={job} looks at no net"),
-    ]
 
 
 def other_choices(key: str) -> str:
@@ -218,7 +158,7 @@ def _refuse(key: str, settings: Settings, possible: Sequence[str]) -> None:
     if group == "logger" and key.count(".") == 1:
         raise UserError(f"no {key.replace('.', '=')}; possible: {', '.join(f'logger={name}' for name in LOGGERS)}")
     if choices := other_choices(key):
-        net, source = (_mapping(settings.get(name)) for name in ("model", "data"))
+        net, source = (mapping_or_empty(settings.get(name)) for name in ("model", "data"))
         chosen = {"data": source.get("source"), "model": net.get("name")}
         this = f"{group}={chosen[group]}" if group in chosen else f"job={settings['job']}"
         raise UserError(f"{key} is {choices}, and this is {this}; leave it out, or choose another")
@@ -230,16 +170,16 @@ def _keys(settings: Settings) -> Iterator[str]:
     groups = {"model", "data", *GROUPS, *keys_of_jobs().get(str(settings.get("job")), ((), {}))[1]}
     for name, value in settings.items():
         if name == "logger":
-            yield from _logger_keys(_mapping(value))
+            yield from _logger_keys(mapping_or_empty(value))
         elif name in groups:
-            yield from (f"{name}.{key}" for key in _mapping(value))
+            yield from (f"{name}.{key}" for key in mapping_or_empty(value))
         elif name != "words":
             yield str(name)
 
 
 def _logger_keys(loggers: Settings) -> Iterator[str]:
     for name, values in loggers.items():
-        keys = [f"logger.{name}.{key}" for key in _mapping(values)]
+        keys = [f"logger.{name}.{key}" for key in mapping_or_empty(values)]
         yield from keys if name in LOGGERS else [f"logger.{name}"]
 
 
@@ -247,5 +187,5 @@ def _net_keys(model: Settings) -> Collection[str]:
     return LIBRARY if "layers" not in model and model.get("source") in LIBRARIES else ROWS
 
 
-def _mapping(value: Any) -> Settings:
+def mapping_or_empty(value: Any) -> Settings:
     return value if isinstance(value, Mapping) else {}

@@ -24,10 +24,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.cli.config_files import ConfigFile
 from convscope.cli.environment import named_broken_libraries
-from convscope.cli.errors import ConfigFile, check_choices, existing_choices, explain_hydra_error
-from convscope.cli.jobs import JOBS, with_nets_by_name
+from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
+from convscope.cli.jobs import JOBS
 from convscope.cli.keys import check_composed
+from convscope.cli.named_nets import with_nets_by_name
 from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
     RELAUNCHED_BY,
@@ -42,7 +44,6 @@ from convscope.cli.processes import (
     set_ranks,
     unwind_at_sigterm,
 )
-from convscope.cli.recording import settings_written_by
 from convscope.cli.resume import (
     CONF,
     ENTRY,
@@ -50,9 +51,8 @@ from convscope.cli.resume import (
     continue_hint,
     resolve_resume,
     training_settings,
-    write_hydra_record,
-    write_training_record,
 )
+from convscope.cli.run_start import settings_written_by, write_hydra_record, write_training_record
 from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_in_sweep, is_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line

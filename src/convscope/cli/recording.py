@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import wraps
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.cli.keys import unused_words
+from convscope.cli.run_start import is_first_process, logger_failures, open_record
+from convscope.cli.unused_words import unused_words
 from convscope.errors import UserError, reason_of
-from convscope.runs.atomic_io import CannotWrite, write
-from convscope.runs.reading import run_around
+from convscope.runs.atomic_io import CannotWrite
 from convscope.runs.throttle import Throttle
-from convscope.runs.unfinished import holds_run, unchanged_if_refused
+from convscope.runs.unfinished import holds_run
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 Command = Callable[[Settings, Path], None]
 _START = ContextVar[float]("start")  # of the command of this run, by time.perf_counter
-_WRITE_SETTINGS = ContextVar[Callable[[], None]]("write_settings")  # of this run, into its folder
 
 
 def timed(command: Command) -> Command:
@@ -44,105 +41,6 @@ def timed(command: Command) -> Command:
             _START.reset(token)
 
     return timed_command
-
-
-@contextmanager
-def settings_written_by(write_settings: Callable[[], None]) -> Iterator[None]:
-    """Within the block, `begin_folder` calls the function, which writes the settings of the run into its folder."""
-    token = _WRITE_SETTINGS.set(write_settings)
-    try:
-        yield
-    finally:
-        _WRITE_SETTINGS.reset(token)
-
-
-def begin_folder() -> None:
-    """Writes the settings of this run into its folder, in place of those of an earlier start.
-
-    To be called when every setting has been checked: a start that is refused leaves the folder as it was.
-    """
-    _WRITE_SETTINGS.get(lambda: None)()
-
-
-@contextmanager
-def open_record(record: Record, settings: Settings) -> Iterator[Callable[[], None]]:
-    """Yields a function that begins the record: it opens the loggers and writes the settings of the run.
-
-    The loggers are closed at the end; one that fails then is a warning, also in summary.json. Where one cannot begin,
-    what loggers have left in the folder is removed.
-    """
-    from convscope import loggers
-    from convscope.cli import terminal
-
-    chosen = logger_settings(settings)
-    with ExitStack() as opened:
-
-        def begin() -> None:
-            run_loggers: list[Any] = []
-            if is_first_process():
-                with unchanged_if_refused(record.folder):
-                    opening = loggers.open_loggers(chosen, record.folder, settings, terminal.show_warning)
-                    run_loggers = opened.enter_context(opening)
-                begin_folder()
-            record.begin(run_loggers)
-
-        yield begin
-        working = [logger for logger in record.loggers if not getattr(logger, "failure", "")]
-    if failures := logger_failures(working):
-        _add_warnings(record.folder / "summary.json", failures)
-    for line in loggers.viewing_hints(chosen, record.folder):
-        print(line, flush=True)
-
-
-def logger_failures(run_loggers: Iterable[Any]) -> list[str]:
-    """The warnings of the loggers that have failed."""
-    return [failure for logger in run_loggers if (failure := getattr(logger, "failure", ""))]
-
-
-def _add_warnings(path: Path, warnings: Sequence[str]) -> None:
-    """Adds warnings to a finished summary.json, and to the page."""
-    from convscope.report.page import write_page
-
-    summary = json.loads(path.read_text(encoding="utf-8"))
-    summary["warnings"] = [*summary.get("warnings", []), *warnings]
-    write(path, json.dumps(summary, indent=2) + "\n")
-    write_page(path.parent)
-
-
-def taking_folders(command: Command) -> Command:
-    """The command, given the checkpoint of each run folder at ckpt= and model.init=, and the run around a file at run=.
-
-    Prints the checkpoint that it takes.
-    """
-
-    @wraps(command)
-    def command_on_files(settings: Settings, folder: Path) -> None:
-        run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings.get("model")
-        if isinstance(run, str) and str(around := run_around(run)) != run:
-            ckpt = f"{around}{ckpt.removeprefix(run)}" if isinstance(ckpt, str) and ckpt.startswith(f"{run}/") else ckpt
-            settings = {**settings, "run": str(around)}
-        if ckpt:
-            files = [_file_in("ckpt", path) for path in (ckpt if isinstance(ckpt, list) else [ckpt])]
-            settings = {**settings, "ckpt": files if isinstance(ckpt, list) else files[0]}
-        if isinstance(model, dict) and model.get("init"):
-            settings = {**settings, "model": {**model, "init": _file_in("model.init", model["init"])}}
-        command(settings, folder)
-
-    return command_on_files
-
-
-def _file_in(key: str, path: Any) -> Any:
-    """The checkpoint in a folder; anything else as it is."""
-    if not isinstance(path, str) or not os.path.isdir(os.path.expanduser(path)):
-        return path
-    from convscope.cli.terminal import show_line
-    from convscope.models.checkpoints import checkpoint_file
-
-    file = checkpoint_file(path)
-    if not file.is_file():
-        return path
-    show_line(f"{key}={path}: {file.name}")
-    return str(file)
 
 
 def record_results(
@@ -175,21 +73,6 @@ def _with_first_computed(results: Iterator[Result], subjects: Sequence[Subject])
     with explain_loader_deaths(subjects):
         first = list(islice(results, 1))
     return chain(first, results)
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process of a run, or the first of several, which alone writes and logs."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def logger_settings(settings: Settings) -> dict[str, Any]:
-    """The settings of conf/logger; none in all processes but the first. Raises UserError for those without keys."""
-    loggers = settings.get("logger") or {}
-    for name, values in loggers.items() if isinstance(loggers, Mapping) else [("", loggers)]:
-        if not isinstance(values, Mapping):
-            key = f"logger.{name}" if name else "logger"
-            raise UserError(f"{key}={values} holds no keys; type logger=<name>, e.g. logger=wandb")
-    return dict(loggers) if is_first_process() else {}
 
 
 @contextmanager

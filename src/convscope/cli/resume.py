@@ -14,16 +14,15 @@ from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from convscope.cli.errors import choices, explain_no_choice, read_config_file
+from convscope.cli.config_files import read_config_file
+from convscope.cli.errors import choices, explain_no_choice
 from convscope.cli.overrides import quoted, search_path
-from convscope.cli.processes import RELAUNCHED_BY, launched_process
+from convscope.cli.processes import launched_process
 from convscope.errors import UserError
-from convscope.runs.atomic_io import write
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
 ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
@@ -210,42 +209,6 @@ def config_overrides_of(folder: Path, settings: Path | None = None) -> list[str]
     """Arguments that start the run of `folder` again as it was composed, or by the config.yaml in `settings`."""
     config = ["--config-path", str((settings or folder / ".hydra").resolve()), "--config-name", "config"]
     return [*config, f"hydra.run.dir={quoted(str(folder))}", "hydra.output_subdir=null", "hydra/job_logging=stdout"]
-
-
-def write_hydra_record(cfg: DictConfig, run: Path, place: Path | None = None) -> None:
-    """Writes Hydra's record of a run: its settings, and how they were composed. place: in place of its folder .hydra.
-
-    Hydra itself would write it before the settings are checked. Here it is written when nothing of the start can be
-    refused any more (cli/recording.py, `begin_folder`): a refused start leaves the record of an earlier one.
-    """
-    record = run / ".hydra"
-    hydra_settings: Any = OmegaConf.to_container(HydraConfig.get())
-    runtime = {key: hydra_settings["runtime"][key] for key in ("version", "choices")}  # no paths of this machine
-    contents: dict[str, Any] = {"config.yaml": cfg}
-    if config_folder() != record.resolve():  # a resumed run keeps the overrides of its first start
-        contents["hydra.yaml"] = {"hydra": {**hydra_settings, "runtime": runtime}}
-        contents["overrides.yaml"] = hydra_settings["overrides"]["task"]
-    for name, content in contents.items():
-        write((place or record) / name, OmegaConf.to_yaml(OmegaConf.create(content)))
-
-
-def write_training_record(cfg: DictConfig, run: Path) -> None:
-    """Writes the record of a training run that begins or goes on. The summary of an earlier end no longer holds.
-
-    Of several processes that one command started, the first takes over the record that the command has written.
-    """
-    if RELAUNCHED_BY in os.environ:
-        for path in config_folder().glob("*.yaml"):
-            write(run / ".hydra" / path.name, path.read_bytes())
-    else:
-        write_hydra_record(cfg, run)
-    (run / "summary.json").unlink(missing_ok=True)
-
-
-def config_folder() -> Path:
-    """The folder of the primary config of this start: conf/, or the record of a run that goes on."""
-    sources = HydraConfig.get().runtime.config_sources
-    return Path(next(source.path for source in sources if source.provider == "main")).resolve()
 
 
 def continue_hint(folder: Path, sweep: str | None) -> str:

@@ -43,10 +43,7 @@ class ImageData(pl.LightningDataModule):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
-        no_test = {} if source.test else {"test": "these images have no split test; data=folder reads test/<class>/"}
-        self.missing = {**no_test, **source.missing}
-        splits = {"train": source.train, "val": source.val, "test": source.test}
-        present = {name: split for name, split in splits.items() if split is not None and name not in self.missing}
+        present, self.missing = source.present()
         self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
         both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]
         self.pooled = [name for name in both if name in present]
@@ -147,7 +144,7 @@ class ImageData(pl.LightningDataModule):
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        stored, original = self._store(split), self._splits[str(split)]
+        stored, original = self._store(split), self._splits[split]
         if not isinstance(original, Files) or not stored.bad:
             return original
         bad = {path for path, _ in stored.bad}
@@ -192,9 +189,7 @@ class ImageData(pl.LightningDataModule):
         images, positions = self._originals(split), torch.as_tensor(indices).tolist()
         if isinstance(images, Files):
             return [utf8_text(images.paths[position].name) for position in positions]
-        return [
-            str(position) if isinstance(images, Pixels) else utf8_text(images.name(position)) for position in positions
-        ]
+        return [str(at) if isinstance(images, Pixels) else utf8_text(images.name(at)) for at in positions]
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
         """Center crops of image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
@@ -225,17 +220,14 @@ class ImageData(pl.LightningDataModule):
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
             keep = cache.fits(tuple(self._splits.values()), size)
-            self._stored[split] = decoded_once(
-                self._splits[split], size, cache, keep, settings.on_bad_image, settings.interpolation
-            )
+            how = settings.on_bad_image, settings.interpolation
+            self._stored[split] = decoded_once(self._splits[split], size, cache, keep, *how)
         return self._stored[split]
 
     def _crops(self, split: SplitName) -> Crops:
-        settings = self.settings
-        crop = CropSettings(
-            settings.image_size, self._mean, settings.pixel_scale, settings.color_noise, settings.interpolation
-        )
-        return Crops(self._store(split).split, crop, settings.seed)
+        size, scale, noise = self.settings.image_size, self.settings.pixel_scale, self.settings.color_noise
+        crop = CropSettings(size, self._mean, scale, noise, self.settings.interpolation)
+        return Crops(self._store(split).split, crop, self.settings.seed)
 
     def _loader(self, split: SplitName, sampler: Sampler) -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else "cpu"

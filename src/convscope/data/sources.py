@@ -54,6 +54,13 @@ class Source(NamedTuple):
     test: Split | None = None
     missing: Mapping[str, str] = {}
 
+    def present(self) -> tuple[dict[str, Split], dict[str, str]]:
+        """The splits that are there by name, and a line for each that is not."""
+        no_test = {} if self.test else {"test": "these images have no split test; data=folder reads test/<class>/"}
+        missing = {**no_test, **self.missing}
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None and name not in missing}, missing
+
 
 def folder(root: str | Path | None) -> Source:
     """Images in root/train/<class>/ and root/val/<class>/ (or test), at any depth; classes in the order of their names.
