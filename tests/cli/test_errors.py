@@ -23,8 +23,8 @@ def told(*words):
     """What a user reads, without starting the program."""
     with pytest.raises(HydraException) as error:
         composed(list(words))
-    right = existing_choices(CONF, words)
-    return explain_hydra_error(str(error.value), CONF, lambda: list(flattened(OmegaConf.to_container(composed(right)))))
+    keys = flattened(OmegaConf.to_container(composed(existing_choices(CONF, words))))
+    return explain_hydra_error(str(error.value), CONF, lambda: list(keys), words)
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ def photographs(root, classes, count):
 def start(*words):
     """The status that `python src/run.py <words>` ends with, or its line where it is refused; in this process."""
     arguments, sys.argv = sys.argv, ["run.py", *map(str, words)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # as src/run.py has it (cli/environment.py)
     try:
         program.start(CONF)
         return 0
