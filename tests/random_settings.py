@@ -13,6 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from convscope.analyses.inputs import Inputs
 from convscope.cli.jobs import JOBS
 from convscope.cli.keys import check_keys
+from convscope.cli.overrides import hydra_words
+from convscope.cli.sweeps import is_sweep
 from convscope.errors import UserError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
@@ -21,7 +23,9 @@ CASES = int(os.environ.get("CONVSCOPE_CASES", "0"))  # so many in place of the f
 NUMBERS = [0, 1, 2, 3, 5, 8, 17, 64, -1, -3, 1000, 10**9, 2**63, 2**70, 0.5, 1e-3, -0.5, 1e30, 1e308, "inf", "nan"]
 WORDS = ["null", "true", "conv1", "''", "[]", "[1]", "[conv1]", "[null]", "{a: 1}", "{conv1: [0]}", "{conv1: 0}", "é",
          "???", "[[1]]", "relu", "conv", "full", "cpu", "auto", "val", "sgd", "adamw", "folder",
-         "'~no_such_user/there'", "/dev/null", "name" * 100, "deep/" * 1000]  # fmt: skip
+         "'~no_such_user/there'", "/dev/null", "name" * 100, "deep/" * 1000,
+         "R&D", "it's", "photos (2)", "照片", "a,b", "lr=0.1", "back\\", "#5", "100%", " b ", "[conv1", "{a", "${seed}",
+         "${x", "'", "~", "s3://bucket/x", "file:///x", "a\tb"]  # fmt: skip
 VALUES = strategies.one_of(strategies.sampled_from(NUMBERS), strategies.sampled_from(WORDS))
 
 
@@ -42,7 +46,10 @@ def composed(overrides):
 def done_or_refused(overrides, folder):
     """ "done", "refused" or "not composed"; anything else is an exception of another kind."""
     try:
-        chosen = composed(overrides)
+        chosen = composed(hydra_words(overrides, CONF, is_sweep))
+    except UserError as problem:
+        assert str(problem).strip() and "\n" not in str(problem), overrides
+        return "refused"
     except (HydraException, OmegaConfBaseException):
         return "not composed"
     if chosen["job"] not in JOBS or type(chosen["seed"]) is not int or not 0 <= chosen["seed"] < 2**32:

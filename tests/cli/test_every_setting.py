@@ -30,7 +30,8 @@ def test_every_setting_is_done_or_refused_in_one_line(job, tmp_path_factory, tra
     monkeypatch.chdir(place)  # where a word is the name of a folder to be made
     always += [f"convert.to={place}/chunks"] if job == "convert" else []
     values = strategies.one_of(VALUES, strategies.sampled_from([*there.values(), place, trained / "summary.json"]))
-    overridden = strategies.builds("{}={}".format, strategies.sampled_from([*known, f"+{job}.other"]), values)
+    unknown = [f"+{job}.other", "+seeds", "+model.in_chans", "+data.grayscale", "+trainer.epochs", "job.x", "--seed"]
+    overridden = strategies.builds("{}={}".format, strategies.sampled_from([*known, *unknown]), values)
 
     @tried(3, len(SMALL))
     @given(strategies.lists(overridden, min_size=1, max_size=2))
