@@ -87,7 +87,7 @@ def check_keys(settings: Settings, recorded: Settings | None = None, text: str =
     for key in _keys(settings):
         if key in possible or any(f"{old}.".startswith(f"{key}.") for old in earlier):
             continue
-        refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}[.}}\[]", text)
+        refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}\s*[.}}\[]", text)
         of_experiment = experiment and other_choices(key) and not any(word.startswith(key) for word in words)
         if not refers and not of_experiment:
             _refuse(key, settings, possible)
