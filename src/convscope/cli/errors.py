@@ -98,6 +98,8 @@ def _explained(
     if match := re.search(r"Ambiguous value for argument '((.+?)=(.+?))'\s+1\.", message, re.DOTALL):
         word, key, values = match.groups()
         return f"{word} are several values: -m runs each, {key}=[{values}] is a list, \"{key}='{values}'\" one text"
+    if match := re.search(r"An item is already at '(.+?)'.\s+Either remove \+ prefix: '(.+)'\s+Or", message, re.DOTALL):
+        return f"{match[1]} is a key already; type it without the +: {match[2]}"
     if match := re.search("Cannot find primary config '(.+?)'", message):
         return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
