@@ -197,7 +197,8 @@ def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence
     same_last = [path for path in keys if path.rpartition(".")[2] == last]
     if same_last:
         return f" (did you mean {same_last[0]}?)"
-    elsewhere = {path.rpartition(".")[2]: path for path in reversed(keys) if not path.startswith("model.layers.")}
+    others = [path for path in reversed(keys) if not path.startswith(("hydra.", "model.layers."))]
+    elsewhere = {path.rpartition(".")[2]: path for path in others}
     near = difflib.get_close_matches(last, elsewhere, 1, 0.6)
     return f" (did you mean {elsewhere[near[0]]}?)" if near else ""
 

@@ -238,7 +238,7 @@ def test_a_choice_that_is_the_runs_own_changes_nothing_and_another_is_told(group
             resolve_resume([f"resume={run}", word])
         mine = f"{group}={own[group]}" if group in own else f"no {group}"
         assert str(refused.value) == (
-            f"resume={run} goes on with {mine} as it began; leave {word} out, or resume={run} to train anew"
+            f"resume={run} goes on with {mine} as it began; leave {word} out; to train anew, leave resume={run} out"
         )
 
 
@@ -297,6 +297,7 @@ def test_images_of_a_checkpoint_may_lie_elsewhere(place, tmp_path):
         (["data.root=/photos"], "type data=folder too"),
         (["data=folder", "data.draw_seed=3"], "of data=critters; type data=critters in place of data=folder"),
         (["logger.wandb.project=x"], "it is a key of logger=wandb; type logger=wandb too"),
+        (["ckpt=a"], "; training starts from model.init=<checkpoint>"),
         (["occlude.images=3"], "it is a key of job=occlude; type job=occlude too"),
     ],
 )

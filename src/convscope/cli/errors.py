@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.config_files import place_in_files
+from convscope.cli.keys import INSTEAD_OF_CKPT
 from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 from convscope.runs.config_diff import flattened
 
@@ -144,7 +145,8 @@ def _explain_other_choice(key: str, owners: Sequence[str], words: Sequence[str])
     chosen = _typed_choice(owners[0].partition("=")[0], words)
     others = f" (also of {', '.join(owners[1:5])}{', ...' * (len(owners) > 5)})" if len(owners) > 1 else ""
     mend = f"type {owners[0]} in place of {chosen}, or leave {key} out" if chosen else f"type {owners[0]} too"
-    return f"no key {key} in {chosen or 'what is chosen'}; it is a key of {owners[0]}{others}; {mend}"
+    start = INSTEAD_OF_CKPT if key == "ckpt" and chosen in ("", "job=train") else ""
+    return f"no key {key} in {chosen or 'what is chosen'}; it is a key of {owners[0]}{others}; {mend}{start}"
 
 
 def _choices_with(key: str, conf: Path) -> list[str]:

@@ -45,6 +45,7 @@ LOGGERS = {  # conf/logger/<name>.yaml; tensorboard: all that Lightning's Tensor
                     "log_graph", "default_hp_metric"),
 }  # fmt: skip
 ALL_NEEDED = ("wandb", "mlflow")  # loggers that have no defaults but those of their file
+INSTEAD_OF_CKPT = "; training starts from model.init=<checkpoint>"
 PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its keys in no group, those of its group
     "train": (("net",), ()),  # net: a checkpoint whose net is trained, in conf/experiment/transfer.yaml
     "convert": ((), ("to", "quality", "chunk")),
@@ -150,7 +151,7 @@ def other_choices(key: str) -> str:
         jobs, top, group = keys_of_jobs().items(), group, "job"
         owns = {job: name in own.get(top, ()) if rest else key in (*tops, *own) for job, (tops, own) in jobs}
         choices = [job for job, has_it in owns.items() if has_it]
-    start = "; training starts from model.init=<checkpoint>" if key == "ckpt" else ""
+    start = INSTEAD_OF_CKPT if key == "ckpt" else ""
     return f"a key of {group}={', '.join(choices)}{start}" if choices else ""
 
 

@@ -105,7 +105,7 @@ def _without_own_choices(folder: Path, resume: str, arguments: list[str]) -> lis
         if str(own[group]) != choice:
             chosen = f"{group}={own[group]}" if own[group] else f"no {group}"
             raise UserError(
-                f"{resume} goes on with {chosen} as it began; leave {argument} out, or {resume} to train anew"
+                f"{resume} goes on with {chosen} as it began; leave {argument} out; to train anew, leave {resume} out"
             )
     return remaining
 
