@@ -191,13 +191,16 @@ def explain_unknown_key(key: str, keys: Sequence[str]) -> str:
 
 
 def _nearest_key(parent: str, last: str, siblings: Sequence[str], keys: Sequence[str]) -> str:
-    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else the nearest last part."""
+    """The nearest sibling of a mistyped key, else a key elsewhere of the same last part, else of the nearest one."""
     if nearest := did_you_mean(last, [path.rpartition(".")[2] for path in siblings]):
         return nearest.replace("mean ", f"mean {parent}." if parent else "mean ")
     same_last = [path for path in keys if path.rpartition(".")[2] == last]
     if same_last:
         return f" (did you mean {same_last[0]}?)"
-    return did_you_mean(last, {path.rpartition(".")[2] for path in keys})
+    others = [path for path in reversed(keys) if not path.startswith(("hydra.", "model.layers."))]
+    elsewhere = {path.rpartition(".")[2]: path for path in others}
+    near = difflib.get_close_matches(last, elsewhere, 1, 0.6)
+    return f" (did you mean {elsewhere[near[0]]}?)" if near else ""
 
 
 def list_possible(names: Sequence[str]) -> str:

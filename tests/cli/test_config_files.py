@@ -93,11 +93,11 @@ def test_each_mistake_is_named_with_its_line(name, content, line, problem, tmp_p
         loaded(tmp_path, name, content if isinstance(content, bytes) else content.encode())
 
 
-@pytest.mark.parametrize("group", ["job", "model", "data", "optim", "trainer", "evolution"])
+@pytest.mark.parametrize("group", ["job", "model", "data", "optim", "trainer", "evolution", "experiment"])
 def test_an_empty_file_of_a_group_that_needs_settings_is_refused(group, tmp_path):
     with pytest.raises(UserError, match=f"own.yaml is empty; write the settings of {group}=own into it"):
         loaded(tmp_path, f"{group}/own", b"# nothing yet\n")
-    assert loaded(tmp_path, "experiment/own", b"").config == {}
+    assert loaded(tmp_path, "experiment/own", b"# @package _global_\n").config == {}
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path):
@@ -128,6 +128,15 @@ def test_a_mistake_that_hydra_finds_while_composing_has_its_line_too(entry, prob
             compose("config", overrides=typed)
     line = explain_hydra_error(str(error.value), CONF, lambda: keys, typed)
     assert re.match(rf"{tmp_path}/experiment/own.yaml, line 3: {problem}", line) and "\n" not in line
+
+
+@pytest.mark.parametrize(("group", "key"), [("model", "name"), ("data", "cache_dir")])
+def test_a_key_that_an_own_file_lacks_is_told_with_that_choice(group, key, monkeypatch):
+    monkeypatch.setattr(ConfigFile, "read", {CONF / "config.yaml": f"a: ${{{group}.{key}}}"})
+    message = f"Interpolation key '{group}.{key}' not found"
+    assert explain_hydra_error(message, CONF, list, [f"{group}=mine"]) == (
+        f"{group}=mine has no {group}.{key}; write it into the file of {group}=mine"
+    )
 
 
 @pytest.mark.slow

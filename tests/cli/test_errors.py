@@ -1,13 +1,16 @@
 """Words that conf/ does not know are told with the nearest one that it does, and leave no folder."""
 
+import re
+
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
+from hypothesis import given, strategies
 from omegaconf import OmegaConf
 
 from conftest import ROOT, convscope
 from convscope.cli.errors import check_choices, choices, existing_choices, explain_hydra_error
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import UserError, did_you_mean, explain_unknown_key
 from convscope.runs.config_diff import flattened
 
 CONF = ROOT / "conf"
@@ -17,6 +20,9 @@ FEW = ["data.train=20", "data.val=20"]
 def composed(words):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=words)
+
+
+KEYS = list(flattened(OmegaConf.to_container(composed([]))))
 
 
 def told(*words):
@@ -45,6 +51,7 @@ def told(*words):
         ("experiment=table2/zfnet_9", "experiment=table2/zfnet_", "experiment=demo"),
         ("logger=[wandb,tensorbord]", "logger=tensorboard", "logger=mlflow"),
         ("~model.layers.conv33", "model.layers.conv3", "model.layers.pool5"),
+        ("max_epoch=3", "trainer.max_epochs", "trainer"),
         ("hydra/launcher=slrm", "hydra/launcher=slurm", "hydra/launcher=slurm"),
     ],
 )
@@ -87,6 +94,19 @@ def test_where_nothing_is_near_nothing_is_guessed():
 
 def test_a_new_field_of_a_row_is_told_to_need_a_plus():
     assert told("model.layers.conv3.stride=2").endswith("a new one is added by +model.layers.conv3.stride=...")
+
+
+@given(strategies.sampled_from(sorted(KEYS)), strategies.sampled_from(["", ".a", "x"]))
+def test_whatever_is_suggested_for_a_key_is_a_key(key, end):
+    line = explain_unknown_key(f"{key.rpartition('.')[2]}{end}", KEYS)
+    near = re.search(r"did you mean (.+?)\?", line)
+    assert not near or any(f"{known}.".startswith(f"{near[1]}.") for known in KEYS)
+
+
+@pytest.mark.parametrize("word", ["+model.width=0.5", "+data.train=3", "+seed=3"])
+def test_a_key_that_is_there_needs_no_plus(word):
+    key = word[1:].partition("=")[0]
+    assert told(word) == f"{key} is a key already; type it without the +: {word[1:]}"
 
 
 @pytest.mark.parametrize("word", ["model=null", "job=null", "experiment=None"])

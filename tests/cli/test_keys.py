@@ -168,6 +168,8 @@ def test_what_an_experiment_says_of_another_net_passes_unless_it_is_typed():
     check_keys({**settings, "words": words})
     with pytest.raises(UserError, match="model.width is a key of model=zfnet and other nets of rows, and this is"):
         check_keys({**settings, "words": [*words, "++model.width=0.5"]})
+    with pytest.raises(UserError, match="model.width is a key of"):  # of the net that the experiment itself chooses
+        check_keys({**settings, "words": words[:1]})
     with pytest.raises(UserError, match="no key model.wide"):
         check_keys({**settings, "model": {**settings["model"], "wide": 1}, "words": words})
 

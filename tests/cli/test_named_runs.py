@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from conftest import ROOT
 from convscope.cli.named_nets import taking_folders, with_nets_by_name
+from convscope.cli.resume import resolve_resume
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.models.checkpoints import PREFIX, checkpoint_file, read_checkpoint
@@ -71,6 +72,18 @@ def test_a_file_in_a_run_names_the_run(runs):
     for path in ("nothing", "\0", "x" * 5000):
         assert received(run=path)["run"] == path
     assert os.path.samefile(received(run=".")["run"], runs / "both")
+
+
+@pytest.mark.parametrize("path", ["", "/", "/checkpoints", "/checkpoints/", "/checkpoints/last.ckpt"])
+def test_a_checkpoint_names_the_run_that_goes_on(path, runs):
+    groups = dict.fromkeys(("model", "data", "optim", "trainer", "evolution"), {})
+    (runs / "both/.hydra").mkdir()
+    OmegaConf.save({**groups, "job": "train", "seed": 0}, runs / "both/.hydra/config.yaml")
+    for run in spellings("both", runs):
+        assert resolve_resume([f"resume={run}{path}"]) == resolve_resume(["resume=both"])
+    for other in ("both/report", "both/nothing.ckpt", "both/checkpoints/nothing.ckpt"):
+        with pytest.raises(UserError, match=f"resume={other} is no folder of a training run"):
+            resolve_resume([f"resume={other}"])
 
 
 def transfer(init, *words):

@@ -238,7 +238,7 @@ def test_a_choice_that_is_the_runs_own_changes_nothing_and_another_is_told(group
             resolve_resume([f"resume={run}", word])
         mine = f"{group}={own[group]}" if group in own else f"no {group}"
         assert str(refused.value) == (
-            f"resume={run} goes on with {mine} as it began; leave {word} out, or resume={run} to train anew"
+            f"resume={run} goes on with {mine} as it began; leave {word} out; to train anew, leave resume={run} out"
         )
 
 
@@ -295,12 +295,13 @@ def test_images_of_a_checkpoint_may_lie_elsewhere(place, tmp_path):
     ("words", "said"),
     [
         (["data.root=/photos"], "type data=folder too"),
-        (["data=folder", "data.draw_seed=3"], "it is a key of data=critters; type data=critters too"),
+        (["data=folder", "data.draw_seed=3"], "of data=critters; type data=critters in place of data=folder"),
         (["logger.wandb.project=x"], "it is a key of logger=wandb; type logger=wandb too"),
+        (["ckpt=a"], "; training starts from model.init=<checkpoint>"),
         (["occlude.images=3"], "it is a key of job=occlude; type job=occlude too"),
     ],
 )
 def test_a_key_of_another_choice_names_that_choice(words, said, tmp_path):
     line = start(*words, f"hydra.run.dir={tmp_path}/run")
-    assert line.startswith(f"convscope: no key {words[-1].partition('=')[0]} in what is chosen; ") and said in line
+    assert line.startswith(f"convscope: no key {words[-1].partition('=')[0]} in ") and said in line
     assert not list(Path(tmp_path).iterdir())

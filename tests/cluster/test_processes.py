@@ -45,8 +45,10 @@ def test_validation_counts_every_image_once_where_one_process_has_more_batches(t
         "trainer.max_epochs=1",
         f"data.cache_dir={cache}",
     ]
-    ended = convscope(*TWO, *net, "hydra.run.dir=run", cwd=tmp_path)
+    words = ["+place=run", "hydra.run.dir=${place}", "optim.patience=3"]  # the processes know the words of the command
+    ended = convscope(*TWO, *net, *words, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count("warning: optim.patience=3 changes nothing") == 1
     settings = composed(
         ["job=visualize", f"ckpt={tmp_path}/run/checkpoints/last.ckpt", "evolution.maps=2", "trainer.accelerator=cpu"]
     )

@@ -77,14 +77,22 @@ class Code:
     """An object that only unsafe loading restores."""
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "code"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "json", "code"])
 def test_an_unreadable_checkpoint(saved, damage):
     whole = saved.read_bytes()
-    damaged = {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "code": pickle.dumps(Code(), 2)}
+    damaged = {
+        "cut": whole[: len(whole) // 2],
+        "empty": b"",
+        "text": b"hello",
+        "json": b"{}",
+        "code": pickle.dumps(Code(), 2),
+    }
     saved.write_bytes(damaged[damage])
     with pytest.raises(UserError, match=r"last.ckpt cannot be read as a checkpoint \(.+\); train again") as problem:
         read_checkpoint(saved)
-    assert "\n" not in str(problem.value)
+    assert "\n" not in str(problem.value) and "weights_only" not in str(problem.value)
+    if damage == "text":
+        assert "(it is damaged, or torch.save did not write it)" in str(problem.value)
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], {"convscope": {}}])

@@ -39,7 +39,7 @@ class ConfigFile(FileConfigSource):
             _check_package(path, group, config, text)
         _check_defaults(path, config, text)
         ConfigFile.read[path] = text
-        if not config and group in FILLED_GROUPS:
+        if not config and (group in FILLED_GROUPS or (group in GLOBAL_GROUPS and header["package"] is None)):
             raise UserError(f"{path} is empty; write the settings of {group}={path.stem} into it")
         return ConfigResult(config=config, path=f"file://{self.path}", provider=self.provider, header=header)
 

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from convscope.cli.config_files import place_in_files
+from convscope.cli.keys import INSTEAD_OF_CKPT
 from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 from convscope.runs.config_diff import flattened
 
@@ -68,10 +69,28 @@ def explain_hydra_error(
 
     keys: lists dotted keys. goes_on: for a run that goes on, whose choices stay.
     """
-    return place_in_files(message, words) + _explained(message, conf, keys, goes_on)
+    place = place_in_files(message, words)
+    if place.startswith(f"{conf}/") and (line := _explain_lacking_file(message, conf, words)):
+        return line
+    return place + _explained(message, conf, keys, words, goes_on)
 
 
-def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]], goes_on: bool) -> str:
+def _explain_lacking_file(message: str, conf: Path, words: Sequence[str]) -> str:
+    """The line for a key that a file of conf/ refers to, as ${model.name}, and a chosen file lacks; "" otherwise."""
+    match = re.search(r"Interpolation key '((\w+)\.[\w.]+)' not found", message)
+    choice = match and _typed_choice(match[2], words)
+    return f"{choice} has no {match[1]}; write it into the file of {choice}" if match and choice else ""
+
+
+def _typed_choice(group: str, words: Sequence[str]) -> str:
+    """The last group=choice of a config group in the words; "" where none is typed."""
+    typed = [word.lstrip("+") for word in words if word.lstrip("+").startswith(f"{group}=")]
+    return typed[-1] if typed else ""
+
+
+def _explained(
+    message: str, conf: Path, list_keys: Callable[[], Sequence[str]], words: Sequence[str], goes_on: bool
+) -> str:
     if match := re.search(r"Could not (?:find|load) '((?:hydra/)?[^'/]+)/([^']+)'", message):
         return explain_no_choice(match[1], match[2], conf)
     if match := re.search(r"^(\w+) appears more than once|Could not override '\w+/(\w+)@", message):
@@ -80,6 +99,8 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]],
     if match := re.search(r"Ambiguous value for argument '((.+?)=(.+?))'\s+1\.", message, re.DOTALL):
         word, key, values = match.groups()
         return f"{word} are several values: -m runs each, {key}=[{values}] is a list, \"{key}='{values}'\" one text"
+    if match := re.search(r"An item is already at '(.+?)'.\s+Either remove \+ prefix: '(.+)'\s+Or", message, re.DOTALL):
+        return f"{match[1]} is a key already; type it without the +: {match[2]}"
     if match := re.search("Cannot find primary config '(.+?)'", message):
         return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
@@ -87,7 +108,7 @@ def _explained(message: str, conf: Path, list_keys: Callable[[], Sequence[str]],
         if KEY_OF_ROWS.match(key) and "model.weights" in keys:
             return _explain_no_rows(key, conf)
         owners = [] if goes_on else _choices_with(key, conf)
-        return _explain_other_choice(key, owners) if owners else explain_unknown_key(key, keys)
+        return _explain_other_choice(key, owners, words) if owners else explain_unknown_key(key, keys)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
@@ -120,9 +141,12 @@ def _explain_no_rows(key: str, conf: Path) -> str:
     return f"{key} is for nets with rows, and nets of torchvision and timm have none; {others}"
 
 
-def _explain_other_choice(key: str, owners: Sequence[str]) -> str:
+def _explain_other_choice(key: str, owners: Sequence[str], words: Sequence[str]) -> str:
+    chosen = _typed_choice(owners[0].partition("=")[0], words)
     others = f" (also of {', '.join(owners[1:5])}{', ...' * (len(owners) > 5)})" if len(owners) > 1 else ""
-    return f"no key {key} in what is chosen; it is a key of {owners[0]}{others}; type {owners[0]} too"
+    mend = f"type {owners[0]} in place of {chosen}, or leave {key} out" if chosen else f"type {owners[0]} too"
+    start = INSTEAD_OF_CKPT if key == "ckpt" and chosen in ("", "job=train") else ""
+    return f"no key {key} in {chosen or 'what is chosen'}; it is a key of {owners[0]}{others}; {mend}{start}"
 
 
 def _choices_with(key: str, conf: Path) -> list[str]:

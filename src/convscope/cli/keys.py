@@ -45,6 +45,7 @@ LOGGERS = {  # conf/logger/<name>.yaml; tensorboard: all that Lightning's Tensor
                     "log_graph", "default_hp_metric"),
 }  # fmt: skip
 ALL_NEEDED = ("wandb", "mlflow")  # loggers that have no defaults but those of their file
+INSTEAD_OF_CKPT = "; training starts from model.init=<checkpoint>"
 PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its keys in no group, those of its group
     "train": (("net",), ()),  # net: a checkpoint whose net is trained, in conf/experiment/transfer.yaml
     "convert": ((), ("to", "quality", "chunk")),
@@ -83,13 +84,11 @@ def check_keys(settings: Settings, recorded: Settings | None = None, text: str =
     """
     possible, earlier = possible_keys(settings), flattened(recorded or {})
     words = [word.lstrip("+") for word in settings.get("words", ())]
-    experiment = any(word.startswith("experiment=") for word in words)
     for key in _keys(settings):
         if key in possible or any(f"{old}.".startswith(f"{key}.") for old in earlier):
             continue
-        refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}[.}}\[]", text)
-        of_experiment = experiment and other_choices(key) and not any(word.startswith(key) for word in words)
-        if not refers and not of_experiment:
+        refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}\s*[.}}\[]", text)
+        if not refers and not (_is_of_experiment(key, words) and other_choices(key)):
             _refuse(key, settings, possible)
     for name in ALL_NEEDED:
         present = (settings.get("logger") or {}).get(name)
@@ -100,6 +99,14 @@ def check_keys(settings: Settings, recorded: Settings | None = None, text: str =
         from convscope.models.rows import read_rows
 
         read_rows(layers, 2)  # its fields, also where the job has no use for the net
+
+
+def _is_of_experiment(key: str, words: Sequence[str]) -> bool:
+    """Whether an experiment may have brought this key for a choice of its own, in whose place another is typed."""
+    group = key.partition(".")[0]
+    typed = {word.partition("=")[0] for word in words}
+    is_typed = any(f"{name}.".startswith(f"{key}.") for name in typed)
+    return {"experiment", group if group in ("model", "data") else "job"} <= typed and not is_typed
 
 
 def possible_keys(settings: Settings) -> list[str]:
@@ -144,7 +151,7 @@ def other_choices(key: str) -> str:
         jobs, top, group = keys_of_jobs().items(), group, "job"
         owns = {job: name in own.get(top, ()) if rest else key in (*tops, *own) for job, (tops, own) in jobs}
         choices = [job for job, has_it in owns.items() if has_it]
-    start = "; training starts from model.init=<checkpoint>" if key == "ckpt" else ""
+    start = INSTEAD_OF_CKPT if key == "ckpt" else ""
     return f"a key of {group}={', '.join(choices)}{start}" if choices else ""
 
 

@@ -64,11 +64,11 @@ def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
         check_path_key(settings, "net")
         return _with(cfg, {"net": None}, parent_net(settings, words))
     model = settings.get("model")
-    typed = any(word.startswith("model.name=") for word in words)
+    typed = any(word.lstrip("+").startswith("model.name=") for word in words)
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         return cfg
     if "layers" in model:
-        if typed and not any(word.startswith("model=") for word in words):
+        if typed and not any(word.lstrip("+").startswith("model=") for word in words):
             _check_is_no_other_net(model["name"])
     elif model.get("source") in ("torchvision", "timm") and isinstance(model.get("weights"), str | None):
         from convscope.models.library_metadata import net_by_card_name

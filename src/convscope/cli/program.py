@@ -52,7 +52,7 @@ from convscope.cli.resume import (
     resolve_resume,
     training_settings,
 )
-from convscope.cli.run_start import settings_written_by, write_hydra_record, write_training_record
+from convscope.cli.run_start import WORDS, settings_written_by, typed_words, write_hydra_record, write_training_record
 from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_in_sweep, is_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
@@ -132,7 +132,7 @@ def run(cfg: DictConfig) -> None:
         if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
             raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
         check_writable(folder)
-        cfg = with_nets_by_name(cfg, HydraConfig.get().overrides.task)
+        cfg = with_nets_by_name(cfg, typed_words())
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
         else:
@@ -206,8 +206,9 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
                 f"{key}={value} would write ${secret[1]} into the files of the run; programs read it by itself"
             )
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    settings = {**settings, "words": list(HydraConfig.get().overrides.task)}
-    check_composed(settings, unresolved, HydraConfig.get())
+    settings = {**settings, "words": typed_words()}
+    if RELAUNCHED_BY not in os.environ:  # else the command that started this process has checked them
+        check_composed(settings, unresolved, HydraConfig.get())
     return settings
 
 
@@ -243,4 +244,5 @@ def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
     settings until nothing can be refused any more."""
     with TemporaryDirectory(prefix="convscope-") as settings:
         write_hydra_record(cfg, folder, Path(settings))
+        write(Path(settings, WORDS), json.dumps(typed_words()))
         relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder, Path(settings))], devices)

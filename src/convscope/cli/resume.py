@@ -23,6 +23,7 @@ from convscope.cli.errors import choices, explain_no_choice
 from convscope.cli.overrides import quoted, search_path
 from convscope.cli.processes import launched_process
 from convscope.errors import UserError
+from convscope.runs.reading import run_around
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
 ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
@@ -40,6 +41,8 @@ def resolve_resume(arguments: list[str]) -> list[str]:
     if runs[-1] == "auto":
         return _resolve_auto(remaining)
     folder = Path(runs[-1]).expanduser().resolve()
+    if folder.is_file() or folder.name == "checkpoints":
+        folder = run_around(folder)
     _check_config(folder, f"resume={runs[-1]}")
     _check_resumable(folder, f"resume={runs[-1]}", remaining)
     remaining = _without_own_choices(folder, f"resume={runs[-1]}", remaining)
@@ -102,7 +105,7 @@ def _without_own_choices(folder: Path, resume: str, arguments: list[str]) -> lis
         if str(own[group]) != choice:
             chosen = f"{group}={own[group]}" if own[group] else f"no {group}"
             raise UserError(
-                f"{resume} goes on with {chosen} as it began; leave {argument} out, or {resume} to train anew"
+                f"{resume} goes on with {chosen} as it began; leave {argument} out; to train anew, leave {resume} out"
             )
     return remaining
 

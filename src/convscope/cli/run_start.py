@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from convscope.runs.record import Record
 
 Settings = dict[str, Any]
+WORDS = "words.json"  # beside the config of processes that a command starts: the overrides of that command
 _WRITE_SETTINGS = ContextVar[Callable[[], None]]("write_settings")  # of this run, into its folder
 
 
@@ -134,6 +135,13 @@ def write_training_record(cfg: DictConfig, run: Path) -> None:
     else:
         write_hydra_record(cfg, run)
     (run / "summary.json").unlink(missing_ok=True)
+
+
+def typed_words() -> list[str]:
+    """The overrides of the command line; of a process that a command started, those of that command."""
+    if RELAUNCHED_BY in os.environ:
+        return list(json.loads((config_folder() / WORDS).read_text(encoding="utf-8")))
+    return list(HydraConfig.get().overrides.task)
 
 
 def config_folder() -> Path:

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -27,7 +28,8 @@ def load_tensors(path: Path, kind: str, remedy: str) -> Any:
     kind: what the file should be, for the message. remedy: what to do instead. Raises UserError, with both, for a file
     that cannot be read, holds pickled objects or a scripted net, or is compressed.
     """
-    cause, reason = None, _archive_problem(path) if zipfile.is_zipfile(path) else ""
+    is_archive = zipfile.is_zipfile(path)
+    cause, reason = None, _archive_problem(path) if is_archive else ""
     if not reason:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -35,6 +37,10 @@ def load_tensors(path: Path, kind: str, remedy: str) -> Any:
             cause, reason = error, reason_of(error, 120)
             if pickled := re.search(r"GLOBAL (\S+)", str(error)):
                 reason = f"it holds pickled Python objects ({pickled[1][:80]}), which could run code"
+            elif not is_archive and not isinstance(error, OSError | EOFError):
+                reason = "it is damaged, or torch.save did not write it"
+            elif isinstance(error, UnpicklingError):  # torch writes of its own arguments here
+                reason = "it holds more than tensors and plain values"
     raise UserError(f"{path} cannot be read as {kind} ({reason}); {remedy}") from cause
 
 
