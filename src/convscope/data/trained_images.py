@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from convscope.config import Settings
+from convscope.data.classnames import folder_names
 from convscope.data.decode import printable
 from convscope.data.sources import Source
 from convscope.errors import UserError
@@ -76,7 +77,7 @@ def check_images(
     now: a Source, or its ImageData. sizes: its images of each split. mean [3, R, R] in grey levels: of its training
     images. What is None is not compared.
     """
-    began, names, folders = trained.folders or trained.classes, list(now.classes), list(now.folders)
+    began, names, folders = trained.folders or trained.classes, list(now.classes), folder_names(now.folders)
     if began != folders if trained.folders and folders else trained.classes not in (names, folders):
         difference = _difference(began, folders or names)
         raise UserError(f"the net was trained on other classes of images: {difference}; {remedy}")
