@@ -54,7 +54,7 @@ class WandbSession:
         os.environ.update({name: str((self.folder / places[name]).absolute()) for name in self.places})
 
     def end(self) -> None:
-        """Sends what is left and ends the process. Raises RuntimeError where it has ended with an error, or too late."""
+        """Sends what is left and ends the process. Raises RuntimeError for one that ends with an error, or too late."""
         try:
             try:
                 wandb.finish()
