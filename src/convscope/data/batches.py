@@ -88,8 +88,8 @@ class Crops(Dataset[Batch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[Any]) -> Batch:
-        if self.place:
-            self.split, self.place = Pixels(self.place.opened(), *self.split[1:]), None
+        if self.place and isinstance(self.split, Pixels):
+            self.split, self.place = self.split._replace(images=self.place.opened()), None
         settings, margin = self.settings, len(self.settings.mean) - self.settings.size
         pairs = np.array(keys, np.int64)
         random = pairs.ndim == 2
