@@ -203,6 +203,21 @@ def test_images_of_any_array_arrive_in_processes_that_are_not_forked(source, tmp
         assert len(sent) < 30_000 or images is not saved and images is not raw
 
 
+@pytest.mark.parametrize("size", [None, 0, 49 * R * R * 3, 51 * R * R * 3])
+def test_a_cache_entry_that_another_run_has_built_anew_is_named_where_it_is_opened_later(size, source, tmp_path):
+    """size: of the new file in bytes, None for one that is removed."""
+    path, images = tmp_path / "images.u8", source.train.images
+    images.tofile(path)
+    crops = ImageData(source, settings())._crops("train")
+    crops.split = Pixels(np.memmap(path, np.uint8, "r", shape=images.shape), source.train.labels)
+    path.unlink()
+    if size is not None:
+        path.write_bytes(bytes(size))
+    with pytest.raises(UserError, match=r"images.u8 was removed or built anew by another run; start this run again$"):
+        pickle.loads(pickle.dumps(crops))[(0, 1)]
+    assert np.array_equal(crops.stored(np.arange(50)), images)  # the process that has opened it keeps it
+
+
 def test_bad_images_are_listed(tmp_path):
     for number in range(6):
         Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")

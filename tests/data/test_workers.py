@@ -50,6 +50,15 @@ class Collecting(type(Path())):
 
 
 @pytest.fixture
+def start_method(request):
+    """How processes start: spawn on macOS and Windows, fork on Linux, forkserver there from Python 3.14 on."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method(request.param, force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.fixture
 def files(tmp_path):
     draw = np.random.default_rng(0)
     for number in range(24):
@@ -94,8 +103,12 @@ def test_a_process_that_dies_names_its_image(kind, message, files, tmp_path):
     assert "\n" not in str(caught.value) and multiprocessing.active_children() == []
 
 
-def test_a_death_that_torch_reports_elsewhere_names_its_image(files, tmp_path, monkeypatch):
-    """torch's handler of SIGCHLD raises wherever the main process is: here outside of the pass."""
+@pytest.mark.parametrize("start_method", ["fork"], indirect=True)
+def test_a_death_that_torch_reports_elsewhere_names_its_image(files, tmp_path, monkeypatch, start_method):
+    """torch's handler of SIGCHLD raises wherever the main process is: here outside of the pass.
+
+    It hears of its own children only, not of those of a forkserver.
+    """
     monkeypatch.setattr(signal_handling, "_SIGCHLD_handler_set", False)  # Lightning removes it after a training
     data = streamed(files, tmp_path, workers=1)
     files.paths[9] = Deadly(files.paths[9])  # asked for when the first batch has come
@@ -253,18 +266,10 @@ class Marking(Small):
         self.path.with_suffix(".fatal").touch()
 
 
-@pytest.fixture(params=["spawn", "forkserver"])
-def not_forked(request):
-    """Processes start as on macOS and Windows, or as on Linux from Python 3.14 on."""
-    before = multiprocessing.get_start_method()
-    multiprocessing.set_start_method(request.param, force=True)
-    yield
-    multiprocessing.set_start_method(before, force=True)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_processes_that_are_not_forked_train_alike_and_are_named_when_they_die(files, tmp_path, not_forked):
+@pytest.mark.parametrize("start_method", ["spawn", "forkserver"], indirect=True)
+def test_processes_that_are_not_forked_train_alike_and_are_named_when_they_die(files, tmp_path, start_method):
     reference = fit(Small(32, classes=2), streamed(files, tmp_path), tmp_path / "a", max_epochs=1, limit_val_batches=0)
     model, data = Marking(files.paths[9]), streamed(files, tmp_path, workers=1)
     files.paths[9] = DeadlyLater(files.paths[9])
@@ -278,8 +283,8 @@ def test_processes_that_are_not_forked_train_alike_and_are_named_when_they_die(f
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("not_forked", ["forkserver"], indirect=True)
-def test_a_process_of_another_parent_ends_while_its_pass_is_unfinished(files, tmp_path, not_forked):
+@pytest.mark.parametrize("start_method", ["forkserver"], indirect=True)
+def test_a_process_of_another_parent_ends_while_its_pass_is_unfinished(files, tmp_path, start_method):
     data = streamed(files, tmp_path, workers=1)
     unfinished = iter(data.val_dataloader())
     assert len(next(unfinished).label) == 4

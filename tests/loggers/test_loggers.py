@@ -468,3 +468,20 @@ def test_loggers_whose_process_or_files_go_away_leave_the_record_whole(tmp_path,
     assert "Traceback" not in capfd.readouterr().err
     with loggers.open_loggers({"wandb": choices["wandb"]}, tmp_path / "next", {"job": "train"}) as (wandb,):
         assert wandb.logger.experiment.name == "next"  # the next run of a sweep has a process and a run of its own
+
+
+@pytest.mark.slow
+def test_a_server_that_dies_during_the_run_is_a_warning_with_the_words_to_send_the_rest(tmp_path, clean_wandb):
+    _, server = receiving()
+    variables = {"WANDB_API_KEY": "0" * 40, "WANDB_FINISH_TIMEOUT": "1", "NO_PROXY": "127.0.0.1"}
+    warnings, address = [], f"http://127.0.0.1:{server.server_port}"
+    with (
+        patched_environment({**variables, "WANDB_BASE_URL": address}),
+        loggers.open_loggers({"wandb": WANDB}, tmp_path / "run", {"job": "train"}, warnings.append) as chosen,
+    ):
+        server.shutdown()
+        server.server_close()
+        Record(tmp_path / "run", chosen).row(1, {"val/top1": 0.1})
+    (warning,) = warnings
+    sent_later = re.search(r"logger=wandb has failed \(.* type wandb sync (\S+)\)", warning)[1]
+    assert len(list(Path(sent_later).glob("*.wandb"))) == 1

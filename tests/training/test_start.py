@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from conftest import convscope
+from convscope.cli.jobs import JOBS
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
@@ -22,6 +23,7 @@ from convscope.training.callbacks.filter_renormalization import RenormalizeFilte
 from convscope.training.classifier import Classifier
 from convscope.training.recipe import build_optimizer, read_recipe
 from convscope.training.start import Start, apply_start_, freeze_, read_start, start_checkpoint
+from random_settings import composed
 
 CONF = Path(__file__).resolve().parents[2] / "conf/optim"
 ROWS = {
@@ -262,3 +264,26 @@ def test_a_job_that_looks_starts_nothing(trained, tmp_path, cache):
     ended = convscope("job=visualize", f"model.init={trained}/checkpoints/last.ckpt", cwd=tmp_path)
     assert ended.returncode == 1
     assert "model.init is where a training starts; job=visualize looks at ckpt=<that file>" in ended.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_run_goes_on_with_the_images_that_it_began_with(is_mended, tmp_path):
+    draw, bad = np.random.default_rng(0), tmp_path / "photos/train/b/1\n.png"
+    for number in range(24):
+        place = tmp_path / "photos" / ("train", "val")[number % 2] / ("a", "b")[number // 2 % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(place / f"{number}.png")
+    bad.symlink_to(tmp_path / "away.png")
+    words = ["job=train", "model=zfnet", "model.width=0.1", "data=folder", f"data.root={tmp_path}/photos",
+             "evolution=off", "data.image_size=64", "data.on_bad_image=skip", f"data.cache_dir={tmp_path}/cache",
+             "optim.schedule=plateau", "optim.batch_size=4", "trainer.accelerator=cpu"]  # fmt: skip
+    for epochs in (1, 2):
+        JOBS["train"]({**composed([*words, f"trainer.max_epochs={epochs}"]), "words": []}, tmp_path / "run")
+        saved = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+        assert saved["convscope"]["images"] == {"train": 12, "val": 12} and saved["epoch"] == epochs - 1
+        if is_mended:
+            (tmp_path / "away.png").write_bytes((tmp_path / "photos/train/a/0.png").read_bytes())
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert summary["warnings"][0].startswith("images that could not be read when the run began stay left out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +44,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     from convscope.training.callbacks.filter_renormalization import reason_against_radius, reason_against_renorm
     from convscope.training.classifier import Classifier
     from convscope.training.recipe import Recipe
-    from convscope.training.start import apply_start_, read_start, start_checkpoint
+    from convscope.training.start import apply_start_, left_out_by_run, read_start, start_checkpoint
     from convscope.training.trainer import check_precision, check_trainer
 
     pl.seed_everything(settings["seed"], workers=True, verbose=False)
@@ -56,7 +57,8 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     if device.type == "cpu":  # gradients and the state of the optimizer are as large again
         check_net(settings, recipe.batch_size, copies=2)
     subject = new_subject(settings, parent=checkpoint)
-    net, data = subject.net, subject.data
+    net, data, left_out = subject.net, subject.data, left_out_by_run(folder)
+    data.leave_out(set(left_out))
     _check_labels(subject, recipe.loss)
     reason = reason_against_renorm(net, data.settings.pixel_scale)
     recipe, unsuitable = _with_suitable_radius(recipe, reason, settings, folder)
@@ -68,7 +70,13 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     reason = reason_against_radius(net, inherited.get("taken", ()), recipe.renorm)
     recipe, harmful = _with_suitable_radius(recipe, reason, settings, folder)
     classifier = Classifier(net, recipe, len(data.classes), scale)
-    return Prepared(subject, classifier, sizes, inherited, (unsuitable, harmful, narrowed))
+    return Prepared(subject, classifier, sizes, inherited, (unsuitable, harmful, narrowed, _stay_out(left_out)))
+
+
+def _stay_out(left_out: Sequence[str]) -> str:
+    """A line for a run that goes on without images; "" where there are none."""
+    words = "images that could not be read when the run began stay left out, mended or not"
+    return f"{words}: {len(left_out)}; bad_images.csv has their names" if left_out else ""
 
 
 def _divide_images(subject: Subject, sizes: dict[str, int], batch_size: int, trainer: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Batches of stored images as the net sees them: cropped and mirrored, or whole images of any size."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from mmap import mmap
 from typing import Any, NamedTuple
@@ -43,20 +44,39 @@ class CropSettings(NamedTuple):
 
 
 class LostImage(UserError):
-    """An image that has become unreadable since training began. message: may be the traceback of a loading process."""
+    """Images that have become unreadable since training began. message: may be the traceback of a loading process."""
 
     def __init__(self, message: str):
         super().__init__(message.strip().splitlines()[-1].rpartition("LostImage: ")[2])
+
+
+class PlaceInFile(NamedTuple):
+    """Where the pixels of a memory map lie. offset, size: bytes before them, and of the whole file."""
+
+    file: str
+    offset: int
+    shape: tuple[int, ...]
+    size: int
+
+    def opened(self) -> np.ndarray:
+        """The memory map. Raises LostImage where another run has put other images in its place."""
+        try:
+            if os.path.getsize(self.file) == self.size:
+                return np.memmap(self.file, np.uint8, "r", self.offset, self.shape)
+        except (OSError, ValueError):  # removed or shortened at this moment
+            pass
+        raise LostImage(f"{self.file} was removed or built anew by another run; start this run again")
 
 
 class Crops(Dataset[Batch]):
     """A data set that loads whole batches: `__getitems__` takes the keys of a batch and returns a Batch.
 
     A key is (epoch, index), for the random crop of that epoch, or an index, for the center crop. current: where loading
-    processes note the image that they read.
+    processes note the image that they read. place: of a memory map that a spawned process has yet to open.
     """
 
     current: CurrentImages | None = None
+    place: PlaceInFile | None = None
 
     def __init__(self, split: Split, settings: CropSettings, seed: int = 0):
         self.split, self.settings, self.seed = split, settings, seed
@@ -68,6 +88,8 @@ class Crops(Dataset[Batch]):
         return self.__getitems__([key])
 
     def __getitems__(self, keys: Sequence[Any]) -> Batch:
+        if self.place and isinstance(self.split, Pixels):
+            self.split, self.place = self.split._replace(images=self.place.opened()), None
         settings, margin = self.settings, len(self.settings.mean) - self.settings.size
         pairs = np.array(keys, np.int64)
         random = pairs.ndim == 2
@@ -102,14 +124,9 @@ class Crops(Dataset[Batch]):
         state = dict(self.__dict__)
         images = self.split.images if isinstance(self.split, Pixels) else None
         if isinstance(images, np.memmap) and isinstance(images.base, mmap) and images.flags.c_contiguous:
-            state["split"] = images.filename, images.offset, images.shape, *self.split[1:]
+            state["place"] = PlaceInFile(str(images.filename), images.offset, images.shape, images.base.size())
+            state["split"] = Pixels(np.empty(0, np.uint8), *self.split[1:])
         return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        if not isinstance(state["split"], Files | Pixels | Chunks):
-            name, offset, shape, *labels_and_targets = state["split"]
-            state["split"] = Pixels(np.memmap(name, np.uint8, "r", offset, shape), *labels_and_targets)
-        self.__dict__.update(state)
 
 
 def original_images(split: Split, positions: Sequence[int], current: CurrentImages | None) -> Iterator[np.ndarray]:

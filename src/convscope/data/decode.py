@@ -42,7 +42,10 @@ class BadImage(NamedTuple):
 
 def printable(path: Path | str) -> str:
     """The name in one line of plain text: characters that no terminal shows, such as line breaks, are escaped."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
+    name = str(path)
+    if name.isprintable():
+        return name
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 def bad_images_error(bad: Sequence[BadImage | tuple[Path, str]], read: int) -> UserError:

@@ -139,7 +139,10 @@ def _closed(error: OSError) -> NoReturn:
 
 def _is_new(folder: Path, visited: set[tuple[int, int]]) -> bool:
     """Whether the folder was not visited under another name: links may lead around in circles."""
-    status = folder.stat()
+    try:
+        status = folder.stat()
+    except OSError as error:
+        _closed(error)
     inode = status.st_dev, status.st_ino
     is_new = inode not in visited
     visited.add(inode)

@@ -1,6 +1,6 @@
 """The one LightningDataModule: any Source, prepared as the paper prepares ImageNet (section 3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
 from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
-from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets
+from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets, without
 from convscope.data.stream.chunks import Chunks
 from convscope.data.workers import Loader
 from convscope.errors import UserError
@@ -84,6 +84,10 @@ class ImageData(pl.LightningDataModule):
         """Lines on the set, and on a cache that cannot be used for the splits used so far."""
         return list(dict.fromkeys(filter(None, [*self._remarks, *(stored.remark for stored in self._stored.values())])))
 
+    def leave_out(self, names: Collection[str]) -> None:
+        """Leaves the files of these names out (BadImage.name). To be called before any image is used."""
+        self._splits = {name: without(split, names) for name, split in self._splits.items()}
+
     def death(self, error: BaseException) -> UserError | None:
         """The error that names a dead loading process and its image, for torch's report of the death; else None."""
         if "DataLoader worker" not in str(error):  # torch raises its report wherever the main process is at that moment
@@ -144,11 +148,7 @@ class ImageData(pl.LightningDataModule):
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        stored, original = self._store(split), self._splits[split]
-        if not isinstance(original, Files) or not stored.bad:
-            return original
-        bad = {path for path, _ in stored.bad}
-        return Files([path for path in original.paths if path not in bad], stored.split.labels)
+        return without(self._splits[split], {image.name for image in self._store(split).bad})
 
     def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")

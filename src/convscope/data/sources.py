@@ -1,6 +1,6 @@
 """What a data set is (Source, with splits of Files, Pixels or Chunks), and sets of image folders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -205,6 +205,13 @@ def subset(split: Split, chosen: np.ndarray) -> Split:
     if isinstance(split, Chunks):
         return split.of(chosen)
     return Pixels(split.images[chosen], split.labels[chosen], targets(split, chosen))
+
+
+def without(split: Split, names: Collection[str]) -> Split:
+    """The split without the files of these names, in the form of BadImage.name."""
+    if not names or not isinstance(split, Files):
+        return split
+    return subset(split, np.flatnonzero([printable(path) not in names for path in split.paths]))
 
 
 def image_name(split: Split, position: int) -> str:

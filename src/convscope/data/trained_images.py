@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from convscope.config import Settings
+from convscope.data.classnames import folder_names
 from convscope.data.decode import printable
 from convscope.data.sources import Source
 from convscope.errors import UserError
@@ -76,13 +77,14 @@ def check_images(
     now: a Source, or its ImageData. sizes: its images of each split. mean [3, R, R] in grey levels: of its training
     images. What is None is not compared.
     """
-    began, names, folders = trained.folders or trained.classes, list(now.classes), list(now.folders)
-    if began != folders if trained.folders and folders else trained.classes not in (names, folders):
-        difference = _difference(began, folders or names)
-        raise UserError(f"the net was trained on other classes of images: {difference}; {remedy}")
+    folders = folder_names(now.folders)
+    by_folder = bool(trained.folders and folders)
+    before, current = (trained.folders, folders) if by_folder else (trained.classes, list(now.classes))
+    if before != current and (by_folder or before != folders):
+        raise UserError(f"the net was trained on other classes of images: {_difference(before, current)}; {remedy}")
     for split, count in (sizes or {}).items():
-        if (before := trained.sizes.get(split, count)) != count:
-            raise UserError(f"the net was trained with {before:,} images in {split}, now {count:,}; {remedy}")
+        if (number := trained.sizes.get(split, count)) != count:
+            raise UserError(f"the net was trained with {number:,} images in {split}, now {count:,}; {remedy}")
     if trained.mean is not None and mean is not None and trained.mean.shape == mean.shape:
         distance = float((trained.mean - mean).abs().mean())
         if distance > MEAN_TOLERANCE:

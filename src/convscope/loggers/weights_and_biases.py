@@ -32,7 +32,7 @@ MODES = {"online": "online", "run": "online", "shared": "shared", "offline": "of
 PLACES = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
 WITHOUT_HOME = {"WANDB_CONFIG_DIR": "config", "NETRC": "netrc"}  # read there; wandb ends where HOME cannot be read
 BEGIN_SECONDS = 15  # for the server to answer at the start of a run; wandb waits 90
-FINISH_SECONDS = 600  # for the last uploads; without a network wandb waits for ever. `wandb sync` goes on later
+FINISH_SECONDS, FINISH_SECONDS_OF_CHECKPOINTS = 90, 600  # for the last uploads; wandb waits for ever for a dead server
 GRID_KB, ROW_KB = 16, 0.1  # of one map in a grid, measured on photographs; of a row of the table without its grid
 ARTIFACTS = {"top9": "top9", "checkpoints": "checkpoints"}  # name of an artifact -> its folder in the run folder
 
@@ -54,13 +54,17 @@ class WandbSession:
         os.environ.update({name: str((self.folder / places[name]).absolute()) for name in self.places})
 
     def end(self) -> None:
-        """Sends what is left and ends the process. Raises RuntimeError where it has ended with an error."""
+        """Sends what is left and ends the process. Raises RuntimeError for one that ends with an error, or too late."""
         try:
             try:
                 wandb.finish()
             finally:
                 module.unset_globals()  # the next run would log into a run that could not be finished
                 wandb.teardown()
+        except TimeoutError:
+            raise RuntimeError(
+                f"the last uploads took too long; to send them later type wandb sync {self.folder / 'latest-run'}"
+            ) from None
         except SystemExit as error:  # wandb would end the program with its own process
             if error.code == 143:  # SIGTERM
                 raise
@@ -162,8 +166,8 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
     earlier_id = id_file.read_text(encoding="utf-8").strip() if id_file.is_file() else None
     sweep = enclosing_sweep(folder)
     own_id = earlier_id or (runid.generate_id() if sweep else None)  # WANDB_RUN_ID would be that of all its runs
-    limits: dict[str, Any] = {"init_timeout": BEGIN_SECONDS, "finish_timeout": FINISH_SECONDS}
-    limits |= {"finish_timeout_raises": True}
+    finish = FINISH_SECONDS_OF_CHECKPOINTS if "checkpoints" in (settings["artifacts"] or ()) else FINISH_SECONDS
+    limits: dict[str, Any] = {"init_timeout": BEGIN_SECONDS, "finish_timeout": finish, "finish_timeout_raises": True}
     limits = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
     logger = WandbLogger(
         project=settings["project"] or os.environ.get("WANDB_PROJECT") or "convscope",

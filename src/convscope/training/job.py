@@ -40,6 +40,7 @@ IGNORED_WARNINGS = (
     ".*AMP with fp16 is not supported on CPU",  # training/trainer.py warns of it in plain words
     ".*exists and is not empty",  # the folder of a resumed run
     ".*your dataloader is not resumable",  # it is, see data/module.py
+    ".*all_gather is deprecated",  # Lightning's use of torch.distributed
     ".*sync_dist=True",  # metrics are reduced over all processes before they are logged
 )
 

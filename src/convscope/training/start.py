@@ -21,6 +21,8 @@ from convscope.data.module import ImageData
 from convscope.data.trained_images import TrainedImages, trained_images
 from convscope.errors import UserError
 from convscope.models.checkpoints import Inherited, inherit_, last_row, net_weights, read_checkpoint, rows_of, shortened
+from convscope.runs.csv_reader import read_csv
+from convscope.runs.unfinished import has_checkpoint
 
 TAKEN = "taken"  # model.freeze=taken: exactly the rows that came from the checkpoint
 EXAMPLE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"
@@ -114,6 +116,14 @@ def images_of_run(run: Path) -> TrainedImages | None:
     if (last := run / "checkpoints" / "last.ckpt").is_file():
         description |= read_checkpoint(last)["convscope"]
     return trained_images(description) if description["class_names"] else None
+
+
+def left_out_by_run(run: Path) -> list[str]:
+    """Names of the images that the run in this folder has left out: mended or not, it goes on without them."""
+    if not has_checkpoint(run) or not (path := run / "bad_images.csv").is_file():
+        return []
+    table = read_csv(path, ["path", "reason"], "the file as the run wrote it, or no such file")
+    return [cells[table.columns.index("path")] for _, cells in table.rows]
 
 
 def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None, data: ImageData) -> dict[str, Any]:
