@@ -27,7 +27,7 @@ DEFAULTS = ["job=train", "model=zfnet", "data=critters", "optim=quick"]
 KEYS = {
     "model.width": "multiplies the maps and units of every row but the last",
     "model.layers.<row>.<field>": "changes a field of one row of the net; '~model.layers.<row>' removes the row",
-    "model.name, model.weights": "net of model=torchvision and model=timm, also as on its model card; its weights: a name, or a file",
+    "model.name, model.weights": "net of torchvision or timm, also as on its model card; its weights: a name or a file",
     "model.init, .take, .freeze": "a checkpoint or run to start from; which of its rows; which rows do not train",
     "data.root": "folder of the images; for data=folder with train/<class>/ and val/<class>/",
     "data.image_size": "side of the square that the net sees, in pixels; nets of torchvision and timm have their own",
@@ -36,7 +36,7 @@ KEYS = {
     "data.workers": "processes that load images; null chooses",
     "data.on_bad_image": "stop or skip when an image cannot be read",
     "optim.lr, optim.batch_size": "learning rate, images per step",
-    "trainer.max_epochs, .devices": "and .accelerator, .strategy: Lightning's own; its others with +: +trainer.gradient_clip_val=1",
+    "trainer.max_epochs, .devices": "and .accelerator, .strategy: Lightning's; others as +trainer.<argument>",
     "evolution.layers, .maps": "which layers are shown, and how many maps of each",
     "evolution.epochs, .images": "at which epochs, and from which images (val or train)",
     "evolution.rule, .tile": "how features are projected (auto chooses for each layer), and pixels of a tile",
