@@ -138,6 +138,8 @@ def test_names_as_on_model_cards_become_those_of_the_library():
     assert net("model=timm", "model.name=timm/resnet50.a1_in1k") == ["timm", "resnet50", "a1_in1k", "resnet50"]
     weights = "model.weights=ResNet18_Weights.IMAGENET1K_V1"
     assert net("model=torchvision", weights) == ["torchvision", "resnet18", "IMAGENET1K_V1", "resnet18"]
+    untrained = net("model=timm", "model.name=timm/resnet50.a1_in1k", "model.weights=null")
+    assert untrained == ["timm", "resnet50", None, "resnet50"]
     assert net("model=torchvision", "model.name=ResNet-18", "name=x") == ["torchvision", "resnet18", None, "x"]
     with pytest.raises(UserError, match="only gives the net of model=zfnet another name; type model=torchv"):
         net("model.name=resnet18")

@@ -11,7 +11,12 @@ from torchvision.models import resnet18
 
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
-from convscope.training.trainer import check_image_numbers, joins_last_image, takes_one_image
+from convscope.training.trainer import (
+    check_image_numbers,
+    check_sync_batchnorm,
+    joins_last_image,
+    takes_one_image,
+)
 from random_settings import composed, tried
 
 LIMITS = draws.one_of(draws.none(), draws.integers(1, 12), draws.floats(0.01, 1.0))
@@ -116,3 +121,10 @@ def test_too_few_images_are_told_before_anything_is_written(changed, processes, 
     with pytest.raises(UserError) as refusal:
         JOBS["train"]({**settings, "words": []}, tmp_path / "run")
     assert str(refusal.value) == said and not (tmp_path / "run").exists()
+
+
+def test_batch_norms_over_processes_need_gpus():
+    with pytest.raises(UserError, match="trainer.sync_batchnorm=true is for GPUs"):
+        check_sync_batchnorm({"sync_batchnorm": True}, "cpu", 2)
+    for settings, device, processes in (({"sync_batchnorm": True}, "cpu", 1), ({}, "cpu", 2), ({}, "cuda", 2)):
+        check_sync_batchnorm(settings, device, processes)

@@ -66,7 +66,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     _initialize(subject, recipe, scale, device.type)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decodes: bad images are reported before training
     inherited = apply_start_(net, beginning, checkpoint, data)
-    _divide_images(subject, sizes, recipe.batch_size, settings["trainer"])
+    _divide_images(subject, sizes, recipe.batch_size, settings["trainer"], device.type)
     reason = reason_against_radius(net, inherited.get("taken", ()), recipe.renorm)
     recipe, harmful = _with_suitable_radius(recipe, reason, settings, folder)
     classifier = Classifier(net, recipe, len(data.classes), scale)
@@ -79,16 +79,19 @@ def _stay_out(left_out: Sequence[str]) -> str:
     return f"{words}: {len(left_out)}; bad_images.csv has their names" if left_out else ""
 
 
-def _divide_images(subject: Subject, sizes: dict[str, int], batch_size: int, trainer: dict[str, Any]) -> None:
+def _divide_images(
+    subject: Subject, sizes: dict[str, int], batch_size: int, trainer: dict[str, Any], device: str
+) -> None:
     """Has a last batch of one image joined to the batch before, where the net cannot take it.
 
     Raises UserError where a process of this run would have no images, or too few for the net.
     """
-    from convscope.training.trainer import check_image_numbers, joins_last_image
+    from convscope.training.trainer import check_image_numbers, check_sync_batchnorm, joins_last_image
 
     process, side = launched_process(), subject.data.settings.image_size
     processes = process.world_size if process else 1
     check_image_numbers(sizes, batch_size, processes, trainer)
+    check_sync_batchnorm(trainer, device, processes)
     if not (processes > 1 and trainer.get("sync_batchnorm")):  # which counts the images of all processes
         share = -(-sizes["train"] // processes)
         subject.data.joins_last_image = joins_last_image(subject.net, side, share, batch_size, trainer)

@@ -167,7 +167,8 @@ def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict
     if bad:
         write_bad_images(record.folder, bad)
         summary["bad_images"] = len(bad)
-        count = f"{len(bad)} images cannot be read and are left out; bad_images.csv has their names and reasons"
+        images = "1 image cannot be read and is" if len(bad) == 1 else f"{len(bad)} images cannot be read and are"
+        count = f"{images} left out; bad_images.csv has names and reasons"
         warnings |= dict.fromkeys([count, *(message for subject in subjects for message in subject.data.emptied)])
     if warnings:
         summary["warnings"] = [*summary.get("warnings", []), *warnings]

@@ -160,6 +160,12 @@ def check_image_numbers(sizes: Mapping[str, int], batch_size: int, processes: in
             )
 
 
+def check_sync_batchnorm(settings: Mapping[str, Any], device: str, processes: int) -> None:
+    """Raises UserError where batch norms shall be counted over processes on the CPU, which torch cannot."""
+    if settings.get("sync_batchnorm") and processes > 1 and device == "cpu":
+        raise UserError("trainer.sync_batchnorm=true is for GPUs: torch does not synchronize on the CPU; leave it out")
+
+
 def joins_last_image(net: nn.Module, side: int, images: int, batch_size: int, settings: Mapping[str, Any]) -> bool:
     """Whether training needs a last batch of one image to be joined to the batch before.
 
