@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import ROOT
-from convscope.cli.errors import choices
+from convscope.cli.config_files import choices
 from convscope.cli.keys import check_keys
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,8 @@ from hypothesis import given, strategies
 from omegaconf import OmegaConf
 
 from conftest import ROOT, convscope
-from convscope.cli.errors import check_choices, choices, existing_choices, explain_hydra_error
+from convscope.cli.config_files import choices
+from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
 from convscope.errors import UserError, did_you_mean, explain_unknown_key
 from convscope.runs.config_diff import flattened
 

@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from convscope.cli import program
-from convscope.cli.errors import choices
+from convscope.cli.config_files import choices
 from convscope.cli.resume import resolve_resume
 from convscope.data.trained_images import TrainedImages, check_images
 from convscope.errors import UserError

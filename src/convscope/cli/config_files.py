@@ -1,7 +1,9 @@
 """Files of settings as Hydra reads them: conf/, --config-dir, and the config of a run; their mistakes have a line."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from convscope.errors import UserError
 
+CONF = Path(__file__).resolve().parents[3] / "conf"
 FILLED_GROUPS = ("job", "model", "data", "optim", "trainer", "evolution")  # whose files may not be empty
 IN_FILES = re.compile(
     r"Could not (?:find|load) '([^']+)'|Could not override '([^']+)'|Interpolation key '([^']+)'|Key '([^']+)' not in"
@@ -20,6 +23,39 @@ IN_FILES = re.compile(
     r"|node `(\w+)` is not"
 )  # the mistakes that may stand in a file
 GLOBAL_GROUPS = ("job", "experiment")  # whose files begin with # @package _global_
+
+
+def choices(conf: Path, group: str) -> list[str]:
+    """group=choice for each file of a config group, also in its folders; empty where there is no such group."""
+    if not group or not (conf / group).is_dir():
+        return []
+    files = [path for path in sorted((conf / group).rglob("*.yaml")) if path.parent.name != "shared"]
+    return [f"{group}={path.relative_to(conf / group).with_suffix('').as_posix()}" for path in files]
+
+
+@cache
+def keys_of_file(group: str, choice: str, conf: Path = CONF) -> dict[str, Any]:
+    """Dotted key -> value, as the file of a choice sets them; {} where there is no such file, or a damaged one.
+
+    As deep as names are fixed: two parts, in loggers three. group: "" for a file beside the groups, such as config.
+    """
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        text = (conf / group / f"{choice}.yaml").read_text(encoding="utf-8")
+        content: Any = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        package = re.search(r"^# @package (\S+)", text, re.MULTILINE)
+        place = group if package is None else package[1].replace("_global_", "")
+        own = dict(content or {}) if isinstance(content, Mapping | None) else {}
+        bases = [line for line in own.pop("defaults", None) or () if isinstance(line, str) and line != "_self_"]
+        inherited = [keys_of_file(group, base.removesuffix("@_here_"), conf) for base in bases]
+        return {key: value for keys in (*inherited, dict(_dotted(own, place))) for key, value in keys.items()}
+    return {}
+
+
+def _dotted(content: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        key = f"{place}.{name}" if place else str(name)
+        is_whole = key.count(".") >= (2 if key.startswith("logger.") else 1)
+        yield from _dotted(value, key) if isinstance(value, Mapping) and value and not is_whole else [(key, value)]
 
 
 class ConfigFile(FileConfigSource):

@@ -3,21 +3,13 @@
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from convscope.cli.config_files import place_in_files
-from convscope.cli.keys import INSTEAD_OF_CKPT
+from convscope.cli.config_files import choices, place_in_files
+from convscope.cli.keys import choices_with, explain_other_choice, typed_choice
 from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
-from convscope.runs.config_diff import flattened
 
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
-CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
@@ -48,14 +40,6 @@ def _check_rows_are_no_nets(experiment: Path, net: str) -> None:
         )
 
 
-def choices(conf: Path, group: str) -> list[str]:
-    """group=choice for each file of a config group, also in its folders; empty where there is no such group."""
-    if not group or not (conf / group).is_dir():
-        return []
-    files = [path for path in sorted((conf / group).rglob("*.yaml")) if path.parent.name != "shared"]
-    return [f"{group}={path.relative_to(conf / group).with_suffix('').as_posix()}" for path in files]
-
-
 def existing_choices(conf: Path, overrides: Sequence[str]) -> list[str]:
     """The overrides that choose an existing file of a group; of several values in a sweep the first."""
     first_values = [override.split(",")[0] for override in overrides]
@@ -78,14 +62,8 @@ def explain_hydra_error(
 def _explain_lacking_file(message: str, conf: Path, words: Sequence[str]) -> str:
     """The line for a key that a file of conf/ refers to, as ${model.name}, and a chosen file lacks; "" otherwise."""
     match = re.search(r"Interpolation key '((\w+)\.[\w.]+)' not found", message)
-    choice = match and _typed_choice(match[2], words)
+    choice = match and typed_choice(match[2], words)
     return f"{choice} has no {match[1]}; write it into the file of {choice}" if match and choice else ""
-
-
-def _typed_choice(group: str, words: Sequence[str]) -> str:
-    """The last group=choice of a config group in the words; "" where none is typed."""
-    typed = [word.lstrip("+") for word in words if word.lstrip("+").startswith(f"{group}=")]
-    return typed[-1] if typed else ""
 
 
 def _explained(
@@ -107,8 +85,8 @@ def _explained(
         key, keys = match[1] or match[2], list_keys()
         if KEY_OF_ROWS.match(key) and "model.weights" in keys:
             return _explain_no_rows(key, conf)
-        owners = [] if goes_on else _choices_with(key, conf)
-        return _explain_other_choice(key, owners, words) if owners else explain_unknown_key(key, keys)
+        owners = [] if goes_on else choices_with(key, conf)
+        return explain_other_choice(key, owners, words) if owners else explain_unknown_key(key, keys)
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
@@ -139,27 +117,3 @@ def _explain_no_rows(key: str, conf: Path) -> str:
     nets = [choice for choice in choices(conf, "model") if choice not in LIBRARY_NETS]
     others = f"choose another{list_possible(nets)}"
     return f"{key} is for nets with rows, and nets of torchvision and timm have none; {others}"
-
-
-def _explain_other_choice(key: str, owners: Sequence[str], words: Sequence[str]) -> str:
-    chosen = _typed_choice(owners[0].partition("=")[0], words)
-    others = f" (also of {', '.join(owners[1:5])}{', ...' * (len(owners) > 5)})" if len(owners) > 1 else ""
-    mend = f"type {owners[0]} in place of {chosen}, or leave {key} out" if chosen else f"type {owners[0]} too"
-    start = INSTEAD_OF_CKPT if key == "ckpt" and chosen in ("", "job=train") else ""
-    return f"no key {key} in {chosen or 'what is chosen'}; it is a key of {owners[0]}{others}; {mend}{start}"
-
-
-def _choices_with(key: str, conf: Path) -> list[str]:
-    """The choices of config groups whose files have this key, those first that give it no value."""
-    empty: dict[str, bool] = {}
-    for group in CHOSEN_GROUPS:
-        for choice in choices(conf, group):
-            path = conf / group / f"{choice.partition('=')[2]}.yaml"
-            package = re.search(r"^# @package (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-            place = {"_global_": ""}.get(package[1], f"{package[1]}.") if package else f"{group}."
-            with suppress(OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):
-                content: Any = OmegaConf.to_container(OmegaConf.load(path))
-                keys = flattened(content or {}, place)
-                if key in keys and not key.startswith(f"{group}.layers."):
-                    empty[choice] = keys[key] is None
-    return sorted(empty, key=lambda choice: not empty[choice])

@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import About, abouts
+from convscope.cli.config_files import CONF, choices, keys_of_file
 from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 from convscope.runs.config_diff import flattened
 from convscope.runs.reading import read_run
 
 Settings = Mapping[str, Any]
+CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
 TOP = ("job", "name", "resume", "seed")  # keys of every job that are in no group
 START = ("source", "name", "init", "take", "freeze")
 ROWS, LIBRARY = (*START, "width", "layers"), (*START, "weights")  # keys of a net of rows, and of one of a library
@@ -88,8 +91,8 @@ def check_keys(settings: Settings, recorded: Settings | None = None, text: str =
         if key in possible or any(f"{old}.".startswith(f"{key}.") for old in earlier):
             continue
         refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}\s*[.}}\[]", text)
-        if not refers and not (_is_of_experiment(key, words) and other_choices(key)):
-            _refuse(key, settings, possible)
+        if not refers and not (_is_of_experiment(key, words) and choices_with(key)):
+            _refuse(key, words, possible)
     for name in ALL_NEEDED:
         present = (settings.get("logger") or {}).get(name)
         if isinstance(present, Mapping) and not set(LOGGERS[name]) <= present.keys():
@@ -139,23 +142,33 @@ def _analysis_keys(about: About) -> tuple[Sequence[str], dict[str, Sequence[str]
     return tops, {} if described.config_group in GROUPS else {described.config_group: names}
 
 
-def other_choices(key: str) -> str:
-    """ "a key of data=folder, images": the choices that have this key; "" where none has it."""
-    group, _, rest = key.partition(".")
-    name = rest.partition(".")[0]
-    if group == "data":
-        choices = [source for source, keys in SOURCES.items() if name in keys]
-    elif group == "model" and name in {*ROWS, *LIBRARY}:
-        choices = list(LIBRARIES) if name in LIBRARY else ["zfnet and other nets of rows"]
-    else:
-        jobs, top, group = keys_of_jobs().items(), group, "job"
-        owns = {job: name in own.get(top, ()) if rest else key in (*tops, *own) for job, (tops, own) in jobs}
-        choices = [job for job, has_it in owns.items() if has_it]
-    start = INSTEAD_OF_CKPT if key == "ckpt" else ""
-    return f"a key of {group}={', '.join(choices)}{start}" if choices else ""
+def choices_with(key: str, conf: Path = CONF) -> list[str]:
+    """The choices of config groups whose files have this key, or keys in it, those first that give it no value."""
+    empty: dict[str, bool] = {}
+    for word in (word for group in CHOSEN_GROUPS for word in choices(conf, group)):
+        group, _, choice = word.partition("=")
+        keys = keys_of_file(group, choice, conf)
+        if any(f"{name}.".startswith(f"{key}.") for name in keys):
+            empty[word] = keys.get(key) is None
+    return sorted(empty, key=lambda choice: not empty[choice])
 
 
-def _refuse(key: str, settings: Settings, possible: Sequence[str]) -> None:
+def typed_choice(group: str, words: Sequence[str]) -> str:
+    """The last group=choice of a config group in the words; "" where none is typed."""
+    typed = [word.lstrip("+") for word in words if word.lstrip("+").startswith(f"{group}=")]
+    return typed[-1] if typed else ""
+
+
+def explain_other_choice(key: str, owners: Sequence[str], words: Sequence[str]) -> str:
+    """A line on a key of other choices than those of this start. owners: the choices that have it."""
+    chosen = typed_choice(owners[0].partition("=")[0], words)
+    others = f" (also of {', '.join(owners[1:5])}{', ...' * (len(owners) > 5)})" if len(owners) > 1 else ""
+    mend = f"type {owners[0]} in place of {chosen}, or leave {key} out" if chosen else f"type {owners[0]} too"
+    start = INSTEAD_OF_CKPT if key == "ckpt" and chosen in ("", "job=train") else ""
+    return f"no key {key} in {chosen or 'what is chosen'}; it is a key of {owners[0]}{others}; {mend}{start}"
+
+
+def _refuse(key: str, words: Sequence[str], possible: Sequence[str]) -> None:
     """Raises UserError for a key that is none, with the choices that have it, or the nearest key."""
     group = key.partition(".")[0]
     if group == "trainer" and "." in key:
@@ -164,11 +177,8 @@ def _refuse(key: str, settings: Settings, possible: Sequence[str]) -> None:
         return check_trainer_key(key.partition(".")[2])
     if group == "logger" and key.count(".") == 1:
         raise UserError(f"no {key.replace('.', '=')}; possible: {', '.join(f'logger={name}' for name in LOGGERS)}")
-    if choices := other_choices(key):
-        net, source = (mapping_or_empty(settings.get(name)) for name in ("model", "data"))
-        chosen = {"data": source.get("source"), "model": net.get("name")}
-        this = f"{group}={chosen[group]}" if group in chosen else f"job={settings['job']}"
-        raise UserError(f"{key} is {choices}, and this is {this}; leave it out, or choose another")
+    if owners := choices_with(key):
+        raise UserError(explain_other_choice(key, owners, words))
     raise UserError(explain_unknown_key(key, possible))
 
 

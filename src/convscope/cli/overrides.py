@@ -25,8 +25,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from convscope import analyses
-from convscope.cli.config_files import is_interpolation
-from convscope.cli.errors import choices
+from convscope.cli.config_files import choices, is_interpolation
 from convscope.cli.help import flags_and_overrides
 from convscope.config import path_keys
 from convscope.errors import NoPath, UserError, check_new_path, check_path

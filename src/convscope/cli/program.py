@@ -24,7 +24,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from convscope.cli.config_files import ConfigFile
+from convscope.cli.config_files import CONF, ConfigFile
 from convscope.cli.environment import named_broken_libraries
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
@@ -45,7 +45,6 @@ from convscope.cli.processes import (
     unwind_at_sigterm,
 )
 from convscope.cli.resume import (
-    CONF,
     ENTRY,
     config_overrides_of,
     continue_hint,

@@ -18,8 +18,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from convscope.cli.config_files import read_config_file
-from convscope.cli.errors import choices, explain_no_choice
+from convscope.cli.config_files import CONF, choices, read_config_file
+from convscope.cli.errors import explain_no_choice
 from convscope.cli.overrides import quoted, search_path
 from convscope.cli.processes import launched_process
 from convscope.errors import UserError
@@ -27,7 +27,6 @@ from convscope.runs.reading import run_around
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
 ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
-CONF = ENTRY.parent.parent / "conf"
 _SWEEP_FLAGS = {"-m", "--multirun"}
 LOGGER_KEY = re.compile(r"\+{0,2}logger\.(\w+)[\w.]*=")
 
