@@ -39,7 +39,7 @@ def keys_of_file(group: str, choice: str, conf: Path = CONF) -> dict[str, Any]:
 
     As deep as names are fixed: two parts, in loggers three. group: "" for a file beside the groups, such as config.
     """
-    with suppress(OSError, ValueError, yaml.YAMLError):
+    with suppress(OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
         text = (conf / group / f"{choice}.yaml").read_text(encoding="utf-8")
         content: Any = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         package = re.search(r"^# @package (\S+)", text, re.MULTILINE)
