@@ -66,10 +66,10 @@ demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the r
 	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
 
 check: lint  ## lint, types and the tests that are not marked slow, in under two minutes
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow"
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 notebooks: .venv/.ready  ## execute the notebooks and store what they show; minutes where outputs/train/notebook is not there
 	@cd notebooks && MPLBACKEND=agg ../$(PYTHON) execute.py

@@ -1,5 +1,7 @@
 """PASCAL VOC 2012 as torchvision keeps it: classes, targets, labels, and what is wrong with a folder."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -107,8 +109,7 @@ def test_targets_travel_to_a_process_that_does_not_fork(voc, tmp_path):
     root, _, _ = voc
     data = ImageData(voc2012(root), DataSettings(56, 4, cache_dir=str(tmp_path / "cache")))
     crops = Crops(data._store("val").split, CropSettings(56, np.zeros((64, 64, 3), np.float32)))
-    again = object.__new__(Crops)
-    again.__setstate__(crops.__getstate__())
+    again = pickle.loads(pickle.dumps(crops))
     batch, batch_again = crops.__getitems__([3, 1]), again.__getitems__([3, 1])
     assert torch.equal(batch.targets, batch_again.targets) and torch.equal(batch.image, batch_again.image)
 
