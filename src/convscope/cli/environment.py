@@ -7,7 +7,9 @@ import argparse
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -38,6 +40,9 @@ def plain_surroundings() -> Iterator[None]:
         sys.exit(130)
     except UserError as error:
         sys.exit(f"convscope: {error}")
+    finally:  # nothing is left to unwind: SIGTERM would print a traceback out of what libraries do at the end
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager

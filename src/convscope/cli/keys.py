@@ -91,7 +91,8 @@ def check_keys(settings: Settings, recorded: Settings | None = None, text: str =
         if key in possible or any(f"{old}.".startswith(f"{key}.") for old in earlier):
             continue
         refers = "." not in key and re.search(rf"\$\{{\s*{re.escape(key)}\s*[.}}\[]", text)
-        if not refers and not (_is_of_experiment(key, words) and choices_with(key)):
+        has_owner = key in PROGRAM_JOBS["train"][0] or bool(choices_with(key))
+        if not refers and not (_is_of_experiment(key, words) and has_owner):
             _refuse(key, words, possible)
     for name in ALL_NEEDED:
         present = (settings.get("logger") or {}).get(name)
