@@ -123,8 +123,9 @@ def test_whatever_pillow_reads_is_an_image_by_all_its_endings_and_by_content_wit
     names += ANY_NAME if kind in WITH_START else []
     for name in names:
         (tmp_path / name).write_bytes(content)
-    paths = folder_contents.images_under(tmp_path)
-    assert sorted(path.name for path in paths) == sorted(names) and not folder_contents.skipped_under(tmp_path)
+    skipped = {}
+    paths = folder_contents.images_under(tmp_path, skipped)
+    assert sorted(path.name for path in paths) == sorted(names) and not skipped
     assert all(decoded(path, SIDE).shape == (SIDE, SIDE, 3) for path in paths)
 
 

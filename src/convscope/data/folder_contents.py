@@ -16,9 +16,28 @@ SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$re
 HIDDEN, EMPTY = "hidden", "a class folder without images"
 
 
-def images_under(folder: Path) -> list[Path]:
-    """All images of a folder at any depth, in the order of their names, without hidden files and folders."""
-    return [Path(place, name) for place, names, _ in _all_files(folder) for name in names]
+class Skipped(NamedTuple):
+    """Files and folders that are not read, for one reason: how many, and the first of them."""
+
+    number: int
+    example: Path
+
+
+SkippedFiles = dict[str, Skipped]  # reason -> files and folders that are not read
+ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the order of their names
+
+
+def images_under(folder: Path, skipped: SkippedFiles | None = None) -> list[Path]:
+    """All images of a folder at any depth, in the order of their names, without hidden files and folders.
+
+    skipped: the files that are no images are added to it.
+    """
+    images = list[Path]()
+    for place, names, others in _all_files(folder):
+        images += (Path(place, name) for name in names)
+        if skipped is not None:
+            _count_(skipped, place, others)
+    return images
 
 
 def _all_files(folder: Path) -> Iterator[tuple[str, list[str], dict[str, str]]]:
@@ -54,41 +73,28 @@ def inner_folders(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-class Skipped(NamedTuple):
-    """Files and folders that are not read, for one reason: how many, and the first of them."""
-
-    number: int
-    example: Path
-
-
-def skipped_files(*splits: Path) -> dict[str, Skipped]:
-    """What the folders of splits hold besides images in class folders, by the reason why it is not read."""
-    skipped: dict[str, Skipped] = {}
-    for path in (split / name for split in splits if split.is_dir() for name in listing(split)):
+def class_folders(split: Path, skipped: SkippedFiles | None = None) -> ClassFolders:
+    """All images of each class folder at any depth, without hidden files and folders. skipped: see `images_under`."""
+    skipped, classes = {} if skipped is None else skipped, ClassFolders()
+    for path in (split / name for name in listing(split)):
         if not path.is_dir():
-            _count_(skipped, str(path.parent), {path.name: _no_image(str(path), Counter()) or "in no class folder"})
-        elif not is_hidden(path.name) and not _count_skipped_(skipped, path):
-            _count_(skipped, str(path.parent), {path.name: EMPTY})
+            _count_(skipped, str(split), {path.name: _no_image(str(path), Counter()) or "in no class folder"})
+        elif not is_hidden(path.name):
+            classes[path.name] = images_under(path, skipped)
+            if not classes[path.name]:
+                _count_(skipped, str(split), {path.name: EMPTY})
+    return classes
+
+
+def skipped_files(*splits: Path) -> SkippedFiles:
+    """What the folders of splits hold besides images in class folders, by the reason why it is not read."""
+    skipped: SkippedFiles = {}
+    for split in splits:
+        class_folders(split, skipped)
     return skipped
 
 
-def skipped_under(folder: Path) -> dict[str, Skipped]:
-    """The files of a folder, at any depth, that are no images."""
-    skipped: dict[str, Skipped] = {}
-    _count_skipped_(skipped, folder)
-    return skipped
-
-
-def _count_skipped_(skipped: dict[str, Skipped], folder: Path) -> int:
-    """Counts the files of a folder that are no images, and returns the number of those that are."""
-    images = 0
-    for place, names, others in _all_files(folder):
-        images += len(names)
-        _count_(skipped, place, others)
-    return images
-
-
-def _count_(skipped: dict[str, Skipped], place: str, reasons: dict[str, str]) -> None:
+def _count_(skipped: SkippedFiles, place: str, reasons: dict[str, str]) -> None:
     """reasons: name of a file in the folder `place` -> why it is not read."""
     for name, reason in reasons.items():
         number, example = skipped.get(reason) or (0, Path(place, name))

@@ -3,7 +3,14 @@
 from pathlib import Path
 
 from convscope.data.decode import printable
-from convscope.data.folder_contents import holds_images, images_under, inner_folders, is_hidden, listing
+from convscope.data.folder_contents import (
+    ClassFolders,
+    SkippedFiles,
+    class_folders,
+    holds_images,
+    inner_folders,
+    listing,
+)
 from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".avif")  # the usual ones, for messages
@@ -15,8 +22,6 @@ SPLITS = {  # split -> the names of its folder, in any case; a folder for tests 
     "val": ("val", "valid", "validation", "dev", "eval", "test", "testing"),
     "test": ("test", "testing"),
 }
-
-ClassFolders = dict[str, list[Path]]  # class folder -> its images, both in the order of their names
 
 
 def existing(root: str | Path | None) -> Path:
@@ -74,12 +79,15 @@ def sets_inside(root: Path) -> list[Path]:
     return []
 
 
-def training_images(root: Path) -> ClassFolders:
-    """Images of root/train. Raises UserError: no such folder, no class or only one, a class without images."""
+def training_images(root: Path, skipped: SkippedFiles | None = None) -> ClassFolders:
+    """Images of root/train. Raises UserError: no such folder, no class or only one, a class without images.
+
+    skipped, here and below: what is not read is added to it.
+    """
     split = split_folder(root, "train")
     if split is None:
         raise UserError(no_split(root, "train"))
-    classes = _images(split)
+    classes = class_folders(split, skipped)
     if not any(classes.values()):
         raise UserError(
             f"{split} has no images in class folders; needed: {LAYOUT} with files such as {' '.join(ENDINGS)}"
@@ -91,12 +99,12 @@ def training_images(root: Path) -> ClassFolders:
     return classes
 
 
-def validation_images(root: Path, classes: list[str]) -> ClassFolders:
+def validation_images(root: Path, classes: list[str], skipped: SkippedFiles | None = None) -> ClassFolders:
     """Images of root/val, else root/test. Raises UserError: neither exists, no images, other classes than `classes`."""
     split = split_folder(root, "val")
     if split is None:
         raise UserError(no_split(root, "val"))
-    images = _images(split)
+    images = class_folders(split, skipped)
     if not images:
         raise UserError(
             f"{split} has no class folders; sort its images into the same class folders as {root / 'train'}"
@@ -113,20 +121,14 @@ def validation_images(root: Path, classes: list[str]) -> ClassFolders:
     return images
 
 
-def class_images(place: Path) -> ClassFolders:
+def class_images(place: Path, skipped: SkippedFiles | None = None) -> ClassFolders:
     """Images of the class folders in `place`, without any check. Raises UserError where they hold no image at all."""
-    images = _images(place)
+    images = class_folders(place, skipped)
     if any(images.values()):
         return images
     line = f"{place} has no images in class folders; needed: {LAYOUT} with files {' '.join(ENDINGS)}"
     raise UserError(f"{line}; for images without classes type data=images data.root={place}"
                     if holds_images(place) else line)  # fmt: skip
-
-
-def _images(split: Path) -> ClassFolders:
-    """All images of each class folder at any depth, without hidden files and folders."""
-    folders = [name for name in listing(split) if (split / name).is_dir() and not is_hidden(name)]
-    return {name: images_under(split / name) for name in folders}
 
 
 def _listed(names: list[str], limit: int = 8) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from convscope.data.folder_contents import images_under, skipped_files
+from convscope.data.folder_contents import SkippedFiles, class_folders
 from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, remarks_on, subset
 from convscope.errors import UserError, reason_of
 
@@ -102,15 +102,16 @@ def _classes_of(place: Path, name: str, inside: list[str], no_class: str) -> Sou
     """A source of the class folders in the first folder of `inside` that is in `place`. no_class: a folder to skip."""
     tries = [place / part for part in inside]
     root = next((path for path in tries[:-1] if path.is_dir()), tries[-1])
-    shelves = [entry for entry in sorted(root.iterdir()) if entry.is_dir()] if root.is_dir() else []
-    classes = {entry.name: images_under(entry) for entry in shelves if entry.name != no_class}
+    skipped: SkippedFiles = {}
+    classes = class_folders(root, skipped) if root.is_dir() else {}
+    classes.pop(no_class, None)
     if len(classes) < 2 or not all(classes.values()):
         raise UserError(
             f"no complete {name} in {place}: needed are {inside[0]}/<class>/*.jpg; type data.root=<its folder>, or "
             "data.download=true to fetch it"
         )
-    remarks = remarks_on(skipped_files(root), root)
-    return _split_off_fifth(list(classes), files_of_classes(classes))._replace(remarks=remarks)
+    source = _split_off_fifth(list(classes), files_of_classes(classes))
+    return source._replace(remarks=remarks_on(skipped, root))
 
 
 def _split_off_fifth(classes: list[str], images: Files | Pixels) -> Source:

@@ -9,7 +9,7 @@ import numpy as np
 from convscope.data import folders
 from convscope.data.classnames import readable, wnids_of
 from convscope.data.decode import printable
-from convscope.data.folder_contents import HIDDEN, Skipped, images_under, skipped_files, skipped_under
+from convscope.data.folder_contents import HIDDEN, ClassFolders, SkippedFiles, images_under
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -68,12 +68,11 @@ def folder(root: str | Path | None) -> Source:
     root/classes.csv with columns wnid,name gives the folders readable names.
     """
     place = folders.existing(root)
-    train = folders.training_images(place)
-    val = folders.validation_images(place, list(train))
-    splits = filter(None, (folders.split_folder(place, name) for name in ("train", "val")))
-    remarks = remarks_on(skipped_files(*splits), place)
+    skipped: SkippedFiles = {}
+    train = folders.training_images(place, skipped)
+    val = folders.validation_images(place, list(train), skipped)
     source = Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
-    return source._replace(remarks=remarks)
+    return source._replace(remarks=remarks_on(skipped, place))
 
 
 def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
@@ -86,10 +85,10 @@ def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
     places = {name: folders.split_folder(place, name) for name in names}
     if not any(places.values()):
         return _class_folders_alone(place)
-    images, missing = dict[str, folders.ClassFolders](), dict[str, str]()
+    skipped, images, missing = SkippedFiles(), dict[str, ClassFolders](), dict[str, str]()
     for name, split in places.items():
         try:
-            images[name] = {} if split is None else folders.class_images(split)
+            images[name] = {} if split is None else folders.class_images(split, skipped)
         except UserError as problem:
             images[name], missing[name] = {}, str(problem)
         if split is None:
@@ -98,15 +97,15 @@ def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
         raise UserError(next(missing[name] for name in names if places[name]))
     classes = sorted({name for split in images.values() for name in split})
     files = {name: files_of_classes({key: split.get(key, []) for key in classes}) for name, split in images.items()}
-    remarks = remarks_on(skipped_files(*filter(None, places.values())), place)
-    source = Source(readable(classes, place), files["train"], files["val"], classes, remarks)
+    source = Source(readable(classes, place), files["train"], files["val"], classes, remarks_on(skipped, place))
     return source._replace(test=files.get("test"), missing=missing)
 
 
 def _class_folders_alone(place: Path) -> Source:
     """The images of the class folders in `place`, which are all splits at once."""
+    skipped: SkippedFiles = {}
     try:
-        classes = {} if folders.sets_inside(place) else folders.class_images(place)
+        classes = {} if folders.sets_inside(place) else folders.class_images(place, skipped)
     except UserError:
         classes = {}
     if not classes:
@@ -116,7 +115,8 @@ def _class_folders_alone(place: Path) -> Source:
         f"{place} has no folders train and val: its {len(files.paths):,} images in class folders are every split, so "
         "what compares val with train compares images with themselves"
     )
-    return Source(readable(list(classes), place), files, files, list(classes), [remark], files)
+    remarks = [remark, *remarks_on(skipped, place)]
+    return Source(readable(list(classes), place), files, files, list(classes), remarks, files)
 
 
 def images(root: str | Path | None) -> Source:
@@ -126,10 +126,11 @@ def images(root: str | Path | None) -> Source:
     one folder of it, like ImageNet's validation set. An ImageNet net can be evaluated on such a folder.
     """
     place = folders.existing(root)
-    paths = images_under(place)
+    skipped: SkippedFiles = {}
+    paths = images_under(place, skipped)
     if not paths:
         raise UserError(f"data.root={root} holds no images; needed: files such as {' '.join(folders.ENDINGS)}")
-    remarks = remarks_on(skipped_under(place), place)
+    remarks = remarks_on(skipped, place)
     above = [path.relative_to(place).parent.parts for path in paths]  # ("val", "n01440764")
     depths = {next((at for at, wnid in enumerate(wnids_of(parts)) if wnid), None) for parts in above}
     depth = depths.pop() if len(depths) == 1 else None
@@ -226,7 +227,7 @@ def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
     return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
 
 
-def remarks_on(skipped: Mapping[str, Skipped], root: Path) -> list[str]:
+def remarks_on(skipped: SkippedFiles, root: Path) -> list[str]:
     """One line on all that is not read but hidden files; none where there is nothing."""
     reasons = [
         f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"
@@ -237,7 +238,7 @@ def remarks_on(skipped: Mapping[str, Skipped], root: Path) -> list[str]:
     return [f"not read, beside the images of {root}: {', '.join(reasons[:NAMED_REASONS])}{more}"] if reasons else []
 
 
-def files_of_classes(classes: folders.ClassFolders) -> Files:
+def files_of_classes(classes: ClassFolders) -> Files:
     """Images of all classes in one list; labels count the classes in the order of their folders' names."""
     sizes = [len(images) for images in classes.values()]
     return Files([path for images in classes.values() for path in images], np.repeat(np.arange(len(sizes)), sizes))
