@@ -12,7 +12,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.cli.run_start import is_first_process, logger_failures, open_record
+from convscope.cli.processes import is_first_process
+from convscope.cli.run_start import logger_failures, open_record
 from convscope.cli.unused_words import unused_words
 from convscope.errors import UserError, reason_of
 from convscope.runs.atomic_io import CannotWrite

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from convscope.cli.processes import RELAUNCHED_BY
+from convscope.cli.processes import RELAUNCHED_BY, is_first_process
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.runs.unfinished import unchanged_if_refused
@@ -90,11 +90,6 @@ def _add_warnings(path: Path, warnings: Sequence[str]) -> None:
     summary["warnings"] = [*summary.get("warnings", []), *warnings]
     write(path, json.dumps(summary, indent=2) + "\n")
     write_page(path.parent)
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process of a run, or the first of several, which alone writes and logs."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def logger_settings(settings: Settings) -> dict[str, Any]:
