@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.cli.processes import RELAUNCHED_BY, is_first_process
@@ -137,6 +138,11 @@ def typed_words() -> list[str]:
     if RELAUNCHED_BY in os.environ:
         return list(json.loads((config_folder() / WORDS).read_text(encoding="utf-8")))
     return list(HydraConfig.get().overrides.task)
+
+
+def is_in_sweep() -> bool:
+    """Whether the run of this moment is one of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def config_folder() -> Path:
