@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf
 from convscope.cli.processes import RELAUNCHED_BY, is_first_process
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
-from convscope.runs.unfinished import unchanged_if_refused
 
 if TYPE_CHECKING:
     from convscope.runs.record import Record
@@ -52,8 +51,7 @@ def begin_folder() -> None:
 def open_record(record: Record, settings: Settings) -> Iterator[Callable[[], None]]:
     """Yields a function that begins the record: it opens the loggers and writes the settings of the run.
 
-    The loggers are closed at the end; one that fails then is a warning, also in summary.json. Where one cannot begin,
-    what loggers have left in the folder is removed.
+    The loggers are closed at the end; one that fails then is a warning, also in summary.json.
     """
     from convscope import loggers
     from convscope.cli import terminal
@@ -64,9 +62,8 @@ def open_record(record: Record, settings: Settings) -> Iterator[Callable[[], Non
         def begin() -> None:
             run_loggers: list[Any] = []
             if is_first_process():
-                with unchanged_if_refused(record.folder):
-                    opening = loggers.open_loggers(chosen, record.folder, settings, terminal.show_warning)
-                    run_loggers = opened.enter_context(opening)
+                opening = loggers.open_loggers(chosen, record.folder, settings, terminal.show_warning)
+                run_loggers = opened.enter_context(opening)
                 begin_folder()
             record.begin(run_loggers)
 

@@ -61,11 +61,12 @@ def unchanged_if_refused(folder: Path) -> Iterator[None]:
     except BaseException:
         for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
             target = before.get(path)
-            if path.is_symlink() and target is not None and os.readlink(path) != target:
-                path.unlink()
-                path.symlink_to(target)
-            elif path not in before:
-                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            with suppress(OSError):  # what cannot be removed stays
+                if path.is_symlink() and target is not None and os.readlink(path) != target:
+                    path.unlink()
+                    path.symlink_to(target)
+                elif path not in before:
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         raise
 
 
