@@ -17,8 +17,8 @@ from convscope.cli.run_start import logger_failures, open_record
 from convscope.cli.unused_words import unused_words
 from convscope.errors import UserError, reason_of
 from convscope.runs.atomic_io import CannotWrite
+from convscope.runs.reading import enclosing_sweep, is_run_folder
 from convscope.runs.throttle import Throttle
-from convscope.runs.unfinished import holds_run
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
@@ -54,7 +54,7 @@ def record_results(
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
-    if holds_run(folder):  # it stays as it is where the first result is refused, e.g. a layer that the net lacks
+    if is_run_folder(folder):  # it stays as it is where the first result is refused, e.g. a layer that the net lacks
         results = _with_first_computed(results, subjects)
     record = Record(folder, begins=False)
     with open_record(record, settings) as begin:
@@ -183,8 +183,6 @@ _pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(PAGE_SHARE))
 
 def update_sweep_page(folder: Path) -> None:
     """Writes the page of the sweep around a run that has ended, if there is one and it was not just written."""
-    from convscope.runs.reading import enclosing_sweep
-
     sweep = enclosing_sweep(folder)
     if sweep is not None and _pages[sweep].due:
         with _pages[sweep].counted():

@@ -47,11 +47,6 @@ def needs_training(folder: Path, before: Settings | None, settings: Settings) ->
     return True
 
 
-def holds_run(folder: Path) -> bool:
-    """Whether a run has written its settings, or results, into this folder."""
-    return any((folder / name).exists() for name in (".hydra", "about.json", "summary.json", "metrics.csv"))
-
-
 @contextmanager
 def unchanged_if_refused(folder: Path) -> Iterator[None]:
     """Removes, after an error in the block, what the block has added to the folder; links lead where they led."""
