@@ -158,7 +158,6 @@ def show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> No
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
     """Prints what is to be known of the images and adds it to the summary; lists unreadable ones in bad_images.csv."""
-    from convscope.cli import terminal
     from convscope.runs.record import write_bad_images
 
     if not is_first_process():
@@ -171,10 +170,7 @@ def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict
         images = "1 image cannot be read and is" if len(bad) == 1 else f"{len(bad)} images cannot be read and are"
         count = f"{images} left out; bad_images.csv has names and reasons"
         warnings |= dict.fromkeys([count, *(message for subject in subjects for message in subject.data.emptied)])
-    if warnings:
-        summary["warnings"] = [*summary.get("warnings", []), *warnings]
-    for line in warnings:
-        terminal.show_warning(line)
+    show_warnings(list(warnings), summary)
 
 
 PAGE_SHARE = 0.05  # of the time of this process at most, for the page: its cost grows with the number of runs
