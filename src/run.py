@@ -10,12 +10,8 @@ def main() -> None:
     """Prints the help without loading the program, or runs the command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         from convscope.cli.help import general_help, help_on_choices
-        from convscope.errors import UserError
 
-        try:
-            print(help_on_choices(CONF, sys.argv[1:]) or general_help(CONF))
-        except UserError as error:
-            sys.exit(f"convscope: {error}")
+        print(help_on_choices(CONF, sys.argv[1:]) or general_help(CONF))
         return
     from convscope.cli.program import start
 

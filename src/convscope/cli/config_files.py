@@ -133,8 +133,10 @@ def _mistake(text: str) -> tuple[int, str]:
 
 def is_interpolation(text: str) -> bool:
     """Whether OmegaConf takes the text as it is: its `${`, if any, are interpolations."""
+    if "${" not in text:
+        return True
     try:
-        OmegaConf.create([text] if "${" in text else [])
+        OmegaConf.create([text])
     except OmegaConfBaseException:
         return False
     return True

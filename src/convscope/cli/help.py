@@ -62,11 +62,6 @@ EXAMPLES = [
     "python src/run.py job=claims run=outputs/train/<run>",
 ]
 
-_FLAGS = (
-    "--help", "-h", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--run", "-r",
-    "--multirun", "-m", "--shell-completion", "-sc", "--config-path", "-cp", "--config-name", "-cn", "--config-dir",
-    "-cd", "--experimental-rerun", "--info", "-i",
-)  # fmt: skip
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _COMMANDS = {"run", "multirun", "cfg", "info", "shell_completion"}  # flags of which Hydra takes one
 
@@ -170,8 +165,9 @@ def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]
 
     parser = get_args_parser()
     parser.exit_on_error = False
+    flags_of_hydra = [flag for action in parser._actions for flag in action.option_strings]
     try:
-        options = vars(parser.parse_known_intermixed_args(_with_known_flags(arguments[:end]))[0])
+        options = vars(parser.parse_known_intermixed_args(_with_known_flags(arguments[:end], flags_of_hydra))[0])
     except argparse.ArgumentError as error:
         raise UserError(
             f"{error}; python src/run.py --hydra-help describes the flags".removeprefix("argument ")
@@ -183,29 +179,29 @@ def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]
     return [flag if value is True else f"{flag}={value}" for flag, value in flags.items()], overrides
 
 
-def _with_known_flags(words: Sequence[str]) -> list[str]:
-    """The words, with --info=all for an --info before an override. Raises UserError for a flag that Hydra lacks."""
+def _with_known_flags(words: Sequence[str], flags: Sequence[str]) -> list[str]:
+    """The words, with --info=all for an --info before an override. Raises UserError for a flag beside `flags`."""
     checked: list[str] = []
     for word, following in zip(words, [*words[1:], ""], strict=False):
         name = word.partition("=")[0]
-        matches = [flag for flag in _FLAGS if flag == name] or [flag for flag in _FLAGS if flag.startswith(name)]
+        matches = [flag for flag in flags if flag == name] or [flag for flag in flags if flag.startswith(name)]
         is_flag = len(matches) == 1 or word in ("-cjob", "-chydra", "-call")
         if re.match(r"--?[^\d.-]", word) and not is_flag:
-            raise UserError(_explain_no_flag(word, following))
+            raise UserError(_explain_no_flag(word, following, flags))
         checked.append("--info=all" if word in ("--info", "-i") and following not in _INFO else word)
     return checked
 
 
-def _explain_no_flag(word: str, following: str) -> str:
+def _explain_no_flag(word: str, following: str, flags: Sequence[str]) -> str:
     setting = word.lstrip("-")
-    if f"--{setting.partition('=')[0]}" in _FLAGS:
+    if f"--{setting.partition('=')[0]}" in flags:
         return f"{word} is no flag; type --{setting}"
     if "=" not in setting and following and "=" not in following and not following.startswith("-"):
         setting = f"{setting}={following}"
     if "=" in setting:
         return f"{word} is no flag; settings are typed without dashes: {shlex.quote(setting)}"
-    flags = ", ".join(flag for flag in _FLAGS if flag.startswith("--"))
-    return f"{word} is no flag{did_you_mean(word, _FLAGS)}; flags: {flags}; settings are typed as {setting}=<value>"
+    listed = ", ".join(flag for flag in flags if flag.startswith("--"))
+    return f"{word} is no flag{did_you_mean(word, flags)}; flags: {listed}; settings are typed as {setting}=<value>"
 
 
 def _check_flags(chosen: dict[str, str]) -> None:

@@ -24,7 +24,6 @@ from convscope.config import PathText, check_path_key, config, read_config
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
-from convscope.runs.unfinished import holds_run
 
 if TYPE_CHECKING:
     from convscope.data.settings import DataSettings
@@ -126,7 +125,7 @@ def write_dashboard(settings: Settings, folder: Path) -> None:
     entity = config.entity or (default_entity() if send else "your-account")
     has_average_precision = run is not None and "val/mean_ap" in read_run(run, with_entries=False).metrics
     board = workspace(entity, config.project, layers, has_average_precision)
-    if not holds_run(folder):
+    if not is_run_folder(folder):
         begin_folder()
     write(folder / "dashboard.json", specification(board))
     print(f"{folder / 'dashboard.json'}: a workspace of {', '.join(layers)}", flush=True)

@@ -18,7 +18,7 @@ from convscope.analyses import About, abouts
 from convscope.cli.config_files import CONF, choices, keys_of_file
 from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 from convscope.runs.config_diff import flattened
-from convscope.runs.reading import read_run
+from convscope.runs.reading import recorded_settings
 
 Settings = Mapping[str, Any]
 CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
@@ -60,7 +60,7 @@ PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its k
 def check_composed(settings: Settings, unresolved: Any, hydra_settings: Any) -> None:
     """Raises UserError for the first key that nothing reads, also among Hydra's own. unresolved: see `check_keys`."""
     folders = OmegaConf.to_container(OmegaConf.create([hydra_settings.run, hydra_settings.sweep]))
-    recorded = read_run(hydra_settings.runtime.output_dir, with_entries=False).settings
+    recorded = recorded_settings(hydra_settings.runtime.output_dir)
     check_keys(settings, recorded, f"{unresolved} {folders}")
     check_hydra_keys(hydra_settings, "hydra")
 

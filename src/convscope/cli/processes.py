@@ -58,6 +58,11 @@ def set_ranks(env: MutableMapping[str, str] = os.environ) -> LaunchedProcess | N
     return process
 
 
+def is_first_process() -> bool:
+    """Whether this is the only process of a run, or the first of several, which alone writes and logs."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def agree_on_start_time() -> None:
     """Sets one start time for all processes of a run, so that all of them name the same run folder.
 

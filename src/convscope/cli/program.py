@@ -44,15 +44,16 @@ from convscope.cli.processes import (
     set_ranks,
     unwind_at_sigterm,
 )
-from convscope.cli.resume import (
-    ENTRY,
-    config_overrides_of,
-    continue_hint,
-    resolve_resume,
-    training_settings,
+from convscope.cli.resume import ENTRY, config_overrides_of, continue_hint, resolve_resume, training_settings
+from convscope.cli.run_start import (
+    WORDS,
+    is_in_sweep,
+    settings_written_by,
+    typed_words,
+    write_hydra_record,
+    write_training_record,
 )
-from convscope.cli.run_start import WORDS, settings_written_by, typed_words, write_hydra_record, write_training_record
-from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_in_sweep, is_sweep
+from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write

@@ -12,12 +12,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.cli.run_start import is_first_process, logger_failures, open_record
+from convscope.cli.processes import is_first_process
+from convscope.cli.run_start import logger_failures, open_record
 from convscope.cli.unused_words import unused_words
 from convscope.errors import UserError, reason_of
 from convscope.runs.atomic_io import CannotWrite
+from convscope.runs.reading import enclosing_sweep, is_run_folder
 from convscope.runs.throttle import Throttle
-from convscope.runs.unfinished import holds_run
 
 if TYPE_CHECKING:
     from convscope.analyses.subject import Subject
@@ -53,7 +54,7 @@ def record_results(
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
-    if holds_run(folder):  # it stays as it is where the first result is refused, e.g. a layer that the net lacks
+    if is_run_folder(folder):  # it stays as it is where the first result is refused, e.g. a layer that the net lacks
         results = _with_first_computed(results, subjects)
     record = Record(folder, begins=False)
     with open_record(record, settings) as begin:
@@ -157,7 +158,6 @@ def show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> No
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
     """Prints what is to be known of the images and adds it to the summary; lists unreadable ones in bad_images.csv."""
-    from convscope.cli import terminal
     from convscope.runs.record import write_bad_images
 
     if not is_first_process():
@@ -170,10 +170,7 @@ def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict
         images = "1 image cannot be read and is" if len(bad) == 1 else f"{len(bad)} images cannot be read and are"
         count = f"{images} left out; bad_images.csv has names and reasons"
         warnings |= dict.fromkeys([count, *(message for subject in subjects for message in subject.data.emptied)])
-    if warnings:
-        summary["warnings"] = [*summary.get("warnings", []), *warnings]
-    for line in warnings:
-        terminal.show_warning(line)
+    show_warnings(list(warnings), summary)
 
 
 PAGE_SHARE = 0.05  # of the time of this process at most, for the page: its cost grows with the number of runs
@@ -182,8 +179,6 @@ _pages: defaultdict[Path, Throttle] = defaultdict(lambda: Throttle(PAGE_SHARE))
 
 def update_sweep_page(folder: Path) -> None:
     """Writes the page of the sweep around a run that has ended, if there is one and it was not just written."""
-    from convscope.runs.reading import enclosing_sweep
-
     sweep = enclosing_sweep(folder)
     if sweep is not None and _pages[sweep].due:
         with _pages[sweep].counted():

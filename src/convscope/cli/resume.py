@@ -1,7 +1,4 @@
-"""resume=<run> and resume=auto become overrides that make Hydra take the config and the folder of an earlier run.
-
-Also Hydra's record of a run, .hydra/, which these read: when and how it is written.
-"""
+"""resume=<run> and resume=auto become overrides that make Hydra take the config and the folder of an earlier run."""
 
 from __future__ import annotations
 
@@ -43,9 +40,10 @@ def resolve_resume(arguments: list[str]) -> list[str]:
     if folder.is_file() or folder.name == "checkpoints":
         folder = run_around(folder)
     _check_config(folder, f"resume={runs[-1]}")
-    _check_resumable(folder, f"resume={runs[-1]}", remaining)
+    settings = training_settings(folder)
+    _check_resumable(folder, settings, f"resume={runs[-1]}", remaining)
     remaining = _without_own_choices(folder, f"resume={runs[-1]}", remaining)
-    return [*config_overrides_of(folder), *_with_logger_defaults(training_settings(folder), remaining)]
+    return [*config_overrides_of(folder), *_with_logger_defaults(settings, remaining)]
 
 
 def _with_moved_images(arguments: list[str]) -> list[str]:
@@ -70,13 +68,16 @@ def _check_config(folder: Path, resume: str) -> None:
         raise UserError(f"{resume} is no folder of a training run: {mistake}") from None
 
 
-def _check_resumable(folder: Path, resume: str, arguments: list[str]) -> None:
-    """Raises UserError where the folder is not one training run's, or the other arguments ask for another job."""
+def _check_resumable(folder: Path, settings: Any, resume: str, arguments: list[str]) -> None:
+    """Raises UserError where the folder is not one training run's, or the other arguments ask for another job.
+
+    settings: of the run in the folder, as `training_settings`.
+    """
     if _SWEEP_FLAGS & set(arguments) or (folder / "multirun.yaml").is_file():
         raise UserError(f"{resume}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
     if "${" in str(folder):
         raise UserError(f"{resume}: ${{ in the name of a folder means something else in settings; rename the folder")
-    if training_settings(folder) is None:
+    if settings is None:
         raise UserError(f"{resume} is no folder of a training run; type resume=outputs/train/<run>")
     if jobs := [argument for argument in arguments if argument.startswith("job=") and argument != "job=train"]:
         raise UserError(f"{resume} goes on with a training run; leave {jobs[0]} away")

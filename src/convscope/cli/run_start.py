@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from convscope.cli.processes import RELAUNCHED_BY
+from convscope.cli.processes import RELAUNCHED_BY, is_first_process
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
-from convscope.runs.unfinished import unchanged_if_refused
 
 if TYPE_CHECKING:
     from convscope.runs.record import Record
@@ -51,8 +51,7 @@ def begin_folder() -> None:
 def open_record(record: Record, settings: Settings) -> Iterator[Callable[[], None]]:
     """Yields a function that begins the record: it opens the loggers and writes the settings of the run.
 
-    The loggers are closed at the end; one that fails then is a warning, also in summary.json. Where one cannot begin,
-    what loggers have left in the folder is removed.
+    The loggers are closed at the end; one that fails then is a warning, also in summary.json.
     """
     from convscope import loggers
     from convscope.cli import terminal
@@ -63,9 +62,8 @@ def open_record(record: Record, settings: Settings) -> Iterator[Callable[[], Non
         def begin() -> None:
             run_loggers: list[Any] = []
             if is_first_process():
-                with unchanged_if_refused(record.folder):
-                    opening = loggers.open_loggers(chosen, record.folder, settings, terminal.show_warning)
-                    run_loggers = opened.enter_context(opening)
+                opening = loggers.open_loggers(chosen, record.folder, settings, terminal.show_warning)
+                run_loggers = opened.enter_context(opening)
                 begin_folder()
             record.begin(run_loggers)
 
@@ -90,11 +88,6 @@ def _add_warnings(path: Path, warnings: Sequence[str]) -> None:
     summary["warnings"] = [*summary.get("warnings", []), *warnings]
     write(path, json.dumps(summary, indent=2) + "\n")
     write_page(path.parent)
-
-
-def is_first_process() -> bool:
-    """Whether this is the only process of a run, or the first of several, which alone writes and logs."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def logger_settings(settings: Settings) -> dict[str, Any]:
@@ -142,6 +135,11 @@ def typed_words() -> list[str]:
     if RELAUNCHED_BY in os.environ:
         return list(json.loads((config_folder() / WORDS).read_text(encoding="utf-8")))
     return list(HydraConfig.get().overrides.task)
+
+
+def is_in_sweep() -> bool:
+    """Whether the run of this moment is one of a sweep."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def config_folder() -> Path:

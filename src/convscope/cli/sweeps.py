@@ -15,10 +15,8 @@ from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from convscope.analyses import abouts
@@ -26,16 +24,12 @@ from convscope.cli.errors import existing_choices
 from convscope.cli.jobs import JOBS
 from convscope.cli.overrides import as_value, search_path
 from convscope.cli.recording import write_page_of_sweep
+from convscope.cli.run_start import is_in_sweep
 from convscope.config import check_path_key
 from convscope.errors import UserError, check_new_path
 from convscope.runs.throttle import Throttle
 
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
-
-
-def is_in_sweep() -> bool:
-    """Whether the run of this moment is one of a sweep."""
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Results in the terminal: small tables, numbers and warnings; pictures are on the page."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Drawn
 
+from convscope.cli.processes import is_first_process
 from convscope.runs.number_format import number_as_in_caption, split_caption
 from convscope.runs.record import Number, Result, Table
 
@@ -73,7 +73,7 @@ def show_numbers(results: Sequence[Number], folder: Path) -> None:
 
 def show_line(text: str) -> None:
     """Prints a line; of several processes only the first does."""
-    if _is_first_process():
+    if is_first_process():
         print(text, flush=True)
 
 
@@ -84,8 +84,8 @@ def show_warning(text: str) -> None:
 
 def show_start(start: Mapping[str, Any]) -> None:
     """Prints which weights a training run took from an earlier net, and which rows are frozen."""
-    if start and _is_first_process():
-        print(start["words"], flush=True)
+    if start:
+        show_line(start["words"])
 
 
 def show_outcome(name: str, outcome: Mapping[str, Any], goal: Mapping[str, Any]) -> None:
@@ -94,7 +94,7 @@ def show_outcome(name: str, outcome: Mapping[str, Any], goal: Mapping[str, Any])
     goal: label and metric of what is best, as summary.json has them.
     """
     final, best = outcome["final"], outcome["best"]
-    if final and _is_first_process():
+    if final and is_first_process():
         precision = f", mean AP {final['val/mean_ap']:.1%}" if "val/mean_ap" in final else ""
         reached = f"; best {goal['label']} {best[goal['metric']]:.1%} in epoch {best['epoch']}" if best else ""
         print(
@@ -107,10 +107,6 @@ def show_outcome(name: str, outcome: Mapping[str, Any], goal: Mapping[str, Any])
 def _terminal() -> Console:
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=DEFAULT_WIDTH)
-
-
-def _is_first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _upright(table: Table) -> Drawn:

@@ -6,11 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-
 from convscope.analyses import abouts
 from convscope.cli.keys import mapping_or_empty
+from convscope.cli.run_start import is_in_sweep
 
 Settings = Mapping[str, Any]
 
@@ -20,7 +18,7 @@ def unused_words(settings: Settings) -> list[str]:
 
     In a sweep none: its words are those of an experiment, or meant for other rows.
     """
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if is_in_sweep():
         return []
     lines, reasons = [], _reasons_against(settings)
     for word in settings.get("words", ()):

@@ -7,15 +7,15 @@ dashboard                                 a workspace of Weights & Biases that s
 The run folder is complete without any logger. Nothing is computed here: loggers send what is in the run folder.
 """
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from convscope.errors import UserError, reason_of
 from convscope.runs.record import Picture
+from convscope.runs.unfinished import unchanged_if_refused
 
 MODULES = {"wandb": "weights_and_biases", "tensorboard": "tensorboard", "mlflow": "mlflow"}
 PACKAGES = {"wandb": "wandb", "tensorboard": "tensorboard", "mlflow": "'convscope[mlflow]'"}  # for pip
@@ -63,7 +63,8 @@ def open_loggers(
     """The chosen loggers, each with its Lightning logger in `.logger`. All are closed at the end, also after an error.
 
     choices: logger name -> its settings (conf/logger). config: the run's config as plain values. warn: gets a line for
-    each logger that fails later. Raises UserError for an unknown name, and where a logger cannot begin.
+    each logger that fails later. Raises UserError for an unknown name, and where a logger cannot begin: what loggers
+    have left in the folder is removed then.
     """
     if unknown := sorted(set(choices) - set(MODULES)):
         raise UserError(
@@ -71,33 +72,14 @@ def open_loggers(
             "or several as '[wandb,tensorboard]'"
         )
     loggers: list[FaultTolerantLogger] = []
-    before, have_begun = _files(folder), False
-    try:
+    with unchanged_if_refused(folder), ExitStack() as begun:  # closed before what they have written is removed
         for name, settings in choices.items():
-            opened = _opened(name, settings, folder, config)
-            loggers += [] if opened is None else [FaultTolerantLogger(name, opened, warn)]
-        have_begun = True
+            if opened := _opened(name, settings, folder, config):
+                loggers.append(FaultTolerantLogger(name, opened, warn))
+                begun.callback(loggers[-1].close)
+        closing = begun.pop_all()
+    with closing:
         yield loggers
-    finally:
-        for logger in loggers:
-            logger.close()
-        if not have_begun:
-            _remove(_files(folder) - before)
-
-
-def _files(folder: Path) -> set[Path]:
-    """The folders of loggers in a run folder, and what lies in them."""
-    return {
-        path for name in MODULES if (folder / name).is_dir() for path in [folder / name, *(folder / name).iterdir()]
-    }
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _opened(name: str, settings: Mapping[str, Any], folder: Path, config: dict[str, Any]) -> Any:

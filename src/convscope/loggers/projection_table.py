@@ -1,6 +1,7 @@
 """A table of single projections (epoch, layer, map, rank, ...), with their places in the top-9 grids of a run."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,9 +44,10 @@ def projection_rows(folder: Path, limit: int) -> list[ProjectionRow]:
     """
     grids = _grids(folder) if limit else []
     rows: list[ProjectionRow] = []
+    can_be_read = cache(_can_be_read)  # once for the nine ranks of a grid
     for rank in range(1, 10):
         for grid in reversed(grids):
-            if len(rows) < limit:
+            if len(rows) < limit and can_be_read(folder / str(grid.entry.path)):
                 rows += _rows_of_rank(folder, grid, rank, limit - len(rows))
     return sorted(rows, key=lambda row: (row.epoch or 0, row.layer, row.map, row.rank))
 
@@ -65,19 +67,23 @@ def _rows_of_rank(folder: Path, grid: _Grid, rank: int, limit: int) -> list[Proj
     """The grid's rows of one rank: one for each map that at least `rank` images excite."""
     entry, sheet = grid.entry, grid.entry.sheet or {}
     blocks = [block for block, count in enumerate(sheet["count"]) if count >= rank][:limit]
-    path = folder / str(entry.path)
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
-        return []
-    rows = []
+    path, rows = folder / str(entry.path), []
     for block in blocks:
         number = sheet["maps"][block]
         patch, projection = (_box(sheet, sheet[kind][block], rank) for kind in ("patches", "projections"))
         score, image = float(grid.score[number, rank - 1]), int(grid.image[number, rank - 1])
         rows.append(ProjectionRow(entry.epoch, str(entry.layer), number, rank, score, image, patch, projection, path))
     return rows
+
+
+def _can_be_read(path: Path) -> bool:
+    """Whether Pillow can decode a picture."""
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
+        return False
+    return True
 
 
 def _box(sheet: Mapping[str, Any], corner: list[int], rank: int) -> Box:

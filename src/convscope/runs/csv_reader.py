@@ -120,8 +120,10 @@ def csv_table_of(text: str, needed: Sequence[str] = ()) -> CsvTable:
 
 def number_text(cell: str, decimal_comma: bool) -> str:
     """The cell, with a decimal point where it is a number with a decimal comma: 1.234,5 -> 1234.5."""
+    if not decimal_comma:
+        return cell
     plain = re.sub(r"(?<=\d)[\u00a0\u202f ](?=\d)", "", cell)
-    return plain.replace(".", "").replace(",", ".") if decimal_comma and _DECIMAL_COMMA.fullmatch(plain) else cell
+    return plain.replace(".", "").replace(",", ".") if _DECIMAL_COMMA.fullmatch(plain) else cell
 
 
 def _content(path: Path) -> bytes:

@@ -63,6 +63,11 @@ def read_run(folder: str | Path, with_entries: bool = True) -> Run:
     return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, choices, remarks)
 
 
+def recorded_settings(folder: str | Path) -> dict[str, Any]:
+    """The config of a run as a mapping, which must not be changed; empty if it cannot be read."""
+    return _settings(read_text(Path(folder) / ".hydra" / "config.yaml"))
+
+
 def is_run_folder(folder: Path) -> bool:
     """Whether the folder has any of the files that a run writes."""
     return any((folder / name).is_file() for name in RUN_FILES)

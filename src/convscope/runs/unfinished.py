@@ -47,11 +47,6 @@ def needs_training(folder: Path, before: Settings | None, settings: Settings) ->
     return True
 
 
-def holds_run(folder: Path) -> bool:
-    """Whether a run has written its settings, or results, into this folder."""
-    return any((folder / name).exists() for name in (".hydra", "about.json", "summary.json", "metrics.csv"))
-
-
 @contextmanager
 def unchanged_if_refused(folder: Path) -> Iterator[None]:
     """Removes, after an error in the block, what the block has added to the folder; links lead where they led."""
@@ -61,11 +56,12 @@ def unchanged_if_refused(folder: Path) -> Iterator[None]:
     except BaseException:
         for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
             target = before.get(path)
-            if path.is_symlink() and target is not None and os.readlink(path) != target:
-                path.unlink()
-                path.symlink_to(target)
-            elif path not in before:
-                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+            with suppress(OSError):  # what cannot be removed stays
+                if path.is_symlink() and target is not None and os.readlink(path) != target:
+                    path.unlink()
+                    path.symlink_to(target)
+                elif path not in before:
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         raise
 
 
