@@ -21,7 +21,7 @@ from convscope.data import passes
 from convscope.data.decode import BadImage, Interpolation, Unreadable, bad_images_error, fingerprint
 from convscope.data.decoders import decoder_versions
 from convscope.data.passes import Failure, ImageReader, Statistics
-from convscope.data.sources import Files, Pixels, Split, subset, targets
+from convscope.data.sources import Files, Pixels, Split, subset
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -62,12 +62,14 @@ class Cache(NamedTuple):
 class PreparedSplit(NamedTuple):
     """A split as training reads it: Pixels of the stored size (a memory map), or Files without the unreadable ones.
 
-    bad: the images left out. remark: why images are decoded in every epoch though they fit; "" where they are not.
+    bad: the images left out. good: positions of the others; None: none is left out. remark: why images are decoded in
+    every epoch though they fit; "" where they are not.
     """
 
     split: Split
     statistics: Statistics
     bad: list[BadImage]
+    good: np.ndarray | None = None
     remark: str = ""
 
 
@@ -199,11 +201,12 @@ def _stored_entry(task: Decoding, entry: Path, cache: Cache | None) -> StoredEnt
 def _prepared(task: Decoding, stored: StoredEntry) -> PreparedSplit:
     split, count = task.split, len(task.split.labels)
     task.refuse(stored.failures, count)
-    good, bad = np.setdiff1d(np.arange(count), [failure.place for failure in stored.failures]), stored.failures
-    if stored.images is None:
-        return PreparedSplit(subset(split, good) if bad else split, stored.statistics, task.named(bad))
-    pixels = Pixels(stored.images, split.labels[good], targets(split, good))
-    return PreparedSplit(pixels, stored.statistics, task.named(bad))
+    bad, places = task.named(stored.failures), [failure.place for failure in stored.failures]
+    good = np.setdiff1d(np.arange(count), places) if places else None
+    readable = split if good is None else subset(split, good)
+    if stored.images is not None:
+        readable = Pixels(stored.images, readable.labels, readable.targets)
+    return PreparedSplit(readable, stored.statistics, bad, good)
 
 
 def _build(task: Decoding, entry: Path, cache: Cache | None) -> None:

@@ -19,7 +19,7 @@ from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
 from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
-from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets, without
+from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, subset, targets, without
 from convscope.data.stream.chunks import Chunks
 from convscope.data.workers import Loader
 from convscope.errors import UserError
@@ -131,8 +131,7 @@ class ImageData(pl.LightningDataModule):
         `side`, then the center), or from the source's pixels where there are no files.
         """
         images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
-        no_mean = np.zeros((side, side, 3), np.float32)
-        crop = CropSettings(side, no_mean, interpolation=self.settings.interpolation)
+        crop = CropSettings(side, np.zeros((side, side, 3), np.float32), interpolation=self.settings.interpolation)
         return self._in_order(Crops(images, crop), indices, batch_size)
 
     def rectangles(
@@ -148,7 +147,8 @@ class ImageData(pl.LightningDataModule):
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        return without(self._splits[split], {image.name for image in self._store(split).bad})
+        original, good = self._splits[split], self._store(split).good
+        return original if good is None else subset(original, good)
 
     def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")

@@ -139,10 +139,6 @@ def _collections(
         if stored.remark:
             raise UserError(f"{stored.remark}, where job=overlap can write the reduced images")
         assert isinstance(stored.split, Pixels), "cached images are decoded"
-        if stored.bad:
-            bad = {path for path, _ in stored.bad}
-            assert isinstance(split, Files), "only files can be bad"
-            good = [number for number, path in enumerate(split.paths) if path not in bad]
-            split = subset(split, np.array(good, np.int64))
-        collections.append(Collection(name, split, classes, stored.split.images, len(stored.bad)))
+        original = split if stored.good is None else subset(split, stored.good)
+        collections.append(Collection(name, original, classes, stored.split.images, len(stored.bad)))
     return collections[0], collections[1]
