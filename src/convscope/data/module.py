@@ -44,11 +44,11 @@ class ImageData(pl.LightningDataModule):
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
         present, self.missing = source.present()
-        self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
+        images = {id(split): limited(split, settings.limit, settings.seed) for split in present.values()}
+        self._splits = {name: images[id(split)] for name, split in present.items()}  # one set may be several splits
         both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]
         self.pooled = [name for name in both if name in present]
-        self._stored: dict[str, PreparedSplit] = {}
-        self._loaders = WeakSet[Loader]()
+        self._stored, self._loaders = dict[str, PreparedSplit](), WeakSet[Loader]()
 
     @property
     def mean(self) -> torch.Tensor:
@@ -68,7 +68,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def bad_images(self) -> list[BadImage]:
         """The unreadable images that on_bad_image=skip has left out, in the splits used so far."""
-        return [bad for stored in self._stored.values() for bad in stored.bad]
+        return list(dict.fromkeys(bad for stored in self._stored.values() for bad in stored.bad))
 
     @property
     def emptied(self) -> list[str]:
@@ -219,7 +219,7 @@ class ImageData(pl.LightningDataModule):
         if split not in self._stored:
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
-            keep = cache.fits(tuple(self._splits.values()), size)
+            keep = cache.fits(tuple({id(images): images for images in self._splits.values()}.values()), size)
             how = settings.on_bad_image, settings.interpolation
             self._stored[split] = decoded_once(self._splits[split], size, cache, keep, *how)
         return self._stored[split]
