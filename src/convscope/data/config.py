@@ -112,7 +112,7 @@ def whole_source(settings: Settings) -> sources.Source:
     settings = sized(settings)
     limits = data_settings(settings)
     full = source(settings["data"])
-    train, val = (sources.limited(split, limits.limit, limits.seed) for split in (full.train, full.val))
+    train, val = sources.all_limited((full.train, full.val), limits.limit, limits.seed)
     return full._replace(train=train, val=val)
 
 

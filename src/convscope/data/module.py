@@ -19,7 +19,7 @@ from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
 from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
-from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, subset, targets, without
+from convscope.data.sources import Files, Pixels, Source, Split, all_limited, chosen, subset, targets, without
 from convscope.data.stream.chunks import Chunks
 from convscope.data.workers import Loader
 from convscope.errors import UserError
@@ -44,8 +44,7 @@ class ImageData(pl.LightningDataModule):
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
         present, self.missing = source.present()
-        images = {id(split): limited(split, settings.limit, settings.seed) for split in present.values()}
-        self._splits = {name: images[id(split)] for name, split in present.items()}  # one set may be several splits
+        self._splits = dict(zip(present, all_limited(present.values(), settings.limit, settings.seed), strict=True))
         both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]
         self.pooled = [name for name in both if name in present]
         self._stored, self._loaders = dict[str, PreparedSplit](), WeakSet[Loader]()
@@ -219,7 +218,8 @@ class ImageData(pl.LightningDataModule):
         if split not in self._stored:
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
-            keep = cache.fits(tuple({id(images): images for images in self._splits.values()}.values()), size)
+            one_set_once = {id(images): images for images in self._splits.values()}
+            keep = cache.fits(tuple(one_set_once.values()), size)
             how = settings.on_bad_image, settings.interpolation
             self._stored[split] = decoded_once(self._splits[split], size, cache, keep, *how)
         return self._stored[split]
