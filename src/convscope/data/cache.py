@@ -21,7 +21,7 @@ from convscope.data import passes
 from convscope.data.decode import BadImage, Interpolation, Unreadable, bad_images_error, fingerprint
 from convscope.data.decoders import decoder_versions
 from convscope.data.passes import Failure, ImageReader, Statistics
-from convscope.data.sources import Files, Pixels, Split, subset
+from convscope.data.sources import Files, Pixels, Split, subset, targets
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -201,12 +201,11 @@ def _stored_entry(task: Decoding, entry: Path, cache: Cache | None) -> StoredEnt
 def _prepared(task: Decoding, stored: StoredEntry) -> PreparedSplit:
     split, count = task.split, len(task.split.labels)
     task.refuse(stored.failures, count)
-    bad, places = task.named(stored.failures), [failure.place for failure in stored.failures]
-    good = np.setdiff1d(np.arange(count), places) if places else None
-    readable = split if good is None else subset(split, good)
+    good, bad = np.setdiff1d(np.arange(count), [failure.place for failure in stored.failures]), stored.failures
+    readable: Split = subset(split, good) if bad else split
     if stored.images is not None:
-        readable = Pixels(stored.images, readable.labels, readable.targets)
-    return PreparedSplit(readable, stored.statistics, bad, good)
+        readable = Pixels(stored.images, readable.labels, targets(split, good))
+    return PreparedSplit(readable, stored.statistics, task.named(bad), good if bad else None)
 
 
 def _build(task: Decoding, entry: Path, cache: Cache | None) -> None:
