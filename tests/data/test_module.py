@@ -231,6 +231,20 @@ def test_bad_images_are_listed(tmp_path):
         ImageData(source, settings(cache_dir=str(tmp_path / "cache"))).size("train")
 
 
+@pytest.mark.parametrize(("room", "is_stored"), [(1.5, True), (0.5, False)])
+def test_a_set_that_is_every_split_is_one_set(room, is_stored, tmp_path):
+    for number in range(6):
+        Image.new("RGB", (40, 40), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"torn")
+    files = Files([tmp_path / f"{number}.png" for number in range(6)], np.arange(6) % 3)
+    gib = room * 6 * R * R * 3 / 2**30
+    changed = {"cache_dir": str(tmp_path / "cache"), "cache_gib": gib, "on_bad_image": "skip"}
+    data = ImageData(Source(["a", "b", "c"], files, files, test=files), settings(**changed))
+    assert [data.size(split) for split in ("train", "val", "test")] == [5, 5, 5]
+    assert [path.name for path, _ in data.bad_images] == ["2.png"]
+    assert len(list((tmp_path / "cache").glob("images-*/images.u8"))) == is_stored
+
+
 def test_a_given_mean_takes_the_place_of_the_images_own(source):
     mean = torch.full((3, R, R), 100.0)
     data = ImageData(source, settings(), mean)

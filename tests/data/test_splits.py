@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, strategies
 from PIL import Image
 
-from convscope.data.config import job_source
+from convscope.data.config import job_source, whole_source
 from convscope.data.folders import LAYOUT
 from convscope.errors import UserError
 from random_settings import composed, opened, tried
@@ -104,6 +104,14 @@ def test_training_needs_both_splits_with_the_same_classes(tmp_path_factory, tree
         assert len(train) < 2 or train != val, refusal(problem)
         return
     assert train == val == list(source.folders) and len(source.train.paths) == len(source.val.paths) == 2 * len(train)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 6, 7])
+def test_images_that_are_every_split_are_so_with_a_limit(limit, tmp_path):
+    planted(tmp_path, {"alone": (".", ["ant", "bee", "cat"])})
+    words = ["job=check_data", "data=images", f"data.root={tmp_path}", f"data.limit={limit}", *BASE[1:]]
+    images = whole_source(composed(words))
+    assert images.val is images.train and len(images.train.paths) == min(limit, 6)
 
 
 def test_class_folders_alone(tmp_path, checkpoint, cache):

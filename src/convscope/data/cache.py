@@ -62,12 +62,14 @@ class Cache(NamedTuple):
 class PreparedSplit(NamedTuple):
     """A split as training reads it: Pixels of the stored size (a memory map), or Files without the unreadable ones.
 
-    bad: the images left out. remark: why images are decoded in every epoch though they fit; "" where they are not.
+    bad: the images left out. good: positions of the others; None: none is left out. remark: why images are decoded in
+    every epoch though they fit; "" where they are not.
     """
 
     split: Split
     statistics: Statistics
     bad: list[BadImage]
+    good: np.ndarray | None = None
     remark: str = ""
 
 
@@ -200,10 +202,10 @@ def _prepared(task: Decoding, stored: StoredEntry) -> PreparedSplit:
     split, count = task.split, len(task.split.labels)
     task.refuse(stored.failures, count)
     good, bad = np.setdiff1d(np.arange(count), [failure.place for failure in stored.failures]), stored.failures
-    if stored.images is None:
-        return PreparedSplit(subset(split, good) if bad else split, stored.statistics, task.named(bad))
-    pixels = Pixels(stored.images, split.labels[good], targets(split, good))
-    return PreparedSplit(pixels, stored.statistics, task.named(bad))
+    readable: Split = subset(split, good) if bad else split
+    if stored.images is not None:
+        readable = Pixels(stored.images, readable.labels, targets(split, good))
+    return PreparedSplit(readable, stored.statistics, task.named(bad), good if bad else None)
 
 
 def _build(task: Decoding, entry: Path, cache: Cache | None) -> None:

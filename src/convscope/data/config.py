@@ -14,6 +14,7 @@ from convscope.data.classnames import csv_remarks
 from convscope.data.critters.source import critters
 from convscope.data.settings import DataSettings
 from convscope.data.stream.source import stream
+from convscope.data.trained_images import PLAIN
 from convscope.data.transforms import stored_size
 from convscope.data.voc import voc2012
 from convscope.errors import UserError
@@ -38,7 +39,7 @@ def job_source(settings: Settings) -> sources.Source:
     """The data set of a job: training needs whole splits, other jobs take what there is of them."""
     data, job = settings["data"], settings.get("job")
     name, group = str(data.get("source")), settings.get(job or "")
-    if job == "train" or name not in ("folder", "imagenet", "imagenette"):
+    if job == "train" or name not in PLAIN:
         return source(data)
     with_test = isinstance(group, Mapping) and group.get("split") == "test"
     stored = _keys_of(StoredSet, data)
@@ -111,7 +112,7 @@ def whole_source(settings: Settings) -> sources.Source:
     settings = sized(settings)
     limits = data_settings(settings)
     full = source(settings["data"])
-    train, val = (sources.limited(split, limits.limit, limits.seed) for split in (full.train, full.val))
+    train, val = sources.all_limited((full.train, full.val), limits.limit, limits.seed)
     return full._replace(train=train, val=val)
 
 

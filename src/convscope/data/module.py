@@ -19,7 +19,7 @@ from convscope.data.decode import BadImage, printable
 from convscope.data.passes import core_count
 from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
-from convscope.data.sources import Files, Pixels, Source, Split, chosen, limited, targets, without
+from convscope.data.sources import Files, Pixels, Source, Split, all_limited, chosen, subset, targets, without
 from convscope.data.stream.chunks import Chunks
 from convscope.data.workers import Loader
 from convscope.errors import UserError
@@ -44,11 +44,10 @@ class ImageData(pl.LightningDataModule):
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
         present, self.missing = source.present()
-        self._splits = {name: limited(split, settings.limit, settings.seed) for name, split in present.items()}
+        self._splits = dict(zip(present, all_limited(present.values(), settings.limit, settings.seed), strict=True))
         both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]
         self.pooled = [name for name in both if name in present]
-        self._stored: dict[str, PreparedSplit] = {}
-        self._loaders = WeakSet[Loader]()
+        self._stored, self._loaders = dict[str, PreparedSplit](), WeakSet[Loader]()
 
     @property
     def mean(self) -> torch.Tensor:
@@ -68,7 +67,7 @@ class ImageData(pl.LightningDataModule):
     @property
     def bad_images(self) -> list[BadImage]:
         """The unreadable images that on_bad_image=skip has left out, in the splits used so far."""
-        return [bad for stored in self._stored.values() for bad in stored.bad]
+        return list(dict.fromkeys(bad for stored in self._stored.values() for bad in stored.bad))
 
     @property
     def emptied(self) -> list[str]:
@@ -131,8 +130,7 @@ class ImageData(pl.LightningDataModule):
         `side`, then the center), or from the source's pixels where there are no files.
         """
         images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
-        no_mean = np.zeros((side, side, 3), np.float32)
-        crop = CropSettings(side, no_mean, interpolation=self.settings.interpolation)
+        crop = CropSettings(side, np.zeros((side, side, 3), np.float32), interpolation=self.settings.interpolation)
         return self._in_order(Crops(images, crop), indices, batch_size)
 
     def rectangles(
@@ -148,7 +146,8 @@ class ImageData(pl.LightningDataModule):
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
-        return without(self._splits[split], {image.name for image in self._store(split).bad})
+        original, good = self._splits[split], self._store(split).good
+        return original if good is None else subset(original, good)
 
     def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
@@ -219,7 +218,8 @@ class ImageData(pl.LightningDataModule):
         if split not in self._stored:
             settings, size = self.settings, self.settings.stored_size
             cache = Cache(Path(settings.cache_dir).expanduser(), settings.cache_gib)
-            keep = cache.fits(tuple(self._splits.values()), size)
+            one_set_once = {id(images): images for images in self._splits.values()}
+            keep = cache.fits(tuple(one_set_once.values()), size)
             how = settings.on_bad_image, settings.interpolation
             self._stored[split] = decoded_once(self._splits[split], size, cache, keep, *how)
         return self._stored[split]

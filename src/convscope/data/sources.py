@@ -155,6 +155,12 @@ def limited(split: Split, limit: int | None, seed: int) -> Split:
     return subset(split, evenly(split.labels, limit, seed))
 
 
+def all_limited(splits: Collection[Split], limit: int | None, seed: int) -> list[Split]:
+    """At most `limit` images of each split; a set that is several splits stays one."""
+    images = {id(split): limited(split, limit, seed) for split in splits}
+    return [images[id(split)] for split in splits]
+
+
 def chosen(labels: np.ndarray, choice: int | Sequence[int], seed: int, split: str) -> np.ndarray:
     """Positions [n] int64 of a number of images, evenly over the classes and chosen by seed; or the listed positions.
 

@@ -1,18 +1,23 @@
 """The images that a net was trained on: told from others by their classes and their number, wherever they lie now."""
 
+from __future__ import annotations
+
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
 from convscope.config import Settings
 from convscope.data.classnames import folder_names
 from convscope.data.decode import printable
+from convscope.data.passes import core_count
 from convscope.data.sources import Source
 from convscope.errors import UserError
+
+if TYPE_CHECKING:
+    from convscope.data.module import ImageData
 
 MEAN_TOLERANCE = 2.0  # grey levels; other decoders change single ones, other photographs all
 PLAIN = {"folder", "imagenet", "imagenette"}  # sources that read the class folders of their root
@@ -36,7 +41,7 @@ def trained_data(trained: Settings, typed: Settings, machine: Settings) -> dict[
         if "root" not in typed and f"{root}/".startswith(f"{cache}/") and not Path(root).expanduser().exists():
             data["root"] = str(machine["cache_dir"]) + root.removeprefix(cache)
     workers = data.get("workers")
-    if "workers" not in typed and isinstance(workers, int) and workers > (os.cpu_count() or 1):
+    if "workers" not in typed and isinstance(workers, int) and workers > core_count():
         data["workers"] = None
     return data
 
@@ -60,22 +65,17 @@ def trained_images(description: Mapping[str, Any]) -> TrainedImages:
     return TrainedImages(list(description["class_names"]), list(folders or []), sizes or {}, mean)
 
 
-class ClassFolders(Protocol):
-    """Names of classes, and of their folders where they have any."""
-
-    @property
-    def classes(self) -> list[str]: ...
-    @property
-    def folders(self) -> Sequence[str]: ...
-
-
 def check_images(
-    trained: TrainedImages, now: ClassFolders, remedy: str, sizes: Mapping[str, int] | None = None, mean: Any = None
+    trained: TrainedImages,
+    now: Source | ImageData,
+    remedy: str,
+    sizes: Mapping[str, int] | None = None,
+    mean: Tensor | None = None,
 ) -> None:
     """Raises UserError where images are others than a net was trained on: other classes, another number or mean.
 
-    now: a Source, or its ImageData. sizes: its images of each split. mean [3, R, R] in grey levels: of its training
-    images. What is None is not compared.
+    sizes: the images of each split now. mean [3, R, R] in grey levels: of the training images. What is None is not
+    compared.
     """
     folders = folder_names(now.folders)
     by_folder = bool(trained.folders and folders)

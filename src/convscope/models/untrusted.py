@@ -100,12 +100,10 @@ def description_problem(about: Any) -> str:
     if type(side) is not int or not 8 <= side <= 2**16:
         return f"a net for images of {side!r} pixels"
     names, folders, input_ = about.get("class_names", [""]), about.get("class_folders", []), about.get("input", {})
-    if not names or not are_class_names(names) or not are_class_names(folders):
-        return "names of classes that are no names"
+    if problem := class_names_problem(names, folders):
+        return problem
     if type(net.get("classes")) is not int or net["classes"] < 1:
         return f"a net of {net.get('classes')!r} classes"
-    if folders and len(folders) != len(names):
-        return f"{len(folders)} folders of {len(names)} classes"
     if not _is_resizing(input_, side):
         return "an unknown way to bring images to the net's size"
     if "mean" in about and not _is_mean_image(about["mean"], input_.get("stored") or round(side * 256 / 224)):
@@ -148,6 +146,13 @@ def _is_resizing(settings: Any, side: int) -> bool:
 def _is_mean_image(mean: Any, stored: int) -> bool:
     fits = is_plain_tensor(mean) and tuple(mean.shape) == (3, stored, stored) and mean.dtype == torch.float32
     return fits and bool(torch.isfinite(mean).all())
+
+
+def class_names_problem(names: Any, folders: Any) -> str:
+    """What is wrong with the names of classes and of their folders, of which there may be none; "" where nothing is."""
+    if not names or not are_class_names(names) or not are_class_names(folders):
+        return "names of classes that are no names"
+    return f"{len(folders)} folders of {len(names)} classes" if folders and len(folders) != len(names) else ""
 
 
 def are_class_names(names: Any) -> bool:

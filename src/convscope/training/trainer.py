@@ -42,16 +42,13 @@ OLDER_PRECISIONS = ("16", "32", "64", "bf16", "None")  # Lightning's older names
 TRANSFORMER_ENGINE = ("transformer-engine", "transformer-engine-float16")
 
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-OTHER_STRATEGIES = {  # part of a name -> why not
-    "_spawn": "starts processes by itself, which trainer.devices=<n> does here",
-    "_fork": "starts processes by itself, which trainer.devices=<n> does here",
-    "_notebook": "starts processes by itself, which trainer.devices=<n> does here",
-    "fsdp": "spreads the net over processes, and each of them needs all of it",
-    "deepspeed": "spreads the net over processes, and each of them needs all of it",
-    "parallel": "spreads the net over processes, and each of them needs all of it",
-    "xla": "is for TPUs, which this program does not know",
-    "tpu": "is for TPUs, which this program does not know",
-}
+OTHER_STRATEGIES = (  # part of a name -> why not
+    dict.fromkeys(("_spawn", "_fork", "_notebook"), "starts processes by itself, which trainer.devices=<n> does here")
+    | dict.fromkeys(
+        ("fsdp", "deepspeed", "parallel"), "spreads the net over processes, and each of them needs all of it"
+    )
+    | dict.fromkeys(("xla", "tpu"), "is for TPUs, which this program does not know")
+)
 
 MINIMA = {"accumulate_grad_batches": 1, "reload_dataloaders_every_n_epochs": 0, "min_epochs": 0, "min_steps": 0,
           "gradient_clip_val": 0}  # fmt: skip

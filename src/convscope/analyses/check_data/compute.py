@@ -12,7 +12,7 @@ from convscope.analyses.check_data.about import CheckDataConfig
 from convscope.data.decode import BadImage, Unreadable, content, decoded_bytes, described, fitted, printable
 from convscope.data.folder_contents import Skipped
 from convscope.data.passes import in_blocks
-from convscope.data.sources import Files, Source, Split
+from convscope.data.sources import Files, Source, Split, image_name
 from convscope.data.stream.chunks import Chunks
 from convscope.data.transforms import stored_size
 
@@ -52,9 +52,7 @@ class SplitImages(NamedTuple):
 
     def file(self, position: int) -> str:
         """Path or name of an image, for display; its number where it has none."""
-        if isinstance(self.split, Files):
-            return printable(self.split.paths[position])
-        return printable(self.split.name(position)) if isinstance(self.split, Chunks) else str(position)
+        return image_name(self.split, position)
 
 
 class DuplicateGroup(NamedTuple):

@@ -21,7 +21,7 @@ from convscope.data.stream.chunks import ChunkFiles, Chunks
 from convscope.data.stream.stores import STORES, StoreCache
 from convscope.data.transforms import stored_size
 from convscope.errors import UserError, reason_of
-from convscope.models.untrusted import are_class_names
+from convscope.models.untrusted import class_names_problem
 
 SET, FORMAT = "set.json", 1
 SPLITS = ("train", "val")
@@ -106,19 +106,12 @@ def _about(root: str, place: Place) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
         if about["format"] == FORMAT:
-            _check_names(about["classes"], about.get("folders", []))
+            if problem := class_names_problem(about["classes"], about.get("folders", [])):
+                raise ValueError(problem)
             return about
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{path} is damaged; copy it there again, or convert the set anew") from None
     raise UserError(f"{path} is of format {about['format']}, this program reads {FORMAT}; convert the set anew")
-
-
-def _check_names(classes: Any, folders: Any) -> None:
-    """Raises ValueError for names of classes that no checkpoint takes, or folders that are not theirs."""
-    if not classes or not are_class_names(classes) or not are_class_names(folders):
-        raise ValueError("names of classes that are no names")
-    if folders and len(folders) != len(classes):
-        raise ValueError("more or fewer folders than classes")
 
 
 def _fetch_set_json(place: Place) -> None:

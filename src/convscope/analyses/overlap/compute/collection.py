@@ -13,7 +13,7 @@ from convscope.data.classnames import utf8_text
 from convscope.data.decode import content, decoded, fitted, rgb
 from convscope.data.folder_contents import images_under
 from convscope.data.settings import DataSettings
-from convscope.data.sources import Files, Pixels, Source, Split, limited, subset
+from convscope.data.sources import Files, Pixels, Source, Split, all_limited, subset
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -94,8 +94,8 @@ def _limited(source: Source, settings: DataSettings) -> tuple[Split, Split]:
     """train and val, each with data.limit images at most."""
     if isinstance(source.train, Chunks):
         raise UserError("job=overlap compares files; name the source that data=stream was made of, e.g. data=folder")
-    train, val = (limited(split, settings.limit, settings.seed) for split in (source.train, source.val))
-    return train, train if source.val is source.train else val
+    train, val = all_limited((source.train, source.val), settings.limit, settings.seed)
+    return train, val
 
 
 def _both(train: Split, val: Split) -> Split:
@@ -139,10 +139,6 @@ def _collections(
         if stored.remark:
             raise UserError(f"{stored.remark}, where job=overlap can write the reduced images")
         assert isinstance(stored.split, Pixels), "cached images are decoded"
-        if stored.bad:
-            bad = {path for path, _ in stored.bad}
-            assert isinstance(split, Files), "only files can be bad"
-            good = [number for number, path in enumerate(split.paths) if path not in bad]
-            split = subset(split, np.array(good, np.int64))
-        collections.append(Collection(name, split, classes, stored.split.images, len(stored.bad)))
+        original = split if stored.good is None else subset(split, stored.good)
+        collections.append(Collection(name, original, classes, stored.split.images, len(stored.bad)))
     return collections[0], collections[1]
