@@ -51,6 +51,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # editors see the functions; Python imports them when one is asked for
     from convscope.api import *  # noqa: F403
 
+# ruff: noqa: F405 (names of __all__ come from there)
+
 __all__ = [  # those of api/, which are not imported before one is asked for
     "Findings",
     "Run",

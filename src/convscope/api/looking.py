@@ -216,7 +216,7 @@ def diagnose(
     with naming_arguments(**settings):
         config = config_of(DiagnosisConfig, settings)
         compare = import_module("convscope.analyses.diagnosis.job").compare
-        return collect("diagnose", compare(Path(runs).expanduser(), load, config, seed))
+        return collect(about("diagnosis").job, compare(Path(runs).expanduser(), load, config, seed))
 
 
 def analyze(
