@@ -50,7 +50,7 @@ def visualize(
     """
     settings = locals()
     opened = as_subject(net, data)
-    settings = {**_settings_of(settings), "rules": plain_rules(rule), "epochs": None}
+    settings = {**_settings_of(settings), "rules": rule, "epochs": None}
     del settings["rule"]
     return analyze("visualize", opened, settings, seed, _visualize, rule=rule)
 
@@ -58,11 +58,6 @@ def visualize(
 def _visualize(subject: Subject, config: VisualizeConfig, seed: int) -> Iterator[Any]:
     results: Callable[..., Iterator[Any]] = import_module("convscope.analyses.visualize.job").visualize
     return results(subject.net, subject.data, config, seed)
-
-
-def plain_rules(rule: Any) -> Any:
-    """A rule, or a list of them."""
-    return rule if isinstance(rule, str) else list(rule)
 
 
 def invariance(

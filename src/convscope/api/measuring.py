@@ -121,9 +121,11 @@ def transfer(
         "layers": layers, "classifiers": classifiers, "per_class": per_class, "test_per_class": test_per_class,
         "folds": folds, "c": c, "grid": grid, "unit_length": unit_length, "store": store, "keep": keep,
         "features": features, "scales": scales, "pool": pool,
-        "beside": None if beside is None or isinstance(beside, Mapping) else list(beside),
+        "beside": None if isinstance(beside, Mapping) else beside,
     }  # fmt: skip
     subject = as_subject(net, data)
+    if isinstance(beside, Mapping) and not all(isinstance(other, Subject) for other in beside.values()):
+        raise UserError(f"beside={list(beside)} has a net that is no Subject; make one with convscope.subject")
 
     def results(subject: Subject, config: TransferConfig, seed: int) -> Iterator[Any]:
         nets = dict(beside) if isinstance(beside, Mapping) else _compared_nets(subject, config.beside or [], seed)

@@ -91,11 +91,11 @@ def images_with_places(
     count, size, points = data.size(split), data.settings.image_size, []
     for part, middles in places.items():
         if np.shape(middles) != (count, 2):
-            raise UserError(f"the places of {part} are {list(np.shape(middles))}; needed are (x, y) of each of the "
+            raise UserError(f"parts: {part} has places {list(np.shape(middles))}; needed are (x, y) in each of the "
                             f"{count} images of {split}: [{count}, 2]")  # fmt: skip
         points.append(np.asarray(middles, np.float32))
     if not points:
-        raise UserError("no part has places; name one or more, e.g. {'left eye': [[30, 42], ...]}")
+        raise UserError("parts is empty; name one or more, e.g. {'left eye': [[30, 42], ...]}")
     index = data.choose(split, choice, seed) if isinstance(choice, list) else torch.arange(count)
     stacked = np.stack(points, 1)[index.numpy()]
     visible: Flags = np.all((stacked >= 0) & (stacked <= size), axis=2)
