@@ -41,7 +41,7 @@ def examining(net: nn.Module, seed: int | None = None) -> Iterator[None]:
     device = next(net.parameters()).device
     hook = None if isinstance(net, torch.jit.ScriptModule) else net.register_forward_hook(_logits_alone)
     try:
-        with evaluating(net), torch.inference_mode(False), torch.enable_grad(), _random_numbers(device, seed):
+        with evaluating(net), torch.inference_mode(False), torch.enable_grad(), random_numbers(device, seed):
             yield
     finally:
         if hook is not None:
@@ -83,8 +83,11 @@ class _RandomNumbers(NamedTuple):
 
 
 @contextmanager
-def _random_numbers(device: torch.device, seed: int | None) -> Iterator[None]:
-    """Seeds the shared generators where there is a seed, and gives them their state back at the end."""
+def random_numbers(device: torch.device, seed: int | None = None) -> Iterator[None]:
+    """Seeds the shared generators where there is a seed, and gives them their state back at the end.
+
+    device: whose generator is meant, beside the CPU's.
+    """
     on_device = None
     if device.type == "cuda":
         on_device = (lambda state: torch.cuda.set_rng_state(state, device)), torch.cuda.get_rng_state(device)

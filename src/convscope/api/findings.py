@@ -63,7 +63,8 @@ class Findings(NamedTuple):
             picture for picture in names if picture.endswith(f"/{name}")
         ]
         if len(same) != 1:
-            raise UserError(f"no picture {name}{did_you_mean(name, names)}; possible: {', '.join(names)}")
+            ends = [picture.rpartition("/")[2] for picture in names]
+            raise UserError(f"no picture {name}{did_you_mean(name, [*names, *ends])}; possible: {', '.join(names)}")
         return same[0]
 
     def __repr__(self) -> str:

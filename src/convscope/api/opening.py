@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from convscope.analyses.subject import Subject, new_subject, saved_subject
+from convscope.api.examination import random_numbers
 from convscope.data.config import default_keys
 from convscope.errors import UserError
 from convscope.runs import reading
@@ -32,7 +35,8 @@ def load(trained: str | Path, **data: Any) -> Subject:
     overrides = (
         [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
     )
-    return _eval(saved_subject(_settings(defaults | data, {}) | {"ckpt": str(path), "words": overrides}))
+    with random_numbers(torch.device("cpu")):
+        return _eval(saved_subject(_settings(defaults | data, {}) | {"ckpt": str(path), "words": overrides}))
 
 
 def pretrained(
@@ -44,7 +48,8 @@ def pretrained(
     that does not fit.
     """
     model = {"source": library, "name": name, "weights": weights}
-    return _eval(new_subject(_settings(default_keys() | {"root": str(root)}, model), keep_classes=True))
+    with random_numbers(torch.device("cpu")):
+        return _eval(new_subject(_settings(default_keys() | {"root": str(root)}, model), keep_classes=True))
 
 
 def read_run(folder: str | Path) -> Run:
