@@ -27,7 +27,10 @@ DEFAULTS = ["job=train", "model=zfnet", "data=critters", "optim=quick"]
 KEYS = {
     "model.width": "multiplies the maps and units of every row but the last",
     "model.layers.<row>.<field>": "changes a field of one row of the net; '~model.layers.<row>' removes the row",
-    "model.name, model.weights": "net of torchvision or timm, also as on its model card; its weights: a name or a file",
+    "model.name": "net of torchvision or timm, also as on its model card",
+    "model.weights": "a file of weights, for any net; of torchvision and timm also a name, which is downloaded",
+    "model.target, .args": "model=python: <module>:<class or function> that makes the net, its arguments {width: 2}",
+    "model.mean, .std": "model=python: the colors by which its input is normalized, pixels from 0 to 1",
     "model.init, .take, .freeze": "a checkpoint or run to start from; which of its rows; which rows do not train",
     "data.root": "folder of the images; for data=folder with train/<class>/ and val/<class>/",
     "data.image_size": "side of the square that the net sees, in pixels; nets of torchvision and timm have their own",

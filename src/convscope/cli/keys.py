@@ -23,8 +23,9 @@ from convscope.runs.reading import recorded_settings
 Settings = Mapping[str, Any]
 CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
 TOP = ("job", "name", "resume", "seed")  # keys of every job that are in no group
-START = ("source", "name", "init", "take", "freeze")
-ROWS, LIBRARY = (*START, "width", "layers"), (*START, "weights")  # keys of a net of rows, and of one of a library
+START = ("source", "name", "init", "take", "freeze", "weights")  # keys of every net; those of a library have no others
+ROWS = (*START, "width", "layers")
+PYTHON = (*START, "target", "args", "mean", "std")
 LIBRARIES = ("torchvision", "timm")
 IMAGES = ("source", "image_size", "limit", "workers", "on_bad_image", "cache_dir", "cache_gib", "color_noise",
           "pixel_scale")  # fmt: skip
@@ -202,7 +203,9 @@ def _logger_keys(loggers: Settings) -> Iterator[str]:
 
 
 def _net_keys(model: Settings) -> Collection[str]:
-    return LIBRARY if "layers" not in model and model.get("source") in LIBRARIES else ROWS
+    if "layers" not in model and model.get("source") in ("python", *LIBRARIES):
+        return PYTHON if model["source"] == "python" else START
+    return ROWS
 
 
 def mapping_or_empty(value: Any) -> Settings:

@@ -19,8 +19,10 @@ from convscope.data.transforms import stored_size
 from convscope.data.voc import voc2012
 from convscope.errors import UserError
 from convscope.models.library_metadata import native_input
+from convscope.models.nets import check_source
 
 NO_KEYS = ("seed", "batch_size", "stored", "interpolation")  # fields of DataSettings that are no keys of conf/data
+USUAL_SIDE = 224  # pixels, of a net that does not say its own
 SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data, of sets of small images
 _Config = TypeVar("_Config")
 
@@ -144,6 +146,8 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
     if not model.get("weights") and data.get("source") in SMALL:
         return {**settings, "data": {**data, "image_size": SMALL[data["source"]]}}
     check_names(model)
+    if model["source"] == "python":
+        return {**settings, "data": {**data, "image_size": USUAL_SIDE}}
     native = native_input(model["source"], model["name"], model.get("weights"))
     size: dict[str, Any] = {"image_size": native.size}
     if data.get("source") != "stream":
@@ -153,18 +157,10 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
 
 def check_names(model: Settings) -> None:
     """Raises UserError where the name of a library's net, or of its weights, is no text."""
-    check_library(model)
+    check_source(model)
     for key in ("name", "weights"):
         if not isinstance(model.get(key), str if key == "name" else str | None):
             raise UserError(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
-
-
-def check_library(model: Settings) -> None:
-    """Raises UserError for a net that has no rows and is of no library."""
-    if model.get("source") not in ("torchvision", "timm"):
-        raise UserError(
-            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
-        )
 
 
 def group_settings(settings: Settings, name: str) -> Settings:

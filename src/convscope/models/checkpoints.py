@@ -62,14 +62,14 @@ def check_words(settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Raises UserError for words of the command line that contradict the checkpoint settings["ckpt"].
 
     about: its description: the net, and the size and the scale of its images, are as it says. Words that say the same
-    pass.
+    pass. Those of a net of Python are checked by `targets.check_target`.
     """
     ckpt, net = f"ckpt={settings['ckpt']}", about["net"]
     typed = {word.lstrip("+~").partition("=")[0]: word for word in settings.get("words", ())}
     of_net = {
-        key: word for key, word in typed.items() if re.match(r"model($|\.(source|name|width|layers|weights)\b)", key)
+        key: word for key, word in typed.items() if re.match(r"model($|\.(source|name|width|layers|weights|target|args)\b)", key)
     }
-    if of_net and not _is_same_net(settings["model"], net, of_net):
+    if of_net and net.get("source") != "python" and not _is_same_net(settings["model"], net, of_net):
         words = " ".join(of_net.values())
         raise UserError(
             f"{ckpt} holds {net.get('name', 'a net of rows')}, and {words} is another net; leave out {words}"
@@ -90,7 +90,7 @@ def _is_same_net(model: Mapping[str, Any], net: Mapping[str, Any], typed: Collec
     if "layers" not in net:
         names = [(of.get("source"), of.get("name")) for of in (model, net)]
         return "layers" not in model and names[0] == names[1] and not model.get("weights")
-    if "layers" not in model:
+    if "layers" not in model or model.get("weights"):
         return False
     if set(typed) == {"model"} and net.get("name"):  # the narrow zfnet is a zfnet
         return bool(model.get("name") == net["name"])
