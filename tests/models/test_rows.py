@@ -42,8 +42,8 @@ def test_a_null_field_is_the_default():
         ({"conv1": 7, "fc2": LAST}, "conv1: 7 is unknown; a row has kind"),
         (
             {"conv1": {**CONV, "map": 3}, "fc2": LAST},
-            "conv1: unknown map (did you mean maps?); a conv row has maps, kernel, stride, padding, towers, bias, batch_norm, "
-            "activation",
+            "conv1: unknown map (did you mean maps?); a conv row has maps, kernel, stride, padding, towers, bias, "
+            "batch_norm, activation",
         ),
         ({"conv1": {"kind": "conv", "maps": 3}, "fc2": LAST}, "conv1: missing kernel; a conv row has maps"),
         ({"conv1": {**CONV, "maps": 0}, "fc2": LAST}, "conv1: maps is 0; it must be a whole number from 1"),

@@ -101,7 +101,10 @@ def _as_smooth(smoothness: float, guided_smoothness: float) -> bool:
 
 
 def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
-    """Whether the net below the layer has only what the paper's deconvnet defines: no branches, batch norm or average pools."""
+    """Whether the net below the layer has only what the paper's deconvnet defines.
+
+    That is no branches, no batch norm and no average pools.
+    """
     steps = read_steps(trace(net, tuple(image)), layer, "deconvnet")
     return steps is not None and not any(isinstance(step, ScaleStep | MeanStep) for step in steps)
 

@@ -154,7 +154,8 @@ def normal_(net: ConvNet, std: float = 0.01, bias: float = 0.0, ones: Collection
     """Sets weights to N(0, std) and biases to `bias` (Zeiler & Fergus 2013, section 3; Krizhevsky et al. 2012, 5).
 
     ones: rows with biases of one. The net need not have all of them, because a row may have been removed. The bias of
-    the row itself goes first, and the bias of a row with batch norm is that of its norm. Raises UserError where none of `ones` is a row with weights.
+    the row itself goes first, and the bias of a row with batch norm is that of its norm. Raises UserError where none of
+    `ones` is a row with weights.
     """
     weighted = dict(_weighted(net))
     if ones and not weighted.keys() & set(ones):
