@@ -17,9 +17,9 @@ Activation = Literal["relu", "leaky_relu", "silu", "gelu"]
 class ConvRow:
     """Convolution, batch normalization where `batch_norm` is true, and activation.
 
-    kernel, stride, padding: positions of the map below. groups: shares of the maps that do not see each other (AlexNet's
-    two GPUs), `towers` in yaml. bias: the initial bias, that of the norm where there is one; None leaves it to the
-    recipe.
+    kernel, stride, padding: positions of the map below. groups: shares of the maps that do not see each other
+    (AlexNet's two GPUs), `towers` in yaml. bias: the initial bias, that of the norm where there is one; None leaves it
+    to the recipe.
     """
 
     maps: int
