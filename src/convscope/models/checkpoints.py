@@ -6,6 +6,7 @@ Rows can be inherited from another net's checkpoint.
 import re
 from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from convscope.models.rows import plain_rows, read_rows
 from convscope.models.untrusted import check_checkpoint, load_tensors
 
 PREFIX = "net."  # of the net's weights within the LightningModule's
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm in a state_dict
 MESSAGE_DIFFERENCES = 8  # differing weights in a message
 
 
@@ -177,7 +179,7 @@ def inherit_(net: nn.Module, state: Mapping[str, Tensor], refused: Mapping[str, 
 
     refused: rows that keep their new weights, with the reason. Raises UserError where no row can be copied.
     """
-    net_rows, saved_rows = rows_of(net.state_dict()), rows_of(state)
+    net_rows, saved_rows = rows_of(net, net.state_dict()), rows_of(net, state)
     why = {row: refused.get(row) or _shape_difference(new, saved_rows.get(row)) for row, new in net_rows.items()}
     inherited = Inherited(why, [row for row in saved_rows if row not in net_rows])
     if not inherited.taken:
@@ -197,11 +199,15 @@ def shortened(rows: Collection[str], among: Iterable[str]) -> str:
     return ", ".join(f"{run[0]} ... {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
 
-def rows_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The entries of a state_dict by their row: {"conv1": {"conv1.weight": ..., "conv1.bias": ...}}."""
+def rows_of(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The entries of a state_dict by their row: {"conv1": {"conv1.weight": ..., "conv1.norm.bias": ...}}.
+
+    In a net without rows by the path of their module.
+    """
     rows: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
-        rows.setdefault(key.rpartition(".")[0], {})[key] = value
+        row = key.partition(".")[0] if isinstance(net, ConvNet) else key.rpartition(".")[0]
+        rows.setdefault(row, {})[key] = value
     return rows
 
 
@@ -223,4 +229,6 @@ def _shape_difference(new: Mapping[str, Tensor], saved: Mapping[str, Tensor] | N
 
 
 def _names(row: Mapping[str, Tensor]) -> str:
-    return " and ".join(key.rpartition(".")[2] for key in row)
+    """Names within the row: "weight and norm.weight and norm.bias", without the statistics of a batch norm."""
+    start = len(commonprefix(list(row)).rpartition(".")[0]) + 1
+    return " and ".join(key[start:] for key in row if key.rpartition(".")[2] not in STATISTICS)

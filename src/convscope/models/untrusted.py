@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from convscope.errors import UserError, reason_of
-from convscope.models.rows import read_rows, weight_counts
+from convscope.models.row_sizes import statistic_counts, weight_counts
+from convscope.models.rows import read_rows
 
 LONGEST_NAME = 1000  # letters of a class's name
 LONGEST_ARGUMENTS = 100_000  # letters of model.args
@@ -162,7 +163,8 @@ def _is_plain(value: Any) -> bool:
 
 def _check_weight_count(net: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> None:
     """Compares the rows with the tensors, so that a wrong size of a row ends in a message and not in a huge net."""
-    described = sum(weight_counts(read_rows(net["layers"], net["classes"]), net["image_size"]).values())
+    rows = read_rows(net["layers"], net["classes"])
+    described = sum(weight_counts(rows, net["image_size"]).values()) + sum(statistic_counts(rows).values())
     stored = sum(value.numel() for name, value in state.items() if name.startswith("net."))
     if described != stored:
         raise UserError(

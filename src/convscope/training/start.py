@@ -158,7 +158,7 @@ def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None
         frozen = inherited.taken if frozen == TAKEN else frozen
     if frozen:
         facts["frozen"] = freeze_(net, list(frozen))
-        sentences.append(f"frozen: {shortened(facts['frozen'], rows_of(net.state_dict()))}")
+        sentences.append(f"frozen: {shortened(facts['frozen'], rows_of(net, net.state_dict()))}")
     return facts | ({"words": "; ".join(sentences)} if sentences else {})
 
 
@@ -168,7 +168,7 @@ def freeze_(net: nn.Module, rows: Sequence[str]) -> list[str]:
     In a net of a library a row is a module by its path, with everything inside it. Returns all frozen rows of the net.
     Raises UserError for a row that does not exist or has no weights, and where no weight would be left to train.
     """
-    weighted = list(rows_of(net.state_dict()))
+    weighted = list(rows_of(net, net.state_dict()))
     for row in rows:
         if not any(f"{path}.".startswith(f"{row}.") for path in weighted):
             possible = ", ".join(weighted[:24] + ["..."] * (len(weighted) > 24))
@@ -183,7 +183,7 @@ def freeze_(net: nn.Module, rows: Sequence[str]) -> list[str]:
             f"model.freeze holds every row of the net, {last_row(net)} too: nothing is left to train; "
             f"freeze all but {last_row(net)}"
         )
-    return [row for row, weights in rows_of(dict(net.named_parameters())).items() if not _trains(weights)]
+    return [row for row, weights in rows_of(net, dict(net.named_parameters())).items() if not _trains(weights)]
 
 
 def _trains(row: Mapping[str, torch.Tensor]) -> bool:
@@ -198,7 +198,7 @@ def _inherited(net: nn.Module, start: Start, checkpoint: dict[str, Any], data: I
         old = f"the checkpoint has {old_count}" if count != old_count else "the checkpoint has others"
         refused[last] = f"{count} classes, {old}"
     if start.take is not None:
-        refused |= {row: "not in model.take" for row in rows_of(net.state_dict()) if row not in start.take}
+        refused |= {row: "not in model.take" for row in rows_of(net, net.state_dict()) if row not in start.take}
     inherited = inherit_(net, state, refused)
     for row in start.take or ():
         if row not in inherited.taken:
