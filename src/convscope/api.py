@@ -79,7 +79,7 @@ def read_run(folder: str | Path) -> Run:
 
 def top9(subject: Subject, layers: Sequence[str] | None = None, split: SplitName = "val") -> dict[str, Top9]:
     """Layer -> the nine images that excite each of its maps most (Fig. 2). layers: None: those drawn by default."""
-    chosen = layers or default_layers(subject.net, subject.data.settings.image_size)
+    chosen = layers or default_layers(subject.net, subject.data.image_shape)
     return search_top9(subject.net, subject.data, split, chosen)
 
 

@@ -145,7 +145,7 @@ def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:
             "name": subject.net_name,
             "image_size": data.settings.image_size,
             "parameters": sum(weight.numel() for weight in net.parameters()),
-            "rows": layer_table(net, data.settings.image_size, _drawn_layers(settings, subject)),
+            "rows": layer_table(net, data.image_shape, _drawn_layers(settings, subject)),
         },
     }
 
@@ -156,4 +156,4 @@ def _drawn_layers(settings: Settings, subject: Subject) -> list[str]:
     layers = evolution.get("layers") or evolution.get("maps")
     if isinstance(layers, list | Mapping):
         return list(layers)
-    return default_layers(subject.net, subject.data.settings.image_size)
+    return default_layers(subject.net, subject.data.image_shape)

@@ -12,7 +12,8 @@ from convscope.data import sources
 from convscope.data.classnames import class_numbers, current_names, imagenet
 from convscope.data.config import check_library, check_names, data_settings, group_settings, job_source, sized
 from convscope.data.critters.source import Truth, truth
-from convscope.data.module import ImageData, SplitName
+from convscope.data.images import Images, SplitName
+from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.trained_images import are_own_images, trained_data
 from convscope.engine.hooks import evaluating
@@ -50,7 +51,7 @@ class Subject(NamedTuple):
     """
 
     net: nn.Module
-    data: ImageData
+    data: Images
     classes: list[str]
     targets: list[int]
     truth: Callable[[SplitName, Sequence[int]], Truth] | None = None
@@ -65,6 +66,12 @@ class Subject(NamedTuple):
     def device(self) -> torch.device:
         """The net's device; results come back to the CPU."""
         return next(self.net.parameters()).device
+
+    @property
+    def image_data(self) -> ImageData:
+        """The data module of a subject that the program has opened."""
+        assert isinstance(self.data, ImageData)
+        return self.data
 
     def examples(self, split: SplitName, images: int | Sequence[int], seed: int = 0) -> Examples:
         """A number of images, evenly over the classes and chosen by seed, or the images of these indices.

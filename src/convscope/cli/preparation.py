@@ -57,7 +57,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     if device.type == "cpu":  # gradients and the state of the optimizer are as large again
         check_net(settings, recipe.batch_size, copies=2)
     subject = new_subject(settings, parent=checkpoint)
-    net, data, left_out = subject.net, subject.data, left_out_by_run(folder)
+    net, data, left_out = subject.net, subject.image_data, left_out_by_run(folder)
     data.leave_out(set(left_out))
     _check_labels(subject, recipe.loss)
     reason = reason_against_renorm(net, data.settings.pixel_scale)
@@ -94,7 +94,7 @@ def _divide_images(
     check_sync_batchnorm(trainer, device, processes)
     if not (processes > 1 and trainer.get("sync_batchnorm")):  # which counts the images of all processes
         share = -(-sizes["train"] // processes)
-        subject.data.joins_last_image = joins_last_image(subject.net, side, share, batch_size, trainer)
+        subject.image_data.joins_last_image = joins_last_image(subject.net, side, share, batch_size, trainer)
 
 
 def _with_suitable_radius(recipe: Recipe, reason: str, settings: Settings, folder: Path) -> tuple[Recipe, str]:
@@ -134,7 +134,7 @@ def cautions(settings: Settings, prepared: Prepared) -> tuple[str | None, ...]:
 
     recipe = prepared.classifier.recipe
     learned = bool(prepared.inherited.get("taken") or settings["model"].get("weights"))
-    return pixel_scale_warning(recipe.renorm, prepared.subject.data.pixel_std), recipe.forgetting_warning(learned)
+    return pixel_scale_warning(recipe.renorm, prepared.subject.image_data.pixel_std), recipe.forgetting_warning(learned)
 
 
 def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
     from convscope.models.build import ConvNet
     from convscope.models.checkpoints import describe
 
-    net, data = subject.net, subject.data
+    net, data = subject.net, subject.image_data
     if isinstance(net, ConvNet):
         about: dict[str, Any] = describe(net) | {"name": subject.net_name}
     else:

@@ -140,11 +140,11 @@ def explain_loader_deaths(subjects: Sequence[Subject]) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        problem = next((death for subject in subjects if (death := subject.data.death(error))), None)
+        problem = next((death for subject in subjects if (death := subject.image_data.death(error))), None)
         raise error if problem is None else problem from None
     finally:
         for subject in subjects:
-            subject.data.close()
+            subject.image_data.close()
 
 
 def show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> None:
@@ -162,14 +162,14 @@ def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict
 
     if not is_first_process():
         return
-    bad = dict.fromkeys(image for subject in subjects for image in subject.data.bad_images)
-    warnings = dict.fromkeys(remark for subject in subjects for remark in subject.data.remarks)
+    bad = dict.fromkeys(image for subject in subjects for image in subject.image_data.bad_images)
+    warnings = dict.fromkeys(remark for subject in subjects for remark in subject.image_data.remarks)
     if bad:
         write_bad_images(record.folder, bad)
         summary["bad_images"] = len(bad)
         images = "1 image cannot be read and is" if len(bad) == 1 else f"{len(bad)} images cannot be read and are"
         count = f"{images} left out; bad_images.csv has names and reasons"
-        warnings |= dict.fromkeys([count, *(message for subject in subjects for message in subject.data.emptied)])
+        warnings |= dict.fromkeys([count, *(message for subject in subjects for message in subject.image_data.emptied)])
     show_warnings(list(warnings), summary)
 
 

@@ -46,7 +46,7 @@ def train(settings: Settings, folder: Path) -> None:
     prepared = prepare(settings, folder)
     subject = prepared.subject
     if has_checkpoint(folder) and (began := images_of_run(folder)):
-        check_images(began, subject.data, SAME_IMAGES, prepared.sizes, subject.data.mean)
+        check_images(began, subject.image_data, SAME_IMAGES, prepared.sizes, subject.image_data.mean)
     description = checkpoint_description(settings, subject) | {"images": prepared.sizes}
     check_description(description)
     plan = job.TrainingPlan(settings["trainer"], evolution, settings["seed"], description, within)
@@ -69,7 +69,7 @@ def train(settings: Settings, folder: Path) -> None:
             show_warnings(warnings, summary)
 
         sessions = Sessions(summary["seconds"], start)
-        outcome = job.train(prepared.classifier, subject.data, plan, record, sessions, begin)
+        outcome = job.train(prepared.classifier, subject.image_data, plan, record, sessions, begin)
         outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
         summary.update(outcome)
         terminal.show_outcome(settings["name"], outcome, facts["goal"])
@@ -112,6 +112,6 @@ def _facts(settings: Settings, prepared: Prepared, seconds: float) -> dict[str, 
     from convscope.analyses.inputs import run_facts
     from convscope.training import job
 
-    goal = job.goal_facts(prepared.subject.data, prepared.classifier.recipe.loss)
+    goal = job.goal_facts(prepared.subject.image_data, prepared.classifier.recipe.loss)
     facts = run_facts(settings, prepared.subject) | {"seconds": {"preparation": seconds}}
     return facts | {"images": prepared.sizes, "goal": goal}

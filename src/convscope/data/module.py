@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -16,6 +16,7 @@ from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, Uncro
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
 from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, printable
+from convscope.data.images import SplitName
 from convscope.data.passes import core_count
 from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
@@ -25,8 +26,6 @@ from convscope.data.workers import Loader
 from convscope.errors import UserError
 
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
-
-SplitName = Literal["train", "val", "test"]
 
 
 class ImageData(pl.LightningDataModule):
@@ -43,6 +42,7 @@ class ImageData(pl.LightningDataModule):
         super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
+        self.image_shape = 3, settings.image_size, settings.image_size
         present, self.missing = source.present()
         self._splits = dict(zip(present, all_limited(present.values(), settings.limit, settings.seed), strict=True))
         both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]

@@ -12,7 +12,7 @@ from convscope.data.annotations import read_parts
 from convscope.data.classnames import utf8_text
 from convscope.data.critters.face import PARTS
 from convscope.data.critters.source import Truth
-from convscope.data.module import ImageData, SplitName
+from convscope.data.images import Images, SplitName
 from convscope.errors import UserError
 
 Choice = int | list[int] | None  # a number of images that show all parts; images of these numbers; all that show them
@@ -33,7 +33,7 @@ class ImagesWithParts(NamedTuple):
 
 
 def photographs_with_parts(
-    data: ImageData, csv: str, only: Mapping[str, Any], choice: Choice, seed: int
+    data: Images, csv: str, only: Mapping[str, Any], choice: Choice, seed: int
 ) -> ImagesWithParts:
     """Images of a csv (data/annotations.py) that show all their parts; numbers count them from 0 in the order of rows.
 
@@ -58,7 +58,7 @@ def photographs_with_parts(
 
 
 def critters_with_parts(
-    data: ImageData, truth: Callable[[SplitName, Sequence[int]], Truth], split: SplitName, choice: Choice, seed: int
+    data: Images, truth: Callable[[SplitName, Sequence[int]], Truth], split: SplitName, choice: Choice, seed: int
 ) -> ImagesWithParts:
     """Critters whose parts are all visible; numbers are indices in the split. Raises UserError: as for photographs.
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from convscope.engine.axes import MOVES, SHAPES, Axes, axes_of, maps_shape
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, window_of
-from convscope.engine.trace import PIXELS, Trace, trace
+from convscope.engine.trace import PIXELS, ImageSize, Trace, trace
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow
 
@@ -43,7 +43,7 @@ class Block(NamedTuple):
     made_by: str
 
 
-def default_layers(net: nn.Module, image_size: int) -> list[str]:
+def default_layers(net: nn.Module, image_size: ImageSize) -> list[str]:
     """Paths of the convolutions of a net of rows; for another net of at most five stages and blocks, in its order.
 
     For a net of up to five convolutions without branches these are all its convolutions, rectified. For a net without
@@ -51,7 +51,7 @@ def default_layers(net: nn.Module, image_size: int) -> list[str]:
     """
     if isinstance(net, ConvNet):
         return [name for name, row in net.rows.items() if isinstance(row, ConvRow)]
-    net_trace = trace(net, (3, image_size, image_size))
+    net_trace = trace(net, image_size)
     return _timm_stages(net, net_trace) or _of_levels(net, net_trace) or _spread(wide_convolutions(net, net_trace))
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import blocks, default_layers, wide_convolutions
 from convscope.engine.receptive_fields import IMAGE, Field, follow
-from convscope.engine.trace import Trace, trace
+from convscope.engine.trace import ImageSize, Trace, trace
 from convscope.errors import UserError
 from convscope.models.build import ConvNet
 from convscope.models.rows import KINDS, ConvRow, LinearRow, map_sizes
@@ -31,7 +31,7 @@ class LayerRoles(NamedTuple):
     last: str
 
 
-def layer_roles(net: nn.Module, image_size: int) -> LayerRoles:
+def layer_roles(net: nn.Module, image_size: ImageSize) -> LayerRoles:
     """The three layers, each with the module that rectifies it where there is one.
 
     Raises UserError for a net without convolutions.
@@ -43,7 +43,7 @@ def layer_roles(net: nn.Module, image_size: int) -> LayerRoles:
             raise UserError("this net has no convolution, so there are no maps to look at; add a row of kind conv")
         last = linear[-2] if len(linear) > 1 else list(net.rows)[-2]
         return LayerRoles(convolutions[0], convolutions[-1], last)
-    net_trace = trace(net, (3, image_size, image_size))
+    net_trace = trace(net, image_size)
     ends = [path for path in net_trace.layers if isinstance(net.get_submodule(path), nn.Linear | nn.Conv2d)]
     wide = [path for path in wide_convolutions(net, net_trace) if path != ends[-1]]
     if not wide:
@@ -104,17 +104,17 @@ class LayerSummary(NamedTuple):
     field: Field | None
 
 
-def layer_summaries(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[LayerSummary]:
+def layer_summaries(net: nn.Module, image_size: ImageSize, also: Collection[str] = ()) -> list[LayerSummary]:
     """Every row of a net of rows; in another net the convolutions, pools and linear layers, from the pixels up.
 
     also: paths of other modules of such a net to include, such as stages and blocks. A layer that runs several times in
     one pass is described by its last run. Raises UserError as `trace` does.
     """
-    net_trace = trace(net, (3, image_size, image_size))
+    net_trace = trace(net, image_size)
     tensor_fields = follow(net_trace)
     fields = {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in net_trace.layers.items()}
     if isinstance(net, ConvNet):
-        kinds, sizes = {kind: name for name, kind in KINDS.items()}, map_sizes(net.rows, image_size)
+        kinds, sizes = {kind: name for name, kind in KINDS.items()}, map_sizes(net.rows, net.image_size)
         return [
             LayerSummary(name, kinds[type(row)], maps, side, side, fields[name])
             for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
@@ -131,7 +131,7 @@ def layer_summaries(net: nn.Module, image_size: int, also: Collection[str] = ())
     return summaries
 
 
-def layer_table(net: nn.Module, image_size: int, also: Collection[str] = ()) -> list[dict[str, Any]]:
+def layer_table(net: nn.Module, image_size: ImageSize, also: Collection[str] = ()) -> list[dict[str, Any]]:
     """One table row for each layer of `layer_summaries`: name, kind, maps, side, field, stride, start.
 
     side: of the map, in positions. field, stride: of the receptive field, in pixels; field is "image" where it is the

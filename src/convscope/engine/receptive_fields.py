@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref, Window, window_of
-from convscope.engine.trace import PIXELS, Trace, trace
+from convscope.engine.trace import PIXELS, ImageSize, Trace, trace
 
 
 class AxisField(NamedTuple):
@@ -64,13 +64,12 @@ _SAME_PLACE = ACTIVATIONS | CLAMPS | set(_NAMES.split())
 _CONSTANT = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_tensor"}
 
 
-def fields(net: nn.Module, image_size: int | tuple[int, int]) -> dict[str, Field | None]:
+def fields(net: nn.Module, image_size: ImageSize) -> dict[str, Field | None]:
     """Receptive field of every layer by module path, for images of this size; None: the whole image.
 
-    image_size: one side, or height and width. Raises UserError as `trace` does.
+    Raises UserError as `trace` does.
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
-    net_trace = trace(net, (3, height, width))
+    net_trace = trace(net, image_size)
     tensor_fields = follow(net_trace)
     return {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in net_trace.layers.items()}
 

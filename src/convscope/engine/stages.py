@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Pair, Window, window_of
 from convscope.engine.deconvnet import PASSED_THROUGH
-from convscope.engine.trace import Trace, chain, trace
+from convscope.engine.trace import ImageSize, Trace, chain, trace
 
 _POSITIONWISE = ACTIVATIONS | CLAMPS | PASSED_THROUGH | {"batch_norm", "dropout", "dropout2d", "contiguous"}
 _REST = _POSITIONWISE | {"linear", "adaptive_avg_pool2d", "flatten", "conv2d", "max_pool2d", "avg_pool2d"}
@@ -118,9 +118,9 @@ def run(calls: Any, x: Tensor) -> Tensor:
     return x
 
 
-def read_plain_net(net: nn.Module, image_size: int) -> PlainNet | None:
+def read_plain_net(net: nn.Module, image_size: ImageSize) -> PlainNet | None:
     """The net as stages; None where it branches, or has a call that may depend on the number of images."""
-    net_trace = trace(net, (3, image_size, image_size))
+    net_trace = trace(net, image_size)
     last = net_trace.calls[-1].outputs[0]
     ends = [path for path, layer in net_trace.layers.items() if layer.output == last and layer.runs == 1]
     calls = chain(net_trace, ends[-1]) if ends else None

@@ -62,11 +62,15 @@ def unknown_layer_message(path: str, layers: Iterable[str]) -> str:
     return f"no layer {path} in this net; its layers: {', '.join(near)}{more}"
 
 
-def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_size as its makers mean it") -> Trace:
-    """The trace of one image of shape `image` [3, H, W] in eval mode; the net stays as it is.
+ImageSize = int | tuple[int, ...]  # side of a square image in color, or colors, height and width
+
+
+def trace(net: nn.Module, image: ImageSize, remedy: str = "set data.image_size as its makers mean it") -> Trace:
+    """The trace of one image in eval mode; the net stays as it is.
 
     Raises UserError for an image size that the net cannot take. remedy: what the message suggests.
     """
+    image = image_shape(image)
     like = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
     pixels = torch.zeros(1, *image, dtype=like.dtype, device=like.device)
     recorder = _Recorder(pixels)
@@ -85,6 +89,11 @@ def trace(net: nn.Module, image: tuple[int, ...], remedy: str = "set data.image_
         for hook in hooks:
             hook.remove()
     return Trace(tuple(recorder.calls), recorder.shapes, recorder.layers, tuple(recorder.owners))
+
+
+def image_shape(image: ImageSize) -> tuple[int, ...]:
+    """Colors, height and width of an image of this size."""
+    return (3, image, image) if isinstance(image, int) else image
 
 
 def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:

@@ -97,7 +97,7 @@ def tested_claims(
 
 def _net_under_test(subject: Subject, plan: ClaimsConfig, seed: int) -> NetUnderTest:
     """Reads csv files before the work, so that a mistake in one is reported at once."""
-    layers = layer_roles(subject.net, subject.data.settings.image_size)
+    layers = layer_roles(subject.net, subject.data.image_shape)
     objects, parts = None, None
     if plan.boxes is not None:
         objects = sample_with_boxes(subject, plan.boxes, plan.scored, seed)

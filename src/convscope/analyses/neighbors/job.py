@@ -39,7 +39,7 @@ def neighbors(subject: Subject, plan: NeighborsConfig, seed: int) -> Iterator[Re
     layer or image, more neighbors than training images, and features that are not finite.
     """
     data = subject.data
-    layer = plan.layer or layer_roles(subject.net, data.settings.image_size).last
+    layer = plan.layer or layer_roles(subject.net, data.image_shape).last
     if plan.nearest > (count := data.size("train")):
         raise UserError(f"neighbors.nearest={plan.nearest} is more than the {count} training images; ask for fewer")
     examples = subject.examples("val", plan.images, seed)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.batches import Batch
-from convscope.data.module import ImageData, SplitName
+from convscope.data.images import Images, SplitName
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import default_layers
 from convscope.engine.cropped_projection import Watch, patches, project_fields
@@ -20,20 +20,20 @@ from convscope.engine.progress import track
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
 from convscope.engine.top9 import Top9
 from convscope.engine.top9_search import Search
-from convscope.engine.trace import trace
+from convscope.engine.trace import ImageSize, trace
 from convscope.errors import UserError, did_you_mean
 
 
-def drawn_layers(config: FeatureConfig, net: nn.Module, image_size: int) -> list[str]:
+def drawn_layers(config: FeatureConfig, net: nn.Module, image: ImageSize) -> list[str]:
     """The layers whose features are drawn, in the net's order. Raises UserError, listing the layers, for another name.
 
     Maps that a layer does not have raise it too: before training, not after its first epoch.
     """
     names = list(config.maps) if isinstance(config.maps, dict) and config.layers is None else config.layers
     if names is None:
-        return default_layers(net, image_size)
+        return default_layers(net, image)
     if isinstance(config.maps, Mapping):
-        _check_maps(config, net, image_size)
+        _check_maps(config, net, image)
     layers = [name for name, _ in net.named_modules() if name]
     if unknown := [name for name in names if name not in layers]:
         near = did_you_mean(unknown[0], layers)
@@ -41,8 +41,8 @@ def drawn_layers(config: FeatureConfig, net: nn.Module, image_size: int) -> list
     return [name for name in layers if name in names]
 
 
-def _check_maps(config: FeatureConfig, net: nn.Module, image_size: int) -> None:
-    traced = trace(net, (3, image_size, image_size))
+def _check_maps(config: FeatureConfig, net: nn.Module, image: ImageSize) -> None:
+    traced = trace(net, image)
     assert isinstance(config.maps, Mapping)
     for layer in config.maps:
         number = traced.layer(layer).output
@@ -88,7 +88,7 @@ class FeatureView(NamedTuple):
 class SplitPixels:
     """The images of a split, which a top-9 record names by index."""
 
-    data: ImageData
+    data: Images
     split: SplitName
 
 
@@ -167,7 +167,7 @@ BATCH = 64
 
 
 def search_top9(
-    net: nn.Module, data: ImageData, split: SplitName, layers: Sequence[str], index: Tensor | None = None
+    net: nn.Module, data: Images, split: SplitName, layers: Sequence[str], index: Tensor | None = None
 ) -> dict[str, Top9]:
     """The nine strongest of these images (None: of all) for every map, by layer.
 
@@ -181,7 +181,7 @@ def search_top9(
     return search.top
 
 
-def _batches(data: ImageData, split: SplitName, index: Tensor | None, words: str) -> Iterable[Batch]:
+def _batches(data: Images, split: SplitName, index: Tensor | None, words: str) -> Iterable[Batch]:
     if index is None:
         yield from track(data.ordered_dataloader(split), words)
         return

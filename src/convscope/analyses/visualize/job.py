@@ -14,7 +14,7 @@ from convscope.analyses.visualize.figure import (
     rules_sheet,
     thumbnail_sheets,
 )
-from convscope.data.module import ImageData, SplitName
+from convscope.data.images import Images, SplitName
 from convscope.engine.deconvnet import RULES
 from convscope.engine.layers import layer_summaries, layer_table
 from convscope.engine.top9 import to_arrays
@@ -28,19 +28,19 @@ def results(inputs: Inputs, config: VisualizeConfig) -> Iterator[Result]:
     return visualize(subject.net, subject.data, config, inputs.seed)
 
 
-def visualize(net: nn.Module, data: ImageData, config: VisualizeConfig, seed: int) -> Iterator[Result]:
+def visualize(net: nn.Module, data: Images, config: VisualizeConfig, seed: int) -> Iterator[Result]:
     """Yields a top-9 grid per layer (Fig. 2), the images in it, the first layer's filters, and receptive fields.
 
     With several rules the grids are by the first; a picture per layer shows the same units by each of them. Raises
     UserError for an unknown layer at once, before any work.
     """
     rules = list(RULES) if config.rules == "all" else [config.rules] if isinstance(config.rules, str) else config.rules
-    layer_names = drawn_layers(config, net, data.settings.image_size)
+    layer_names = drawn_layers(config, net, data.image_shape)
     return _results(net, data, config, (layer_names, list(dict.fromkeys(rules))), seed)
 
 
 def _results(
-    net: nn.Module, data: ImageData, choice: FeatureConfig, names: tuple[list[str], list[str]], seed: int
+    net: nn.Module, data: Images, choice: FeatureConfig, names: tuple[list[str], list[str]], seed: int
 ) -> Iterator[Picture | Table | Arrays]:
     """All results. names: of the layers and of the rules."""
     images, (layer_names, rules) = SplitPixels(data, choice.images), names
@@ -65,9 +65,9 @@ def _results(
     yield from _architecture(net, data, choice, seed)
 
 
-def _architecture(net: nn.Module, data: ImageData, choice: FeatureConfig, seed: int) -> Iterator[Picture | Table]:
+def _architecture(net: nn.Module, data: Images, choice: FeatureConfig, seed: int) -> Iterator[Picture | Table]:
     """The first layer's filters, a table of the layers, and their receptive fields over an image."""
-    size = data.settings.image_size
+    size = data.image_shape
     name, first = next((name, layer) for name, layer in net.named_modules() if isinstance(layer, nn.Conv2d))
     caption = f"{name}: its {len(first.weight)} filters on one common scale"
     filters = filter_grid(first.weight.detach().float().cpu().numpy(), common=True, title=caption)

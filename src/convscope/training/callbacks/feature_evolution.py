@@ -81,7 +81,7 @@ class FeatureEvolution(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         assert isinstance(module, Classifier)
-        self.layers = drawn_layers(self.choice, module.net, self.data.settings.image_size)
+        self.layers = drawn_layers(self.choice, module.net, self.data.image_shape)
 
     def state_dict(self) -> dict[str, Any]:
         previous = {

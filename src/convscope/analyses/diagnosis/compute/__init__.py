@@ -9,7 +9,7 @@ from convscope.analyses.diagnosis.compute import activity, filters
 from convscope.analyses.diagnosis.compute.activity import UnitStatistics, WatchedLayer
 from convscope.analyses.diagnosis.compute.frequencies import aliasing, frequency_bands
 from convscope.engine.receptive_fields import Field, fields
-from convscope.engine.trace import trace
+from convscope.engine.trace import ImageSize, trace
 from convscope.errors import UserError
 from convscope.models.renorm import filter_rms
 
@@ -86,9 +86,9 @@ def convolutions(watched: list[WatchedLayer]) -> list[str]:
     return names
 
 
-def above_first(net: nn.Module, image_size: int, names: list[str]) -> str | None:
+def above_first(net: nn.Module, image_size: ImageSize, names: list[str]) -> str | None:
     """The next of these convolutions, in order, that depends on the first one; a parallel branch does not count."""
-    pass_ = trace(net, (3, image_size, image_size))
+    pass_ = trace(net, image_size)
     reached = {pass_.layer(names[0]).output}
     for call in pass_.calls:
         if reached.intersection(call.inputs):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from convscope.engine.activations import is_activation
 from convscope.engine.calls import CLAMPS, Call
 from convscope.engine.features import features
-from convscope.engine.trace import Trace, trace
+from convscope.engine.trace import ImageSize, Trace, trace
 
 SURE = 0.999  # probability from which an image's most probable class counts as saturated
 _NAMES = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
@@ -52,9 +52,9 @@ class UnitStatistics(NamedTuple):
     sure: float
 
 
-def watched_layers(net: nn.Module, image_size: int) -> list[WatchedLayer]:
+def watched_layers(net: nn.Module, image_size: ImageSize) -> list[WatchedLayer]:
     """The layers that run once, in order: convolutions with more than one position, linear layers but the last."""
-    pass_ = trace(net, (3, image_size, image_size))
+    pass_ = trace(net, image_size)
     ends = [path for path in pass_.layers if isinstance(net.get_submodule(path), nn.Conv2d | nn.Linear)]
     layers = []
     for path in ends[:-1]:

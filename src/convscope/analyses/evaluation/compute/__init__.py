@@ -15,8 +15,7 @@ from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
 from convscope.data.classnames import are_same_classes
 from convscope.data.decode import printable
-from convscope.data.module import ImageData
-from convscope.data.settings import DataSettings
+from convscope.data.images import Images, ImageSettings
 from convscope.engine.dense import dense_probabilities
 from convscope.engine.multicrop import corner_and_center_crops, grid_crops, multi_crop_probabilities
 from convscope.engine.progress import track_parts
@@ -132,7 +131,7 @@ def check_comparable(nets: Sequence[EvaluatedNet]) -> None:
                             "here needs nets of one image size: evaluate them one by one")  # fmt: skip
 
 
-def image_scales(plan: EvaluationConfig, settings: DataSettings) -> list[int]:
+def image_scales(plan: EvaluationConfig, settings: ImageSettings) -> list[int]:
     """The sides of the whole images in pixels. Raises UserError for a side smaller than the net's input."""
     image_size = settings.image_size
     scales = [settings.stored_size] if plan.scales is None else list(plan.scales)
@@ -160,7 +159,7 @@ def _probabilities(
 
 
 def _image_batches(
-    data: ImageData, plan: EvaluationConfig, scales: list[int], index: Tensor
+    data: Images, plan: EvaluationConfig, scales: list[int], index: Tensor
 ) -> Iterator[tuple[Tensor, Sequence[Tensor]]]:
     """Labels [n] and the images at every scale, gray levels: uncropped for dense evaluation, else the central square
     of the smallest side.

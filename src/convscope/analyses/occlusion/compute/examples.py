@@ -17,7 +17,7 @@ from convscope.analyses.occlusion.compute import (
 )
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import FeatureView, SplitPixels, feature_view
-from convscope.data.module import ImageData, SplitName
+from convscope.data.images import Images, SplitName
 from convscope.engine.features import features
 from convscope.engine.projection_rule import RuleChoice
 from convscope.engine.top9 import Top9
@@ -105,7 +105,7 @@ def occlude_example(setup: OcclusionSetup, example: Examples, projections: bool)
     )
 
 
-def _gray_levels(data: ImageData, occluder: Occluder) -> NDArray[np.uint8]:
+def _gray_levels(data: Images, occluder: Occluder) -> NDArray[np.uint8]:
     """The levels [S, S, 3] of a picture where the net takes the square's value: the mean image for 0."""
     margin = (data.mean.shape[-1] - data.settings.image_size) // 2
     crop = slice(margin, margin + data.settings.image_size)

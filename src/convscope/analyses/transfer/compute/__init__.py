@@ -19,6 +19,7 @@ from convscope.analyses.transfer.compute.feature_files import READ_AT_ONCE, SPLI
 from convscope.engine.blocks import default_layers
 from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
+from convscope.engine.trace import ImageSize
 from convscope.metrics.linear_probe import Fold, ProbeKind, choose_c, coordinates, fit_probe, folds, mean_class_accuracy
 from convscope.metrics.multilabel import average_precisions, class_certainty, class_rankings
 from convscope.models.build import ConvNet
@@ -97,7 +98,7 @@ class MultilabelFit(NamedTuple):
     ranked: ClassRankings
 
 
-def transferred_layers(net: nn.Module, image_size: int) -> list[str]:
+def transferred_layers(net: nn.Module, image_size: ImageSize) -> list[str]:
     """Every convolution and hidden full row of a row net; of another net up to five convolutions and the last layer."""
     if isinstance(net, ConvNet):
         full = [name for name, row in net.rows.items() if isinstance(row, LinearRow)]

@@ -77,7 +77,7 @@ def transfer(
     the same images. Images that show several classes keep their own splits, and average precision is measured instead
     of accuracy. Raises UserError for an unknown layer, and for a class that has fewer images than a fold needs.
     """
-    last = layer_roles(subject.net, subject.data.settings.image_size).last
+    last = layer_roles(subject.net, subject.data.image_shape).last
     request = _request(subject, plan, last)
     layers = [*request.layers, *([DENSE] if request.scales else [])]
     nets = {THIS_NET: subject, **beside}

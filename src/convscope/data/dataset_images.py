@@ -1,0 +1,185 @@
+"""The images of a map-style data set of the user's own, as analyses look at them (data/images.py)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convscope.data.batches import Batch, Rectangles
+from convscope.data.images import Indices, SplitName
+from convscope.data.items import Item, colors_of, read_item
+from convscope.data.sources import chosen
+from convscope.errors import UserError
+from convscope.models.library_metadata import Colors
+
+
+@dataclass(frozen=True)
+class TensorSettings:
+    """The settings of images that are tensors already (data/images.py)."""
+
+    shape: tuple[int, int, int]
+    batch_size: int = 64
+    pixel_scale: float | tuple[float, ...] = 1.0
+    cache_dir: str = "~/.cache/convscope"
+    stored: int | None = None
+
+    @property
+    def image_size(self) -> int:
+        """The side. Raises UserError for images that are not square."""
+        _, height, width = self.shape
+        if height != width:
+            raise UserError(f"images of {height} x {width} pixels; this analysis takes square images: crop them")
+        return height
+
+    @property
+    def stored_size(self) -> int:
+        return self.image_size
+
+
+class DatasetImages:
+    """The images of map-style data sets: dataset[index] is the image as the net takes it, with a label or without.
+
+    splits: by name; "val" is what analyses look at, "train" what they compare with. classes: names of the classes,
+    None for those of the data set, or numbers. colors: mean and deviation by which the images were normalized, None for
+    those of the data set's transforms; where there are none either, every image is stretched for display, and
+    `stretched` is true. Raises UserError for a data set without images.
+    """
+
+    def __init__(
+        self,
+        splits: Mapping[SplitName, Any],
+        classes: Sequence[str] | None = None,
+        colors: Colors | None = None,
+        batch_size: int = 64,
+    ):
+        self._splits, self._classes, self._labels = dict(splits), classes, dict[SplitName, np.ndarray]()
+        name, first = next(iter(self._splits.items()))
+        if not len(first):
+            raise UserError(f"the data set of {name} is empty")
+        self.image_shape: tuple[int, int, int] = tuple(self._item(name, 0).image.shape)  # type: ignore[assignment]
+        self.colors = colors or colors_of(first)
+        self.stretched = self.colors is None
+        scale = tuple(1 / (255 * std) for std in self.colors.std) if self.colors else 1 / 255
+        self.settings = TensorSettings(self.image_shape, batch_size, scale)
+        others: list[SplitName] = ["train", "val", "test"]
+        self.missing: dict[str, str] = {
+            split: f"there are no {split} images" for split in others if split not in self._splits
+        }
+        self.pooled: list[SplitName] = [split for split in others[:2] if split in self._splits]
+        self.several, self.decoder = False, None
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The names given, or those of the data set; else numbers."""
+        if self._classes is not None:
+            return list(self._classes)
+        for dataset in self._splits.values():
+            if names := _attribute(dataset, "classes"):
+                return [str(name) for name in names]
+        count = 1 + max((int(self._all_labels(split).max()) for split in self._splits), default=0)
+        return [f"class {number}" for number in range(count)]
+
+    @property
+    def mean(self) -> Tensor:
+        """[3, H, W] grey levels: the color that the images were centered on."""
+        colors = torch.tensor(self.colors.mean if self.colors else [0.5]) * 255
+        return colors.expand(3).view(3, 1, 1).expand(3, *self.image_shape[1:]).contiguous()
+
+    def size(self, split: SplitName) -> int:
+        return len(self._dataset(split))
+
+    def images(self, split: SplitName, indices: Indices) -> Tensor:
+        """[n, C, H, W] float32: the images as the net sees them. Raises UserError for images of another shape."""
+        items = [self._item(split, index) for index in torch.as_tensor(indices).tolist()]
+        for item in items:
+            if item.image.shape != self.image_shape:
+                shapes = [" x ".join(map(str, shape)) for shape in (item.image.shape, self.image_shape)]
+                raise UserError(f"an image of {shapes[0]} beside images of {shapes[1]}; resize them to one size")
+        return torch.stack([item.image.float() for item in items]) if items else torch.empty(0, *self.image_shape)
+
+    def pixels(self, split: SplitName, indices: Indices) -> Tensor:
+        """[n, 3, H, W] uint8: the same images for display."""
+        return self.display(self.images(split, indices))
+
+    def display(self, images: Tensor) -> Tensor:
+        """Pixels [n, 3, H, W] uint8 of images [n, C, H, W] as the net sees them."""
+        images = images.float().cpu()
+        if self.colors is None:
+            low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+            levels = (images - low) / (high - low).clamp(min=1e-12)
+        else:
+            mean, std = (torch.tensor(values).view(-1, 1, 1) for values in self.colors)
+            levels = images * std + mean
+        return (255 * levels).round().clamp(0, 255).byte().expand(-1, 3, -1, -1).contiguous()
+
+    def labels(self, split: SplitName, indices: Indices) -> Tensor:
+        """[n] int64; 0 for images without labels."""
+        return torch.from_numpy(self._all_labels(split)[torch.as_tensor(indices).numpy()])
+
+    def targets(self, split: SplitName, indices: Indices) -> NoReturn:
+        raise UserError("images of one class have labels, and no targets of several classes")
+
+    def names(self, split: SplitName, indices: Indices) -> list[str]:
+        """Names of the files where the data set lists them as torchvision's do, else indices."""
+        files = _attribute(self._dataset(split), "samples") or _attribute(self._dataset(split), "imgs")
+        positions = torch.as_tensor(indices).tolist()
+        return [Path(files[position][0]).name if files else str(position) for position in positions]
+
+    def choose(self, split: SplitName, choice: int | Sequence[int], seed: int) -> Tensor:
+        """Indices of a number of images, evenly over the classes and chosen by seed; or the listed indices, checked."""
+        return torch.from_numpy(chosen(self._all_labels(split), choice, seed, split))
+
+    def ordered_dataloader(self, split: SplitName) -> Iterator[Batch]:
+        """Batches of the whole split in index order."""
+        for index in torch.arange(self.size(split)).split(self.settings.batch_size):
+            yield self._batch(split, index)
+
+    def uncropped_dataloader(self, split: SplitName, indices: Tensor, side: int, batch_size: int) -> Iterator[Batch]:
+        """Images of these indices, grey levels 0..255. Raises UserError for another side than that of the images."""
+        if side != self.settings.image_size:
+            raise UserError(
+                f"these images have one size, {self.settings.image_size} pixels, and none of {side} to cut crops from"
+            )
+        for index in indices.split(batch_size):
+            batch = self._batch(split, index)
+            yield batch._replace(image=self.pixels(split, index).float())
+
+    def rectangles(self, split: SplitName, indices: Tensor, sides: Sequence[int], pixels: int) -> Iterator[Rectangles]:
+        raise UserError(f"these images have one size, {self.settings.image_size} pixels; there are no other scales")
+
+    def read(self, paths: Sequence[Path]) -> NoReturn:
+        raise UserError("images of a data set of tensors are no files; pass them as images")
+
+    def _batch(self, split: SplitName, index: Tensor) -> Batch:
+        return Batch(self.images(split, index), self.labels(split, index), index)
+
+    def _dataset(self, split: SplitName) -> Any:
+        if split not in self._splits:
+            raise UserError(f"{self.missing[split]}; pass a data set of them")
+        return self._splits[split]
+
+    def _item(self, split: SplitName, index: int) -> Item:
+        return read_item(self._dataset(split)[index])
+
+    def _all_labels(self, split: SplitName) -> np.ndarray:
+        """[N] int64, from the data set's list of targets, or by reading every item once."""
+        if split not in self._labels:
+            labels = _attribute(self._dataset(split), "targets")
+            if labels is None:
+                labels = [self._item(split, index).label or 0 for index in range(self.size(split))]
+            self._labels[split] = np.asarray(labels, np.int64)
+        return self._labels[split]
+
+
+def _attribute(dataset: Any, name: str) -> Any:
+    """An attribute as torchvision's data sets have it, also of the data set below a torch Subset; None without."""
+    indices, below = getattr(dataset, "indices", None), getattr(dataset, "dataset", None)
+    if indices is None or below is None:
+        return getattr(dataset, name, None)
+    values = _attribute(below, name)
+    return values if values is None or name == "classes" else [values[index] for index in indices]

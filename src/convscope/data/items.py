@@ -1,0 +1,103 @@
+"""What a data set or a loader of the user's own gives: images and labels in tuples, lists or dictionaries."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from convscope.errors import UserError
+from convscope.models.library_metadata import Colors
+
+COLORS = 1, 3  # of an image: gray, or red, green and blue
+
+
+class Item(NamedTuple):
+    """image: [C, H, W] floating point, as the net takes it. label: None where the item has none."""
+
+    image: Tensor
+    label: int | None
+
+
+def read_item(value: Any) -> Item:
+    """The image and label of one item: the first image in it, and the first whole number after it.
+
+    Raises UserError for an item without an image, and for one with an image that is no tensor yet.
+    """
+    leaves = list(_leaves(value))
+    places = [place for place, leaf in enumerate(leaves) if _is_image(leaf, 3)]
+    if not places:
+        raise UserError(_no_image(leaves, "the data set gives", "[C, H, W]"))
+    labels = [int(leaf) for leaf in leaves[places[0] + 1 :] + leaves[: places[0]] if _is_label(leaf)]
+    return Item(leaves[places[0]], labels[0] if labels else None)
+
+
+def batch_images(value: Any) -> Tensor:
+    """The images [N, C, H, W] of a batch: the first such tensor in it. Raises UserError for a batch without images."""
+    leaves = list(_leaves(value))
+    images = next((leaf for leaf in leaves if _is_image(leaf, 4)), None)
+    if images is None:
+        raise UserError(_no_image(leaves, "a batch has", "[N, C, H, W]"))
+    return images
+
+
+def colors_of(dataset: Any) -> Colors | None:
+    """Mean and deviation of the Normalize among the transforms of a data set or of the set below it; None without."""
+    if dataset is None:
+        return None
+    for name in ("transform", "transforms"):
+        for step in _steps(getattr(dataset, name, None)):
+            if isinstance(step, transforms.Normalize | v2.Normalize):
+                return Colors(_floats(step.mean), _floats(step.std))
+    below = getattr(dataset, "dataset", None)
+    if below is None and (parts := getattr(dataset, "datasets", None)):
+        below = parts[0]
+    return colors_of(below)
+
+
+def _steps(transform: Any) -> Iterator[Any]:
+    """The transform, and those in it."""
+    yield transform
+    inner = getattr(transform, "transforms", None) or getattr(transform, "transform", None)
+    for step in inner if isinstance(inner, Sequence | torch.nn.ModuleList) else [inner] if inner is not None else []:
+        yield from _steps(step)
+
+
+def _floats(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in ([values] if isinstance(values, float | int) else values))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The values in nested tuples, lists and dictionaries, in order."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def _is_image(leaf: Any, dims: int) -> bool:
+    is_tensor = isinstance(leaf, Tensor) and leaf.dim() == dims and leaf.is_floating_point()
+    return is_tensor and leaf.shape[dims - 3] in COLORS
+
+
+def _is_label(leaf: Any) -> bool:
+    if isinstance(leaf, Tensor):
+        return leaf.numel() == 1 and not leaf.is_floating_point()
+    return hasattr(leaf, "__index__")
+
+
+def _no_image(leaves: Sequence[Any], start: str, shape: str) -> str:
+    """The message for an item or a batch with these leaves and without images."""
+    descriptions = [
+        f"a {str(leaf.dtype).removeprefix('torch.')} tensor {list(leaf.shape)}" if isinstance(leaf, Tensor)
+        else type(leaf).__name__ for leaf in leaves
+    ]  # fmt: skip
+    return (
+        f"{start} {', '.join(descriptions) or 'nothing'}, and no image; an image is a tensor {shape} of floating point "
+        "with 1 or 3 colors, as the net takes it"
+    )
