@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from convscope.analyses.subject import Subject, new_subject, saved_subject, untrained_subject
@@ -81,10 +80,12 @@ class Inputs:
 
     def open(self, checkpoint: str | Path | None) -> Subject:
         """A net in evaluation mode on its device, with its images; adds no facts."""
+        from pytorch_lightning import seed_everything
+
         settings = {**self._settings, "ckpt": str(checkpoint) if checkpoint else checkpoint}
         if settings["model"].get("init") and not settings["ckpt"]:
             raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
-        pl.seed_everything(self.seed, workers=True, verbose=False)
+        seed_everything(self.seed, workers=True, verbose=False)
         opened = saved_subject(settings) if settings["ckpt"] else new_subject(settings, keep_classes=True)
         self._check_split(opened)
         opened.net.to(self.device).eval()

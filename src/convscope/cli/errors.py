@@ -7,9 +7,10 @@ from pathlib import Path
 
 from convscope.cli.config_files import choices, place_in_files
 from convscope.cli.keys import choices_with, explain_other_choice, typed_choice
-from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
+from convscope.errors import UserError, did_you_mean, explain_unknown_key, install, list_possible
 
 FOREIGN_NETS = ("model=torchvision", "model=timm", "model=python")  # these nets have no rows
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of Hydra's plugins
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
@@ -94,6 +95,8 @@ def _explained(
 def explain_no_choice(group: str, choice: str, conf: Path) -> str:
     """The line for a choice of a config group that has no file."""
     possible = choices(conf, group)
+    if group == "hydra/launcher" and choice in LAUNCHERS:
+        return f"{group}={choice} needs a library of its own; type {install('cluster')}"
     if group == "model":
         return f"no model={choice}{_nearest_net(choice, possible)}{list_possible(possible)}"
     return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"

@@ -28,7 +28,7 @@ from convscope import analyses
 from convscope.cli.config_files import choices, is_interpolation
 from convscope.cli.help import flags_and_overrides
 from convscope.config import path_keys
-from convscope.errors import NoPath, UserError, check_new_path, check_path
+from convscope.errors import NoPath, UserError, check_new_path, check_path, command_line
 
 HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 _SHARED_PATHS = (
@@ -86,7 +86,7 @@ def _explain_no_value(text: str, conf: Path) -> str:
     groups = [group.name for group in sorted(conf.iterdir()) if group.is_dir()]
     matches = [choice for group in groups for choice in choices(conf, group) if choice.partition("=")[2] == text]
     hint = f" (did you mean {' or '.join(matches)}?)" if matches else ""
-    return f"{text} has no value{hint}; overrides are key=value or group=choice, as python src/run.py --help lists them"
+    return f"{text} has no value{hint}; overrides are key=value or group=choice, as {command_line('--help')} lists them"
 
 
 def _taken(word: str, is_sweep: Callable[[], bool], conf: Path) -> str:

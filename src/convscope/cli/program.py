@@ -44,7 +44,7 @@ from convscope.cli.processes import (
     set_ranks,
     unwind_at_sigterm,
 )
-from convscope.cli.resume import ENTRY, config_overrides_of, continue_hint, resolve_resume, training_settings
+from convscope.cli.resume import config_overrides_of, continue_hint, resolve_resume, training_settings
 from convscope.cli.run_start import (
     WORDS,
     is_in_sweep,
@@ -247,4 +247,4 @@ def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
     with TemporaryDirectory(prefix="convscope-") as settings:
         write_hydra_record(cfg, folder, Path(settings))
         write(Path(settings, WORDS), json.dumps(typed_words()))
-        relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder, Path(settings))], devices)
+        relaunch_under_torchrun(config_overrides_of(folder, Path(settings)), devices)

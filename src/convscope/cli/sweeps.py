@@ -6,7 +6,6 @@ conf/ names the classes as Hydra's callbacks.
 from __future__ import annotations
 
 import gc
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from convscope.cli.overrides import as_value, search_path
 from convscope.cli.recording import write_page_of_sweep
 from convscope.cli.run_start import is_in_sweep
 from convscope.config import check_path_key
-from convscope.errors import UserError, check_new_path
+from convscope.errors import UserError, check_new_path, command_line
 from convscope.runs.throttle import Throttle
 
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
@@ -172,5 +171,5 @@ class SayEnsembles(Callback):
         for name, runs in self.of.items():
             nets = ",".join(as_value(f"{folder}/{run}/checkpoints/last.ckpt") for run in runs)
             overrides = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
-            print(f"then: python src/run.py {shlex.join(overrides)}")
-        print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)
+            print(f"then: {command_line(*overrides)}")
+        print(f"then: {command_line('job=table', f'sweep={folder}')}", flush=True)
