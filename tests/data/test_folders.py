@@ -18,7 +18,7 @@ from convscope.data import folder_contents, folders
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, decoded, printable
 from convscope.data.decoders import formats
-from convscope.data.sources import Files, folder, images, remarks_on
+from convscope.data.sources import Files, folder, images
 from convscope.errors import UserError
 
 SIDE = 40
@@ -190,7 +190,7 @@ def test_what_lies_beside_the_images_is_counted_by_its_reason(classes, loose):
         assert all(os.path.lexists(files.example) for files in skipped.values())
         found = sum(len(folder_contents.images_under(split / name)) for name in classes if (split / name).is_dir())
         assert found == images
-        lines, told = remarks_on(skipped, split), [why for why in expected if why != "hidden" and expected[why]]
+        lines, told = folder_contents.remarks_on(skipped, split), [why for why in expected if why != "hidden" and expected[why]]
         assert len(lines) == bool(told)
         named = [why for why in told if f"{why} ({expected[why]}, e.g. " in lines[0]]
         assert len(named) == min(len(told), 8) and (len(told) > 8) == any("more kinds" in line for line in lines)
