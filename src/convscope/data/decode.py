@@ -69,7 +69,7 @@ def check_plugins(paths: Sequence[Path]) -> None:
             with suppress(OSError), open(path, "rb") as file:
                 if reason := decoders.missing_plugin(file.read(16)):
                     count = sum(other.suffix.lower() in endings for other in paths)
-                    raise bad_images_error([(path, f"{reason} (of {count:,} such files)")], count)
+                    raise bad_images_error([(path, f"{reason} ({count:,} such files)")], count)
 
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides
