@@ -33,6 +33,7 @@ KEYS = {
     "model.mean, .std": "model=python: the colors by which its input is normalized, pixels from 0 to 1",
     "model.init, .take, .freeze": "a checkpoint or run to start from; which of its rows; which rows do not train",
     "data.root": "folder of the images; for data=folder with train/<class>/ and val/<class>/",
+    "data.val_share": "of each class, for data=folder without val/: 0.2 validates with a fifth of the images",
     "data.image_size": "side of the square that the net sees, in pixels; nets of torchvision and timm have their own",
     "data.limit": "at most so many images of each split",
     "data.download": "true: fetch the data set where torchvision can",

@@ -31,9 +31,9 @@ IMAGES = ("source", "image_size", "limit", "workers", "on_bad_image", "cache_dir
           "pixel_scale")  # fmt: skip
 STORED, FETCHED = ("root",), ("root", "download")
 SOURCES: dict[str, tuple[str, ...]] = {  # data.source -> its keys besides IMAGES
-    "critters": ("train", "val", "draw_seed"), "digits": (), "folder": STORED, "images": STORED, "imagenet": STORED,
-    "stream": STORED, "cifar10": FETCHED, "imagenette": FETCHED, "caltech101": FETCHED, "caltech256": FETCHED,
-    "voc2012": FETCHED,
+    "critters": ("train", "val", "draw_seed"), "digits": (), "folder": (*STORED, "val_share"), "images": STORED,
+    "imagenet": STORED, "stream": STORED, "cifar10": FETCHED, "imagenette": FETCHED, "caltech101": FETCHED,
+    "caltech256": FETCHED, "voc2012": FETCHED,
 }  # fmt: skip
 GROUPS = {
     "optim": ("algorithm", "lr", "momentum", "weight_decay", "batch_size", "schedule", "patience", "label_smoothing",

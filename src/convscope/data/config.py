@@ -27,7 +27,7 @@ SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data
 _Config = TypeVar("_Config")
 
 
-_IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
+_IN_FOLDERS = {"images": sources.images, "imagenet": sources.imagenet}
 _FETCHED = {
     "cifar10": public_sets.cifar10,
     "imagenette": public_sets.imagenette,
@@ -46,7 +46,7 @@ def job_source(settings: Settings) -> sources.Source:
     with_test = isinstance(group, Mapping) and group.get("split") == "test"
     stored = _keys_of(StoredSet, data)
     root = public_sets.imagenette_folder(stored.root, stored.download) if name == "imagenette" else stored.root
-    return _with_remarks(sources.present_splits(root, with_test), root)
+    return _with_remarks(sources.present_splits(root, with_test, stored.val_share), root)
 
 
 def _with_remarks(images: sources.Source, root: str | Path | None) -> sources.Source:
@@ -63,10 +63,12 @@ def source(data: Settings) -> sources.Source:
     if name == "critters":
         drawn, side = _keys_of(DrawnSet, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
-    possible = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
+    possible = ("critters", "digits", "folder", *_IN_FOLDERS, *_FETCHED, "stream")
     if name not in possible:
         raise UserError(f"data.source={name} is unknown; possible: {', '.join(possible)}")
     stored = _keys_of(StoredSet, data)
+    if name == "folder":
+        return _with_remarks(sources.folder(stored.root, stored.val_share), stored.root)
     if name in _IN_FOLDERS:
         return _with_remarks(_IN_FOLDERS[name](stored.root), stored.root)
     if name in _FETCHED:
@@ -86,9 +88,13 @@ class DrawnSet:
 
 @config("data")
 class StoredSet:
-    """The keys of sets of image files, and of those that can be downloaded."""
+    """The keys of sets of image files, and of those that can be downloaded.
+
+    val_share: of the images of each class of data=folder that are for validation; None: those of root/val are.
+    """
 
     root: PathOrUrl | None = None
+    val_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     download: bool = False
     cache_dir: NewPathText = DataSettings.cache_dir
     cache_gib: float = DataSettings.cache_gib
