@@ -70,7 +70,7 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decodes: bad images are reported before training
     inherited = apply_start_(net, beginning, checkpoint, data)
     _divide_images(subject, sizes, recipe.batch_size, settings["trainer"], device.type)
-    rows = rows_of(net.state_dict()) if learned and isinstance(net, ConvNet) else inherited.get("taken", ())
+    rows = rows_of(net, net.state_dict()) if learned and isinstance(net, ConvNet) else inherited.get("taken", ())
     reason = reason_against_radius(net, rows, recipe.renorm)
     recipe, harmful = _with_suitable_radius(recipe, reason, settings, folder)
     classifier = Classifier(net, recipe, len(data.classes), scale)
