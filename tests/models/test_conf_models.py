@@ -13,7 +13,8 @@ from convscope.models.row_sizes import map_sizes
 from convscope.models.rows import ConvRow
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-ROW_NETS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if path.stem not in ("torchvision", "timm")]
+FOREIGN = ("torchvision", "timm", "python")
+ROW_NETS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if path.stem not in FOREIGN]
 
 
 def model(name: str, *overrides: str) -> dict:

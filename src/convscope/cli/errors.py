@@ -84,7 +84,8 @@ def _explained(
         return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
-        if KEY_OF_ROWS.match(key) and not any(KEY_OF_ROWS.match(other) for other in keys):
+        has_rows = typed_choice("model", words) not in FOREIGN_NETS and any(map(KEY_OF_ROWS.match, keys))
+        if KEY_OF_ROWS.match(key) and not has_rows:
             return _explain_no_rows(key, conf)
         owners = [] if goes_on else choices_with(key, conf)
         return explain_other_choice(key, owners, words) if owners else explain_unknown_key(key, keys)
@@ -119,4 +120,4 @@ def _nearest_net(choice: str, possible: Sequence[str]) -> str:
 def _explain_no_rows(key: str, conf: Path) -> str:
     nets = [choice for choice in choices(conf, "model") if choice not in FOREIGN_NETS]
     others = f"choose another{list_possible(nets)}"
-    return f"{key} is for nets with rows, and nets of torchvision, timm and Python have none; {others}"
+    return f"{key} is for nets with rows, and nets of Python, timm and torchvision have none; {others}"

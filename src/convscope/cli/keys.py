@@ -208,9 +208,8 @@ def _logger_keys(loggers: Settings) -> Iterator[str]:
 
 
 def _net_keys(model: Settings) -> Collection[str]:
-    if "layers" not in model and model.get("source") in ("python", *LIBRARIES):
-        return PYTHON if model["source"] == "python" else START
-    return ROWS
+    source = model.get("source")
+    return PYTHON if source == "python" else START if source in LIBRARIES else ROWS
 
 
 def mapping_or_empty(value: Any) -> Settings:

@@ -63,8 +63,6 @@ def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
     words: the overrides of the command line. Raises UserError for a name that means no net, or another one.
     """
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    if config_folder() != CONF and RELAUNCHED_BY not in os.environ:
-        _check_typed_target(cfg, settings.get("model"), words)
     if settings.get("net") is not None and cfg.job == "train":
         from convscope.training.start import parent_net
 
@@ -81,15 +79,20 @@ def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
         from convscope.models.library_metadata import net_by_card_name
 
         net = net_by_card_name(model["source"], model["name"], model.get("weights"), typed)
-        if "++model.weights=null" in words:  # also where the name has weights of its own
+        if any(
+            word.lstrip("+") == "model.weights=null" for word in words
+        ):  # also where the name has weights of its own
             net = net._replace(weights=None)
         if (net.name, net.weights) != (model["name"], model.get("weights")):
             return _with(cfg, {}, {"model": {"name": net.name, "weights": net.weights}})
     return cfg
 
 
-def _check_typed_target(cfg: DictConfig, model: Any, words: Sequence[str]) -> None:
-    """Raises UserError where the folder of a run, and not the command line, says what is imported."""
+def check_typed_target(cfg: DictConfig, words: Sequence[str]) -> None:
+    """Raises UserError where the folder of a run that goes on, and not the command line, says what is imported."""
+    model: Any = OmegaConf.to_container(cfg, resolve=True).get("model")  # type: ignore[union-attr]
+    if config_folder() == CONF or RELAUNCHED_BY in os.environ:
+        return
     if not isinstance(model, dict) or "layers" in model or model.get("source") != "python":
         return
     from convscope.models.targets import check_target

@@ -29,7 +29,7 @@ from convscope.cli.environment import named_broken_libraries
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
 from convscope.cli.keys import check_composed
-from convscope.cli.named_nets import with_nets_by_name
+from convscope.cli.named_nets import check_typed_target, with_nets_by_name
 from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
     RELAUNCHED_BY,
@@ -133,6 +133,7 @@ def run(cfg: DictConfig) -> float | None:
         if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
             raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
         check_writable(folder)
+        check_typed_target(cfg, typed_words())
         cfg = with_nets_by_name(cfg, typed_words())
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)

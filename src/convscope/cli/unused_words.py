@@ -47,8 +47,7 @@ def _rules_of_training(settings: Settings, rows: bool) -> list[tuple[bool, str, 
     inherits = bool(model.get("init")) and model.get("take") != []
     return [
         (not rows, r"optim\.(init|init_std|bias_ones)", f"{model.get('source')} initializes its nets itself"),
-        (rows and bool(model.get("weights")), r"optim\.(init|init_std|bias_ones)", "the weights are those of model.weights"),
-
+        (rows and bool(model.get("weights")), r"optim\.(init|init_std|bias_ones)", "model.weights has all weights"),
         (optim.get("init") == "he", r"optim\.(init_std|bias_ones)", "optim.init=he sets all weights and biases"),
         (optim.get("algorithm") == "adamw", r"optim\.momentum", "optim.algorithm=adamw has moments of its own"),
         (optim.get("schedule") != "plateau", r"optim\.patience", "only optim.schedule=plateau waits"),

@@ -18,7 +18,7 @@ from convscope.models.library_metadata import (
     vision_transformer_side,
 )
 from convscope.models.untrusted import check_finite
-from convscope.models.weights_file import Head, fill, is_file_name, read_weights, renamed
+from convscope.models.weights_file import LastLayers, fill, is_file_name, read_weights, renamed
 
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # in training they make the output a tuple
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # names in torchvision's weights files
@@ -129,8 +129,8 @@ def _torchvision_net_of(name: str, file: str, classes: int | None) -> nn.Module:
     net = models.get_model(name, **_options(name, learned=True, image_size=side))
     state = renamed(net.state_dict(), state)
     state = {key: value for key, value in state.items() if key.partition(".")[0] not in auxiliary}
-    head = Head([last_row(net)], _with_classes)
-    return fill(net, state, head, classes, f"{file} does not fit {name}")
+    last = LastLayers([last_row(net)], _with_classes)
+    return fill(net, state, last, classes, f"{file} does not fit {name}")
 
 
 def _timm_net_of(name: str, file: str, classes: int | None) -> nn.Module:
@@ -141,7 +141,7 @@ def _timm_net_of(name: str, file: str, classes: int | None) -> nn.Module:
     heads = net.pretrained_cfg["classifier"] or ()
     heads = [heads] if isinstance(heads, str) else list(heads)
     state = renamed(net.state_dict(), read_weights(file))
-    return fill(net, state, Head(heads, _reset_classifier), classes, f"{file} does not fit {name}")
+    return fill(net, state, LastLayers(heads, _reset_classifier), classes, f"{file} does not fit {name}")
 
 
 def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Module:

@@ -13,7 +13,6 @@ from convscope.models.python_nets import python_net
 from convscope.models.targets import check_target
 from convscope.models.weights_file import row_net_of
 
-
 SOURCES = ("torchvision", "timm", "python")  # of nets that have no rows
 
 

@@ -13,7 +13,7 @@ from convscope.models.library_metadata import Colors
 from convscope.models.library_nets import LibraryNet, with_class_names, with_outputs
 from convscope.models.targets import Target, explained, in_words, read_target
 from convscope.models.untrusted import check_finite
-from convscope.models.weights_file import Head, copy_shared_, fill, read_weights, renamed
+from convscope.models.weights_file import LastLayers, copy_shared_, fill, read_weights, renamed
 
 IMAGENET_COLORS = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -39,9 +39,9 @@ def python_net(model: Mapping[str, Any], image_size: int, classes: int, keep: bo
     outputs = outputs_of(net, image_size, target.name)
     exchange = partial(_for_classes, target, outputs)
     if file:
-        state, head = renamed(net.state_dict(), read_weights(file)), Head([outputs.layer] * bool(outputs.layer), exchange)
-        where, remedy = f"{file} does not fit {target.name}", "set model.target and model.args to the net"
-        net = fill(net, state, head, None if keep else classes, where, remedy)
+        last = LastLayers([outputs.layer] if outputs.layer else [], exchange)
+        state, where = renamed(net.state_dict(), read_weights(file)), f"{file} does not fit {target.name}"
+        net = fill(net, state, last, None if keep else classes, where, "set model.target and model.args to the net")
         check_finite(net, file)
     elif not keep:
         net = exchange(net, classes)
@@ -115,8 +115,6 @@ def _for_classes(target: Target, outputs: Outputs, net: nn.Module, classes: int)
 def _other_classes(target: Target, count: int, classes: int) -> str:
     """The line for a net whose outputs cannot be made those of the images."""
     return (
-        f"model.target={target.name} has {count:,} outputs and the images have {classes:,} classes; give it an argument "
-        "num_classes, or set it by model.args"
+        f"model.target={target.name} has {count:,} outputs and the images have {classes:,} classes; give it an "
+        "argument num_classes, or set it by model.args"
     )
-
-

@@ -111,7 +111,7 @@ def target_words(name: str, args: Mapping[str, Any]) -> str:
 
 
 def check_target(about: Mapping[str, Any], model: Mapping[str, Any], where: str) -> None:
-    """Raises UserError where the net that a checkpoint or a run describes is not the one that was typed as model.target.
+    """Raises UserError where the net of Python that a checkpoint or a run describes was not typed as model.target.
 
     A file of somebody else's could name any function and any arguments. where: names the file.
     """
@@ -166,12 +166,15 @@ def explained(what: str) -> Iterator[None]:
 
 def _place(error: BaseException) -> str:
     """ "nets.py, line 12: ", the last place in the user's code on the way to an error; "" where there is none."""
+
+    def is_local(file: str) -> bool:
+        return Path(file).is_relative_to(Path.cwd()) and "site-packages" not in file
+
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_relative(error.filename)}, line {error.lineno}: "
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     others = [(file, line) for file, line in frames if not file.startswith(_NOT_OF_USER)]
-    local = [(file, line) for file, line in others if Path(file).is_relative_to(Path.cwd()) and "site-packages" not in file]
-    places = local or others
+    places = [place for place in others if is_local(place[0])] or others
     return f"{_relative(places[-1][0])}, line {places[-1][1]}: " if places else ""
 
 

@@ -62,9 +62,10 @@ def read_weights(file: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-class Head(NamedTuple):
-    """The layers of a net that put out its classes. paths: their names. exchange: gives a net another number of classes,
-    with fresh weights in these layers alone.
+class LastLayers(NamedTuple):
+    """The layers of a net that put out its classes. paths: their names.
+
+    exchange: gives a net another number of classes, with fresh weights in these layers alone.
     """
 
     paths: Sequence[str]
@@ -72,7 +73,12 @@ class Head(NamedTuple):
 
 
 def fill(
-    net: nn.Module, state: Mapping[str, Tensor], head: Head, classes: int | None, where: str, remedy: str = NAME_REMEDY
+    net: nn.Module,
+    state: Mapping[str, Tensor],
+    last: LastLayers,
+    classes: int | None,
+    where: str,
+    remedy: str = NAME_REMEDY,
 ) -> nn.Module:
     """The net with the weights of `state`, which have the names of the net.
 
@@ -80,13 +86,15 @@ def fill(
     have. Raises UserError as `fitting`.
     """
     state, fresh = dict(state), net.state_dict()
-    last = next((name for name in (f"{path}.weight" for path in head.paths) if name in state and name in fresh), None)
-    if last and state[last].dim() > 1 and state[last].shape[1:] == fresh[last].shape[1:]:
-        net = head.exchange(net, len(state[last]))
+    names = [f"{path}.weight" for path in last.paths]
+    weight = next((name for name in names if name in state and name in fresh), None)
+    if weight and state[weight].dim() > 1 and state[weight].shape[1:] == fresh[weight].shape[1:]:
+        net = last.exchange(net, len(state[weight]))
     elif classes is not None:
-        state |= {key: value for key, value in fresh.items() if key.startswith(tuple(f"{path}." for path in head.paths))}
+        prefixes = tuple(f"{path}." for path in last.paths)
+        state |= {name: value for name, value in fresh.items() if name.startswith(prefixes)}
     net.load_state_dict(fitting(net.state_dict(), state, where, remedy), strict=False)
-    return net if classes is None else head.exchange(net, classes)
+    return net if classes is None else last.exchange(net, classes)
 
 
 def row_net_of(file: str, net: ConvNet, classes: int | None) -> ConvNet:
@@ -96,7 +104,8 @@ def row_net_of(file: str, net: ConvNet, classes: int | None) -> ConvNet:
     """
     state = renamed(net.state_dict(), read_weights(file))
     remedy = "set model=, model.width and data.image_size to the net"
-    filled = fill(net, state, Head([last_row(net)], _row_net_for), classes, f"{file} does not fit this net", remedy)
+    last = LastLayers([last_row(net)], _row_net_for)
+    filled = fill(net, state, last, classes, f"{file} does not fit this net", remedy)
     check_finite(filled, file)
     assert isinstance(filled, ConvNet)
     return filled
