@@ -48,6 +48,8 @@ cli/ reads a command line and runs a job; runs/ writes and reads the run folder;
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:  # editors see the functions; Python imports them when one is asked for
     from convscope.api import *  # noqa: F403
 
@@ -81,10 +83,6 @@ __all__ = [  # those of api/, which are not imported before one is asked for
 
 def __getattr__(name: str) -> Any:
     """`from convscope import load`: torch is imported only when it is needed, as --help should not wait for it."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("convscope")
     if name not in __all__:
         raise AttributeError(f"module 'convscope' has no attribute {name!r}")
     from convscope import api

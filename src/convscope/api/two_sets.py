@@ -42,7 +42,7 @@ def _named(images: Any, name: str) -> Named:
         folder = str(Path(images).name) if isinstance(images, str | Path) else ""
         return folder or name, *files_by_folder(image_files(images))
     labeled = images_of_dataset({"val": dataset_of(images)}, None, PART)
-    return name, *_pixels(labeled.images, "val", labeled.names)
+    return name, *_pixels(labeled.images, "val", labeled.names if labeled.limit else ["unlabeled"])
 
 
 def _of_subject(subject: Subject) -> tuple[Named, Named]:

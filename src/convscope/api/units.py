@@ -28,6 +28,7 @@ from convscope.engine.trace import ImageSize, image_shape
 from convscope.errors import UserError
 from convscope.plots.grid import thumbnails
 
+LARGE = 168  # pixels of a projection in its picture
 GRAY = 118  # grey level of the picture in which fields lie where there is no image
 
 
@@ -60,7 +61,7 @@ class ProjectedUnits(Projection):
         """The projections side by side; gray: no signal."""
         values = self.values.float().cpu()
         side = max(values.shape[2:])
-        return thumbnails(projection_tiles(values.expand(-1, 3, -1, -1), min(side, 224)), min(len(values), 9))
+        return thumbnails(projection_tiles(values.expand(-1, 3, -1, -1), min(side, LARGE)), min(len(values), 9), LARGE)
 
     def __repr__(self) -> str:
         return (
