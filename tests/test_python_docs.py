@@ -23,7 +23,6 @@ IN_PLACE = {  # text of a snippet -> what the test runs
     'weights="IMAGENET1K_V1"': "weights=None",
     "v2.Resize(256), v2.CenterCrop(224)": "v2.Resize(72), v2.CenterCrop(64)",
     "* 200": "* 60",
-    "net, 224": "net, 64",
     "maps=9": "maps=1",
     "maps=8": "maps=1",
     "scored=20": "scored=4",

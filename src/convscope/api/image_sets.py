@@ -1,6 +1,7 @@
 """Images of the user's own, in any form that PyTorch people have them, as the images that analyses look at."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -167,7 +168,9 @@ def _tensors(images: Tensor, labels: Any) -> TensorDataset:
     numbers = torch.as_tensor(labels).detach().cpu()
     if numbers.shape != images.shape[:1] or numbers.is_floating_point() or numbers.min() < 0:
         raise UserError(f"labels are not {len(images)} whole numbers from 0, one for each image: {list(numbers.shape)}")
-    return TensorDataset(images, numbers.long())
+    labeled: Any = TensorDataset(images, numbers.long())
+    labeled.targets = numbers.tolist()  # as torchvision's data sets have them: else every item is read for its label
+    return labeled
 
 
 class LabeledSet(NamedTuple):
@@ -182,6 +185,7 @@ class LabeledSet(NamedTuple):
 def images_of_dataset(datasets: Mapping[SplitName, Any], colors: Colors | None, batch_size: int) -> LabeledSet:
     """The images of map-style data sets and what is known of their classes. Raises UserError as DatasetImages does."""
     images = DatasetImages(datasets, None, colors, batch_size)
+    images.settings = replace(images.settings, cache_dir=default_keys()["cache_dir"])
     if colors is not None and len(colors.mean) == 3 and images.image_shape[0] == 1:
         raise UserError("mean and std are of 3 colors, and these images have 1; pass one number each")
     first = next(iter(datasets))

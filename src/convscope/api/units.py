@@ -49,7 +49,7 @@ class TopImages(dict[str, Top9]):
         return "\n".join([f"top-9 of {count} {self.split} images", *lines])
 
     def _repr_html_(self) -> str:
-        return f'<pre>{self!r}</pre><img src="{web_image(self.figure())}" style="max-width:100%">'
+        return f'<pre>{self!r}</pre><img src="{web_image(self.figure(maps=3))}" style="max-width:100%">'
 
 
 class ProjectedUnits(Projection):

@@ -160,7 +160,7 @@ class DatasetImages:
         raise UserError(f"these images have one size, {self.settings.image_size} pixels; there are no other scales")
 
     def read(self, paths: Sequence[Path]) -> NoReturn:
-        raise UserError("images of a data set of tensors are no files; pass them as images")
+        raise UserError("a csv names image files, and these images are tensors; pass the folder of the files as images")
 
     def _batch(self, split: SplitName, index: Tensor) -> Batch:
         return Batch(self.images(split, index), self.labels(split, index), index)
