@@ -112,6 +112,15 @@ def test_image_files_are_normalized_and_resized(photos):
     assert listed.data.size("val") == 2 and torch.equal(listed.data.images("val", [0])[0], image)
 
 
+def test_a_net_of_timm_says_how_its_images_are_made(photos):
+    timm = pytest.importorskip("timm")
+    plain = timm.create_model("tf_efficientnet_lite0", num_classes=3)
+    config = plain.pretrained_cfg
+    settings = convscope.subject(plain, photos).data.settings
+    assert (settings.image_size, settings.stored_size, settings.interpolation) == (224, 256, config["interpolation"])
+    assert settings.pixel_scale == pytest.approx([1 / (255 * std) for std in config["std"]])
+
+
 class Wrapped(nn.Module):
     def __init__(self, form):
         super().__init__()

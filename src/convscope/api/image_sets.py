@@ -33,10 +33,15 @@ IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class FileInput(NamedTuple):
-    """How image files become a net's input. size: pixels of its side. colors: mean and deviation, None if unknown."""
+    """How image files become a net's input. size: pixels of its side. colors: mean and deviation, None if unknown.
+
+    stored, interpolation: side that images are resized to, whose center the net sees (None: 256/224 of size), and how.
+    """
 
     size: int
     colors: Colors | None
+    stored: int | None = None
+    interpolation: str = "bilinear"
 
 
 def colors_of_arguments(mean: Any, std: Any) -> Colors | None:
@@ -77,7 +82,8 @@ def images_of_files(images: Any, train: Any, input_: FileInput, batch_size: int)
     mean, std = (torch.tensor(values, dtype=torch.float32).expand(3) for values in input_.colors)
     settings = build_config(DataSettings, {
         "image_size": input_.size, "batch_size": batch_size, "cache_dir": default_keys()["cache_dir"],
-        "pixel_scale": tuple((1 / (255 * std)).tolist()),
+        "pixel_scale": tuple((1 / (255 * std)).tolist()), "stored": input_.stored,
+        "interpolation": input_.interpolation,
     })  # fmt: skip
     side = settings.stored_size
     return ImageData(_source(images, train), settings, (255 * mean).view(3, 1, 1).expand(3, side, side).contiguous())

@@ -1,5 +1,6 @@
 """Any net of the user's own with any images, as the Subject that every analysis takes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -168,8 +169,12 @@ def _readable(names: list[str]) -> list[str]:
 def _file_input(net: nn.Module, colors: Colors | None, image_size: int | None) -> FileInput:
     """The input for files: of the arguments, else of a timm net's pretrained_cfg, else 224 pixels."""
     config: Any = getattr(net, "pretrained_cfg", None)
-    config = config if isinstance(config, Mapping) and config.get("mean") and config.get("input_size") else {}
-    if colors is None and config:
-        colors = Colors(tuple(config["mean"]), tuple(config["std"]))
-    native = net.image_size if isinstance(net, ConvNet) else config["input_size"][-1] if config else SIZE
-    return FileInput(int(native) if image_size is None else image_size, colors)
+    if not isinstance(config, Mapping) or not config.get("mean") or not config.get("input_size"):
+        native = net.image_size if isinstance(net, ConvNet) else SIZE
+        return FileInput(native if image_size is None else image_size, colors)
+    colors = colors or Colors(tuple(config["mean"]), tuple(config["std"]))
+    size = int(config["input_size"][-1])
+    if image_size not in (None, size):
+        return FileInput(image_size or size, colors)
+    stored = max(size, math.floor(size / config.get("crop_pct", 0.875)))  # as in timm's own transforms
+    return FileInput(size, colors, stored, "bicubic" if config.get("interpolation") == "bicubic" else "bilinear")
