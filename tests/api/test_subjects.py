@@ -172,6 +172,20 @@ def test_backbones_without_classes_have_units_all_the_same():
     assert "14 x 18" in repr(fields) and fields.figure().savefig
 
 
+class Restless(TensorDataset):
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return image + torch.rand(1), label
+
+
+def test_random_transforms_are_noticed_and_draw_no_number_of_the_users():
+    plain = net()
+    state = torch.get_rng_state()
+    with pytest.warns(UserWarning, match="random transforms"):
+        convscope.subject(plain, Restless(IMAGES, LABELS))
+    assert torch.equal(state, torch.get_rng_state())
+
+
 class Stream(IterableDataset):
     def __iter__(self):
         yield IMAGES[0], 0

@@ -1,5 +1,6 @@
 """Images of the user's own, in any form that PyTorch people have them, as the images that analyses look at."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,10 @@ from convscope.models.library_metadata import Colors
 Numbers = float | Sequence[float]
 POSSIBLE = (
     "a data set, a DataLoader, a tensor [N, C, H, W], a pair (images, labels), a folder of images, or a list of files"
+)
+RANDOM = (
+    "the first image of the data set is another one each time it is read, as with random transforms; an analysis needs "
+    "the same image again, so pass a data set without them"
 )
 NO_TRAIN = "there are no train images; pass train=<images> to convscope.subject"
 IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -195,6 +200,8 @@ def images_of_dataset(datasets: Mapping[SplitName, Any], colors: Colors | None, 
     if colors is not None and len(colors.mean) == 3 and images.image_shape[0] == 1:
         raise UserError("mean and std are of 3 colors, and these images have 1; pass one number each")
     first = next(iter(datasets))
+    if not torch.equal(images.images(first, [0]), images.images(first, [0])):
+        warnings.warn(RANDOM, stacklevel=3)
     names = class_names_of(datasets[first])
     if names is None and not is_labeled(datasets[first]):
         return LabeledSet(images, None, 0)

@@ -15,7 +15,7 @@ from convscope.analyses.overlap.about import OverlapConfig
 from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.about import RANDOM, Kind, TransferConfig
 from convscope.api.arguments import config_of, naming_arguments
-from convscope.api.examination import examining
+from convscope.api.examination import examining, random_numbers
 from convscope.api.findings import Findings, collect
 from convscope.api.looking import Choice, Net, analyze
 from convscope.api.opening import load
@@ -188,7 +188,7 @@ def overlap(
     """
     settings = {"size": size, "channels": channels, "threshold": threshold, "mirrored": mirrored, "shown": shown,
                 "copies": copies}  # fmt: skip
-    with naming_arguments(other=other, **settings):
+    with naming_arguments(other=other, **settings), random_numbers(torch.device("cpu"), seed):
         config = config_of(OverlapConfig, settings)
         from convscope.api.two_sets import two_collections
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from convscope.analyses.subject import Subject
 from convscope.api.arguments import naming_arguments
-from convscope.api.examination import examining, plain_net
+from convscope.api.examination import examining, plain_net, random_numbers
 from convscope.api.image_sets import (
     FileInput,
     LabeledSet,
@@ -57,7 +57,7 @@ def subject(
     A net of another precision is looked at as a float32 copy. Raises UserError for what holds no images, for files
     without mean and std, and for images that the net cannot take.
     """
-    with naming_arguments(image_size=image_size, batch_size=batch_size):
+    with naming_arguments(image_size=image_size, batch_size=batch_size), random_numbers(torch.device("cpu")):
         plain, colors = plain_net(net), colors_of_arguments(mean, std)
         if is_of_files(images):
             if labels is not None:
