@@ -1,6 +1,7 @@
 """What a net is worth: one function for each analysis over whole sets of images, equal to the job of the same name."""
 
 import copy
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +26,11 @@ from convscope.data.dataset_images import DatasetImages
 from convscope.errors import UserError
 from convscope.models.build import ConvNet, build
 from convscope.runs.reading import Run
+
+OWN_IMAGES = (
+    "the net was trained on these very images: how well its features tell them apart says nothing of other images; "
+    'open it with others, e.g. load(run, source="folder", root="/photos")'
+)
 
 
 def neighbors(
@@ -126,6 +132,9 @@ def transfer(
     subject = as_subject(net, data)
     if isinstance(beside, Mapping) and not all(isinstance(other, Subject) for other in beside.values()):
         raise UserError(f"beside={list(beside)} has a net that is no Subject; make one with convscope.subject")
+
+    if subject.own_images:
+        warnings.warn(OWN_IMAGES, stacklevel=2)
 
     def results(subject: Subject, config: TransferConfig, seed: int) -> Iterator[Any]:
         nets = dict(beside) if isinstance(beside, Mapping) else _compared_nets(subject, config.beside or [], seed)
