@@ -132,8 +132,10 @@ def test_any_net_with_gray_tensors_and_nothing_of_the_users_changes(job):
     assert len(net._forward_hooks) == hooks and torch.equal(states, torch.get_rng_state())
 
 
-def test_accuracy_over_tensors_is_that_of_plain_torch(foreign):
+@pytest.mark.parametrize("sides", [(32, 32), (20, 36)])
+def test_accuracy_over_tensors_is_that_of_plain_torch(foreign, sides):
     net, images, labels = foreign
+    images = nn.functional.interpolate(images, sides)
     net.eval()
     right = (net(images)["logits"].argmax(1) == labels).float().mean()
     net.train()
