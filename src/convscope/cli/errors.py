@@ -10,6 +10,12 @@ from convscope.cli.keys import choices_with, explain_other_choice, typed_choice
 from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
 
 LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
+PLUGINS = {  # choices of Hydra's groups that a package brings -> what to install
+    "hydra/sweeper=optuna": "convscope[search]",
+    "hydra/launcher=joblib": "convscope[cluster]",
+    "hydra/launcher=submitit_local": "convscope[cluster]",
+    "hydra/launcher=submitit_slurm": "convscope[cluster]",
+}
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
@@ -87,6 +93,8 @@ def _explained(
             return _explain_no_rows(key, conf)
         owners = [] if goes_on else choices_with(key, conf)
         return explain_other_choice(key, owners, words) if owners else explain_unknown_key(key, keys)
+    if re.search("BasicSweeper does not support sweep type : INTERVAL", message):
+        return "an interval is searched by hydra/sweeper=optuna; without it type several values: key=0.1,0.2"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
@@ -94,6 +102,8 @@ def _explained(
 def explain_no_choice(group: str, choice: str, conf: Path) -> str:
     """The line for a choice of a config group that has no file."""
     possible = choices(conf, group)
+    if package := PLUGINS.get(f"{group}={choice}"):
+        return f"no {group}={choice} here; pip install '{package}' brings it"
     if group == "model":
         return f"no model={choice}{_nearest_net(choice, possible)}{list_possible(possible)}"
     return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"
