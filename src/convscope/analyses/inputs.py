@@ -61,6 +61,11 @@ class Inputs:
         return Path(root).expanduser() if root and "://" not in str(root) else None
 
     @property
+    def val_share(self) -> float | None:
+        """data.val_share; None for sets that are not divided."""
+        return self._settings["data"].get("val_share")
+
+    @property
     def device(self) -> torch.device:
         """Where a finished net runs."""
         return net_device(self._settings["trainer"]["accelerator"])

@@ -43,6 +43,7 @@ _SHARED_PATHS = (
     "convert.to",
 )
 _TEXTS = ("name",)
+_ADDED = re.compile(r"model\.(weights$|args\.)")  # keys that the file of a net of one's own need not have
 SweepTest = Callable[[Sequence[str], Sequence[str], Path], bool]
 _OVERRIDE = re.compile(r"(\+{0,2}([A-Za-z_$][\w./@:$-]*))\s*=(.*)", re.ASCII | re.DOTALL)
 _STRUCTURE = re.compile(r"\s*([\[{'\"]|(choice|range|glob|interval|sort|shuffle|tag|int|float|str|bool)\s*\()")
@@ -94,6 +95,7 @@ def _taken(word: str, is_sweep: Callable[[], bool], conf: Path) -> str:
     if match is None:
         return _without_value(word, conf)
     start, key, value = match.groups()
+    start = f"++{key}" if _ADDED.match(key) else start
     if key in keys_of_paths():
         return f"{start}={_path_value(word, key, value, is_sweep)}"
     if _parsed(value) is not None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from convscope.data.folder_contents import SkippedFiles, class_folders
-from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, remarks_on, subset
+from convscope.data.folder_contents import SkippedFiles, class_folders, remarks_on
+from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, subset
 from convscope.errors import UserError, install, reason_of
 
 
