@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from convscope.cli.environment import OF_PROGRAM
 
 TINY = ["data.train=20", "data.val=20", "data.image_size=64", "data.workers=0", "model.width=0.05", "evolution.maps=2",
         "optim.batch_size=10", "trainer.max_epochs=1", "trainer.accelerator=cpu"]  # fmt: skip
+INSTALL = (ROOT / "README.md").read_text().partition("## Install\n")[2].partition("\n## ")[0]
 HEAVY = (*OF_PROGRAM, "lightning", "lightning_fabric", "sklearn", "wandb", "tensorboard", "mlflow", "timm", "litdata")
 REFUSING = """
 import sys
@@ -139,17 +141,21 @@ def test_the_library_needs_few_others_and_all_is_every_library_of_the_program(bu
     assert not plain & {"pytorch-lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "tensorboard"}
     (everything,) = (text for text, _, extra in required if extra.strip() == 'extra == "all"')
     included = set(re.findall(r"\w+", everything)) - {"convscope"}
-    assert set(metadata.get_all("Provides-Extra")) - included == {"all", "dev", "heif", "torchcodec"}
+    extras = set(metadata.get_all("Provides-Extra"))
+    assert extras - included == {"all", "dev", "heif", "torchcodec"}
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*? \|", INSTALL, re.M)))) == extras - {"all", "dev"}
+    assert set(re.findall(r"^pip install '\.\[(\w+)\]'", INSTALL, re.M)) <= extras
 
 
 @pytest.mark.slow
 def test_the_installed_program_trains_and_continues_from_any_folder(environment, tmp_path):
-    """With a net of a --config-dir, on two processes; then it goes on and is looked into."""
-    (tmp_path / "mine/model").mkdir(parents=True)
-    net = (ROOT / "conf/model/zfnet.yaml").read_text().replace("name: zfnet", "name: own")
-    (tmp_path / "mine/model/own.yaml").write_text(f"# the net of somebody else\n{net}")
-    own = ["--config-dir", "mine", "model=own"]
-    helped = program(environment, "python", "-m", "convscope", "--help", *own[:2], cwd=tmp_path)
+    """By the command in README, a net of a --config-dir, on two processes; then the training goes on."""
+    (name, *own), *others = (shlex.split(line) for line in INSTALL.splitlines() if line.startswith("convscope "))
+    assert name == "convscope" and own == ["--config-dir=my_conf", "model=my_net"] and not others
+    (tmp_path / "my_conf/model").mkdir(parents=True)
+    net = (ROOT / "conf/model/zfnet.yaml").read_text().replace("name: zfnet", "name: my_net")
+    (tmp_path / "my_conf/model/my_net.yaml").write_text(f"# the net of somebody else\n{net}")
+    helped = program(environment, "python", "-m", "convscope", "--help", own[0], cwd=tmp_path)
     assert helped.returncode == 0 and "the net of somebody else" in helped.stdout
     assert "Usage: convscope [-m]" in helped.stdout and "run.py" not in helped.stdout
     devices = ["trainer.devices=2", "trainer.strategy=ddp", "optim.schedule=plateau"]
@@ -157,7 +163,7 @@ def test_the_installed_program_trains_and_continues_from_any_folder(environment,
     assert trained.returncode == 0, trained.stdout + trained.stderr
     run = tmp_path / "outputs/run"
     assert json.loads((run / "summary.json").read_text())["finished"]
-    assert f"convscope model=own {TINY[0]}" in (run / "report/index.html").read_text()
+    assert f"convscope model=my_net {TINY[0]}" in (run / "report/index.html").read_text()
     resumed = program(environment, "python", "-m", "convscope", f"resume={run}", "trainer.max_epochs=2", cwd=tmp_path)
     assert resumed.returncode == 0 and "goes on after epoch" in resumed.stdout, resumed.stdout + resumed.stderr
 
