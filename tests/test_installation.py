@@ -158,6 +158,8 @@ def test_the_installed_program_trains_and_continues_from_any_folder(environment,
     helped = program(environment, "python", "-m", "convscope", "--help", own[0], cwd=tmp_path)
     assert helped.returncode == 0 and "the net of somebody else" in helped.stdout
     assert "Usage: convscope [-m]" in helped.stdout and "run.py" not in helped.stdout
+    version = program(environment, "convscope", "--version", cwd=tmp_path)
+    assert version.stdout == f"convscope {convscope.__version__}\n"
     devices = ["trainer.devices=2", "trainer.strategy=ddp", "optim.schedule=plateau"]
     trained = program(environment, "convscope", *own, *TINY, *devices, "hydra.run.dir=outputs/run", cwd=tmp_path)
     assert trained.returncode == 0, trained.stdout + trained.stderr
