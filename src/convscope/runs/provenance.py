@@ -8,15 +8,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "pillow")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "pillow", "torchcodec")
 SEPARATOR = ", then "  # between the decoders of a run that has had several
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    numbers = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
-    with suppress(PackageNotFoundError):
-        numbers["torchcodec"] = version("torchcodec")
+    """Versions of Python and of the installed packages that numbers depend on."""
+    numbers = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            numbers[package] = version(package)
     return numbers
 
 
