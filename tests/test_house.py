@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "run": {"__main__"},
     "__main__": {"cli", "errors"},
     "convscope": {"api"},  # the package itself, when one of its names is asked for
-    "api": {"subject", "about", "compute", "figure", *_BELOW.split()},
+    "api": {"analyses", "subject", "about", "compute", "figure", "job", *_BELOW.split()},
     "cli": {"analyses", "subject", "about", "job", "training", "report", "loggers", *_BELOW.split()},
     "job": {"subject", "about", "compute", "figure", "training", *_BELOW.split()},
     "figure": {"about", "compute", "engine", "plots"},
@@ -237,9 +237,9 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 
 def test_the_root_and_the_number_of_packages_and_files():
     package = SRC / "convscope"
-    assert {path.stem for path in package.glob("*.py")} == {"__init__", "__main__", "api", "config", "errors"}
-    assert len([path for path in package.iterdir() if (path / "__init__.py").is_file()]) <= 11
-    assert sum(map(holds_code, TREES.values())) <= 248
+    assert {path.stem for path in package.glob("*.py")} == {"__init__", "__main__", "config", "errors"}
+    assert len([path for path in package.iterdir() if (path / "__init__.py").is_file()]) <= 12
+    assert sum(map(holds_code, TREES.values())) <= 260
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -268,7 +268,8 @@ def test_there_is_no_second_list_of_jobs():
         words = {
             node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
-        assert len(words & jobs) <= 2 or name == "convscope.analyses", f"{name} lists {', '.join(sorted(words & jobs))}"
+        may_list = name == "convscope.analyses" or part(name) in ("convscope", "api")  # which have functions so named
+        assert len(words & jobs) <= 2 or may_list, f"{name} lists {', '.join(sorted(words & jobs))}"
 
 
 def test_the_settings_of_an_analysis_are_those_of_its_yaml():
