@@ -91,4 +91,4 @@ def test_an_interval_without_optuna_and_a_missing_optuna_are_explained(tmp_path,
         with pytest.raises(HydraException) as problem:
             swept("hydra/sweeper=optuna")
         explained = explain_hydra_error(str(problem.value), ROOT / "conf", list)
-        assert explained == "no hydra/sweeper=optuna here; pip install 'convscope[search]' brings it"
+        assert explained == "hydra/sweeper=optuna needs a library of its own; type pip install 'convscope[search]'"
