@@ -48,6 +48,8 @@ CONFINED = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},
     "matplotlib": {"plots", "figure"},
+    "pytorch_lightning": {"cli", "loggers", "training", "convscope.analyses.inputs"},  # the library works without
+    "torchmetrics": {"training", "convscope.metrics.epoch_metrics"},
     "wandb": {"loggers"},
     "boto3": {"convscope.data.stream.stores"},
     "litdata": {"convscope.data.stream.chunks", "convscope.data.stream.stores"},

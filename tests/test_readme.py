@@ -40,6 +40,10 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "-m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus_per_node=1 seed=0,1": SLURM,
     "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4": SLURM,
     "trainer.devices=2": "cluster/test_processes.py",
+    "model=compact": "cli/test_conf.py",
+    "experiment=search": "cli/test_search.py",
+    "experiment=search hydra/sweeper=optuna hydra.sweeper.direction=maximize hydra.sweeper.n_trials=20 hydra.sweeper"
+    ".n_jobs=1 hydra.sweeper.sampler.seed=0 'optim.lr=tag(log,interval(0.0001,0.01))'": "cli/test_search.py",
     "trainer.num_nodes=2": SLURM,
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
