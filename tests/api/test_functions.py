@@ -158,6 +158,20 @@ def test_occlusion_over_tensors_is_that_of_plain_torch(foreign):
     net.train()
 
 
+def test_boxes_of_tensors_are_hit_where_the_worst_place_lies(in_color):
+    net, images, labels = in_color
+    boxes = torch.full((24, 4), float("nan"))
+    boxes[[2, 5]] = torch.tensor([0.0, 0, 32, 32])  # whatever place is worst lies in the whole image
+    few = {"images": [0], "size": 16, "stride": 16, "projections": False}
+    findings = convscope.occlude(net, (images, labels), boxes=boxes, **few)
+    assert findings.numbers["occlusion/boxes/scored"] == 2 and findings.numbers["occlusion/boxes/hit_rate"] == 1
+    boxes[[2, 5]] = torch.tensor([40.0, 40, 50, 50])
+    assert convscope.occlude(net, (images, labels), boxes=boxes, **few).numbers["occlusion/boxes/hit_rate"] == 0
+    for wrong in (boxes[:3], torch.full((24, 4), float("nan"))):
+        with pytest.raises(convscope.errors.UserError, match="^boxes: "):
+            convscope.occlude(net, (images, labels), boxes=wrong, **few)
+
+
 def test_neighbors_are_those_of_plain_torch_and_need_training_images(in_color):
     net, images, labels = in_color
     with pytest.raises(convscope.errors.UserError, match="train="):
