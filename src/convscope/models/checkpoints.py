@@ -65,7 +65,7 @@ def check_words(settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     pass. Those of a net of Python are checked by `targets.check_target`.
     """
     ckpt, net = f"ckpt={settings['ckpt']}", about["net"]
-    typed = {word.lstrip("+~").partition("=")[0]: word for word in settings.get("words", ())}
+    typed = {word.lstrip("+~").partition("=")[0]: word.removeprefix("++") for word in settings.get("words", ())}
     keys_of_net = re.compile(r"model($|\.(source|name|width|layers|weights|target|args)\b)")
     of_net = {key: word for key, word in typed.items() if keys_of_net.match(key)}
     if of_net and net.get("source") != "python" and not _is_same_net(settings["model"], net, of_net):
