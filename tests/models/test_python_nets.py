@@ -178,7 +178,7 @@ def test_every_spelling_names_the_same_net(package):
         ("nets", {"target": "MyNet"}, "model.target=MyNet is no <module>:<class or function>"),
         ("nets", {"target": "nets.py:x y"}, "is no <module>:<class or function>"),
         ("nets", {"target": 3}, "model.target=3 is no <module>"),
-        ("nets", {"target": "own_num_clases.nets:Plain"}, "no module own_num_clases (did you mean own_num_classes?) in "),
+        ("nets", {"target": "own_num_clases.nets:Plain"}, "own_num_clases (did you mean own_num_classes?) in "),
         ("nets", {"target": "own_num_classes.netz:Plain"}, "no module own_num_classes.netz"),
         ("Plane", {}, "has no Plane (did you mean Plain?)"),
         ("ready", {}, "is a net that is made already; name a class or function"),
@@ -188,7 +188,7 @@ def test_every_spelling_names_the_same_net(package):
         ("Plain", {"args": {"a b": 3}}, "is no mapping of arguments"),
         ("Plain", {"args": {"width": "x"}}, "nets.py, line 8: TypeError: "),
         ("Failing", {}, "cannot take an image of 3 x 16 x 16: own_num_classes/nets.py, line {late}: KeyError: 'late'"),
-        ("Failing", {"args": {"early": True}}, "own_num_classes.nets:Failing: own_num_classes/nets.py, line {early}: KeyError"),
+        ("Failing", {"args": {"early": True}}, "nets:Failing: own_num_classes/nets.py, line {early}: KeyError"),
         ("Pairs", {}, "answers with a tuple; a net gives logits [images, classes]"),
         ("maps", {}, "answers with a tensor [1, 4, 14, 14]; a net gives logits"),
         ("dictionary", {}, "gave back a dict; it has to make an nn.Module"),
@@ -255,8 +255,8 @@ def test_what_is_to_be_typed_is_read_back_as_it_was(tmp_path):
 
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    args = {"width": 2, "rate": 0.5, "deep": True, "norm": "batch", "word": "null", "spaced": "it's a \"b\"", "none": None,
-            "list": [1, "x"], "inner": {"a": [True, None]}, "empty": "", "number": "3", "small": 1e-05}  # fmt: skip
+    args = {"width": 2, "rate": 0.5, "deep": True, "norm": "batch", "word": "null", "spaced": "it's a \"b\"",
+            "none": None, "list": [1, "x"], "inner": {"a": [True, None]}, "empty": "", "number": "3", "small": 1e-05}  # fmt: skip
     words = split(target_words("a.b:C", args))
     parsed = [OverridesParser.create().parse_override(word).value() for word in words]
     plain = copy.deepcopy(parsed[1])
