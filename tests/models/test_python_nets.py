@@ -256,7 +256,8 @@ def test_what_is_to_be_typed_is_read_back_as_it_was(tmp_path):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     args = {"width": 2, "rate": 0.5, "deep": True, "norm": "batch", "word": "null", "spaced": "it's a \"b\"",
-            "none": None, "list": [1, "x"], "inner": {"a": [True, None]}, "empty": "", "number": "3", "small": 1e-05}  # fmt: skip
+            "none": None, "list": [1, "x"],
+            "inner": {"a": [True, None]}, "empty": "", "number": "3", "small": 1e-05}  # fmt: skip
     words = split(target_words("a.b:C", args))
     parsed = [OverridesParser.create().parse_override(word).value() for word in words]
     plain = copy.deepcopy(parsed[1])

@@ -109,7 +109,11 @@ def test_every_kind_of_file_gives_every_kind_of_net_the_weights_that_torch_gives
              for key, value in PLAIN_NETS[kind](count).state_dict().items()}  # fmt: skip
     content = prefixed(state, "".join(f"{part}." for part in parts))
     if ending == ".safetensors":
-        save_file(content, file, metadata={"format": "pt", "by": "somebody", "epoch": "3"})
+        save_file(
+            {key: value.contiguous() for key, value in content.items()},
+            file,
+            metadata={"format": "pt", "by": "somebody", "epoch": "3"},
+        )
     else:
         content |= {"criterion.weight": torch.ones(3)} if parts else {}
         for entry in reversed(entries):
@@ -178,7 +182,7 @@ def test_the_settings_of_a_training_program_are_no_code(tmp_path):
         torch.save({"model": state, "args": harmful}, file)
         assert "pickled Python objects" in refusal(file)
     assert not (tmp_path / "ran").exists()
-    assert not torch.serialization.get_safe_globals()  # for this file alone
+    assert Namespace not in torch.serialization.get_safe_globals()  # for this file alone
 
 
 def test_a_file_for_a_net_of_timm(tmp_path):
