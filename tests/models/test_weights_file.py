@@ -115,7 +115,7 @@ def test_every_kind_of_file_gives_every_kind_of_net_the_weights_that_torch_gives
             metadata={"format": "pt", "by": "somebody", "epoch": "3"},
         )
     else:
-        content |= {"criterion.weight": torch.ones(3)} if parts else {}
+        content |= {"criterion.weight": torch.ones(3)} if {"model", "net"} & set(parts) else {}
         for entry in reversed(entries):
             content = {
                 entry: content,
