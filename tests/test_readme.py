@@ -41,6 +41,9 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4": SLURM,
     "trainer.devices=2": "cluster/test_processes.py",
     "trainer.num_nodes=2": SLURM,
+    "job=visualize ckpt=outputs/train/<run> model=python model.target=my_package.nets:MyNet "
+    "model.args='{width: 2}'": "cli/test_python_net.py",
+    "resume=outputs/train/<run> model.target=my_package.nets:MyNet model.args='{width: 2}'": "cli/test_python_net.py",
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }
@@ -84,8 +87,10 @@ def small(words, cache):
         return added  # net and images are those of the run
     added += ["data.image_size=64"]
     added += ["data.limit=20"] if re.search(r"data=|data\.root", text) else ["data.train=20", "data.val=20"]
-    if "model=torchvision" in text or "model=timm" in text:
-        return [*added, "model.weights=null"]  # weights need a network
+    if "model.weights=" in text or re.search("model=(torchvision|timm)", text):
+        added += ["model.weights=null"]  # weights need a network, or a file
+    if re.search("model=(torchvision|timm|python)", text):
+        return added
     return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 
@@ -112,6 +117,9 @@ def test_command(command, trained, photos, tmp_path, cache):
     words = [word.replace("/photos", str(photos)) for word in words]
     words = [re.sub(r"outputs/train/<run>", str(trained), word) for word in words]
     words = [re.sub(r"outputs/sweep/table3", str(trained.parent), word) for word in words]
+    if "model=python" in words:
+        (tmp_path / "my_package").mkdir()
+        (tmp_path / "my_package/nets.py").write_text(python_block())
     if command in ELSEWHERE:
         pytest.skip(f"tests/{ELSEWHERE[command]} runs it")
     if "model=mine" in words:
@@ -124,6 +132,12 @@ def test_command(command, trained, photos, tmp_path, cache):
     place = place if not re.search("--help|job=report|resume=", command) else []
     ended = convscope(*words, *small(words, cache), *place, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def python_block():
+    """The net in Python of docs/own_nets_and_data.md."""
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_nets_and_data.md").read_text(), re.DOTALL)
+    return text
 
 
 def test_the_documents_have_commands():

@@ -49,7 +49,7 @@ def test_a_net_of_ones_own_trains_and_is_looked_at_only_where_it_is_typed(place,
         ended = convscope(*words, cwd=place)
         return ended.returncode, ended.stdout + ended.stderr, (place / "imported").exists()
 
-    train = ["optim=finetune", "trainer.max_epochs=1", "hydra.run.dir=run"]
+    train = ["optim.schedule=constant", "trainer.max_epochs=1", "hydra.run.dir=run"]
     code, text, _ = start(*TARGET, *train, *tiny)
     assert code == 0, text
     assert json.loads((place / "run/summary.json").read_text())["net"]["name"] == "MyNet"
