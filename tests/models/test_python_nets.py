@@ -8,6 +8,7 @@ import torch
 from torchvision import models
 
 from convscope.errors import UserError
+from convscope.models.checkpoints import check_words
 from convscope.models.nets import described_net
 from convscope.models.python_nets import python_net
 from convscope.models.targets import target_words
@@ -248,6 +249,14 @@ def test_a_checkpoint_imports_nothing_but_what_was_typed(tmp_path, monkeypatch):
             described_net(about, good | {"args": args}, "a.ckpt")
     net = described_net(about, good | {"args": {"dropout": 0.1}, "weights": "not read"}, "a.ckpt")
     assert net.classifier[0].p == 0.1 and net.classifier[1].out_channels == 3
+
+
+def test_weights_are_those_of_the_checkpoint_or_of_the_file():
+    about = {"net": {"source": "python", "target": "a:b"}, "pixel_scale": 1.0}
+    with pytest.raises(
+        UserError, match="ckpt=a.ckpt has weights, and so has model.weights=b.pth; leave one of them out"
+    ):
+        check_words({"ckpt": "a.ckpt", "model": {"source": "python", "weights": "b.pth"}}, about)
 
 
 def test_what_is_to_be_typed_is_read_back_as_it_was(tmp_path):
