@@ -4,11 +4,14 @@ A file names no code: beside ckpt=, model.init= and resume=, the target is typed
 """
 
 import json
+import re
 
 import pytest
 import torch
 
 from conftest import convscope
+from convscope.errors import UserError
+from convscope.training.start import read_start, start_checkpoint
 
 pytestmark = pytest.mark.slow
 NET = """
@@ -60,13 +63,15 @@ def test_a_net_of_ones_own_trains_and_is_looked_at_only_where_it_is_typed(place,
 
     look = ["job=visualize", "ckpt=run", "evolution.maps=2", "trainer.accelerator=cpu", f"data.cache_dir={cache}"]
     more = ["resume=run", "trainer.max_epochs=2"]
-    inherit = [*tiny, "model.init=run", "trainer.max_epochs=1"]
-    for words in (look, [*more, *TARGET[:2]], inherit):
+    for words in (look, [*more, *TARGET[:2]]):
         code, text, imported = start(*words)
         assert code == 1 and text.count("\n") <= 2 and TO_TYPE in text and not imported, words
     code, text, imported = start(*look, *TARGET, "hydra.run.dir=look")
     assert code == 0 and imported and list((place / "look/pictures/top9").glob("*.jpg")), text
     code, text, _ = start(*more, *TARGET[:2], "model.args.width=2")
     assert code == 0 and "epoch 2/2" in text, text
-    code, text, _ = start(*TARGET, *inherit, "hydra.run.dir=inherited", "model.freeze=[features]")
-    assert code == 0 and "took features.0, head from" in text and "frozen: features.0" in text, text
+    rows = {"init": str(place / "run"), "source": "rows", "layers": {}}
+    with pytest.raises(UserError, match=re.escape(TO_TYPE)):
+        start_checkpoint(read_start(rows))
+    own = {"init": str(place / "run"), "source": "python", "target": "my_package.nets.MyNet"}
+    assert start_checkpoint(read_start(own))["convscope"]["net"]["name"] == "MyNet"

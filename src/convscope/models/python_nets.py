@@ -76,9 +76,9 @@ def outputs_of(net: nn.Module, image_size: int, name: str) -> Outputs:
     training = [module for module in net.modules() if module.training]
     weight = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
     image = torch.zeros(1, 3, image_size, image_size, dtype=weight.dtype, device=weight.device)
-    shape = f"3 x {image_size} x {image_size}"
+    what = f"model.target={name} cannot take an image of 3 x {image_size} x {image_size}"
     try:
-        with torch.no_grad(), explained(f"model.target={name} cannot take an image of {shape}"):
+        with torch.no_grad(), explained(what, "; if it is made for another side, set data.image_size"):
             logits = net.eval()(image)
     finally:
         for hook in hooks:
