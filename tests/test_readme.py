@@ -45,6 +45,9 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "experiment=search hydra/sweeper=optuna hydra.sweeper.direction=maximize hydra.sweeper.n_trials=20 hydra.sweeper"
     ".n_jobs=1 hydra.sweeper.sampler.seed=0 'optim.lr=tag(log,interval(0.0001,0.01))'": "cli/test_search.py",
     "trainer.num_nodes=2": SLURM,
+    "job=visualize ckpt=outputs/train/<run> model=python model.target=my_package.nets:MyNet "
+    "model.args='{width: 2}'": "cli/test_python_net.py",
+    "resume=outputs/train/<run> model.target=my_package.nets:MyNet model.args='{width: 2}'": "cli/test_python_net.py",
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }
@@ -88,8 +91,10 @@ def small(words, cache):
         return added  # net and images are those of the run
     added += ["data.image_size=64"]
     added += ["data.limit=20"] if re.search(r"data=|data\.root", text) else ["data.train=20", "data.val=20"]
-    if "model=torchvision" in text or "model=timm" in text:
-        return [*added, "model.weights=null"]  # weights need a network
+    if "model.weights=" in text or re.search("model=(torchvision|timm)", text):
+        added += ["model.weights=null"]  # weights need a network, or a file
+    if re.search("model=(torchvision|timm|python)", text):
+        return added
     return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 
@@ -116,6 +121,9 @@ def test_command(command, trained, photos, tmp_path, cache):
     words = [word.replace("/photos", str(photos)) for word in words]
     words = [re.sub(r"outputs/train/<run>", str(trained), word) for word in words]
     words = [re.sub(r"outputs/sweep/table3", str(trained.parent), word) for word in words]
+    if "model=python" in words:
+        (tmp_path / "my_package").mkdir()
+        (tmp_path / "my_package/nets.py").write_text(python_block())
     if command in ELSEWHERE:
         pytest.skip(f"tests/{ELSEWHERE[command]} runs it")
     if "model=mine" in words:
@@ -128,6 +136,12 @@ def test_command(command, trained, photos, tmp_path, cache):
     place = place if not re.search("--help|job=report|resume=", command) else []
     ended = convscope(*words, *small(words, cache), *place, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def python_block():
+    """The net in Python of docs/own_nets_and_data.md."""
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_nets_and_data.md").read_text(), re.DOTALL)
+    return text
 
 
 def test_the_documents_have_commands():
