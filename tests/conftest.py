@@ -1,5 +1,6 @@
 """Shared by all tests: the program as a user starts it, and one small finished run."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -49,6 +50,16 @@ def python(*command, cwd, **environment):
     if hasattr(os, "fork"):
         return prepared().start(command, cwd, env)
     return subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+
+
+def pytest_collection_finish():
+    """Leaves half a million objects of libraries and tests out of what is searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()  # else libraries report at the end what they take for leaks
 
 
 @pytest.fixture(scope="session", name="cache")
