@@ -2,12 +2,9 @@
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from conftest import ROOT, convscope
+from conftest import ROOT, convscope, python
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ONE = ["trainer.max_epochs=1", "evolution.maps=2"]
@@ -33,8 +30,14 @@ FEW = {  # words that make a job small
     "job=overlap": ["overlap.copies=4"],
 }
 
+AGAIN = {  # commands that repeat the sweep of another with other settings -> words that leave some of its rows
+    ("experiment=table3", "optim=quick"): ["model=replication,zfnet"],
+    ("experiment=first_layers", "data=folder"): ["optim.renorm=0.1"],
+}
+
 SLURM = "cluster/test_clusters.py"
 ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=2 seed=0,1 hydra.sweep.dir=outputs/sweep/seeds": SLURM,
     "'logger=[wandb,tensorboard,mlflow]'": "loggers/test_loggers.py",
     "-m hydra/launcher=submitit_local hydra.launcher.tasks_per_node=2 trainer.devices=2": SLURM,
     "-m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus_per_node=1 seed=0,1": SLURM,
@@ -87,6 +90,7 @@ def small(words, cache):
         return []
     added = [*ONE, f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
     added += [word for said, few in FEW.items() if said in words for word in few]
+    added += [word for said, few in AGAIN.items() if {*said} <= {*words} for word in few]
     if re.search(r"\b(ckpt|run)=", text):
         return added  # net and images are those of the run
     added += ["data.image_size=64"]
@@ -199,10 +203,8 @@ def test_notebook(notebook, tmp_path, trained, photos, weights, cache, runner):
     (tmp_path / "outputs/train/notebook").symlink_to(trained)
     copy = shutil.copy(notebook, tmp_path / "notebooks")
     env = {"PHOTOS": photos / "val" / "n01", "TORCH_HOME": weights, "CONVSCOPE_CACHE": cache, "MPLBACKEND": "agg"}
-    ended = subprocess.run(
-        [sys.executable, runner.__file__, copy], cwd=tmp_path / "notebooks",
-        env=os.environ | {key: str(value) for key, value in env.items()}, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+    env = {name: str(value) for name, value in env.items()}
+    ended = python(runner.__file__, copy, cwd=tmp_path / "notebooks", **env)
     assert ended.returncode == 0, ended.stderr
     if notebook.stem in runner.STORED:
         kept, anew = (json.loads(path.read_text()) for path in (notebook, Path(copy)))
