@@ -5,6 +5,7 @@ import dataclasses
 import re
 import sys
 import tomllib
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -65,16 +66,23 @@ def modules(root):
     return {".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(name, path):
     """The dotted names that a module imports anywhere in it; `from a import b` counts as a.b."""
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    package, names = name if path.name == "__init__.py" else name.rpartition(".")[0], []
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             source = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (f"{source}.{alias.name}" for alias in node.names)
+            names += [f"{source}.{alias.name}" for alias in node.names]
+    return names
 
 
 def part(name):
@@ -97,6 +105,7 @@ def graph(files):
 
 
 FILES = modules(SRC)
+TREES = {name: parsed(path) for name, path in FILES.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -136,8 +145,7 @@ def test_every_library_is_declared_with_the_versions_that_are_known_to_do():
     bounds = [re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?>=[\d.]+,<[\d.]+", one) for one in others]
     assert all(bounds), every
     named = {found[1].lower() for found in bounds}
-    trees = [ast.parse(path.read_text()) for path in SRC.rglob("*.py")]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
     used = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     used |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     foreign = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names) - {"convscope"}
@@ -230,9 +238,6 @@ def bound_names(tree):
 
 def holds_code(tree):
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in tree.body)
-
-
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
 def test_the_root_and_the_number_of_packages_and_files():
