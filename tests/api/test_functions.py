@@ -208,5 +208,5 @@ def test_one_image_is_occluded_as_in_version_0_1(in_color):
     occluded = convscope.occlude(subject, 3, "val", Occluder(12, 10, 0.5))
     whole = convscope.occlude(subject, images=[3], size=12, stride=10, value=0.5, projections=False)
     (arrays,) = whole.arrays.values()
-    assert torch.equal(occluded.probability, arrays["probability"])
+    assert torch.equal(occluded.probability, arrays["probability"]) and repr(occluded).startswith("Occluded at 3 x 3")
     assert torch.equal(convscope.occlude(subject, index=3, square=Occluder(12, 10, 0.5)).activity, occluded.activity)
