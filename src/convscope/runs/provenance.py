@@ -53,9 +53,12 @@ def with_earlier_decoders(facts: dict[str, Any], folder: Path) -> tuple[dict[str
 
 
 def continues_run_of_0_1(folder: Path) -> bool:
-    """Whether the training that resumes in `folder` was started by version 0.1, which did not record the decoder."""
+    """Whether the training that resumes in `folder` was started by version 0.1, which recorded no decoder and no goal.
+
+    Later versions record no decoder of images that are drawn, such as the critters.
+    """
     about = _earlier_about(folder)
-    return about is not None and "decoder" not in about
+    return about is not None and not {"decoder", "goal"} & about.keys()
 
 
 def _earlier_decoders(folder: Path) -> str:
