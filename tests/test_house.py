@@ -21,7 +21,7 @@ _BELOW = "config data engine errors metrics models plots runs"
 # A part of the package (see `part`) and the other parts that it may import.
 MAY_IMPORT = {
     "run": {"cli", "errors"},
-    "convscope": {"api"},  # the package itself, when one of its names is asked for
+    "convscope": {"api", "training"},  # the package itself, when one of its names is asked for
     "api": {"subject", "about", "compute", "figure", *_BELOW.split()},
     "cli": {"analyses", "subject", "about", "job", "training", "report", "loggers", *_BELOW.split()},
     "job": {"subject", "about", "compute", "figure", "training", *_BELOW.split()},
@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "subject": {"config", "data", "engine", "errors", "models", "runs"},
     "about": {"analyses", "config", "errors"},
     "analyses": set(),
-    "training": {"about", "compute", "figure", "report", *_BELOW.split()},
+    "training": {"about", "compute", "figure", "report", "loggers", *_BELOW.split()},
     "loggers": {"errors", "runs"},
     "report": {"analyses", "errors", "metrics", "runs"},
     "runs": {"errors", "metrics"},

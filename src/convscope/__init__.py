@@ -27,16 +27,20 @@ From Zeiler & Fergus (2013) to the code:
 cli/ reads a command line and runs a job; runs/ writes and reads the run folder; report/ draws its page.
 """
 
+from importlib import import_module
 from typing import Any
 
 PUBLIC = ("grid", "load", "occlude", "pretrained", "project", "read_run", "top9")  # of api.py
+WATCHING = {"FeatureEvolution": "callbacks.feature_evolution", "watch": "watching"}  # name -> module in training/
 
 
-__all__ = list(PUBLIC)
+__all__ = [*PUBLIC, *WATCHING]
 
 
 def __getattr__(name: str) -> Any:
     """`from convscope import load`: torch is imported only when it is needed, as --help should not wait for it."""
+    if name in WATCHING:
+        return getattr(import_module(f"convscope.training.{WATCHING[name]}"), name)
     if name not in PUBLIC:
         raise AttributeError(f"module 'convscope' has no attribute {name!r}")
     from convscope import api
@@ -45,4 +49,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *PUBLIC]
+    return [*globals(), *PUBLIC, *WATCHING]

@@ -105,7 +105,7 @@ def train(
         BeginRecord(begin, rows),
         sessions or Sessions({}, time.perf_counter()),
         WatchLayers(record),
-        FeatureEvolution(record, data, plan.choice, plan.seed),
+        FeatureEvolution.of_run(record, data, plan.choice, plan.seed),
         WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss)),
         rows,
     )
