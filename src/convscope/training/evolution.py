@@ -95,6 +95,8 @@ class Evolution:
     def draw(self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]) -> dict[str, float]:
         """Records the features of an epoch, from the strongest images of each layer; returns its columns by name."""
         start = time.perf_counter()
+        if self.rows and self.rows[-1]["epoch"] >= epoch:  # a loop of the user's own that starts over
+            self.previous, self.pictured = {}, set()
         changes = self._draw_epoch(net, epoch, tops)
         self.seconds += time.perf_counter() - start
         return {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c.columns.items()}
