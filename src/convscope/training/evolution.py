@@ -71,6 +71,7 @@ class Evolution:
         self.rules: dict[str, RuleChoice] = {}  # by layer, chosen once in a run
         self.rows = EpochRows()
         self.seconds = 0.0
+        self.measures_drawn_maps = False  # alone, where only their images are at hand
         self.throttle = Throttle(1 / 50)  # of the pictures of the whole run
 
     def state_dict(self) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class Evolution:
         changes, tiles, excited = {}, {}, set[int]()
         for layer, top in tops.items():
             maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
-            view = feature_view(net, images, layer, top, maps, self._rule(net, images, layer, top))
+            view = feature_view(net, images, layer, top, maps, self._rule(net, images, layer, top, maps))
             projections = EpochProjections(top, maps, view.projections[:, 0].clone())
             changes[layer] = change_since(projections, self.previous.get(layer))
             self.previous[layer] = projections
@@ -121,8 +122,11 @@ class Evolution:
         self._draw_evolution(epoch, tiles, changes)
         return changes
 
-    def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9) -> RuleChoice:
+    def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9, maps: list[int]) -> RuleChoice:
         """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
+        if self.measures_drawn_maps:
+            drawn = torch.isin(torch.arange(len(top.score)), torch.tensor(maps))[:, None]
+            top = top._replace(score=top.score.where(drawn, -torch.inf))
         rule = self.rules.get(layer) or layer_rule(net, images, layer, top, self.choice.rule)
         if rule.measured or self.choice.rule != AUTO:
             self.rules[layer] = rule

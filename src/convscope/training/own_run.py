@@ -1,7 +1,7 @@
 """The features of job=train, of images whose batches say their indices, into a record that the program has opened."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.images import Images
-from convscope.engine.top9 import Top9
 from convscope.runs.record import Record
 from convscope.training.evolution import Evolution
 from convscope.training.pass_watcher import PassWatcher, process

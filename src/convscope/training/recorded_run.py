@@ -52,7 +52,11 @@ class RecordedRun:
     """
 
     def __init__(
-        self, folder: Path, facts: Mapping[str, Any], loggers: Iterable[ClosingLogger] = (), rows: EpochRows | None = None,
+        self,
+        folder: Path,
+        facts: Mapping[str, Any],
+        loggers: Iterable[ClosingLogger] = (),
+        rows: EpochRows | None = None,
     ):
         self.loggers = list(loggers)
         self.record, self.facts, self.rows = Record(folder, self.loggers), dict(facts), rows or EpochRows()

@@ -82,7 +82,9 @@ class WatchChoice:
         colors = Colors(_floats(self.mean), _floats(self.std))
         for name, values in zip(("mean", "std"), colors, strict=True):
             if len(values) not in (1, channels):
-                raise UserError(f"{name} has {len(values)} numbers, and the images {channels} colors; give one for each")
+                raise UserError(
+                    f"{name} has {len(values)} numbers, and the images {channels} colors; give one for each"
+                )
         return colors
 
     def draws_at(self, epoch: int) -> bool:
@@ -127,9 +129,7 @@ class WatchedRun:
         with undisturbed_random():
             self.net = watched_net(module, choice.net, image_shape)
         self.features = choice.features(self.net, image_shape)
-        self.images = LoaderImages(
-            loader, image_shape, choice.colors(image_shape[0]), choice.classes, process()
-        )
+        self.images = LoaderImages(loader, image_shape, choice.colors(image_shape[0]), choice.classes, process())
         self.watcher = PassWatcher(self.net, self.features.layers or [], image_shape, self.images)
         self.watcher.draws(self.features, choice.seed)
         self.image_shape = image_shape
@@ -203,6 +203,7 @@ class WatchedRun:
             self._collect(self.watcher.strongest(tops))
             if self.evolution is None or not tops:
                 return {}
+            self.evolution.measures_drawn_maps = not self.images.rereadable
             device = next(self.net.parameters()).device.type
             plain = torch.autocast(device, enabled=False)
             with torch.inference_mode(False), torch.no_grad(), plain, in_float32(self.net), eagerly(self.net):

@@ -185,7 +185,9 @@ def _loader(images: Any) -> Any:
     if _first_item(images) is not None:
         return DataLoader(images, BATCH)
     if not hasattr(images, "__iter__"):
-        raise UserError(f"images is a {type(images).__name__}; watch takes a loader, or a data set of images as tensors")
+        raise UserError(
+            f"images is a {type(images).__name__}; watch takes a loader, or a data set of images as tensors"
+        )
     return images
 
 

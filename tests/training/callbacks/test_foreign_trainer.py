@@ -1,25 +1,22 @@
 """FeatureEvolution in a Trainer that convscope knows nothing of: records, folder, page, loggers, odd loaders."""
 
 import csv
-import json
-import re
-import warnings
+import importlib.util
 
+import numpy as np
 import pytest
-import pytorch_lightning
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
-from safetensors.torch import load_file
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from torchvision.transforms import v2
 
-import numpy as np
 import convscope
+from conftest import ROOT, python
 from convscope import FeatureEvolution
 from convscope.errors import UserError
-from training.foreign import IMAGES, MEAN, STD, lightning, photos, quiet, small_net, write_photos
+from training.foreign import IMAGES, MEAN, STD, lightning, photos, quiet, small_net, train_loader, write_photos
 
 pl, Net, Photos = lightning()
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -35,9 +32,13 @@ def fitted(folder, data, module=None, arguments=None, **settings):
     evolution = FeatureEvolution(**{"layers": ["0", "5"], "maps": 3, "folder": folder / "run"} | (arguments or {}))
     torch.manual_seed(0)
     trainer = quiet(pl, folder, callbacks=[evolution, *settings.pop("callbacks", [])], **settings)
-    data = {"datamodule": data} if isinstance(data, pl.LightningDataModule) else {"train_dataloaders": data[0], "val_dataloaders": data[1]}
+    data = (
+        {"datamodule": data}
+        if isinstance(data, pl.LightningDataModule)
+        else {"train_dataloaders": data[0], "val_dataloaders": data[1]}
+    )
     ckpt = settings.get("ckpt")
-    trainer.fit(module or Net(), **data, ckpt_path=ckpt)
+    trainer.fit(Net() if module is None else module, **data, ckpt_path=ckpt)
     return folder / "run"
 
 
@@ -95,7 +96,7 @@ def test_the_folder_is_a_run_that_the_library_reads_and_a_page(run):
     measured = columns(run)
     assert measured["epoch"] == ["1", "2"]
     for name in ("train_loss", "val_acc", "stayed/0", "similarity/0", "dead/5"):
-        assert all(0 <= float(value) for value in measured[name])
+        assert all(float(value) >= 0 for value in measured[name])
     grids = [entry for entry in read.entries if entry.name.startswith("top9/")]
     assert {(entry.layer, entry.epoch) for entry in grids} == {(layer, epoch) for layer in "05" for epoch in (1, 2)}
     assert all(len(entry.sheet["maps"]) == 3 for entry in grids)
@@ -133,6 +134,7 @@ def test_a_hostile_checkpoint_leads_out_of_no_folder(root, tmp_path):
 
 def test_the_callback_changes_nothing_of_a_training(root, tmp_path):
     """Shuffled and augmented training images, an augmented validation: the same weights with and without it."""
+
     def trained(*callbacks):
         pl.seed_everything(3, verbose=False)
         flips = v2.RandomHorizontalFlip()
@@ -174,11 +176,11 @@ class OfDictionaries(Net):
         self(batch["image"])
 
 
-def val_records(root, tmp_path, loader, module=None, **arguments):
-    """The records of the first epoch over another validation loader, and the lines of its pictures."""
+def val_records(root, tmp_path, val, module=None, **arguments):
+    """The records of the first epoch over another validation loader, and the run folder."""
     settings = {"max_epochs": 1, "num_sanity_val_steps": arguments.pop("sanity", 2)}
     settings |= arguments.pop("settings", {})
-    loaders = DataLoader(photos(root, "train"), 8), loader
+    loaders = train_loader(root), val
     run = fitted(tmp_path, loaders, module, arguments, **settings)
     return records(run, 1), run
 
@@ -224,15 +226,28 @@ def test_images_kept_from_batches_look_as_those_read_again(root, run, tmp_path):
     assert difference.mean() < 0.5
 
 
+def stepping(step):
+    """A module whose validation step is step(module, images)."""
+
+    class Stepping(Net):
+        def validation_step(self, batch, batch_idx):
+            step(self, batch[0])
+
+    return Stepping()
+
+
 def test_images_that_are_another_each_time_are_kept_as_the_net_saw_them(root, tmp_path):
     """Augmented at random in the data set, in index order."""
-    module, passed = Net(), []
-    module.validation_step = lambda batch, _: passed.append(batch[0]) or module(batch[0])
-    loaders = DataLoader(photos(root, "train"), 8), DataLoader(photos(root, "val", v2.GaussianNoise()), 8)
+    passed = []
+    module = stepping(lambda module, images: passed.append(images) or module(images))
+    loaders = train_loader(root), DataLoader(photos(root, "val", v2.GaussianNoise()), 8)
     evolution = FeatureEvolution(["0"], 2, folder=tmp_path / "run")
     quiet(pl, tmp_path, max_epochs=1, num_sanity_val_steps=0, callbacks=[evolution]).fit(module, *loaders)
     items = evolution.run.images.store.items
-    strongest = {int(index) for index in records(tmp_path / "run", 1)["0.image"][evolution.run.evolution.previous["0"].maps].unique()}
+    strongest = {
+        int(index)
+        for index in records(tmp_path / "run", 1)["0.image"][evolution.run.evolution.previous["0"].maps].unique()
+    }
     assert items.keys() == strongest
     for index, item in items.items():
         torch.testing.assert_close(item.image.float(), torch.cat(passed)[index], atol=2e-3, rtol=2e-3)
@@ -249,7 +264,8 @@ def test_gray_images_half_of_the_batches_mixed_precision_and_accumulation(root, 
     with pytest.warns(UserWarning, match="stretched from black to white"):
         run = fitted(tmp_path, (DataLoader(gray, 4), DataLoader(gray, 4)), Gray(), {"layers": None}, **settings)
     kept = records(run)
-    assert set(kept["0.image"].unique().tolist()) == set(range(8))
+    assert {name.partition(".")[0] for name in kept} == {"1", "5"}  # the two convolutions, rectified
+    assert set(kept["1.image"].unique().tolist()) == {-1, *range(8)}  # there are no nine
     assert convscope.read_run(run).remarks == []
 
 
@@ -272,41 +288,37 @@ def test_epochs_that_are_drawn(root, tmp_path, settings, arguments, drawn):
 
 def test_of_several_loaders_one_is_watched_by_number_or_by_name(root, run, tmp_path):
     first, second = (DataLoader(photos(root, split), 8) for split in ("train", "val"))
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     by_number, _ = val_records(root, tmp_path / "a", [first, second], loader=1)
     by_name, _ = val_records(root, tmp_path / "b", {"seen": first, "unseen": second}, loader="unseen")
     assert same(by_number, records(run, 1)) and same(by_name, records(run, 1))
-    with pytest.raises(UserError, match="loader='unsen' is no validation loader; did you mean unseen.*possible: 'seen'"):
+    with pytest.raises(
+        UserError, match="loader='unsen' is no validation loader .did you mean unseen.*possible: 'seen'"
+    ):
         val_records(root, tmp_path / "c", {"seen": first, "unseen": second}, loader="unsen")
 
 
-@pytest.mark.parametrize(
-    "compiled",
-    [lambda module: torch.compile(module, backend="eager"), None],
-    ids=["the module", "the net in it"],
-)
-def test_a_compiled_module(root, run, tmp_path, compiled):
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_compiled_module(root, run, tmp_path, whole):
     module = Net()
-    if compiled is None:
-        module.model = torch.compile(module.model, backend="eager")
+    if whole:
+        module = torch.compile(module, backend="eager")
     else:
-        module = compiled(module)
+        module.model = torch.compile(module.model, backend="eager")
     got, _ = val_records(root, tmp_path, DataLoader(photos(root, "val"), 8), module)
     assert same(got, records(run, 1), 1e-4)
 
 
 def test_a_step_that_shows_more_images_than_the_batch_has(root, run, tmp_path):
     """Each image beside its mirror image, in one pass."""
-    module = Net()
-    module.validation_step = lambda batch, _: module(torch.cat([batch[0], batch[0].flip(3)]))
+    module = stepping(lambda module, images: module(torch.cat([images, images.flip(3)])))
     with pytest.warns(UserWarning, match="a pass of its own"):
         got, _ = val_records(root, tmp_path, DataLoader(photos(root, "val"), 8), module)
     assert same(got, records(run, 1))
 
 
 def test_a_step_that_passes_each_image_twice(root, run, tmp_path):
-    module = Net()
-    module.validation_step = lambda batch, _: module(batch[0]) + module(batch[0].flip(3))
+    module = stepping(lambda module, images: module(images) + module(images.flip(3)))
     got, _ = val_records(root, tmp_path, DataLoader(photos(root, "val"), 8), module)
     assert same(got, records(run, 1))
 
@@ -315,7 +327,7 @@ def test_a_module_without_forward_and_a_named_net(root, run, tmp_path):
     class Backbone(pl.LightningModule):
         def __init__(self):
             super().__init__()
-            self.body, self.loss = small_net(), nn.CrossEntropyLoss()
+            self.body, self.loss, self.rate = small_net(), nn.CrossEntropyLoss(), 0.05
 
         def training_step(self, batch, _):
             return self.loss(self.body(batch[0]), batch[1])
@@ -325,10 +337,11 @@ def test_a_module_without_forward_and_a_named_net(root, run, tmp_path):
 
         configure_optimizers = Net.configure_optimizers
 
-    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     loader = DataLoader(photos(root, "val"), 8)
     assert same(val_records(root, tmp_path / "a", loader, Backbone())[0], records(run, 1))
-    assert same(val_records(root, tmp_path / "b", loader, Backbone(), net="body", layers=["body.0", "5"])[0], records(run, 1))
+    assert same(
+        val_records(root, tmp_path / "b", loader, Backbone(), net="body", layers=["body.0", "5"])[0], records(run, 1)
+    )
 
 
 def test_validate_and_test_draw_nothing(root, tmp_path):
@@ -355,7 +368,7 @@ def test_a_picture_that_fails_is_a_warning_and_the_training_goes_on(root, tmp_pa
         ({"maps": {"0": 3}}, "maps=.*type the numbers of maps by layer"),
         ({"every_n_epochs": 0}, "every_n_epochs=0; take 1 or more"),
         ({"epochs": [0, 1]}, "epochs=.* count from 1"),
-        ({"rule": "guide"}, "rule='guide' is unknown; did you mean guided"),
+        ({"rule": "guide"}, "rule='guide' is unknown.*did you mean guided"),
         ({"mean": 0.5}, "mean= without std="),
         ({"mean": "gray", "std": 1}, "mean='gray'; give one number for each color"),
         ({"tile": 4}, "tile=4 is no side"),
@@ -372,20 +385,59 @@ def test_arguments_that_are_not_possible_end_before_anything_begins(arguments, m
         ({"layers": ["layer9"]}, "no layer layer9 in this net"),
         ({"maps": {"0": [7]}, "layers": None}, "0 has maps 0 to 5, not 7"),
         ({"layers": ["0", "5"], "maps": {"0": [1]}}, "maps names no maps of 5"),
-        ({"net": "backbone"}, "net='backbone' is no module of Net.*possible: model"),
+        ({"net": "backbone"}, "net='backbone' is no module of Untrained; possible: model"),
         ({"mean": (0.1, 0.2), "std": (1, 1)}, "mean has 2 numbers, and the images 3 colors"),
         ({"loader": 1}, "loader=1 is no validation loader.*possible: 0"),
     ],
 )
 @pytest.mark.parametrize("sanity", [0, 2])
-def test_arguments_that_do_not_suit_the_net_end_the_fit_before_its_first_step(root, tmp_path, arguments, message, sanity):
-    module = Net()
-    module.training_step = None
+def test_arguments_that_do_not_suit_the_net_end_the_fit_before_its_first_step(
+    root, tmp_path, arguments, message, sanity
+):
+    class Untrained(Net):
+        def training_step(self, batch, _):
+            raise AssertionError("the training has begun")
+
     with pytest.raises(UserError, match=message):
-        fitted(tmp_path, Photos(root), module, arguments, num_sanity_val_steps=sanity)
+        fitted(tmp_path, Photos(root), Untrained(), arguments, num_sanity_val_steps=sanity)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(root, run, tmp_path):
     with pytest.raises(UserError, match="holds a run already; name another, leave folder out"):
         fitted(tmp_path, Photos(root), None, {"folder": run})
+
+
+def of_own_process(root, folder, namespace, *words):
+    """The run folder of tests/training/foreign.py as a program."""
+    ended = python(
+        ROOT / "tests/training/foreign.py",
+        namespace,
+        root,
+        folder,
+        *words,
+        cwd=folder.parent,
+        PYTHONPATH=f"{ROOT / 'src'}",
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_record_of_one(root, tmp_path):
+    """Of 27 images Lightning gives one to both processes."""
+    run = of_own_process(root, tmp_path / "run", "pytorch_lightning", "ddp")
+    score, image = brute_force(small_net(), torch.stack([image for image, _ in photos(root, "val")]), "0")
+    for epoch in (1, 2):
+        got = records(run, epoch)
+        torch.testing.assert_close(got["0.score"], score)
+        assert torch.equal(got["0.image"], image)
+    assert columns(run)["stayed/0"] == ["0", "1"] and columns(run)["similarity/5"] == ["0", "1"]
+
+
+@pytest.mark.slow
+def test_the_other_namespace_of_lightning_gives_the_same_run(root, run, tmp_path):
+    if importlib.util.find_spec("lightning") is None:
+        pytest.skip("the package lightning is not installed; its namespace lightning.pytorch cannot be tried")
+    got = of_own_process(root, tmp_path / "run", "lightning.pytorch")
+    assert same(records(got), records(run))

@@ -200,7 +200,9 @@ class FeatureEvolution:
 
         Lightning repeats the values of an epoch that measured more: the same tensors.
         """
-        values = {name: value for name, value in trainer.callback_metrics.items() if self._before.get(name) is not value}
+        values = {
+            name: value for name, value in trainer.callback_metrics.items() if self._before.get(name) is not value
+        }
         return {name: float(value) for name, value in values.items()} | {"seconds": time.perf_counter() - self._began}
 
     def _val_loader(self, trainer: Any) -> tuple[int, Any]:
