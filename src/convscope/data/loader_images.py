@@ -76,7 +76,7 @@ class LoaderImages:
         self.loader, self.order, self.process = loader, LoaderOrder(loader), process
         self.rereadable: bool | None = None if self.order.dataset is not None else False
         self.number = self.count = 0  # of batches, and of images, in this pass
-        dataset = getattr(self.order.loader, "dataset", None)
+        dataset: Any = getattr(self.order.loader, "dataset", None)
         self.store = ItemStore(dataset, len(dataset) if self.rereadable is None else 2**31)
         names = classes or listed_attribute(dataset, "classes") or ()
         self.images = DatasetImages({"val": self.store}, [*map(str, names)], colors, image_shape=image_shape)

@@ -76,7 +76,7 @@ def _listener_of(loader: Any) -> _Listener:
         loader.__dict__["batch_sampler"] = _Listener(loader.batch_sampler)  # a DataLoader refuses to set it
         if getattr(loader, "_iterator", None) is not None:  # of persistent workers, which begin a pass anew
             loader._iterator._index_sampler = loader.batch_sampler
-    return loader.batch_sampler  # type: ignore[no-any-return]
+    return loader.batch_sampler
 
 
 def _innermost(loader: Any) -> Any:

@@ -127,7 +127,7 @@ def train(
     }
 
 
-def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[pl.Callback]:
+def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[Any]:
     """All callbacks in the order in which Lightning calls them; it calls those of checkpoints last in any case."""
     return [
         watchers.begin,

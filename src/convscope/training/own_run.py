@@ -1,4 +1,4 @@
-"""The features of job=train, of images whose batches say their indices, into a record that the program has opened."""
+"""The features of job=train: of images whose batches say their indices, into a record that the program has opened."""
 
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +59,7 @@ class _OwnBatches:
         pass
 
     def indices(self, batch: Any) -> Tensor:
-        return batch.index  # type: ignore[no-any-return]
+        return batch.index
 
     def keep(self, strongest: set[int], indices: Tensor, batch: Any) -> None:
         pass

@@ -171,7 +171,8 @@ def merged_with_repeats(records: Sequence[Top9]) -> Top9:
     score, image, row, col, before = (field.gather(1, order) for field in fields)
     again = repeated.gather(1, order)
     score, before = (field.masked_fill(again, -torch.inf) for field in (score, before))
-    return Top9(score, *(field.masked_fill(again, -1) for field in (image, row, col)), before)
+    image, row, col = (field.masked_fill(again, -1) for field in (image, row, col))
+    return Top9(score, image, row, col, before)
 
 
 def _repeats(image: Tensor) -> Tensor:

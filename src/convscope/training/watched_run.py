@@ -93,9 +93,11 @@ class WatchChoice:
 
     def features(self, net: nn.Module, image_shape: Shape) -> FeatureConfig:
         """The features of this net. Raises UserError for layers and maps that it does not have."""
-        maps = self.maps
-        if isinstance(maps, Mapping):
-            maps = {named_layers(net, [layer])[0]: list(numbers) for layer, numbers in maps.items()}
+        maps: int | dict[str, list[int]]
+        if isinstance(self.maps, int):
+            maps = self.maps
+        else:
+            maps = {named_layers(net, [layer])[0]: list(numbers) for layer, numbers in self.maps.items()}
         layers = None if self.layers is None else named_layers(net, list(self.layers))
         rule: Any = self.rule
         chosen = FeatureConfig(layers, maps, None, "val", rule, self.tile)

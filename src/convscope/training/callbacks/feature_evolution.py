@@ -27,7 +27,7 @@ NAMESPACES = "pytorch_lightning", "lightning.pytorch"  # whose classes do not kn
 
 
 @cache
-def _callback_class(cls: type, namespaces: tuple[str, ...]) -> type:
+def _callback_class(cls: Any, namespaces: tuple[str, ...]) -> type:
     """The class as a callback of the Trainers of these namespaces."""
     callbacks = tuple(import_module(name).Callback for name in namespaces)
     return type(cls.__name__, (cls, *callbacks), {"__module__": cls.__module__, "__doc__": cls.__doc__})
@@ -91,7 +91,8 @@ class FeatureEvolution:
         self.loader = loader
         self.run: WatchedRun | OwnRun | None = None
         self.state: dict[str, Any] = {}  # of an earlier session
-        self._searching, self._drawn_epoch, self._folder_name = False, 0, None
+        self._searching, self._drawn_epoch = False, 0
+        self._folder_name: str | None = None  # in default_root_dir
         self._began, self._before = time.perf_counter(), dict[str, Tensor]()
 
     @classmethod
