@@ -20,7 +20,8 @@ CONF = SRC.parent / "conf"
 _BELOW = "config data engine errors metrics models plots runs"
 # A part of the package (see `part`) and the other parts that it may import.
 MAY_IMPORT = {
-    "run": {"cli", "errors"},
+    "run": {"__main__"},
+    "__main__": {"cli", "errors"},
     "convscope": {"api", "training"},  # the package itself, when one of its names is asked for
     "api": {"subject", "about", "compute", "figure", *_BELOW.split()},
     "cli": {"analyses", "subject", "about", "job", "training", "report", "loggers", *_BELOW.split()},
@@ -130,7 +131,7 @@ def test_every_library_is_declared_with_the_versions_that_are_known_to_do():
     told = tomllib.loads((SRC.parent / "pyproject.toml").read_text())["project"]
     every = [*told["dependencies"], *(one for extra in told["optional-dependencies"].values() for one in extra)]
     others = [one for one in every if not one.startswith("convscope[")]
-    bounds = [re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=[\d.]+,<[\d.]+", one) for one in others]
+    bounds = [re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?>=[\d.]+,<[\d.]+", one) for one in others]
     assert all(bounds), every
     named = {found[1].lower() for found in bounds}
     trees = [ast.parse(path.read_text()) for path in SRC.rglob("*.py")]
@@ -234,9 +235,9 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FIL
 
 def test_the_root_and_the_number_of_packages_and_files():
     package = SRC / "convscope"
-    assert {path.name for path in package.glob("*.py")} == {"__init__.py", "api.py", "config.py", "errors.py"}
+    assert {path.stem for path in package.glob("*.py")} == {"__init__", "__main__", "api", "config", "errors"}
     assert len([path for path in package.iterdir() if (path / "__init__.py").is_file()]) <= 11
-    assert sum(map(holds_code, TREES.values())) <= 245
+    assert sum(map(holds_code, TREES.values())) <= 258
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -30,6 +30,7 @@ cli/ reads a command line and runs a job; runs/ writes and reads the run folder;
 from importlib import import_module
 from typing import Any
 
+__version__ = "0.1.0"
 PUBLIC = ("grid", "load", "occlude", "pretrained", "project", "read_run", "top9")  # of api.py
 WATCHING = {"FeatureEvolution": "callbacks.feature_evolution", "watch": "watching"}  # name -> module in training/
 

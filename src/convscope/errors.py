@@ -1,13 +1,29 @@
-"""Errors that a user can mend, each in one line, what can be a path, and the values of a type in plain words."""
+"""Errors that a user can mend, each in one line, with what to type; what can be a path; types in plain words."""
 
 import difflib
 import errno
 import os
 import re
+import shlex
 import types
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+INSTALLED = (Path(__file__).resolve().parent / "conf").is_dir()  # from a wheel, which has conf/ inside the package
+PROGRAM = "CONVSCOPE_PROGRAM"  # how the user has started the program, also in the processes of its runs
+
+
+def command_line(*words: str) -> str:
+    """The command line of the program with these words, as it is typed: in the repository, or where it is installed."""
+    program = os.environ.get(PROGRAM) or ("convscope" if INSTALLED else "python src/run.py")
+    return " ".join([program, *map(shlex.quote, words)])
+
+
+def install(extra: str) -> str:
+    """What to type where a library is missing. extra: its name in pyproject.toml."""
+    return f"pip install {shlex.quote(f'convscope[{extra}]')}"
+
 
 # What libraries add to a message for their own developers: places in their sources, and from a stack of calls on
 STACK = re.compile(

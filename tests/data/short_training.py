@@ -4,6 +4,8 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from convscope.training.loaders import TrainingImages
+
 
 class Small(pl.LightningModule):
     """A linear classifier of images of `side` pixels. fed: (step, indices) of each of its batches."""
@@ -37,5 +39,5 @@ def fit(model, data, folder, save=None, resume=None, **trainer):
     options = {"max_epochs": 3, "accelerator": "cpu", "logger": False, "enable_progress_bar": False} | trainer
     pl.Trainer(
         callbacks=[saving], enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False, **options
-    ).fit(model, data, ckpt_path=resume)
+    ).fit(model, TrainingImages(data), ckpt_path=resume)
     return model

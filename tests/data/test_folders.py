@@ -18,7 +18,8 @@ from convscope.data import folder_contents, folders
 from convscope.data.cache import Cache, decoded_once
 from convscope.data.decode import Unreadable, decoded, printable
 from convscope.data.decoders import formats
-from convscope.data.sources import Files, folder, images, remarks_on
+from convscope.data.folder_contents import remarks_on
+from convscope.data.sources import Files, folder, images
 from convscope.errors import UserError
 
 SIDE = 40
@@ -140,6 +141,18 @@ def test_a_format_that_a_plugin_would_read_names_it(tmp_path):
                 with pytest.raises(Unreadable, match=f"needs {library}; type pip install {library}$"):
                     decoded(tmp_path / name, 8)
             (tmp_path / name).unlink()
+
+
+@pytest.mark.skipif(find_spec("pillow_heif") is not None, reason="pillow-heif is installed")
+def test_an_image_without_its_library_is_told_before_the_others_are_decoded(tmp_path):
+    heic = b"\0\0\0\x18ftypheic" + bytes(40)
+    for name, content in {"a.png": b"torn", "b.HEIC": encoded("JPEG"), "c.heic": heic, "d.heif": heic}.items():
+        (tmp_path / name).write_bytes(content)
+    split, cache = Files(folder_contents.images_under(tmp_path), np.zeros(4, int)), Cache(tmp_path / "cache", 1.0)
+    with pytest.raises(UserError, match=r"c\.heic cannot be read: .*type pip install pillow-heif \(3 such files\)"):
+        decoded_once(split, SIDE, cache, True, "stop")
+    left_out = decoded_once(split, SIDE, cache, True, "skip")
+    assert [bad.path.name for bad in left_out.bad] == ["a.png", "c.heic", "d.heif"] and len(left_out.split.images) == 1
 
 
 def test_heic_is_read_where_its_library_is_installed(tmp_path):

@@ -30,6 +30,29 @@ def row_net(image_size=96, **without):
     return net
 
 
+def norm_net(image_size=64, **without):
+    """Rows with batch norm of other statistics than 0 and 1, an average pool, and every activation, in float64."""
+    torch.manual_seed(0)
+    conv = {"kind": "conv", "kernel": 3, "padding": 1}
+    rows = {
+        "conv1": {**conv, "maps": 8, "kernel": 5, "stride": 2, "batch_norm": True},
+        "pool1": {"kind": "pool", "kernel": 3, "stride": 2, "padding": 1},
+        "conv2": {**conv, "maps": 12, "towers": 2, "batch_norm": True, "activation": "silu"},
+        "pool2": {"kind": "avg_pool", "kernel": 3, "stride": 2, "padding": 1},
+        "conv3": {**conv, "maps": 10, "padding": 0, "batch_norm": True, "activation": "leaky_relu"},
+        "conv4": {**conv, "maps": 6, "activation": "gelu"},
+        "mean5": {"kind": "global_avg_pool"},
+        "fc6": {"kind": "full", "units": "classes"},
+    }
+    net = build(rows | without, image_size, 7).double().eval()
+    for name, value in net.state_dict().items():
+        if name.endswith(("running_var", "norm.weight")):
+            value.uniform_(0.5, 2)
+        elif value.is_floating_point():
+            value.copy_(torch.randn(value.shape) * (0.2 if value.dim() > 1 else 0.3))
+    return net
+
+
 def odd_net():
     """A chain of odd sizes: unequal axes, groups, dilation, batch normalization, other activations."""
     torch.manual_seed(0)

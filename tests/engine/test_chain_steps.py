@@ -50,7 +50,22 @@ def test_pool_adds_up_where_windows_share_a_switch():
     assert down[0, 0, 2, 2] == 10 and down.sum() == 30
 
 
+@pytest.mark.parametrize("how", [{"padding": 1}, {"stride": 3}, {"padding": 1, "stride": 2}])
+def test_an_average_pool_spreads_the_signal_as_its_gradient(how):
+    pool, x = nn.AvgPool2d(3, **how), torch.randn(2, 3, 14, 17, dtype=torch.float64, requires_grad=True)
+    above = pool(x)
+    signal = torch.randn_like(above)
+    (expected,) = torch.autograd.grad(above, x, signal)
+    torch.testing.assert_close(only_step(pool).down(signal, None, (14, 17), True), expected)
+    region = only_step(pool).down(signal, None, (0, 0), False)
+    around = pool.padding
+    assert region.shape[2:] == only_step(pool).window.below(signal.shape[2:])
+    inside = region[:, :, around : around + 14, around : around + 17]
+    torch.testing.assert_close(inside, expected[:, :, : inside.shape[2], : inside.shape[3]])
+
+
 def test_an_unsupported_call_leaves_no_steps():
-    for module in (nn.AvgPool2d(2), nn.Conv2d(3, 4, 4, padding="same"), nn.Sigmoid(), nn.GroupNorm(1, 3)):
+    fewer = (nn.AvgPool2d(3, 2, 1, count_include_pad=False), nn.AvgPool2d(2, ceil_mode=True))
+    for module in (*fewer, nn.Conv2d(3, 4, 4, padding="same"), nn.Sigmoid(), nn.GroupNorm(1, 3)):
         net = nn.Sequential(module, nn.ReLU())
         assert read_steps(trace(net, (3, 12, 12)), "1", "deconvnet") is None

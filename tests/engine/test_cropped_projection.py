@@ -6,11 +6,13 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
+from convscope.engine.chain_steps import read_steps
 from convscope.engine.cropped_projection import patches, project_fields
 from convscope.engine.deconvnet import RULES, Units, project
 from convscope.engine.receptive_fields import fields
+from convscope.engine.trace import trace
 from convscope.errors import UserError
-from engine.specimens import odd_net, photographs, row_net, some_picks
+from engine.specimens import norm_net, odd_net, photographs, row_net, some_picks
 
 
 def on_the_image(projection, size):
@@ -44,6 +46,15 @@ def test_row_net_at_every_layer(image_size, rule):
     net = row_net(image_size)
     for layer in net.rows:
         same_as_whole(net, layer, (image_size, image_size), rule)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_rows_with_batch_norm_average_pools_and_other_activations(rule):
+    net = norm_net(64)
+    for layer in net.rows:
+        same_as_whole(net, layer, (64, 64), rule)
+    assert all(read_steps(trace(net, (3, 64, 64)), layer, rule) for layer in ("conv4", "pool2"))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from torch import nn
 
 from convscope.engine.deconvnet import RULES, Units, project
 from convscope.errors import UserError
-from engine.specimens import maps_of, odd_net, photographs, row_net, some_picks
+from engine.specimens import maps_of, norm_net, odd_net, photographs, row_net, some_picks
 
 PEERS = {"deconvnet": NeuronDeconvolution, "guided": NeuronGuidedBackprop, "gradient": NeuronGradient}
 
@@ -75,6 +75,32 @@ def test_equals_captum_at_every_layer(rule):
         picks = some_picks(net, layer, images)
         ours = project(net, images, layer, picks, rule)
         theirs = captum(modules, images, layer, picks, rule)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8 * float(theirs.abs().max()), msg=layer)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rows_with_batch_norm_equal_captum(rule):
+    relu = {"kind": "conv", "maps": 10, "kernel": 3, "batch_norm": True}
+    net, images = (
+        norm_net(32, conv2={**relu, "maps": 12, "towers": 2}, conv3=relu, conv4=None),
+        photographs(2, (32, 32)),
+    )
+    modules = nn.Sequential()
+    for name, layer in list(net.named_children())[:5]:
+        if isinstance(layer, nn.Conv2d):
+            how = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups, "bias": False}
+            modules.add_module(
+                f"{name}_filters", nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, **how)
+            )
+            modules[-1].weight = layer.weight
+            modules.add_module(f"{name}_norm", layer.norm)
+            modules.add_module(name, nn.ReLU())
+        else:
+            modules.add_module(name, layer)
+    for layer in ("conv2", "pool2", "conv3"):
+        picks = some_picks(net, layer, images)
+        theirs = captum(modules.double().eval(), images, layer, picks, rule)
+        ours = project(net, images, layer, picks, rule)
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8 * float(theirs.abs().max()), msg=layer)
 
 

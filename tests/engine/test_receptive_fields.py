@@ -7,6 +7,7 @@ from torch import nn
 
 from convscope.engine.receptive_fields import AxisField, Box, Field, fields
 from convscope.models.build import build
+from engine.specimens import norm_net
 
 PAPER = {  # field and stride at 224 pixels
     "conv1": (7, 2), "pool1": (11, 4), "conv2": (27, 8), "pool2": (43, 16),
@@ -85,6 +86,14 @@ def test_fields_of_a_row_net_are_the_gradients_support(pools, layer, place):
     net = zfnet(**pools)
     field = fields(net, 224)[layer]
     assert visible(field.box(*place), (224, 224)) == support(smooth(net), layer, (224, 224), place)
+
+
+@pytest.mark.parametrize("layer, place", {"conv2": (3, 15), "pool2": (0, 4), "conv4": (5, 2)}.items())
+def test_fields_of_rows_with_batch_norm_and_average_pools(layer, place):
+    net = norm_net(64)
+    field = fields(net, 64)[layer]
+    assert visible(field.box(*place), (64, 64)) == support(smooth(net), layer, (64, 64), place)
+    assert fields(net, 64)["mean5"] is None
 
 
 class Branches(nn.Module):

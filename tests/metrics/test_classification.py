@@ -4,34 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from convscope.metrics.classification import PredictionTally, accuracies, class_mean_interval, proportion_interval
-
-
-def test_accuracies_are_what_counting_gives():
-    draw = np.random.default_rng(0)
-    logits = draw.normal(size=(200, 7))
-    labels = draw.choice(7, 200, p=[0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05])  # unequal classes tell the means apart
-    measure = accuracies(7)
-    for part in np.array_split(np.arange(200), 3):
-        measure.update(torch.tensor(logits[part]), torch.tensor(labels[part]))
-    measured = {name: float(value) for name, value in measure.compute().items()}
-    order = np.argsort(-logits, axis=1)
-    hits = order[:, 0] == labels
-    assert np.isclose(measured["top1"], hits.mean())
-    assert np.isclose(measured["top5"], (order[:, :5] == labels[:, None]).any(1).mean())
-    assert np.isclose(measured["class_mean"], np.mean([hits[labels == label].mean() for label in range(7)]))
-
-
-def test_fewer_than_five_classes():
-    measure = accuracies(3)
-    measure.update(torch.tensor([[0.1, 0.2, 0.9]]), torch.tensor([0]))
-    assert float(measure.compute()["top5"]) == 1.0
-
-
-def test_a_class_that_is_guessed_but_has_no_images_does_not_count():
-    measured = accuracies(4)
-    measured.update(torch.eye(4)[[0, 1, 3, 2]], torch.tensor([0, 1, 1, 2]))
-    assert float(measured.compute()["class_mean"]) == pytest.approx((1 + 0.5 + 1) / 3)
+from convscope.metrics.classification import PredictionTally, class_mean_interval
+from convscope.metrics.intervals import share_interval
 
 
 def some(count=400, classes=9, seed=0):
@@ -67,11 +41,11 @@ def test_the_class_mean_counts_only_classes_that_have_images():
 
 
 def test_the_interval_of_a_share_is_wilsons():
-    interval, z, p, n = proportion_interval(0.9, 50), 1.959963984540054, 0.9, 50
+    interval, z, p, n = share_interval(45, 50), 1.959963984540054, 0.9, 50
     center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     assert (interval.low, interval.high) == pytest.approx((center - half, center + half))
-    assert proportion_interval(1.0, 50).high == 1 and proportion_interval(1.0, 50).low < 0.95
+    assert share_interval(50, 50).high == 1 and share_interval(50, 50).low < 0.95
 
 
 def test_the_interval_of_the_class_mean_is_that_of_drawn_images():

@@ -7,10 +7,9 @@ from scipy.optimize import minimize
 from sklearn.metrics import average_precision_score
 from sklearn.svm import LinearSVC
 
-from convscope.metrics.classification import accuracies
+from convscope.metrics.epoch_metrics import MeanAveragePrecision, accuracies
 from convscope.metrics.linear_probe import fit_probe
 from convscope.metrics.multilabel import (
-    MeanAveragePrecision,
     average_precisions,
     best_scored_label,
     class_certainty,

@@ -9,10 +9,12 @@ from omegaconf import OmegaConf
 from torchvision.models import vgg11, vgg13, vgg16, vgg19
 
 from convscope.models.build import ConvNet, build
-from convscope.models.rows import ConvRow, map_sizes
+from convscope.models.row_sizes import map_sizes
+from convscope.models.rows import ConvRow
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-ROW_NETS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if path.stem not in ("torchvision", "timm")]
+FOREIGN = ("torchvision", "timm", "python")
+ROW_NETS = [path.stem for path in sorted((CONF / "model").glob("*.yaml")) if path.stem not in FOREIGN]
 
 
 def model(name: str, *overrides: str) -> dict:

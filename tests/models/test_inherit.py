@@ -53,7 +53,7 @@ def test_images_of_another_size_take_the_convolutions():
 def test_the_deeper_vggs_take_all_of_net_a_by_name(deep):
     old, new = shipped("vgg11", 32), shipped(deep, 32)
     inherited = inherit_(new, old.state_dict(), {})
-    assert inherited.taken == list(rows_of(old.state_dict())) and inherited.unused == []
+    assert inherited.taken == list(rows_of(old, old.state_dict())) and inherited.unused == []
     assert set(inherited.new.values()) == {"not in the checkpoint"} and "conv1_2" in inherited.new
 
 
@@ -62,7 +62,7 @@ def test_what_the_yaml_says_the_paper_takes_are_four_convolutions_and_the_full_l
     text = (CONF / f"model/{deep}.yaml").read_text()
     line = next(line for line in text.splitlines() if line.startswith("take:"))
     rows = line[line.index("[") + 1 : line.index("]")].split(",")
-    of_a = list(rows_of(shipped("vgg11", 32).state_dict()))
+    of_a = list(rows_of(a := shipped("vgg11", 32), a.state_dict()))
     assert rows == [*of_a[:4], *of_a[-3:]]
 
 

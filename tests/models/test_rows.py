@@ -3,7 +3,8 @@ import torch
 
 from convscope.errors import UserError
 from convscope.models.build import build
-from convscope.models.rows import ConvRow, LinearRow, PoolRow, map_sizes, plain_rows, read_rows
+from convscope.models.row_sizes import map_sizes
+from convscope.models.rows import ConvRow, LinearRow, PoolRow, plain_rows, read_rows
 
 CONV = {"kind": "conv", "maps": 16, "kernel": 3}
 POOL = {"kind": "pool", "kernel": 3, "stride": 2}
@@ -35,13 +36,14 @@ def test_a_null_field_is_the_default():
     [
         (
             {"conv1": {"kind": "cnv"}, "fc2": LAST},
-            "conv1: kind cnv is unknown (did you mean conv?); a row has kind: conv, pool, lrn, full",
+            "conv1: kind cnv is unknown (did you mean conv?); a row has kind: conv, pool, avg_pool, ",
         ),
         ({"conv1": {"maps": 3}, "fc2": LAST}, "conv1: kind None is unknown"),
         ({"conv1": 7, "fc2": LAST}, "conv1: 7 is unknown; a row has kind"),
         (
             {"conv1": {**CONV, "map": 3}, "fc2": LAST},
-            "conv1: unknown map (did you mean maps?); a conv row has maps, kernel, stride, padding, towers, bias",
+            "conv1: unknown map (did you mean maps?); a conv row has maps, kernel, stride, padding, towers, bias, "
+            "batch_norm, activation",
         ),
         ({"conv1": {"kind": "conv", "maps": 3}, "fc2": LAST}, "conv1: missing kernel; a conv row has maps"),
         ({"conv1": {**CONV, "maps": 0}, "fc2": LAST}, "conv1: maps is 0; it must be a whole number from 1"),

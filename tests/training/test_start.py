@@ -21,6 +21,7 @@ from convscope.models.build import build
 from convscope.models.checkpoints import describe
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.classifier import Classifier
+from convscope.training.loaders import TrainingImages
 from convscope.training.recipe import build_optimizer, read_recipe
 from convscope.training.start import Start, apply_start_, freeze_, read_start, start_checkpoint
 from random_settings import composed
@@ -78,7 +79,7 @@ def trained(model, data, chosen):
         enable_model_summary=False, callbacks=[RenormalizeFilters(chosen.renorm)], use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )  # fmt: skip
-    trainer.fit(Classifier(model, chosen, len(data.classes)), datamodule=data)
+    trainer.fit(Classifier(model, chosen, len(data.classes)), datamodule=TrainingImages(data))
     return model
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from convscope.analyses.subject import Subject, new_subject, saved_subject, untrained_subject
@@ -62,6 +61,11 @@ class Inputs:
         return Path(root).expanduser() if root and "://" not in str(root) else None
 
     @property
+    def val_share(self) -> float | None:
+        """data.val_share; None for sets that are not divided."""
+        return self._settings["data"].get("val_share")
+
+    @property
     def device(self) -> torch.device:
         """Where a finished net runs."""
         return net_device(self._settings["trainer"]["accelerator"])
@@ -81,10 +85,12 @@ class Inputs:
 
     def open(self, checkpoint: str | Path | None) -> Subject:
         """A net in evaluation mode on its device, with its images; adds no facts."""
+        from pytorch_lightning import seed_everything
+
         settings = {**self._settings, "ckpt": str(checkpoint) if checkpoint else checkpoint}
         if settings["model"].get("init") and not settings["ckpt"]:
             raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
-        pl.seed_everything(self.seed, workers=True, verbose=False)
+        seed_everything(self.seed, workers=True, verbose=False)
         opened = saved_subject(settings) if settings["ckpt"] else new_subject(settings, keep_classes=True)
         self._check_split(opened)
         opened.net.to(self.device).eval()

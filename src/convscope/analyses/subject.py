@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from convscope.config import Settings
 from convscope.data import sources
 from convscope.data.classnames import class_numbers, current_names, imagenet
-from convscope.data.config import check_library, check_names, data_settings, group_settings, job_source, sized
+from convscope.data.config import check_names, data_settings, group_settings, job_source, sized
 from convscope.data.critters.source import Truth, truth
 from convscope.data.images import Images, SplitName
 from convscope.data.module import ImageData
@@ -20,9 +20,10 @@ from convscope.engine.hooks import evaluating
 from convscope.engine.trace import trace
 from convscope.errors import UserError
 from convscope.models import library_nets
-from convscope.models.build import build, check_rows
-from convscope.models.checkpoints import check_words, load_weights_, net_weights, read_checkpoint, rebuild
+from convscope.models.build import check_rows
+from convscope.models.checkpoints import check_words, load_weights_, net_weights, read_checkpoint
 from convscope.models.library_metadata import native_input
+from convscope.models.nets import described_net, foreign_net, net_name, row_net
 
 
 class Examples(NamedTuple):
@@ -104,13 +105,13 @@ def new_subject(settings: Settings, keep_classes: bool = False, parent: Mapping[
     scale, mean = _input_of(parent, input_.stored_size)
     input_ = input_ if scale is None else data_settings(settings, scale)
     if "layers" in model:
-        net = build(model["layers"], input_.image_size, len(images.classes), model.get("width", 1.0))
-        return _subject(settings, net, images, ImageData(images, input_, mean), images.classes)
-    keep = keep_classes and (model.get("weights") or len(images.classes) == 1)  # unlabeled images have no classes
-    library_net = _foreign(model, None if keep else len(images.classes))
-    native = native_input(model["source"], model["name"], model.get("weights")).size
-    remedy = f"its own size is {native}: leave data.image_size out, or type data.image_size={native}"
-    trace(library_net.net, (3, input_.image_size, input_.image_size), remedy)  # raises where it cannot take such images
+        net = row_net(model, input_.image_size, len(images.classes), keep_classes)
+        numbers = [f"class {number}" for number in range(net.classes)]
+        classes = images.classes if net.classes == len(images.classes) else numbers
+        return _subject(settings, net, images, ImageData(images, input_, mean), classes)
+    check_names(model)
+    library_net = foreign_net(model, input_.image_size, len(images.classes), keep_classes)
+    trace(library_net.net, (3, input_.image_size, input_.image_size), _size_remedy(model))  # raises where it cannot
     input_ = data_settings(settings, scale or tuple(1 / (255 * std) for std in library_net.colors.std))
     mean = _one_color(library_net.colors.mean, input_.stored_size) if mean is None else mean
     # A net with no class names and as many classes as the images is taken to be trained on such images.
@@ -146,7 +147,7 @@ def saved_subject(settings: Settings) -> Subject:
         typed = {override.partition("=")[0].removeprefix("data.") for override in overrides}
         data = trained_data(about["data"], {key: value for key, value in data.items() if key in typed}, data)
     data |= {"image_size": about["net"]["image_size"]} | about.get("input", {})
-    net = _described(about["net"])
+    net = described_net(about["net"], settings["model"], settings["ckpt"])
     load_weights_(net, net_weights(checkpoint))
     scale = about["pixel_scale"]
     settings = {**settings, "data": data, "model": {"name": about["net"].get("name", "")}}
@@ -163,10 +164,11 @@ def untrained_subject(settings: Settings) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
         torch.manual_seed(settings["seed"])
         if settings["ckpt"]:
-            return _described(read_checkpoint(settings["ckpt"])["convscope"]["net"])
+            about = read_checkpoint(settings["ckpt"])["convscope"]
+            return described_net(about["net"], settings["model"], settings["ckpt"])
         settings, model = sized(settings), group_settings(settings, "model")
-        if "layers" in model:
-            return new_subject(settings).net
+        if "layers" in model or model.get("source") == "python":
+            return new_subject({**settings, "model": {**model, "weights": None}}, keep_classes=True).net
         input_ = {"image_size": settings["data"]["image_size"], "transform_input": bool(model.get("weights"))}
         return library_nets.rebuild_library_net({**model, "classes": 1000, **input_})
 
@@ -177,12 +179,12 @@ def overrides_of(overrides: Sequence[str], group: str) -> list[str]:
     return [override for override in plain if override.split("=")[0].split(".")[0] == group]
 
 
-def _described(about: Mapping[str, Any]) -> nn.Module:
-    """The net that a checkpoint describes, with fresh weights."""
-    if "layers" in about:
-        return rebuild(about)
-    check_library(about)
-    return library_nets.rebuild_library_net(about)
+def _size_remedy(model: Settings) -> str:
+    """What to type for a net without rows that cannot take images of this size."""
+    if model["source"] == "python":
+        return "set data.image_size to the side that it was made for"
+    native = native_input(model["source"], model["name"], model.get("weights")).size
+    return f"its own size is {native}: leave data.image_size out, or type data.image_size={native}"
 
 
 def _input_of(parent: Mapping[str, Any] | None, stored: int) -> tuple[Any, torch.Tensor | None]:
@@ -215,7 +217,7 @@ def _subject(
     targets = class_numbers(images.classes, images.folders, classes, wnids, folders)
     classes = current_names(images.classes, images.folders, classes, folders)
     drawn = _truth(settings["data"], images, data.settings) if settings["data"]["source"] == "critters" else None
-    names = str(settings["model"]["name"]), str(settings["data"]["source"])
+    names = net_name(settings["model"]), str(settings["data"]["source"])
     return Subject(net, data, classes, targets, drawn, *names, wnids=list(wnids), folders=list(folders))
 
 
@@ -233,13 +235,6 @@ def _truth(data: Settings, images: sources.Source, input_: DataSettings) -> Call
         return Truth(whole.masks[:, crop, crop], whole.boxes - margin)
 
     return truth_of
-
-
-def _foreign(model: Settings, classes: int | None) -> library_nets.LibraryNet:
-    """The net of torchvision or timm that conf/model names."""
-    check_names(model)
-    make = {"torchvision": library_nets.torchvision_net, "timm": library_nets.timm_net}
-    return make[model["source"]](model["name"], model.get("weights"), classes)
 
 
 def _one_color(mean: Sequence[float], side: int) -> torch.Tensor:

@@ -13,9 +13,9 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.cli.environment import CONF
 from convscope.errors import UserError
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
 FILLED_GROUPS = ("job", "model", "data", "optim", "trainer", "evolution")  # whose files may not be empty
 IN_FILES = re.compile(
     r"Could not (?:find|load) '([^']+)'|Could not override '([^']+)'|Interpolation key '([^']+)'|Key '([^']+)' not in"

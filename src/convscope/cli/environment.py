@@ -13,13 +13,17 @@ import threading
 import warnings
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
-from convscope.errors import UserError, reason_of
+from convscope.errors import INSTALLED, UserError, install, reason_of
 
+PACKAGE = Path(__file__).resolve().parents[1]
+CONF = (PACKAGE if INSTALLED else PACKAGE.parents[1]) / "conf"  # the config groups
 NARROWEST = 20  # columns of a terminal in which a table can be read
 OURS = ("convscope", "__main__", "run")  # packages
+OF_PROGRAM = ("hydra", "omegaconf", "pytorch_lightning", "torchmetrics")  # the library works without these
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
 OF_ALLOCATION = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
 OF_GROUP = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -53,6 +57,8 @@ def named_broken_libraries() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, UserError) or not (library := library_not_imported(error)):
             raise
+        if isinstance(error, ModuleNotFoundError) and library in OF_PROGRAM:
+            raise UserError(f"the program needs {library}, which is not installed; type {install('train')}") from None
         raise UserError(
             f"{library} cannot be imported ({reason_of(error)}); mend its installation, or the variable of the "
             "environment that it speaks of"

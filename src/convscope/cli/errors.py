@@ -7,9 +7,10 @@ from pathlib import Path
 
 from convscope.cli.config_files import choices, place_in_files
 from convscope.cli.keys import choices_with, explain_other_choice, typed_choice
-from convscope.errors import UserError, did_you_mean, explain_unknown_key, list_possible
+from convscope.errors import UserError, did_you_mean, explain_unknown_key, install, list_possible
 
-LIBRARY_NETS = ("model=torchvision", "model=timm")  # these nets have weights and no rows
+FOREIGN_NETS = ("model=torchvision", "model=timm", "model=python")  # these nets have no rows
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of Hydra's plugins
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
@@ -83,7 +84,8 @@ def _explained(
         return f"no --config-name={match[1]}: there is no {match[1]}.yaml in {conf}; leave the flag out"
     if match := re.search(r"Could not override '([^']+)'|Could not delete from config. '([^']+)'", message):
         key, keys = match[1] or match[2], list_keys()
-        if KEY_OF_ROWS.match(key) and "model.weights" in keys:
+        has_rows = typed_choice("model", words) not in FOREIGN_NETS and any(map(KEY_OF_ROWS.match, keys))
+        if KEY_OF_ROWS.match(key) and not has_rows:
             return _explain_no_rows(key, conf)
         owners = [] if goes_on else choices_with(key, conf)
         return explain_other_choice(key, owners, words) if owners else explain_unknown_key(key, keys)
@@ -94,6 +96,8 @@ def _explained(
 def explain_no_choice(group: str, choice: str, conf: Path) -> str:
     """The line for a choice of a config group that has no file."""
     possible = choices(conf, group)
+    if group == "hydra/launcher" and choice in LAUNCHERS:
+        return f"{group}={choice} needs a library of its own; type {install('cluster')}"
     if group == "model":
         return f"no model={choice}{_nearest_net(choice, possible)}{list_possible(possible)}"
     return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"
@@ -114,6 +118,6 @@ def _nearest_net(choice: str, possible: Sequence[str]) -> str:
 
 
 def _explain_no_rows(key: str, conf: Path) -> str:
-    nets = [choice for choice in choices(conf, "model") if choice not in LIBRARY_NETS]
+    nets = [choice for choice in choices(conf, "model") if choice not in FOREIGN_NETS]
     others = f"choose another{list_possible(nets)}"
-    return f"{key} is for nets with rows, and nets of torchvision and timm have none; {others}"
+    return f"{key} is for nets with rows, and nets of Python, timm and torchvision have none; {others}"

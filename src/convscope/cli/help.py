@@ -1,4 +1,4 @@
-"""The text of `python src/run.py --help`, from the comments in conf/, and of wrong flags. Imports nothing slow."""
+"""The text of `--help`, from the comments in conf/, and of wrong flags. Imports nothing slow."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from textwrap import wrap
 
-from convscope.errors import UserError, did_you_mean
+from convscope.errors import INSTALLED, UserError, command_line, did_you_mean
 
 GROUPS = {
     "job": "Jobs",
@@ -27,9 +27,13 @@ DEFAULTS = ["job=train", "model=zfnet", "data=critters", "optim=quick"]
 KEYS = {
     "model.width": "multiplies the maps and units of every row but the last",
     "model.layers.<row>.<field>": "changes a field of one row of the net; '~model.layers.<row>' removes the row",
-    "model.name, model.weights": "net of torchvision or timm, also as on its model card; its weights: a name or a file",
+    "model.name": "net of torchvision or timm, also as on its model card",
+    "model.weights": "a file of weights, for any net; of torchvision and timm also a name, which is downloaded",
+    "model.target, .args": "model=python: <module>:<class or function> that makes the net, its arguments {width: 2}",
+    "model.mean, .std": "model=python: the colors by which its input is normalized, pixels from 0 to 1",
     "model.init, .take, .freeze": "a checkpoint or run to start from; which of its rows; which rows do not train",
     "data.root": "folder of the images; for data=folder with train/<class>/ and val/<class>/",
+    "data.val_share": "of each class, for data=folder without val/: 0.2 validates with a fifth of the images",
     "data.image_size": "side of the square that the net sees, in pixels; nets of torchvision and timm have their own",
     "data.limit": "at most so many images of each split",
     "data.download": "true: fetch the data set where torchvision can",
@@ -43,23 +47,23 @@ KEYS = {
     "optim.renorm": "RMS radius of the filters; null: no renormalization",
     "ckpt": "the checkpoint that a job looks at, or its run folder; null: the net of model=...",
     "rule": "how features are projected: auto, deconvnet, guided, gradient, or a list to compare",
-    "<job>.<key>": "keys of one job; python src/run.py job=<job> --help lists them",
+    "<job>.<key>": "keys of one job; job=<job> --help lists them",
     "run": "the run folder that a job reads, or a file in it",
     "sweep": "the folder of a sweep that a job reads, or of training runs, or a list of folders",
     "resume": "folder of an unfinished training run, which goes on with its own settings; auto: the newest one",
-    "logger.<name>.<key>": "keys of one logger; python src/run.py logger=<name> --help lists them",
+    "logger.<name>.<key>": "keys of one logger; logger=<name> --help lists them",
     "checkpoint.every_minutes, .every_steps": "how often last.ckpt is written within an epoch",
     "seed, name": "seed of everything random; last part of the name of the run folder",
     "hydra.run.dir": "the folder of a run; hydra.sweep.dir: of a sweep",
 }
 EXAMPLES = [
-    "python src/run.py experiment=demo",
-    "python src/run.py model=zfnet data=folder data.root=/photos trainer.max_epochs=30",
-    "python src/run.py model=zfnet '~model.layers.conv3' '~model.layers.conv4'",
-    "python src/run.py -m seed=0,1,2 optim=quick,paper",
-    "python src/run.py job=visualize ckpt=outputs/train/<run>/checkpoints/last.ckpt",
-    "python src/run.py job=occlude model=torchvision model.name=vgg16 data=folder data.root=/photos",
-    "python src/run.py job=claims run=outputs/train/<run>",
+    "experiment=demo",
+    "model=zfnet data=folder data.root=/photos trainer.max_epochs=30",
+    "model=zfnet '~model.layers.conv3' '~model.layers.conv4'",
+    "-m seed=0,1,2 optim=quick,paper",
+    "job=visualize ckpt=outputs/train/<run>/checkpoints/last.ckpt",
+    "job=occlude model=torchvision model.name=vgg16 data=folder data.root=/photos",
+    "job=claims run=outputs/train/<run>",
 ]
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -70,20 +74,24 @@ DEFAULTS_LIST = re.compile(r"defaults:|  - \S+")  # the lines of a file that inc
 SHARED = re.compile(r"^  - (?!_self_)([\w/]+)(?:@_here_)?$", re.MULTILINE)
 
 
-def general_help(conf: Path) -> str:
-    """The help on the whole program, 80 to 100 columns wide as the terminal is. conf: folder of the config groups."""
+def general_help(conf: Path, arguments: Sequence[str] = ()) -> str:
+    """The help on the whole program, 80 to 100 columns wide as the terminal is.
+
+    conf: folder of the config groups. Choices in the folder of a --config-dir among the arguments are listed too.
+    """
+    folders, place = _config_folders(conf, arguments), conf if INSTALLED else conf.name
     columns = min(100, max(80, shutil.get_terminal_size((100, 24)).columns))
     parts = [
         "convscope shows what a convnet learns, while it learns it.",
-        "Usage: python src/run.py [-m] [group=choice ...] [key=value ...]\n"
+        f"Usage: {command_line()} [-m] [group=choice ...] [key=value ...]\n"
         "-m, or --multirun, makes a run for each of several values: seed=0,1,2\n"
-        f"Without arguments: python src/run.py {' '.join(DEFAULTS)}",
-        *(_part(f"{title} ({group}=...)", _choices(conf, group), columns) for group, title in GROUPS.items()),
+        f"Without arguments: {command_line(*DEFAULTS)}",
+        *(_part(f"{title} ({group}=...)", _choices(folders, group), columns) for group, title in GROUPS.items()),
         _part("Keys (key=value)", KEYS, columns),
-        "One choice with all its keys: python src/run.py job=occlude --help\n"
-        'Tab completes overrides in bash after: eval "$(python src/run.py -sc install=bash)"',
-        "Examples\n" + "\n".join(f"  {line}" for line in EXAMPLES),
-        f"Every key with its value: python src/run.py --cfg job       The files behind this page: {conf.name}/",
+        f"One choice with all its keys: {command_line('job=occlude', '--help')}\n"
+        f'Tab completes overrides in bash after: eval "$({command_line("-sc", "install=bash")})"',
+        "Examples\n" + "\n".join(f"  {command_line()} {line}" for line in EXAMPLES),
+        f"Every key with its value: {command_line('--cfg', 'job')}       The files behind this page: {place}/",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -91,21 +99,20 @@ def general_help(conf: Path) -> str:
 def help_on_choices(conf: Path, arguments: Sequence[str]) -> str | None:
     """The help on each choice among the arguments, e.g. job=occlude: its summary and its keys, as its file has them.
 
-    None where no argument is a choice of conf/. Raises UserError for a choice that a group does not have.
+    None where no argument is a choice of conf/ or of a --config-dir. Raises UserError for a choice that a group lacks.
     """
-    parts = []
+    parts, folders = [], _config_folders(conf, arguments)
     for argument in arguments:
         group, _, values = argument.lstrip("+").partition("=")
         for choice in values.strip("[]").split(",") if group in GROUPS else []:
-            path = conf / group / f"{choice}.yaml"
-            if not path.is_file():
-                raise UserError(
-                    f"no {argument}; possible: {', '.join(f'{group}={name}' for name in _choices(conf, group))}"
-                )
+            path = next((file for place in folders if (file := place / group / f"{choice}.yaml").is_file()), None)
+            if path is None:
+                names = [f"{group}={name}" for name in _choices(folders, group)]
+                raise UserError(f"no {argument}; possible: {', '.join(names)}")
             parts += [f"{group}={choice}: {summary(path)}", *([keys] if (keys := _keys(path)) else [])]
     if not parts:
         return None
-    return "\n\n".join([*parts, "Everything else: python src/run.py --help"]) + "\n"
+    return "\n\n".join([*parts, f"Everything else: {command_line('--help')}"]) + "\n"
 
 
 def _keys(path: Path, including: tuple[Path, ...] = ()) -> str:
@@ -142,8 +149,16 @@ def _lines(path: Path) -> list[str]:
     return []
 
 
-def _choices(conf: Path, group: str) -> dict[str, str]:
-    return {path.stem: summary(path) for path in sorted((conf / group).glob("*.yaml"))}
+def _config_folders(conf: Path, arguments: Sequence[str]) -> list[Path]:
+    """conf/ and the folders of --config-dir=<folder> or --config-dir <folder>; Hydra has the parser, and is slow."""
+    words = [word for argument in arguments for word in re.split("(?<=^--config-dir)=|(?<=^-cd)=", argument)]
+    typed = [after for word, after in zip(words, words[1:], strict=False) if word in ("--config-dir", "-cd")]
+    return [conf, *(Path(folder).expanduser() for folder in typed)]
+
+
+def _choices(folders: Sequence[Path], group: str) -> dict[str, str]:
+    paths = [path for folder in folders for path in (folder / group).glob("*.yaml")]
+    return {path.stem: summary(path) for path in sorted(paths, key=lambda path: path.name)}
 
 
 def _part(title: str, lines: dict[str, str], columns: int) -> str:
@@ -170,7 +185,7 @@ def flags_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]
         options = vars(parser.parse_known_intermixed_args(_with_known_flags(arguments[:end], flags_of_hydra))[0])
     except argparse.ArgumentError as error:
         raise UserError(
-            f"{error}; python src/run.py --hydra-help describes the flags".removeprefix("argument ")
+            f"{error}; {command_line('--hydra-help')} describes the flags".removeprefix("argument ")
         ) from None
     overrides = [*options.pop("overrides"), *arguments[end + 1 :]]
     chosen = {name: value for name, value in options.items() if value not in (None, False)}

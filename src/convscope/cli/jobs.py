@@ -6,7 +6,6 @@ Heavy libraries are imported inside the functions, so that a wrong key is answer
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -21,7 +20,7 @@ from convscope.cli.run_start import begin_folder
 from convscope.cli.training import check_path_keys, train
 from convscope.cli.unused_words import unused_words
 from convscope.config import PathText, check_path_key, config, read_config
-from convscope.errors import UserError
+from convscope.errors import UserError, command_line, install
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import RUN_FILES, is_run_folder, read_run
 
@@ -49,7 +48,7 @@ def convert(settings: Settings, folder: Path) -> None:
         show_warning(remark)
     record_results(convert_results(source, config, images), settings, folder, facts)
     words = ["data=stream", f"data.root={config.to}", f"data.image_size={images.image_size}"]
-    print(f"train on it: python src/run.py {shlex.join(words)}")
+    print(f"train on it: {command_line(*words)}")
 
 
 def convert_results(source: Source, config: Conversion, images: DataSettings) -> Iterator[Result]:
@@ -116,7 +115,7 @@ def write_dashboard(settings: Settings, folder: Path) -> None:
     try:
         from convscope.loggers.dashboard import default_entity, save_workspace, specification, workspace
     except ModuleNotFoundError:
-        raise UserError("job=dashboard needs wandb-workspaces; type pip install 'convscope[dashboard]'") from None
+        raise UserError(f"job=dashboard needs wandb-workspaces; type {install('dashboard')}") from None
     config = read_config(DashboardConfig, settings)
     _warn_of_unused_words(settings)
     run = Path(config.run).expanduser() if config.run else None

@@ -23,16 +23,17 @@ from convscope.runs.reading import recorded_settings
 Settings = Mapping[str, Any]
 CHOSEN_GROUPS = ("data", "model", "optim", "evolution", "logger", "job")  # of which each choice has keys of its own
 TOP = ("job", "name", "resume", "seed")  # keys of every job that are in no group
-START = ("source", "name", "init", "take", "freeze")
-ROWS, LIBRARY = (*START, "width", "layers"), (*START, "weights")  # keys of a net of rows, and of one of a library
+START = ("source", "name", "init", "take", "freeze", "weights")  # keys of every net; those of a library have no others
+ROWS = (*START, "width", "layers")
+PYTHON = (*START, "target", "args", "mean", "std")
 LIBRARIES = ("torchvision", "timm")
 IMAGES = ("source", "image_size", "limit", "workers", "on_bad_image", "cache_dir", "cache_gib", "color_noise",
           "pixel_scale")  # fmt: skip
 STORED, FETCHED = ("root",), ("root", "download")
 SOURCES: dict[str, tuple[str, ...]] = {  # data.source -> its keys besides IMAGES
-    "critters": ("train", "val", "draw_seed"), "digits": (), "folder": STORED, "images": STORED, "imagenet": STORED,
-    "stream": STORED, "cifar10": FETCHED, "imagenette": FETCHED, "caltech101": FETCHED, "caltech256": FETCHED,
-    "voc2012": FETCHED,
+    "critters": ("train", "val", "draw_seed"), "digits": (), "folder": (*STORED, "val_share"), "images": STORED,
+    "imagenet": STORED, "stream": STORED, "cifar10": FETCHED, "imagenette": FETCHED, "caltech101": FETCHED,
+    "caltech256": FETCHED, "voc2012": FETCHED,
 }  # fmt: skip
 GROUPS = {
     "optim": ("algorithm", "lr", "momentum", "weight_decay", "batch_size", "schedule", "patience", "label_smoothing",
@@ -66,8 +67,13 @@ def check_composed(settings: Settings, unresolved: Any, hydra_settings: Any) -> 
 
 
 def check_hydra_keys(node: DictConfig, name: str) -> None:
-    """Raises UserError for a key that was added with + to settings whose keys a class of Hydra's fixes."""
+    """Raises UserError for a key that was added with + to settings whose keys a class of Hydra's fixes.
+
+    A class of nothing but its target stands for classes with keys of their own, such as the samplers of a sweeper.
+    """
     kind = OmegaConf.get_type(node)
+    if is_dataclass(kind) and [field.name for field in fields(kind)] == ["_target_"]:
+        return
     possible = [*(field.name for field in fields(kind)), "env"] if is_dataclass(kind) else list(node)
     for key in map(str, node):
         if key not in possible:
@@ -202,7 +208,8 @@ def _logger_keys(loggers: Settings) -> Iterator[str]:
 
 
 def _net_keys(model: Settings) -> Collection[str]:
-    return LIBRARY if "layers" not in model and model.get("source") in LIBRARIES else ROWS
+    source = model.get("source")
+    return PYTHON if source == "python" else START if source in LIBRARIES else ROWS
 
 
 def mapping_or_empty(value: Any) -> Settings:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from convscope.cli.config_files import CONF
+from convscope.cli.processes import RELAUNCHED_BY
 from convscope.cli.recording import Command, Settings
+from convscope.cli.run_start import config_folder
 from convscope.config import check_path_key
 from convscope.errors import UserError
 from convscope.runs.reading import run_around
@@ -74,11 +79,32 @@ def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
         from convscope.models.library_metadata import net_by_card_name
 
         net = net_by_card_name(model["source"], model["name"], model.get("weights"), typed)
-        if "model.weights=null" in words:  # also where the name has weights of its own
+        if any(
+            word.lstrip("+") == "model.weights=null" for word in words
+        ):  # also where the name has weights of its own
             net = net._replace(weights=None)
         if (net.name, net.weights) != (model["name"], model.get("weights")):
             return _with(cfg, {}, {"model": {"name": net.name, "weights": net.weights}})
     return cfg
+
+
+def check_typed_target(cfg: DictConfig, words: Sequence[str]) -> None:
+    """Raises UserError where the folder of a run that goes on, and not the command line, says what is imported."""
+    model: Any = OmegaConf.to_container(cfg, resolve=True).get("model")  # type: ignore[union-attr]
+    if config_folder() == CONF or RELAUNCHED_BY in os.environ:
+        return
+    if not isinstance(model, dict) or "layers" in model or model.get("source") != "python":
+        return
+    from convscope.models.targets import check_target
+
+    parser, typed = OverridesParser.create(), OmegaConf.create({"model": {"source": "python"}})
+    for word in words:
+        if re.match(r"\+*model\.(target|args)\b", word):
+            override = parser.parse_override(word)
+            OmegaConf.update(typed, override.key_or_group, override.value())
+    plain: Any = OmegaConf.to_container(typed)
+    written: Any = OmegaConf.to_container(cfg.model)  # typed values stand in place of those of the folder
+    check_target(written, plain["model"], "the run in this folder")
 
 
 def _check_is_no_other_net(name: str) -> None:

@@ -28,7 +28,7 @@ from convscope import analyses
 from convscope.cli.config_files import choices, is_interpolation
 from convscope.cli.help import flags_and_overrides
 from convscope.config import path_keys
-from convscope.errors import NoPath, UserError, check_new_path, check_path
+from convscope.errors import NoPath, UserError, check_new_path, check_path, command_line
 
 HYDRA_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 _SHARED_PATHS = (
@@ -43,6 +43,7 @@ _SHARED_PATHS = (
     "convert.to",
 )
 _TEXTS = ("name",)
+_ADDED = re.compile(r"model\.(weights$|args\.)")  # keys that the file of a net of one's own need not have
 SweepTest = Callable[[Sequence[str], Sequence[str], Path], bool]
 _OVERRIDE = re.compile(r"(\+{0,2}([A-Za-z_$][\w./@:$-]*))\s*=(.*)", re.ASCII | re.DOTALL)
 _STRUCTURE = re.compile(r"\s*([\[{'\"]|(choice|range|glob|interval|sort|shuffle|tag|int|float|str|bool)\s*\()")
@@ -85,7 +86,7 @@ def _explain_no_value(text: str, conf: Path) -> str:
     groups = [group.name for group in sorted(conf.iterdir()) if group.is_dir()]
     matches = [choice for group in groups for choice in choices(conf, group) if choice.partition("=")[2] == text]
     hint = f" (did you mean {' or '.join(matches)}?)" if matches else ""
-    return f"{text} has no value{hint}; overrides are key=value or group=choice, as python src/run.py --help lists them"
+    return f"{text} has no value{hint}; overrides are key=value or group=choice, as {command_line('--help')} lists them"
 
 
 def _taken(word: str, is_sweep: Callable[[], bool], conf: Path) -> str:
@@ -94,6 +95,7 @@ def _taken(word: str, is_sweep: Callable[[], bool], conf: Path) -> str:
     if match is None:
         return _without_value(word, conf)
     start, key, value = match.groups()
+    start = f"++{key}" if _ADDED.match(key) else start
     if key in keys_of_paths():
         return f"{start}={_path_value(word, key, value, is_sweep)}"
     if _parsed(value) is not None:

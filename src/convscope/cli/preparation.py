@@ -41,6 +41,8 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     from convscope.analyses.inputs import net_device
     from convscope.analyses.subject import check_net, new_subject
     from convscope.data.config import group_settings
+    from convscope.models.build import ConvNet
+    from convscope.models.checkpoints import rows_of
     from convscope.training.callbacks.filter_renormalization import reason_against_radius, reason_against_renorm
     from convscope.training.classifier import Classifier
     from convscope.training.recipe import Recipe
@@ -63,11 +65,13 @@ def prepare(settings: Settings, folder: Path) -> Prepared:
     reason = reason_against_renorm(net, data.settings.pixel_scale)
     recipe, unsuitable = _with_suitable_radius(recipe, reason, settings, folder)
     scale = data.settings.pixel_scale if isinstance(data.settings.pixel_scale, int | float) else 1.0
-    _initialize(subject, recipe, scale, device.type)
+    learned = bool(settings["model"].get("weights"))
+    _initialize(subject, recipe, scale, device.type, learned)
     sizes = {"train": data.size("train"), "val": data.size("val")}  # decodes: bad images are reported before training
     inherited = apply_start_(net, beginning, checkpoint, data)
     _divide_images(subject, sizes, recipe.batch_size, settings["trainer"], device.type)
-    reason = reason_against_radius(net, inherited.get("taken", ()), recipe.renorm)
+    rows = rows_of(net, net.state_dict()) if learned and isinstance(net, ConvNet) else inherited.get("taken", ())
+    reason = reason_against_radius(net, rows, recipe.renorm)
     recipe, harmful = _with_suitable_radius(recipe, reason, settings, folder)
     classifier = Classifier(net, recipe, len(data.classes), scale)
     return Prepared(subject, classifier, sizes, inherited, (unsuitable, harmful, narrowed, _stay_out(left_out)))
@@ -111,10 +115,10 @@ def _with_suitable_radius(recipe: Recipe, reason: str, settings: Settings, folde
     return without_renorm(recipe, "" if continues_run_of_0_1(folder) else reason, is_typed)
 
 
-def _initialize(subject: Subject, recipe: Recipe, pixel_scale: float, device: str) -> None:
+def _initialize(subject: Subject, recipe: Recipe, pixel_scale: float, device: str, learned: bool) -> None:
     """Initializes a net of rows. Raises UserError where the net, with all its classes, needs more memory than there is.
 
-    A net of a library has been initialized by its library.
+    learned: its weights come from a file. A net without rows has been initialized by those who wrote it.
     """
     from convscope.models.build import ConvNet
     from convscope.models.memory import check_net_memory
@@ -125,7 +129,8 @@ def _initialize(subject: Subject, recipe: Recipe, pixel_scale: float, device: st
         return
     if device == "cpu":
         check_net_memory(net.rows, net.image_size, recipe.batch_size, copies=2)
-    initialize_(net, recipe, pixel_scale)
+    if not learned:
+        initialize_(net, recipe, pixel_scale)
 
 
 def cautions(settings: Settings, prepared: Prepared) -> tuple[str | None, ...]:
@@ -141,15 +146,19 @@ def checkpoint_description(settings: Settings, subject: Subject) -> dict[str, An
     """The net and its input as every checkpoint describes them: plain values and the mean image."""
     from convscope.models.build import ConvNet
     from convscope.models.checkpoints import describe
+    from convscope.models.targets import target_args, target_name
 
     net, data = subject.net, subject.image_data
     if isinstance(net, ConvNet):
         about: dict[str, Any] = describe(net) | {"name": subject.net_name}
     else:
         model = settings["model"]
-        about = {"source": model["source"], "name": model["name"], "classes": len(data.classes)}
+        about = {"source": model["source"], "name": subject.net_name, "classes": len(data.classes)}
         about["image_size"] = data.settings.image_size
-        about["transform_input"] = bool(getattr(net, "transform_input", False))
+        if model["source"] == "python":
+            about |= {"target": target_name(model), "args": target_args(model)}
+        else:
+            about["transform_input"] = bool(getattr(net, "transform_input", False))
     scale, images = data.settings.pixel_scale, data.settings
     return {
         "net": about,

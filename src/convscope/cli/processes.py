@@ -15,13 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from convscope.errors import UserError
+from convscope.errors import INSTALLED, UserError
 from convscope.runs.atomic_io import process_is_alive
 from convscope.training.stop import exit_143
 
 RELAUNCHED_BY = "CONVSCOPE_RELAUNCHED"  # the id of the process whose relaunch_under_torchrun started this process
 REFUSAL = "CONVSCOPE_REFUSAL"  # the file for the line that ends all processes of a run
 TORCHRUN = Path(__file__).with_name("torchrun.py")
+ENTRY = ["-m", "convscope"] if INSTALLED else [str(Path(__file__).resolve().parents[2] / "run.py")]
 START_TIME = "CONVSCOPE_BEGAN"  # in place of the time in the name of a run folder, conf/config.yaml
 
 
@@ -139,8 +140,9 @@ def relaunch_under_torchrun(arguments: Sequence[str], count: int) -> None:
     """
     env = {key: value for key, value in os.environ.items() if not key.startswith("SUBMITIT_")}
     env[RELAUNCHED_BY] = str(os.getpid())
+    env |= {"PYTHONSAFEPATH": "1"} if INSTALLED else {}  # else -m prefers what lies in the working directory
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    torchrun = [sys.executable, "-P", str(TORCHRUN), "--standalone", f"--nproc_per_node={count}"]
+    torchrun = [sys.executable, "-P", str(TORCHRUN), "--standalone", f"--nproc_per_node={count}", *ENTRY]
     with TemporaryDirectory() as place:
         refusal = Path(place, "refusal")
         running = subprocess.Popen([*torchrun, *arguments], env={**env, REFUSAL: str(refusal)})

@@ -29,7 +29,7 @@ from convscope.cli.environment import named_broken_libraries
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
 from convscope.cli.keys import check_composed
-from convscope.cli.named_nets import with_nets_by_name
+from convscope.cli.named_nets import check_typed_target, with_nets_by_name
 from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
     RELAUNCHED_BY,
@@ -44,7 +44,7 @@ from convscope.cli.processes import (
     set_ranks,
     unwind_at_sigterm,
 )
-from convscope.cli.resume import ENTRY, config_overrides_of, continue_hint, resolve_resume, training_settings
+from convscope.cli.resume import config_overrides_of, continue_hint, resolve_resume, training_settings
 from convscope.cli.run_start import (
     WORDS,
     is_in_sweep,
@@ -58,6 +58,7 @@ from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
 from convscope.runs.config_diff import flattened
+from convscope.runs.training_runs import best_value
 from convscope.runs.unfinished import has_checkpoint, images_moved, needs_training, training_lock
 
 OF_OTHER_RUNS = ("report", "dashboard")  # jobs that write into the folder of a run beside what it recorded
@@ -118,8 +119,8 @@ def _keys(conf: Path, goes_on: bool) -> list[str]:
     return list(flattened(settings))
 
 
-def run(cfg: DictConfig) -> None:
-    """Runs the job of a single run, or of one run of a sweep."""
+def run(cfg: DictConfig) -> float | None:
+    """Runs the job of a single run, or of one run of a sweep. Returns the number by which sweepers search."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     with (
         collecting_garbage(),
@@ -132,15 +133,17 @@ def run(cfg: DictConfig) -> None:
         if type(cfg.seed) is not int or not 0 <= cfg.seed < 2**32:
             raise UserError(f"seed={cfg.seed} is no seed; take a whole number from 0 on")
         check_writable(folder)
+        check_typed_target(cfg, typed_words())
         cfg = with_nets_by_name(cfg, typed_words())
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
-        else:
-            check_single_process(cfg.job)
-            _check_no_training(cfg.job, folder)
-            settings = _settings(cfg)
-            with settings_written_by(partial(write_hydra_record, cfg, folder)):
-                JOBS[cfg.job](settings, folder)
+            return best_value(folder)
+        check_single_process(cfg.job)
+        _check_no_training(cfg.job, folder)
+        settings = _settings(cfg)
+        with settings_written_by(partial(write_hydra_record, cfg, folder)):
+            JOBS[cfg.job](settings, folder)
+    return None
 
 
 def _check_no_training(job: str, folder: Path) -> None:
@@ -245,4 +248,4 @@ def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
     with TemporaryDirectory(prefix="convscope-") as settings:
         write_hydra_record(cfg, folder, Path(settings))
         write(Path(settings, WORDS), json.dumps(typed_words()))
-        relaunch_under_torchrun([str(ENTRY), *config_overrides_of(folder, Path(settings))], devices)
+        relaunch_under_torchrun(config_overrides_of(folder, Path(settings)), devices)

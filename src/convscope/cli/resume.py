@@ -19,11 +19,10 @@ from convscope.cli.config_files import CONF, choices, read_config_file
 from convscope.cli.errors import explain_no_choice
 from convscope.cli.overrides import quoted, search_path
 from convscope.cli.processes import launched_process
-from convscope.errors import UserError
+from convscope.errors import UserError, command_line
 from convscope.runs.reading import run_around
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
-ENTRY = Path(__file__).resolve().parent.parent.parent / "run.py"
 _SWEEP_FLAGS = {"-m", "--multirun"}
 LOGGER_KEY = re.compile(r"\+{0,2}logger\.(\w+)[\w.]*=")
 
@@ -220,4 +219,4 @@ def continue_hint(folder: Path, sweep: str | None) -> str:
         return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={sweep}')}"
     relative = os.path.relpath(folder)
     is_below = Path.cwd() in folder.absolute().parents and relative not in ("auto", "null") and relative[0] != "~"
-    return f"go on with: python src/run.py {shlex.quote(f'resume={relative if is_below else folder.absolute()}')}"
+    return f"go on with: {command_line(f'resume={relative if is_below else folder.absolute()}')}"

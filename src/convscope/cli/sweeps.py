@@ -6,7 +6,6 @@ conf/ names the classes as Hydra's callbacks.
 from __future__ import annotations
 
 import gc
-import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import hydra
 from hydra import initialize_config_dir
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from convscope.analyses import abouts
 from convscope.cli.errors import existing_choices
@@ -26,7 +25,7 @@ from convscope.cli.overrides import as_value, search_path
 from convscope.cli.recording import write_page_of_sweep
 from convscope.cli.run_start import is_in_sweep
 from convscope.config import check_path_key
-from convscope.errors import UserError, check_new_path
+from convscope.errors import UserError, check_new_path, command_line
 from convscope.runs.throttle import Throttle
 
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
@@ -75,6 +74,29 @@ class CheckFolder(Callback):
             raise SystemExit(f"convscope: {error}") from None
 
 
+class CheckDirection(Callback):
+    """Callback of every sweep: ends one whose sweeper would look for the worst net.
+
+    Sweepers such as Optuna's look for the lowest number where hydra.sweeper.direction says nothing else.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        directions = config.hydra.sweeper.get("direction")
+        if directions is None or config.job != "train":
+            return
+        from convscope.metrics.goals import GOALS
+
+        goal = GOALS.get(config.optim.get("loss"), GOALS["softmax"])
+        wanted = {"max": "maximize", "min": "minimize"}[goal.mode]
+        for direction in directions if isinstance(directions, ListConfig) else [directions]:
+            name = getattr(direction, "name", direction)
+            if name != wanted:
+                raise SystemExit(
+                    f"convscope: hydra.sweeper.direction={name} looks for the worst net, because a training run "
+                    f"returns its best {goal.metric}; type hydra.sweeper.direction={wanted}"
+                )
+
+
 class LastPage(Callback):
     """Callback of every sweep: writes its page at the end, with the runs of all processes."""
 
@@ -99,17 +121,21 @@ class ForgetSettings(Callback):
 
 
 class EndWith(Callback):
-    """Callback of an experiment: a job that compares the runs of the sweep, in the folder of the sweep."""
+    """Callback of an experiment: a job that compares the runs of the sweep, in the folder of the sweep.
+
+    overrides: of the job's settings, such as table.order=best.
+    """
 
     settings: dict[str, Any] | None = None  # of the job, from the start of the sweep to its end
     folder: Path
 
-    def __init__(self, job: str):
+    def __init__(self, job: str, overrides: Sequence[str] = ()):
+        self.overrides = overrides
         self.about = next(about for about in abouts().values() if about.job == job)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         folder = config.hydra.sweep.dir
-        composed = hydra.compose("config", overrides=[f"job={self.about.job}"])
+        composed = hydra.compose("config", overrides=[f"job={self.about.job}", *self.overrides])
         OmegaConf.update(composed, self.about.sweep_key, folder)
         settings: Any = OmegaConf.to_container(composed, resolve=True)
         settings["trainer"] = OmegaConf.to_container(config.trainer, resolve=True)
@@ -145,5 +171,5 @@ class SayEnsembles(Callback):
         for name, runs in self.of.items():
             nets = ",".join(as_value(f"{folder}/{run}/checkpoints/last.ckpt") for run in runs)
             overrides = ["job=evaluate", "evaluate.crops=ten", f"ckpt=[{nets}]", f"hydra.run.dir={folder}/{name}"]
-            print(f"then: python src/run.py {shlex.join(overrides)}")
-        print(f"then: python src/run.py {shlex.join(['job=table', f'sweep={folder}'])}", flush=True)
+            print(f"then: {command_line(*overrides)}")
+        print(f"then: {command_line('job=table', f'sweep={folder}')}", flush=True)

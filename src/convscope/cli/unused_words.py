@@ -34,7 +34,9 @@ def _reasons_against(settings: Settings) -> list[tuple[str, str]]:
     of_library, library = "layers" not in model and not settings.get("ckpt"), model.get("source")
     rules = [
         (data.get("source") == "stream", r"data\.on_bad_image", "that was decided when the set was converted"),
-        (of_library, r"data\.pixel_scale", f"pixels are scaled as {library} trained its nets"),
+        (of_library and library == "python", r"data\.pixel_scale", "pixels are scaled by model.std"),
+        (of_library and library != "python", r"data\.pixel_scale", f"pixels are scaled as {library} trained its nets"),
+        (settings.get("ckpt") or model.get("init"), r"model\.(mean|std)", "the checkpoint has its own"),
         *(_rules_of_training if settings["job"] == "train" else _rules_of_looking)(settings, "layers" in model),
     ]
     return [(pattern, reason) for holds, pattern, reason in rules if holds]
@@ -45,6 +47,7 @@ def _rules_of_training(settings: Settings, rows: bool) -> list[tuple[bool, str, 
     inherits = bool(model.get("init")) and model.get("take") != []
     return [
         (not rows, r"optim\.(init|init_std|bias_ones)", f"{model.get('source')} initializes its nets itself"),
+        (rows and bool(model.get("weights")), r"optim\.(init|init_std|bias_ones)", "model.weights has all weights"),
         (optim.get("init") == "he", r"optim\.(init_std|bias_ones)", "optim.init=he sets all weights and biases"),
         (optim.get("algorithm") == "adamw", r"optim\.momentum", "optim.algorithm=adamw has moments of its own"),
         (optim.get("schedule") != "plateau", r"optim\.patience", "only optim.schedule=plateau waits"),

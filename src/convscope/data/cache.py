@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from convscope.data import passes
-from convscope.data.decode import BadImage, Interpolation, Unreadable, bad_images_error, fingerprint
+from convscope.data.decode import BadImage, Interpolation, Unreadable, bad_images_error, check_plugins, fingerprint
 from convscope.data.decoders import decoder_versions
 from convscope.data.passes import Failure, ImageReader, Statistics
 from convscope.data.sources import Files, Pixels, Split, subset, targets
@@ -83,6 +83,8 @@ class Decoding(NamedTuple):
 
     def pass_into(self, file: BinaryIO) -> tuple[Statistics, list[Failure]]:
         """Decodes all images into a file. Raises UserError as decoded_once."""
+        if self.on_bad == "stop" and isinstance(self.split, Files):
+            check_plugins(self.split.paths)
         return passes.decoded_into(file, self.read, len(self.split.labels), self.size, self.refuse)
 
     def refuse(self, failures: Sequence[Failure], count: int) -> None:

@@ -19,13 +19,15 @@ from convscope.data.transforms import stored_size
 from convscope.data.voc import voc2012
 from convscope.errors import UserError
 from convscope.models.library_metadata import native_input
+from convscope.models.nets import check_source
 
 NO_KEYS = ("seed", "batch_size", "stored", "interpolation")  # fields of DataSettings that are no keys of conf/data
+USUAL_SIDE = 224  # pixels, of a net that does not say its own
 SMALL = {"critters": 96, "digits": 64, "cifar10": 64}  # image_size in conf/data, of sets of small images
 _Config = TypeVar("_Config")
 
 
-_IN_FOLDERS = {"folder": sources.folder, "images": sources.images, "imagenet": sources.imagenet}
+_IN_FOLDERS = {"images": sources.images, "imagenet": sources.imagenet}
 _FETCHED = {
     "cifar10": public_sets.cifar10,
     "imagenette": public_sets.imagenette,
@@ -44,7 +46,7 @@ def job_source(settings: Settings) -> sources.Source:
     with_test = isinstance(group, Mapping) and group.get("split") == "test"
     stored = _keys_of(StoredSet, data)
     root = public_sets.imagenette_folder(stored.root, stored.download) if name == "imagenette" else stored.root
-    return _with_remarks(sources.present_splits(root, with_test), root)
+    return _with_remarks(sources.present_splits(root, with_test, stored.val_share), root)
 
 
 def _with_remarks(images: sources.Source, root: str | Path | None) -> sources.Source:
@@ -61,10 +63,12 @@ def source(data: Settings) -> sources.Source:
     if name == "critters":
         drawn, side = _keys_of(DrawnSet, data), data.get("stored") or stored_size(data["image_size"])
         return critters(drawn.train, drawn.val, side, drawn.draw_seed, Path(drawn.cache_dir).expanduser())
-    possible = ("critters", "digits", *_IN_FOLDERS, *_FETCHED, "stream")
+    possible = ("critters", "digits", "folder", *_IN_FOLDERS, *_FETCHED, "stream")
     if name not in possible:
         raise UserError(f"data.source={name} is unknown; possible: {', '.join(possible)}")
     stored = _keys_of(StoredSet, data)
+    if name == "folder":
+        return _with_remarks(sources.folder(stored.root, stored.val_share), stored.root)
     if name in _IN_FOLDERS:
         return _with_remarks(_IN_FOLDERS[name](stored.root), stored.root)
     if name in _FETCHED:
@@ -84,9 +88,13 @@ class DrawnSet:
 
 @config("data")
 class StoredSet:
-    """The keys of sets of image files, and of those that can be downloaded."""
+    """The keys of sets of image files, and of those that can be downloaded.
+
+    val_share: of the images of each class of data=folder that are for validation; None: those of root/val are.
+    """
 
     root: PathOrUrl | None = None
+    val_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     download: bool = False
     cache_dir: NewPathText = DataSettings.cache_dir
     cache_gib: float = DataSettings.cache_gib
@@ -144,6 +152,8 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
     if not model.get("weights") and data.get("source") in SMALL:
         return {**settings, "data": {**data, "image_size": SMALL[data["source"]]}}
     check_names(model)
+    if model["source"] == "python":
+        return {**settings, "data": {**data, "image_size": USUAL_SIDE}}
     native = native_input(model["source"], model["name"], model.get("weights"))
     size: dict[str, Any] = {"image_size": native.size}
     if data.get("source") != "stream":
@@ -153,18 +163,10 @@ def sized(settings: Settings, parent: Mapping[str, Any] | None = None) -> Settin
 
 def check_names(model: Settings) -> None:
     """Raises UserError where the name of a library's net, or of its weights, is no text."""
-    check_library(model)
+    check_source(model)
     for key in ("name", "weights"):
         if not isinstance(model.get(key), str if key == "name" else str | None):
             raise UserError(f"model.{key}={model.get(key)} is no name; e.g. model.name=vgg16 model.weights=DEFAULT")
-
-
-def check_library(model: Settings) -> None:
-    """Raises UserError for a net that has no rows and is of no library."""
-    if model.get("source") not in ("torchvision", "timm"):
-        raise UserError(
-            f"model.source={model.get('source')} is unknown; a model has layers (rows), or source: torchvision, timm"
-        )
 
 
 def group_settings(settings: Settings, name: str) -> Settings:

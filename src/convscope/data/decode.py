@@ -61,6 +61,17 @@ def bad_images_error(bad: Sequence[BadImage | tuple[Path, str]], read: int) -> U
     )
 
 
+def check_plugins(paths: Sequence[Path]) -> None:
+    """Raises UserError for the first image that needs a library, by its ending and content, before all are decoded."""
+    endings = decoders.missing_endings()
+    for path in paths if endings else ():
+        if path.suffix.lower() in endings:
+            with suppress(OSError), open(path, "rb") as file:
+                if reason := decoders.missing_plugin(file.read(16)):
+                    count = sum(other.suffix.lower() in endings for other in paths)
+                    raise bad_images_error([(path, f"{reason} ({count:,} such files)")], count)
+
+
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # about EXIF tags
 

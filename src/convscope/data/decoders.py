@@ -89,7 +89,13 @@ def formats() -> list[str]:
         import_module("pillow_heif").register_heif_opener()
     with suppress(ImportError):
         import_module("pillow_jxl")
-    return [name for name in Image.ID if name not in _NO_PHOTOGRAPHS]
+    unreadable = set(_NO_PHOTOGRAPHS)
+    if "avif" not in features.get_supported_modules():  # before Pillow 11.3, or built without libavif
+        try:
+            import_module("pillow_avif")
+        except ImportError:
+            unreadable.add("AVIF")
+    return [name for name in Image.ID if name not in unreadable]
 
 
 @cache
@@ -109,6 +115,11 @@ def format_of(start: bytes) -> str:
     is_bitmap = start[:2] == b"BM" and start[6:10] == bytes(4)
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     return "image" if is_bitmap or is_webp or start.startswith(_STARTS) else ""
+
+
+def missing_endings() -> set[str]:
+    """Endings of the files whose plugin is not installed."""
+    return {ending for name, (_, names) in _PLUGINS.items() if name not in formats() for ending in names}
 
 
 def missing_plugin(start: bytes) -> str:

@@ -4,13 +4,15 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from convscope.data.decode import printable
 from convscope.data.decoders import RAW_ENDINGS, endings, format_of
 from convscope.errors import UserError
 
+NAMED_REASONS = 8  # of files that are not read, in a line
 LOOKS = 16  # files of an ending that are opened in vain before the others count as no images
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
 HIDDEN, EMPTY = "hidden", "a class folder without images"
@@ -73,10 +75,15 @@ def inner_folders(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names)]
 
 
-def class_folders(split: Path, skipped: SkippedFiles | None = None) -> ClassFolders:
-    """All images of each class folder at any depth, without hidden files and folders. skipped: see `images_under`."""
+def class_folders(
+    split: Path, skipped: SkippedFiles | None = None, without: Container[str] = frozenset()
+) -> ClassFolders:
+    """All images of each class folder at any depth, without hidden files and folders. skipped: see `images_under`.
+
+    without: names of files and folders that are neither classes nor skipped.
+    """
     skipped, classes = {} if skipped is None else skipped, ClassFolders()
-    for path in (split / name for name in listing(split)):
+    for path in (split / name for name in listing(split) if name not in without):
         if not path.is_dir():
             _count_(skipped, str(split), {path.name: _no_image(str(path), Counter()) or "in no class folder"})
         elif not is_hidden(path.name):
@@ -92,6 +99,17 @@ def skipped_files(*splits: Path) -> SkippedFiles:
     for split in splits:
         class_folders(split, skipped)
     return skipped
+
+
+def remarks_on(skipped: SkippedFiles, root: Path) -> list[str]:
+    """One line on all that is not read but hidden files; none where there is nothing."""
+    reasons = [
+        f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"
+        for reason, (count, example) in skipped.items()
+        if reason != HIDDEN
+    ]
+    more = f" and {len(reasons) - NAMED_REASONS} more kinds" if len(reasons) > NAMED_REASONS else ""
+    return [f"not read, beside the images of {root}: {', '.join(reasons[:NAMED_REASONS])}{more}"] if reasons else []
 
 
 def _count_(skipped: SkippedFiles, place: str, reasons: dict[str, str]) -> None:

@@ -1,5 +1,7 @@
-"""A folder of photographs: <root>/train/<class>/ and <root>/val/<class>/ (or test)."""
+"""A folder of photographs: <root>/train/<class>/ and <root>/val/<class>/ (or test), or class folders to be divided."""
 
+import hashlib
+import os
 from pathlib import Path
 
 from convscope.data.decode import printable
@@ -15,6 +17,7 @@ from convscope.errors import UserError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".avif")  # the usual ones, for messages
 LAYOUT = "train/<class>/ and val/<class>/"
+DIVIDE = "type data.val_share=0.2 to validate with a fifth of each class"
 LONGEST = 60  # letters of a folder's name in a message
 LEVELS, WIDTH = 3, 200  # folders in which a set is searched that lies deeper than was typed
 SPLITS = {  # split -> the names of its folder, in any case; a folder for tests serves where none is for validation
@@ -57,13 +60,18 @@ def no_split(root: Path, split: str) -> str:
     if sets := sets_inside(root):
         return f"{line}: type data.root={sets[0]}"
     if split == "val" and split_folder(root, "train"):
-        return f"{line}: move some images of each class from train/<class>/ to val/<class>/"
+        return f"{line}: {DIVIDE}, or move some images of each class from train/<class>/ to val/<class>/"
     if split == "train" and split_folder(root, "val"):
         return f"{line}: put the images to learn from into train/<class>/"
-    classes = [place.name for place in inner_folders(root) if holds_images(place)]
+    classes = [place.name for place in inner_folders(root) if any(map(holds_images, _with_inner_folders(place)))]
     if classes and split == "train":
-        return f"{line}: move the class folders ({_listed(classes)}) to train/, and some images of each to val/<class>/"
+        move = f"move the class folders ({_listed(classes)}) to train/, and some images of each to val/<class>/"
+        return f"{line}: {DIVIDE}, or {move}" if len(classes) > 1 else f"{line}: {move}"
     return f"{line}; for images without classes type data=images" if holds_images(root) else line
+
+
+def _with_inner_folders(place: Path) -> list[Path]:
+    return [place, *inner_folders(place)[:WIDTH]]
 
 
 def sets_inside(root: Path) -> list[Path]:
@@ -88,15 +96,67 @@ def training_images(root: Path, skipped: SkippedFiles | None = None) -> ClassFol
     if split is None:
         raise UserError(no_split(root, "train"))
     classes = class_folders(split, skipped)
+    check_classes(classes, split)
+    return classes
+
+
+def check_classes(classes: ClassFolders, place: Path) -> None:
+    """Raises UserError where a net cannot learn from class folders: without images, an empty class, only one class."""
     if not any(classes.values()):
         raise UserError(
-            f"{split} has no images in class folders; needed: {LAYOUT} with files such as {' '.join(ENDINGS)}"
+            f"{place} has no images in class folders; needed: {LAYOUT} with files such as {' '.join(ENDINGS)}"
         )
     if empty := [name for name, images in classes.items() if not images]:
-        raise UserError(f"{split} has class folders without images: {_listed(empty)}; fill or remove them")
+        raise UserError(f"{place} has class folders without images: {_listed(empty)}; fill or remove them")
     if len(classes) == 1:
-        raise UserError(f"{split} has only one class, {_listed(list(classes))}; a classifier needs two or more folders")
-    return classes
+        raise UserError(f"{place} has only one class, {_listed(list(classes))}; a classifier needs two or more folders")
+
+
+def undivided_images(root: Path, share: float, skipped: SkippedFiles | None = None) -> tuple[ClassFolders, Path]:
+    """Images that data.val_share divides: of root/train, else of the class folders in root; and the folder of these.
+
+    Raises UserError where there are none, or where root has a folder for validation. One for tests stays aside.
+    """
+    validation = split_folder(root, "val")
+    if validation and validation.name.casefold() not in SPLITS["test"]:
+        raise UserError(
+            f"data.val_share={share:g} takes validation images from the training images, but {root} has a folder "
+            f"{validation.name} of its own; type data.val_share=null to validate with it"
+        )
+    place = split_folder(root, "train")
+    if place is None and sets_inside(root):
+        raise UserError(no_split(root, "train"))
+    aside = {"classes.csv", *(folder.name for folder in [split_folder(root, "test")] if folder)}
+    classes = class_folders(root, skipped, aside) if place is None else class_folders(place, skipped)
+    if not any(classes.values()):
+        raise UserError(no_split(root, "train") if place is None else f"{place} has no images in class folders")
+    return classes, place or root
+
+
+def divided(classes: ClassFolders, place: Path, share: float) -> tuple[ClassFolders, ClassFolders]:
+    """The images of the class folders in `place` for training, and a share of each class for validation.
+
+    An image's path in `place` decides, by its hash: the division is the same on every machine and for every seed, and
+    more images of a class move few of the others. A class has an image or more in both parts; a single one is trained
+    on. Raises UserError where no class has two images.
+    """
+    training, validation = ClassFolders(), ClassFolders()
+    start = len((place / "x").as_posix()) - 1
+    for name, images in classes.items():
+        count = min(max(1, round(share * len(images))), len(images) - 1) if images else 0
+        hashes = [hashlib.sha256(os.fsencode(path.as_posix()[start:])).digest() for path in images]
+        chosen = set(sorted(hashes)[:count])
+        validation[name] = [path for path, hash_ in zip(images, hashes, strict=True) if hash_ in chosen]
+        training[name] = [path for path, hash_ in zip(images, hashes, strict=True) if hash_ not in chosen]
+    if not any(validation.values()):
+        raise UserError(f"data.val_share={share:g} needs two images or more of a class; those of {place} have one each")
+    return training, validation
+
+
+def training_alone(classes: ClassFolders) -> list[str]:
+    """A line on the classes whose only image is for training, where `divided` has divided the others; none without."""
+    single = [name for name, images in classes.items() if len(images) == 1]
+    return [f"classes with one image have none for validation: {_listed(single)}"] if single else []
 
 
 def validation_images(root: Path, classes: list[str], skipped: SkippedFiles | None = None) -> ClassFolders:

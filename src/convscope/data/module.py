@@ -1,4 +1,4 @@
-"""The one LightningDataModule: any Source, prepared as the paper prepares ImageNet (section 3)."""
+"""The images of any Source and their loaders, prepared as the paper prepares ImageNet (section 3)."""
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -7,7 +7,6 @@ from typing import Any
 from weakref import WeakSet
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch.utils.data import Sampler
 
@@ -28,18 +27,18 @@ from convscope.errors import UserError
 __all__ = ["Batch", "DataSettings", "ImageData", "SplitName"]
 
 
-class ImageData(pl.LightningDataModule):
+class ImageData:
     """Loaders of a Source by `settings`; images are decoded (or read from the cache) at their first use.
 
     The index of an image in its split is the same in every loader, run and process. The training order and its crops
     depend on (seed, epoch, index) alone: a run resumed at any step gets the batches of an unbroken one. The Trainer
     needs use_distributed_sampler=False. mean: a checkpoint's mean image [3,R,R] in place of the training images'.
     missing: a line for each split without images. pooled: those of train and val that make up all images.
-    joins_last_image: whether a last training batch of one image is joined to the batch before.
+    joins_last_image: whether a last training batch of one image is joined to the batch before. trainer: Lightning's,
+    while it trains on these images (training/loaders.py).
     """
 
     def __init__(self, source: Source, settings: DataSettings, mean: torch.Tensor | None = None):
-        super().__init__()
         self.settings, self.classes, self.folders = settings, source.classes, folder_names(source.folders)
         self._given_mean, self._remarks, self.joins_last_image = mean, source.remarks, False
         self.image_shape = 3, settings.image_size, settings.image_size
@@ -47,6 +46,7 @@ class ImageData(pl.LightningDataModule):
         self._splits = dict(zip(present, all_limited(present.values(), settings.limit, settings.seed), strict=True))
         both: list[SplitName] = ["train"] if source.train is source.val else ["train", "val"]
         self.pooled = [name for name in both if name in present]
+        self.trainer: Any = None
         self._stored, self._loaders = dict[str, PreparedSplit](), WeakSet[Loader]()
 
     @property
@@ -97,10 +97,6 @@ class ImageData(pl.LightningDataModule):
         """Ends all loading processes; a loader that is used again starts new ones."""
         for loader in list(self._loaders):
             loader.close()
-
-    def teardown(self, stage: str) -> None:
-        """Called by Lightning at the end of a training or validation."""
-        self.close()
 
     def size(self, split: SplitName) -> int:
         """The number of images of the split."""

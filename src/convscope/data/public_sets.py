@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from convscope.data.folder_contents import SkippedFiles, class_folders
-from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, remarks_on, subset
-from convscope.errors import UserError, reason_of
+from convscope.data.folder_contents import SkippedFiles, class_folders, remarks_on
+from convscope.data.sources import Files, Pixels, Source, files_of_classes, folder, subset
+from convscope.errors import UserError, install, reason_of
 
 
 def digits() -> Source:
     """scikit-learn's 1,797 scanned digits, 8 x 8 pixels in 16 grey levels; every fifth of a class is for validation."""
-    from sklearn.datasets import load_digits
-
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise UserError(f"data=digits needs scikit-learn; type {install('train')}") from None
     scans = load_digits()
     grey = np.round(scans.images * (255 / 16)).astype(np.uint8)  # [N,8,8]
     digits = Pixels(np.repeat(grey[..., None], 3, axis=3), scans.target.astype(np.int64))

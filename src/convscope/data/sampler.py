@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loops.progress import _ProcessedTracker
 from torch.utils.data import Sampler
 
 LANES, LANE_CHUNKS = 8, 4  # of a window of the training order of a chunked set: parallel lanes, chunks in each
@@ -20,8 +18,8 @@ class Share(NamedTuple):
     world: int = 1
 
 
-def share_of(trainer: pl.Trainer | None) -> Share:
-    """The part of this process among those of the trainer, else among those of torch.distributed."""
+def share_of(trainer: Any) -> Share:
+    """The part of this process among those of Lightning's Trainer, if any, else among those of torch.distributed."""
     if trainer:
         return Share(trainer.global_rank, trainer.world_size)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -29,12 +27,12 @@ def share_of(trainer: pl.Trainer | None) -> Share:
     return Share()
 
 
-def progress_of(trainer: pl.Trainer | None) -> tuple[int, int]:
-    """The epoch that the trainer is in or about to begin, and the number of its batches that are done."""
+def progress_of(trainer: Any) -> tuple[int, int]:
+    """The epoch that Lightning's Trainer is in or about to begin, and the number of its batches that are done."""
     if not trainer:
         return 0, 0
     loop = trainer.fit_loop
-    epochs = cast(_ProcessedTracker, loop.epoch_progress.current)
+    epochs = loop.epoch_progress.current
     unfinished = epochs.started > epochs.processed
     return epochs.processed, loop.epoch_loop.batch_progress.current.ready if unfinished else 0
 

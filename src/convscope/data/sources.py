@@ -9,11 +9,9 @@ import numpy as np
 from convscope.data import folders
 from convscope.data.classnames import readable, wnids_of
 from convscope.data.decode import printable
-from convscope.data.folder_contents import HIDDEN, ClassFolders, SkippedFiles, images_under
+from convscope.data.folder_contents import ClassFolders, SkippedFiles, images_under, remarks_on
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
-
-NAMED_REASONS = 8  # of files that are not read, in a line
 
 
 class Files(NamedTuple):
@@ -62,30 +60,40 @@ class Source(NamedTuple):
         return {name: split for name, split in splits.items() if split is not None and name not in missing}, missing
 
 
-def folder(root: str | Path | None) -> Source:
+def folder(root: str | Path | None, val_share: float | None = None) -> Source:
     """Images in root/train/<class>/ and root/val/<class>/ (or test), at any depth; classes in the order of their names.
 
-    root/classes.csv with columns wnid,name gives the folders readable names.
+    root/classes.csv with columns wnid,name gives the folders readable names. val_share: of the images of each class in
+    root/train/<class>/, or in root/<class>/, that are for validation.
     """
     place = folders.existing(root)
-    skipped: SkippedFiles = {}
-    train = folders.training_images(place, skipped)
-    val = folders.validation_images(place, list(train), skipped)
+    skipped, remarks = SkippedFiles(), list[str]()
+    if val_share is None:
+        train = folders.training_images(place, skipped)
+        val = folders.validation_images(place, list(train), skipped)
+    else:
+        undivided, above = folders.undivided_images(place, val_share, skipped)
+        folders.check_classes(undivided, above)
+        train, val = folders.divided(undivided, above, val_share)
+        remarks = folders.training_alone(undivided)
     source = Source(readable(list(train), place), files_of_classes(train), files_of_classes(val), list(train))
-    return source._replace(remarks=remarks_on(skipped, place))
+    return source._replace(remarks=[*remarks, *remarks_on(skipped, place)])
 
 
-def present_splits(root: str | Path | None, with_test: bool = False) -> Source:
+def present_splits(root: str | Path | None, with_test: bool = False, val_share: float | None = None) -> Source:
     """As `folder`, for a job that looks: whatever splits there are, with whatever classes; class folders alone, too.
 
     with_test: reads root/test besides root/val. Raises UserError where class folders hold no image at all.
     """
     place = folders.existing(root)
-    names = ["train", "val", *(["test"] if with_test else [])]
-    places = {name: folders.split_folder(place, name) for name in names}
-    if not any(places.values()):
-        return _class_folders_alone(place)
     skipped, images, missing = SkippedFiles(), dict[str, ClassFolders](), dict[str, str]()
+    if val_share is not None:
+        undivided = folders.undivided_images(place, val_share, skipped)
+        images["train"], images["val"] = folders.divided(*undivided, val_share)
+    names = [name for name in ("train", "val", *(["test"] if with_test else [])) if name not in images]
+    places = {name: folders.split_folder(place, name) for name in names}
+    if not images and not any(places.values()):
+        return _class_folders_alone(place)
     for name, split in places.items():
         try:
             images[name] = {} if split is None else folders.class_images(split, skipped)
@@ -231,17 +239,6 @@ def image_name(split: Split, position: int) -> str:
 def targets(split: Split, chosen: np.ndarray) -> np.ndarray | None:
     """Targets [n, K] of the images at these positions, None where an image shows one class alone."""
     return None if isinstance(split, Chunks) or split.targets is None else split.targets[chosen]
-
-
-def remarks_on(skipped: SkippedFiles, root: Path) -> list[str]:
-    """One line on all that is not read but hidden files; none where there is nothing."""
-    reasons = [
-        f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"
-        for reason, (count, example) in skipped.items()
-        if reason != HIDDEN
-    ]
-    more = f" and {len(reasons) - NAMED_REASONS} more kinds" if len(reasons) > NAMED_REASONS else ""
-    return [f"not read, beside the images of {root}: {', '.join(reasons[:NAMED_REASONS])}{more}"] if reasons else []
 
 
 def files_of_classes(classes: ClassFolders) -> Files:

@@ -113,13 +113,22 @@ def are_own_images(
     description: of its checkpoint. data: conf/data as it holds now. typed: the keys that were typed beside those of the
     checkpoint, None for a data set of its own. Raises UserError where a typed data.root holds other images.
     """
-    trained = description["data"]
-    if typed is None or "root" not in typed:
-        return same_images(data if typed is None else {**data, "root": trained.get("root")}, trained)
-    if not same_images(data, trained):
-        sizes = None if data.get("on_bad_image") == "skip" or "limit" in typed else _sizes(images, data)
+    trained, is_moved = description["data"], typed is not None and "root" in typed
+    here = data if typed is None or is_moved else {**data, "root": trained.get("root")}
+    are_same = same_images(here, trained)
+    if typed is not None or are_same:
+        _check_val_share(trained.get("val_share"), data.get("val_share"))
+    if (is_moved and not are_same) or (typed is not None and data.get("val_share")):
+        sizes = None if data.get("on_bad_image") == "skip" or "limit" in (typed or ()) else _sizes(images, data)
         check_images(trained_images(description), images, "for other images type data=folder too", sizes)
-    return True
+    return are_same or is_moved
+
+
+def _check_val_share(trained: Any, share: Any) -> None:
+    """Raises UserError where images that a net was trained on would be for validation."""
+    if trained != share:
+        before, now = (f"data.val_share={'null' if value is None else value}" for value in (trained, share))
+        raise UserError(f"the net was trained with {before} on these images, not with {now}; type {before}")
 
 
 def _sizes(images: Source, data: Settings) -> dict[str, int]:

@@ -103,6 +103,25 @@ class PoolStep(Step):
 
 
 @dataclass(frozen=True)
+class MeanStep(Step):
+    """Average pooling over windows of equal weight: the signal is spread over the window."""
+
+    window: Window
+
+    def _arguments(self, padded: bool) -> tuple[Any, ...]:
+        kernel, stride, padding, _ = self.window
+        return kernel, stride, padding if padded else (0, 0)
+
+    def up(self, x: Tensor, padded: bool) -> tuple[Tensor, Any]:
+        return F.avg_pool2d(x, *self._arguments(padded)), None
+
+    def down(self, signal: Tensor, memory: Any, size: Pair, padded: bool) -> Tensor:
+        below = size if padded else self.window.below((signal.shape[2], signal.shape[3]))
+        like = signal.new_empty(*signal.shape[:2], *below)
+        return torch.ops.aten.avg_pool2d_backward(signal, like, *self._arguments(padded), False, True, None)
+
+
+@dataclass(frozen=True)
 class ConvStep(Step):
     """Convolution: the signal goes through the transposed filters, without bias."""
 
@@ -182,7 +201,16 @@ def _step(call: Call | None, rule: str, shapes: Mapping[int, tuple[int, ...]], a
         return ScaleStep(call, None)
     if call.name == "max_pool2d":
         return PoolStep(call, window_of(call, shapes))  # type: ignore[arg-type]
+    if call.name == "avg_pool2d":
+        return _mean(call, window_of(call, shapes))  # type: ignore[arg-type]
     return _conv(call, shapes) if call.name == "conv2d" and len(before) == 4 else None
+
+
+def _mean(call: Call, window: Window) -> MeanStep | None:
+    """The step of an average pool; None where windows at the border average over fewer positions."""
+    arguments = call.arguments()
+    fewer = any(window.padding) and not arguments.get("count_include_pad", True)
+    return None if fewer or arguments.get("ceil_mode") or arguments.get("divisor_override") else MeanStep(call, window)
 
 
 def _conv(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> ConvStep | None:

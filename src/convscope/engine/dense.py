@@ -12,7 +12,6 @@ from convscope.engine.hooks import evaluating
 from convscope.engine.layers import layer_roles
 from convscope.engine.stages import PlainNet, read_plain_net
 from convscope.errors import UserError
-from convscope.models.build import ConvNet
 
 _FLAT = ("flatten", "dropout", "contiguous")  # no effect where maps stay maps, in eval mode
 
@@ -80,8 +79,8 @@ def _checked_at_side(net: nn.Module, side: int) -> Callable[[Tensor], Tensor]:
     weight = next(net.parameters())
     try:
         with torch.inference_mode():
-            assert not isinstance(net, ConvNet) and net(weight.new_zeros(1, 3, side, side)).dim() == 2
-    except (AssertionError, RuntimeError, ValueError) as error:
+            assert net(weight.new_zeros(1, 3, side, side)).dim() == 2
+    except (AssertionError, RuntimeError, ValueError, UserError) as error:
         raise UserError(
             f"this net takes no images of {side} pixels, so there is no dense evaluation of it; "
             "choose evaluate.crops=center, ten or fifty"
@@ -102,7 +101,7 @@ def dense_features(net: nn.Module, image_size: int, side: int) -> Callable[[Tens
     try:
         with torch.inference_mode():
             below(next(net.parameters()).new_zeros(1, 3, side, side))
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except (RuntimeError, ValueError, AssertionError, UserError) as error:
         raise UserError(
             f"this net takes no images of {side} pixels, so it has no dense features; choose transfer.features=layers"
         ) from error

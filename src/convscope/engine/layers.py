@@ -11,7 +11,8 @@ from convscope.engine.receptive_fields import IMAGE, Field, follow
 from convscope.engine.trace import ImageSize, Trace, trace
 from convscope.errors import UserError
 from convscope.models.build import ConvNet
-from convscope.models.rows import KINDS, ConvRow, LinearRow, map_sizes
+from convscope.models.row_sizes import map_sizes
+from convscope.models.rows import KINDS, ConvRow, LinearRow
 
 _RECTIFIERS = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
 _INERT = "dropout adaptive_avg_pool2d mean flatten view reshape squeeze contiguous __getitem__"

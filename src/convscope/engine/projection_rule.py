@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.engine.chain_steps import ScaleStep, read_steps
+from convscope.engine.chain_steps import MeanStep, ScaleStep, read_steps
 from convscope.engine.cropped_projection import Watch, project_fields
 from convscope.engine.deconvnet import RULES, Units
 from convscope.engine.top9 import Top9
@@ -101,9 +101,12 @@ def _as_smooth(smoothness: float, guided_smoothness: float) -> bool:
 
 
 def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
-    """Whether the net below the layer has only what the paper's deconvnet defines: no branches, no batch norm."""
+    """Whether the net below the layer has only what the paper's deconvnet defines.
+
+    That is no branches, no batch norm and no average pools.
+    """
     steps = read_steps(trace(net, tuple(image)), layer, "deconvnet")
-    return steps is not None and not any(isinstance(step, ScaleStep) for step in steps)
+    return steps is not None and not any(isinstance(step, ScaleStep | MeanStep) for step in steps)
 
 
 def image_dependence(projections: Tensor, maps: Tensor) -> float:

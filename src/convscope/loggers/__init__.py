@@ -13,12 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from convscope.errors import UserError, reason_of
+from convscope.errors import UserError, install, reason_of
 from convscope.runs.record import Picture
 from convscope.runs.unfinished import unchanged_if_refused
 
 MODULES = {"wandb": "weights_and_biases", "tensorboard": "tensorboard", "mlflow": "mlflow"}
-PACKAGES = {"wandb": "wandb", "tensorboard": "tensorboard", "mlflow": "'convscope[mlflow]'"}  # for pip
 
 
 class FaultTolerantLogger:
@@ -89,7 +88,7 @@ def _opened(name: str, settings: Mapping[str, Any], folder: Path, config: dict[s
     except UserError:
         raise
     except ModuleNotFoundError as error:
-        raise UserError(f"logger={name} needs {error.name or name}; type pip install {PACKAGES[name]}") from None
+        raise UserError(f"logger={name} needs {error.name or name}; type {install(name)}") from None
     except Exception as error:  # each library has errors of its own for networks, servers, keys and files
         raise UserError(f"logger={name} cannot begin: {reason_of(error)}; mend this, or type logger=local") from None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorboard  # noqa: F401  # Lightning imports it only with the first picture
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 

@@ -2,6 +2,7 @@
 
 intervals, contrasts      95 % intervals; differences between groups
 classification, goals     accuracies; which epoch is best, and what chance reaches
+epoch_metrics             measures of an epoch of training, by torchmetrics
 multilabel                images of several classes: targets, average precision
 linear_probe, folds       linear SVM and softmax on frozen features; which images they learn from (section 5.2)
 convergence               when maps and layers settle (section 4.1)

@@ -1,40 +1,13 @@
-"""Accuracies of a classifier, by torchmetrics, and their intervals."""
+"""Accuracies of a classifier and their intervals."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
 from convscope.metrics.intervals import LEVEL, RESAMPLES, Interval, share_interval
-
-
-def accuracies(classes: int) -> MetricCollection:
-    """Metrics top1, top5 (top-K where there are fewer classes) and class_mean (mean accuracy of the classes), in 0..1.
-
-    Update them with logits [N, K] and labels [N]. The papers' tables print errors, 100 * (1 - top1).
-    """
-    exact: dict[str, Any] = {"num_classes": classes, "validate_args": False}
-    return MetricCollection(
-        {
-            "top1": MulticlassAccuracy(average="micro", **exact),
-            "top5": MulticlassAccuracy(average="micro", top_k=min(5, classes), **exact),
-            "class_mean": MeanClassAccuracy(average="macro", **exact),
-        },
-        compute_groups=False,
-    )
-
-
-class MeanClassAccuracy(MulticlassAccuracy):
-    """Mean over the classes that have images; torchmetrics would count a class that was only guessed as accuracy 0."""
-
-    def compute(self) -> Tensor:
-        right, missed = (torch.as_tensor(count) for count in (self.tp, self.fn))  # [K]
-        images = right + missed
-        return (right[images > 0] / images[images > 0]).mean()
 
 
 class Accuracies(NamedTuple):
@@ -46,18 +19,18 @@ class Accuracies(NamedTuple):
 
 
 class PredictionTally:
-    """Takes the probabilities [n, K] of one batch after another, and stores two numbers for each image."""
+    """Takes the probabilities [n, K] of one batch after another, and stores three numbers for each image."""
 
     def __init__(self, classes: int):
-        self._accuracies = accuracies(classes)
-        self._truth, self._answer = list[Tensor](), list[Tensor]()
+        self._guesses = min(5, classes)
+        self._truth, self._answer, self._in_top5 = list[Tensor](), list[Tensor](), list[Tensor]()
 
     def add(self, probabilities: Tensor, truth: Tensor) -> None:
         """truth: [n] the true classes among the K."""
         probabilities, truth = probabilities.cpu(), truth.cpu()
-        self._accuracies.update(probabilities, truth)
         self._truth.append(truth)
         self._answer.append(probabilities.argmax(1))
+        self._in_top5.append((probabilities.topk(self._guesses).indices == truth[:, None]).any(1))
 
     @property
     def truth(self) -> Tensor:
@@ -71,15 +44,9 @@ class PredictionTally:
 
     def scores(self) -> Accuracies:
         """The accuracies over all images that were added."""
-        shares = self._accuracies.compute()
-        truth, right = self.truth.numpy(), (self.truth == self.answer).numpy()
-        top1, top5 = (proportion_interval(float(shares[name]), len(truth)) for name in ("top1", "top5"))
+        truth, right, in_top5 = self.truth.numpy(), (self.truth == self.answer).numpy(), torch.cat(self._in_top5)
+        top1, top5 = (share_interval(int(hits.sum()), len(truth)) for hits in (right, in_top5))
         return Accuracies(top1, top5, class_mean_interval(truth, right))
-
-
-def proportion_interval(share: float, count: int) -> Interval:
-    """A share of `count` images with its interval by `share_interval`, rounded to a whole number of images."""
-    return share_interval(round(share * count), count)
 
 
 def class_mean_interval(truth: NDArray[np.int64], right: NDArray[np.bool_], seed: int = 0) -> Interval:

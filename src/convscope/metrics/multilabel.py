@@ -8,14 +8,12 @@ together (ours; VOC's devkit leaves their order open).
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from convscope.metrics.intervals import Interval, bootstrap_interval
 
@@ -96,31 +94,6 @@ def mean_precision_interval(rankings: Sequence[ClassRanking], images: int, seed:
         return float(precisions.mean()) if len(precisions) else math.nan
 
     return bootstrap_interval(images, statistic, seed)
-
-
-class MeanAveragePrecision(Metric):
-    """Mean average precision over the classes that some image shows, of all images of an epoch and all processes."""
-
-    full_state_update = False
-    scores: list[Tensor]
-    targets: list[Tensor]
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.add_state("scores", [], dist_reduce_fx="cat")
-        self.add_state("targets", [], dist_reduce_fx="cat")
-
-    def update(self, scores: Tensor, targets: Tensor) -> None:
-        """Takes a batch, [n, K] each."""
-        self.scores.append(scores)
-        self.targets.append(targets)
-
-    def compute(self) -> Tensor:
-        scores, targets = dim_zero_cat(self.scores), dim_zero_cat(self.targets)
-        rankings = class_rankings(scores.float().cpu().numpy(), targets.cpu().numpy())
-        precisions = average_precisions(rankings, len(scores))
-        mean = float(np.nanmean(precisions)) if not np.isnan(precisions).all() else math.nan
-        return torch.tensor(mean, dtype=torch.float32, device=scores.device)  # not every GPU has float64
 
 
 def _ranking(scores: NDArray[np.floating], targets: NDArray[np.int8]) -> ClassRanking:

@@ -1,6 +1,6 @@
 """Rows become a net whose layers have the rows' names, with the initial weights of a recipe."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -10,29 +10,61 @@ from torch import Tensor, nn
 from convscope.errors import UserError
 from convscope.models.lrn import LRN
 from convscope.models.memory import check_net_memory
-from convscope.models.rows import ConvRow, LinearRow, LRNRow, PoolRow, Row, map_sizes, plain_rows, read_rows
+from convscope.models.row_sizes import map_sizes
+from convscope.models.rows import (
+    Activation,
+    AvgPoolRow,
+    ConvRow,
+    GlobalAvgPoolRow,
+    LinearRow,
+    LRNRow,
+    PoolRow,
+    Row,
+    plain_rows,
+    read_rows,
+)
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {  # a ReLU changes its input
+    "relu": F.relu_,
+    "leaky_relu": F.leaky_relu,
+    "silu": F.silu,
+    "gelu": F.gelu,
+}
 
 
-class ConvReLU(nn.Conv2d):
-    """Convolution and ReLU: rectified feature maps, the paper's maps of a layer."""
+class ConvLayer(nn.Conv2d):
+    """Convolution, batch normalization where the row has one (`norm`), and activation: the paper's maps of a layer.
+
+    A convolution with a norm has no bias of its own, because the norm subtracts the mean and adds its bias.
+    """
+
+    def __init__(self, maps: int, row: ConvRow):
+        bias = not row.batch_norm
+        super().__init__(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.groups, bias=bias)
+        self.activation = row.activation
+        self.norm = nn.BatchNorm2d(row.maps) if row.batch_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu_(super().forward(x))
+        maps = super().forward(x)
+        return ACTIVATIONS[self.activation](maps if self.norm is None else self.norm(maps))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, activation={self.activation}"
 
 
-class LinearReLU(nn.Linear):
-    """Rectified units [N, C], with dropout in training."""
+class HiddenLayer(nn.Linear):
+    """Units [N, C] after their activation, with dropout in training."""
 
-    def __init__(self, inputs: int, units: int, dropout: float):
-        super().__init__(inputs, units)
-        self.dropout = dropout
+    def __init__(self, inputs: int, row: LinearRow):
+        super().__init__(inputs, row.units)
+        self.dropout, self.activation = row.dropout, row.activation
 
     def forward(self, x: Tensor) -> Tensor:
-        units = F.relu_(super().forward(x.flatten(1)))
+        units = ACTIVATIONS[self.activation](super().forward(x.flatten(1)))
         return F.dropout(units, self.dropout, self.training) if self.dropout else units
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, dropout={self.dropout}"
+        return f"{super().extra_repr()}, activation={self.activation}, dropout={self.dropout}"
 
 
 class Logits(nn.Linear):
@@ -61,13 +93,18 @@ class ConvNet(nn.Module):
             self.add_module(name, layer)
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.shape[1:] != (3, self.image_size, self.image_size):
+        if images.shape[1:] != (3, self.image_size, self.image_size) and not self._takes(images.shape):
             shape, side = " x ".join(map(str, images.shape[1:])), self.image_size
             raise UserError(f"images of {shape} for a net built for 3 x {side} x {side}; set data.image_size={side}")
         x = images
         for layer in self.children():
             x = layer(x)
         return x
+
+    def _takes(self, shape: torch.Size) -> bool:
+        """Whether images of this shape give logits: larger ones do where the maps are averaged before the last rows."""
+        averages = any(isinstance(row, GlobalAvgPoolRow) for row in self.rows.values())
+        return averages and len(shape) == 4 and shape[1] == 3 and min(shape[2:]) >= self.image_size
 
 
 def build(layers: Mapping[str, Any], image_size: int, classes: int, width: float = 1.0) -> ConvNet:
@@ -92,20 +129,24 @@ def _modules(rows: Mapping[str, Row], image_size: int) -> dict[str, nn.Module]:
     below = [(3, image_size), *sizes.values()]
     modules = {name: _module(row, *size) for (name, row), size in zip(rows.items(), below, strict=False)}
     name, last = list(modules.items())[-1]
-    assert isinstance(last, LinearReLU)  # read_rows refuses other orders
+    assert isinstance(last, HiddenLayer)  # read_rows refuses other orders
     return {**modules, name: Logits(last.in_features, last.out_features)}
 
 
 def _module(row: Row, maps: int, side: int) -> nn.Module:
     match row:
         case ConvRow():
-            return ConvReLU(maps, row.maps, row.kernel, row.stride, row.padding, groups=row.groups)
+            return ConvLayer(maps, row)
         case PoolRow():
             return nn.MaxPool2d(row.kernel, row.stride, row.padding, ceil_mode=row.ceil)
+        case AvgPoolRow():
+            return nn.AvgPool2d(row.kernel, row.stride, row.padding)
+        case GlobalAvgPoolRow():
+            return nn.AdaptiveAvgPool2d(1)
         case LRNRow():
             return LRN(row.size, row.alpha, row.beta, row.k)
         case LinearRow():
-            return LinearReLU(maps * side**2, row.units, row.dropout)
+            return HiddenLayer(maps * side**2, row)
 
 
 @torch.no_grad()
@@ -113,7 +154,8 @@ def normal_(net: ConvNet, std: float = 0.01, bias: float = 0.0, ones: Collection
     """Sets weights to N(0, std) and biases to `bias` (Zeiler & Fergus 2013, section 3; Krizhevsky et al. 2012, 5).
 
     ones: rows with biases of one. The net need not have all of them, because a row may have been removed. The bias of
-    the row itself goes first. Raises UserError where none of `ones` is a row with weights.
+    the row itself goes first, and the bias of a row with batch norm is that of its norm. Raises UserError where none of
+    `ones` is a row with weights.
     """
     weighted = dict(_weighted(net))
     if ones and not weighted.keys() & set(ones):
@@ -148,5 +190,7 @@ def _row_bias(net: ConvNet, name: str, default: float) -> float:
 
 
 def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
-    assert layer.bias is not None  # rows always have one
-    return layer.bias
+    """The bias of a row, of which a convolution with batch norm has that of its norm."""
+    bias: Tensor | None = layer.bias if layer.bias is not None else layer.norm.bias  # type: ignore[union-attr]
+    assert bias is not None
+    return bias

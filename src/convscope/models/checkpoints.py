@@ -6,6 +6,7 @@ Rows can be inherited from another net's checkpoint.
 import re
 from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from convscope.models.rows import plain_rows, read_rows
 from convscope.models.untrusted import check_checkpoint, load_tensors
 
 PREFIX = "net."  # of the net's weights within the LightningModule's
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of a batch norm in a state_dict
 MESSAGE_DIFFERENCES = 8  # differing weights in a message
 
 
@@ -62,14 +64,13 @@ def check_words(settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     """Raises UserError for words of the command line that contradict the checkpoint settings["ckpt"].
 
     about: its description: the net, and the size and the scale of its images, are as it says. Words that say the same
-    pass.
+    pass. Those of a net of Python are checked by `targets.check_target`.
     """
     ckpt, net = f"ckpt={settings['ckpt']}", about["net"]
     typed = {word.lstrip("+~").partition("=")[0]: word for word in settings.get("words", ())}
-    of_net = {
-        key: word for key, word in typed.items() if re.match(r"model($|\.(source|name|width|layers|weights)\b)", key)
-    }
-    if of_net and not _is_same_net(settings["model"], net, of_net):
+    keys_of_net = re.compile(r"model($|\.(source|name|width|layers|weights|target|args)\b)")
+    of_net = {key: word for key, word in typed.items() if keys_of_net.match(key)}
+    if of_net and net.get("source") != "python" and not _is_same_net(settings["model"], net, of_net):
         words = " ".join(of_net.values())
         raise UserError(
             f"{ckpt} holds {net.get('name', 'a net of rows')}, and {words} is another net; leave out {words}"
@@ -90,7 +91,7 @@ def _is_same_net(model: Mapping[str, Any], net: Mapping[str, Any], typed: Collec
     if "layers" not in net:
         names = [(of.get("source"), of.get("name")) for of in (model, net)]
         return "layers" not in model and names[0] == names[1] and not model.get("weights")
-    if "layers" not in model:
+    if "layers" not in model or model.get("weights"):
         return False
     if set(typed) == {"model"} and net.get("name"):  # the narrow zfnet is a zfnet
         return bool(model.get("name") == net["name"])
@@ -177,7 +178,7 @@ def inherit_(net: nn.Module, state: Mapping[str, Tensor], refused: Mapping[str, 
 
     refused: rows that keep their new weights, with the reason. Raises UserError where no row can be copied.
     """
-    net_rows, saved_rows = rows_of(net.state_dict()), rows_of(state)
+    net_rows, saved_rows = rows_of(net, net.state_dict()), rows_of(net, state)
     why = {row: refused.get(row) or _shape_difference(new, saved_rows.get(row)) for row, new in net_rows.items()}
     inherited = Inherited(why, [row for row in saved_rows if row not in net_rows])
     if not inherited.taken:
@@ -197,11 +198,15 @@ def shortened(rows: Collection[str], among: Iterable[str]) -> str:
     return ", ".join(f"{run[0]} ... {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
 
-def rows_of(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The entries of a state_dict by their row: {"conv1": {"conv1.weight": ..., "conv1.bias": ...}}."""
+def rows_of(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The entries of a state_dict by their row: {"conv1": {"conv1.weight": ..., "conv1.norm.bias": ...}}.
+
+    In a net without rows by the path of their module.
+    """
     rows: dict[str, dict[str, Tensor]] = {}
     for key, value in state.items():
-        rows.setdefault(key.rpartition(".")[0], {})[key] = value
+        row = key.partition(".")[0] if isinstance(net, ConvNet) else key.rpartition(".")[0]
+        rows.setdefault(row, {})[key] = value
     return rows
 
 
@@ -223,4 +228,6 @@ def _shape_difference(new: Mapping[str, Tensor], saved: Mapping[str, Tensor] | N
 
 
 def _names(row: Mapping[str, Tensor]) -> str:
-    return " and ".join(key.rpartition(".")[2] for key in row)
+    """Names within the row: "weight and norm.weight and norm.bias", without the statistics of a batch norm."""
+    start = len(commonprefix(list(row)).rpartition(".")[0]) + 1
+    return " and ".join(key[start:] for key in row if key.rpartition(".")[2] not in STATISTICS)

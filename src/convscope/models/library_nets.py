@@ -1,10 +1,10 @@
 """Nets of torchvision and timm by name, with or without pretrained weights."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision import models
 
 from convscope.errors import UserError, reason_of
@@ -18,14 +18,14 @@ from convscope.models.library_metadata import (
     vision_transformer_side,
 )
 from convscope.models.untrusted import check_finite
-from convscope.models.weights_file import fitting, is_file_name, read_weights, renamed
+from convscope.models.weights_file import LastLayers, fill, is_file_name, read_weights, renamed
 
 _AUXILIARY = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}  # in training they make the output a tuple
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # names in torchvision's weights files
 
 
 class LibraryNet(NamedTuple):
-    """A net of torchvision or timm, the normalization of its input, and the names of its classes.
+    """A net that others have written, the normalization of its input, and the names of its classes.
 
     classes: None where the caller chose their number. has_class_names: whether `classes` are real names, and not
     just numbers. wnids: WordNet ids of the classes of ImageNet, where the library has them.
@@ -48,7 +48,7 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Libr
     colors = native_input("torchvision", name, weights).colors
     if weights is None:
         net = models.get_model(name, num_classes=classes or 1000, **_options(name, learned=False))
-        return LibraryNet(net, colors) if classes else _with_class_names(net, colors, 1000, [])
+        return LibraryNet(net, colors) if classes else with_class_names(net, colors, 1000, [])
     file = is_file_name(weights)
     net = _torchvision_net_of(name, weights, classes) if file else _torchvision_net_with(name, weights)
     learned = not _begin_anew_(net)
@@ -57,7 +57,7 @@ def torchvision_net(name: str, weights: str | None, classes: int | None) -> Libr
     if classes is not None:
         return LibraryNet(_with_classes(net, classes), colors)
     count = len(net.state_dict()[f"{last_row(net)}.weight"])
-    return _with_class_names(net, colors, count, IMAGENET_NAMES if learned and count == len(IMAGENET_NAMES) else [])
+    return with_class_names(net, colors, count, IMAGENET_NAMES if learned and count == len(IMAGENET_NAMES) else [])
 
 
 def timm_net(name: str, weights: str | None, classes: int | None) -> LibraryNet:
@@ -70,7 +70,7 @@ def timm_net(name: str, weights: str | None, classes: int | None) -> LibraryNet:
     if classes is not None:
         return LibraryNet(net, colors)
     names, wnids = ([], []) if weights is None else _imagenet(net)
-    return _with_class_names(net, colors, net.num_classes, names)._replace(wnids=wnids)
+    return with_class_names(net, colors, net.num_classes, names)._replace(wnids=wnids)
 
 
 def rebuild_library_net(about: Mapping[str, Any]) -> nn.Module:
@@ -129,7 +129,8 @@ def _torchvision_net_of(name: str, file: str, classes: int | None) -> nn.Module:
     net = models.get_model(name, **_options(name, learned=True, image_size=side))
     state = renamed(net.state_dict(), state)
     state = {key: value for key, value in state.items() if key.partition(".")[0] not in auxiliary}
-    return _fill_(net, state, classes, _with_classes, [last_row(net)], f"{file} does not fit {name}")
+    last = LastLayers([last_row(net)], _with_classes)
+    return fill(net, state, last, classes, f"{file} does not fit {name}")
 
 
 def _timm_net_of(name: str, file: str, classes: int | None) -> nn.Module:
@@ -140,31 +141,7 @@ def _timm_net_of(name: str, file: str, classes: int | None) -> nn.Module:
     heads = net.pretrained_cfg["classifier"] or ()
     heads = [heads] if isinstance(heads, str) else list(heads)
     state = renamed(net.state_dict(), read_weights(file))
-    return _fill_(net, state, classes, _reset_classifier, heads, f"{file} does not fit {name}")
-
-
-def _fill_(
-    net: nn.Module,
-    state: dict[str, Tensor],
-    classes: int | None,
-    exchange: Callable[[nn.Module, int], nn.Module],
-    heads: Sequence[str],
-    where: str,
-) -> nn.Module:
-    """The net with the weights of `state`.
-
-    classes: None for as many as the state has; another number gives a fresh last layer. exchange: gives a net another
-    number of classes. heads: paths of the last layers, which the state need not have where they are exchanged anyway.
-    Raises UserError as `fitting`.
-    """
-    fresh = net.state_dict()
-    last = next((name for name in (f"{head}.weight" for head in heads) if name in state and name in fresh), None)
-    if last and state[last].dim() > 1 and state[last].shape[1:] == fresh[last].shape[1:]:
-        net = exchange(net, len(state[last]))
-    elif classes is not None:
-        state |= {key: value for key, value in fresh.items() if key.startswith(tuple(f"{head}." for head in heads))}
-    net.load_state_dict(fitting(net.state_dict(), state, where), strict=False)
-    return net if classes is None else exchange(net, classes)
+    return fill(net, state, LastLayers(heads, _reset_classifier), classes, f"{file} does not fit {name}")
 
 
 def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Module:
@@ -178,7 +155,7 @@ def _timm_net_with(name: str, weights: str | None, classes: int | None) -> nn.Mo
         raise UserError(_download_failed(name, str(weights), "HF_HOME", error)) from error
 
 
-def _with_class_names(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> LibraryNet:
+def with_class_names(net: nn.Module, colors: Colors, count: int, names: Sequence[str]) -> LibraryNet:
     """The net with names of its `count` classes: "class 0", "class 1", ... where no names are known."""
     return LibraryNet(net, colors, list(names or (f"class {number}" for number in range(count))), bool(names))
 
@@ -200,16 +177,22 @@ def _imagenet(net: nn.Module) -> tuple[Sequence[str], Sequence[str]]:
 
 def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
     """The net, with a fresh last layer where it has another number of classes."""
-    path = last_row(net)
+    return net if classes is None else with_outputs(net, last_row(net), classes)
+
+
+def with_outputs(net: nn.Module, path: str, count: int) -> nn.Module:
+    """The net with `count` outputs of its linear layer or convolution at `path`, which is fresh if it had others."""
     last = net.get_submodule(path)
     assert isinstance(last, nn.Linear | nn.Conv2d)
-    if classes is None or classes == len(last.weight):
+    if len(last.weight) == count:
         return net
-    parent, _, child = path.rpartition(".")
-    if isinstance(last, nn.Conv2d):  # SqueezeNet's
-        setattr(net.get_submodule(parent), child, nn.Conv2d(last.in_channels, classes, 1))
-    else:
-        setattr(net.get_submodule(parent), child, nn.Linear(last.in_features, classes))
+    has_bias = last.bias is not None
+    if isinstance(last, nn.Linear):
+        fresh: nn.Module = nn.Linear(last.in_features, count, has_bias)
+    else:  # SqueezeNet's
+        sizes: Any = last.kernel_size, last.stride, last.padding, last.dilation
+        fresh = nn.Conv2d(last.in_channels, count, *sizes, bias=has_bias)
+    net.set_submodule(path, fresh)
     return net
 
 

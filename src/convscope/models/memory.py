@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from convscope.errors import UserError
-from convscope.models.rows import Row, unit_counts, weight_counts
+from convscope.models.row_sizes import unit_counts, weight_counts
+from convscope.models.rows import Row
 
 FLOAT = 4  # bytes
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")

@@ -1,4 +1,4 @@
-"""The rows of a net as conf/model/<net>.yaml has them, and the sizes and counts that follow from them.
+"""The rows of a net as conf/model/<net>.yaml has them.
 
 A net is a mapping of named rows from pixels to classes. A row never states its input: the row above gives it.
 """
@@ -6,17 +6,20 @@ A net is a mapping of named rows from pixels to classes. A row never states its 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from math import lcm
-from typing import Any
+from typing import Any, Literal, get_args
 
 from convscope.errors import UserError, did_you_mean
+
+Activation = Literal["relu", "leaky_relu", "silu", "gelu"]
 
 
 @dataclass(frozen=True)
 class ConvRow:
-    """Convolution and ReLU. kernel, stride, padding: positions of the map below.
+    """Convolution, batch normalization where `batch_norm` is true, and activation.
 
-    groups: shares of the maps that do not see each other (AlexNet's two GPUs), `towers` in yaml. bias: the initial
-    bias; None leaves it to the recipe.
+    kernel, stride, padding: positions of the map below. groups: shares of the maps that do not see each other
+    (AlexNet's two GPUs), `towers` in yaml. bias: the initial bias, that of the norm where there is one; None leaves it
+    to the recipe.
     """
 
     maps: int
@@ -25,6 +28,8 @@ class ConvRow:
     padding: int = 0
     groups: int = field(default=1, metadata={"key": "towers"})
     bias: float | None = None
+    batch_norm: bool = False
+    activation: Activation = "relu"
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,20 @@ class PoolRow:
     stride: int
     padding: int = 0
     ceil: bool = False
+
+
+@dataclass(frozen=True)
+class AvgPoolRow:
+    """Average pooling. Positions of the padding count as zeros."""
+
+    kernel: int
+    stride: int
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class GlobalAvgPoolRow:
+    """The average of every map over all positions."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +68,23 @@ class LRNRow:
 
 @dataclass(frozen=True)
 class LinearRow:
-    """Linear layer, ReLU and dropout, `kind: full` in yaml. The last row has no ReLU: its units are the classes."""
+    """Linear layer, activation and dropout, `kind: full` in yaml.
+
+    The last row has no activation: its units are the classes.
+    """
 
     units: int
     dropout: float = 0.0
     bias: float | None = None
+    activation: Activation = "relu"
 
 
-Row = ConvRow | PoolRow | LRNRow | LinearRow
+Row = ConvRow | PoolRow | AvgPoolRow | GlobalAvgPoolRow | LRNRow | LinearRow
 LARGEST = 2**31 - 1  # of a row's whole numbers; the memory check refuses large ones that are below it
-KINDS: dict[str, type[Row]] = {"conv": ConvRow, "pool": PoolRow, "lrn": LRNRow, "full": LinearRow}
+KINDS: dict[str, type[Row]] = {
+    "conv": ConvRow, "pool": PoolRow, "avg_pool": AvgPoolRow, "global_avg_pool": GlobalAvgPoolRow, "lrn": LRNRow,
+    "full": LinearRow,
+}  # fmt: skip
 
 
 def read_rows(layers: Mapping[str, Mapping[str, Any] | None], classes: int, width: float = 1.0) -> dict[str, Row]:
@@ -90,11 +116,14 @@ def read_row(name: str, row: Mapping[str, Any], classes: int) -> Row:
     wrong = [f"unknown {key}{did_you_mean(key, legal)}" for key in values if key not in legal]
     wrong += [f"missing {key}" for key in required if values.get(key) is None]
     if wrong:
-        raise UserError(f"{name}: {', '.join(wrong)}; a {row['kind']} row has {', '.join(legal)}")
+        article = "an" if row["kind"].startswith("a") else "a"
+        raise UserError(
+            f"{name}: {', '.join(wrong)}; {article} {row['kind']} row has {', '.join(legal) or 'no fields'}"
+        )
     if values.get("units") == "classes":
         values["units"] = classes
     parsed = kind(**{legal[key].name: _value(name, legal[key], value) for key, value in values.items()})
-    if isinstance(parsed, PoolRow) and 2 * parsed.padding > parsed.kernel:
+    if isinstance(parsed, PoolRow | AvgPoolRow) and 2 * parsed.padding > parsed.kernel:
         raise UserError(f"{name}: padding {parsed.padding} is more than half the window of {parsed.kernel}")
     return parsed
 
@@ -115,59 +144,6 @@ def _key(column: Field[Any]) -> str:
     return column.metadata.get("key", column.name)
 
 
-def map_sizes(rows: Mapping[str, Row], image_size: int) -> dict[str, tuple[int, int]]:
-    """(maps, side) of every row's output for a square color image; a linear row has its units and side 1.
-
-    Raises UserError where a window does not fit, with the row, both sizes and the smallest image that is large enough.
-    """
-    maps, side, below = 3, image_size, "image"
-    sizes: dict[str, tuple[int, int]] = {}
-    for name, row in rows.items():
-        left, side = side, _side(row, side)
-        if isinstance(row, ConvRow | PoolRow) and not side:
-            raise UserError(
-                f"{name}: a window of {row.kernel} is larger than the {left} x {left} {below}; "
-                f"this net needs data.image_size={_enough(rows, image_size)} or more"
-            )
-        if isinstance(row, ConvRow) and (maps % row.groups or row.maps % row.groups):
-            raise UserError(f"{name}: {row.groups} towers cannot share {maps} maps below and {row.maps} of its own")
-        if isinstance(row, LRNRow) and row.size > 2 * maps + 1:
-            raise UserError(
-                f"{name}: size {row.size} reaches beyond the {maps} maps below; {2 * maps + 1} covers them all"
-            )
-        maps = row.maps if isinstance(row, ConvRow) else row.units if isinstance(row, LinearRow) else maps
-        sizes[name] = maps, side
-        below = f"map that {name} leaves"
-    return sizes
-
-
-def _side(row: Row, side: int) -> int:
-    """Side of the map above a map of `side`; 0 where the window does not fit."""
-    if not isinstance(row, ConvRow | PoolRow):
-        return 1 if isinstance(row, LinearRow) else side
-    travel = side + 2 * row.padding - row.kernel  # positions that the window can move
-    if travel < 0 or not isinstance(row, PoolRow) or not row.ceil:
-        return max(0, travel // row.stride + 1)
-    windows = -(-travel // row.stride) + 1
-    last_is_outside = (windows - 1) * row.stride >= side + row.padding
-    return windows - 1 if last_is_outside else windows
-
-
-def _enough(rows: Mapping[str, Row], image_size: int) -> int:
-    """The smallest image, larger than image_size, on which every window fits."""
-
-    def fits(side: int) -> bool:
-        return all(side := _side(row, side) for row in rows.values())
-
-    large = image_size + 1
-    while not fits(large):  # doubling: a window of a million takes twenty steps, not a million
-        image_size, large = large, 2 * large
-    while large - image_size > 1:
-        middle = (image_size + large) // 2
-        image_size, large = (image_size, middle) if fits(middle) else (middle, large)
-    return large
-
-
 def _value(name: str, column: Field[Any], value: Any) -> Any:
     """The value as the field's type. Raises UserError for a value of another type or out of range."""
     if value is None:  # only of fields that have a default: read_row refuses the others
@@ -179,13 +155,16 @@ def _value(name: str, column: Field[Any], value: Any) -> Any:
         lowest = 0 if column.name == "padding" else 1
         legal, expected = type(value) is int and lowest <= value <= LARGEST, f"a whole number from {lowest}"
         expected += f" to {LARGEST}" if type(value) is int and value > LARGEST else ""
+    elif column.name == "activation":
+        names = get_args(Activation)
+        legal, expected = value in names, f"one of {', '.join(names)}{did_you_mean(value, names)}"
     elif column.name == "dropout":
         legal, expected = number and 0 <= value < 1, "from 0 to below 1"
     else:
         legal, expected = number, "a number"
     if not legal:
         raise UserError(f"{name}: {_key(column)} is {value}; it must be {expected}")
-    return value if column.type in (bool, int) else float(value)
+    return float(value) if type(value) is int and column.type is not int else value
 
 
 def _check_order(rows: Mapping[str, Row], classes: int) -> None:
@@ -197,6 +176,8 @@ def _check_order(rows: Mapping[str, Row], classes: int) -> None:
         raise UserError(f"the last row, {name}, is no full row; {remedy}")
     if last.units != classes:
         raise UserError(f"{name}: {last.units} units for {classes} classes; the last row has units: classes")
+    if last.activation != "relu":
+        raise UserError(f"{name}: the last row gives the classes, without activation; remove its activation")
     if last.dropout:
         raise UserError(f"{name}: the last row gives the classes and drops none of them; remove its dropout")
     first = next(name for name, row in rows.items() if isinstance(row, LinearRow))
@@ -206,7 +187,7 @@ def _check_order(rows: Mapping[str, Row], classes: int) -> None:
 
 
 def _scaled(row: Row, width: float) -> Row:
-    if width == 1.0 or isinstance(row, PoolRow | LRNRow):
+    if width == 1.0 or not isinstance(row, ConvRow | LinearRow):
         return row
     if isinstance(row, LinearRow):
         return replace(row, units=_rounded(row.units * width, 8))
@@ -215,20 +196,3 @@ def _scaled(row: Row, width: float) -> Row:
 
 def _rounded(count: float, step: int) -> int:
     return max(step, round(count / step) * step)
-
-
-def weight_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
-    """Number of weights and biases of each row that has any. Raises UserError as map_sizes does."""
-    counts, (maps, side) = {}, (3, image_size)
-    for (name, row), above in zip(rows.items(), map_sizes(rows, image_size).values(), strict=True):
-        if isinstance(row, ConvRow):
-            counts[name] = row.maps * (maps // row.groups * row.kernel**2 + 1)
-        if isinstance(row, LinearRow):
-            counts[name] = row.units * (maps * side**2 + 1)
-        maps, side = above
-    return counts
-
-
-def unit_counts(rows: Mapping[str, Row], image_size: int) -> dict[str, int]:
-    """Numbers in each row's output for one image. Raises UserError as map_sizes does."""
-    return {name: maps * side**2 for name, (maps, side) in map_sizes(rows, image_size).items()}

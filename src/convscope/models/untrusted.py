@@ -6,7 +6,7 @@ the memory. Every check that decides whether a checkpoint or a weights file is b
 
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -16,23 +16,27 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from convscope.errors import UserError, reason_of
-from convscope.models.rows import read_rows, weight_counts
+from convscope.models.row_sizes import statistic_counts, weight_counts
+from convscope.models.rows import read_rows
 
 LONGEST_NAME = 1000  # letters of a class's name
-MESSAGE_NAMES = 4  # names of weights in a message
+LONGEST_ARGUMENTS = 100_000  # letters of model.args
+MESSAGE_NAMES = 5  # names of weights in a message
 
 
-def load_tensors(path: Path, kind: str, remedy: str) -> Any:
+def load_tensors(path: Path, kind: str, remedy: str, harmless: Sequence[Any] = ()) -> Any:
     """Content of a file that torch.save wrote, on the CPU: tensors and plain values. No code in the file runs.
 
-    kind: what the file should be, for the message. remedy: what to do instead. Raises UserError, with both, for a file
-    that cannot be read, holds pickled objects or a scripted net, or is compressed.
+    kind: what the file should be, for the message. remedy: what to do instead. harmless: classes of other values that
+    may be in the file. Raises UserError, with kind and remedy, for a file that cannot be read, holds pickled objects
+    or a scripted net, or is compressed.
     """
     is_archive = zipfile.is_zipfile(path)
     cause, reason = None, _archive_problem(path) if is_archive else ""
     if not reason:
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(list(harmless)):
+                return torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a malicious file may raise anything
             cause, reason = error, reason_of(error, 120)
             if pickled := re.search(r"GLOBAL (\S+)", str(error)):
@@ -70,7 +74,7 @@ def is_plain_tensor(value: Any) -> bool:
 
 
 def listed(names: list[str]) -> str:
-    """The first names, cut to 80 letters each, and how many follow: "a, b, c, d and 12 more"."""
+    """The first names, cut to 80 letters each, and how many follow: "a, b, c, d, e and 12 more"."""
     more = len(names) - MESSAGE_NAMES
     return ", ".join(name[:80] for name in names[:MESSAGE_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -120,13 +124,47 @@ def _rest_problem(about: Mapping[str, Any]) -> str:
         return f"an unknown loss, {loss!r}"
     if not isinstance(data, Mapping) or not isinstance(data.get("source"), str):
         return "no description of its images"
-    has_name = all(isinstance(about["net"].get(key), str) for key in ("source", "name"))
-    return "" if has_name or "layers" in about["net"] else "a net without a name"
+    net = about["net"]
+    if "layers" in net:
+        return ""
+    if not all(isinstance(net.get(key), str) for key in ("source", "name")):
+        return "a net without a name"
+    if net["source"] != "python":
+        return ""
+    if net["classes"] != len(about.get("class_names", [])):
+        return f"a net of {net['classes']:,} classes and another number of names"
+    is_python = is_target(net.get("target")) and are_plain_arguments(net.get("args"))
+    return "" if is_python else "a net of Python without a name to type"
+
+
+def is_target(name: Any) -> bool:
+    """Whether this is a name as model.target has it: <module>:<class or function>, with a dot in place of the colon."""
+    form = r"\w+(\.\w+)*[:.]\w+(\.\w+)*"
+    return isinstance(name, str) and len(name) <= LONGEST_NAME and re.fullmatch(form, name) is not None
+
+
+def are_plain_arguments(args: Any) -> bool:
+    """Whether these are plain values by name, as model.args has them."""
+    if not isinstance(args, Mapping) or not all(isinstance(key, str) and key.isidentifier() for key in args):
+        return False
+    try:
+        return len(repr(args)) <= LONGEST_ARGUMENTS and all(map(_is_plain, args.values()))
+    except RecursionError:
+        return False
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) for key in value) and all(map(_is_plain, value.values()))
+    return value is None or type(value) in (bool, int, float) or (isinstance(value, str) and _is_text(value))
 
 
 def _check_weight_count(net: Mapping[str, Any], state: Mapping[str, Tensor], where: str) -> None:
     """Compares the rows with the tensors, so that a wrong size of a row ends in a message and not in a huge net."""
-    described = sum(weight_counts(read_rows(net["layers"], net["classes"]), net["image_size"]).values())
+    rows = read_rows(net["layers"], net["classes"])
+    described = sum(weight_counts(rows, net["image_size"]).values()) + sum(statistic_counts(rows).values())
     stored = sum(value.numel() for name, value in state.items() if name.startswith("net."))
     if described != stored:
         raise UserError(

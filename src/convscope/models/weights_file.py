@@ -4,20 +4,30 @@
 """
 
 import os
+from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from convscope.errors import UserError
-from convscope.models.checkpoints import shape_in_words
-from convscope.models.untrusted import is_plain_tensor, listed, load_safetensors, load_tensors
+from convscope.models.build import ConvNet, build
+from convscope.models.checkpoints import checkpoint_file, last_row, shape_in_words
+from convscope.models.untrusted import check_finite, is_plain_tensor, listed, load_safetensors, load_tensors
 
 ENDINGS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 ENTRIES = ("state_dict", "model_state_dict", "model")  # keys under which training programs save the weights
 WRAPPERS = {"module", "_orig_mod"}  # parts that DataParallel and torch.compile add to names
+# The settings that training programs save beside the weights: plain values in a Namespace, and paths.
+SETTINGS = (
+    Namespace,
+    *((PurePosixPath, f"{module}.PosixPath") for module in ("pathlib", "pathlib._local")),
+    *((PureWindowsPath, f"{module}.WindowsPath") for module in ("pathlib", "pathlib._local")),
+)
+NAME_REMEDY = "set model.name to the net"
 SAVE = "save the weights alone, torch.save(net.state_dict(), 'weights.pth'), and name that file"
 
 
@@ -34,10 +44,12 @@ def read_weights(file: str) -> dict[str, Tensor]:
     """
     path = Path(file).expanduser()
     if not path.is_file():
+        if path.is_dir() and checkpoint_file(path).is_file():
+            raise UserError(f"model.weights={file} is a run of convscope; type ckpt={file} to look at its net")
         what = "this is a folder; name a file in it," if path.is_dir() else "there is no such file; it is"
         raise UserError(f"model.weights={file}: {what} a state_dict, {' '.join(ENDINGS)}")
     safe = path.suffix.lower() == ".safetensors"
-    content = load_safetensors(path) if safe else load_tensors(path, "weights", SAVE)
+    content = load_safetensors(path) if safe else load_tensors(path, "weights", SAVE, SETTINGS)
     if isinstance(content, Mapping) and "convscope" in content:
         raise UserError(
             f"{path} is a checkpoint of convscope; type ckpt={file} to look at its net, or model.init={file}"
@@ -50,10 +62,83 @@ def read_weights(file: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-def fitting(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+class LastLayers(NamedTuple):
+    """The layers of a net that put out its classes. paths: their names.
+
+    exchange: gives a net another number of classes, with fresh weights in these layers alone.
+    """
+
+    paths: Sequence[str]
+    exchange: Callable[[nn.Module, int], nn.Module]
+
+
+def fill(
+    net: nn.Module,
+    state: Mapping[str, Tensor],
+    last: LastLayers,
+    classes: int | None,
+    where: str,
+    remedy: str = NAME_REMEDY,
+) -> nn.Module:
+    """The net with the weights of `state`, which have the names of the net.
+
+    classes: None for as many as the state has; another number gives fresh last layers, which the state then need not
+    have. Raises UserError as `fitting`.
+    """
+    state, fresh = dict(state), net.state_dict()
+    names = [f"{path}.weight" for path in last.paths]
+    weight = next((name for name in names if name in state and name in fresh), None)
+    if weight and state[weight].dim() > 1 and state[weight].shape[1:] == fresh[weight].shape[1:]:
+        net = last.exchange(net, len(state[weight]))
+    elif classes is not None:
+        prefixes = tuple(f"{path}." for path in last.paths)
+        state |= {name: value for name, value in fresh.items() if name.startswith(prefixes)}
+    net.load_state_dict(fitting(net.state_dict(), state, where, remedy), strict=False)
+    return net if classes is None else last.exchange(net, classes)
+
+
+def row_net_of(file: str, net: ConvNet, classes: int | None) -> ConvNet:
+    """The net of rows with the weights of a file; classes: see `fill`. Raises UserError for a file that does not fit.
+
+    A fresh last row is N(0, 0.01) with biases of zero, as in every recipe.
+    """
+    state = renamed(net.state_dict(), read_weights(file))
+    remedy = "set model=, model.width and data.image_size to the net"
+    last = LastLayers([last_row(net)], _row_net_for)
+    filled = fill(net, state, last, classes, f"{file} does not fit this net", remedy)
+    check_finite(filled, file)
+    assert isinstance(filled, ConvNet)
+    return filled
+
+
+@torch.no_grad()
+def _row_net_for(net: nn.Module, classes: int) -> ConvNet:
+    """The net of rows for another number of classes, with a fresh last row if it had others."""
+    assert isinstance(net, ConvNet)
+    if classes == net.classes:
+        return net
+    last = last_row(net)
+    fresh = build({**net.layers, last: {**net.layers[last], "units": classes}}, net.image_size, classes)
+    copy_shared_(fresh, net)
+    for name, value in fresh.get_submodule(last).named_parameters():
+        value.normal_(0, 0.01) if name == "weight" else value.zero_()
+    return fresh
+
+
+def copy_shared_(net: nn.Module, other: nn.Module) -> None:
+    """Copies into the net the weights of another one that have the same names and shapes."""
+    own, state = net.state_dict(), other.state_dict()
+    shared = {name: state[name] for name, value in own.items() if name in state and state[name].shape == value.shape}
+    net.load_state_dict(own | shared)
+
+
+def fitting(
+    expected: Mapping[str, Tensor], state: Mapping[str, Tensor], where: str, remedy: str = NAME_REMEDY
+) -> dict[str, Tensor]:
     """The weights of `state` under the names of a net with the state_dict `expected`.
 
-    Raises UserError, which lists the weights that are missing, that the net does not have, and that have another shape.
+    remedy: what gives the net that the weights are of. Raises UserError, which lists the weights that are missing, that
+    the net does not have, and that have another shape.
     """
     weights = {name: _as_counter(expected.get(name), value) for name, value in renamed(expected, state).items()}
     missing = [name for name in expected if name not in weights and not name.endswith("num_batches_tracked")]
@@ -62,7 +147,7 @@ def fitting(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], where: 
               for name in expected if name in weights and not _same_form(expected[name], weights[name])]  # fmt: skip
     kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
     if wrong := [f"{kind}: {listed(names)}" for kind, names in kinds if names]:
-        raise UserError(f"{where}: {'; '.join(wrong)}; set model.name to the net that the weights are of")
+        raise UserError(f"{where}: {'; '.join(wrong)}; {remedy} that the weights are of")
     return weights
 
 
@@ -70,15 +155,16 @@ def renamed(expected: Iterable[str], state: Mapping[str, Tensor]) -> dict[str, T
     """`state` without the parts that wrappers add to its names, and without the prefix before the net's names.
 
     expected: the net's names. A prefix is that of a LightningModule's net.conv1.weight, for example; entries without
-    it (a loss, a metric) are left out. Where no prefix leads to half of the net's names, the names stay as they are.
-    Raises UserError where two prefixes lead to equally many of the net's names.
+    it (a loss, a metric) are left out. Where the net itself has such a prefix, the names get it. Where neither leads to
+    half of the net's names, they stay. Raises UserError where two prefixes lead to equally many of the net's names.
     """
     names = set(expected)
     plain = _without_wrappers(names, state)
     counts = Counter(prefix for name in plain for prefix in _prefixes(name) if name[len(prefix) :] in names)
     highest = max(counts.values(), default=0)
     if 2 * highest < len(names):
-        return plain
+        prefix = _prefix_of_net(names, plain)
+        return {f"{prefix}{name}": value for name, value in plain.items()}
     best = [prefix for prefix, count in counts.items() if count == highest]
     if len(best) > 1 and "" not in best:
         raise UserError(f"the file holds several such nets: {listed(best)}; save the weights of one of them alone")
@@ -91,6 +177,13 @@ def _without_wrappers(names: set[str], state: Mapping[str, Tensor]) -> dict[str,
         return dict(state)
     plain = {".".join(part for part in name.split(".") if part not in WRAPPERS): name for name in state}
     return {short: state[name] for short, name in plain.items()} if len(plain) == len(state) else dict(state)
+
+
+def _prefix_of_net(names: set[str], plain: Mapping[str, Tensor]) -> str:
+    """The prefix that brings the names of `plain` to half of the net's names or more; "" where none does."""
+    counts = Counter(prefix for name in names for prefix in _prefixes(name) if name[len(prefix) :] in plain)
+    prefix, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
+    return prefix if 2 * count >= len(names) else ""
 
 
 def _prefixes(name: str) -> list[str]:

@@ -4,7 +4,6 @@ HTML comes from templates that escape every value; data.js is a script, because 
 """
 
 import json
-import shlex
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
+from convscope.errors import command_line
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
 from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
@@ -121,7 +121,7 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
         rest=[section for section in all_sections if section.idea is REST],
         rows=_rows(run),
         summary=_summary(run),
-        command=shlex.join(["python", "src/run.py", *run.overrides]) if run.config else "",
+        command=command_line(*run.overrides) if run.config else "",
         image_size=header.input_size(run),
         styles=asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=asset_texts(*SCRIPTS),

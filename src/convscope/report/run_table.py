@@ -10,7 +10,7 @@ from convscope.report.header import run_seconds
 from convscope.runs.config_diff import differences_in_words
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.sweep_runs import SeedGroup, Spread, varied_settings
-from convscope.runs.training_runs import TrainingRun
+from convscope.runs.training_runs import TrainingRun, best_epoch, goal_of
 
 MAX_SETTINGS = 6  # settings shown as columns; of more a column in words, and the columns themselves on request
 SPARK = (96, 24)  # width and height of the small curves
@@ -61,13 +61,27 @@ class RunRow(NamedTuple):
     run: TrainingRun
 
 
+class BestRun(NamedTuple):
+    """The run that a search would choose: its best epoch, by what the runs aim at. words: its settings."""
+
+    row: RunRow
+    measure: str
+    value: str
+    epoch: int
+    words: str
+
+
 class RunTables(NamedTuple):
-    """columns, rows: of the runs. seed_columns, seed_rows: of the groups; empty where every group has one run."""
+    """columns, rows: of the runs. seed_columns, seed_rows: of the groups; empty where every group has one run.
+
+    best: None for a single run, and where the runs aim at different numbers or have none.
+    """
 
     columns: list[RunColumn]
     rows: list[RunRow]
     seed_columns: list[RunColumn]
     seed_rows: list[list[RunCell]]
+    best: BestRun | None = None
 
 
 _STATE = RunColumn("state", "state")
@@ -82,8 +96,10 @@ def run_tables(groups: Sequence[SeedGroup], folder: Path) -> RunTables:
     highest = max((value for run in runs for value in _top1(run)), default=0)
     most_epochs = max((len(run.history) for run in runs), default=0)
     rows: list[RunRow] = []
-    for group, setting_cells in zip(groups, _setting_cells(settings), strict=True):
+    words: list[str] = []  # for each row
+    for group, values, setting_cells in zip(groups, settings, _setting_cells(settings), strict=True):
         for run in group.runs:
+            words.append("; ".join([*differences_in_words([values]), *([f"seed {run.seed}"] if has_seeds else [])]))
             seed = [_cell(run.seed)] if has_seeds else []
             cells = [*setting_cells, *seed, *_measured(run, measures), _state(run), *_effort(run)]
             spark = _spark(_top1(run), highest, most_epochs)
@@ -91,7 +107,21 @@ def run_tables(groups: Sequence[SeedGroup], folder: Path) -> RunTables:
     columns = [*_setting_columns(settings), *([RunColumn("seed", "seed")] if has_seeds else [])]
     columns += [*_measure_columns(measures), _STATE, RunColumn("epochs", "epochs", "descending")]
     columns.append(RunColumn("time", "time"))
-    return RunTables(columns, rows, *(_seed_table(groups, settings, measures) if has_seeds else ([], [])))
+    seed_table = _seed_table(groups, settings, measures) if has_seeds else ([], [])
+    return RunTables(columns, rows, *seed_table, _best_run(rows, words))
+
+
+def _best_run(rows: Sequence[RunRow], words: Sequence[str]) -> BestRun | None:
+    """words: the settings of each row."""
+    metric, mode = goal_of(rows[0].run.run)
+    epochs = [best_epoch(row.run) for row in rows]
+    measured = [place for place, epoch in enumerate(epochs) if metric in epoch]
+    if len(rows) < 2 or not measured or any(goal_of(row.run.run) != (metric, mode) for row in rows):
+        return None
+    best = (min if mode == "min" else max)(measured, key=lambda place: epochs[place][metric])
+    heading = {key: head for head, key in MEASURES}.get(metric, metric)
+    value = _mean(Spread(epochs[best][metric], None), metric).text
+    return BestRun(rows[best], heading, value, int(epochs[best].get("epoch", 0)), words[best])
 
 
 def _row(number: int, group: SeedGroup, run: TrainingRun, folder: Path) -> RunRow:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from convscope.errors import command_line
 from convscope.report.page import asset_texts, literal, template
 from convscope.report.run_table import RunTables, run_tables
 from convscope.runs.atomic_io import write
@@ -69,6 +70,7 @@ def _html(folder: Path, runs: SweepRuns, tables: RunTables) -> str:
         folder=folder.name,
         date=min(start_time(row.run.run.folder) for row in tables.rows).strftime("%-d %B %Y, %H:%M"),
         written=datetime.now().strftime("%-d %B %Y, %H:%M:%S") if states["running"] else None,
+        program=command_line(),
         states=[f"{count} {state}" for state, count in sorted(states.items())],
         tables=tables,
         left_out=runs.left_out,

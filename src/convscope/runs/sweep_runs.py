@@ -1,5 +1,6 @@
 """The training runs of a sweep. Runs that differ only in their seed form one group, a row of the sweep's tables."""
 
+import math
 import re
 import statistics
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from convscope.errors import UserError
 from convscope.runs.config_diff import affects_result, flattened
 from convscope.runs.reading import Run, is_run_folder, read_run
-from convscope.runs.training_runs import TrainingRun, read_training_run
+from convscope.runs.training_runs import TrainingRun, goal_of, read_training_run
 
 HINT = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
 NOT_RUNS = ("report", "table")  # folders in a sweep's folder that hold results of the whole sweep
@@ -98,6 +99,18 @@ def varied_settings(groups: Sequence[SeedGroup]) -> list[dict[str, Any]]:
     differing = [key for key in keys if len({repr(settings.get(key)) for settings in flat}) > 1]
     relevant = [key for key in differing if any(affects_result(group.runs[0].run, key) for group in groups)]
     return [{key: settings.get(key) for key in relevant} for settings in flat]
+
+
+def best_first(groups: Sequence[SeedGroup]) -> list[SeedGroup]:
+    """The groups by the number that their runs aim at, the best first; those without it, and unfinished ones, last."""
+
+    def place(group: SeedGroup) -> tuple[bool, float]:
+        metric, mode = goal_of(group.runs[0].run)
+        mean = group.over_seeds(metric)
+        last = mean is None or not math.isfinite(mean.mean) or not group.counted[0].finished
+        return last, 0.0 if mean is None or last else mean.mean if mode == "min" else -mean.mean
+
+    return sorted(groups, key=place)
 
 
 def images_per_second(group: SeedGroup) -> int | None:

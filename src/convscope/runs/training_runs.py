@@ -57,10 +57,36 @@ def read_training_run(run: Run, epoch: str = "last") -> TrainingRun:
     """How far a training run has come and what it measured. epoch: "last" or "best", whose values count."""
     rows = _whole_rows(run.folder / "metrics.csv") or _final_row(run)
     values: Mapping[str, float] = rows[-1] if rows else {}
-    if epoch == "best":
-        values = _best(rows, value_at(run.summary, "goal")) or values
     seed = run.settings.get("seed", run.summary.get("seed"))
-    return TrainingRun(run, seed, values, _epochs(rows), _state(run, rows), rows)
+    training = TrainingRun(run, seed, values, _epochs(rows), _state(run, rows), rows)
+    return training._replace(values=best_epoch(training) or values) if epoch == "best" else training
+
+
+def best_epoch(training: TrainingRun) -> Mapping[str, float]:
+    """The row of metrics.csv that is best by the goal of the run; empty where no row has its metric."""
+    metric, mode = goal_of(training.run)
+    measured = [row for row in training.history if math.isfinite(row.get(metric, math.nan))]
+    return (min if mode == "min" else max)(measured, key=lambda row: row[metric], default={})
+
+
+def goal_of(run: Run) -> tuple[str, str]:
+    """The metric that the run aims at, a column of metrics.csv, and "max" or "min". In version 0.1 always top-1."""
+    goal = value_at(run.summary, "goal")
+    metric, mode = (goal.get("metric"), goal.get("mode")) if isinstance(goal, dict) else ("val/top1", "max")
+    return str(metric), str(mode)
+
+
+def best_value(folder: Path) -> float | None:
+    """The best validation number of the training run in this folder, by the goal of the run (metrics/goals.py).
+
+    None where no epoch has measured one.
+    """
+    run = read_run(folder, with_entries=False)
+    metric, _ = goal_of(run)
+    value = value_at(run.summary, "best", metric)
+    if not isinstance(value, int | float):  # of version 0.1, or a run that goes on
+        value = read_training_run(run, "best").values.get(metric, math.nan)
+    return float(value) if math.isfinite(value) else None
 
 
 def has_learned(run: Run) -> bool:
@@ -79,13 +105,6 @@ def has_learned(run: Run) -> bool:
 def _last(values: Sequence[float | None]) -> float:
     """The last value that was measured; nan without one."""
     return next((value for value in reversed(values) if value is not None), math.nan)
-
-
-def _best(rows: Sequence[Mapping[str, float]], goal: Any) -> Mapping[str, float]:
-    """The row of the best epoch by the run's goal; version 0.1 recorded none, and its goal was always top-1."""
-    metric, mode = (goal.get("metric"), goal.get("mode")) if isinstance(goal, dict) else ("val/top1", "max")
-    measured = [row for row in rows if math.isfinite(row.get(str(metric), math.nan))]
-    return (min if mode == "min" else max)(measured, key=lambda row: row[str(metric)], default={})
 
 
 def _final_row(run: Run) -> list[dict[str, float]]:

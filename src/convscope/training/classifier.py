@@ -12,11 +12,10 @@ from torch.nn import Module
 from torchmetrics import MeanMetric
 
 from convscope.data.batches import Batch
-from convscope.metrics.classification import accuracies
+from convscope.metrics.epoch_metrics import MeanAveragePrecision, accuracies
 from convscope.metrics.goals import GOALS, TOP1
 from convscope.metrics.multilabel import (
     LossName,
-    MeanAveragePrecision,
     best_scored_label,
     class_certainty,
     softmax_targets,

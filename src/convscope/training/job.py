@@ -28,6 +28,7 @@ from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.classifier import Classifier
+from convscope.training.loaders import TrainingImages
 from convscope.training.recipe import Recipe
 from convscope.training.stop import StopRequest
 from convscope.training.trainer import build_trainer, keep_freed_memory, lightning_refusals
@@ -110,10 +111,15 @@ def train(
         rows,
     )
     trainer = _trainer(plan.trainer, _callbacks(watchers, classifier.recipe, plan, record), record)
-    last = record.folder / "checkpoints" / "last.ckpt"
+    images, last = TrainingImages(data), record.folder / "checkpoints" / "last.ckpt"
     try:
         with lightning_refusals():
-            trainer.fit(classifier, datamodule=data, ckpt_path=last if last.is_file() else None, weights_only=True)
+            trainer.fit(
+                classifier,
+                datamodule=images,
+                ckpt_path=last if last.is_file() else None,
+                weights_only=True,
+            )
     finally:
         watchers.sessions.seconds["looking"] = watchers.evolution.seconds
     measured = rows.rows

@@ -21,6 +21,7 @@ from convscope.data.module import ImageData
 from convscope.data.trained_images import TrainedImages, trained_images
 from convscope.errors import UserError
 from convscope.models.checkpoints import Inherited, inherit_, last_row, net_weights, read_checkpoint, rows_of, shortened
+from convscope.models.targets import check_target, target_name
 from convscope.runs.csv_reader import read_csv
 from convscope.runs.unfinished import has_checkpoint
 
@@ -31,7 +32,7 @@ EXAMPLE = "model.init=outputs/train/<run>/checkpoints/last.ckpt"
 @config("model")
 class Start:
     """conf/model. init: a checkpoint. take: its rows that are taken (None: all that fit; empty: from scratch, and the
-    file is not read). freeze: rows that do not train, "taken" for those taken. kind: "rows", or library and name.
+    file is not read). freeze: rows that do not train, "taken" for those taken. kind: "rows", or source and name.
     """
 
     init: PathText | None
@@ -60,9 +61,16 @@ def read_start(model: Mapping[str, Any]) -> Start:
     for key in ("init", "weights"):
         if not isinstance(model.get(key), str | None):
             raise UserError(f"model.{key}={model[key]} is no text; model.init is a file, model.weights a name or file")
-    kind = "rows" if "layers" in model else f"{model.get('source')} {model.get('name')}"
+    kind = _kind_of_net(model)
     rows = {"take": model.get("take"), "freeze": model.get("freeze") or []}
     return build_config(Start, {"init": init, "kind": kind, **rows})
+
+
+def _kind_of_net(net: Mapping[str, Any]) -> str:
+    """ "rows", or the source of a net and its name there; of conf/model, or of a checkpoint's description."""
+    if "layers" in net:
+        return "rows"
+    return f"{net.get('source')} {target_name(net) if net.get('source') == 'python' else net.get('name')}"
 
 
 def parent_net(settings: Mapping[str, Any], words: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -75,6 +83,8 @@ def parent_net(settings: Mapping[str, Any], words: Sequence[str]) -> dict[str, d
         return {"model": {}, "data": {}}
     about = read_checkpoint(str(settings["net"]), "model.init")["convscope"]
     net, scale = about["net"], about["pixel_scale"]
+    if net.get("source") == "python":
+        check_target(net, settings["model"], str(settings["net"]))
     if "layers" not in net:
         return {"model": {"source": net["source"], "name": net["name"], "weights": None}, "data": {"image_size": None}}
     last = list(net["layers"])[-1]
@@ -92,17 +102,20 @@ def start_checkpoint(start: Start) -> dict[str, Any] | None:
     """The checkpoint to start from, None for a start from scratch.
 
     A net of rows can take rows from any net of rows; a net of a library only from nets of the same name, because its
-    module paths are its own. Raises UserError for other pairs, and as read_checkpoint does.
+    module paths are its own, and one of Python only from one of the same target. Raises UserError for other pairs, and
+    as read_checkpoint does.
     """
     if start.from_scratch:
         return None
     checkpoint = read_checkpoint(str(start.init), "model.init")
     net = checkpoint["convscope"]["net"]
-    kind = "rows" if "layers" in net else f"{net.get('source')} {net.get('name')}"
+    kind = _kind_of_net(net)
     if kind != start.kind:
+        if net.get("source") == "python":
+            check_target(net, {}, str(start.init))
         raise UserError(
             f"{start.init} holds a net of {kind}, this is one of {start.kind}: they share no names; "
-            "a net of rows starts from any other of rows, model=torchvision and model=timm from one of the same name"
+            "a net of rows starts from any other of rows, another net from one of the same name"
         )
     return checkpoint
 
@@ -145,7 +158,7 @@ def apply_start_(net: nn.Module, start: Start, checkpoint: dict[str, Any] | None
         frozen = inherited.taken if frozen == TAKEN else frozen
     if frozen:
         facts["frozen"] = freeze_(net, list(frozen))
-        sentences.append(f"frozen: {shortened(facts['frozen'], rows_of(net.state_dict()))}")
+        sentences.append(f"frozen: {shortened(facts['frozen'], rows_of(net, net.state_dict()))}")
     return facts | ({"words": "; ".join(sentences)} if sentences else {})
 
 
@@ -155,7 +168,7 @@ def freeze_(net: nn.Module, rows: Sequence[str]) -> list[str]:
     In a net of a library a row is a module by its path, with everything inside it. Returns all frozen rows of the net.
     Raises UserError for a row that does not exist or has no weights, and where no weight would be left to train.
     """
-    weighted = list(rows_of(net.state_dict()))
+    weighted = list(rows_of(net, net.state_dict()))
     for row in rows:
         if not any(f"{path}.".startswith(f"{row}.") for path in weighted):
             possible = ", ".join(weighted[:24] + ["..."] * (len(weighted) > 24))
@@ -170,7 +183,7 @@ def freeze_(net: nn.Module, rows: Sequence[str]) -> list[str]:
             f"model.freeze holds every row of the net, {last_row(net)} too: nothing is left to train; "
             f"freeze all but {last_row(net)}"
         )
-    return [row for row, weights in rows_of(dict(net.named_parameters())).items() if not _trains(weights)]
+    return [row for row, weights in rows_of(net, dict(net.named_parameters())).items() if not _trains(weights)]
 
 
 def _trains(row: Mapping[str, torch.Tensor]) -> bool:
@@ -185,7 +198,7 @@ def _inherited(net: nn.Module, start: Start, checkpoint: dict[str, Any], data: I
         old = f"the checkpoint has {old_count}" if count != old_count else "the checkpoint has others"
         refused[last] = f"{count} classes, {old}"
     if start.take is not None:
-        refused |= {row: "not in model.take" for row in rows_of(net.state_dict()) if row not in start.take}
+        refused |= {row: "not in model.take" for row in rows_of(net, net.state_dict()) if row not in start.take}
     inherited = inherit_(net, state, refused)
     for row in start.take or ():
         if row not in inherited.taken:

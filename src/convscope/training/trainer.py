@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from convscope.config import check_type
-from convscope.errors import UserError, did_you_mean, reason_of
+from convscope.errors import UserError, command_line, did_you_mean, reason_of
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -58,7 +58,7 @@ FIXED_KEYS = {  # keys that must keep Lightning's default -> why, and what to ty
     "max_steps": "would end a run within an epoch; type trainer.max_epochs, and trainer.limit_train_batches for "
     "short epochs",
     "max_time": "would end a run within an epoch as if it were through; type timeout --foreground --preserve-status "
-    "11h python src/run.py ...: at its SIGTERM the run is kept, and resume=<its folder> goes on",
+    f"11h {command_line()} ...: at its SIGTERM the run is kept, and resume=<its folder> goes on",
     "fast_dev_run": "would end a run within an epoch; type trainer=smoke",
     "val_check_interval": _NO_OTHER_VALIDATION,
     "check_val_every_n_epoch": _NO_OTHER_VALIDATION,

@@ -10,7 +10,7 @@ from torchvision.models import alexnet, resnet18, vgg11
 
 from convscope.analyses.occlusion.compute import Occluder, occlude, occlude_fully
 from convscope.models.lrn import LRN
-from engine.specimens import odd_net, photographs, row_net
+from engine.specimens import norm_net, odd_net, photographs, row_net
 
 
 def random_step(draw, maps):
@@ -82,6 +82,14 @@ def test_random_chains(seed):
     outcome = occlude(net, image, *rest)
     assert outcome.incremental, outcome.why
     assert_same(outcome, occlude_fully(net, image, *rest))
+
+
+def test_rows_with_batch_norm_average_pools_and_other_activations():
+    net, image = norm_net(64), photographs(1, (64, 64))[0]
+    for layer, square in (("conv4", Occluder(9, 5)), ("mean5", Occluder(20, 7, 1.5))):
+        outcome = occlude(net, image, layer, 2, 1, square)
+        assert outcome.incremental, outcome.why
+        assert_same(outcome, occlude_fully(net, image, layer, 2, 1, square))
 
 
 @pytest.mark.parametrize(

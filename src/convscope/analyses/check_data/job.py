@@ -23,7 +23,7 @@ from convscope.analyses.check_data.figure import ClassSamples, samples_sheet
 from convscope.analyses.inputs import Inputs
 from convscope.data.decode import printable
 from convscope.data.folder_contents import skipped_files
-from convscope.data.folders import SPLITS, split_folder
+from convscope.data.folders import SPLITS, split_folder, undivided_images
 from convscope.data.sources import Source, present_splits
 from convscope.errors import UserError
 from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
@@ -33,7 +33,7 @@ NAMED_FILES = 4  # of a group of duplicates
 
 def results(inputs: Inputs, config: CheckDataConfig) -> Iterator[Result]:
     """Reads every image and yields the results of job=check_data, also of a set that training refuses."""
-    data_set = read_data_set(inputs.source, inputs.data_root)
+    data_set = read_data_set(inputs.source, inputs.data_root, inputs.val_share)
     images = survey(data_set, inputs.data_settings().image_size)
     warnings, bad = complaints(images, config), images.bad()
     inputs.facts |= {"data": inputs.data_name, "warnings": warnings, "bad_images": len(bad)}
@@ -43,19 +43,23 @@ def results(inputs: Inputs, config: CheckDataConfig) -> Iterator[Result]:
     return check_data(images, config, inputs.seed)
 
 
-def read_data_set(read: Callable[[], Source], root: Path | None) -> DataSet:
+def read_data_set(read: Callable[[], Source], root: Path | None, val_share: float | None = None) -> DataSet:
     """The data set as training reads it; where training refuses it, its folders as they are, with training's error.
 
-    root: the folder of the set, if it lies in one. Raises the same UserError where there are no class folders at all.
+    root: the folder of the set, if it lies in one. val_share: that divides its class folders. Raises the same UserError
+    where there are no class folders at all.
     """
     splits = [] if root is None or not root.is_dir() else [split_folder(root, name) for name in SPLITS]
     ignored_files = skipped_files(*filter(None, dict.fromkeys(splits)))
+    if root is not None and val_share is not None and split_folder(root, "train") is None:
+        with suppress(UserError):  # which reading says, too
+            undivided_images(root, val_share, ignored_files)
     try:
         source = read()
     except UserError as problem:
         with suppress(UserError):  # of present_splits, which says the same or less
             if root is not None:
-                return DataSet(present_splits(root), str(problem), ignored_files)
+                return DataSet(present_splits(root, val_share=val_share), str(problem), ignored_files)
         raise
     refusal = "it has no classes to learn" if len(source.classes) < 2 else ""
     return DataSet(source, refusal, ignored_files)

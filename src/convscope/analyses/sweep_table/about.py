@@ -10,12 +10,14 @@ from convscope.config import PathText, config
 class SweepTableConfig:
     """paper: a table of metrics/papers.yaml. base: the row that the others are compared with. epoch: which one counts.
 
-    sweep: the folder of a sweep, or of training runs, or a list of them.
+    order: of the rows; that of the paper's table, then of their folders, or the best first. sweep: the folder of a
+    sweep, or of training runs, or a list of them.
     """
 
     paper: str | None = None
     base: str | None = None
     epoch: Literal["last", "best"] = "last"
+    order: Literal["paper", "best"] = "paper"
     sweep: PathText | list[PathText] | None = None
 
     @property

@@ -29,7 +29,8 @@ from convscope.runs.atomic_io import write
 from convscope.runs.config_diff import differences_in_words
 from convscope.runs.number_format import csv_table, latex, markdown
 from convscope.runs.record import Number, Picture, Result, Table
-from convscope.runs.sweep_runs import SeedGroup, images_per_second, read_sweep_runs, varied_settings
+from convscope.runs.sweep_runs import SeedGroup, best_first, images_per_second, read_sweep_runs, varied_settings
+from convscope.runs.training_runs import goal_of
 
 
 def results(inputs: Inputs, config: SweepTableConfig) -> Iterator[Result]:
@@ -55,10 +56,16 @@ def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterat
     reference = paper_table(groups, plan.paper) or ensemble_table([evaluation.net_counts for evaluation in evaluations])
     groups = in_paper_order(groups, reference) if reference else groups
     deltas, rows = ablation_deltas(groups, reference, plan.base), sweep_rows(groups, evaluations, reference)
+    if plan.order == "best":
+        groups = best_first(groups)
+        names = [group.name for group in groups]
+        rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
     tables = [_runs(rows, groups, plan.epoch), _cost(groups), *([_paper_columns(rows, reference)] if reference else [])]
     for name, text in _files(tables, groups).items():
         write(into / name, text)
     yield tables[0]
+    if plan.order == "best":
+        yield from _best(groups)
     yield from tables[2:]
     yield from delta_results(deltas, groups, reference)
     yield _plot(rows, reference)
@@ -105,6 +112,17 @@ def _runs(rows: Sequence[SweepRow], groups: Sequence[SeedGroup], epoch: str) -> 
             " By the center crop, where a row names no other way; several nets are one by the mean of their softmax."
         )
     return Table("sweep/runs", table_rows, caption)
+
+
+def _best(groups: Sequence[SeedGroup]) -> Iterator[Number]:
+    """Yields the number of the first group, with its settings. Nothing where it has no number or has not finished."""
+    group, settings = groups[0], varied_settings(groups)[0]
+    metric, _ = goal_of(group.runs[0].run)
+    mean = group.over_seeds(metric)
+    if mean is not None and group.counted[0].finished:
+        words = differences_in_words([settings])[0]
+        caption = f"the best {metric} of {len(groups)} rows: {group.name}{f', with {words}' if words else ''}"
+        yield Number("sweep/best", mean.mean, caption)
 
 
 def _members(evaluations: Sequence[Evaluation]) -> Table:

@@ -10,7 +10,7 @@ from torch import nn
 from convscope.data.batches import Batch
 from convscope.errors import UserError
 from convscope.metrics.goals import Chance, Goal
-from convscope.models.build import ConvNet, ConvReLU, LinearReLU
+from convscope.models.build import ConvLayer, ConvNet, HiddenLayer
 from convscope.runs.record import Record
 
 EXPLODED = 1e8  # ours: grey levels of +-128 give activations of tens to ten thousands in any net that learns
@@ -112,8 +112,9 @@ class WarnAtChance(WarningCallback):
 class WatchLayers(WarningCallback):
     """Warns of each rectified layer whose maps are all dead on the validation images, and of each that explodes.
 
-    Warns once of each. Raises UserError where outputs are not finite. Costs the maximum of each layer's output. Nets
-    without rectified layers of their own, such as timm's, are watched at their output alone.
+    Warns once of each. Raises UserError where outputs are not finite. Costs the maximum of each layer's output. Layers
+    of another activation than ReLU are watched for explosions. Nets without rectified layers of their own, such as
+    timm's, are watched at their output alone.
     """
 
     state_key = "WatchLayers"  # in checkpoints, of version 0.1 too
@@ -133,7 +134,8 @@ class WatchLayers(WarningCallback):
     def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
         self.peaks = {}
         self.handles = [
-            layer.register_forward_hook(self._peak_hook(name)) for name, layer in watched_layers(module.net)
+            layer.register_forward_hook(self._peak_hook(name, _rectifies(layer)))
+            for name, layer in watched_layers(module.net)
         ]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
@@ -163,19 +165,23 @@ class WatchLayers(WarningCallback):
         if new:
             self.warn(module.trainer, f"{', '.join(new)}: {problem}; try {remedies(module)}")
 
-    def _peak_hook(self, name: str) -> Any:
+    def _peak_hook(self, name: str, rectified: bool) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, torch.Tensor) and output.numel():
-                peak = output.detach().abs().amax() if name == LAST_LAYER else output.detach().amax()
+                peak = output.detach().amax() if rectified else output.detach().abs().amax()
                 self.peaks[name] = torch.maximum(self.peaks.get(name, peak), peak)
 
         return hook
 
 
 def watched_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The rectified layers by name, and the net itself as its last layer."""
-    rectified = ConvReLU | LinearReLU | nn.ReLU
-    return [*((name, part) for name, part in net.named_modules() if isinstance(part, rectified)), (LAST_LAYER, net)]
+    """The layers with an activation, and the ReLUs, by name; and the net itself as its last layer."""
+    watched = ConvLayer | HiddenLayer | nn.ReLU
+    return [*((name, part) for name, part in net.named_modules() if isinstance(part, watched)), (LAST_LAYER, net)]
+
+
+def _rectifies(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.ReLU) or (isinstance(layer, ConvLayer | HiddenLayer) and layer.activation == "relu")
 
 
 @torch.no_grad()
