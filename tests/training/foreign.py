@@ -112,5 +112,11 @@ if __name__ == "__main__":
     module, settings = Net(), {}
     if "ddp" in words:  # Lightning shuffles the training images then, so that other weights would come of them
         settings, module.rate = {"devices": 2, "strategy": "ddp"}, 0
+    if "loggers" in words:
+        settings["logger"] = [
+            pl.loggers.WandbLogger(project="mine", offline=True, save_dir="."),
+            pl.loggers.TensorBoardLogger(".", name="tensorboard", version=""),
+            pl.loggers.MLFlowLogger("mine", tracking_uri="sqlite:///mlflow.db", artifact_location="artifacts"),
+        ]
     evolution = FeatureEvolution(["0", "model.5"], 3, folder=folder)
     quiet(pl, folder, callbacks=[evolution], **settings).fit(module, Photos(root))

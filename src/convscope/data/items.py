@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from convscope.data.loader_order import undisturbed_random
 from convscope.errors import UserError
 from convscope.models.library_metadata import Colors
 
@@ -41,6 +42,26 @@ def batch_images(value: Any) -> Tensor:
     if images is None:
         raise UserError(_no_image(leaves, "a batch has", "[N, C, H, W]"))
     return images
+
+
+def first_image(loader: Any) -> Tensor | None:
+    """The first image of a loader's data set; None where only the loader can tell, as of an iterable one."""
+    return first_item_image(getattr(loader, "dataset", None))
+
+
+def first_item_image(dataset: Any) -> Tensor | None:
+    """The first image of a data set, read without a trace in the random numbers of the process; None without one."""
+    try:
+        with undisturbed_random():
+            return read_item(dataset[0]).image
+    except Exception:  # whatever a data set raises
+        return None
+
+
+def image_shape(image: Tensor) -> tuple[int, int, int]:
+    """Colors, height and width of an image [C, H, W]."""
+    channels, height, width = image.shape
+    return channels, height, width
 
 
 def colors_of(dataset: Any) -> Colors | None:

@@ -59,9 +59,9 @@ def change_since(after: EpochProjections, before: EpochProjections | None) -> La
 class Evolution:
     """Records the projections of each shown epoch, and how they change.
 
-    A resumed run has the last shown epoch and the images on the sheets of thumbnails in its checkpoint. The tiles of all
-    epochs are only in the run folder's evolution/, so that memory does not grow with the epochs. seconds: spent here in
-    all sessions.
+    A resumed run has the last shown epoch and the images on the sheets of thumbnails in its checkpoint. The tiles of
+    all epochs are only in the run folder's evolution/, so that memory does not grow with the epochs. seconds: spent
+    here in all sessions.
     """
 
     def __init__(self, record: Record, images: Images, choice: FeatureConfig, seed: int):

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from convscope.analyses.visualize.about import SIDE
-from convscope.data.items import batch_images, read_item
-from convscope.data.loader_order import undisturbed_random
+from convscope.data.items import batch_images, first_image, first_item_image, image_shape
 from convscope.engine.hooks import evaluating
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.training.pass_watcher import process
-from convscope.training.watched_run import WatchChoice, WatchedRun
+from convscope.training.watch_choice import WatchChoice
+from convscope.training.watched_run import WatchedRun
 
 STATE = "watch.pt"  # in the run folder: what a loop that goes on needs
 BATCH = 64
@@ -72,8 +72,7 @@ class Watching:
         self._began, self._last = time.perf_counter(), 0
 
     def __enter__(self) -> "Watching":
-        with undisturbed_random():
-            image = _first_image(self.loader)
+        image = first_image(self.loader)
         if image is not None:
             self._open(image)
         return self
@@ -136,8 +135,7 @@ class Watching:
 
     def _open(self, image: Tensor) -> None:
         """Opens the run: from here on the images are known."""
-        channels, height, width = image.shape
-        run = WatchedRun(self.choice, self.net, self.loader, (channels, height, width))
+        run = WatchedRun(self.choice, self.net, self.loader, image_shape(image))
         run.open(self.folder, type(run.net).__name__, _state(self.folder))
         self.run = run
 
@@ -182,22 +180,10 @@ def _loader(images: Any) -> Any:
     """The loader, or one of the data set. Raises UserError for what is neither."""
     if hasattr(images, "dataset") and hasattr(images, "__iter__") and not hasattr(images, "__getitem__"):
         return images
-    if _first_item(images) is not None:
+    if first_item_image(images) is not None:
         return DataLoader(images, BATCH)
     if not hasattr(images, "__iter__"):
         raise UserError(
             f"images is a {type(images).__name__}; watch takes a loader, or a data set of images as tensors"
         )
     return images
-
-
-def _first_image(loader: Any) -> Tensor | None:
-    """The first image of the loader's data set; None where only the loader can tell."""
-    return _first_item(getattr(loader, "dataset", None))
-
-
-def _first_item(dataset: Any) -> Tensor | None:
-    try:
-        return read_item(dataset[0]).image
-    except Exception:  # whatever a data set raises, an iterable one among them
-        return None

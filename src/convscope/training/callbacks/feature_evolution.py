@@ -1,12 +1,8 @@
 """Feature evolution in a Trainer of Lightning: when the search runs, and when an epoch is drawn and recorded."""
 
-import importlib.util
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,33 +10,15 @@ from torch import Tensor
 
 from convscope.analyses.visualize.about import SIDE, FeatureConfig
 from convscope.data.images import Images
-from convscope.data.items import batch_images, read_item
-from convscope.data.loader_order import undisturbed_random
-from convscope.errors import UserError, did_you_mean
+from convscope.data.items import batch_images, first_image, image_shape
+from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
 from convscope.runs.reading import is_run_folder
 from convscope.runs.record import Record
+from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
 from convscope.training.own_run import OwnRun
-from convscope.training.watched_run import WatchChoice, WatchedRun
-
-NAMESPACES = "pytorch_lightning", "lightning.pytorch"  # whose classes do not know each other
-
-
-@cache
-def _callback_class(cls: Any, namespaces: tuple[str, ...]) -> type:
-    """The class as a callback of the Trainers of these namespaces."""
-    callbacks = tuple(import_module(name).Callback for name in namespaces)
-    return type(cls.__name__, (cls, *callbacks), {"__module__": cls.__module__, "__doc__": cls.__doc__})
-
-
-def _namespaces() -> tuple[str, ...]:
-    """The namespaces of Lightning that the user has imported; else the first that is installed."""
-    imported = tuple(name for name in NAMESPACES if hasattr(sys.modules.get(name), "Callback"))
-    installed = [name for name in NAMESPACES if importlib.util.find_spec(name.partition(".")[0])]
-    if not imported and not installed:
-        raise UserError("FeatureEvolution is a callback of PyTorch Lightning, which is not installed; type pip install "
-                        "pytorch-lightning, or in a loop of your own use convscope.watch")  # fmt: skip
-    return imported or tuple(installed[:1])
+from convscope.training.watch_choice import WatchChoice
+from convscope.training.watched_run import WatchedRun
 
 
 class FeatureEvolution:
@@ -57,9 +35,9 @@ class FeatureEvolution:
 
     layers: names of modules that output maps, None for a choice that suits the net. maps: how many of each layer are
     drawn, or layer -> their numbers. every_n_epochs, epochs: at which epochs, counted from 1; of several validations in
-    an epoch at the last. rule: auto, deconvnet, guided or gradient. folder: of the run, None for convscope/<date>_<time>
-    in the Trainer's default_root_dir. mean, std: by which the images were normalized, None for those of the data set's
-    transforms. net: where the net is in the module, as "model.backbone"; None for the module's own forward. classes:
+    an epoch at the last. rule: auto, deconvnet, guided or gradient. folder: of the run, None for
+    convscope/<date>_<time> in the Trainer's default_root_dir. mean, std: by which the images were normalized, None for
+    those of the data set's transforms. net: where the net is in the module, as "model.backbone"; None for the module's own forward. classes:
     names of the classes. loader: which validation loader, by number or name. tile: side of a tile in pixels. seed: of
     the choice of maps. Raises UserError for arguments that are not possible.
     """
@@ -67,7 +45,8 @@ class FeatureEvolution:
     state_key = "FeatureEvolution"  # in checkpoints, of version 0.1 too
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "FeatureEvolution":
-        return object.__new__(_callback_class(cls, _namespaces()))
+        of_trainers: type[FeatureEvolution] = callback_class(cls, namespaces())  # type: ignore[arg-type]
+        return object.__new__(of_trainers)
 
     def __init__(
         self,
@@ -137,9 +116,8 @@ class FeatureEvolution:
 
     def on_train_start(self, trainer: Any, module: Any) -> None:
         if self.run is None and trainer.val_dataloaders is not None:
-            _, loader = self._val_loader(trainer)
-            with undisturbed_random():
-                image = _first_image(loader)
+            _, loader = val_loader(trainer, self.loader)
+            image = first_image(loader)
             if image is not None:
                 self._open(trainer, module, image)
 
@@ -153,7 +131,7 @@ class FeatureEvolution:
     ) -> None:
         if not isinstance(self.run, OwnRun) and not self._is_watched(trainer, dataloader_idx):
             return
-        if self.run is None and _is_fitting(trainer):
+        if self.run is None and is_fitting(trainer):
             self._open(trainer, module, batch_images(batch)[0])
             self.on_validation_epoch_start(trainer, module)
         if self._searching and self.run is not None:
@@ -193,8 +171,8 @@ class FeatureEvolution:
     def _is_drawn(self, trainer: Any) -> bool:
         """Whether the validation that begins is the one of its epoch at which features are drawn."""
         epoch, choice = trainer.current_epoch + 1, self.run.choice if self.run is not None else self.choice
-        drawn = _is_fitting(trainer) and not trainer.sanity_checking and choice.draws_at(epoch)
-        return drawn and self._drawn_epoch != epoch and _is_last_of_epoch(trainer)
+        drawn = is_fitting(trainer) and not trainer.sanity_checking and choice.draws_at(epoch)
+        return drawn and self._drawn_epoch != epoch and is_last_of_epoch(trainer)
 
     def _row(self, trainer: Any) -> dict[str, float]:
         """The Trainer's metrics that this epoch has measured, and its seconds.
@@ -206,29 +184,13 @@ class FeatureEvolution:
         }
         return {name: float(value) for name, value in values.items()} | {"seconds": time.perf_counter() - self._began}
 
-    def _val_loader(self, trainer: Any) -> tuple[int, Any]:
-        """Number and loader of `loader`. Raises UserError for one that is not there."""
-        loaders = trainer.val_dataloaders
-        loaders = getattr(loaders, "iterables", loaders)  # of a CombinedLoader
-        if isinstance(loaders, Mapping):
-            names, several = list(loaders), list(loaders.values())
-        else:
-            several = list(loaders) if isinstance(loaders, list | tuple) else [loaders]
-            names = list(range(len(several)))
-        if self.loader in names:
-            return names.index(self.loader), several[names.index(self.loader)]
-        if type(self.loader) is int and 0 <= self.loader < len(several):
-            return self.loader, several[self.loader]
-        raise UserError(f"loader={self.loader!r} is no validation loader{did_you_mean(str(self.loader), map(str, names))}; "
-                        f"possible: {', '.join(map(repr, names))}")  # fmt: skip
-
     def _is_watched(self, trainer: Any, number: int) -> bool:
-        return self._val_loader(trainer)[0] == number
+        return val_loader(trainer, self.loader)[0] == number
 
     def _open(self, trainer: Any, module: Any, image: Tensor) -> None:
         """Opens the run: from here on the net and the images are known."""
-        _, loader = self._val_loader(trainer)
-        run = WatchedRun(self.choice, module, loader, _shape(image))
+        _, loader = val_loader(trainer, self.loader)
+        run = WatchedRun(self.choice, module, loader, image_shape(image))
         if trainer.is_global_zero:
             folder = self._run_folder(Path(trainer.default_root_dir))
             run.open(folder, type(module).__name__, self.state, picture_loggers(trainer.loggers, run.warn))
@@ -240,8 +202,10 @@ class FeatureEvolution:
         self._folder_name = None
         if self.folder is not None:
             if not self.state and is_run_folder(self.folder) and (self.folder / "metrics.csv").is_file():
-                raise UserError(f"folder={str(self.folder)!r} holds a run already; name another, leave folder out for a "
-                                "new one at each start, or go on from a checkpoint with ckpt_path=")  # fmt: skip
+                raise UserError(
+                    f"folder={str(self.folder)!r} holds a run already; name another, leave folder out for a new one at "
+                    "each start, or go on from a checkpoint with ckpt_path="
+                )
             return self.folder
         name = str(self.state.get("folder") or "")
         if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -251,7 +215,7 @@ class FeatureEvolution:
 
     def _pass_again(self, trainer: Any, module: Any) -> None:
         """Passes the batches of the validation through the net once more."""
-        run, (number, loader) = self.run, self._val_loader(trainer)
+        run, (number, loader) = self.run, val_loader(trainer, self.loader)
         assert run is not None
         for count, batch in enumerate(loader):
             if count >= trainer.num_val_batches[number]:
@@ -262,28 +226,3 @@ class FeatureEvolution:
             run.begin_batch(batch)
             with trainer.precision_plugin.val_step_context():
                 run.net(batch_images(batch))
-
-
-def _is_fitting(trainer: Any) -> bool:
-    return str(getattr(trainer.state.fn, "value", trainer.state.fn)) == "fit"
-
-
-def _is_last_of_epoch(trainer: Any) -> bool:
-    """Whether no other validation follows in this epoch; true where that is not known."""
-    batches, interval = trainer.num_training_batches, trainer.val_check_batch
-    if interval is None or batches == float("inf") or interval == float("inf"):
-        return True
-    return bool(trainer.fit_loop.epoch_loop.batch_progress.current.ready + interval > batches)
-
-
-def _first_image(loader: Any) -> Tensor | None:
-    """The first image of the loader's data set; None where only the loader can tell."""
-    try:
-        return read_item(loader.dataset[0]).image
-    except Exception:  # whatever a data set raises, an iterable one among them
-        return None
-
-
-def _shape(image: Tensor) -> tuple[int, int, int]:
-    channels, height, width = image.shape
-    return channels, height, width
