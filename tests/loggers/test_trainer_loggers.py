@@ -60,7 +60,7 @@ def test_mlflow_has_them_too(logged):
     (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     names = [path.name for path in logged.rglob("*.png") if "images" in path.parts]
     for layer in LAYERS:
-        steps = {name.split("%step%")[1].split("%")[0] for name in names if name.startswith(f"top9#{layer}%")}
+        steps = {name.split("+")[2] for name in names if name.startswith(f"top9~{layer}+step+")}
         assert steps == {"1", "2"}, names
     assert run.data.metrics["dead/5"] == pytest.approx(client.get_metric_history(run.info.run_id, "dead/5")[-1].value)
 

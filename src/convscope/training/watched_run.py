@@ -132,9 +132,9 @@ class WatchedRun:
     def _drawing(self) -> Iterator[None]:
         """Plain float32, whatever the net is trained in; the random numbers of the training stay as they are."""
         plain = torch.autocast(next(self.net.parameters()).device.type, enabled=False)
-        with torch.inference_mode(False), torch.no_grad(), plain, eagerly(self.net):
-            with in_float32(self.net), undisturbed_random():
-                yield
+        quiet = undisturbed_random()
+        with torch.inference_mode(False), torch.no_grad(), plain, in_float32(self.net), eagerly(self.net), quiet:
+            yield
 
     def _repeat(self, repeat: Callable[[], None]) -> None:
         self.warn(OWN_PASS)

@@ -34,12 +34,12 @@ class FeatureEvolution:
     a checkpoint (ckpt_path) goes on in the same folder. trainer.validate and trainer.test draw nothing.
 
     layers: names of modules that output maps, None for a choice that suits the net. maps: how many of each layer are
-    drawn, or layer -> their numbers. every_n_epochs, epochs: at which epochs, counted from 1; of several validations in
-    an epoch at the last. rule: auto, deconvnet, guided or gradient. folder: of the run, None for
-    convscope/<date>_<time> in the Trainer's default_root_dir. mean, std: by which the images were normalized, None for
-    those of the data set's transforms. net: where the net is in the module, as "model.backbone"; None for the module's own forward. classes:
-    names of the classes. loader: which validation loader, by number or name. tile: side of a tile in pixels. seed: of
-    the choice of maps. Raises UserError for arguments that are not possible.
+    drawn, or layer -> their numbers. every_n_epochs, epochs: at which epochs, counted from 1; of several validations
+    in an epoch at the last. rule: auto, deconvnet, guided or gradient. folder: of the run, None for
+    convscope/<date>_<time> in the Trainer's default_root_dir. mean, std: by which the images were normalized, None
+    for those of the data set's transforms. net: where the net is in the module, as "model.backbone"; None for the
+    module's own forward. classes: names of the classes. loader: which validation loader, by number or name. tile:
+    side of a tile in pixels. seed: of the choice of maps. Raises UserError for arguments that are not possible.
     """
 
     state_key = "FeatureEvolution"  # in checkpoints, of version 0.1 too
