@@ -34,9 +34,8 @@ def test_wandb_has_a_grid_for_each_layer_and_epoch_with_the_epoch_as_its_axis(lo
         assert [row["epoch"] for row in grids] == EPOCHS
         for row in grids:
             picture = row[f"top9/{layer}"]
-            assert (files / picture["path"]).stat().st_size == picture["size"] and f"epoch {row['epoch']}" in picture[
-                "caption"
-            ]
+            assert (files / picture["path"]).stat().st_size == picture["size"]
+            assert f"epoch {row['epoch']}" in picture["caption"]
         assert sum(f"evolution/{layer}" in row for row in rows) == 1
     numbers = [row for row in rows if "stayed/0" in row or "stayed" in row]
     assert len(numbers) == 2 and all("val_acc" in row for row in numbers)  # beside the Trainer's own numbers

@@ -13,7 +13,6 @@ from convscope.data.images import Images
 from convscope.data.items import batch_images, first_image, image_shape
 from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
-from convscope.runs.reading import is_run_folder
 from convscope.runs.record import Record
 from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
 from convscope.training.own_run import OwnRun
@@ -31,7 +30,8 @@ class FeatureEvolution:
 
     The search for the nine strongest images of each map rides on the validation pass. Each epoch's grids go to the
     Trainer's own loggers as top9/<layer>, and everything into a run folder with a page, report/index.html. A fit from
-    a checkpoint (ckpt_path) goes on in the same folder. trainer.validate and trainer.test draw nothing.
+    a checkpoint (ckpt_path) goes on in the same folder, which `evolution.folder` names once the fit has begun.
+    trainer.validate and trainer.test draw nothing.
 
     layers: names of modules that output maps, None for a choice that suits the net. maps: how many of each layer are
     drawn, or layer -> their numbers. every_n_epochs, epochs: at which epochs, counted from 1; of several validations
@@ -66,7 +66,7 @@ class FeatureEvolution:
         seed: int = 0,
     ):
         self.choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, net, classes, tile, seed)
-        self.folder = None if folder is None else Path(folder).expanduser()
+        self.folder = self._chosen_folder = None if folder is None else Path(folder).expanduser()
         self.loader = loader
         self.run: WatchedRun | OwnRun | None = None
         self.state: dict[str, Any] = {}  # of an earlier session
@@ -192,21 +192,23 @@ class FeatureEvolution:
         _, loader = val_loader(trainer, self.loader)
         run = WatchedRun(self.choice, module, loader, image_shape(image))
         if trainer.is_global_zero:
-            folder = self._run_folder(Path(trainer.default_root_dir))
-            run.open(folder, type(module).__name__, self.state, picture_loggers(trainer.loggers, run.warn))
-            print(f"convscope: features of {type(module).__name__} in {folder / 'report' / 'index.html'}", flush=True)
+            self.folder = self._run_folder(Path(trainer.default_root_dir))
+            run.open(self.folder, type(module).__name__, self.state, picture_loggers(trainer.loggers, run.warn))
+            print(
+                f"convscope: features of {type(module).__name__} in {self.folder / 'report' / 'index.html'}", flush=True
+            )
         self.run = run
 
     def _run_folder(self, root: Path) -> Path:
         """The folder given, or that of the run that goes on, or a new one. Raises UserError for one of another run."""
         self._folder_name = None
-        if self.folder is not None:
-            if not self.state and is_run_folder(self.folder) and (self.folder / "metrics.csv").is_file():
+        if self._chosen_folder is not None:
+            if not self.state and (self._chosen_folder / "metrics.csv").is_file():
                 raise UserError(
-                    f"folder={str(self.folder)!r} holds a run already; name another, leave folder out for a new one at "
-                    "each start, or go on from a checkpoint with ckpt_path="
+                    f"folder={str(self._chosen_folder)!r} holds a run already; name another, leave folder out for a "
+                    "new one at each start, or go on from a checkpoint with ckpt_path="
                 )
-            return self.folder
+            return self._chosen_folder
         name = str(self.state.get("folder") or "")
         if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             name = f"convscope/{datetime.now():%Y-%m-%d_%H-%M-%S}"
