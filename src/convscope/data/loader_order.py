@@ -80,10 +80,10 @@ def _listener_of(loader: Any) -> _Listener:
 
 
 def _innermost(loader: Any) -> Any:
-    """The torch DataLoader within Fabric's."""
-    while (inner := loader.__dict__.get("_dataloader")) is not None:
-        loader = inner
-    return loader
+    """The torch DataLoader within Fabric's and accelerate's."""
+    fields = getattr(loader, "__dict__", {})
+    inner = next((fields[name] for name in ("_dataloader", "base_dataloader") if fields.get(name) is not None), None)
+    return loader if inner is None else _innermost(inner)
 
 
 def _dataset_with_indices(loader: Any) -> Any:
