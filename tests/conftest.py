@@ -1,17 +1,14 @@
 """Shared by all tests: the program as a user starts it, and one small finished run."""
 
-import atexit
+import gc
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from prepared import Prepared
+from prepared import prepared
 
 pytest_plugins = ["run_folders"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,22 +19,19 @@ SMALL = [
 
 
 STARTING = {"trained", "cache", "page", "slurm"}  # fixtures of runs, trainings, browsers and clusters
+LONGEST = ["test_readme.py", "test_clusters.py", "test_processes.py", "test_runs_of_0_1.py", "test_atomic_io.py",
+           "test_adding_an_analysis.py", "test_hostile.py", "test_loggers.py"]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
-    """Marks as slow what starts a run, a browser or a cluster by a fixture; other tests say so themselves."""
+    """Marks as slow what starts a run, a browser or a cluster by a fixture; other tests say so themselves.
+
+    Puts the longest files first: one that is left for the end keeps a worker busy when the others have nothing to do.
+    """
     for item in items:
         if STARTING & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
-
-
-@cache
-def prepared():
-    """What has imported torch and waits to become the program."""
-    folder = Path(tempfile.mkdtemp(prefix="convscope-tests-"))
-    waiting = Prepared(folder)
-    atexit.register(lambda: (waiting.close(), shutil.rmtree(folder, ignore_errors=True)))
-    return waiting
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def convscope(*words, cwd, signaled=(), **environment):
@@ -58,6 +52,16 @@ def python(*command, cwd, **environment):
     return subprocess.run([sys.executable, *command], cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
 
 
+def pytest_collection_finish():
+    """Leaves half a million objects of libraries and tests out of what is searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()  # else libraries report at the end what they take for leaks
+
+
 @pytest.fixture(scope="session", name="cache")
 def cache_of_images(tmp_path_factory):
     """One cache of decoded images for all runs of the session."""
@@ -66,7 +70,9 @@ def cache_of_images(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, cache):
-    """The run folder of a small net after two epochs on critters."""
+    """The run folder of a small net after two epochs on critters; CONVSCOPE_TRAINED: of the tests that start these."""
+    if "CONVSCOPE_TRAINED" in os.environ:
+        return Path(os.environ["CONVSCOPE_TRAINED"])
     place = tmp_path_factory.mktemp("trained")
     ended = convscope(*SMALL, f"data.cache_dir={cache}", f"hydra.run.dir={place}/run", cwd=place)
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -5,13 +5,17 @@
 The fork has read nothing of convscope and has the environment, working directory and words that it was given.
 """
 
+import atexit
 import gc
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
+from functools import cache
 from pathlib import Path
 
 
@@ -76,6 +80,18 @@ class Prepared:
     def close(self):
         self.process.stdin.close()
         self.process.wait(timeout=60)
+
+
+@cache
+def prepared():
+    """What has imported torch and waits to become the program: one for all tests of a process.
+
+    It stands here, in a module that all of them import by one name: pytest and the tests each import a conftest.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="convscope-tests-"))
+    waiting = Prepared(folder)
+    atexit.register(lambda: (waiting.close(), shutil.rmtree(folder, ignore_errors=True)))
+    return waiting
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """docs/adding_an_analysis.md, followed to the letter in a copy of the repository: the new analysis runs everywhere."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,11 +57,9 @@ def test_the_new_job_is_in_the_help_runs_and_has_its_section_on_the_page(copy, t
     assert refused.returncode == 1 and "sparsity.images=0 is too small; it is 1 or more" in refused.stderr
 
 
-@pytest.mark.slow
-def test_the_tests_of_the_copy_know_the_new_analysis(copy):
+def test_the_tests_of_the_copy_know_the_new_analysis(copy, trained):
     tests = ["tests/analyses/sparsity", "tests/test_house.py", "tests/cli/test_every_setting.py"]
-    environment = os.environ | {"PYTHONPATH": f"{copy}/src:{copy}/tests", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "sparsity or house"]
-    ended = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    command = [Path(pytest.__file__).parent / "__main__.py", "-q", "-p", "no:cacheprovider", *tests]
+    ended = python(*command, "-k", "sparsity or house", cwd=copy, CONVSCOPE_TRAINED=str(trained))
     assert ended.returncode == 0, ended.stdout
     assert int(re.search(r"(\d+) passed", ended.stdout)[1]) > 300

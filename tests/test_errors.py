@@ -3,13 +3,14 @@
 import io
 import os
 import pickle
+import shlex
 
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from convscope.errors import UserError, one_line, reason_of
+from convscope.errors import PROGRAM, UserError, command_line, one_line, reason_of
 
 NOISE = [
     "\x1b[31m", "\x1b[0m", "\x1b]8;;file:///x\x07", "\x1b(", "\x07", "\x00", "\x08", "\r", "\u2028", "\x85", "\t",
@@ -26,6 +27,16 @@ STACKS = [
 WORDS = st.lists(
     st.sampled_from(["sizes", "2x3", "of", "maps,", "(7", "7)", "Größe", "照片", "it's"]), min_size=1, max_size=6
 )
+
+
+@pytest.mark.parametrize("variable, program", [(None, ["python", "src/run.py"]), ("convscope", ["convscope"])])
+def test_what_to_type_names_the_program_as_it_was_started(variable, program, monkeypatch):
+    monkeypatch.delenv(PROGRAM, raising=False)
+    if variable:
+        monkeypatch.setenv(PROGRAM, variable)
+    assert command_line() == " ".join(program)
+    words = ["resume=my runs/it's", "~model.layers.conv3", "--help"]
+    assert shlex.split(command_line(*words)) == program + words
 
 
 @given(st.text(st.characters(exclude_categories=())))

@@ -5,6 +5,7 @@ import dataclasses
 import re
 import sys
 import tomllib
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -23,7 +24,7 @@ MAY_IMPORT = {
     "run": {"__main__"},
     "__main__": {"cli", "errors"},
     "convscope": {"api", "training"},  # the package itself, when one of its names is asked for
-    "api": {"subject", "about", "compute", "figure", *_BELOW.split()},
+    "api": {"analyses", "subject", "about", "compute", "figure", "job", *_BELOW.split()},
     "cli": {"analyses", "subject", "about", "job", "training", "report", "loggers", *_BELOW.split()},
     "job": {"subject", "about", "compute", "figure", "training", *_BELOW.split()},
     "figure": {"about", "compute", "engine", "plots"},
@@ -48,6 +49,8 @@ CONFINED = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},
     "matplotlib": {"plots", "figure"},
+    "pytorch_lightning": {"cli", "loggers", "training", "convscope.analyses.inputs"},  # the library works without
+    "torchmetrics": {"training", "convscope.metrics.epoch_metrics"},
     "wandb": {"loggers"},
     "boto3": {"convscope.data.stream.stores"},
     "litdata": {"convscope.data.stream.chunks", "convscope.data.stream.stores"},
@@ -63,16 +66,23 @@ def modules(root):
     return {".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(name, path):
     """The dotted names that a module imports anywhere in it; `from a import b` counts as a.b."""
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    package, names = name if path.name == "__init__.py" else name.rpartition(".")[0], []
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             source = ".".join([*above, *([node.module] if node.module else [])])
-            yield from (f"{source}.{alias.name}" for alias in node.names)
+            names += [f"{source}.{alias.name}" for alias in node.names]
+    return names
 
 
 def part(name):
@@ -95,6 +105,7 @@ def graph(files):
 
 
 FILES = modules(SRC)
+TREES = {name: parsed(path) for name, path in FILES.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -134,8 +145,7 @@ def test_every_library_is_declared_with_the_versions_that_are_known_to_do():
     bounds = [re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?>=[\d.]+,<[\d.]+", one) for one in others]
     assert all(bounds), every
     named = {found[1].lower() for found in bounds}
-    trees = [ast.parse(path.read_text()) for path in SRC.rglob("*.py")]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
     used = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     used |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
     foreign = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names) - {"convscope"}
@@ -230,14 +240,11 @@ def holds_code(tree):
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in tree.body)
 
 
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
-
-
 def test_the_root_and_the_number_of_packages_and_files():
     package = SRC / "convscope"
-    assert {path.stem for path in package.glob("*.py")} == {"__init__", "__main__", "api", "config", "errors"}
-    assert len([path for path in package.iterdir() if (path / "__init__.py").is_file()]) <= 11
-    assert sum(map(holds_code, TREES.values())) <= 258
+    assert {path.stem for path in package.glob("*.py")} == {"__init__", "__main__", "config", "errors"}
+    assert len([path for path in package.iterdir() if (path / "__init__.py").is_file()]) <= 12
+    assert sum(map(holds_code, TREES.values())) <= 272
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -266,7 +273,8 @@ def test_there_is_no_second_list_of_jobs():
         words = {
             node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
         }
-        assert len(words & jobs) <= 2 or name == "convscope.analyses", f"{name} lists {', '.join(sorted(words & jobs))}"
+        may_list = name == "convscope.analyses" or part(name) in ("convscope", "api")  # which have functions so named
+        assert len(words & jobs) <= 2 or may_list, f"{name} lists {', '.join(sorted(words & jobs))}"
 
 
 def test_the_settings_of_an_analysis_are_those_of_its_yaml():

@@ -2,12 +2,9 @@
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from conftest import ROOT, convscope
+from conftest import ROOT, convscope, python
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ONE = ["trainer.max_epochs=1", "evolution.maps=2"]
@@ -33,14 +30,27 @@ FEW = {  # words that make a job small
     "job=overlap": ["overlap.copies=4"],
 }
 
+AGAIN = {  # commands that repeat the sweep of another with other settings -> words that leave some of its rows
+    ("experiment=table3", "optim=quick"): ["model=replication,zfnet"],
+    ("experiment=first_layers", "data=folder"): ["optim.renorm=0.1"],
+}
+
 SLURM = "cluster/test_clusters.py"
 ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
+    "-m hydra/launcher=joblib hydra.launcher.n_jobs=2 seed=0,1 hydra.sweep.dir=outputs/sweep/seeds": SLURM,
     "'logger=[wandb,tensorboard,mlflow]'": "loggers/test_loggers.py",
     "-m hydra/launcher=submitit_local hydra.launcher.tasks_per_node=2 trainer.devices=2": SLURM,
     "-m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus_per_node=1 seed=0,1": SLURM,
     "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4": SLURM,
     "trainer.devices=2": "cluster/test_processes.py",
+    "model=compact": "cli/test_conf.py",
+    "experiment=search": "cli/test_search.py",
+    "experiment=search hydra/sweeper=optuna hydra.sweeper.direction=maximize hydra.sweeper.n_trials=20 hydra.sweeper"
+    ".n_jobs=1 hydra.sweeper.sampler.seed=0 'optim.lr=tag(log,interval(0.0001,0.01))'": "cli/test_search.py",
     "trainer.num_nodes=2": SLURM,
+    "job=visualize ckpt=outputs/train/<run> model=python model.target=my_package.nets:MyNet "
+    "model.args='{width: 2}'": "cli/test_python_net.py",
+    "resume=outputs/train/<run> model.target=my_package.nets:MyNet model.args='{width: 2}'": "cli/test_python_net.py",
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }
@@ -80,12 +90,15 @@ def small(words, cache):
         return []
     added = [*ONE, f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
     added += [word for said, few in FEW.items() if said in words for word in few]
+    added += [word for said, few in AGAIN.items() if {*said} <= {*words} for word in few]
     if re.search(r"\b(ckpt|run)=", text):
         return added  # net and images are those of the run
     added += ["data.image_size=64"]
     added += ["data.limit=20"] if re.search(r"data=|data\.root", text) else ["data.train=20", "data.val=20"]
-    if "model=torchvision" in text or "model=timm" in text:
-        return [*added, "model.weights=null"]  # weights need a network
+    if "model.weights=" in text or re.search("model=(torchvision|timm)", text):
+        added += ["model.weights=null"]  # weights need a network, or a file
+    if re.search("model=(torchvision|timm|python)", text):
+        return added
     return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 
@@ -112,6 +125,9 @@ def test_command(command, trained, photos, tmp_path, cache):
     words = [word.replace("/photos", str(photos)) for word in words]
     words = [re.sub(r"outputs/train/<run>", str(trained), word) for word in words]
     words = [re.sub(r"outputs/sweep/table3", str(trained.parent), word) for word in words]
+    if "model=python" in words:
+        (tmp_path / "my_package").mkdir()
+        (tmp_path / "my_package/nets.py").write_text(python_block())
     if command in ELSEWHERE:
         pytest.skip(f"tests/{ELSEWHERE[command]} runs it")
     if "model=mine" in words:
@@ -124,6 +140,12 @@ def test_command(command, trained, photos, tmp_path, cache):
     place = place if not re.search("--help|job=report|resume=", command) else []
     ended = convscope(*words, *small(words, cache), *place, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def python_block():
+    """The net in Python of docs/own_nets_and_data.md."""
+    (text,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_nets_and_data.md").read_text(), re.DOTALL)
+    return text
 
 
 def test_the_documents_have_commands():
@@ -181,10 +203,8 @@ def test_notebook(notebook, tmp_path, trained, photos, weights, cache, runner):
     (tmp_path / "outputs/train/notebook").symlink_to(trained)
     copy = shutil.copy(notebook, tmp_path / "notebooks")
     env = {"PHOTOS": photos / "val" / "n01", "TORCH_HOME": weights, "CONVSCOPE_CACHE": cache, "MPLBACKEND": "agg"}
-    ended = subprocess.run(
-        [sys.executable, runner.__file__, copy], cwd=tmp_path / "notebooks",
-        env=os.environ | {key: str(value) for key, value in env.items()}, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+    env = {name: str(value) for name, value in env.items()}
+    ended = python(runner.__file__, copy, cwd=tmp_path / "notebooks", **env)
     assert ended.returncode == 0, ended.stderr
     if notebook.stem in runner.STORED:
         kept, anew = (json.loads(path.read_text()) for path in (notebook, Path(copy)))

@@ -1,5 +1,25 @@
 """convscope shows what a convnet learns, while it learns it.
 
+From Python, each function takes a net and images of your own, or a Subject (docs/python.md shows all with pictures):
+
+    subject(net, images)       any nn.Module with a data set, loader, tensor or folder, opened once for several analyses
+    load, pretrained           the net of a run folder; a net of torchvision or timm
+    read_run                   the records in a run folder
+    top9, grid                 the nine images that excite each map most, and their picture
+    project                    a unit back to pixels, by the deconvnet
+    receptive_fields           how much of the image one unit of each layer sees
+    visualize                  top-9 grids of all layers, first filters, receptive fields
+    occlude                    a gray square over every place: what does the answer depend on?
+    invariance                 images shifted, enlarged, turned: how far do features move?
+    correspond                 the same part covered in several images: do features change alike?
+    diagnose                   dead maps, copies, grids of too coarse a stride, with verdicts
+    neighbors                  the training images nearest in features
+    evaluate                   top-1, top-5, confusions
+    transfer                   linear classifiers on the features of each layer
+    overlap                    images that two sets share
+    claims                     the paper's claims, tested on a training run
+    FeatureEvolution, watch    top-9 grids after each epoch of your own training, in a Trainer of Lightning or in a loop
+
 Shape letters used everywhere: N images, C maps, H W pixels, h w positions of a map, K classes, P picks (a pick is one
 unit of one image). Pixels are grey levels minus their mean, about -128..128.
 
@@ -10,7 +30,7 @@ From Zeiler & Fergus (2013) to the code:
                   preprocessing, crops and flips        data/transforms.py, data/cache.py
                   the recipe; filter renormalization    training/recipe.py, conf/optim/; models/renorm.py
     section 4     Fig. 2: top-9 grids                   engine/top9.py, analyses/visualize/
-                  Fig. 4: feature evolution             training/callbacks/feature_evolution.py
+                  Fig. 4: feature evolution             training/evolution.py, training/callbacks/
                   Fig. 5: feature invariance            analyses/invariance/
     section 4.1   Fig. 6: architecture selection        analyses/diagnosis/
     section 4.2   Fig. 7: occlusion sensitivity         analyses/occlusion/
@@ -28,21 +48,51 @@ cli/ reads a command line and runs a job; runs/ writes and reads the run folder;
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-PUBLIC = ("grid", "load", "occlude", "pretrained", "project", "read_run", "top9")  # of api.py
+
+if TYPE_CHECKING:  # editors see the functions; Python imports them when one is asked for
+    from convscope.api import *  # noqa: F403
+    from convscope.training.callbacks.feature_evolution import FeatureEvolution
+    from convscope.training.watching import watch
+
+# ruff: noqa: F405 (names of __all__ come from there)
+
+__all__ = [  # those of api/, which are not imported before one is asked for
+    "FeatureEvolution",
+    "Findings",
+    "Run",
+    "Subject",
+    "Top9",
+    "claims",
+    "correspond",
+    "diagnose",
+    "evaluate",
+    "grid",
+    "invariance",
+    "load",
+    "neighbors",
+    "occlude",
+    "overlap",
+    "pretrained",
+    "project",
+    "read_run",
+    "receptive_fields",
+    "subject",
+    "top9",
+    "transfer",
+    "visualize",
+    "watch",
+]
 WATCHING = {"FeatureEvolution": "callbacks.feature_evolution", "watch": "watching"}  # name -> module in training/
-
-
-__all__ = [*PUBLIC, *WATCHING]
 
 
 def __getattr__(name: str) -> Any:
     """`from convscope import load`: torch is imported only when it is needed, as --help should not wait for it."""
     if name in WATCHING:
         return getattr(import_module(f"convscope.training.{WATCHING[name]}"), name)
-    if name not in PUBLIC:
+    if name not in __all__:
         raise AttributeError(f"module 'convscope' has no attribute {name!r}")
     from convscope import api
 
@@ -50,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *PUBLIC, *WATCHING]
+    return sorted({*globals(), *__all__})

@@ -3,6 +3,7 @@
 import os
 import sys
 
+import convscope
 from convscope.cli.environment import CONF, plain_surroundings
 from convscope.errors import PROGRAM
 
@@ -11,6 +12,9 @@ def main(program: str = "convscope") -> None:
     """Prints the help without loading the program, or runs the command line. program: how it is started in a shell."""
     os.environ.setdefault(PROGRAM, program)  # the processes that a run starts are given other names
     with plain_surroundings():
+        if sys.argv[1:] == ["--version"]:
+            print(f"convscope {convscope.__version__}")
+            return
         if {"-h", "--help"} & set(sys.argv[1:]):
             from convscope.cli.help import general_help, help_on_choices
 

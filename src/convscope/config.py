@@ -215,7 +215,7 @@ def _reason(key: str, value: Any, hint: Any, errors: Iterable[Any]) -> str:
     parts = value if isinstance(value, list) else [value]
     if _is_path(hint):
         return _no_path(key, next((part for part in parts if not isinstance(part, str)), None))
-    literals = literal_values(hint)
+    literals = list(dict.fromkeys(literal_values(hint)))
     if literals and (isinstance(value, str) or not _allows_other_types(hint)):
         wrong = next((part for part in parts if part not in literals), value)
         listed = ", ".join(map(value_text, literals))

@@ -9,7 +9,7 @@ import re
 import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import example, given, strategies
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from conftest import ROOT, convscope
 from convscope.cli.jobs import JOBS, DashboardConfig
@@ -174,6 +174,29 @@ def test_what_an_experiment_says_of_another_net_passes_unless_it_is_typed():
         check_keys({**settings, "words": words[:1]})
     with pytest.raises(UserError, match="no key model.wide"):
         check_keys({**settings, "model": {**settings["model"], "wide": 1}, "words": words})
+
+
+@dataclasses.dataclass
+class Sampler:
+    """As Optuna's sweeper declares one: the choices of its group have keys of their own."""
+
+    _target_: str = "optuna.samplers.TPESampler"
+
+
+@dataclasses.dataclass
+class Sweeper:
+    sampler: Sampler = dataclasses.field(default_factory=Sampler)
+
+
+def test_the_keys_of_a_sampler_that_a_sweeper_brings_pass():
+    config = OmegaConf.create({"sweeper": OmegaConf.structured(Sweeper)})
+    with open_dict(config.sweeper.sampler):
+        config.sweeper.sampler.seed = 3
+    check_hydra_keys(config, "hydra")
+    with open_dict(config.sweeper):
+        config.sweeper.nonsense = 1
+    with pytest.raises(UserError, match="no key hydra.sweeper.nonsense; possible: hydra.sweeper.sampler"):
+        check_hydra_keys(config, "hydra")
 
 
 def test_settings_without_a_group_are_left_to_the_job_that_needs_it():

@@ -151,10 +151,16 @@ def chunks(tmp_path_factory, cache):
     [
         ["optim=quick", "optim.batch_size=9"],
         ["optim=paper", "optim.patience=0", "data.workers=2", "optim.batch_size=8"],
-        ["optim=paper", "optim.patience=0", "+trainer.accumulate_grad_batches=3", "optim.batch_size=4"],
+        [
+            "optim=paper",
+            "optim.patience=0",
+            "+trainer.accumulate_grad_batches=3",
+            "optim.batch_size=4",
+            "+model.layers.conv2.batch_norm=true",
+        ],
         ["data=stream", "data.workers=0", "optim.batch_size=8"],
-    ],
-    ids=["cycle", "plateau_and_workers", "accumulation", "stream"],
+    ],  # fmt: skip
+    ids=["cycle", "plateau_and_workers", "accumulation_and_batch_norm", "stream"],
 )
 def test_a_run_that_stopped_within_an_epoch_equals_an_unbroken_one(words, tmp_path, cache, chunks, capsys):
     """Weights, optimizer, schedule, metrics, top-9 records and pictures, bit for bit."""

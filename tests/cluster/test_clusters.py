@@ -58,16 +58,20 @@ def queue_again(job, env, over):
         time.sleep(0.3)
 
 
-def test_joblib_passes_what_finished_and_tells_what_failed(tmp_path, cache):
-    """README's command trains two runs by joblib; here another launcher has trained the first."""
-    words = ["-m", *TINY, *TWO, "evolution=off", f"data.cache_dir={cache}", "hydra.sweep.dir=sweep", "name=row"]
-    first = convscope(*words, "optim.lr=0.01", cwd=tmp_path)
-    assert first.returncode == 0 and summary(tmp_path / "sweep/0_row")["finished"], first.stderr
-    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "optim.lr=0.01,-1"]
+def test_joblib_trains_passes_what_finished_and_tells_what_failed(tmp_path, cache):
+    """The command of the docs for two seeds, each with two learning rates; another launcher has trained the first."""
+    words = ["-m", *TINY, *TWO, "evolution=off", f"data.cache_dir={cache}", "hydra.sweep.dir=outputs/sweep/seeds"]
+    first = convscope(*words, "seed=0", "optim.lr=0.01", "name=row", cwd=tmp_path)
+    sweep = tmp_path / "outputs/sweep/seeds"
+    assert first.returncode == 0 and summary(sweep / "0_row")["finished"], first.stderr
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1", "optim.lr=0.01,-1", "name=row"]
     ended = convscope(*words, *joblib, cwd=tmp_path)
-    assert ended.returncode == 1 and "convscope: 1_row: optim.lr=-1 is too small; it is above 0" in ended.stderr
-    assert f"{tmp_path}/sweep/0_row has finished; nothing is left to do" in ended.stdout
-    assert not (tmp_path / "sweep/1_row/checkpoints").exists()
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    for row in ("1_row", "3_row"):
+        assert f"convscope: {row}: optim.lr=-1 is too small; it is above 0" in ended.stderr
+        assert not (sweep / row / "checkpoints").exists()
+    assert f"{sweep}/0_row has finished; nothing is left to do" in ended.stdout
+    assert summary(sweep / "2_row")["finished"] and summary(sweep / "2_row")["seed"] == 1
 
 
 def test_submitit_starts_the_processes_of_one_machine(one, tmp_path, cache):

@@ -73,9 +73,15 @@ def test_validation_counts_every_image_once_where_one_process_has_more_batches(t
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory, cache):
-    """The folder of three epochs on two processes, with dropout, and the words that made it."""
+    """The folder of three epochs on two processes, with dropout and a batch norm, and the words that made it."""
     place = tmp_path_factory.mktemp("unbroken")
-    words = [*TWO, "model.width=0.05", "trainer.max_epochs=3", f"data.cache_dir={cache}"]
+    words = [
+        *TWO,
+        "model.width=0.05",
+        "+model.layers.conv3.batch_norm=true",
+        "trainer.max_epochs=3",
+        f"data.cache_dir={cache}",
+    ]
     ended = convscope(*words, "hydra.run.dir=run", cwd=place)
     assert ended.returncode == 0, ended.stderr
     return place / "run", words

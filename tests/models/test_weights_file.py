@@ -1,16 +1,22 @@
 """Weights files of training programs: every wrapping loads the same net, and what does not fit is listed."""
 
+from argparse import Namespace
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import example, given, strategies
 from safetensors.torch import save_file
 from torch import nn
 from torchvision import models
 
 from convscope.errors import UserError
+from convscope.models.build import build
 from convscope.models.library_nets import timm_net, torchvision_net
-from convscope.models.weights_file import fitting, is_file_name, read_weights
+from convscope.models.nets import foreign_net, row_net
+from convscope.models.weights_file import fitting, is_file_name, read_weights, renamed
+from random_settings import tried
 
 SMALL = "squeezenet1_1"  # under five megabytes
 
@@ -59,6 +65,124 @@ def test_every_wrapping_gives_the_same_net(name, net, tmp_path):
     assert torch.allclose(loaded.net.eval()(images), net(images), rtol=0, atol=atol)
     assert loaded.classes[217] == "English springer" and loaded.has_class_names
     assert next(loaded.net.parameters()).dtype == torch.float32
+
+
+ROWS = {"conv1": {"kind": "conv", "maps": 8, "kernel": 3}, "pool1": {"kind": "pool", "kernel": 2, "stride": 2},
+        "fc2": {"kind": "full", "units": 16}, "fc3": {"kind": "full", "units": "classes"}}  # fmt: skip
+MODELS = {
+    "rows": {"source": "rows", "layers": ROWS},
+    "python": {"source": "python", "target": "torchvision.models:mobilenet_v3_small", "args": {"width_mult": 0.1}},
+    "torchvision": {"source": "torchvision", "name": SMALL},
+}
+PLAIN_NETS = {  # the same nets as others make them
+    "rows": lambda count: build(ROWS, 32, count),
+    "python": lambda count: models.mobilenet_v3_small(num_classes=count, width_mult=0.1),
+    "torchvision": lambda count: models.squeezenet1_1(num_classes=count),
+}
+PARTS = ["module", "model", "net", "_orig_mod"]
+ENTRIES = [[], ["state_dict"], ["model"], ["model_state_dict"], ["model", "state_dict"], ["state_dict_ema"]]
+
+
+def opened(kind, file, classes, keep):
+    """The net that the program makes of the file."""
+    model = MODELS[kind] | {"weights": file}
+    return row_net(model, 32, classes, keep) if kind == "rows" else foreign_net(model, 32, classes, keep).net
+
+
+@tried(24)
+@given(
+    kind=strategies.sampled_from(sorted(MODELS)),
+    parts=strategies.lists(strategies.sampled_from(PARTS), max_size=3),
+    entries=strategies.sampled_from(ENTRIES),
+    dtype=strategies.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64]),
+    ending=strategies.sampled_from([".pth", ".pt", ".ckpt", ".bin", ".safetensors"]),
+    count=strategies.sampled_from([3, 7]),
+)
+@example("python", ["module", "model"], ["state_dict"], torch.float16, ".ckpt", 7)
+@example("rows", ["model", "_orig_mod"], [], torch.bfloat16, ".safetensors", 7)
+def test_every_kind_of_file_gives_every_kind_of_net_the_weights_that_torch_gives(
+    tmp_path_factory, kind, parts, entries, dtype, ending, count
+):
+    torch.manual_seed(0)
+    file = str(tmp_path_factory.mktemp("weights") / f"net{ending}")
+    state = {key: value.to(dtype) if value.is_floating_point() else value
+             for key, value in PLAIN_NETS[kind](count).state_dict().items()}  # fmt: skip
+    content = prefixed(state, "".join(f"{part}." for part in parts))
+    if ending == ".safetensors":
+        save_file(
+            {key: value.contiguous() for key, value in content.items()},
+            file,
+            metadata={"format": "pt", "by": "somebody", "epoch": "3"},
+        )
+    else:
+        content |= {"criterion.weight": torch.ones(3)} if {"model", "net"} & set(parts) else {}
+        for entry in reversed(entries):
+            content = {
+                entry: content,
+                "epoch": 3,
+                "args": Namespace(lr=0.1, output=Path("out")),
+                "optimizer": {"state": {}},
+            }
+        torch.save(content, file)
+    expected = PLAIN_NETS[kind](count)
+    expected.load_state_dict(
+        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    )
+    for classes, keep in ((5, True), (count, False)):
+        loaded = opened(kind, file, classes, keep).state_dict()
+        assert loaded.keys() == expected.state_dict().keys()
+        for key, value in expected.state_dict().items():
+            assert torch.equal(loaded[key], value) and loaded[key].dtype == value.dtype, key
+    fresh, last = opened(kind, file, 5, keep=False).state_dict(), list(expected.state_dict())[-1].rpartition(".")[0]
+    for key, value in expected.state_dict().items():
+        assert torch.equal(fresh[key], value) if not key.startswith(last) else len(fresh[key]) == 5, key
+
+
+def test_a_net_may_have_a_prefix_that_the_file_lacks():
+    """A LightningModule as the net, and the file of the net within it."""
+    inner = models.squeezenet1_1().state_dict()
+    assert renamed(prefixed(inner, "model."), inner).keys() == prefixed(inner, "model.").keys()
+    assert renamed(prefixed(inner, "model."), prefixed(inner, "module.")).keys() == prefixed(inner, "model.").keys()
+
+
+def test_a_net_of_rows_is_told_what_does_not_fit(tmp_path):
+    torch.save(build(ROWS, 32, 4, width=2.0).state_dict(), file := f"{tmp_path}/wide.pth")
+    with pytest.raises(UserError) as problem:
+        opened("rows", file, 4, keep=True)
+    assert str(problem.value) == (
+        f"{file} does not fit this net: of another shape: conv1.weight is 16 x 3 x 3 x 3 and here 8 x 3 x 3 x 3, "
+        "conv1.bias is 16 and here 8, fc2.weight is 32 x 3600 and here 16 x 1800, fc2.bias is 32 and here 16, "
+        "fc3.weight is 4 x 32 and here 4 x 16; set model=, model.width and data.image_size to the net that the weights "
+        "are of"
+    )
+    broken = build(ROWS, 32, 4).state_dict()
+    torch.save(broken | {"fc2.bias": torch.full((16,), torch.nan)}, file)
+    with pytest.raises(UserError, match="nan or infinite: fc2.bias"):
+        opened("rows", file, 4, keep=True)
+    for value in (3, True, ["a.pth"]):
+        with pytest.raises(UserError, match="is no file; e.g. model.weights=/weights/net.pth"):
+            opened("rows", value, 4, keep=True)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/best.ckpt").touch()
+    with pytest.raises(UserError, match=f"is a run of convscope; type ckpt={tmp_path}"):
+        opened("rows", str(tmp_path), 4, keep=True)
+
+
+def test_the_settings_of_a_training_program_are_no_code(tmp_path):
+    """A Namespace and a path are read as plain values; whatever else could run code is refused as before."""
+    state = build(ROWS, 32, 4).state_dict()
+
+    class Reduced:
+        def __reduce__(self):
+            return (open, (f"{tmp_path}/ran", "w"))
+
+    torch.save({"model": state, "args": Namespace(a=1, out=Path("x"))}, file := tmp_path / "a.pth")
+    assert read_weights(str(file)).keys() == state.keys()
+    for harmful in (Namespace(a=Reduced()), Reduced(), [Path("x"), Reduced()]):
+        torch.save({"model": state, "args": harmful}, file)
+        assert "pickled Python objects" in refusal(file)
+    assert not (tmp_path / "ran").exists()
+    assert Namespace not in torch.serialization.get_safe_globals()  # for this file alone
 
 
 def test_a_file_for_a_net_of_timm(tmp_path):

@@ -1,11 +1,13 @@
 """The rows of a sweep's page, from folders in every state."""
 
+import json
 import re
 import statistics
 
 import pytest
 
 from convscope.report.run_table import MAX_SETTINGS, run_tables
+from convscope.report.sweep import write_sweep_page
 from convscope.runs.sweep_runs import read_sweep_runs
 from report.sweeps import run, with_page
 
@@ -47,6 +49,39 @@ def test_nets_of_several_classes_an_image_are_ranked_by_average_precision_first(
     assert [column.key for column in tables.columns][1:3] == ["val/mean_ap", "val/top1"]
     assert [row.cells[1].text for row in tables.rows] == ["42.0 %", "–"]
     assert {column.key: column.first for column in tables.columns}["val/mean_ap"] == "descending"
+
+
+def test_the_best_run_is_that_of_the_best_epoch_of_all(tmp_path):
+    run(tmp_path / "0_a", 0.5, name="a", renorm=0.1)
+    with_page(run(tmp_path / "1_b", 0.25, name="b", renorm=None))
+    path = tmp_path / "1_b" / "metrics.csv"
+    path.write_text(path.read_text().replace(",0.125,", ",0.75,"))  # its first epoch, in val/top1
+    best = tables_of(tmp_path).best
+    assert (best.row.name, best.measure, best.value, best.epoch) == ("b", "val accuracy, top-1", "75.0 %", 1)
+    assert best.words == "renorm none"
+    words = write_sweep_page(tmp_path).read_text()
+    assert (
+        '<a href="../1_b/report/index.html">b</a>, val accuracy, top-1 75.0 % after epoch 1 (renorm none)</p>' in words
+    )
+    for mode, expected in (("min", ("a", "1.000")), ("max", ("b", "1.750"))):
+        for name in ("0_a", "1_b"):
+            summary = tmp_path / name / "summary.json"
+            summary.write_text(
+                json.dumps(json.loads(summary.read_text()) | {"goal": {"metric": "val/loss", "mode": mode}})
+            )
+        best = tables_of(tmp_path).best
+        assert (best.row.name, best.value) == expected
+    (tmp_path / "0_a" / "summary.json").unlink()  # its goal is not known to be the same
+    assert tables_of(tmp_path).best is None
+
+
+def test_a_single_run_and_runs_without_numbers_have_no_best(tmp_path):
+    run(tmp_path / "0_a", 0.5)
+    assert tables_of(tmp_path).best is None
+    run(tmp_path / "1_b", 0.5, renorm=1)
+    for name in ("0_a", "1_b"):
+        (tmp_path / name / "metrics.csv").unlink()
+    assert tables_of(tmp_path).best is None
 
 
 def test_of_many_settings_a_few_words_stand_for_all(tmp_path):

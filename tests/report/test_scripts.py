@@ -30,7 +30,7 @@ def test_every_script_is_loaded_by_a_page():
 
 @pytest.fixture
 def checked(tmp_path):
-    """checked(script, old, new) checks all scripts with one of them changed: the exit status and the output."""
+    """checked(command, script, old, new): status and output of a command of a check with one of the scripts changed."""
     tools = ROOT / "node_modules"
     if not (tools / ".ready").is_file():
         message = "no prettier and tsc here; `make scripts` installs them"
@@ -40,24 +40,29 @@ def checked(tmp_path):
     shutil.copytree(ROOT / ASSETS, tmp_path / ASSETS)
     (tmp_path / "node_modules").symlink_to(tools)
 
-    def check(script, old, new):
+    def check(command, script, old, new):
         text = (tmp_path / ASSETS / script).read_text()
         assert text.count(old) == 1
         (tmp_path / ASSETS / script).write_text(text.replace(old, new))
-        result = subprocess.run(["npm", "run", "--silent", "lint"], cwd=tmp_path, capture_output=True, text=True)
+        path = f"{tmp_path}/node_modules/.bin:{os.environ['PATH']}"
+        shell = {"shell": True, "env": {**os.environ, "PATH": path}, "capture_output": True, "text": True}
+        result = subprocess.run(command, cwd=tmp_path, **shell)
         return result.returncode, result.stdout + result.stderr
 
     return check
 
 
+PRETTIER, PAGE, SWEEP = json.loads((ROOT / "package.json").read_text())["scripts"]["lint"].split(" && ")
+
+
 @pytest.mark.parametrize(
-    ("script", "old", "new", "message"),
+    ("command", "script", "old", "new", "message"),
     [
-        ("page.js", "const last = epochs[", "const last =  epochs[", "page.js"),
-        ("columns.js", "/** @param {string} words */\n", "", "implicitly has an 'any' type"),
-        ("sweep.js", "styles.get(id) ?? 0", "styles.get(id)", "'undefined' is not assignable"),
+        ("npm run --silent lint", "page.js", "const last = epochs[", "const last =  epochs[", "page.js"),
+        (PAGE, "columns.js", "/** @param {string} words */\n", "", "implicitly has an 'any' type"),
+        (SWEEP, "sweep.js", "styles.get(id) ?? 0", "styles.get(id)", "'undefined' is not assignable"),
     ],
 )
-def test_a_mistake_is_caught(checked, script, old, new, message):
-    code, output = checked(script, old, new)
+def test_a_mistake_is_caught(checked, command, script, old, new, message):
+    code, output = checked(command, script, old, new)
     assert code != 0 and message in output

@@ -28,10 +28,20 @@ RECIPE = Recipe("sgd", 1e-4, 0.9, 0.0, 10, "constant", 0, 0.0, "he", 0.01, [], N
 HELD = (torch.Tensor, matplotlib.figure.Figure, pl.Trainer, np.memmap)
 
 
+@pytest.fixture(autouse=True)
+def nothing_older():
+    """Leaves what earlier tests hold out of the counts, and out of what is searched for garbage."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def held():
     """Open files, threads, and how many living objects of the kinds that leak."""
     gc.collect()
-    alive = [sum(isinstance(value, kind) for value in gc.get_objects()) for kind in HELD]
+    living = gc.get_objects()
+    alive = [sum(isinstance(value, kind) for value in living) for kind in HELD]
     files = len(list(Path("/proc/self/fd").iterdir())) if os.path.isdir("/proc/self/fd") else 0
     return [files, threading.active_count(), *alive]
 

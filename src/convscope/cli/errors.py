@@ -10,7 +10,12 @@ from convscope.cli.keys import choices_with, explain_other_choice, typed_choice
 from convscope.errors import UserError, did_you_mean, explain_unknown_key, install, list_possible
 
 FOREIGN_NETS = ("model=torchvision", "model=timm", "model=python")  # these nets have no rows
-LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")  # of Hydra's plugins
+PLUGINS = {  # choices of Hydra's groups that a package brings -> the extra that has it
+    "hydra/sweeper=optuna": "search",
+    "hydra/launcher=joblib": "cluster",
+    "hydra/launcher=submitit_local": "cluster",
+    "hydra/launcher=submitit_slurm": "cluster",
+}
 KEY_OF_ROWS = re.compile(r"model\.(layers|width)\b")
 
 
@@ -89,6 +94,8 @@ def _explained(
             return _explain_no_rows(key, conf)
         owners = [] if goes_on else choices_with(key, conf)
         return explain_other_choice(key, owners, words) if owners else explain_unknown_key(key, keys)
+    if re.search("BasicSweeper does not support sweep type : INTERVAL", message):
+        return "an interval is searched by hydra/sweeper=optuna; without it type several values: key=0.1,0.2"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "See https")))
 
@@ -96,8 +103,8 @@ def _explained(
 def explain_no_choice(group: str, choice: str, conf: Path) -> str:
     """The line for a choice of a config group that has no file."""
     possible = choices(conf, group)
-    if group == "hydra/launcher" and choice in LAUNCHERS:
-        return f"{group}={choice} needs a library of its own; type {install('cluster')}"
+    if extra := PLUGINS.get(f"{group}={choice}"):
+        return f"{group}={choice} needs a library of its own; type {install(extra)}"
     if group == "model":
         return f"no model={choice}{_nearest_net(choice, possible)}{list_possible(possible)}"
     return f"no {group}={choice}{did_you_mean(f'{group}={choice}', possible)}{list_possible(possible)}"

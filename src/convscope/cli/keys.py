@@ -69,10 +69,11 @@ def check_composed(settings: Settings, unresolved: Any, hydra_settings: Any) -> 
 def check_hydra_keys(node: DictConfig, name: str) -> None:
     """Raises UserError for a key that was added with + to settings whose keys a class of Hydra's fixes.
 
-    A class of nothing but its target stands for classes with keys of their own, such as the samplers of a sweeper.
+    Within a sweeper, a class of nothing but its target stands for others with keys of their own, such as samplers.
     """
     kind = OmegaConf.get_type(node)
-    if is_dataclass(kind) and [field.name for field in fields(kind)] == ["_target_"]:
+    is_open = is_dataclass(kind) and [field.name for field in fields(kind)] == ["_target_"]
+    if is_open and name.startswith("hydra.sweeper."):
         return
     possible = [*(field.name for field in fields(kind)), "env"] if is_dataclass(kind) else list(node)
     for key in map(str, node):

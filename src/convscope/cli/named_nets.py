@@ -79,9 +79,7 @@ def with_nets_by_name(cfg: DictConfig, words: Sequence[str]) -> DictConfig:
         from convscope.models.library_metadata import net_by_card_name
 
         net = net_by_card_name(model["source"], model["name"], model.get("weights"), typed)
-        if any(
-            word.lstrip("+") == "model.weights=null" for word in words
-        ):  # also where the name has weights of its own
+        if {"model.weights=null", "++model.weights=null"} & set(words):  # also where the name has weights of its own
             net = net._replace(weights=None)
         if (net.name, net.weights) != (model["name"], model.get("weights")):
             return _with(cfg, {}, {"model": {"name": net.name, "weights": net.weights}})

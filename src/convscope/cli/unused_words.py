@@ -24,7 +24,7 @@ def unused_words(settings: Settings) -> list[str]:
     for word in settings.get("words", ()):
         key = word.lstrip("+~").partition("=")[0]
         why = next((reason for pattern, reason in reasons if re.fullmatch(pattern, key)), "")
-        lines += [f"{word} changes nothing: {why}"] if why else []
+        lines += [f"{word.removeprefix('++')} changes nothing: {why}"] if why else []
     return lines
 
 

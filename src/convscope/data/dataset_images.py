@@ -87,6 +87,10 @@ class DatasetImages:
         count = 1 + max((int(self._all_labels(split).max()) for split in self._splits), default=0)
         return [f"class {number}" for number in range(count)]
 
+    def name_classes(self, names: Sequence[str]) -> None:
+        """Gives the classes these names, before any of them is used."""
+        self._classes = list(names)
+
     @property
     def mean(self) -> Tensor:
         """[3, H, W] grey levels: the color that the images were centered on."""
@@ -146,27 +150,31 @@ class DatasetImages:
             yield self._batch(split, index)
 
     def uncropped_dataloader(self, split: SplitName, indices: Tensor, side: int, batch_size: int) -> Iterator[Batch]:
-        """Images of these indices, grey levels 0..255. Raises UserError for another side than that of the images."""
+        """Images [n, C, H, W] of these indices, grey levels that are no whole numbers: exactly those that come to the
+        net's input. Raises UserError for another side than that of the images.
+        """
         if side != self.settings.image_size:
             raise UserError(
                 f"these images have one size, {self.settings.image_size} pixels, and none of {side} to cut crops from"
             )
+        scale = torch.as_tensor(self.settings.pixel_scale).view(-1, 1, 1)
         for index in indices.split(batch_size):
             batch = self._batch(split, index)
-            yield batch._replace(image=self.pixels(split, index).float())
+            yield batch._replace(image=batch.image / scale + self.mean[: self.image_shape[0]])
 
     def rectangles(self, split: SplitName, indices: Tensor, sides: Sequence[int], pixels: int) -> Iterator[Rectangles]:
         raise UserError(f"these images have one size, {self.settings.image_size} pixels; there are no other scales")
 
     def read(self, paths: Sequence[Path]) -> NoReturn:
-        raise UserError("images of a data set of tensors are no files; pass them as images")
+        raise UserError("a csv names image files, and these images are tensors; pass the folder of the files as images")
 
     def _batch(self, split: SplitName, index: Tensor) -> Batch:
         return Batch(self.images(split, index), self.labels(split, index), index)
 
     def _dataset(self, split: SplitName) -> Any:
         if split not in self._splits:
-            raise UserError(f"{self.missing[split]}; pass a data set of them")
+            advice = "; pass train=<images> to convscope.subject" if split == "train" else ""
+            raise UserError(f"{self.missing[split]}{advice}")
         return self._splits[split]
 
     def _item(self, split: SplitName, index: int) -> Item:

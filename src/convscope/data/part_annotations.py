@@ -82,6 +82,29 @@ def critters_with_parts(
     return ImagesWithParts(data.images(split, index), data.pixels(split, index), places, names, list(PARTS))
 
 
+def images_with_places(
+    data: Images, places: Mapping[str, NDArray[Any]], split: SplitName, choice: Choice, seed: int
+) -> ImagesWithParts:
+    """Images that show all parts. places: part -> its middle (x, y) in each image of the split [N, 2], in pixels of the
+    net's input; nan where an image does not show it. Raises UserError for other shapes, and as for photographs.
+    """
+    count, size, points = data.size(split), data.settings.image_size, []
+    for part, middles in places.items():
+        if np.shape(middles) != (count, 2):
+            raise UserError(f"parts: {part} has places {list(np.shape(middles))}; needed are (x, y) in each of the "
+                            f"{count} images of {split}: [{count}, 2]")  # fmt: skip
+        points.append(np.asarray(middles, np.float32))
+    if not points:
+        raise UserError("parts is empty; name one or more, e.g. {'left eye': [[30, 42], ...]}")
+    index = data.choose(split, choice, seed) if isinstance(choice, list) else torch.arange(count)
+    stacked = np.stack(points, 1)[index.numpy()]
+    visible: Flags = np.all((stacked >= 0) & (stacked <= size), axis=2)
+    rows = _chosen(visible, choice, [str(number) for number in index.tolist()], list(places), seed)
+    index = index[rows]
+    names, middle = data.names(split, index), torch.from_numpy(stacked[rows])
+    return ImagesWithParts(data.images(split, index), data.pixels(split, index), middle, names, list(places))
+
+
 def _visible_parts(truth: Truth, size: int) -> tuple[Flags, NDArray[np.float32]]:
     """Which parts are visible [n, P], and their middles [n, P, 2].
 

@@ -38,6 +38,10 @@ class Top9(_Fields):
         top._before = before
         return top
 
+    def __repr__(self) -> str:
+        maps, nine = self.score.shape[:1] or (1,), self.score.shape[-1:] or (1,)
+        return f"Top9 of {maps[0]} maps: score, image, row, col [{maps[0]}, {nine[0]}]"
+
     _before: Tensor | None = None
 
     @property

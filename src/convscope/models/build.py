@@ -191,6 +191,7 @@ def _row_bias(net: ConvNet, name: str, default: float) -> float:
 
 def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
     """The bias of a row, of which a convolution with batch norm has that of its norm."""
-    bias: Tensor | None = layer.bias if layer.bias is not None else layer.norm.bias  # type: ignore[union-attr]
+    norm: Any = getattr(layer, "norm", None)
+    bias: Tensor | None = layer.bias if norm is None else norm.bias
     assert bias is not None
     return bias

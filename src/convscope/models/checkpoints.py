@@ -67,9 +67,12 @@ def check_words(settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     pass. Those of a net of Python are checked by `targets.check_target`.
     """
     ckpt, net = f"ckpt={settings['ckpt']}", about["net"]
-    typed = {word.lstrip("+~").partition("=")[0]: word for word in settings.get("words", ())}
+    typed = {word.lstrip("+~").partition("=")[0]: word.removeprefix("++") for word in settings.get("words", ())}
     keys_of_net = re.compile(r"model($|\.(source|name|width|layers|weights|target|args)\b)")
     of_net = {key: word for key, word in typed.items() if keys_of_net.match(key)}
+    if net.get("source") == "python" and settings["model"].get("weights"):
+        word = f"model.weights={settings['model']['weights']}"
+        raise UserError(f"{ckpt} has weights, and so has {word}; leave one of them out")
     if of_net and net.get("source") != "python" and not _is_same_net(settings["model"], net, of_net):
         words = " ".join(of_net.values())
         raise UserError(

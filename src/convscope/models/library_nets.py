@@ -190,8 +190,8 @@ def with_outputs(net: nn.Module, path: str, count: int) -> nn.Module:
     if isinstance(last, nn.Linear):
         fresh: nn.Module = nn.Linear(last.in_features, count, has_bias)
     else:  # SqueezeNet's
-        sizes: Any = last.kernel_size, last.stride, last.padding, last.dilation
-        fresh = nn.Conv2d(last.in_channels, count, *sizes, bias=has_bias)
+        sizes: Any = {name: getattr(last, name) for name in ("kernel_size", "stride", "padding", "dilation")}
+        fresh = nn.Conv2d(last.in_channels, count, bias=has_bias, **sizes)
     net.set_submodule(path, fresh)
     return net
 

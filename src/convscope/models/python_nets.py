@@ -21,7 +21,7 @@ IMAGENET_COLORS = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class Outputs(NamedTuple):
     """The number of logits of a net, and the path of the layer that puts them out; "" where no layer is sure to."""
 
-    count: int
+    logits: int
     layer: str
 
 
@@ -37,7 +37,7 @@ def python_net(model: Mapping[str, Any], image_size: int, classes: int, keep: bo
     needed = argument is not None and argument.default is inspect.Parameter.empty
     net = target.build(None if keep and not needed else classes)
     outputs = outputs_of(net, image_size, target.name)
-    exchange = partial(_for_classes, target, outputs)
+    exchange = partial(_for_classes, target, image_size, outputs)
     if file:
         last = LastLayers([outputs.layer] if outputs.layer else [], exchange)
         state, where = renamed(net.state_dict(), read_weights(file)), f"{file} does not fit {target.name}"
@@ -45,7 +45,7 @@ def python_net(model: Mapping[str, Any], image_size: int, classes: int, keep: bo
         check_finite(net, file)
     elif not keep:
         net = exchange(net, classes)
-    count = outputs_of(net, image_size, target.name).count
+    count = outputs_of(net, image_size, target.name).logits
     if not keep and count != classes:
         raise UserError(_other_classes(target, count, classes))
     return with_class_names(net, colors, count, []) if keep else LibraryNet(net, colors)
@@ -76,9 +76,9 @@ def outputs_of(net: nn.Module, image_size: int, name: str) -> Outputs:
     training = [module for module in net.modules() if module.training]
     weight = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
     image = torch.zeros(1, 3, image_size, image_size, dtype=weight.dtype, device=weight.device)
-    shape = f"3 x {image_size} x {image_size}"
+    what = f"model.target={name} cannot take an image of 3 x {image_size} x {image_size}"
     try:
-        with torch.no_grad(), explained(f"model.target={name} cannot take an image of {shape}"):
+        with torch.no_grad(), explained(what, "; if it is made for another side, set data.image_size"):
             logits = net.eval()(image)
     finally:
         for hook in hooks:
@@ -96,15 +96,16 @@ def _width(layer: nn.Module) -> int:
     return len(layer.weight)  # type: ignore[arg-type]
 
 
-def _for_classes(target: Target, outputs: Outputs, net: nn.Module, classes: int) -> nn.Module:
+def _for_classes(target: Target, image_size: int, outputs: Outputs, net: nn.Module, classes: int) -> nn.Module:
     """The net for another number of classes: made anew, with the weights that have the same shape, or with a fresh last
     layer. Raises UserError where neither can be done.
     """
-    count = _width(net.get_submodule(outputs.layer)) if outputs.layer else outputs.count
+    count = _width(net.get_submodule(outputs.layer)) if outputs.layer else outputs.logits
     if count == classes:
         return net
     if target.class_argument is not None:
         fresh = target.build(classes)
+        outputs_of(fresh, image_size, target.name)  # gives lazy layers their weights
         copy_shared_(fresh, net)
         return fresh
     if not outputs.layer:

@@ -92,7 +92,9 @@ def target_name(model: Mapping[str, Any]) -> str:
     if name is None:
         raise UserError(f"model=python is a net of your own; type {EXAMPLE}, a class or function that makes it")
     if not is_target(name):
-        raise UserError(f"model.target={name} is no <module>:<class or function>; e.g. {EXAMPLE}")
+        of_file = re.fullmatch(r"(?:\./)?([\w/]+)\.py:(\w+)", str(name))
+        hint = f"type model.target={of_file[1].replace('/', '.')}:{of_file[2]}" if of_file else f"e.g. {EXAMPLE}"
+        raise UserError(f"model.target={name} is no <module>:<class or function>; {hint}")
     return name if ":" in name else ":".join(name.rsplit(".", 1))
 
 
@@ -135,18 +137,26 @@ def _imported(name: str, what: str) -> Any:
         except ModuleNotFoundError as error:
             if not error.name or not f"{name}.".startswith(f"{error.name}."):
                 raise  # another module that the code of this one needs
-            local = [path.stem for path in Path.cwd().iterdir() if path.suffix == ".py" or path.is_dir()]
+            near = did_you_mean(error.name, _modules_beside(error.name))
             raise UserError(
-                f"{what}: no module {error.name}{did_you_mean(error.name, local)} in {Path.cwd()}, and none is "
-                "installed; start the program in the folder that holds it, or install it"
+                f"{what}: no module {error.name}{near} in {Path.cwd()}, and none is installed; start the program in "
+                "the folder that holds it, or install it"
             ) from None
 
 
+def _modules_beside(name: str) -> list[str]:
+    """The modules in the working directory that could be meant by the name of one that is missing."""
+    parent, dot, _ = name.rpartition(".")
+    folder = Path.cwd() / parent.replace(".", "/")
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [f"{parent}{dot}{path.stem}" for path in paths if path.suffix == ".py" or path.is_dir()]
+
+
 @contextmanager
-def explained(what: str) -> Iterator[None]:
+def explained(what: str, remedy: str = "") -> Iterator[None]:
     """Runs code of the user's with the working directory first among the places of modules.
 
-    Raises UserError, with file and line, for whatever that code raises.
+    Raises UserError, with file and line and the remedy, for whatever that code raises.
     """
     folder = os.getcwd()
     sys.path.insert(0, folder)
@@ -156,7 +166,7 @@ def explained(what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # code of others may raise anything
         kind = type(error).__name__
-        raise UserError(f"{what}: {_place(error)}{kind}: {reason_of(error)}") from error
+        raise UserError(f"{what}: {_place(error)}{kind}: {reason_of(error)}{remedy}") from error
     finally:
         with suppress(ValueError):
             sys.path.remove(folder)

@@ -8,15 +8,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "pillow")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "pillow", "torchcodec")
 SEPARATOR = ", then "  # between the decoders of a run that has had several
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    numbers = {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
-    with suppress(PackageNotFoundError):
-        numbers["torchcodec"] = version("torchcodec")
+    """Versions of Python and of the installed packages that numbers depend on."""
+    numbers = {"python": platform.python_version()}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            numbers[package] = version(package)
     return numbers
 
 
@@ -52,9 +53,12 @@ def with_earlier_decoders(facts: dict[str, Any], folder: Path) -> tuple[dict[str
 
 
 def continues_run_of_0_1(folder: Path) -> bool:
-    """Whether the training that resumes in `folder` was started by version 0.1, which did not record the decoder."""
+    """Whether the training that resumes in `folder` was started by version 0.1, which recorded no decoder and no goal.
+
+    Later versions record no decoder of images that are drawn, such as the critters.
+    """
     about = _earlier_about(folder)
-    return about is not None and "decoder" not in about
+    return about is not None and not {"decoder", "goal"} & about.keys()
 
 
 def _earlier_decoders(folder: Path) -> str:

@@ -14,6 +14,7 @@ from conftest import convscope
 from convscope.analyses.sweep_table.about import SweepTableConfig
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
+from report.sweeps import run
 
 CONF = Path(__file__).resolve().parents[3] / "conf"
 TINY = [
@@ -106,6 +107,25 @@ def test_another_row_to_compare_with_and_several_folders(swept, tmp_path):
     assert tables["directions"][0]["paper"] == "worse by 2.1"
     assert tables["beside_paper"][0]["paper's row"] == "replication of Krizhevsky, 1 net"
     assert "paper train" not in tables["beside_paper"][0]
+
+
+def test_the_best_row_stands_first_and_is_a_number(tmp_path):
+    for name, top1, state in (
+        ("a", 0.5, "finished"),
+        ("b", 0.75, "finished"),
+        ("c", 0.9, "failed"),
+        ("d", 0.7, "finished"),
+    ):
+        run(tmp_path / "sweep" / f"{name}_run", top1, state=state, name=name, lr=top1, momentum=0.9)
+    out = tmp_path / "out"
+    tables = collected(out, f"sweep={tmp_path}/sweep", "table.order=best")
+    assert [row["run"] for row in tables["runs"]] == ["b", "d", "a", "c"] == [row["run"] for row in tables["cost"]]
+    assert json.loads((out / "summary.json").read_text())["numbers"] == {"sweep/best": 0.75}
+    captions = [entry.get("caption") for entry in map(json.loads, (out / "index.jsonl").read_text().splitlines())]
+    assert "the best val/top1 of 4 rows: b, with lr 0.75" in captions
+    assert [row["run"] for row in collected(tmp_path / "plain", f"sweep={tmp_path}/sweep")["runs"]] == list("abcd")
+    with pytest.raises(UserError, match=r"table.order=worst is unknown; possible: paper, best"):
+        collected(tmp_path / "other", f"sweep={tmp_path}/sweep", "table.order=worst")
 
 
 def test_from_the_command_line(swept, tmp_path):

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convscope.analyses.correspondence.about import CorrespondenceConfig
@@ -23,11 +24,11 @@ from convscope.analyses.correspondence.compute import (
 from convscope.analyses.correspondence.figure import CoveredImage, covered_grid, measures_by_layer
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
-from convscope.data.part_annotations import ImagesWithParts
+from convscope.data.part_annotations import ImagesWithParts, images_with_places
 from convscope.engine.blocks import default_layers
 from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
-from convscope.engine.trace import unknown_layer_message
+from convscope.engine.trace import ImageSize, unknown_layer_message
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, distance_agreement, distance_difference
 from convscope.metrics.papers import published_table as printed
@@ -46,16 +47,24 @@ def results(inputs: Inputs, config: CorrespondenceConfig) -> Iterator[Result]:
     return correspond(inputs.subject(), config, inputs.seed)
 
 
-def correspond(subject: Subject, plan: CorrespondenceConfig, seed: int) -> Iterator[Result]:
-    """Yields Fig. 8, Table 1 for the layers that stand for the paper's 5 and 7, every layer's numbers and a plot."""
+def correspond(
+    subject: Subject, plan: CorrespondenceConfig, seed: int, places: Mapping[str, NDArray[Any]] | None = None
+) -> Iterator[Result]:
+    """Yields Fig. 8, Table 1 for the layers that stand for the paper's 5 and 7, every layer's numbers and a plot.
+
+    places: part -> its middle (x, y) in each image of the split [N, 2], in place of a csv of parts.
+    """
     net, size = subject.net, subject.data.settings.image_size
     side = covered_side(plan, size)
     check_side(side, size)
-    paper = layer_roles(net, size)
-    layers = plan.layers or measured_layers(net, size)
+    paper, shape = layer_roles(net, subject.data.image_shape), subject.data.image_shape
+    layers = plan.layers or measured_layers(net, shape)
     if unknown := [layer for layer in layers if layer not in dict(net.named_modules())]:
-        raise UserError(unknown_layer_message(unknown[0], measured_layers(net, size)))
-    marked = marked_images(subject, plan.parts, plan.only or {}, plan.images, plan.split, seed)
+        raise UserError(unknown_layer_message(unknown[0], measured_layers(net, shape)))
+    if places is None:
+        marked = marked_images(subject, plan.parts, plan.only or {}, plan.images, plan.split, seed)
+    else:
+        marked = images_with_places(subject.data, places, plan.split, plan.images, seed)
     masks, groups = part_masks(marked, side, plan.random, seed)
     yield _covered_picture(marked, masks, plan, subject)
     covering = track(masks, f"covering parts of {len(marked.names)} images")
@@ -73,11 +82,11 @@ def correspond(subject: Subject, plan: CorrespondenceConfig, seed: int) -> Itera
     yield Arrays("correspondence/pairs", {"masks": masks.contiguous(), **tensors})
 
 
-def measured_layers(net: nn.Module, image_size: int) -> list[str]:
+def measured_layers(net: nn.Module, image: ImageSize) -> list[str]:
     """Convolutions and linear layers of a row net; of another net at most five convolutions and the paper's layers."""
     if isinstance(net, ConvNet):
         return [name for name, row in net.rows.items() if isinstance(row, ConvRow | LinearRow)]
-    names = {*default_layers(net, image_size), *layer_roles(net, image_size)}
+    names = {*default_layers(net, image), *layer_roles(net, image)}
     return [name for name, _ in net.named_modules() if name in names]
 
 

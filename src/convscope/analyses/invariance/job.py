@@ -21,7 +21,7 @@ from convscope.analyses.invariance.compute.warp import Transform, paper_transfor
 from convscope.analyses.invariance.figure import invariance_figure, transform_row
 from convscope.analyses.subject import Examples, Subject
 from convscope.engine.layers import layer_roles
-from convscope.engine.trace import unknown_layer_message
+from convscope.engine.trace import ImageSize, unknown_layer_message
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
@@ -35,7 +35,7 @@ def results(inputs: Inputs, config: InvarianceConfig) -> Iterator[Result]:
 def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[Result]:
     """Yields Fig. 5 of this net, tables of how much each layer tolerates, and its highest layer against its lowest."""
     net, size = subject.net, subject.data.settings.image_size
-    layers = compared_layers(plan.layers, net, size)
+    layers = compared_layers(plan.layers, net, subject.data.image_shape)
     examples = subject.examples(plan.split, plan.images, seed)
     scored = subject.examples(plan.split, plan.scored, seed)
     between_images = distance_to_others(net, scored.image, layers)
@@ -167,10 +167,10 @@ def tensors(measured: Sequence[MeasuredTransform]) -> dict[str, Tensor]:
     return arrays
 
 
-def compared_layers(names: Sequence[str] | None, net: nn.Module, image_size: int) -> list[str]:
+def compared_layers(names: Sequence[str] | None, net: nn.Module, image: ImageSize) -> list[str]:
     """The layers of these names in the net's order; None: the paper's first and last. Raises UserError for another."""
     if names is None:
-        paper = layer_roles(net, image_size)
+        paper = layer_roles(net, image)
         return list(dict.fromkeys([paper.first, paper.last]))
     layers = [name for name, _ in net.named_modules() if name]
     if unknown := [name for name in names if name not in layers]:

@@ -44,7 +44,7 @@ def occlude(subject: Subject, plan: OcclusionConfig, seed: int) -> Iterator[Resu
     Raises UserError for an unknown layer or image and for a faulty csv of boxes before anything is computed.
     """
     size = subject.data.settings.image_size
-    occluder, layer = covering_square(plan, size), plan.layer or layer_roles(subject.net, size).maps
+    occluder, layer = covering_square(plan, size), plan.layer or layer_roles(subject.net, subject.data.image_shape).maps
     examples = subject.examples(plan.split, plan.images, seed)
     strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # raises for a layer without maps
     boxed = sample_with_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None

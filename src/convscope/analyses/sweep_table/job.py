@@ -58,14 +58,13 @@ def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterat
     deltas, rows = ablation_deltas(groups, reference, plan.base), sweep_rows(groups, evaluations, reference)
     if plan.order == "best":
         groups = best_first(groups)
-        names = [group.name for group in groups]
-        rows.sort(key=lambda row: names.index(row.name) if row.name in names else len(names))
+        order = {group.name: place for place, group in enumerate(groups)}
+        rows.sort(key=lambda row: order.get(row.name, len(order)))
     tables = [_runs(rows, groups, plan.epoch), _cost(groups), *([_paper_columns(rows, reference)] if reference else [])]
     for name, text in _files(tables, groups).items():
         write(into / name, text)
     yield tables[0]
-    if plan.order == "best":
-        yield from _best(groups)
+    yield from _best(groups) if plan.order == "best" else ()
     yield from tables[2:]
     yield from delta_results(deltas, groups, reference)
     yield _plot(rows, reference)
@@ -99,11 +98,10 @@ def _runs(rows: Sequence[SweepRow], groups: Sequence[SeedGroup], epoch: str) -> 
         cells |= {"seeds": row.seeds, **{_column_name(column): _cell(row, column) for column in MEASURES}}
         cells |= {"val top-1 error 95 %": row.interval} if with_evaluations else {}
         table_rows.append(cells | {"state": row.state})
-    finished = sum(training.finished for group in groups for training in group.runs)
-    total = sum(len(group.runs) for group in groups)
+    finished = [training.finished for group in groups for training in group.runs]
     best = "of the epoch that is best in val top-1 (optim.loss=multilabel: in mean AP)"
     caption = (
-        f"{finished} of {total} runs have finished. Errors, and mean accuracy of the classes, in percent, "
+        f"{sum(finished)} of {len(finished)} runs have finished. Errors, and mean accuracy of the classes, in percent, "
         f"{'of the last epoch' if epoch == 'last' else best}; of several seeds mean ± standard deviation. train top-1 "
         "is measured while training, on crops, with dropout."
     )
@@ -116,12 +114,11 @@ def _runs(rows: Sequence[SweepRow], groups: Sequence[SeedGroup], epoch: str) -> 
 
 def _best(groups: Sequence[SeedGroup]) -> Iterator[Number]:
     """Yields the number of the first group, with its settings. Nothing where it has no number or has not finished."""
-    group, settings = groups[0], varied_settings(groups)[0]
-    metric, _ = goal_of(group.runs[0].run)
-    mean = group.over_seeds(metric)
-    if mean is not None and group.counted[0].finished:
-        words = differences_in_words([settings])[0]
-        caption = f"the best {metric} of {len(groups)} rows: {group.name}{f', with {words}' if words else ''}"
+    metric, _ = goal_of(groups[0].runs[0].run)
+    mean = groups[0].over_seeds(metric)
+    if mean is not None and groups[0].counted[0].finished:
+        (words,) = differences_in_words(varied_settings(groups)[:1])
+        caption = f"the best {metric} of {len(groups)} rows: {groups[0].name}{f', with {words}' if words else ''}"
         yield Number("sweep/best", mean.mean, caption)
 
 

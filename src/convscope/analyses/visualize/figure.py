@@ -177,7 +177,7 @@ def _strip(sheet: Image.Image, place: tuple[int, int], tiles: Sequence[Tile | No
 
 def receptive_fields_plot(image: Tile, layers: Sequence[LayerSummary]) -> Figure:
     """The fields of some layers' central units and the places of all units, over an image [S, S, 3]."""
-    return receptive_field_figure(image, [_sight(layer, len(image)) for layer in layers_to_draw(layers, len(image))])
+    return receptive_field_figure(image, [_sight(layer, image.shape) for layer in layers_to_draw(layers, len(image))])
 
 
 def layers_to_draw(layers: Sequence[LayerSummary], image_size: int) -> list[LayerSummary]:
@@ -189,12 +189,13 @@ def layers_to_draw(layers: Sequence[LayerSummary], image_size: int) -> list[Laye
     return [candidates[place] for place in places]
 
 
-def _sight(layer: LayerSummary, image_size: int) -> LayerField:
+def _sight(layer: LayerSummary, sides: Sequence[int]) -> LayerField:
     if layer.field is None:
         return LayerField(layer.name, None)
     rows, cols = (
         [span.start + (span.size - 1) / 2 + span.stride * place for place in range(count)]
         for span, count in zip(layer.field, (layer.rows, layer.cols), strict=True)
     )
-    row, col = (int(np.abs(np.array(centers) - (image_size - 1) / 2).argmin()) for centers in (rows, cols))
+    middles = zip((rows, cols), sides, strict=False)
+    row, col = (int(np.abs(np.array(centers) - (side - 1) / 2).argmin()) for centers, side in middles)
     return LayerField(layer.name, layer.field.box(row, col), rows, cols)

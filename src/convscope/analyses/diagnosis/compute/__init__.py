@@ -9,7 +9,7 @@ from convscope.analyses.diagnosis.compute import activity, filters
 from convscope.analyses.diagnosis.compute.activity import UnitStatistics, WatchedLayer
 from convscope.analyses.diagnosis.compute.frequencies import aliasing, frequency_bands
 from convscope.engine.receptive_fields import Field, fields
-from convscope.engine.trace import ImageSize, trace
+from convscope.engine.trace import ImageSize, image_shape, trace
 from convscope.errors import UserError
 from convscope.models.renorm import filter_rms
 
@@ -114,7 +114,7 @@ def diagnose_layers(
     return Diagnosis(_first_layer(net, convolutions(watched)[0]), maps, units, statistics.sure)
 
 
-def grid_periods(net: nn.Module, image_size: int, first: str, second: str) -> list[int]:
+def grid_periods(net: nn.Module, image_size: ImageSize, first: str, second: str) -> list[int]:
     """Pixels between neighbors of the first layer's map, and of the map that the second layer takes (after a pool).
 
     A period of 1 is left out, and that of a layer that sees the whole image at once.
@@ -129,7 +129,7 @@ def grid_periods(net: nn.Module, image_size: int, first: str, second: str) -> li
 
 
 def without_border_units(
-    projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, image_size: int
+    projections: Tensor, rows: Tensor, cols: Tensor, field: Field | None, image: ImageSize
 ) -> Tensor:
     """Projections [m, P, colors, S, S] of units at rows and cols [m, P], zero where the unit's field leaves the image.
 
@@ -138,9 +138,10 @@ def without_border_units(
     if field is None:
         return projections
     inside = torch.ones_like(rows, dtype=torch.bool)
-    for place, span in ((rows, field.rows), (cols, field.cols)):
+    sides = image_shape(image)[1:]
+    for place, span, side in zip((rows, cols), field, sides, strict=True):
         first = span.start + place * span.stride
-        inside &= (first >= 0) & (first + span.size <= image_size)
+        inside &= (first >= 0) & (first + span.size <= side)
     return projections * inside[:, :, None, None, None]
 
 

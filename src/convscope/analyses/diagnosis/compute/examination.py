@@ -52,7 +52,7 @@ def examine(subject: Subject, split: SplitName, count: int, maps: int, radius: f
     maps: of the second layer, projected and searched for a grid. radius: of the renormalization, None without. Takes a
     pass over the images for the units, another one for the second layer's strongest images, and their projections.
     """
-    net, size = subject.net, subject.data.settings.image_size
+    net, size = subject.net, subject.data.image_shape
     layers = watched_layers(net, size)
     names = convolutions(layers)
     index = subject.data.choose(split, count, seed)

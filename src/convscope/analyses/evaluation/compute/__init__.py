@@ -188,7 +188,7 @@ def net_input(images: Tensor, subject: Subject) -> Tensor:
 
     The mean image is resized to the images' size, whatever their shape; the papers do not say how.
     """
-    mean, size = subject.data.mean, images.shape[2:]
+    mean, size = subject.data.mean[: images.shape[1]], images.shape[2:]
     if mean.shape[1:] != size:
         mean = F.interpolate(mean[None], size, mode="bilinear", antialias=True)[0]
     scale = torch.as_tensor(subject.data.settings.pixel_scale).to(subject.device).view(-1, 1, 1)

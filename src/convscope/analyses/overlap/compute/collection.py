@@ -67,7 +67,9 @@ def train_and_val(source: Source, name: str, size: int, settings: DataSettings) 
         line = next(iter(source.missing.values()), f"train and val of {name} are the same images")
         raise UserError(f"{line}; to compare {name} with other images type overlap.other=<their folder>")
     train, val = _limited(source, settings)
-    return _collections((f"{name} train", train, source.classes), (f"{name} val", val, source.classes), size, settings)
+    return collections_of(
+        (f"{name} train", train, source.classes), (f"{name} val", val, source.classes), size, settings
+    )
 
 
 def with_folder(
@@ -83,11 +85,16 @@ def with_folder(
     paths = images_under(folder)
     if not paths:
         raise UserError(f"overlap.other={folder} holds no images; name a folder of image files, at any depth")
-    classes, labels = np.unique([utf8_text(path.parent.name) for path in paths], return_inverse=True)
     whole = _both(*_limited(source, settings))
     _distinct(whole, paths, folder)
-    in_folder = str(folder.name or folder), Files(paths, labels.astype(np.int64)), classes.tolist()
-    return _collections((name, whole, source.classes), in_folder, size, settings)
+    in_folder = str(folder.name or folder), *files_by_folder(paths)
+    return collections_of((name, whole, source.classes), in_folder, size, settings)
+
+
+def files_by_folder(paths: list[Path]) -> tuple[Files, list[str]]:
+    """Image files, and their classes: the names of the folders that they lie in."""
+    classes, labels = np.unique([utf8_text(path.parent.name) for path in paths], return_inverse=True)
+    return Files(paths, labels.astype(np.int64)), classes.tolist()
 
 
 def _limited(source: Source, settings: DataSettings) -> tuple[Split, Split]:
@@ -122,7 +129,7 @@ def _distinct(split: Split, paths: list[Path], folder: Path) -> None:
         )
 
 
-def _collections(
+def collections_of(
     first: tuple[str, Split, list[str]], second: tuple[str, Split, list[str]], size: int, settings: DataSettings
 ) -> tuple[Collection, Collection]:
     """Reduces the images of two sets, each a name, a split and names of classes."""

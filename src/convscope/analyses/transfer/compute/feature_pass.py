@@ -148,8 +148,7 @@ def input_conversion(subject: Subject, first: Subject) -> Callable[[Tensor], Ten
 
 def _feature_sizes(subject: Subject, request: FeatureRequest) -> dict[str, int]:
     """Values of an image, by layer."""
-    side = subject.data.settings.image_size
-    traced = trace(subject.net, side)
+    traced = trace(subject.net, subject.data.image_shape)
     axes, numbers = axes_of(traced), {layer: traced.layer(layer).output for layer in request.layers}
     shapes = {layer: maps_shape(traced.shapes[number], axes.get(number)) for layer, number in numbers.items()}
     return {layer: grid_maxima(request.grid)(torch.zeros(1, *shape[1:])).shape[1] for layer, shape in shapes.items()}

@@ -101,11 +101,11 @@ def transfer(
 
 def _request(subject: Subject, plan: TransferConfig, last: str) -> FeatureRequest:
     """The features of every layer; of the last hidden layer and of whole images with features=dense."""
-    size = subject.data.settings.image_size
     if plan.features == "dense":
+        size = subject.data.settings.image_size
         scales = dense_scales(plan.scales, size, plan.pool, subject.data.settings.stored)
         return FeatureRequest(list(plan.layers or [last]), plan.grid, scales, plan.store, plan.keep)
-    layers = list(plan.layers or transferred_layers(subject.net, size))
+    layers = list(plan.layers or transferred_layers(subject.net, subject.data.image_shape))
     return FeatureRequest(layers, plan.grid, None, plan.store, plan.keep)
 
 

@@ -1,0 +1,77 @@
+"""model=python from the command line: a package in the working directory is trained, looked at, gone on with.
+
+A file names no code: beside ckpt=, model.init= and resume=, the target is typed again.
+"""
+
+import json
+import re
+
+import pytest
+import torch
+
+from conftest import convscope
+from convscope.errors import UserError
+from convscope.training.start import read_start, start_checkpoint
+
+pytestmark = pytest.mark.slow
+NET = """
+from pathlib import Path
+
+from torch import nn
+
+Path("imported").touch()
+
+
+class MyNet(nn.Module):
+    def __init__(self, width=1, num_classes=1000):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8 * width, 3, stride=2), nn.ReLU(), nn.MaxPool2d(4))
+        self.head = nn.Linear(8 * width * 49, num_classes)
+
+    def forward(self, x):
+        return self.head(self.features(x).flatten(1))
+"""
+TINY = ["data.train=20", "data.val=10", "data.image_size=64", "trainer.accelerator=cpu", "evolution.maps=2"]
+TARGET = ["model=python", "model.target=my_package.nets:MyNet", "model.args={width: 2}"]
+TO_TYPE = "type model=python model.target=my_package.nets:MyNet 'model.args={width: 2}' too"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "my_package").mkdir()
+    (folder / "my_package/nets.py").write_text(NET)
+    return folder
+
+
+def test_a_net_of_ones_own_trains_and_is_looked_at_only_where_it_is_typed(place, cache):
+    tiny = [*TINY, f"data.cache_dir={cache}"]
+
+    def start(*words):
+        (place / "imported").unlink(missing_ok=True)
+        ended = convscope(*words, cwd=place)
+        return ended.returncode, ended.stdout + ended.stderr, (place / "imported").exists()
+
+    train = ["optim.schedule=constant", "trainer.max_epochs=1", "hydra.run.dir=run"]
+    code, text, _ = start(*TARGET, *train, *tiny)
+    assert code == 0, text
+    assert json.loads((place / "run/summary.json").read_text())["net"]["name"] == "MyNet"
+    about = torch.load(place / "run/checkpoints/last.ckpt", weights_only=True)["convscope"]["net"]
+    assert {key: about[key] for key in ("target", "args", "classes")} == {
+        "target": "my_package.nets:MyNet", "args": {"width": 2}, "classes": 10,
+    }  # fmt: skip
+
+    look = ["job=visualize", "ckpt=run", "evolution.maps=2", "trainer.accelerator=cpu", f"data.cache_dir={cache}"]
+    more = ["resume=run", "trainer.max_epochs=2"]
+    for words in (look, [*more, *TARGET[:2]]):
+        code, text, imported = start(*words)
+        assert code == 1 and text.count("\n") <= 2 and TO_TYPE in text and not imported, words
+    code, text, imported = start(*look, *TARGET, "hydra.run.dir=look")
+    assert code == 0 and imported and list((place / "look/pictures/top9").glob("*.jpg")), text
+    code, text, _ = start(*more, *TARGET[:2], "model.args.width=2")
+    assert code == 0 and "epoch 2/2" in text, text
+    rows = {"init": str(place / "run"), "source": "rows", "layers": {}}
+    with pytest.raises(UserError, match=re.escape(TO_TYPE)):
+        start_checkpoint(read_start(rows))
+    own = {"init": str(place / "run"), "source": "python", "target": "my_package.nets.MyNet"}
+    assert start_checkpoint(read_start(own))["convscope"]["net"]["name"] == "MyNet"
