@@ -13,6 +13,7 @@ from convscope.errors import UserError
 from convscope.models.library_metadata import Colors
 
 COLORS = 1, 3  # of an image: gray, or red, green and blue
+IMAGE_KEYS = "image", "images", "img", "pixel_values"  # that come before other keys of a dictionary, such as masks
 
 
 class Item(NamedTuple):
@@ -93,7 +94,7 @@ def _floats(values: Any) -> tuple[float, ...]:
 def _leaves(value: Any) -> Iterator[Any]:
     """The values in nested tuples, lists and dictionaries, in order."""
     if isinstance(value, Mapping):
-        value = list(value.values())
+        value = [value[key] for key in sorted(value, key=lambda key: key not in IMAGE_KEYS)]
     if isinstance(value, tuple | list):
         for part in value:
             yield from _leaves(part)

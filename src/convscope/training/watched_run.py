@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from convscope.data.items import batch_images, image_shape
 from convscope.data.loader_images import LoaderImages
 from convscope.data.loader_order import undisturbed_random
 from convscope.engine.blocks import default_layers
@@ -38,15 +39,15 @@ class WatchedRun:
     module: the user's, in which choice.net is. Raises UserError for a choice that the net cannot satisfy.
     """
 
-    def __init__(self, choice: WatchChoice, module: nn.Module, loader: Any, image_shape: Shape):
+    def __init__(self, choice: WatchChoice, module: nn.Module, loader: Any, shape: Shape):
         self.choice, self.compiled = choice, is_compiled(module)
         with undisturbed_random():
-            self.net = watched_net(module, choice.net, image_shape)
-        self.features = choice.features(self.net, image_shape)
-        self.images = LoaderImages(loader, image_shape, choice.colors(image_shape[0]), choice.classes, process())
-        self.watcher = PassWatcher(self.net, self.features.layers or [], image_shape, self.images)
+            self.net = watched_net(module, choice.net, shape)
+        self.features = choice.features(self.net, shape)
+        self.images = LoaderImages(loader, shape, choice.colors(shape[0]), choice.classes, process())
+        self.watcher = PassWatcher(self.net, self.features.layers or [], shape, self.images)
         self.watcher.draws(self.features, choice.seed)
-        self.image_shape = image_shape
+        self.image_shape = shape
         self.evolution: Evolution | None = None  # these two in the first process alone
         self.recorded: RecordedRun | None = None
         self._warned = set[str]()
@@ -96,7 +97,15 @@ class WatchedRun:
     rides = True  # on passes that something else makes
 
     def begin_batch(self, batch: Any) -> None:
-        self._guarded(lambda: self.watcher.begin_batch(batch))
+        self._guarded(lambda: self._begin_batch(batch))
+
+    def _begin_batch(self, batch: Any) -> None:
+        """The first batch of a pass says how large images are; the data set may give them larger."""
+        shape = image_shape(batch_images(batch)[0])
+        if shape != self.image_shape and self.watcher.search is not None and not self.images.number:
+            self.image_shape = self.watcher.image_shape = self.images.images.image_shape = shape
+            self.watcher.begin()
+        self.watcher.begin_batch(batch)
 
     def end_batch(self, batch: Any) -> None:
         self._guarded(lambda: self.watcher.end_batch(batch))

@@ -344,6 +344,23 @@ def test_a_module_without_forward_and_a_named_net(root, run, tmp_path):
     )
 
 
+def test_without_a_validation_there_is_a_warning(root, tmp_path):
+    with pytest.warns(UserWarning, match="no validation pass"):
+        fitted(tmp_path, Photos(root), max_epochs=1, limit_val_batches=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_that_the_device_makes_smaller(root, tmp_path):
+    class Cropping(Net):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            return batch[0][:, :, 4:28, 4:28], batch[1]
+
+    module = Cropping()
+    got, folder = val_records(root, tmp_path, DataLoader(photos(root, "val"), 8), module)
+    images = torch.stack([image[:, 4:28, 4:28] for image, _ in photos(root, "val")])
+    assert torch.equal(got["0.image"], brute_force(module.model, images, "0")[1]) and grid(folder).any()
+
+
 def test_validate_and_test_draw_nothing(root, tmp_path):
     evolution = FeatureEvolution(folder=tmp_path / "run")
     trainer = quiet(pl, tmp_path, callbacks=[evolution])

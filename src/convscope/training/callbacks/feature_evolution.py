@@ -1,6 +1,7 @@
 """Feature evolution in a Trainer of Lightning: when the search runs, and when an epoch is drawn and recorded."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -161,6 +162,10 @@ class FeatureEvolution:
     def on_fit_end(self, trainer: Any, module: Any) -> None:
         if self.run is not None:
             self.run.end()
+        elif trainer.is_global_zero:
+            warnings.warn(
+                "convscope: no validation pass, on which FeatureEvolution rides; nothing is drawn", stacklevel=1
+            )
 
     def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
         if self.run is not None:
