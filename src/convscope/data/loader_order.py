@@ -40,7 +40,7 @@ class LoaderOrder:
         """
         if self._sampler is not None:
             size = self.loader.batch_size
-            listed = self._order[number * size : number * size + count]
+            listed = self._order[number * size : (number + 1) * size]
         elif self._listener is not None and number < len(self._listener.batches):
             listed = self._listener.batches[number]
         else:

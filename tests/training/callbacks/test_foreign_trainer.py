@@ -397,17 +397,16 @@ def test_arguments_that_are_not_possible_end_before_anything_begins(arguments, m
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    "sanity, arguments, message",
     [
-        ({"layers": ["layer9"]}, "no layer layer9 in this net"),
-        ({"maps": {"0": [7]}, "layers": None}, "0 has maps 0 to 5, not 7"),
-        ({"layers": ["0", "5"], "maps": {"0": [1]}}, "maps names no maps of 5"),
-        ({"net": "backbone"}, "net='backbone' is no module of Untrained; possible: model"),
-        ({"mean": (0.1, 0.2), "std": (1, 1)}, "mean has 2 numbers, and the images 3 colors"),
-        ({"loader": 1}, "loader=1 is no validation loader.*possible: 0"),
+        (0, {"layers": ["layer9"]}, "no layer layer9 in this net"),
+        (2, {"maps": {"0": [7]}, "layers": None}, "0 has maps 0 to 5, not 7"),
+        (0, {"layers": ["0", "5"], "maps": {"0": [1]}}, "maps names no maps of 5"),
+        (2, {"net": "backbone"}, "net='backbone' is no module of Untrained; possible: model"),
+        (0, {"mean": (0.1, 0.2), "std": (1, 1)}, "mean has 2 numbers, and the images 3 colors"),
+        (2, {"loader": 1}, "loader=1 is no validation loader.*possible: 0"),
     ],
 )
-@pytest.mark.parametrize("sanity", [0, 2])
 def test_arguments_that_do_not_suit_the_net_end_the_fit_before_its_first_step(
     root, tmp_path, arguments, message, sanity
 ):
