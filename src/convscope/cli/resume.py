@@ -220,4 +220,15 @@ def continue_hint(folder: Path, sweep: str | None) -> str:
         return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={sweep}')}"
     relative = os.path.relpath(folder)
     is_below = Path.cwd() in folder.absolute().parents and relative not in ("auto", "null") and relative[0] != "~"
-    return f"go on with: python src/run.py {shlex.quote(f'resume={relative if is_below else folder.absolute()}')}"
+    words = shlex.quote(f"resume={relative if is_below else folder.absolute()}")
+    return f"go on with: python src/run.py {words}{_target_to_type(folder)}"
+
+
+def _target_to_type(folder: Path) -> str:
+    """The words of a net of Python, which have to be typed again; "" for other nets."""
+    model = (training_settings(folder) or {}).get("model", {})
+    if model.get("source") != "python":
+        return ""
+    from convscope.models.targets import target_args, target_name, target_words
+
+    return f" {target_words(target_name(model), target_args(model))}"
