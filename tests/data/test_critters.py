@@ -39,6 +39,7 @@ def python(code: str, *arguments: str, file: Path | None = None) -> subprocess.P
     return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_other_processes_draw_the_same(tmp_path: Path) -> None:
     source = critters(270, 10, 16, 5, tmp_path)  # enough of them for several processes
     for split, pixels in (("train", source.train), ("val", source.val)):
