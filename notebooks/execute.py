@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-STORED = ("look_inside", "read_a_run", "deconvnet_by_hand")  # your_photos is about photographs that only you have
+STORED = (
+    "look_inside",
+    "read_a_run",
+    "deconvnet_by_hand",
+    "watch_your_training",
+)  # your_photos is about photographs that only you have
 QUALITY = 75
 
 

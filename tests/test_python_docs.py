@@ -2,6 +2,7 @@
 
 import functools
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 import convscope
 from conftest import ROOT
+from training.foreign import lightning, quiet, write_photos
 
 SMALL = {  # function -> arguments that make it quick where the snippet does not set them
     "occlude": {"stride": 24, "searched": 4, "projections": False, "scored": 2},
@@ -27,7 +29,10 @@ IN_PLACE = {  # text of a snippet -> what the test runs
     "maps=8": "maps=1",
     "scored=20": "scored=4",
     "stride=16": "stride=24",
+    "images=2, scored=4": "images=1, scored=2",
+    'images=4, layers=["features.5", "features.12"]': 'images=3, layers=["features.12"]',
     "images=60": "images=6",
+    'layers=["layer1", "layer4"], maps=16': 'layers=["0", "5"], maps=2',
 }
 
 
@@ -43,6 +48,14 @@ def photos(tmp_path_factory):
     return root
 
 
+def what_the_reader_has(folder):
+    """A Trainer, a module and data of one's own, by the names that README gives them."""
+    pl, Net, Photos = lightning()
+    trainers = SimpleNamespace(Trainer=functools.partial(quiet, pl, folder, max_epochs=1))
+    data = Photos(write_photos(folder / "mine"))
+    return {"pl": trainers, "my_module": Net(), "my_datamodule": data, "my_loggers": False}
+
+
 def snippets(document):
     return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
 
@@ -53,7 +66,7 @@ def test_the_snippets_run(document, trained, photos, tmp_path, cache, monkeypatc
     monkeypatch.setenv("CONVSCOPE_CACHE", str(cache))
     for name, arguments in SMALL.items():
         monkeypatch.setattr(convscope, name, functools.partial(getattr(convscope, name), **arguments), raising=False)
-    names: dict = {}
+    names: dict = what_the_reader_has(tmp_path)
     texts = snippets(document)
     for text in texts:
         for there, here in IN_PLACE.items():
@@ -70,6 +83,6 @@ def test_the_page_shows_every_function_with_a_snippet_and_a_picture():
     of_analyses = [section for section in sections if section.startswith("`")]
     shown = {name for section in of_analyses for name in re.findall(r"`(\w+)`", section.splitlines()[0])}
     functions = {name for name in convscope.__all__ if name[0].islower()}
-    assert functions - shown == {"load", "pretrained", "read_run", "subject"}
+    assert functions - shown == {"load", "pretrained", "read_run", "subject", "watch"}
     assert all(f"convscope.{name}(" in text for name in functions)
     assert all(re.search(r"!\[.+\]\(pictures/", section) for section in of_analyses)

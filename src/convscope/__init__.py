@@ -18,6 +18,7 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     transfer                   linear classifiers on the features of each layer
     overlap                    images that two sets share
     claims                     the paper's claims, tested on a training run
+    FeatureEvolution, watch    top-9 grids after each epoch of your own training, in a Trainer of Lightning or in a loop
 
 Shape letters used everywhere: N images, C maps, H W pixels, h w positions of a map, K classes, P picks (a pick is one
 unit of one image). Pixels are grey levels minus their mean, about -128..128.
@@ -29,7 +30,7 @@ From Zeiler & Fergus (2013) to the code:
                   preprocessing, crops and flips        data/transforms.py, data/cache.py
                   the recipe; filter renormalization    training/recipe.py, conf/optim/; models/renorm.py
     section 4     Fig. 2: top-9 grids                   engine/top9.py, analyses/visualize/
-                  Fig. 4: feature evolution             training/callbacks/feature_evolution.py
+                  Fig. 4: feature evolution             training/evolution.py, training/callbacks/
                   Fig. 5: feature invariance            analyses/invariance/
     section 4.1   Fig. 6: architecture selection        analyses/diagnosis/
     section 4.2   Fig. 7: occlusion sensitivity         analyses/occlusion/
@@ -46,16 +47,20 @@ From Zeiler & Fergus (2013) to the code:
 cli/ reads a command line and runs a job; runs/ writes and reads the run folder; report/ draws its page.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # editors see the functions; Python imports them when one is asked for
     from convscope.api import *  # noqa: F403
+    from convscope.training.callbacks.feature_evolution import FeatureEvolution
+    from convscope.training.watching import watch
 
 # ruff: noqa: F405 (names of __all__ come from there)
 
 __all__ = [  # those of api/, which are not imported before one is asked for
+    "FeatureEvolution",
     "Findings",
     "Run",
     "Subject",
@@ -78,11 +83,15 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "top9",
     "transfer",
     "visualize",
+    "watch",
 ]
+WATCHING = {"FeatureEvolution": "callbacks.feature_evolution", "watch": "watching"}  # name -> module in training/
 
 
 def __getattr__(name: str) -> Any:
     """`from convscope import load`: torch is imported only when it is needed, as --help should not wait for it."""
+    if name in WATCHING:
+        return getattr(import_module(f"convscope.training.{WATCHING[name]}"), name)
     if name not in __all__:
         raise AttributeError(f"module 'convscope' has no attribute {name!r}")
     from convscope import api

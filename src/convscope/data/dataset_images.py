@@ -47,7 +47,8 @@ class DatasetImages:
     splits: by name; "val" is what analyses look at, "train" what they compare with. classes: names of the classes,
     None for those of the data set, or numbers. colors: mean and deviation by which the images were normalized, None for
     those of the data set's transforms; where there are none either, every image is stretched for display, and
-    `stretched` is true. Raises UserError for a data set without images.
+    `stretched` is true. image_shape: [C, H, W], None for that of the first image. Raises UserError for a data set
+    without images.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class DatasetImages:
         classes: Sequence[str] | None = None,
         colors: Colors | None = None,
         batch_size: int = 64,
+        image_shape: tuple[int, int, int] | None = None,
     ):
-        self._splits, self._classes, self._labels = dict(splits), classes, dict[SplitName, np.ndarray]()
+        self._splits, self._classes, self._labels = dict(splits), classes, dict[SplitName, np.ndarray | None]()
         name, first = next(iter(self._splits.items()))
         if not len(first):
             raise UserError(f"the data set of {name} is empty")
-        self.image_shape: tuple[int, int, int] = tuple(self._item(name, 0).image.shape)  # type: ignore[assignment]
+        shape = image_shape or tuple(self._item(name, 0).image.shape)
+        self.image_shape: tuple[int, int, int] = shape  # type: ignore[assignment]
         self.colors = colors or colors_of(first)
         self.stretched = self.colors is None
         scale = tuple(1 / (255 * std) for std in self.colors.std) if self.colors else 1 / 255
@@ -79,7 +82,7 @@ class DatasetImages:
         if self._classes is not None:
             return list(self._classes)
         for dataset in self._splits.values():
-            if names := _attribute(dataset, "classes"):
+            if names := listed_attribute(dataset, "classes"):
                 return [str(name) for name in names]
         count = 1 + max((int(self._all_labels(split).max()) for split in self._splits), default=0)
         return [f"class {number}" for number in range(count)]
@@ -123,14 +126,17 @@ class DatasetImages:
 
     def labels(self, split: SplitName, indices: Indices) -> Tensor:
         """[n] int64; 0 for images without labels."""
-        return torch.from_numpy(self._all_labels(split)[torch.as_tensor(indices).numpy()])
+        if (listed := self._listed_labels(split)) is not None:
+            return torch.from_numpy(listed[torch.as_tensor(indices).numpy()])
+        positions = torch.as_tensor(indices).tolist()
+        return torch.tensor([self._item(split, index).label or 0 for index in positions], dtype=torch.int64)
 
     def targets(self, split: SplitName, indices: Indices) -> NoReturn:
         raise UserError("images of one class have labels, and no targets of several classes")
 
     def names(self, split: SplitName, indices: Indices) -> list[str]:
         """Names of the files where the data set lists them as torchvision's do, else indices."""
-        files = _attribute(self._dataset(split), "samples") or _attribute(self._dataset(split), "imgs")
+        files = listed_attribute(self._dataset(split), "samples") or listed_attribute(self._dataset(split), "imgs")
         positions = torch.as_tensor(indices).tolist()
         return [Path(files[position][0]).name if files else str(position) for position in positions]
 
@@ -147,10 +153,9 @@ class DatasetImages:
         """Images [n, C, H, W] of these indices, grey levels that are no whole numbers: exactly those that come to the
         net's input. Raises UserError for another side than that of the images.
         """
-        if side != self.settings.image_size:
-            raise UserError(
-                f"these images have one size, {self.settings.image_size} pixels, and none of {side} to cut crops from"
-            )
+        if side != min(self.image_shape[1:]):
+            size = " x ".join(map(str, self.image_shape[1:]))
+            raise UserError(f"these images have one size, {size} pixels, and none of {side} to cut crops from")
         scale = torch.as_tensor(self.settings.pixel_scale).view(-1, 1, 1)
         for index in indices.split(batch_size):
             batch = self._batch(split, index)
@@ -176,18 +181,42 @@ class DatasetImages:
 
     def _all_labels(self, split: SplitName) -> np.ndarray:
         """[N] int64, from the data set's list of targets, or by reading every item once."""
+        labels = self._listed_labels(split)
+        if labels is None:
+            labels = np.array([self._item(split, index).label or 0 for index in range(self.size(split))], np.int64)
+            self._labels[split] = labels
+        return labels
+
+    def _listed_labels(self, split: SplitName) -> np.ndarray | None:
+        """[N] int64, from the data set's list of targets, one for each item; None where it has none."""
         if split not in self._labels:
-            labels = _attribute(self._dataset(split), "targets")
-            if labels is None:
-                labels = [self._item(split, index).label or 0 for index in range(self.size(split))]
-            self._labels[split] = np.asarray(labels, np.int64)
+            self._labels[split] = _whole_numbers(listed_attribute(self._dataset(split), "targets"), self.size(split))
         return self._labels[split]
 
 
-def _attribute(dataset: Any, name: str) -> Any:
-    """An attribute as torchvision's data sets have it, also of the data set below a torch Subset; None without."""
+def _whole_numbers(values: Any, count: int) -> np.ndarray | None:
+    """The values as [count] int64; None for anything else, such as several labels for each image."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        return None
+    return array.astype(np.int64) if array.shape == (count,) and array.dtype.kind in "iu" else None
+
+
+def listed_attribute(dataset: Any, name: str) -> Any:
+    """An attribute as torchvision's data sets have it, also of the data set below a wrapper or a torch Subset.
+
+    None where there is none.
+    """
     indices, below = getattr(dataset, "indices", None), getattr(dataset, "dataset", None)
+    if below is not None and indices is None and (name == "classes" or _same_length(dataset, below)):
+        value = getattr(dataset, name, None)
+        return listed_attribute(below, name) if value is None else value
     if indices is None or below is None:
         return getattr(dataset, name, None)
-    values = _attribute(below, name)
+    values = listed_attribute(below, name)
     return values if values is None or name == "classes" else [values[index] for index in indices]
+
+
+def _same_length(first: Any, second: Any) -> bool:
+    return hasattr(second, "__len__") and len(first) == len(second)

@@ -8,10 +8,12 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from convscope.data.loader_order import undisturbed_random
 from convscope.errors import UserError
 from convscope.models.library_metadata import Colors
 
 COLORS = 1, 3  # of an image: gray, or red, green and blue
+IMAGE_KEYS = "image", "images", "img", "pixel_values"  # that come before other keys of a dictionary, such as masks
 
 
 class Item(NamedTuple):
@@ -43,6 +45,26 @@ def batch_images(value: Any) -> Tensor:
     return images
 
 
+def first_image(loader: Any) -> Tensor | None:
+    """The first image of a loader's data set; None where only the loader can tell, as of an iterable one."""
+    return first_item_image(getattr(loader, "dataset", None))
+
+
+def first_item_image(dataset: Any) -> Tensor | None:
+    """The first image of a data set, read without a trace in the random numbers of the process; None without one."""
+    try:
+        with undisturbed_random():
+            return read_item(dataset[0]).image
+    except Exception:  # whatever a data set raises
+        return None
+
+
+def image_shape(image: Tensor) -> tuple[int, int, int]:
+    """Colors, height and width of an image [C, H, W]."""
+    channels, height, width = image.shape
+    return channels, height, width
+
+
 def colors_of(dataset: Any) -> Colors | None:
     """Mean and deviation of the Normalize among the transforms of a data set or of the set below it; None without."""
     if dataset is None:
@@ -72,7 +94,7 @@ def _floats(values: Any) -> tuple[float, ...]:
 def _leaves(value: Any) -> Iterator[Any]:
     """The values in nested tuples, lists and dictionaries, in order."""
     if isinstance(value, Mapping):
-        value = list(value.values())
+        value = [value[key] for key in sorted(value, key=lambda key: key not in IMAGE_KEYS)]
     if isinstance(value, tuple | list):
         for part in value:
             yield from _leaves(part)

@@ -1,11 +1,11 @@
-"""Hooks on the outputs of a net's modules, compiled modules of torch.jit included, and eval mode for a while."""
+"""Hooks on the outputs of a net's modules, those of torch.jit included; eval mode and float32 for a while."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.hooks import RemovableHandle
 
@@ -44,3 +44,33 @@ def outermost_scripted(net: nn.Module) -> dict[str, nn.Module]:
     compiled = [path for path, module in net.named_modules() if is_scripted(module)]
     inner = {path for path in compiled for outer in compiled if path != outer and f"{path}.".startswith(f"{outer}.")}
     return {path: net.get_submodule(path) for path in compiled if path not in inner}
+
+
+@contextmanager
+def in_float32(net: nn.Module) -> Iterator[None]:
+    """Gives the net float32 copies of its weights and statistics of other floating types; restores these at the end.
+
+    The restored tensors are the same objects, because an optimizer and DistributedDataParallel refer to them.
+    """
+    tables: list[dict[str, Any]] = [
+        table for module in net.modules() for table in (module._parameters, module._buffers)
+    ]
+    originals = [(table, name, value) for table in tables for name, value in table.items() if _needs_copy(value)]
+    copies: dict[Tensor, Tensor] = {}  # a weight that two modules share is copied once
+    with torch.inference_mode(False), torch.no_grad():
+        for table, name, value in originals:
+            table[name] = copies[value] if value in copies else copies.setdefault(value, _copy(value))
+    try:
+        yield
+    finally:
+        for table, name, value in originals:
+            table[name] = value
+
+
+def _needs_copy(value: Tensor | None) -> bool:
+    return value is not None and value.is_floating_point() and value.dtype != torch.float32
+
+
+def _copy(value: Tensor) -> Tensor:
+    copy = value.detach().float()
+    return nn.Parameter(copy, value.requires_grad) if isinstance(value, nn.Parameter) else copy

@@ -20,8 +20,8 @@ from convscope.errors import UserError
 class Search:
     """A search over the net's forward passes in eval mode, while `with Search(net, layers) as search:` is open.
 
-    search.watch(indices) before each pass gives the images of the pass; search.top is the record by layer. Raises
-    UserError for a layer that the net does not have, and for a layer without maps.
+    search.watch(indices) before each pass gives the images of the pass; an image of index -1 is left out. search.top is
+    the record by layer. Raises UserError for a layer that the net does not have, and for a layer without maps.
     """
 
     def __init__(self, net: nn.Module, layers: Iterable[str]):
@@ -33,6 +33,7 @@ class Search:
         self.indices = torch.empty(0, dtype=torch.int64)
         self.hooks: list[RemovableHandle] = []
         self.before: _BoundWatcher | None = None  # during a pass of a net with bounded activations
+        self.start_pass: Callable[[nn.Module, Any], None] | None = None  # of such a net
 
     def __enter__(self) -> "Search":
         self.hooks = [self.net.register_forward_pre_hook(self._first_pass)]
@@ -49,10 +50,15 @@ class Search:
 
     def _first_pass(self, net: nn.Module, args: tuple[Tensor, ...]) -> None:
         """Puts the hooks on the layers; a hook for the first pass, which gives the size of the images."""
-        if net.training:
-            return
-        self.__exit__()
-        net_trace = trace(net, tuple(args[0].shape[1:]))
+        if not net.training:
+            self.__exit__()
+            self._watch_layers(tuple(args[0].shape[1:]))
+            if self.start_pass is not None:
+                self.start_pass(net, args)
+
+    def _watch_layers(self, image_shape: tuple[int, ...]) -> None:
+        """Puts the hooks on the layers. image_shape: [C, H, W] of the images of all passes."""
+        net, net_trace = self.net, trace(self.net, image_shape)
         tensor_axes, ends = axes_of(net_trace), dict[str, tuple[BoundedActivation, Axes | None]]()
         for layer in self.layers:
             number = net_trace.layer(layer).output
@@ -64,7 +70,7 @@ class Search:
                 path, hook = self._reader(layer, net_trace, tensor_axes.get(number))
                 self.hooks.append(on_output(net.get_submodule(path), hook))
         if ends:
-            self._read_before(ends, args)
+            self._read_before(ends)
 
     def _reader(
         self, layer: str, net_trace: Trace, axes: Axes | None
@@ -85,8 +91,8 @@ class Search:
 
         return (pooled[0], read_pooled) if pooled else (layer, read)
 
-    def _read_before(self, ends: dict[str, tuple[BoundedActivation, Axes | None]], args: tuple[Tensor, ...]) -> None:
-        """Reads the inputs of these layers' bounded activations, in this pass and in those that follow."""
+    def _read_before(self, ends: dict[str, tuple[BoundedActivation, Axes | None]]) -> None:
+        """Reads the inputs of these layers' bounded activations in the passes that follow."""
 
         def start(net: nn.Module, args: Any) -> None:
             if not net.training:
@@ -98,7 +104,7 @@ class Search:
 
         self.hooks.append(self.net.register_forward_pre_hook(start))
         self.hooks.append(self.net.register_forward_hook(stop, always_call=True))
-        start(self.net, args)
+        self.start_pass = start
 
     def _end_pass(self) -> None:
         """Ends a pass; called at the end of the search too, because a keyboard interrupt skips torch's hooks."""
@@ -125,7 +131,7 @@ class Search:
         scores, best = (value.float().cpu() for value in (best if end is None else end.call.again(best.clone()), best))
         top = self.top.setdefault(layer, empty(len(scores)))
         ninth, last = top.before[:, -1:], top.image[:, -1:]
-        enters = (best > ninth) | ((best == ninth) & (self.indices < last))
+        enters = ((best > ninth) | ((best == ninth) & (self.indices < last))) & (self.indices >= 0)
         map_, image = (place.to(maps.device) for place in enters.nonzero(as_tuple=True))  # of E entries
         if len(map_):
             row = rows[image, :, map_].argmax(1)

@@ -3,6 +3,7 @@
 weights_and_biases, tensorboard, mlflow   one logger each, imported when it is chosen
 projection_table                          rows of single projections, for the table in Weights & Biases
 dashboard                                 a workspace of Weights & Biases that shows the evolution of features
+trainer_loggers                           the loggers of a Trainer that is not ours, which get the grids
 
 The run folder is complete without any logger. Nothing is computed here: loggers send what is in the run folder.
 """

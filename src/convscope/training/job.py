@@ -106,7 +106,7 @@ def train(
         BeginRecord(begin, rows),
         sessions or Sessions({}, time.perf_counter()),
         WatchLayers(record),
-        FeatureEvolution(record, data, plan.choice, plan.seed),
+        FeatureEvolution.of_run(record, data, plan.choice, plan.seed),
         WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss)),
         rows,
     )
@@ -133,7 +133,7 @@ def train(
     }
 
 
-def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[pl.Callback]:
+def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[Any]:
     """All callbacks in the order in which Lightning calls them; it calls those of checkpoints last in any case."""
     return [
         watchers.begin,

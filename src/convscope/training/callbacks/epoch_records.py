@@ -1,6 +1,5 @@
 """What a run records after each epoch: a row of metrics.csv, first-layer filters, the report page, seconds."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, MutableMapping
@@ -18,27 +17,7 @@ from convscope.runs.record import Picture, Record
 from convscope.runs.throttle import Throttle
 from convscope.training.callbacks.exact_resume import within_epoch
 from convscope.training.callbacks.filter_renormalization import convolution_weights
-
-
-class EpochRows(list[dict[str, float]]):
-    """Rows of numbers, one for each epoch, as a list that only grows.
-
-    Checkpoints hold the rows as text. `text` formats new rows only, so that checkpoints of long runs cost no more.
-    """
-
-    def __init__(self, rows: Any = ()):
-        super().__init__(rows)
-        self._lines: list[str] = []
-
-    def text(self) -> str:
-        """A line of JSON for each row, which restores floats bit by bit."""
-        self._lines += [json.dumps(row) for row in self[len(self._lines) :]]
-        return "\n".join(self._lines)
-
-    @classmethod
-    def read(cls, state: Any) -> "EpochRows":
-        """The rows from the text of a checkpoint, or from the list of dicts that older checkpoints have."""
-        return cls(map(json.loads, state.splitlines()) if isinstance(state, str) else state)
+from convscope.training.recorded_run import EpochRows
 
 
 class RowPerEpoch(pl.Callback):

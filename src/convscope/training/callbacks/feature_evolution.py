@@ -1,245 +1,235 @@
-"""Feature evolution (section 4.1, Fig. 4): what excites the maps after each shown epoch, as pictures and numbers.
-
-A shown epoch is one for which features are drawn (conf/evolution).
-"""
+"""Feature evolution in a Trainer of Lightning: when the search runs, and when an epoch is drawn and recorded."""
 
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-import numpy as np
-import pytorch_lightning as pl
-import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor
 
-from convscope.analyses.visualize.about import FeatureConfig
-from convscope.analyses.visualize.compute import SplitPixels, drawn_layers, drawn_maps, feature_view, layer_rule
-from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
-from convscope.data.batches import Batch
-from convscope.data.module import ImageData
-from convscope.engine.projection_rule import AUTO, RuleChoice
-from convscope.engine.top9 import Top9, merge, to_arrays
-from convscope.engine.top9_search import Search
-from convscope.metrics.convergence import LayerChange, TopImages, dead_share, keep_exciting, layer_change
-from convscope.plots.curves import convergence_curves
-from convscope.plots.grid import MapHistory, evolution_grid
-from convscope.report.convergence import convergence_in_words, layer_convergences
-from convscope.runs.record import Arrays, Picture, Record
-from convscope.runs.throttle import Throttle
-from convscope.training.callbacks.epoch_records import EpochRows
-from convscope.training.classifier import Classifier
-
-TILE = 64  # pixels of a stored tile of Fig. 4
+from convscope.analyses.visualize.about import SIDE, FeatureConfig
+from convscope.data.images import Images
+from convscope.data.items import batch_images, first_image, image_shape
+from convscope.errors import UserError
+from convscope.loggers.trainer_loggers import picture_loggers
+from convscope.runs.record import Record
+from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
+from convscope.training.own_run import OwnRun
+from convscope.training.watch_choice import WatchChoice
+from convscope.training.watched_run import WatchedRun
 
 
-class EpochProjections(NamedTuple):
-    """A layer at a shown epoch: the top-9 record of its C maps, and the strongest projection [m, 3, S, S] of `maps`.
+class FeatureEvolution:
+    """Shows what a net learns while any Trainer of Lightning trains it: what excites its maps, epoch after epoch.
 
-    maps: the numbers of the m maps that are shown.
-    """
+        from convscope import FeatureEvolution
+        evolution = FeatureEvolution(layers=["layer1", "layer4"], maps=16)
+        trainer = pl.Trainer(callbacks=[evolution], logger=...)
+        trainer.fit(my_module, my_datamodule)
 
-    top: Top9
-    maps: list[int]
-    strongest: torch.Tensor
+    The search for the nine strongest images of each map rides on the validation pass. Each epoch's grids go to the
+    Trainer's own loggers as top9/<layer>, and everything into a run folder with a page, report/index.html. A fit from
+    a checkpoint (ckpt_path) goes on in the same folder, which `evolution.folder` names once the fit has begun.
+    trainer.validate and trainer.test draw nothing.
 
-    @property
-    def images(self) -> TopImages:
-        """[C, 9]: the images that excite each map."""
-        return keep_exciting(self.top.score.numpy(), self.top.image.numpy())
-
-
-def change_since(after: EpochProjections, before: EpochProjections | None) -> LayerChange:
-    """The change of a layer since the previous shown epoch, if there is one."""
-    if before is None:
-        return LayerChange(0.0, 0.0, dead_share(after.images))
-    similarity = F.cosine_similarity(after.strongest.flatten(1), before.strongest.flatten(1)).numpy()
-    return layer_change(before.images, after.images, after.maps, similarity)
-
-
-class FeatureEvolution(pl.Callback):
-    """Searches the top-9 images during the validation of each shown epoch, and records their projections.
-
-    With choice.images="train" it takes a pass of its own over the training images. A resumed run has the last shown
-    epoch and the images on the sheets of thumbnails in its checkpoint. The tiles of all epochs are only in the run
-    folder's evolution/, so that memory does not grow with the epochs.
+    layers: names of modules that output maps, None for a choice that suits the net. maps: how many of each layer are
+    drawn, or layer -> their numbers. every_n_epochs, epochs: at which epochs, counted from 1; of several validations
+    in an epoch at the last. rule: auto, deconvnet, guided or gradient. folder: of the run, None for
+    convscope/<date>_<time> in the Trainer's default_root_dir. mean, std: by which the images were normalized, None
+    for those of the data set's transforms. net: where the net is in the module, as "model.backbone"; None for the
+    module's own forward. classes: names of the classes. loader: which validation loader, by number or name. tile:
+    side of a tile in pixels. seed: of the choice of maps. Raises UserError for arguments that are not possible.
     """
 
     state_key = "FeatureEvolution"  # in checkpoints, of version 0.1 too
 
-    def __init__(self, record: Record, data: ImageData, choice: FeatureConfig, seed: int):
-        self.record, self.data, self.choice, self.seed = record, data, choice, seed
-        self.search: Search | None = None
-        self.previous: dict[str, EpochProjections] = {}
-        self.pictured: set[int] = set()  # images whose thumbnails are on the sheets of earlier epochs
-        self.rules: dict[str, RuleChoice] = {}  # by layer, chosen once in a run
-        self.rows = EpochRows()
-        self.seconds = 0.0  # spent by this callback in all sessions, without the hooks of the search
-        self.throttle = Throttle(1 / 50)  # of the pictures of the whole run
+    def __new__(cls, *args: Any, **kwargs: Any) -> "FeatureEvolution":
+        of_trainers: type[FeatureEvolution] = callback_class(cls, namespaces())  # type: ignore[arg-type]
+        return object.__new__(of_trainers)
 
-    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
-        assert isinstance(module, Classifier)
-        self.layers = drawn_layers(self.choice, module.net, self.data.image_shape)
+    def __init__(
+        self,
+        layers: Sequence[str] | None = None,
+        maps: int | Mapping[str, Sequence[int]] = 16,
+        *,
+        every_n_epochs: int = 1,
+        epochs: Sequence[int] | None = None,
+        rule: str = "auto",
+        folder: str | Path | None = None,
+        mean: Sequence[float] | float | None = None,
+        std: Sequence[float] | float | None = None,
+        net: str | None = None,
+        classes: Sequence[str] | None = None,
+        loader: int | str = 0,
+        tile: int = SIDE,
+        seed: int = 0,
+    ):
+        self.choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, net, classes, tile, seed)
+        self.folder = self._chosen_folder = None if folder is None else Path(folder).expanduser()
+        self.loader = loader
+        self.run: WatchedRun | OwnRun | None = None
+        self.state: dict[str, Any] = {}  # of an earlier session
+        self._searching, self._drawn_epoch = False, 0
+        self._folder_name: str | None = None  # in default_root_dir
+        self._began, self._before = time.perf_counter(), dict[str, Tensor]()
+
+    @classmethod
+    def of_run(cls, record: Record, data: Images, choice: FeatureConfig, seed: int) -> "FeatureEvolution":
+        """The callback of job=train, into its record. data: images whose batches say their indices."""
+        callback = cls()
+        callback.run = OwnRun(record, data, choice, seed)
+        return callback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FeatureEvolution, (), self.__dict__  # for processes that are spawned
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on drawing, in all sessions."""
+        evolution = self.run.evolution if self.run is not None else None
+        return evolution.seconds if evolution is not None else 0.0
+
+    def setup(self, trainer: Any, module: Any, stage: str) -> None:
+        if isinstance(self.run, OwnRun):
+            self.run.watch(module.net)
 
     def state_dict(self) -> dict[str, Any]:
-        previous = {
-            layer: (dict(epoch.top._asdict()), epoch.maps, epoch.strongest) for layer, epoch in self.previous.items()
-        }
-        return {
-            "rows": self.rows.text(),
-            "seconds": self.seconds,
-            "previous": previous,
-            "pictured": sorted(self.pictured),
-            "rules": {layer: dict(rule._asdict()) for layer, rule in self.rules.items()},
-        }
+        if self.run is None:
+            return self.state
+        state = self.run.state()
+        if isinstance(self.run, WatchedRun) and state:
+            state["folder"] = self._folder_name
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.pictured = EpochRows.read(state["rows"]), set(state.get("pictured", []))
-        self.rules = {layer: RuleChoice(**rule) for layer, rule in state.get("rules", {}).items()}
-        self.seconds = state.get("seconds", 0.0)
-        for layer, (top, maps, strongest) in state["previous"].items():
-            self.previous[layer] = EpochProjections(Top9(**top), maps, strongest)
-
-    def _is_shown(self, trainer: pl.Trainer) -> bool:
-        return not trainer.sanity_checking and self.choice.draws_at(trainer.current_epoch + 1)
-
-    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        if self._is_shown(trainer):
-            self.search = Search(module.net, self.layers)
-            if self.choice.images == "val":
-                self.search.__enter__()
-
-    def on_validation_batch_start(self, trainer: Any, module: Any, batch: Batch, *_: Any) -> None:
-        if self.search is not None and self.choice.images == "val":
-            self.search.watch(batch.index)
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if self.search is None:
-            return
-        search, self.search = self.search, None
-        if self.choice.images == "val":
-            search.__exit__(None, None, None)
+        if isinstance(self.run, OwnRun):
+            self.run.evolution.load_state_dict(state)
         else:
-            self._search_training_images(search, module)
-        tops = {layer: _merged_over_processes(top, module) for layer, top in search.top.items()}
+            self.state, self.run = state, None
+
+    def on_fit_start(self, trainer: Any, module: Any) -> None:
+        self._drawn_epoch = 0
+        if isinstance(self.run, WatchedRun):  # of an earlier fit
+            self.state = self.state_dict() if trainer.current_epoch else {}
+            self.run = None
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        if self.run is None and trainer.val_dataloaders is not None:
+            _, loader = val_loader(trainer, self.loader)
+            image = first_image(loader)
+            if image is not None:
+                self._open(trainer, module, image)
+
+    def on_validation_epoch_start(self, trainer: Any, module: Any) -> None:
+        self._searching = self._is_drawn(trainer)
+        if self._searching and self.run is not None and self.run.rides:
+            self.run.watcher.begin()
+
+    def on_validation_batch_start(
+        self, trainer: Any, module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if not isinstance(self.run, OwnRun) and not self._is_watched(trainer, dataloader_idx):
+            return
+        if self.run is None and is_fitting(trainer):
+            self._open(trainer, module, batch_images(batch)[0])
+            self.on_validation_epoch_start(trainer, module)
+        if self._searching and self.run is not None:
+            self.run.begin_batch(batch)
+
+    def on_validation_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if self._searching and isinstance(self.run, WatchedRun) and self._is_watched(trainer, dataloader_idx):
+            self.run.end_batch(batch)
+
+    def on_validation_epoch_end(self, trainer: Any, module: Any) -> None:
+        if not self._searching or self.run is None:
+            return
+        self._searching, self._drawn_epoch = False, trainer.current_epoch + 1
+        columns = self.run.end_pass(self._drawn_epoch, lambda: self._pass_again(trainer, module))
+        for name, value in columns.items():
+            module.log(name, value, rank_zero_only=True)
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        self._began, self._before = time.perf_counter(), dict(trainer.callback_metrics)
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        if isinstance(self.run, WatchedRun):
+            self.run.end_epoch(trainer.current_epoch + 1, self._row(trainer))
+
+    def on_fit_end(self, trainer: Any, module: Any) -> None:
+        if self.run is not None:
+            self.run.end()
+        elif trainer.is_global_zero:
+            warnings.warn(
+                "convscope: no validation pass, on which FeatureEvolution rides; nothing is drawn", stacklevel=1
+            )
+
+    def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
+        if self.run is not None:
+            self.run.watcher.close()
+        if isinstance(self.run, WatchedRun):
+            self.run.end(f"{type(exception).__name__}: {exception}".rstrip(": "))
+
+    def _is_drawn(self, trainer: Any) -> bool:
+        """Whether the validation that begins is the one of its epoch at which features are drawn."""
+        epoch, choice = trainer.current_epoch + 1, self.run.choice if self.run is not None else self.choice
+        drawn = is_fitting(trainer) and not trainer.sanity_checking and choice.draws_at(epoch)
+        return drawn and self._drawn_epoch != epoch and is_last_of_epoch(trainer)
+
+    def _row(self, trainer: Any) -> dict[str, float]:
+        """The Trainer's metrics that this epoch has measured, and its seconds.
+
+        Lightning repeats the values of an epoch that measured more: the same tensors.
+        """
+        values = {
+            name: value for name, value in trainer.callback_metrics.items() if self._before.get(name) is not value
+        }
+        return {name: float(value) for name, value in values.items()} | {"seconds": time.perf_counter() - self._began}
+
+    def _is_watched(self, trainer: Any, number: int) -> bool:
+        return val_loader(trainer, self.loader)[0] == number
+
+    def _open(self, trainer: Any, module: Any, image: Tensor) -> None:
+        """Opens the run: from here on the net and the images are known."""
+        _, loader = val_loader(trainer, self.loader)
+        run = WatchedRun(self.choice, module, loader, image_shape(image))
         if trainer.is_global_zero:
-            start = time.perf_counter()
-            for layer, change in self._draw_epoch(trainer.current_epoch + 1, tops, module).items():
-                for name, value in change.columns.items():
-                    module.log(f"{name}/{layer}", value, rank_zero_only=True)
-            self.seconds += time.perf_counter() - start
+            self.folder = self._run_folder(Path(trainer.default_root_dir))
+            run.open(self.folder, type(module).__name__, self.state, picture_loggers(trainer.loggers, run.warn))
+            print(
+                f"convscope: features of {type(module).__name__} in {self.folder / 'report' / 'index.html'}", flush=True
+            )
+        self.run = run
 
-    def on_exception(self, *_: Any) -> None:
-        if self.search is not None and self.choice.images == "val":
-            self.search.__exit__(None, None, None)
+    def _run_folder(self, root: Path) -> Path:
+        """The folder given, or that of the run that goes on, or a new one. Raises UserError for one of another run."""
+        self._folder_name = None
+        if self._chosen_folder is not None:
+            if not self.state and (self._chosen_folder / "metrics.csv").is_file():
+                raise UserError(
+                    f"folder={str(self._chosen_folder)!r} holds a run already; name another, leave folder out for a "
+                    "new one at each start, or go on from a checkpoint with ckpt_path="
+                )
+            return self._chosen_folder
+        name = str(self.state.get("folder") or "")
+        if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            name = f"convscope/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        self._folder_name = name
+        return root / name
 
-    def _search_training_images(self, search: Search, module: Any) -> None:
-        with search, torch.inference_mode():
-            for batch in self.data.ordered_dataloader("train"):
-                search.watch(batch.index)
-                module.net(batch.image.to(module.device))
-
-    def _draw_epoch(self, epoch: int, tops: dict[str, Top9], module: Any) -> dict[str, LayerChange]:
-        self.record.add(Arrays("top9", to_arrays(tops), epoch))
-        images = SplitPixels(self.data, self.choice.images)
-        changes, tiles, excited = {}, {}, set[int]()
-        for layer, top in tops.items():
-            maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
-            view = feature_view(module.net, images, layer, top, maps, self._rule(module.net, images, layer, top))
-            projections = EpochProjections(top, maps, view.projections[:, 0].clone())
-            changes[layer] = change_since(projections, self.previous.get(layer))
-            self.previous[layer] = projections
-            caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
-            grid = feature_grid(view, caption, self.choice.tile)
-            caption += f"; projections by {view.rule.words}"
-            self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
-            tiles[layer] = np.stack(strongest_tiles(grid, TILE))
-            excited |= set(exciting_images(view))
-        self._draw_whole_images(epoch, images, excited - self.pictured)
-        self._draw_evolution(epoch, tiles, changes)
-        return changes
-
-    def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9) -> RuleChoice:
-        """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
-        rule = self.rules.get(layer) or layer_rule(net, images, layer, top, self.choice.rule)
-        if rule.measured or self.choice.rule != AUTO:
-            self.rules[layer] = rule
-        return rule
-
-    def _draw_whole_images(self, epoch: int, images: SplitPixels, new: set[int]) -> None:
-        for number, (image, sheet) in enumerate(thumbnail_sheets(images, sorted(new))):
-            caption = f"Images that excite the shown maps, for the first time at epoch {epoch}"
-            self.record.add(Picture(f"images/{number}", image, caption, epoch, sheet=sheet))
-        self.pictured |= new
-
-    def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], changes: dict[str, LayerChange]) -> None:
-        stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
-        self.record.add(Arrays("evolution", stored, epoch))
-        columns = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c.columns.items()}
-        self.rows.append({"epoch": epoch, **columns})
-        if self.throttle.due:
-            with self.throttle.counted():
-                self._draw_run()
-
-    def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if trainer.is_global_zero and self.rows:
-            self._draw_run()
-
-    def _draw_run(self) -> None:
-        """Records the pictures of the run so far: Fig. 4 for each layer, and when the layers settle."""
-        paths = {int(row["epoch"]): _tiles_path(self.record.folder, int(row["epoch"])) for row in self.rows}
-        epochs = spread_epochs([epoch for epoch, path in paths.items() if path.is_file()], 12)
-        stored = {epoch: _stored_tiles(paths[epoch]) for epoch in epochs}
-        for layer, projections in self.previous.items():
-            self._draw_layer(layer, projections.maps, stored)
-        columns = {name: [row.get(name) for row in self.rows] for name in self.rows[0]}
-        figure = convergence_curves(
-            self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {}))
-        )
-        self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
-
-    def _draw_layer(self, layer: str, maps: list[int], stored: dict[int, dict[str, np.ndarray]]) -> None:
-        """Records Fig. 4 of a layer, from the epochs whose tiles are of all these maps."""
-        shape = len(maps), TILE, TILE, 3
-        tiles = {e: layers[layer] for e, layers in stored.items() if layer in layers and layers[layer].shape == shape}
-        if tiles:
-            rows = [
-                MapHistory(f"map {n}", [of_epoch[row] for of_epoch in tiles.values()]) for row, n in enumerate(maps)
-            ]
-            caption = f"{layer}: the strongest projection of each map as training goes on"
-            grid = evolution_grid(rows, list(tiles), caption)
-            self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
-
-
-def _tiles_path(folder: Path, epoch: int) -> Path:
-    """The file with the tiles [m, TILE, TILE, 3] uint8 of an epoch, under the keys <layer>.tile."""
-    return folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
-
-
-def _stored_tiles(path: Path) -> dict[str, np.ndarray]:
-    """The tiles by layer; empty for a damaged file, as a power cut may leave it, which must not end the training."""
-    try:
-        return {name.removesuffix(".tile"): tiles.numpy() for name, tiles in load_file(path).items()}
-    except (OSError, SafetensorError):
-        return {}
-
-
-def _merged_over_processes(top: Top9, module: pl.LightningModule) -> Top9:
-    """The record over the images of all processes, equal to that of one process that has all of them."""
-    if module.trainer.world_size == 1:
-        return top
-    gathered = [module.all_gather(field.to(module.device)) for field in (*top, top.before)]  # [world, C, 9] each
-    merged = Top9(*(field[0].cpu() for field in gathered))
-    for rank in range(1, module.trainer.world_size):
-        merged = merge(merged, Top9(*(field[rank].cpu() for field in gathered)))
-    return merged
-
-
-def spread_epochs(epochs: list[int], limit: int) -> list[int]:
-    """At most `limit` of the epochs, with the first and the last, denser at the beginning as in Fig. 4."""
-    if len(epochs) <= limit:
-        return epochs
-    places = np.unique(np.geomspace(1, len(epochs), limit).round().astype(int)) - 1
-    return [epochs[place] for place in places]
+    def _pass_again(self, trainer: Any, module: Any) -> None:
+        """Passes the batches of the validation through the net once more."""
+        run, (number, loader) = self.run, val_loader(trainer, self.loader)
+        assert run is not None
+        for count, batch in enumerate(loader):
+            if count >= trainer.num_val_batches[number]:
+                break
+            batch = trainer.precision_plugin.convert_input(batch)
+            batch = module._on_before_batch_transfer(batch, dataloader_idx=number)
+            batch = trainer.strategy.batch_to_device(batch, dataloader_idx=number)
+            run.begin_batch(batch)
+            with trainer.precision_plugin.val_step_context():
+                run.net(batch_images(batch))

@@ -5,9 +5,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
-from torch import Tensor, nn
+
+from convscope.engine.hooks import in_float32
 
 
 class ValidateInFloat32(pl.Callback):
@@ -30,36 +30,6 @@ class ValidateInFloat32(pl.Callback):
 
     def on_exception(self, *_: Any) -> None:
         self.contexts.close()
-
-
-@contextmanager
-def in_float32(net: nn.Module) -> Iterator[None]:
-    """Gives the net float32 copies of its weights and statistics of other floating types; restores these at the end.
-
-    The restored tensors are the same objects, because an optimizer and DistributedDataParallel refer to them.
-    """
-    tables: list[dict[str, Any]] = [
-        table for module in net.modules() for table in (module._parameters, module._buffers)
-    ]
-    originals = [(table, name, value) for table in tables for name, value in table.items() if _needs_copy(value)]
-    copies: dict[Tensor, Tensor] = {}  # a weight that two modules share is copied once
-    with torch.inference_mode(False), torch.no_grad():
-        for table, name, value in originals:
-            table[name] = copies[value] if value in copies else copies.setdefault(value, _copy(value))
-    try:
-        yield
-    finally:
-        for table, name, value in originals:
-            table[name] = value
-
-
-def _needs_copy(value: Tensor | None) -> bool:
-    return value is not None and value.is_floating_point() and value.dtype != torch.float32
-
-
-def _copy(value: Tensor) -> Tensor:
-    copy = value.detach().float()
-    return nn.Parameter(copy, value.requires_grad) if isinstance(value, nn.Parameter) else copy
 
 
 @contextmanager

@@ -7,12 +7,7 @@ import torch
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.engine.projection_rule import RuleChoice
 from convscope.engine.top9 import Top9
-from convscope.training.callbacks.feature_evolution import (
-    EpochProjections,
-    FeatureEvolution,
-    change_since,
-    spread_epochs,
-)
+from convscope.training.evolution import EpochProjections, Evolution, change_since, spread_epochs
 
 
 def test_the_epochs_of_fig_4_are_spread_towards_the_beginning():
@@ -38,9 +33,9 @@ def test_a_layers_rule_is_measured_once_and_said_at_every_epoch(trained):
 
 def test_a_run_of_version_0_1_goes_on_with_the_deconvnet_that_its_numbers_were_made_with():
     assert FeatureConfig(None, 4, None, "val").rule == "deconvnet"
-    callback = FeatureEvolution(None, None, FeatureConfig(None, 4, None, "val"), 0)
-    callback.load_state_dict({"rows": "", "previous": {}, "pictured": []})
-    assert callback.rules == {}
+    evolution = Evolution(None, None, FeatureConfig(None, 4, None, "val"), 0)
+    evolution.load_state_dict({"rows": "", "previous": {}, "pictured": []})
+    assert evolution.rules == {}
 
 
 def record(images, strongest=1.0):

@@ -1,0 +1,86 @@
+"""Loggers that somebody else has opened, such as those of a Trainer: pictures go to them, each under its own name.
+
+The loggers of pytorch_lightning and of lightning.pytorch have the same names and methods, and are told apart from
+others by their names. Their numbers come from the Trainer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from convscope.loggers import FaultTolerantLogger
+from convscope.runs.record import Picture
+
+SENT = "top9/", "evolution/"  # first parts of the names of pictures; the others are in the run folder alone
+
+
+def picture_loggers(loggers: Iterable[Any], warn: Callable[[str], None]) -> list[FaultTolerantLogger]:
+    """Those of the loggers that take pictures. warn: gets a line for each that fails later."""
+    opened = [(type(logger).__name__, _opened(logger)) for logger in loggers]
+    return [FaultTolerantLogger(name, pictures, warn) for name, pictures in opened if pictures is not None]
+
+
+def _opened(logger: Any) -> Any:
+    names = {kind.__name__ for kind in type(logger).__mro__}
+    if "WandbLogger" in names:
+        return OpenLogger(logger, _to_wandb)
+    if "TensorBoardLogger" in names:
+        return OpenLogger(logger, _to_tensorboard)
+    if "MLFlowLogger" in names:
+        return OpenLogger(logger, _to_mlflow)
+    return OpenLogger(logger, _to_any) if hasattr(logger, "log_image") else None
+
+
+class OpenLogger:
+    """Sends the grids of an epoch with it as x axis, and the latest picture of the whole run at the end."""
+
+    def __init__(self, logger: Any, send: Callable[[Any, Picture, Path, int], None]):
+        self.logger, self.send = logger, send
+        self.epoch = 0  # the latest one
+        self.latest: dict[str, tuple[Picture, Path]] = {}
+
+    def picture(self, picture: Picture, path: Path) -> None:
+        if not picture.name.startswith(SENT):
+            return
+        if picture.epoch is None:
+            self.latest[picture.name] = picture, path
+            return
+        self.epoch = picture.epoch
+        self.send(self.logger, picture, path, self.epoch)
+
+    def row(self, epoch: int, values: Mapping[str, float]) -> None:
+        self.epoch = epoch
+
+    def close(self) -> None:
+        for picture, path in self.latest.values():
+            self.send(self.logger, picture, path, self.epoch)
+        self.latest = {}
+
+
+def _to_wandb(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
+    import wandb
+
+    run = logger.experiment
+    run.define_metric("epoch")
+    for name in SENT:
+        run.define_metric(f"{name}*", step_metric="epoch")
+    run.log({picture.name: wandb.Image(str(path), caption=picture.caption or None), "epoch": epoch})
+
+
+def _to_tensorboard(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(path).convert("RGB"))  # [H, W, 3]
+    logger.experiment.add_image(picture.name, pixels, epoch, dataformats="HWC")
+
+
+def _to_mlflow(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
+    from PIL import Image
+
+    pixels = Image.open(path).convert("RGB")
+    logger.experiment.log_image(logger.run_id, pixels, key=picture.name, step=epoch)
+
+
+def _to_any(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
+    logger.log_image(key=picture.name, images=[str(path)], step=epoch)

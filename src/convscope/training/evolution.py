@@ -1,0 +1,199 @@
+"""Feature evolution (section 4.1, Fig. 4): what excites the maps after each shown epoch, as pictures and numbers.
+
+A shown epoch is one for which features are drawn. Nothing here knows what trains the net, nor when its passes are made.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from convscope.analyses.visualize.about import FeatureConfig
+from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, layer_rule
+from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
+from convscope.data.images import Images
+from convscope.engine.projection_rule import AUTO, RuleChoice
+from convscope.engine.top9 import Top9, to_arrays
+from convscope.metrics.convergence import LayerChange, TopImages, dead_share, keep_exciting, layer_change
+from convscope.plots.curves import convergence_curves
+from convscope.plots.grid import MapHistory, evolution_grid
+from convscope.report.convergence import convergence_in_words, layer_convergences
+from convscope.runs.record import Arrays, Picture, Record
+from convscope.runs.throttle import Throttle
+from convscope.training.recorded_run import EpochRows
+
+TILE = 64  # pixels of a stored tile of Fig. 4
+
+
+class EpochProjections(NamedTuple):
+    """A layer at a shown epoch: the top-9 record of its C maps, and the strongest projection [m, 3, S, S] of `maps`.
+
+    maps: the numbers of the m maps that are shown.
+    """
+
+    top: Top9
+    maps: list[int]
+    strongest: torch.Tensor
+
+    @property
+    def images(self) -> TopImages:
+        """[C, 9]: the images that excite each map."""
+        return keep_exciting(self.top.score.numpy(), self.top.image.numpy())
+
+
+def change_since(after: EpochProjections, before: EpochProjections | None) -> LayerChange:
+    """The change of a layer since the previous shown epoch, if there is one."""
+    if before is None:
+        return LayerChange(0.0, 0.0, dead_share(after.images))
+    similarity = F.cosine_similarity(after.strongest.flatten(1), before.strongest.flatten(1)).numpy()
+    return layer_change(before.images, after.images, after.maps, similarity)
+
+
+class Evolution:
+    """Records the projections of each shown epoch, and how they change.
+
+    A resumed run has the last shown epoch and the images on the sheets of thumbnails in its checkpoint. The tiles of
+    all epochs are only in the run folder's evolution/, so that memory does not grow with the epochs. seconds: spent
+    here in all sessions.
+    """
+
+    def __init__(self, record: Record, images: Images, choice: FeatureConfig, seed: int):
+        self.record, self.images, self.choice, self.seed = record, images, choice, seed
+        self.previous: dict[str, EpochProjections] = {}
+        self.pictured: set[int] = set()  # images whose thumbnails are on the sheets of earlier epochs
+        self.rules: dict[str, RuleChoice] = {}  # by layer, chosen once in a run
+        self.rows = EpochRows()
+        self.seconds = 0.0
+        self.measures_drawn_maps = False  # alone, where only their images are at hand
+        self.throttle = Throttle(1 / 50)  # of the pictures of the whole run
+
+    def state_dict(self) -> dict[str, Any]:
+        previous = {
+            layer: (dict(epoch.top._asdict()), epoch.maps, epoch.strongest) for layer, epoch in self.previous.items()
+        }
+        return {
+            "rows": self.rows.text(),
+            "seconds": self.seconds,
+            "previous": previous,
+            "pictured": sorted(self.pictured),
+            "rules": {layer: dict(rule._asdict()) for layer, rule in self.rules.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.pictured = EpochRows.read(state["rows"]), set(state.get("pictured", []))
+        self.rules = {layer: RuleChoice(**rule) for layer, rule in state.get("rules", {}).items()}
+        self.seconds = state.get("seconds", 0.0)
+        for layer, (top, maps, strongest) in state["previous"].items():
+            self.previous[layer] = EpochProjections(Top9(**top), maps, strongest)
+
+    def draw(self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]) -> dict[str, float]:
+        """Records the features of an epoch, from the strongest images of each layer; returns its columns by name."""
+        start = time.perf_counter()
+        if self.rows and self.rows[-1]["epoch"] >= epoch:  # a loop of the user's own that starts over
+            self.previous, self.pictured = {}, set()
+        changes = self._draw_epoch(net, epoch, tops)
+        self.seconds += time.perf_counter() - start
+        return {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c.columns.items()}
+
+    def _draw_epoch(self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]) -> dict[str, LayerChange]:
+        self.record.add(Arrays("top9", to_arrays(tops), epoch))
+        images = SplitPixels(self.images, self.choice.images)
+        changes, tiles, excited = {}, {}, set[int]()
+        for layer, top in tops.items():
+            maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
+            view = feature_view(net, images, layer, top, maps, self._rule(net, images, layer, top, maps))
+            projections = EpochProjections(top, maps, view.projections[:, 0].clone())
+            changes[layer] = change_since(projections, self.previous.get(layer))
+            self.previous[layer] = projections
+            caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
+            grid = feature_grid(view, caption, self.choice.tile)
+            caption += f"; projections by {view.rule.words}"
+            self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
+            tiles[layer] = np.stack(strongest_tiles(grid, TILE))
+            excited |= set(exciting_images(view))
+        self._draw_whole_images(epoch, images, excited - self.pictured)
+        self._draw_evolution(epoch, tiles, changes)
+        return changes
+
+    def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9, maps: list[int]) -> RuleChoice:
+        """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
+        if self.measures_drawn_maps:
+            drawn = torch.isin(torch.arange(len(top.score)), torch.tensor(maps))[:, None]
+            top = top._replace(score=top.score.where(drawn, -torch.inf))
+        rule = self.rules.get(layer) or layer_rule(net, images, layer, top, self.choice.rule)
+        if rule.measured or self.choice.rule != AUTO:
+            self.rules[layer] = rule
+        return rule
+
+    def _draw_whole_images(self, epoch: int, images: SplitPixels, new: set[int]) -> None:
+        for number, (image, sheet) in enumerate(thumbnail_sheets(images, sorted(new))):
+            caption = f"Images that excite the shown maps, for the first time at epoch {epoch}"
+            self.record.add(Picture(f"images/{number}", image, caption, epoch, sheet=sheet))
+        self.pictured |= new
+
+    def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], changes: dict[str, LayerChange]) -> None:
+        stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
+        self.record.add(Arrays("evolution", stored, epoch))
+        columns = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c.columns.items()}
+        self.rows.replace(epoch, columns)
+        if self.throttle.due:
+            with self.throttle.counted():
+                self._draw_run()
+
+    def end(self) -> None:
+        """Draws the run for the last time."""
+        if self.rows:
+            self._draw_run()
+
+    def _draw_run(self) -> None:
+        """Records the pictures of the run so far: Fig. 4 for each layer, and when the layers settle."""
+        paths = {int(row["epoch"]): _tiles_path(self.record.folder, int(row["epoch"])) for row in self.rows}
+        epochs = spread_epochs([epoch for epoch, path in paths.items() if path.is_file()], 12)
+        stored = {epoch: _stored_tiles(paths[epoch]) for epoch in epochs}
+        for layer, projections in self.previous.items():
+            self._draw_layer(layer, projections.maps, stored)
+        columns = {name: [row.get(name) for row in self.rows] for name in self.rows[0]}
+        figure = convergence_curves(
+            self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {}))
+        )
+        self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
+
+    def _draw_layer(self, layer: str, maps: list[int], stored: dict[int, dict[str, np.ndarray]]) -> None:
+        """Records Fig. 4 of a layer, from the epochs whose tiles are of all these maps."""
+        shape = len(maps), TILE, TILE, 3
+        tiles = {e: layers[layer] for e, layers in stored.items() if layer in layers and layers[layer].shape == shape}
+        if tiles:
+            rows = [
+                MapHistory(f"map {n}", [of_epoch[row] for of_epoch in tiles.values()]) for row, n in enumerate(maps)
+            ]
+            caption = f"{layer}: the strongest projection of each map as training goes on"
+            grid = evolution_grid(rows, list(tiles), caption)
+            self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
+
+
+def _tiles_path(folder: Path, epoch: int) -> Path:
+    """The file with the tiles [m, TILE, TILE, 3] uint8 of an epoch, under the keys <layer>.tile."""
+    return folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
+
+
+def _stored_tiles(path: Path) -> dict[str, np.ndarray]:
+    """The tiles by layer; empty for a damaged file, as a power cut may leave it, which must not end the training."""
+    try:
+        return {name.removesuffix(".tile"): tiles.numpy() for name, tiles in load_file(path).items()}
+    except (OSError, SafetensorError):
+        return {}
+
+
+def spread_epochs(epochs: list[int], limit: int) -> list[int]:
+    """At most `limit` of the epochs, with the first and the last, denser at the beginning as in Fig. 4."""
+    if len(epochs) <= limit:
+        return epochs
+    places = np.unique(np.geomspace(1, len(epochs), limit).round().astype(int)) - 1
+    return [epochs[place] for place in places]
