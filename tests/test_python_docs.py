@@ -29,6 +29,8 @@ IN_PLACE = {  # text of a snippet -> what the test runs
     "maps=8": "maps=1",
     "scored=20": "scored=4",
     "stride=16": "stride=24",
+    "images=2, scored=4": "images=1, scored=2",
+    'images=4, layers=["features.5", "features.12"]': 'images=3, layers=["features.12"]',
     "images=60": "images=6",
     'layers=["layer1", "layer4"], maps=16': 'layers=["0", "5"], maps=2',
 }

@@ -132,8 +132,10 @@ def test_any_net_with_gray_tensors_and_nothing_of_the_users_changes(job):
     assert len(net._forward_hooks) == hooks and torch.equal(states, torch.get_rng_state())
 
 
-def test_accuracy_over_tensors_is_that_of_plain_torch(foreign):
+@pytest.mark.parametrize("sides", [(32, 32), (20, 36)])
+def test_accuracy_over_tensors_is_that_of_plain_torch(foreign, sides):
     net, images, labels = foreign
+    images = nn.functional.interpolate(images, sides)
     net.eval()
     right = (net(images)["logits"].argmax(1) == labels).float().mean()
     net.train()
@@ -154,6 +156,20 @@ def test_occlusion_over_tensors_is_that_of_plain_torch(foreign):
         chance = net(covered)["logits"].softmax(1)[0, labels[3]].detach()
         assert float(arrays["probability"][row, col]) == pytest.approx(float(chance), abs=1e-6)
     net.train()
+
+
+def test_boxes_of_tensors_are_hit_where_the_worst_place_lies(in_color):
+    net, images, labels = in_color
+    boxes = torch.full((24, 4), float("nan"))
+    boxes[[2, 5]] = torch.tensor([0.0, 0, 32, 32])  # whatever place is worst lies in the whole image
+    few = {"images": [0], "size": 16, "stride": 16, "projections": False}
+    findings = convscope.occlude(net, (images, labels), boxes=boxes, **few)
+    assert findings.numbers["occlusion/boxes/scored"] == 2 and findings.numbers["occlusion/boxes/hit_rate"] == 1
+    boxes[[2, 5]] = torch.tensor([40.0, 40, 50, 50])
+    assert convscope.occlude(net, (images, labels), boxes=boxes, **few).numbers["occlusion/boxes/hit_rate"] == 0
+    for wrong in (boxes[:3], torch.full((24, 4), float("nan"))):
+        with pytest.raises(convscope.errors.UserError, match="^boxes: "):
+            convscope.occlude(net, (images, labels), boxes=wrong, **few)
 
 
 def test_neighbors_are_those_of_plain_torch_and_need_training_images(in_color):
@@ -192,5 +208,5 @@ def test_one_image_is_occluded_as_in_version_0_1(in_color):
     occluded = convscope.occlude(subject, 3, "val", Occluder(12, 10, 0.5))
     whole = convscope.occlude(subject, images=[3], size=12, stride=10, value=0.5, projections=False)
     (arrays,) = whole.arrays.values()
-    assert torch.equal(occluded.probability, arrays["probability"])
+    assert torch.equal(occluded.probability, arrays["probability"]) and repr(occluded).startswith("Occluded at 3 x 3")
     assert torch.equal(convscope.occlude(subject, index=3, square=Occluder(12, 10, 0.5)).activity, occluded.activity)

@@ -233,6 +233,11 @@ def test_what_is_no_net_is_one_line(wrong, words):
         convscope.invariance(wrong)
 
 
+def test_a_subject_is_one_line():
+    subject = convscope.subject(net(), (IMAGES, LABELS), train=IMAGES[:3], name="mine")
+    assert repr(subject) == "mine of 4 classes, with images of 3 x 16 x 16 (val and train)"
+
+
 def test_a_subject_goes_alone():
     subject = convscope.subject(net(), IMAGES)
     with pytest.raises(UserError, match="has its images"):

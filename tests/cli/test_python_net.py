@@ -8,9 +8,13 @@ import re
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
-from conftest import convscope
+from conftest import ROOT, convscope
+from convscope.cli.preparation import prepare
 from convscope.errors import UserError
+from convscope.models.build import build
 from convscope.training.start import read_start, start_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -75,3 +79,22 @@ def test_a_net_of_ones_own_trains_and_is_looked_at_only_where_it_is_typed(place,
         start_checkpoint(read_start(rows))
     own = {"init": str(place / "run"), "source": "python", "target": "my_package.nets.MyNet"}
     assert start_checkpoint(read_start(own))["convscope"]["net"]["name"] == "MyNet"
+
+
+def test_training_a_net_of_rows_begins_with_the_weights_of_a_file(place, cache):
+    """All rows of the file for as many classes; a new last row, as the recipe draws it, for others."""
+    words = ["model.width=0.1", "model.weights=rows.pth", *TINY, f"data.cache_dir={cache}", "optim.init=he"]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        settings = OmegaConf.to_container(compose("config", overrides=words), resolve=True)
+    settings["model"]["weights"] = file = str(place / "rows.pth")
+    for classes in (10, 4):
+        net = build(settings["model"]["layers"], 64, classes, 0.1)
+        torch.save({"state_dict": {f"model.{name}": value for name, value in net.state_dict().items()}}, file)
+        prepared = prepare(settings, place / "rows")
+        for name, value in prepared.subject.net.state_dict().items():
+            is_new = name.startswith("fc8") and classes == 4
+            assert is_new or torch.equal(value, net.state_dict()[name]), name
+        last = prepared.subject.net.fc8
+        assert last.weight.shape[0] == 10 and (
+            classes == 10 or (0.005 < last.weight.std() < 0.02 and not last.bias.any())
+        )

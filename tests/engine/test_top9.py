@@ -141,6 +141,7 @@ def test_not_a_number_enters_no_record(net):
     assert not any(record.image.eq(2).any() for record in top.values())
 
 
+@pytest.mark.slow
 def test_memory_is_flat_in_the_number_of_images(net):
     """After a pass only the record is left in memory."""
 

@@ -89,7 +89,7 @@ def opened(kind, file, classes, keep):
     return row_net(model, 32, classes, keep) if kind == "rows" else foreign_net(model, 32, classes, keep).net
 
 
-@tried(24)
+@tried(16)
 @given(
     kind=strategies.sampled_from(sorted(MODELS)),
     parts=strategies.lists(strategies.sampled_from(PARTS), max_size=3),

@@ -63,6 +63,11 @@ class Subject(NamedTuple):
     own_images: bool = False
     folders: Sequence[str] = ()
 
+    def __repr__(self) -> str:
+        name, shape = self.net_name or type(self.net).__name__, " x ".join(map(str, self.data.image_shape))
+        splits = " and ".join(split for split in ("val", "train") if split not in self.data.missing)
+        return f"{name} of {len(self.classes)} classes, with images of {shape} ({splits})"
+
     @property
     def device(self) -> torch.device:
         """The net's device; results come back to the CPU."""

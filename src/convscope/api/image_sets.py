@@ -79,6 +79,7 @@ def is_of_files(images: Any) -> bool:
 
 def images_of_files(images: Any, train: Any, input_: FileInput, batch_size: int) -> ImageData:
     """The images of a folder or of files, cut and resized as the program does. Raises UserError without colors."""
+    source = _source(images, train)
     if input_.colors is None:
         raise UserError(
             "images of files need the mean and std by which your net's images were normalized, pixels from 0 to 1; "
@@ -91,7 +92,7 @@ def images_of_files(images: Any, train: Any, input_: FileInput, batch_size: int)
         "interpolation": input_.interpolation,
     })  # fmt: skip
     side = settings.stored_size
-    return ImageData(_source(images, train), settings, (255 * mean).view(3, 1, 1).expand(3, side, side).contiguous())
+    return ImageData(source, settings, (255 * mean).view(3, 1, 1).expand(3, side, side).contiguous())
 
 
 def _source(images: Any, train: Any) -> Source:

@@ -1,6 +1,7 @@
 """What a net sees: one function for each analysis of single images and units, equal to the job of the same name."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -9,14 +10,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from convscope.analyses import about
-from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.diagnosis.about import DiagnosisConfig
 from convscope.analyses.invariance.about import Fill
 from convscope.analyses.occlusion.compute import Occluded, Occluder, default_occluder, strongest_map
 from convscope.analyses.occlusion.compute import occlude as cover
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.about import RuleName, VisualizeConfig
-from convscope.api.arguments import config_of, naming_arguments
+from convscope.api.arguments import config_of, naming_arguments, plain_value
 from convscope.api.examination import examining
 from convscope.api.findings import Findings, collect
 from convscope.api.opening import load
@@ -98,7 +98,7 @@ def occlude(
     projections: bool = True,
     searched: int | None = 2000,
     scored: int = 100,
-    boxes: str | Path | None = None,
+    boxes: Any = None,
     seed: int = 0,
 ) -> Findings: ...
 def occlude(
@@ -116,7 +116,7 @@ def occlude(
     projections: bool = True,
     searched: int | None = 2000,
     scored: int = 100,
-    boxes: str | Path | None = None,
+    boxes: Any = None,
     seed: int = 0,
 ) -> Any:
     """A gray square at every place of some images, and the net's answers (section 4.2, Fig. 7).
@@ -124,7 +124,8 @@ def occlude(
     images: how many, or their indices. layer: None: the last convolution or block. size, stride: pixels of the square
     and from one place to the next; None: a seventh of the image, a quarter of the square. value: the net's input under
     it. projections: of the layer's strongest map at every place, too. searched: images for the map's others, None: all.
-    boxes: a csv path,x0,y0,x1,y1 of objects, of `scored` images. Takes square images. Pictures occlusion/figure7 and
+    boxes: objects, x0, y0, x1, y1 in pixels of the net's input of each image of the split [N, 4], nan where there is
+    none; or a csv path,x0,y0,x1,y1; `scored` of them are looked at. Takes square images. Pictures occlusion/figure7 and
     occlusion/<image>; table occlusion/images; arrays probability, probable, activity [places, places].
 
     occlude(subject, 3), with the index of one image, returns these arrays alone, as Occluded. square: Occluder(size,
@@ -137,7 +138,11 @@ def occlude(
         raise UserError("square= goes with the index of one image; pass size=, stride= and value= here")
     opened = as_subject(subject, data)
     settings = {name: given for name, given in settings.items() if name not in ("subject", "square", "index")}
-    return analyze("occlusion", opened, _settings_of(settings), seed)
+    corners = plain_value(boxes)
+    if not isinstance(corners, list):  # a csv, or none
+        return analyze("occlusion", opened, _settings_of(settings), seed)
+    results = partial(import_module("convscope.analyses.occlusion.job").occlude, boxes=corners)
+    return analyze("occlusion", opened, {**_settings_of(settings), "boxes": None}, seed, results)
 
 
 def _occluded(subject: Subject, index: int, split: Split, square: Occluder | None) -> Occluded:
@@ -176,13 +181,7 @@ def correspond(
     if not isinstance(parts, Mapping):
         return analyze("correspondence", opened, settings, seed)
     places = {str(part): np.asarray(middles) for part, middles in parts.items()}
-
-    def results(subject: Subject, config: CorrespondenceConfig, seed: int) -> Iterator[Any]:
-        found: Iterator[Any] = import_module("convscope.analyses.correspondence.job").correspond(
-            subject, config, seed, places
-        )
-        return found
-
+    results = partial(import_module("convscope.analyses.correspondence.job").correspond, places=places)
     return analyze("correspondence", opened, {**settings, "parts": None}, seed, results)
 
 

@@ -85,12 +85,11 @@ def start(conf: Path) -> None:
 
 
 def _compose_and_run(conf: Path) -> None:
-    arguments = sys.argv[1:]
-    if undecodable := [argument for argument in arguments if argument.encode(errors="ignore").decode() != argument]:
+    if undecodable := [argument for argument in sys.argv[1:] if argument.encode(errors="ignore").decode() != argument]:
         raise UserError(f"{ascii(undecodable[0])} holds bytes that are no UTF-8; rename what it names")
     Plugins.instance()  # registers Hydra's own readers of files
     SourcesRegistry.instance().types["file"] = ConfigFile
-    arguments = sys.argv[1:] = hydra_words(arguments, conf, is_sweep)
+    arguments = sys.argv[1:] = hydra_words(sys.argv[1:], conf, is_sweep)
     check_choices(conf, arguments)
     sys.argv[1:] = resolve_resume(arguments)
     agree_on_start_time()

@@ -153,10 +153,9 @@ class DatasetImages:
         """Images [n, C, H, W] of these indices, grey levels that are no whole numbers: exactly those that come to the
         net's input. Raises UserError for another side than that of the images.
         """
-        if side != self.settings.image_size:
-            raise UserError(
-                f"these images have one size, {self.settings.image_size} pixels, and none of {side} to cut crops from"
-            )
+        if side != min(self.image_shape[1:]):
+            size = " x ".join(map(str, self.image_shape[1:]))
+            raise UserError(f"these images have one size, {size} pixels, and none of {side} to cut crops from")
         scale = torch.as_tensor(self.settings.pixel_scale).view(-1, 1, 1)
         for index in indices.split(batch_size):
             batch = self._batch(split, index)

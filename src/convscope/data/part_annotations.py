@@ -90,10 +90,15 @@ def images_with_places(
     """
     count, size, points = data.size(split), data.settings.image_size, []
     for part, middles in places.items():
-        if np.shape(middles) != (count, 2):
-            raise UserError(f"parts: {part} has places {list(np.shape(middles))}; needed are (x, y) in each of the "
-                            f"{count} images of {split}: [{count}, 2]")  # fmt: skip
-        points.append(np.asarray(middles, np.float32))
+        try:
+            numbers = np.asarray(middles, np.float32)
+        except (TypeError, ValueError):
+            numbers = np.empty(0, np.float32)
+        if numbers.shape != (count, 2):
+            raise UserError(
+                f"parts: {part} has no [{count}, 2] numbers: (x, y) in each of the {count} images of {split}"
+            )
+        points.append(numbers)
     if not points:
         raise UserError("parts is empty; name one or more, e.g. {'left eye': [[30, 42], ...]}")
     index = data.choose(split, choice, seed) if isinstance(choice, list) else torch.arange(count)

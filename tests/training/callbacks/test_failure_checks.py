@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -98,6 +99,19 @@ def test_a_layer_without_a_living_map_is_named_once_with_the_epoch(layer, data, 
     assert about(record)["warnings"] == [warning]  # for the page of a run that still goes on
     assert f"warning: {warning}\n" in capsys.readouterr().out
     assert not any(part._forward_hooks for part in net.modules())
+
+
+@pytest.mark.parametrize(("activation", "dead"), [("relu", True), ("leaky_relu", False), ("gelu", True)])
+def test_units_below_zero_are_dead_where_their_activation_lets_nothing_through(activation, dead, data, tmp_path):
+    """A leaky ReLU does let something through, and GELU at -1000 nothing."""
+    torch.manual_seed(0)
+    net = build(ROWS | {"conv2": {**ROWS["conv2"], "activation": activation}}, image_size=16, classes=2)
+    initialize_(net, RECIPE)
+    with torch.no_grad():
+        net.conv2.bias.fill_(-1e3)
+        net.conv2.weight.mul_(1e-3)
+    warnings = run(net, data, tmp_path, replace(RECIPE, lr=1e-6), 1)[0]["warnings"]
+    assert any(re.search("conv2.*: no validation image excites any map", warning) for warning in warnings) == dead
 
 
 def test_answers_that_explode_are_told_while_they_are_finite(data, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from convscope.analyses.inputs import Inputs
@@ -17,6 +18,7 @@ from convscope.analyses.occlusion.compute.localization import (
     GroupRates,
     Sample,
     localize,
+    sample_of_boxes,
     sample_with_boxes,
     sample_with_masks,
 )
@@ -38,16 +40,19 @@ def results(inputs: Inputs, config: OcclusionConfig) -> Iterator[Result]:
     return occlude(inputs.subject(), config, inputs.seed)
 
 
-def occlude(subject: Subject, plan: OcclusionConfig, seed: int) -> Iterator[Result]:
+def occlude(subject: Subject, plan: OcclusionConfig, seed: int, boxes: ArrayLike | None = None) -> Iterator[Result]:
     """Yields Fig. 7 for each image and for all, a table of them, and how often the worst position is on the object.
 
-    Raises UserError for an unknown layer or image and for a faulty csv of boxes before anything is computed.
+    boxes: an object in each image of the split [N, 4], in place of a csv. Raises UserError for an unknown layer or
+    image and for faulty boxes before anything is computed.
     """
     size = subject.data.settings.image_size
     occluder, layer = covering_square(plan, size), plan.layer or layer_roles(subject.net, subject.data.image_shape).maps
     examples = subject.examples(plan.split, plan.images, seed)
     strongest_map(subject.net, examples.image[0].to(subject.device), layer)  # raises for a layer without maps
     boxed = sample_with_boxes(subject, plan.boxes, plan.scored, seed) if plan.boxes else None
+    if boxes is not None:
+        boxed = sample_of_boxes(subject, plan.split, boxes, plan.scored, seed)
     index = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
     top = search_top9(subject.net, subject.data, plan.split, [layer], index)[layer]
     rule = layer_rule(subject.net, SplitPixels(subject.data, plan.split), layer, top)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.subject import Subject
 from convscope.data.classnames import are_same_classes
+from convscope.data.dataset_images import DatasetImages
 from convscope.data.decode import printable
 from convscope.data.images import Images, ImageSettings
 from convscope.engine.dense import dense_probabilities
@@ -96,7 +97,8 @@ def tally_nets(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) 
     check_comparable(nets)
     first = nets[0].subject
     data, targets = first.data, torch.tensor(first.targets)
-    scales = image_scales(plan, data.settings)
+    one_size = isinstance(data, DatasetImages) and plan.scales is None
+    scales = [min(data.image_shape[1:])] if one_size else image_scales(plan, data.settings)
     whole_split = range(data.size(plan.split))
     index = data.choose(plan.split, whole_split if plan.images is None else plan.images, seed)
     with_target = index[targets[data.labels(plan.split, index)] >= 0]
@@ -125,7 +127,7 @@ def check_comparable(nets: Sequence[EvaluatedNet]) -> None:
             counts = f"{len(first.classes)} and {len(subject.classes)}"
             raise UserError(f"{first_name} and {name} have other classes ({counts}; {why}); an ensemble needs nets of "
                           "the same classes: evaluate them one by one")  # fmt: skip
-        sizes = [net.data.settings.image_size for net in (first, subject)]
+        sizes = [net.data.image_shape[1] for net in (first, subject)]
         if sizes[0] != sizes[1]:
             raise UserError(f"{first_name} takes images of {sizes[0]} pixels and {name} of {sizes[1]}; an ensemble "
                             "here needs nets of one image size: evaluate them one by one")  # fmt: skip
@@ -175,6 +177,8 @@ def _image_batches(
 
 def _predictor(subject: Subject, crops: str, side: int) -> Predict:
     """A function from images of smallest side `side`, gray levels on the CPU, to probabilities on the CPU."""
+    if isinstance(subject.data, DatasetImages):  # which are as large as the net takes them, of any height and width
+        return lambda images: subject.net(net_input(images, subject)).softmax(1).cpu()
     if crops == "both":
         predictors = [_predictor(subject, method, side) for method in ("fifty", "dense")]
         return lambda images: torch.stack([predict(images) for predict in predictors]).mean(0)

@@ -76,6 +76,10 @@ class Occluded(NamedTuple):
     incremental: bool
     why: str
 
+    def __repr__(self) -> str:
+        (rows, cols), low, high = self.probability.shape, self.probability.min(), self.probability.max()
+        return f"Occluded at {rows} x {cols} places: probability {float(low):.3g} to {float(high):.3g}"
+
 
 def strongest_map(net: nn.Module, image: Tensor, layer: str) -> int:
     """The map of the layer that holds the strongest unit for the uncovered image [3, H, W] (the choice of Fig. 7 b)."""

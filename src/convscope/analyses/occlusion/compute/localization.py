@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from convscope.analyses.occlusion.compute import Occluder, occlude, occluder_edges, strongest_map
@@ -14,6 +15,7 @@ from convscope.data.classnames import class_numbers, readable
 from convscope.data.module import SplitName
 from convscope.data.sources import evenly
 from convscope.engine.progress import track
+from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, mean_interval
 from convscope.metrics.localization import (
     Inside,
@@ -114,6 +116,32 @@ def sample_with_boxes(subject: Subject, csv: str, count: int, seed: int) -> Samp
     note = ", ".join(f"{number} {words}" for number, words in counts if number)
     insides = [in_boxes(boxes.boxes[[box_path == path for box_path in boxes.paths]]) for path in paths]
     return Sample(image, target.where(target >= 0, predicted), insides, group, note)
+
+
+def sample_of_boxes(subject: Subject, split: SplitName, boxes: ArrayLike, count: int, seed: int) -> Sample:
+    """At most `count` images of the split that have a box. boxes: x0, y0, x1, y1 of each image [N, 4] in pixels of the
+    net's input, nan for none. Raises UserError for boxes of another shape, and for none at all.
+    """
+    total = subject.data.size(split)
+    try:
+        corners = np.asarray(boxes, float)
+    except (TypeError, ValueError):
+        corners = np.empty(0)
+    if corners.shape != (total, 4):
+        raise UserError(f"boxes: they are no [{total}, 4] numbers: x0, y0, x1, y1 for each of the {total} images")
+    boxed = np.flatnonzero(np.isfinite(corners).all(1))
+    if not len(boxed):
+        raise UserError(f"boxes: none of the {total} images has a box")
+    chosen = boxed[evenly(subject.data.labels(split, boxed.tolist()).numpy(), count, seed)]
+    examples = subject.examples(split, chosen.tolist())
+    true_class = torch.tensor(subject.targets)[examples.label]
+    predicted = _predicted(subject, examples.image)
+    group = [
+        UNKNOWN if number < 0 else RIGHT if number == guess else WRONG
+        for number, guess in zip(true_class.tolist(), predicted.tolist(), strict=True)
+    ]
+    note = f"{len(chosen)} of the {len(boxed)} images of {split} that have a box"
+    return Sample(examples.image, examples.target, [in_boxes(corners[place]) for place in chosen], group, note)
 
 
 def _classes_of_folders(subject: Subject, csv: str, paths: list[Path]) -> Tensor:
