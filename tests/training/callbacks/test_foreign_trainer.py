@@ -440,18 +440,6 @@ def of_own_process(root, folder, namespace, *words):
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_record_of_one(root, tmp_path):
-    """Of 27 images Lightning gives one to both processes."""
-    run = of_own_process(root, tmp_path / "run", "pytorch_lightning", "ddp")
-    score, image = brute_force(small_net(), torch.stack([image for image, _ in photos(root, "val")]), "0")
-    for epoch in (1, 2):
-        got = records(run, epoch)
-        torch.testing.assert_close(got["0.score"], score)
-        assert torch.equal(got["0.image"], image)
-    assert columns(run)["stayed/0"] == ["0", "1"] and columns(run)["similarity/5"] == ["0", "1"]
-
-
-@pytest.mark.slow
 def test_the_other_namespace_of_lightning_gives_the_same_run(root, run, tmp_path):
     if importlib.util.find_spec("lightning") is None:
         pytest.skip("the package lightning is not installed; its namespace lightning.pytorch cannot be tried")
