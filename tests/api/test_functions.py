@@ -9,11 +9,14 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
 import convscope
+from convscope.analyses.subject import Subject
 from convscope.cli.jobs import JOBS
+from convscope.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SETTINGS = {  # job -> the same settings for both
@@ -210,3 +213,24 @@ def test_one_image_is_occluded_as_in_version_0_1(in_color):
     (arrays,) = whole.arrays.values()
     assert torch.equal(occluded.probability, arrays["probability"]) and repr(occluded).startswith("Occluded at 3 x 3")
     assert torch.equal(convscope.occlude(subject, index=3, square=Occluder(12, 10, 0.5)).activity, occluded.activity)
+
+
+def test_units_are_saved_and_wrong_arguments_of_them_are_named(in_color, tmp_path):
+    subject = in_color if isinstance(in_color, Subject) else convscope.subject(*in_color)
+    tops = convscope.top9(subject)
+    tops.save(tmp_path / "units.png")
+    assert Image.open(tmp_path / "units.png").size == tops.figure().size
+    images, layer = subject.data.images("val", [0]), list(tops)[-1]
+    convscope.project(subject, images, layer, 0).save(tmp_path / "unit.pdf")
+    assert (tmp_path / "unit.pdf").read_bytes().startswith(b"%PDF")
+    with pytest.raises(UserError, match=r"images is a Tensor \[.*image\[None\]"):
+        convscope.project(subject, images[0], layer, 0)
+    with pytest.raises(UserError, match=r"layers=\[3\] is no list of names"):
+        convscope.top9(subject, layers=[3])
+
+
+def test_what_is_no_checkpoint_is_told_in_the_words_of_python(tmp_path):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "weights.pth")
+    for path, told in (("none.ckpt", "no checkpoint .*; pass that path$"), ("weights.pth", "; load takes last.ckpt")):
+        with pytest.raises(UserError, match=told):
+            convscope.load(tmp_path / path)

@@ -207,6 +207,7 @@ class Stream(IterableDataset):
         (IMAGES, {"classes": "cat"}, "one word"),
         (IMAGES, {"mean": (0.5, 0.5, 0.5)}, "std is missing"),
         (IMAGES, {"mean": 0.5, "std": 0.0}, "above 0"),
+        (IMAGES, {"mean": 123, "std": 58}, "from 0 to 255"),
         (IMAGES, {"mean": "a", "std": 1.0}, "mean=a is not"),
         (IMAGES, {"mean": (1, 2), "std": (1, 2)}, r"mean=\(1, 2\) is not"),
         ("/no/such/folder", {"mean": 0.5, "std": 0.5}, "no file or folder"),

@@ -179,6 +179,15 @@ def test_an_epoch_that_is_none(root, tmp_path, epoch):
         watching.epoch(epoch)
 
 
+@pytest.mark.parametrize("values", [0.5, {"val/top1": "a half"}, {"val/top1": torch.ones(2)}])
+def test_values_that_are_no_numbers(root, tmp_path, values):
+    with (
+        pytest.raises(UserError, match="values=.* are no numbers by name"),
+        convscope.watch(small_net(), photos(root, "val"), folder=tmp_path / "run") as watching,
+    ):
+        watching.epoch(1, values)
+
+
 def test_a_folder_of_another_run_is_not_written_into(trained, root):
     with (
         pytest.raises(UserError, match="holds a run that watch cannot go on with"),

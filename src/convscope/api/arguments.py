@@ -24,6 +24,8 @@ PHRASES = {  # of the command line, and what they are in Python
     r", or look at drawn animals: data=critters": ", or a mapping of names to places",
     r"; see conf/job/\w+\.yaml for what it holds": "",
     r"\btype ckpt=": "pass ",
+    r": (?:ckpt|model\.init)=<that path>": "; pass that path",
+    r"; ckpt= takes ": "; load takes ",
 }
 OTHER_GROUPS = "data", "optim", "model", "trainer"  # beside those of the analyses
 

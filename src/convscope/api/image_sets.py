@@ -58,6 +58,8 @@ def colors_of_arguments(mean: Any, std: Any) -> Colors | None:
     values = [_numbers(name, value) for name, value in (("mean", mean), ("std", std))]
     if min(values[1]) <= 0:
         raise UserError(f"std={std} divides pixels, so it is above 0")
+    if max(values[0]) > 2:
+        raise UserError(f"mean={mean} is of pixels from 0 to 255; divide mean and std by 255")
     return Colors(*values)
 
 
@@ -83,7 +85,7 @@ def images_of_files(images: Any, train: Any, input_: FileInput, batch_size: int)
     if input_.colors is None:
         raise UserError(
             "images of files need the mean and std by which your net's images were normalized, pixels from 0 to 1; "
-            f"pass e.g. mean={IMAGENET.mean}, std={IMAGENET.std} (torchvision's nets for ImageNet)"
+            f"pass e.g. subject(net, images, mean={IMAGENET.mean}, std={IMAGENET.std}) (ImageNet's)"
         )
     mean, std = (torch.tensor(values, dtype=torch.float32).expand(3) for values in input_.colors)
     settings = build_config(DataSettings, {

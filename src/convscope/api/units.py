@@ -1,6 +1,7 @@
 """Units of a net: the images that excite them most, their projections to pixels, their receptive fields."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -43,6 +44,10 @@ class TopImages(dict[str, Top9]):
         """The `grid` of a layer, None: the last one."""
         return grid(self.subject, self, layer or list(self)[-1], maps, self.split)
 
+    def save(self, path: str | Path, layer: str | None = None, maps: int | Sequence[int] = 8) -> Path:
+        """Saves the grid of a layer as png, jpg, svg or pdf. Raises UserError for another ending."""
+        return save_picture(self.figure(layer, maps), Path(path).expanduser())
+
     def __repr__(self) -> str:
         count = self.subject.data.size(self.split)
         lines = [f"  {layer}: the nine strongest for each of {len(top.score)} maps" for layer, top in self.items()]
@@ -62,6 +67,10 @@ class ProjectedUnits(Projection):
         values = self.values.float().cpu()
         side = max(values.shape[2:])
         return thumbnails(projection_tiles(values.expand(-1, 3, -1, -1), min(side, LARGE)), min(len(values), 9), LARGE)
+
+    def save(self, path: str | Path) -> Path:
+        """Saves the picture as png, jpg, svg or pdf. Raises UserError for another ending."""
+        return save_picture(self.figure(), Path(path).expanduser())
 
     def __repr__(self) -> str:
         return (
@@ -85,10 +94,8 @@ class ReceptiveFields(NamedTuple):
         """The picture, a matplotlib figure."""
         return shown_picture(self.picture)
 
-    def save(self, path: Any) -> Any:
+    def save(self, path: str | Path) -> Path:
         """Saves the picture as png, jpg, svg or pdf. Raises UserError for another ending."""
-        from pathlib import Path
-
         return save_picture(self.picture, Path(path).expanduser())
 
     def __repr__(self) -> str:
@@ -113,6 +120,8 @@ def top9(subject: Subject | nn.Module, images: Any = None, layers: Any = None, s
     opened = as_subject(subject, images)
     with naming_arguments(layers=layers), examining(opened.net):
         chosen = [layers] if isinstance(layers, str) else layers or default_layers(opened.net, opened.data.image_shape)
+        if not _are_names(chosen):
+            raise UserError(f"layers={layers!r} is no list of names; pass e.g. layers=['layer1', 'layer4']")
         return TopImages(search_top9(opened.net, opened.data, split, chosen), opened, split)
 
 
@@ -156,6 +165,11 @@ def project(
     field begins in the image. rule: deconvnet, guided or gradient. Raises UserError for an unknown layer, map or rule.
     """
     net = subject.net if isinstance(subject, Subject) else plain_net(subject)
+    if not isinstance(images, Tensor) or images.dim() != 4:
+        shape = f" {list(images.shape)}" if isinstance(images, Tensor) else ""
+        raise UserError(
+            f"images is a {type(images).__name__}{shape}; pass a tensor [N, C, H, W], for one image image[None]"
+        )
     images = images.to(next(net.parameters()).device).float()
     with naming_arguments(layer=layer, rule=rule), examining(net):
         activations = features(net, images, [layer]).layers[layer]

@@ -52,8 +52,8 @@ class Top9(_Fields):
 
 def empty(maps: int) -> Top9:
     """The record of no images, for this number of maps."""
-    nowhere = torch.full((maps, NINE), -1)
-    return Top9(torch.full((maps, NINE), -torch.inf, dtype=torch.float32), nowhere, nowhere, nowhere)
+    image, row, col = (torch.full((maps, NINE), -1) for _ in range(3))
+    return Top9(torch.full((maps, NINE), -torch.inf, dtype=torch.float32), image, row, col)
 
 
 def merge(first: Top9, second: Top9) -> Top9:

@@ -63,6 +63,8 @@ class WatchChoice:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and not _floats(values):
                 raise UserError(f"{name}={values!r}; give one number for each color, e.g. {name}=(0.485, 0.456, 0.406)")
+        if self.mean is not None and max(_floats(self.mean)) > 2:
+            raise UserError(f"mean={self.mean!r} is of pixels from 0 to 255; divide mean and std by 255")
 
     def colors(self, channels: int) -> Colors | None:
         """Mean and deviation that were given; None without. Raises UserError for another number of colors."""
@@ -90,8 +92,11 @@ class WatchChoice:
         layers = None if self.layers is None else named_layers(net, list(self.layers))
         rule: Any = self.rule
         chosen = FeatureConfig(layers, maps, None, "val", rule, self.tile)
-        with eagerly(net), undisturbed_random():
-            names = drawn_layers(chosen, net, image_shape)
+        try:
+            with eagerly(net), undisturbed_random():
+                names = drawn_layers(chosen, net, image_shape)
+        except UserError as error:
+            raise UserError(str(error).replace("evolution.maps:", "maps:")) from None
         if isinstance(maps, Mapping) and (without := [name for name in names if name not in maps]):
             raise UserError(f"maps names no maps of {', '.join(without)}; add them, as {{{without[0]!r}: [0, 1]}}")
         return FeatureConfig(names, maps, None, "val", rule, self.tile)

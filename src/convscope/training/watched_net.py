@@ -10,6 +10,10 @@ from torch import nn
 from convscope.engine.trace import trace
 from convscope.errors import UserError, did_you_mean
 
+NET_REMEDY = (
+    "name the module in it that takes the images alone, as FeatureEvolution(net='model.backbone') or "
+    "watch(model.backbone, ...)"
+)
 WRAPPED = ("_orig_mod", "_original_module", "module")  # of torch.compile, Fabric, DistributedDataParallel
 
 
@@ -64,13 +68,19 @@ def watched_net(module: nn.Module, path: str | None, image_shape: tuple[int, ...
 def _outside(module: nn.Module, child: nn.Module, image_shape: tuple[int, ...]) -> Iterator[bool]:
     """True for each call of the module's forward that is not the child's; the child has to take the images."""
     name = next(name for name, part in module.named_children() if part is child)
-    net_trace = trace(module, image_shape, "set net= to the module that takes the images, as net='model.backbone'")
+    net_trace = trace(module, image_shape, NET_REMEDY)
     layer = net_trace.layers.get(name)
     if layer is None or layer.input != 0 or layer.runs != 1:
         yield True
     for owner in net_trace.owners:
         if not f"{owner}.".startswith(f"{name}."):
             yield True
+
+
+def check_takes_images(net: nn.Module, image_shape: tuple[int, ...]) -> None:
+    """Raises UserError for a net whose forward takes anything but images, such as a dictionary or images and labels."""
+    with eagerly(net):
+        trace(net, image_shape, NET_REMEDY)
 
 
 def _has_no_forward(module: nn.Module) -> bool:

@@ -21,7 +21,7 @@ from convscope.training.evolution import Evolution
 from convscope.training.pass_watcher import PassWatcher, gathered, process
 from convscope.training.recorded_run import ClosingLogger, EpochRows, RecordedRun
 from convscope.training.watch_choice import Shape, WatchChoice
-from convscope.training.watched_net import eagerly, is_compiled, watched_net
+from convscope.training.watched_net import check_takes_images, eagerly, is_compiled, watched_net
 
 STRETCHED = (
     "the images have no mean and std that could be read, so that each is stretched from black to white; give those of "
@@ -43,6 +43,7 @@ class WatchedRun:
         self.choice, self.compiled = choice, is_compiled(module)
         with undisturbed_random():
             self.net = watched_net(module, choice.net, shape)
+            check_takes_images(self.net, shape)
         self.features = choice.features(self.net, shape)
         self.images = LoaderImages(loader, shape, choice.colors(shape[0]), choice.classes, process())
         self.watcher = PassWatcher(self.net, self.features.layers or [], shape, self.images)

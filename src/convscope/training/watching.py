@@ -96,7 +96,7 @@ class Watching:
         if not self._ridden and self.choice.draws_at(epoch):
             self._begin()
             self._pass()
-        row = {name: float(value) for name, value in (values or {}).items()}
+        row = _numbers(values or {})
         if self.run is None:
             return {}
         columns = self.run.end_pass(epoch, self._pass) if self.choice.draws_at(epoch) else {}
@@ -162,6 +162,14 @@ class WatchedBatches:
             assert watching.run is not None
             watching.run.end_batch(batch)
         watching._ridden = True
+
+
+def _numbers(values: Any) -> dict[str, float]:
+    """Values of a row of metrics.csv. Raises UserError for what is no mapping of names to numbers."""
+    try:
+        return {name: float(value) for name, value in values.items()}
+    except (AttributeError, TypeError, ValueError, RuntimeError):
+        raise UserError(f"values={values!r} are no numbers by name; pass e.g. {{'val/top1': 0.5}}") from None
 
 
 def _state(folder: Path) -> dict[str, Any]:

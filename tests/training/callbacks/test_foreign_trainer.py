@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import warnings
 
 import numpy as np
 import pytest
@@ -388,6 +389,7 @@ def test_a_picture_that_fails_is_a_warning_and_the_training_goes_on(root, tmp_pa
         ({"rule": "guide"}, "rule='guide' is unknown.*did you mean guided"),
         ({"mean": 0.5}, "mean= without std="),
         ({"mean": "gray", "std": 1}, "mean='gray'; give one number for each color"),
+        ({"mean": (123, 117, 104), "std": (58, 57, 57)}, "mean=.* is of pixels from 0 to 255"),
         ({"tile": 4}, "tile=4 is no side"),
     ],
 )
@@ -400,7 +402,7 @@ def test_arguments_that_are_not_possible_end_before_anything_begins(arguments, m
     "sanity, arguments, message",
     [
         (0, {"layers": ["layer9"]}, "no layer layer9 in this net"),
-        (2, {"maps": {"0": [7]}, "layers": None}, "0 has maps 0 to 5, not 7"),
+        (2, {"maps": {"0": [7]}, "layers": None}, "^maps: 0 has maps 0 to 5, not 7"),
         (0, {"layers": ["0", "5"], "maps": {"0": [1]}}, "maps names no maps of 5"),
         (2, {"net": "backbone"}, "net='backbone' is no module of Untrained; possible: model"),
         (0, {"mean": (0.1, 0.2), "std": (1, 1)}, "mean has 2 numbers, and the images 3 colors"),
@@ -417,6 +419,28 @@ def test_arguments_that_do_not_suit_the_net_end_the_fit_before_its_first_step(
     with pytest.raises(UserError, match=message):
         fitted(tmp_path, Photos(root), Untrained(), arguments, num_sanity_val_steps=sanity)
     assert list(tmp_path.iterdir()) == []
+
+
+class Named(Net):
+    """Its forward takes a dictionary, as many a net of several inputs."""
+
+    def forward(self, batch):
+        return self.model(batch["image"])
+
+
+def test_a_forward_that_takes_no_images_names_the_argument(root, tmp_path):
+    with pytest.raises(UserError, match=r"FeatureEvolution\(net='model.backbone'\)"):
+        fitted(tmp_path, Photos(root), Named(), {})
+
+
+def test_a_net_that_has_diverged_is_drawn_without_images(root, tmp_path):
+    module = Net()
+    torch.nn.init.constant_(module.model[0].weight, torch.nan)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        run = fitted(tmp_path, Photos(root), module, {"layers": ["0"], "folder": tmp_path / "run"}, max_epochs=1)
+    assert not [str(warning.message) for warning in warned if "could not be drawn" in str(warning.message)]
+    assert (records(run, 1)["0.image"] == -1).all()
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(root, run, tmp_path):

@@ -20,6 +20,9 @@ from convscope.training.own_run import OwnRun
 from convscope.training.watch_choice import WatchChoice
 from convscope.training.watched_run import WatchedRun
 
+# of Lightning, for numbers that are those of all processes and that the first alone logs
+UNSYNCHRONIZED = r"It is recommended to use `self\.log\('(stayed|similarity|dead)/"
+
 
 class FeatureEvolution:
     """Shows what a net learns while any Trainer of Lightning trains it: what excites its maps, epoch after epoch.
@@ -111,6 +114,7 @@ class FeatureEvolution:
 
     def on_fit_start(self, trainer: Any, module: Any) -> None:
         self._drawn_epoch = 0
+        warnings.filterwarnings("ignore", UNSYNCHRONIZED)
         if isinstance(self.run, WatchedRun):  # of an earlier fit
             self.state = self.state_dict() if trainer.current_epoch else {}
             self.run = None
