@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 import convscope
-from convscope.analyses.subject import Subject
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 
@@ -216,7 +215,7 @@ def test_one_image_is_occluded_as_in_version_0_1(in_color):
 
 
 def test_units_are_saved_and_wrong_arguments_of_them_are_named(in_color, tmp_path):
-    subject = in_color if isinstance(in_color, Subject) else convscope.subject(*in_color)
+    subject = convscope.subject(in_color[0], in_color[1:])
     tops = convscope.top9(subject)
     tops.save(tmp_path / "units.png")
     assert Image.open(tmp_path / "units.png").size == tops.figure().size

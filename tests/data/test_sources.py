@@ -66,6 +66,7 @@ def test_classes_csv_gives_names(photos):
 def test_folder_problems_say_what_to_type(photos, tmp_path):
     assert "type data.root=" in message(sources.folder, None)
     assert "data.root=/nowhere is no folder" in message(sources.folder, "/nowhere")
+    assert "name one that holds images" in message(sources.images, "/nowhere")
     (tmp_path / "empty").mkdir()
     assert "has no folder train (it holds nothing); needed: train/<class>/" in message(
         sources.folder, tmp_path / "empty"

@@ -100,3 +100,9 @@ def test_a_checkpoint_of_another_program(saved, content):
     torch.save(content, saved)
     with pytest.raises(UserError, match="last.ckpt is no checkpoint of convscope; ckpt= takes"):
         read_checkpoint(saved)
+
+
+def test_weights_of_another_program_name_the_key_that_takes_them(tmp_path):
+    torch.save({"a": torch.ones(1)}, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"type the net \(model=...\) and model.weights=.*other.pth"):
+        read_checkpoint(tmp_path / "other.pth")

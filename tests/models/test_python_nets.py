@@ -179,6 +179,7 @@ def test_every_spelling_names_the_same_net(package):
         ("nets", {"target": "MyNet"}, "model.target=MyNet is no <module>:<class or function>"),
         ("nets", {"target": "nets.py:x y"}, "is no <module>:<class or function>"),
         ("nets", {"target": "./a/nets.py:Net"}, "is no <module>:<class or function>; type model.target=a.nets:Net"),
+        ("nets", {"target": "nets.py:Net"}, "is no <module>:<class or function>; type model.target=nets:Net"),
         ("nets", {"target": 3}, "model.target=3 is no <module>"),
         ("nets", {"target": "own_num_clases.nets:Plain"}, "own_num_clases (did you mean own_num_classes?) in "),
         ("nets", {"target": "own_num_classes.netz:Plain"}, "netz (did you mean own_num_classes.nets?) in "),

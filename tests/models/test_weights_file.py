@@ -315,3 +315,9 @@ def test_files_that_hold_no_weights(tmp_path):
 def test_what_is_a_file_and_what_a_name():
     assert all(map(is_file_name, ["a.pth", "A.PT", "x/weights", "~/w.safetensors", "last.ckpt"]))
     assert not any(map(is_file_name, ["DEFAULT", "IMAGENET1K_V1", "tv_in1k", "fb_swsl_ig1b_ft_in1k"]))
+
+
+def test_weights_of_several_nets_are_named(tmp_path):
+    torch.save({"generator": {"a": torch.ones(1)}, "critic": {"b": torch.ones(1)}}, tmp_path / "both.pth")
+    with pytest.raises(UserError, match=r"both.pth holds the weights of several nets \(generator, critic\); save"):
+        read_weights(str(tmp_path / "both.pth"))

@@ -24,6 +24,7 @@ PHRASES = {  # of the command line, and what they are in Python
     r", or look at drawn animals: data=critters": ", or a mapping of names to places",
     r"; see conf/job/\w+\.yaml for what it holds": "",
     r"\btype ckpt=": "pass ",
+    r"; for weights of another program type .*": "; load weights of another program into your net: net.load_state_dict",
     r": (?:ckpt|model\.init)=<that path>": "; pass that path",
     r"; ckpt= takes ": "; load takes ",
 }

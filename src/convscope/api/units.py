@@ -167,9 +167,7 @@ def project(
     net = subject.net if isinstance(subject, Subject) else plain_net(subject)
     if not isinstance(images, Tensor) or images.dim() != 4:
         shape = f" {list(images.shape)}" if isinstance(images, Tensor) else ""
-        raise UserError(
-            f"images is a {type(images).__name__}{shape}; pass a tensor [N, C, H, W], for one image image[None]"
-        )
+        raise UserError(f"images is a {type(images).__name__}{shape}; pass [N, C, H, W], for one image image[None]")
     images = images.to(next(net.parameters()).device).float()
     with naming_arguments(layer=layer, rule=rule), examining(net):
         activations = features(net, images, [layer]).layers[layer]

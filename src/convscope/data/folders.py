@@ -27,13 +27,13 @@ SPLITS = {  # split -> the names of its folder, in any case; a folder for tests 
 }
 
 
-def existing(root: str | Path | None) -> Path:
-    """The data set's folder. Raises UserError where no folder is given or it does not exist."""
+def existing(root: str | Path | None, content: str = LAYOUT) -> Path:
+    """The data set's folder. content: what it should hold. Raises UserError where no folder is given or it is none."""
     if root is None:
-        raise UserError(f"this data set is a folder of your own: type data.root=/path/to/photos (it holds {LAYOUT})")
+        raise UserError(f"this data set is a folder of your own: type data.root=/path/to/photos (it holds {content})")
     place = Path(root).expanduser()
     if not place.is_dir():
-        raise UserError(f"data.root={root} is no folder; name one that holds {LAYOUT}")
+        raise UserError(f"data.root={root} is no folder; name one that holds {content}")
     listing(place)
     return place
 

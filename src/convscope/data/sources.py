@@ -133,7 +133,7 @@ def images(root: str | Path | None) -> Source:
     The images are one unlabeled class, unless all lie in folders named by ImageNet's ids, side by side in root or in
     one folder of it, like ImageNet's validation set. An ImageNet net can be evaluated on such a folder.
     """
-    place = folders.existing(root)
+    place = folders.existing(root, "images, at any depth")
     skipped: SkippedFiles = {}
     paths = images_under(place, skipped)
     if not paths:

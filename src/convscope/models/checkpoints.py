@@ -55,7 +55,10 @@ def read_checkpoint(path: str | Path, key: str = "ckpt") -> dict[str, Any]:
         )
     checkpoint = load_tensors(path, "a checkpoint", "train again or take another")
     if not isinstance(checkpoint, dict) or not {"convscope", "state_dict"} <= checkpoint.keys():
-        raise UserError(f"{path} is no checkpoint of convscope; {key}= takes last.ckpt or best.ckpt of a training run")
+        raise UserError(
+            f"{path} is no checkpoint of convscope; {key}= takes last.ckpt or best.ckpt of a training run; "
+            f"for weights of another program type the net (model=...) and model.weights={path}"
+        )
     check_checkpoint(checkpoint, str(path))
     return checkpoint
 

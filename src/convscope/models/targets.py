@@ -91,8 +91,8 @@ def target_name(model: Mapping[str, Any]) -> str:
     name = model.get("target")
     if name is None:
         raise UserError(f"model=python is a net of your own; type {EXAMPLE}, a class or function that makes it")
-    if not is_target(name):
-        of_file = re.fullmatch(r"(?:\./)?([\w/]+)\.py:(\w+)", str(name))
+    of_file = re.fullmatch(r"(?:\./)?([\w/]+)\.py:(\w+)", str(name))
+    if not is_target(name) or of_file:
         hint = f"type model.target={of_file[1].replace('/', '.')}:{of_file[2]}" if of_file else f"e.g. {EXAMPLE}"
         raise UserError(f"model.target={name} is no <module>:<class or function>; {hint}")
     return name if ":" in name else ":".join(name.rsplit(".", 1))

@@ -57,6 +57,8 @@ def read_weights(file: str) -> dict[str, Tensor]:
     state = _entry(content)
     if not isinstance(state, Mapping) or not state or not all(isinstance(name, str) for name in state):
         raise UserError(f"{path} holds no weights by name; {SAVE}")
+    if nets := [name for name, value in state.items() if isinstance(value, Mapping) and _are_tensors(value)]:
+        raise UserError(f"{path} holds the weights of several nets ({listed(nets)}); {SAVE}")
     if strange := [name for name, value in state.items() if not is_plain_tensor(value)]:
         raise UserError(f"{path} holds {listed(strange)}, which are no tensors, or larger than the file; {SAVE}")
     return dict(state)
