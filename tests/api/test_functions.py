@@ -233,3 +233,8 @@ def test_what_is_no_checkpoint_is_told_in_the_words_of_python(tmp_path):
     for path, told in (("none.ckpt", "no checkpoint .*; pass that path$"), ("weights.pth", "; load takes last.ckpt")):
         with pytest.raises(UserError, match=told):
             convscope.load(tmp_path / path)
+
+
+def test_accuracy_without_labels_says_where_labels_go(in_color):
+    with pytest.raises(UserError, match="^images have no labels; pass subject"):
+        convscope.evaluate(*in_color[:2])

@@ -79,6 +79,8 @@ def evaluate(
     if not several or any(not isinstance(subject, Subject) for subject in several.values()):
         raise UserError("net= names no Subject; pass a net and images, or {name: subject} of one net or more")
     first = next(iter(several.values()))
+    if list(first.data.classes) == ["unlabeled"]:
+        raise UserError("images have no labels; pass subject(net, images, labels=...), or a data set that has them")
     if crops != "center" and isinstance(first.data, DatasetImages):
         raise UserError(
             f"crops={crops!r} are cut from larger images, and these are tensors as the net takes them; pass a "
