@@ -225,7 +225,15 @@ def test_files_need_their_normalization(photos):
         convscope.subject(net(), photos)
 
 
-@pytest.mark.parametrize("wrong, words", [(3, "net is a int"), (nn.ReLU(), "no weights"), ("resnet", "net is a str")])
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (3, "net is a int"),
+        (nn.ReLU(), "no weights"),
+        (torch.jit.script(nn.Conv2d(3, 4, 3)), "torch.jit"),
+        ("resnet", "net is a str"),
+    ],
+)
 def test_what_is_no_net_is_one_line(wrong, words):
     with pytest.raises(UserError, match=words):
         convscope.subject(wrong, IMAGES)

@@ -19,13 +19,15 @@ WRAPPERS = ("_orig_mod", "module")  # where torch.compile, DataParallel and Dist
 def plain_net(net: nn.Module) -> nn.Module:
     """The net without wrappers; a float32 copy of one of another precision, in which the analyses compute.
 
-    Raises UserError for what is no net, or a net without weights.
+    Raises UserError for what is no net, a net without weights, and one of torch.jit.
     """
     if not isinstance(net, nn.Module):
         raise UserError(f"net is a {type(net).__name__}; pass an nn.Module, or a Subject as load and subject give it")
     kinds = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while hasattr(net, "_orig_mod") or isinstance(net, kinds):
         net = net._orig_mod if hasattr(net, "_orig_mod") else net.module  # type: ignore[assignment]
+    if isinstance(net, torch.jit.ScriptModule):
+        raise UserError("a net of torch.jit shows nothing of its inside; pass the module that it was made of")
     weights = [weight for weight in net.parameters() if weight.is_floating_point()]
     if not weights:
         raise UserError(f"this net, {type(net).__name__}, has no weights to look at")
@@ -39,13 +41,12 @@ def examining(net: nn.Module, seed: int | None = None) -> Iterator[None]:
     seed: sets the global random numbers as a job does; those of the user are back afterwards.
     """
     device = next(net.parameters()).device
-    hook = None if isinstance(net, torch.jit.ScriptModule) else net.register_forward_hook(_logits_alone)
+    hook = net.register_forward_hook(_logits_alone)
     try:
         with evaluating(net), torch.inference_mode(False), torch.enable_grad(), random_numbers(device, seed):
             yield
     finally:
-        if hook is not None:
-            hook.remove()
+        hook.remove()
 
 
 def logits_of(output: Any) -> Tensor | None:
