@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from convscope.engine.hooks import evaluating
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
 from convscope.training.pass_watcher import process
+from convscope.training.recorded_run import new_folder
 from convscope.training.watch_choice import WatchChoice
 from convscope.training.watched_run import WatchedRun
 
@@ -58,8 +58,7 @@ def watch(
     choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, None, classes, tile, seed)
     if not isinstance(net, nn.Module):
         raise UserError(f"net is a {type(net).__name__}; watch takes a module of torch")
-    name = f"convscope/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    return Watching(choice, net, _loader(images), Path(folder or name).expanduser())
+    return Watching(choice, net, _loader(images), Path(folder or new_folder(Path())).expanduser())
 
 
 class Watching:

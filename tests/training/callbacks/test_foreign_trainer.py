@@ -419,6 +419,14 @@ def test_arguments_that_do_not_suit_the_net_end_the_fit_before_its_first_step(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_each_fit_has_a_folder_of_its_own(root, tmp_path):
+    """Also with one callback, as in a cross-validation, within a second."""
+    evolution = FeatureEvolution(["0"], 2)
+    for _ in range(2):
+        quiet(pl, tmp_path, max_epochs=1, callbacks=[evolution]).fit(Net(), datamodule=Photos(root))
+    assert len(list((tmp_path / "convscope").iterdir())) == 2
+
+
 def test_a_folder_that_holds_a_run_is_not_written_over(root, run, tmp_path):
     with pytest.raises(UserError, match="holds a run already; name another, leave folder out"):
         fitted(tmp_path, Photos(root), None, {"folder": run})
