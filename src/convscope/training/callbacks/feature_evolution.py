@@ -15,10 +15,10 @@ from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
 from convscope.runs.record import Record
 from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
-from convscope.training.own_run import OwnRun
-from convscope.training.recorded_run import new_folder
-from convscope.training.watch_choice import WatchChoice
-from convscope.training.watched_run import WatchedRun
+from convscope.training.watching.own_run import OwnRun
+from convscope.training.watching.recorded_run import new_folder
+from convscope.training.watching.watch_choice import WatchChoice
+from convscope.training.watching.watched_run import WatchedRun
 
 
 class FeatureEvolution:

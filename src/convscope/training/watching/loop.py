@@ -14,10 +14,10 @@ from convscope.data.items import batch_images, first_image, first_item_image, im
 from convscope.engine.hooks import evaluating
 from convscope.errors import UserError
 from convscope.runs.atomic_io import write
-from convscope.training.pass_watcher import process
-from convscope.training.recorded_run import new_folder
-from convscope.training.watch_choice import WatchChoice
-from convscope.training.watched_run import WatchedRun
+from convscope.training.watching.pass_watcher import process
+from convscope.training.watching.recorded_run import new_folder
+from convscope.training.watching.watch_choice import WatchChoice
+from convscope.training.watching.watched_run import WatchedRun
 
 STATE = "watch.pt"  # in the run folder: what a loop that goes on needs
 BATCH = 64
