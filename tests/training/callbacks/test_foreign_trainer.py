@@ -443,6 +443,14 @@ def test_a_net_that_has_diverged_is_drawn_without_images(root, tmp_path):
     assert (records(run, 1)["0.image"] == -1).all()
 
 
+def test_each_fit_has_a_folder_of_its_own(root, tmp_path):
+    """Also with one callback, as in a cross-validation, within a second."""
+    evolution = FeatureEvolution(["0"], 2)
+    for _ in range(2):
+        quiet(pl, tmp_path, max_epochs=1, callbacks=[evolution]).fit(Net(), datamodule=Photos(root))
+    assert len(list((tmp_path / "convscope").iterdir())) == 2
+
+
 def test_a_folder_that_holds_a_run_is_not_written_over(root, run, tmp_path):
     with pytest.raises(UserError, match="holds a run already; name another, leave folder out"):
         fitted(tmp_path, Photos(root), None, {"folder": run})

@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,9 +15,10 @@ from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
 from convscope.runs.record import Record
 from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
-from convscope.training.own_run import OwnRun
-from convscope.training.watch_choice import WatchChoice
-from convscope.training.watched_run import WatchedRun
+from convscope.training.watching.own_run import OwnRun
+from convscope.training.watching.recorded_run import new_folder
+from convscope.training.watching.watch_choice import WatchChoice
+from convscope.training.watching.watched_run import WatchedRun
 
 # of Lightning, for numbers that are those of all processes and that the first alone logs
 UNSYNCHRONIZED = r"It is recommended to use `self\.log\('(stayed|similarity|dead)/"
@@ -220,7 +220,7 @@ class FeatureEvolution:
             return self._chosen_folder
         name = str(self.state.get("folder") or "")
         if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            name = f"convscope/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+            name = new_folder(root)
         self._folder_name = name
         return root / name
 
