@@ -27,6 +27,10 @@ class OwnRun:
         self.net, layers = net, drawn_layers(self.choice, net, self.data.image_shape)
         self.watcher = PassWatcher(net, layers, self.data.image_shape, _OwnBatches())
 
+    def begin_pass(self) -> None:
+        if self.rides:
+            self.watcher.begin()
+
     def begin_batch(self, batch: Any) -> None:
         if self.rides:
             self.watcher.begin_batch(batch)
