@@ -125,11 +125,12 @@ def test_a_run_resumed_in_the_middle_equals_an_unbroken_one(root, run, tmp_path)
 
 
 def test_a_hostile_checkpoint_leads_out_of_no_folder(root, tmp_path):
-    for folder in ("../elsewhere", str(tmp_path / "elsewhere")):
+    for folder in ("../elsewhere", str(tmp_path / "elsewhere"), "lightning_logs/version_0"):
         evolution = FeatureEvolution(["0"], 3)
         evolution.load_state_dict({"metrics": "", "folder": folder})
         quiet(pl, tmp_path / "root", max_epochs=1, callbacks=[evolution]).fit(Net(), datamodule=Photos(root))
     assert {path.name for path in tmp_path.iterdir()} == {"root"}
+    assert not (tmp_path / "root" / "lightning_logs").exists()
 
 
 def test_the_callback_changes_nothing_of_a_training(root, tmp_path):
