@@ -81,7 +81,7 @@ def class_names_of(dataset: Any) -> list[str] | None:
     """The names of a data set's classes, as torchvision's data sets have them, or of the set below it; None without."""
     if dataset is None:
         return None
-    names = getattr(dataset, "classes", None)
+    names: Any = getattr(dataset, "classes", None)
     is_list = hasattr(names, "__iter__") and not isinstance(names, str)
     return [str(name) for name in names] if is_list and len(names) else class_names_of(below(dataset))
 

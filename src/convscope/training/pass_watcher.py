@@ -124,8 +124,8 @@ class PassWatcher:
                 self.fail(error)
             self.close()
             if any_process(self._has_missed()):
-                error = self.search.error if self.search is not None else None
-                raise error or UserError("not every layer has been in the passes")
+                cause = self.search.error if self.search is not None else None
+                raise cause or UserError("not every layer has been in the passes")
         search, self.search = self.search, None
         top = search.top if search is not None else {}
         if process().world == 1:
