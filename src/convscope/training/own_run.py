@@ -50,6 +50,11 @@ class OwnRun:
                 self.watcher.begin_batch(batch)
                 self.net(batch.image.to(device))
 
+    def close(self) -> None:
+        """Takes the hooks off the net, as after an error, which may come before there is a net."""
+        if hasattr(self, "watcher"):
+            self.watcher.close()
+
     def state(self) -> dict[str, Any]:
         return self.evolution.state_dict()
 

@@ -169,9 +169,9 @@ class FeatureEvolution:
             )
 
     def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
-        if self.run is not None:
-            self.run.watcher.close()
-        if isinstance(self.run, WatchedRun):
+        if isinstance(self.run, OwnRun):
+            self.run.close()
+        elif self.run is not None:
             self.run.end(f"{type(exception).__name__}: {exception}".rstrip(": "))
 
     def _is_drawn(self, trainer: Any) -> bool:
