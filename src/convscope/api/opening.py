@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from convscope.analyses.subject import Subject, new_subject, saved_subject
+from convscope.api.arguments import naming_arguments
 from convscope.api.examination import random_numbers
 from convscope.data.config import default_keys
 from convscope.errors import UserError
@@ -35,7 +36,7 @@ def load(trained: str | Path, **data: Any) -> Subject:
     overrides = (
         [f"data={data['source']}"] if "source" in data else [f"data.{key}={value}" for key, value in data.items()]
     )
-    with random_numbers(torch.device("cpu")):
+    with naming_arguments(), random_numbers(torch.device("cpu")):
         return _eval(saved_subject(_settings(defaults | data, {}) | {"ckpt": str(path), "words": overrides}))
 
 
