@@ -18,7 +18,7 @@ SMALL = [
 ]  # fmt: skip
 
 
-STARTING = {"trained", "cache", "page", "slurm"}  # fixtures of runs, trainings, browsers and clusters
+STARTING = {"trained", "cache", "browser", "slurm"}  # fixtures of runs, trainings, browsers and clusters
 LONGEST = ["test_readme.py", "test_clusters.py", "test_processes.py", "test_runs_of_0_1.py", "test_atomic_io.py",
            "test_adding_an_analysis.py", "test_hostile.py", "test_loggers.py"]  # fmt: skip
 

@@ -44,7 +44,7 @@ def test_the_package_itself_imports_nothing_slow(tmp_path):
 LOOKING = """
 import convscope, torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 print(*(name for name in convscope.__all__ if hasattr(convscope, name)))
 net = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU(),
@@ -62,6 +62,8 @@ convscope.neighbors(subject, images=2, nearest=2, scored=4)
 convscope.evaluate(subject, images=8)
 convscope.transfer(subject, per_class=[2], test_per_class=2, folds=2)
 convscope.overlap(subject, copies=2)
+with convscope.watch(net, DataLoader(images, 8), folder="watched", mean=0.5, std=0.2) as watching:
+    watching.epoch(1, {"val/top1": 0.5})
 """
 
 
@@ -70,6 +72,7 @@ def test_the_library_looks_into_a_net_without_the_libraries_of_the_program(tmp_p
     ended = without(HEAVY, LOOKING, cwd=tmp_path, HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[0].split() == list(convscope.__all__)
+    assert (tmp_path / "watched/report/index.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ From Zeiler & Fergus (2013) to the code:
                   preprocessing, crops and flips        data/transforms.py, data/cache.py
                   the recipe; filter renormalization    training/recipe.py, conf/optim/; models/renorm.py
     section 4     Fig. 2: top-9 grids                   engine/top9.py, analyses/visualize/
-                  Fig. 4: feature evolution             training/evolution.py, training/callbacks/
+                  Fig. 4: feature evolution             training/watching/, training/callbacks/
                   Fig. 5: feature invariance            analyses/invariance/
     section 4.1   Fig. 6: architecture selection        analyses/diagnosis/
     section 4.2   Fig. 7: occlusion sensitivity         analyses/occlusion/
@@ -55,7 +55,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:  # editors see the functions; Python imports them when one is asked for
     from convscope.api import *  # noqa: F403
     from convscope.training.callbacks.feature_evolution import FeatureEvolution
-    from convscope.training.watching import watch
+    from convscope.training.watching.loop import watch
 
 # ruff: noqa: F405 (names of __all__ come from there)
 
@@ -85,7 +85,7 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "visualize",
     "watch",
 ]
-WATCHING = {"FeatureEvolution": "callbacks.feature_evolution", "watch": "watching"}  # name -> module in training/
+WATCHING = {"FeatureEvolution": "callbacks.feature_evolution", "watch": "watching.loop"}  # name -> module in training/
 
 
 def __getattr__(name: str) -> Any:

@@ -94,6 +94,7 @@ def swept(experiment, key):
     return [row.strip() for row in config.hydra.sweeper.params[key].split(",")], config.hydra.sweep
 
 
+@pytest.mark.slow
 def test_table3_has_the_rows_of_the_paper_each_with_a_folder_of_its_own():
     rows, sweep = swept("table3", "model")
     assert rows == list(yaml.safe_load(PAPERS.read_text())["zf_table3"]["rows"])

@@ -116,6 +116,7 @@ def test_a_run_under_all_of_it_at_once_is_whole_though_nobody_reads_its_output(t
     assert (tmp_path / "run" / "report" / "index.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["--help"], ["job=nonsense"]])
 def test_a_reader_that_goes_away_is_no_error(words):
     """Nothing is read from either stream: not a word about a broken pipe, by exit status or on the other stream."""

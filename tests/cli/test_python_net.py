@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from conftest import ROOT, convscope
 from convscope.api import load
 from convscope.cli.preparation import prepare
+from convscope.cli.resume import continue_hint
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.training.start import read_start, start_checkpoint
@@ -66,6 +67,7 @@ def test_a_net_of_ones_own_trains_and_is_looked_at_only_where_it_is_typed(place,
         "target": "my_package.nets:MyNet", "args": {"width": 2}, "classes": 10,
     }  # fmt: skip
 
+    assert continue_hint(place / "run", None).endswith(f"/run {TO_TYPE[len('type model=python ') : -len(' too')]}")
     look = ["job=visualize", "ckpt=run", "evolution.maps=2", "trainer.accelerator=cpu", f"data.cache_dir={cache}"]
     more = ["resume=run", "trainer.max_epochs=2"]
     for words in (look, [*more, *TARGET[:2]]):

@@ -201,6 +201,7 @@ LOGGERS = ["tensorboard", "wandb", "mlflow"]
 SOME = st.lists(st.sampled_from(LOGGERS), unique=True)
 
 
+@pytest.mark.slow
 @tried(6)
 @given(before=SOME, chosen=st.none() | SOME, keys=st.lists(st.sampled_from(LOGGERS), unique=True, max_size=2),
        plus=st.sampled_from(["", "+", "++"]))  # fmt: skip

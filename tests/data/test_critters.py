@@ -12,6 +12,7 @@ import pytest
 from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
+import conftest
 from convscope.data.critters.face import PARTS
 from convscope.data.critters.scene import plan, render, scene
 from convscope.data.critters.source import critters, held_signals, truth
@@ -31,14 +32,13 @@ def small() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {"train": many("train", 1000, 32), "val": many("val", 300, 32)}
 
 
-def python(code: str, *arguments: str, file: Path | None = None) -> subprocess.Popen:
-    command = [sys.executable, str(file)] if file else [sys.executable, "-c", code]
-    if file:
-        file.write_text(code)
+def python(code: str, *arguments: str) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": SRC, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_other_processes_draw_the_same(tmp_path: Path) -> None:
     source = critters(270, 10, 16, 5, tmp_path)  # enough of them for several processes
     for split, pixels in (("train", source.train), ("val", source.val)):
@@ -195,9 +195,10 @@ def test_a_killed_drawing_leaves_nothing_that_looks_finished(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_script_without_main_guard_is_told(tmp_path: Path) -> None:
     code = "from convscope.data.critters.source import critters\ncritters(400, 10, 16, 0, None)\n"
-    process = python(code, file=tmp_path / "script.py")
-    assert "put the script's code under  if __name__ == '__main__':" in process.communicate(timeout=120)[1]
-    assert process.returncode != 0
+    (tmp_path / "script.py").write_text(code)
+    ended = conftest.python(tmp_path / "script.py", cwd=tmp_path, PYTHONPATH=SRC)
+    assert "put the script's code under  if __name__ == '__main__':" in ended.stderr
+    assert ended.returncode != 0
 
 
 def test_drawing_needs_no_torch() -> None:

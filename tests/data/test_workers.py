@@ -83,6 +83,7 @@ class Exiting(type(Path())):
         os._exit(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -283,6 +284,7 @@ def test_processes_that_are_not_forked_train_alike_and_are_named_when_they_die(f
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_method", ["forkserver"], indirect=True)
 def test_a_process_of_another_parent_ends_while_its_pass_is_unfinished(files, tmp_path, start_method):
     data = streamed(files, tmp_path, workers=1)

@@ -1,28 +1,45 @@
-"""The loggers of a Trainer that convscope knows nothing of get the grids: real offline runs, read back."""
+"""The loggers of a Trainer that convscope knows nothing of, in two processes: real offline runs, read back."""
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+import convscope
 from conftest import ROOT, python
 from convscope.loggers.trainer_loggers import picture_loggers
 from convscope.runs.record import Picture
 from loggers.test_loggers import history
-from training.foreign import write_photos
+from training.foreign import photos, small_net, write_photos
 
 EPOCHS, LAYERS = [1, 2], ("0", "5")
 
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory):
-    """The folder of a Trainer with three loggers."""
+    """The folder of a Trainer with two processes and three loggers, whose net does not change."""
     place = tmp_path_factory.mktemp("logged")
     root = write_photos(place / "photos")
     ended = python(
-        ROOT / "tests/training/foreign.py", "pytorch_lightning", root, place / "run", "loggers", cwd=place,
+        ROOT / "tests/training/foreign.py", "pytorch_lightning", root, place / "run", "ddp", "loggers", cwd=place,
         PYTHONPATH=f"{ROOT / 'src'}", WANDB_MODE="offline", WANDB_API_KEY="", HOME=str(place),
         MLFLOW_DISABLE_TELEMETRY="true", GIT_PYTHON_REFRESH="quiet", WANDB_ERROR_REPORTING="false",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return place
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_record_of_one(logged):
+    """That of a full sort; of 27 images Lightning gives one to both processes."""
+    images = torch.stack([image for image, _ in photos(logged / "photos", "val")])
+    with torch.no_grad():
+        score, image = small_net()[0](images).amax((2, 3)).T.sort(dim=1, descending=True)
+    for epoch in EPOCHS:
+        got = load_file(logged / "run" / "top9" / f"epoch_{epoch:03d}.safetensors")
+        torch.testing.assert_close(got["0.score"], score[:, :9])
+        assert torch.equal(got["0.image"], image[:, :9])
+    metrics = convscope.read_run(logged / "run").metrics
+    assert metrics["stayed/0"] == [0, 1] and metrics["similarity/5"] == [0, 1]
 
 
 @pytest.mark.slow

@@ -150,6 +150,7 @@ TORCHVISION, TIMM = models.list_models(module=models), timm.list_models()
 TAGGED = timm.list_pretrained()
 
 
+@pytest.mark.slow
 @tried(25)
 @given(strategies.data())
 def test_a_name_as_cards_and_people_write_it_is_the_librarys(data):

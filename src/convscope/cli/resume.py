@@ -219,4 +219,15 @@ def continue_hint(folder: Path, sweep: str | None) -> str:
         return f"go on with the same command and {shlex.quote(f'hydra.sweep.dir={sweep}')}"
     relative = os.path.relpath(folder)
     is_below = Path.cwd() in folder.absolute().parents and relative not in ("auto", "null") and relative[0] != "~"
-    return f"go on with: {command_line(f'resume={relative if is_below else folder.absolute()}')}"
+    resumed = command_line(f"resume={relative if is_below else folder.absolute()}")
+    return f"go on with: {resumed}{_target_to_type(folder)}"
+
+
+def _target_to_type(folder: Path) -> str:
+    """The words of a net of Python, which have to be typed again; "" for other nets."""
+    model = (training_settings(folder) or {}).get("model", {})
+    if model.get("source") != "python":
+        return ""
+    from convscope.models.targets import target_args, target_name, target_words
+
+    return f" {target_words(target_name(model), target_args(model))}"

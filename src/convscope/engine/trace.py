@@ -62,7 +62,7 @@ def unknown_layer_message(path: str, layers: Iterable[str]) -> str:
     return f"no layer {path} in this net; its layers: {', '.join(near)}{more}"
 
 
-ImageSize = int | tuple[int, ...]  # side of a square image in color, or colors, height and width
+ImageSize = int | tuple[int, ...]  # side; height and width; or colors, height and width: 3 colors by default
 
 
 def trace(net: nn.Module, image: ImageSize, remedy: str = "set data.image_size as its makers mean it") -> Trace:
@@ -93,7 +93,9 @@ def trace(net: nn.Module, image: ImageSize, remedy: str = "set data.image_size a
 
 def image_shape(image: ImageSize) -> tuple[int, ...]:
     """Colors, height and width of an image of this size."""
-    return (3, image, image) if isinstance(image, int) else image
+    if isinstance(image, int):
+        return 3, image, image
+    return (3, *image) if len(image) == 2 else image
 
 
 def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:

@@ -120,6 +120,7 @@ def test_evaluation_is_the_definition_on_the_nets_own_words(net, run):
     assert float(table[0]["first guess is shown %"]) == pytest.approx(100 * np.mean(hits), abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_papers_numbers_stand_beside(softmax, run):
     evaluation = run("beside", "job=evaluate", ckpt(softmax))
     table = {row["class"]: row for row in rows(evaluation, "tables/evaluation/table6")}
@@ -186,6 +187,7 @@ def test_transfer_with_a_net_beside_and_dense_features(trained, run):
     assert len(table) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", [
     ["visualize"], ["occlude", "occlude.images=1", "occlude.scored=1", "occlude.stride=32"],
     ["neighbors", "neighbors.images=2"],

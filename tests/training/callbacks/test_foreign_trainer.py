@@ -421,6 +421,14 @@ def test_arguments_that_do_not_suit_the_net_end_the_fit_before_its_first_step(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_each_fit_has_a_folder_of_its_own(root, tmp_path):
+    """Also with one callback, as in a cross-validation, within a second."""
+    evolution = FeatureEvolution(["0"], 2)
+    for _ in range(2):
+        quiet(pl, tmp_path, max_epochs=1, callbacks=[evolution]).fit(Net(), datamodule=Photos(root))
+    assert len(list((tmp_path / "convscope").iterdir())) == 2
+
+
 def test_a_folder_that_holds_a_run_is_not_written_over(root, run, tmp_path):
     with pytest.raises(UserError, match="holds a run already; name another, leave folder out"):
         fitted(tmp_path, Photos(root), None, {"folder": run})
@@ -439,18 +447,6 @@ def of_own_process(root, folder, namespace, *words):
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_record_of_one(root, tmp_path):
-    """Of 27 images Lightning gives one to both processes."""
-    run = of_own_process(root, tmp_path / "run", "pytorch_lightning", "ddp")
-    score, image = brute_force(small_net(), torch.stack([image for image, _ in photos(root, "val")]), "0")
-    for epoch in (1, 2):
-        got = records(run, epoch)
-        torch.testing.assert_close(got["0.score"], score)
-        assert torch.equal(got["0.image"], image)
-    assert columns(run)["stayed/0"] == ["0", "1"] and columns(run)["similarity/5"] == ["0", "1"]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from convscope.runs.record import Picture, Record
 from convscope.runs.throttle import Throttle
 from convscope.training.callbacks.exact_resume import within_epoch
 from convscope.training.callbacks.filter_renormalization import convolution_weights
-from convscope.training.recorded_run import EpochRows
+from convscope.training.watching.recorded_run import EpochRows
 
 
 class RowPerEpoch(pl.Callback):

@@ -4,7 +4,6 @@ import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
 from convscope.runs.record import Record
 from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
-from convscope.training.own_run import OwnRun
-from convscope.training.watch_choice import WatchChoice
-from convscope.training.watched_run import WatchedRun
+from convscope.training.watching.own_run import OwnRun
+from convscope.training.watching.recorded_run import new_folder
+from convscope.training.watching.watch_choice import WatchChoice
+from convscope.training.watching.watched_run import WatchedRun
 
 
 class FeatureEvolution:
@@ -217,7 +217,7 @@ class FeatureEvolution:
             return self._chosen_folder
         name = str(self.state.get("folder"))
         if not re.fullmatch(r"convscope/[\d_-]+", name):  # a checkpoint of others may name any
-            name = f"convscope/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+            name = new_folder(root)
         self._folder_name = name
         return root / name
 

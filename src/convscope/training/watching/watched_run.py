@@ -18,11 +18,11 @@ from convscope.engine.hooks import in_float32
 from convscope.engine.layers import layer_table
 from convscope.errors import reason_of
 from convscope.models.wrappers import eagerly, is_compiled
-from convscope.training.evolution import Evolution
-from convscope.training.pass_watcher import PassWatcher, gathered, process
-from convscope.training.recorded_run import ClosingLogger, EpochRows, RecordedRun
-from convscope.training.watch_choice import Shape, WatchChoice
-from convscope.training.watched_net import watched_net
+from convscope.training.watching.evolution import Evolution
+from convscope.training.watching.pass_watcher import PassWatcher, gathered, process
+from convscope.training.watching.recorded_run import ClosingLogger, EpochRows, RecordedRun
+from convscope.training.watching.watch_choice import Shape, WatchChoice
+from convscope.training.watching.watched_net import watched_net
 
 STRETCHED = (
     "the images have no mean and std that could be read, so that each is stretched from black to white; give those of "

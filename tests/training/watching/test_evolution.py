@@ -7,7 +7,7 @@ import torch
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.engine.projection_rule import RuleChoice
 from convscope.engine.top9 import Top9
-from convscope.training.evolution import EpochProjections, Evolution, change_since, spread_epochs
+from convscope.training.watching.evolution import EpochProjections, Evolution, change_since, spread_epochs
 
 
 def test_the_epochs_of_fig_4_are_spread_towards_the_beginning():

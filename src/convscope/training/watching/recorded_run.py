@@ -3,6 +3,8 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +39,13 @@ class EpochRows(list[dict[str, float]]):
     def read(cls, state: Any) -> "EpochRows":
         """The rows from the text of a checkpoint, or from the list of dicts that older checkpoints have."""
         return cls(map(json.loads, state.splitlines()) if isinstance(state, str) else state)
+
+
+def new_folder(root: Path) -> str:
+    """convscope/<date>_<time>, a folder that `root` does not have yet; with a number for a second one of a second."""
+    name = f"convscope/{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    names = (name if number == 1 else f"{name}_{number}" for number in count(1))
+    return next(name for name in names if not (root / name).exists())
 
 
 class ClosingLogger(RunLogger, Protocol):

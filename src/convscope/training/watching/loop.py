@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from convscope.engine.hooks import evaluating
 from convscope.errors import UserError
 from convscope.models.wrappers import eagerly
 from convscope.runs.atomic_io import write
-from convscope.training.pass_watcher import process
-from convscope.training.watch_choice import WatchChoice
-from convscope.training.watched_run import WatchedRun
+from convscope.training.watching.pass_watcher import process
+from convscope.training.watching.recorded_run import new_folder
+from convscope.training.watching.watch_choice import WatchChoice
+from convscope.training.watching.watched_run import WatchedRun
 
 STATE = "watch.pt"  # in the run folder: what a loop that goes on needs
 BATCH = 64
@@ -59,8 +59,7 @@ def watch(
     choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, None, classes, tile, seed)
     if not isinstance(net, nn.Module):
         raise UserError(f"net is a {type(net).__name__}; watch takes a module of torch")
-    name = f"convscope/{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    return Watching(choice, net, _loader(images), Path(folder or name).expanduser())
+    return Watching(choice, net, _loader(images), Path(folder or new_folder(Path())).expanduser())
 
 
 class Watching:

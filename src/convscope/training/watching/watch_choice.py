@@ -13,7 +13,7 @@ from convscope.data.loader_order import undisturbed_random
 from convscope.errors import UserError, did_you_mean
 from convscope.models.library_metadata import Colors
 from convscope.models.wrappers import eagerly
-from convscope.training.watched_net import named_layers
+from convscope.training.watching.watched_net import named_layers
 
 Shape = tuple[int, int, int]  # [C, H, W] of an image
 

@@ -10,8 +10,8 @@ from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.images import Images
 from convscope.runs.record import Record
-from convscope.training.evolution import Evolution
-from convscope.training.pass_watcher import PassWatcher, process
+from convscope.training.watching.evolution import Evolution
+from convscope.training.watching.pass_watcher import PassWatcher, process
 
 
 class OwnRun:

@@ -27,7 +27,7 @@ from convscope.plots.grid import MapHistory, evolution_grid
 from convscope.report.convergence import convergence_in_words, layer_convergences
 from convscope.runs.record import Arrays, Picture, Record
 from convscope.runs.throttle import Throttle
-from convscope.training.recorded_run import EpochRows
+from convscope.training.watching.recorded_run import EpochRows
 
 TILE = 64  # pixels of a stored tile of Fig. 4
 
