@@ -1,5 +1,6 @@
 """Each function returns what the job of the same name records, also over tensors and a net that knows no convscope."""
 
+import copy
 import csv
 import json
 from contextlib import nullcontext
@@ -145,6 +146,19 @@ def test_accuracy_over_tensors_is_that_of_plain_torch(foreign, sides):
     findings = convscope.evaluate(net, loader)
     assert findings.numbers["evaluation/top1"] == pytest.approx(float(right))
     assert sum(sum(row[key] for key in list(row)[1:]) for row in findings.tables["evaluation/confusion"]) == 24
+
+
+def test_all_nets_that_are_compared_are_in_eval_mode_and_give_their_logits(in_color):
+    net, images, labels = in_color
+    other = copy.deepcopy(net)  # with a dropout, which would make it differ
+    first, second = (convscope.subject(each, (images, labels)) for each in (net, other))
+    rows = convscope.evaluate({"a": first, "b": second}).tables["evaluation/table"]
+    assert [row["net"] for row in rows] == ["a", "b", "ensemble"]
+    assert rows[0] | {"net": ""} == rows[1] | {"net": ""} == rows[2] | {"net": ""}
+    few = {"layers": ["head.0"], "classifiers": ["svm"], "per_class": [2], "test_per_class": 2, "folds": 2, "c": [1]}
+    numbers = convscope.transfer(first, beside={"b": second}, **few).numbers
+    assert numbers["transfer/gain/b/head.0/svm"] == 0
+    assert net.training and other.training and not net._forward_hooks and not other._forward_hooks
 
 
 def test_occlusion_over_tensors_is_that_of_plain_torch(foreign):

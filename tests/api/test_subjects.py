@@ -161,6 +161,23 @@ def test_of_a_compiled_net_the_eager_one_is_looked_at():
     plain = net()
     compiled = torch.compile(plain)
     assert convscope.subject(compiled, IMAGES).net is plain
+    score, fields = (convscope.top9(plain, IMAGES, ["1"])["1"].score, convscope.receptive_fields(plain, 16).rows)
+    plain.compile(backend="eager")
+    assert torch.equal(convscope.top9(plain, IMAGES, ["1"])["1"].score, score)
+    assert convscope.receptive_fields(plain, 16).rows == fields
+
+
+def test_sets_without_an_image_are_one_line():
+    with pytest.raises(UserError, match="the data set of train is empty"):
+        convscope.subject(net(), TensorDataset(IMAGES, LABELS), train=TensorDataset(IMAGES[:0], LABELS[:0]))
+
+
+def test_the_home_folder_is_a_tilde(trained, monkeypatch):
+    monkeypatch.setenv("HOME", str(trained.parent))
+    assert convscope.read_run(f"~/{trained.name}").summary == convscope.read_run(trained).summary
+    last = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    of_tilde = convscope.load(f"~/{trained.name}").net.state_dict()
+    assert all(torch.equal(value, last[f"net.{name}"]) for name, value in of_tilde.items())
 
 
 def test_backbones_without_classes_have_units_all_the_same():
@@ -205,10 +222,10 @@ class Stream(IterableDataset):
         (TensorDataset(IMAGES), {"labels": LABELS}, "labels="),
         (IMAGES, {"classes": ["a"]}, "1 names, and the net puts out 4"),
         (IMAGES, {"classes": "cat"}, "one word"),
-        (IMAGES, {"mean": (0.5, 0.5, 0.5)}, "std is missing"),
+        (IMAGES, {"mean": (0.5, 0.5, 0.5)}, "mean= without std="),
         (IMAGES, {"mean": 0.5, "std": 0.0}, "above 0"),
         (IMAGES, {"mean": 123, "std": 58}, "from 0 to 255"),
-        (IMAGES, {"mean": "a", "std": 1.0}, "mean=a is not"),
+        (IMAGES, {"mean": "a", "std": 1.0}, "mean='a' is not"),
         (IMAGES, {"mean": (1, 2), "std": (1, 2)}, r"mean=\(1, 2\) is not"),
         ("/no/such/folder", {"mean": 0.5, "std": 0.5}, "no file or folder"),
         (torch.rand(3, 1, 16, 16), {}, "cannot take an image of 1 x 16 x 16"),

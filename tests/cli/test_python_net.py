@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from conftest import ROOT, convscope
+from convscope.api import load
 from convscope.cli.preparation import prepare
 from convscope.cli.resume import continue_hint
 from convscope.errors import UserError
@@ -79,6 +80,8 @@ def test_a_net_of_ones_own_trains_and_is_looked_at_only_where_it_is_typed(place,
     rows = {"init": str(place / "run"), "source": "rows", "layers": {}}
     with pytest.raises(UserError, match=re.escape(TO_TYPE)):
         start_checkpoint(read_start(rows))
+    with pytest.raises(UserError, match=r"make the net in Python.* pass it to convscope\.subject$"):
+        load(place / "run")
     own = {"init": str(place / "run"), "source": "python", "target": "my_package.nets.MyNet"}
     assert start_checkpoint(read_start(own))["convscope"]["net"]["name"] == "MyNet"
 

@@ -79,6 +79,19 @@ def test_a_loader_gives_the_same_images_with_and_without_somebody_who_listens():
     assert epochs(True) == epochs(False)
 
 
+def test_a_loader_gets_its_batch_sampler_back():
+    loader = DataLoader(Numbered(), 4, shuffle=True)
+    sampler = loader.batch_sampler
+    first, second = LoaderOrder(loader), LoaderOrder(loader)
+    second.close()
+    batches = iter(loader)
+    first.begin()
+    images, _ = next(batches)
+    assert first.indices(0, 4).tolist() == images[:, 0, 0, 0].tolist()
+    first.close()
+    assert loader.batch_sampler is sampler
+
+
 def test_images_that_a_collate_function_left_out_have_no_index():
     order = LoaderOrder(DataLoader(Numbered(), 4))
     order.begin()
@@ -113,6 +126,14 @@ def test_labels_of_some_images_need_no_other_image():
     images = DatasetImages({"val": data}, image_shape=(3, 4, 4))
     assert images.labels("val", [3, 4]).tolist() == [1, 0] and data.reads == 2
     assert images.classes == ["even", "odd"] and data.reads == 2
+
+
+def test_labels_are_read_once():
+    data = Numbered()
+    images = DatasetImages({"val": data}, image_shape=(3, 4, 4))
+    images.choose("val", 2, seed=0)
+    assert images.labels("val", range(COUNT)).tolist() == [index % 2 for index in range(COUNT)]
+    assert images.labels("val", []).tolist() == [] and data.reads == COUNT
 
 
 def test_several_labels_of_an_image_are_none():

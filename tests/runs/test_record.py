@@ -85,6 +85,13 @@ def test_tables_numbers_arrays_and_summary(tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["evolution/../../elsewhere", "/elsewhere"])
+def test_a_name_leads_out_of_no_folder(tmp_path, name):
+    with pytest.raises(ValueError, match="is no name in a run folder"):
+        Record(tmp_path / "run").add(Picture(name, Image.new("RGB", (4, 4))))
+    assert list(tmp_path.rglob("elsewhere*")) == []
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     write(tmp_path / "a.txt", "old")
 

@@ -46,6 +46,11 @@ if __name__ == "__main__":
         sampler = DistributedSampler(photos(root, "val"), shuffle=False)
         val = DataLoader(sampler.dataset, 4, sampler=sampler)
         loop(root, folder, (1, 2), True, DistributedDataParallel(small_net()), 0.0, val)
+        blind = small_net()  # one process sees no layer: both go on, and nothing is drawn
+        if rank:
+            blind.forward = lambda x: [x := part.forward(x) for part in blind][-1]
+        with convscope.watch(blind, val, folder=f"{folder}_blind", layers=["5"]) as watching:
+            assert watching.epoch(1) == {}
         dist.destroy_process_group()
         if not rank:
             os.waitpid(child, 0)

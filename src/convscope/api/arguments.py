@@ -22,6 +22,8 @@ PHRASES = {  # of the command line, and what they are in Python
     r", or overlap\.other=null to compare data's train with its val": "",
     r"; to compare (.*) with other images type overlap\.other=<their folder>": r"; pass the images to compare \1 with",
     r", or look at drawn animals: data=critters": ", or a mapping of names to places",
+    r"if you trust that code, type model=python .* too": "make the net in Python, give it the file's weights, "
+    "whose names begin with net., and pass it to convscope.subject",
     r"; see conf/job/\w+\.yaml for what it holds": "",
     r"\btype ckpt=": "pass ",
     r"; for weights of another program type .*": "; load weights of another program into your net: net.load_state_dict",

@@ -2,18 +2,18 @@
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convscope.data.loader_order import undisturbed_random
 from convscope.engine.hooks import evaluating
 from convscope.errors import UserError
-
-WRAPPERS = ("_orig_mod", "module")  # where torch.compile, DataParallel and DistributedDataParallel have the net
+from convscope.models.wrappers import eagerly, unwrapped
 
 
 def plain_net(net: nn.Module) -> nn.Module:
@@ -23,9 +23,7 @@ def plain_net(net: nn.Module) -> nn.Module:
     """
     if not isinstance(net, nn.Module):
         raise UserError(f"net is a {type(net).__name__}; pass an nn.Module, or a Subject as load and subject give it")
-    kinds = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    while hasattr(net, "_orig_mod") or isinstance(net, kinds):
-        net = net._orig_mod if hasattr(net, "_orig_mod") else net.module  # type: ignore[assignment]
+    net = unwrapped(net)
     if isinstance(net, torch.jit.ScriptModule):
         raise UserError("a net of torch.jit shows nothing of its inside; pass the module that it was made of")
     weights = [weight for weight in net.parameters() if weight.is_floating_point()]
@@ -36,14 +34,16 @@ def plain_net(net: nn.Module) -> nn.Module:
 
 @contextmanager
 def examining(net: nn.Module, seed: int | None = None) -> Iterator[None]:
-    """Sets the net to eval mode and its output to logits alone; afterwards the net is as it was.
+    """Sets the net to eval mode and its output to logits alone, and runs its own Python where torch.compile has
+    compiled it; afterwards the net is as it was.
 
     seed: sets the global random numbers as a job does; those of the user are back afterwards.
     """
     device = next(net.parameters()).device
     hook = net.register_forward_hook(_logits_alone)
+    eager, quiet = eagerly(net), random_numbers(device, seed)
     try:
-        with evaluating(net), torch.inference_mode(False), torch.enable_grad(), random_numbers(device, seed):
+        with eager, quiet, evaluating(net), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         hook.remove()
@@ -74,37 +74,18 @@ def _logits_alone(module: nn.Module, arguments: Any, output: Any) -> Tensor:
     return logits
 
 
-class _RandomNumbers(NamedTuple):
-    """The state of every generator that torch, numpy and Python share with the user."""
-
-    torch_state: Tensor
-    numpy_state: Any
-    python_state: Any
-    device_state: tuple[Callable[[Tensor], None], Tensor] | None
-
-
 @contextmanager
 def random_numbers(device: torch.device, seed: int | None = None) -> Iterator[None]:
     """Seeds the shared generators where there is a seed, and gives them their state back at the end.
 
     device: whose generator is meant, beside the CPU's.
     """
-    on_device = None
-    if device.type == "cuda":
-        on_device = (lambda state: torch.cuda.set_rng_state(state, device)), torch.cuda.get_rng_state(device)
-    before = _RandomNumbers(torch.get_rng_state(), np.random.get_state(), random.getstate(), on_device)
-    try:
+    with undisturbed_random([device] if device.type == "cuda" else []):
         if seed is not None:
             random.seed(seed)
             np.random.seed(seed % 2**32)
             torch.random.default_generator.manual_seed(seed)
             if device.type == "cuda":
-                torch.cuda.manual_seed(seed)
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
         yield
-    finally:
-        torch.set_rng_state(before.torch_state)
-        np.random.set_state(before.numpy_state)
-        random.setstate(before.python_state)
-        if before.device_state is not None:
-            restore, state = before.device_state
-            restore(state)

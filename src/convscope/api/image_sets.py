@@ -18,12 +18,12 @@ from convscope.data.dataset_images import DatasetImages
 from convscope.data.folder_contents import images_under
 from convscope.data.folders import ENDINGS
 from convscope.data.images import SplitName
-from convscope.data.items import COLORS, read_item
+from convscope.data.items import COLORS, class_names_of, read_item
 from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Source
 from convscope.errors import UserError
-from convscope.models.library_metadata import Colors
+from convscope.models.library_metadata import IMAGENET_COLORS, Colors
 
 Numbers = float | Sequence[float]
 POSSIBLE = (
@@ -34,7 +34,6 @@ RANDOM = (
     "the same image again, so pass a data set without them"
 )
 NO_TRAIN = "there are no train images; pass train=<images> to convscope.subject"
-IMAGENET = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class FileInput(NamedTuple):
@@ -49,30 +48,6 @@ class FileInput(NamedTuple):
     interpolation: str = "bilinear"
 
 
-def colors_of_arguments(mean: Any, std: Any) -> Colors | None:
-    """Mean and deviation of each color; None where neither is given. Raises UserError for what is no such pair."""
-    if mean is None and std is None:
-        return None
-    if mean is None or std is None:
-        raise UserError(f"{'mean' if mean is None else 'std'} is missing: images are normalized by mean and std")
-    values = [_numbers(name, value) for name, value in (("mean", mean), ("std", std))]
-    if min(values[1]) <= 0:
-        raise UserError(f"std={std} divides pixels, so it is above 0")
-    if max(values[0]) > 2:
-        raise UserError(f"mean={mean} is of pixels from 0 to 255; divide mean and std by 255")
-    return Colors(*values)
-
-
-def _numbers(name: str, value: Any) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in np.asarray(value, np.float64).flatten())
-    except (TypeError, ValueError):
-        numbers = ()
-    if len(numbers) not in COLORS or not np.isfinite(numbers).all():
-        raise UserError(f"{name}={value} is not 1 or 3 numbers for pixels from 0 to 1, e.g. {name}={(0.5, 0.5, 0.5)}")
-    return numbers
-
-
 def is_of_files(images: Any) -> bool:
     """Whether images are a folder, a file, or a list of files."""
     several = isinstance(images, Sequence) and not isinstance(images, str) and len(images) > 0
@@ -85,7 +60,7 @@ def images_of_files(images: Any, train: Any, input_: FileInput, batch_size: int)
     if input_.colors is None:
         raise UserError(
             "images of files need the mean and std by which your net's images were normalized, pixels from 0 to 1; "
-            f"pass e.g. subject(net, images, mean={IMAGENET.mean}, std={IMAGENET.std}) (ImageNet's)"
+            f"pass e.g. subject(net, images, mean={IMAGENET_COLORS.mean}, std={IMAGENET_COLORS.std}) (ImageNet's)"
         )
     mean, std = (torch.tensor(values, dtype=torch.float32).expand(3) for values in input_.colors)
     settings = build_config(DataSettings, {
@@ -210,18 +185,7 @@ def images_of_dataset(datasets: Mapping[SplitName, Any], colors: Colors | None, 
         return LabeledSet(images, None, 0)
     if names is not None:
         return LabeledSet(images, names, len(names))
-    labels = [int(images.labels(split, range(images.size(split))).max()) for split in datasets]
-    return LabeledSet(images, None, 1 + max(labels))
-
-
-def class_names_of(dataset: Any) -> list[str] | None:
-    """The names of a data set's classes, as torchvision's data sets have them, also below Subset and others."""
-    while dataset is not None:
-        if names := getattr(dataset, "classes", None):
-            return [str(name) for name in names]
-        parts = getattr(dataset, "datasets", None)
-        dataset = parts[0] if parts else getattr(dataset, "dataset", None)
-    return None
+    return LabeledSet(images, None, 1 + max(int(images.all_labels(split).max()) for split in datasets))
 
 
 def is_labeled(dataset: Any) -> bool:

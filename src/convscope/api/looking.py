@@ -1,6 +1,7 @@
 """What a net sees: one function for each analysis of single images and units, equal to the job of the same name."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -219,18 +220,21 @@ def analyze(
     settings: Mapping[str, Any],
     seed: int,
     results: Callable[..., Iterator[Any]] | None = None,
+    others: Iterable[Subject] = (),
     **renamed: Any,
 ) -> Findings:
     """Runs the analysis in the folder `name` with these settings, as its job does, and collects what it finds.
 
-    results: a function of subject, config and seed; None: that of the job's name. renamed: arguments that are settings
-    of another name. Raises UserError that names an argument.
+    results: a function of subject, config and seed; None: that of the job's name. others: that it looks at beside the
+    subject. renamed: arguments that are settings of another name. Raises UserError that names an argument.
     """
     described: Any = about(name)
     with naming_arguments(**{**settings, **renamed}):
         config = config_of(described.config, settings)
         yielded = results or getattr(import_module(f"convscope.analyses.{name}.job"), described.job)
-        with examining(subject.net, seed):
+        with ExitStack() as examined:
+            for net in (*(other.net for other in others), subject.net):
+                examined.enter_context(examining(net, seed))
             return collect(described.job, yielded(subject, config, seed))
 
 

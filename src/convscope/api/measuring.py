@@ -94,7 +94,7 @@ def evaluate(
         found: Iterator[Any] = import_module("convscope.analyses.evaluation.job").evaluate(nets, config, seed)
         return found
 
-    return analyze("evaluation", first, settings, seed, results)
+    return analyze("evaluation", first, settings, seed, results, several.values())
 
 
 def transfer(
@@ -143,7 +143,8 @@ def transfer(
         found: Iterator[Any] = import_module("convscope.analyses.transfer.job").transfer(subject, config, seed, nets)
         return found
 
-    return analyze("transfer", subject, settings, seed, results)
+    others = beside.values() if isinstance(beside, Mapping) else ()
+    return analyze("transfer", subject, settings, seed, results, others)
 
 
 def _compared_nets(subject: Subject, names: Sequence[str], seed: int) -> dict[str, Subject]:

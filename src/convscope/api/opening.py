@@ -30,7 +30,7 @@ def load(trained: str | Path, **data: Any) -> Subject:
         raise UserError(
             'which images are there? source="images" takes any, source="folder" train/<class>/ and val/<class>/'
         )
-    path = Path(trained)
+    path = Path(trained).expanduser()
     last = path / "checkpoints" / "last.ckpt"
     path = last if last.is_file() else path
     overrides = (
@@ -55,9 +55,10 @@ def pretrained(
 
 def read_run(folder: str | Path) -> Run:
     """The records in a run folder, of a finished or unfinished run. Raises UserError for a folder that is no run's."""
-    if not is_run_folder(Path(folder)):
+    path = Path(folder).expanduser()
+    if not is_run_folder(path):
         raise UserError(f"{folder} is no run folder; name one of outputs/<job>/")
-    return reading.read_run(folder)
+    return reading.read_run(path)
 
 
 def _settings(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:

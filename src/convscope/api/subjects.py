@@ -14,7 +14,6 @@ from convscope.api.image_sets import (
     FileInput,
     LabeledSet,
     Numbers,
-    colors_of_arguments,
     dataset_of,
     images_of_dataset,
     images_of_files,
@@ -22,6 +21,7 @@ from convscope.api.image_sets import (
 )
 from convscope.data.classnames import class_numbers, distinct, imagenet, wnids_of
 from convscope.data.images import SplitName
+from convscope.data.items import colors_of_arguments
 from convscope.data.module import ImageData
 from convscope.engine.trace import image_shape, trace
 from convscope.errors import UserError, reason_of

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from convscope.data.batches import Batch, Rectangles
 from convscope.data.images import Indices, SplitName
-from convscope.data.items import Item, colors_of, read_item
+from convscope.data.items import Item, class_names_of, colors_of, read_item
 from convscope.data.sources import chosen
 from convscope.errors import UserError
 from convscope.models.library_metadata import Colors
@@ -61,8 +61,8 @@ class DatasetImages:
     ):
         self._splits, self._classes, self._labels = dict(splits), classes, dict[SplitName, np.ndarray | None]()
         name, first = next(iter(self._splits.items()))
-        if not len(first):
-            raise UserError(f"the data set of {name} is empty")
+        if empty := [split for split, dataset in self._splits.items() if not len(dataset)]:
+            raise UserError(f"the data set of {empty[0]} is empty")
         shape = image_shape or tuple(self._item(name, 0).image.shape)
         self.image_shape: tuple[int, int, int] = shape  # type: ignore[assignment]
         self.colors = colors or colors_of(first)
@@ -81,10 +81,9 @@ class DatasetImages:
         """The names given, or those of the data set; else numbers."""
         if self._classes is not None:
             return list(self._classes)
-        for dataset in self._splits.values():
-            if names := listed_attribute(dataset, "classes"):
-                return [str(name) for name in names]
-        count = 1 + max((int(self._all_labels(split).max()) for split in self._splits), default=0)
+        if names := next(filter(None, map(class_names_of, self._splits.values())), None):
+            return names
+        count = 1 + max((int(self.all_labels(split).max()) for split in self._splits), default=0)
         return [f"class {number}" for number in range(count)]
 
     def name_classes(self, names: Sequence[str]) -> None:
@@ -126,10 +125,18 @@ class DatasetImages:
 
     def labels(self, split: SplitName, indices: Indices) -> Tensor:
         """[n] int64; 0 for images without labels."""
-        if (listed := self._listed_labels(split)) is not None:
-            return torch.from_numpy(listed[torch.as_tensor(indices).numpy()])
         positions = torch.as_tensor(indices).tolist()
+        if (listed := self._listed_labels(split)) is not None:
+            return torch.from_numpy(listed[np.array(positions, np.int64)])
         return torch.tensor([self._item(split, index).label or 0 for index in positions], dtype=torch.int64)
+
+    def all_labels(self, split: SplitName) -> np.ndarray:
+        """[N] int64, from the data set's list of targets, or by reading every item once."""
+        labels = self._listed_labels(split)
+        if labels is None:
+            labels = np.array([self._item(split, index).label or 0 for index in range(self.size(split))], np.int64)
+            self._labels[split] = labels
+        return labels
 
     def targets(self, split: SplitName, indices: Indices) -> NoReturn:
         raise UserError("images of one class have labels, and no targets of several classes")
@@ -142,7 +149,7 @@ class DatasetImages:
 
     def choose(self, split: SplitName, choice: int | Sequence[int], seed: int) -> Tensor:
         """Indices of a number of images, evenly over the classes and chosen by seed; or the listed indices, checked."""
-        return torch.from_numpy(chosen(self._all_labels(split), choice, seed, split))
+        return torch.from_numpy(chosen(self.all_labels(split), choice, seed, split))
 
     def ordered_dataloader(self, split: SplitName) -> Iterator[Batch]:
         """Batches of the whole split in index order."""
@@ -179,16 +186,8 @@ class DatasetImages:
     def _item(self, split: SplitName, index: int) -> Item:
         return read_item(self._dataset(split)[index])
 
-    def _all_labels(self, split: SplitName) -> np.ndarray:
-        """[N] int64, from the data set's list of targets, or by reading every item once."""
-        labels = self._listed_labels(split)
-        if labels is None:
-            labels = np.array([self._item(split, index).label or 0 for index in range(self.size(split))], np.int64)
-            self._labels[split] = labels
-        return labels
-
     def _listed_labels(self, split: SplitName) -> np.ndarray | None:
-        """[N] int64, from the data set's list of targets, one for each item; None where it has none."""
+        """[N] int64, from the data set's list of targets, one for each item, or read before; None without."""
         if split not in self._labels:
             self._labels[split] = _whole_numbers(listed_attribute(self._dataset(split), "targets"), self.size(split))
         return self._labels[split]
@@ -204,18 +203,18 @@ def _whole_numbers(values: Any, count: int) -> np.ndarray | None:
 
 
 def listed_attribute(dataset: Any, name: str) -> Any:
-    """An attribute as torchvision's data sets have it, also of the data set below a wrapper or a torch Subset.
+    """A list with an entry for each item, as torchvision's data sets have it, also below a wrapper or a torch Subset.
 
     None where there is none.
     """
-    indices, below = getattr(dataset, "indices", None), getattr(dataset, "dataset", None)
-    if below is not None and indices is None and (name == "classes" or _same_length(dataset, below)):
-        value = getattr(dataset, name, None)
-        return listed_attribute(below, name) if value is None else value
-    if indices is None or below is None:
+    indices, inner = getattr(dataset, "indices", None), getattr(dataset, "dataset", None)
+    if inner is None or (indices is None and not _same_length(dataset, inner)):
         return getattr(dataset, name, None)
-    values = listed_attribute(below, name)
-    return values if values is None or name == "classes" else [values[index] for index in indices]
+    if indices is None:
+        value = getattr(dataset, name, None)
+        return listed_attribute(inner, name) if value is None else value
+    values = listed_attribute(inner, name)
+    return None if values is None else [values[index] for index in indices]
 
 
 def _same_length(first: Any, second: Any) -> bool:

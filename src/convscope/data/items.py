@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import transforms
@@ -73,10 +74,47 @@ def colors_of(dataset: Any) -> Colors | None:
         for step in _steps(getattr(dataset, name, None)):
             if isinstance(step, transforms.Normalize | v2.Normalize):
                 return Colors(_floats(step.mean), _floats(step.std))
-    below = getattr(dataset, "dataset", None)
-    if below is None and (parts := getattr(dataset, "datasets", None)):
-        below = parts[0]
-    return colors_of(below)
+    return colors_of(below(dataset))
+
+
+def class_names_of(dataset: Any) -> list[str] | None:
+    """The names of a data set's classes, as torchvision's data sets have them, or of the set below it; None without."""
+    if dataset is None:
+        return None
+    names: Any = getattr(dataset, "classes", None)
+    is_list = hasattr(names, "__iter__") and not isinstance(names, str)
+    return [str(name) for name in names] if is_list and len(names) else class_names_of(below(dataset))
+
+
+def below(dataset: Any) -> Any:
+    """The data set within a wrapper such as torch's Subset, the first one of a ConcatDataset; None of others."""
+    inner, parts = getattr(dataset, "dataset", None), getattr(dataset, "datasets", None)
+    return parts[0] if inner is None and parts else inner
+
+
+def colors_of_arguments(mean: Any, std: Any) -> Colors | None:
+    """Mean and deviation of each color; None where neither is given. Raises UserError for what is no such pair."""
+    if mean is None and std is None:
+        return None
+    if mean is None or std is None:
+        missing, other = ("mean", "std") if mean is None else ("std", "mean")
+        raise UserError(f"{other}= without {missing}=; pass both, as in the Normalize of your images")
+    values = [_numbers(name, value) for name, value in (("mean", mean), ("std", std))]
+    if min(values[1]) <= 0:
+        raise UserError(f"std={std} divides pixels, so it is above 0")
+    if max(values[0]) > 2:
+        raise UserError(f"mean={mean} is of pixels from 0 to 255; divide mean and std by 255")
+    return Colors(*values)
+
+
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in np.asarray(value, np.float64).flatten())
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) not in COLORS or not np.isfinite(numbers).all():
+        raise UserError(f"{name}={value!r} is not 1 or 3 numbers for pixels from 0 to 1, e.g. {name}={(0.5, 0.5, 0.5)}")
+    return numbers
 
 
 def _steps(transform: Any) -> Iterator[Any]:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from convscope.data.classnames import imagenet
-from convscope.data.dataset_images import DatasetImages, listed_attribute
-from convscope.data.items import Item, batch_images, read_item
+from convscope.data.dataset_images import DatasetImages
+from convscope.data.items import Item, batch_images, class_names_of, read_item
 from convscope.data.loader_order import LoaderOrder, undisturbed_random
 from convscope.errors import UserError
 from convscope.models.library_metadata import Colors
@@ -79,8 +79,8 @@ class LoaderImages:
         self.number = self.count = 0  # of batches, and of images, in this pass
         dataset: Any = getattr(self.order.loader, "dataset", None)
         self.store = ItemStore(dataset, len(dataset) if self.rereadable is None else 2**31)
-        ids = [str(name) for name in listed_attribute(dataset, "classes") or ()]
-        names = list(classes or [imagenet().get(name, name) for name in ids])  # of folders with ImageNet's ids
+        ids = class_names_of(dataset) or []  # of folders, which may have ImageNet's ids
+        names = list(classes or [imagenet().get(name, name) for name in ids])
         self.images = DatasetImages({"val": self.store}, names, colors, image_shape=image_shape)
 
     def begin(self) -> None:

@@ -1,7 +1,7 @@
 """The indices of the images in the batches of a loader of the user's own, without a change to what the loader gives."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,13 +25,20 @@ class LoaderOrder:
         self._sampler = sampler if self.dataset is not None and _is_predictable(self.loader, sampler) else None
         self._order: list[int] = []
         self._listener: _Listener | None = None
+        self._is_first = False  # of those that listen to this loader
+        batch_sampler = getattr(self.loader, "batch_sampler", None)
         if self.dataset is not None and self._sampler is None:
-            self._listener = _listener_of(self.loader)
+            self._listener, self._is_first = _listener_of(self.loader), not isinstance(batch_sampler, _Listener)
 
     def begin(self) -> None:
         """Reads the order of the pass that begins."""
         if self._sampler is not None:
             self._order = list(self._sampler)
+
+    def close(self) -> None:
+        """Gives the loader its batch sampler back."""
+        if self._listener is not None and self._is_first:
+            _set_batch_sampler(self.loader, self._listener.sampler)
 
     def indices(self, number: int, count: int) -> Tensor | None:
         """Indices [count] of the images of batch `number`; None where they are not known.
@@ -73,10 +80,14 @@ class _Listener:
 def _listener_of(loader: Any) -> _Listener:
     """The listener of the loader's batch sampler, put there at the first call."""
     if not isinstance(loader.batch_sampler, _Listener):
-        loader.__dict__["batch_sampler"] = _Listener(loader.batch_sampler)  # a DataLoader refuses to set it
-        if getattr(loader, "_iterator", None) is not None:  # of persistent workers, which begin a pass anew
-            loader._iterator._index_sampler = loader.batch_sampler
+        _set_batch_sampler(loader, _Listener(loader.batch_sampler))
     return loader.batch_sampler
+
+
+def _set_batch_sampler(loader: Any, sampler: Any) -> None:
+    loader.__dict__["batch_sampler"] = sampler  # a DataLoader refuses to set it
+    if getattr(loader, "_iterator", None) is not None:  # of persistent workers, which begin a pass anew
+        loader._iterator._index_sampler = sampler
 
 
 def _innermost(loader: Any) -> Any:
@@ -103,10 +114,13 @@ def _is_predictable(loader: Any, sampler: Any) -> bool:
 
 
 @contextmanager
-def undisturbed_random() -> Iterator[None]:
-    """Leaves the random numbers of the process, on the CPU, as they were: those that training draws next."""
+def undisturbed_random(devices: Sequence[torch.device] = ()) -> Iterator[None]:
+    """Leaves the random numbers of the process as they were: those that training draws next.
+
+    devices: GPUs whose generators are meant beside that of the CPU.
+    """
     states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:

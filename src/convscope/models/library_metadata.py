@@ -25,6 +25,9 @@ class Colors(NamedTuple):
     std: Sequence[float]
 
 
+IMAGENET_COLORS = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # of most nets for ImageNet
+
+
 class NativeInput(NamedTuple):
     """The input of a net in training: images of smallest side `stored`, cut to a center of side `size`."""
 

@@ -9,13 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from convscope.errors import UserError
-from convscope.models.library_metadata import Colors
+from convscope.models.library_metadata import IMAGENET_COLORS, Colors
 from convscope.models.library_nets import LibraryNet, with_class_names, with_outputs
 from convscope.models.targets import Target, explained, in_words, read_target
 from convscope.models.untrusted import check_finite
 from convscope.models.weights_file import LastLayers, copy_shared_, fill, read_weights, renamed
-
-IMAGENET_COLORS = Colors((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Outputs(NamedTuple):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from convscope.errors import UserError, did_you_mean, reason_of
 from convscope.models.untrusted import is_target
+from convscope.models.wrappers import unwrapped
 
 CLASS_ARGUMENTS = ("num_classes", "n_classes", "classes")  # parameters that get the number of classes
 EXAMPLE = "model.target=my_package.nets:MyNet"
@@ -58,7 +59,7 @@ class Target(NamedTuple):
             ) from None
         with explained(f"model.target={self.name}"):
             made = self.maker(**args)
-        made = getattr(made, "_orig_mod", made)  # a compiled net has no layers of its own
+        made = unwrapped(made) if isinstance(made, nn.Module) else made  # a compiled net has no layers of its own
         if not isinstance(made, nn.Module):
             raise UserError(f"model.target={self.name} gave back {in_words(made)}; it has to make an nn.Module")
         if next(made.parameters(), None) is None:

@@ -17,10 +17,11 @@ from convscope.errors import UserError
 from convscope.models.build import ConvNet, build
 from convscope.models.checkpoints import checkpoint_file, last_row, shape_in_words
 from convscope.models.untrusted import check_finite, is_plain_tensor, listed, load_safetensors, load_tensors
+from convscope.models.wrappers import COMPILED, SPREAD
 
 ENDINGS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 ENTRIES = ("state_dict", "model_state_dict", "model")  # keys under which training programs save the weights
-WRAPPERS = {"module", "_orig_mod"}  # parts that DataParallel and torch.compile add to names
+WRAPPERS = {SPREAD, COMPILED}  # parts that DataParallel and torch.compile add to names
 # The settings that training programs save beside the weights: plain values in a Namespace, and paths.
 SETTINGS = (
     Namespace,

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -199,6 +199,9 @@ def _read_lines(path: Path) -> dict[LineKey, str]:
 
 
 def _stem(result: Picture | Table | Arrays) -> str:
+    """Path in the run folder, without ending. Raises ValueError for a name that leads out of it, as of a checkpoint."""
+    if PurePosixPath(result.name).is_absolute() or ".." in PurePosixPath(result.name).parts:
+        raise ValueError(f"{result.name} is no name in a run folder")
     return result.name if result.epoch is None else f"{result.name}/epoch_{result.epoch:03d}"
 
 

@@ -126,11 +126,12 @@ def test_a_run_resumed_in_the_middle_equals_an_unbroken_one(root, run, tmp_path)
 
 
 def test_a_hostile_checkpoint_leads_out_of_no_folder(root, tmp_path):
-    for folder in ("../elsewhere", str(tmp_path / "elsewhere")):
+    for folder in ("../elsewhere", str(tmp_path / "elsewhere"), "lightning_logs/version_0"):
         evolution = FeatureEvolution(["0"], 3)
         evolution.load_state_dict({"metrics": "", "folder": folder})
         quiet(pl, tmp_path / "root", max_epochs=1, callbacks=[evolution]).fit(Net(), datamodule=Photos(root))
     assert {path.name for path in tmp_path.iterdir()} == {"root"}
+    assert not (tmp_path / "root" / "lightning_logs").exists()
 
 
 def test_the_callback_changes_nothing_of_a_training(root, tmp_path):
@@ -388,7 +389,9 @@ def test_a_picture_that_fails_is_a_warning_and_the_training_goes_on(root, tmp_pa
         ({"epochs": [0, 1]}, "epochs=.* count from 1"),
         ({"rule": "guide"}, "rule='guide' is unknown.*did you mean guided"),
         ({"mean": 0.5}, "mean= without std="),
-        ({"mean": "gray", "std": 1}, "mean='gray'; give one number for each color"),
+        ({"mean": "gray", "std": 1}, "mean='gray' is not 1 or 3 numbers"),
+        ({"mean": (0.1, 0.2), "std": (1, 1)}, r"mean=\(0.1, 0.2\) is not 1 or 3 numbers"),
+        ({"mean": 0.5, "std": (1, 0, 1)}, r"std=\(1, 0, 1\) divides pixels, so it is above 0"),
         ({"mean": (123, 117, 104), "std": (58, 57, 57)}, "mean=.* is of pixels from 0 to 255"),
         ({"tile": 4}, "tile=4 is no side"),
     ],
@@ -405,7 +408,6 @@ def test_arguments_that_are_not_possible_end_before_anything_begins(arguments, m
         (2, {"maps": {"0": [7]}, "layers": None}, "^maps: 0 has maps 0 to 5, not 7"),
         (0, {"layers": ["0", "5"], "maps": {"0": [1]}}, "maps names no maps of 5"),
         (2, {"net": "backbone"}, "net='backbone' is no module of Untrained; possible: model"),
-        (0, {"mean": (0.1, 0.2), "std": (1, 1)}, "mean has 2 numbers, and the images 3 colors"),
         (2, {"loader": 1}, "loader=1 is no validation loader.*possible: 0"),
     ],
 )

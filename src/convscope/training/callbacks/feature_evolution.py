@@ -1,9 +1,10 @@
 """Feature evolution in a Trainer of Lightning: when the search runs, and when an epoch is drawn and recorded."""
 
+import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -128,8 +129,8 @@ class FeatureEvolution:
 
     def on_validation_epoch_start(self, trainer: Any, module: Any) -> None:
         self._searching = self._is_drawn(trainer)
-        if self._searching and self.run is not None and self.run.rides:
-            self.run.watcher.begin()
+        if self._searching and self.run is not None:
+            self.run.begin_pass()
 
     def on_validation_batch_start(
         self, trainer: Any, module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -172,9 +173,9 @@ class FeatureEvolution:
             )
 
     def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
-        if self.run is not None:
-            self.run.watcher.close()
-        if isinstance(self.run, WatchedRun):
+        if isinstance(self.run, OwnRun):
+            self.run.close()
+        elif self.run is not None:
             self.run.end(f"{type(exception).__name__}: {exception}".rstrip(": "))
 
     def _is_drawn(self, trainer: Any) -> bool:
@@ -218,8 +219,8 @@ class FeatureEvolution:
                     "new one at each start, or go on from a checkpoint with ckpt_path="
                 )
             return self._chosen_folder
-        name = str(self.state.get("folder") or "")
-        if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        name = str(self.state.get("folder"))
+        if not re.fullmatch(r"convscope/[\d_-]+", name):  # a checkpoint of others may name any
             name = new_folder(root)
         self._folder_name = name
         return root / name

@@ -13,6 +13,7 @@ from convscope.analyses.visualize.about import SIDE
 from convscope.data.items import batch_images, first_image, first_item_image, image_shape
 from convscope.engine.hooks import evaluating
 from convscope.errors import UserError
+from convscope.models.wrappers import eagerly
 from convscope.runs.atomic_io import write
 from convscope.training.watching.pass_watcher import process
 from convscope.training.watching.recorded_run import new_folder
@@ -112,12 +113,12 @@ class Watching:
 
     def _begin(self) -> None:
         if self.run is not None:
-            self.run.watcher.begin()
+            self.run.begin_pass()
 
     def _pass(self) -> None:
         """Passes the images of the loader through the net, in eval mode."""
         weight = next(self.net.parameters())
-        with torch.no_grad(), evaluating(self.net):
+        with torch.no_grad(), evaluating(self.net), eagerly(self.net):
             for batch in self.loader:
                 self._begin_batch(batch)
                 assert self.run is not None

@@ -27,6 +27,10 @@ class OwnRun:
         self.net, layers = net, drawn_layers(self.choice, net, self.data.image_shape)
         self.watcher = PassWatcher(net, layers, self.data.image_shape, _OwnBatches())
 
+    def begin_pass(self) -> None:
+        if self.rides:
+            self.watcher.begin()
+
     def begin_batch(self, batch: Any) -> None:
         if self.rides:
             self.watcher.begin_batch(batch)
@@ -45,6 +49,11 @@ class OwnRun:
             for batch in self.data.ordered_dataloader("train"):
                 self.watcher.begin_batch(batch)
                 self.net(batch.image.to(device))
+
+    def close(self) -> None:
+        """Takes the hooks off the net, as after an error, which may come before there is a net."""
+        if hasattr(self, "watcher"):
+            self.watcher.close()
 
     def state(self) -> dict[str, Any]:
         return self.evolution.state_dict()

@@ -117,11 +117,15 @@ class PassWatcher:
         repeat: makes a pass of its own, from begin to the last batch; called where the hooks did not see everything.
         """
         self.close()
-        if any_process(self.search is not None and self.search.missed):
-            repeat()
+        if any_process(self._has_missed()):
+            try:
+                repeat()
+            except Exception as error:  # the other processes wait for this one below
+                self.fail(error)
             self.close()
-            if self.search is not None and self.search.missed:
-                raise self.search.error or UserError("not every layer has been in the passes")
+            if any_process(self._has_missed()):
+                cause = self.search.error if self.search is not None else None
+                raise cause or UserError("not every layer has been in the passes")
         search, self.search = self.search, None
         top = search.top if search is not None else {}
         if process().world == 1:
@@ -129,6 +133,9 @@ class PassWatcher:
         by_rank = gathered({layer: (*record, record.before) for layer, record in top.items()})
         parts = {layer: [Top9(*tops[layer]) for tops in by_rank if layer in tops] for layer in self.layers}
         return {layer: merged_with_repeats(records) for layer, records in parts.items() if records}
+
+    def _has_missed(self) -> bool:
+        return self.search is not None and self.search.missed
 
     def strongest(self, top: Tops) -> set[int]:
         """The images of the drawn maps."""

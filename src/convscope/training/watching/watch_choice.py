@@ -8,10 +8,12 @@ from torch import nn
 
 from convscope.analyses.visualize.about import SIDE, FeatureConfig, RuleName
 from convscope.analyses.visualize.compute import drawn_layers
+from convscope.data.items import colors_of_arguments
 from convscope.data.loader_order import undisturbed_random
 from convscope.errors import UserError, did_you_mean
 from convscope.models.library_metadata import Colors
-from convscope.training.watching.watched_net import eagerly, named_layers
+from convscope.models.wrappers import eagerly
+from convscope.training.watching.watched_net import named_layers
 
 Shape = tuple[int, int, int]  # [C, H, W] of an image
 
@@ -54,24 +56,12 @@ class WatchChoice:
             raise UserError(f"rule={self.rule!r} is unknown{near}; possible: {names}")
         if type(self.tile) is not int or not 16 <= self.tile <= 512:
             raise UserError(f"tile={self.tile!r} is no side of a tile; take 16 to 512 pixels")
-        self._check_colors()
-
-    def _check_colors(self) -> None:
-        if (self.mean is None) != (self.std is None):
-            given, missing = ("mean", "std") if self.std is None else ("std", "mean")
-            raise UserError(f"{given}= without {missing}=; give both, as in the Normalize of your images")
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values is not None and not _floats(values):
-                raise UserError(f"{name}={values!r}; give one number for each color, e.g. {name}=(0.485, 0.456, 0.406)")
-        if self.mean is not None and max(_floats(self.mean)) > 2:
-            raise UserError(f"mean={self.mean!r} is of pixels from 0 to 255; divide mean and std by 255")
+        colors_of_arguments(self.mean, self.std)  # raises
 
     def colors(self, channels: int) -> Colors | None:
-        """Mean and deviation that were given; None without. Raises UserError for another number of colors."""
-        if self.mean is None or self.std is None:
-            return None
-        colors = Colors(_floats(self.mean), _floats(self.std))
-        for name, values in zip(("mean", "std"), colors, strict=True):
+        """Mean and deviation, None without. Raises UserError for numbers that are none, and of other colors."""
+        colors = colors_of_arguments(self.mean, self.std)
+        for name, values in zip(Colors._fields, colors or (), strict=False):
             if len(values) not in (1, channels):
                 raise UserError(
                     f"{name} has {len(values)} numbers, and the images {channels} colors; give one for each"
@@ -104,11 +94,3 @@ class WatchChoice:
 
 def _are(kind: type, values: Any) -> bool:
     return not isinstance(values, str) and hasattr(values, "__iter__") and all(type(value) is kind for value in values)
-
-
-def _floats(values: Any) -> tuple[float, ...]:
-    """The numbers; empty for anything else."""
-    try:
-        return tuple(float(value) for value in (values if hasattr(values, "__iter__") else [values]))
-    except (TypeError, ValueError):
-        return ()

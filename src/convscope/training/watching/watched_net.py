@@ -1,45 +1,17 @@
 """The net inside a module of the user's own: without the wrappers that compile it, spread it, or train it."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
-import torch
 from torch import nn
 
 from convscope.engine.trace import trace
 from convscope.errors import UserError, did_you_mean
+from convscope.models.wrappers import eagerly, unwrapped
 
 NET_REMEDY = (
     "name the module in it that takes the images alone, as FeatureEvolution(net='model.backbone') or "
     "watch(model.backbone, ...)"
 )
-WRAPPED = ("_orig_mod", "_original_module", "module")  # of torch.compile, Fabric, DistributedDataParallel
-
-
-def unwrapped(module: nn.Module) -> nn.Module:
-    """The module within the wrappers of torch.compile, Fabric and DistributedDataParallel."""
-    inner = next((module._modules[name] for name in WRAPPED if _wraps(module, name)), None)
-    return module if inner is None else unwrapped(inner)
-
-
-def _wraps(module: nn.Module, name: str) -> bool:
-    """Whether all of the module's parameters are in this child; Fabric's module has the original twice."""
-    if not isinstance(module._modules.get(name), nn.Module):
-        return False
-    return name != "module" or len(module._modules) == 1 and type(module).__module__.startswith("torch.nn.parallel")
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """Whether torch.compile has wrapped the module or a module in it, or has replaced its forward."""
-    if getattr(module, "_compiler_ctx", None) is not None:  # a LightningModule
-        return True
-    return any("_orig_mod" in part._modules or part._compiled_call_impl is not None for part in module.modules())
-
-
-def eagerly(module: nn.Module) -> AbstractContextManager[Any]:
-    """Runs the module's own Python in the block, whatever torch.compile has made of it."""
-    return torch.compiler.set_stance("force_eager") if is_compiled(module) else nullcontext()
 
 
 def watched_net(module: nn.Module, path: str | None, image_shape: tuple[int, ...]) -> nn.Module:

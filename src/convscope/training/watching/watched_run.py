@@ -10,18 +10,19 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from convscope.data.items import batch_images, image_shape
+from convscope.data.items import batch_images, below, image_shape
 from convscope.data.loader_images import LoaderImages
 from convscope.data.loader_order import undisturbed_random
 from convscope.engine.blocks import default_layers
 from convscope.engine.hooks import in_float32
 from convscope.engine.layers import layer_table
 from convscope.errors import reason_of
+from convscope.models.wrappers import eagerly, is_compiled
 from convscope.training.watching.evolution import Evolution
 from convscope.training.watching.pass_watcher import PassWatcher, gathered, process
 from convscope.training.watching.recorded_run import ClosingLogger, EpochRows, RecordedRun
 from convscope.training.watching.watch_choice import Shape, WatchChoice
-from convscope.training.watching.watched_net import check_takes_images, eagerly, is_compiled, watched_net
+from convscope.training.watching.watched_net import check_takes_images, watched_net
 
 STRETCHED = (
     "the images have no mean and std that could be read, so that each is stretched from black to white; give those of "
@@ -95,7 +96,8 @@ class WatchedRun:
             if self.recorded is not None:
                 self.recorded.warn(text)
 
-    rides = True  # on passes that something else makes
+    def begin_pass(self) -> None:
+        self._guarded(self.watcher.begin)
 
     def begin_batch(self, batch: Any) -> None:
         self._guarded(lambda: self._begin_batch(batch))
@@ -172,6 +174,7 @@ class WatchedRun:
     def end(self, problem: str | None = None) -> None:
         """Writes Fig. 4, the summary and the page. problem: what ended the run before its time."""
         self.watcher.close()
+        self.images.order.close()
         if self.recorded is None or self.evolution is None:
             return
         try:
@@ -184,6 +187,6 @@ class WatchedRun:
 def _data_name(loader: Any) -> str:
     """The class of the data set in the loader, below wrappers such as torch's Subset."""
     dataset = getattr(loader, "dataset", loader)
-    while (below := getattr(dataset, "dataset", None)) is not None:
-        dataset = below
+    while (inner := below(dataset)) is not None:
+        dataset = inner
     return type(dataset).__name__
