@@ -109,15 +109,19 @@ def environment(built, tmp_path_factory):
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", place], check=True, timeout=300)
     install = [place / "bin/python", "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", built[0]]
-    subprocess.run(install, check=True, timeout=300)
+    subprocess.run(install, check=True, timeout=300, env=variables_without_checkout())
     (packages,) = place.glob("lib/python*/site-packages")
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
     return place
 
 
+def variables_without_checkout():
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def program(environment, *words, cwd):
     """The finished process of an installed program, without anything that names the checkout."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    variables = variables_without_checkout()
     command = [*map(str, (environment / "bin" / words[0], *words[1:]))]
     variables |= {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
