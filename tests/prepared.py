@@ -55,6 +55,7 @@ def become(start):
         os.close(opened)
     sys.argv = start["words"]
     sys.path[0] = os.path.dirname(start["words"][0])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     runpy.run_path(start["words"][0], run_name="__main__")
 
 
