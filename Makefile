@@ -65,7 +65,7 @@ demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the r
 	@$(PYTHON) src/run.py experiment=demo
 	@echo "Open in a browser: $(CURDIR)/$$(ls -td outputs/train/*_demo/report/index.html | head -n 1)"
 
-check: lint  ## lint, types and the tests that are not marked slow, in under two minutes
+check: lint  ## lint, types and the tests that are not marked slow, in about two minutes
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
