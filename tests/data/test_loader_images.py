@@ -17,8 +17,9 @@ from torch.utils.data import (
 
 from convscope.data.dataset_images import DatasetImages
 from convscope.data.items import batch_images, first_image
-from convscope.data.loader_images import LoaderImages, Process
+from convscope.data.loader_images import LoaderImages
 from convscope.data.loader_order import LoaderOrder, undisturbed_random
+from convscope.data.sampler import Share
 from convscope.errors import UserError
 from convscope.models.library_metadata import Colors
 
@@ -100,7 +101,7 @@ def test_images_that_a_collate_function_left_out_have_no_index():
 
 @pytest.mark.parametrize("loader", [DataLoader(Streamed(), 4), [torch.zeros(2, 3, 4, 4)]])
 def test_images_without_an_index_are_counted_over_all_processes(loader):
-    images = LoaderImages(loader, (3, 4, 4), process=Process(1, 2))
+    images = LoaderImages(loader, (3, 4, 4), process=Share(1, 2))
     images.begin()
     assert images.indices(torch.zeros(2, 3, 4, 4)).tolist() == [1, 3]
     assert images.indices(torch.zeros(2, 3, 4, 4)).tolist() == [5, 7]

@@ -1,7 +1,7 @@
 """The images of a loader of the user's own: taken again from its data set by index, or kept from its batches."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,19 +10,13 @@ from convscope.data.classnames import imagenet
 from convscope.data.dataset_images import DatasetImages
 from convscope.data.items import Item, batch_images, class_names_of, read_item
 from convscope.data.loader_order import LoaderOrder, undisturbed_random
+from convscope.data.sampler import Share
 from convscope.errors import UserError
 from convscope.models.library_metadata import Colors
 
 KEPT_BYTES = 2**28  # of images read again, from one epoch to the next
 TRIED = 8  # images that are read again to see whether they are the same
 TOLERANCE = 1e-3  # of an image that is read again
-
-
-class Process(NamedTuple):
-    """This process among those that share a pass."""
-
-    rank: int
-    world: int
 
 
 class ItemStore:
@@ -72,7 +66,7 @@ class LoaderImages:
         image_shape: tuple[int, int, int],
         colors: Colors | None = None,
         classes: Sequence[str] | None = None,
-        process: Process = Process(0, 1),  # noqa: B008
+        process: Share = Share(),  # noqa: B008
     ):
         self.loader, self.order, self.process = loader, LoaderOrder(loader), process
         self.rereadable: bool | None = None if self.order.dataset is not None else False

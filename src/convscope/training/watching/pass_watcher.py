@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import drawn_maps
-from convscope.data.loader_images import Process
+from convscope.data.sampler import Share, share_of
 from convscope.engine.top9 import NINE, Top9
 from convscope.engine.top9_search import Search
 from convscope.errors import UserError
@@ -146,12 +146,9 @@ class PassWatcher:
         return strongest
 
 
-def process() -> Process:
-    """This process in torch's process group, or alone."""
-    return Process(dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else ALONE
-
-
-ALONE = Process(0, 1)
+def process() -> Share:
+    """The part of this process in torch's process group; everything without one."""
+    return share_of(None)
 
 
 def any_process(value: bool) -> bool:
