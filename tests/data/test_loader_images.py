@@ -112,14 +112,22 @@ def test_strongest_images_are_kept_and_others_forgotten():
     images.begin()
     for start in (0, 4):
         batch = torch.arange(start, start + 4.0)[:, None, None, None].expand(4, 3, 4, 4)
-        images.keep({1, 2, 5}, images.indices((batch, torch.arange(4))), (batch, torch.arange(4)))
-    images.keep({2, 5}, torch.tensor([8]), batch[:1])
+        images.keep(lambda: {1, 2, 5}, images.indices((batch, torch.arange(4))), (batch, torch.arange(4)))
+    images.keep(lambda: {2, 5}, torch.tensor([8]), batch[:1])
     images.end(False)
     assert images.images.images("val", [5, 2])[:, 0, 0, 0].tolist() == [5, 2]
     assert images.images.labels("val", [5, 2]).tolist() == [1, 2]
     assert images.images.pixels("val", [5])[0, 0, 0, 0] == round(5 + 127.5)
     with pytest.raises(UserError, match="image 1 was not kept"):
         images.images.images("val", [1])
+
+
+def test_images_that_the_data_set_gives_again_are_not_ranked_after_each_batch():
+    loader = DataLoader(Numbered(), 4)
+    images, batch = LoaderImages(loader, (3, 4, 4)), next(iter(loader))
+    images.begin()
+    images.keep(lambda: pytest.fail("nothing is kept"), images.indices(batch), batch)
+    assert images.rereadable
 
 
 def test_labels_of_some_images_need_no_other_image():

@@ -1,6 +1,6 @@
 """The images of a loader of the user's own: taken again from its data set by index, or kept from its batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -108,12 +108,16 @@ class LoaderImages:
             return False
         return True
 
-    def keep(self, strongest: set[int], indices: Tensor, batch: Any) -> None:
-        """Keeps the images of the batch that are among the strongest; forgets those that are no more."""
+    def keep(self, strongest: Callable[[], set[int]], indices: Tensor, batch: Any) -> None:
+        """Keeps the images of the batch that are among the strongest; forgets those that are no more.
+
+        strongest: called only where images are kept.
+        """
         if self.rereadable:
             return
-        self.store.keep_only(strongest)
-        wanted = strongest - self.store.items.keys()
+        kept = strongest()
+        self.store.keep_only(kept)
+        wanted = kept - self.store.items.keys()
         places = [place for place, index in enumerate(indices.tolist()) if index in wanted]
         if places:
             images, labels = batch_images(batch), _labels(batch, len(indices))

@@ -70,5 +70,5 @@ class _OwnBatches:
     def indices(self, batch: Any) -> Tensor:
         return batch.index
 
-    def keep(self, strongest: set[int], indices: Tensor, batch: Any) -> None:
+    def keep(self, strongest: Callable[[], set[int]], indices: Tensor, batch: Any) -> None:
         pass

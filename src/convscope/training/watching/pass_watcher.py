@@ -22,7 +22,7 @@ class PassImages(Protocol):
 
     def begin(self) -> None: ...
     def indices(self, batch: Any) -> Tensor: ...
-    def keep(self, strongest: set[int], indices: Tensor, batch: Any) -> None: ...
+    def keep(self, strongest: Callable[[], set[int]], indices: Tensor, batch: Any) -> None: ...
 
 
 class PassSearch(Search):
@@ -97,8 +97,8 @@ class PassWatcher:
             self.search.watch(self.images.indices(batch))
 
     def end_batch(self, batch: Any) -> None:
-        if self.search is not None:
-            self.images.keep(self.strongest(self.search.top), self.search.indices, batch)
+        if (search := self.search) is not None:
+            self.images.keep(lambda: self.strongest(search.top), search.indices, batch)
 
     def fail(self, error: Exception) -> None:
         """Ends the search of this pass, whose result the error has spoiled."""
