@@ -98,19 +98,20 @@ class Evolution:
         start = time.perf_counter()
         if self.rows and self.rows[-1]["epoch"] >= epoch:  # a loop of the user's own that starts over
             self.previous, self.pictured = {}, set()
-        changes = self._draw_epoch(net, epoch, tops)
+        columns = self._draw_epoch(net, epoch, tops)
         self.seconds += time.perf_counter() - start
-        return {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c.columns.items()}
+        return columns
 
-    def _draw_epoch(self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]) -> dict[str, LayerChange]:
+    def _draw_epoch(self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]) -> dict[str, float]:
         self.record.add(Arrays("top9", to_arrays(tops), epoch))
         images = SplitPixels(self.images, self.choice.images)
-        changes, tiles, excited = {}, {}, set[int]()
+        columns, tiles, excited = dict[str, float](), {}, set[int]()
         for layer, top in tops.items():
             maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
             view = feature_view(net, images, layer, top, maps, self._rule(net, images, layer, top, maps))
             projections = EpochProjections(top, maps, view.projections[:, 0].clone())
-            changes[layer] = change_since(projections, self.previous.get(layer))
+            change = change_since(projections, self.previous.get(layer))
+            columns |= {f"{name}/{layer}": value for name, value in change.columns.items()}
             self.previous[layer] = projections
             caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
             grid = feature_grid(view, caption, self.choice.tile)
@@ -119,8 +120,8 @@ class Evolution:
             tiles[layer] = np.stack(strongest_tiles(grid, TILE))
             excited |= set(exciting_images(view))
         self._draw_whole_images(epoch, images, excited - self.pictured)
-        self._draw_evolution(epoch, tiles, changes)
-        return changes
+        self._draw_evolution(epoch, tiles, columns)
+        return columns
 
     def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9, maps: list[int]) -> RuleChoice:
         """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
@@ -138,10 +139,9 @@ class Evolution:
             self.record.add(Picture(f"images/{number}", image, caption, epoch, sheet=sheet))
         self.pictured |= new
 
-    def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], changes: dict[str, LayerChange]) -> None:
+    def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], columns: dict[str, float]) -> None:
         stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
         self.record.add(Arrays("evolution", stored, epoch))
-        columns = {f"{name}/{layer}": value for layer, c in changes.items() for name, value in c.columns.items()}
         self.rows.replace(epoch, columns)
         if self.throttle.due:
             with self.throttle.counted():
