@@ -13,7 +13,6 @@ from torch import nn
 from convscope.data.items import batch_images, below, image_shape
 from convscope.data.loader_images import LoaderImages
 from convscope.data.loader_order import undisturbed_random
-from convscope.engine.blocks import default_layers
 from convscope.engine.hooks import in_float32
 from convscope.engine.layers import layer_table
 from convscope.errors import reason_of
@@ -77,13 +76,12 @@ class WatchedRun:
 
     def _facts(self, name: str) -> dict[str, Any]:
         """Entries of about.json and summary.json."""
-        layers = self.features.layers or default_layers(self.net, self.image_shape)
         _, height, width = self.image_shape
         net = {
             "name": type(self.net).__name__,
             "image_size": height if height == width else None,
             "parameters": sum(weight.numel() for weight in self.net.parameters()),
-            "rows": layer_table(self.net, self.image_shape, layers),
+            "rows": layer_table(self.net, self.image_shape, self.watcher.layers),
         }
         facts = {"job": "train", "name": name, "seed": self.choice.seed, "data": _data_name(self.images.loader)}
         return facts | {"classes": self.images.images.classes, "net": net}
