@@ -46,6 +46,14 @@ def batch_images(value: Any) -> Tensor:
     return images
 
 
+def batch_labels(value: Any, count: int) -> list[int | None]:
+    """The labels of a batch of `count` images: the first whole numbers in it, one for each image."""
+    for leaf in _leaves(value):
+        if isinstance(leaf, Tensor) and leaf.shape == (count,) and not leaf.is_floating_point():
+            return leaf.tolist()
+    return [None] * count
+
+
 def first_image(loader: Any) -> Tensor | None:
     """The first image of a loader's data set; None where only the loader can tell, as of an iterable one."""
     return first_item_image(getattr(loader, "dataset", None))

@@ -1,6 +1,6 @@
 """The images of a loader of the user's own: taken again from its data set by index, or kept from its batches."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from convscope.data.classnames import imagenet
 from convscope.data.dataset_images import DatasetImages
-from convscope.data.items import Item, batch_images, class_names_of, read_item
+from convscope.data.items import Item, batch_images, batch_labels, class_names_of, read_item
 from convscope.data.loader_order import LoaderOrder, undisturbed_random
 from convscope.data.sampler import Share
 from convscope.errors import UserError
@@ -120,7 +120,7 @@ class LoaderImages:
         wanted = kept - self.store.items.keys()
         places = [place for place, index in enumerate(indices.tolist()) if index in wanted]
         if places:
-            images, labels = batch_images(batch), _labels(batch, len(indices))
+            images, labels = batch_images(batch), batch_labels(batch, len(indices))
             for place in places:
                 image = images[place].detach().to("cpu", torch.float16)
                 self.store.add(int(indices[place]), image, labels[place])
@@ -128,12 +128,3 @@ class LoaderImages:
     def end(self, rereadable: bool) -> None:
         """Ends a pass. rereadable: whether the data set gives images again, in every process."""
         self.rereadable = self.store.rereadable = rereadable
-
-
-def _labels(batch: Any, count: int) -> list[int | None]:
-    """The labels of a batch: its first whole numbers, one for each image."""
-    values = batch.values() if isinstance(batch, Mapping) else batch
-    for value in values if isinstance(values, tuple | list) or isinstance(batch, Mapping) else ():
-        if isinstance(value, Tensor) and value.shape == (count,) and not value.is_floating_point():
-            return value.tolist()
-    return [None] * count
