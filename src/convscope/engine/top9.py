@@ -59,10 +59,14 @@ def empty(maps: int) -> Top9:
 def merge(first: Top9, second: Top9) -> Top9:
     """The record of the images of both records, which share no image; `second` may have any number of columns."""
     pairs = zip((*first, first.before), (*second, second.before), strict=True)
-    both = Top9(*(torch.cat(fields, 1) for fields in pairs))
-    order = both.image.argsort(dim=1, stable=True)
-    order = order.gather(1, both.before.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :NINE]
-    return Top9(*(field.gather(1, order) for field in (*both, both.before)))
+    return first_entries(Top9(*(torch.cat(fields, 1) for fields in pairs)), NINE)
+
+
+def first_entries(top: Top9, count: int) -> Top9:
+    """The first `count` entries of each map in their order, of a record [C, n] without any."""
+    order = top.image.argsort(dim=1, stable=True)
+    order = order.gather(1, top.before.gather(1, order).argsort(dim=1, descending=True, stable=True))[:, :count]
+    return Top9(*(field.gather(1, order) for field in (*top, top.before)))
 
 
 def to_arrays(tops: Mapping[str, Top9]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import drawn_maps
 from convscope.data.sampler import Share, share_of
-from convscope.engine.top9 import NINE, Top9
+from convscope.engine.top9 import NINE, Top9, first_entries
 from convscope.engine.top9_search import Search
 from convscope.errors import UserError
 
@@ -166,17 +166,13 @@ def gathered(value: Any) -> list[Any]:
 
 def merged_with_repeats(records: Sequence[Top9]) -> Top9:
     """The record over the images of several records, each image once: loaders give some images to two processes."""
-    fields = [torch.cat(parts, 1) for parts in zip(*((*top, top.before) for top in records), strict=True)]  # [C, 9 W]
-    order = fields[1].argsort(dim=1, stable=True)
-    order = order.gather(1, fields[4].gather(1, order).argsort(dim=1, descending=True, stable=True))
-    fields = [field.gather(1, order) for field in fields]
-    repeated = _repeats(fields[1])
-    order = repeated.to(torch.int8).argsort(dim=1, stable=True)[:, :NINE]
-    score, image, row, col, before = (field.gather(1, order) for field in fields)
-    again = repeated.gather(1, order)
-    score, before = (field.masked_fill(again, -torch.inf) for field in (score, before))
-    image, row, col = (field.masked_fill(again, -1) for field in (image, row, col))
-    return Top9(score, image, row, col, before)
+    fields = (torch.cat(parts, 1) for parts in zip(*((*top, top.before) for top in records), strict=True))
+    top = Top9(*fields)  # [C, 9 W]
+    top = first_entries(top, top.image.shape[1])
+    again = _repeats(top.image)
+    score, before = (field.masked_fill(again, -torch.inf) for field in (top.score, top.before))
+    image, row, col = (field.masked_fill(again, -1) for field in (top.image, top.row, top.col))
+    return first_entries(Top9(score, image, row, col, before), NINE)
 
 
 def _repeats(image: Tensor) -> Tensor:
