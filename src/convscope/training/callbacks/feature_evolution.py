@@ -173,10 +173,8 @@ class FeatureEvolution:
             )
 
     def on_exception(self, trainer: Any, module: Any, exception: BaseException) -> None:
-        if isinstance(self.run, OwnRun):
-            self.run.close()
-        elif self.run is not None:
-            self.run.end(f"{type(exception).__name__}: {exception}".rstrip(": "))
+        if self.run is not None:
+            self.run.fail(exception)
 
     def _is_drawn(self, trainer: Any) -> bool:
         """Whether the validation that begins is the one of its epoch at which features are drawn."""

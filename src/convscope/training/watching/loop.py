@@ -79,7 +79,7 @@ class Watching:
 
     def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
         if self.run is not None:
-            self.run.end(None if error is None else f"{type(error).__name__}: {error}".rstrip(": "))
+            self.run.end() if error is None else self.run.fail(error)
 
     def batches(self) -> "WatchedBatches":
         """The batches of the loader; the search for the strongest images rides on what the net makes of them."""

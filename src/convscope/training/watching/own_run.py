@@ -50,8 +50,8 @@ class OwnRun:
                 self.watcher.begin_batch(batch)
                 self.net(batch.image.to(device))
 
-    def close(self) -> None:
-        """Takes the hooks off the net, as after an error, which may come before there is a net."""
+    def fail(self, error: BaseException) -> None:
+        """Takes the hooks off the net after an error, which may come before there is a net."""
         if hasattr(self, "watcher"):
             self.watcher.close()
 

@@ -169,6 +169,10 @@ class WatchedRun:
         if self.recorded is not None:
             self.recorded.epoch(epoch, values)
 
+    def fail(self, error: BaseException) -> None:
+        """Ends a run that an error has ended before its time."""
+        self.end(f"{type(error).__name__}: {error}".rstrip(": "))
+
     def end(self, problem: str | None = None) -> None:
         """Writes Fig. 4, the summary and the page. problem: what ended the run before its time."""
         self.watcher.close()
