@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -139,25 +140,20 @@ def transfer(
         warnings.warn(OWN_IMAGES, stacklevel=2)
 
     def results(subject: Subject, config: TransferConfig, seed: int) -> Iterator[Any]:
-        nets = dict(beside) if isinstance(beside, Mapping) else _compared_nets(subject, config.beside or [], seed)
-        found: Iterator[Any] = import_module("convscope.analyses.transfer.job").transfer(subject, config, seed, nets)
+        job: Any = import_module("convscope.analyses.transfer.job")
+        fresh = partial(_random_subject, subject, seed)
+        nets = beside if isinstance(beside, Mapping) else job.compared_nets(config.beside or [], load, fresh)
+        found: Iterator[Any] = job.transfer(subject, config, seed, nets)
         return found
 
     others = beside.values() if isinstance(beside, Mapping) else ()
     return analyze("transfer", subject, settings, seed, results, others)
 
 
-def _compared_nets(subject: Subject, names: Sequence[str], seed: int) -> dict[str, Subject]:
-    """The nets of checkpoints, and the subject's net with fresh random weights."""
-    from convscope.analyses.evaluation.compute import table_names
-
-    checkpoints = [name for name in names if name != RANDOM]
-    opened = [load(name) for name in checkpoints]
-    nets = dict(zip(table_names(checkpoints, opened), opened, strict=True)) if opened else {}
-    if RANDOM in names:
-        fresh = random_net(subject.net, seed).to(subject.device).eval()
-        nets["random weights"] = subject._replace(net=fresh, own_images=False)
-    return nets
+def _random_subject(subject: Subject, seed: int) -> Subject:
+    """The same net and images with fresh random weights."""
+    fresh = random_net(subject.net, seed).to(subject.device).eval()
+    return subject._replace(net=fresh, own_images=False)
 
 
 def random_net(net: nn.Module, seed: int) -> nn.Module:
