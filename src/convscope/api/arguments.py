@@ -16,7 +16,6 @@ from convscope.errors import UserError, literal_values, value_text
 
 Config = TypeVar("Config")
 PHRASES = {  # of the command line, and what they are in Python
-    r"set data\.image_size as its makers mean it": "pass images as its makers mean them",
     r"set data\.image_size=(\d+)": r"pass images of \1 x \1 pixels",
     r"in data=\.\.\. too": "in the first set too",
     r", or overlap\.other=null to compare data's train with its val": "",

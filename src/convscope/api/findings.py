@@ -54,7 +54,7 @@ class Findings(NamedTuple):
         return path
 
     def _picture_name(self, name: str | None) -> str:
-        names = [picture for picture in self.pictures if not picture.startswith(TILES)] or list(self.pictures)
+        names = self._shown() or list(self.pictures)
         if not names:
             raise UserError(f"{self.analysis} found no picture; it has .tables and .numbers")
         if name is None:

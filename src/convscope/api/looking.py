@@ -51,7 +51,7 @@ def visualize(
     """
     settings = locals()
     opened = as_subject(net, data)
-    settings = {**_settings_of(settings), "rules": rule, "epochs": None}
+    settings = {**settings_of(settings), "rules": rule, "epochs": None}
     del settings["rule"]
     return analyze("visualize", opened, settings, seed, _visualize, rule=rule)
 
@@ -78,7 +78,7 @@ def invariance(
     and the last hidden one. fill: what comes in from outside: gray, edge or reflect. Takes square images.
     Picture invariance/curves; numbers invariance/<transform>/<layer>/half (in pixels, ratio or degrees), relative, far.
     """
-    return analyze("invariance", as_subject(net, data), _settings_of(locals()), seed)
+    return analyze("invariance", as_subject(net, data), settings_of(locals()), seed)
 
 
 @overload
@@ -141,9 +141,9 @@ def occlude(
     settings = {name: given for name, given in settings.items() if name not in ("subject", "square", "index")}
     corners = plain_value(boxes)
     if not isinstance(corners, list):  # a csv, or none
-        return analyze("occlusion", opened, _settings_of(settings), seed)
+        return analyze("occlusion", opened, settings_of(settings), seed)
     results = partial(import_module("convscope.analyses.occlusion.job").occlude, boxes=corners)
-    return analyze("occlusion", opened, {**_settings_of(settings), "boxes": None}, seed, results)
+    return analyze("occlusion", opened, {**settings_of(settings), "boxes": None}, seed, results)
 
 
 def _occluded(subject: Subject, index: int, split: Split, square: Occluder | None) -> Occluded:
@@ -177,7 +177,7 @@ def correspond(
     the image. random: places to compare with. Takes square images. Pictures correspondence/covered and
     correspondence/by_layer; table correspondence/table; numbers correspondence/<layer>/<measure>_minus_random_places.
     """
-    settings = _settings_of(locals())
+    settings = settings_of(locals())
     opened = as_subject(net, data)
     if not isinstance(parts, Mapping):
         return analyze("correspondence", opened, settings, seed)
@@ -203,7 +203,7 @@ def diagnose(
     maps: of the second convolution, searched for a grid. runs: the folder of a sweep, whose runs are compared in place
     of a net. Pictures diagnosis/filters_common_scale, diagnosis/frequencies; tables diagnosis/findings and layers.
     """
-    settings = _settings_of(locals())
+    settings = settings_of(locals())
     if runs is None:
         return analyze("diagnosis", as_subject(net, data), settings, seed)
     if net is not None or data is not None:
@@ -238,5 +238,6 @@ def analyze(
             return collect(described.job, yielded(subject, config, seed))
 
 
-def _settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a function that are settings of its analysis."""
     return {name: value for name, value in arguments.items() if name not in OPENING}

@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from convscope.analyses.transfer.about import RANDOM, Kind, TransferConfig
 from convscope.api.arguments import config_of, naming_arguments
 from convscope.api.examination import examining, random_numbers
 from convscope.api.findings import Findings, collect
-from convscope.api.looking import Choice, Net, analyze
+from convscope.api.looking import Choice, Net, analyze, settings_of
 from convscope.api.opening import load
 from convscope.api.subjects import as_subject
 from convscope.config import Split
@@ -50,8 +51,7 @@ def neighbors(
     distance, None: the last hidden one. scored: images that the agreement of classes is counted over, None: all.
     Picture neighbors/nearest; tables neighbors/images and nearest; numbers neighbors/agreement and chance (0 to 1).
     """
-    settings = {"images": images, "nearest": nearest, "layer": layer, "scored": scored}
-    return analyze("neighbors", as_subject(net, data), settings, seed)
+    return analyze("neighbors", as_subject(net, data), settings_of(locals()), seed)
 
 
 def evaluate(
@@ -73,8 +73,7 @@ def evaluate(
     sees. scales: smallest sides of the whole images in pixels. images: how many, their indices, or None for all.
     Picture evaluation/confusion; tables evaluation/table, confusion, confused; numbers evaluation/top1 (0 to 1).
     """
-    settings = {"crops": crops, "scales": scales, "split": split, "images": images, "batch_size": batch_size,
-                "confused": confused}  # fmt: skip
+    settings = settings_of(locals())
     several = dict(net) if isinstance(net, Mapping) else {"": as_subject(net, data)}
     if not several or any(not isinstance(subject, Subject) for subject in several.values()):
         raise UserError("net= names no Subject; pass a net and images, or {name: subject} of one net or more")
@@ -125,12 +124,7 @@ def transfer(
     beside: "random" (the same net with fresh weights), checkpoints, or {name: subject}, treated alike. features: dense:
     those of whole images at `scales` too, of files alone. Picture transfer/curves; table transfer/table (accuracy %).
     """
-    settings = {
-        "layers": layers, "classifiers": classifiers, "per_class": per_class, "test_per_class": test_per_class,
-        "folds": folds, "c": c, "grid": grid, "unit_length": unit_length, "store": store, "keep": keep,
-        "features": features, "scales": scales, "pool": pool,
-        "beside": None if isinstance(beside, Mapping) else beside,
-    }  # fmt: skip
+    settings = {**settings_of(locals()), "beside": None if isinstance(beside, Mapping) else beside}
     subject = as_subject(net, data)
     if isinstance(beside, Mapping) and not all(isinstance(other, Subject) for other in beside.values()):
         raise UserError(f"beside={list(beside)} has a net that is no Subject; make one with convscope.subject")
@@ -139,25 +133,20 @@ def transfer(
         warnings.warn(OWN_IMAGES, stacklevel=2)
 
     def results(subject: Subject, config: TransferConfig, seed: int) -> Iterator[Any]:
-        nets = dict(beside) if isinstance(beside, Mapping) else _compared_nets(subject, config.beside or [], seed)
-        found: Iterator[Any] = import_module("convscope.analyses.transfer.job").transfer(subject, config, seed, nets)
+        job: Any = import_module("convscope.analyses.transfer.job")
+        fresh = partial(_random_subject, subject, seed)
+        nets = beside if isinstance(beside, Mapping) else job.compared_nets(config.beside or [], load, fresh)
+        found: Iterator[Any] = job.transfer(subject, config, seed, nets)
         return found
 
     others = beside.values() if isinstance(beside, Mapping) else ()
     return analyze("transfer", subject, settings, seed, results, others)
 
 
-def _compared_nets(subject: Subject, names: Sequence[str], seed: int) -> dict[str, Subject]:
-    """The nets of checkpoints, and the subject's net with fresh random weights."""
-    from convscope.analyses.evaluation.compute import table_names
-
-    checkpoints = [name for name in names if name != RANDOM]
-    opened = [load(name) for name in checkpoints]
-    nets = dict(zip(table_names(checkpoints, opened), opened, strict=True)) if opened else {}
-    if RANDOM in names:
-        fresh = random_net(subject.net, seed).to(subject.device).eval()
-        nets["random weights"] = subject._replace(net=fresh, own_images=False)
-    return nets
+def _random_subject(subject: Subject, seed: int) -> Subject:
+    """The same net and images with fresh random weights."""
+    fresh = random_net(subject.net, seed).to(subject.device).eval()
+    return subject._replace(net=fresh, own_images=False)
 
 
 def random_net(net: nn.Module, seed: int) -> nn.Module:

@@ -28,10 +28,14 @@ def png_bytes(picture: Any) -> bytes:
 def web_image(picture: Any) -> str:
     """A picture as an address that a page can show: a png for a figure, a jpeg for an image."""
     if hasattr(picture, "savefig"):
-        return f"data:image/png;base64,{base64.b64encode(png_bytes(picture)).decode()}"
+        return _address(png_bytes(picture), "png")
     file = io.BytesIO()
     picture.convert("RGB").save(file, "JPEG", quality=88, subsampling=0)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return _address(file.getvalue(), "jpeg")
+
+
+def _address(content: bytes, form: str) -> str:
+    return f"data:image/{form};base64,{base64.b64encode(content).decode()}"
 
 
 def shown_picture(picture: Any) -> Any:
@@ -70,8 +74,7 @@ def _encoded(picture: Any, form: str) -> bytes:
 
 def _svg(image: Image.Image) -> bytes:
     """An image of pixels within an svg, which other programs can place among drawings."""
-    width, height = image.size
-    address = f"data:image/png;base64,{base64.b64encode(png_bytes(image)).decode()}"
+    (width, height), address = image.size, _address(png_bytes(image), "png")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
         f'<image width="{width}" height="{height}" href="{address}"/></svg>'

@@ -65,7 +65,7 @@ def unknown_layer_message(path: str, layers: Iterable[str]) -> str:
 ImageSize = int | tuple[int, ...]  # side; height and width; or colors, height and width: 3 colors by default
 
 
-def trace(net: nn.Module, image: ImageSize, remedy: str = "set data.image_size as its makers mean it") -> Trace:
+def trace(net: nn.Module, image: ImageSize, remedy: str = "give it images of the size that its makers mean") -> Trace:
     """The trace of one image in eval mode; the net stays as it is.
 
     Raises UserError for an image size that the net cannot take. remedy: what the message suggests.

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 from torchvision import models
 
-from convscope.errors import UserError
+from convscope.errors import UserError, install
 from convscope.models.weights_file import ENDINGS, is_file_name, read_weights
 
 IMAGENET_NAMES: Sequence[str] = models.AlexNet_Weights.IMAGENET1K_V1.meta[
@@ -87,7 +87,7 @@ def timm_config(name: str, weights: str | None) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise UserError("model=timm needs timm, which is not installed; type: pip install 'convscope[timm]'") from error
+        raise UserError(f"model=timm needs timm, which is not installed; type: {install('timm')}") from error
     check_name("timm", name, timm.list_models())
     tags = [full.removeprefix(f"{name}.") for full in timm.list_pretrained(f"{name}.*")]
     if weights is not None and not is_file_name(weights):

@@ -175,9 +175,9 @@ def _imagenet(net: nn.Module) -> tuple[Sequence[str], Sequence[str]]:
     return [info.index_to_description(number).split(",")[0] for number in numbers], wnids
 
 
-def _with_classes(net: nn.Module, classes: int | None) -> nn.Module:
+def _with_classes(net: nn.Module, classes: int) -> nn.Module:
     """The net, with a fresh last layer where it has another number of classes."""
-    return net if classes is None else with_outputs(net, last_row(net), classes)
+    return with_outputs(net, last_row(net), classes)
 
 
 def with_outputs(net: nn.Module, path: str, count: int) -> nn.Module:

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from convscope.errors import UserError, reason_of
+from convscope.errors import UserError, install, reason_of
 
 STORES = ("s3://", "gs://", "azure://", "hf://", "local:")  # local: is a folder treated as an object store
 FIRST_ATTEMPTS, CHUNK_ATTEMPTS = 3, 10  # for the files that a run begins with, and for chunks: about 10 s and 3 minutes
@@ -120,6 +120,5 @@ def require_litdata() -> None:
         import litdata  # noqa: F401
     except ImportError:
         raise UserError(
-            "converting images, and reading converted ones from an object store, needs litdata: "
-            "pip install 'convscope[stream]'"
+            "converting images, and reading converted ones from an object store, needs litdata: " + install("stream")
         ) from None

@@ -103,10 +103,7 @@ def sample_with_boxes(subject: Subject, csv: str, count: int, seed: int) -> Samp
     paths = [annotated[number] for number in chosen]
     image, target = subject.data.read(paths)[0], _classes_of_folders(subject, csv, paths)
     predicted = _predicted(subject, image)
-    group = [
-        UNKNOWN if true_class < 0 else RIGHT if true_class == guess else WRONG
-        for true_class, guess in zip(target.tolist(), predicted.tolist(), strict=True)
-    ]
+    group = _groups(target, predicted)
     counts = [
         (len(paths) - group.count(UNKNOWN), "with their true class looked at"),
         (group.count(UNKNOWN), "with the most probable one, as their folder names no class of the net"),
@@ -136,10 +133,7 @@ def sample_of_boxes(subject: Subject, split: SplitName, boxes: ArrayLike, count:
     examples = subject.examples(split, chosen.tolist())
     true_class = torch.tensor(subject.targets)[examples.label]
     predicted = _predicted(subject, examples.image)
-    group = [
-        UNKNOWN if number < 0 else RIGHT if number == guess else WRONG
-        for number, guess in zip(true_class.tolist(), predicted.tolist(), strict=True)
-    ]
+    group = _groups(true_class, predicted)
     note = f"{len(chosen)} of the {len(boxed)} images of {split} that have a box"
     return Sample(examples.image, examples.target, [in_boxes(corners[place]) for place in chosen], group, note)
 
@@ -151,6 +145,14 @@ def _classes_of_folders(subject: Subject, csv: str, paths: list[Path]) -> Tensor
         readable(folders, Path(csv).parent), folders, subject.classes, subject.wnids, subject.folders
     )
     return torch.tensor([numbers[folders.index(path.parent.name)] for path in paths])
+
+
+def _groups(true_class: Tensor, predicted: Tensor) -> list[str]:
+    """The group of each image. true_class: the net's, below 0 where it is unknown."""
+    return [
+        UNKNOWN if number < 0 else RIGHT if number == guess else WRONG
+        for number, guess in zip(true_class.tolist(), predicted.tolist(), strict=True)
+    ]
 
 
 def _predicted(subject: Subject, images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """job=transfer: the classes of another data set from the frozen features of every layer (sections 5.2 and 5.4)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -59,12 +60,22 @@ def results(inputs: Inputs, config: TransferConfig) -> Iterator[Result]:
 
 
 def _compared_nets(inputs: Inputs, subject: Subject, names: Sequence[str]) -> dict[str, Subject]:
-    """The nets of transfer.beside: those of checkpoints, and random weights where the net's own are learned."""
+    fresh = partial(inputs.random_subject, subject) if inputs.has_learned_weights else None
+    return compared_nets(names, inputs.open, fresh)
+
+
+def compared_nets(
+    names: Sequence[str], load: Callable[[str], Subject], fresh: Callable[[], Subject] | None
+) -> dict[str, Subject]:
+    """The nets of transfer.beside: those of checkpoints, which `load` opens, and `fresh`, the net of random weights.
+
+    fresh: None where the net's own weights are random.
+    """
     checkpoints = [name for name in names if name != RANDOM]
-    opened = [inputs.open(checkpoint) for checkpoint in checkpoints]
+    opened = [load(checkpoint) for checkpoint in checkpoints]
     nets = dict(zip(table_names(checkpoints, opened), opened, strict=True)) if opened else {}
-    if RANDOM in names and inputs.has_learned_weights:
-        nets["random weights"] = inputs.random_subject(subject)
+    if RANDOM in names and fresh is not None:
+        nets["random weights"] = fresh()
     return nets
 
 
