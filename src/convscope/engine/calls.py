@@ -6,26 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-_NAMES = """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu threshold _threshold threshold_
-"""
-ACTIVATIONS = set(_NAMES.split())
-CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where the lower limit is 0
-
-_ORDER = {  # of positional arguments
-    "conv2d": "input weight bias stride padding dilation groups",
-    "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
-    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
-    "batch_norm": "input running_mean running_var weight bias training momentum eps",
-    "cat": "tensors dim",
-    "chunk": "input chunks dim",
-    "split": "input split_size_or_sections dim",
-    "pad": "input pad mode value",
-    "linear": "input weight bias",
-    "layer_norm": "input normalized_shape weight bias eps",
-    "transpose": "input dim0 dim1",
-}
+from convscope.engine.operations import CONVOLUTION, MAX_POOL, MEAN_POOL, operation
 
 
 @dataclass(frozen=True)
@@ -52,6 +33,11 @@ class Call(NamedTuple):
     def name(self) -> str:
         return self.func.__name__
 
+    @property
+    def kind(self) -> str:
+        """Kind of the operation, by the table."""
+        return operation(self.name).kind
+
     def arguments(self) -> dict[str, Any]:
         """Arguments by name, without those at their default."""
         return arguments_by_name(self.name, self.args, self.kwargs)
@@ -63,8 +49,8 @@ class Call(NamedTuple):
 
 
 def arguments_by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by name of a call of one of the functions in _ORDER."""
-    return dict(zip(_ORDER[name].split(), args, strict=False)) | dict(kwargs)
+    """Arguments by name of a call of a function whose arguments are in the table of operations."""
+    return dict(zip(operation(name).arguments, args, strict=False)) | dict(kwargs)
 
 
 def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
@@ -109,12 +95,12 @@ class Window(NamedTuple):
 
 def window_of(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window | None:
     """Window of a convolution or of a pool with a fixed window; None for other calls. shapes: by tensor number."""
-    if call.name == "conv2d":
+    if call.kind == CONVOLUTION:
         arguments = call.arguments()
         weight = arguments["weight"]
         shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
         return _window((shape[2], shape[3]), arguments, stride=1)
-    if call.name in ("max_pool2d", "avg_pool2d"):
+    if call.kind in (MAX_POOL, MEAN_POOL):
         arguments = call.arguments()
         kernel = _pair(arguments["kernel_size"])
         return _window(kernel, arguments, stride=kernel)

@@ -9,12 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Pair, Window, window_of
-from convscope.engine.deconvnet import PASSED_THROUGH
+from convscope.engine.calls import Call, Pair, Window, window_of
+from convscope.engine.operations import (
+    ACTIVATION,
+    BATCH_NORM,
+    CLAMP,
+    CONTRAST_NORM,
+    CONVOLUTION,
+    GLOBAL_POOL,
+    INERT,
+    MATRIX,
+    MAX_POOL,
+    MEAN_POOL,
+)
 from convscope.engine.trace import ImageSize, Trace, chain, trace
 
-_POSITIONWISE = ACTIVATIONS | CLAMPS | PASSED_THROUGH | {"batch_norm", "dropout", "dropout2d", "contiguous"}
-_REST = _POSITIONWISE | {"linear", "adaptive_avg_pool2d", "flatten", "conv2d", "max_pool2d", "avg_pool2d"}
+_POSITIONWISE = {ACTIVATION, CLAMP, CONTRAST_NORM, BATCH_NORM, INERT}
+_REST = _POSITIONWISE | {MATRIX, GLOBAL_POOL, CONVOLUTION, MAX_POOL, MEAN_POOL}
 
 
 class MapBox(NamedTuple):
@@ -129,7 +140,7 @@ def read_plain_net(net: nn.Module, image_size: ImageSize) -> PlainNet | None:
     stages, start = [], 0
     while start < len(calls) and (window := _partial_window(calls[start], net_trace)) is not None:
         end = start + 1
-        while end < len(calls) and calls[end].name in _POSITIONWISE:
+        while end < len(calls) and calls[end].kind in _POSITIONWISE:
             end += 1
         stages.append(_stage(calls[start:end], window, net_trace))
         start = end
@@ -139,7 +150,7 @@ def read_plain_net(net: nn.Module, image_size: ImageSize) -> PlainNet | None:
 def _is_supported(call: Call) -> bool:
     if call.name == "flatten":  # all dimensions but the first
         return call.args[1:2] == (1,) or call.kwargs.get("start_dim") == 1
-    return call.name in _REST and not (call.name == "batch_norm" and call.arguments().get("training", False))
+    return call.kind in _REST and not (call.kind == BATCH_NORM and call.arguments().get("training", False))
 
 
 def _partial_window(call: Call, net_trace: Trace) -> Window | None:

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from convscope.engine.calls import Call, Ref, arguments_by_name, leaves, map_leaves
 from convscope.engine.hooks import evaluating, is_scripted, on_output, outermost_scripted
+from convscope.engine.operations import CONVOLUTION, MATRIX, operation
 from convscope.errors import UserError, reason_of
 
 PIXELS = 0  # number of the net's input tensor
@@ -140,11 +141,11 @@ class _Recorder(TorchFunctionMode):
 
     def _result(self, func: Any, args: Any, kwargs: Any) -> Any:
         """The result of the call; zeros of the same shape for a convolution or a linear layer."""
-        if func.__name__ not in ("conv2d", "linear"):
+        if (kind := operation(func.__name__).kind) not in (CONVOLUTION, MATRIX):
             return func(*args, **kwargs)
         arguments = arguments_by_name(func.__name__, args, kwargs)
         x, weight = arguments["input"], arguments["weight"]
-        if func.__name__ == "linear":
+        if kind == MATRIX:
             return x.new_zeros(*x.shape[:-1], *weight.shape[:-1])
         return x.new_zeros(*x.shape[:-3], len(weight), *_convolution_sides(x, weight, arguments))
 

@@ -14,9 +14,9 @@ from convscope.data.batches import Batch
 from convscope.data.images import Images, SplitName
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import default_layers
-from convscope.engine.cropped_projection import Watch, patches, project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.progress import track
+from convscope.engine.projection import Watch, patches, project_fields
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
 from convscope.engine.top9 import Top9
 from convscope.engine.top9_search import Search

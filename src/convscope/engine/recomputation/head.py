@@ -14,17 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Pair, Ref, Window, leaves, window_of
+from convscope.engine.calls import Call, Pair, Ref, Window, leaves, window_of
 from convscope.engine.hooks import evaluating
+from convscope.engine.operations import BATCH_NORM, CHOICE, COMPARISON, POSITIONWISE
 from convscope.engine.trace import PIXELS, Trace
 
-_INERT = "dropout dropout2d feature_dropout alpha_dropout contiguous clone detach"  # in eval mode
-_GATES = "local_response_norm sigmoid sigmoid_ tanh tanh_ hardsigmoid clamp clamp_ square"
-_ARITHMETIC = """
-    add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ mul mul_ __mul__ __imul__ __rmul__
-    div div_ __truediv__ __itruediv__
-"""
-_SAME_PLACE = ACTIVATIONS | CLAMPS | set(_INERT.split()) | set(_GATES.split()) | set(_ARITHMETIC.split())
+_SAME_PLACE = POSITIONWISE - {BATCH_NORM, CHOICE, COMPARISON}
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ def _local(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> LocalStep | Non
     if len(before) != 4 or len(after) != 4:
         return None
     size, work = (after[2], after[3]), _work(call, shapes)
-    if call.name in _SAME_PLACE and before == after and _same_everywhere(call):
+    if call.kind in _SAME_PLACE and before == after and _same_everywhere(call):
         return LocalStep(call, size, work, call.again)
     if call.name == "adaptive_avg_pool2d" and before == after:
         return LocalStep(call, size, work, lambda x: x)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from convscope.engine.axes import MAPS, axes_of, maps_shape
-from convscope.engine.cropped_projection import project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.features import features
+from convscope.engine.projection import project_fields
 from convscope.engine.recomputation.head import read_head
 from convscope.engine.recomputation.recompute import ChosenMap, OccluderGrid, recompute
-from convscope.engine.regions import Corner, paste_regions
+from convscope.engine.regions import recut, whole_map
 from convscope.engine.trace import trace
 from convscope.errors import UserError
 
@@ -212,5 +212,6 @@ def projection_change(
 def _projected(net: nn.Module, images: Tensor, layer: str, map_: int, row: Tensor, col: Tensor, rule: str) -> Tensor:
     """One unit for each image, in image coordinates: [n, 3, H, W]."""
     units = Units(torch.arange(len(images)), torch.full_like(row, map_), row.clone(), col.clone())
-    values, top, left = project_fields(net, images, layer, units, rule)
-    return paste_regions(values, Corner(top, left), (images.shape[2], images.shape[3]))
+    projection = project_fields(net, images, layer, units, rule)
+    image = whole_map(len(images), (images.shape[2], images.shape[3]))
+    return recut(projection.values, projection.boxes, image)

@@ -7,8 +7,8 @@ import torchvision
 from torch import nn
 
 from convscope.engine.chain_steps import read_steps
-from convscope.engine.cropped_projection import patches, project_fields
 from convscope.engine.deconvnet import RULES, Units, project
+from convscope.engine.projection import patches, project_fields
 from convscope.engine.receptive_fields import fields
 from convscope.engine.trace import trace
 from convscope.errors import UserError

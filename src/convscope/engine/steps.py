@@ -1,0 +1,341 @@
+"""Steps of a traced graph: each call on whole maps or on regions of them, and its way down by the rule of a projection.
+
+A step takes for each of its inputs the area on which a region of its output depends, padding included, and computes
+that region. Down it takes the signal of the region and gives that of each area.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
+from convscope.engine.calls import Call, Ref, Window, map_leaves
+from convscope.engine.operations import LINEAR, PRODUCT, SUM
+from convscope.engine.reach import Reach, Scaling, span_below
+from convscope.engine.regions import MapTensor, Regions, Shape, Span, recut, whole_map
+
+
+class Place(NamedTuple):
+    """The regions of a step's output, and for each input the areas on which they depend."""
+
+    region: Regions
+    areas: tuple[Regions, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call with one output. inputs: the tensors it takes that depend on the image.
+
+    reach: on which positions of its inputs a position depends; None: on all of them. fixed: tensors of the pass that do
+    not depend on the image, by number. work: multiplications for the whole output. fill: value outside the maps.
+    """
+
+    call: Call
+    inputs: tuple[MapTensor, ...]
+    output: MapTensor
+    reach: Reach | None
+    fixed: Mapping[int, Tensor]
+    work: int = 0
+    fill: float = 0.0
+
+    def area(self, index: int, region: Regions) -> Regions:
+        """The area of an input on which a region of the output depends; may extend over the map."""
+        below = self.inputs[index]
+        if self.reach is None or (below.sides == (1, 1) != self.output.sides):
+            return whole_map(len(region.rows.start), below.sides)
+        rows, cols = (span_below(self.reach, span, axis, below.sides[axis]) for axis, span in enumerate(region))
+        return Regions(rows, cols)
+
+    def place(self, region: Regions) -> Place:
+        return Place(region, tuple(self.area(index, region) for index in range(len(self.inputs))))
+
+    def remembers(self, rule: str) -> bool:
+        """Whether the way down needs values of the forward pass."""
+        factors = len(self.inputs) if self.call.kind == PRODUCT else 1
+        return self.call.kind not in LINEAR | {PRODUCT} or factors > 1 or self._divides()
+
+    def _divides(self) -> bool:
+        return "div" in self.call.name and not isinstance(self.call.args[0], Ref)
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        """The output in its regions."""
+        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
+        if is_in_place(self.call):
+            values = {number: value.clone() for number, value in values.items()}
+        args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
+        return self.call.func(*args, **kwargs)
+
+    def _operand(self, leaf: Any, values: Mapping[int, Tensor], place: Place) -> Any:
+        """The value of an argument of the call, cut to the region where it has a value for each position."""
+        if isinstance(leaf, Ref) and leaf.number in values:
+            return values[leaf.number]
+        leaf = self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
+        if self.call.kind not in (SUM, PRODUCT) or not isinstance(leaf, Tensor) or self.output.axes is None:
+            return leaf
+        axes = [axis - len(self.output.shape) for axis in self.output.axes]
+        if min(axes) < -leaf.dim() or all(leaf.shape[axis] == 1 for axis in axes):
+            return leaf
+        whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
+        return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
+
+    def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
+        """The output in its regions, and the memory for `down`."""
+        return self.run(areas, place), list(areas)
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        """The signal in the area of each input, by the derivative of the call. memory: None where none is needed."""
+        with torch.inference_mode(False), torch.enable_grad():
+            areas = memory or [
+                signal.new_zeros(below.region_shape(len(signal), area.size))
+                for below, area in zip(self.inputs, place.areas, strict=True)
+            ]
+            areas = [area.detach().requires_grad_() for area in areas]
+            return list(torch.autograd.grad(self.run(areas, place), areas, signal))
+
+
+@dataclass(frozen=True)
+class PassStep(Step):
+    """A call that lets the signal pass unchanged, such as contrast normalization."""
+
+    def remembers(self, rule: str) -> bool:
+        return False
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        return [signal]
+
+
+@dataclass(frozen=True)
+class PadStep(PassStep):
+    """Constant padding, which the area holds already."""
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        return areas[0]
+
+
+@dataclass(frozen=True)
+class SumStep(PassStep):
+    """A sum of maps of one shape: the signal goes to all of them."""
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        return [signal] * len(self.inputs)
+
+
+@dataclass(frozen=True)
+class ReshapeStep(Step):
+    """Other dimensions for the same values."""
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        shape = self.output.region_shape(-1, place.region.size)
+        return areas[0].reshape(shape)
+
+    def remembers(self, rule: str) -> bool:
+        return False
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        return [signal.reshape(self.inputs[0].region_shape(-1, place.areas[0].size))]
+
+
+@dataclass(frozen=True)
+class PartStep(Step):
+    """One of several outputs of a call, such as a chunk of the maps."""
+
+    part: int = 0
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        return self.call.again(areas[0])[self.part]
+
+
+@dataclass(frozen=True)
+class JoinStep(Step):
+    """Maps joined into one tensor: the signal is split."""
+
+    dim: int = 1
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
+        tensors = self.call.arguments()["tensors"]
+        parts = [values[leaf.number] if leaf.number in values else self.fixed[leaf.number] for leaf in tensors]
+        return torch.cat([part.expand(len(areas[0]), *part.shape[1:]) for part in parts], self.dim)
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        tensors = [leaf.number for leaf in self.call.arguments()["tensors"]]
+        shapes = {below.number: below.shape for below in self.inputs} | {n: x.shape for n, x in self.fixed.items()}
+        parts = signal.split([shapes[number][self.dim] for number in tensors], self.dim)
+        return [
+            sum(part for number, part in zip(tensors, parts, strict=True) if number == below.number)  # type: ignore[misc]
+            for below in self.inputs
+        ]
+
+
+@dataclass(frozen=True)
+class MatrixStep(Step):
+    """A linear layer over the last dimension."""
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        return [signal @ self.call.arguments()["weight"]]
+
+
+@dataclass(frozen=True)
+class BatchNormStep(Step):
+    """Batch normalization in eval mode: the signal is multiplied by its scale."""
+
+    def remembers(self, rule: str) -> bool:
+        return False
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        arguments = self.call.arguments()
+        scale = (arguments["running_var"] + arguments.get("eps", 1e-5)).rsqrt()
+        scale = scale if arguments.get("weight") is None else scale * arguments["weight"]
+        return [signal * scale.detach().view(-1, *[1] * (signal.dim() - 2))]
+
+
+@dataclass(frozen=True)
+class ActivationStep(Step):
+    """An activation, with the rule as its way down. top: whether it bounds the projected layer from above."""
+
+    top: bool = False
+
+    def remembers(self, rule: str) -> bool:
+        return rule != "deconvnet"
+
+    def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
+        x = areas[0]
+        limits = activation_bounds(self.call) if self.top or rule == "guided" else None
+        slopes = slopes_open_at_bound(slope(self.call.again, x), x, limits) if self.remembers(rule) else None
+        return self.run(areas, place), slopes
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        return [backward_by_rule(rule, signal, memory)]
+
+
+@dataclass(frozen=True)
+class GateStep(Step):
+    """The bounded function at the end of the projected layer (sigmoid, tanh): its derivative, open at the bound."""
+
+    def remembers(self, rule: str) -> bool:
+        return True
+
+    def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
+        x = areas[0]
+        return self.run(areas, place), slopes_open_at_bound(slope(self.call.again, x), x, activation_bounds(self.call))
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        return [signal * memory]
+
+
+@dataclass(frozen=True)
+class MaxPoolStep(Step):
+    """Max pooling: the signal goes to the switches, and adds up where windows share one."""
+
+    fill: float = -torch.inf
+
+    def _options(self) -> tuple[Any, ...]:
+        assert isinstance(self.reach, Window)
+        return self.reach.kernel, self.reach.stride, (0, 0), self.reach.dilation, False
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        return F.max_pool2d(areas[0], *self._options())
+
+    def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
+        return F.max_pool2d(areas[0], *self._options(), return_indices=True)
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        like = torch.empty_like(signal[:1]).new_empty(0)
+        shape = self.inputs[0].region_shape(len(signal), place.areas[0].size)
+        like = like.new_empty(shape).contiguous(memory_format=torch.channels_last)
+        return [torch.ops.aten.max_pool2d_with_indices_backward(signal, like, *self._options(), memory)]
+
+
+@dataclass(frozen=True)
+class MeanPoolStep(Step):
+    """Average pooling as a sum and a scale [rows, cols], because windows at the border may divide by another number."""
+
+    scale: Tensor | None = None
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        assert isinstance(self.reach, Window) and self.scale is not None
+        sums = F.avg_pool2d(areas[0], self.reach.kernel, self.reach.stride, divisor_override=1)
+        scale = self.scale.to(sums).expand(len(sums), 1, *self.scale.shape)
+        return sums * recut(scale, whole_map(len(sums), self.output.sides), place.region)
+
+
+@dataclass(frozen=True)
+class ConvolutionStep(Step):
+    """Convolution: the signal goes through the transposed filters, without bias."""
+
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    groups: int = 1
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        assert isinstance(self.reach, Window) and self.weight is not None
+        return F.conv2d(areas[0], self.weight, self.bias, self.reach.stride, 0, self.reach.dilation, self.groups)
+
+    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
+        assert isinstance(self.reach, Window) and self.weight is not None
+        stride, dilation = self.reach.stride, self.reach.dilation
+        return [F.conv_transpose2d(signal, self.weight, None, stride, 0, 0, self.groups, dilation)]
+
+
+@dataclass(frozen=True)
+class ScalingStep(Step):
+    """A larger scale: interpolation, shuffled pixels, or a transposed convolution."""
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        assert isinstance(self.reach, Scaling)
+        x, arguments = areas[0], self.call.arguments()
+        if self.call.name == "interpolate":
+            size = tuple(length * factor for length, factor in zip(x.shape[2:], self.reach.factor, strict=True))
+            larger = F.interpolate(x, size, mode=arguments.get("mode", "nearest"))
+        elif self.call.name == "pixel_shuffle":
+            larger = F.pixel_shuffle(x, self.reach.factor[0])
+        else:
+            options = self.reach.factor, 0, 0, arguments.get("groups", 1), arguments.get("dilation", 1)
+            larger = F.conv_transpose2d(x, arguments["weight"], arguments.get("bias"), *options)
+        lead = self.reach.padding if self.call.name == "conv_transpose2d" else (0, 0)
+        rows, cols = (
+            Span(span.start * factor - before, length)
+            for span, factor, before, length in zip(
+                place.areas[0], self.reach.factor, lead, larger.shape[2:], strict=True
+            )
+        )
+        return recut(larger, Regions(rows, cols), place.region)
+
+
+@dataclass(frozen=True)
+class SliceStep(Step):
+    """Slices of maps, and of rows and columns as well: x[:, :, 1:, 1:]."""
+
+    key: tuple[slice, ...] = ()
+
+    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        return areas[0][self.key]
+
+
+def backward_by_rule(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
+    """The signal below an activation. slopes: its derivative in the forward pass, unused by `deconvnet`."""
+    signal = signal if rule == "gradient" else signal.relu()
+    return signal if slopes is None else signal * slopes
+
+
+def is_in_place(call: Call) -> bool:
+    """Whether a call writes over its input."""
+    name = call.name
+    if name.startswith("__i") and name.endswith("__"):
+        return True
+    flag = call.kwargs.get("inplace", call.args[-1] if call.args and call.args[-1] is True else False)
+    return (name.endswith("_") and not name.endswith("__")) or flag is True
+
+
+def multiplications(call: Call, shapes: Mapping[int, Shape]) -> int:
+    """Multiplications of a convolution or a linear layer; 0 for other calls."""
+    weight = call.arguments().get("weight") if call.kind in LINEAR and call.name in ("conv2d", "linear") else None
+    if weight is None:
+        return 0
+    shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
+    return prod(shapes[call.outputs[0]]) * prod(shape[1:])
