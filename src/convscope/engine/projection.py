@@ -1,10 +1,10 @@
 """The deconvnet on the graph of a net: the same values as over the whole image, for a fraction of the work.
 
-The signal of a unit never leaves its receptive field, in nets with branches neither. So for each tensor of the graph only
-the region on which the unit depends is computed, by each branch, and regions of branches are united. On the way down the
-rule needs the forward pass only for the switches of max pools (and for the slopes of activations where the rule is not
-`deconvnet`), so the forward pass goes no further than these. Many units of many images are projected together, each in
-its own regions; units near the same border go together, because their regions are of one size there.
+The signal of a unit never leaves its receptive field. So of each tensor of the graph only the region on which the unit
+depends is computed; where branches meet, it is around the regions of all of them. The way down needs the forward pass
+only for the switches of max pools (by the other rules than `deconvnet` for the slopes of activations too), so the forward
+pass goes no further than these. Many units of many images are projected together, each in its own regions. Units near the
+same border go together, because their regions are of one size.
 """
 
 import functools
@@ -64,9 +64,8 @@ def project_fields(
     boxes = _field_boxes(follow(net_trace).get(output), units, (images.shape[2], images.shape[3]))
     graph = read_graph(net_trace, _top(net_trace, layer))
     if output in graph.obstacles:
-        return _from_whole(
-            functools.partial(project, net, images, layer, rule=rule, chunk=WHOLE), images, units, boxes, watch
-        )
+        whole = functools.partial(project, net, images, layer, rule=rule, chunk=WHOLE)
+        return _from_whole(whole, images, units, boxes, watch)
     descent = Descent(graph.below(output), graph.tensors[output], rule)
     values = images.new_zeros(len(units.image), images.shape[1], *boxes.size)
     with torch.no_grad():
@@ -90,11 +89,8 @@ def _field_boxes(field: Field | None, units: Units, image: tuple[int, int]) -> R
     """The receptive fields of the units, or the whole image where they are no smaller."""
     if field is None or field.rows.size * field.cols.size >= image[0] * image[1]:
         return whole_map(len(units.image), image)
-    rows, cols = (
-        Span(axis.start + place * axis.stride, axis.size)
-        for axis, place in zip(field, (units.row, units.col), strict=True)
-    )
-    return Regions(rows, cols)
+    places = zip(field, (units.row, units.col), strict=True)
+    return Regions(*(Span(axis.start + place * axis.stride, axis.size) for axis, place in places))
 
 
 def _top(net_trace: Trace, layer: str) -> Any:
@@ -140,9 +136,8 @@ class Descent(NamedTuple):
     def _up(self, images: Tensor, units: Units, regions: dict[int, Regions], places: list[Place]) -> list[Any]:
         """The memory of each step; runs forward only as far as a step remembers."""
         wanted = self._wanted()
-        last_use = {
-            below.number: at for at, step in enumerate(self.steps) if self._runs(step, wanted) for below in step.inputs
-        }
+        run = [at for at, step in enumerate(self.steps) if self._runs(step, wanted)]
+        last_use = {below.number: at for at in run for below in self.steps[at].inputs}
         memories: list[Any] = [None] * len(self.steps)
         values: dict[int, Tensor] = {}
         if PIXELS in wanted:

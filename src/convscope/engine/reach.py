@@ -1,4 +1,4 @@
-"""On which positions below a position of a map depends, for each kind of operation: the spans of regions along an axis."""
+"""On which positions below a position of a map depends, for each kind of operation, and spans of them along an axis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from convscope.engine.regions import MapTensor, Shape, Span
 
 
 class Scaling(NamedTuple):
-    """Each position below reaches `extent` positions above, `factor` apart, the first `padding` before its own place."""
+    """Position i below reaches `extent` positions above, from i * factor - padding on."""
 
     factor: Pair
     extent: Pair

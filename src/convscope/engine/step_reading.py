@@ -15,27 +15,50 @@ from convscope.engine.regions import MapTensor, Shape
 from convscope.engine.steps import (
     ActivationStep,
     BatchNormStep,
-    ConvolutionStep,
     JoinStep,
     MatrixStep,
-    MaxPoolStep,
-    MeanPoolStep,
-    PadStep,
     PartStep,
     PassStep,
     ReshapeStep,
-    ScalingStep,
-    SliceStep,
     Step,
     SumStep,
     multiplications,
 )
+from convscope.engine.window_steps import (
+    ConvolutionStep,
+    MaxPoolStep,
+    MeanPoolStep,
+    PadStep,
+    ScalingStep,
+    SliceStep,
+)
 
 _ONE_INPUT = {
-    operations.ACTIVATION, operations.BATCH_NORM, operations.CLAMP, operations.CONTRAST_NORM, operations.CONVOLUTION, operations.CUT, operations.GATE, operations.GLOBAL_POOL, operations.GROUP_NORM, operations.INDEX, operations.INERT,
-    operations.LAYER_NORM, operations.MATRIX, operations.MAX_POOL, operations.MEAN_POOL, operations.MOVE, operations.NORM_POOL, operations.PAD, operations.POWER, operations.REDUCTION, operations.RESAMPLE, operations.SHAPE, operations.SHUFFLE,
+    operations.ACTIVATION,
+    operations.BATCH_NORM,
+    operations.CLAMP,
+    operations.CONTRAST_NORM,
+    operations.CONVOLUTION,
+    operations.CUT,
+    operations.GATE,
+    operations.GLOBAL_POOL,
+    operations.GROUP_NORM,
+    operations.INDEX,
+    operations.INERT,
+    operations.LAYER_NORM,
+    operations.MATRIX,
+    operations.MAX_POOL,
+    operations.MEAN_POOL,
+    operations.MOVE,
+    operations.NORM_POOL,
+    operations.PAD,
+    operations.POWER,
+    operations.REDUCTION,
+    operations.RESAMPLE,
+    operations.SHAPE,
+    operations.SHUFFLE,
     operations.TRANSPOSED,
-}  # fmt: skip
+}
 _COVERED = _ONE_INPUT | {operations.JOIN, operations.PRODUCT, operations.SUM}
 
 
