@@ -2,9 +2,9 @@
 
 The signal of a unit never leaves its receptive field. So of each tensor of the graph only the region on which the unit
 depends is computed; where branches meet, it is around the regions of all of them. The way down needs the forward pass
-only for the switches of max pools (by the other rules than `deconvnet` for the slopes of activations too), so the forward
-pass goes no further than these. Many units of many images are projected together, each in its own regions. Units near the
-same border go together, because their regions are of one size.
+only for the switches of max pools (by the other rules than `deconvnet` for the slopes of activations too), so the
+forward pass goes no further than these. Many units of many images are projected together, each in its own regions.
+Units near the same border go together, because their regions are of one size.
 """
 
 import functools

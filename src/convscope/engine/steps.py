@@ -15,7 +15,7 @@ from torch import Tensor
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
 from convscope.engine.calls import Call, Ref, map_leaves
 from convscope.engine.operations import LINEAR, PRODUCT, SUM
-from convscope.engine.reach import Reach, span_below
+from convscope.engine.reach import SAME, Reach, span_below
 from convscope.engine.regions import MapTensor, Regions, Shape, whole_map
 
 
@@ -45,7 +45,7 @@ class Step:
     def area(self, index: int, region: Regions) -> Regions:
         """The area of an input on which a region of the output depends; may extend over the map."""
         below = self.inputs[index]
-        if self.reach is None or (below.sides == (1, 1) != self.output.sides):
+        if self.reach is None or (self.reach == SAME and below.sides != self.output.sides):  # broadcast
             return whole_map(len(region.rows.start), below.sides)
         rows, cols = (span_below(self.reach, span, axis, below.sides[axis]) for axis, span in enumerate(region))
         return Regions(rows, cols)

@@ -1,4 +1,4 @@
-"""Steps of a graph in which a position depends on a window of positions below: convolutions, pools, changes of scale."""
+"""Steps in which a position depends on a window of positions below: convolutions, pools, changes of scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
