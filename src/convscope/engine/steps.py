@@ -14,7 +14,7 @@ from torch import Tensor
 
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
 from convscope.engine.calls import Call, Ref, map_leaves
-from convscope.engine.operations import LINEAR, PRODUCT, SUM
+from convscope.engine.operations import LINEAR, PRODUCT, SUM, VIEWS
 from convscope.engine.reach import SAME, Reach, span_below
 from convscope.engine.regions import MapTensor, Regions, Shape, whole_map
 
@@ -61,11 +61,18 @@ class Step:
     def _divides(self) -> bool:
         return "div" in self.call.name and not isinstance(self.call.args[0], Ref)
 
+    @property
+    def makes_new(self) -> bool:
+        """Whether the output shares no memory with other tensors that are still needed."""
+        return self.call.kind not in VIEWS
+
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        """The output in its regions."""
+        """The output in its regions; the areas stay as they are."""
+        return self.compute([area.clone() for area in areas] if is_in_place(self.call) else areas, place)
+
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        """The output in its regions; a call in place writes over its area."""
         values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        if is_in_place(self.call):
-            values = {number: value.clone() for number, value in values.items()}
         args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
         return self.call.func(*args, **kwargs)
 
@@ -120,7 +127,7 @@ class SumStep(PassStep):
 class ReshapeStep(Step):
     """Other dimensions for the same values."""
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         shape = self.output.region_shape(-1, place.region.size)
         return areas[0].reshape(shape)
 
@@ -137,7 +144,7 @@ class PartStep(Step):
 
     part: int = 0
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return self.call.again(areas[0])[self.part]
 
 
@@ -147,7 +154,7 @@ class JoinStep(Step):
 
     dim: int = 1
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         values = dict(zip((below.number for below in self.inputs), areas, strict=True))
         tensors = self.call.arguments()["tensors"]
         parts = [values[leaf.number] if leaf.number in values else self.fixed[leaf.number] for leaf in tensors]
