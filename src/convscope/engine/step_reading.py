@@ -25,10 +25,10 @@ from convscope.engine.steps import (
     multiplications,
 )
 from convscope.engine.window_steps import (
+    AreaStep,
     ConvolutionStep,
     MaxPoolStep,
     MeanPoolStep,
-    PadStep,
     ScalingStep,
     SliceStep,
 )
@@ -50,7 +50,6 @@ _ONE_INPUT = {
     operations.MAX_POOL,
     operations.MEAN_POOL,
     operations.MOVE,
-    operations.NORM_POOL,
     operations.PAD,
     operations.POWER,
     operations.REDUCTION,
@@ -101,7 +100,7 @@ def read_step(
         case operations.MEAN_POOL:
             return _mean_pool(fields)
         case operations.GLOBAL_POOL:
-            return (PassStep if inputs[0].shape == output.shape else Step)(*fields)
+            return (AreaStep if inputs[0].shape == output.shape else Step)(*fields)
         case operations.BATCH_NORM:
             return None if call.arguments().get("training", False) else BatchNormStep(*fields)
         case operations.CONTRAST_NORM | operations.INERT:
@@ -196,7 +195,7 @@ def _sum(fields: _Fields) -> Step:
 
 def _join(fields: _Fields) -> Step | None:
     arguments = fields.call.arguments()
-    if not all(isinstance(leaf, Ref) for leaf in arguments["tensors"]):
+    if not all(isinstance(leaf, Ref | Tensor) for leaf in arguments["tensors"]):
         return None
     return JoinStep(*fields, dim=arguments.get("dim", 0) % len(fields.output.shape))
 
@@ -223,5 +222,5 @@ def _pad(fields: _Fields) -> Step | None:
     """Constant padding of rows and columns is part of the area already; other padding needs whole maps."""
     arguments = fields.call.arguments()
     if fields.reach is not None:
-        return PadStep(*fields, fill=arguments.get("value") or 0.0)
+        return AreaStep(*fields, fill=arguments.get("value") or 0.0)
     return Step(*fields) if len(arguments["pad"]) < 2 * len(fields.output.shape) else None
