@@ -25,7 +25,7 @@ def draw(*shape):
 
 
 class Between(nn.Module):
-    """A function of maps [N, 8, h, w] between two convolutions; above it are slopes and switches that need its values."""
+    """A function of maps [N, 8, h, w] between two convolutions, with slopes and switches above that need its values."""
 
     def __init__(self, function, end=None):
         super().__init__()
