@@ -94,8 +94,9 @@ def recut(x: Tensor, source: Regions, target: Regions, fill: float = 0, axes: Ax
     offsets = [to.start - of.start for of, to in zip(source, target, strict=True)]
     if source.size == target.size and not any(bool(offset.any()) for offset in offsets):
         return x
-    if axes != (x.dim() - 2, x.dim() - 1):
-        return recut(x.movedim(axes, (-2, -1)), source, target, fill).movedim((-2, -1), axes)
+    last = x.dim() - 2, x.dim() - 1
+    if axes != last:
+        return recut(x.movedim(axes, last), source, target, fill, last).movedim(last, axes)
     if all(bool((offset == offset[0]).all()) for offset in offsets):
         return _cut_alike(x, [int(offset[0]) for offset in offsets], target.size, fill)
     return _cut_apart(x, torch.arange(len(x)), offsets, target.size, fill)

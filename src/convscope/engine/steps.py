@@ -14,9 +14,23 @@ from torch import Tensor
 
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
 from convscope.engine.calls import Call, Ref, map_leaves
-from convscope.engine.operations import LINEAR, PRODUCT, SUM, VIEWS
+from convscope.engine.operations import (
+    ACTIVATION,
+    CLAMP,
+    GATE,
+    INDEX,
+    INERT,
+    LINEAR,
+    PAD,
+    POWER,
+    PRODUCT,
+    SUM,
+    VIEWS,
+)
 from convscope.engine.reach import SAME, Reach, span_below
 from convscope.engine.regions import MapTensor, Regions, Shape, whole_map
+
+_BROADCAST = {CLAMP, POWER, PRODUCT, SUM}  # their operands may be tensors that have a value for each position
 
 
 class Place(NamedTuple):
@@ -45,7 +59,8 @@ class Step:
     def area(self, index: int, region: Regions) -> Regions:
         """The area of an input on which a region of the output depends; may extend over the map."""
         below = self.inputs[index]
-        if self.reach is None or (self.reach == SAME and below.sides != self.output.sides):  # broadcast
+        broadcast = below.sides != self.output.sides and self.reach == SAME and self.call.kind not in (INDEX, PAD)
+        if self.reach is None or broadcast:
             return whole_map(len(region.rows.start), below.sides)
         rows, cols = (span_below(self.reach, span, axis, below.sides[axis]) for axis, span in enumerate(region))
         return Regions(rows, cols)
@@ -55,11 +70,17 @@ class Step:
 
     def remembers(self, rule: str) -> bool:
         """Whether the way down needs values of the forward pass."""
-        factors = len(self.inputs) if self.call.kind == PRODUCT else 1
-        return self.call.kind not in LINEAR | {PRODUCT} or factors > 1 or self._divides()
+        if self.call.kind != PRODUCT:
+            return self.call.kind not in LINEAR
+        factors = [self._of_image(leaf) for leaf in (*self.call.args, *self.call.kwargs.values())]
+        return sum(factors) > 1 or ("div" in self.call.name and not factors[0])
 
-    def _divides(self) -> bool:
-        return "div" in self.call.name and not isinstance(self.call.args[0], Ref)
+    def _of_image(self, leaf: Any) -> bool:
+        return isinstance(leaf, Ref) and leaf.number not in self.fixed
+
+    def _value(self, leaf: Any) -> Any:
+        """The value of an argument that does not depend on the image."""
+        return self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
 
     @property
     def makes_new(self) -> bool:
@@ -80,11 +101,11 @@ class Step:
         """The value of an argument of the call, cut to the region where it has a value for each position."""
         if isinstance(leaf, Ref) and leaf.number in values:
             return values[leaf.number]
-        leaf = self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
-        if self.call.kind not in (SUM, PRODUCT) or not isinstance(leaf, Tensor) or self.output.axes is None:
+        leaf = self._value(leaf)
+        if self.call.kind not in _BROADCAST or not isinstance(leaf, Tensor) or self.output.axes is None:
             return leaf
         axes = [axis - len(self.output.shape) for axis in self.output.axes]
-        if min(axes) < -leaf.dim() or all(leaf.shape[axis] == 1 for axis in axes):
+        if all(axis < -leaf.dim() or leaf.shape[axis] == 1 for axis in axes):
             return leaf
         whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
         return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
@@ -124,58 +145,11 @@ class SumStep(PassStep):
 
 
 @dataclass(frozen=True)
-class ReshapeStep(Step):
-    """Other dimensions for the same values."""
-
-    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        shape = self.output.region_shape(-1, place.region.size)
-        return areas[0].reshape(shape)
-
-    def remembers(self, rule: str) -> bool:
-        return False
-
-    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
-        return [signal.reshape(self.inputs[0].region_shape(-1, place.areas[0].size))]
-
-
-@dataclass(frozen=True)
-class PartStep(Step):
-    """One of several outputs of a call, such as a chunk of the maps."""
-
-    part: int = 0
-
-    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        return self.call.again(areas[0])[self.part]
-
-
-@dataclass(frozen=True)
-class JoinStep(Step):
-    """Maps joined into one tensor: the signal is split."""
-
-    dim: int = 1
-
-    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        tensors = self.call.arguments()["tensors"]
-        parts = [values[leaf.number] if leaf.number in values else self.fixed[leaf.number] for leaf in tensors]
-        return torch.cat([part.expand(len(areas[0]), *part.shape[1:]) for part in parts], self.dim)
-
-    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
-        tensors = [leaf.number for leaf in self.call.arguments()["tensors"]]
-        shapes = {below.number: below.shape for below in self.inputs} | {n: x.shape for n, x in self.fixed.items()}
-        parts = signal.split([shapes[number][self.dim] for number in tensors], self.dim)
-        return [
-            sum(part for number, part in zip(tensors, parts, strict=True) if number == below.number)  # type: ignore[misc]
-            for below in self.inputs
-        ]
-
-
-@dataclass(frozen=True)
 class MatrixStep(Step):
     """A linear layer over the last dimension."""
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
-        return [signal @ self.call.arguments()["weight"]]
+        return [signal @ self._value(self.call.arguments()["weight"])]
 
 
 @dataclass(frozen=True)
@@ -187,8 +161,9 @@ class BatchNormStep(Step):
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
         arguments = self.call.arguments()
-        scale = (arguments["running_var"] + arguments.get("eps", 1e-5)).rsqrt()
-        scale = scale if arguments.get("weight") is None else scale * arguments["weight"]
+        variance, weight = self._value(arguments["running_var"]), self._value(arguments.get("weight"))
+        scale = (variance + arguments.get("eps", 1e-5)).rsqrt()
+        scale = scale if weight is None else scale * weight
         return [signal * scale.detach().view(-1, *[1] * (signal.dim() - 2))]
 
 
@@ -237,7 +212,8 @@ def is_in_place(call: Call) -> bool:
     name = call.name
     if name.startswith("__i") and name.endswith("__"):
         return True
-    flag = call.kwargs.get("inplace", call.args[-1] if call.args and call.args[-1] is True else False)
+    last = call.args[-1] if call.args and call.kind in (ACTIVATION, GATE, INERT) else False
+    flag = call.kwargs.get("inplace", last)
     return (name.endswith("_") and not name.endswith("__")) or flag is True
 
 

@@ -16,8 +16,8 @@ from convscope.engine.steps import PassStep, Place, Step
 
 
 @dataclass(frozen=True)
-class PadStep(PassStep):
-    """Constant padding, which the area holds already."""
+class AreaStep(PassStep):
+    """A call whose output is the area itself: constant padding, which the area holds, or a pool to the maps' size."""
 
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return areas[0]
