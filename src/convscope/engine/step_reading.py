@@ -26,9 +26,9 @@ from convscope.engine.steps import (
 )
 from convscope.engine.window_steps import (
     ConvolutionStep,
+    IdentityStep,
     MaxPoolStep,
     MeanPoolStep,
-    PadStep,
     ScalingStep,
     SliceStep,
 )
@@ -101,7 +101,7 @@ def read_step(
         case operations.MEAN_POOL:
             return _mean_pool(fields)
         case operations.GLOBAL_POOL:
-            return (PassStep if inputs[0].shape == output.shape else Step)(*fields)
+            return (IdentityStep if inputs[0].shape == output.shape else Step)(*fields)
         case operations.BATCH_NORM:
             return None if call.arguments().get("training", False) else BatchNormStep(*fields)
         case operations.CONTRAST_NORM | operations.INERT:
@@ -223,5 +223,5 @@ def _pad(fields: _Fields) -> Step | None:
     """Constant padding of rows and columns is part of the area already; other padding needs whole maps."""
     arguments = fields.call.arguments()
     if fields.reach is not None:
-        return PadStep(*fields, fill=arguments.get("value") or 0.0)
+        return IdentityStep(*fields, fill=arguments.get("value") or 0.0)
     return Step(*fields) if len(arguments["pad"]) < 2 * len(fields.output.shape) else None

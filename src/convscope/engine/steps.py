@@ -63,9 +63,11 @@ class Step:
 
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         """The output in its regions."""
+        return self.overwrite([area.clone() for area in areas] if is_in_place(self.call) else areas, place)
+
+    def overwrite(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        """The output in its regions; a call that works in place writes over its first area."""
         values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        if is_in_place(self.call):
-            values = {number: value.clone() for number, value in values.items()}
         args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
         return self.call.func(*args, **kwargs)
 
@@ -74,13 +76,21 @@ class Step:
         if isinstance(leaf, Ref) and leaf.number in values:
             return values[leaf.number]
         leaf = self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
-        if self.call.kind not in (SUM, PRODUCT) or not isinstance(leaf, Tensor) or self.output.axes is None:
-            return leaf
+        return self._cut_fixed(leaf, place) if self.call.kind in (SUM, PRODUCT) and isinstance(leaf, Tensor) else leaf
+
+    def _cut_fixed(self, value: Tensor, place: Place) -> Tensor:
+        """A tensor that does not depend on the image, cut to the region where it has a value for each position."""
+        if self.output.axes is None:
+            return value
         axes = [axis - len(self.output.shape) for axis in self.output.axes]
-        if min(axes) < -leaf.dim() or all(leaf.shape[axis] == 1 for axis in axes):
-            return leaf
-        whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
-        return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
+        if min(axes) < -value.dim() or all(value.shape[axis] == 1 for axis in axes):
+            return value
+        units = len(place.region.rows.start)
+        value = value.reshape(*[1] * (len(self.output.shape) - value.dim()), *value.shape)
+        shape = [units, *value.shape[1:]]
+        for axis, length in zip(axes, self.output.sides, strict=True):
+            shape[axis] = length
+        return self.output.recut(value.expand(shape), whole_map(units, self.output.sides), place.region)
 
     def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
         """The output in its regions, and the memory for `down`."""
@@ -150,7 +160,10 @@ class JoinStep(Step):
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         values = dict(zip((below.number for below in self.inputs), areas, strict=True))
         tensors = self.call.arguments()["tensors"]
-        parts = [values[leaf.number] if leaf.number in values else self.fixed[leaf.number] for leaf in tensors]
+        parts = [
+            values[leaf.number] if leaf.number in values else self._cut_fixed(self.fixed[leaf.number], place)
+            for leaf in tensors
+        ]
         return torch.cat([part.expand(len(areas[0]), *part.shape[1:]) for part in parts], self.dim)
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:

@@ -15,8 +15,8 @@ from convscope.engine.steps import PassStep, Place, Step
 
 
 @dataclass(frozen=True)
-class PadStep(PassStep):
-    """Constant padding, which the area holds already."""
+class IdentityStep(PassStep):
+    """What leaves an area as it is: constant padding, which the area holds, or a pool to the size of the map below."""
 
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return areas[0]
@@ -54,6 +54,8 @@ class MeanPoolStep(Step):
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         assert isinstance(self.reach, Window) and self.scale is not None
         sums = F.avg_pool2d(areas[0], self.reach.kernel, self.reach.stride, divisor_override=1)
+        if bool((self.scale == self.scale[0, 0]).all()):
+            return sums * float(self.scale[0, 0])
         scale = self.scale.to(sums).expand(len(sums), 1, *self.scale.shape)
         return sums * recut(scale, whole_map(len(sums), self.output.sides), place.region)
 
