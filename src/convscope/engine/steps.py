@@ -83,7 +83,7 @@ class Step:
         if self.output.axes is None:
             return value
         axes = [axis - len(self.output.shape) for axis in self.output.axes]
-        if min(axes) < -value.dim() or all(value.shape[axis] == 1 for axis in axes):
+        if all(axis < -value.dim() or value.shape[axis] == 1 for axis in axes):
             return value
         units = len(place.region.rows.start)
         value = value.reshape(*[1] * (len(self.output.shape) - value.dim()), *value.shape)

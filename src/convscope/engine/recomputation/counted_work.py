@@ -60,15 +60,17 @@ def full_work(part: LocalPart) -> Work:
 
 
 def worthwhile_part(part: LocalPart, grid: OccluderGrid) -> LocalPart | str:
-    """As many of the part's first calls as are worth computing by windows, or the reason, for a caption, why none is."""
+    """As many of the first calls as are worth computing by windows, or the reason, for a caption, why none is."""
     if not part.ends:
         return "the net ends in maps"
     options = cut_works(part, grid)
+    if part.calls and not options:
+        return "the net writes over maps that share memory with others"
     full = full_work(part).total
     best = min(options, key=lambda count: options[count].total, default=0)
     if best and options[best].total < ENOUGH * full:
         return part.first(best)
-    if full_work(part.first(0)).total and _local_share(part) < 0.5:
+    if _local_share(part) < 0.5:
         above = next(call for call in part.calls_above if set(call.inputs) & part.numbers)
         return f"most of the work lies above {above.name}, where all positions come together"
     return "the square changes most of what the net computes"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from convscope.engine.axes import MAPS, maps_of
 from convscope.engine.recomputation.canvas import MapCanvas
-from convscope.engine.recomputation.changed_windows import GroupLimits, PositionGroup, group_positions, windows_of
+from convscope.engine.recomputation.changed_windows import GroupLimits, group_positions, windows_of
 from convscope.engine.recomputation.counted_work import OccluderGrid, whole_work
 from convscope.engine.recomputation.local_part import LocalPart
 from convscope.engine.recomputation.skipped_calls import run_above
@@ -92,12 +92,12 @@ def _run_above(net: nn.Module, part: LocalPart, parts: Sequence[_PartOutputs], c
 def _limits(image: Tensor, batch: int) -> GroupLimits:
     """Limits of a group along one axis. A CPU is fast with windows that fit its cache, a GPU with few large calls."""
     if image.device.type == "cpu":
-        return GroupLimits(max(1, isqrt(batch)), 0.5)
+        return GroupLimits(max(1, isqrt(batch)), 0.2)
     return GroupLimits(max(1, isqrt(8 * batch)), 8)
 
 
 class _OccludedImage:
-    """An image without occluder: a canvas for each tensor of which windows are gathered, and the groups of positions."""
+    """An image without occluder: a canvas for each tensor of which windows are gathered, and the position groups."""
 
     def __init__(self, part: LocalPart, image: Tensor, grid: OccluderGrid, chosen: ChosenMap, batch: int):
         self.part, self.image, self.grid, self.chosen = part, image, grid, chosen

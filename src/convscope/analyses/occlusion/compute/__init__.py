@@ -105,9 +105,10 @@ def occlude(
 ) -> Occluded:
     """The net's answers for the image [3, H, W] with the square at every position; map_: the layer's map to watch.
 
-    Computes only what the square can change, as far up the net as that is less work than a full pass, which `why`
-    explains where it is not. batch: about how many covered images go together. Raises UserError for a square that does not fit, an unknown
-    layer, map or class, and a layer that runs more than once or holds no maps. The net is left as it was.
+    Computes only what the square can change, as far up the net as that is less work than a full pass; where it nowhere
+    is, `why` says so. batch: about how many covered images go together. Raises UserError for a square that does not
+    fit, an unknown layer, map or class, and a layer that runs more than once or holds no maps. The net is left as it
+    was.
     """
     check_occluder(occluder, min(image.shape[1:]))
     pass_ = trace(net, tuple(image.shape))
