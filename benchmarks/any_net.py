@@ -80,9 +80,7 @@ def captum(net: nn.Module) -> Callable[[Task, str], object]:
     def run(work: Task, layer: str) -> object:
         deconvolution = NeuronDeconvolution(peer, peer.get_submodule(layer))
         units = list(zip(*(field.tolist() for field in work.units[layer]), strict=True))[:SINGLE]
-        return [
-            deconvolution.attribute(work.images[image : image + 1].clone(), tuple(unit)) for image, c, row, col in units
-        ]
+        return [deconvolution.attribute(work.images[image : image + 1].clone(), tuple(unit)) for image, *unit in units]
 
     return run
 
