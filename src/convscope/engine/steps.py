@@ -6,17 +6,16 @@ that region. Down it takes the signal of the region and gives that of each area.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
-from convscope.engine.calls import Call, Ref, map_leaves
-from convscope.engine.operations import LINEAR, PRODUCT, SUM
-from convscope.engine.reach import SAME, Reach, span_below
-from convscope.engine.regions import MapTensor, Regions, Shape, whole_map
+from convscope.engine.calls import Call, Ref, is_in_place, leaves, map_leaves
+from convscope.engine.operations import JOIN, LINEAR, PRODUCT, SUM
+from convscope.engine.reach import Reach, span_below
+from convscope.engine.regions import MapTensor, Regions, whole_map
 
 
 class Place(NamedTuple):
@@ -45,7 +44,7 @@ class Step:
     def area(self, index: int, region: Regions) -> Regions:
         """The area of an input on which a region of the output depends; may extend over the map."""
         below = self.inputs[index]
-        if self.reach is None or (self.reach == SAME and below.sides != self.output.sides):  # broadcast
+        if self.reach is None or (self.call.kind in (SUM, PRODUCT) and below.sides != self.output.sides):  # broadcast
             return whole_map(len(region.rows.start), below.sides)
         rows, cols = (span_below(self.reach, span, axis, below.sides[axis]) for axis, span in enumerate(region))
         return Regions(rows, cols)
@@ -63,24 +62,43 @@ class Step:
 
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         """The output in its regions."""
-        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        if is_in_place(self.call):
-            values = {number: value.clone() for number, value in values.items()}
-        args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
+        return self._called([area.clone() for area in areas] if is_in_place(self.call) else areas, place)
+
+    def whole(self, values: Sequence[Tensor]) -> Tensor:
+        """The output for whole inputs of any number of images; a call that works in place writes over them."""
+        return self._called(values)
+
+    def _called(self, values: Sequence[Tensor], place: Place | None = None) -> Tensor:
+        named = dict(zip((below.number for below in self.inputs), values, strict=True))
+        args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, named, place))
         return self.call.func(*args, **kwargs)
 
-    def _operand(self, leaf: Any, values: Mapping[int, Tensor], place: Place) -> Any:
+    def _operand(self, leaf: Any, values: Mapping[int, Tensor], place: Place | None) -> Any:
         """The value of an argument of the call, cut to the region where it has a value for each position."""
         if isinstance(leaf, Ref) and leaf.number in values:
             return values[leaf.number]
         leaf = self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
-        if self.call.kind not in (SUM, PRODUCT) or not isinstance(leaf, Tensor) or self.output.axes is None:
+        if place is None or not self._has_positions(leaf):
             return leaf
-        axes = [axis - len(self.output.shape) for axis in self.output.axes]
-        if min(axes) < -leaf.dim() or all(leaf.shape[axis] == 1 for axis in axes):
-            return leaf
-        whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
+        whole = leaf if self.call.kind == JOIN else leaf.expand(self.output.region_shape(1, self.output.sides))
+        whole = whole.expand(len(place.region.rows.start), *whole.shape[1:])
         return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
+
+    def constants(self) -> list[Any]:
+        """The arguments that do not depend on the image."""
+        arguments = leaves([list(self.call.args), list(self.call.kwargs.values())])
+        values = [self._operand(leaf, dict.fromkeys(below.number for below in self.inputs), None) for leaf in arguments]
+        return [value for value in values if value is not None]
+
+    def has_positions(self) -> bool:
+        """Whether an argument that does not depend on the image has a value of its own for each position."""
+        return any(map(self._has_positions, self.constants()))
+
+    def _has_positions(self, leaf: Any) -> bool:
+        if self.call.kind not in (SUM, PRODUCT, JOIN) or not isinstance(leaf, Tensor) or self.output.axes is None:
+            return False
+        axes = [axis - len(self.output.shape) for axis in self.output.axes]
+        return min(axes) >= -leaf.dim() and any(leaf.shape[axis] > 1 for axis in axes)
 
     def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
         """The output in its regions, and the memory for `down`."""
@@ -124,6 +142,9 @@ class ReshapeStep(Step):
         shape = self.output.region_shape(-1, place.region.size)
         return areas[0].reshape(shape)
 
+    def whole(self, values: Sequence[Tensor]) -> Tensor:
+        return values[0].reshape(self.output.region_shape(-1, self.output.sides))
+
     def remembers(self, rule: str) -> bool:
         return False
 
@@ -137,8 +158,8 @@ class PartStep(Step):
 
     part: int = 0
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        return self.call.again(areas[0])[self.part]
+    def _called(self, values: Sequence[Tensor], place: Place | None = None) -> Tensor:
+        return self.call.again(values[0])[self.part]
 
 
 @dataclass(frozen=True)
@@ -147,11 +168,10 @@ class JoinStep(Step):
 
     dim: int = 1
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        tensors = self.call.arguments()["tensors"]
-        parts = [values[leaf.number] if leaf.number in values else self.fixed[leaf.number] for leaf in tensors]
-        return torch.cat([part.expand(len(areas[0]), *part.shape[1:]) for part in parts], self.dim)
+    def _called(self, values: Sequence[Tensor], place: Place | None = None) -> Tensor:
+        named = dict(zip((below.number for below in self.inputs), values, strict=True))
+        parts = [self._operand(leaf, named, place) for leaf in self.call.arguments()["tensors"]]
+        return torch.cat([part.expand(len(values[0]), *part.shape[1:]) for part in parts], self.dim)
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
         tensors = [leaf.number for leaf in self.call.arguments()["tensors"]]
@@ -223,21 +243,3 @@ def backward_by_rule(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor
     """The signal below an activation. slopes: its derivative in the forward pass, unused by `deconvnet`."""
     signal = signal if rule == "gradient" else signal.relu()
     return signal if slopes is None else signal * slopes
-
-
-def is_in_place(call: Call) -> bool:
-    """Whether a call writes over its input."""
-    name = call.name
-    if name.startswith("__i") and name.endswith("__"):
-        return True
-    flag = call.kwargs.get("inplace", call.args[-1] if call.args and call.args[-1] is True else False)
-    return (name.endswith("_") and not name.endswith("__")) or flag is True
-
-
-def multiplications(call: Call, shapes: Mapping[int, Shape]) -> int:
-    """Multiplications of a convolution or a linear layer; 0 for other calls."""
-    weight = call.arguments().get("weight") if call.kind in LINEAR and call.name in ("conv2d", "linear") else None
-    if weight is None:
-        return 0
-    shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
-    return prod(shapes[call.outputs[0]]) * prod(shape[1:])
