@@ -117,7 +117,8 @@ def _cut_alike(x: Tensor, offsets: list[int], size: Pair, fill: float) -> Tensor
     for axis, offset, length in zip((-2, -1), offsets, size, strict=True):
         first, end = min(max(0, offset), x.shape[axis]), max(0, min(x.shape[axis], offset + length))
         x = x.narrow(axis, first, max(0, end - first))
-        padding = [first - offset, offset + length - max(first, end), *padding]
+        before = min(max(0, -offset), length)
+        padding = [before, length - before - x.shape[axis], *padding]
     return F.pad(x, padding, value=fill) if any(padding) else x
 
 
