@@ -54,6 +54,8 @@ class CropMap(NamedTuple):
             if patch_box == box:
                 return patch
         inside = self.box.overlap(box)
+        if min(inside.size) <= 0:  # in the padding alone
+            return self.source.new_full(self.tensor.region_shape(len(self.source), box.size), fill)
         values = self._joined(inside)
         padding = [inside.left - box.left, box.right - inside.right, inside.top - box.top, box.bottom - inside.bottom]
         if not any(padding):
