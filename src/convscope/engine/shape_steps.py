@@ -20,6 +20,9 @@ class ReshapeStep(Step):
         shape = self.output.region_shape(-1, place.region.size)
         return areas[0].reshape(shape)
 
+    def whole(self, values: Sequence[Tensor]) -> Tensor:
+        return values[0].reshape(self.output.region_shape(-1, self.output.sides))
+
     def remembers(self, rule: str) -> bool:
         return False
 
@@ -33,8 +36,8 @@ class PartStep(Step):
 
     part: int = 0
 
-    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        return self.call.again(areas[0])[self.part]
+    def _called(self, values: Sequence[Tensor], place: Place | None) -> Tensor:
+        return self.call.again(values[0])[self.part]
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,21 @@ class JoinStep(Step):
 
     dim: int = 1
 
-    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        tensors = self.call.arguments()["tensors"]
-        parts = [values[leaf.number] if self._of_image(leaf) else self._fixed_part(leaf, place) for leaf in tensors]
+    def _called(self, values: Sequence[Tensor], place: Place | None) -> Tensor:
+        named = dict(zip((below.number for below in self.inputs), values, strict=True))
+        units = len(values[0])
+        parts = [
+            named[leaf.number] if self._of_image(leaf) else self._fixed_part(leaf, units, place)
+            for leaf in self.call.arguments()["tensors"]
+        ]
         return torch.cat(parts, self.dim)
 
-    def _fixed_part(self, leaf: Ref | Tensor, place: Place) -> Tensor:
-        """The regions of a tensor that does not depend on the image."""
+    def _fixed_part(self, leaf: Ref | Tensor, units: int, place: Place | None) -> Tensor:
+        """A tensor that does not depend on the image, for each unit, cut to the regions."""
         value = self._value(leaf)
-        whole = value.expand(len(place.region.rows.start), *value.shape[1:])
+        whole = value.expand(units, *value.shape[1:])
+        if place is None:
+            return whole
         return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:

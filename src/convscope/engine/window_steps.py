@@ -17,10 +17,18 @@ from convscope.engine.steps import PassStep, Place, Step
 
 @dataclass(frozen=True)
 class AreaStep(PassStep):
-    """A call whose output is the area itself: constant padding, which the area holds, or a pool to the maps' size."""
+    """A call whose output is the area itself, such as constant padding, which the area holds."""
 
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return areas[0]
+
+
+@dataclass(frozen=True)
+class IdentityStep(AreaStep):
+    """Global pooling to the size that the maps have already."""
+
+    def whole(self, values: Sequence[Tensor]) -> Tensor:
+        return values[0]
 
 
 @dataclass(frozen=True)
