@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from convscope.engine.axes import position_axes
-from convscope.engine.calls import Call, Ref, is_in_place, map_leaves
-from convscope.engine.operations import BOUNDED, CUT, INDEX, INERT, MOVE, SHAPE
+from convscope.engine.calls import Call, Ref, map_leaves
+from convscope.engine.operations import BOUNDED, VIEWS
 from convscope.engine.regions import MapTensor
 from convscope.engine.step_reading import read_step
-from convscope.engine.steps import ActivationStep, GateStep, Step
+from convscope.engine.steps import ActivationStep, GateStep, Step, is_in_place
 from convscope.engine.trace import PIXELS, Trace
 
 
@@ -101,9 +101,6 @@ def _at_top(step: Step) -> Step:
     return GateStep(**fields) if step.call.name in BOUNDED else step
 
 
-_VIEWS = {MOVE, SHAPE, CUT, INDEX, INERT}  # their output may share memory with their input
-
-
 def _overwritten_views(calls: Sequence[Call]) -> set[int]:
     """Tensors that a call wrote over in place while a later call takes another view of the same memory."""
     memory: dict[int, int] = {}  # the first tensor with the same memory, by tensor
@@ -116,6 +113,6 @@ def _overwritten_views(calls: Sequence[Call]) -> set[int]:
         if in_place and any(last_use.get(number, -1) > place for number in names.get(first, [first])):
             overwritten.update(call.outputs)
         for number in call.outputs:
-            memory[number] = first if in_place or call.kind in _VIEWS else number
+            memory[number] = first if in_place or call.kind in VIEWS else number
             names.setdefault(memory[number], [memory[number]]).append(number)
     return overwritten

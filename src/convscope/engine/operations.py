@@ -37,7 +37,7 @@ _NAMES = {
     GATE: "rrelu hardsigmoid sigmoid sigmoid_ tanh tanh_ clamp_max clamp_max_",
     SUM: "add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ neg",
     PRODUCT: "mul mul_ __mul__ __imul__ __rmul__ multiply div div_ __truediv__ __itruediv__",
-    POWER: "exp log pow __pow__ sqrt square",
+    POWER: "exp log pow __pow__ sqrt rsqrt square reciprocal __rdiv__ __rtruediv__",
     CHOICE: "abs maximum minimum max min fmax where masked_fill masked_fill_ sign",
     COMPARISON: "gt __gt__ ge __ge__ lt __lt__ le __le__",
     INERT: """
@@ -73,6 +73,8 @@ OF_MAPS = {
     CONVOLUTION, TRANSPOSED, MAX_POOL, MEAN_POOL, NORM_POOL, GLOBAL_POOL, BATCH_NORM, CONTRAST_NORM, GROUP_NORM,
     RESAMPLE, SHUFFLE,
 }  # fmt: skip
+# Their output may share memory with their input.
+VIEWS = {MOVE, SHAPE, CUT, INDEX, INERT, PAD}
 NORMS = {BATCH_NORM, CONTRAST_NORM, GROUP_NORM, LAYER_NORM}
 POOLS = {MAX_POOL, MEAN_POOL, NORM_POOL, GLOBAL_POOL}
 WEIGHTS = {CONVOLUTION, TRANSPOSED, MATRIX}

@@ -30,7 +30,8 @@ from convscope.engine.operations import (
     SHAPE,
 )
 from convscope.engine.regions import MapTensor
-from convscope.engine.steps import ReshapeStep, Step
+from convscope.engine.shape_steps import ReshapeStep
+from convscope.engine.steps import Step
 from convscope.engine.trace import PIXELS, trace
 
 _STRIPS = 1.5  # cost of a position in the border, relative to the middle: small pieces that are copied

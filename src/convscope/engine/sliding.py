@@ -17,7 +17,8 @@ from convscope.engine.graph import read_graph
 from convscope.engine.operations import ACTIVATION, BATCH_NORM, CLAMP, GATE, INERT, JOIN, MATRIX, PRODUCT, SUM
 from convscope.engine.reach import SAME
 from convscope.engine.regions import MapTensor
-from convscope.engine.steps import ReshapeStep, Step
+from convscope.engine.shape_steps import ReshapeStep
+from convscope.engine.steps import Step
 from convscope.engine.trace import PIXELS, ImageSize, trace
 from convscope.engine.window_steps import SliceStep
 
