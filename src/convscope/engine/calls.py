@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from convscope.engine.operations import CONVOLUTION, MATRIX, MAX_POOL, MEAN_POOL, operation
+from convscope.engine.operations import CONVOLUTION, MAX_POOL, MEAN_POOL, operation
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,6 @@ class Call(NamedTuple):
         """Result of the same call on another input."""
         args, kwargs = map_leaves((self.args, self.kwargs), lambda leaf: x if isinstance(leaf, Ref) else leaf)
         return self.func(*args, **kwargs)
-
-
-def is_in_place(call: Call) -> bool:
-    """Whether a call writes over its input."""
-    name = call.name
-    if name.startswith("__i") and name.endswith("__"):
-        return True
-    flag = call.kwargs.get("inplace", call.args[-1] if call.args and call.args[-1] is True else False)
-    return (name.endswith("_") and not name.endswith("__")) or flag is True
 
 
 def arguments_by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,12 +119,3 @@ def _window(kernel: Pair, arguments: dict[str, Any], stride: Any) -> Window:
 def _pair(value: Any) -> Pair:
     values = (value,) if isinstance(value, int) else tuple(value)
     return (values[0], values[-1])
-
-
-def multiplications(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> int:
-    """Multiplications of a convolution or a linear layer; 0 for other calls."""
-    weight = call.arguments().get("weight") if call.kind in (CONVOLUTION, MATRIX) else None
-    if weight is None:
-        return 0
-    shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
-    return prod(shapes[call.outputs[0]]) * prod(shape[1:])

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from convscope.engine.axes import position_axes
-from convscope.engine.calls import Call, Ref, is_in_place, map_leaves
+from convscope.engine.calls import Call, Ref, map_leaves
 from convscope.engine.operations import BOUNDED, VIEWS
 from convscope.engine.regions import MapTensor
 from convscope.engine.step_reading import read_step
-from convscope.engine.steps import ActivationStep, GateStep, Step
+from convscope.engine.steps import ActivationStep, GateStep, Step, is_in_place
 from convscope.engine.trace import PIXELS, Trace
 
 

@@ -20,8 +20,8 @@ class ReshapeStep(Step):
         shape = self.output.region_shape(-1, place.region.size)
         return areas[0].reshape(shape)
 
-    def whole(self, values: Sequence[Tensor]) -> Tensor:
-        return values[0].reshape(self.output.region_shape(-1, self.output.sides))
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return maps[0].reshape(self.output.region_shape(-1, self.output.sides))
 
     def remembers(self, rule: str) -> bool:
         return False
@@ -36,8 +36,11 @@ class PartStep(Step):
 
     part: int = 0
 
-    def _called(self, values: Sequence[Tensor], place: Place | None) -> Tensor:
-        return self.call.again(values[0])[self.part]
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        return self.whole(areas)
+
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return self.call.again(maps[0])[self.part]
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,19 @@ class JoinStep(Step):
 
     dim: int = 1
 
-    def _called(self, values: Sequence[Tensor], place: Place | None) -> Tensor:
-        named = dict(zip((below.number for below in self.inputs), values, strict=True))
-        units = len(values[0])
-        parts = [
-            named[leaf.number] if self._of_image(leaf) else self._fixed_part(leaf, units, place)
-            for leaf in self.call.arguments()["tensors"]
-        ]
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
+        tensors = self.call.arguments()["tensors"]
+        parts = [values[leaf.number] if self._of_image(leaf) else self._fixed_part(leaf, place) for leaf in tensors]
         return torch.cat(parts, self.dim)
 
-    def _fixed_part(self, leaf: Ref | Tensor, units: int, place: Place | None) -> Tensor:
-        """A tensor that does not depend on the image, for each unit, cut to the regions."""
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return self.compute(maps, self.place(whole_map(len(maps[0]), self.output.sides)))
+
+    def _fixed_part(self, leaf: Ref | Tensor, place: Place) -> Tensor:
+        """The regions of a tensor that does not depend on the image."""
         value = self._value(leaf)
-        whole = value.expand(units, *value.shape[1:])
-        if place is None:
-            return whole
+        whole = value.expand(len(place.region.rows.start), *value.shape[1:])
         return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:

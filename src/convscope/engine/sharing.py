@@ -36,8 +36,8 @@ from convscope.engine.trace import PIXELS, trace
 
 _STRIPS = 1.5  # cost of a position in the border, relative to the middle: small pieces that are copied
 _SLOW = 8  # multiplications of a convolution in the time that another call takes for one value
-_START = 200_000  # multiplications for each image in the time that cutting and starting one part of a map takes
-_PAYS = 0.03  # share of all work that sharing must save
+_START = 300_000  # multiplications for each image in the time that cutting and starting one part of a map takes
+_PAYS = 0.05  # share of all work that sharing must save
 
 Crop = Pair  # top, left: pixels of the whole image
 

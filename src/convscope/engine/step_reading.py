@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convscope.engine import operations
 from convscope.engine.activations import is_activation
-from convscope.engine.calls import Call, Ref, Window, multiplications
+from convscope.engine.calls import Call, Ref, Window
 from convscope.engine.reach import SAME, Reach, Scaling, axis_slices, reach_of, reduced_dimensions
 from convscope.engine.regions import MapTensor, Shape
 from convscope.engine.shape_steps import JoinStep, PartStep, ReshapeStep
@@ -20,11 +20,11 @@ from convscope.engine.steps import (
     PassStep,
     Step,
     SumStep,
+    multiplications,
 )
 from convscope.engine.window_steps import (
     AreaStep,
     ConvolutionStep,
-    IdentityStep,
     MaxPoolStep,
     MeanPoolStep,
     ScalingStep,
@@ -98,7 +98,7 @@ def read_step(
         case operations.MEAN_POOL:
             return _mean_pool(fields)
         case operations.GLOBAL_POOL:
-            return (IdentityStep if inputs[0].shape == output.shape else Step)(*fields)
+            return (AreaStep if inputs[0].shape == output.shape else Step)(*fields)
         case operations.BATCH_NORM:
             return None if call.arguments().get("training", False) else BatchNormStep(*fields)
         case operations.CONTRAST_NORM | operations.INERT:

@@ -6,18 +6,24 @@ that region. Down it takes the signal of the region and gives that of each area.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
-from convscope.engine.calls import Call, Ref, is_in_place, leaves, map_leaves
+from convscope.engine.calls import Call, Ref, leaves, map_leaves
 from convscope.engine.operations import (
+    ACTIVATION,
     CLAMP,
+    CONVOLUTION,
+    GATE,
     INDEX,
+    INERT,
     JOIN,
     LINEAR,
+    MATRIX,
     PAD,
     POWER,
     PRODUCT,
@@ -25,9 +31,9 @@ from convscope.engine.operations import (
     VIEWS,
 )
 from convscope.engine.reach import SAME, Reach, span_below
-from convscope.engine.regions import MapTensor, Regions, whole_map
+from convscope.engine.regions import MapTensor, Regions, Shape, whole_map
 
-_BROADCAST = {CLAMP, JOIN, POWER, PRODUCT, SUM}  # their operands may be tensors that have a value for each position
+_BROADCAST = {CLAMP, POWER, PRODUCT, SUM}  # their operands may be tensors that have a value for each position
 
 
 class Place(NamedTuple):
@@ -90,42 +96,43 @@ class Step:
 
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         """The output in its regions; a call in place writes over its area."""
-        return self._called(areas, place)
-
-    def whole(self, values: Sequence[Tensor]) -> Tensor:
-        """The output for whole inputs of any number of images; a call in place writes over them."""
-        return self._called(values, None)
-
-    def _called(self, values: Sequence[Tensor], place: Place | None) -> Tensor:
-        named = dict(zip((below.number for below in self.inputs), values, strict=True))
-        args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, named, place))
+        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
+        args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
         return self.call.func(*args, **kwargs)
 
-    def _operand(self, leaf: Any, values: Mapping[int, Tensor], place: Place | None) -> Any:
-        """The value of an argument of the call, cut to the region where it has a value for each position."""
-        if isinstance(leaf, Ref) and leaf.number in values:
-            return values[leaf.number]
-        leaf = self._value(leaf)
-        if place is None or not self._has_positions(leaf):
-            return leaf
-        whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
-        return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        """The output for whole inputs of any number of images; a call in place writes over them."""
+        values = dict(zip((below.number for below in self.inputs), maps, strict=True))
+        arguments = self.call.args, self.call.kwargs
+        args, kwargs = map_leaves(
+            arguments, lambda leaf: values[leaf.number] if self._of_image(leaf) else self._value(leaf)
+        )
+        return self.call.func(*args, **kwargs)
 
     def constants(self) -> list[Any]:
         """The arguments that do not depend on the image."""
-        arguments = leaves([list(self.call.args), list(self.call.kwargs.values())])
-        values = [self._operand(leaf, dict.fromkeys(below.number for below in self.inputs), None) for leaf in arguments]
-        return [value for value in values if value is not None]
+        arguments = leaves([*self.call.args, *self.call.kwargs.values()])
+        return [self._value(leaf) for leaf in arguments if not self._of_image(leaf)]
 
     def has_positions(self) -> bool:
         """Whether an argument that does not depend on the image has a value of its own for each position."""
         return any(map(self._has_positions, self.constants()))
 
     def _has_positions(self, leaf: Any) -> bool:
-        if self.call.kind not in _BROADCAST or not isinstance(leaf, Tensor) or self.output.axes is None:
+        if self.call.kind not in _BROADCAST | {JOIN} or not isinstance(leaf, Tensor) or self.output.axes is None:
             return False
         axes = [axis - len(self.output.shape) for axis in self.output.axes]
-        return any(axis >= -leaf.dim() and leaf.shape[axis] > 1 for axis in axes)
+        return any(axis >= -leaf.dim() and leaf.shape[axis] != 1 for axis in axes)
+
+    def _operand(self, leaf: Any, values: Mapping[int, Tensor], place: Place) -> Any:
+        """The value of an argument of the call, cut to the region where it has a value for each position."""
+        if isinstance(leaf, Ref) and leaf.number in values:
+            return values[leaf.number]
+        leaf = self._value(leaf)
+        if not self._has_positions(leaf):
+            return leaf
+        whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
+        return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
 
     def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
         """The output in its regions, and the memory for `down`."""
@@ -222,3 +229,22 @@ def backward_by_rule(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor
     """The signal below an activation. slopes: its derivative in the forward pass, unused by `deconvnet`."""
     signal = signal if rule == "gradient" else signal.relu()
     return signal if slopes is None else signal * slopes
+
+
+def is_in_place(call: Call) -> bool:
+    """Whether a call writes over its input."""
+    name = call.name
+    if name.startswith("__i") and name.endswith("__"):
+        return True
+    last = call.args[-1] if call.args and call.kind in (ACTIVATION, GATE, INERT) else False
+    flag = call.kwargs.get("inplace", last)
+    return (name.endswith("_") and not name.endswith("__")) or flag is True
+
+
+def multiplications(call: Call, shapes: Mapping[int, Shape]) -> int:
+    """Multiplications of a convolution or a linear layer; 0 for other calls."""
+    weight = call.arguments().get("weight") if call.kind in (CONVOLUTION, MATRIX) else None
+    if weight is None:
+        return 0
+    shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
+    return prod(shapes[call.outputs[0]]) * prod(shape[1:])

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convscope.engine.calls import Pair, Window
+from convscope.engine.operations import PAD
 from convscope.engine.reach import Scaling
 from convscope.engine.regions import Regions, Span, recut, whole_map
 from convscope.engine.steps import PassStep, Place, Step
@@ -17,18 +18,13 @@ from convscope.engine.steps import PassStep, Place, Step
 
 @dataclass(frozen=True)
 class AreaStep(PassStep):
-    """A call whose output is the area itself, such as constant padding, which the area holds."""
+    """A call whose output is the area itself: constant padding, which the area holds, or a pool to the maps' size."""
 
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return areas[0]
 
-
-@dataclass(frozen=True)
-class IdentityStep(AreaStep):
-    """Global pooling to the size that the maps have already."""
-
-    def whole(self, values: Sequence[Tensor]) -> Tensor:
-        return values[0]
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return super().whole(maps) if self.call.kind == PAD else maps[0]
 
 
 @dataclass(frozen=True)
