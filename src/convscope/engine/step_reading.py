@@ -87,9 +87,7 @@ def read_step(
         return _compiled_activation(call, inputs, output, fixed)
     if (len(call.outputs) > 1 and kind != operations.CUT) or not _is_alike_for_each_image(call, inputs[0], output):
         return None
-    fields = _Common(
-        call, inputs, output, reach_of(call, inputs, output, shapes), fixed, multiplications(call, shapes)
-    )
+    fields = _Common(call, inputs, output, reach_of(call, inputs, output, shapes), fixed, multiplications(call, shapes))
     match kind:
         case operations.CONVOLUTION:
             return _convolution(fields)
