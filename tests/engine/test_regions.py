@@ -55,12 +55,17 @@ def test_whole_maps_and_the_same_regions_are_not_cut():
     assert torch.equal(recut(x, whole_map(6, SIZE), whole_map(6, SIZE)), x)
 
 
-def test_regions_inside_the_maps():
-    inside = regions([-3, 0, 7], [0, 4, -9], (5, 5)).within((9, 20))
-    assert inside.rows.start.tolist() == [0, 0, 4] and inside.rows.size == 5  # the second needs all of its rows
-    shorter = regions([-3, 7], [-1, 18], (5, 5)).within((9, 20))
-    assert shorter.size == (2, 4) and shorter.rows.start.tolist() == [0, 7]
-    assert shorter.cols.start.tolist() == [0, 16]
+@tried(60)
+@given(STARTS, draws.integers(1, 12), draws.integers(1, 16))
+def test_a_span_without_what_is_outside_keeps_what_is_inside(starts, size, limit):
+    """Both ways to cut a span keep each unit's positions on the map; `inside` leaves no other ones."""
+    span = Span(torch.tensor(starts), size)
+    inside, trimmed = span.inside(limit), span.trimmed(limit)
+    for start, *cut in zip(starts, inside.start.tolist(), trimmed.start.tolist(), strict=True):
+        on_map = set(range(start, start + size)) & set(range(limit))
+        for shorter, first in zip((inside, trimmed), cut, strict=True):
+            assert on_map <= set(range(first, first + shorter.size))
+    assert not inside.leaves(limit) and inside.size <= min(size, limit) and trimmed.size <= size
 
 
 def test_regions_around_others():

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from convscope.engine.axes import position_axes
 from convscope.engine.calls import Call, Ref, map_leaves
-from convscope.engine.operations import ASSIGNMENT, BOUNDED, CUT, INDEX, INERT, MIX, MOVE, SHAPE, UNKNOWN
+from convscope.engine.operations import ASSIGNMENT, BOUNDED, VIEWS
 from convscope.engine.reach import SAME
 from convscope.engine.regions import MapTensor
 from convscope.engine.step_reading import read_step
@@ -119,9 +119,6 @@ def _at_top(step: Step) -> Step:
     return GateStep(**fields) if step.call.name in BOUNDED else step
 
 
-_VIEWS = {MOVE, SHAPE, CUT, INDEX, INERT, MIX, UNKNOWN}  # their output may share memory with their input
-
-
 def _overwritten_views(calls: Sequence[Call]) -> dict[int, str]:
     """Tensors in the memory of which a call writes in place while a later call takes another view of it.
 
@@ -138,6 +135,6 @@ def _overwritten_views(calls: Sequence[Call]) -> dict[int, str]:
         if in_place and later:
             overwritten |= dict.fromkeys([*later, *call.outputs], call.name)
         for number in call.outputs:
-            memory[number] = first if in_place or call.kind in _VIEWS else number
+            memory[number] = first if in_place or call.kind in VIEWS else number
             views.setdefault(memory[number], [memory[number]]).append(number)
     return overwritten

@@ -51,7 +51,7 @@ def span_below(reach: Reach, span: Span, axis: int, limit: int) -> Span:
     factor, extent, padding = reach.factor[axis], reach.extent[axis], reach.padding[axis]
     start = -((extent - 1 - padding - span.start) // factor)  # rounded up
     last = (span.start + span.size - 1 + padding) // factor
-    return Span(start, int((last - start).max()) + 1).within(limit)
+    return Span(start, int((last - start).max()) + 1).inside(limit)
 
 
 def changed_above(reach: Reach, first: Tensor, last: Tensor, axis: int, limit: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from convscope.engine.steps import Place, Step
 class ReshapeStep(Step):
     """Other dimensions for the same values."""
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         shape = self.output.region_shape(-1, place.region.size)
         return areas[0].reshape(shape)
 
@@ -33,7 +33,7 @@ class PartStep(Step):
 
     part: int = 0
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return self.call.again(areas[0])[self.part]
 
 
@@ -43,7 +43,7 @@ class JoinStep(Step):
 
     dim: int = 1
 
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         values = dict(zip((below.number for below in self.inputs), areas, strict=True))
         tensors = self.call.arguments()["tensors"]
         parts = [values[leaf.number] if self._of_image(leaf) else self._fixed_part(leaf, place) for leaf in tensors]

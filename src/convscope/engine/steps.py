@@ -14,7 +14,19 @@ from torch import Tensor
 
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
 from convscope.engine.calls import Call, Ref, map_leaves
-from convscope.engine.operations import ACTIVATION, CLAMP, GATE, INDEX, INERT, LINEAR, PAD, POWER, PRODUCT, SUM
+from convscope.engine.operations import (
+    ACTIVATION,
+    CLAMP,
+    GATE,
+    INDEX,
+    INERT,
+    LINEAR,
+    PAD,
+    POWER,
+    PRODUCT,
+    SUM,
+    VIEWS,
+)
 from convscope.engine.reach import SAME, Reach, span_below
 from convscope.engine.regions import MapTensor, Regions, Shape, whole_map
 
@@ -70,11 +82,18 @@ class Step:
         """The value of an argument that does not depend on the image."""
         return self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
 
+    @property
+    def makes_new(self) -> bool:
+        """Whether the output shares no memory with other tensors that are still needed."""
+        return self.call.kind not in VIEWS
+
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        """The output in its regions."""
+        """The output in its regions; the areas stay as they are."""
+        return self.compute([area.clone() for area in areas] if is_in_place(self.call) else areas, place)
+
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        """The output in its regions; a call in place writes over its area."""
         values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        if is_in_place(self.call):
-            values = {number: value.clone() for number, value in values.items()}
         args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
         return self.call.func(*args, **kwargs)
 
