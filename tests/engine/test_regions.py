@@ -67,6 +67,19 @@ def test_regions_inside_the_maps():
     assert shorter.cols.start.tolist() == [0, 16]
 
 
+@tried(60)
+@given(STARTS, draws.integers(1, 12), draws.integers(1, 16))
+def test_a_span_without_what_is_outside_keeps_what_is_inside(starts, size, limit):
+    """Both ways to cut a span keep each unit's positions on the map; `inside` leaves no other ones."""
+    span = Span(torch.tensor(starts), size)
+    inside, trimmed = span.inside(limit), span.trimmed(limit)
+    for start, *cut in zip(starts, inside.start.tolist(), trimmed.start.tolist(), strict=True):
+        on_map = set(range(start, start + size)) & set(range(limit))
+        for shorter, first in zip((inside, trimmed), cut, strict=True):
+            assert on_map <= set(range(first, first + shorter.size))
+    assert not inside.leaves(limit) and inside.size <= min(size, limit) and trimmed.size <= size
+
+
 def test_regions_lose_what_is_outside_for_all_units():
     spans = regions([-3, -1], [2, 11], (5, 5)).trimmed((9, 20))
     assert spans.rows.start.tolist() == [-2, 0] and spans.rows.size == 4

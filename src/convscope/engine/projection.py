@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.engine.activations import bounded_activation
+from convscope.engine.autograd_activations import relu_modules
 from convscope.engine.deconvnet import Units, check_rule, project
 from convscope.engine.graph import read_graph
 from convscope.engine.reach import SAME
@@ -61,15 +62,15 @@ def project_fields(
     check_rule(rule)
     net_trace = trace(net, tuple(images.shape[1:]))
     output = net_trace.layer(layer).output
-    units = Units(*(index.cpu() for index in units))
+    units = Units(*(index.cpu().long() for index in units))
     boxes = _field_boxes(follow(net_trace).get(output), units, (images.shape[2], images.shape[3]))
-    graph = read_graph(net_trace, _top(net_trace, layer))
+    graph = read_graph(net_trace, _top(net_trace, layer), relu_modules(net, net_trace))
     if output in graph.obstacles:
         whole = functools.partial(project, net, images, layer, rule=rule, chunk=WHOLE)
         return _from_whole(whole, images, units, boxes, watch)
     descent = Descent(graph.below(output), graph.tensors[output], rule)
-    values = images.new_zeros(len(units.image), images.shape[1], *boxes.size)
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
+        values = images.new_zeros(len(units.image), images.shape[1], *boxes.size)
         for part in watch(_neighbors(units, chunk or max(1, AREA // (boxes.size[0] * boxes.size[1])))):
             signal, region = descent.run(images, Units(*(index[part] for index in units)))
             target = Regions(*(Span(span.start[part], span.size) for span in boxes))

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from convscope.engine.calls import Call, Ref, arguments_by_name, leaves, map_leaves
 from convscope.engine.hooks import evaluating, is_scripted, on_output, outermost_scripted
-from convscope.engine.operations import CONVOLUTION, MATRIX, operation
+from convscope.engine.operations import CONVOLUTION, MATRIX, WEIGHTS, operation
 from convscope.errors import UserError, reason_of
 
 PIXELS = 0  # number of the net's input tensor
@@ -159,11 +159,15 @@ class _Recorder(TorchFunctionMode):
         return hook
 
     def scripted_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
-        """A hook for the output of a compiled module: one call with the name of its class in lower case."""
+        """A hook for the output of a compiled module: one call with the name of its class in lower case.
+
+        The name of a module with weights is no function's, because the call does not show its weights.
+        """
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             input_number = self._input(args)  # before the output gets a number: it may be the input, changed in place
-            self._add_module_call(module, str(module.original_name).lower(), args, output)
+            name = str(module.original_name).lower()
+            self._add_module_call(module, f"module {name}" if operation(name).kind in WEIGHTS else name, args, output)
             self._finish(path, input_number, output)
 
         return hook

@@ -20,6 +20,10 @@ from convscope.engine.steps import PassStep, Place, Step
 class AreaStep(PassStep):
     """A call whose output is the area itself: constant padding, which the area holds, or a pool to the maps' size."""
 
+    @property
+    def makes_new(self) -> bool:
+        return False
+
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return areas[0]
 
