@@ -66,7 +66,8 @@ def bare(data: ImageData, model: ConvNet) -> None:
                 weight.data.renorm_(2, 0, 0.1 * weight[0].numel() ** 0.5)
         model.eval()
         with torch.inference_mode():
-            hits = [(model(batch.image).argmax(1) == batch.label).sum() for batch in map(data.centered, data.val_dataloader())]
+            batches = map(data.centered, data.val_dataloader())
+            hits = [(model(batch.image).argmax(1) == batch.label).sum() for batch in batches]
         sum(hits).item()
 
 

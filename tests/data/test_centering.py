@@ -22,7 +22,8 @@ def images():
 
 def opened(images, **changed):
     split = Pixels(images, np.arange(N) % 2)
-    return ImageData(Source(["a", "b"], split, split), DataSettings(**{"image_size": S, "stored": R, "batch_size": N, **changed}))
+    settings = DataSettings(**{"image_size": S, "stored": R, "batch_size": N, **changed})
+    return ImageData(Source(["a", "b"], split, split), settings)
 
 
 def by_hand(images, batch, mean, scale):

@@ -67,8 +67,7 @@ def on_device(batch: Batch, device: torch.device | str) -> Batch:
 def one_by_one(pixels: Tensor, cuts: Tensor | None, mean: Tensor) -> Tensor:
     """Crops minus mean [N,S,S,3] float32, on a CPU: each image while it is in the cache.
 
-    pixels [N,S,S,3] uint8: crops, not yet mirrored. cuts [N,3]: their top and left edge in the stored image, and whether
-    they are to be mirrored; None: those of the center. mean [R,R,3]: cropped and mirrored like the image.
+    pixels [N,S,S,3] uint8: crops, not yet mirrored. cuts: see Batch. mean [R,R,3]: cropped and mirrored like the image.
     """
     side, last = pixels.shape[1], len(mean) - pixels.shape[1]
     out, mirrored_mean = torch.empty(pixels.shape), mean.flip(1)

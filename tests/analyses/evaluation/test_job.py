@@ -196,7 +196,8 @@ def test_scales_from_files(tmp_path, cache):
     data = new_subject(settings(words)).data
     (batch,) = data.uncropped_dataloader("val", torch.arange(5), 100, 8)
     assert batch.image.shape == (5, 3, 100, 100)
-    assert batch.image.float().mean((1, 2, 3)).tolist() == [41, 42, 200, 201, 202] and batch.label.tolist() == [0, 0, 1, 1, 1]
+    assert batch.image.float().mean((1, 2, 3)).tolist() == [41, 42, 200, 201, 202]
+    assert batch.label.tolist() == [0, 0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("crops", ["center", "ten", "fifty", "both"])

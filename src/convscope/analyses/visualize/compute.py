@@ -181,9 +181,7 @@ def search_top9(
     return search.top
 
 
-def _batches(
-    data: Images, split: SplitName, index: Tensor | None, words: str, device: torch.device
-) -> Iterable[Batch]:
+def _batches(data: Images, split: SplitName, index: Tensor | None, words: str, device: torch.device) -> Iterable[Batch]:
     if index is None:
         yield from track(data.ordered_dataloader(split, device), words)
         return
