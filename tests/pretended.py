@@ -93,8 +93,7 @@ class Steps:
     def note(cls, func: Any, values: list[Any], args: Any, kwargs: dict[str, Any]) -> None:
         """Notes an operation on values of the GPU that a step has to wait for, as copies to the CPU."""
         to_cpu = func is aten._to_copy.default and "device" in kwargs and torch.device(kwargs["device"]).type == "cpu"
-        is_blocking = not (kwargs.get("non_blocking") or True in args[2:3])
-        copies = func is aten.copy_.default and not isinstance(args[0], Values) and is_blocking
+        copies = func is aten.copy_.default and not (isinstance(args[0], Values) or args[2:3] == (True,))
         if cls.under_way and values and (to_cpu or copies or func in WAITING):
             cls.waits.append(f"{func}\n{''.join(traceback.format_stack()[-9:-2])}")
 
