@@ -60,7 +60,7 @@ class CenteredBatches:
 def on_device(batch: Batch, device: torch.device | str) -> Batch:
     """The batch on the device but for the indices, which only the host reads. Returns before it has arrived."""
     is_cuda = torch.device(device).type == "cuda"  # others, such as mps, may read before all has arrived
-    sent = [None if field is None else field.to(device, non_blocking=is_cuda) for field in batch]
+    sent: list[Any] = [None if field is None else field.to(device, non_blocking=is_cuda) for field in batch]
     return Batch(*sent)._replace(index=batch.index)
 
 

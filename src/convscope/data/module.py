@@ -103,18 +103,13 @@ class ImageData:
         """The number of images of the split."""
         return len(self._store(split).split.labels)
 
-    def centered(self, batch: Batch) -> Batch:
-        """The batch of a loader with the net's input as floats, on the device that the batch is on."""
-        return self._centering(batch)
-
     @cached_property
-    def _centering(self) -> Centering:
+    def centered(self) -> Centering:
+        """Makes the net's input of a loader's batch, on the device that the batch is on."""
         return Centering(self._mean, self.settings.pixel_scale)
 
     def train_dataloader(self) -> Loader:
-        """Random crops, to be `centered`; starts at the trainer's epoch, after the batches that a resumed epoch has
-        done.
-        """
+        """Random crops, to be `centered`; starts at the trainer's epoch, after the batches it has done of it."""
         split, seed, share = self._store("train").split, self.settings.seed, share_of(self.trainer)
         epoch, batches = progress_of(self.trainer)
         start = epoch, batches * self.settings.batch_size
@@ -133,7 +128,6 @@ class ImageData:
 
     def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
         """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 uint8, mean not subtracted.
-
         At the stored size R these are the stored images; at another side they come from their files (smallest side to
         `side`, then the center), or from the source's pixels where there are no files.
         """
@@ -203,9 +197,8 @@ class ImageData:
 
         Raises UserError for a file that cannot be read.
         """
-        settings, positions = self.settings, np.arange(len(paths))
-        crop = CropSettings(settings.image_size, settings.stored_size, interpolation=settings.interpolation)
-        crops = Crops(Files(list(paths), np.zeros(len(paths), np.int64)), crop)
+        positions = np.arange(len(paths))
+        crops = self._crops("val", Files(list(paths), np.zeros(len(paths), np.int64)))
         return self.centered(crops.__getitems__(positions.tolist())).image, crops.pixels(positions)
 
     @cached_property
@@ -232,18 +225,16 @@ class ImageData:
             self._stored[split] = decoded_once(self._splits[split], size, cache, keep, *how)
         return self._stored[split]
 
-    def _crops(self, split: SplitName) -> Crops:
-        settings = self.settings
+    def _crops(self, split: SplitName, images: Split | None = None) -> Crops:
+        settings, images = self.settings, self._store(split).split if images is None else images
         crop = CropSettings(settings.image_size, settings.stored_size, settings.color_noise, settings.interpolation)
-        return Crops(self._store(split).split, crop, settings.seed)
+        return Crops(images, crop, settings.seed)
 
     def _loader(self, split: SplitName, sampler: Sampler, device: str = "cpu") -> Loader:
-        """device: that the batches are for; the Trainer's, where there is one."""
         device = self.trainer.strategy.root_device.type if self.trainer else device
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
-        batches: dict[str, Any] = {"batch_size": size, "sampler": sampler}
-        if self.joins_last_image and isinstance(sampler, EpochSampler):
-            batches = {"batch_sampler": JoinedBatches(sampler, size)}
+        joins = self.joins_last_image and isinstance(sampler, EpochSampler)
+        batches = {"batch_sampler": JoinedBatches(sampler, size)} if joins else {"batch_size": size, "sampler": sampler}
         return self._loaded(self._crops(split), workers, pin_memory=device == "cuda", **batches)
 
     def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:

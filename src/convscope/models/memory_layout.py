@@ -1,4 +1,4 @@
-"""The layout of images and weights in memory: channels last, in which convolutions are fastest, where a net takes it."""
+"""The layout of images and weights in memory: channels last, the fastest for convolutions, where a net takes it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Validation in float32, whatever trainer.precision the net trains in; without TF32, which has 10 bits of a fraction."""
+"""Validation in float32 and not in TF32, whatever trainer.precision the net trains in."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
