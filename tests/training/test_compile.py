@@ -39,8 +39,8 @@ def test_a_compiled_run_that_goes_on_is_an_eager_one(tmp_path, monkeypatch):
 def test_what_cannot_be_compiled_is_said_and_other_errors_stay():
     from torch._dynamo.exc import TorchDynamoException
 
-    with pytest.raises(UserError, match=r"optim.compile=true: .*no compiler.*; type optim.compile=false"):
-        with explained_compiling():
-            raise TorchDynamoException("no compiler")
+    words = r"optim.compile=true: .*no compiler.*; type optim.compile=false"
+    with pytest.raises(UserError, match=words), explained_compiling():
+        raise TorchDynamoException("no compiler")
     with pytest.raises(RuntimeError, match="of the net"), explained_compiling():
         raise RuntimeError("of the net")

@@ -49,7 +49,7 @@ def test_what_is_wrong_is_told_with_its_key(settings, said):
         (
             "16-mixed",
             "mps",
-            "16-mixed: Lightning mixes precisions on CUDA and CPUs alone; .* trainer.precision=32-true",
+            "16-mixed: Lightning mixes precisions on CUDA and CPUs alone; .*=32-true",
         ),
         ("bf16", "mps", "trainer.precision=bf16: Lightning mixes precisions"),
         ("transformer-engine", "cuda", "needs the package transformer_engine.*type trainer.precision=bf16-mixed"),

@@ -226,15 +226,15 @@ class ImageData:
         return self._stored[split]
 
     def _crops(self, split: SplitName, images: Split | None = None) -> Crops:
-        settings, images = self.settings, self._store(split).split if images is None else images
-        crop = CropSettings(settings.image_size, settings.stored_size, settings.color_noise, settings.interpolation)
-        return Crops(images, crop, settings.seed)
+        s, images = self.settings, self._store(split).split if images is None else images
+        return Crops(images, CropSettings(s.image_size, s.stored_size, s.color_noise, s.interpolation), s.seed)
 
     def _loader(self, split: SplitName, sampler: Sampler, device: str = "cpu") -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else device
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
-        joins = self.joins_last_image and isinstance(sampler, EpochSampler)
-        batches = {"batch_sampler": JoinedBatches(sampler, size)} if joins else {"batch_size": size, "sampler": sampler}
+        batches: dict[str, Any] = {"batch_size": size, "sampler": sampler}
+        if self.joins_last_image and isinstance(sampler, EpochSampler):
+            batches = {"batch_sampler": JoinedBatches(sampler, size)}
         return self._loaded(self._crops(split), workers, pin_memory=device == "cuda", **batches)
 
     def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:
