@@ -84,13 +84,14 @@ class Inputs:
         return [first, *self.subjects[1:]]
 
     def open(self, checkpoint: str | Path | None) -> Subject:
-        """A net in evaluation mode on its device, with its images; adds no facts."""
+        """A net in evaluation mode on its device, with its images; adds no facts. The process computes without TF32."""
         from pytorch_lightning import seed_everything
 
         settings = {**self._settings, "ckpt": str(checkpoint) if checkpoint else checkpoint}
         if settings["model"].get("init") and not settings["ckpt"]:
             raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
         seed_everything(self.seed, workers=True, verbose=False)
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         opened = saved_subject(settings) if settings["ckpt"] else new_subject(settings, keep_classes=True)
         self._check_split(opened)
         opened.net.to(self.device).eval()

@@ -23,9 +23,10 @@ from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
 from convscope.training.callbacks.epoch_records import BeginRecord, FilterPictures, PagePerEpoch, RowPerEpoch, Sessions
 from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
-from convscope.training.callbacks.failure_checks import StopWhenNotFinite, WarnAtChance, WatchLayers
+from convscope.training.callbacks.failure_checks import WarnAtChance, WatchLayers
 from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
+from convscope.training.callbacks.finite_numbers import StopWhenNotFinite
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.classifier import Classifier
 from convscope.training.loaders import TrainingImages

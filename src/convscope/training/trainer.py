@@ -130,6 +130,11 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
             f"trainer.precision={precision}: Apple's GPUs have no float64; type trainer.accelerator=cpu, or "
             "trainer.precision=32-true"
         )
+    if device == "mps" and (precision.endswith("-mixed") or precision in ("16", "bf16")):
+        raise UserError(
+            f"trainer.precision={precision}: Lightning mixes precisions on CUDA and CPUs alone; on Apple's GPUs type "
+            "trainer.precision=32-true, or bf16-true"
+        )
     if precision in ("16", "16-mixed") and device == "cpu":
         return f"trainer.precision={precision} is for GPUs; on this CPU the run computes in bf16-mixed"
     return None

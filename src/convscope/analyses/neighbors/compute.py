@@ -87,7 +87,8 @@ def nearest_training_images(subject: Subject, layer: str, queries: Tensor, k: in
     Raises UserError for features that are not finite.
     """
     nearest = empty_neighbors(len(queries), k)
-    for batch in track(subject.data.ordered_dataloader("train"), f"nearest training images in {layer}"):
+    batches = subject.data.ordered_dataloader("train", subject.device)
+    for batch in track(batches, f"nearest training images in {layer}"):
         vectors = features(subject.net, batch.image, [layer], _vector).layers[layer]
         nearest = add_neighbors(nearest, queries, _finite(vectors, layer), batch.index)
     return nearest

@@ -175,15 +175,15 @@ def search_top9(
     """
     device, words = next(net.parameters()).device, f"looking for what excites {', '.join(layers)}"
     with Search(net.eval(), layers) as search, torch.inference_mode():
-        for batch in _batches(data, split, index, words):
+        for batch in _batches(data, split, index, words, device):
             search.watch(batch.index)
             net(batch.image.to(device))
     return search.top
 
 
-def _batches(data: Images, split: SplitName, index: Tensor | None, words: str) -> Iterable[Batch]:
+def _batches(data: Images, split: SplitName, index: Tensor | None, words: str, device: torch.device) -> Iterable[Batch]:
     if index is None:
-        yield from track(data.ordered_dataloader(split), words)
+        yield from track(data.ordered_dataloader(split, device), words)
         return
     for part in track(index.split(BATCH), words):
         yield Batch(data.images(split, part), data.labels(split, part), part)

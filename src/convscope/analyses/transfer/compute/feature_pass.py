@@ -136,8 +136,9 @@ def input_conversion(subject: Subject, first: Subject) -> Callable[[Tensor], Ten
                       "nets of one image size; look at them one by one")  # fmt: skip
     start = (sides[0] - size) // 2
     center = slice(start, start + size)
-    old_mean, new_mean = (net.data.mean[:, center, center] for net in (first, subject))
-    old_scale, new_scale = (torch.as_tensor(net.data.settings.pixel_scale).view(-1, 1, 1) for net in (first, subject))
+    old_mean, new_mean = (net.data.mean[:, center, center].to(first.device) for net in (first, subject))
+    scales = [torch.as_tensor(net.data.settings.pixel_scale).view(-1, 1, 1) for net in (first, subject)]
+    old_scale, new_scale = (scale.to(first.device) for scale in scales)
 
     def convert(images: Tensor) -> Tensor:
         converted = (images / old_scale + old_mean - new_mean) * new_scale
@@ -162,11 +163,12 @@ def _fill(
     conversions = {name: input_conversion(subject, first) for name, subject in subjects.items()}
     start = 0
     for split in first.data.pooled:
-        for batch in track(first.data.ordered_dataloader(split), f"features of the {split} images"):
+        batches = first.data.ordered_dataloader(split, first.device)
+        for batch in track(batches, f"features of the {split} images"):
             rows = start + batch.index.numpy()
             for name, subject in subjects.items():
                 of_net = stored[name]
-                of_net.labels[rows] = batch.label.numpy()
+                of_net.labels[rows] = batch.label.cpu().numpy()
                 layers = [layer for layer in of_net.layers if layer != DENSE]
                 by_layer = features(subject.net, conversions[name](batch.image), layers, take).layers
                 for layer, values in by_layer.items():
