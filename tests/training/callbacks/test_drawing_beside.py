@@ -40,7 +40,7 @@ def module_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def train(place, cache, epochs, steps=None):
+def train(place, cache, epochs, steps=None, **settings):
     """Trains a net of two convolutions through these epochs, or on from the checkpoint in `place`."""
     random = np.random.default_rng(0)
     splits = [Pixels(random.integers(0, 256, (count, 18, 18, 3), np.uint8), np.arange(count) % 2) for count in (40, 20)]
@@ -49,7 +49,7 @@ def train(place, cache, epochs, steps=None):
     net = build(LAYERS, 16, 2)
     he_(net)
     about = {"net": {"name": "small", "layers": LAYERS, "image_size": 16, "classes": 2}}
-    settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1}
+    settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1} | settings
     record = Record(place)
     job.train(
         Classifier(net, RECIPE, 2), data, job.TrainingPlan(settings, CHOICE, 0, about, Within(None, steps)), record
