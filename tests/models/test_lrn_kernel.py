@@ -99,6 +99,32 @@ def test_kernels_of_other_values_are_not_used(interpreted, monkeypatch):
     assert fused_kernel.__wrapped__(cpu) is None
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Triton's defaults
+def test_the_kernels_compile_for_a_card_and_move_as_few_bytes_as_must_be(tmp_path, monkeypatch):
+    """One load of each gradient and one store of each result; maps are loaded once from memory, then from the cache."""
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from convscope.models.lrn_kernel import _backward, _forward
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    constants = {"map_stride": 1, "BELOW": 2, "ABOVE": 2, "ROOTS": True, "POSITIONS": 16, "MAPS": 128}
+    floats = dict.fromkeys(("alpha", "beta", "k"), "fp32")
+    for kernel in (_forward, _backward):
+        tensors = dict.fromkeys(("x", "grad", "normalized", "gradient"), "*fp32")
+        types = {name: (tensors | floats | dict.fromkeys(constants, "constexpr")).get(name, "i32")
+                 for name in kernel.arg_names}  # fmt: skip
+        aligned = {(place,): [["tt.divisibility", 16]] for place, name in enumerate(types) if types[name][0] in "*i"}
+        values = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+        source = ASTSource(fn=kernel, signature=types, constexprs=values, attrs=aligned)
+        compiled = compile(source, target=GPUTarget("cuda", 90, 32))
+        stores = compiled.asm["ttgir"].count("tt.store")
+        loads = compiled.asm["ttgir"].count("tt.load")
+        assert stores == 1 and loads == (5 + 1 if kernel is _forward else 5 + 1 + 1)
+        assert len(compiled.asm["cubin"]) > 1000
+
+
 def test_without_a_device_of_triton_nothing_is_said(recwarn, capfd):
     """Here Triton would compile for a GPU, and there is none for tensors on the CPU."""
     assert fused_kernel.__wrapped__(torch.device("cpu")) is None

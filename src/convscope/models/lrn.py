@@ -7,6 +7,7 @@ Maps in 16 bits are squared and summed in float32, because 300 squared is too la
 Triton does it all (models/lrn_kernel.py), where Triton is at hand.
 """
 
+import warnings
 from functools import cache, reduce
 from types import ModuleType
 from typing import Any
@@ -59,7 +60,9 @@ def fused_kernel(device: torch.device) -> ModuleType | None:
     try:
         from convscope.models import lrn_kernel
 
-        _check(lrn_kernel, device)
+        with warnings.catch_warnings():  # of Triton's defaults
+            warnings.simplefilter("ignore")
+            _check(lrn_kernel, device)
         return lrn_kernel
     except torch.OutOfMemoryError:
         raise
