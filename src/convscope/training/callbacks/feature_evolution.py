@@ -9,12 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from convscope.analyses.visualize.about import SIDE, FeatureConfig
-from convscope.data.images import Images
+from convscope.analyses.visualize.about import SIDE
 from convscope.data.items import batch_images, first_image, image_shape
 from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
-from convscope.runs.record import Record
 from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
 from convscope.training.watching.own_run import OwnRun
 from convscope.training.watching.recorded_run import new_folder
@@ -80,10 +78,10 @@ class FeatureEvolution:
         self._began, self._before = time.perf_counter(), dict[str, Tensor]()
 
     @classmethod
-    def of_run(cls, record: Record, data: Images, choice: FeatureConfig, seed: int) -> "FeatureEvolution":
-        """The callback of job=train, into its record. data: images whose batches say their indices."""
+    def of_run(cls, run: OwnRun) -> "FeatureEvolution":
+        """The callback of job=train."""
         callback = cls()
-        callback.run = OwnRun(record, data, choice, seed)
+        callback.run = run
         return callback
 
     def __reduce__(self) -> tuple[Any, ...]:
