@@ -93,7 +93,7 @@ class Images(Protocol):
         ...
 
     def ordered_dataloader(self, split: SplitName) -> Iterable[Batch]:
-        """Batches of the whole split in index order."""
+        """Batches of the whole split in index order; where processes share a pass, those of this process."""
         ...
 
     def uncropped_dataloader(self, split: SplitName, indices: Tensor, side: int, batch_size: int) -> Iterable[Batch]:
