@@ -75,6 +75,10 @@ def start(conf: Path) -> None:
         if isinstance(error, RecursionError):
             sys.exit(f"convscope: the defaults in {list(ConfigFile.read)[-1]} lead back to that file")
         sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
+    except KeyboardInterrupt:
+        if RELAUNCHED_BY in os.environ:
+            sys.exit(130)  # the command that started this process prints it
+        raise
     except SystemExit as end:
         if end.code == 143 and not isinstance(end, Stopped) and RELAUNCHED_BY not in os.environ:
             print("convscope: ended by SIGTERM", file=sys.stderr)
