@@ -19,7 +19,7 @@ from convscope.data.images import SplitName
 from convscope.data.passes import core_count
 from convscope.data.sampler import BatchShare, EpochSampler, JoinedBatches, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
-from convscope.data.shared_passes import process
+from convscope.data.shared_passes import own_batches
 from convscope.data.sources import Files, Pixels, Source, Split, all_limited, chosen, subset, targets, without
 from convscope.data.stream.chunks import Chunks
 from convscope.data.workers import Loader
@@ -118,8 +118,7 @@ class ImageData:
 
     def ordered_dataloader(self, split: SplitName) -> Loader:
         """Center crops of a split in index order: the part of this process, whole batches."""
-        share = share_of(self.trainer) if self.trainer else process()
-        return self._loader(split, BatchShare(range(self.size(split)), self.settings.batch_size, share))
+        return self._loader(split, own_batches(range(self.size(split)), self.settings.batch_size, self.trainer))
 
     def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
         """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 float32, mean not subtracted.
@@ -149,8 +148,7 @@ class ImageData:
 
     def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
-        share = BatchShare(indices.tolist(), batch_size, process())
-        return self._loaded(images, workers, batch_size=batch_size, sampler=share)
+        return self._loaded(images, workers, batch_size=batch_size, sampler=own_batches(indices.tolist(), batch_size))
 
     def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] float32: center crops as the net sees them."""

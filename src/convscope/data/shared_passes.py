@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch.distributed as dist
 
-from convscope.data.sampler import Share
+from convscope.data.sampler import BatchShare, Share, share_of
 from convscope.errors import UserError
 
 Result = TypeVar("Result")
@@ -32,7 +32,8 @@ def joined_processes() -> Iterator[None]:
     gloo also where nets run on GPUs: results are exchanged between the CPUs.
     """
     dist.init_process_group("gloo")
-    token = _GROUP.set(dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
+    with _ending_with_others():
+        token = _GROUP.set(dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
     try:
         yield
     finally:
@@ -43,6 +44,11 @@ def joined_processes() -> Iterator[None]:
 def process() -> Share:
     """The part of this process among those that divide the work; everything without `joined_processes`."""
     return Share() if _GROUP.get() is None else Share(dist.get_rank(), dist.get_world_size())
+
+
+def own_batches(indices: Sequence[int], batch_size: int, trainer: Any = None) -> BatchShare:
+    """The order of a loader: the batches of this process. trainer: Lightning's, whose processes share in training."""
+    return BatchShare(indices, batch_size, share_of(trainer) if trainer else process())
 
 
 def own_parts(parts: Sequence[Result]) -> Sequence[Result]:
