@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from captum.attr import NeuronDeconvolution
 from torch import Tensor, nn
 
-from convscope.engine.cropped_projection import project_fields
 from convscope.engine.deconvnet import Units, project
+from convscope.engine.projection import project_fields
 from convscope.models.build import ConvNet, build, he_
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5"]

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from convscope.engine.cropped_projection import project_fields
 from convscope.engine.deconvnet import RULES, Units, project
+from convscope.engine.projection import project_fields
 from convscope.engine.receptive_fields import fields
 from engine.specimens import photographs
 

@@ -20,10 +20,10 @@ from convscope.api.pictures import save_picture, shown_picture, web_image
 from convscope.api.subjects import as_subject
 from convscope.data.images import SplitName
 from convscope.engine.blocks import default_layers
-from convscope.engine.cropped_projection import Projection, project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.features import features
 from convscope.engine.layers import layer_summaries, layer_table
+from convscope.engine.projection import Projection, project_fields
 from convscope.engine.top9 import Top9
 from convscope.engine.trace import ImageSize, image_shape
 from convscope.errors import UserError

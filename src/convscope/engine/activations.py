@@ -7,13 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, Ref
+from convscope.engine.calls import Call, Ref
+from convscope.engine.operations import ACTIVATION, BOUNDED, CLAMP, INERT, MAX_POOL, PRODUCT, operation
 from convscope.engine.trace import Trace
 
-_MAXIMA = {"maximum", "max", "fmax"}
-_PRODUCTS = {"mul", "mul_", "__mul__", "__imul__", "__rmul__", "multiply"}
-_LIMITED = "relu6 hardtanh hardtanh_ clamp clamp_ clip clip_ clamp_max clamp_max_"
-_BOUNDED = set(f"{_LIMITED} hardsigmoid sigmoid sigmoid_ tanh tanh_".split())
+_MAXIMA = {"maximum", "max", "fmax"}  # of two tensors
 
 Kind = tuple[str, tuple[int, ...]]  # name of a call, and shape of its input for one image
 
@@ -65,7 +63,7 @@ def read_activation(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
     pair = len(values) == 2 and all(isinstance(value, Tensor) for value in values)
     if name in _MAXIMA and pair:
         return next((_relu(x) for x, zero in (values, values[::-1]) if _depends(x) and _is_zero(zero)), None)
-    if name in _PRODUCTS and pair:
+    if operation(name).kind == PRODUCT and "div" not in name and pair:
         orders = [values] if name in ("mul_", "__imul__") else [values, values[::-1]]
         masked = next((x for x, mask in orders if _depends(x) and _is_mask(mask, x, True)), None)
         return None if masked is None else _relu(masked, name in ("mul_", "__imul__"))
@@ -76,7 +74,7 @@ def read_activation(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dic
 
 def kind_of(func: Callable[..., Any], args: tuple[Any, ...]) -> Kind | None:
     """Kind of a call that is about to run, by which a CallCounter counts it; None for one without upper bound."""
-    if func.__name__ not in _BOUNDED or not args or not isinstance(args[0], Tensor):
+    if func.__name__ not in BOUNDED or not args or not isinstance(args[0], Tensor):
         return None
     return func.__name__, tuple(args[0].shape[1:])
 
@@ -114,7 +112,7 @@ def bounded_activation(net_trace: Trace, layer: str) -> BoundedActivation | None
             shapes = net_trace.shapes
             kinds = [(step.name, shapes[step.inputs[0]][1:] if step.inputs else ()) for step in net_trace.calls]
             return BoundedActivation(call, kinds[place], kinds[:place].count(kinds[place]), bounds, tuple(after[::-1]))
-        if call.name not in ("max_pool2d", "dropout", "contiguous", "clone") or len(call.inputs) != 1:
+        if call.kind not in (MAX_POOL, INERT) or len(call.inputs) != 1:
             return None
         after.append(call)
         number = call.inputs[0]
@@ -154,7 +152,8 @@ def _numbers(low: Any, high: Any) -> Bounds | None:
 
 
 def _is_named(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    return name in ACTIVATIONS or (name in CLAMPS and _begins_at_zero(args, kwargs))
+    kind = operation(name).kind
+    return kind == ACTIVATION or (kind == CLAMP and _begins_at_zero(args, kwargs))
 
 
 def _begins_at_zero(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.engine.hooks import on_output, outermost_scripted
+from convscope.engine.operations import CHOICE, CLAMP, operation
 from convscope.engine.trace import Trace
 
 _NAMES = """
@@ -20,7 +21,6 @@ _NAMES = """
 """
 _NODES = {f"{name}Backward0" for name in _NAMES.split()}
 _COMPILED = "DifferentiableGraphBackward"  # node of several calls that torch.jit has fused
-_DOUBTFUL = {"abs", "maximum", "minimum", "max", "fmax", "where", "masked_fill", "clamp", "clamp_min", "clip"}
 
 
 class Doubtful(NamedTuple):
@@ -57,7 +57,7 @@ def apply_rule(unit: Tensor, rule: str, rule_node: str, calls: Mapping[Any, str]
 
 def is_doubtful(name: str, x: Any, output: Any) -> bool:
     """Whether a call that is not recognized as an activation may be one: it turns maps into maps of the same shape."""
-    if name not in _DOUBTFUL or not isinstance(x, Tensor) or not isinstance(output, Tensor):
+    if operation(name).kind not in (CHOICE, CLAMP) or not isinstance(x, Tensor) or not isinstance(output, Tensor):
         return False
     return output.requires_grad and output.dim() == 4 and output.shape == x.shape
 

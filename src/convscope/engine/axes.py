@@ -13,25 +13,27 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from convscope.engine.calls import Call
+from convscope.engine.operations import (
+    ASSIGNMENT,
+    CUT,
+    INDEX,
+    JOIN,
+    MATRIX,
+    MIX,
+    MOVE,
+    OF_MAPS,
+    PAD,
+    ROLL,
+    SHAPE,
+)
 from convscope.engine.trace import PIXELS, Trace, trace
 from convscope.models.build import ConvNet
 
 Axes = tuple[int, int]  # the dimensions that are rows and columns
 Shape = tuple[int, ...]
 MAPS: Axes = (2, 3)
-
-_WINDOWS = """
-    conv2d max_pool2d avg_pool2d lp_pool2d adaptive_avg_pool2d adaptive_max_pool2d batch_norm group_norm instance_norm
-    local_response_norm interpolate pixel_shuffle pixel_unshuffle dropout2d feature_dropout channel_shuffle
-"""
-_WINDOWED = set(_WINDOWS.split())
-MOVES = {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t"}
-SHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
-_RESIZES = {"cat", "concat", "pad", "roll", "chunk", "split", "linear"}
-_MIXES = """
-    matmul __matmul__ bmm einsum scaled_dot_product_attention gather index_select take rot90 as_strided
-"""
-_LOST = set(_MIXES.split())
+_RESIZES = {JOIN, PAD, ROLL, CUT, MATRIX}
+_LOST = {MIX}
 
 
 class TokenAxis(NamedTuple):
@@ -93,6 +95,11 @@ _TRACED: "WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], dict[str, Axes]]]"
 
 def axes_of(net_trace: Trace) -> dict[int, Axes]:
     """Rows and columns of each tensor of four dimensions, by tensor number, where they are known."""
+    return {number: axes for number, axes in position_axes(net_trace).items() if len(net_trace.shapes[number]) == 4}
+
+
+def position_axes(net_trace: Trace) -> dict[int, Axes]:
+    """Rows and columns of each tensor that has both as dimensions, by tensor number, where they are known."""
     layouts: dict[int, Layout] = {PIXELS: MAPS}
     for call in net_trace.calls:
         for number in call.outputs:
@@ -102,9 +109,7 @@ def axes_of(net_trace: Trace) -> dict[int, Axes]:
     for call in reversed(net_trace.calls):
         _set_input_layouts(call, layouts, net_trace.shapes)
     return {
-        number: layout
-        for number, layout in layouts.items()
-        if not isinstance(layout, TokenAxis) and len(net_trace.shapes[number]) == 4 and 0 not in layout
+        number: layout for number, layout in layouts.items() if not isinstance(layout, TokenAxis) and 0 not in layout
     }
 
 
@@ -112,21 +117,21 @@ def _above(call: Call, layouts: Mapping[int, Layout], output: int, shapes: Mappi
     """Layout of a call's output; None where it is not known."""
     numbers = [number for number in call.inputs if number in layouts]
     after = shapes[output]
-    if call.name in _WINDOWED:
+    if call.kind in OF_MAPS:
         return MAPS if call.inputs and len(after) == 4 else layouts[numbers[0]] if numbers else None
-    if not numbers or call.name in _LOST:
+    if not numbers or call.kind in _LOST:
         return None
     largest = max(numbers, key=lambda number: prod(shapes[number]))  # smaller operands are broadcast to it
     layout, before = layouts[largest], shapes[largest]
-    if call.name in MOVES:
+    if call.kind == MOVE:
         return _moved(layout, call, len(before))
-    if call.name in SHAPES:
+    if call.kind == SHAPE:
         return _reshaped(layout, before, after)
-    if call.name == "__getitem__":
+    if call.kind == INDEX:
         return _cut(layout, call.args[1])
     if len(after) != len(before):
         return None
-    if call.name in _RESIZES:
+    if call.kind in _RESIZES:
         return layout if not isinstance(layout, TokenAxis) or after[layout.axis] == before[layout.axis] else None
     return layout if after == before or _same_sides(layout, before, after) else None
 
@@ -136,10 +141,10 @@ def _set_input_layouts(call: Call, layouts: dict[int, Layout], shapes: Mapping[i
 
     The output's layout is also the input's where the call adds tensors or works value by value.
     """
-    if call.name in _WINDOWED and call.inputs and len(shapes[call.inputs[0]]) == 4:
+    if call.kind in OF_MAPS and call.inputs and len(shapes[call.inputs[0]]) == 4:
         layouts.setdefault(call.inputs[0], MAPS)
     layout = layouts.get(call.outputs[0])
-    if layout is None or call.name in _WINDOWED | _LOST | MOVES | SHAPES | _RESIZES | {"__getitem__", "__setitem__"}:
+    if layout is None or call.kind in OF_MAPS | _LOST | _RESIZES | {MOVE, SHAPE, INDEX, ASSIGNMENT}:
         return
     for number in call.inputs:
         if shapes[number] == shapes[call.outputs[0]]:

@@ -12,22 +12,29 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from convscope.engine.axes import MOVES, SHAPES, Axes, axes_of, maps_shape
-from convscope.engine.calls import ACTIVATIONS, CLAMPS, Call, window_of
+from convscope.engine.axes import Axes, axes_of, maps_shape
+from convscope.engine.calls import Call, window_of
+from convscope.engine.operations import (
+    ACTIVATION,
+    CLAMP,
+    CONVOLUTION,
+    GATE,
+    INERT,
+    JOIN,
+    MATRIX,
+    MOVE,
+    NORMS,
+    POOLS,
+    SHAPE,
+)
 from convscope.engine.trace import PIXELS, ImageSize, Trace, trace
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow
 
 MAX_LAYERS = 5  # where the user names none
 
-_NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "local_response_norm", "rms_norm"}
-_NAMES = """
-    rrelu tanh tanh_ sigmoid sigmoid_ dropout dropout2d feature_dropout alpha_dropout contiguous clone detach to float
-    type_as
-"""
-_AFTER = ACTIVATIONS | CLAMPS | set(_NAMES.split()) | MOVES | SHAPES  # may end a block
-_WEIGHTS = {"conv2d", "linear"}
-_POOLS = {"max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d"}
+_AFTER = {ACTIVATION, CLAMP, GATE, INERT, MOVE, SHAPE} | NORMS  # may end a block
+_WEIGHTS = {CONVOLUTION, MATRIX}
 
 
 class Block(NamedTuple):
@@ -94,7 +101,7 @@ def _timm_stages(net: nn.Module, net_trace: Trace) -> list[str]:
     rows = getattr(info, "info", info) if info is not None else []
     names = [str(row.get("module")) for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
     levels_of, axes = _levels(net_trace), axes_of(net_trace)
-    pooled = {call.outputs[0] for call in net_trace.calls if call.name in _POOLS}
+    pooled = {call.outputs[0] for call in net_trace.calls if call.kind in POOLS}
     layers = {name: net_trace.layers[name] for name in names if name in net_trace.layers}
     outputs = {name: layer.output for name, layer in layers.items() if layer.runs == 1}
     levels = {
@@ -122,7 +129,7 @@ def _of_levels(net: nn.Module, net_trace: Trace) -> list[str]:
 
 def _each_convolution(ends: list[Block], net_trace: Trace) -> list[str]:
     """The last block after each convolution of a net of at most five, without branches; else an empty list."""
-    weighted = [place for place, call in enumerate(net_trace.calls) if call.name == "conv2d"]
+    weighted = [place for place, call in enumerate(net_trace.calls) if call.kind == CONVOLUTION]
     last = max((block.call for block in ends), default=-1)
     below = [place for place in weighted if place <= last]
     if len(below) > MAX_LAYERS or any(block.made_by == "merge" for block in ends):
@@ -171,7 +178,7 @@ def _classifier(net: nn.Module, net_trace: Trace) -> int:
     count = len(net_trace.calls)
     if not count or len(net_trace.shapes[net_trace.calls[-1].outputs[0]]) > 2:
         return count
-    return max((place for place, call in enumerate(net_trace.calls) if call.name in _WEIGHTS), default=count)
+    return max((place for place, call in enumerate(net_trace.calls) if call.kind in _WEIGHTS), default=count)
 
 
 def _side(net_trace: Trace, number: int, axes: Mapping[int, Axes]) -> int:
@@ -196,13 +203,13 @@ def _made_by(net_trace: Trace, number: int, makers: Mapping[int, int]) -> str:
     normalized = False
     while number in makers:
         call = net_trace.calls[makers[number]]
-        if call.name in _WEIGHTS:
+        if call.kind in _WEIGHTS:
             return "weights"
-        if len(call.inputs) > 1 or call.name in ("cat", "concat"):
+        if len(call.inputs) > 1 or call.kind == JOIN:
             return "other" if normalized else "merge"
-        if call.name not in _AFTER | _NORMS or not call.inputs:
+        if call.kind not in _AFTER or not call.inputs:
             return "other"
-        normalized = normalized or call.name in _NORMS
+        normalized = normalized or call.kind in NORMS
         number = call.inputs[0]
     return "other"
 
@@ -225,7 +232,7 @@ def _has_spatial_filter(path: str, block: Block, net_trace: Trace) -> bool:
     """Whether the module has a filter of more than one position below the block's output."""
     inside = [call for call, owner in zip(net_trace.calls[: block.call + 1], net_trace.owners, strict=False)
               if f"{owner}.".startswith(f"{path}.")]  # fmt: skip
-    return any(call.name == "conv2d" and _extent(call, net_trace) > 1 for call in inside)
+    return any(call.kind == CONVOLUTION and _extent(call, net_trace) > 1 for call in inside)
 
 
 def _extent(call: Call, net_trace: Trace) -> int:

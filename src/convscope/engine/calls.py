@@ -2,30 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-_NAMES = """
-    relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu celu_ gelu silu mish hardswish
-    softplus prelu threshold _threshold threshold_
-"""
-ACTIVATIONS = set(_NAMES.split())
-CLAMPS = {"clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_"}  # a ReLU where the lower limit is 0
-
-_ORDER = {  # of positional arguments
-    "conv2d": "input weight bias stride padding dilation groups",
-    "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
-    "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
-    "batch_norm": "input running_mean running_var weight bias training momentum eps",
-    "cat": "tensors dim",
-    "chunk": "input chunks dim",
-    "split": "input split_size_or_sections dim",
-    "pad": "input pad mode value",
-    "linear": "input weight bias",
-    "layer_norm": "input normalized_shape weight bias eps",
-    "transpose": "input dim0 dim1",
-}
+from convscope.engine.operations import CONVOLUTION, MATRIX, MAX_POOL, MEAN_POOL, operation
 
 
 @dataclass(frozen=True)
@@ -52,6 +34,11 @@ class Call(NamedTuple):
     def name(self) -> str:
         return self.func.__name__
 
+    @property
+    def kind(self) -> str:
+        """Kind of the operation, by the table."""
+        return operation(self.name).kind
+
     def arguments(self) -> dict[str, Any]:
         """Arguments by name, without those at their default."""
         return arguments_by_name(self.name, self.args, self.kwargs)
@@ -62,9 +49,18 @@ class Call(NamedTuple):
         return self.func(*args, **kwargs)
 
 
+def is_in_place(call: Call) -> bool:
+    """Whether a call writes over its input."""
+    name = call.name
+    if name.startswith("__i") and name.endswith("__"):
+        return True
+    flag = call.kwargs.get("inplace", call.args[-1] if call.args and call.args[-1] is True else False)
+    return (name.endswith("_") and not name.endswith("__")) or flag is True
+
+
 def arguments_by_name(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by name of a call of one of the functions in _ORDER."""
-    return dict(zip(_ORDER[name].split(), args, strict=False)) | dict(kwargs)
+    """Arguments by name of a call of a function whose arguments are in the table of operations."""
+    return dict(zip(operation(name).arguments, args, strict=False)) | dict(kwargs)
 
 
 def map_leaves(tree: Any, change: Callable[[Any], Any]) -> Any:
@@ -109,12 +105,12 @@ class Window(NamedTuple):
 
 def window_of(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> Window | None:
     """Window of a convolution or of a pool with a fixed window; None for other calls. shapes: by tensor number."""
-    if call.name == "conv2d":
+    if call.kind == CONVOLUTION:
         arguments = call.arguments()
         weight = arguments["weight"]
         shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
         return _window((shape[2], shape[3]), arguments, stride=1)
-    if call.name in ("max_pool2d", "avg_pool2d"):
+    if call.kind in (MAX_POOL, MEAN_POOL):
         arguments = call.arguments()
         kernel = _pair(arguments["kernel_size"])
         return _window(kernel, arguments, stride=kernel)
@@ -133,3 +129,12 @@ def _window(kernel: Pair, arguments: dict[str, Any], stride: Any) -> Window:
 def _pair(value: Any) -> Pair:
     values = (value,) if isinstance(value, int) else tuple(value)
     return (values[0], values[-1])
+
+
+def multiplications(call: Call, shapes: Mapping[int, tuple[int, ...]]) -> int:
+    """Multiplications of a convolution or a linear layer; 0 for other calls."""
+    weight = call.arguments().get("weight") if call.kind in (CONVOLUTION, MATRIX) else None
+    if weight is None:
+        return 0
+    shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape
+    return prod(shapes[call.outputs[0]]) * prod(shape[1:])

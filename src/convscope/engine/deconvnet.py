@@ -37,11 +37,12 @@ from convscope.engine.autograd_activations import Doubtful, apply_rule, is_doubt
 from convscope.engine.axes import Axes, axes_of, maps_of
 from convscope.engine.calls import Call
 from convscope.engine.hooks import evaluating, on_output
+from convscope.engine.operations import CONTRAST_NORM, operation
+from convscope.engine.steps import backward_by_rule
 from convscope.engine.trace import trace
 from convscope.errors import UserError
 
 RULES = ("deconvnet", "guided", "gradient")
-PASSED_THROUGH = {"local_response_norm"}  # dropout does nothing in eval mode
 
 
 class Units(NamedTuple):
@@ -94,12 +95,6 @@ def check_rule(rule: str) -> None:
         raise UserError(f"rule {rule} is unknown; possible: {', '.join(RULES)}")
 
 
-def backward_by_rule(rule: str, signal: Tensor, slopes: Tensor | None) -> Tensor:
-    """The signal below an activation. slopes: its derivative in the forward pass, unused by `deconvnet`."""
-    signal = signal if rule == "gradient" else signal.relu()
-    return signal if slopes is None else signal * slopes
-
-
 class _LayerReached(Exception):
     """Ends a forward pass at the target layer."""
 
@@ -150,7 +145,7 @@ class _RuleMode(TorchFunctionMode):
         kwargs = kwargs or {}
         kind = kind_of(func, args)
         at_top = kind is not None and self._is_top(kind, self.counter.place(kind))
-        if func.__name__ in PASSED_THROUGH:
+        if operation(func.__name__).kind == CONTRAST_NORM:
             x, *rest = args or (kwargs.pop("input"),)
             return _RuleFunction.apply(x, lambda value: func(value, *rest, **kwargs), None, None)
         activation = read_activation(func, args, kwargs)

@@ -7,17 +7,24 @@ from torch import nn
 
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import blocks, default_layers, wide_convolutions
-from convscope.engine.receptive_fields import IMAGE, Field, follow
+from convscope.engine.operations import (
+    ACTIVATION,
+    BATCH_NORM,
+    GLOBAL_POOL,
+    INDEX,
+    INERT,
+    RECTIFIERS,
+    REDUCTION,
+    SHAPE,
+)
+from convscope.engine.receptive_fields import Field, follow
 from convscope.engine.trace import ImageSize, Trace, trace
 from convscope.errors import UserError
 from convscope.models.build import ConvNet
 from convscope.models.row_sizes import map_sizes
 from convscope.models.rows import KINDS, ConvRow, LinearRow
 
-_RECTIFIERS = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
-_INERT = "dropout adaptive_avg_pool2d mean flatten view reshape squeeze contiguous __getitem__"
-_RECTIFY = set(_RECTIFIERS.split())
-_THROUGH = set(_INERT.split()) | _RECTIFY
+_THROUGH = {ACTIVATION, INERT, GLOBAL_POOL, REDUCTION, SHAPE, INDEX}  # between the last hidden layer and the classifier
 
 
 class LayerRoles(NamedTuple):
@@ -69,10 +76,10 @@ def _rectified(net_trace: Trace, path: str) -> str:
     number = net_trace.layer(path).output
     for _ in range(3):
         takers = [call for call in net_trace.calls if number in call.inputs]
-        if len(takers) != 1 or takers[0].name not in _RECTIFY | {"batch_norm"}:
+        if len(takers) != 1 or not (takers[0].name in RECTIFIERS or takers[0].kind == BATCH_NORM):
             return path
         number = takers[0].outputs[0]
-        if takers[0].name in _RECTIFY:
+        if takers[0].name in RECTIFIERS:
             return outputs.get(number, path)
     return path
 
@@ -85,7 +92,7 @@ def _before_classifier(net_trace: Trace, ends: list[str]) -> str:
     while number in makers:
         if number in outputs:
             return outputs[number]
-        if makers[number].name not in _THROUGH or len(makers[number].inputs) != 1:
+        if makers[number].kind not in _THROUGH or len(makers[number].inputs) != 1:
             break
         number = makers[number].inputs[0]
     return ends[-2] if len(ends) > 1 else ends[-1]
@@ -113,7 +120,7 @@ def layer_summaries(net: nn.Module, image_size: ImageSize, also: Collection[str]
     """
     net_trace = trace(net, image_size)
     tensor_fields = follow(net_trace)
-    fields = {path: tensor_fields.get(layer.output, IMAGE).field for path, layer in net_trace.layers.items()}
+    fields = {path: tensor_fields.get(layer.output) for path, layer in net_trace.layers.items()}
     if isinstance(net, ConvNet):
         kinds, sizes = {kind: name for name, kind in KINDS.items()}, map_sizes(net.rows, net.image_size)
         return [

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convscope.engine.chain_steps import MeanStep, ScaleStep, read_steps
-from convscope.engine.cropped_projection import Watch, project_fields
 from convscope.engine.deconvnet import RULES, Units
+from convscope.engine.graph import read_graph
+from convscope.engine.operations import ACTIVATION, CLAMP, CONTRAST_NORM, CONVOLUTION, INERT, MAX_POOL
+from convscope.engine.projection import Watch, project_fields
 from convscope.engine.top9 import Top9
 from convscope.engine.trace import trace
 
@@ -24,6 +25,7 @@ AUTO = "auto"
 MEASURED_MAPS = 3  # maps of a layer
 DEPENDENCE_SHARE = 0.5  # the deconvnet's dependence on the image must reach this share of guided's
 TOLERANCE = 0.01  # measures that differ by no more are equal
+_PLAIN = {CONVOLUTION, ACTIVATION, CLAMP, MAX_POOL, CONTRAST_NORM, INERT}
 SMOOTHNESS_SHARE = 0.9  # where the net is no plain chain, the deconvnet's smoothness must reach this share of guided's
 
 
@@ -105,8 +107,12 @@ def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
 
     That is no branches, no batch norm and no average pools.
     """
-    steps = read_steps(trace(net, tuple(image)), layer, "deconvnet")
-    return steps is not None and not any(isinstance(step, ScaleStep | MeanStep) for step in steps)
+    net_trace = trace(net, tuple(image))
+    graph, number = read_graph(net_trace), net_trace.layer(layer).output
+    steps = graph.below(number)
+    inputs = [below.number for step in steps for below in step.inputs]
+    known = all(step.call.kind in _PLAIN for step in steps) and number not in graph.obstacles
+    return known and len(set(inputs)) == len(steps) == len(inputs)
 
 
 def image_dependence(projections: Tensor, maps: Tensor) -> float:

@@ -1,193 +1,180 @@
-"""Regions of maps: one rectangle for each of P units, at its own place, which may extend over the border of the map.
+"""Regions of maps: one rectangle for each of n units or occluders, all of one size, each at its own place.
 
-Regions are cut from maps and pasted into maps. Going from a layer down to the pixels, every map has the region on which
-a unit depends.
+Along each axis a region is a span of positions. Spans are followed from a layer down to the pixels (what a unit depends
+on) and from the pixels up (what an occluder changes).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+import torch.nn.functional as F
 from torch import Tensor
 
-from convscope.engine.calls import Pair, Window
-from convscope.engine.deconvnet import Units
+from convscope.engine.axes import MAPS, Axes
+from convscope.engine.calls import Pair
+
+Shape = tuple[int, ...]
+_SHORTER = 0.9  # share of a span's length from which copies pay
 
 
-class Corner(NamedTuple):
-    """Row and column of the map at which each region starts, int64 [P] each, on the CPU."""
+class Span(NamedTuple):
+    """Positions along one axis, for n units: `size` of them from `start` on, int64 [n], on the CPU."""
 
-    top: Tensor
-    left: Tensor
+    start: Tensor
+    size: int
 
+    def inside(self, limit: int) -> "Span":
+        """The span cut to positions 0 .. limit - 1, of one size for all units, and moved inside."""
+        begin = self.start.clamp(min=0)
+        size = max(1, int(((self.start + self.size).clamp(max=limit) - begin).max()))
+        return Span(begin.clamp(max=limit - size), size)
 
-def cut_regions(maps: Tensor, which: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
-    """Regions [P, C, h, w] of maps[which], with `fill` outside the maps; channels last."""
-    regions = _constant(fill, (len(which), maps.shape[1], *size), maps)
-    for region, number, (inside, place) in zip(regions, which.tolist(), _overlaps(corner, size, maps), strict=True):
-        region[inside] = maps[number][place]
-    return regions
+    def trimmed(self, limit: int) -> "Span":
+        """The span without what lies outside 0 .. limit - 1 for all units; inside, where that is much shorter.
 
+        A span that leaves the map for some units has the same offset from other spans for all of them, which saves
+        copies.
+        """
+        first = min(max(0, -int(self.start.max())), self.size - 1)
+        end = max(min(self.size, limit - int(self.start.min())), first + 1)
+        inside = self.inside(limit)
+        if inside.size == limit or inside.size < _SHORTER * (end - first):
+            return inside
+        return Span(self.start + first, end - first)
 
-def paste_regions(regions: Tensor, corner: Corner, size: Pair) -> Tensor:
-    """Maps [P, C, *size] of zeros, each with its region [C, h, w] in it; parts outside are dropped; channels last."""
-    maps = _constant(0, (len(regions), regions.shape[1], *size), regions)
-    shape = (regions.shape[2], regions.shape[3])
-    for map_, region, (inside, place) in zip(maps, regions, _overlaps(corner, shape, maps), strict=True):
-        map_[place] = region[inside]
-    return maps
-
-
-def fill_outside_(regions: Tensor, corner: Corner, size: Pair, fill: float = 0) -> Tensor:
-    """Sets the regions to `fill` wherever they lie outside maps of this size, and returns them."""
-    for axis, start, length, limit in zip((1, 2), corner, regions.shape[2:], size, strict=True):
-        for region, first in zip(regions, start.tolist(), strict=True):
-            if first < 0:
-                region.narrow(axis, 0, min(-first, length)).fill_(fill)
-            if first + length > limit:
-                inside = max(0, limit - first)
-                region.narrow(axis, inside, length - inside).fill_(fill)
-    return regions
+    def leaves(self, limit: int) -> bool:
+        """Whether a position lies outside 0 .. limit - 1 for any unit."""
+        return int(self.start.min()) < 0 or int(self.start.max()) + self.size > limit
 
 
 class Regions(NamedTuple):
-    """Regions of `size`, one for each unit at its corner, in maps of `map` rows and columns; whole: of whole maps."""
+    """A rectangle for each of n units."""
 
-    corner: Corner
-    size: Pair
-    map: Pair
-    whole: bool
+    rows: Span
+    cols: Span
 
-    def below(self, window: Window) -> tuple[Corner, Pair]:
-        """Corner and size of the area in the map below that the regions depend on, inside the map or not."""
-        (down, across), (above, before) = window.stride, window.padding
-        return Corner(self.corner.top * down - above, self.corner.left * across - before), window.below(self.size)
+    @property
+    def size(self) -> Pair:
+        return self.rows.size, self.cols.size
 
-    def inset(self, corner: Corner) -> Pair:
-        """Rows and columns from a corner to the corner of these regions, which are the same for all units."""
-        return int(self.corner.top[0] - corner.top[0]), int(self.corner.left[0] - corner.left[0])
+    def trimmed(self, sides: Pair) -> "Regions":
+        """The regions without what lies outside maps of these sides for all units."""
+        return Regions(self.rows.trimmed(sides[0]), self.cols.trimmed(sides[1]))
+
+    def part(self, units: slice) -> "Regions":
+        return Regions(*(Span(span.start[units], span.size) for span in self))
 
 
-def regions_below(windows: Sequence[Window | None], maps: Sequence[Pair], units: Units, top: Pair) -> list[Regions]:
-    """The regions of every map from the pixels up to the units' own layer.
+def whole_map(units: int, sides: Pair) -> Regions:
+    """For each unit the whole map."""
+    nowhere = torch.zeros(units, dtype=torch.int64)
+    return Regions(Span(nowhere, sides[0]), Span(nowhere, sides[1]))
 
-    windows: of the calls from the pixels to the layer, None for a call that works position by position. maps: rows and
-    columns of each call's input. top: rows and columns of the layer's maps. What is outside the maps for all units is
-    left out. Where a region is no smaller than a map, whole maps are used from there on down.
+
+def around(regions: Iterable[Regions]) -> Regions:
+    """The smallest regions that hold all of these."""
+    rows, cols = zip(*regions, strict=True)
+    return Regions(_span_around(rows), _span_around(cols))
+
+
+def _span_around(spans: Sequence[Span]) -> Span:
+    if len(spans) == 1:
+        return spans[0]
+    start = torch.stack([span.start for span in spans]).amin(0)
+    end = torch.stack([span.start + span.size for span in spans]).amax(0)
+    return Span(start, int((end - start).max()))
+
+
+def recut(x: Tensor, source: Regions, target: Regions, fill: float = 0, axes: Axes = MAPS) -> Tensor:
+    """Values of the regions `target` from those of the regions `source` of the same maps, with `fill` outside these.
+
+    x: [n, ..., h, w], a map's part for each unit. axes: its rows and columns. May be x or a view of it.
     """
-    levels = [Regions(Corner(units.row, units.col), (1, 1), top, False)]
-    for window, map_ in zip(reversed(windows), reversed(maps), strict=True):
-        levels.append(_below(levels[-1], window, map_) if window else levels[-1])
-    return levels[::-1]
+    offsets = [to.start - of.start for of, to in zip(source, target, strict=True)]
+    if source.size == target.size and not any(bool(offset.any()) for offset in offsets):
+        return x
+    last = x.dim() - 2, x.dim() - 1
+    if axes != last:
+        return recut(x.movedim(axes, last), source, target, fill, last).movedim(last, axes)
+    if all(bool((offset == offset[0]).all()) for offset in offsets):
+        return _cut_alike(x, [int(offset[0]) for offset in offsets], target.size, fill)
+    return _cut_apart(x, torch.arange(len(x)), offsets, target.size, fill)
 
 
-def field_regions(windows: Sequence[Window | None], image: Pair, units: Units) -> tuple[Corner, Pair]:
-    """Corner and size of the units' receptive fields, or of the whole image where the fields are no smaller."""
-    field = Regions(Corner(units.row, units.col), (1, 1), image, False)
-    for window in reversed(windows):
-        if window:
-            corner, size = field.below(window)
-            field = field._replace(corner=corner, size=size)
-    if field.size[0] * field.size[1] < image[0] * image[1]:
-        return field.corner, field.size
-    return Corner(torch.zeros_like(units.row), torch.zeros_like(units.col)), image
+def cut_regions(maps: Tensor, which: Tensor, target: Regions, fill: float = 0) -> Tensor:
+    """Regions [n, C, h, w] of maps[which], with `fill` outside the maps; channels last. maps: [N, C, H, W]."""
+    return _cut_apart(maps, which, [span.start for span in target], target.size, fill)
 
 
-def _below(regions: Regions, window: Window, map_: Pair) -> Regions:
-    corner, size = regions.below(window)
-    starts, lengths = [], []
-    for start, length, limit in zip(corner, size, map_, strict=True):
-        first = min(max(0, -int(start.max())), length - 1)  # rows or columns before are outside for all units
-        last = max(min(length, limit - int(start.min())), first + 1)
-        starts.append(start + first)
-        lengths.append(last - first)
-    if regions.whole or lengths[0] * lengths[1] >= map_[0] * map_[1]:
-        return Regions(Corner(*(torch.zeros_like(start) for start in starts)), map_, map_, True)
-    return Regions(Corner(*starts), (lengths[0], lengths[1]), map_, False)
+class MapTensor(NamedTuple):
+    """A tensor of the pass. axes: its rows and columns; None where it has no positions."""
 
+    number: int
+    shape: Shape
+    axes: Axes | None
 
-def _constant(value: float, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """A constant tensor with the dtype and the device of `like`; channels last."""
-    empty = torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
-    return empty.fill_(value)
+    @property
+    def sides(self) -> Pair:
+        return (1, 1) if self.axes is None else (self.shape[self.axes[0]], self.shape[self.axes[1]])
 
+    def recut(self, x: Tensor, source: Regions, target: Regions, fill: float = 0) -> Tensor:
+        """Values of the regions `target` from those of the regions `source`, with `fill` outside these."""
+        return recut(x, source, target, fill, self.axes or MAPS)
 
-def _overlaps(corner: Corner, size: Pair, maps: Tensor) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """For each region its part inside the map, in coordinates of the region and in coordinates of the map."""
-    places = []
-    for start in zip(corner.top.tolist(), corner.left.tolist(), strict=True):
-        inside, place = [slice(None)], [slice(None)]
-        for begin, length, limit in zip(start, size, maps.shape[2:], strict=True):
-            first, last = max(begin, 0), max(min(begin + length, limit), max(begin, 0))
-            inside.append(slice(first - begin, last - begin))
-            place.append(slice(first, last))
-        places.append((tuple(inside), tuple(place)))
-    return places
-
-
-SHARE = 0.99  # of the energy in the squares
-MIN_SIDE = 16  # pixels
-
-
-class _Spread(NamedTuple):
-    """Energy of k projections along one axis of `length`: its center, its first and past its last position."""
-
-    length: int
-    center: NDArray[np.float64]
-    first: NDArray[np.int64]
-    last: NDArray[np.int64]
-
-    def start(self, side: int) -> NDArray[np.int64]:
-        """First positions of stretches of `side` around the center, moved to where there is energy.
-
-        Where the part with energy is shorter than `side`, the stretch is centered on it, and within the axis if it
-        fits.
-        """
-        around = np.rint(self.center - side / 2).astype(np.int64)
-        within = np.clip(around, self.first, np.maximum(self.last - side, self.first))
-        over = np.clip((self.first + self.last - side) // 2, min(0, self.length - side), max(0, self.length - side))
-        return np.where(self.last - self.first >= side, within, over)
-
-
-def energy_squares(projections: Tensor, share: float = SHARE, min_side: int = MIN_SIDE) -> tuple[Corner, int]:
-    """Corners and the common side of one square for each of k projections [k, 3, h, w] of a map.
-
-    Each square lies around the center of its projection's energy, and where the projection is not 0 if it fits. The
-    side is the smallest, from min_side to the larger of h and w, at which the squares hold `share` of the energy, with
-    equal weight for each projection. Projections of zeros do not count; nan and infinite values count as zeros.
-    """
-    values = projections.double().nan_to_num(0, 0, 0)  # float64, because squares of large values overflow float32
-    energy = values.square().sum(1).numpy()  # [k, h, w]
-    energy /= np.maximum(energy.sum((1, 2), keepdims=True), 1e-300)
-    sums = np.pad(energy.cumsum(1).cumsum(2), ((0, 0), (1, 0), (1, 0)))  # over all positions above and to the left
-    rows, cols = _spread(energy.sum(2)), _spread(energy.sum(1))
-    target = share * (sums[:, -1, -1] > 0).sum()
-    shortest, longest = min(min_side, max(energy.shape[1:])), max(energy.shape[1:])
-    while shortest < longest:
-        side = (shortest + longest) // 2
-        if _inside(sums, rows.start(side), cols.start(side), side).sum() < target:
-            shortest = side + 1
+    def fill_outside_(self, x: Tensor, region: Regions, fill: float) -> Tensor:
+        """Sets the values x of the regions to `fill` wherever they lie outside the maps, and returns them."""
+        if not any(span.leaves(side) for span, side in zip(region, self.sides, strict=True)):
+            return x
+        axes = self.axes or MAPS
+        maps = x if axes == (x.dim() - 2, x.dim() - 1) else x.movedim(axes, (-2, -1))
+        outside = _outside([span.start for span in region], region.size, self.sides)
+        if maps.dim() == 4 and maps.is_contiguous(memory_format=torch.channels_last):
+            places = outside.flatten().nonzero()[:, 0].to(x.device)
+            maps.permute(0, 2, 3, 1).flatten(0, 2).index_fill_(0, places, fill)
         else:
-            longest = side
-    return Corner(torch.from_numpy(rows.start(shortest)), torch.from_numpy(cols.start(shortest))), shortest
+            maps.masked_fill_(outside.view(len(x), *[1] * (x.dim() - 3), *region.size).to(x.device), fill)
+        return x
+
+    def region_shape(self, units: int, size: Pair) -> Shape:
+        """Shape of the tensor's regions of this size for a number of units."""
+        shape = [units, *self.shape[1:]]
+        for axis, length in zip(self.axes or (), size, strict=False):
+            shape[axis] = length
+        return tuple(shape)
 
 
-def _spread(weight: NDArray[np.float64]) -> _Spread:
-    """The spread of energies `weight` [k, length] along one axis; the whole axis and its middle where there is none."""
-    length, total = weight.shape[1], weight.sum(1)
-    lit, empty = weight > 0, total == 0
-    center = (weight * (np.arange(length) + 0.5)).sum(1) / np.where(empty, 1, total)
-    first = np.where(empty, 0, lit.argmax(1))
-    last = np.where(empty, length, length - lit[:, ::-1].argmax(1))
-    return _Spread(length, np.where(empty, length / 2, center), first, last)
+def _cut_alike(x: Tensor, offsets: list[int], size: Pair, fill: float) -> Tensor:
+    """x from the same offset on in all of its maps."""
+    padding: list[int] = []
+    for axis, offset, length in zip((-2, -1), offsets, size, strict=True):
+        first, end = min(max(0, offset), x.shape[axis]), max(0, min(x.shape[axis], offset + length))
+        x = x.narrow(axis, first, max(0, end - first))
+        before = min(max(0, -offset), length)
+        padding = [before, length - before - x.shape[axis], *padding]
+    return F.pad(x, padding, value=fill) if any(padding) else x
 
 
-def _inside(
-    sums: NDArray[np.float64], top: NDArray[np.int64], left: NDArray[np.int64], side: int
-) -> NDArray[np.float64]:
-    """Energy in each square, from sums over all positions above and to the left."""
-    bottom, right = np.minimum(top + side, sums.shape[1] - 1), np.minimum(left + side, sums.shape[2] - 1)
-    index, top, left = np.arange(len(sums)), np.maximum(top, 0), np.maximum(left, 0)
-    return sums[index, bottom, right] - sums[index, top, right] - sums[index, bottom, left] + sums[index, top, left]
+def _cut_apart(x: Tensor, which: Tensor, offsets: list[Tensor], size: Pair, fill: float) -> Tensor:
+    """x[which] from another offset on for each of them; channels last."""
+    rows, cols = (start[:, None] + torch.arange(length) for start, length in zip(offsets, size, strict=True))
+    outside = _outside(offsets, size, (x.shape[-2], x.shape[-1]))
+    which, rows, cols = which.cpu()[:, None, None], rows.clamp(0, x.shape[-2] - 1), cols.clamp(0, x.shape[-1] - 1)
+    maps = x.flatten(1, -3)
+    if maps.is_contiguous(memory_format=torch.channels_last):  # rows of memory that hold all channels of a position
+        index = (which * x.shape[-2] + rows[:, :, None]) * x.shape[-1] + cols[:, None, :]
+        memory = maps.permute(0, 2, 3, 1).flatten(0, 2)
+        values = memory.index_select(0, index.flatten().to(x.device))
+    else:
+        index = [places.to(x.device) for places in (which, rows[:, :, None], cols[:, None, :])]
+        values = maps[index[0], :, index[1], index[2]].flatten(0, 2)
+    if bool(outside.any()):
+        values.index_fill_(0, outside.flatten().nonzero()[:, 0].to(x.device), fill)
+    return values.view(len(which), *size, -1).permute(0, 3, 1, 2).view(len(which), *x.shape[1:-2], *size)
+
+
+def _outside(starts: list[Tensor], size: Pair, sides: Pair) -> Tensor:
+    """Which positions of regions of this size lie outside maps of these sides, bool [n, h, w]."""
+    places = [start[:, None] + torch.arange(length) for start, length in zip(starts, size, strict=True)]
+    rows, cols = ((place < 0) | (place >= side) for place, side in zip(places, sides, strict=True))
+    return rows[:, :, None] | cols[:, None, :]

@@ -15,9 +15,9 @@ from convscope.data.images import Images, SplitName
 from convscope.data.shared_passes import gathered
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import default_layers
-from convscope.engine.cropped_projection import Watch, patches, project_fields
 from convscope.engine.deconvnet import Units
 from convscope.engine.progress import track
+from convscope.engine.projection import Watch, patches, project_fields
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
 from convscope.engine.top9 import Top9, merge
 from convscope.engine.top9_search import Search

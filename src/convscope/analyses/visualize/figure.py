@@ -11,8 +11,9 @@ from PIL import Image, ImageDraw
 
 from convscope.analyses.visualize.about import SIDE
 from convscope.analyses.visualize.compute import OUTSIDE, FeatureView, SplitPixels, count_exciting
+from convscope.engine.energy_squares import energy_squares
 from convscope.engine.layers import LayerSummary
-from convscope.engine.regions import cut_regions, energy_squares
+from convscope.engine.regions import cut_regions
 from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT, MapTiles, thumbnails, top9_grid
 from convscope.plots.lettering import FAINT, TITLE, width, write
 from convscope.plots.receptive_fields import MAX_LAYERS, LayerField, receptive_field_figure
@@ -50,12 +51,12 @@ def map_tiles(view: FeatureView, position: int, side: int = SIDE, beside: Sequen
     values = [by_rule.projections[position, :count] for by_rule in (view, *beside)]
     if beside:
         values = [F.normalize(by_rule.flatten(1), dim=1).view_as(by_rule) for by_rule in values]
-    squares, size = energy_squares(torch.cat(values, 1) if beside else values[0])
-    projections = cut_regions(view.projections[position, :count], torch.arange(count), squares, (size, size))
-    windows = cut_regions(view.patches[position, :count], torch.arange(count), squares, (size, size), OUTSIDE)
-    corners = list(zip(squares.top.tolist(), squares.left.tolist(), strict=True))
+    squares = energy_squares(torch.cat(values, 1) if beside else values[0])
+    projections = cut_regions(view.projections[position, :count], torch.arange(count), squares)
+    windows = cut_regions(view.patches[position, :count], torch.arange(count), squares, OUTSIDE)
+    corners = list(zip(squares.rows.start.tolist(), squares.cols.start.tolist(), strict=True))
     tiles = projection_tiles(projections, side), list(windows.permute(0, 2, 3, 1).numpy())
-    return Tiles(*tiles, (size, corners))
+    return Tiles(*tiles, (squares.rows.size, corners))
 
 
 def projection_tiles(projections: torch.Tensor, side: int = SIDE) -> list[Tile]:

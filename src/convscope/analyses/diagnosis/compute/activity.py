@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from convscope.engine.activations import is_activation
-from convscope.engine.calls import CLAMPS, Call
+from convscope.engine.calls import Call
 from convscope.engine.features import features
+from convscope.engine.operations import BATCH_NORM, CLAMP, INERT, RECTIFIERS
 from convscope.engine.trace import ImageSize, Trace, trace
 
 SURE = 0.999  # probability from which an image's most probable class counts as saturated
-_NAMES = "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ gelu silu hardswish"
-_RECTIFIES = set(_NAMES.split())
 
 
 class WatchedLayer(NamedTuple):
@@ -113,7 +112,7 @@ def _watched_module(
         takers = [call for call in pass_.calls if number in call.inputs]
         if len(takers) == 1 and _rectifies(takers[0]):
             return module, kind, True
-        if len(takers) != 1 or takers[0].name not in {"batch_norm", "dropout"}:
+        if len(takers) != 1 or takers[0].kind not in (BATCH_NORM, INERT):
             return module, kind, False
         number = takers[0].outputs[0]
         module = modules.get(number, module)
@@ -123,10 +122,10 @@ def _rectifies_itself(pass_: Trace, path: str) -> bool:
     """Whether the layer's output is already rectified, as in nets of rows."""
     makers = {number: call for call in pass_.calls for number in call.outputs}
     maker = makers.get(pass_.layers[path].output)
-    while maker is not None and maker.name == "dropout":
+    while maker is not None and maker.kind == INERT:
         maker = makers.get(maker.inputs[0])
     return maker is not None and _rectifies(maker)
 
 
 def _rectifies(call: Call) -> bool:
-    return call.name in _RECTIFIES or (call.name in CLAMPS and is_activation(call))
+    return call.name in RECTIFIERS or (call.kind == CLAMP and is_activation(call))
