@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import BatchSampler
 
 from convscope.data.module import ImageData
-from convscope.data.sampler import EpochSampler, OrderedShare, Share
+from convscope.data.sampler import BatchShare, EpochSampler, Share
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Files, Pixels, Source
 from convscope.data.transforms import random_cuts
@@ -106,9 +107,11 @@ def test_processes_share_the_images():
             == len({len(EpochSampler(count, 1, Share(0, world))), len(parts[0])})
         )
         assert {key for part in parts for key in part} == set(order) and {epoch for epoch, _ in order} == {2}
-        rows = [index for rank in range(world) for index in OrderedShare(count, Share(rank, world))]
-        assert sorted(rows) == list(range(count))
-        assert sum(len(OrderedShare(count, Share(rank, world))) for rank in range(world)) == count
+        for size in (1, 4, 60):
+            shares = [BatchShare(range(100, 100 + count), size, Share(rank, world)) for rank in range(world)]
+            batches = [batch for share in shares for batch in BatchSampler(share, size, drop_last=False)]
+            assert sorted(batches) == list(BatchSampler(range(100, 100 + count), size, drop_last=False))
+            assert sum(map(len, shares)) == count
 
 
 def test_a_sampler_starts_where_it_is_told():

@@ -94,7 +94,10 @@ class Images(Protocol):
         ...
 
     def ordered_dataloader(self, split: SplitName, device: torch.device | str = "cpu") -> Iterable[Batch]:
-        """Batches of the whole split in index order, images as the net sees them on the device."""
+        """Batches of the whole split in index order, images as the net sees them on the device.
+
+        Where processes share a pass, those of this process.
+        """
         ...
 
     def uncropped_dataloader(self, split: SplitName, indices: Tensor, side: int, batch_size: int) -> Iterable[Batch]:

@@ -18,8 +18,9 @@ from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, printable
 from convscope.data.images import SplitName
 from convscope.data.passes import core_count
-from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
+from convscope.data.sampler import BatchShare, EpochSampler, JoinedBatches, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
+from convscope.data.shared_passes import own_batches
 from convscope.data.sources import Files, Pixels, Source, Split, all_limited, chosen, subset, targets, without
 from convscope.data.stream.chunks import Chunks
 from convscope.data.workers import Loader
@@ -119,17 +120,18 @@ class ImageData:
 
     def val_dataloader(self) -> Loader:
         """Center crops, to be `centered`, in index order; each process loads its part, no image twice."""
-        return self._loader("val", OrderedShare(self.size("val"), share_of(self.trainer)))
+        return self._loader("val", BatchShare(range(self.size("val")), 1, share_of(self.trainer)))
 
     def ordered_dataloader(self, split: SplitName, device: torch.device | str = "cpu") -> CenteredBatches:
-        """Center crops of a split in index order, centered on the device: the part of this process."""
-        loader = self._loader(split, OrderedShare(self.size(split), share_of(self.trainer)), torch.device(device).type)
-        return CenteredBatches(loader, device, self.centered)
+        """Center crops of a split in index order, centered on the device: the part of this process, whole batches."""
+        batches = own_batches(range(self.size(split)), self.settings.batch_size, self.trainer)
+        return CenteredBatches(self._loader(split, batches, torch.device(device).type), device, self.centered)
 
     def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
         """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 uint8, mean not subtracted.
-        At the stored size R these are the stored images; at another side they come from their files (smallest side to
-        `side`, then the center), or from the source's pixels where there are no files.
+
+        The part of this process. At the stored size R these are the stored images; at another side they come from their
+        files (smallest side to `side`, then the center), or from the source's pixels where there are no files.
         """
         images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
         crop = CropSettings(side, side, interpolation=self.settings.interpolation)
@@ -138,7 +140,7 @@ class ImageData:
     def rectangles(
         self, split: SplitName, indices: torch.Tensor, sides: Sequence[int], pixels: int
     ) -> Iterator[Rectangles]:
-        """Uncropped images of these indices at each of these sizes, in groups of one shape.
+        """Uncropped images of these indices at each of these sizes, in groups of one shape: the part of this process.
 
         Images come from their files, or from the source's square pixels. pixels: the limit of a group at the largest
         size; a group has at least one image. Groups come in the order in which their shapes first occur.
@@ -153,7 +155,7 @@ class ImageData:
 
     def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
-        return self._loaded(images, workers, batch_size=batch_size, sampler=list[int](indices.tolist()))
+        return self._loaded(images, workers, batch_size=batch_size, sampler=own_batches(indices.tolist(), batch_size))
 
     def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] float32: center crops as the net sees them."""
