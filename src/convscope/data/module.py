@@ -130,8 +130,8 @@ class ImageData:
     def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
         """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 uint8, mean not subtracted.
 
-        The part of this process. At the stored size R these are the stored images; at another side they come from their
-        files (smallest side to `side`, then the center), or from the source's pixels where there are no files.
+        The part of this process. At the stored size R these are the stored images; at another side they come from
+        their files (smallest side to `side`, then the center), or from the pixels of a source without files.
         """
         images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
         crop = CropSettings(side, side, interpolation=self.settings.interpolation)

@@ -40,7 +40,7 @@ from convscope.training.classifier import Classifier
 from convscope.training.loaders import TrainingImages
 from convscope.training.recipe import Recipe
 from convscope.training.stop import StopRequest
-from convscope.training.trainer import build_trainer, keep_freed_memory, lightning_refusals
+from convscope.training.trainer import build_trainer, lightning_refusals
 from convscope.training.watching.own_run import OwnRun
 
 IGNORED_WARNINGS = (
@@ -109,7 +109,6 @@ def train(
     images per second, warnings.
     Raises UserError when the loss stops being finite, Stopped when a signal has asked the run to stop.
     """
-    keep_freed_memory()
     classifier.about = plan.description
     goal = GOALS[classifier.recipe.loss]
     rows, features = RowPerEpoch(record, goal), OwnRun(record, data, plan.choice, plan.seed)

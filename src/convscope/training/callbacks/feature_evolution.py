@@ -200,9 +200,6 @@ class FeatureEvolution:
         if trainer.is_global_zero:
             self.folder = self._run_folder(Path(trainer.default_root_dir))
             run.open(self.folder, type(module).__name__, self.state, picture_loggers(trainer.loggers, run.warn))
-            print(
-                f"convscope: features of {type(module).__name__} in {self.folder / 'report' / 'index.html'}", flush=True
-            )
         self.run = run
 
     def _run_folder(self, root: Path) -> Path:
