@@ -72,4 +72,4 @@ class JoinStep(Step):
             for number, leaf in zip(numbers, tensors, strict=True)
         ]
         parts = list(zip(numbers, signal.split(lengths, self.dim), strict=True))
-        return [sum(part for number, part in parts if number == below.number) for below in self.inputs]  # type: ignore[misc]
+        return [sum(part for number, part in parts if number == below.number) for below in self.inputs]

@@ -115,7 +115,7 @@ def _on_maps(step: Step) -> Run | None:
     if _flattens(step) and axes is not None:
         return lambda values: values[0].movedim(axes, (2, 3))
     fits = isinstance(step.reach, Window) and axes is not None and step.output.axes is not None
-    if not fits or any(other.sides != below.sides for other in step.inputs) or step.has_positions():
+    if not fits or axes is None or any(other.sides != below.sides for other in step.inputs) or step.has_positions():
         return None
     if isinstance(step, ReshapeStep):
         return lambda values: values[0].reshape(step.output.region_shape(-1, _sides(values[0], axes)))
