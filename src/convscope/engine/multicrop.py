@@ -85,8 +85,9 @@ def _shared_maps(sharing: Sharing, images: Tensor) -> list[dict[int, CropMap]]:
             ]
         for output, crop_maps in zip(outputs, maps, strict=True):
             crop_maps[number] = output
-        for values in (wholes, *maps):
-            _free(values, step.of_crop, sharing.last_use)
+        _free(wholes, step.of_crop, sharing.last_use)
+        for crop_maps in maps:
+            _free(crop_maps, step.of_crop, sharing.last_use)
     return maps
 
 
