@@ -1,8 +1,8 @@
 """Projections in nets with branches: 27 units in each of five layers at 224 pixels, random weights and statistics.
 
-Against the whole image by autograd, 16 units at a time (the path of version 0.1), and against Captum one unit at a time,
-of which a few are run and scaled up. Prints the ratios of all layers together and by the size of their fields, the
-largest difference, and memory. All sides know the units' positions.
+Against the whole image by autograd, 16 units at a time (the path of version 0.1), and against Captum one unit at a
+time, of which a few are run and scaled up. Prints the ratios of all layers together and by the size of their fields,
+the largest difference, and memory. All sides know the units' positions.
 
     python benchmarks/any_net.py [net ...]    # resnet18 mobilenet_v2 resnet50; or any classification net of torchvision
 """
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
-from interleaved import line, paired, peak_mib, ratio  # first: sets the number of threads
+from interleaved import line, paired, peak_mib  # first: sets the number of threads
 
 import torch  # isort: skip
 from captum.attr import NeuronDeconvolution
@@ -34,7 +34,7 @@ CAPTUM_GOAL, MEMORY_GOAL = 3.8, 300
 
 
 class Task(NamedTuple):
-    """A net, images and the units to project in each of its layers. fields: sides in pixels; SIDE or more: the image."""
+    """A net, images and the units to project in each layer. fields: their sides in pixels; SIDE or more: the image."""
 
     net: nn.Module
     images: Tensor
@@ -80,10 +80,7 @@ def captum(net: nn.Module) -> Callable[[Task, str], object]:
     def run(work: Task, layer: str) -> object:
         deconvolution = NeuronDeconvolution(peer, peer.get_submodule(layer))
         units = list(zip(*(field.tolist() for field in work.units[layer]), strict=True))[:SINGLE]
-        return [
-            deconvolution.attribute(work.images[image : image + 1].clone(), (c, row, col))
-            for image, c, row, col in units
-        ]
+        return [deconvolution.attribute(work.images[image : image + 1].clone(), tuple(unit)) for image, *unit in units]
 
     return run
 
@@ -109,13 +106,12 @@ def measure(name: str) -> None:
             },
             rounds=3,
         )
-        whole[layer], ours[layer] = 1 / ratio(times, "ours", "whole"), 1.0
         ours[layer], whole[layer], single[layer] = (sorted(times[side])[1] for side in ("ours", "whole", "captum"))
-        field = work.fields[layer]
+        field = "image" if work.fields[layer] >= SIDE else work.fields[layer]
+        speed = single[layer] * UNITS / SINGLE / ours[layer]
         print(
-            f"  {name} {layer}, field {'image' if field >= SIDE else field}: {ours[layer] / whole[layer]:.3f} of the whole "
-            f"image's time, {single[layer] * UNITS / SINGLE / ours[layer]:.1f} x as fast as Captum, "
-            f"difference {difference(work, layer):.0e}",
+            f"  {name} {layer}, field {field}: {ours[layer] / whole[layer]:.3f} of the whole image's time, "
+            f"{speed:.1f} x as fast as Captum, difference {difference(work, layer):.0e}",
             flush=True,
         )
     line(f"{name}: time against the whole image", sum(ours.values()) / sum(whole.values()), GOALS.get(name, 1.0))

@@ -68,6 +68,25 @@ def test_a_span_without_what_is_outside_keeps_what_is_inside(starts, size, limit
     assert not inside.leaves(limit) and inside.size <= min(size, limit) and trimmed.size <= size
 
 
+def test_regions_lose_what_is_outside_for_all_units():
+    spans = regions([-3, -1], [2, 11], (5, 5)).trimmed((9, 20))
+    assert spans.rows.start.tolist() == [-2, 0] and spans.rows.size == 4
+    assert spans.cols.start.tolist() == [2, 11] and spans.cols.size == 5
+    apart = Span(torch.tensor([-1, 3]), 9).trimmed(40)  # cut for one unit only: both keep their offset
+    assert apart.start.tolist() == [-1, 3] and apart.size == 9 and apart.leaves(40)
+    shorter = Span(torch.tensor([-9, 3]), 12).trimmed(12)
+    assert shorter.start.tolist() == [0, 3] and shorter.size == 9
+
+
+def test_values_outside_the_maps_are_filled():
+    maps = torch.randn(2, 3, 5, 4)
+    for x in (maps, maps.contiguous(memory_format=torch.channels_last)):
+        filled = MapTensor(1, (1, 3, 9, 8), (2, 3)).fill_outside_(x.clone(), regions([-2, 6], [0, 6], (5, 4)), 7.0)
+        assert (filled[0, :, :2] == 7).all() and torch.equal(filled[0, :, 2:], maps[0, :, 2:])
+        assert (filled[1, :, 3:] == 7).all() and (filled[1, :, :, 2:] == 7).all()
+        assert torch.equal(filled[1, :, :3, :2], maps[1, :, :3, :2])
+
+
 def test_regions_around_others():
     both = around([regions([0, 5], [3, 3]), regions([4, 3], [3, 9])])
     assert both.rows.start.tolist() == [0, 3] and both.rows.size == 9

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from convscope.engine.recomputation.changed_windows import GroupLimits, group_positions
-from convscope.engine.recomputation.head import read_head
-from convscope.engine.trace import trace
+from convscope.engine.recomputation.local_part import local_part
+from convscope.engine.trace import PIXELS, trace
 
 SIZE = (47, 64)
 
@@ -20,10 +20,12 @@ def adding_net():
     return net.double().eval()
 
 
-def steps_of(net):
+def part_of(net):
+    """The local part of a net, its step's work by multiplications, and the numbers of the layers' outputs."""
     whole = nn.Sequential(net, nn.Flatten(), nn.LazyLinear(2)).double()
     whole(torch.zeros(1, 3, *SIZE, dtype=torch.float64))
-    return read_head(trace(whole, (3, *SIZE))).steps
+    part = local_part(trace(whole, (3, *SIZE)))
+    return part, [step.work for step in part.steps], [PIXELS, *(step.output.number for step in part.steps)]
 
 
 @pytest.mark.parametrize(
@@ -32,8 +34,8 @@ def steps_of(net):
 @pytest.mark.parametrize("axis", [0, 1])
 def test_windows_hold_all_that_a_square_changes(limits, axis):
     net, side, edges = adding_net(), 6, list(range(0, SIZE[axis] - 5, 3))
-    steps = steps_of(net)
-    groups = group_positions(edges, side, steps, axis, limits)
+    part, work, numbers = part_of(net)
+    groups = group_positions(edges, side, part, work, axis, limits)
     assert sorted(torch.cat([group.numbers for group in groups]).tolist()) == list(range(len(edges)))
     assert all(len(group.numbers) <= limits.size for group in groups)
     for group in groups:
@@ -44,8 +46,8 @@ def test_windows_hold_all_that_a_square_changes(limits, axis):
             for level, layer in enumerate(net, 1):
                 x, base = layer(x), layer(base)
                 changed = (x - base).abs().amax((0, 1, 3 - axis)).gt(1e-9).nonzero().flatten()
-                run = group.windows[level]
-                start = int(run.starts[place])
+                run = group.windows[numbers[level]]
+                start = int(run.start[place])
                 assert start >= 0 and start + run.size <= x.shape[2 + axis]
                 assert len(changed) == 0 or (start <= changed.min() and changed.max() < start + run.size)
 
@@ -53,14 +55,36 @@ def test_windows_hold_all_that_a_square_changes(limits, axis):
 def test_windows_are_no_larger_than_needed():
     """Positions 5 to 8 of a kernel of 3 with stride 2 and padding 1 depend on pixels 10 to 15; then 4 to 9."""
     net = nn.Sequential(nn.Conv2d(3, 2, 3, 2, 1), nn.Conv2d(2, 2, 3, 1, 1), nn.MaxPool2d(2)).double().eval()
-    (group,) = group_positions([10], 6, steps_of(net), 0, GroupLimits(1, 0.5))
-    spans = [(int(run.starts), int(run.starts) + run.size - 1) for run in group.windows]
+    part, work, numbers = part_of(net)
+    (group,) = group_positions([10], 6, part, work, 0, GroupLimits(1, 0.5))
+    runs = [group.windows[number] for number in numbers]
+    spans = [(int(run.start), int(run.start) + run.size - 1) for run in runs]
     assert spans == [(10, 15), (5, 8), (4, 9), (2, 4)]
 
 
 def test_places_of_equal_cost_go_together():
     """Stride 4 in the net and 2 between positions: the windows of every second position have another size."""
     net = nn.Sequential(nn.Conv2d(3, 2, 4, 4)).double().eval()
-    groups = group_positions(list(range(0, 40, 2)), 4, steps_of(net), 1, GroupLimits(10, 0.5))
-    assert [group.windows[1].size for group in groups] == [1, 2]
+    part, work, numbers = part_of(net)
+    groups = group_positions(list(range(0, 40, 2)), 4, part, work, 1, GroupLimits(10, 0.5))
+    assert [group.windows[numbers[1]].size for group in groups] == [1, 2]
     assert [group.numbers.tolist() for group in groups] == [list(range(0, 20, 2)), list(range(1, 20, 2))]
+
+
+class Branches(nn.Module):
+    """Two ways of different reach, added."""
+
+    def __init__(self):
+        super().__init__()
+        self.near, self.far = nn.Conv2d(3, 2, 3, 2, 1), nn.Conv2d(3, 2, 5, 2, 0)
+
+    def forward(self, x):
+        return self.near(x) + nn.functional.pad(self.far(x), (1, 1, 1, 1))[:, :, : (x.shape[2] + 1) // 2, :32]
+
+
+def test_windows_of_branches_hold_both():
+    """Pixels 10 to 15: positions 5 to 8 on the near way; 3 to 7 on the far way, moved by the padding to 4 to 8."""
+    part, work, numbers = part_of(Branches().double())
+    (group,) = group_positions([10], 6, part, work, 0, GroupLimits(1, 0.5))
+    spans = [(int(run.start), int(run.start) + run.size - 1) for run in map(group.windows.__getitem__, numbers)]
+    assert spans == [(10, 15), (5, 8), (3, 7), (4, 8), (4, 8), (4, 8)]

@@ -1,14 +1,19 @@
 """Recomputation of what the occluder can change against full passes, in random nets."""
 
 import random
+from itertools import product
 
 import pytest
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torchvision.models import alexnet, resnet18, vgg11
+from torchvision.models import alexnet, mobilenet_v2, resnet18, shufflenet_v2_x0_5, vgg11
 
-from convscope.analyses.occlusion.compute import Occluder, occlude, occlude_fully
+from convscope.analyses.occlusion.compute import Occluder, occlude, occlude_fully, occluder_edges
+from convscope.engine.recomputation.counted_work import OccluderGrid
+from convscope.engine.recomputation.local_part import local_part
+from convscope.engine.recomputation.recompute import ChosenMap, recompute
+from convscope.engine.trace import trace
 from convscope.models.lrn import LRN
 from engine.specimens import norm_net, odd_net, photographs, row_net
 
@@ -66,6 +71,36 @@ def random_chain(seed):
     return net, image, square, draw
 
 
+def assert_recomputed(net, image, layer, map_, square, batch, draw):
+    """Logits and the chosen map, by windows up to the end of the local part and up to a random call before it."""
+    net_trace = trace(net, tuple(image.shape))
+    part, chosen = local_part(net_trace), ChosenMap(layer, net_trace.layer(layer).output, map_)
+    edges = [occluder_edges(side, square) for side in image.shape[1:]]
+    counts = [len(part.calls), draw.randint(0, len(part.calls))]
+    cuts = [cut for cut in map(part.first, counts) if not cut.shares_overwritten_memory()]
+    for cut in cuts:
+        places, logits, maps = zip(
+            *recompute(net, cut, image, OccluderGrid(*edges, square.size, square.value), chosen, batch), strict=True
+        )
+        order = torch.cat(places).argsort()
+        for value, expected in zip((logits, maps), one_by_one(net, image, layer, map_, square, edges), strict=True):
+            torch.testing.assert_close(torch.cat(value)[order], expected, rtol=1e-10, atol=1e-10)
+    return bool(cuts)
+
+
+def one_by_one(net, image, layer, map_, square, edges):
+    """Logits and a map of each covered image, passed alone."""
+    outputs, logits, size = [], [], square.size
+    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: outputs.append(output.clone()))
+    for top, left in product(*edges):
+        covered_image = image.clone()
+        covered_image[:, top : top + size, left : left + size] = square.value
+        with torch.no_grad():
+            logits.append(net(covered_image[None]))
+    hook.remove()
+    return torch.cat(logits), torch.cat(outputs)[:, map_]
+
+
 def assert_same(outcome, full, tolerance=1e-10):
     for name, ours, expected in zip(outcome._fields[:5], outcome, full, strict=False):
         torch.testing.assert_close(
@@ -79,16 +114,14 @@ def test_random_chains(seed):
     layer = str(draw.randrange(len(net)))
     maps = net[: int(layer) + 1](image[None]).shape[1]
     rest = (layer, draw.randrange(maps), draw.randrange(5), square, draw.choice([1, 3, 7, 32]))
-    outcome = occlude(net, image, *rest)
-    assert outcome.incremental, outcome.why
-    assert_same(outcome, occlude_fully(net, image, *rest))
+    assert_same(occlude(net, image, *rest), occlude_fully(net, image, *rest))
+    assert_recomputed(net, image, *rest[:2], square, rest[-1], draw)
 
 
 def test_rows_with_batch_norm_average_pools_and_other_activations():
     net, image = norm_net(64), photographs(1, (64, 64))[0]
     for layer, square in (("conv4", Occluder(9, 5)), ("mean5", Occluder(20, 7, 1.5))):
         outcome = occlude(net, image, layer, 2, 1, square)
-        assert outcome.incremental, outcome.why
         assert_same(outcome, occlude_fully(net, image, layer, 2, 1, square))
 
 
@@ -98,9 +131,7 @@ def test_rows_with_batch_norm_average_pools_and_other_activations():
 def test_squares(square):
     net, image = row_net(), photographs(1)[0]
     for layer in ("conv2", "fc5"):
-        outcome = occlude(net, image, layer, 2, 1, square)
-        assert outcome.incremental
-        assert_same(outcome, occlude_fully(net, image, layer, 2, 1, square))
+        assert assert_recomputed(net, image, layer, 2, square, 32, random.Random(0))
 
 
 @pytest.mark.parametrize("layer", ["0", "2", "3", "6", "10", "13"])
@@ -182,11 +213,28 @@ def test_branches_above_the_maps_do_no_harm():
         assert_same(outcome, occlude_fully(net, image, layer, 1, 1, Occluder(5, 3)), 1e-5)
 
 
-def test_branches_among_the_maps():
-    outcome = occlude(Residual(above=False).eval(), torch.randn(3, 20, 17), "stem", 1, 1, Occluder(5, 6))
-    assert not outcome.incremental and outcome.why == "the net branches"
-    net, image = resnet18(weights=None, num_classes=3).eval(), torch.randn(3, 32, 32)
-    assert occlude(net, image, "layer4", 1, 1, Occluder(16, 16)).why == "the net branches"
+@pytest.mark.parametrize("layer", ["stem", "head"])
+def test_branches_among_the_maps(layer):
+    net, image = Residual(above=False).double().eval(), torch.randn(3, 20, 17, dtype=torch.float64)
+    assert assert_recomputed(net, image, layer, 1, Occluder(5, 6), 4, random.Random(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "make, layer, square",
+    [
+        (resnet18, "layer2", Occluder(9, 60)),
+        (mobilenet_v2, "features.6", Occluder(20, 48)),
+        (shufflenet_v2_x0_5, "stage2", Occluder(20, 48)),
+    ],
+    ids=["resnet18", "mobilenet_v2", "shufflenet"],
+)
+def test_torchvision_branches(make, layer, square):
+    torch.manual_seed(0)
+    net, image = make(weights=None, num_classes=10).double().eval(), photographs(1, (129, 117))[0]
+    outcome = occlude(net, image, layer, 3, 1, square)
+    assert outcome.incremental, outcome.why
+    assert_same(outcome, occlude_fully(net, image, layer, 3, 1, square), 1e-12)
 
 
 class Standardized(nn.Conv2d):
@@ -197,9 +245,9 @@ class Standardized(nn.Conv2d):
 
 
 def test_computed_filters():
-    net = nn.Sequential(Standardized(3, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 2)).eval()
-    outcome = occlude(net, torch.randn(3, 8, 8), "0", 0, 0, Occluder(4, 2))
-    assert not outcome.incremental and outcome.why == "conv2d takes or puts out several tensors"
+    net = nn.Sequential(Standardized(3, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 2)).double().eval()
+    image = torch.randn(3, 8, 8, dtype=torch.float64)
+    assert assert_recomputed(net, image, "0", 0, Occluder(4, 2), 4, random.Random(0))
 
 
 class Positions(nn.Module):
@@ -213,9 +261,9 @@ class Positions(nn.Module):
         return self.head((self.conv(x) * self.where).flatten(1))
 
 
-def test_what_depends_on_the_position_is_above_the_head():
+def test_what_depends_on_the_position():
     net, image = Positions().double().eval(), torch.randn(3, 10, 10, dtype=torch.float64)
-    assert_same(*(how(net, image, "conv", 0, 0, Occluder(3, 2)) for how in (occlude, occlude_fully)))
+    assert assert_recomputed(net, image, "conv", 0, Occluder(3, 2), 4, random.Random(0))
 
 
 def test_mostly_full_rows():

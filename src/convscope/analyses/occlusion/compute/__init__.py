@@ -9,12 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from convscope.engine.axes import MAPS, axes_of, maps_shape
+from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.deconvnet import Units
 from convscope.engine.features import features
 from convscope.engine.projection import project_fields
-from convscope.engine.recomputation.head import read_head
-from convscope.engine.recomputation.recompute import ChosenMap, OccluderGrid, recompute
+from convscope.engine.recomputation.counted_work import OccluderGrid, worthwhile_part
+from convscope.engine.recomputation.local_part import local_part
+from convscope.engine.recomputation.recompute import ChosenMap, recompute
 from convscope.engine.regions import recut, whole_map
 from convscope.engine.trace import trace
 from convscope.errors import UserError
@@ -104,22 +105,22 @@ def occlude(
 ) -> Occluded:
     """The net's answers for the image [3, H, W] with the square at every position; map_: the layer's map to watch.
 
-    Computes only what the square can change where the net is a plain chain up to its linear layers, otherwise all of
-    it. batch: about how many covered images go together. Raises UserError for a square that does not fit, an unknown
-    layer, map or class, and a layer that runs more than once or holds no maps. The net is left as it was.
+    Computes only what the square can change, as far up the net as that is less work than a full pass; where it nowhere
+    is, `why` says so. batch: about how many covered images go together. Raises UserError for a square that does not
+    fit, an unknown layer, map or class, and a layer that runs more than once or holds no maps. The net is left as it
+    was.
     """
     check_occluder(occluder, min(image.shape[1:]))
     pass_ = trace(net, tuple(image.shape))
     watched = ChosenMap(layer, pass_.layer(layer).output, map_)
-    axes = axes_of(pass_).get(watched.number)
-    _check_maps(layer, maps_shape(pass_.shapes[watched.number], axes), map_)
-    head = read_head(pass_) if axes in (None, MAPS) else "the layer puts out its maps last"
-    if isinstance(head, str):
-        return occlude_fully(net, image, layer, map_, target, occluder, batch)._replace(why=head)
+    _check_maps(layer, maps_shape(pass_.shapes[watched.number], axes_of(pass_).get(watched.number)), map_)
     image = image.to(next(net.parameters()).device)
     rows, cols = (occluder_edges(size, occluder) for size in image.shape[1:])
     grid = OccluderGrid(rows, cols, occluder.size, occluder.value)
-    outcomes = recompute(net, head, image, grid, watched, batch)
+    part = worthwhile_part(local_part(pass_), grid)
+    if isinstance(part, str):
+        return occlude_fully(net, image, layer, map_, target, occluder, batch)._replace(why=part)
+    outcomes = recompute(net, part, image, grid, watched, batch)
     parts = [(outcome.places, *_answers(outcome.logits, outcome.maps, target)) for outcome in outcomes]
     order, *values = (torch.cat(value) for value in zip(*parts, strict=True))
     grids = [value[order.argsort()].view(len(rows), len(cols)) for value in values]
