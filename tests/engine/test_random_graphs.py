@@ -201,15 +201,12 @@ def summing(net):
 
 
 @pytest.mark.slow
-@tried(30)
-@given(draws.lists(draws.sampled_from(DENSE), min_size=1, max_size=4), draws.sampled_from(SIZES), draws.data())
-def test_with_positive_weights_the_field_is_what_a_unit_sees(names, size, data):
-    net = summing(random_net(names))
-    if too_small(net, size):
-        return
+@tried(25)
+@given(draws.lists(draws.sampled_from(DENSE), min_size=1, max_size=3), draws.integers(-2, 2))
+def test_with_positive_weights_the_field_is_what_a_unit_sees(names, offset):
+    """Of units in the middle; near a border, positions that a stride or a slice leaves out are in the field too."""
+    size, net = (103, 120), summing(random_net(names))
     layer, images = str(len(net) - 2), torch.zeros(1, 3, *size, dtype=torch.float64)
     height, width = maps_of(net, layer, images).shape[2:]
-    place = data.draw(draws.integers(0, height - 1)), data.draw(draws.integers(0, width - 1))
-    visible = inside(fields(net, size)[layer], place, size)
-    support = reached(net, layer, size, place)
-    assert torch.equal(support.any(0), visible.any(0)) and torch.equal(support.any(1), visible.any(1)), names
+    place = height // 2 + offset, width // 2 - offset
+    assert torch.equal(reached(net, layer, size, place), inside(fields(net, size)[layer], place, size)), names
