@@ -19,9 +19,9 @@ import yaml
 from interleaved import line, ratio
 from torch import Tensor, nn
 
+from convscope.cli.environment import keep_freed_memory
 from convscope.models.build import ConvNet, ConvReLU, LinearReLU, Logits, build, he_
 from convscope.models.lrn import LRN
-from convscope.training.trainer import keep_freed_memory
 
 ZFNET = Path(__file__).resolve().parents[1] / "conf/model/zfnet.yaml"
 

@@ -43,6 +43,7 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "-m hydra/launcher=slurm hydra.launcher.partition=gpu hydra.launcher.gpus_per_node=1 seed=0,1": SLURM,
     "-m hydra/launcher=slurm trainer.num_nodes=2 trainer.devices=4 hydra.launcher.gpus_per_node=4": SLURM,
     "trainer.devices=2": "cluster/test_processes.py",
+    "job=visualize ckpt=outputs/train/<run>/checkpoints/last.ckpt trainer.devices=2": "cluster/test_looking_jobs.py",
     "model=compact": "cli/test_conf.py",
     "experiment=search": "cli/test_search.py",
     "experiment=search hydra/sweeper=optuna hydra.sweeper.direction=maximize hydra.sweeper.n_trials=20 hydra.sweeper"

@@ -55,6 +55,18 @@ def test_whole_maps_and_the_same_regions_are_not_cut():
     assert torch.equal(recut(x, whole_map(6, SIZE), whole_map(6, SIZE)), x)
 
 
+def test_regions_inside_the_maps():
+    inside = Regions(
+        *(span.inside(limit) for span, limit in zip(regions([-3, 0, 7], [0, 4, -9], (5, 5)), (9, 20), strict=True))
+    )
+    assert inside.rows.start.tolist() == [0, 0, 4] and inside.rows.size == 5  # the second needs all of its rows
+    shorter = Regions(
+        *(span.inside(limit) for span, limit in zip(regions([-3, 7], [-1, 18], (5, 5)), (9, 20), strict=True))
+    )
+    assert shorter.size == (2, 4) and shorter.rows.start.tolist() == [0, 7]
+    assert shorter.cols.start.tolist() == [0, 16]
+
+
 @tried(60)
 @given(STARTS, draws.integers(1, 12), draws.integers(1, 16))
 def test_a_span_without_what_is_outside_keeps_what_is_inside(starts, size, limit):

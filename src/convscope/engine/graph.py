@@ -76,7 +76,7 @@ def read_graph(
 
 def _relu(tensors: Mapping[int, MapTensor], below: int | None, output: MapTensor) -> Step | None:
     """A ReLU of a tensor that depends on the image; None of another one."""
-    if below not in tensors:
+    if below is None or below not in tensors:
         return None
     call = Call(F.relu, (Ref(below),), {}, (below,), (output.number,))
     return ActivationStep(call, (tensors[below],), output, SAME, {})
@@ -87,13 +87,13 @@ class _FixedTensors(Mapping[int, Tensor]):
 
     def __init__(self, net_trace: Trace):
         self.calls: dict[int, Call] = {}  # by the tensor that they put out
-        self.values: dict[int, Tensor] = {}
+        self.results: dict[int, Tensor] = {}
 
     def add(self, call: Call) -> None:
         self.calls |= dict.fromkeys(call.outputs, call)
 
     def __getitem__(self, number: int) -> Tensor:
-        if number not in self.values:
+        if number not in self.results:
             call = self.calls[number]
             args, kwargs = map_leaves(
                 (call.args, call.kwargs), lambda leaf: self[leaf.number] if isinstance(leaf, Ref) else leaf
@@ -101,8 +101,8 @@ class _FixedTensors(Mapping[int, Tensor]):
             with torch.no_grad():
                 result = call.func(*args, **kwargs)
             results = [args[0]] if result is None else [result] if isinstance(result, Tensor) else list(result)
-            self.values |= dict(zip(call.outputs, results, strict=False))
-        return self.values[number]
+            self.results |= dict(zip(call.outputs, results, strict=False))
+        return self.results[number]
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.calls)

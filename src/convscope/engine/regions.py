@@ -166,8 +166,8 @@ def _cut_apart(x: Tensor, which: Tensor, offsets: list[Tensor], size: Pair, fill
         memory = maps.permute(0, 2, 3, 1).flatten(0, 2)
         values = memory.index_select(0, index.flatten().to(x.device))
     else:
-        index = [places.to(x.device) for places in (which, rows[:, :, None], cols[:, None, :])]
-        values = maps[index[0], :, index[1], index[2]].flatten(0, 2)
+        image, row, col = (places.to(x.device) for places in (which, rows[:, :, None], cols[:, None, :]))
+        values = maps[image, :, row, col].flatten(0, 2)
     if bool(outside.any()):
         values.index_fill_(0, outside.flatten().nonzero()[:, 0].to(x.device), fill)
     return values.view(len(which), *size, -1).permute(0, 3, 1, 2).view(len(which), *x.shape[1:-2], *size)

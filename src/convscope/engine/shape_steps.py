@@ -20,6 +20,9 @@ class ReshapeStep(Step):
         shape = self.output.region_shape(-1, place.region.size)
         return areas[0].reshape(shape)
 
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return maps[0].reshape(self.output.region_shape(-1, self.output.sides))
+
     def remembers(self, rule: str) -> bool:
         return False
 
@@ -34,7 +37,10 @@ class PartStep(Step):
     part: int = 0
 
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        return self.call.again(areas[0])[self.part]
+        return self.whole(areas)
+
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return self.call.again(maps[0])[self.part]
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,9 @@ class JoinStep(Step):
         tensors = self.call.arguments()["tensors"]
         parts = [values[leaf.number] if self._of_image(leaf) else self._fixed_part(leaf, place) for leaf in tensors]
         return torch.cat(parts, self.dim)
+
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return self.compute(maps, self.place(whole_map(len(maps[0]), self.output.sides)))
 
     def _fixed_part(self, leaf: Ref | Tensor, place: Place) -> Tensor:
         """The regions of a tensor that does not depend on the image."""
@@ -63,4 +72,4 @@ class JoinStep(Step):
             for number, leaf in zip(numbers, tensors, strict=True)
         ]
         parts = list(zip(numbers, signal.split(lengths, self.dim), strict=True))
-        return [sum(part for number, part in parts if number == below.number) for below in self.inputs]  # type: ignore[misc]
+        return [sum(part for number, part in parts if number == below.number) for below in self.inputs]

@@ -13,14 +13,17 @@ import torch
 from torch import Tensor
 
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
-from convscope.engine.calls import Call, Ref, map_leaves
+from convscope.engine.calls import Call, Ref, leaves, map_leaves
 from convscope.engine.operations import (
     ACTIVATION,
     CLAMP,
+    CONVOLUTION,
     GATE,
     INDEX,
     INERT,
+    JOIN,
     LINEAR,
+    MATRIX,
     PAD,
     POWER,
     PRODUCT,
@@ -97,15 +100,36 @@ class Step:
         args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
         return self.call.func(*args, **kwargs)
 
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        """The output for whole inputs of any number of images; a call in place writes over them."""
+        values = dict(zip((below.number for below in self.inputs), maps, strict=True))
+        arguments = self.call.args, self.call.kwargs
+        args, kwargs = map_leaves(
+            arguments, lambda leaf: values[leaf.number] if self._of_image(leaf) else self._value(leaf)
+        )
+        return self.call.func(*args, **kwargs)
+
+    def constants(self) -> list[Any]:
+        """The arguments that do not depend on the image."""
+        arguments = leaves([*self.call.args, *self.call.kwargs.values()])
+        return [self._value(leaf) for leaf in arguments if not self._of_image(leaf)]
+
+    def has_positions(self) -> bool:
+        """Whether an argument that does not depend on the image has a value of its own for each position."""
+        return any(map(self._has_positions, self.constants()))
+
+    def _has_positions(self, leaf: Any) -> bool:
+        if self.call.kind not in _BROADCAST | {JOIN} or not isinstance(leaf, Tensor) or self.output.axes is None:
+            return False
+        axes = [axis - len(self.output.shape) for axis in self.output.axes]
+        return any(axis >= -leaf.dim() and leaf.shape[axis] != 1 for axis in axes)
+
     def _operand(self, leaf: Any, values: Mapping[int, Tensor], place: Place) -> Any:
         """The value of an argument of the call, cut to the region where it has a value for each position."""
         if isinstance(leaf, Ref) and leaf.number in values:
             return values[leaf.number]
         leaf = self._value(leaf)
-        if self.call.kind not in _BROADCAST or not isinstance(leaf, Tensor) or self.output.axes is None:
-            return leaf
-        axes = [axis - len(self.output.shape) for axis in self.output.axes]
-        if all(axis < -leaf.dim() or leaf.shape[axis] == 1 for axis in axes):
+        if not self._has_positions(leaf):
             return leaf
         whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
         return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
@@ -219,7 +243,7 @@ def is_in_place(call: Call) -> bool:
 
 def multiplications(call: Call, shapes: Mapping[int, Shape]) -> int:
     """Multiplications of a convolution or a linear layer; 0 for other calls."""
-    weight = call.arguments().get("weight") if call.kind in LINEAR and call.name in ("conv2d", "linear") else None
+    weight = call.arguments().get("weight") if call.kind in (CONVOLUTION, MATRIX) else None
     if weight is None:
         return 0
     shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape

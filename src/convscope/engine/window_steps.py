@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convscope.engine.calls import Pair, Window
+from convscope.engine.operations import PAD
 from convscope.engine.reach import Scaling
 from convscope.engine.regions import Regions, Span, recut, whole_map
 from convscope.engine.steps import PassStep, Place, Step
@@ -25,6 +26,9 @@ class AreaStep(PassStep):
 
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         return areas[0]
+
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        return super().whole(maps) if self.call.kind == PAD else maps[0]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""95 % confidence intervals: of means, shares, any statistic, and of distances between pairs of images; by scipy."""
+"""95 % confidence intervals: of means, shares, any statistic, and of distances between pairs of images; by scipy.
+
+scipy.stats is slow to import, and jobs that train need no intervals, so that the functions import it.
+"""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -6,9 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import DegenerateDataWarning, binomtest, bootstrap
-from scipy.stats import norm as normal
-from scipy.stats import t as student
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -37,6 +37,10 @@ def bootstrap_interval(n: int, statistic: Callable[[NDArray[np.int64]], float], 
     as Student's interval is (Hesterberg 2015, "expanded percentile"): without that the interval of five cases holds the
     truth in 80 instead of 95 of 100 times.
     """
+    from scipy.stats import DegenerateDataWarning, bootstrap
+    from scipy.stats import norm as normal
+    from scipy.stats import t as student
+
     cases = np.arange(n)
     value = float(statistic(cases))
     if n < 2:
@@ -72,6 +76,8 @@ def hit_interval(hits: Sequence[float] | NDArray[Any], seed: int = 0) -> Interva
 
 def share_interval(count: int, total: int) -> Interval:
     """The share count / total with Wilson's interval, which holds at shares of 0 and 1 too."""
+    from scipy.stats import binomtest
+
     wilson = binomtest(count, total).proportion_ci(LEVEL, method="wilson")
     return Interval(count / total, float(wilson.low), float(wilson.high), total)
 
