@@ -9,7 +9,9 @@ from torch import nn
 
 from convscope.engine.deconvnet import RULES
 from convscope.engine.graph import read_graph
+from convscope.engine.receptive_fields import fields
 from convscope.engine.trace import trace
+from engine.specimens import maps_of
 from engine.test_operations import difference
 from random_settings import tried
 
@@ -145,3 +147,66 @@ def test_every_part_between_convolutions(name):
     net = random_net([name, "max pool", name])
     for rule in RULES:
         assert difference(net, str(len(net) - 1), (33, 40), rule) < 1e-11
+
+
+def reached(net, layer, size, place):
+    """The pixels [h, w] with a gradient of a unit at this place, of any map."""
+    pixels = torch.rand(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    outputs = []
+    hook = net.get_submodule(layer).register_forward_hook(lambda module, args, output: outputs.append(output))
+    net(pixels)
+    hook.remove()
+    return torch.autograd.grad(outputs[0][0, :, place[0], place[1]].sum(), pixels)[0][0].abs().sum(0) != 0
+
+
+def inside(field, place, size):
+    """The pixels [h, w] of the receptive field of the unit at this place; all of them where it is not known."""
+    if field is None:
+        return torch.ones(size, dtype=torch.bool)
+    top, left, height, width = field.box(*place)
+    rows, cols = torch.arange(size[0])[:, None], torch.arange(size[1])
+    return (rows >= top) & (rows < top + height) & (cols >= left) & (cols < left + width)
+
+
+@pytest.mark.slow
+@tried(40)
+@given(draws.lists(draws.sampled_from(sorted(PARTS)), min_size=1, max_size=5), draws.sampled_from(SIZES), draws.data())
+def test_no_pixel_outside_the_field_has_a_gradient(names, size, data):
+    net = random_net(names)
+    if too_small(net, size):
+        return
+    layer, images = str(len(net) - 2), torch.zeros(1, 3, *size, dtype=torch.float64)
+    height, width = maps_of(net, layer, images).shape[2:]
+    place = data.draw(draws.integers(0, height - 1)), data.draw(draws.integers(0, width - 1))
+    assert not (reached(net, layer, size, place) & ~inside(fields(net, size)[layer], place, size)).any(), names
+
+
+DENSE = [  # parts without holes between the pixels that a unit sees, made linear below
+    "convolution", "strided", "even kernel", "grouped", "mean pool", "padding", "batch norm", "residual", "branches",
+    "residual in place", "halves", "slice", "reused",
+]  # fmt: skip
+
+
+def summing(net):
+    """The net with positive weights, means in place of maxima and nothing in place of activations."""
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.MaxPool2d):
+                setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding, child.ceil_mode))
+            elif isinstance(child, nn.ReLU | nn.SiLU | nn.LeakyReLU | nn.ReLU6):
+                setattr(module, name, nn.Identity())
+    for name, value in net.state_dict().items():
+        value.abs_().mul_(0 if name.endswith("running_mean") else 1)
+    return net
+
+
+@pytest.mark.slow
+@tried(25)
+@given(draws.lists(draws.sampled_from(DENSE), min_size=1, max_size=3), draws.integers(-2, 2))
+def test_with_positive_weights_the_field_is_what_a_unit_sees(names, offset):
+    """Of units in the middle; near a border, positions that a stride or a slice leaves out are in the field too."""
+    size, net = (103, 120), summing(random_net(names))
+    layer, images = str(len(net) - 2), torch.zeros(1, 3, *size, dtype=torch.float64)
+    height, width = maps_of(net, layer, images).shape[2:]
+    place = height // 2 + offset, width // 2 - offset
+    assert torch.equal(reached(net, layer, size, place), inside(fields(net, size)[layer], place, size)), names
