@@ -130,8 +130,8 @@ class ImageData:
     def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
         """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 uint8, mean not subtracted.
 
-        The part of this process. At the stored size R these are the stored images; at another side they come from
-        their files (smallest side to `side`, then the center), or from the pixels of a source without files.
+        The part of this process. At the stored size R these are the stored images; else they come from their files, the
+        smallest side scaled to `side`, or from the pixels of a source without files.
         """
         images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
         crop = CropSettings(side, side, interpolation=self.settings.interpolation)
@@ -142,11 +142,11 @@ class ImageData:
     ) -> Iterator[Rectangles]:
         """Uncropped images of these indices at each of these sizes, in groups of one shape: the part of this process.
 
-        Images come from their files, or from the source's square pixels. pixels: the limit of a group at the largest
-        size; a group has at least one image. Groups come in the order in which their shapes first occur.
+        pixels: the limit of a group at the largest size; a group has at least one image. Groups come in the order in
+        which their shapes first occur.
         """
-        images = UncroppedImages(self._originals(split), sides, self.settings.interpolation)
-        return in_parts(self._in_order(images, indices, images.batch_size), pixels)
+        uncropped = UncroppedImages(self._originals(split), sides, self.settings.interpolation)
+        return in_parts(self._in_order(uncropped, indices, uncropped.batch_size), pixels)
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
@@ -234,9 +234,8 @@ class ImageData:
     def _loader(self, split: SplitName, sampler: Sampler, device: str = "cpu") -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else device
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
-        batches: dict[str, Any] = {"batch_size": size, "sampler": sampler}
-        if self.joins_last_image and isinstance(sampler, EpochSampler):
-            batches = {"batch_sampler": JoinedBatches(sampler, size)}
+        joined = self.joins_last_image and isinstance(sampler, EpochSampler)
+        batches = {"batch_sampler": JoinedBatches(sampler, size)} if joined else dict(batch_size=size, sampler=sampler)
         return self._loaded(self._crops(split), workers, pin_memory=device == "cuda", **batches)
 
     def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:

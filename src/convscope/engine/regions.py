@@ -170,7 +170,8 @@ def _cut_apart(x: Tensor, which: Tensor, offsets: list[Tensor], size: Pair, fill
         values = maps[image, :, row, col].flatten(0, 2)
     if bool(outside.any()):
         values.index_fill_(0, outside.flatten().nonzero()[:, 0].to(x.device), fill)
-    return values.view(len(which), *size, -1).permute(0, 3, 1, 2).view(len(which), *x.shape[1:-2], *size)
+    values = values.view(len(which), *size, maps.shape[1]).permute(0, 3, 1, 2)
+    return values.view(len(which), *x.shape[1:-2], *size)
 
 
 def _outside(starts: list[Tensor], size: Pair, sides: Pair) -> Tensor:

@@ -47,9 +47,9 @@ class OwnRun:
         device = next(self.net.parameters()).device
         self.watcher.begin()
         with torch.inference_mode():
-            for batch in self.data.ordered_dataloader("train"):
+            for batch in self.data.ordered_dataloader("train", device):
                 self.watcher.begin_batch(batch)
-                self.net(batch.image.to(device))
+                self.net(batch.image)
 
     def redraw(self, epoch: int) -> None:
         """Draws a shown epoch by the weights of its end, where a session ended before its pictures were written."""
