@@ -195,10 +195,7 @@ class ImageData:
         return [str(at) if isinstance(images, Pixels) else utf8_text(images.name(at)) for at in positions]
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Center crops of image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
-
-        Raises UserError for a file that cannot be read.
-        """
+        """Center crops of files, as `images` and as `pixels`. Raises UserError for a file that cannot be read."""
         positions = np.arange(len(paths))
         crops = self._crops("val", Files(list(paths), np.zeros(len(paths), np.int64)))
         return self.centered(crops.__getitems__(positions.tolist())).image, crops.pixels(positions)
@@ -234,8 +231,9 @@ class ImageData:
     def _loader(self, split: SplitName, sampler: Sampler, device: str = "cpu") -> Loader:
         device = self.trainer.strategy.root_device.type if self.trainer else device
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
-        joined = self.joins_last_image and isinstance(sampler, EpochSampler)
-        batches = {"batch_sampler": JoinedBatches(sampler, size)} if joined else dict(batch_size=size, sampler=sampler)
+        batches: dict[str, Any] = {"batch_size": size, "sampler": sampler}
+        if self.joins_last_image and isinstance(sampler, EpochSampler):
+            batches = {"batch_sampler": JoinedBatches(sampler, size)}
         return self._loaded(self._crops(split), workers, pin_memory=device == "cuda", **batches)
 
     def _loaded(self, images: Crops | UncroppedImages, workers: int, **options: Any) -> Loader:
