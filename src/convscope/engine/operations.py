@@ -14,7 +14,7 @@ ACTIVATION, CLAMP, GATE = "activation", "clamp", "gate"
 SUM, PRODUCT = "sum", "product"
 POWER, CHOICE, COMPARISON = "power", "choice", "comparison"
 INERT, MOVE, SHAPE, JOIN, CUT, INDEX, PAD, ROLL = "inert", "move", "shape", "join", "cut", "index", "pad", "roll"
-RESAMPLE, SHUFFLE = "resample", "shuffle"
+RESAMPLE, TO_SPACE, FROM_SPACE, SHUFFLE = "resample", "channels to space", "space to channels", "shuffle"
 REDUCTION, ASSIGNMENT, MIX, CONSTANT, UNKNOWN = "reduction", "assignment", "mix", "constant", "unknown"
 
 _NAMES = {
@@ -51,7 +51,9 @@ _NAMES = {
     INDEX: "__getitem__",
     PAD: "pad",
     ROLL: "roll",
-    RESAMPLE: "interpolate pixel_shuffle pixel_unshuffle",
+    RESAMPLE: "interpolate",
+    TO_SPACE: "pixel_shuffle",
+    FROM_SPACE: "pixel_unshuffle",
     SHUFFLE: "channel_shuffle",
     REDUCTION: "mean sum amax amin softmax",
     ASSIGNMENT: "__setitem__",
@@ -66,12 +68,13 @@ _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()
 POSITIONWISE = {ACTIVATION, CLAMP, GATE, SUM, PRODUCT, POWER, CHOICE, COMPARISON, INERT, BATCH_NORM, CONTRAST_NORM}
 # The signal passes down without any value of the forward pass. A product does where it has one factor of the image.
 LINEAR = {
-    CONVOLUTION, TRANSPOSED, MATRIX, MEAN_POOL, SUM, INERT, MOVE, SHAPE, JOIN, CUT, INDEX, PAD, SHUFFLE, RESAMPLE
+    CONVOLUTION, TRANSPOSED, MATRIX, MEAN_POOL, SUM, INERT, MOVE, SHAPE, JOIN, CUT, INDEX, PAD, SHUFFLE, RESAMPLE,
+    TO_SPACE, FROM_SPACE,
 }  # fmt: skip
 # Their input has rows and columns in its last two dimensions.
 OF_MAPS = {
     CONVOLUTION, TRANSPOSED, MAX_POOL, MEAN_POOL, NORM_POOL, GLOBAL_POOL, BATCH_NORM, CONTRAST_NORM, GROUP_NORM,
-    RESAMPLE, SHUFFLE,
+    RESAMPLE, TO_SPACE, FROM_SPACE, SHUFFLE,
 }  # fmt: skip
 # Their output may share memory with their input.
 VIEWS = {MOVE, SHAPE, CUT, INDEX, INERT, PAD, MIX, UNKNOWN}

@@ -111,11 +111,13 @@ def _flattens(step: Step) -> bool:
 
 def _on_maps(step: Step) -> Run | None:
     """A step below the place where the map is flattened, on larger maps; None where it depends on their size."""
-    below, axes = step.inputs[0], step.inputs[0].axes
-    if _flattens(step) and axes is not None:
+    below = step.inputs[0]
+    if (axes := below.axes) is None:
+        return None
+    if _flattens(step):
         return lambda values: values[0].movedim(axes, (2, 3))
-    fits = isinstance(step.reach, Window) and axes is not None and step.output.axes is not None
-    if not fits or axes is None or any(other.sides != below.sides for other in step.inputs) or step.has_positions():
+    fits = isinstance(step.reach, Window) and step.output.axes is not None
+    if not fits or any(other.sides != below.sides for other in step.inputs) or step.has_positions():
         return None
     if isinstance(step, ReshapeStep):
         return lambda values: values[0].reshape(step.output.region_shape(-1, _sides(values[0], axes)))

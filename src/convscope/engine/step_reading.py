@@ -52,6 +52,8 @@ _ONE_INPUT = {
     operations.POWER,
     operations.REDUCTION,
     operations.RESAMPLE,
+    operations.TO_SPACE,
+    operations.FROM_SPACE,
     operations.SHAPE,
     operations.SHUFFLE,
     operations.TRANSPOSED,
@@ -91,7 +93,7 @@ def read_step(
     match kind:
         case operations.CONVOLUTION:
             return _convolution(fields)
-        case operations.TRANSPOSED | operations.RESAMPLE:
+        case operations.TRANSPOSED | operations.RESAMPLE | operations.TO_SPACE:
             return (ScalingStep if isinstance(fields.reach, Scaling) else Step)(*fields)
         case operations.MAX_POOL:
             return MaxPoolStep(*fields) if fields.reach else None

@@ -12,6 +12,7 @@ from convscope.engine.activations import BoundedActivation, CallCounter, bounded
 from convscope.engine.axes import Axes, axes_of, maps_of, maps_shape
 from convscope.engine.calls import Window, window_of
 from convscope.engine.hooks import on_output
+from convscope.engine.operations import MAX_POOL
 from convscope.engine.top9 import Top9, empty, entered
 from convscope.engine.trace import Trace, trace, unknown_layer_message
 from convscope.errors import UserError
@@ -199,9 +200,7 @@ def _place(maps: Tensor, row: Tensor, pool: Window | None) -> tuple[Tensor, Tens
 def _pool_above(net: nn.Module, layer: str, net_trace: Trace) -> tuple[str, Window] | None:
     """Path and window of a max pool module above the layer that covers all of the layer's maps; None without one."""
     output = net_trace.layer(layer).output
-    calls = {
-        call.outputs[0]: call for call in net_trace.calls if call.name == "max_pool2d" and call.inputs == (output,)
-    }
+    calls = {call.outputs[0]: call for call in net_trace.calls if call.kind == MAX_POOL and call.inputs == (output,)}
     for path, above in net_trace.layers.items():
         if above.runs == 1 and above.output in calls and isinstance(net.get_submodule(path), nn.MaxPool2d):
             window = window_of(calls[above.output], net_trace.shapes)

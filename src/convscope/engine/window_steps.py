@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convscope.engine.calls import Pair, Window
-from convscope.engine.operations import PAD
+from convscope.engine.operations import PAD, RESAMPLE, TO_SPACE, TRANSPOSED
 from convscope.engine.reach import Scaling
 from convscope.engine.regions import Regions, Span, recut, whole_map
 from convscope.engine.steps import PassStep, Place, Step
@@ -143,15 +143,15 @@ class ScalingStep(Step):
     def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
         assert isinstance(self.reach, Scaling)
         x, arguments = areas[0], self.call.arguments()
-        if self.call.name == "interpolate":
+        if self.call.kind == RESAMPLE:
             size = tuple(length * factor for length, factor in zip(x.shape[2:], self.reach.factor, strict=True))
             larger = F.interpolate(x, size, mode=arguments.get("mode", "nearest"))
-        elif self.call.name == "pixel_shuffle":
+        elif self.call.kind == TO_SPACE:
             larger = F.pixel_shuffle(x, self.reach.factor[0])
         else:
             options = self.reach.factor, 0, 0, arguments.get("groups", 1), arguments.get("dilation", 1)
             larger = F.conv_transpose2d(x, arguments["weight"], arguments.get("bias"), *options)
-        lead = self.reach.padding if self.call.name == "conv_transpose2d" else (0, 0)
+        lead = self.reach.padding if self.call.kind == TRANSPOSED else (0, 0)
         rows, cols = (
             Span(span.start * factor - before, length)
             for span, factor, before, length in zip(
