@@ -26,7 +26,7 @@ other nets are what their normalization makes of them.
 
 From Zeiler & Fergus (2013) to the code:
 
-    section 2.1   deconvnet, switches, projections      engine/deconvnet.py, engine/cropped_projection.py
+    section 2.1   deconvnet, switches, projections      engine/deconvnet.py, engine/projection.py
     section 3     the nets, as rows                     models/rows.py, models/build.py, conf/model/
                   preprocessing, crops and flips        data/transforms.py, data/cache.py
                   the recipe; filter renormalization    training/recipe.py, conf/optim/; models/renorm.py
