@@ -2,8 +2,8 @@
 
 Against Captum's Occlusion on the stock net (nn.LocalResponseNorm, nn.ReLU, default memory format), one and 64 covered
 images an evaluation, and against our own batched full passes. These sides run 64 places, whose cost does not depend
-on where they lie, and are scaled up to 625. Captum gives the probability only; ours also a map's activity. For the other
-nets only our own full passes are the other side, beside what the counted work allows.
+on where they lie, and are scaled up to 625. Captum gives the probability only; ours also a map's activity. For the
+other nets only our own full passes are the other side, beside what the counted work allows.
 """
 
 import warnings
