@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser slurm node demo check test notebooks bench reliability lint scripts format lock clean
+.PHONY: help setup browser slurm node demo check test notebooks bench gpu reliability lint scripts format lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -69,13 +69,16 @@ check: lint  ## lint, types and the tests that are not marked slow, in about two
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@CONVSCOPE_DEVICE=cpu OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 notebooks: .venv/.ready  ## execute the notebooks and store what they show; minutes where outputs/train/notebook is not there
 	@cd notebooks && MPLBACKEND=agg ../$(PYTHON) execute.py
 
 bench: .venv/.ready  ## every benchmark, one line for each ratio
-	@for file in $$(grep -l '__main__' benchmarks/*.py | grep -v -e interleaved.py -e reliability_); do $(PYTHON) "$$file" || exit 1; done
+	@for file in $$(grep -l '__main__' benchmarks/*.py | grep -v -e interleaved.py -e reliability_ -e /gpu.py); do $(PYTHON) "$$file" || exit 1; done
+
+gpu: .venv/.ready  ## what only a GPU can show: its tests and ratios, in under six minutes on one card
+	@$(PYTHON) -m pytest -q -m gpu tests/test_gpu.py && $(PYTHON) benchmarks/gpu.py
 
 reliability: .venv/.ready  ## what is promised of long and broken runs, tried at full length; its figures, under 30 minutes
 	@for file in benchmarks/reliability_*.py; do OMP_NUM_THREADS=1 $(PYTHON) "$$file" || exit 1; done

@@ -48,7 +48,7 @@ def loading(source: Source, size: int, place: Path, gib: float) -> Callable[[], 
     data.mean  # decodes  # noqa: B018
 
     def run() -> None:
-        for _ in data.train_dataloader():
+        for _ in map(data.centered, data.train_dataloader()):
             pass
 
     return run

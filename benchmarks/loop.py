@@ -58,7 +58,7 @@ def bare(data: ImageData, model: ConvNet) -> None:
     for epoch in range(EPOCHS):
         loader.sampler.set_epoch(epoch)
         model.train()
-        for batch in loader:
+        for batch in map(data.centered, loader):
             sgd.zero_grad()
             F.cross_entropy(model(batch.image), batch.label).backward()
             sgd.step()
@@ -66,7 +66,8 @@ def bare(data: ImageData, model: ConvNet) -> None:
                 weight.data.renorm_(2, 0, 0.1 * weight[0].numel() ** 0.5)
         model.eval()
         with torch.inference_mode():
-            hits = [(model(batch.image).argmax(1) == batch.label).sum() for batch in data.val_dataloader()]
+            batches = map(data.centered, data.val_dataloader())
+            hits = [(model(batch.image).argmax(1) == batch.label).sum() for batch in batches]
         sum(hits).item()
 
 

@@ -7,7 +7,7 @@ import torch
 from interleaved import line, paired, ratio
 from train_step import step, zfnet
 
-from convscope.models.build import ConvReLU
+from convscope.models.build import ConvLayer
 from convscope.models.renorm import renormalize_filters_
 
 TIMES = 20  # one call is too short for the clock
@@ -15,7 +15,7 @@ TIMES = 20  # one call is too short for the clock
 
 def main() -> None:
     net = zfnet(224, 1000, 1.0)
-    filters = [layer.weight for layer in net.children() if isinstance(layer, ConvReLU)]
+    filters = [layer.weight for layer in net.children() if isinstance(layer, ConvLayer)]
     images = (torch.randn(32, 3, 224, 224) * 58).contiguous(memory_format=torch.channels_last)
     training = step(net, images, torch.randint(1000, (32,)), fused=True)
 

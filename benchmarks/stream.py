@@ -26,7 +26,7 @@ def epoch(source: Source, place: Path) -> Callable[[], None]:
     data.mean  # finds it  # noqa: B018
 
     def run() -> None:
-        for _ in data.train_dataloader():
+        for _ in map(data.centered, data.train_dataloader()):
             pass
 
     return run

@@ -2,13 +2,16 @@
 
 The passes end at conv5, what lies above costs all sides the same. Against our own pass without the search, and
 against the stock eager pass (nn.LocalResponseNorm, nn.ReLU, default memory format; a quarter of the images, scaled).
+Then five layers of nets with branches, ResNet-18 and SqueezeNet of torchvision, against their own whole passes.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from interleaved import line, paired, peak_mib, ratio  # first: sets the number of threads
 
 import torch  # isort: skip
+import torchvision
 from deconvnet import LAYERS, photographs, stock, zfnet
 from torch import Tensor, nn
 
@@ -17,6 +20,10 @@ from convscope.engine.top9_search import Search
 from convscope.models.build import ConvNet
 
 IMAGES, BATCH = 512, 16
+BRANCHED = {
+    "resnet18": ("relu", "layer1", "layer2", "layer3", "layer4"),
+    "squeezenet1_0": ("features.1", "features.3", "features.5", "features.9", "features.12"),
+}
 
 
 def to_conv5(net: nn.Module, last: str) -> nn.Sequential:
@@ -32,12 +39,12 @@ def forward(net: nn.Module, images: Tensor) -> None:
 
 
 @torch.inference_mode()
-def search(net: nn.Module, images: Tensor) -> dict[str, Top9]:
-    with Search(net, LAYERS) as found:
+def search(net: nn.Module, images: Tensor, layers: Sequence[str] = LAYERS) -> dict[str, Top9]:
+    with Search(net, layers) as found:
         for numbers in torch.arange(len(images)).split(BATCH):
             found.watch(numbers)
             net(images[numbers[0] : numbers[-1] + 1])
-    return found.top
+        return found.top
 
 
 @torch.inference_mode()
@@ -60,6 +67,14 @@ def store_all(net: nn.Module, images: Tensor) -> dict[str, Top9]:
     return tops
 
 
+def compare_branched(name: str, images: Tensor) -> None:
+    """Prints the ratio of a net of torchvision with random weights."""
+    torch.manual_seed(0)
+    net = getattr(torchvision.models, name)(weights=None).eval().to(memory_format=torch.channels_last)
+    sides = {"search": lambda: search(net, images, BRANCHED[name]), "forward": lambda: forward(net, images)}
+    line(f"top-9 search of {name} against its forward pass", ratio(paired(sides, rounds=3), "search", "forward"), 1.05)
+
+
 def main() -> None:
     whole: ConvNet = zfnet()
     net, peer = to_conv5(whole, "conv5"), to_conv5(stock(whole), "conv5_relu")
@@ -79,6 +94,9 @@ def main() -> None:
     times = paired(sides, rounds=3)
     line("top-9 search against our own forward pass", ratio(times, "search", "forward"), 1.05)
     line("top-9 search against the stock forward pass", ratio(times, "search", "stock") * len(some) / IMAGES, 0.55)
+
+    for name in BRANCHED:
+        compare_branched(name, ours[: IMAGES // 4] / 58)
 
     few, many = peak_mib(lambda: search(net, ours[:64])), peak_mib(lambda: search(net, ours))
     alone = peak_mib(lambda: forward(net, ours[:64]))

@@ -19,9 +19,9 @@ import yaml
 from interleaved import line, ratio
 from torch import Tensor, nn
 
-from convscope.models.build import ConvNet, ConvReLU, LinearReLU, Logits, build, he_
+from convscope.cli.environment import keep_freed_memory
+from convscope.models.build import ConvLayer, ConvNet, HiddenLayer, Logits, build, he_
 from convscope.models.lrn import LRN
-from convscope.training.trainer import keep_freed_memory
 
 ZFNET = Path(__file__).resolve().parents[1] / "conf/model/zfnet.yaml"
 
@@ -55,10 +55,10 @@ def _stock(layer: nn.Module) -> list[nn.Module]:
     match layer:
         case LRN():
             return [nn.LocalResponseNorm(layer.size, layer.alpha * layer.size, layer.beta, layer.k)]
-        case ConvReLU():
+        case ConvLayer():
             kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
             return [nn.Conv2d(layer.in_channels, layer.out_channels, kernel, stride, padding), nn.ReLU()]
-        case LinearReLU():
+        case HiddenLayer():
             units = nn.Linear(layer.in_features, layer.out_features)
             return [nn.Flatten(), units, nn.ReLU(), nn.Dropout(layer.dropout)]
         case Logits():

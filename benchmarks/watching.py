@@ -3,12 +3,16 @@
 The images are noise in memory: reading files would hide a part of the cost. The search costs a part of the validation,
 and a projection about as much as a training image: here 36 of them beside 1,200 images. The choice of a rule, once in a
 run, is left out. Both sides start from the same weights.
+And what it costs job=train to draw beside the next epoch, as on a GPU, where both share one thread's time.
 python benchmarks/watching.py
 """
 
+import io
 import logging
+import os
 import tempfile
 import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from convscope import FeatureEvolution
+from convscope.training import job
+
+os.environ["CONVSCOPE_DEVICE"] = "cpu"
+import gpu  # noqa: E402
 
 SIDE, TRAIN, VAL, BATCH = 64, 1200, 240, 24
 
@@ -59,7 +67,8 @@ def epoch(*callbacks: Any, folder: str) -> nn.Module:
         ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
     )
     trainer = pl.Trainer(max_epochs=1, accelerator="cpu", callbacks=list(callbacks), default_root_dir=folder, **quiet)
-    trainer.fit(module, LOADERS[0], LOADERS[1])
+    with redirect_stdout(io.StringIO()):
+        trainer.fit(module, LOADERS[0], LOADERS[1])
     return module
 
 
@@ -69,14 +78,23 @@ def watched(folder: str) -> nn.Module:
     return epoch(evolution, folder=folder)
 
 
+def trained(folder: str, beside: bool) -> None:
+    """Four epochs of job=train, each with pictures."""
+    job.draws_beside = lambda device: beside
+    gpu.trained(Path(tempfile.mkdtemp(dir=folder)) / "run", SOURCE, 4, [1, 2, 3, 4])
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     LOADERS = loader(TRAIN), loader(VAL)
     with tempfile.TemporaryDirectory() as place:
+        SOURCE = gpu.photographs(Path(place))
         times = paired({"watched": lambda: watched(place), "plain": lambda: epoch(folder=place)}, 2)
+        drawing = paired({"beside": lambda: trained(place, True), "at once": lambda: trained(place, False)}, 5)
     line(
         "feature evolution in a foreign Trainer, an epoch with it against one without",
         ratio(times, "watched", "plain"),
         1.05,
     )
+    line("an epoch drawn beside the next one against one drawn at once", ratio(drawing, "beside", "at once"), 1.0)

@@ -1,6 +1,7 @@
 """Jobs on a machine with a GPU that has no float64, as Apple's have none: python pretended.py <file of jobs>.
 
-The file: a line of JSON for each, its settings and folder. What a job ended with is in <folder>.txt if it failed.
+The file: a line of JSON for each, its settings and folder. What a job ended with is in <folder>.txt if it failed, and
+where training steps have waited for the GPU in <folder>.waits.
 
 The GPU is pretended: a tensor there keeps its values on the CPU, and every operation on it is looked at. One that would
 take or give float64 is refused, and so is one that mixes tensors of both devices, as a real GPU refuses them.
@@ -21,6 +22,8 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 aten = torch.ops.aten
 GPU = "pretended"
 CROSSING = (aten._to_copy.default, aten.copy_.default)
+WAITING = (aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten.equal.default,
+           aten._unique2.default)  # fmt: skip
 INDEXING = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default, aten._index_put_impl_.default)
 
 
@@ -62,6 +65,7 @@ class Watching(TorchDispatchMode):
 def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     leaves, form = tree_flatten((args, kwargs))
     values, wanted = [leaf for leaf in leaves if isinstance(leaf, Values)], kwargs.get("device")
+    Steps.note(func, values, args, kwargs)
     if not values and (wanted is None or torch.device(wanted).type != GPU):
         return func(*args, **kwargs)
     if any(value.dtype == torch.float64 for value in values):
@@ -77,6 +81,21 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     owners = {id(value.on_cpu): value for value in values}
     sent = tree_map(lambda leaf: sent_back(func, leaf, owners), result)
     return return_and_correct_aliasing(func, args, kwargs, sent) if values else sent
+
+
+class Steps:
+    """Where training steps have waited for values of the GPU. under_way: whether a step is."""
+
+    under_way = False
+    waits: list[str] = []
+
+    @classmethod
+    def note(cls, func: Any, values: list[Any], args: Any, kwargs: dict[str, Any]) -> None:
+        """Notes an operation on values of the GPU that a step has to wait for, as copies to the CPU."""
+        to_cpu = func is aten._to_copy.default and "device" in kwargs and torch.device(kwargs["device"]).type == "cpu"
+        copies = func is aten.copy_.default and not (isinstance(args[0], Values) or args[2:3] == (True,))
+        if cls.under_way and values and (to_cpu or copies or func in WAITING):
+            cls.waits.append(f"{func}\n{''.join(traceback.format_stack()[-9:-2])}")
 
 
 def check_one_device(func: Any, leaves: list[Any]) -> None:
@@ -123,6 +142,18 @@ def train_there() -> None:
         begin(self, *args, **kwargs)
         self._root_device = torch.device(GPU, 0)
 
+    from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+
+    advance = _TrainingEpochLoop.advance
+
+    def step(self: Any, *args: Any) -> None:
+        Steps.under_way = True
+        try:
+            advance(self, *args)
+        finally:
+            Steps.under_way = False
+
+    _TrainingEpochLoop.advance = step  # type: ignore[method-assign]
     SingleDeviceStrategy.__init__ = elsewhere  # type: ignore[method-assign]
     CPUAccelerator.setup_device = lambda *_: None  # type: ignore[method-assign,assignment]
 
@@ -134,6 +165,7 @@ def run(settings: dict[str, Any], folder: Path) -> None:
         JOBS[settings["job"]](settings, folder)
     except BaseException:
         folder.with_suffix(".txt").write_text(traceback.format_exc())
+    folder.with_suffix(".waits").write_text("\n".join(Steps.waits))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,15 @@ def test_the_package_itself_imports_nothing_slow(tmp_path):
     assert set(convscope.__all__) <= set(names)
 
 
+def test_a_command_is_read_before_anything_slow_is_imported(tmp_path):
+    """--help, and the line about a wrong word, wait for no torch."""
+    script = "from convscope.__main__ import main; main()"
+    helped = without(["torch", "numpy", "scipy", "matplotlib", "pytorch_lightning"], script, "--help", cwd=tmp_path)
+    assert helped.returncode == 0 and "model=" in helped.stdout, helped.stderr
+    refused = without(["torch", "numpy", "scipy", "matplotlib", "pytorch_lightning"], script, "seed=x", cwd=tmp_path)
+    assert (refused.returncode, refused.stderr) == (1, "convscope: seed=x is no seed; take a whole number from 0 on\n")
+
+
 LOOKING = """
 import convscope, torch
 from torch import nn

@@ -21,7 +21,8 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     FeatureEvolution, watch    top-9 grids after each epoch of your own training, in a Trainer of Lightning or in a loop
 
 Shape letters used everywhere: N images, C maps, H W pixels, h w positions of a map, K classes, P picks (a pick is one
-unit of one image). Pixels are grey levels minus their mean, about -128..128.
+unit of one image). Pixels of convscope's own nets are grey levels minus their mean, about -128..128; those of
+other nets are what their normalization makes of them.
 
 From Zeiler & Fergus (2013) to the code:
 

@@ -1,4 +1,7 @@
-"""Every job on a GPU without float64 (tests/pretended.py): done, and to the numbers that the CPU gives."""
+"""Every job on a GPU without float64 (tests/pretended.py): done, and to the numbers that the CPU gives.
+
+No step of training waits for the GPU.
+"""
 
 import json
 import math
@@ -44,6 +47,7 @@ def test_a_job_is_done_on_a_gpu_without_float64(job, on_gpu, trained, cache, tmp
     assert not failed.exists(), failed.read_text()
     there = json.loads((on_gpu / job / "summary.json").read_text())
     assert there["finished"]
+    assert not (waits := (on_gpu / f"{job}.waits").read_text()), f"training steps wait for the GPU:\n{waits}"
     if job not in COMPARED:
         return
     JOBS[job](settings(job, trained, cache), tmp_path / job)

@@ -312,7 +312,8 @@ def test_a_run_that_is_ended_before_it_has_anything_leaves_no_folder(name, tmp_p
 
 def test_a_job_that_is_ended_leaves_a_page_that_says_so(unbroken, tmp_path):
     ckpt = f"ckpt={unbroken[0]}/checkpoints/last.ckpt"
-    words = ["job=occlude", ckpt, "occlude.images=200", "trainer.accelerator=cpu", "hydra.run.dir=run"]
+    few = ["occlude.stride=16", "occlude.searched=4", "occlude.scored=4"]  # what comes before the first result
+    words = ["job=occlude", ckpt, "occlude.images=200", *few, "trainer.accelerator=cpu", "hydra.run.dir=run"]
     ended = convscope(*words, cwd=tmp_path, signaled=("run/index.jsonl", "SIGTERM"))
     assert (ended.returncode, ended.stderr) == (143, "convscope: ended by SIGTERM\n"), ended.stderr
     assert summary(tmp_path / "run")["finished"] is False and (tmp_path / "run/report/index.html").is_file()

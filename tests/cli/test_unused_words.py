@@ -17,6 +17,7 @@ from convscope.models.rows import plain_rows, read_rows
 from random_settings import composed, tried
 
 LOOKING = [about.job for about in abouts().values() if about.looks and about.images]
+DIVIDING = [about.job for about in abouts().values() if about.divides]
 SETTINGS = {}
 
 
@@ -39,6 +40,7 @@ def unused(job, *words, **changes):
 def test_what_only_training_reads_is_told_everywhere_else(job, group, data):
     key = data.draw(strategies.sampled_from(GROUPS[group]))
     shared = {"trainer.accelerator", "optim.batch_size"}  # the device, and the batches of a look at many images
+    shared |= {"trainer.devices", "trainer.num_nodes"} if job in DIVIDING else set()
     for word in (f"{group}.{key}=1", f"++{group}.{key}=1"):
         expected = [] if job == "train" or f"{group}.{key}" in shared else [word.removeprefix("++")]
         told = unused(job, word)
@@ -51,6 +53,15 @@ def test_what_only_training_reads_is_told_everywhere_else(job, group, data):
             ("optim", "bias_ones"),
         ):
             assert told == []
+
+
+def test_a_job_that_several_devices_do_not_help_names_those_that_they_do():
+    (line,) = unused_words({**composed(["job=occlude"]), "words": ["trainer.devices=2"]})
+    assert line == (
+        "trainer.devices=2 changes nothing: job=occlude runs on one device; several are for visualize, neighbors, "
+        "evaluate, transfer, claims"
+    )
+    assert all(unused(job, "trainer.devices=2", "trainer.num_nodes=1") == [] for job in DIVIDING)
 
 
 @pytest.mark.parametrize("job", sorted(JOBS))

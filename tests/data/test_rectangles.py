@@ -38,7 +38,7 @@ def test_shapes_sizes_and_who_is_who(workers, photographs):
     images = {}
     for group in groups:
         small, large = group.images
-        assert small.dtype == torch.float32 and len(small) == len(large) == len(group.index) <= 2
+        assert small.dtype == torch.uint8 and len(small) == len(large) == len(group.index) <= 2
         for at, number in enumerate(group.index.tolist()):
             assert small[at].unique().tolist() == large[at].unique().tolist()
             images[number] = (*small.shape[2:], *large.shape[2:], int(small[at, 0, 0, 0]), int(group.label[at]))

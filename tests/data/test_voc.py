@@ -108,7 +108,7 @@ def test_batches_carry_targets_and_a_lost_image_shifts_none(voc, tmp_path, gib):
 def test_targets_travel_to_a_process_that_does_not_fork(voc, tmp_path):
     root, _, _ = voc
     data = ImageData(voc2012(root), DataSettings(56, 4, cache_dir=str(tmp_path / "cache")))
-    crops = Crops(data._store("val").split, CropSettings(56, np.zeros((64, 64, 3), np.float32)))
+    crops = Crops(data._store("val").split, CropSettings(56, 64))
     again = pickle.loads(pickle.dumps(crops))
     batch, batch_again = crops.__getitems__([3, 1]), again.__getitems__([3, 1])
     assert torch.equal(batch.targets, batch_again.targets) and torch.equal(batch.image, batch_again.image)

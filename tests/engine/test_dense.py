@@ -118,3 +118,53 @@ def test_a_net_of_one_size_alone_has_no_dense_features():
     net = models.VisionTransformer(32, 16, 1, 2, 8, 16, num_classes=3).eval()
     with pytest.raises(UserError, match="no images of 36 pixels.*transfer.features=layers"):
         dense_features(net, 32, 36)
+
+
+class Forks(nn.Module):
+    """Branches that meet, then linear layers, some side by side, on a flattened map; maps with their channels last."""
+
+    def __init__(self, last=False):
+        super().__init__()
+        self.first, self.left, self.right = nn.Conv2d(3, 6, 4, 2), nn.Conv2d(6, 4, 3), nn.Conv2d(6, 4, 1)
+        self.pool, self.last = nn.MaxPool2d(3, 1), last
+        self.one, self.two = nn.Linear(8 * 5 * 5, 6), nn.Linear(8 * 5 * 5, 6)
+        self.norm, self.end = nn.BatchNorm1d(6), nn.Linear(12, 3)
+        self.norm.running_mean.normal_()
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        x = torch.cat([self.left(x), self.pool(self.right(x))], 1)
+        x = x[:, [1, 0, 2, 3, 4, 5, 6, 7]] if self.last is None else x
+        x = (x.permute(0, 2, 3, 1) if self.last else x).reshape(-1, 8 * 5 * 5)
+        one, two = self.norm(self.one(x)), self.two(x).sigmoid()
+        return self.end(torch.cat([one + two, two], 1).relu())
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_branches_slide(last):
+    torch.manual_seed(0)
+    net = Forks(last).double().eval()
+    images = pixels(2, 22)
+    with torch.no_grad():
+        outputs = dense_probabilities(net, 16, 22)(images)
+    torch.testing.assert_close(outputs, by_places(net, images, 16, 2), rtol=1e-9, atol=1e-12)
+    assert dense_features(net, 16, 22)(images).shape == (2, 12)
+
+
+def test_a_net_of_convolutions_alone_slides():
+    """The average of class maps over a window of the image's size."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.AvgPool2d(7), nn.Flatten())
+    net, images = net.double().eval(), pixels(2, 23)
+    with torch.no_grad():
+        outputs = dense_probabilities(net, 16, 23)(images)
+        maps = [nn.functional.avg_pool2d(net[:3](both), 7).mean((2, 3)) for both in (images, images.flip(3))]
+    expected = (maps[0].softmax(1) + maps[1].softmax(1)) / 2
+    torch.testing.assert_close(outputs, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_step_that_cannot_slide():
+    """Maps put in another order: the net would take no other size, so nothing is guessed."""
+    net = Forks(last=None).double().eval()
+    with pytest.raises(UserError, match="no images of 22 pixels"):
+        dense_probabilities(net, 16, 22)

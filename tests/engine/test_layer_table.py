@@ -91,8 +91,9 @@ def test_the_rows_of_a_row_net():
         "fc3": {"kind": "full", "units": "classes"},
     }
     assert [tuple(row.values()) for row in layer_table(build(rows, 31, 5), 31)] == [
-        ("conv1", "conv", 8, 14, 7, 2, -1), ("norm1", "lrn", 8, 14, 7, 2, -1), ("pool1", "pool", 8, 6, 11, 4, -1),
-        ("fc2", "full", 6, 1, "image", "", ""), ("fc3", "full", 5, 1, "image", "", ""),
+        ("conv1", "conv", 8, 14, 7, 2, -1, "exact"), ("norm1", "lrn", 8, 14, 7, 2, -1, "exact"),
+        ("pool1", "pool", 8, 6, 11, 4, -1, "exact"),
+        ("fc2", "full", 6, 1, "image", "", "", "exact"), ("fc3", "full", 5, 1, "image", "", "", "exact"),
     ]  # fmt: skip
 
 
@@ -100,3 +101,13 @@ def test_layers_of_single_tokens_are_left_out():
     timm = pytest.importorskip("timm")
     net = timm.create_model("vit_tiny_patch16_224", num_classes=3, img_size=32, depth=1)
     assert [layer.name for layer in layer_summaries(net, 32)] == ["patch_embed.proj", "head"]
+
+
+def test_layers_above_what_cannot_be_done_on_a_part_name_it():
+    class Halfway(nn.Sequential):
+        def forward(self, x):
+            x = self[0](x)
+            return self[2](self[1](x.cumsum(2)))
+
+    net = Halfway(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3))
+    assert [row["parts"] for row in layer_table(net, 20)] == ["exact", "whole image: cumsum", "whole image: cumsum"]

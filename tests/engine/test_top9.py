@@ -263,6 +263,21 @@ def test_any_split_of_scores_at_an_upper_bound_merges_to_the_same_record():
             assert all(torch.equal(field, expected) for field, expected in zip(record, top, strict=True))
 
 
+@pytest.mark.parametrize("make, layers", [
+    (row_net, ["conv1", "conv3", "fc5"]), (Bounded, ["first", "pool", "after", "free"]),
+])  # fmt: skip
+def test_no_pass_waits_for_a_value_of_the_device(make, layers):
+    """The meta device has no values: what reads one, or makes a shape of values, or copies to the CPU, fails there."""
+    net = make().eval().to("meta")
+    with Search(net, layers) as search, torch.inference_mode():
+        for _ in range(2):
+            search.watch(torch.arange(8))
+            net(torch.empty(8, 3, 96, 96, device="meta", dtype=next(net.parameters()).dtype))
+        with pytest.raises(NotImplementedError, match="meta"):
+            search.top.values()
+    assert all(top.image.shape[1] == 9 for top in search._records.values()) and search._records.keys() == {*layers}
+
+
 def test_an_error_in_a_pass_leaves_no_trace_of_the_search():
     net = Bounded().double().eval()
     with Search(net, ["first"]) as search, torch.inference_mode():

@@ -6,7 +6,7 @@ from torch import nn
 
 from convscope.engine.calls import Ref
 from convscope.engine.hooks import evaluating
-from convscope.engine.trace import PIXELS, chain, trace
+from convscope.engine.trace import PIXELS, trace
 from convscope.errors import UserError
 from convscope.models.build import build
 
@@ -86,7 +86,7 @@ def test_a_net_may_look_at_its_values():
             return super().forward(x) if float(x.sum()) < 1 else x
 
     net_trace = trace(nn.Sequential(Looks(3, 4, 3)), (3, 8, 8))
-    assert names(chain(net_trace, "0")) == ["conv2d"]
+    assert "conv2d" in names(net_trace.calls) and net_trace.layers["0"].output == net_trace.output
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_timm_nets_are_traced():
     assert "stem.conv1" in net_trace.layers
 
 
-def test_chain_of_a_row_net():
+def test_calls_of_a_row_net():
     layers = {
         "conv1": {"kind": "conv", "maps": 8, "kernel": 3},
         "norm1": {"kind": "lrn", "size": 5, "alpha": 1e-4, "beta": 0.75, "k": 2},
@@ -125,14 +125,27 @@ def test_chain_of_a_row_net():
         "fc2": {"kind": "full", "units": "classes"},
     }
     net_trace = trace(build(layers, 16, 5), (3, 16, 16))
-    assert names(chain(net_trace, "pool1")) == ["conv2d", "relu_", "local_response_norm", "max_pool2d"]
-    assert names(chain(net_trace, "fc2"))[-2:] == ["flatten", "linear"]
+    below = ["conv2d", "relu_", "local_response_norm", "max_pool2d"]
+    assert names(net_trace.calls)[:4] == below and names(net_trace.calls)[-2:] == ["flatten", "linear"]
 
 
-def test_there_is_no_chain_past_a_branch():
-    net_trace = trace(torchvision.models.resnet18(weights=None), (3, 64, 64))
-    assert names(chain(net_trace, "layer1.0.conv2"))[-2:] == ["relu", "conv2d"]
-    assert chain(net_trace, "layer1.0") is None
+class Twice(nn.Module):
+    """Returns what a layer put out, though another call follows it; or two tensors."""
+
+    def __init__(self, both):
+        super().__init__()
+        self.conv, self.both = nn.Conv2d(3, 4, 3), both
+
+    def forward(self, x):
+        y = self.conv(x)
+        z = y + 1
+        return (y, z) if self.both else y
+
+
+def test_the_output_is_what_the_net_returns():
+    net_trace = trace(Twice(both=False), (3, 8, 8))
+    assert net_trace.output == net_trace.layers["conv"].output != net_trace.calls[-1].outputs[0]
+    assert trace(Twice(both=True), (3, 8, 8)).output is None
 
 
 def test_unknown_layer_lists_the_layers():
@@ -159,7 +172,7 @@ def test_a_compiled_module_is_one_call():
         nn.Conv2d(3, 4, 3), torch.jit.script(nn.ReLU()), torch.jit.script(nn.Sequential(nn.Conv2d(4, 2, 1), nn.ReLU()))
     )
     net_trace = trace(net, (3, 8, 8))
-    assert names(chain(net_trace, "2")) == ["conv2d", "relu", "sequential"]
+    assert names(net_trace.calls) == ["conv2d", "relu", "sequential"]
     assert net_trace.layers["1"].runs == 1 and net_trace.shapes[net_trace.layers["2"].output] == (1, 2, 6, 6)
 
 

@@ -15,6 +15,7 @@ from convscope.metrics.intervals import (
     mean_interval,
     pair_interval,
     pair_mean,
+    pair_means,
 )
 
 
@@ -108,10 +109,12 @@ def test_the_mean_is_over_all_ordered_pairs():
 
 
 def test_an_image_drawn_twice_is_never_paired_with_itself():
-    distances, cases = some_distances(5), np.array([0, 3, 3, 4, 0])
-    pairs = [distances[a, b] for a in cases for b in cases if a != b]
-    assert pair_mean(distances, cases) == pytest.approx(np.mean(pairs))
-    assert pair_mean(distances, np.array([2, 2, 2, 2, 2])) == pair_mean(distances)
+    distances = some_distances(5)
+    cases = np.array([[0, 3, 3, 4, 0], [1, 2, 3, 4, 0], [2, 2, 2, 2, 2]])
+    first, second, one = pair_means(distances, cases)
+    for mean, row in ((first, cases[0]), (second, cases[1])):
+        assert mean == pytest.approx(np.mean([distances[a, b] for a in row for b in row if a != b]))
+    assert one == pytest.approx(pair_mean(distances)) and pair_means(distances, cases[0]) == pytest.approx(first)
 
 
 def test_agreement_over_several_measurements():

@@ -1,4 +1,5 @@
 import os
+import re
 from datetime import datetime
 
 from convscope.runs.reading import is_run_folder, read_run, read_table, start_time
@@ -13,6 +14,7 @@ def test_a_finished_run_is_read_whole(finished_run):
     assert run.settings["data"]["image_size"] == 64
     assert len([entry for entry in run.entries if entry.name == "top9/conv3"]) == 8
     assert run.remarks == []
+    assert re.fullmatch(r"Run of job=train in \S+: \d+ entries, 8 rows of metrics", repr(run))
 
 
 def test_an_empty_folder_is_no_run_and_reads_as_nothing(tmp_path):

@@ -76,3 +76,13 @@ def test_a_mean_within_a_net_of_other_numbers_still_counts_every_image(dtype):
         assert around["mean"].compute().dtype == torch.float32
         assert float(around["mean"].compute()) == pytest.approx(exact, rel=1e-5)
         around["mean"].reset()
+
+
+@pytest.mark.parametrize("loss", ["softmax", "multilabel"])
+@pytest.mark.parametrize(("dtype", "wide"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)])
+def test_losses_are_float32_or_wider(loss, dtype, wide):
+    """300 bfloat16 summed in bfloat16 would stick at 256."""
+    logits = torch.full((2, 300), 3.0, dtype=dtype)
+    shown = batch(torch.full((2, 300), -1, dtype=torch.int8).index_fill_(1, torch.tensor([1]), 1))
+    result, expected = loss_of(logits, shown, loss), loss_of(logits.double(), shown, loss)
+    assert result.dtype == wide and float(result) == pytest.approx(float(expected), rel=1e-6)

@@ -46,6 +46,12 @@ def test_what_is_wrong_is_told_with_its_key(settings, said):
         (8, "cuda", "trainer.precision=8 is unknown.*possible: 32-true"),
         ("64-true", "mps", "Apple's GPUs have no float64; type trainer.accelerator=cpu"),
         (64, "mps", "Apple's GPUs have no float64"),
+        (
+            "16-mixed",
+            "mps",
+            "16-mixed: Lightning mixes precisions on CUDA and CPUs alone; .*=32-true",
+        ),
+        ("bf16", "mps", "trainer.precision=bf16: Lightning mixes precisions"),
         ("transformer-engine", "cuda", "needs the package transformer_engine.*type trainer.precision=bf16-mixed"),
     ],
 )

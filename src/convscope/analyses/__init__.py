@@ -47,7 +47,8 @@ class About(NamedTuple):
     job: the name after job=, of conf/job/<job>.yaml and of its settings there. config: the class of its settings.
     topics: the sections of the report page. tiny: overrides that make the job short, for tests. label: what pages call
     it. looks: how it looks at a net, after "looked at"; "" for an analysis of images. images: whether the job
-    reads conf/data. sweep_key: the key that takes a sweep's folder. sweep_folder: where the job writes at its end.
+    reads conf/data. divides: whether several processes divide its images among them. sweep_key: the key that takes a
+    sweep's folder. sweep_folder: where the job writes at its end.
     """
 
     job: str
@@ -57,6 +58,7 @@ class About(NamedTuple):
     label: str = ""
     looks: str = ""
     images: bool = True
+    divides: bool = False
     sweep_key: str = ""
     sweep_folder: str = ""
 

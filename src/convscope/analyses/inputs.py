@@ -67,8 +67,9 @@ class Inputs:
 
     @property
     def device(self) -> torch.device:
-        """Where a finished net runs."""
-        return net_device(self._settings["trainer"]["accelerator"])
+        """Where a finished net runs: of several devices that of this process."""
+        trainer = self._settings["trainer"]
+        return own_device(net_device(trainer["accelerator"]), trainer.get("devices", 1))
 
     def subject(self) -> Subject:
         """The net of ckpt=, or of model=..., on its device, with its images; adds facts about both."""
@@ -84,13 +85,14 @@ class Inputs:
         return [first, *self.subjects[1:]]
 
     def open(self, checkpoint: str | Path | None) -> Subject:
-        """A net in evaluation mode on its device, with its images; adds no facts."""
+        """A net in evaluation mode on its device, with its images; adds no facts. The process computes without TF32."""
         from pytorch_lightning import seed_everything
 
         settings = {**self._settings, "ckpt": str(checkpoint) if checkpoint else checkpoint}
         if settings["model"].get("init") and not settings["ckpt"]:
             raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
         seed_everything(self.seed, workers=True, verbose=False)
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         opened = saved_subject(settings) if settings["ckpt"] else new_subject(settings, keep_classes=True)
         self._check_split(opened)
         opened.net.to(self.device).eval()
@@ -135,6 +137,25 @@ def net_device(accelerator: str) -> torch.device:
             f"{', '.join([*available, 'cpu'])}"
         )
     return torch.device(names[0])
+
+
+def own_device(device: torch.device, devices: Any, env: Mapping[str, str] = os.environ) -> torch.device:
+    """The device of this process among those of trainer.devices: a number of them, or their own numbers in a list.
+
+    A GPU other than the first becomes the one that new tensors and kernels go to. Raises UserError where the machine
+    does not have it.
+    """
+    number = int(env.get("LOCAL_RANK", env.get("SLURM_LOCALID", "0")))  # of this process on its machine
+    listed = devices.split(",") if isinstance(devices, str) and "," in devices else devices
+    numbers = [int(listed_number) for listed_number in listed] if isinstance(listed, list | tuple) else []
+    number = numbers[number] if number < len(numbers) else number
+    if device.type == "cpu" or number == 0:
+        return device
+    if device.type != "cuda" or number >= torch.cuda.device_count():
+        count = torch.cuda.device_count() if device.type == "cuda" else 1
+        raise UserError(f"trainer.devices={devices}: this machine has {count} of trainer.accelerator={device.type}")
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def run_facts(settings: Settings, subject: Subject) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The program writes files and text, in one process or in those of a launcher. Not
 """
 
 import argparse
+import ctypes
 import errno
 import io
 import os
@@ -27,6 +28,7 @@ OF_PROGRAM = ("hydra", "omegaconf", "pytorch_lightning", "torchmetrics")  # the 
 RANKS = ("RANK", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK")
 OF_ALLOCATION = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
 OF_GROUP = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 @contextmanager
@@ -92,6 +94,19 @@ def _is_launched(env: MutableMapping[str, str]) -> bool:
     sizes = {"SLURM_PROCID": "SLURM_STEP_NUM_TASKS", "LOCAL_RANK": "WORLD_SIZE"}
     several = any(rank in env and int(env.get(size, "1")) > 1 for rank, size in sizes.items())
     return several or "TORCHELASTIC_RUN_ID" in env or "SUBMITIT_LOCAL_NTASKS" in env
+
+
+def keep_freed_memory() -> bool:
+    """Makes glibc keep freed memory for the rest of the process; returns False where there is no glibc.
+
+    Training steps and analyses ask for the same memory again and again. By default every large tensor is fresh memory
+    that the system first fills with zeros, page by page: a fifth of a training step of ZFNet at 224 on one core, and up
+    to half of an analysis. The price: the process never gets smaller than its peak.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 class _Outlet(io.FileIO):

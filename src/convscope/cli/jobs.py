@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
+from convscope.cli.environment import keep_freed_memory
 from convscope.cli.named_nets import taking_folders
 from convscope.cli.recording import Command, Settings, record_results, timed
 from convscope.cli.run_start import begin_folder
@@ -175,6 +176,7 @@ def analysis_command(name: str, about: About) -> Command:
         from convscope.analyses.inputs import Inputs
         from convscope.cli import terminal
 
+        keep_freed_memory()
         inputs = Inputs(settings, folder, terminal.show_warning)
         results = import_module(f"convscope.analyses.{name}.job").results(inputs, config)
         inputs.facts["seconds"] = {"preparation": time.perf_counter() - start} if inputs.subjects else {}

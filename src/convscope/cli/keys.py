@@ -37,7 +37,7 @@ SOURCES: dict[str, tuple[str, ...]] = {  # data.source -> its keys besides IMAGE
 }  # fmt: skip
 GROUPS = {
     "optim": ("algorithm", "lr", "momentum", "weight_decay", "batch_size", "schedule", "patience", "label_smoothing",
-              "init", "init_std", "bias_ones", "renorm", "loss"),
+              "init", "init_std", "bias_ones", "renorm", "loss", "compile"),
     "evolution": ("layers", "maps", "epochs", "images", "rule", "tile"),
     "checkpoint": ("every_minutes", "every_steps"),
     "trainer": ("max_epochs", "devices", "accelerator", "strategy", "num_nodes", "precision"),

@@ -1,4 +1,4 @@
-"""The processes that train one net together: their launcher, the rank of this process, and starting them by torchrun.
+"""The processes of one run: their launcher, the rank of this process, and starting them by torchrun.
 
 Ranks count from 0; rank 0 alone writes. torch is imported only where processes have to agree on a time.
 """
@@ -169,13 +169,19 @@ def refusal_status(line: str) -> str | int:
     return 1
 
 
+def refusal() -> str:
+    """The line that one of the processes of relaunch_under_torchrun has left for the one that started them, or ""."""
+    path = os.environ.get(REFUSAL)
+    return Path(path).read_text(encoding="utf-8") if path and Path(path).is_file() else ""
+
+
 @contextmanager
 def quiet_after_refusal() -> Iterator[None]:
     """Ends a process without a word where an error follows from the end of another one, which has left its line."""
     try:
         yield
     except Exception:
-        if REFUSAL in os.environ and Path(os.environ[REFUSAL]).exists():
+        if refusal():
             raise SystemExit(1) from None
         raise
 

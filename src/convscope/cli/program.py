@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from traceback import walk_tb
 from typing import Any
 
@@ -24,7 +23,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from convscope.analyses import abouts
 from convscope.cli.config_files import CONF, ConfigFile
+from convscope.cli.devices import checked_processes, dividing_work, run_on_devices
 from convscope.cli.environment import named_broken_libraries
 from convscope.cli.errors import check_choices, existing_choices, explain_hydra_error
 from convscope.cli.jobs import JOBS
@@ -34,23 +35,19 @@ from convscope.cli.overrides import hydra_words
 from convscope.cli.processes import (
     RELAUNCHED_BY,
     agree_on_start_time,
-    check_processes,
     check_single_process,
-    device_count,
-    end_with_parents,
     quiet_after_refusal,
     refusal_status,
-    relaunch_under_torchrun,
     set_ranks,
     unwind_at_sigterm,
 )
-from convscope.cli.resume import config_overrides_of, continue_hint, resolve_resume, training_settings
+from convscope.cli.resume import continue_hint, resolve_resume, training_settings
 from convscope.cli.run_start import (
-    WORDS,
     is_in_sweep,
     settings_written_by,
     typed_words,
     write_hydra_record,
+    write_run_record,
     write_training_record,
 )
 from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_sweep
@@ -78,6 +75,10 @@ def start(conf: Path) -> None:
         if isinstance(error, RecursionError):
             sys.exit(f"convscope: the defaults in {list(ConfigFile.read)[-1]} lead back to that file")
         sys.exit(f"convscope: {cannot_write(error.filename, error)}")  # Hydra could not make the folder of the run
+    except KeyboardInterrupt:
+        if RELAUNCHED_BY in os.environ:
+            sys.exit(130)  # the command that started this process prints it
+        raise
     except SystemExit as end:
         if end.code == 143 and not isinstance(end, Stopped) and RELAUNCHED_BY not in os.environ:
             print("convscope: ended by SIGTERM", file=sys.stderr)
@@ -137,12 +138,22 @@ def run(cfg: DictConfig) -> float | None:
         if cfg.job == "train":
             _train_unless_finished(cfg, folder)
             return best_value(folder)
-        check_single_process(cfg.job)
-        _check_no_training(cfg.job, folder)
-        settings = _settings(cfg)
-        with settings_written_by(partial(write_hydra_record, cfg, folder)):
-            JOBS[cfg.job](settings, folder)
+        _run_other_job(cfg, folder)
     return None
+
+
+def _run_other_job(cfg: DictConfig, folder: Path) -> None:
+    """Runs a job that trains nothing, on several devices where they can divide its images."""
+    divides = any(about.divides for about in abouts().values() if about.job == cfg.job)
+    if not divides:
+        check_single_process(cfg.job)
+    _check_no_training(cfg.job, folder)
+    settings = _settings(cfg)
+    process, devices = checked_processes(cfg) if divides else (None, 1)
+    if process is None and devices > 1:
+        return run_on_devices(cfg, folder, devices)
+    with settings_written_by(partial(write_run_record, cfg, folder)), dividing_work(process):
+        JOBS[cfg.job](settings, folder)
 
 
 def _check_no_training(job: str, folder: Path) -> None:
@@ -217,12 +228,8 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
 def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
     """Begins or continues the training run of `folder`, or prints that it has finished."""
     settings = _settings(cfg)
-    process, relaunched = set_ranks(), RELAUNCHED_BY in os.environ
-    devices = device_count(cfg.trainer.get("devices", 1), cfg.trainer.get("accelerator"))
-    is_first = process is None or process.rank == 0
-    check_processes(process, devices, cfg.trainer.get("num_nodes", 1), is_in_sweep())
-    if relaunched:
-        end_with_parents()
+    process, devices = checked_processes(cfg)
+    is_first, relaunched = process is None or process.rank == 0, RELAUNCHED_BY in os.environ
     with nullcontext() if relaunched or not is_first else training_lock(folder):  # the parent holds the lock
         before = training_settings(folder)
         if not needs_training(folder, before, settings):
@@ -231,7 +238,7 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
             print(f"{folder} has finished; nothing is left to do", flush=True)
             return
         if process is None and devices > 1:
-            return _train_on_devices(cfg, folder, devices)
+            return run_on_devices(cfg, folder, devices)
         try:
             with settings_written_by(partial(write_training_record, cfg, folder)):
                 JOBS["train"](settings, folder)
@@ -239,12 +246,3 @@ def _train_unless_finished(cfg: DictConfig, folder: Path) -> None:
             if is_first and has_checkpoint(folder):
                 print(continue_hint(folder, HydraConfig.get().sweep.dir if is_in_sweep() else None), flush=True)
             raise
-
-
-def _train_on_devices(cfg: DictConfig, folder: Path, devices: int) -> None:
-    """Trains in one process per device. They read the settings from a folder of their own: that of the run keeps its
-    settings until nothing can be refused any more."""
-    with TemporaryDirectory(prefix="convscope-") as settings:
-        write_hydra_record(cfg, folder, Path(settings))
-        write(Path(settings, WORDS), json.dumps(typed_words()))
-        relaunch_under_torchrun(config_overrides_of(folder, Path(settings)), devices)

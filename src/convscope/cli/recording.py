@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convscope.cli.processes import is_first_process
+from convscope.cli.processes import is_first_process, refusal
 from convscope.cli.run_start import logger_failures, open_record
 from convscope.cli.unused_words import unused_words
 from convscope.errors import UserError, reason_of
@@ -47,13 +47,17 @@ def timed(command: Command) -> Command:
 def record_results(
     results: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
 ) -> None:
-    """Writes every result into the run folder, and small tables also to the terminal.
+    """Writes every result into the run folder, and small tables also to the terminal; of several processes, the first.
 
     facts: what summary.json says of the run. subjects: the nets whose images are read meanwhile.
     """
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
 
+    if not is_first_process():
+        with explain_loader_deaths(subjects):
+            deque(results, maxlen=0)
+        return
     if is_run_folder(folder):  # it stays as it is where the first result is refused, e.g. a layer that the net lacks
         results = _with_first_computed(results, subjects)
     record = Record(folder, begins=False)
@@ -92,6 +96,10 @@ def finish_with_summary(record: Record, facts: dict[str, Any]) -> Iterator[dict[
         summary["finished"] = True
     except UserError as problem:
         summary["problem"] = str(problem)
+        raise
+    except SystemExit:
+        if problem_of_another := refusal():
+            summary["problem"] = problem_of_another
         raise
     finally:
         if record.begun and is_first_process():

@@ -117,8 +117,8 @@ def write_hydra_record(cfg: DictConfig, run: Path, place: Path | None = None) ->
         write((place or record) / name, OmegaConf.to_yaml(OmegaConf.create(content)))
 
 
-def write_training_record(cfg: DictConfig, run: Path) -> None:
-    """Writes the record of a training run that begins or goes on. The summary of an earlier end no longer holds.
+def write_run_record(cfg: DictConfig, run: Path) -> None:
+    """Writes the record of a run that begins.
 
     Of several processes that one command started, the first takes over the record that the command has written.
     """
@@ -127,6 +127,11 @@ def write_training_record(cfg: DictConfig, run: Path) -> None:
             write(run / ".hydra" / path.name, path.read_bytes())
     else:
         write_hydra_record(cfg, run)
+
+
+def write_training_record(cfg: DictConfig, run: Path) -> None:
+    """Writes the record of a training run that begins or goes on. The summary of an earlier end no longer holds."""
+    write_run_record(cfg, run)
     (run / "summary.json").unlink(missing_ok=True)
 
 

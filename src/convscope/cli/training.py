@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convscope.analyses.visualize.about import FeatureConfig
+from convscope.cli.environment import keep_freed_memory
 from convscope.cli.preparation import Prepared, cautions, check_description, checkpoint_description, prepare
 from convscope.cli.recording import (
     Settings,
@@ -69,6 +70,7 @@ def train(settings: Settings, folder: Path) -> None:
             show_warnings(warnings, summary)
 
         sessions = Sessions(summary["seconds"], start)
+        keep_freed_memory()
         outcome = job.train(prepared.classifier, subject.image_data, plan, record, sessions, begin)
         outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
         summary.update(outcome)

@@ -63,8 +63,13 @@ def _rules_of_looking(settings: Settings, rows: bool) -> list[tuple[bool, str, s
     images = about.images if about else job == "convert"
     net = bool(about.looks) and images if about else job == "dashboard"
     never = f"job={job} trains nothing"
-    training = r"trainer\.(?!accelerator$).*|checkpoint\..*|model\.(init|take|freeze)|data\.color_noise"
+    training = (
+        r"trainer\.(?!(accelerator|devices|num_nodes)$).*|checkpoint\..*|model\.(init|take|freeze)|data\.color_noise"
+    )
+    divides = about is not None and about.divides
+    dividing = ", ".join(about.job for about in abouts().values() if about.divides)
     return [
+        (not divides, r"trainer\.(devices|num_nodes)", f"job={job} runs on one device; several are for {dividing}"),
         (True, rf"{training}|optim\.(?!batch_size$|loss$).*", never),
         (not settings.get("ckpt"), r"optim\.loss", never),
         (not draws, r"evolution(\..*)?", f"job={job} draws no maps by conf/evolution"),

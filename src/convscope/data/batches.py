@@ -21,24 +21,28 @@ from convscope.errors import UserError
 class Batch(NamedTuple):
     """image [N,3,H,W] float32, channels_last: grey levels minus mean, times pixel_scale. label, index: [N] int64.
 
-    targets: [N, K] int8 where images may show several classes (data/sources.py), else None.
+    targets: [N, K] int8 where images may show several classes (data/sources.py), else None. On the way from a loader to
+    the device (data/centering.py) images are uint8 crops, not yet mirrored. cuts [N,3] int16: top and left edge in the
+    stored image, and whether to mirror; None: the center. shift_bits [N,3] int32: the bits of the float32 color noise,
+    because the precision plugins of Lightning round floats on the way; None without noise.
     """
 
     image: torch.Tensor
     label: torch.Tensor
     index: torch.Tensor  # type: ignore[assignment]  # hides tuple.index, which no batch needs
     targets: torch.Tensor | None = None
+    cuts: torch.Tensor | None = None
+    shift_bits: torch.Tensor | None = None
 
 
 class CropSettings(NamedTuple):
-    """How stored images become the net's input: side of the crop, mean image [R,R,3], scale, sigma of the color noise.
+    """How stored images are cropped: sides of the crop and of the stored image, sigma of the color noise.
 
     interpolation: of images that are resized to the stored size when they are loaded.
     """
 
     size: int
-    mean: np.ndarray
-    scale: float | tuple[float, ...] = 1.0
+    stored: int
     color_noise: float = 0.0
     interpolation: Interpolation = "bilinear"
 
@@ -69,7 +73,7 @@ class PlaceInFile(NamedTuple):
 
 
 class Crops(Dataset[Batch]):
-    """A data set that loads whole batches: `__getitems__` takes the keys of a batch and returns a Batch.
+    """A data set that loads whole batches: `__getitems__` takes the keys of a batch and returns a Batch of uint8 crops.
 
     A key is (epoch, index), for the random crop of that epoch, or an index, for the center crop. current: where loading
     processes note the image that they read. place: of a memory map that a spawned process has yet to open.
@@ -90,30 +94,31 @@ class Crops(Dataset[Batch]):
     def __getitems__(self, keys: Sequence[Any]) -> Batch:
         if self.place and isinstance(self.split, Pixels):
             self.split, self.place = self.split._replace(images=self.place.opened()), None
-        settings, margin = self.settings, len(self.settings.mean) - self.settings.size
+        margin, sigma = self.settings.stored - self.settings.size, self.settings.color_noise
         pairs = np.array(keys, np.int64)
         random = pairs.ndim == 2
         index = pairs[:, 1] if random else pairs
         cuts = random_cuts(pairs, self.seed, margin) if random else center_cuts(len(keys), margin)
-        image = _cut(self.stored(index), settings, cuts)
-        if random and settings.color_noise:
-            image += torch.from_numpy(color_shifts(pairs, self.seed, settings.color_noise))[:, None, None]
-        if settings.scale != 1:
-            image *= torch.tensor(settings.scale)
+        image = _cut(self.stored(index), self.settings.size, cuts)
         label = torch.from_numpy(self.split.labels[index].astype(np.int64, copy=False))
         flags = targets(self.split, index)
         shown_classes = None if flags is None else torch.from_numpy(flags)
-        return Batch(image.permute(0, 3, 1, 2), label, torch.from_numpy(index), shown_classes)
+        batch = Batch(image.permute(0, 3, 1, 2), label, torch.from_numpy(index), shown_classes)
+        if not random:
+            return batch
+        shifts = color_shifts(pairs, self.seed, sigma).view(np.int32) if sigma else None
+        places = torch.from_numpy(np.stack(cuts, 1).astype(np.int16))
+        return batch._replace(cuts=places, shift_bits=None if shifts is None else torch.from_numpy(shifts))
 
     def pixels(self, index: np.ndarray) -> torch.Tensor:
         """[N,3,H,W] uint8: center crops of the stored images, for display."""
-        start, size = (len(self.settings.mean) - self.settings.size) // 2, self.settings.size
+        start, size = (self.settings.stored - self.settings.size) // 2, self.settings.size
         images = [image[start : start + size, start : start + size] for image in self.stored(index)]
         return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
     def stored(self, index: np.ndarray) -> Sequence[np.ndarray]:
         """N images [R,R,3] uint8; from the memory map, else decoded and resized."""
-        side, method = len(self.settings.mean), self.settings.interpolation
+        side, method = self.settings.stored, self.settings.interpolation
         return [fitted(image, side, method) for image in original_images(self.split, index.tolist(), self.current)]
 
     def image_name(self, position: int) -> str:
@@ -154,31 +159,19 @@ def unchanged(batch: Any) -> Any:
     return batch
 
 
-def _cut(images: Sequence[np.ndarray], settings: CropSettings, cuts: Cuts) -> torch.Tensor:
-    """[N,S,S,3] float32 grey levels minus mean. The mean image is cropped and mirrored like the image."""
-    out = torch.empty(len(images), settings.size, settings.size, 3)
-    mean = torch.from_numpy(settings.mean)
-    mirrored, last = mean.flip(1), len(mean) - settings.size
-    window = np.empty((settings.size, settings.size, 3), np.uint8)
-    values = torch.from_numpy(window)
-    for target, image, top, left, flip in zip(out, images, *(field.tolist() for field in cuts), strict=True):
-        rows, cols = slice(top, top + settings.size), slice(left, left + settings.size)
-        _whole_pixels(window)[...] = _whole_pixels(image)[rows, cols][:, :: -1 if flip else 1]
-        mean_crop = mirrored[rows, last - left : len(mean) - left] if flip else mean[rows, cols]
-        torch.sub(values, mean_crop, out=target)
-    return out
-
-
-def _whole_pixels(image: np.ndarray) -> np.ndarray:
-    """[H,W,3] uint8 as [H,W] of three bytes each: numpy moves and mirrors those several times faster."""
-    return image.view("V3")[..., 0]
+def _cut(images: Sequence[np.ndarray], size: int, cuts: Cuts) -> torch.Tensor:
+    """[N,S,S,3] uint8: the crops, not yet mirrored."""
+    crops = torch.empty(len(images), size, size, 3, dtype=torch.uint8)
+    for crop, image, top, left in zip(crops.numpy(), images, cuts.top.tolist(), cuts.left.tolist(), strict=True):
+        crop[...] = image[top : top + size, left : left + size]
+    return crops
 
 
 BATCH_BYTES = 2**25  # of images, about, that a loading process reads before it puts them in groups
 
 
 class Rectangles(NamedTuple):
-    """n images of one shape. images: at each size [n, 3, h, w] grey levels 0..255, its smallest side the size.
+    """n images of one shape. images: at each size [n, 3, h, w] uint8 grey levels, its smallest side the size.
 
     label, index: [n] int64.
     """
@@ -225,9 +218,9 @@ class UncroppedImages(Dataset[list[Rectangles]]):
 
 
 def in_parts(batches: Iterable[list[Rectangles]], pixels: int) -> Iterator[Rectangles]:
-    """The groups as float32, in parts of at most `pixels` pixels of the largest size, or of one image."""
+    """The groups in parts of at most `pixels` pixels of the largest size, or of one image."""
     for group in (group for batch in batches for group in batch):
         count = max(1, pixels // max(images[0, 0].numel() for images in group.images))
         parts = [images.split(count) for images in group.images]
         for *images, label, index in zip(*parts, group.label.split(count), group.index.split(count), strict=True):
-            yield Rectangles([part.float() for part in images], label, index)
+            yield Rectangles(images, label, index)

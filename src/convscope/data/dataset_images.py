@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convscope.data.batches import Batch, Rectangles
+from convscope.data.centering import on_device
 from convscope.data.images import Indices, SplitName
 from convscope.data.items import Item, class_names_of, colors_of, read_item
 from convscope.data.sources import chosen
@@ -151,10 +152,10 @@ class DatasetImages:
         """Indices of a number of images, evenly over the classes and chosen by seed; or the listed indices, checked."""
         return torch.from_numpy(chosen(self.all_labels(split), choice, seed, split))
 
-    def ordered_dataloader(self, split: SplitName) -> Iterator[Batch]:
-        """Batches of the whole split in index order."""
+    def ordered_dataloader(self, split: SplitName, device: torch.device | str = "cpu") -> Iterator[Batch]:
+        """Batches of the whole split in index order, on the device."""
         for index in torch.arange(self.size(split)).split(self.settings.batch_size):
-            yield self._batch(split, index)
+            yield on_device(self._batch(split, index), device)
 
     def uncropped_dataloader(self, split: SplitName, indices: Tensor, side: int, batch_size: int) -> Iterator[Batch]:
         """Images [n, C, H, W] of these indices, grey levels that are no whole numbers: exactly those that come to the

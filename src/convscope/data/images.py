@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from convscope.data.batches import Batch, Rectangles
@@ -92,12 +93,15 @@ class Images(Protocol):
         """Images of files, as `images` and as `pixels`. Raises UserError for a file that cannot be read."""
         ...
 
-    def ordered_dataloader(self, split: SplitName) -> Iterable[Batch]:
-        """Batches of the whole split in index order."""
+    def ordered_dataloader(self, split: SplitName, device: torch.device | str = "cpu") -> Iterable[Batch]:
+        """Batches of the whole split in index order, images as the net sees them on the device.
+
+        Where processes share a pass, those of this process.
+        """
         ...
 
     def uncropped_dataloader(self, split: SplitName, indices: Tensor, side: int, batch_size: int) -> Iterable[Batch]:
-        """Images [n, 3, side, side] of these indices in order, grey levels 0..255 float32, mean not subtracted."""
+        """Images [n, 3, side, side] of these indices in order, grey levels 0..255, mean not subtracted."""
         ...
 
     def rectangles(self, split: SplitName, indices: Tensor, sides: Sequence[int], pixels: int) -> Iterator[Rectangles]:

@@ -13,12 +13,14 @@ from torch.utils.data import Sampler
 from convscope.data import decoders
 from convscope.data.batches import Batch, Crops, CropSettings, Rectangles, UncroppedImages, in_parts, unchanged
 from convscope.data.cache import Cache, PreparedSplit, decoded_once
+from convscope.data.centering import CenteredBatches, Centering
 from convscope.data.classnames import folder_names, utf8_text
 from convscope.data.decode import BadImage, printable
 from convscope.data.images import SplitName
 from convscope.data.passes import core_count
-from convscope.data.sampler import EpochSampler, JoinedBatches, OrderedShare, WindowSampler, progress_of, share_of
+from convscope.data.sampler import BatchShare, EpochSampler, JoinedBatches, WindowSampler, progress_of, share_of
 from convscope.data.settings import DataSettings
+from convscope.data.shared_passes import own_batches
 from convscope.data.sources import Files, Pixels, Source, Split, all_limited, chosen, subset, targets, without
 from convscope.data.stream.chunks import Chunks
 from convscope.data.workers import Loader
@@ -102,8 +104,13 @@ class ImageData:
         """The number of images of the split."""
         return len(self._store(split).split.labels)
 
+    @cached_property
+    def centered(self) -> Centering:
+        """Makes the net's input of a loader's batch, on the device that the batch is on."""
+        return Centering(self._mean, self.settings.pixel_scale)
+
     def train_dataloader(self) -> Loader:
-        """Random crops and flips; starts at the trainer's epoch, after the batches that a resumed epoch has done."""
+        """Random crops, to be `centered`; starts at the trainer's epoch, after the batches it has done of it."""
         split, seed, share = self._store("train").split, self.settings.seed, share_of(self.trainer)
         epoch, batches = progress_of(self.trainer)
         start = epoch, batches * self.settings.batch_size
@@ -112,33 +119,34 @@ class ImageData:
         return self._loader("train", EpochSampler(len(split.labels), seed, share, *start))
 
     def val_dataloader(self) -> Loader:
-        """Center crops in index order; each process loads its part, no image twice."""
-        return self._loader("val", OrderedShare(self.size("val"), share_of(self.trainer)))
+        """Center crops, to be `centered`, in index order; each process loads its part, no image twice."""
+        return self._loader("val", BatchShare(range(self.size("val")), 1, share_of(self.trainer)))
 
-    def ordered_dataloader(self, split: SplitName) -> Loader:
-        """Center crops of a split in index order: the part of this process."""
-        return self._loader(split, OrderedShare(self.size(split), share_of(self.trainer)))
+    def ordered_dataloader(self, split: SplitName, device: torch.device | str = "cpu") -> CenteredBatches:
+        """Center crops of a split in index order, centered on the device: the part of this process, whole batches."""
+        batches = own_batches(range(self.size(split)), self.settings.batch_size, self.trainer)
+        return CenteredBatches(self._loader(split, batches, torch.device(device).type), device, self.centered)
 
     def uncropped_dataloader(self, split: SplitName, indices: torch.Tensor, side: int, batch_size: int) -> Loader:
-        """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 float32, mean not subtracted.
+        """Uncropped images [n,3,side,side] of these indices in order, grey levels 0..255 uint8, mean not subtracted.
 
-        At the stored size R these are the stored images; at another side they come from their files (smallest side to
-        `side`, then the center), or from the source's pixels where there are no files.
+        The part of this process. At the stored size R these are the stored images; else they come from their files, the
+        smallest side scaled to `side`, or from the pixels of a source without files.
         """
         images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
-        crop = CropSettings(side, np.zeros((side, side, 3), np.float32), interpolation=self.settings.interpolation)
+        crop = CropSettings(side, side, interpolation=self.settings.interpolation)
         return self._in_order(Crops(images, crop), indices, batch_size)
 
     def rectangles(
         self, split: SplitName, indices: torch.Tensor, sides: Sequence[int], pixels: int
     ) -> Iterator[Rectangles]:
-        """Uncropped images of these indices at each of these sizes, in groups of one shape.
+        """Uncropped images of these indices at each of these sizes, in groups of one shape: the part of this process.
 
-        Images come from their files, or from the source's square pixels. pixels: the limit of a group at the largest
-        size; a group has at least one image. Groups come in the order in which their shapes first occur.
+        pixels: the limit of a group at the largest size; a group has at least one image. Groups come in the order in
+        which their shapes first occur.
         """
-        images = UncroppedImages(self._originals(split), sides, self.settings.interpolation)
-        return in_parts(self._in_order(images, indices, images.batch_size), pixels)
+        uncropped = UncroppedImages(self._originals(split), sides, self.settings.interpolation)
+        return in_parts(self._in_order(uncropped, indices, uncropped.batch_size), pixels)
 
     def _originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
@@ -147,11 +155,11 @@ class ImageData:
 
     def _in_order(self, images: Crops | UncroppedImages, indices: torch.Tensor, batch_size: int) -> Loader:
         workers = 0 if isinstance(images.split, Pixels) else self._workers(images.split, "cpu")
-        return self._loaded(images, workers, batch_size=batch_size, sampler=list[int](indices.tolist()))
+        return self._loaded(images, workers, batch_size=batch_size, sampler=own_batches(indices.tolist(), batch_size))
 
     def images(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] float32: center crops as the net sees them."""
-        return self._crops(split).__getitems__(torch.as_tensor(indices).tolist()).image
+        return self.centered(self._crops(split).__getitems__(torch.as_tensor(indices).tolist())).image
 
     def pixels(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> torch.Tensor:
         """[n,3,H,W] uint8: the same crops for display."""
@@ -187,14 +195,10 @@ class ImageData:
         return [str(at) if isinstance(images, Pixels) else utf8_text(images.name(at)) for at in positions]
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Center crops of image files, as the net sees them [n,3,H,W] float32 and for display [n,3,H,W] uint8.
-
-        Raises UserError for a file that cannot be read.
-        """
-        settings = self.settings
-        crop = CropSettings(settings.image_size, self._mean, settings.pixel_scale, interpolation=settings.interpolation)
-        crops, positions = Crops(Files(list(paths), np.zeros(len(paths), np.int64)), crop), np.arange(len(paths))
-        return crops.__getitems__(positions.tolist()).image, crops.pixels(positions)
+        """Center crops of files, as `images` and as `pixels`. Raises UserError for a file that cannot be read."""
+        positions = np.arange(len(paths))
+        crops = self._crops("val", Files(list(paths), np.zeros(len(paths), np.int64)))
+        return self.centered(crops.__getitems__(positions.tolist())).image, crops.pixels(positions)
 
     @cached_property
     def _mean(self) -> np.ndarray:
@@ -220,13 +224,12 @@ class ImageData:
             self._stored[split] = decoded_once(self._splits[split], size, cache, keep, *how)
         return self._stored[split]
 
-    def _crops(self, split: SplitName) -> Crops:
-        size, scale, noise = self.settings.image_size, self.settings.pixel_scale, self.settings.color_noise
-        crop = CropSettings(size, self._mean, scale, noise, self.settings.interpolation)
-        return Crops(self._store(split).split, crop, self.settings.seed)
+    def _crops(self, split: SplitName, images: Split | None = None) -> Crops:
+        s, images = self.settings, self._store(split).split if images is None else images
+        return Crops(images, CropSettings(s.image_size, s.stored_size, s.color_noise, s.interpolation), s.seed)
 
-    def _loader(self, split: SplitName, sampler: Sampler) -> Loader:
-        device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
+    def _loader(self, split: SplitName, sampler: Sampler, device: str = "cpu") -> Loader:
+        device = self.trainer.strategy.root_device.type if self.trainer else device
         workers, size = self._workers(self._store(split).split, device), self.settings.batch_size
         batches: dict[str, Any] = {"batch_size": size, "sampler": sampler}
         if self.joins_last_image and isinstance(sampler, EpochSampler):

@@ -1,6 +1,6 @@
 """The order of images, as a pure function of seed, epoch and process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -126,14 +126,19 @@ class JoinedBatches(Sampler[list[tuple[int, int]]]):
             yield waiting
 
 
-class OrderedShare(Sampler[int]):
-    """This process's part of 0 ... count - 1 in ascending order; every index belongs to exactly one process."""
+class BatchShare(Sampler[int]):
+    """This process's part of `indices` in their order: whole batches, each of which belongs to exactly one process.
 
-    def __init__(self, count: int, share: Share):
-        self.indices = range(share.rank, count, share.world)
+    They are the batches of a single process: what a net puts out for an image depends, in its last bits, on the batch.
+    Batches of one image divide the images as evenly as can be.
+    """
+
+    def __init__(self, indices: Sequence[int], batch_size: int, share: Share):
+        self.indices, self.batch_size = indices, batch_size
+        self.starts = range(share.rank * batch_size, len(indices), share.world * batch_size)
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return sum(min(self.batch_size, len(self.indices) - start) for start in self.starts)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.indices)
+        return (index for start in self.starts for index in self.indices[start : start + self.batch_size])

@@ -6,15 +6,16 @@ keep their own derivative, and a warning names them.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from convscope.engine.hooks import on_output, outermost_scripted
+from convscope.engine.hooks import evaluating, on_output, outermost_scripted
 from convscope.engine.operations import CHOICE, CLAMP, operation
-from convscope.engine.trace import Trace
+from convscope.engine.trace import Layer, Trace
 
 _NAMES = """
     Relu Hardtanh LeakyRelu Elu Selu Celu Gelu Silu Mish Hardswish Softplus PreluKernel Threshold
@@ -77,14 +78,47 @@ def replaced_relus(net: nn.Module, relu: Callable[[Tensor], Tensor]) -> Iterator
             return None
         return relu(x)
 
-    leaves = [module for module in net.modules() if not any(module.children())]
-    custom = [module for module in leaves if not type(module).__module__.startswith("torch.nn.")]
-    handles = [on_output(module, hook) for module in custom]
+    handles = [on_output(module, hook) for module in net.modules() if _may_be_relu(module)]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _may_be_relu(module: nn.Module) -> bool:
+    return not any(module.children()) and not type(module).__module__.startswith("torch.nn.")
+
+
+def relu_modules(net: nn.Module, net_trace: Trace) -> dict[int, int | None]:
+    """Inputs of the modules that `replaced_relus` replaces, by the number of their output.
+
+    None for every tensor that is made inside such a module that runs more than once.
+    """
+    inputs: dict[int, int | None] = {}
+    for path, layer in net_trace.layers.items():
+        module = net.get_submodule(path)
+        if layer.input is None or not _may_be_relu(module) or not _rectifies(net, module, net_trace, layer):
+            continue
+        if layer.runs == 1:
+            inputs[layer.output] = layer.input
+            continue
+        calls = zip(net_trace.calls, net_trace.owners, strict=True)
+        inputs |= {number: None for call, owner in calls if owner == path for number in call.outputs}
+    return inputs
+
+
+def _rectifies(net: nn.Module, module: nn.Module, net_trace: Trace, layer: Layer) -> bool:
+    """Whether a module, which runs alone, has the outputs of a ReLU for random inputs."""
+    if layer.input is None or net_trace.shapes[layer.input] != net_trace.shapes[layer.output]:
+        return False
+    like = next((value for value in net.parameters() if value.is_floating_point()), torch.empty(0))
+    values = torch.linspace(-3, 3, prod(net_trace.shapes[layer.input]), dtype=like.dtype, device=like.device)
+    x = values.view(net_trace.shapes[layer.input])
+    with evaluating(net), torch.no_grad(), suppress(Exception):
+        output = module(copy := x.clone())
+        return isinstance(output, Tensor) and output is not copy and torch.equal(output, x.relu())
+    return False
 
 
 def warn(net: nn.Module, net_trace: Trace, rule: str, doubtful: Doubtful) -> None:

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from convscope.engine.autograd_activations import relu_modules
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import blocks, default_layers, wide_convolutions
+from convscope.engine.graph import read_graph
 from convscope.engine.operations import (
     ACTIVATION,
     BATCH_NORM,
@@ -102,7 +104,10 @@ _POOLS = nn.MaxPool2d | nn.AvgPool2d | nn.LPPool2d | nn.AdaptiveAvgPool2d | nn.A
 
 
 class LayerSummary(NamedTuple):
-    """One layer. maps: number of maps or units. rows, cols: sides of a map, 1 of units. field: None for the image."""
+    """One layer. maps: number of maps or units. rows, cols: sides of a map, 1 of units. field: None for the image.
+
+    obstacle: the operation below that cannot be done on a part of the maps; "" where there is none.
+    """
 
     name: str
     kind: str
@@ -110,6 +115,7 @@ class LayerSummary(NamedTuple):
     rows: int
     cols: int
     field: Field | None
+    obstacle: str = ""
 
 
 def layer_summaries(net: nn.Module, image_size: ImageSize, also: Collection[str] = ()) -> list[LayerSummary]:
@@ -127,7 +133,7 @@ def layer_summaries(net: nn.Module, image_size: ImageSize, also: Collection[str]
             LayerSummary(name, kinds[type(row)], maps, side, side, fields[name])
             for (name, row), (maps, side) in zip(net.rows.items(), sizes.values(), strict=True)
         ]
-    axes = axes_of(net_trace)
+    axes, obstacles = axes_of(net_trace), read_graph(net_trace, relus=relu_modules(net, net_trace)).obstacles
     dims = {"conv": (4,), "pool": (4,), "full": (2,)}  # of the output: linear layers of single tokens are left out
     summaries = []
     for path, layer in net_trace.layers.items():
@@ -135,16 +141,19 @@ def layer_summaries(net: nn.Module, image_size: ImageSize, also: Collection[str]
         shape = maps_shape(net_trace.shapes[layer.output], axes.get(layer.output))
         if kind and len(shape) in dims.get(kind, (2, 4)):
             rows, cols = shape[2:] or (1, 1)
-            summaries.append(LayerSummary(path, kind, shape[1], rows, cols, fields[path]))
+            obstacle = obstacles.get(layer.output, "")
+            summaries.append(LayerSummary(path, kind, shape[1], rows, cols, fields[path], obstacle))
     return summaries
 
 
 def layer_table(net: nn.Module, image_size: ImageSize, also: Collection[str] = ()) -> list[dict[str, Any]]:
-    """One table row for each layer of `layer_summaries`: name, kind, maps, side, field, stride, start.
+    """One table row for each layer of `layer_summaries`: name, kind, maps, side, field, stride, start, parts.
 
     side: of the map, in positions. field, stride: of the receptive field, in pixels; field is "image" where it is the
     whole image. start: the first pixel of unit 0's field, negative where the field extends over the border. The field
-    of unit i is the `field` pixels from start + i * stride on. Sides that differ are "rows x columns".
+    of unit i is the `field` pixels from start + i * stride on. Sides that differ are "rows x columns". parts: "exact"
+    where projections and occlusion compute only the parts of the maps on which a unit depends; "whole image: " and the
+    operation that hinders them elsewhere, with the same values.
     """
     return [
         {
@@ -153,6 +162,7 @@ def layer_table(net: nn.Module, image_size: ImageSize, also: Collection[str] = (
             "maps": layer.maps,
             "side": _sides(layer.rows, layer.cols),
             **_field_columns(layer.field),
+            "parts": f"whole image: {layer.obstacle}" if layer.obstacle else "exact",
         }
         for layer in layer_summaries(net, image_size, also)
     ]

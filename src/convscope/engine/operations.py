@@ -14,7 +14,7 @@ ACTIVATION, CLAMP, GATE = "activation", "clamp", "gate"
 SUM, PRODUCT = "sum", "product"
 POWER, CHOICE, COMPARISON = "power", "choice", "comparison"
 INERT, MOVE, SHAPE, JOIN, CUT, INDEX, PAD, ROLL = "inert", "move", "shape", "join", "cut", "index", "pad", "roll"
-RESAMPLE, SHUFFLE = "resample", "shuffle"
+RESAMPLE, TO_SPACE, FROM_SPACE, SHUFFLE = "resample", "channels to space", "space to channels", "shuffle"
 REDUCTION, ASSIGNMENT, MIX, CONSTANT, UNKNOWN = "reduction", "assignment", "mix", "constant", "unknown"
 
 _NAMES = {
@@ -37,7 +37,7 @@ _NAMES = {
     GATE: "rrelu hardsigmoid sigmoid sigmoid_ tanh tanh_ clamp_max clamp_max_",
     SUM: "add add_ __add__ __iadd__ __radd__ sub sub_ __sub__ __isub__ __rsub__ neg",
     PRODUCT: "mul mul_ __mul__ __imul__ __rmul__ multiply div div_ __truediv__ __itruediv__",
-    POWER: "exp log pow __pow__ sqrt square",
+    POWER: "exp log pow __pow__ sqrt rsqrt square reciprocal __rdiv__ __rtruediv__",
     CHOICE: "abs maximum minimum max min fmax where masked_fill masked_fill_ sign",
     COMPARISON: "gt __gt__ ge __ge__ lt __lt__ le __le__",
     INERT: """
@@ -51,7 +51,9 @@ _NAMES = {
     INDEX: "__getitem__",
     PAD: "pad",
     ROLL: "roll",
-    RESAMPLE: "interpolate pixel_shuffle pixel_unshuffle",
+    RESAMPLE: "interpolate",
+    TO_SPACE: "pixel_shuffle",
+    FROM_SPACE: "pixel_unshuffle",
     SHUFFLE: "channel_shuffle",
     REDUCTION: "mean sum amax amin softmax",
     ASSIGNMENT: "__setitem__",
@@ -66,13 +68,16 @@ _KINDS = {name: kind for kind, names in _NAMES.items() for name in names.split()
 POSITIONWISE = {ACTIVATION, CLAMP, GATE, SUM, PRODUCT, POWER, CHOICE, COMPARISON, INERT, BATCH_NORM, CONTRAST_NORM}
 # The signal passes down without any value of the forward pass. A product does where it has one factor of the image.
 LINEAR = {
-    CONVOLUTION, TRANSPOSED, MATRIX, MEAN_POOL, SUM, INERT, MOVE, SHAPE, JOIN, CUT, INDEX, PAD, SHUFFLE, RESAMPLE
+    CONVOLUTION, TRANSPOSED, MATRIX, MEAN_POOL, SUM, INERT, MOVE, SHAPE, JOIN, CUT, INDEX, PAD, SHUFFLE, RESAMPLE,
+    TO_SPACE, FROM_SPACE,
 }  # fmt: skip
 # Their input has rows and columns in its last two dimensions.
 OF_MAPS = {
     CONVOLUTION, TRANSPOSED, MAX_POOL, MEAN_POOL, NORM_POOL, GLOBAL_POOL, BATCH_NORM, CONTRAST_NORM, GROUP_NORM,
-    RESAMPLE, SHUFFLE,
+    RESAMPLE, TO_SPACE, FROM_SPACE, SHUFFLE,
 }  # fmt: skip
+# Their output may share memory with their input.
+VIEWS = {MOVE, SHAPE, CUT, INDEX, INERT, PAD, MIX, UNKNOWN}
 NORMS = {BATCH_NORM, CONTRAST_NORM, GROUP_NORM, LAYER_NORM}
 POOLS = {MAX_POOL, MEAN_POOL, NORM_POOL, GLOBAL_POOL}
 WEIGHTS = {CONVOLUTION, TRANSPOSED, MATRIX}

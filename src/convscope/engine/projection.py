@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from convscope.engine.activations import bounded_activation
+from convscope.engine.autograd_activations import relu_modules
 from convscope.engine.deconvnet import Units, check_rule, project
 from convscope.engine.graph import read_graph
+from convscope.engine.reach import SAME
 from convscope.engine.receptive_fields import Field, follow
 from convscope.engine.regions import MapTensor, Regions, Span, around, cut_regions, recut, whole_map
 from convscope.engine.steps import Place, Step
@@ -60,15 +62,15 @@ def project_fields(
     check_rule(rule)
     net_trace = trace(net, tuple(images.shape[1:]))
     output = net_trace.layer(layer).output
-    units = Units(*(index.cpu() for index in units))
+    units = Units(*(index.cpu().long() for index in units))
     boxes = _field_boxes(follow(net_trace).get(output), units, (images.shape[2], images.shape[3]))
-    graph = read_graph(net_trace, _top(net_trace, layer))
+    graph = read_graph(net_trace, _top(net_trace, layer), relu_modules(net, net_trace))
     if output in graph.obstacles:
         whole = functools.partial(project, net, images, layer, rule=rule, chunk=WHOLE)
         return _from_whole(whole, images, units, boxes, watch)
     descent = Descent(graph.below(output), graph.tensors[output], rule)
-    values = images.new_zeros(len(units.image), images.shape[1], *boxes.size)
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():
+        values = images.new_zeros(len(units.image), images.shape[1], *boxes.size)
         for part in watch(_neighbors(units, chunk or max(1, AREA // (boxes.size[0] * boxes.size[1])))):
             signal, region = descent.run(images, Units(*(index[part] for index in units)))
             target = Regions(*(Span(span.start[part], span.size) for span in boxes))
@@ -124,13 +126,13 @@ class Descent(NamedTuple):
             regions[number] = (
                 whole_map(len(units.row), step.output.sides)
                 if whole
-                else around(needed[number]).within(step.output.sides)
+                else around(needed[number]).trimmed(step.output.sides)
             )
             place = step.place(regions[number])
             places.append(place)
             for below, area in zip(step.inputs, place.areas, strict=True):
                 needed.setdefault(below.number, []).append(area)
-        regions[PIXELS] = around(needed[PIXELS]).within(image)
+        regions[PIXELS] = around(needed[PIXELS]).trimmed(image)
         return regions, places[::-1]
 
     def _up(self, images: Tensor, units: Units, regions: dict[int, Regions], places: list[Place]) -> list[Any]:
@@ -140,22 +142,33 @@ class Descent(NamedTuple):
         last_use = {below.number: at for at in run for below in self.steps[at].inputs}
         memories: list[Any] = [None] * len(self.steps)
         values: dict[int, Tensor] = {}
+        owned = set[int]()  # tensors that share no memory with others
         if PIXELS in wanted:
             values[PIXELS] = cut_regions(images, units.image, regions[PIXELS])
         for at, (step, place) in enumerate(zip(self.steps, places, strict=True)):
             if not self._runs(step, wanted):
                 continue
+            if step.reach != SAME:  # a position outside the map is seen by windows inside it
+                for below in step.inputs:
+                    below.fill_outside_(values[below.number], regions[below.number], step.fill)
             areas = [
                 below.recut(values[below.number], regions[below.number], area, step.fill)
                 for below, area in zip(step.inputs, place.areas, strict=True)
             ]
-            for below in step.inputs:
-                if last_use[below.number] == at:
-                    values.pop(below.number, None)
+            dropped = {below.number for below in step.inputs if last_use[below.number] == at}
+            for number in dropped:
+                del values[number]
             if step.remembers(self.rule):
                 value, memories[at] = step.up(areas, place, self.rule)
+                owned -= {below.number for below in step.inputs}
+            elif len(dropped) == len(areas) and dropped <= owned:
+                value = step.compute(areas, place)
             else:
                 value = step.run(areas, place)
+            if step.fill:  # a pool whose window is outside the map puts out its fill
+                step.output.fill_outside_(value, place.region, 0)
+            if step.makes_new:
+                owned.add(step.output.number)
             if step.output.number in wanted:
                 values[step.output.number] = value
         return memories
@@ -178,6 +191,8 @@ class Descent(NamedTuple):
             below_signals = step.down(signal, memories.pop(), place, self.rule)
             for below, area, part in zip(step.inputs, place.areas, below_signals, strict=True):
                 part = below.recut(part, area, regions[below.number])
+                if step.reach != SAME:
+                    part = below.fill_outside_(part, regions[below.number], 0)
                 signals[below.number] = signals[below.number] + part if below.number in signals else part
         return signals[PIXELS]
 

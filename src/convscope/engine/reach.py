@@ -12,6 +12,7 @@ from convscope.engine.operations import (
     ASSIGNMENT,
     CONVOLUTION,
     CUT,
+    FROM_SPACE,
     GLOBAL_POOL,
     INDEX,
     JOIN,
@@ -26,6 +27,7 @@ from convscope.engine.operations import (
     RESAMPLE,
     SHAPE,
     SHUFFLE,
+    TO_SPACE,
     TRANSPOSED,
 )
 from convscope.engine.regions import MapTensor, Shape, Span
@@ -51,7 +53,7 @@ def span_below(reach: Reach, span: Span, axis: int, limit: int) -> Span:
     factor, extent, padding = reach.factor[axis], reach.extent[axis], reach.padding[axis]
     start = -((extent - 1 - padding - span.start) // factor)  # rounded up
     last = (span.start + span.size - 1 + padding) // factor
-    return Span(start, int((last - start).max()) + 1).within(limit)
+    return Span(start, int((last - start).max()) + 1).inside(limit)
 
 
 def changed_above(reach: Reach, first: Tensor, last: Tensor, axis: int, limit: int) -> tuple[Tensor, Tensor]:
@@ -85,7 +87,7 @@ def reach_of(call: Call, inputs: Sequence[MapTensor], output: MapTensor, shapes:
     return SAME
 
 
-_WINDOWS = {CONVOLUTION, TRANSPOSED, MAX_POOL, MEAN_POOL, RESAMPLE, PAD}
+_WINDOWS = {CONVOLUTION, TRANSPOSED, MAX_POOL, MEAN_POOL, RESAMPLE, TO_SPACE, FROM_SPACE, PAD}
 _MOVES = {MOVE, SHAPE, SHUFFLE}  # keep positions where rows and columns stay the same dimensions
 
 
@@ -146,7 +148,7 @@ def axis_slices(key: tuple[Any, ...], dims: int, axes: Axes) -> tuple[slice, sli
 def _windowed(call: Call, below: MapTensor, output: MapTensor, shapes: Mapping[int, Shape]) -> Reach | None:
     if call.kind == TRANSPOSED:
         return _transposed(call)
-    if call.kind == RESAMPLE:
+    if call.kind in (RESAMPLE, TO_SPACE, FROM_SPACE):
         return _scaled(call, below.sides, output.sides)
     if call.kind == PAD:
         return _padded(call)
@@ -170,9 +172,9 @@ def _transposed(call: Call) -> Scaling | None:
 def _scaled(call: Call, below: Pair, above: Pair) -> Reach | None:
     """The reach of a change of scale by whole numbers; None of another one."""
     if any(after % before for before, after in zip(below, above, strict=True)):
-        return _unshuffled(call) if call.name == "pixel_unshuffle" else None
+        return _unshuffled(call) if call.kind == FROM_SPACE else None
     factor = (above[0] // below[0], above[1] // below[1])
-    if call.name == "pixel_shuffle":
+    if call.kind == TO_SPACE:
         return Scaling(factor, factor, (0, 0))
     arguments = call.arguments()
     taps = {"nearest": 1, "nearest-exact": 1, "bilinear": 2, "bicubic": 4}.get(arguments.get("mode", "nearest"))

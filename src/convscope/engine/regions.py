@@ -15,6 +15,7 @@ from convscope.engine.axes import MAPS, Axes
 from convscope.engine.calls import Pair
 
 Shape = tuple[int, ...]
+_SHORTER = 0.9  # share of a span's length from which copies pay
 
 
 class Span(NamedTuple):
@@ -23,11 +24,28 @@ class Span(NamedTuple):
     start: Tensor
     size: int
 
-    def within(self, limit: int) -> "Span":
-        """The span cut to positions 0 .. limit - 1 of all units, and moved inside."""
+    def inside(self, limit: int) -> "Span":
+        """The span cut to positions 0 .. limit - 1, of one size for all units, and moved inside."""
         begin = self.start.clamp(min=0)
         size = max(1, int(((self.start + self.size).clamp(max=limit) - begin).max()))
         return Span(begin.clamp(max=limit - size), size)
+
+    def trimmed(self, limit: int) -> "Span":
+        """The span without what lies outside 0 .. limit - 1 for all units; inside, where that is much shorter.
+
+        A span that leaves the map for some units has the same offset from other spans for all of them, which saves
+        copies.
+        """
+        first = min(max(0, -int(self.start.max())), self.size - 1)
+        end = max(min(self.size, limit - int(self.start.min())), first + 1)
+        inside = self.inside(limit)
+        if inside.size == limit or inside.size < _SHORTER * (end - first):
+            return inside
+        return Span(self.start + first, end - first)
+
+    def leaves(self, limit: int) -> bool:
+        """Whether a position lies outside 0 .. limit - 1 for any unit."""
+        return int(self.start.min()) < 0 or int(self.start.max()) + self.size > limit
 
 
 class Regions(NamedTuple):
@@ -40,9 +58,9 @@ class Regions(NamedTuple):
     def size(self) -> Pair:
         return self.rows.size, self.cols.size
 
-    def within(self, sides: Pair) -> "Regions":
-        """The regions cut to maps of these sides, and moved inside them."""
-        return Regions(self.rows.within(sides[0]), self.cols.within(sides[1]))
+    def trimmed(self, sides: Pair) -> "Regions":
+        """The regions without what lies outside maps of these sides for all units."""
+        return Regions(self.rows.trimmed(sides[0]), self.cols.trimmed(sides[1]))
 
     def part(self, units: slice) -> "Regions":
         return Regions(*(Span(span.start[units], span.size) for span in self))
@@ -76,8 +94,9 @@ def recut(x: Tensor, source: Regions, target: Regions, fill: float = 0, axes: Ax
     offsets = [to.start - of.start for of, to in zip(source, target, strict=True)]
     if source.size == target.size and not any(bool(offset.any()) for offset in offsets):
         return x
-    if axes != (x.dim() - 2, x.dim() - 1):
-        return recut(x.movedim(axes, (-2, -1)), source, target, fill).movedim((-2, -1), axes)
+    last = x.dim() - 2, x.dim() - 1
+    if axes != last:
+        return recut(x.movedim(axes, last), source, target, fill, last).movedim(last, axes)
     if all(bool((offset == offset[0]).all()) for offset in offsets):
         return _cut_alike(x, [int(offset[0]) for offset in offsets], target.size, fill)
     return _cut_apart(x, torch.arange(len(x)), offsets, target.size, fill)
@@ -103,6 +122,20 @@ class MapTensor(NamedTuple):
         """Values of the regions `target` from those of the regions `source`, with `fill` outside these."""
         return recut(x, source, target, fill, self.axes or MAPS)
 
+    def fill_outside_(self, x: Tensor, region: Regions, fill: float) -> Tensor:
+        """Sets the values x of the regions to `fill` wherever they lie outside the maps, and returns them."""
+        if not any(span.leaves(side) for span, side in zip(region, self.sides, strict=True)):
+            return x
+        axes = self.axes or MAPS
+        maps = x if axes == (x.dim() - 2, x.dim() - 1) else x.movedim(axes, (-2, -1))
+        outside = _outside([span.start for span in region], region.size, self.sides)
+        if maps.dim() == 4 and maps.is_contiguous(memory_format=torch.channels_last):
+            places = outside.flatten().nonzero()[:, 0].to(x.device)
+            maps.permute(0, 2, 3, 1).flatten(0, 2).index_fill_(0, places, fill)
+        else:
+            maps.masked_fill_(outside.view(len(x), *[1] * (x.dim() - 3), *region.size).to(x.device), fill)
+        return x
+
     def region_shape(self, units: int, size: Pair) -> Shape:
         """Shape of the tensor's regions of this size for a number of units."""
         shape = [units, *self.shape[1:]]
@@ -117,19 +150,32 @@ def _cut_alike(x: Tensor, offsets: list[int], size: Pair, fill: float) -> Tensor
     for axis, offset, length in zip((-2, -1), offsets, size, strict=True):
         first, end = min(max(0, offset), x.shape[axis]), max(0, min(x.shape[axis], offset + length))
         x = x.narrow(axis, first, max(0, end - first))
-        padding = [first - offset, offset + length - max(first, end), *padding]
+        before = min(max(0, -offset), length)
+        padding = [before, length - before - x.shape[axis], *padding]
     return F.pad(x, padding, value=fill) if any(padding) else x
 
 
 def _cut_apart(x: Tensor, which: Tensor, offsets: list[Tensor], size: Pair, fill: float) -> Tensor:
-    """x[which] from another offset on for each of them: rows of memory that hold all channels of a position."""
-    height, width = x.shape[-2:]
+    """x[which] from another offset on for each of them; channels last."""
     rows, cols = (start[:, None] + torch.arange(length) for start, length in zip(offsets, size, strict=True))
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None, :]
-    index = (which.cpu()[:, None] * height + rows.clamp(0, height - 1))[:, :, None] * width
-    index = (index + cols.clamp(0, width - 1)[:, None]).flatten().to(x.device)
-    memory = x.flatten(1, -3).permute(0, 2, 3, 1).reshape(-1, x.shape[1:-2].numel())
-    values = memory.index_select(0, index).view(len(which), *size, -1)
-    if not bool(inside.all()):
-        values = values.masked_fill_(~inside[..., None].to(x.device), fill)
-    return values.permute(0, 3, 1, 2).view(len(which), *x.shape[1:-2], *size)
+    outside = _outside(offsets, size, (x.shape[-2], x.shape[-1]))
+    which, rows, cols = which.cpu()[:, None, None], rows.clamp(0, x.shape[-2] - 1), cols.clamp(0, x.shape[-1] - 1)
+    maps = x.flatten(1, -3)
+    if maps.is_contiguous(memory_format=torch.channels_last):  # rows of memory that hold all channels of a position
+        index = (which * x.shape[-2] + rows[:, :, None]) * x.shape[-1] + cols[:, None, :]
+        memory = maps.permute(0, 2, 3, 1).flatten(0, 2)
+        values = memory.index_select(0, index.flatten().to(x.device))
+    else:
+        image, row, col = (places.to(x.device) for places in (which, rows[:, :, None], cols[:, None, :]))
+        values = maps[image, :, row, col].flatten(0, 2)
+    if bool(outside.any()):
+        values.index_fill_(0, outside.flatten().nonzero()[:, 0].to(x.device), fill)
+    values = values.view(len(which), *size, maps.shape[1]).permute(0, 3, 1, 2)
+    return values.view(len(which), *x.shape[1:-2], *size)
+
+
+def _outside(starts: list[Tensor], size: Pair, sides: Pair) -> Tensor:
+    """Which positions of regions of this size lie outside maps of these sides, bool [n, h, w]."""
+    places = [start[:, None] + torch.arange(length) for start, length in zip(starts, size, strict=True)]
+    rows, cols = ((place < 0) | (place >= side) for place, side in zip(places, sides, strict=True))
+    return rows[:, :, None] | cols[:, None, :]

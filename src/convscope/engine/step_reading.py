@@ -12,21 +12,19 @@ from convscope.engine.activations import is_activation
 from convscope.engine.calls import Call, Ref, Window
 from convscope.engine.reach import SAME, Reach, Scaling, axis_slices, reach_of, reduced_dimensions
 from convscope.engine.regions import MapTensor, Shape
+from convscope.engine.shape_steps import JoinStep, PartStep, ReshapeStep
 from convscope.engine.steps import (
     ActivationStep,
     BatchNormStep,
-    JoinStep,
     MatrixStep,
-    PartStep,
     PassStep,
-    ReshapeStep,
     Step,
     SumStep,
     multiplications,
 )
 from convscope.engine.window_steps import (
+    AreaStep,
     ConvolutionStep,
-    IdentityStep,
     MaxPoolStep,
     MeanPoolStep,
     ScalingStep,
@@ -50,11 +48,12 @@ _ONE_INPUT = {
     operations.MAX_POOL,
     operations.MEAN_POOL,
     operations.MOVE,
-    operations.NORM_POOL,
     operations.PAD,
     operations.POWER,
     operations.REDUCTION,
     operations.RESAMPLE,
+    operations.TO_SPACE,
+    operations.FROM_SPACE,
     operations.SHAPE,
     operations.SHUFFLE,
     operations.TRANSPOSED,
@@ -62,7 +61,7 @@ _ONE_INPUT = {
 _COVERED = _ONE_INPUT | {operations.JOIN, operations.PRODUCT, operations.SUM}
 
 
-class _Fields(NamedTuple):
+class _Common(NamedTuple):
     """The fields that every step has."""
 
     call: Call
@@ -90,18 +89,18 @@ def read_step(
         return _compiled_activation(call, inputs, output, fixed)
     if (len(call.outputs) > 1 and kind != operations.CUT) or not _is_alike_for_each_image(call, inputs[0], output):
         return None
-    fields = _Fields(call, inputs, output, reach_of(call, inputs, output, shapes), fixed, multiplications(call, shapes))
+    fields = _Common(call, inputs, output, reach_of(call, inputs, output, shapes), fixed, multiplications(call, shapes))
     match kind:
         case operations.CONVOLUTION:
             return _convolution(fields)
-        case operations.TRANSPOSED | operations.RESAMPLE:
+        case operations.TRANSPOSED | operations.RESAMPLE | operations.TO_SPACE:
             return (ScalingStep if isinstance(fields.reach, Scaling) else Step)(*fields)
         case operations.MAX_POOL:
             return MaxPoolStep(*fields) if fields.reach else None
         case operations.MEAN_POOL:
             return _mean_pool(fields)
         case operations.GLOBAL_POOL:
-            return (IdentityStep if inputs[0].shape == output.shape else Step)(*fields)
+            return (AreaStep if inputs[0].shape == output.shape else Step)(*fields)
         case operations.BATCH_NORM:
             return None if call.arguments().get("training", False) else BatchNormStep(*fields)
         case operations.CONTRAST_NORM | operations.INERT:
@@ -163,7 +162,7 @@ def _first_dimension(call: Call) -> int:
     return int(dims[0])
 
 
-def _convolution(fields: _Fields) -> Step | None:
+def _convolution(fields: _Common) -> Step | None:
     """A convolution, also one whose filters are computed from weights in the pass."""
     arguments = fields.call.arguments()
     weight, bias = (_fixed(arguments.get(name), fields.fixed) for name in ("weight", "bias"))
@@ -176,7 +175,7 @@ def _fixed(value: Any, fixed: Mapping[int, Tensor]) -> Tensor | None:
     return fixed[value.number] if isinstance(value, Ref) else value
 
 
-def _mean_pool(fields: _Fields) -> Step | None:
+def _mean_pool(fields: _Common) -> Step | None:
     """An average pool; None where it has maps in another layout."""
     if not isinstance(fields.reach, Window):
         return None
@@ -187,21 +186,21 @@ def _mean_pool(fields: _Fields) -> Step | None:
     return MeanPoolStep(*fields, scale=(fields.call.again(ones) / counts)[0, 0])
 
 
-def _sum(fields: _Fields) -> Step:
+def _sum(fields: _Common) -> Step:
     """A sum; the signal passes unchanged where all maps have one shape and one sign, and none is added twice."""
     refs = [leaf for leaf in fields.call.args if isinstance(leaf, Ref) and leaf.number not in fields.fixed]
     alike = all(below.shape == fields.output.shape for below in fields.inputs) and len(refs) == len(fields.inputs)
     return (SumStep if alike and "add" in fields.call.name and not fields.call.kwargs else Step)(*fields)
 
 
-def _join(fields: _Fields) -> Step | None:
+def _join(fields: _Common) -> Step | None:
     arguments = fields.call.arguments()
-    if not all(isinstance(leaf, Ref) for leaf in arguments["tensors"]):
+    if not all(isinstance(leaf, Ref | Tensor) for leaf in arguments["tensors"]):
         return None
     return JoinStep(*fields, dim=arguments.get("dim", 0) % len(fields.output.shape))
 
 
-def _index(fields: _Fields) -> Step | None:
+def _index(fields: _Common) -> Step | None:
     """x[key] of slices and numbers; None for other keys."""
     key = fields.call.args[1] if isinstance(fields.call.args[1], tuple) else (fields.call.args[1],)
     if not all(part is Ellipsis or isinstance(part, slice | int) for part in key):
@@ -219,9 +218,9 @@ def _index(fields: _Fields) -> Step | None:
     return SliceStep(*fields, key=tuple(steps.get(axis, part) for axis, part in enumerate(key)))
 
 
-def _pad(fields: _Fields) -> Step | None:
+def _pad(fields: _Common) -> Step | None:
     """Constant padding of rows and columns is part of the area already; other padding needs whole maps."""
     arguments = fields.call.arguments()
     if fields.reach is not None:
-        return IdentityStep(*fields, fill=arguments.get("value") or 0.0)
+        return AreaStep(*fields, fill=arguments.get("value") or 0.0)
     return Step(*fields) if len(arguments["pad"]) < 2 * len(fields.output.shape) else None

@@ -13,10 +13,27 @@ import torch
 from torch import Tensor
 
 from convscope.engine.activations import activation_bounds, slope, slopes_open_at_bound
-from convscope.engine.calls import Call, Ref, map_leaves
-from convscope.engine.operations import LINEAR, PRODUCT, SUM
+from convscope.engine.calls import Call, Ref, leaves, map_leaves
+from convscope.engine.operations import (
+    ACTIVATION,
+    CLAMP,
+    CONVOLUTION,
+    GATE,
+    INDEX,
+    INERT,
+    JOIN,
+    LINEAR,
+    MATRIX,
+    PAD,
+    POWER,
+    PRODUCT,
+    SUM,
+    VIEWS,
+)
 from convscope.engine.reach import SAME, Reach, span_below
 from convscope.engine.regions import MapTensor, Regions, Shape, whole_map
+
+_BROADCAST = {CLAMP, POWER, PRODUCT, SUM}  # their operands may be tensors that have a value for each position
 
 
 class Place(NamedTuple):
@@ -45,7 +62,8 @@ class Step:
     def area(self, index: int, region: Regions) -> Regions:
         """The area of an input on which a region of the output depends; may extend over the map."""
         below = self.inputs[index]
-        if self.reach is None or (self.reach == SAME and below.sides != self.output.sides):  # broadcast
+        broadcast = below.sides != self.output.sides and self.reach == SAME and self.call.kind not in (INDEX, PAD)
+        if self.reach is None or broadcast:
             return whole_map(len(region.rows.start), below.sides)
         rows, cols = (span_below(self.reach, span, axis, below.sides[axis]) for axis, span in enumerate(region))
         return Regions(rows, cols)
@@ -55,42 +73,66 @@ class Step:
 
     def remembers(self, rule: str) -> bool:
         """Whether the way down needs values of the forward pass."""
-        factors = len(self.inputs) if self.call.kind == PRODUCT else 1
-        return self.call.kind not in LINEAR | {PRODUCT} or factors > 1 or self._divides()
+        if self.call.kind != PRODUCT:
+            return self.call.kind not in LINEAR
+        factors = [self._of_image(leaf) for leaf in (*self.call.args, *self.call.kwargs.values())]
+        return sum(factors) > 1 or ("div" in self.call.name and not factors[0])
 
-    def _divides(self) -> bool:
-        return "div" in self.call.name and not isinstance(self.call.args[0], Ref)
+    def _of_image(self, leaf: Any) -> bool:
+        return isinstance(leaf, Ref) and leaf.number not in self.fixed
+
+    def _value(self, leaf: Any) -> Any:
+        """The value of an argument that does not depend on the image."""
+        return self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
+
+    @property
+    def makes_new(self) -> bool:
+        """Whether the output shares no memory with other tensors that are still needed."""
+        return self.call.kind not in VIEWS
 
     def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        """The output in its regions."""
-        return self.overwrite([area.clone() for area in areas] if is_in_place(self.call) else areas, place)
+        """The output in its regions; the areas stay as they are."""
+        return self.compute([area.clone() for area in areas] if is_in_place(self.call) else areas, place)
 
-    def overwrite(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        """The output in its regions; a call that works in place writes over its first area."""
+    def compute(self, areas: Sequence[Tensor], place: Place) -> Tensor:
+        """The output in its regions; a call in place writes over its area."""
         values = dict(zip((below.number for below in self.inputs), areas, strict=True))
         args, kwargs = map_leaves((self.call.args, self.call.kwargs), lambda leaf: self._operand(leaf, values, place))
         return self.call.func(*args, **kwargs)
+
+    def whole(self, maps: Sequence[Tensor]) -> Tensor:
+        """The output for whole inputs of any number of images; a call in place writes over them."""
+        values = dict(zip((below.number for below in self.inputs), maps, strict=True))
+        arguments = self.call.args, self.call.kwargs
+        args, kwargs = map_leaves(
+            arguments, lambda leaf: values[leaf.number] if self._of_image(leaf) else self._value(leaf)
+        )
+        return self.call.func(*args, **kwargs)
+
+    def constants(self) -> list[Any]:
+        """The arguments that do not depend on the image."""
+        arguments = leaves([*self.call.args, *self.call.kwargs.values()])
+        return [self._value(leaf) for leaf in arguments if not self._of_image(leaf)]
+
+    def has_positions(self) -> bool:
+        """Whether an argument that does not depend on the image has a value of its own for each position."""
+        return any(map(self._has_positions, self.constants()))
+
+    def _has_positions(self, leaf: Any) -> bool:
+        if self.call.kind not in _BROADCAST | {JOIN} or not isinstance(leaf, Tensor) or self.output.axes is None:
+            return False
+        axes = [axis - len(self.output.shape) for axis in self.output.axes]
+        return any(axis >= -leaf.dim() and leaf.shape[axis] != 1 for axis in axes)
 
     def _operand(self, leaf: Any, values: Mapping[int, Tensor], place: Place) -> Any:
         """The value of an argument of the call, cut to the region where it has a value for each position."""
         if isinstance(leaf, Ref) and leaf.number in values:
             return values[leaf.number]
-        leaf = self.fixed[leaf.number] if isinstance(leaf, Ref) else leaf
-        return self._cut_fixed(leaf, place) if self.call.kind in (SUM, PRODUCT) and isinstance(leaf, Tensor) else leaf
-
-    def _cut_fixed(self, value: Tensor, place: Place) -> Tensor:
-        """A tensor that does not depend on the image, cut to the region where it has a value for each position."""
-        if self.output.axes is None:
-            return value
-        axes = [axis - len(self.output.shape) for axis in self.output.axes]
-        if all(axis < -value.dim() or value.shape[axis] == 1 for axis in axes):
-            return value
-        units = len(place.region.rows.start)
-        value = value.reshape(*[1] * (len(self.output.shape) - value.dim()), *value.shape)
-        shape = [units, *value.shape[1:]]
-        for axis, length in zip(axes, self.output.sides, strict=True):
-            shape[axis] = length
-        return self.output.recut(value.expand(shape), whole_map(units, self.output.sides), place.region)
+        leaf = self._value(leaf)
+        if not self._has_positions(leaf):
+            return leaf
+        whole = leaf.expand(self.output.region_shape(len(place.region.rows.start), self.output.sides))
+        return self.output.recut(whole, whole_map(len(whole), self.output.sides), place.region)
 
     def up(self, areas: Sequence[Tensor], place: Place, rule: str) -> tuple[Tensor, Any]:
         """The output in its regions, and the memory for `down`."""
@@ -127,61 +169,11 @@ class SumStep(PassStep):
 
 
 @dataclass(frozen=True)
-class ReshapeStep(Step):
-    """Other dimensions for the same values."""
-
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        shape = self.output.region_shape(-1, place.region.size)
-        return areas[0].reshape(shape)
-
-    def remembers(self, rule: str) -> bool:
-        return False
-
-    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
-        return [signal.reshape(self.inputs[0].region_shape(-1, place.areas[0].size))]
-
-
-@dataclass(frozen=True)
-class PartStep(Step):
-    """One of several outputs of a call, such as a chunk of the maps."""
-
-    part: int = 0
-
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        return self.call.again(areas[0])[self.part]
-
-
-@dataclass(frozen=True)
-class JoinStep(Step):
-    """Maps joined into one tensor: the signal is split."""
-
-    dim: int = 1
-
-    def run(self, areas: Sequence[Tensor], place: Place) -> Tensor:
-        values = dict(zip((below.number for below in self.inputs), areas, strict=True))
-        tensors = self.call.arguments()["tensors"]
-        parts = [
-            values[leaf.number] if leaf.number in values else self._cut_fixed(self.fixed[leaf.number], place)
-            for leaf in tensors
-        ]
-        return torch.cat([part.expand(len(areas[0]), *part.shape[1:]) for part in parts], self.dim)
-
-    def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
-        tensors = [leaf.number for leaf in self.call.arguments()["tensors"]]
-        shapes = {below.number: below.shape for below in self.inputs} | {n: x.shape for n, x in self.fixed.items()}
-        parts = signal.split([shapes[number][self.dim] for number in tensors], self.dim)
-        return [
-            sum(part for number, part in zip(tensors, parts, strict=True) if number == below.number)  # type: ignore[misc]
-            for below in self.inputs
-        ]
-
-
-@dataclass(frozen=True)
 class MatrixStep(Step):
     """A linear layer over the last dimension."""
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
-        return [signal @ self.call.arguments()["weight"]]
+        return [signal @ self._value(self.call.arguments()["weight"])]
 
 
 @dataclass(frozen=True)
@@ -193,8 +185,9 @@ class BatchNormStep(Step):
 
     def down(self, signal: Tensor, memory: Any, place: Place, rule: str) -> list[Tensor]:
         arguments = self.call.arguments()
-        scale = (arguments["running_var"] + arguments.get("eps", 1e-5)).rsqrt()
-        scale = scale if arguments.get("weight") is None else scale * arguments["weight"]
+        variance, weight = self._value(arguments["running_var"]), self._value(arguments.get("weight"))
+        scale = (variance + arguments.get("eps", 1e-5)).rsqrt()
+        scale = scale if weight is None else scale * weight
         return [signal * scale.detach().view(-1, *[1] * (signal.dim() - 2))]
 
 
@@ -243,13 +236,14 @@ def is_in_place(call: Call) -> bool:
     name = call.name
     if name.startswith("__i") and name.endswith("__"):
         return True
-    flag = call.kwargs.get("inplace", call.args[-1] if call.args and call.args[-1] is True else False)
+    last = call.args[-1] if call.args and call.kind in (ACTIVATION, GATE, INERT) else False
+    flag = call.kwargs.get("inplace", last)
     return (name.endswith("_") and not name.endswith("__")) or flag is True
 
 
 def multiplications(call: Call, shapes: Mapping[int, Shape]) -> int:
     """Multiplications of a convolution or a linear layer; 0 for other calls."""
-    weight = call.arguments().get("weight") if call.kind in LINEAR and call.name in ("conv2d", "linear") else None
+    weight = call.arguments().get("weight") if call.kind in (CONVOLUTION, MATRIX) else None
     if weight is None:
         return 0
     shape = shapes[weight.number] if isinstance(weight, Ref) else weight.shape

@@ -12,7 +12,8 @@ from convscope.engine.activations import BoundedActivation, CallCounter, bounded
 from convscope.engine.axes import Axes, axes_of, maps_of, maps_shape
 from convscope.engine.calls import Window, window_of
 from convscope.engine.hooks import on_output
-from convscope.engine.top9 import Top9, empty, merge
+from convscope.engine.operations import MAX_POOL
+from convscope.engine.top9 import Top9, empty, entered
 from convscope.engine.trace import Trace, trace, unknown_layer_message
 from convscope.errors import UserError
 
@@ -21,7 +22,8 @@ class Search:
     """A search over the net's forward passes in eval mode, while `with Search(net, layers) as search:` is open.
 
     search.watch(indices) before each pass gives the images of the pass; an image of index -1 is left out. search.top is
-    the record by layer. Raises UserError for a layer that the net does not have, and for a layer without maps.
+    the record by layer; reading it waits for the device of the net, nothing else here does. Raises UserError for a
+    layer that the net does not have, and for a layer without maps.
     """
 
     def __init__(self, net: nn.Module, layers: Iterable[str]):
@@ -29,7 +31,7 @@ class Search:
         paths = [path for path, _ in net.named_modules() if path]
         if unknown := [layer for layer in self.layers if layer not in paths]:
             raise UserError(unknown_layer_message(unknown[0], paths))
-        self.top: dict[str, Top9] = {}
+        self._records: dict[str, Top9] = {}  # on the device of their maps
         self.indices = torch.empty(0, dtype=torch.int64)
         self.hooks: list[RemovableHandle] = []
         self.before: _BoundWatcher | None = None  # during a pass of a net with bounded activations
@@ -46,7 +48,12 @@ class Search:
 
     def watch(self, indices: Tensor) -> None:
         """Sets the indices [N] of the images of the next pass."""
-        self.indices = indices.cpu()
+        self.indices = indices
+
+    @property
+    def top(self) -> dict[str, Top9]:
+        """The record of each layer that has had a pass."""
+        return {layer: Top9(*(field.cpu() for field in top.all_fields)) for layer, top in self._records.items()}
 
     def _first_pass(self, net: nn.Module, args: tuple[Tensor, ...]) -> None:
         """Puts the hooks on the layers; a hook for the first pass, which gives the size of the images."""
@@ -119,24 +126,20 @@ class Search:
         pooled: tuple[Tensor, Window] | None = None,
         end: BoundedActivation | None = None,
     ) -> None:
-        """Enters the images of one pass that are strong enough.
+        """Enters the strongest positions of the images of one pass.
 
         pooled: output and window of a max pool above the maps. end: the activation that makes scores of the maps.
         """
         if len(self.indices) != len(maps):
             raise ValueError(f"a pass over {len(maps)} images after watch() of {len(self.indices)}")
-        maps = maps if maps.dim() == 4 else maps[:, :, None, None]
-        rows = _row_maxima(pooled[0] if pooled else maps)
-        best = rows.amax(1).T  # [C, N]
-        scores, best = (value.float().cpu() for value in (best if end is None else end.call.again(best.clone()), best))
-        top = self.top.setdefault(layer, empty(len(scores)))
-        ninth, last = top.before[:, -1:], top.image[:, -1:]
-        enters = ((best > ninth) | ((best == ninth) & (self.indices < last))) & (self.indices >= 0)
-        map_, image = (place.to(maps.device) for place in enters.nonzero(as_tuple=True))  # of E entries
-        if len(map_):
-            row = rows[image, :, map_].argmax(1)
-            row, col = (place.cpu() for place in _place(maps, (image, map_), row, pooled[1] if pooled else None))
-            self.top[layer] = _entered(top, (scores, best), (enters, self.indices), (row, col))
+        maps = (maps if maps.dim() == 4 else maps[:, :, None, None]).detach()
+        best, row = _row_maxima(pooled[0].detach() if pooled else maps).max(1)  # [N, C]
+        row, col = _place(maps, row, pooled[1] if pooled else None)
+        score = best if end is None else end.call.again(best.clone())
+        image = self.indices.to(best.device, non_blocking=True)[:, None].expand_as(best)
+        images = Top9(*(field.T for field in (score.float(), image, row, col, best.float())))
+        top = self._records.get(layer) or empty(best.shape[1], best.device)
+        self._records[layer] = entered(top, images)
 
 
 class _BoundWatcher(TorchFunctionMode):
@@ -172,52 +175,32 @@ def _check_shape(layer: str, shape: tuple[int, ...]) -> None:
 
 def _row_maxima(maps: Tensor) -> Tensor:
     """Maximum of each row of each map, [N, h, C]; reads memory in the fastest order."""
-    maps = maps.detach()
     if maps.is_contiguous(memory_format=torch.channels_last):
         return maps.permute(0, 2, 3, 1).amax(2)
     return maps.amax(3).transpose(1, 2)
 
 
-def _place(maps: Tensor, units: tuple[Tensor, Tensor], row: Tensor, pool: Window | None) -> tuple[Tensor, Tensor]:
-    """Row and column [E] of the first maximum of maps[units] in reading order.
+def _place(maps: Tensor, row: Tensor, pool: Window | None) -> tuple[Tensor, Tensor]:
+    """Row and column [N, C] of the first maximum of each map [N, C, h, w] in reading order.
 
     row: the first row that holds the maximum; with a pool, a row of the pooled map, whose window covers that first row.
+    Places of all maps are computed, because a choice of those that enter the record would wait for the device.
     """
-    image, map_ = units
-    rows = row[:, None]  # [E, k]
+    (images, channels, height, width), device = maps.shape, maps.device
+    rows = row[:, None]  # [N, k, C]
     if pool is not None:
-        within = torch.arange(pool.kernel[0], device=maps.device)
-        rows = (rows * pool.stride[0] - pool.padding[0] + within).clamp(0, maps.shape[2] - 1)
-    flat = maps.detach()[image[:, None], map_[:, None], rows].flatten(1).argmax(1)
-    return rows.gather(1, flat[:, None] // maps.shape[3])[:, 0], flat % maps.shape[3]
-
-
-def _entered(
-    top: Top9, values: tuple[Tensor, Tensor], entrants: tuple[Tensor, Tensor], positions: tuple[Tensor, Tensor]
-) -> Top9:
-    """The record with the new entries.
-
-    values: scores, and the values by which they are ordered, [C, N] each. entrants: the values that enter, bool [C, N],
-    and the indices [N] of the images. positions: rows and columns [E] of the E new entries.
-    """
-    enters, indices = entrants
-    changed = enters.any(1).nonzero()[:, 0]
-    image, row, col = (torch.full(enters.shape, -1) for _ in range(3))
-    image[enters] = indices.expand_as(enters)[enters]
-    row[enters], col[enters] = positions
-    score, before = (value.masked_fill(~enters, -torch.inf)[changed] for value in values)
-    entries = Top9(score, image[changed], row[changed], col[changed], before)
-    merged = merge(Top9(*(field[changed] for field in (*top, top.before))), entries)
-    pairs = zip((*top, top.before), (*merged, merged.before), strict=True)
-    return Top9(*(old.index_put((changed,), new) for old, new in pairs))
+        rows = rows * pool.stride[0] - pool.padding[0] + torch.arange(pool.kernel[0], device=device)[:, None]
+        rows = rows.where(rows > 0, 0).where(rows < height, height - 1)
+    image, map_ = torch.arange(images, device=device)[:, None, None], torch.arange(channels, device=device)
+    candidates = maps.permute(0, 2, 3, 1)[image, rows, :, map_].transpose(1, 2)  # [N, C, k, w]
+    flat = candidates.flatten(2).max(2).indices
+    return rows.gather(1, flat[:, None] // width)[:, 0], flat % width
 
 
 def _pool_above(net: nn.Module, layer: str, net_trace: Trace) -> tuple[str, Window] | None:
     """Path and window of a max pool module above the layer that covers all of the layer's maps; None without one."""
     output = net_trace.layer(layer).output
-    calls = {
-        call.outputs[0]: call for call in net_trace.calls if call.name == "max_pool2d" and call.inputs == (output,)
-    }
+    calls = {call.outputs[0]: call for call in net_trace.calls if call.kind == MAX_POOL and call.inputs == (output,)}
     for path, above in net_trace.layers.items():
         if above.runs == 1 and above.output in calls and isinstance(net.get_submodule(path), nn.MaxPool2d):
             window = window_of(calls[above.output], net_trace.shapes)

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from convscope.engine.calls import Call, Ref, arguments_by_name, leaves, map_leaves
 from convscope.engine.hooks import evaluating, is_scripted, on_output, outermost_scripted
-from convscope.engine.operations import CONVOLUTION, MATRIX, operation
+from convscope.engine.operations import CONVOLUTION, MATRIX, WEIGHTS, operation
 from convscope.errors import UserError, reason_of
 
 PIXELS = 0  # number of the net's input tensor
@@ -36,13 +36,15 @@ class Layer(NamedTuple):
 class Trace:
     """calls in order; shapes by tensor number; layers by module path, in the order in which they finish.
 
-    owners: for each call the path of the innermost module in which it happened, "" for the net itself.
+    owners: for each call the path of the innermost module in which it happened, "" for the net itself. output: number
+    of the tensor that the net returns; None for another result.
     """
 
     calls: tuple[Call, ...]
     shapes: dict[int, tuple[int, ...]]
     layers: dict[str, Layer]
     owners: tuple[str, ...] = ()
+    output: int | None = None
 
     def layer(self, path: str) -> Layer:
         """The layer of this path. Raises UserError for a layer that is not in the pass or runs more than once."""
@@ -81,7 +83,7 @@ def trace(net: nn.Module, image: ImageSize, remedy: str = "give it images of the
     hooks += [on_output(module, recorder.scripted_hook(path)) for path, module in outermost_scripted(net).items()]
     try:
         with evaluating(net), torch.no_grad(), recorder:
-            net(pixels)
+            result = net(pixels)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError) as error:
         raise UserError(
             f"the net cannot take an image of {' x '.join(map(str, image))} ({reason_of(error, 160)}); {remedy}"
@@ -89,7 +91,8 @@ def trace(net: nn.Module, image: ImageSize, remedy: str = "give it images of the
     finally:
         for hook in hooks:
             hook.remove()
-    return Trace(tuple(recorder.calls), recorder.shapes, recorder.layers, tuple(recorder.owners))
+    calls, owners, output = tuple(recorder.calls), tuple(recorder.owners), recorder.numbers.get(id(result))
+    return Trace(calls, recorder.shapes, recorder.layers, owners, output)
 
 
 def image_shape(image: ImageSize) -> tuple[int, ...]:
@@ -97,19 +100,6 @@ def image_shape(image: ImageSize) -> tuple[int, ...]:
     if isinstance(image, int):
         return 3, image, image
     return (3, *image) if len(image) == 2 else image
-
-
-def chain(trace: Trace, layer: str) -> tuple[Call, ...] | None:
-    """The calls from the pixels to the layer if each has one input and one output; None where branches meet."""
-    makers = {call.outputs[0]: call for call in trace.calls if len(call.outputs) == 1}
-    number, calls = trace.layer(layer).output, []
-    while number != PIXELS:
-        call = makers.get(number)
-        if call is None or len(call.inputs) != 1:
-            return None
-        calls.append(call)
-        number = call.inputs[0]
-    return tuple(reversed(calls))
 
 
 class _Recorder(TorchFunctionMode):
@@ -169,11 +159,15 @@ class _Recorder(TorchFunctionMode):
         return hook
 
     def scripted_hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
-        """A hook for the output of a compiled module: one call with the name of its class in lower case."""
+        """A hook for the output of a compiled module: one call with the name of its class in lower case.
+
+        The name of a module with weights is no function's, because the call does not show its weights.
+        """
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             input_number = self._input(args)  # before the output gets a number: it may be the input, changed in place
-            self._add_module_call(module, str(module.original_name).lower(), args, output)
+            name = str(module.original_name).lower()
+            self._add_module_call(module, f"module {name}" if operation(name).kind in WEIGHTS else name, args, output)
             self._finish(path, input_number, output)
 
         return hook

@@ -1,17 +1,20 @@
 """Which of two epochs is better, for each loss that a net may be trained with, and what a net reaches by chance.
 
 The best checkpoint, the plateau schedule, the warning at chance, summary.json and the loggers read it from here. The
-page and the tables of a sweep read it from about.json and summary.json.
+page and the tables of a sweep read it from about.json and summary.json. The program reads it before it has read a word
+of the command line, so that torch is imported in the functions.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from convscope.metrics.multilabel import LossName, softmax_targets
+    from convscope.metrics.multilabel import LossName
 
 TOP1, MEAN_AP = "val/top1", "val/mean_ap"
 
@@ -66,6 +69,10 @@ def softmax_chance(labels: Tensor, targets: Tensor | None, classes: int) -> Chan
 
     1/K and log K where all classes have the same number of images.
     """
+    import torch
+
+    from convscope.metrics.multilabel import softmax_targets
+
     if targets is None:
         frequent = share = torch.bincount(labels, minlength=classes).double() / len(labels)
     else:
@@ -80,6 +87,8 @@ def multilabel_chance(labels: Tensor, targets: Tensor | None, classes: int) -> C
     Images of equal scores pass a threshold together (metrics/multilabel.py). So the average precision of a class is the
     share of the images that show it among those in which it is not difficult to see.
     """
+    import torch
+
     assert targets is not None
     counted, positives = (targets != 0).double(), (targets > 0).double().sum(0)
     share = positives / counted.sum(0).clamp(min=1)

@@ -3,9 +3,13 @@
     b_c = a_c / (k + alpha * sum of a_j^2 over the `size` maps around c) ^ beta
 
 alpha is the paper's. nn.LocalResponseNorm and Caffe divide alpha by size: theirs is `alpha * size` for the same net.
-Maps in 16 bits are squared and summed in float32, because 300 squared is too large for float16.
+Maps in 16 bits are squared and summed in float32, because 300 squared is too large for float16. On a GPU one kernel of
+Triton does it all (models/lrn_kernel.py), where Triton is at hand.
 """
 
+import warnings
+from functools import cache, reduce
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,13 +27,60 @@ def local_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: floa
     """
     if has_torch_function_unary(x):
         return handle_torch_function(local_response_norm, (x,), x, size, alpha, beta, k)
+    if torch.compiler.is_compiling():
+        return _in_plain_operations(x, size, alpha, beta, k)
+    if x.is_cuda and (kernel := fused_kernel(x.device)) and kernel.fits(x):
+        return kernel.FusedNorm.apply(x, kernel.NormConstants(size, alpha, beta, k))
+    return plain_response_norm(x, size, alpha, beta, k)
+
+
+def plain_response_norm(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    """The same in several operations of torch, on any device."""
     if beta == 0.75 and size % 2:
         return _ThreeQuarters.apply(x, size // 2, alpha, k)
-    below, above = size // 2, (size - 1) // 2
+    return _in_plain_operations(x, size, alpha, beta, k)
+
+
+def _in_plain_operations(x: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+    """For any constants, with torch's own gradient; a compiler makes one pass of it."""
     wide = x.to(_wide(x.dtype))
-    squares = F.pad(wide * wide, (0, 0, 0, 0, below, above))
-    windows = squares.unfold(1, size, 1).sum(-1)
-    return (wide * (windows * alpha + k).pow(-beta)).to(x.dtype)
+    squares = F.pad(wide * wide, (0, 0, 0, 0, size // 2, (size - 1) // 2))
+    windows = reduce(torch.add, (squares[:, shift : shift + x.shape[1]] for shift in range(size)))
+    d = k + alpha * windows
+    root = d.rsqrt()
+    return (wide * (root * root.sqrt() if beta == 0.75 else d.pow(-beta))).to(x.dtype)
+
+
+@cache
+def fused_kernel(device: torch.device) -> ModuleType | None:
+    """The module models/lrn_kernel.py; None where it does not work: without Triton, a C compiler or a GPU for it.
+
+    Tries the kernels once on each device, where they have to give the values of plain_response_norm.
+    """
+    try:
+        from convscope.models import lrn_kernel
+
+        with warnings.catch_warnings():  # of Triton's defaults
+            warnings.simplefilter("ignore")
+            _check(lrn_kernel, device)
+        return lrn_kernel
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # Triton has no common class of errors, and some are the system's
+        return None
+
+
+def _check(kernel: ModuleType, device: torch.device) -> None:
+    """Raises AssertionError where the kernels give other values or gradients than plain_response_norm."""
+    with torch.inference_mode(False), torch.enable_grad():
+        values = torch.linspace(-300, 300, 2 * 12 * 3 * 4, device=device).view(2, 12, 3, 4)
+        for layout in (torch.contiguous_format, torch.channels_last):
+            x = values.clone(memory_format=layout).requires_grad_()
+            fused = kernel.FusedNorm.apply(x, kernel.NormConstants(5, 1e-4, 0.75, 2.0))
+            plain = plain_response_norm(x, 5, 1e-4, 0.75, 2.0)
+            gradients = (torch.autograd.grad(normed, x, values.flip(0))[0] for normed in (fused, plain))
+            torch.testing.assert_close(fused, plain, rtol=1e-5, atol=1e-4)
+            torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-3)
 
 
 class LRN(nn.Module):

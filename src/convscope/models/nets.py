@@ -9,6 +9,7 @@ from convscope.errors import UserError
 from convscope.models.build import ConvNet, build
 from convscope.models.checkpoints import rebuild
 from convscope.models.library_nets import LibraryNet, rebuild_library_net, timm_net, torchvision_net
+from convscope.models.memory_layout import channels_last_
 from convscope.models.python_nets import python_net
 from convscope.models.targets import check_target
 from convscope.models.weights_file import row_net_of
@@ -30,10 +31,12 @@ def foreign_net(model: Mapping[str, Any], image_size: int, classes: int, keep: b
     """The net of conf/model that has no rows. classes, keep: see `python_net`."""
     if model["source"] == "python":
         _file(model)
-        return python_net(model, image_size, classes, keep)
-    make = {"torchvision": torchvision_net, "timm": timm_net}[model["source"]]
-    keep = keep and bool(model.get("weights") or classes == 1)  # unlabeled images have no classes
-    return make(model["name"], model.get("weights"), None if keep else classes)
+        made = python_net(model, image_size, classes, keep)
+    else:
+        make = {"torchvision": torchvision_net, "timm": timm_net}[model["source"]]
+        keep = keep and bool(model.get("weights") or classes == 1)  # unlabeled images have no classes
+        made = make(model["name"], model.get("weights"), None if keep else classes)
+    return made._replace(net=channels_last_(made.net, image_size))
 
 
 def described_net(about: Mapping[str, Any], model: Mapping[str, Any], where: str) -> nn.Module:
@@ -46,9 +49,10 @@ def described_net(about: Mapping[str, Any], model: Mapping[str, Any], where: str
         return rebuild(about)
     check_source(about)
     if about["source"] != "python":
-        return rebuild_library_net(about)
+        return channels_last_(rebuild_library_net(about), about["image_size"])
     check_target(about, model, where)
-    return python_net({**model, "weights": None}, about["image_size"], about["classes"]).net
+    net = python_net({**model, "weights": None}, about["image_size"], about["classes"]).net
+    return channels_last_(net, about["image_size"])
 
 
 def check_source(net: Mapping[str, Any]) -> None:

@@ -1,10 +1,13 @@
 """The net within wrappers that compile it or spread it over devices, as torch.compile and Fabric do."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import nn
+
+from convscope.errors import UserError, reason_of
 
 COMPILED, SPREAD = "_orig_mod", "module"  # where torch.compile and torch.nn.parallel have the net
 PARTS = COMPILED, "_original_module", SPREAD  # the second is Fabric's
@@ -35,3 +38,19 @@ def is_compiled(module: nn.Module) -> bool:
 def eagerly(module: nn.Module) -> AbstractContextManager[Any]:
     """Runs the module's own Python in the block, whatever torch.compile has made of it."""
     return torch.compiler.set_stance("force_eager") if is_compiled(module) else nullcontext()
+
+
+@contextmanager
+def explained_compiling() -> Iterator[None]:
+    """Raises UserError with the reason where torch.compile fails in the block."""
+    try:
+        yield
+    except RuntimeError as error:
+        from torch._dynamo.exc import TorchDynamoException  # takes seconds to import
+
+        if not isinstance(error, TorchDynamoException):
+            raise
+        raise UserError(
+            f"optim.compile=true: torch.compile cannot compile this net here ({type(error).__name__}: "
+            f"{reason_of(error, 200)}); type optim.compile=false"
+        ) from error

@@ -12,8 +12,8 @@ from convscope.runs.reading import Run, value_at
 
 # A run's name, its machine, its pictures, its loggers and its seed: runs that differ in these repeat one experiment.
 IRRELEVANT_KEYS = ("name", "seed", "model.name", "evolution.*", "logger.*", "logger", "trainer.accelerator",
-                   "trainer.devices", "trainer.strategy", "trainer.num_nodes", "data.workers", "data.cache_*", "ckpt",
-                   "run", "resume", "experiment")  # fmt: skip
+                   "trainer.devices", "trainer.strategy", "trainer.num_nodes", "optim.compile", "data.workers",
+                   "data.cache_*", "ckpt", "run", "resume", "experiment")  # fmt: skip
 KEY_GROUPS = ("model.layers.", "model.", "data.", "optim.", "trainer.")  # omitted from keys in words
 LONGEST_DIFFERENCE = 64  # characters of the differences of one group in words; job=table writes all into a csv file
 

@@ -37,6 +37,10 @@ class Run(NamedTuple):
     choices: dict[str, str]
     remarks: list[str]
 
+    def __repr__(self) -> str:
+        epochs, job = max(map(len, self.metrics.values()), default=0), self.summary.get("job", "unknown")
+        return f"Run of job={job} in {self.folder}: {len(self.entries)} entries, {epochs} rows of metrics"
+
     @property
     def settings(self) -> dict[str, Any]:
         """The config as a mapping, which must not be changed; empty if it cannot be read."""

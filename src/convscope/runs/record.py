@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
+from convscope.runs.background import Background, in_turn
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
 
@@ -73,6 +74,7 @@ class RunLogger(Protocol):
     """Receives the pictures of a run and the rows of its metrics.csv, both by epoch."""
 
     def picture(self, picture: Picture, path: Path) -> None: ...
+    @in_turn
     def row(self, epoch: int, values: Mapping[str, float]) -> None: ...
 
 
@@ -82,12 +84,13 @@ class Record:
     folder: created if absent; what killed processes left half-written in it is removed. loggers: receive every picture
     and every row of metrics.csv after it is written. numbers: those of the whole run, by name. begun: whether `begin`
     was called; with begins=False nothing in the folder changes before that. Raises UserError for a folder that cannot
-    be written.
+    be written. background: writes what comes, at once or beside what the caller goes on to do.
     """
 
     def __init__(self, folder: Path, loggers: Iterable[RunLogger] = (), begins: bool = True):
         self.folder, self.loggers, self.begun = Path(folder), list[RunLogger](), False
         self.numbers: dict[str, float] = {}
+        self.background = Background()
         self._facts: dict[str, Any] = {}
         self._columns, self._rows = ["epoch"], list[tuple[int, str]]()
         self._line_hashes = {key: hash(line) for key, line in _read_lines(self.folder / "index.jsonl").items()}
@@ -100,6 +103,7 @@ class Record:
         remove_partial_files(self.folder)
         self.loggers, self.begun = list(loggers), True
 
+    @in_turn
     def add(self, result: Result) -> None:
         """Writes one result and its line in index.jsonl, in place of an earlier one of the same name and epoch."""
         match result:
@@ -121,6 +125,7 @@ class Record:
                 path = self.folder / f"{_stem(result)}.safetensors"
                 write(path, lambda part: save_file(result.tensors, part))
 
+    @in_turn
     def row(self, epoch: int, values: Mapping[str, float], logged: Mapping[str, float] | None = None) -> None:
         """Writes one row of metrics.csv. A column that appears later is empty in the rows before it, never missing.
 
@@ -143,6 +148,7 @@ class Record:
         self._facts = dict(values)
         write(self.folder / "about.json", _json_file(self._facts))
 
+    @in_turn
     def warn(self, text: str) -> None:
         """Adds a warning to about.json, for viewers of a run that goes on; summary.json has all at the end."""
         self.about({**self._facts, "warnings": [*self._facts.get("warnings", []), text]})
@@ -150,6 +156,10 @@ class Record:
     def summary(self, values: Mapping[str, Any]) -> None:
         """Writes summary.json. Numbers that are not finite become null, as JSON has none."""
         write(self.folder / "summary.json", _json_file(values))
+
+    def has_picture(self, name: str, epoch: int | None) -> bool:
+        """Whether the folder has the picture of this name and epoch."""
+        return ("picture", name, epoch) in self._line_hashes
 
     def _set_row(self, epoch: int, values: Mapping[str, float]) -> None:
         """Replaces the row of this epoch and all later ones."""

@@ -21,6 +21,7 @@ from convscope.metrics.multilabel import (
     softmax_targets,
 )
 from convscope.models.checkpoints import load_weights_, net_weights
+from convscope.models.wrappers import explained_compiling
 from convscope.training.recipe import Recipe, build_optimizer, build_schedule
 
 __all__ = ["LossName", "MeanLoss", "loss_of"]
@@ -48,11 +49,13 @@ class MeanLoss(MeanMetric):
 
 
 def loss_of(logits: Tensor, batch: Batch, loss: LossName, smoothing: float = 0.0) -> Tensor:
-    """The mean loss over the images of a batch. logits: [N, K].
+    """The mean loss over the images of a batch, in float32 or wider. logits: [N, K].
 
     softmax: cross-entropy; against `softmax_targets` where images show several classes. multilabel: see `multilabel`;
     needs the batch's targets.
     """
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
     if loss == "multilabel":
         assert batch.targets is not None
         return multilabel(logits, batch.targets, smoothing)
@@ -85,6 +88,8 @@ class Classifier(pl.LightningModule):
     def __init__(self, net: nn.Module, recipe: Recipe, classes: int, pixel_scale: float = 1.0):
         super().__init__()
         self.net, self.recipe, self.pixel_scale = net, recipe, pixel_scale
+        # In a tuple, because a compiled net is a module with the same weights, which a checkpoint would hold twice.
+        self._trained = (torch.compile(net) if recipe.compile else net,)
         self.about: dict[str, Any] = {}
         self.resumed = False
         self.train_loss = MeanLoss()  # a metric, so that a resumed run can restore its sum within an epoch
@@ -97,7 +102,9 @@ class Classifier(pl.LightningModule):
         return self.net(image)
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
-        logits = self.net(batch.image)
+        """The loss. Raises UserError where torch.compile cannot compile the net, or finds no compiler."""
+        with explained_compiling():
+            logits = self._trained[0](batch.image)
         loss = loss_of(logits, batch, self.recipe.loss, self.recipe.label_smoothing)
         self.train_hits.update(logits.detach(), best_scored_label(logits.detach(), batch.label, batch.targets))
         once: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": len(batch.label)}

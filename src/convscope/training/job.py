@@ -5,6 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -21,17 +22,26 @@ from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
 from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
-from convscope.training.callbacks.epoch_records import BeginRecord, FilterPictures, PagePerEpoch, RowPerEpoch, Sessions
+from convscope.training.callbacks.epoch_records import (
+    BeginRecord,
+    DrawingBeside,
+    FilterPictures,
+    PagePerEpoch,
+    RowPerEpoch,
+    Sessions,
+)
 from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
-from convscope.training.callbacks.failure_checks import StopWhenNotFinite, WarnAtChance, WatchLayers
+from convscope.training.callbacks.failure_checks import WarnAtChance, WatchLayers
 from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
+from convscope.training.callbacks.finite_numbers import StopWhenNotFinite
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.classifier import Classifier
 from convscope.training.loaders import TrainingImages
 from convscope.training.recipe import Recipe
 from convscope.training.stop import StopRequest
-from convscope.training.trainer import build_trainer, keep_freed_memory, lightning_refusals
+from convscope.training.trainer import build_trainer, lightning_refusals
+from convscope.training.watching.own_run import OwnRun
 
 IGNORED_WARNINGS = (
     ".*LeafSpec",  # Lightning's use of torch
@@ -81,6 +91,7 @@ class Watchers(NamedTuple):
     evolution: FeatureEvolution
     chance: WarnAtChance
     rows: RowPerEpoch
+    features: OwnRun
 
 
 def train(
@@ -98,22 +109,23 @@ def train(
     images per second, warnings.
     Raises UserError when the loss stops being finite, Stopped when a signal has asked the run to stop.
     """
-    keep_freed_memory()
     classifier.about = plan.description
     goal = GOALS[classifier.recipe.loss]
-    rows = RowPerEpoch(record, goal)
+    rows, features = RowPerEpoch(record, goal), OwnRun(record, data, plan.choice, plan.seed)
     watchers = Watchers(
         BeginRecord(begin, rows),
         sessions or Sessions({}, time.perf_counter()),
         WatchLayers(record),
-        FeatureEvolution.of_run(record, data, plan.choice, plan.seed),
+        FeatureEvolution.of_run(features),
         WarnAtChance(record, goal, chance_in(data, classifier.recipe.loss)),
         rows,
+        features,
     )
     trainer = _trainer(plan.trainer, _callbacks(watchers, classifier.recipe, plan, record), record)
     images, last = TrainingImages(data), record.folder / "checkpoints" / "last.ckpt"
     try:
-        with lightning_refusals():
+        beside = record.background.beside() if draws_beside(trainer.strategy.root_device) else nullcontext()
+        with lightning_refusals(), beside:
             trainer.fit(
                 classifier,
                 datamodule=images,
@@ -133,8 +145,14 @@ def train(
     }
 
 
+def draws_beside(device: torch.device) -> bool:
+    """Whether an epoch is drawn while the next one trains; on a CPU both would want the same cores."""
+    return device.type != "cpu"
+
+
 def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: Record) -> list[Any]:
     """All callbacks in the order in which Lightning calls them; it calls those of checkpoints last in any case."""
+    filters = FilterPictures(record, plan.choice)
     return [
         watchers.begin,
         watchers.sessions,
@@ -144,8 +162,9 @@ def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: R
         StopWhenNotFinite(),
         watchers.layers,
         *([RenormalizeFilters(recipe.renorm)] if recipe.renorm else []),
+        DrawingBeside(record, watchers.features, filters),
         watchers.evolution,
-        FilterPictures(record, plan.choice),
+        filters,
         watchers.chance,
         watchers.rows,
         PagePerEpoch(record),

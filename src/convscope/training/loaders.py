@@ -1,8 +1,12 @@
 """The images of a training run as Lightning's Trainer takes them."""
 
-import pytorch_lightning as pl
+from typing import Any
 
-from convscope.data.module import ImageData
+import pytorch_lightning as pl
+import torch
+
+from convscope.data.centering import on_device
+from convscope.data.module import Batch, ImageData
 from convscope.data.workers import Loader
 
 
@@ -22,6 +26,15 @@ class TrainingImages(pl.LightningDataModule):
 
     def val_dataloader(self) -> Loader:
         return self.data.val_dataloader()
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Called by Lightning: images travel as bytes."""
+        return on_device(batch, device)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Any:
+        """Called by Lightning: the net's input in the precision of training, or in float32 in validation."""
+        trainer: Any = self.trainer
+        return trainer.precision_plugin.convert_input(self.data.centered(batch))
 
     def teardown(self, stage: str) -> None:
         """Called by Lightning at the end of a training or validation."""

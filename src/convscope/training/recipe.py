@@ -12,6 +12,7 @@ from convscope.config import Count, config, read_config
 from convscope.metrics.goals import GOALS
 from convscope.metrics.multilabel import LossName
 from convscope.models.build import ConvNet, he_, normal_
+from convscope.models.memory_layout import align_state_
 
 EAGER = 10.0  # the first layer of init=he starts from a tenth of He's weights and takes steps ten times as large
 NEVER = sys.maxsize  # epochs; the Classifier takes the step itself, before the checkpoint is written
@@ -22,7 +23,8 @@ PIXEL_STD = 58.0  # standard deviation of grey levels; photographs have 55 to 65
 class Recipe:
     """conf/optim/<recipe>.yaml. lr, weight_decay: per step. patience: epochs. renorm: RMS radius or None.
 
-    loss: multilabel is for images of several classes (training/classifier.py).
+    loss: multilabel is for images of several classes (training/classifier.py). compile: whether training steps run what
+    torch.compile makes of the net.
     """
 
     algorithm: Literal["sgd", "adamw"]
@@ -38,6 +40,7 @@ class Recipe:
     bias_ones: list[str] | tuple[str, ...]
     renorm: Annotated[float, Field(gt=0, examples=[0.1])] | None
     loss: LossName = "softmax"
+    compile: bool = False
 
     def forgetting_warning(self, learned: bool) -> str | None:
         """A warning where the net begins with learned weights that AdamW's decay would undo, else None."""
@@ -67,6 +70,8 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """SGD as the papers define it, or AdamW, over the weights that train; fused where the device supports it.
 
+    The state that a checkpoint gives it gets the layout of the weights, which others may have had.
+
     clipped: gradients of mixed precision are clipped before the step, where a fused optimizer, which unscales gradients
     within the step, cannot be used.
 
@@ -78,7 +83,9 @@ def build_optimizer(
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     fused = trained[0].device.type in ("cpu", "cuda") and not clipped
     if recipe.algorithm == "sgd":
-        return torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused)
+        sgd = torch.optim.SGD(trained, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, fused=fused)
+        sgd.register_load_state_dict_post_hook(align_state_)
+        return sgd
     first = next(module for module in net.modules() if isinstance(module, nn.Conv2d)).weight
     factor = EAGER / (PIXEL_STD * pixel_scale) if recipe.init == "he" and isinstance(net, ConvNet) else 1.0
     groups: list[dict[str, Any]] = [
@@ -87,7 +94,9 @@ def build_optimizer(
         {"params": [weight for weight in trained if weight.dim() <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    adamw = torch.optim.AdamW(groups, recipe.lr, weight_decay=recipe.weight_decay, fused=fused)
+    adamw.register_load_state_dict_post_hook(align_state_)
+    return adamw
 
 
 def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> dict[str, Any] | None:

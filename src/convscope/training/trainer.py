@@ -1,10 +1,8 @@
-"""Lightning's Trainer: checks of its settings (conf/trainer) with errors in plain words; memory of the process."""
+"""Lightning's Trainer: checks of its settings (conf/trainer) with errors in plain words."""
 
 import copy
-import ctypes
 import importlib.util
 import inspect
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_type_hints
@@ -16,22 +14,6 @@ from torch import nn
 
 from convscope.config import check_type
 from convscope.errors import UserError, command_line, did_you_mean, reason_of
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
-
-
-def keep_freed_memory() -> bool:
-    """Makes glibc keep freed memory for the rest of the process; returns False where there is no glibc.
-
-    A training step asks for the same memory again and again. By default every large tensor is fresh memory that the
-    system first fills with zeros, page by page: a fifth of a training step of ZFNet at 224 on one core. The price: the
-    process never gets smaller than its peak.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
-
 
 SET_BY_PROGRAM = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps",
                   "use_distributed_sampler", "log_every_n_steps", "enable_model_summary", "enable_progress_bar",
@@ -129,6 +111,11 @@ def check_precision(settings: Mapping[str, Any], device: str) -> str | None:
         raise UserError(
             f"trainer.precision={precision}: Apple's GPUs have no float64; type trainer.accelerator=cpu, or "
             "trainer.precision=32-true"
+        )
+    if device == "mps" and (precision.endswith("-mixed") or precision in ("16", "bf16")):
+        raise UserError(
+            f"trainer.precision={precision}: Lightning mixes precisions on CUDA and CPUs alone; on Apple's GPUs type "
+            "trainer.precision=32-true, or bf16-true"
         )
     if precision in ("16", "16-mixed") and device == "cpu":
         return f"trainer.precision={precision} is for GPUs; on this CPU the run computes in bf16-mixed"

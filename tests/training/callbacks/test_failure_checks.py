@@ -23,14 +23,8 @@ from convscope.models.build import ConvNet, build
 from convscope.models.checkpoints import describe
 from convscope.models.library_nets import torchvision_net
 from convscope.runs.record import Record
-from convscope.training.callbacks.failure_checks import (
-    LAST_LAYER,
-    StopWhenNotFinite,
-    WarnAtChance,
-    first_bad_layer,
-    remedies,
-    watched_layers,
-)
+from convscope.training.callbacks.failure_checks import LAST_LAYER, WarnAtChance, remedies, watched_layers
+from convscope.training.callbacks.finite_numbers import FirstBadStep, StopWhenNotFinite, first_bad_layer
 from convscope.training.classifier import Classifier
 from convscope.training.job import TrainingPlan, train
 from convscope.training.recipe import Recipe, initialize_, read_recipe
@@ -155,6 +149,19 @@ def test_weights_that_are_not_finite_reach_no_checkpoint():
         net.conv2.bias[3] = float("inf")
     with pytest.raises(UserError, match=r"conv2\.bias is not finite after step 1 of epoch 5; .*optim.lr"):
         StopWhenNotFinite().on_save_checkpoint(trainer, module, {})
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_reaches_the_host_late_stops_the_run_before_its_checkpoint(bad):
+    """As on a GPU, where steps have followed."""
+    trainer, check = SimpleNamespace(current_epoch=1), StopWhenNotFinite()
+    check.first_bad = FirstBadStep(torch.device("cpu"))
+    for step, loss in enumerate([1.0, 3e38, bad, 1.0, bad], 1):
+        assert check.first_bad.wait() == check.first_bad.arrived == (3 if step > 3 else 0)
+        check.first_bad.note(torch.tensor(loss, requires_grad=True), step)
+    for reached in (check.on_save_checkpoint, lambda *of: check.on_validation_epoch_start(*of[:2])):
+        with pytest.raises(UserError, match=r"^the loss became nan or inf in epoch 2, step 3; earlier .*optim.lr"):
+            reached(trainer, Classifier(made(), RECIPE, 2), {})
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_its_numbers_went_bad(data, tmp_path):

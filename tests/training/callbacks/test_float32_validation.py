@@ -1,6 +1,7 @@
 """Nets that train in other numbers than float32: what is seen of them is float32, and nothing of them is lost by it."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from convscope.cli.jobs import JOBS
 from convscope.config import read_config
 from convscope.engine.top9 import to_arrays
 from convscope.models.renorm import filter_rms
-from convscope.training.callbacks.float32_validation import in_float32
+from convscope.training.callbacks.float32_validation import ValidateInFloat32, in_float32
 from random_settings import composed
 
 TINY = ["data.train=12", "data.val=12", "data.image_size=64", "model.width=0.05", "optim.batch_size=6", "seed=3",
@@ -124,3 +125,14 @@ def test_weights_are_float32_for_a_while_and_come_back_as_the_same_objects(dtype
     for name, value in net.state_dict(keep_vars=True).items():
         assert value is before[name][0] and torch.equal(value, before[name][1]), name
     assert net[2].weight.grad.dtype == dtype
+
+
+def test_tf32_is_off_in_validation_and_comes_back_after_an_error(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    trainer = SimpleNamespace(strategy=SimpleNamespace(), precision_plugin=None)
+    callback, module = ValidateInFloat32(), SimpleNamespace(net=nn.Linear(1, 1))
+    for end in (callback.on_validation_end, callback.on_exception):
+        callback.on_validation_start(trainer, module)
+        assert not torch.backends.cudnn.allow_tf32 and not torch.backends.cuda.matmul.allow_tf32
+        end(trainer, module)
+        assert torch.backends.cudnn.allow_tf32

@@ -119,6 +119,7 @@ def test_two_processes_write_one_folder_with_each_image_once(root, tmp_path):
         PYTHONPATH=f"{ROOT}/src:{ROOT}/tests",
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.count(f"in {tmp_path / 'run' / 'report' / 'index.html'}\n") == 1  # of the first process
     alone = tmp_path / "alone"
     loop(root, alone, (1, 2), ride=True, rate=0.0)
     assert same(records(tmp_path / "run", 2), records(alone, 2))

@@ -45,6 +45,7 @@ ABOUT = About(
     config=ClaimsConfig,
     label="claims",
     looks="by testing the paper's claims on it",
+    divides=True,
     tiny=("claims.scored=4",),
     topics=(
         Topic(

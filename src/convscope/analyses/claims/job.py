@@ -23,6 +23,7 @@ from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
 from convscope.data.part_annotations import ImagesWithParts
+from convscope.data.shared_passes import process
 from convscope.engine.layers import LayerRoles, layer_roles
 from convscope.errors import UserError
 from convscope.runs.reading import Run, read_run
@@ -47,11 +48,16 @@ def results(inputs: Inputs, config: ClaimsConfig) -> Iterator[Result]:
 
 
 def claims(subject: Subject, run: Path, plan: ClaimsConfig, seed: int) -> Iterator[Result]:
-    """Yields the number behind each claim, their intervals as a picture, the verdicts and the reasons for them."""
+    """Yields the number behind each claim, their intervals as a picture, the verdicts and the reasons for them.
+
+    Of several processes the first yields; they share the passes.
+    """
     this_run = read_run(run)
     rivals = [rival for rival in find_training_runs(plan.folders) if rival.folder.resolve() != run.resolve()]
     net = _net_under_test(subject, plan, seed)
     by_name = {claim.name: claim for claim in tested_claims(net, this_run, rivals, plan, seed)}
+    if process().rank:
+        return
     tested = [by_name[statement.name] for statement in STATEMENTS]
     for claim in tested:
         if claim.n:

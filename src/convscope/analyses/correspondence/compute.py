@@ -22,6 +22,7 @@ from convscope.analyses.correspondence.about import CorrespondenceConfig
 from convscope.analyses.subject import Subject
 from convscope.data.module import SplitName
 from convscope.data.part_annotations import ImagesWithParts, critters_with_parts, photographs_with_parts
+from convscope.data.shared_passes import all_results
 from convscope.engine.features import features
 from convscope.errors import UserError
 
@@ -166,15 +167,14 @@ def correspondence(
 ) -> dict[str, Pairs]:
     """For each layer the Pairs [M, N, N] of M masks, in their order; arguments as of `signs_by_mask`.
 
-    Raises UserError for one image alone, which has nothing to agree with.
+    masks: where processes share the work, those of this one, and the Pairs are of all masks. Raises UserError for one
+    image alone, which has nothing to agree with.
     """
     if len(images) < 2:
         raise UserError(f"{len(images)} image: two or more are needed, because it is two images that agree")
-    pairs: dict[str, list[Pairs]] = {layer: [] for layer in layers}
-    for signs in signs_by_mask(net, images, masks, layers, value):
-        for layer in layers:
-            pairs[layer].append(compare_signs(signs[layer]))
-    return {layer: _stacked(pairs_of_masks) for layer, pairs_of_masks in pairs.items()}
+    passes = signs_by_mask(net, images, masks, layers, value)
+    by_mask = all_results({layer: compare_signs(signs[layer]) for layer in layers} for signs in passes)
+    return {layer: _stacked([pairs[layer] for pairs in by_mask]) for layer in layers}
 
 
 def _stacked(pairs: Sequence[Pairs]) -> Pairs:

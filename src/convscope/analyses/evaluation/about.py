@@ -30,6 +30,7 @@ ABOUT = About(
     config=EvaluationConfig,
     label="errors",
     looks="by its errors on the images of a split",
+    divides=True,
     tiny=("evaluate.crops=ten", "evaluate.images=4", "evaluate.confused=2"),
     topics=(
         Topic(

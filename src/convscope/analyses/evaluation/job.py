@@ -24,6 +24,7 @@ from convscope.analyses.evaluation.compute.multilabel import (
 )
 from convscope.analyses.evaluation.figure import LABELLED, confusion_plot, precision_plot
 from convscope.analyses.inputs import Inputs
+from convscope.data.shared_passes import process
 from convscope.metrics.classification import Accuracies, PredictionTally
 from convscope.metrics.intervals import Interval
 from convscope.metrics.papers import PrintedNumber, published_table
@@ -63,12 +64,15 @@ def results(inputs: Inputs, config: EvaluationConfig) -> Iterator[Result]:
 def evaluate(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
     """Yields a table with a row for each net and the ensemble, the confusion of the last of them, and the numbers.
 
-    Images that show several classes are measured by average precision, and have no confusion.
+    Images that show several classes are measured by average precision, and have no confusion. Of several processes the
+    first yields.
     """
     if nets and nets[0].subject.data.several:
         yield from _multilabel_results(nets, plan, seed)
         return
     evaluated = tally_nets(nets, plan, seed)
+    if process().rank:
+        return
     first = nets[0].subject
     scores = {name: tally.scores() for name, tally in evaluated.tallies.items()}
     yield Table("evaluation/table", [_row(name, of_net) for name, of_net in scores.items()],
@@ -82,6 +86,8 @@ def evaluate(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) ->
 def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
     """A table of mean average precision with a row for each net and the ensemble, then Table 6."""
     ranked, data_name = rank_images(nets, plan, seed), nets[0].subject.data_name
+    if process().rank:
+        return
     rows = []
     for rankings, first_guess in ranked:
         mean = rankings.mean

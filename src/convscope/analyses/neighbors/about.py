@@ -22,6 +22,7 @@ ABOUT = About(
     config=NeighborsConfig,
     label="neighbors",
     looks="by the training images nearest to others",
+    divides=True,
     tiny=("neighbors.images=2", "neighbors.nearest=2", "neighbors.scored=4"),
     topics=(
         Topic(

@@ -6,12 +6,14 @@ block of images at a time, so it does not grow with the number of images. Equal 
 any split of the images over batches and processes gives the same answer.
 """
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from convscope.analyses.subject import Subject
+from convscope.data.shared_passes import all_results, gathered, own_parts
 from convscope.engine.features import features
 from convscope.engine.progress import track
 from convscope.errors import UserError
@@ -73,24 +75,26 @@ def _distances(queries: Tensor, vectors: Tensor) -> Tensor:
 
 def query_images(subject: Subject, layer: str, index: Tensor) -> Queries:
     """Features and probabilities of validation images. Raises UserError for features that are not finite."""
-    vectors, probability = [], []
-    for part in track(index.split(64), "features of the test images"):
+    results = list[tuple[Tensor, Tensor]]()
+    for part in track(own_parts(index.split(64)), "features of the test images"):
         outputs = features(subject.net, subject.data.images("val", part), [layer], _vector)
-        vectors.append(_finite(outputs.layers[layer], layer))
-        probability.append(outputs.logits.float().softmax(1).cpu())
-    return Queries(index, torch.cat(vectors), torch.cat(probability))
+        vectors = _finite(outputs.layers[layer], layer)
+        results.append((vectors.cpu(), outputs.logits.float().softmax(1).cpu()))
+    all_vectors, probability = zip(*all_results(results), strict=True)
+    return Queries(index, torch.cat(all_vectors).to(subject.device), torch.cat(probability))
 
 
 def nearest_training_images(subject: Subject, layer: str, queries: Tensor, k: int) -> Nearest:
-    """The k training images nearest to each query [Q, D], by one pass that stores no features.
+    """The k training images nearest to each query [Q, D], by one pass, which processes may share, without a store.
 
     Raises UserError for features that are not finite.
     """
     nearest = empty_neighbors(len(queries), k)
-    for batch in track(subject.data.ordered_dataloader("train"), f"nearest training images in {layer}"):
+    batches = subject.data.ordered_dataloader("train", subject.device)
+    for batch in track(batches, f"nearest training images in {layer}"):
         vectors = features(subject.net, batch.image, [layer], _vector).layers[layer]
         nearest = add_neighbors(nearest, queries, _finite(vectors, layer), batch.index)
-    return nearest
+    return reduce(merge_neighbors, gathered(nearest))
 
 
 def _vector(output: Tensor) -> Tensor:

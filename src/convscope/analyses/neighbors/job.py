@@ -18,6 +18,7 @@ from convscope.analyses.neighbors.compute import (
 )
 from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet, percent
 from convscope.analyses.subject import Examples, Subject
+from convscope.data.shared_passes import process
 from convscope.engine.layers import layer_roles
 from convscope.errors import UserError
 from convscope.metrics.intervals import hit_interval
@@ -35,8 +36,9 @@ def results(inputs: Inputs, config: NeighborsConfig) -> Iterator[Result]:
 def neighbors(subject: Subject, plan: NeighborsConfig, seed: int) -> Iterator[Result]:
     """Yields the pictures, a table of all neighbors, and how often a neighbor is of its image's class.
 
-    An image that is in both splits is its own neighbor; it is shown and counted. Raises UserError for an unknown
-    layer or image, more neighbors than training images, and features that are not finite.
+    Of several processes the first does. An image that is in both splits is its own neighbor; it is shown and
+    counted. Raises UserError for an unknown layer or image, more neighbors than training images, and features that are
+    not finite.
     """
     data = subject.data
     layer = plan.layer or layer_roles(subject.net, data.image_shape).last
@@ -46,6 +48,8 @@ def neighbors(subject: Subject, plan: NeighborsConfig, seed: int) -> Iterator[Re
     scored = data.choose("val", plan.scored or data.size("val"), seed)
     queries = query_images(subject, layer, torch.cat([examples.index, scored]).unique())
     nearest = nearest_training_images(subject, layer, queries.features, plan.nearest)
+    if process().rank:
+        return
     rows = torch.searchsorted(queries.index, examples.index)  # of the examples
     yield from _pictures(subject, examples, queries.probability[rows], nearest.of(rows), layer)
     yield from _tables(subject, examples, queries.probability[rows], nearest.of(rows))

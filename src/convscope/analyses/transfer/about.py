@@ -49,6 +49,7 @@ ABOUT = About(
     config=TransferConfig,
     label="transfer",
     looks="by classifying other images by its features",
+    divides=True,
     tiny=(
         "transfer.layers=[conv5]",
         "transfer.per_class=[2]",

@@ -51,6 +51,7 @@ ABOUT = About(
     config=VisualizeConfig,
     label="features",
     looks="by what excites its maps",
+    divides=True,
     tiny=("rule=all", "evolution.maps=2", "evolution.layers=[conv1,conv5]"),
     topics=(
         Topic(

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.data.batches import Batch
 from convscope.data.images import Images, SplitName
+from convscope.data.shared_passes import gathered
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import default_layers
 from convscope.engine.deconvnet import Units
 from convscope.engine.progress import track
 from convscope.engine.projection import Watch, patches, project_fields
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
-from convscope.engine.top9 import Top9
+from convscope.engine.top9 import Top9, merge
 from convscope.engine.top9_search import Search
 from convscope.engine.trace import ImageSize, trace
 from convscope.errors import UserError, did_you_mean
@@ -169,21 +170,29 @@ BATCH = 64
 def search_top9(
     net: nn.Module, data: Images, split: SplitName, layers: Sequence[str], index: Tensor | None = None
 ) -> dict[str, Top9]:
-    """The nine strongest of these images (None: of all) for every map, by layer.
+    """The nine strongest of these images for every map, by layer; None: of all, by one pass that processes may share.
 
     Raises UserError for an unknown layer.
     """
     device, words = next(net.parameters()).device, f"looking for what excites {', '.join(layers)}"
     with Search(net.eval(), layers) as search, torch.inference_mode():
-        for batch in _batches(data, split, index, words):
+        for batch in _batches(data, split, index, words, device):
             search.watch(batch.index)
             net(batch.image.to(device))
-    return search.top
+    return search.top if index is not None else merged_tops(gathered(search.top))
 
 
-def _batches(data: Images, split: SplitName, index: Tensor | None, words: str) -> Iterable[Batch]:
+def merged_tops(tops: Sequence[Mapping[str, Top9]]) -> dict[str, Top9]:
+    """The records of several processes, which share no image, as one; a process without images has none."""
+    merged = dict[str, Top9]()
+    for by_layer in tops:
+        merged |= {layer: merge(merged[layer], top) if layer in merged else top for layer, top in by_layer.items()}
+    return merged
+
+
+def _batches(data: Images, split: SplitName, index: Tensor | None, words: str, device: torch.device) -> Iterable[Batch]:
     if index is None:
-        yield from track(data.ordered_dataloader(split), words)
+        yield from track(data.ordered_dataloader(split, device), words)
         return
     for part in track(index.split(BATCH), words):
         yield Batch(data.images(split, part), data.labels(split, part), part)

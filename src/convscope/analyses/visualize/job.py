@@ -1,12 +1,19 @@
 """job=visualize: what excites the maps of a trained or pretrained net, without training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.visualize.about import FeatureConfig, VisualizeConfig
-from convscope.analyses.visualize.compute import SplitPixels, drawn_layers, drawn_maps, search_top9, views_by_rule
+from convscope.analyses.visualize.compute import (
+    FeatureView,
+    SplitPixels,
+    drawn_layers,
+    drawn_maps,
+    search_top9,
+    views_by_rule,
+)
 from convscope.analyses.visualize.figure import (
     exciting_images,
     feature_grid,
@@ -15,6 +22,7 @@ from convscope.analyses.visualize.figure import (
     thumbnail_sheets,
 )
 from convscope.data.images import Images, SplitName
+from convscope.data.shared_passes import own_parts, process, results_in_first
 from convscope.engine.deconvnet import RULES
 from convscope.engine.layers import layer_summaries, layer_table
 from convscope.engine.top9 import to_arrays
@@ -42,27 +50,40 @@ def visualize(net: nn.Module, data: Images, config: VisualizeConfig, seed: int) 
 def _results(
     net: nn.Module, data: Images, choice: FeatureConfig, names: tuple[list[str], list[str]], seed: int
 ) -> Iterator[Picture | Table | Arrays]:
-    """All results. names: of the layers and of the rules."""
+    """All results, of several processes in the first; each draws some of the layers. names: of layers and of rules."""
     images, (layer_names, rules) = SplitPixels(data, choice.images), names
     tops = search_top9(net, data, choice.images, layer_names)
     yield Arrays("top9/top9", to_arrays(tops))
-    excited: set[int] = set()
-    for number, (layer, top) in enumerate(tops.items(), 1):
-        maps = drawn_maps(choice, layer, len(top.score), seed)
+    excited = set[int]()
+
+    def drawn(number: int, layer: str) -> tuple[list[Picture], list[int]]:
+        record = layer, tops[layer], drawn_maps(choice, layer, len(tops[layer].score), seed)
         words = f"{layer} back to pixels, layer {number} of {len(tops)}"
-        views = views_by_rule(net, images, (layer, top, maps), rules, words)
-        view = next(iter(views.values()))
-        caption = f"{layer}: the nine {choice.images} images that excite each map most"
-        grid = feature_grid(view, caption, choice.tile)
-        caption += f"; projections by {view.rule.words}"
-        yield Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
-        excited |= set(exciting_images(view))
-        if len(views) > 1:
-            caption = f"{layer}: the same units projected to pixels by {len(views)} rules"
-            yield Picture(f"rules/{layer}", rules_sheet(views, caption), caption, layer=layer)
+        views = views_by_rule(net, images, record, rules, words)
+        return _layer_pictures(choice, views), exciting_images(next(iter(views.values())))
+
+    layers = own_parts(list(enumerate(tops, 1)))
+    for pictures, image_numbers in results_in_first(drawn(number, layer) for number, layer in layers):
+        yield from pictures
+        excited |= set(image_numbers)
+    if process().rank:
+        return
     for number, (image, sheet) in enumerate(thumbnail_sheets(images, sorted(excited))):
         yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)
     yield from _architecture(net, data, choice, seed)
+
+
+def _layer_pictures(choice: FeatureConfig, views: Mapping[str, FeatureView]) -> list[Picture]:
+    """The top-9 grid of a layer by the first rule, and with several rules a picture of all."""
+    view = next(iter(views.values()))
+    layer, caption = view.layer, f"{view.layer}: the nine {choice.images} images that excite each map most"
+    grid = feature_grid(view, caption, choice.tile)
+    caption += f"; projections by {view.rule.words}"
+    pictures = [Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)]
+    if len(views) > 1:
+        caption = f"{layer}: the same units projected to pixels by {len(views)} rules"
+        pictures.append(Picture(f"rules/{layer}", rules_sheet(views, caption), caption, layer=layer))
+    return pictures
 
 
 def _architecture(net: nn.Module, data: Images, choice: FeatureConfig, seed: int) -> Iterator[Picture | Table]:

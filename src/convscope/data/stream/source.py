@@ -28,16 +28,16 @@ SPLITS = ("train", "val")
 SMALL_FILES = ("index.json", "labels.npy", "mean.npy")
 
 
-class Place(NamedTuple):
+class SetPlace(NamedTuple):
     """Where a set lies. url: of a remote set, whose files come into `folder`. limit: bytes of chunks there."""
 
     folder: Path
     url: str | None = None
     limit: float = 0.0
 
-    def part(self, name: str) -> "Place":
+    def part(self, name: str) -> "SetPlace":
         """The place of a split."""
-        return Place(self.folder / name, self.url and f"{self.url}/{name}", self.limit)
+        return SetPlace(self.folder / name, self.url and f"{self.url}/{name}", self.limit)
 
     def store(self) -> StoreCache | None:
         return StoreCache(self.url, self.folder, self.limit) if self.url else None
@@ -73,7 +73,7 @@ def _remarks(about: Mapping[str, Any]) -> list[str]:
     return [f"{lines}; where they can be now, convert it anew"] if total else []
 
 
-def _place(root: str, cache: Path, gib: float) -> Place:
+def _place(root: str, cache: Path, gib: float) -> SetPlace:
     if root.startswith(STORES):
         folder = cache / f"stream-{hashlib.sha1(root.rstrip('/').encode()).hexdigest()[:16]}"
         try:
@@ -82,16 +82,16 @@ def _place(root: str, cache: Path, gib: float) -> Place:
         except OSError as error:
             reason = f"data.cache_dir={cache}: {error.strerror or error}"
             raise UserError(f"{reason}; chunks of {root} are kept there: name another folder") from None
-        return Place(folder, root.rstrip("/"), gib * 2**30)
+        return SetPlace(folder, root.rstrip("/"), gib * 2**30)
     if "://" in root:
         raise UserError(f"data.root={root} is of no known kind; possible: a folder, or {' '.join(STORES)}...")
     place = Path(root).expanduser()
     if not place.is_dir():
         raise UserError(f"data.root={root} is no folder; name one that job=convert has made, or a URL such as s3://...")
-    return Place(place)
+    return SetPlace(place)
 
 
-def _about(root: str, place: Place) -> dict[str, Any]:
+def _about(root: str, place: SetPlace) -> dict[str, Any]:
     """The content of set.json. That of a remote set is fetched each time; after a change, old files are removed."""
     if place.url:
         with FileLock(place.folder / ".lock"):
@@ -114,7 +114,7 @@ def _about(root: str, place: Place) -> dict[str, Any]:
     raise UserError(f"{path} is of format {about['format']}, this program reads {FORMAT}; convert the set anew")
 
 
-def _fetch_set_json(place: Place) -> None:
+def _fetch_set_json(place: SetPlace) -> None:
     path = place.folder / SET
     before = path.read_bytes() if path.is_file() else None
     path.unlink(missing_ok=True)
@@ -127,7 +127,7 @@ def _fetch_set_json(place: Place) -> None:
                 old.unlink(missing_ok=True)
 
 
-def _split(place: Place, about: dict[str, Any], name: str, size: int) -> Chunks:
+def _split(place: SetPlace, about: dict[str, Any], name: str, size: int) -> Chunks:
     store = place.store()
     if store:
         for file in SMALL_FILES:
@@ -161,7 +161,7 @@ def _check_sizes(folder: Path, sizes: dict[str, int]) -> None:
             raise UserError(f"{path} {damage}; copy it there again, or convert the set anew")
 
 
-def _check_limit(place: Place, sizes: list[int]) -> None:
+def _check_limit(place: SetPlace, sizes: list[int]) -> None:
     """Raises UserError where the chunks of a window exceed the limit: they would be fetched again for every batch."""
     window = sum(sorted(sizes)[-LANES * LANE_CHUNKS :])
     if place.limit < window:

@@ -188,7 +188,7 @@ class _ChangedWindows:
                 if self.occluded.last_use[below.number] == at:
                     self.values.pop(below.number, None)
             fresh = is_in_place(step.call) and not self._shares_memory(areas[0])
-            self.values[number] = step.overwrite(areas, place) if fresh else step.run(areas, place)
+            self.values[number] = step.compute(areas, place) if fresh else step.run(areas, place)
             maps = self._chosen_map(number) if maps is None else maps
         return _PartOutputs(places, {number: self._whole(number) for number in self.occluded.ends}, maps)
 

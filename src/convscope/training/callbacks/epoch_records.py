@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.metrics.goals import Goal
@@ -17,6 +18,7 @@ from convscope.runs.record import Picture, Record
 from convscope.runs.throttle import Throttle
 from convscope.training.callbacks.exact_resume import within_epoch
 from convscope.training.callbacks.filter_renormalization import convolution_weights
+from convscope.training.watching.own_run import OwnRun
 from convscope.training.watching.recorded_run import EpochRows
 
 
@@ -114,8 +116,49 @@ class FilterPictures(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         epoch = trainer.current_epoch + 1
         if trainer.is_global_zero and not trainer.sanity_checking and self.choice.draws_at(epoch):
-            name, weight = next(convolution_weights(module.net))
-            self.record.add(filters_picture(name, weight, epoch))
+            self.draw(module.net, epoch)
+
+    def redraw(self, net: nn.Module, epoch: int) -> None:
+        """Draws an epoch whose picture an earlier session has not written."""
+        if self.choice.draws_at(epoch):
+            name, _ = next(convolution_weights(net))
+            if not self.record.has_picture(f"filters/{name}", epoch):
+                self.draw(net, epoch)
+
+    def draw(self, net: nn.Module, epoch: int) -> None:
+        """Records the picture, of the filters of now."""
+        name, weight = next(convolution_weights(net))
+        weight = weight.detach().to("cpu", copy=True)
+        self.record.background.do(lambda: self.record.add(filters_picture(name, weight, epoch)))
+
+
+class DrawingBeside(pl.Callback):
+    """Keeps the drawing of an epoch, which goes on beside the next one, in step with checkpoints, steps and sessions.
+
+    An error of it ends the training at the next step. The checkpoint at the end of a shown epoch does not wait for its
+    pictures: a session that goes on from there has its weights and draws what is missing. Any other checkpoint waits.
+    """
+
+    def __init__(self, record: Record, evolution: OwnRun, filters: FilterPictures):
+        self.record, self.evolution, self.filters, self.begun = record, evolution, filters, False
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self.begun = True
+        epoch = trainer.current_epoch
+        if epoch and not within_epoch(trainer) and trainer.is_global_zero:
+            self.evolution.redraw(epoch)
+            self.filters.redraw(module.net, epoch)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.record.background.check()
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, *_: Any) -> None:
+        if within_epoch(trainer) or not self.evolution.choice.draws_at(trainer.current_epoch + 1):
+            self.record.background.wait()
+
+    def on_fit_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if not self.begun:  # all epochs have ended earlier
+            self.on_train_start(trainer, module)
 
 
 class PagePerEpoch(pl.Callback):
@@ -125,7 +168,11 @@ class PagePerEpoch(pl.Callback):
         self.record, self.page = record, Throttle(1 / 20)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.is_global_zero and self.page.due:
+        if trainer.is_global_zero:
+            self.record.background.do(self.write)
+
+    def write(self) -> None:
+        if self.page.due:
             with self.page.counted():
                 write_page(self.record.folder)
 

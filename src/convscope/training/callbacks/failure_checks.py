@@ -1,4 +1,4 @@
-"""Checks that a net learns: stops at numbers that are not finite; warns at chance, of dead layers, of explosions."""
+"""Checks that a net learns: warns at chance, of dead layers, of explosions; stops at answers that are not finite."""
 
 import math
 from typing import Any
@@ -7,7 +7,6 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from convscope.data.batches import Batch
 from convscope.errors import UserError
 from convscope.metrics.goals import Chance, Goal
 from convscope.models.build import ConvLayer, ConvNet, HiddenLayer
@@ -15,44 +14,6 @@ from convscope.runs.record import Record
 
 EXPLODED = 1e8  # ours: grey levels of +-128 give activations of tens to ten thousands in any net that learns
 LAST_LAYER = "the last layer"
-
-
-class StopWhenNotFinite(pl.Callback):
-    """Stops the run at a loss or weights that are not finite, so that the last checkpoint is a good one.
-
-    It stops at the loss before the gradients reach the weights, and at the weights before validation and checkpoints.
-    """
-
-    def __init__(self) -> None:
-        self.batch: Batch | None = None
-        self.step = 0
-
-    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Batch, step: int) -> None:
-        self.batch, self.step = batch, step
-
-    def on_before_backward(self, trainer: pl.Trainer, module: Any, loss: torch.Tensor) -> None:
-        if torch.isfinite(loss) or self.batch is None:
-            return
-        with trainer.precision_plugin.forward_context():
-            layer = first_bad_layer(module.net, self.batch.image)
-        raise UserError(
-            f"the loss became {loss.item()} in epoch {trainer.current_epoch + 1}, step {self.step + 1}; "
-            f"first bad layer: {layer}; earlier checkpoints are untouched; try {remedies(module)}"
-        )
-
-    def on_validation_epoch_start(self, trainer: pl.Trainer, module: Any) -> None:
-        self._check_weights(trainer, module)
-
-    def on_save_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        self._check_weights(trainer, module)
-
-    def _check_weights(self, trainer: pl.Trainer, module: Any) -> None:
-        for name, values in module.net.state_dict().items():
-            if values.is_floating_point() and not bool(torch.isfinite(values).all()):
-                raise UserError(
-                    f"{name} is not finite after step {self.step + 1} of epoch {trainer.current_epoch + 1}; "
-                    f"earlier checkpoints are untouched; try {remedies(module)}"
-                )
 
 
 class WarningCallback(pl.Callback):
@@ -182,30 +143,6 @@ def watched_layers(net: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def _rectifies(layer: nn.Module) -> bool:
     return isinstance(layer, nn.ReLU) or (isinstance(layer, ConvLayer | HiddenLayer) and layer.activation == "relu")
-
-
-@torch.no_grad()
-def first_bad_layer(net: nn.Module, images: torch.Tensor) -> str:
-    """Name of the first module, in order of the forward pass, whose output has a number that is not finite."""
-    bad: list[str] = []
-
-    def finite_hook(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if isinstance(output, torch.Tensor) and not bool(torch.isfinite(output).all()):
-                bad.append(name)
-
-        return hook
-
-    if not bool(torch.isfinite(images).all()):
-        return "the images themselves"
-    leaves = [(name, module) for name, module in net.named_modules() if not list(module.children())]
-    handles = [module.register_forward_hook(finite_hook(name)) for name, module in leaves]
-    try:
-        net(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return bad[0] if bad else "none in the forward pass: the loss itself"
 
 
 def remedies(module: Any) -> str:

@@ -9,12 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from convscope.analyses.visualize.about import SIDE, FeatureConfig
-from convscope.data.images import Images
+from convscope.analyses.visualize.about import SIDE
 from convscope.data.items import batch_images, first_image, image_shape
 from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
-from convscope.runs.record import Record
 from convscope.training.callbacks.trainers import callback_class, is_fitting, is_last_of_epoch, namespaces, val_loader
 from convscope.training.watching.own_run import OwnRun
 from convscope.training.watching.recorded_run import new_folder
@@ -80,10 +78,10 @@ class FeatureEvolution:
         self._began, self._before = time.perf_counter(), dict[str, Tensor]()
 
     @classmethod
-    def of_run(cls, record: Record, data: Images, choice: FeatureConfig, seed: int) -> "FeatureEvolution":
-        """The callback of job=train, into its record. data: images whose batches say their indices."""
+    def of_run(cls, run: OwnRun) -> "FeatureEvolution":
+        """The callback of job=train."""
         callback = cls()
-        callback.run = OwnRun(record, data, choice, seed)
+        callback.run = run
         return callback
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -202,9 +200,6 @@ class FeatureEvolution:
         if trainer.is_global_zero:
             self.folder = self._run_folder(Path(trainer.default_root_dir))
             run.open(self.folder, type(module).__name__, self.state, picture_loggers(trainer.loggers, run.warn))
-            print(
-                f"convscope: features of {type(module).__name__} in {self.folder / 'report' / 'index.html'}", flush=True
-            )
         self.run = run
 
     def _run_folder(self, root: Path) -> Path:

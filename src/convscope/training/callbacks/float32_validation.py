@@ -1,10 +1,11 @@
-"""Validation in float32, whatever trainer.precision the net trains in."""
+"""Validation in float32 and not in TF32, whatever trainer.precision the net trains in."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.plugins import DoublePrecision, HalfPrecision, MixedPrecision, Precision
 
 from convscope.engine.hooks import in_float32
@@ -23,6 +24,7 @@ class ValidateInFloat32(pl.Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
         self.contexts.enter_context(_without_conversion(trainer))
+        self.contexts.enter_context(_without_tf32())
         self.contexts.enter_context(in_float32(module.net))
 
     def on_validation_end(self, *_: Any) -> None:
@@ -30,6 +32,17 @@ class ValidateInFloat32(pl.Callback):
 
     def on_exception(self, *_: Any) -> None:
         self.contexts.close()
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """Stops NVIDIA's GPUs from rounding what they multiply, as torch lets them in convolutions."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
 @contextmanager

@@ -4,7 +4,8 @@ A shown epoch is one for which features are drawn. Nothing here knows what train
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, layer_rule
+from convscope.analyses.visualize.compute import FeatureView, SplitPixels, drawn_maps, feature_view, layer_rule
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
 from convscope.data.images import Images
 from convscope.engine.projection_rule import AUTO, RuleChoice
@@ -30,6 +31,7 @@ from convscope.runs.throttle import Throttle
 from convscope.training.watching.recorded_run import EpochRows
 
 TILE = 64  # pixels of a stored tile of Fig. 4
+Tiles = dict[str, np.ndarray]  # layer -> [m, TILE, TILE, 3] uint8, the strongest projection of each map
 
 
 class EpochProjections(NamedTuple):
@@ -67,7 +69,8 @@ class Evolution:
     def __init__(self, record: Record, images: Images, choice: FeatureConfig, seed: int):
         self.record, self.images, self.choice, self.seed = record, images, choice, seed
         self.previous: dict[str, EpochProjections] = {}
-        self.pictured: set[int] = set()  # images whose thumbnails are on the sheets of earlier epochs
+        self.pictured: set[int] = set()  # images whose thumbnails are on the sheets of the shown epochs
+        self.new = list[int]()  # those on the sheets of the last one
         self.rules: dict[str, RuleChoice] = {}  # by layer, chosen once in a run
         self.rows = EpochRows()
         self.seconds = 0.0
@@ -83,45 +86,70 @@ class Evolution:
             "seconds": self.seconds,
             "previous": previous,
             "pictured": sorted(self.pictured),
+            "new": self.new,
             "rules": {layer: dict(rule._asdict()) for layer, rule in self.rules.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.pictured = EpochRows.read(state["rows"]), set(state.get("pictured", []))
+        self.new = list(state.get("new", []))
         self.rules = {layer: RuleChoice(**rule) for layer, rule in state.get("rules", {}).items()}
         self.seconds = state.get("seconds", 0.0)
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = EpochProjections(Top9(**top), maps, strongest)
 
     def draw(self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]) -> dict[str, float]:
-        """Records the features of an epoch, from the strongest images of each layer; returns its columns by name."""
+        """Records the features of an epoch, from the strongest images of each layer; returns its columns by name.
+
+        Projects with the weights of now; the record's background draws and writes, after which `redraw` finds nothing.
+        """
         start = time.perf_counter()
+        self.record.background.wait()
         if self.rows and self.rows[-1]["epoch"] >= epoch:  # a loop of the user's own that starts over
             self.previous, self.pictured = {}, set()
-        columns = self._draw_epoch(net, epoch, tops)
+        columns, tiles, exciting = dict[str, float](), Tiles(), set[int]()
+        for view, top in self._record_layers(net, epoch, tops, tiles):
+            projections = EpochProjections(top, view.maps, view.projections[:, 0].clone())
+            change = change_since(projections, self.previous.get(view.layer))
+            columns |= {f"{name}/{view.layer}": value for name, value in change.columns.items()}
+            self.previous[view.layer] = projections
+            exciting |= set(exciting_images(view))
+        self.new = sorted(exciting - self.pictured)
+        self.pictured |= exciting
+        self.rows.replace(epoch, columns)
+        self._record_epoch(epoch, tiles)
         self.seconds += time.perf_counter() - start
         return columns
 
-    def _draw_epoch(self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]) -> dict[str, float]:
+    def redraw(self, net: nn.Module) -> None:
+        """Records the last shown epoch again, by the same weights, if a session ended before it was written."""
+        if not self.rows or _tiles_path(self.record.folder, epoch := int(self.rows[-1]["epoch"])).is_file():
+            return
+        tiles, tops = Tiles(), {layer: projections.top for layer, projections in self.previous.items()}
+        for _ in self._record_layers(net, epoch, tops, tiles):
+            pass
+        self._record_epoch(epoch, tiles)
+
+    def _record_layers(
+        self, net: nn.Module, epoch: int, tops: Mapping[str, Top9], tiles: Tiles
+    ) -> Iterator[tuple[FeatureView, Top9]]:
+        """Records the grid of each layer, whose small tiles go to `tiles`; gives its view and its whole record."""
         self.record.add(Arrays("top9", to_arrays(tops), epoch))
         images = SplitPixels(self.images, self.choice.images)
-        columns, tiles, excited = dict[str, float](), {}, set[int]()
         for layer, top in tops.items():
             maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
             view = feature_view(net, images, layer, top, maps, self._rule(net, images, layer, top, maps))
-            projections = EpochProjections(top, maps, view.projections[:, 0].clone())
-            change = change_since(projections, self.previous.get(layer))
-            columns |= {f"{name}/{layer}": value for name, value in change.columns.items()}
-            self.previous[layer] = projections
-            caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
-            grid = feature_grid(view, caption, self.choice.tile)
-            caption += f"; projections by {view.rule.words}"
-            self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
-            tiles[layer] = np.stack(strongest_tiles(grid, TILE))
-            excited |= set(exciting_images(view))
-        self._draw_whole_images(epoch, images, excited - self.pictured)
-        self._draw_evolution(epoch, tiles, columns)
-        return columns
+            self.record.background.do(partial(self._draw_grid, epoch, view, tiles))
+            yield view, top
+
+    @torch.inference_mode()
+    def _draw_grid(self, epoch: int, view: FeatureView, tiles: Tiles) -> None:
+        layer = view.layer
+        caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
+        grid = feature_grid(view, caption, self.choice.tile)
+        caption += f"; projections by {view.rule.words}"
+        self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
+        tiles[layer] = np.stack(strongest_tiles(grid, TILE))
 
     def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9, maps: list[int]) -> RuleChoice:
         """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
@@ -133,22 +161,24 @@ class Evolution:
             self.rules[layer] = rule
         return rule
 
-    def _draw_whole_images(self, epoch: int, images: SplitPixels, new: set[int]) -> None:
-        for number, (image, sheet) in enumerate(thumbnail_sheets(images, sorted(new))):
+    def _record_epoch(self, epoch: int, tiles: Tiles) -> None:
+        """Records what the layers of an epoch have in common, its file in evolution/ last (see `redraw`)."""
+        images = SplitPixels(self.images, self.choice.images)
+        for number, (image, sheet) in enumerate(thumbnail_sheets(images, self.new)):
             caption = f"Images that excite the shown maps, for the first time at epoch {epoch}"
             self.record.add(Picture(f"images/{number}", image, caption, epoch, sheet=sheet))
-        self.pictured |= new
+        self.record.background.do(partial(self._draw_evolution, epoch, tiles))
 
-    def _draw_evolution(self, epoch: int, tiles: dict[str, np.ndarray], columns: dict[str, float]) -> None:
+    def _draw_evolution(self, epoch: int, tiles: Tiles) -> None:
         stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
         self.record.add(Arrays("evolution", stored, epoch))
-        self.rows.replace(epoch, columns)
         if self.throttle.due:
             with self.throttle.counted():
                 self._draw_run()
 
     def end(self) -> None:
         """Draws the run for the last time."""
+        self.record.background.wait()
         if self.rows:
             self._draw_run()
 
@@ -165,7 +195,7 @@ class Evolution:
         )
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
 
-    def _draw_layer(self, layer: str, maps: list[int], stored: dict[int, dict[str, np.ndarray]]) -> None:
+    def _draw_layer(self, layer: str, maps: list[int], stored: dict[int, Tiles]) -> None:
         """Records Fig. 4 of a layer, from the epochs whose tiles are of all these maps."""
         shape = len(maps), TILE, TILE, 3
         tiles = {e: layers[layer] for e, layers in stored.items() if layer in layers and layers[layer].shape == shape}
@@ -183,7 +213,7 @@ def _tiles_path(folder: Path, epoch: int) -> Path:
     return folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
 
 
-def _stored_tiles(path: Path) -> dict[str, np.ndarray]:
+def _stored_tiles(path: Path) -> Tiles:
     """The tiles by layer; empty for a damaged file, as a power cut may leave it, which must not end the training."""
     try:
         return {name.removesuffix(".tile"): tiles.numpy() for name, tiles in load_file(path).items()}

@@ -54,7 +54,7 @@ def watch(
 
     net: a module that takes images, also one wrapped by torch.compile, DistributedDataParallel, Fabric or accelerate.
     images: a loader or a data set of validation images. folder: None for convscope/<date>_<time>. The other arguments
-    are those of `FeatureEvolution`. Raises UserError for arguments that are not possible.
+    are those of `FeatureEvolution`, except `net` and `loader`. Raises UserError for arguments that are not possible.
     """
     choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, None, classes, tile, seed)
     if not isinstance(net, nn.Module):

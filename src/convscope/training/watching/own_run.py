@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.images import Images
+from convscope.engine.hooks import evaluating, in_float32
 from convscope.runs.record import Record
 from convscope.training.watching.evolution import Evolution
 from convscope.training.watching.pass_watcher import PassWatcher, process
@@ -46,9 +47,16 @@ class OwnRun:
         device = next(self.net.parameters()).device
         self.watcher.begin()
         with torch.inference_mode():
-            for batch in self.data.ordered_dataloader("train"):
+            for batch in self.data.ordered_dataloader("train", device):
                 self.watcher.begin_batch(batch)
-                self.net(batch.image.to(device))
+                self.net(batch.image)
+
+    def redraw(self, epoch: int) -> None:
+        """Draws a shown epoch by the weights of its end, where a session ended before its pictures were written."""
+        rows = self.evolution.rows
+        if not process().rank and rows and rows[-1]["epoch"] == epoch:
+            with torch.inference_mode(), evaluating(self.net), in_float32(self.net):
+                self.evolution.redraw(self.net)
 
     def fail(self, error: BaseException) -> None:
         """Takes the hooks off the net after an error, which may come before there is a net."""

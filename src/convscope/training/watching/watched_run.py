@@ -54,7 +54,7 @@ class WatchedRun:
         self._warned = set[str]()
 
     def open(self, folder: Path, name: str, state: Mapping[str, Any], loggers: Sequence[ClosingLogger] = ()) -> None:
-        """Opens the run folder. state: of an earlier session, empty without one."""
+        """Opens the run folder and prints where its page is. state: of an earlier session, empty without one."""
         if process().rank:
             return
         with eagerly(self.net), undisturbed_random():
@@ -63,6 +63,7 @@ class WatchedRun:
         self.evolution = Evolution(self.recorded.record, self.images.images, self.features, self.choice.seed)
         if "evolution" in state:
             self.evolution.load_state_dict(state["evolution"])
+        print(f"convscope: features of {name} in {folder / 'report' / 'index.html'}", flush=True)
         if self.images.images.stretched:
             self.warn(STRETCHED)
         if self.compiled:

@@ -27,6 +27,7 @@ from convscope.analyses.occlusion.compute import default_occluder, occlude, occl
 from convscope.analyses.occlusion.compute.localization import RIGHT, Sample
 from convscope.analyses.subject import Examples
 from convscope.data.part_annotations import ImagesWithParts
+from convscope.data.shared_passes import all_results, own_parts
 from convscope.engine.layers import LayerRoles
 from convscope.engine.progress import track
 from convscope.metrics.contrasts import paired_difference, share_lost
@@ -44,8 +45,9 @@ def sweeps(net: nn.Module, examples: Examples, layers: Sequence[str]) -> dict[st
     for transform in paper_transforms(examples.image.shape[-1]):
         images, targets = examples.image.split(IMAGES_AT_ONCE), examples.target.split(IMAGES_AT_ONCE)
         words = f"{transform.name} of {len(examples.index)} images"
-        parts = [sweep(net, *part, layers, transform) for part in track(list(zip(images, targets, strict=True)), words)]
-        by_transform[transform.name] = join_sweeps(parts)
+        watched = track(own_parts(list(zip(images, targets, strict=True))), words)
+        answers = all_results(sweep(net, *part, layers, transform)[1:] for part in watched)  # functions do not travel
+        by_transform[transform.name] = join_sweeps([Sweep(transform, *fields) for fields in answers])
     return by_transform
 
 
@@ -95,11 +97,12 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
     device, size = next(net.parameters()).device, sample.image.shape[-1]
     square = default_occluder(size)
     centers = np.array(occluder_edges(size, square)) + square.size / 2
-    drops = []
-    for number in track(chosen, f"covering {len(chosen)} images whose object is known"):
+    own_drops = []
+    for number in track(own_parts(chosen), f"covering {len(chosen)} images whose object is known"):
         image, target = sample.image[number].to(device), int(sample.target[number])
         occluded = occlude(net, image, layer, strongest_map(net, image, layer), target, square)
-        drops.append(localization_hit(occluded.probability, centers, size, sample.inside[number]).drop)
+        own_drops.append(localization_hit(occluded.probability, centers, size, sample.inside[number]).drop)
+    drops = all_results(own_drops)
     because = f"{len(chosen)} correctly classified images, a square of {square.size} pixels moved by {square.stride}"
     return judge(OCCLUSION, paired_difference(drops, np.zeros(len(drops)), seed), because)
 
@@ -109,7 +112,7 @@ def parts(
 ) -> list[Claim]:
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = part_masks(marked, covered_side(plan, marked.image.shape[-1]), plan.random, seed)
-    covering = track(masks, f"covering parts of {len(marked.names)} images")
+    covering = track(own_parts(list(masks)), f"covering parts of {len(marked.names)} images")
     pairs = correspondence(net, marked.image, covering, [hidden.maps, hidden.last], plan.value)
     by_layer, gains = [], []
     for layer in (hidden.maps, hidden.last):

@@ -17,6 +17,7 @@ from convscope.data.classnames import are_same_classes
 from convscope.data.dataset_images import DatasetImages
 from convscope.data.decode import printable
 from convscope.data.images import Images, ImageSettings
+from convscope.data.shared_passes import process, results_in_first
 from convscope.engine.dense import dense_probabilities
 from convscope.engine.multicrop import corner_and_center_crops, grid_crops, multi_crop_probabilities
 from convscope.engine.progress import track_parts
@@ -91,8 +92,9 @@ def _run_name(ckpt: str | None) -> str:
 def tally_nets(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> NetTallies:
     """Tallies of every net on the images of the first net's data; those of the ensemble from the mean softmax.
 
-    A net's probabilities are the mean over the scales. Memory holds one batch at a time. Raises UserError where the
-    nets differ in classes or image size, for a scale that is too small, and where no net knows the class of any image.
+    Of several processes, each looks at its part of the images, and the first has the tallies. A net's probabilities are
+    the mean over the scales. Memory holds one batch at a time. Raises UserError where the nets differ in classes or
+    image size, for a scale that is too small, and where no net knows the class of any image.
     """
     check_comparable(nets)
     first = nets[0].subject
@@ -108,7 +110,7 @@ def tally_nets(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) 
                         f"it cannot be right; its own are {', '.join(net_names)}, ...")  # fmt: skip
     names = [net.name for net in nets] + ([ENSEMBLE] if len(nets) > 1 else [])
     tallies = {name: PredictionTally(len(first.classes)) for name in names}
-    for labels, probabilities in _probabilities(nets, plan, scales, with_target):
+    for labels, probabilities in results_in_first(_probabilities(nets, plan, scales, with_target)):
         probabilities += [torch.stack(probabilities).mean(0)] if len(nets) > 1 else []
         for name, of_net in zip(names, probabilities, strict=True):
             tallies[name].add(of_net, targets[labels])
@@ -146,11 +148,12 @@ def image_scales(plan: EvaluationConfig, settings: ImageSettings) -> list[int]:
 def _probabilities(
     nets: Sequence[EvaluatedNet], plan: EvaluationConfig, scales: list[int], index: Tensor
 ) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """For each batch the labels of the data [n], and for each net probabilities [n, K] on the CPU."""
+    """For each batch of this process the labels of the data [n], and for each net probabilities [n, K] on the CPU."""
     predictors = [[_predictor(net.subject, plan.crops, side) for net in nets] for side in scales]
     words = f"evaluating {len(nets)} net{'s' * (len(nets) > 1)} ({plan.crops})"
     batches = _image_batches(nets[0].subject.data, plan, scales, index)
-    for labels, images in track_parts(batches, words, len(index), lambda batch: len(batch[0])):
+    own_count = -(-len(index) // process().world)
+    for labels, images in track_parts(batches, words, own_count, lambda batch: len(batch[0])):
         with torch.inference_mode():
             by_scale = [
                 [predict(scaled) for predict in predict_at_scale]

@@ -14,6 +14,7 @@ from torch import Tensor
 from convscope.analyses.evaluation.about import EvaluationConfig
 from convscope.analyses.evaluation.compute import ENSEMBLE, EvaluatedNet, check_comparable
 from convscope.analyses.subject import Subject
+from convscope.data.shared_passes import all_results, own_parts
 from convscope.engine.progress import track
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval
@@ -111,10 +112,10 @@ def _class_certainty(subject: Subject, batch_size: int, plan: EvaluationConfig, 
     """How sure the net is of each of the data's classes, [N, K]."""
     columns = torch.tensor(subject.targets)
     parts = []
-    for part in track(index.split(batch_size), f"evaluating {subject.net_name}"):
+    for part in track(own_parts(index.split(batch_size)), f"evaluating {subject.net_name}"):
         logits = subject.net(subject.data.images(plan.split, part).to(subject.device))
         parts.append(class_certainty(logits.float().cpu(), cast(LossName, subject.loss))[:, columns])
-    return torch.cat(parts)
+    return torch.cat(all_results(parts))
 
 
 def class_precisions(ranked: Sequence[ClassRankings], classes: Sequence[str]) -> list[ClassPrecision]:

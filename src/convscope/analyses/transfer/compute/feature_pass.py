@@ -4,18 +4,20 @@ Features are those of center crops, pooled to a grid, or of whole images at seve
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convscope.analyses.evaluation.compute import net_input
 from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.compute.feature_files import StoredFeatures, feature_files, storable
+from convscope.data.shared_passes import process, results_in_first
 from convscope.data.transforms import stored_size
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.dense import dense_features
@@ -87,8 +89,8 @@ def dense_scales(sides: Sequence[int] | None, image_size: int, pool: str, stored
 def features_on_disk(subjects: Mapping[str, Subject], request: FeatureRequest) -> Iterator[dict[str, StoredFeatures]]:
     """Features of all images of both splits while the block runs, of several nets by name on the images of the first.
 
-    Raises UserError where the disk has too little room or cannot be written, for an unknown layer, and for values that
-    are not finite.
+    Of several processes, each computes its part, and the first has the files; the others get nothing. Raises UserError
+    where the disk has too little room or cannot be written, for an unknown layer, and for values that are not finite.
     """
     data = next(iter(subjects.values())).data
     count = sum(data.size(split) for split in data.pooled)
@@ -97,11 +99,15 @@ def features_on_disk(subjects: Mapping[str, Subject], request: FeatureRequest) -
     for name, extractor in dense.items():
         sizes[name][DENSE] = extractor.size
     cache = Path(data.settings.cache_dir).expanduser()
-    with feature_files(sizes, count, request.kind, request.keep, cache) as stored:
-        _fill(subjects, stored, grid_maxima(request.grid))
+    with ExitStack() as stack:
+        files = feature_files(sizes, count, request.kind, request.keep, cache)
+        stored = {} if process().rank else stack.enter_context(files)
+        for rows in results_in_first(_feature_rows(subjects, request)):
+            _write(rows, stored)
         if request.scales:
-            _fill_dense(subjects, dense, stored, request.scales)
-        if request.keep:
+            for rows in results_in_first(_dense_rows(subjects, dense, request.scales, request.kind)):
+                _write(rows, stored)
+        if request.keep and stored:
             np.save(Path(request.keep).expanduser() / "labels.npy", next(iter(stored.values())).labels)
         yield stored
 
@@ -136,8 +142,9 @@ def input_conversion(subject: Subject, first: Subject) -> Callable[[Tensor], Ten
                       "nets of one image size; look at them one by one")  # fmt: skip
     start = (sides[0] - size) // 2
     center = slice(start, start + size)
-    old_mean, new_mean = (net.data.mean[:, center, center] for net in (first, subject))
-    old_scale, new_scale = (torch.as_tensor(net.data.settings.pixel_scale).view(-1, 1, 1) for net in (first, subject))
+    old_mean, new_mean = (net.data.mean[:, center, center].to(first.device) for net in (first, subject))
+    scales = [torch.as_tensor(net.data.settings.pixel_scale).view(-1, 1, 1) for net in (first, subject)]
+    old_scale, new_scale = (scale.to(first.device) for scale in scales)
 
     def convert(images: Tensor) -> Tensor:
         converted = (images / old_scale + old_mean - new_mean) * new_scale
@@ -154,41 +161,52 @@ def _feature_sizes(subject: Subject, request: FeatureRequest) -> dict[str, int]:
     return {layer: grid_maxima(request.grid)(torch.zeros(1, *shape[1:])).shape[1] for layer, shape in shapes.items()}
 
 
-def _fill(
-    subjects: Mapping[str, Subject], stored: Mapping[str, StoredFeatures], take: Callable[[Tensor], Tensor]
-) -> None:
-    """Fills in labels and the features of center crops."""
+class FeatureRows(NamedTuple):
+    """Features of some images. rows [n]: of the files. labels [n]. values: [n, D] by net and layer."""
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    values: dict[str, dict[str, NDArray[np.floating]]]
+
+
+def _write(part: FeatureRows, stored: Mapping[str, StoredFeatures]) -> None:
+    for net, by_layer in part.values.items():
+        stored[net].labels[part.rows] = part.labels
+        for layer, values in by_layer.items():
+            stored[net].layers[layer][part.rows] = values
+
+
+def _feature_rows(subjects: Mapping[str, Subject], request: FeatureRequest) -> Iterator[FeatureRows]:
+    """Yields the features of center crops, batch by batch: the part of this process."""
     first = next(iter(subjects.values()))
     conversions = {name: input_conversion(subject, first) for name, subject in subjects.items()}
-    start = 0
+    take, kind, start = grid_maxima(request.grid), np.dtype(request.kind), 0
     for split in first.data.pooled:
-        for batch in track(first.data.ordered_dataloader(split), f"features of the {split} images"):
-            rows = start + batch.index.numpy()
+        batches = first.data.ordered_dataloader(split, first.device)
+        for batch in track(batches, f"features of the {split} images"):
+            values = {}
             for name, subject in subjects.items():
-                of_net = stored[name]
-                of_net.labels[rows] = batch.label.numpy()
-                layers = [layer for layer in of_net.layers if layer != DENSE]
-                by_layer = features(subject.net, conversions[name](batch.image), layers, take).layers
-                for layer, values in by_layer.items():
-                    of_net.layers[layer][rows] = storable(values, layer, of_net.layers[layer].dtype)
+                by_layer = features(subject.net, conversions[name](batch.image), request.layers, take).layers
+                values[name] = {layer: storable(of_layer, layer, kind) for layer, of_layer in by_layer.items()}
+            yield FeatureRows(start + batch.index.numpy(), batch.label.cpu().numpy(), values)
         start += first.data.size(split)
 
 
-def _fill_dense(
-    subjects: Mapping[str, Subject],
-    dense: Mapping[str, DenseFeatures],
-    stored: Mapping[str, StoredFeatures],
-    scales: DenseScales,
-) -> None:
-    """Fills in the features of whole images."""
+def _dense_rows(
+    subjects: Mapping[str, Subject], dense: Mapping[str, DenseFeatures], scales: DenseScales, kind: str
+) -> Iterator[FeatureRows]:
+    """Yields the features of whole images, group by group: the part of this process."""
     first, start = next(iter(subjects.values())), 0
     settings = first.data.settings
     pixels = settings.batch_size * settings.image_size**2 // 2  # a batch of the net's own, with the mirror images
     for split in first.data.pooled:
         words = f"whole {split} images of {', '.join(map(str, scales.sides))} pixels"
         groups = first.data.rectangles(split, torch.arange(count := first.data.size(split)), scales.sides, pixels)
-        for group in track_parts(groups, words, count, lambda group: len(group.index)):
-            for name, extractor in dense.items():
-                file = stored[name].layers[DENSE]
-                file[start + group.index.numpy()] = storable(extractor.of(group.images), DENSE, file.dtype)
+        own_count = -(-count // process().world)
+        for group in track_parts(groups, words, own_count, lambda group: len(group.index)):
+            values = {
+                name: {DENSE: storable(extractor.of(group.images), DENSE, np.dtype(kind))}
+                for name, extractor in dense.items()
+            }
+            yield FeatureRows(start + group.index.numpy(), group.label.numpy(), values)
         start += count

@@ -37,6 +37,7 @@ from convscope.analyses.transfer.job.tables import (
     table11,
     trials_table,
 )
+from convscope.data.shared_passes import process
 from convscope.engine.layers import layer_roles
 from convscope.metrics.intervals import mean_interval
 from convscope.metrics.linear_probe import folds
@@ -86,7 +87,8 @@ def transfer(
 
     The images of both splits are pooled and drawn anew for every fold. beside: nets by name that are treated alike, on
     the same images. Images that show several classes keep their own splits, and average precision is measured instead
-    of accuracy. Raises UserError for an unknown layer, and for a class that has fewer images than a fold needs.
+    of accuracy. Of several processes the first fits and yields. Raises UserError for an unknown layer, and for a class
+    that has fewer images than a fold needs.
     """
     last = layer_roles(subject.net, subject.data.image_shape).last
     request = _request(subject, plan, last)
@@ -95,12 +97,17 @@ def transfer(
     device = subject.device if subject.device.type == "cuda" else torch.device("cpu")  # others have no float64
     if subject.data.several:
         with features_on_disk(nets, request) as stored:
-            fits = list(multilabel_fits(stored, subject, plan, device))
+            fits = list(multilabel_fits(stored, subject, plan, device)) if stored else []
+        if process().rank:
+            return
         yield from _multilabel_results(fits, subject, last if last in layers and not request.scales else layers[-1])
         return
     _check_folds(subject, plan, seed)
     with features_on_disk(nets, request) as stored:
-        results = TransferResults(subject, layers, list(trials(stored, subject.data.classes, plan, seed, device)))
+        fitted = list(trials(stored, subject.data.classes, plan, seed, device)) if stored else []
+    if process().rank:
+        return
+    results = TransferResults(subject, layers, fitted)
     yield table7(results)
     yield accuracy_by_images(results, last)
     if request.scales:
