@@ -16,7 +16,7 @@ from convscope.engine.recomputation.local_part import LocalPart
 from convscope.engine.regions import Span
 from convscope.engine.steps import Step, multiplications
 
-VALUE = 30  # multiplications in the time in which one value is moved (measured with ZFNet, ResNet and MobileNet)
+VALUE = 30  # multiplications in the time in which one value is moved: an estimate for one CPU core, not fitted
 ENOUGH = 0.95  # at most this share of a full pass
 
 
