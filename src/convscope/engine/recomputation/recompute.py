@@ -21,7 +21,6 @@ from convscope.engine.recomputation.counted_work import OccluderGrid, whole_work
 from convscope.engine.recomputation.local_part import LocalPart
 from convscope.engine.recomputation.skipped_calls import run_above
 from convscope.engine.regions import MapTensor, Regions, whole_map
-from convscope.engine.steps import is_in_place
 from convscope.engine.trace import PIXELS
 
 
@@ -172,6 +171,7 @@ class _ChangedWindows:
         self.occluded, self.windows = occluded, windows
         self.values: dict[int, Tensor] = {}
         self.on_canvas = set[int]()
+        self.owned = set[int]()  # tensors that share no memory with others
 
     def run(self, places: Tensor) -> _PartOutputs:
         image, grid, part = self.occluded.image, self.occluded.grid, self.occluded.part
@@ -187,8 +187,10 @@ class _ChangedWindows:
             for below in step.inputs:
                 if self.occluded.last_use[below.number] == at:
                     self.values.pop(below.number, None)
-            fresh = is_in_place(step.call) and not self._shares_memory(areas[0])
-            self.values[number] = step.compute(areas, place) if fresh else step.run(areas, place)
+            free = self._is_free(step.inputs[0].number, place.areas[0])
+            self.values[number] = step.compute(areas, place) if free else step.run(areas, place)
+            if step.makes_new:
+                self.owned.add(number)
             maps = self._chosen_map(number) if maps is None else maps
         return _PartOutputs(places, {number: self._whole(number) for number in self.occluded.ends}, maps)
 
@@ -217,10 +219,9 @@ class _ChangedWindows:
         self.occluded.chosen_canvas.put(changed, self.windows[number])
         return self.occluded.chosen_canvas.whole()[:, 0]
 
-    def _shares_memory(self, area: Tensor) -> bool:
-        """Whether windows that a later step needs are in the same memory."""
-        memory = area.untyped_storage().data_ptr()
-        return any(value.untyped_storage().data_ptr() == memory for value in self.values.values())
+    def _is_free(self, number: int, area: Regions) -> bool:
+        """Whether an area of a tensor may be written over: it was gathered, or no later step needs its memory."""
+        return not _alike(area, self.windows[number]) or (number in self.owned and number not in self.values)
 
 
 def _alike(area: Regions, windows: Regions) -> bool:
