@@ -26,7 +26,7 @@ PLACES = {  # what the main thread is doing -> the function that it is in
     "anything": "fit",
     "a training step": "training_step",
     "a validation step": "validation_step",
-    "drawing": "_draw_epoch",
+    "drawing": "_record_layers",
     "writing a checkpoint": "save_checkpoint",
     "writing metrics.csv": "row",
     "writing the page": "write_page",
