@@ -147,7 +147,7 @@ def test_odd_steps(layer):
 @pytest.mark.parametrize("make, layer", [(alexnet, "features.10"), (vgg11, "features.18")], ids=["alexnet", "vgg11"])
 def test_torchvision_chains(make, layer):
     torch.manual_seed(0)
-    net, image = make(weights=None, num_classes=10).eval(), photographs(1, (64, 64))[0].float()
+    net, image = make(weights=None, num_classes=10).eval(), photographs(1, (96, 96))[0].float()
     outcome = occlude(net, image, layer, 3, 1, Occluder(16, 24))
     assert outcome.incremental
     full = occlude_fully(net, image, layer, 3, 1, Occluder(16, 24))
