@@ -10,7 +10,7 @@ from torch import nn
 from convscope.engine.deconvnet import RULES, Units, project
 from convscope.engine.projection import project_fields
 from convscope.engine.receptive_fields import fields
-from engine.specimens import photographs
+from engine.specimens import OwnRectification, photographs
 
 
 class Net(nn.Module):
@@ -34,20 +34,9 @@ class ByAbs(nn.Module):
         return (x + x.abs()) / 2
 
 
-class Own(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx, signal):
-        return signal * (ctx.saved_tensors[0] > 0)
-
-
 class ByFunction(nn.Module):
     def forward(self, x):
-        return Own.apply(x)
+        return OwnRectification.apply(x)
 
 
 def assigned(x):

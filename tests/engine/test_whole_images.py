@@ -9,7 +9,7 @@ from torch import nn
 
 from convscope.engine.deconvnet import RULES, Units, project
 from convscope.engine.projection import project_fields
-from engine.specimens import photographs, some_picks
+from engine.specimens import OwnRectification, photographs, some_picks
 from engine.test_operations import Between, difference, draw, obstacle
 from engine.test_random_graphs import conv, jittered, random_net
 
@@ -96,17 +96,6 @@ class Rectified(nn.Module):
         return self.function(x)
 
 
-class Rectification(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx, signal):
-        return signal * (ctx.saved_tensors[0] > 0)
-
-
 BY_HAND = {
     "half": lambda x: (x + x.abs()) / 2,
     "less": lambda x: x - x.clamp(max=0),
@@ -115,7 +104,7 @@ BY_HAND = {
     "where": lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
     "masked_fill": lambda x: x.masked_fill(x <= 0, 0),
     "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
-    "function": Rectification.apply,
+    "function": OwnRectification.apply,
     "product": lambda x: x * torch.heaviside(x, torch.zeros_like(x)),
     "difference": lambda x: x + (-x).relu(),
     "softplus of it": lambda x: F.softplus(x, 1e6),

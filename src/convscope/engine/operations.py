@@ -116,6 +116,10 @@ class Operation(NamedTuple):
     arguments: tuple[str, ...]
 
 
+_ROWS = {name: Operation(kind, tuple(_ARGUMENTS.get(name, "").split())) for name, kind in _KINDS.items()}
+_UNKNOWN_ROW = Operation(UNKNOWN, ())
+
+
 def operation(name: str) -> Operation:
     """The row of the table for a function of this name."""
-    return Operation(_KINDS.get(name, UNKNOWN), tuple(_ARGUMENTS.get(name, "").split()))
+    return _ROWS.get(name, _UNKNOWN_ROW)

@@ -41,7 +41,8 @@ class Projection(NamedTuple):
     @property
     def boxes(self) -> Regions:
         """The boxes as regions of the images."""
-        return _boxes(self.top, self.left, self.values)
+        height, width = self.values.shape[-2:]
+        return Regions(Span(self.top, height), Span(self.left, width))
 
 
 def project_fields(
@@ -73,18 +74,13 @@ def project_fields(
         values = images.new_zeros(len(units.image), images.shape[1], *boxes.size)
         for part in watch(_neighbors(units, chunk or max(1, AREA // (boxes.size[0] * boxes.size[1])))):
             signal, region = descent.run(images, Units(*(index[part] for index in units)))
-            target = Regions(*(Span(span.start[part], span.size) for span in boxes))
-            values[part.to(values.device)] = recut(signal, region, target)
+            values[part.to(values.device)] = recut(signal, region, boxes.of(part))
     return Projection(values, boxes.rows.start, boxes.cols.start)
 
 
 def patches(images: Tensor, units: Units, projection: Projection, fill: float = 0) -> Tensor:
     """Patches [P, C, h, w] of the images [N, C, H, W] in the boxes of a projection, with `fill` outside the images."""
     return cut_regions(images, units.image, projection.boxes, fill)
-
-
-def _boxes(top: Tensor, left: Tensor, like: Tensor) -> Regions:
-    return Regions(Span(top, like.shape[-2]), Span(left, like.shape[-1]))
 
 
 def _field_boxes(field: Field | None, units: Units, image: tuple[int, int]) -> Regions:
@@ -221,6 +217,5 @@ def _from_whole(
     values = images.new_empty(len(units.image), images.shape[1], *boxes.size)
     for part in watch(torch.arange(len(units.image)).split(WHOLE)):
         signal = whole(Units(*(index[part] for index in units)))
-        target = Regions(*(Span(span.start[part], span.size) for span in boxes))
-        values[part.to(values.device)] = cut_regions(signal, torch.arange(len(part)), target)
+        values[part.to(values.device)] = cut_regions(signal, torch.arange(len(part)), boxes.of(part))
     return Projection(values, boxes.rows.start, boxes.cols.start)

@@ -62,7 +62,8 @@ class Regions(NamedTuple):
         """The regions without what lies outside maps of these sides for all units."""
         return Regions(self.rows.trimmed(sides[0]), self.cols.trimmed(sides[1]))
 
-    def part(self, units: slice) -> "Regions":
+    def of(self, units: Tensor) -> "Regions":
+        """The regions of these units, int64 [k]."""
         return Regions(*(Span(span.start[units], span.size) for span in self))
 
 
