@@ -48,7 +48,8 @@ class About(NamedTuple):
     topics: the sections of the report page. tiny: overrides that make the job short, for tests. label: what pages call
     it. looks: how it looks at a net, after "looked at"; "" for an analysis of images. images: whether the job
     reads conf/data. divides: whether several processes divide its images among them. sweep_key: the key that takes a
-    sweep's folder. sweep_folder: where the job writes at its end.
+    sweep's folder. sweep_folder: where the job writes at its end. each_epoch: what `measure_epoch` of its compute adds
+    to metrics.csv after each drawn epoch of a training, <column>/<layer>; "" for an analysis that has no such function.
     """
 
     job: str
@@ -61,6 +62,7 @@ class About(NamedTuple):
     divides: bool = False
     sweep_key: str = ""
     sweep_folder: str = ""
+    each_epoch: str = ""
 
 
 def about(name: str) -> About:

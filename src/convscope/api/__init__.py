@@ -4,6 +4,7 @@ opening.py       load, pretrained, read_run: nets that convscope or a library ha
 subjects.py      subject: any nn.Module with images of the user's own (image_sets.py)
 units.py         top9, grid, project, receptive_fields
 looking.py       visualize, invariance, occlude, correspond, diagnose
+asking.py        sanity, dissect, match, ablate, receptive
 measuring.py     neighbors, evaluate, transfer, overlap (two_sets.py), claims
 findings.py      what these return; pictures.py and notebook.py show and save it
 arguments.py     errors in the words of Python; examination.py leaves a net and random numbers as they were

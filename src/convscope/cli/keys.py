@@ -38,7 +38,7 @@ SOURCES: dict[str, tuple[str, ...]] = {  # data.source -> its keys besides IMAGE
 GROUPS = {
     "optim": ("algorithm", "lr", "momentum", "weight_decay", "batch_size", "schedule", "patience", "label_smoothing",
               "init", "init_std", "bias_ones", "renorm", "loss", "compile"),
-    "evolution": ("layers", "maps", "epochs", "images", "rule", "tile"),
+    "evolution": ("layers", "maps", "epochs", "images", "rule", "tile", "measures"),
     "checkpoint": ("every_minutes", "every_steps"),
     "trainer": ("max_epochs", "devices", "accelerator", "strategy", "num_nodes", "precision"),
 }  # fmt: skip

@@ -1,12 +1,13 @@
 """Settings and description of job=visualize, and of what a training run draws after its epochs (conf/evolution)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from convscope.analyses import About, Topic
+from convscope.analyses import About, Topic, abouts
 from convscope.config import Count, config
-from convscope.errors import UserError
+from convscope.errors import UserError, did_you_mean
 
 AUTO: Literal["auto"] = "auto"  # the rule is chosen for each layer by what is measured (engine/projection_rule.py)
 RuleName = Literal["auto", "deconvnet", "guided", "gradient"]
@@ -18,7 +19,8 @@ class FeatureConfig:
     """Which layers and maps are drawn, at which epochs (None: every one), from which images.
 
     maps: how many of each layer, or layer -> their numbers. rule: how features are projected; runs of version 0.1,
-    which name no rule, go on with the deconvnet. tile: pixels.
+    which name no rule, go on with the deconvnet. tile: pixels. measures: jobs whose numbers of each layer are measured
+    too, after each drawn epoch of a training.
     """
 
     layers: Annotated[list[str], Field(min_length=1, examples=["[conv1,conv5]"])] | None
@@ -27,10 +29,25 @@ class FeatureConfig:
     images: Literal["val", "train"]
     rule: RuleName = "deconvnet"
     tile: Annotated[int, Field(ge=16, le=512)] = SIDE
+    measures: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _has_measures(self) -> "FeatureConfig":
+        check_measures("evolution.measures", self.measures)
+        return self
 
     def draws_at(self, epoch: int) -> bool:
         """Whether features are drawn after this epoch, counted from 1."""
         return self.epochs is None or epoch in self.epochs
+
+
+def check_measures(key: str, jobs: Sequence[str]) -> None:
+    """Raises UserError for a job that measures nothing after an epoch. key: for the message."""
+    possible = [about.job for about in abouts().values() if about.each_epoch]
+    for job in jobs:
+        if job not in possible:
+            measures = f"possible: {', '.join(possible)}, or [] for none"
+            raise UserError(f"{key}: {job} measures no layers after an epoch{did_you_mean(job, possible)}; {measures}")
 
 
 @config("evolution", elsewhere={"rules": "rule"})

@@ -42,7 +42,9 @@ class FeatureEvolution:
     convscope/<date>_<time> in the Trainer's default_root_dir. mean, std: by which the images were normalized, None
     for those of the data set's transforms. net: where the net is in the module, as "model.backbone"; None for the
     module's own forward. classes: names of the classes. loader: which validation loader, by number or name. tile:
-    side of a tile in pixels. seed: of the choice of maps. Raises UserError for arguments that are not possible.
+    side of a tile in pixels. seed: of the choice of maps. measures: jobs whose numbers of each layer are measured too,
+    such as match and receptive, where the data set gives its images again. Raises UserError
+    for arguments that are not possible.
     """
 
     state_key = "FeatureEvolution"  # in checkpoints, of version 0.1 too
@@ -67,8 +69,10 @@ class FeatureEvolution:
         loader: int | str = 0,
         tile: int = SIDE,
         seed: int = 0,
+        measures: Sequence[str] = (),
     ):
-        self.choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, net, classes, tile, seed)
+        when = every_n_epochs, epochs
+        self.choice = WatchChoice(layers, maps, *when, rule, mean, std, net, classes, tile, seed, measures)
         self.folder = self._chosen_folder = None if folder is None else Path(folder).expanduser()
         self.loader = loader
         self.run: WatchedRun | OwnRun | None = None

@@ -19,7 +19,9 @@ from torch import nn
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import FeatureView, SplitPixels, drawn_maps, feature_view, layer_rule
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
+from convscope.data.epoch_images import epoch_images
 from convscope.data.images import Images
+from convscope.engine.hooks import evaluating
 from convscope.engine.projection_rule import AUTO, RuleChoice
 from convscope.engine.top9 import Top9, to_arrays
 from convscope.metrics.convergence import LayerChange, TopImages, dead_share, keep_exciting, layer_change
@@ -28,6 +30,7 @@ from convscope.plots.grid import MapHistory, evolution_grid
 from convscope.report.convergence import convergence_in_words, layer_convergences
 from convscope.runs.record import Arrays, Picture, Record
 from convscope.runs.throttle import Throttle
+from convscope.training.watching.epoch_measures import EpochMeasures
 from convscope.training.watching.recorded_run import EpochRows
 
 TILE = 64  # pixels of a stored tile of Fig. 4
@@ -74,6 +77,7 @@ class Evolution:
         self.rules: dict[str, RuleChoice] = {}  # by layer, chosen once in a run
         self.rows = EpochRows()
         self.seconds = 0.0
+        self.measures = EpochMeasures(choice.measures)
         self.measures_drawn_maps = False  # alone, where only their images are at hand
         self.throttle = Throttle(1 / 50)  # of the pictures of the whole run
 
@@ -88,12 +92,14 @@ class Evolution:
             "pictured": sorted(self.pictured),
             "new": self.new,
             "rules": {layer: dict(rule._asdict()) for layer, rule in self.rules.items()},
+            "measures": self.measures.memories,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.pictured = EpochRows.read(state["rows"]), set(state.get("pictured", []))
         self.new = list(state.get("new", []))
         self.rules = {layer: RuleChoice(**rule) for layer, rule in state.get("rules", {}).items()}
+        self.measures.memories = dict(state.get("measures", {}))
         self.seconds = state.get("seconds", 0.0)
         for layer, (top, maps, strongest) in state["previous"].items():
             self.previous[layer] = EpochProjections(Top9(**top), maps, strongest)
@@ -106,7 +112,7 @@ class Evolution:
         start = time.perf_counter()
         self.record.background.wait()
         if self.rows and self.rows[-1]["epoch"] >= epoch:  # a loop of the user's own that starts over
-            self.previous, self.pictured = {}, set()
+            self.previous, self.pictured, self.measures.memories = {}, set(), {}
         columns, tiles, exciting = dict[str, float](), Tiles(), set[int]()
         for view, top in self._record_layers(net, epoch, tops, tiles):
             projections = EpochProjections(top, view.maps, view.projections[:, 0].clone())
@@ -114,6 +120,9 @@ class Evolution:
             columns |= {f"{name}/{view.layer}": value for name, value in change.columns.items()}
             self.previous[view.layer] = projections
             exciting |= set(exciting_images(view))
+        if self.measures and not self.measures_drawn_maps:  # else only the images of drawn maps are at hand
+            with evaluating(net):
+                columns |= self.measures.measure(net, epoch_images(self.images, self.seed), list(tops))
         self.new = sorted(exciting - self.pictured)
         self.pictured |= exciting
         self.rows.replace(epoch, columns)

@@ -39,6 +39,7 @@ def watch(
     classes: Sequence[str] | None = None,
     tile: int = SIDE,
     seed: int = 0,
+    measures: Sequence[str] = (),
 ) -> "Watching":
     """Shows what a net learns while a loop of your own trains it: what excites its maps, epoch after epoch.
 
@@ -56,7 +57,7 @@ def watch(
     images: a loader or a data set of validation images. folder: None for convscope/<date>_<time>. The other arguments
     are those of `FeatureEvolution`, except `net` and `loader`. Raises UserError for arguments that are not possible.
     """
-    choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, None, classes, tile, seed)
+    choice = WatchChoice(layers, maps, every_n_epochs, epochs, rule, mean, std, None, classes, tile, seed, measures)
     if not isinstance(net, nn.Module):
         raise UserError(f"net is a {type(net).__name__}; watch takes a module of torch")
     return Watching(choice, net, _loader(images), Path(folder or new_folder(Path())).expanduser())

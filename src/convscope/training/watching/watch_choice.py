@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from torch import nn
 
-from convscope.analyses.visualize.about import SIDE, FeatureConfig, RuleName
+from convscope.analyses.visualize.about import SIDE, FeatureConfig, RuleName, check_measures
 from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.items import colors_of_arguments
 from convscope.data.loader_order import undisturbed_random
@@ -36,6 +36,7 @@ class WatchChoice:
     classes: Sequence[str] | None = None
     tile: int = SIDE
     seed: int = 0
+    measures: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.layers, str) or not _are(str, [] if self.layers is None else self.layers):
@@ -56,6 +57,9 @@ class WatchChoice:
             raise UserError(f"rule={self.rule!r} is unknown{near}; possible: {names}")
         if type(self.tile) is not int or not 16 <= self.tile <= 512:
             raise UserError(f"tile={self.tile!r} is no side of a tile; take 16 to 512 pixels")
+        if isinstance(self.measures, str) or not _are(str, self.measures):
+            raise UserError(f"measures={self.measures!r} is no list of names; type measures=['match']")
+        check_measures("measures", self.measures)
         colors_of_arguments(self.mean, self.std)  # raises
 
     def colors(self, channels: int) -> Colors | None:
@@ -81,7 +85,7 @@ class WatchChoice:
             maps = {named_layers(net, [layer])[0]: list(numbers) for layer, numbers in self.maps.items()}
         layers = None if self.layers is None else named_layers(net, list(self.layers))
         rule: Any = self.rule
-        chosen = FeatureConfig(layers, maps, None, "val", rule, self.tile)
+        chosen = FeatureConfig(layers, maps, None, "val", rule, self.tile, list(self.measures))
         try:
             with eagerly(net), undisturbed_random():
                 names = drawn_layers(chosen, net, image_shape)
@@ -89,7 +93,7 @@ class WatchChoice:
             raise UserError(str(error).replace("evolution.maps:", "maps:")) from None
         if isinstance(maps, Mapping) and (without := [name for name in names if name not in maps]):
             raise UserError(f"maps names no maps of {', '.join(without)}; add them, as {{{without[0]!r}: [0, 1]}}")
-        return FeatureConfig(names, maps, None, "val", rule, self.tile)
+        return FeatureConfig(names, maps, None, "val", rule, self.tile, list(self.measures))
 
 
 def _are(kind: type, values: Any) -> bool:

@@ -1,0 +1,28 @@
+"""The images on which the layers of a net in training are measured after an epoch, the same at every epoch."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from convscope.data.images import Images
+
+EPOCH_IMAGES = 64
+
+
+class EpochImages(NamedTuple):
+    """n images of the validation set, evenly over the classes. image [n, 3, H, W] float32: the net's input.
+
+    pixels [n, 3, H, W] uint8: the same, for display. label [n] int64: their classes. index [n] int64: their numbers.
+    """
+
+    image: Tensor
+    pixels: Tensor
+    label: Tensor
+    index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
+
+
+def epoch_images(images: Images, seed: int, count: int = EPOCH_IMAGES) -> EpochImages:
+    """At most `count` images, chosen by seed."""
+    index = images.choose("val", min(count, images.size("val")), seed)
+    pixels, label = images.pixels("val", index), images.labels("val", index)
+    return EpochImages(images.images("val", index), pixels, label, index)
