@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 ANALYSES = (  # folders, in the order of their topics on a page
     "visualize",
+    "sanity",
     "invariance",
     "diagnosis",
     "occlusion",

@@ -114,9 +114,7 @@ class Probe(NamedTuple):
             units = self.units
             if self.layers and self.layers[0] in layers:
                 units = self._replace(answers=answering_maps(self.net, self.images, self.layer, units)).living_units()
-            return {
-                rule: project_fields(self.net, self.images, self.layer, units, rule).values for rule in rules
-            }
+            return {rule: project_fields(self.net, self.images, self.layer, units, rule).values for rule in rules}
 
     def living_units(self) -> Units:
         """Each unit itself where its map answers, else a map that does at the same place, if one does."""
@@ -213,7 +211,9 @@ def shuffled(projections: Tensor, seed: int = 0) -> Tensor:
     """The projections [P, 3, h, w] with the pixels of each in a random order: what chance makes of a cosine."""
     draw = torch.Generator().manual_seed(seed)
     flat = projections.cpu().flatten(2)
-    return torch.stack([pixels[:, torch.randperm(flat.shape[2], generator=draw)] for pixels in flat]).view_as(projections)
+    return torch.stack([pixels[:, torch.randperm(flat.shape[2], generator=draw)] for pixels in flat]).view_as(
+        projections
+    )
 
 
 def recovery(projections: Tensor, image_patches: Tensor) -> Tensor:
