@@ -178,7 +178,7 @@ def measure(
 
 def similarity(projections: Tensor, others: Tensor) -> Tensor:
     """Cosines float64 [P], -1..1, of projections [P, 3, h, w] and others; nan where one of them is zero everywhere."""
-    return (_normalized(projections) * _normalized(others)).sum(1)
+    return _rounded((_normalized(projections) * _normalized(others)).sum(1))
 
 
 def similarity_of_images(projections: Tensor, maps: Tensor) -> Tensor:
@@ -190,8 +190,13 @@ def similarity_of_images(projections: Tensor, maps: Tensor) -> Tensor:
     for number in maps.unique():
         flat = _normalized(projections[maps == number])
         above = torch.ones(len(flat), len(flat), dtype=torch.bool).triu(1)
-        means.append((flat @ flat.T)[above].nanmean())
+        means.append(_rounded((flat @ flat.T)[above]).nanmean())
     return torch.stack(means) if means else torch.zeros(0, dtype=torch.float64)
+
+
+def _rounded(cosines: Tensor) -> Tensor:
+    """The cosines without what is rounding alone, so that a picture is as like itself as can be."""
+    return (cosines * 1e9).round() / 1e9
 
 
 def _normalized(projections: Tensor) -> Tensor:
@@ -202,7 +207,7 @@ def _normalized(projections: Tensor) -> Tensor:
 
 
 def mean_by_map(values: Tensor, maps: Tensor) -> Tensor:
-    """Means [m] of values [P] over the units of each map, in the order of the maps' numbers; nan values do not count."""
+    """Means [m] of values [P] over the units of each map, in the order of the maps' numbers, without nan values."""
     means = [values[maps == number].nanmean() for number in maps.unique()]
     return torch.stack(means) if means else values.new_zeros(0)
 

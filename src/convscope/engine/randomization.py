@@ -54,7 +54,7 @@ def _compiled_paths(net: nn.Module, function: Any) -> list[str]:
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
-    """The weights of a module itself with the modules that hold them; of a compiled or parametrized one those within."""
+    """The weights of a module and the modules that hold them; of a compiled or parametrized one those within."""
     for name, weight in module.named_parameters(recurse=is_scripted(module)):
         if weight.is_floating_point():
             owner, _, own_name = name.rpartition(".")

@@ -33,7 +33,6 @@ from convscope.engine.regions import cut_regions
 from convscope.engine.top9 import Top9
 from convscope.engine.top9_search import Search
 from convscope.engine.trace import trace
-from convscope.errors import UserError
 
 OUTSIDE = 128  # grey level of a patch outside the image
 BATCH_NORM_IMAGES = 32  # on which the batch norms of the untrained net are measured
@@ -101,7 +100,7 @@ def randomization_stages(layers: Sequence[WeightedLayer], count: int) -> list[St
 
 
 def samples(subject: Subject, split: SplitName, layer: str, top: Top9, maps: int, images: int) -> Samples | None:
-    """Evenly spread maps that two images or more excite, with the strongest images; None where there are no such maps."""
+    """Evenly spread maps that two images or more excite, with these; None where there are no such maps."""
     record = top._replace(score=top.score[:, :images], image=top.image[:, :images])
     if not (numbers := measured_maps(record, maps)):
         return None
@@ -203,7 +202,7 @@ def measured_rules(net: nn.Module, chosen: Samples, rules: Sequence[str], seed: 
 def measure_epoch(
     net: nn.Module, images: EpochImages, layers: Sequence[str], memory: Mapping[str, Tensor]
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Columns depends_on_weights/<layer>, depends_on_unit/<layer> and depends_on_image/<layer>, from a few maps of each layer.
+    """Columns depends_on_weights/<layer>, depends_on_unit/<layer>, depends_on_image/<layer>, from a few maps of each.
 
     By the deconvnet in plain chains with max pooling and guided elsewhere, whatever the weights, so that the numbers of
     all epochs are of one rule. Remembers nothing.

@@ -5,6 +5,7 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -14,7 +15,7 @@ from convscope.analyses.visualize.figure import projection_tiles
 from convscope.plots.grid import BACKGROUND, LINE, MARGIN, OUTLINE, TITLE_HEIGHT
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, wrapped, write
 from convscope.plots.panels import FAINT as PALE
-from convscope.plots.panels import GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
+from convscope.plots.panels import GROUND, INK, TITLE_STYLE, WIDTH, label_ends, panels
 from convscope.plots.tile import resized
 
 SIDE, GAP, GROUP = 96, 4, 18  # pixels of a tile, between tiles, and between groups of them
@@ -97,42 +98,39 @@ def dependence_plot(
     layers: Sequence[str],
     measured: Mapping[str, Heights],
     untrained: Mapping[str, Heights],
-    chance: Mapping[str, float],
+    chance: Mapping[str, NDArray[np.float64]],
     title: str,
 ) -> Figure:
-    """Panels of weights, unit, image and recovery over the layers, a line for each rule with its interval.
+    """Panels of weights, unit, image and recovery over the layers, a line for each rule with its intervals.
 
-    measured, untrained: by panel and rule. The band is that of the untrained net: from the lowest to the highest end of
-    its intervals by any rule. chance: by panel, the height of a dotted line.
+    measured, untrained: by panel and rule. Bands are the intervals of the untrained net, in the color of the rule.
+    chance: by panel [layers], the height of a dotted line.
     """
     lines = wrap(title, 150)
-    height = 3.6 + 0.2 * len(lines)
+    height = 3.3 + 0.2 * len(lines)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
     figure.text(0.15 / WIDTH, 1 - 0.12 / height, "\n".join(lines), size=11, color=INK, va="top")
-    places = np.arange(len(layers))
-    row = panels(figure, len(PANELS), above=0.55 + 0.2 * len(lines), below=0.95, beside=0.75, label="")
+    row = panels(figure, len(PANELS), above=0.55 + 0.2 * len(lines), below=0.75, beside=0.75, label="")
     for axes, (name, words) in zip(row, PANELS.items(), strict=True):
         axes.set_title(words, **TITLE_STYLE)
-        if untrained.get(name):
-            low, high = (_edges(untrained[name], end) for end in (1, 2))
-            axes.fill_between(
-                places, low, high, color="#d4d4da", linewidth=0, alpha=0.7, step="mid" if len(places) == 1 else None
-            )
-        axes.axhline(chance[name], color=PALE, linewidth=1, linestyle=":", label="chance")
-        for rule, ends in measured[name].items():
-            color, style = STYLES[rule]
-            axes.plot(places, ends[0], color=color, linestyle=style, marker="o", markersize=3.5, label=rule)
-            axes.vlines(places, ends[1], ends[2], color=color, linewidth=1, alpha=0.6)
-        axes.set_xticks(places, layers, rotation=30, ha="right")
-        low = min(0.0, *(float(np.nanmin(ends[:2])) for ends in measured[name].values()))
-        axes.set_ylim(max(-0.3, low), 1.08 if name == "recovery" else 1.15)
+        _draw_rules(axes, measured[name], untrained[name])
+        axes.plot(np.arange(len(layers)), chance[name], color=PALE, linewidth=1, linestyle=":", label="chance")
+        axes.set_xticks(np.arange(len(layers)), layers, rotation=30, ha="right")
+        low = min(0.0, *(float(np.nanmin(ends[0], initial=0)) for ends in measured[name].values()))
+        axes.set_ylim(max(-0.3, low), 1.15)
         axes.set_xlim(-0.25, len(layers) - 0.75)
     label_ends(figure)
     return figure
 
 
-def _edges(heights: Heights, end: int) -> NDArray[np.float64]:
-    """The lowest or highest ends of the rules' intervals, by layer; nan where a layer has none."""
-    stack = np.stack([ends[end] for ends in heights.values()])
-    stack = np.where(np.isfinite(stack), stack, np.stack([ends[0] for ends in heights.values()]))
-    return np.asarray(np.min(stack, 0) if end == 1 else np.max(stack, 0))
+def _draw_rules(axes: Axes, measured: Heights, untrained: Heights) -> None:
+    """A line and a band for each rule; a layer alone has a short band. A rule without any value has neither."""
+    for rule, ends in measured.items():
+        color, style = STYLES[rule]
+        places = np.arange(ends.shape[1], dtype=float)
+        if np.isfinite(ends[0]).any():
+            axes.plot(places, ends[0], color=color, linestyle=style, marker="o", markersize=3.5, label=rule)
+            axes.vlines(places, ends[1], ends[2], color=color, linewidth=1, alpha=0.6)
+        null = untrained[rule] if len(places) > 1 else untrained[rule].repeat(2, 1)
+        spread = places if len(places) > 1 else np.array([-0.15, 0.15])
+        axes.fill_between(spread, null[1], null[2], color=color, linewidth=0, alpha=0.16)

@@ -121,19 +121,18 @@ def _plot(measured: Sequence[LayerSanity], title: str) -> Picture:
 
     learned = {rule: [layer.rules[rule].measured for layer in measured] for rule in rules}
     untrained = {rule: [layer.rules[rule].untrained for layer in measured] for rule in rules}
-    chance = _mean([layer.rules[rule].chance for layer in measured for rule in rules])
-    heights = dict.fromkeys(MEASURES[:3], chance) | {
-        "recovery": _mean([drawn_rule(layer).chance_recovery for layer in measured])
-    }
+    drawn = [drawn_rule(layer) for layer in measured]
+    chance = dict.fromkeys(MEASURES[:3], np.array([over_maps(of.chance).value for of in drawn]))
+    chance["recovery"] = np.array([over_maps(of.chance_recovery).value for of in drawn])
     figure = dependence_plot(
         layers, {name: ends(learned, name) for name in MEASURES}, {name: ends(untrained, name) for name in MEASURES},
-        heights, title,
+        chance, title,
     )  # fmt: skip
     caption = (
         f"{title}. 1 minus the cosine of the projections of a map and of: random weights in all layers at and below "
-        "it; another unit that answers at the same place; the same map in another image. Vertical lines: 95 % intervals "
-        f"over {len(drawn_rule(measured[0]).measured.maps)} maps. Band: an untrained net. Dots: chance, the projection "
-        "with its own pixels in a random order, and for recovery the patch of another image"
+        "it; another unit that answers at its place; the same map in another image. Vertical lines: 95 % intervals "
+        f"over {len(drawn[0].measured.maps)} maps. Bands: those of an untrained net. Dots: chance, the "
+        "projection with its own pixels in a random order, and for recovery the patch of another image"
     )
     return Picture("sanity/by_layer", figure, caption, plot=True)
 
@@ -179,7 +178,7 @@ def _weights_table(measured: Sequence[LayerSanity]) -> Table:
         for number, stage in enumerate(layer.stages)
     ]
     caption = (
-        "Cascading randomization: dependence where all layers from this one down are random, and where the last part of "
+        "Cascading randomization: dependence where all layers down to this one are random, and where the last part of "
         "them alone is (mean [95 % interval] over maps)"
     )
     return Table("sanity/weights", rows, caption)
