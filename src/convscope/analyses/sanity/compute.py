@@ -33,6 +33,7 @@ from convscope.engine.regions import cut_regions
 from convscope.engine.top9 import Top9
 from convscope.engine.top9_search import Search
 from convscope.engine.trace import trace
+from convscope.errors import UserError
 
 OUTSIDE = 128  # grey level of a patch outside the image
 BATCH_NORM_IMAGES = 32  # on which the batch norms of the untrained net are measured
@@ -90,13 +91,19 @@ class Samples(NamedTuple):
     pixels: Tensor
 
 
-def randomization_stages(layers: Sequence[WeightedLayer], count: int) -> list[Stage]:
-    """At most `count` stages: the layer itself, then the layers below it in parts of about equal size, downwards."""
-    if count < 2 or len(layers) < 2:
-        return [Stage(layers[-1].name, list(layers))] if layers else []
-    parts = np.array_split(np.arange(1, len(layers)), min(count, len(layers)) - 1)
-    stages = [[layers[0]], *([layers[number] for number in part] for part in parts)]
-    return [Stage(stage[-1].name, stage) for stage in stages]
+def randomization_stages(layer: str, layers: Sequence[WeightedLayer], count: int) -> list[Stage]:
+    """At most `count` stages: the block of the layer itself, then those below it in parts of about equal number.
+
+    layers: at and below the layer, itself first. A block is what has the same name to the depth of the layer's name,
+    such as features.8 of features.8.squeeze and features.8.expand beside a layer features.10.
+    """
+    depth, blocks = layer.count(".") + 1, dict[str, list[WeightedLayer]]()
+    for weighted in layers:
+        blocks.setdefault(".".join(weighted.name.split(".")[:depth]), []).append(weighted)
+    first, *lower = blocks or [""]
+    parts = [part.tolist() for part in np.array_split(lower, min(count - 1, len(lower)) or 1) if len(part)]
+    parts = [[first], *parts] if count > 1 else [[first, *lower]]
+    return [Stage(part[-1], [weighted for block in part for weighted in blocks[block]]) for part in parts if blocks]
 
 
 def samples(subject: Subject, split: SplitName, layer: str, top: Top9, maps: int, images: int) -> Samples | None:
@@ -111,9 +118,14 @@ def samples(subject: Subject, split: SplitName, layer: str, top: Top9, maps: int
 def layer_sanity(
     net: nn.Module, chosen: Samples, stages: int, drawn: int, untrained: Mapping[str, MapDependence] | None, seed: int
 ) -> LayerSanity:
-    """Measures a layer by every rule. untrained: the measurements of the untrained net, by rule."""
+    """Measures a layer by every rule. untrained: the measurements of the untrained net, by rule.
+
+    Raises UserError for a layer that depends on no weights.
+    """
     compared = probe(net, chosen.images, chosen.layer, chosen.units, seed)
-    steps = randomization_stages(compared.layers, stages)
+    if not compared.layers:
+        raise UserError(f"no weights are at or below {chosen.layer}, so nothing can depend on any; name another layer")
+    steps = randomization_stages(chosen.layer, compared.layers, stages)
     rules = {rule: _rule_sanity(compared, chosen, rule, steps, drawn, (untrained or {}).get(rule)) for rule in RULES}
     choice = choose_rule(net, chosen.images, chosen.layer, chosen.units)
     return LayerSanity(chosen.layer, choice, [step.name for step in steps], rules)
