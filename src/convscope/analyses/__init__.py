@@ -17,6 +17,7 @@ ANALYSES = (  # folders, in the order of their topics on a page
     "diagnosis",
     "occlusion",
     "correspondence",
+    "dissection",
     "neighbors",
     "overlap",
     "check_data",

@@ -56,7 +56,7 @@ def scene(seed: int, split: str, index: int, size: int, with_regions: bool = Fal
 
 
 def part_masks(seed: int, split: str, index: int, size: int) -> np.ndarray:
-    """[P, size, size] bool: where each of face.MASKED_PARTS is visible in the picture of an index; last, the background.
+    """[P, size, size] bool: where each of face.MASKED_PARTS is visible in a picture; last, the background.
 
     A pixel belongs to a part that fills half of it or more, so that a thin part may have none.
     """
