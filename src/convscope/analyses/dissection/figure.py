@@ -75,13 +75,13 @@ def _grown(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
 def detectors_by_part(numbers: Mapping[str, Mapping[str, Sequence[float]]], parts: Sequence[str], title: str) -> Figure:
     """A panel for each layer, a row for each part. numbers: layer -> one of COLORS -> detectors of each part."""
     named = next(iter(numbers.values()))
-    height = 1.5 + 0.16 * (len(named) + 1.2) * len(parts) + 0.25
+    height = 1.75 + 0.085 * (len(named) + 1.2) * len(parts)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
     left = 0.2 + 0.075 * max(map(len, parts))
     step = (WIDTH - left - 0.15) / len(numbers)
     most = max(max(values) for of_layer in numbers.values() for values in of_layer.values()) or 1
     for number, (layer, of_layer) in enumerate(numbers.items()):
-        place = (left + number * step) / WIDTH, 0.5 / height, (step - 0.2) / WIDTH, (height - 1.45) / height
+        place = (left + number * step) / WIDTH, 0.5 / height, (step - 0.2) / WIDTH, (height - 1.55) / height
         axes = figure.add_axes(place)
         style_axes(axes)
         axes.grid(axis="y", visible=False)

@@ -14,6 +14,7 @@ from convscope.analyses.dissection.compute.detectors import (
     detector_counts,
     detectors,
     iou_intervals,
+    largest_possible,
 )
 from convscope.analyses.dissection.compute.examples import drawn_detectors, strongest_images
 from convscope.analyses.dissection.figure import DetectorRow, detector_grid, detectors_by_part
@@ -141,7 +142,17 @@ def layer_table(
     )
     if hidden:
         caption += f". No image shows its {', '.join(hidden)}"
+    if large := _too_large(dissected, images.parts, plan.threshold):
+        caption += f". Too large for any map to reach {plan.threshold:g} at this quantile: {', '.join(large)}"
     return Table("dissection/layers", rows, f"{caption}. {images.note}" if images.note else caption)
+
+
+def _too_large(dissected: Sequence[DissectedLayer], parts: Sequence[str], threshold: float) -> list[str]:
+    """Parts that fill so many pixels that a map, strong in few, cannot reach the threshold in any layer."""
+    largest = torch.stack([largest_possible(layer.counts) for layer in dissected]).amax(0)
+    pixels = dissected[0].counts.part.sum(0)
+    values = zip(parts, largest.tolist(), pixels.tolist(), strict=True)
+    return [part for part, iou, count in values if count and iou <= threshold]
 
 
 def in_words(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: DissectionConfig) -> str:
@@ -194,8 +205,13 @@ def part_table(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: 
             row = {"part": part, "layer": layer.name, "detectors": int(layer.found.by_part[number])}
             row |= {"untrained": int(layer.fresh.by_part[number])} if layer.fresh is not None else {}
             row |= {"shuffled masks": float(layer.found.shuffled_by_part(plan.threshold)[number])}
-            rows.append(row | {"best map": best, "its IoU": float(layer.found.iou[best, number])})
-    return Table("dissection/parts", rows, "How many maps detect each part, and the map of the largest IoU with it")
+            row |= {"best map": best, "its IoU": float(layer.found.iou[best, number])}
+            rows.append(row | {"largest possible": float(largest_possible(layer.counts)[number])})
+    caption = (
+        "How many maps detect each part, and the map of the largest IoU with it. largest possible: the IoU if the "
+        "smaller of both areas lay in the larger one: small for a part that fills more pixels than a map is strong in"
+    )
+    return Table("dissection/parts", rows, caption)
 
 
 def _bars(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: DissectionConfig) -> Picture:

@@ -58,6 +58,15 @@ def _iou(both: Tensor, strong: Tensor, part: Tensor) -> Tensor:
     return both / (strong[:, None] + part - both).clamp(min=1)
 
 
+def largest_possible(counts: Counts) -> Tensor:
+    """[P] float64: the IoU that a layer's map would have with each part if the smaller of the two lay in the other.
+
+    Small for a part that fills more of the images than a map may be strong in.
+    """
+    strong, part = counts.strong.sum(0).double()[:, None], counts.part.sum(0).double()
+    return (torch.minimum(strong, part) / torch.maximum(strong, part).clamp(min=1)).amax(0)
+
+
 def iou_intervals(counts: Counts, part: Tensor) -> tuple[Tensor, Tensor]:
     """Ends [C] of the 95 % intervals of each map's IoU with its part [C], over the drawing of the images.
 
