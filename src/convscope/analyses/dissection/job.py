@@ -143,7 +143,8 @@ def layer_table(
     if hidden:
         caption += f". No image shows its {', '.join(hidden)}"
     if large := _too_large(dissected, images.parts, plan.threshold):
-        caption += f". Too large for any map to reach {plan.threshold:g} at this quantile: {', '.join(large)}"
+        words = f"Too large for a map to reach {plan.threshold:g} (a smaller dissect.quantile allows more)"
+        caption += f". {words}: {', '.join(large)}"
     return Table("dissection/layers", rows, f"{caption}. {images.note}" if images.note else caption)
 
 
