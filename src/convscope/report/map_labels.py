@@ -43,9 +43,9 @@ def _read(path: Path) -> dict[str, dict[int, MapLabel]]:
         cells = dict(zip(header, row, strict=False))
         try:
             layer, number, part, iou, detector = (cells[column] for column in COLUMNS)
-            label = MapLabel(part, min(1.0, max(0.0, float(iou))), detector == "yes")
+            map_, label = int(number), MapLabel(part, min(1.0, max(0.0, float(iou))), detector == "yes")
             if part:
-                labels.setdefault(layer, {})[int(number)] = label
+                labels.setdefault(layer, {})[map_] = label
         except (KeyError, ValueError):
             continue
     return labels
