@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 ANALYSES = (  # folders, in the order of their topics on a page
     "visualize",
+    "receptive_field",
     "invariance",
     "diagnosis",
     "occlusion",
