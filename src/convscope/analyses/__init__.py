@@ -20,6 +20,7 @@ ANALYSES = (  # folders, in the order of their topics on a page
     "correspondence",
     "dissection",
     "neighbors",
+    "matching",
     "overlap",
     "check_data",
     "evaluation",
