@@ -23,7 +23,7 @@ FOREIGN = {
     "alexnet": LayerRoles("features.1", "features.11", "classifier.5"),
     "vgg11_bn": LayerRoles("features.2", "features.27", "classifier.5"),
     "resnet18": LayerRoles("relu", "layer4", "avgpool"),
-    "squeezenet1_1": LayerRoles("features.1", "features.12", "classifier.0"),  # a dropout
+    "squeezenet1_1": LayerRoles("features.1", "features.12", "features.12"),  # but a dropout
     "googlenet": LayerRoles("conv1", "inception5b", "dropout"),
     "densenet121": LayerRoles("features.relu0", "features.denseblock4", "features"),
 }

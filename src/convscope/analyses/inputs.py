@@ -50,6 +50,11 @@ class Inputs:
         return bool(self._settings["ckpt"] or self._settings["model"].get("weights"))
 
     @property
+    def model(self) -> Settings:
+        """The settings of conf/model."""
+        return self._settings["model"]  # type: ignore[no-any-return]
+
+    @property
     def data_name(self) -> str:
         """The name of the source in conf/data."""
         return str(self._settings["data"]["source"])

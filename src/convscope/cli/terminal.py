@@ -16,6 +16,7 @@ from convscope.runs.record import Number, Result, Table
 
 MAX_NUMBERS = 12  # numbers shown at the end of a job
 MAX_ROWS = 40  # of a table; longer ones are only in their csv file
+LONGEST_NAME = 30  # of a layer that stays on one line
 DEFAULT_WIDTH = 120  # columns where no terminal says how wide it is, as in a log file
 
 
@@ -113,7 +114,9 @@ def _upright(table: Table) -> Drawn:
     drawn = Drawn(box=box.SIMPLE_HEAD)
     for column, value in table.rows[0].items():
         justify: Any = "right" if isinstance(value, int | float) else "left"
-        drawn.add_column(escape(column), justify=justify, overflow="fold")  # cut off, long names may look alike
+        is_name = column == "layer" and max(map(len, _column(table, column))) <= LONGEST_NAME
+        # cut off, long names may look alike; features.10.expand1x1 stays on its line
+        drawn.add_column(escape(column), justify=justify, overflow="fold", no_wrap=is_name)
     columns = [_column(table, name) for name in table.rows[0]]
     for cells in zip(*columns, strict=True):
         drawn.add_row(*map(escape, cells))
