@@ -49,7 +49,7 @@ interface TopImages {
   col: number[];
 }
 
-/** field: what one unit sees; null for the whole image, absent where that is not known. */
+/** field: what one unit sees; null for the whole image, absent where that is not known. partners: where `shown` are matches. */
 interface LayerOverview {
   name: string;
   script: string;
@@ -57,7 +57,11 @@ interface LayerOverview {
   maps?: number;
   side?: number;
   field?: { size: number; stride: number; start: number } | null;
+  partners?: Partner[];
 }
+
+/** A map, the map of another run that matches it, their correlation, and 1 where shuffled images give less. */
+type Partner = [map: number, partner: number, correlation: number, recurs: number];
 
 /** By frame: the record of each shown map, the share of its images that stayed, and the layer's dead maps. */
 interface LayerRecord {
@@ -72,7 +76,16 @@ interface AtlasOverview {
   epochs: (number | null)[];
   layers: LayerOverview[];
   sheets: ThumbnailSheet[];
-  beside: { title: string; folder: string; report: string }[];
+  beside: RunBeside[];
+}
+
+/** A run to compare with. matched: its maps that match those of this run. command: what to type to find these. */
+interface RunBeside {
+  title: string;
+  folder: string;
+  report: string;
+  matched?: AtlasOverview;
+  command?: string;
 }
 interface RunData {
   series: PictureSeries[];

@@ -130,8 +130,13 @@ function besideWords(first, second) {
   if (!second) return "";
   if ("problem" in second) return second.problem;
   if (second.run === own) return "";
-  const words = haveSameMaps(first.layer, second.layer) ? "" : "; it shows other maps, here in the same order";
-  return `Beside it: ${second.title}${words}.`;
+  if (second.layer.partners) return `Beside it: ${second.title}, each map's match there (r: their correlation).`;
+  const words = haveSameMaps(first.layer, second.layer)
+    ? "the maps of the same number"
+    : "it shows other maps, here in the same order";
+  const { command } = own?.atlas.beside.find((run) => run.folder === runBeside(state.beside)) ?? {};
+  const search = command ? `. Which maps match is not known yet; to find out, type ${command}` : ".";
+  return `Beside it: ${second.title}; ${words}${search}`;
 }
 
 /**
