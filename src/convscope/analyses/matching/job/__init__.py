@@ -54,6 +54,8 @@ def results(inputs: Inputs, config: MatchConfig) -> Iterator[Result]:
         {"name": name, "run": folder and os.path.relpath(folder, inputs.folder.resolve())}
         for name, folder in zip(names, [*folders, None], strict=False)
     ]
+    if folders[0] is not None:  # whose page links to this one
+        inputs.facts["of_run"] = inputs.facts["matched"][0]["run"]
     shown = shown_maps(folders[0]) if folders[0] is not None else {}
     nets = NamedNet(names[0], subjects[0]), NamedNet(names[1], second)
     return match(nets, config, inputs.seed, untrained, shown)
