@@ -15,6 +15,7 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     correspond                 the same part covered in several images: do features change alike?
     diagnose                   dead maps, copies, grids of too coarse a stride, with verdicts
     dissect                    which part of an image does each map answer to?
+    match                      which features another net has too: maps matched one to one, CKA
     neighbors                  the training images nearest in features
     evaluate                   top-1, top-5, confusions
     transfer                   linear classifiers on the features of each layer
@@ -77,6 +78,7 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "grid",
     "invariance",
     "load",
+    "match",
     "neighbors",
     "occlude",
     "overlap",

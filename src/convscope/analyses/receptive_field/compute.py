@@ -160,9 +160,7 @@ def central_units(
     return units, layouts
 
 
-def _central_unit(
-    layer: str, field: Field | None, maps: tuple[int, int] | None, image: tuple[int, ...]
-) -> CentralUnit:
+def _central_unit(layer: str, field: Field | None, maps: tuple[int, int] | None, image: tuple[int, ...]) -> CentralUnit:
     """The central unit of maps of this many rows and columns. maps: None for units without positions."""
     middle = (image[0] - 1) / 2, (image[1] - 1) / 2
     if maps is None:

@@ -113,7 +113,9 @@ def _conclusion(
     if not field.within.size:
         return f"The central unit of {layer} has no gradient in any of {images} images: no map is on there"
     seen = "the whole image" if field.unit.box is None else f"the {field.visible:g} pixels that it can depend on"
-    words = f"95 % of the gradient of {layer}'s central unit comes from a square of {side} pixels, {field.share:.0%} of "
+    words = (
+        f"95 % of the gradient of {layer}'s central unit comes from a square of {side} pixels, {field.share:.0%} of "
+    )
     words += f"the side of {seen}"
     if layer in fresh and fresh[layer].n:
         words += f"; with random weights from {fresh[layer]}"
