@@ -20,6 +20,7 @@ FEW = {  # words that make a job small
     "job=invariance": ["invariance.images=2", "invariance.scored=4"],
     "job=correspond": ["correspond.images=4", "correspond.random=2"],
     "job=diagnose": ["diagnose.images=20"],
+    "job=receptive": ["receptive.images=4"],
     "job=neighbors": ["neighbors.images=2"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10", "evolution=off"],
