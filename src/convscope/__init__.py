@@ -8,6 +8,7 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     top9, grid                 the nine images that excite each map most, and their picture
     project                    a unit back to pixels, by the deconvnet
     receptive_fields           how much of the image one unit of each layer sees
+    receptive                  from which of these pixels its value comes: effective receptive fields
     visualize                  top-9 grids of all layers, first filters, receptive fields
     sanity                     do projections depend on the weights, the unit, the image?
     occlude                    a gray square over every place: what does the answer depend on?
@@ -85,6 +86,7 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "pretrained",
     "project",
     "read_run",
+    "receptive",
     "receptive_fields",
     "sanity",
     "subject",

@@ -1,5 +1,6 @@
 """What no picture says of features: whether they are real, what they are for, whether another net has them too."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from convscope.analyses.matching.about import RANDOM, MatchConfig
+from convscope.analyses.receptive_field.about import ReceptiveConfig
 from convscope.analyses.subject import Subject
 from convscope.api.arguments import config_of, naming_arguments
 from convscope.api.examination import plain_net
@@ -122,6 +124,25 @@ def match(
     return analyze("matching", first, settings, seed, results, others)
 
 
+def receptive(
+    net: Net,
+    data: Any = None,
+    *,
+    images: Choice = 100,
+    split: Split = "val",
+    layers: Sequence[str] | Literal["all"] | None = None,
+    seed: int = 0,
+) -> Findings:
+    """From which pixels of its receptive field the central unit of each layer gets its gradient (Luo et al. 2016).
+
+    images: how many, or their indices. layers: None: those of `default_layers`; all: every convolution, pool and linear
+    layer. Beside the net stands the same net with random weights, where its modules can draw them anew. Pictures
+    receptive/effective, receptive/sides, receptive; table receptive/layers; numbers receptive/<layer>: the share of the
+    field's side that holds 95 % of the gradient's energy; arrays receptive/energy: <layer> [H, W].
+    """
+    return analyze("receptive_field", as_subject(net, data), settings_of(locals()), seed, _receptive)
+
+
 def _untrained(subject: Subject, seed: int) -> Subject | None:
     """The net with fresh weights; None where its modules cannot draw them."""
     try:
@@ -147,3 +168,15 @@ def _match_runs(settings: Mapping[str, Any], seed: int) -> Findings:
         compare = import_module("convscope.analyses.matching.job.sweep").compare
         folders = [Path(folder).expanduser() for folder in config.folders]
         return collect("match", compare(folders, load, config, seed))
+
+
+def _receptive(subject: Subject, config: ReceptiveConfig, seed: int) -> Iterator[Any]:
+    try:
+        untrained = random_net(subject.net, seed).to(subject.device).eval()
+    except UserError as problem:
+        warnings.warn(f"no comparison with random weights: {str(problem).partition(';')[0]}", stacklevel=2)
+        untrained = None
+    results: Iterator[Any] = import_module("convscope.analyses.receptive_field.job").receptive(
+        subject, config, seed, untrained
+    )
+    return results
