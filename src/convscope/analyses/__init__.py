@@ -18,6 +18,7 @@ ANALYSES = (  # folders, in the order of their topics on a page
     "occlusion",
     "correspondence",
     "neighbors",
+    "ablation",
     "overlap",
     "check_data",
     "evaluation",

@@ -163,6 +163,6 @@ def _check_answer_depends(net_trace: Trace, number: int, layer: str) -> None:
     last = {*net_trace.calls[-1].outputs} if net_trace.output is None else {net_trace.output}
     if not reached & last:
         raise UserError(
-            f"the answer of the net does not depend on layer {layer}, so nothing can be lost by switching its maps off; "
-            "choose a layer on the way to the answer"
+            f"the net's answer does not depend on layer {layer}, so nothing is lost where its maps are off; choose a "
+            "layer on the way to the answer"
         )
