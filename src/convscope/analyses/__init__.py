@@ -22,6 +22,7 @@ ANALYSES = (  # folders, in the order of their topics on a page
     "dissection",
     "neighbors",
     "matching",
+    "ablation",
     "overlap",
     "check_data",
     "evaluation",
