@@ -21,6 +21,7 @@ FEW = {  # words that make a job small
     "job=invariance": ["invariance.images=2", "invariance.scored=4"],
     "job=correspond": ["correspond.images=4", "correspond.random=2"],
     "job=diagnose": ["diagnose.images=20"],
+    "job=dissect": ["dissect.images=4", "dissect.shuffles=1"],
     "job=neighbors": ["neighbors.images=2"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10", "evolution=off"],
@@ -82,6 +83,10 @@ def photos(tmp_path_factory):
     (root / "val_boxes.csv").write_text("\n".join(["path,x0,y0,x1,y1", *(f"{path},20,20,70,60" for path in images)]))
     parts = ["path,eye_x,eye_y,nose_x,nose_y,frontal", *(f"{path},30,30,45,50,1" for path in images)]
     (root / "landmarks.csv").write_text("\n".join(parts))
+    for path in images:
+        mask = (root / "masks/eye" / path).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (90, 80), 255).save(mask)
     return root
 
 

@@ -13,6 +13,7 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     invariance                 images shifted, enlarged, turned: how far do features move?
     correspond                 the same part covered in several images: do features change alike?
     diagnose                   dead maps, copies, grids of too coarse a stride, with verdicts
+    dissect                    which part of an image does each map answer to?
     neighbors                  the training images nearest in features
     evaluate                   top-1, top-5, confusions
     transfer                   linear classifiers on the features of each layer
@@ -69,6 +70,7 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "claims",
     "correspond",
     "diagnose",
+    "dissect",
     "evaluate",
     "grid",
     "invariance",

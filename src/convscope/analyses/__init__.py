@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 
 ANALYSES = (  # folders, in the order of their topics on a page
     "visualize",
+    "receptive_field",
     "invariance",
     "diagnosis",
     "occlusion",
     "correspondence",
+    "dissection",
     "neighbors",
+    "matching",
     "overlap",
     "check_data",
     "evaluation",

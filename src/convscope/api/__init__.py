@@ -11,6 +11,7 @@ arguments.py     errors in the words of Python; examination.py leaves a net and 
 """
 
 from convscope.analyses.subject import Subject
+from convscope.api.asking import dissect
 from convscope.api.findings import Findings
 from convscope.api.looking import correspond, diagnose, invariance, occlude, visualize
 from convscope.api.measuring import claims, evaluate, neighbors, overlap, transfer
@@ -28,6 +29,7 @@ __all__ = [
     "claims",
     "correspond",
     "diagnose",
+    "dissect",
     "evaluate",
     "grid",
     "invariance",

@@ -16,6 +16,7 @@ from PIL import Image
 
 from convscope.report.header import input_size
 from convscope.report.linked_runs import comparable_runs
+from convscope.report.map_labels import map_labels
 from convscope.runs.atomic_io import write
 from convscope.runs.index import IndexEntry
 from convscope.runs.reading import Run
@@ -60,16 +61,20 @@ def build_atlas(run: Run) -> Atlas | None:
     if not grids:
         return None
     rows = {str(row.get("name")): row for row in run.rows}
+    labels = map_labels(run)
     layers: dict[str, tuple[str, dict[str, Any]]] = {}
-    overviews = []
+    overviews, detected = [], set[str]()
     for layer, entries in grids.items():
         frames = _frames(entries)
         script = _script_name(layer, layers)
-        layers[script] = layer, _layer_script(run.folder, layer, frames)
         maps = _sheet(frames[-1])["maps"]
+        of_layer = [labels.get(layer, {}).get(map_) for map_ in maps]
+        layers[script] = layer, _layer_script(run.folder, layer, frames)
+        layers[script][1]["labels"] = [label and label._asdict() for label in of_layer]
+        detected |= {label.part for label in of_layer if label and label.detector}
         overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})
     epochs = _in_order({entry.epoch for entries in grids.values() for entry in entries})
-    return Atlas(_overview(run, epochs, overviews), layers)
+    return Atlas(_overview(run, epochs, overviews) | {"parts": sorted(detected)}, layers)
 
 
 def _overview(run: Run, epochs: list[int | None], layers: list[dict[str, Any]]) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def literal(value: Any) -> str:
 
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
-           "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",
-           "page.js")  # fmt: skip
+           "atlas.js", "record.js", "tiles.js", "labels.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js",
+           "controls.js", "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:

@@ -59,18 +59,27 @@ interface LayerOverview {
   field?: { size: number; stride: number; start: number } | null;
 }
 
+/** The part that a map answers to, by a dissection. detector: whether it detects the part. */
+interface MapLabel {
+  part: string;
+  iou: number;
+  detector: boolean;
+}
+
 /** By frame: the record of each shown map, the share of its images that stayed, and the layer's dead maps. */
 interface LayerRecord {
   frames: GridFrame[];
   top: TopImages[][];
   kept: (Column | null)[];
   dead?: (number[] | null)[];
+  labels?: (MapLabel | null)[];
 }
 interface AtlasOverview {
   input: number | null;
   classes: string[];
   epochs: (number | null)[];
   layers: LayerOverview[];
+  parts?: string[];
   sheets: ThumbnailSheet[];
   beside: { title: string; folder: string; report: string }[];
 }

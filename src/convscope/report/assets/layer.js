@@ -44,7 +44,7 @@ function tilesView(holder) {
    * @param {Side[]} sides
    */
   const show = (view, sides) => {
-    const maps = ordered(sides[0].layer, view.sort);
+    const maps = chosenMaps(sides[0].layer, view);
     const key = JSON.stringify([view.layer, sides.length, maps]);
     if (key !== built) build(maps, sides.length);
     built = key;

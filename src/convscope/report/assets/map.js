@@ -91,6 +91,7 @@ function fillPanel(parts, side, map, two) {
   const facts = [
     isPresent(strength) && `strength ${valueText(strength)}`,
     isPresent(overlap) && `${percentText(overlap)} of its images stayed`,
+    labelWords(side.layer, map),
   ];
   const when = isPresent(side.frame.epoch) ? ` at epoch ${side.frame.epoch}` : "";
   parts.when.textContent = two ? joined([side.words, number], ", ") : "";

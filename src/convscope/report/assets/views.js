@@ -46,7 +46,7 @@ function mapView(holder) {
  * @param {number} map
  */
 function fillHead(layer, view, map) {
-  const maps = ordered(layer, view.sort);
+  const maps = chosenMaps(layer, view);
   const place = maps.indexOf(map);
   byId("maptitle").textContent = `${layer.name} map ${map}`;
   fillStep("before", maps[place - 1], "‹ ", "");
@@ -91,9 +91,9 @@ function openMap(map, layer = state.layer) {
 }
 
 function closeMap() {
-  const { map, epoch, beside, sort, show } = state;
+  const { map, epoch, beside, sort, part, show } = state;
   if (map === null) return;
-  leaving = { values: { epoch, beside, sort, show }, closed: map };
+  leaving = { values: { epoch, beside, sort, part, show }, closed: map };
   if (history.state?.opened)
     history.back(); // goes on when the address has changed
   else leaveMap();
@@ -142,7 +142,12 @@ function besideWords(first, second) {
 function showScene(view, [first, second], views) {
   const missing = "problem" in first;
   const single = !missing && view.map !== null && first.layer.shown.includes(view.map);
-  const words = missing ? first.problem : joined([!single && tally(first), besideWords(first, second)], " ");
+  const words = missing
+    ? first.problem
+    : joined(
+        [!single && chosenWords(first.layer, view.part), !single && tally(first), besideWords(first, second)],
+        " ",
+      );
   byId("tally").textContent = words;
   byId("tally").hidden = !words;
   byId("features").classList.toggle("single", single);
@@ -210,6 +215,7 @@ function setUpOptions() {
   if (epochs.length < 2) query("[value=stability]", HTMLElement, sort).remove();
   sort.addEventListener("change", () => change({ sort: sort.value || null }));
   for (const button of buttons) button.addEventListener("click", () => change({ show: button.value || null }));
+  setUpParts();
   byId("before").addEventListener("click", () => stepMap(-1));
   byId("after").addEventListener("click", () => stepMap(1));
   byId("back").addEventListener("click", closeMap);
