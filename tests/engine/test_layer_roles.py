@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from convscope.engine.features import features
-from convscope.engine.layers import LayerRoles, layer_roles
+from convscope.engine.layers import LayerRoles, are_pooled_away, layer_roles
 from convscope.errors import UserError
 from convscope.models.build import build
 
@@ -73,6 +73,17 @@ def test_the_classifier_takes_the_last_hidden_layer(name, last):
     got.clear()
     values = features(net, torch.randn(2, 3, 64, 64), [layer]).layers[layer].relu()
     assert torch.allclose(values.flatten(2).mean(2) if values.dim() == 4 else values, got[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "expected"),
+    [("squeezenet1_0", "features.12", True), ("densenet121", "features", True), ("resnet18", "layer1", True),
+     ("resnet18", "avgpool", False), ("alexnet", "features.11", False)],  # alexnet: pools to 6 x 6 at 224 pixels
+)  # fmt: skip
+def test_maps_that_a_net_averages_later(name, layer, expected):
+    with torch.device("meta"):
+        assert are_pooled_away(models.get_model(name, num_classes=3), 64, layer) is expected
+        assert not are_pooled_away(build(ROWS, 20, 3), 20, "conv2")
 
 
 def test_a_first_layer_of_two_branches_is_what_brings_them_together():

@@ -1,5 +1,6 @@
 """The layers of a net: the three that the paper names (its first, its 5 and its 7), and a table of all of them."""
 
+import math
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -94,6 +95,17 @@ def _passes_on(net_trace: Trace, lower: str, upper: str) -> bool:
             return False
         number = makers[number].inputs[0]
     return True
+
+
+def are_pooled_away(net: nn.Module, image_size: ImageSize, path: str) -> bool:
+    """Whether the net, which is none of rows, pools all positions into one somewhere above this layer."""
+    if isinstance(net, ConvNet):
+        return False
+    net_trace = trace(net, image_size)
+    number, shapes = net_trace.layer(path).output, net_trace.shapes
+    later = next(place for place, call in enumerate(net_trace.calls, 1) if number in call.outputs)
+    pools = [call for call in net_trace.calls[later:] if call.kind in (GLOBAL_POOL, REDUCTION)]
+    return any(len(shapes[pool.inputs[0]]) == 4 and math.prod(shapes[pool.outputs[0]][2:]) == 1 for pool in pools)
 
 
 def _before_classifier(net_trace: Trace, ends: list[str]) -> str:
