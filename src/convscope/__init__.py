@@ -8,12 +8,15 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     top9, grid                 the nine images that excite each map most, and their picture
     project                    a unit back to pixels, by the deconvnet
     receptive_fields           how much of the image one unit of each layer sees
+    receptive                  from which of these pixels its value comes: effective receptive fields
     visualize                  top-9 grids of all layers, first filters, receptive fields
     sanity                     do projections depend on the weights, the unit, the image?
     occlude                    a gray square over every place: what does the answer depend on?
     invariance                 images shifted, enlarged, turned: how far do features move?
     correspond                 the same part covered in several images: do features change alike?
     diagnose                   dead maps, copies, grids of too coarse a stride, with verdicts
+    dissect                    which part of an image does each map answer to?
+    match                      which features another net has too: maps matched one to one, CKA
     neighbors                  the training images nearest in features
     evaluate                   top-1, top-5, confusions
     transfer                   linear classifiers on the features of each layer
@@ -71,16 +74,19 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "claims",
     "correspond",
     "diagnose",
+    "dissect",
     "evaluate",
     "grid",
     "invariance",
     "load",
+    "match",
     "neighbors",
     "occlude",
     "overlap",
     "pretrained",
     "project",
     "read_run",
+    "receptive",
     "receptive_fields",
     "sanity",
     "subject",
