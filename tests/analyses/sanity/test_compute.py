@@ -9,12 +9,12 @@ from torch import nn
 
 import convscope
 from convscope.analyses.sanity.compute import (
+    choose_maps,
     layer_sanity,
     measure_epoch,
     measured_rules,
     next_image,
     randomization_stages,
-    samples,
     untrained_dependence,
 )
 from convscope.analyses.visualize.compute import search_top9
@@ -43,7 +43,7 @@ def subject_of(net, images=None):
 
 def chosen_maps(subject, layer, maps=4, images=3):
     index = torch.arange(subject.data.size("val"))
-    return samples(
+    return choose_maps(
         subject, "val", layer, search_top9(subject.net, subject.data, "val", [layer], index)[layer], maps, images
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.sanity.about import SanityConfig
-from convscope.analyses.sanity.compute import LayerSanity, RuleSanity, layer_sanity, samples, untrained_dependence
+from convscope.analyses.sanity.compute import LayerSanity, RuleSanity, choose_maps, layer_sanity, untrained_dependence
 from convscope.analyses.sanity.figure import dependence_plot, strip_sheet
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import search_top9
@@ -57,7 +57,7 @@ def _measured(subject: Subject, config: SanityConfig, layers: list[str], seed: i
     untrained = untrained_dependence(subject, index, config.split, layers, config.maps, config.images, seed)
     measured = []
     for layer in track(layers, "comparing projections"):
-        chosen = samples(subject, config.split, layer, tops[layer], config.maps, config.images)
+        chosen = choose_maps(subject, config.split, layer, tops[layer], config.maps, config.images)
         if chosen:
             null = untrained.get(layer)
             measured.append(layer_sanity(subject.net, chosen, config.stages, config.drawn, null, seed))
