@@ -55,7 +55,8 @@ class RuleChoice(NamedTuple):
             return "the same picture by every rule"
         if self.rule == "deconvnet":
             return "a plain chain with max pooling" if self.chain else self._beside("as clear as guided")
-        for name, low, reached in zip(MEASURES, self.deconvnet[:3], self.guided[:3], strict=False):
+        for name in reversed(MEASURES[:3]):
+            low, reached = getattr(self.deconvnet, name), getattr(self.guided, name)
             if low < _least(reached):
                 return (
                     f"the deconvnet's projections hardly depend on the {name}: {max(0.0, low):.2f}, "
