@@ -98,6 +98,6 @@ def detectors_by_part(numbers: Mapping[str, Mapping[str, Sequence[float]]], part
         axes.set_xlabel("maps", color=INK, size=TEXT)
     figure.text(0.012, 1 - 0.28 / height, title, size=13, color=INK, va="center")
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    place = (0.008, 1 - 0.46 / height)
-    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=place, ncols=3, frameon=False, fontsize=TEXT)
+    corner = (0.008, 1 - 0.46 / height)
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=corner, ncols=3, frameon=False, fontsize=TEXT)
     return figure

@@ -21,16 +21,16 @@ Key = tuple[str, str]  # a net and a layer
 Pass = Callable[[Iterable[list[int]], str], Iterable[list[int]]]  # perhaps with a progress bar of this text
 
 
-class Examined(NamedTuple):
-    """N images by their numbers. image: [n, C, H, W], the net's input. masks: [n, P, H, W]."""
+class NumberedImages(NamedTuple):
+    """N = `number` images by their numbers. image: [n, C, H, W], the net's input. masks: [n, P, H, W]."""
 
-    count: int
+    number: int
     image: Callable[[list[int]], Tensor]
     masks: Callable[[list[int]], Masks]
 
     def batches(self) -> list[list[int]]:
         """The numbers of all images, in order."""
-        return [list(range(start, min(start + BATCH, self.count))) for start in range(0, self.count, BATCH)]
+        return [list(range(start, min(start + BATCH, self.number))) for start in range(0, self.count, BATCH)]
 
 
 class Counts(NamedTuple):
@@ -55,16 +55,16 @@ class PackedMasks:
     In each shuffle every image gets the masks of another one. Raises UserError for fewer than two images.
     """
 
-    def __init__(self, images: Examined, shuffles: int, seed: int):
-        if images.count < 2:
-            raise UserError(f"{images.count} image: two or more are needed, so that masks can change places")
+    def __init__(self, images: NumberedImages, shuffles: int, seed: int):
+        if images.number < 2:
+            raise UserError(f"{images.number} image: two or more are needed, so that masks can change places")
         packed = []
         for numbers in images.batches():
             masks = images.masks(numbers)
             self.shape = masks.shape[1:]
             packed.append(np.packbits(masks.reshape(*masks.shape[:2], -1), axis=-1))
         self._packed: NDArray[np.uint8] = np.concatenate(packed)
-        self.donors = _other_images(images.count, shuffles, seed)
+        self.donors = _other_images(images.number, shuffles, seed)
 
     def of(self, number: int) -> Tensor:
         """[(1 + S) * P, H * W] float32: the masks of an image, then those that each shuffle gives it."""
@@ -91,7 +91,7 @@ def _other_images(count: int, shuffles: int, seed: int) -> NDArray[np.int64]:
 
 def layer_counts(
     nets: Mapping[str, nn.Module],
-    images: Examined,
+    images: NumberedImages,
     masks: PackedMasks,
     layers: Sequence[str],
     quantile: float,
@@ -104,7 +104,7 @@ def layer_counts(
     tops, peaks = dict[Key, TopValues](), dict[Key, list[Tensor]]()
     for numbers in shown(images.batches(), "thresholds of the maps"):
         for key, maps in _maps(nets, images.image(numbers), layers):
-            positions = images.count * maps.shape[2] * maps.shape[3]
+            positions = images.number * maps.shape[2] * maps.shape[3]
             tops.setdefault(key, TopValues(positions, quantile)).add(maps)
             peaks.setdefault(key, []).append(maps.amax((2, 3)).cpu())
     thresholds = {key: top.thresholds() for key, top in tops.items()}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.analyses.dissection.about import DissectionConfig
-from convscope.analyses.dissection.compute.counts import Counts, Examined, PackedMasks, layer_counts
+from convscope.analyses.dissection.compute.counts import Counts, NumberedImages, PackedMasks, layer_counts
 from convscope.analyses.dissection.compute.detectors import detector_counts, detectors, iou_intervals
 from convscope.analyses.dissection.compute.examples import drawn_detectors, strongest_images
 from convscope.analyses.dissection.figure import DetectorRow, detector_grid, detectors_by_part
@@ -55,7 +55,7 @@ def dissect(
     if unknown := [layer for layer in layers if layer not in paths]:
         raise UserError(unknown_layer_message(unknown[0], paths))
     images = masked_images(subject, plan, seed, masks)
-    examined = Examined(len(images.names), lambda numbers: images.read(numbers)[0], images.draw)
+    examined = NumberedImages(len(images.names), lambda numbers: images.read(numbers)[0], images.draw)
     packed = PackedMasks(examined, plan.shuffles, seed)
     hidden = _hidden_parts(packed, images)
     nets = {LEARNED: subject.net} | ({UNTRAINED: untrained} if untrained is not None else {})
@@ -147,7 +147,7 @@ def _picture(net: nn.Module, images: MaskedImages, layer: DissectedLayer, plan: 
 
 def _tensors(dissected: Sequence[DissectedLayer]) -> dict[str, Tensor]:
     """<layer>.iou [C, P], .shuffled [S, C, P], .threshold [C], and untrained_iou [C, P]."""
-    tensors = {}
+    tensors = dict[str, Tensor]()
     for layer in dissected:
         values = {"iou": layer.found.iou, "shuffled": layer.found.shuffled, "threshold": layer.counts.threshold}
         if layer.fresh is not None:
