@@ -30,7 +30,7 @@ class NumberedImages(NamedTuple):
 
     def batches(self) -> list[list[int]]:
         """The numbers of all images, in order."""
-        return [list(range(start, min(start + BATCH, self.number))) for start in range(0, self.count, BATCH)]
+        return [list(range(start, min(start + BATCH, self.number))) for start in range(0, self.number, BATCH)]
 
 
 class Counts(NamedTuple):
