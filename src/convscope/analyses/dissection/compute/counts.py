@@ -55,23 +55,23 @@ class PackedMasks:
     In each shuffle every image gets the masks of another one. Raises UserError for fewer than two images.
     """
 
-    def __init__(self, images: NumberedImages, shuffles: int, seed: int):
+    def __init__(self, images: NumberedImages, shuffles: int, seed: int, shown: Pass = lambda batches, words: batches):
         if images.number < 2:
             raise UserError(f"{images.number} image: two or more are needed, so that masks can change places")
         packed = []
-        for numbers in images.batches():
+        for numbers in shown(images.batches(), "masks of the parts"):
             masks = images.masks(numbers)
             self.shape = masks.shape[1:]
             packed.append(np.packbits(masks.reshape(*masks.shape[:2], -1), axis=-1))
         self._packed: NDArray[np.uint8] = np.concatenate(packed)
         self.donors = _other_images(images.number, shuffles, seed)
 
-    def of(self, number: int) -> Tensor:
+    def of(self, number: int, device: torch.device) -> Tensor:
         """[(1 + S) * P, H * W] float32: the masks of an image, then those that each shuffle gives it."""
         _, height, width = self.shape
         numbers = [number, *self.donors[:, number]]
         bits = np.unpackbits(self._packed[numbers], axis=-1, count=height * width)
-        return torch.from_numpy(bits).flatten(0, 1).float()
+        return torch.from_numpy(bits).flatten(0, 1).to(device).float()
 
     def pixels(self) -> Tensor:
         """[N, P] int64: pixels of each part in each image."""
@@ -117,9 +117,9 @@ def layer_counts(
             if key not in counters:
                 counters[key] = _Counter(thresholds[key], upsampled(of_net[key[0]].get(key[1]), maps, image), masks)
         for at, number in enumerate(numbers):
-            of_image = masks.of(number)
+            of_image = masks.of(number, next(iter(by_key.values())).device)
             for key, maps in by_key.items():
-                counters[key].add(maps[at], of_image.to(maps.device))
+                counters[key].add(maps[at], of_image)
     pixels = masks.pixels()
     return {
         net: {layer: counters[net, layer].counts(torch.cat(peaks[net, layer]), pixels) for layer in layers}

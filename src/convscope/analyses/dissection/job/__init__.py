@@ -56,7 +56,7 @@ def dissect(
         raise UserError(unknown_layer_message(unknown[0], paths))
     images = masked_images(subject, plan, seed, masks)
     examined = NumberedImages(len(images.names), lambda numbers: images.read(numbers)[0], images.draw)
-    packed = PackedMasks(examined, plan.shuffles, seed)
+    packed = PackedMasks(examined, plan.shuffles, seed, track)
     hidden = _hidden_parts(packed, images)
     nets = {LEARNED: subject.net} | ({UNTRAINED: untrained} if untrained is not None else {})
     counts = layer_counts(nets, examined, packed, layers, plan.quantile, track)
