@@ -24,6 +24,7 @@ SETTINGS = {  # job -> the same settings for both
     "occlude": {"images": 2, "size": 24, "stride": 20, "searched": 20, "scored": 3},
     "invariance": {"images": 1, "scored": 2, "layers": ["conv1", "fc7"]},
     "correspond": {"images": 3, "random": 2, "layers": ["fc7"]},
+    "receptive": {"images": 6, "layers": ["conv1", "conv3"]},
     "diagnose": {"images": 20, "maps": 3},
     "dissect": {"images": 6, "shuffles": 2, "layers": ["conv1", "conv3"]},
     "neighbors": {"images": 2, "nearest": 3, "scored": 10},

@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 
 ANALYSES = (  # folders, in the order of their topics on a page
     "visualize",
+    "receptive_field",
+    "sanity",
     "invariance",
     "diagnosis",
     "occlusion",
     "correspondence",
     "dissection",
     "neighbors",
+    "matching",
+    "ablation",
     "overlap",
     "check_data",
     "evaluation",

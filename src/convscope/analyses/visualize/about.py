@@ -80,14 +80,5 @@ ABOUT = About(
             "paper's deconvnet lets pass what is positive on the way down, the gradient what was positive on "
             "the way up, guided back-propagation what is both.",
         ),
-        Topic(
-            "receptive",
-            "Receptive fields",
-            "How much of the image one unit sees",
-            "Fig. 3",
-            "A unit answers to one square of the image, its receptive field: small in the first layer, larger "
-            "in every layer after it. The stride is the number of pixels from one unit's square to its "
-            "neighbor's.",
-        ),
     ),
 )
