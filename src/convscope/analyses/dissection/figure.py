@@ -74,8 +74,8 @@ def _grown(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
 
 def detectors_by_part(numbers: Mapping[str, Mapping[str, Sequence[float]]], parts: Sequence[str], title: str) -> Figure:
     """A panel for each layer, a row for each part. numbers: layer -> one of COLORS -> detectors of each part."""
-    named = next(iter(numbers.values()))
-    height = 1.75 + 0.085 * (len(named) + 1.2) * len(parts)
+    bars = next(iter(numbers.values()))
+    height = 1.75 + 0.085 * (len(bars) + 1.2) * len(parts)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
     left = 0.2 + 0.075 * max(map(len, parts))
     step = (WIDTH - left - 0.15) / len(numbers)

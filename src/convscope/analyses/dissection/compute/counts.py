@@ -21,6 +21,10 @@ Key = tuple[str, str]  # a net and a layer
 Pass = Callable[[Iterable[list[int]], str], Iterable[list[int]]]  # perhaps with a progress bar of this text
 
 
+def _silent(batches: Iterable[list[int]], words: str) -> Iterable[list[int]]:
+    return batches
+
+
 class NumberedImages(NamedTuple):
     """N = `number` images by their numbers. image: [n, C, H, W], the net's input. masks: [n, P, H, W]."""
 
@@ -55,11 +59,13 @@ class PackedMasks:
     In each shuffle every image gets the masks of another one. Raises UserError for fewer than two images.
     """
 
-    def __init__(self, images: NumberedImages, shuffles: int, seed: int, shown: Pass = lambda batches, words: batches):
+    def __init__(
+        self, images: NumberedImages, shuffles: int, seed: int, progress: Pass = lambda batches, words: batches
+    ):
         if images.number < 2:
             raise UserError(f"{images.number} image: two or more are needed, so that masks can change places")
         packed = []
-        for numbers in shown(images.batches(), "masks of the parts"):
+        for numbers in progress(images.batches(), "masks of the parts"):
             masks = images.masks(numbers)
             self.shape = masks.shape[1:]
             packed.append(np.packbits(masks.reshape(*masks.shape[:2], -1), axis=-1))
@@ -95,14 +101,14 @@ def layer_counts(
     masks: PackedMasks,
     layers: Sequence[str],
     quantile: float,
-    shown: Pass = lambda batches, words: batches,
+    progress: Pass = _silent,
 ) -> dict[str, dict[str, Counts]]:
     """Net -> layer -> its counts, for nets that have these layers.
 
     Raises UserError for a layer that outputs no maps, and as `features`.
     """
     tops, peaks = dict[Key, TopValues](), dict[Key, list[Tensor]]()
-    for numbers in shown(images.batches(), "thresholds of the maps"):
+    for numbers in progress(images.batches(), "thresholds of the maps"):
         for key, maps in _maps(nets, images.image(numbers), layers):
             positions = images.number * maps.shape[2] * maps.shape[3]
             tops.setdefault(key, TopValues(positions, quantile)).add(maps)
@@ -110,7 +116,7 @@ def layer_counts(
     thresholds = {key: top.thresholds() for key, top in tops.items()}
     del tops
     counters, of_net = dict[Key, _Counter](), {name: net_fields(net, images.image([0])) for name, net in nets.items()}
-    for numbers in shown(images.batches(), "comparing maps with masks"):
+    for numbers in progress(images.batches(), "comparing maps with masks"):
         image = images.image(numbers)
         by_key = dict(_maps(nets, image, layers))
         for key, maps in by_key.items():
