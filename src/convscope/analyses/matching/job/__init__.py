@@ -103,7 +103,7 @@ def _layer_row(matching: Matching, number: int, null: Matching | None) -> dict[s
     share = found.share
     return {
         "layer": layer,
-        "layer of the other": other,
+        **({"layer of the other": other} if any(one != two for one, two in matching.layers) else {}),
         "maps": " and ".join(map(str, found.maps)),
         "dead": " and ".join(map(str, found.dead)),
         "recur %": round(100 * share.value, 1),
