@@ -113,17 +113,17 @@ def match(
         raise UserError('two nets are compared: pass match(net, other, images), or "random" as the other')
     first = as_subject(net, data)
     second = _other_subject(first, other, seed)
-    named: Any = import_module("convscope.analyses.matching.job.pictures").NamedNet
+    as_matched: Any = import_module("convscope.analyses.matching.job.pictures").MatchedNet
     name = second.net_name if second.net_name != first.net_name else f"{second.net_name} #2"
-    nets = named(first.net_name, first), named("random weights" if isinstance(other, str) else name, second)
+    nets = as_matched(first.net_name, first), as_matched("random weights" if isinstance(other, str) else name, second)
     untrained = None if isinstance(other, str) else _untrained(second, seed)
 
     def results(_: Subject, config: MatchConfig, seed: int) -> Iterator[Any]:
         yielded: Iterator[Any] = import_module("convscope.analyses.matching.job").match(nets, config, seed, untrained)
         return yielded
 
-    others = [subject for subject in (second, untrained) if subject is not None]
-    return analyze("matching", first, settings, seed, results, others)
+    examined = [subject for subject in (second, untrained) if subject is not None]
+    return analyze("matching", first, settings, seed, results, examined)
 
 
 def receptive(
