@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from conftest import ROOT, convscope, python
+from convscope.cli.jobs import JOBS
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ONE = ["trainer.max_epochs=1", "evolution.maps=2"]
@@ -20,6 +21,7 @@ FEW = {  # words that make a job small
     "job=invariance": ["invariance.images=2", "invariance.scored=4"],
     "job=correspond": ["correspond.images=4", "correspond.random=2"],
     "job=diagnose": ["diagnose.images=20"],
+    "job=dissect": ["dissect.images=4", "dissect.shuffles=1"],
     "job=receptive": ["receptive.images=4"],
     "job=neighbors": ["neighbors.images=2"],
     "job=claims": ["claims.scored=6"],
@@ -82,6 +84,10 @@ def photos(tmp_path_factory):
     (root / "val_boxes.csv").write_text("\n".join(["path,x0,y0,x1,y1", *(f"{path},20,20,70,60" for path in images)]))
     parts = ["path,eye_x,eye_y,nose_x,nose_y,frontal", *(f"{path},30,30,45,50,1" for path in images)]
     (root / "landmarks.csv").write_text("\n".join(parts))
+    for path in images:
+        mask = (root / "masks/eye" / path).with_suffix(".png")
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (90, 80), 255).save(mask)
     return root
 
 
@@ -104,6 +110,13 @@ def small(words, cache):
     return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 
+def of_a_file():
+    """The commands that look at a net with weights from a file and run in this process, job=transfer first."""
+    words = "model.weights=/weights/squeezenet1_0.pth data=folder"
+    looks = [command for command in commands() if words in command and not command.startswith("job=evaluate")]
+    return sorted(looks, key=lambda command: not command.startswith("job=transfer"))
+
+
 def different():
     """The commands but those that, once they are small, are the same as another."""
     found = {}
@@ -111,14 +124,47 @@ def different():
         words = shlex.split(command)
         replaced = {word.partition("=")[0] for word in small(words, "cache")}
         found.setdefault(tuple(word for word in words if word.partition("=")[0] not in replaced), command)
-    return list(found.values())
+    return [command for command in found.values() if command not in of_a_file()]
 
 
-@pytest.mark.parametrize("command", sorted({*commands()} - {*different()}))
+@pytest.mark.parametrize("command", sorted({*commands()} - {*different(), *of_a_file()}))
 def test_a_command_that_is_small_the_same_as_another_composes(command):
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", overrides=shlex.split(command.replace("<run>", "run")))
     OmegaConf.to_container(composed, resolve=True)
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory, photos, cache):
+    """A function from a command of `of_a_file` to its run folder; each command runs once, with random weights."""
+    import torch
+    import torchvision
+
+    base, folders = tmp_path_factory.mktemp("looks"), {}
+    places = {"/weights": base, "/photos": photos, "outputs/transfer/<run>": base / "0"}
+    torch.save(torchvision.models.squeezenet1_0().state_dict(), base / "squeezenet1_0.pth")
+
+    def run(command):
+        if command in folders:
+            return folders[command]
+        folder = folders[command] = base / str(len(folders))
+        words = [re.sub("|".join(places), lambda path: str(places[path[0]]), word) for word in shlex.split(command)]
+        few = [word for word in small(shlex.split(command), cache) if not word.startswith("model.weights=")]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            composed = OmegaConf.to_container(compose("config", overrides=[*words, *few]), resolve=True)
+        (folder / ".hydra").mkdir(parents=True)
+        (folder / ".hydra" / "config.yaml").write_text(json.dumps(composed))  # as cli/program.py does
+        JOBS[composed["job"]](composed | {"words": words}, folder)
+        return folder
+
+    run(of_a_file()[0])
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", of_a_file())
+def test_command_on_a_net_from_a_file(command, looked_at):
+    assert json.loads((looked_at(command) / "summary.json").read_text())["finished"]
 
 
 @pytest.mark.parametrize("command", different())

@@ -54,6 +54,27 @@ def test_a_table_too_wide_for_its_few_rows_stands_on_its_side(capsys):
     assert ["column 7", "a long cell 7x", "a long cell 7y"] in cells
 
 
+def test_the_name_of_a_layer_is_not_broken_where_the_table_is_too_wide(capsys):
+    rows = [{"layer": f"features.{number}.expand1x1"} | dict.fromkeys("abcdefg", "m" * 25) for number in range(9)]
+    printed = shown(capsys, Table("t", rows))
+    assert all(f"features.{number}.expand1x1 " in printed for number in range(9))
+    long = shown(capsys, Table("t", [{"layer": "x" * 200, "why": "words"}] * 3))
+    assert long.count("x") == 3 * 200  # folded, not cut off
+
+
+def test_of_more_columns_than_fit_numbers_stay_whole_and_ends_of_intervals_go_first(capsys):
+    names = ["share", *(f"{kind}{end}" for kind in "abcd" for end in ("", "_low", "_high", "_spread"))]
+    rows = [{"layer": "features.1"} | dict.fromkeys(names, 0.01234) for _ in range(30)]
+    printed = shown(capsys, Table("t", rows, "By layer"))
+    assert "By layer; 12 more columns in its csv file" in printed and "_low" not in printed
+    assert ["layer", "share", *"abcd"] in [line.split() for line in printed.splitlines()]
+    assert printed.count("0.01234") == 30 * 5
+    wide = [{"layer": "features.1"} | {f"c{number}": 0.01234 for number in range(25)} for _ in range(30)]
+    printed = shown(capsys, Table("t", wide))
+    left = [word for word in printed.split() if word[0] == "c" and word[1:].isdigit()]
+    assert left == [f"c{number}" for number in range(printed.count("0.01234") // 30)] and 5 < len(left) < 25
+
+
 def test_a_table_of_classes_by_classes_keeps_its_rows_however_wide(capsys):
     """Laid on its side it would say that class 3 takes for class 0 what class 0 takes for class 3."""
     names = [f"a class of animals number {number}" for number in range(10)]

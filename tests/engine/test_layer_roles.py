@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models
 
 from convscope.engine.features import features
-from convscope.engine.layers import LayerRoles, layer_roles
+from convscope.engine.layers import LayerRoles, are_pooled_away, layer_roles
 from convscope.errors import UserError
 from convscope.models.build import build
 
@@ -23,7 +23,7 @@ FOREIGN = {
     "alexnet": LayerRoles("features.1", "features.11", "classifier.5"),
     "vgg11_bn": LayerRoles("features.2", "features.27", "classifier.5"),
     "resnet18": LayerRoles("relu", "layer4", "avgpool"),
-    "squeezenet1_1": LayerRoles("features.1", "features.12", "classifier.0"),  # a dropout
+    "squeezenet1_1": LayerRoles("features.1", "features.12", "features.12"),  # but a dropout
     "googlenet": LayerRoles("conv1", "inception5b", "dropout"),
     "densenet121": LayerRoles("features.relu0", "features.denseblock4", "features"),
 }
@@ -73,6 +73,17 @@ def test_the_classifier_takes_the_last_hidden_layer(name, last):
     got.clear()
     values = features(net, torch.randn(2, 3, 64, 64), [layer]).layers[layer].relu()
     assert torch.allclose(values.flatten(2).mean(2) if values.dim() == 4 else values, got[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "expected"),
+    [("squeezenet1_0", "features.12", True), ("densenet121", "features", True), ("resnet18", "layer1", True),
+     ("resnet18", "avgpool", False), ("alexnet", "features.11", False)],  # alexnet: pools to 6 x 6 at 224 pixels
+)  # fmt: skip
+def test_maps_that_a_net_averages_later(name, layer, expected):
+    with torch.device("meta"):
+        assert are_pooled_away(models.get_model(name, num_classes=3), 64, layer) is expected
+        assert not are_pooled_away(build(ROWS, 20, 3), 20, "conv2")
 
 
 def test_a_first_layer_of_two_branches_is_what_brings_them_together():

@@ -51,6 +51,11 @@ class Inputs:
         return bool(self._settings["ckpt"] or self._settings["model"].get("weights"))
 
     @property
+    def model(self) -> Settings:
+        """The settings of conf/model."""
+        return self._settings["model"]  # type: ignore[no-any-return]
+
+    @property
     def data_name(self) -> str:
         """The name of the source in conf/data."""
         return str(self._settings["data"]["source"])
@@ -108,9 +113,14 @@ class Inputs:
             others = [f"{name}.{key}={other}" for other in ("val", "train") if other not in missing]
             raise UserError(f"{missing[split]}; or type {' or '.join(others)}" if others else missing[split])
 
-    def random_subject(self, subject: Subject) -> Subject:
-        """The same net and images with fresh random weights."""
-        net = untrained_subject(self._settings).to(subject.device).eval()
+    def random_subject(self, subject: Subject, draw: int = 0, checkpoint: str | None = "") -> Subject:
+        """The same net and images with fresh random weights. draw: other numbers draw other weights.
+
+        checkpoint: of the net where it is not that of ckpt=; None for the net of model=....
+        """
+        settings = {**self._settings, "seed": self.seed + draw}
+        settings |= {} if checkpoint == "" else {"ckpt": checkpoint}
+        net = untrained_subject(settings).to(subject.device).eval()
         return subject._replace(net=net, own_images=False)
 
     def weak_nets(self) -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, search_top9
+from convscope.analyses.visualize.compute import SplitPixels, drawn_maps, feature_view, search_top9, with_dependence
 from convscope.analyses.visualize.figure import feature_grid, projection_tiles, receptive_fields_plot
 from convscope.api.arguments import naming_arguments
 from convscope.api.examination import examining, plain_net
@@ -152,7 +152,9 @@ def grid(
     chosen = FeatureConfig([layer], maps if isinstance(maps, int) else {layer: list(maps)}, None, shown)
     with naming_arguments(maps=maps), examining(subject.net):
         numbers = drawn_maps(chosen, layer, len(tops[layer].score), seed=0)
-        view = feature_view(subject.net, SplitPixels(subject.data, split), layer, tops[layer], numbers)
+        images = SplitPixels(subject.data, split)
+        view = feature_view(subject.net, images, layer, tops[layer], numbers)
+        view = with_dependence(subject.net, images, view)
     return feature_grid(view, f"{layer}: projections beside the image patches").image
 
 

@@ -189,7 +189,7 @@ def analysis_command(name: str, about: About) -> Command:
 
 def check_common_paths(settings: Settings, images: bool = True) -> None:
     """Raises UserError for an impossible path at the keys that many jobs share. images: also at those of conf/data."""
-    check_path_key(settings, "ckpt", several=settings["job"] == "evaluate")
+    check_path_key(settings, "ckpt", several=settings["job"] in ("evaluate", "match"))
     check_path_keys(settings, images)
 
 

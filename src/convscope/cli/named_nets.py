@@ -24,12 +24,14 @@ from convscope.runs.reading import run_around
 def taking_folders(command: Command) -> Command:
     """The command, given the checkpoint of each run folder at ckpt= and model.init=, and the run around a file at run=.
 
-    Prints the checkpoint that it takes.
+    Prints the checkpoint that it takes. A checkpoint of ${run}/ is none where run= names no run.
     """
 
     @wraps(command)
     def command_on_files(settings: Settings, folder: Path) -> None:
         run, ckpt, model = settings.get("run"), settings.get("ckpt"), settings.get("model")
+        if run is None and isinstance(ckpt, str) and ckpt.startswith(f"{None}/"):  # conf/job/claims.yaml without run=
+            settings, ckpt = {**settings, "ckpt": None}, None
         if isinstance(run, str) and str(around := run_around(run)) != run:
             ckpt = f"{around}{ckpt.removeprefix(run)}" if isinstance(ckpt, str) and ckpt.startswith(f"{run}/") else ckpt
             settings = {**settings, "run": str(around)}

@@ -16,6 +16,8 @@ from convscope.runs.record import Number, Result, Table
 
 MAX_NUMBERS = 12  # numbers shown at the end of a job
 MAX_ROWS = 40  # of a table; longer ones are only in their csv file
+ENDS = ("_low", "_high", "_spread")  # of columns about the column before
+LONGEST_NAME = 30  # of a layer that stays on one line
 DEFAULT_WIDTH = 120  # columns where no terminal says how wide it is, as in a log file
 
 
@@ -23,7 +25,8 @@ def show_result(result: Result) -> None:
     """Prints a table of up to 40 rows; nothing for other results.
 
     A table that is too wide for the terminal and has few rows is printed transposed: a line for each column. A table of
-    classes by classes keeps its rows, and numbers replace the names of its columns.
+    classes by classes keeps its rows, and numbers replace the names of its columns. Of a table with many rows and more
+    columns of numbers than fit, the ends of intervals are left out, then the last columns.
     """
     if not isinstance(result, Table) or not 0 < len(result.rows) <= MAX_ROWS:
         return
@@ -34,8 +37,23 @@ def show_result(result: Result) -> None:
             drawn, caption = _upright(_numbered(result)), f"{caption}; columns are numbered as the rows are"
         else:
             drawn = _transposed(result)
+    elif absent := _columns_without_room(result, terminal.width):
+        rows = [{name: value for name, value in row.items() if name not in absent} for row in result.rows]
+        drawn, caption = _upright(result._replace(rows=rows)), f"{caption}; {len(absent)} more columns in its csv file"
     drawn.title, drawn.title_justify = escape(caption), "left"
     terminal.print(drawn)
+
+
+def _columns_without_room(table: Table, width: int) -> list[str]:
+    """The columns to leave out so that no number of the others is broken into two lines."""
+    names = list(table.rows[0])
+    ends = [name for name in names if name.endswith(ENDS)]
+    drops = ends + [name for name in reversed(names[1:]) if name not in ends]
+    for count in (0, *range(len(ends), len(drops) + 1)):
+        rest = [{name: row.get(name) for name in names if name not in drops[:count]} for row in table.rows]
+        if Console(width=10_000).measure(_upright(table._replace(rows=rest))).minimum <= width:
+            return drops[:count]
+    return drops
 
 
 def _is_square(table: Table) -> bool:
@@ -113,7 +131,9 @@ def _upright(table: Table) -> Drawn:
     drawn = Drawn(box=box.SIMPLE_HEAD)
     for column, value in table.rows[0].items():
         justify: Any = "right" if isinstance(value, int | float) else "left"
-        drawn.add_column(escape(column), justify=justify, overflow="fold")  # cut off, long names may look alike
+        is_name = column == "layer" and max(map(len, _column(table, column))) <= LONGEST_NAME
+        # cut off, long names may look alike; features.10.expand1x1 stays on its line
+        drawn.add_column(escape(column), justify=justify, overflow="fold", no_wrap=is_name)
     columns = [_column(table, name) for name in table.rows[0]]
     for cells in zip(*columns, strict=True):
         drawn.add_row(*map(escape, cells))

@@ -140,12 +140,13 @@ class Boxes(NamedTuple):
     """n boxes. paths: the image of each box; an image with several boxes is repeated.
 
     boxes: [n, 4] float32 x0 y0 x1 y1 in the crop's pixels, clipped to the crop. cut_away: number of further boxes that
-    lie outside of the crop.
+    lie outside of the crop. parts: what each box is around, "object" without a column part.
     """
 
     paths: list[Path]
     boxes: NDArray[np.float32]
     cut_away: int
+    parts: list[str]
 
 
 class Parts(NamedTuple):
@@ -184,7 +185,8 @@ def read_boxes(csv: str | Path, image_size: int, stored: int | None = None) -> B
     visible = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(1))
     if not len(visible):
         raise UserError(f"{csv}: the center crop shows nothing of any of its {len(rows)} boxes; see data.image_size")
-    return Boxes([rows[number].path for number in visible], boxes[visible], len(rows) - len(visible))
+    parts = [rows[number].cells.get("part") or "object" for number in visible]
+    return Boxes([rows[number].path for number in visible], boxes[visible], len(rows) - len(visible), parts)
 
 
 def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored: int | None = None) -> Parts:

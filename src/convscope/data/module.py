@@ -133,7 +133,7 @@ class ImageData:
         The part of this process. At the stored size R these are the stored images; else they come from their files, the
         smallest side scaled to `side`, or from the pixels of a source without files.
         """
-        images = self._store(split).split if side == self.settings.stored_size else self._originals(split)
+        images = self._store(split).split if side == self.settings.stored_size else self.originals(split)
         crop = CropSettings(side, side, interpolation=self.settings.interpolation)
         return self._in_order(Crops(images, crop), indices, batch_size)
 
@@ -145,10 +145,10 @@ class ImageData:
         pixels: the limit of a group at the largest size; a group has at least one image. Groups come in the order in
         which their shapes first occur.
         """
-        uncropped = UncroppedImages(self._originals(split), sides, self.settings.interpolation)
+        uncropped = UncroppedImages(self.originals(split), sides, self.settings.interpolation)
         return in_parts(self._in_order(uncropped, indices, uncropped.batch_size), pixels)
 
-    def _originals(self, split: SplitName) -> Split:
+    def originals(self, split: SplitName) -> Split:
         """The images before any resizing, without the unreadable ones."""
         original, good = self._splits[split], self._store(split).good
         return original if good is None else subset(original, good)
@@ -189,7 +189,7 @@ class ImageData:
 
     def names(self, split: SplitName, indices: Sequence[int] | torch.Tensor) -> list[str]:
         """Names of images: of the file, or of the image in its chunk, or the index where there is neither."""
-        images, positions = self._originals(split), torch.as_tensor(indices).tolist()
+        images, positions = self.originals(split), torch.as_tensor(indices).tolist()
         if isinstance(images, Files):
             return [utf8_text(images.paths[position].name) for position in positions]
         return [str(at) if isinstance(images, Pixels) else utf8_text(images.name(at)) for at in positions]

@@ -10,6 +10,7 @@ from convscope.data import folders
 from convscope.data.classnames import readable, wnids_of
 from convscope.data.decode import printable
 from convscope.data.folder_contents import ClassFolders, SkippedFiles, images_under, remarks_on
+from convscope.data.part_masks import KnownParts
 from convscope.data.stream.chunks import Chunks
 from convscope.errors import UserError
 
@@ -26,12 +27,13 @@ class Pixels(NamedTuple):
     """Decoded images: uint8 [N,H,W,3] (array or memory map), H = W. labels: [N] int64.
 
     targets: [N, K] int8 for images that may show several classes: 1 shown, 0 difficult to see, -1 absent. The label is
-    then one of the classes shown. None: an image shows the class of its label alone.
+    then one of the classes shown. None: an image shows the class of its label alone. parts: of the images, if known.
     """
 
     images: np.ndarray
     labels: np.ndarray
     targets: np.ndarray | None = None
+    parts: KnownParts | None = None
 
 
 Split = Files | Pixels | Chunks
@@ -219,7 +221,8 @@ def subset(split: Split, chosen: np.ndarray) -> Split:
         return Files([split.paths[position] for position in chosen], split.labels[chosen], targets(split, chosen))
     if isinstance(split, Chunks):
         return split.of(chosen)
-    return Pixels(split.images[chosen], split.labels[chosen], targets(split, chosen))
+    parts = split.parts and split.parts.of(chosen)
+    return Pixels(split.images[chosen], split.labels[chosen], targets(split, chosen), parts)
 
 
 def without(split: Split, names: Collection[str]) -> Split:

@@ -1,5 +1,6 @@
 """The layers of a net: the three that the paper names (its first, its 5 and its 7), and a table of all of them."""
 
+import math
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -59,9 +60,8 @@ def layer_roles(net: nn.Module, image_size: ImageSize) -> LayerRoles:
     if not wide:
         raise UserError("this net has no convolution, so there are no maps to look at; choose another net")
     first = _rectified(net_trace, _on_every_path(net, net_trace, wide[0]))
-    return LayerRoles(
-        first, _rectified(net_trace, default_layers(net, image_size)[-1]), _before_classifier(net_trace, ends)
-    )
+    maps, last = _rectified(net_trace, default_layers(net, image_size)[-1]), _before_classifier(net_trace, ends)
+    return LayerRoles(first, maps, maps if _passes_on(net_trace, maps, last) else last)
 
 
 def _on_every_path(net: nn.Module, net_trace: Trace, path: str) -> str:
@@ -84,6 +84,28 @@ def _rectified(net_trace: Trace, path: str) -> str:
         if takers[0].name in RECTIFIERS:
             return outputs.get(number, path)
     return path
+
+
+def _passes_on(net_trace: Trace, lower: str, upper: str) -> bool:
+    """Whether the upper layer only passes on the values of the lower one, as a dropout in evaluation does."""
+    makers = {call.outputs[0]: call for call in net_trace.calls if len(call.outputs) == 1}
+    number = net_trace.layers[upper].output
+    while number != net_trace.layers[lower].output:
+        if number not in makers or makers[number].kind != INERT:
+            return False
+        number = makers[number].inputs[0]
+    return True
+
+
+def are_pooled_away(net: nn.Module, image_size: ImageSize, path: str) -> bool:
+    """Whether the net, which is none of rows, pools all positions into one somewhere above this layer."""
+    if isinstance(net, ConvNet):
+        return False
+    net_trace = trace(net, image_size)
+    number, shapes = net_trace.layer(path).output, net_trace.shapes
+    later = next(place for place, call in enumerate(net_trace.calls, 1) if number in call.outputs)
+    pools = [call for call in net_trace.calls[later:] if call.kind in (GLOBAL_POOL, REDUCTION)]
+    return any(len(shapes[pool.inputs[0]]) == 4 and math.prod(shapes[pool.outputs[0]][2:]) == 1 for pool in pools)
 
 
 def _before_classifier(net_trace: Trace, ends: list[str]) -> str:

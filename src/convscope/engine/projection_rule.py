@@ -1,20 +1,20 @@
-"""The rule for a layer's projections: the deconvnet where its projections show the image's structure, else guided.
+"""The rule for a layer's projections: the deconvnet where its projections say as much as guided ones, else guided.
 
 The deconvnet (section 2.1) takes the structure of the image from the switches of max pooling. Where a net has no or few
 switches below the layer (strided convolutions, average pooling), the projection is the same for every image: a property
 of the method (Mahendran & Vedaldi 2016, Nie et al. 2018). Across branches the projection is often noise. So the rule is
-chosen by measuring projections of some maps for their strongest images. The thresholds are ours.
+chosen by what projections of some maps for their strongest images depend on (`dependence`), and by how much of the
+image's structure they show: of two rules that depend on the image alike, the one that shows less structure shows noise.
+The thresholds are ours.
 """
 
-from collections.abc import Iterator, Sequence
-from statistics import fmean
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convscope.engine.deconvnet import RULES, Units
+from convscope.engine.dependence import MEASURES, Dependence, measure
 from convscope.engine.graph import read_graph
 from convscope.engine.operations import ACTIVATION, CLAMP, CONTRAST_NORM, CONVOLUTION, INERT, MAX_POOL
 from convscope.engine.projection import Watch, project_fields
@@ -23,53 +23,71 @@ from convscope.engine.trace import trace
 
 AUTO = "auto"
 MEASURED_MAPS = 3  # maps of a layer
-DEPENDENCE_SHARE = 0.5  # the deconvnet's dependence on the image must reach this share of guided's
+DEPENDENCE_SHARE = 0.5  # each dependence of the deconvnet must reach this share of guided's
+RECOVERY_SHARE = 0.9  # where the net is no plain chain, the deconvnet's recovery must reach this share of guided's
 TOLERANCE = 0.01  # measures that differ by no more are equal
 _PLAIN = {CONVOLUTION, ACTIVATION, CLAMP, MAX_POOL, CONTRAST_NORM, INERT}
-SMOOTHNESS_SHARE = 0.9  # where the net is no plain chain, the deconvnet's smoothness must reach this share of guided's
 
 
 class RuleChoice(NamedTuple):
     """The rule for one layer and the measurements behind it; nan where nothing was measured.
 
-    dependence: 1 - mean cosine between the projections of one map's images, mean over maps; 0 where the projection does
-    not depend on the image. smoothness: lag-1 autocorrelation of the projections' luminance. chain: whether the net
-    below the layer is convolutions, ReLUs, max pools and contrast normalization without branches, as in the paper.
+    chain: whether the net below the layer is convolutions, ReLUs, max pools and contrast normalization without
+    branches, as in the paper. deconvnet, guided: what projections by these rules depend on.
     """
 
     rule: str
     chain: bool = False
-    dependence: float = torch.nan
-    guided_dependence: float = torch.nan
-    smoothness: float = torch.nan
-    guided_smoothness: float = torch.nan
+    deconvnet: Dependence = Dependence()
+    guided: Dependence = Dependence()
 
     @property
     def measured(self) -> bool:
         """Whether the rule was chosen by measurements, and not by the user."""
-        return self.dependence == self.dependence
+        return any(value == value for value in (*self.deconvnet, *self.guided))
 
     @property
     def reason(self) -> str:
         """Why this rule, for a caption; "" where the user chose it."""
         if not self.measured:
             return ""
-        if self.rule == "deconvnet" and abs(self.guided_dependence) < TOLERANCE:
+        if self.rule == "deconvnet" and abs(self.guided.image) < TOLERANCE:
             return "the same picture by every rule"
         if self.rule == "deconvnet":
-            why = "a plain chain with max pooling" if self.chain else f"as smooth as guided's, {self.smoothness:.2f}"
-            return f"{why}; dependence on the image {self.dependence:.2f}"
-        if not _depends(self.dependence, self.guided_dependence):
-            return (
-                f"the deconvnet's projections hardly depend on the image: {max(0.0, self.dependence):.2f}, "
-                f"guided's {self.guided_dependence:.2f}"
-            )
-        return f"smoother than the deconvnet's: {self.guided_smoothness:.2f} against {self.smoothness:.2f}"
+            return "a plain chain with max pooling" if self.chain else f"as clear as guided{self._recoveries}"
+        for name, low, reached in zip(MEASURES, self.deconvnet[:3], self.guided[:3], strict=False):
+            if low < _least(reached):
+                return (
+                    f"the deconvnet's projections hardly depend on the {name}: {max(0.0, low):.2f}, "
+                    f"guided's {reached:.2f}"
+                )
+        return f"clearer than the deconvnet{self._recoveries}" if self.guided.recovery == self.guided.recovery else ""
+
+    @property
+    def _recoveries(self) -> str:
+        chosen, refused = (self.deconvnet, self.guided) if self.rule == "deconvnet" else (self.guided, self.deconvnet)
+        return f": correlation with the image {chosen.recovery:.2f} against {refused.recovery:.2f}"
 
     @property
     def words(self) -> str:
         """The rule with its reason, for a caption."""
         return f"{self.rule} ({self.reason})" if self.reason else self.rule
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        measured = {name: list(getattr(self, name)) for name in RULES[:2]}
+        return {"rule": self.rule, "chain": self.chain, **measured}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "RuleChoice":
+        """The choice of a checkpoint. Earlier versions measured the image alone, and smoothness."""
+        if "dependence" in state:
+            return cls(
+                state["rule"], state["chain"],
+                Dependence(image=state["dependence"]), Dependence(image=state["guided_dependence"]),
+            )  # fmt: skip
+        measured = {name: Dependence(*state[name]) for name in RULES[:2] if name in state}
+        return cls(state["rule"], state.get("chain", False), **measured)
 
 
 def measured_maps(top: Top9, limit: int = MEASURED_MAPS) -> list[int]:
@@ -84,22 +102,27 @@ def choose_rule(net: nn.Module, images: Tensor, layer: str, units: Units, watch:
 
     images: [N, 3, H, W], to which units.image refers. Raises UserError as `project` does.
     """
-    values = {rule: project_fields(net, images, layer, units, rule, watch=watch).values for rule in RULES[:2]}
-    dependence, guided_dependence = (image_dependence(values[rule], units.map) for rule in RULES[:2])
-    smoothness, guided_smoothness = (float(autocorrelation(values[rule]).mean()) for rule in RULES[:2])
+    projections = {rule: project_fields(net, images, layer, units, rule, watch=watch) for rule in RULES[:2]}
+    measured = measure(net, images, layer, units, projections)
     chain = plain_chain(net, tuple(images.shape[1:]), layer)
-    smooth = chain or _as_smooth(smoothness, guided_smoothness)
-    rule = "deconvnet" if smooth and _depends(dependence, guided_dependence) else "guided"
-    return RuleChoice(rule, chain, dependence, guided_dependence, smoothness, guided_smoothness)
+    deconvnet, guided = (measured[rule].mean for rule in RULES[:2])
+    return RuleChoice("deconvnet" if suits(deconvnet, guided, chain) else "guided", chain, deconvnet, guided)
 
 
-def _depends(dependence: float, guided_dependence: float) -> bool:
-    return dependence >= DEPENDENCE_SHARE * guided_dependence - TOLERANCE
+def suits(deconvnet: Dependence, guided: Dependence, chain: bool) -> bool:
+    """Whether the deconvnet draws the layer: it depends on weights, unit, image as guided does, and is as clear.
+
+    chain: a net as the paper's, whose deconvnet need not be as clear.
+    """
+    if any(low < _least(reached) for low, reached in zip(deconvnet[:3], guided[:3], strict=True)):
+        return False
+    unclear = guided.recovery - max(TOLERANCE, (1 - RECOVERY_SHARE) * abs(guided.recovery))
+    return chain or not deconvnet.recovery < unclear
 
 
-def _as_smooth(smoothness: float, guided_smoothness: float) -> bool:
-    """Whether the deconvnet's projections are about as smooth; noise has a smoothness near 0, or slightly below."""
-    return smoothness >= guided_smoothness - max(TOLERANCE, (1 - SMOOTHNESS_SHARE) * abs(guided_smoothness))
+def _least(reached: float) -> float:
+    """What the deconvnet's dependence must be, beside guided's; nan, which is never more, where guided has none."""
+    return DEPENDENCE_SHARE * reached - TOLERANCE
 
 
 def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
@@ -113,28 +136,3 @@ def plain_chain(net: nn.Module, image: Sequence[int], layer: str) -> bool:
     inputs = [below.number for step in steps for below in step.inputs]
     known = all(step.call.kind in _PLAIN for step in steps) and number not in graph.obstacles
     return known and len(set(inputs)) == len(steps) == len(inputs)
-
-
-def image_dependence(projections: Tensor, maps: Tensor) -> float:
-    """1 - mean cosine between the projections [P, 3, h, w] of one map's images, mean over maps. maps: int64 [P]."""
-    return fmean(_dependences(projections, maps))
-
-
-def _dependences(projections: Tensor, maps: Tensor) -> Iterator[float]:
-    for number in maps.unique():
-        flat = F.normalize(projections[maps == number].cpu().double().flatten(1), dim=1)
-        count = len(flat)
-        yield 1 - float(((flat @ flat.T).sum() - flat.square().sum()) / (count * (count - 1)))
-
-
-def autocorrelation(projections: Tensor) -> Tensor:
-    """Correlation of each projection's luminance with itself shifted by one pixel: [P] in -1..1 of [P, 3, h, w].
-
-    The mean of a shift along rows and one along columns: about 1 for a smooth picture, 0 for noise, and 0 for a
-    projection of zeros.
-    """
-    gray = projections.cpu().double().mean(1)
-    gray = gray - gray.mean((1, 2), keepdim=True)
-    down = (gray[:, 1:] * gray[:, :-1]).sum((1, 2))
-    across = (gray[:, :, 1:] * gray[:, :, :-1]).sum((1, 2))
-    return (down + across) / (2 * gray.square().sum((1, 2))).clamp(min=1e-30)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,12 +45,7 @@ def analyses_of(folder: Path) -> list[Link]:
     The words of pages on the same topic say when each was made.
     """
     links: dict[str, Link] = {}
-    for line in read_text(folder / NOTES_FILE).splitlines():
-        try:
-            note: dict[str, Any] = json.loads(line)
-            analysis, job, when = (str(note[key]) for key in ("folder", "job", "when"))
-        except (ValueError, KeyError, TypeError):
-            continue
+    for analysis, job, when in _notes(folder):
         if (link := _link(folder, analysis, page_topic(job), when)) is not None:
             links.pop(analysis, None)
             links[analysis] = link
@@ -58,6 +54,24 @@ def analyses_of(folder: Path) -> list[Link]:
         link._replace(words=f"{link.words} ({link.when})") if counts[link.words] > 1 else link
         for link in reversed(links.values())
     ]
+
+
+def analyses_by_job(folder: Path, job: str) -> list[Path]:
+    """The existing run folders of one job about the net of this run, newest first."""
+    noted = [folder / analysis for analysis, of_job, _ in _notes(folder) if of_job == job]
+    return [analysis for analysis in dict.fromkeys(reversed(noted)) if is_run_folder(analysis)]
+
+
+def _notes(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Folder relative to this one, job and time of each note; without damaged lines and absolute folders."""
+    for line in read_text(folder / NOTES_FILE).splitlines():
+        try:
+            note: dict[str, Any] = json.loads(line)
+            analysis, job, when = (str(note[key]) for key in ("folder", "job", "when"))
+        except (ValueError, KeyError, TypeError):
+            continue
+        if not Path(analysis).is_absolute():
+            yield analysis, job, when
 
 
 def trained_run(folder: Path, trained: Any) -> Link | None:

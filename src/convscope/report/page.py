@@ -56,8 +56,8 @@ def literal(value: Any) -> str:
 
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
-           "atlas.js", "record.js", "tiles.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js", "controls.js",
-           "page.js")  # fmt: skip
+           "atlas.js", "record.js", "tiles.js", "labels.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js",
+           "controls.js", "page.js")  # fmt: skip
 
 
 def write_page(run_folder: Path) -> Path:
@@ -70,7 +70,7 @@ def write_page(run_folder: Path) -> Path:
     run = read_run(folder)
     run = run._replace(metrics=remeasure_overlap(folder, run.metrics))
     atlas = build_atlas(run)
-    for name, (layer, content) in (atlas.layers if atlas else {}).items():
+    for name, (layer, content) in ({**atlas.layers, **atlas.matched} if atlas else {}).items():
         write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(content)};\n")
     write(folder / "report" / "data.js", data_script(run, atlas))
     html = _html(run, write_thumbnails(folder, atlas))

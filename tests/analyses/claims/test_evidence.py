@@ -152,8 +152,8 @@ def test_few_images_of_parts_stay_undecided():
     assert claims[0].verdict == "not enough data" and "4 independent cases, a verdict takes 6" in claims[0].because
 
 
-def test_the_same_layer_twice_stands_out_no_less_than_itself():
+def test_a_net_without_hidden_layer_above_its_convolutions_has_none_to_compare():
     claims = evidence.parts(
         colors(), marked(True), CorrespondenceConfig(images=10, random=8), LayerRoles("0.0", "0", "0"), seed=0
     )
-    assert claims[1].value == 0 and claims[1].verdict == "does not hold"
+    assert claims[1].n == 0 and claims[1].because == "this net has no hidden layer above 0"

@@ -249,6 +249,18 @@ def test_another_net_or_no_transfer_at_all_is_refused(folders, tmp_path):
         depth(read_run(run), transfer, HIDDEN, seed=0)
 
 
+def test_a_transfer_of_a_pretrained_net_is_that_of_the_same_weights(folders):
+    _, transfer = folders
+    filled(transfer, [9, 10, 11, 10, 9, 11])
+    config = transfer / ".hydra" / "config.yaml"
+    with pytest.raises(UserError, match="looked at another net than model.weights=a.pth"):  # but at a checkpoint
+        depth({"source": "torchvision", "weights": "a.pth"}, transfer, HIDDEN, seed=0)
+    config.write_text("ckpt: null\nmodel: {source: torchvision, weights: a.pth}\n")
+    assert depth({"source": "torchvision", "weights": "a.pth"}, transfer, HIDDEN, seed=0).verdict == "holds"
+    with pytest.raises(UserError, match="looked at another net than model.weights=b.pth"):
+        depth({"source": "torchvision", "weights": "b.pth"}, transfer, HIDDEN, seed=0)
+
+
 def test_layers_that_were_not_transferred_are_told(folders):
     run, transfer = folders
     filled(transfer, [1] * 6)

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
 import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -16,7 +18,11 @@ from convscope.analyses.claims.compute import (
     CONVERGENCE,
     DEAD_FILTERS,
     DEPTH,
+    PARTS,
     RENORMALIZATION,
+    ROTATED_FEATURES,
+    SCALE,
+    SHIFT,
     STATEMENTS,
     judge,
     unmeasured,
@@ -100,6 +106,35 @@ def test_rows_say_what_was_measured_and_what_was_not():
     assert (second["verdict"], second["value"], second["interval"]) == ("not enough data", None, "")
     assert [row["because"] for row in reasons(tested).rows] == ["12 epochs", "no table"]
     assert [(bar.value, bar.size) for bar in bars(tested[:1])] == [(0.5, CONVERGENCE.size)]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of weights of SqueezeNet, which are random."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pth"
+    torch.save(torchvision.models.squeezenet1_0(num_classes=6).state_dict(), path)
+    return path
+
+
+@pytest.mark.slow
+def test_a_pretrained_net_is_tested_without_a_training_run(tmp_path, weights):
+    words = ["model=torchvision", "model.name=squeezenet1_0", f"model.weights={weights}", "data.image_size=64",
+             "data.train=12", "data.val=12", "claims.scored=6"]  # fmt: skip
+    folder = run(tmp_path / "run", *words)
+    because = {row["name"]: row["because"] for row in table(folder, "reasons")}
+    measured = {row["claim"] for row in table(folder) if row["value"]}
+    unmeasured_names = {CONVERGENCE.name, DEAD_FILTERS.name, RENORMALIZATION.name}
+    assert all("a pretrained net without its training run cannot tell" in because[name] for name in unmeasured_names)
+    assert "no hidden layer above features.12" in because["parts_above"] and "job=transfer" in because["deep"]
+    assert {SHIFT.claim, SCALE.claim, PARTS.claim, ROTATED_FEATURES.claim} <= measured
+    assert len(table(folder)) == len(STATEMENTS)
+
+
+def test_other_runs_are_compared_with_a_run(tmp_path, weights, trained):
+    words = ["model=torchvision", "model.name=squeezenet1_0", f"model.weights={weights}"]
+    with pytest.raises(UserError, match="claims.against=.* is compared with a training run; type run="):
+        run(tmp_path / "run", *words, f"claims.against={trained.parent}")
 
 
 @pytest.mark.parametrize("name", [None, "nowhere"])

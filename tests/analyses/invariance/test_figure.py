@@ -41,6 +41,15 @@ def lines(axes):
     return {line.get_label(): line for line in axes.get_lines()}
 
 
+def test_large_distances_have_short_numbers_beside_them():
+    far = panel("Distance, features.5", others=250_000.0)
+    drawn = figure([panel("Distance, conv1", others=5.0), far])
+    drawn.draw_without_rendering()
+    labels = [[label.get_text() for label in axes.get_yticklabels()] for axes in drawn.axes[1:3]]
+    assert "200k" in labels[1] and max(map(len, labels[1])) <= 5
+    assert not any("k" in label for label in labels[0])
+
+
 def test_curves_are_drawn_as_given():
     drawn = figure([panel("Distance, conv1", others=5.0), panel("Probability")])
     assert len(drawn.axes) == 9

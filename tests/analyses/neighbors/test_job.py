@@ -9,6 +9,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from torch import nn
 
 from convscope.analyses.neighbors.about import NeighborsConfig
 from convscope.analyses.neighbors.job import neighbors
@@ -47,6 +48,21 @@ def build_subject(classes=("ant", "bee", "cow"), targets=(0, 1, 2)):
 
 def results(of, seed=0, **plan):
     return {(type(result), result.name): result for result in neighbors(of, NeighborsConfig(**plan), seed)}
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_maps_are_compared_as_the_net_takes_them(pooled):
+    """As means over the positions where a global pool follows, else position by position."""
+    torch.manual_seed(0)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)] if pooled else [nn.Flatten(), nn.Linear(1536, 3)]
+    of = build_subject()._replace(net=nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), *head).eval())
+    nearest = results(of, images=[3, 5], nearest=40, layer="1")[Table, "neighbors/nearest"].rows
+    with torch.inference_mode():
+        maps = {split: of.net[:2](of.data.images(split, range(of.data.size(split)))) for split in ("val", "train")}
+    val, train = (maps[split].mean((2, 3)) if pooled else maps[split].flatten(1) for split in ("val", "train"))
+    for row in nearest:
+        distance = (val[row["index"]] - train[row["at"]]).double().norm()
+        assert row["distance"] == pytest.approx(float(distance), rel=1e-4)
 
 
 def brute_force(subject, layer, k):

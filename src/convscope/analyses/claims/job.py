@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from convscope.analyses.claims.about import ClaimsConfig
 from convscope.analyses.claims.compute import (
+    CONVERGENCE,
+    DEAD_FILTERS,
     OCCLUSION,
     PARTS,
     PARTS_ABOVE,
+    RENORMALIZATION,
     STATEMENTS,
     Claim,
     evidence,
@@ -22,6 +25,7 @@ from convscope.analyses.inputs import Inputs
 from convscope.analyses.invariance.compute import distance_to_others
 from convscope.analyses.occlusion.compute.localization import Sample, sample_with_boxes, sample_with_masks
 from convscope.analyses.subject import Subject
+from convscope.config import Settings
 from convscope.data.part_annotations import ImagesWithParts
 from convscope.data.shared_passes import process
 from convscope.engine.layers import LayerRoles, layer_roles
@@ -31,31 +35,42 @@ from convscope.runs.record import Number, Picture, Result, Table
 from convscope.runs.training_runs import find_training_runs
 
 TYPE_RUN = "type run=outputs/train/<run>, the folder of a finished job=train"
+TYPE_WEIGHTS = "or model=torchvision model.name=<net> model.weights=<file> for a pretrained net"
+NO_RUN = f"a pretrained net without its training run cannot tell; {TYPE_RUN}"
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
 
 
 def results(inputs: Inputs, config: ClaimsConfig) -> Iterator[Result]:
-    """Opens the net of the training run run=... and yields the verdict on each claim.
+    """Opens the net of the training run run=..., or a pretrained one, and yields the verdict on each claim.
 
     Raises UserError for a folder that is no training run's, before its checkpoint is read.
     """
+    if config.run is None and inputs.checkpoint_setting is None and inputs.has_learned_weights:
+        if config.against is not None:
+            raise UserError(f"claims.against={config.against} is compared with a training run; {TYPE_RUN}")
+        return claims(inputs.subject(), None, config, inputs.seed, inputs.model)
     if config.run is None:
-        raise UserError(f"job=claims tests a training run; {TYPE_RUN}")
+        raise UserError(f"job=claims tests a training run; {TYPE_RUN}, {TYPE_WEIGHTS}")
     run = Path(config.run).expanduser()
     if not (run / "checkpoints" / "last.ckpt").is_file():
         raise UserError(f"run={run} is no folder of a training run: it has no checkpoints/last.ckpt; {TYPE_RUN}")
     return claims(inputs.subject(), run, config, inputs.seed)
 
 
-def claims(subject: Subject, run: Path, plan: ClaimsConfig, seed: int) -> Iterator[Result]:
+def claims(
+    subject: Subject, run: Path | None, plan: ClaimsConfig, seed: int, model: Settings | None = None
+) -> Iterator[Result]:
     """Yields the number behind each claim, their intervals as a picture, the verdicts and the reasons for them.
 
-    Of several processes the first yields; they share the passes.
+    Of several processes the first yields; they share the passes. run: None for a pretrained net, of these settings of
+    conf/model; claims on what a training left stay open.
     """
-    this_run = read_run(run)
-    rivals = [rival for rival in find_training_runs(plan.folders) if rival.folder.resolve() != run.resolve()]
     net = _net_under_test(subject, plan, seed)
-    by_name = {claim.name: claim for claim in tested_claims(net, this_run, rivals, plan, seed)}
+    if run is None:
+        of_runs = _untold_by_pretrained_net(plan, net.layers, model or {}, seed)
+    else:
+        of_runs = _told_by_runs(subject, read_run(run), plan, net.layers, seed)
+    by_name = {claim.name: claim for claim in [*of_runs, *_told_by_images(net, plan, seed)]}
     if process().rank:
         return
     tested = [by_name[statement.name] for statement in STATEMENTS]
@@ -64,8 +79,9 @@ def claims(subject: Subject, run: Path, plan: ClaimsConfig, seed: int) -> Iterat
             interval = f"{claim.value:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
             words = f"{claim.claim}: {claim.verdict}. {claim.statistic}: {interval}"
             yield Number(f"claims/{claim.name}", claim.value, words)
-    caption = f"The interval of each claim in {run.name}: holds where it lies right of the line"
-    figure = forest(bars(tested), "Do the paper's claims hold in this run?")
+    name, where = (subject.net_name, "of this net") if run is None else (run.name, "in this run")
+    caption = f"The interval of each claim in {name}: holds where it lies right of the line"
+    figure = forest(bars(tested), f"Do the paper's claims hold {where}?")
     yield Picture("claims/intervals", figure, caption, plot=True)
     yield verdicts(tested)
     yield reasons(tested)
@@ -83,14 +99,31 @@ class NetUnderTest(NamedTuple):
     parts: tuple[ImagesWithParts, CorrespondenceConfig] | None
 
 
-def tested_claims(
-    net: NetUnderTest, this_run: Run, rivals: Sequence[Run], plan: ClaimsConfig, seed: int
+def _told_by_runs(
+    subject: Subject, this_run: Run, plan: ClaimsConfig, layers: LayerRoles, seed: int
 ) -> Iterator[Claim]:
-    """Yields every claim, as soon as it is tested."""
-    subject, layers = net.subject, net.layers
+    """Yields the claims that are tested on what this run and others have left in their folders."""
+    others = find_training_runs(plan.folders)
+    rivals = [rival for rival in others if rival.folder.resolve() != this_run.folder.resolve()]
     yield histories.convergence(this_run, [name for name, _ in subject.net.named_modules()], seed)
     yield histories.dead_filters(this_run, rivals)
     yield histories.renormalization(this_run, rivals, seed)
+    yield histories.depth(this_run, _transfer_folder(plan), layers, seed)
+
+
+def _untold_by_pretrained_net(plan: ClaimsConfig, layers: LayerRoles, model: Settings, seed: int) -> list[Claim]:
+    """The same claims of a net without a training run, of which only that on depth can be tested."""
+    open_claims = [unmeasured(statement, NO_RUN) for statement in (CONVERGENCE, DEAD_FILTERS, RENORMALIZATION)]
+    return [*open_claims, histories.depth(model, _transfer_folder(plan), layers, seed)]
+
+
+def _transfer_folder(plan: ClaimsConfig) -> Path | None:
+    return Path(plan.transfer).expanduser() if plan.transfer else None
+
+
+def _told_by_images(net: NetUnderTest, plan: ClaimsConfig, seed: int) -> Iterator[Claim]:
+    """Yields the claims that are tested on the net's answers to images."""
+    subject, layers = net.subject, net.layers
     examples = subject.examples("val", plan.scored, seed)
     image_distances = distance_to_others(subject.net, examples.image, [layers.first, layers.last])
     sweeps = evidence.sweeps(subject.net, examples, [layers.first, layers.last])
@@ -98,7 +131,6 @@ def tested_claims(
     yield from evidence.rotation(sweeps["rotation"], layers.last, image_distances, len(subject.classes), seed)
     yield _occlusion(net, seed)
     yield from _parts(net, seed)
-    yield histories.depth(this_run, Path(plan.transfer).expanduser() if plan.transfer else None, layers, seed)
 
 
 def _net_under_test(subject: Subject, plan: ClaimsConfig, seed: int) -> NetUnderTest:
@@ -142,7 +174,7 @@ def verdicts(tested: Sequence[Claim]) -> Table:
         }
         for claim in tested
     ]
-    caption = "The paper's claims in this run: the verdict follows from the 95 % interval of n images, maps or filters"
+    caption = "The claims of the paper: the verdict follows from the 95 % interval of n images, maps or filters"
     return Table("claims/table", rows, caption)
 
 

@@ -134,6 +134,8 @@ def table_1(rows: Sequence[Mapping[str, Any]], paper: Mapping[int, str], images:
         first.append(theirs)
         second.append(ours)
     stands = " and ".join(f"{layer} stands for the paper's layer {number}" for number, layer in measured.items())
+    if len(measured) > len({*measured.values()}):
+        stands = f"{measured[5]} stands for the paper's layers 5 and 7"
     caption = (
         f"Share of a layer's features whose change has another sign in two images where the same part is covered: mean "
         f"± standard deviation over pairs of the {images} images and over places (the paper does not define its ±). "

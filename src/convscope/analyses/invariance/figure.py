@@ -9,6 +9,7 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -153,3 +154,5 @@ def _curves(axes: Axes, row: TransformRow, panel: Panel) -> None:
     axes.plot(row.values, panel.scored.mean(0), color=INK, linewidth=2.6, alpha=0.75, label="mean")
     axes.set_xlim(row.values[0], row.values[-1])
     axes.set_ylim(0, max(1e-9, 1.05 * max(heights)))
+    if max(heights) >= 10_000:  # 250000 would reach into the plot on the left
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))

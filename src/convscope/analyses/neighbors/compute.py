@@ -6,6 +6,7 @@ block of images at a time, so it does not grow with the number of images. Equal 
 any split of the images over batches and processes gives the same answer.
 """
 
+from collections.abc import Callable
 from functools import reduce
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from convscope.analyses.subject import Subject
 from convscope.data.shared_passes import all_results, gathered, own_parts
 from convscope.engine.features import features
+from convscope.engine.layers import are_pooled_away
 from convscope.engine.progress import track
 from convscope.errors import UserError
 
@@ -75,9 +77,9 @@ def _distances(queries: Tensor, vectors: Tensor) -> Tensor:
 
 def query_images(subject: Subject, layer: str, index: Tensor) -> Queries:
     """Features and probabilities of validation images. Raises UserError for features that are not finite."""
-    results = list[tuple[Tensor, Tensor]]()
+    results, vector = list[tuple[Tensor, Tensor]](), vector_of(subject, layer)
     for part in track(own_parts(index.split(64)), "features of the test images"):
-        outputs = features(subject.net, subject.data.images("val", part), [layer], _vector)
+        outputs = features(subject.net, subject.data.images("val", part), [layer], vector)
         vectors = _finite(outputs.layers[layer], layer)
         results.append((vectors.cpu(), outputs.logits.float().softmax(1).cpu()))
     all_vectors, probability = zip(*all_results(results), strict=True)
@@ -89,16 +91,23 @@ def nearest_training_images(subject: Subject, layer: str, queries: Tensor, k: in
 
     Raises UserError for features that are not finite.
     """
-    nearest = empty_neighbors(len(queries), k)
+    nearest, vector = empty_neighbors(len(queries), k), vector_of(subject, layer)
     batches = subject.data.ordered_dataloader("train", subject.device)
     for batch in track(batches, f"nearest training images in {layer}"):
-        vectors = features(subject.net, batch.image, [layer], _vector).layers[layer]
+        vectors = features(subject.net, batch.image, [layer], vector).layers[layer]
         nearest = add_neighbors(nearest, queries, _finite(vectors, layer), batch.index)
     return reduce(merge_neighbors, gathered(nearest))
 
 
-def _vector(output: Tensor) -> Tensor:
-    return output.flatten(1).clone()
+def vector_of(subject: Subject, layer: str) -> Callable[[Tensor], Tensor]:
+    """A function from the layer's output to the vector [N, D] of each image.
+
+    Maps that the net averages before it classifies are averaged over their positions: compared place by place, the
+    images with the weakest maps would be nearest to all others.
+    """
+    if are_pooled_away(subject.net, subject.data.image_shape, layer):
+        return lambda output: output.mean((2, 3)) if output.dim() == 4 else output.flatten(1).clone()
+    return lambda output: output.flatten(1).clone()
 
 
 def _finite(vectors: Tensor, layer: str) -> Tensor:

@@ -16,6 +16,7 @@ from convscope.data.shared_passes import gathered
 from convscope.engine.axes import axes_of, maps_shape
 from convscope.engine.blocks import default_layers
 from convscope.engine.deconvnet import Units
+from convscope.engine.dependence import COMPARED, Dependence, measure
 from convscope.engine.progress import track
 from convscope.engine.projection import Watch, patches, project_fields
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
@@ -68,7 +69,8 @@ class FeatureView(NamedTuple):
     """Some maps of one layer with the images that excite them, the strongest first.
 
     top: the record of these maps [m, 9]. projections [m, 9, 3, S, S] float32, zero where there is no image. patches
-    [m, 9, 3, S, S] uint8: the same boxes of the images. rule: how the units were projected.
+    [m, 9, 3, S, S] uint8: the same boxes of the images. rule: how the units were projected. dependence: of some of
+    these projections, where `with_dependence` has measured it.
     """
 
     layer: str
@@ -77,12 +79,18 @@ class FeatureView(NamedTuple):
     projections: torch.Tensor
     patches: torch.Tensor
     rule: RuleChoice
+    dependence: Dependence = Dependence()
+
+    @property
+    def how(self) -> str:
+        """The rule with its reason, and what the projections depend on, for a caption."""
+        return "; ".join(filter(None, [self.rule.words, self.dependence.words]))
 
     def first_maps(self, count: int) -> "FeatureView":
         """The view of its first `count` maps alone."""
         top = Top9(*(field[:count] for field in self.top))
         maps, projections, patches = self.maps[:count], self.projections[:count], self.patches[:count]
-        return FeatureView(self.layer, maps, top, projections, patches, self.rule)
+        return self._replace(maps=maps, top=top, projections=projections, patches=patches)
 
 
 @dataclass(frozen=True)
@@ -131,10 +139,33 @@ def layer_rule(
     maps = measured_maps(top) if rule == AUTO else []
     if not maps:
         return RuleChoice("deconvnet" if rule == AUTO else rule)
-    record = Top9(*(field[maps] for field in top))
-    units, indices = _units(record, maps, ((record.image >= 0) & (record.score > 0)).nonzero(as_tuple=True))
-    inputs = images.data.images(images.split, indices).to(next(net.parameters()).device)
+    units, inputs, _ = exciting_units(net, images, top, maps)
     return choose_rule(net, inputs, layer, units, watch)
+
+
+def exciting_units(
+    net: nn.Module, images: SplitPixels, top: Top9, maps: list[int], count: int = 9
+) -> tuple[Units, Tensor, Tensor]:
+    """The units of these maps in the `count` images that excite them most.
+
+    top: the record [C, 9] of the layer. Also returns the images [N, 3, H, W] to which units.image refers, on the net's
+    device, and their indices [N] in the split.
+    """
+    record = Top9(*(field[maps, :count] for field in top))
+    units, indices = _units(record, maps, ((record.image >= 0) & (record.score > 0)).nonzero(as_tuple=True))
+    return units, images.data.images(images.split, indices).to(next(net.parameters()).device), indices
+
+
+def with_dependence(net: nn.Module, images: SplitPixels, view: FeatureView) -> FeatureView:
+    """The view with what projections of some of its maps depend on; as it is where no image excites these."""
+    positions = measured_maps(view.top)
+    if not positions:
+        return view
+    units, inputs, _ = exciting_units(net, images, view.top, positions, COMPARED)
+    units = units._replace(map=torch.tensor(view.maps)[units.map])
+    projection = project_fields(net, inputs, view.layer, units, view.rule.rule)
+    measured = measure(net, inputs, view.layer, units, {view.rule.rule: projection})
+    return view._replace(dependence=measured[view.rule.rule].mean)
 
 
 def views_by_rule(

@@ -80,7 +80,7 @@ def feature_grid(view: FeatureView, title: str, side: int = SIDE) -> Packed:
     tiles = [map_tiles(view, position, side) for position in range(len(view.maps))]
     captions = [_caption(view, position) for position in range(len(view.maps))]
     blocks = [MapTiles(caption, pair.projections, pair.patches) for caption, pair in zip(captions, tiles, strict=True)]
-    drawn = top9_grid(blocks, title, side=side, note=f"left: projections by {view.rule.words}")
+    drawn = top9_grid(blocks, title, side=side, note=f"left: projections by {view.how}")
     places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
     sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": view.maps, **places}
     sheet |= {"count": [len(pair.patches) for pair in tiles], "rule": view.rule.words}

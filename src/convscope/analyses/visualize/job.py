@@ -13,6 +13,7 @@ from convscope.analyses.visualize.compute import (
     drawn_maps,
     search_top9,
     views_by_rule,
+    with_dependence,
 )
 from convscope.analyses.visualize.figure import (
     exciting_images,
@@ -60,6 +61,8 @@ def _results(
         record = layer, tops[layer], drawn_maps(choice, layer, len(tops[layer].score), seed)
         words = f"{layer} back to pixels, layer {number} of {len(tops)}"
         views = views_by_rule(net, images, record, rules, words)
+        first = next(iter(views))
+        views[first] = with_dependence(net, images, views[first])
         return _layer_pictures(choice, views), exciting_images(next(iter(views.values())))
 
     layers = own_parts(list(enumerate(tops, 1)))
@@ -78,7 +81,7 @@ def _layer_pictures(choice: FeatureConfig, views: Mapping[str, FeatureView]) -> 
     view = next(iter(views.values()))
     layer, caption = view.layer, f"{view.layer}: the nine {choice.images} images that excite each map most"
     grid = feature_grid(view, caption, choice.tile)
-    caption += f"; projections by {view.rule.words}"
+    caption += f"; projections by {view.how}"
     pictures = [Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)]
     if len(views) > 1:
         caption = f"{layer}: the same units projected to pixels by {len(views)} rules"

@@ -1,6 +1,7 @@
 """One animal: draws the parts of a species on a canvas, in the colors and the mood of one look."""
 
 import math
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,23 @@ from convscope.data.critters.shapes import (
 from convscope.data.critters.species import Ears, Look, Mark, Species
 
 PARTS = ("left eye", "right eye", "nose", "mouth", "left ear", "right ear")  # left as the viewer sees it
+Region = IntEnum(  # what a pixel of the animal belongs to
+    "Region", "BODY DARK_OF_BODY LIGHT_OF_BODY HEAD DARK_OF_HEAD LIGHT_OF_HEAD EAR MOUTH NOSE WHISKERS EYE"
+)
+_BODY_MARKS = {"dark": Region.DARK_OF_BODY, "light": Region.LIGHT_OF_BODY}
+_HEAD_MARKS = {"dark": Region.DARK_OF_HEAD, "light": Region.LIGHT_OF_HEAD}
+_FACE = (Region.HEAD, Region.DARK_OF_HEAD, Region.LIGHT_OF_HEAD, Region.MOUTH, Region.NOSE, Region.EYE)
+MASKED_PARTS: dict[str, tuple[Region, ...]] = {  # parts and their regions; what is no animal is the background
+    "eyes": (Region.EYE,),
+    "nose": (Region.NOSE,),
+    "mouth": (Region.MOUTH,),
+    "ears": (Region.EAR,),
+    "whiskers": (Region.WHISKERS,),
+    "dark marks": (Region.DARK_OF_HEAD, Region.DARK_OF_BODY),
+    "light marks": (Region.LIGHT_OF_HEAD, Region.LIGHT_OF_BODY),
+    "head": _FACE,
+    "body": (Region.BODY, Region.DARK_OF_BODY, Region.LIGHT_OF_BODY),
+}
 INK = (46, 36, 44)
 BODY = symmetric((0, 0.3), (0.66, 0.66), (1.02, 1.2), (1.24, 1.9), (1.35, 3.0), (1.3, 4.2), (0, 4.3))
 ON_HEAD = staggered(-1.1, 1.1)
@@ -48,11 +66,14 @@ class Artist(NamedTuple):
 
 
 def draw_animal(canvas: Canvas, frame: Frame, species: Species, look: Look) -> list[np.ndarray]:
-    """Fills the canvas with one animal and returns the points [n, 2] (canvas pixels) of each of the PARTS."""
+    """Fills the canvas with one animal and returns the points [n, 2] (canvas pixels) of each of the PARTS.
+
+    A canvas with regions gets the Region of each of its pixels.
+    """
     artist = Artist(canvas, frame, look)
     _body(artist, species)
     ears = _ears(artist, species) if not species.ears.in_front else []
-    head = frame.put(species.head)
+    head, canvas.region = frame.put(species.head), Region.HEAD
     artist.outlined(head, look.fur)
     with canvas.inside(head):
         _coat(artist, species.coat, ON_HEAD)
@@ -66,19 +87,22 @@ def draw_animal(canvas: Canvas, frame: Frame, species: Species, look: Look) -> l
 
 def _body(artist: Artist, species: Species) -> None:
     upright = artist.frame._replace(roll=0.6 * artist.frame.roll, yaw=0.0, pitch=0.0)
-    artist = artist._replace(frame=upright)
+    artist, artist.canvas.region = artist._replace(frame=upright), Region.BODY
     outline = upright.put(BODY)
     artist.outlined(outline, mix(artist.look.fur, INK, 0.1))
     with artist.canvas.inside(outline):
         _coat(artist, species.coat, ON_BODY)
         for mark in species.chest:
+            artist.canvas.region = _BODY_MARKS.get(mark.shade, Region.BODY)
             artist.canvas.fill(upright.put(mark.outline), mix(artist.shade(mark.shade), INK, 0.1))
+        artist.canvas.region = Region.BODY
         shadow = upright.put(species.head * (0.96, 1.0) + (0, 0.2))
         artist.canvas.fill(shadow, mix(artist.look.fur, INK, 0.45))
 
 
 def _ears(artist: Artist, species: Species) -> list[np.ndarray]:
     """The points of the left and of the right ear."""
+    artist.canvas.region = Region.EAR
     return [_ear(artist, species.ears, side, turn) for side, turn in zip((-1, 1), artist.look.ear_turn, strict=True)]
 
 
@@ -127,11 +151,13 @@ def _coat(artist: Artist, coat: str, places: np.ndarray) -> None:
 
 def _marks(artist: Artist, marks: tuple[Mark, ...]) -> None:
     for mark in marks:
+        artist.canvas.region = _HEAD_MARKS.get(mark.shade, Region.HEAD)
         artist.canvas.fill(artist.frame.put_on_face(mark.outline), artist.shade(mark.shade))
 
 
 def _mouth(artist: Artist, species: Species) -> np.ndarray:
     put, canvas, mouth = artist.frame.put_on_face, artist.canvas, species.mouth
+    canvas.region = Region.MOUTH
     points = [put(line) for line in mouth.lines]
     if mouth.tongue is not None:
         points.append(artist.outlined(put(mouth.tongue), mix(artist.look.skin, (230, 80, 90), 0.4), 0.025))
@@ -148,7 +174,7 @@ def _nose_color(artist: Artist) -> Color:
 
 
 def _nose(artist: Artist, species: Species) -> np.ndarray:
-    put, color = artist.frame.put_on_face, _nose_color(artist)
+    put, color, artist.canvas.region = artist.frame.put_on_face, _nose_color(artist), Region.NOSE
     points = [artist.outlined(put(outline), color, 0.02) for outline in species.nose]
     if len(species.nose) == 1:
         low, high = species.nose[0].min(axis=0), species.nose[0].max(axis=0)
@@ -160,7 +186,7 @@ def _nose(artist: Artist, species: Species) -> np.ndarray:
 
 
 def _whiskers(artist: Artist, species: Species) -> None:
-    fur = artist.look.fur
+    fur, artist.canvas.region = artist.look.fur, Region.WHISKERS
     color = mix(fur, (255, 255, 255), 0.85) if sum(fur) < 520 else mix(fur, INK, 0.6)
     for row in range(species.whiskers):
         y = 0.34 + 0.1 * row
@@ -172,6 +198,7 @@ def _whiskers(artist: Artist, species: Species) -> None:
 def _eye(artist: Artist, species: Species, side: int) -> np.ndarray:
     """The points of the eye on that side (-1 the viewer's left), its dark rim included."""
     eyes, look, put, canvas = species.eyes, artist.look, artist.frame.put_on_face, artist.canvas
+    canvas.region = Region.EYE
     rx, ry = eyes.rx * look.eye_size, eyes.ry * look.eye_size * look.lid
     button = min(eyes.pupil) > 0.9  # the pupil covers the iris
     x, slant = side * eyes.x, -side * eyes.slant

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from convscope.data.critters.face import draw_animal
+from convscope.data.critters.face import MASKED_PARTS, draw_animal
 from convscope.data.critters.scenery import background, cover, draw_objects, light
 from convscope.data.critters.shapes import Canvas, Frame
 from convscope.data.critters.species import SPECIES, Look, Species, random_look
@@ -16,12 +16,17 @@ FINER = 2  # the animal is drawn on a canvas this many times finer, then average
 
 
 class Critter(NamedTuple):
-    """A picture, the mask of its animal and the boxes of the animal's parts."""
+    """A picture, the mask of its animal and the boxes of the animal's parts.
+
+    regions: where asked for, at each pixel of the drawing, FINER times as fine as the picture, the face.Region of the
+    animal that is visible there; else 0.
+    """
 
     image: np.ndarray  # [size, size, 3] uint8
     mask: np.ndarray  # [size, size] uint8, 1 where the animal is visible
     boxes: np.ndarray  # [6, 4] float32, x0, y0, x1, y1 in pixels of each of face.PARTS, hidden or not
     species: int  # the label: a place in SPECIES
+    regions: Image.Image | None = None
 
 
 class Pose(NamedTuple):
@@ -44,10 +49,24 @@ class Plan(NamedTuple):
     shine: tuple[float, float]  # where the light on the face comes from
 
 
-def scene(seed: int, split: str, index: int, size: int) -> Critter:
+def scene(seed: int, split: str, index: int, size: int, with_regions: bool = False) -> Critter:
     """The picture of an index; species take turns. Raises UserError for a size below 16."""
     check_size(size)
-    return render(plan(seed, split, index), SPECIES[index % len(SPECIES)], size)
+    return render(plan(seed, split, index), SPECIES[index % len(SPECIES)], size, with_regions)
+
+
+def part_masks(seed: int, split: str, index: int, size: int) -> np.ndarray:
+    """[P, size, size] bool: where each of face.MASKED_PARTS is visible in a picture; last, the background.
+
+    A pixel belongs to a part that fills half of it or more, so that a thin part may have none.
+    """
+    critter = scene(seed, split, index, size, with_regions=True)
+    assert critter.regions is not None
+    masks = []
+    for regions in MASKED_PARTS.values():
+        visible = critter.regions.point([255 if number in regions else 0 for number in range(256)])
+        masks.append(np.asarray(visible.reduce(FINER)) > 127)
+    return np.stack([*masks, critter.mask == 0])
 
 
 def check_size(size: int) -> None:
@@ -88,17 +107,19 @@ def frame(pose: Pose, species: Species, side: int) -> Frame:
     return Frame(x * side, y * side, unit * side, pose.roll, pose.yaw, pose.pitch, pose.stretch)
 
 
-def render(plan: Plan, species: Species, size: int) -> Critter:
+def render(plan: Plan, species: Species, size: int, with_regions: bool = False) -> Critter:
     """The picture of a plan with an animal of this species."""
     side, rng = size * FINER, np.random.default_rng(plan.scenery_seed)
     head = frame(plan.pose, species, side)
     picture = Image.fromarray(background(rng, size).clip(0, 255).astype(np.uint8)).resize((side, side))
-    behind, animal, before = Canvas(side), Canvas(side), Canvas(side)
+    behind, animal, before = Canvas(side), Canvas(side, with_regions), Canvas(side)
     draw_objects(rng, behind, side)
     parts = draw_animal(animal, head, species, plan.look)
     cover(rng, before, side)
     mask = animal.image.getchannel("A")
     mask.paste(0, mask=before.image)
+    if animal.regions:
+        animal.regions.paste(0, mask=before.image)
     for layer in (behind, animal, before):
         picture.paste(layer.image, mask=layer.image)
     visible = np.asarray(mask.reduce(FINER))
@@ -110,6 +131,7 @@ def render(plan: Plan, species: Species, size: int) -> Critter:
         (visible > 127).astype(np.uint8),
         boxes.clip(0, size),
         [candidate.name for candidate in SPECIES].index(species.name),
+        animal.regions,
     )
 
 

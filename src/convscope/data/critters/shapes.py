@@ -111,25 +111,40 @@ class Frame(NamedTuple):
 
 
 class Canvas:
-    """A transparent RGBA picture that is filled polygon by polygon."""
+    """A transparent RGBA picture that is filled polygon by polygon.
 
-    def __init__(self, side: int) -> None:
+    regions: of the same size where asked for: at each pixel the `region` that was drawn there last, 0 where none was.
+    """
+
+    def __init__(self, side: int, with_regions: bool = False) -> None:
         self.image = Image.new("RGBA", (side, side))
+        self.regions = Image.new("L", (side, side)) if with_regions else None
+        self.region = 0
+        self._set_pens()
+
+    def _set_pens(self) -> None:
         self._pen = ImageDraw.Draw(self.image)
+        self._region_pen = None if self.regions is None else ImageDraw.Draw(self.regions)
 
     def fill(self, outline: np.ndarray, color: Color) -> None:
         """Fills one outline [n, 2], or a whole stack of them [..., n, 2]."""
         ink = (*(min(255, max(0, round(value))) for value in color), 255)
         for points in outline.reshape(-1, 2 * outline.shape[-2]).tolist():
             self._pen.polygon(points, fill=ink)
+            if self._region_pen is not None:
+                self._region_pen.polygon(points, fill=self.region)
 
     @contextmanager
     def inside(self, outline: np.ndarray) -> Iterator[None]:
         """A context in which filling changes pixels inside the outline only."""
         whole, self.image = self.image, self.image.copy()
-        self._pen = ImageDraw.Draw(self.image)
+        regions, self.regions = self.regions, self.regions and self.regions.copy()
+        self._set_pens()
         yield
         stencil = Image.new("L", whole.size)
         ImageDraw.Draw(stencil).polygon(outline.ravel().tolist(), fill=255)
         whole.paste(self.image, mask=stencil)
-        self.image, self._pen = whole, ImageDraw.Draw(whole)
+        if regions and self.regions:
+            regions.paste(self.regions, mask=stencil)
+        self.image, self.regions = whole, regions
+        self._set_pens()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -18,8 +19,10 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress
 
-from convscope.data.critters.scene import check_size, drawn, scene
+from convscope.data.critters.face import MASKED_PARTS
+from convscope.data.critters.scene import check_size, drawn, part_masks, scene
 from convscope.data.critters.species import SPECIES
+from convscope.data.part_masks import KnownParts, Masks
 from convscope.data.passes import core_count
 from convscope.data.sources import Pixels, Source
 from convscope.errors import UserError
@@ -56,6 +59,10 @@ def critters(train: int, val: int, size: int, seed: int, cache_dir: Path | None)
     remarks = list[str]()
     train_images = _split("train", train, size, seed, cache_dir, remarks)
     val_images = _split("val", val, size, seed, cache_dir, remarks)
+    train_images, val_images = (
+        images._replace(parts=_known_parts(seed, split, len(images.labels)))
+        for split, images in (("train", train_images), ("val", val_images))
+    )
     return Source(names, train_images, val_images, remarks=list(dict.fromkeys(remarks)))
 
 
@@ -63,6 +70,16 @@ def truth(seed: int, split: str, indices: list[int], size: int) -> Truth:
     """Masks and boxes of the images that critters() returns, uncropped, not flipped. Drawn again, about 10 ms each."""
     drawings = [scene(seed, split, index, size) for index in indices]
     return Truth(np.stack([drawing.mask for drawing in drawings]), np.stack([drawing.boxes for drawing in drawings]))
+
+
+def _known_parts(seed: int, split: str, count: int) -> KnownParts:
+    return KnownParts([*MASKED_PARTS, "background"], partial(_part_masks, seed, split), np.arange(count))
+
+
+@lru_cache(maxsize=1)  # the same images are measured after each epoch of a training
+def _part_masks(seed: int, split: str, indices: tuple[int, ...], size: int) -> Masks:
+    """[n, P, size, size]: scene.part_masks of these images. Drawn again, about 10 ms each."""
+    return np.stack([part_masks(seed, split, index, size) for index in indices])
 
 
 def _split(split: str, count: int, size: int, seed: int, cache_dir: Path | None, remarks: list[str]) -> Pixels:

@@ -91,9 +91,10 @@ function fillPanel(parts, side, map, two) {
   const facts = [
     isPresent(strength) && `strength ${valueText(strength)}`,
     isPresent(overlap) && `${percentText(overlap)} of its images stayed`,
+    labelWords(side.layer, map),
   ];
   const when = isPresent(side.frame.epoch) ? ` at epoch ${side.frame.epoch}` : "";
-  parts.when.textContent = two ? joined([side.words, number], ", ") : "";
+  parts.when.textContent = two ? joined([side.words, number, matchWords(side.layer, map)], ", ") : "";
   parts.dead.hidden = !state.dead;
   parts.facts.textContent = alive ? joined(facts, " · ") : "";
   parts.nothing.textContent = state.dead ? `No image excites it${when}.` : alive ? "" : "This map is not shown there.";

@@ -1,13 +1,14 @@
 "use strict";
 // Moves the page. Its state decides what is on it, and stands in the address:
-// #layer=conv3&epoch=7&map=12&rank=2&sort=strength&show=patches&beside=epoch:2, or beside=run:<folder>.
+// #layer=conv3&epoch=7&map=12&rank=2&sort=strength&part=eyes&show=patches&beside=epoch:2, or beside=run:<folder>.
 // Where a run has no atlas, whole pictures are compared: #layer=conv3&epoch=7&compare=1
 
 /**
- * beside: "epoch:<number>" or "run:<folder>". sort: a key of ORDERS. show: a TileKind, null for both.
+ * beside: "epoch:<number>" or "run:<folder>". sort: a key of ORDERS. part: whose detectors are on the page, null for
+ * all maps. show: a TileKind, null for both.
  * @typedef {{
  *   layer: string | null, epoch: number | null, map: number | null, rank: number | null, sort: string | null,
- *   show: string | null, beside: string | null,
+ *   part: string | null, show: string | null, beside: string | null,
  * }} PageState
  */
 
@@ -27,7 +28,7 @@ const epochs = [...new Set([...(own?.atlas.epochs ?? []), ...frameEpochs].filter
 const last = epochs[epochs.length - 1] ?? null;
 const middle = layers[Math.floor((layers.length - 1) / 2)] ?? null; // parts of things: neither edges nor whole classes
 /** @type {PageState} */
-const state = { layer: middle, epoch: last, map: null, rank: null, sort: null, show: null, beside: null };
+const state = { layer: middle, epoch: last, map: null, rank: null, sort: null, part: null, show: null, beside: null };
 let moved = false; // whether anyone has moved anything: only then the next pictures are loaded ahead
 /**
  * What to call when the state has changed.
@@ -75,6 +76,7 @@ function recall() {
   state.map = numberOf("map", own?.atlas.layers.find((layer) => layer.name === state.layer)?.shown ?? []);
   state.rank = state.map === null ? null : numberOf("rank", [0, 1, 2, 3, 4, 5, 6, 7, 8]);
   state.sort = oneOf("sort", Object.keys(ORDERS));
+  state.part = oneOf("part", own?.atlas.parts ?? []);
   state.show = oneOf("show", ["projections", "patches"]);
   if (!words.has("beside") && words.has("compare")) words.set("beside", `epoch:${words.get("compare")}`);
   const folders = (own?.atlas.beside ?? []).map((run) => `run:${run.folder}`);

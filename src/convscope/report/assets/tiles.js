@@ -78,13 +78,14 @@ function card(holder) {
   const when = html("span", { class: "when" }, head);
   const dead = html("span", { class: "dead" }, head, "✕ dead");
   const strength = html("span", { class: "strength" }, head);
+  const part = html("span", { class: "part" }, link);
   const bar = html("i", {}, html("span", { class: "bar-of", "aria-hidden": "true" }, link));
   const nines = html("span", { class: "nines" }, link);
   const projections = html("canvas", { role: "img", class: "projections" }, nines);
   const patches = html("canvas", { role: "img", class: "patches" }, nines);
   const nothing = html("span", { class: "nothing" }, link);
   const foot = html("span", { class: "kept" }, link);
-  return { link, name, when, dead, strength, bar, projections, patches, nothing, foot };
+  return { link, name, when, dead, strength, part, bar, projections, patches, nothing, foot };
 }
 
 /**
@@ -97,10 +98,12 @@ function fillCard(parts, side, map, { most, two }) {
   const state = mapState(side.layer, side.at, map);
   const { alive, strength } = state;
   parts.name.textContent = map === undefined ? "" : `map ${map}`;
-  parts.when.textContent = two ? side.words : "";
+  parts.when.textContent = two ? joined([side.words, matchWords(side.layer, map)], ", ") : "";
   parts.link.classList.toggle("gone", !alive);
   parts.dead.hidden = !state.dead;
   parts.strength.textContent = alive && isPresent(strength) ? `strength ${valueText(strength)}` : "";
+  parts.part.textContent = alive ? labelWords(side.layer, map) : "";
+  parts.part.classList.toggle("detector", Boolean(labelOf(side.layer, map)?.detector));
   parts.strength.title = "score of its strongest image";
   parts.bar.style.width = `${alive ? (100 * Number(strength)) / most : 0}%`;
   parts.foot.textContent = alive ? footWords(side, state) : "";

@@ -32,7 +32,7 @@ function mapView(holder) {
     for (const id of ["overtime", "curve"]) byId(id).hidden = epochs.length < 2;
     if (epochs.length < 2) return;
     strip(side.layer, map, view.epoch);
-    const otherMap = besideSide && besideSide.run !== own ? partner : undefined;
+    const otherMap = besideSide && besideSide.run !== own && !besideSide.layer.partners ? partner : undefined;
     query("#overtime .several").hidden = byId("otherstrip").hidden = otherMap === undefined;
     if (otherMap !== undefined) otherStrip(besideSide.layer, otherMap, view.epoch);
     curve(sides, [map, partner], view.epoch);
@@ -46,7 +46,7 @@ function mapView(holder) {
  * @param {number} map
  */
 function fillHead(layer, view, map) {
-  const maps = ordered(layer, view.sort);
+  const maps = chosenMaps(layer, view);
   const place = maps.indexOf(map);
   byId("maptitle").textContent = `${layer.name} map ${map}`;
   fillStep("before", maps[place - 1], "‹ ", "");
@@ -91,9 +91,9 @@ function openMap(map, layer = state.layer) {
 }
 
 function closeMap() {
-  const { map, epoch, beside, sort, show } = state;
+  const { map, epoch, beside, sort, part, show } = state;
   if (map === null) return;
-  leaving = { values: { epoch, beside, sort, show }, closed: map };
+  leaving = { values: { epoch, beside, sort, part, show }, closed: map };
   if (history.state?.opened)
     history.back(); // goes on when the address has changed
   else leaveMap();
@@ -130,8 +130,14 @@ function besideWords(first, second) {
   if (!second) return "";
   if ("problem" in second) return second.problem;
   if (second.run === own) return "";
-  const words = haveSameMaps(first.layer, second.layer) ? "" : "; it shows other maps, here in the same order";
-  return `Beside it: ${second.title}${words}.`;
+  if (second.layer.partners)
+    return `Beside it: ${second.title}, each map's match there. r: their correlation; its nine are among the images compared.`;
+  const words = haveSameMaps(first.layer, second.layer)
+    ? "the maps of the same number"
+    : "it shows other maps, here in the same order";
+  const { command } = own?.atlas.beside.find((run) => run.folder === runBeside(state.beside)) ?? {};
+  const search = command ? `. Which maps match is not known yet; to find out, type ${command}` : ".";
+  return `Beside it: ${second.title}; ${words}${search}`;
 }
 
 /**
@@ -142,7 +148,12 @@ function besideWords(first, second) {
 function showScene(view, [first, second], views) {
   const missing = "problem" in first;
   const single = !missing && view.map !== null && first.layer.shown.includes(view.map);
-  const words = missing ? first.problem : joined([!single && tally(first), besideWords(first, second)], " ");
+  const words = missing
+    ? first.problem
+    : joined(
+        [!single && chosenWords(first.layer, view.part), !single && tally(first), besideWords(first, second)],
+        " ",
+      );
   byId("tally").textContent = words;
   byId("tally").hidden = !words;
   byId("features").classList.toggle("single", single);
@@ -210,6 +221,7 @@ function setUpOptions() {
   if (epochs.length < 2) query("[value=stability]", HTMLElement, sort).remove();
   sort.addEventListener("change", () => change({ sort: sort.value || null }));
   for (const button of buttons) button.addEventListener("click", () => change({ show: button.value || null }));
+  setUpParts();
   byId("before").addEventListener("click", () => stepMap(-1));
   byId("after").addEventListener("click", () => stepMap(1));
   byId("back").addEventListener("click", closeMap);

@@ -17,7 +17,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.analyses.visualize.compute import FeatureView, SplitPixels, drawn_maps, feature_view, layer_rule
+from convscope.analyses.visualize.compute import (
+    FeatureView,
+    SplitPixels,
+    drawn_maps,
+    feature_view,
+    layer_rule,
+    with_dependence,
+)
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
 from convscope.data.epoch_images import epoch_images
 from convscope.data.images import Images
@@ -91,14 +98,14 @@ class Evolution:
             "previous": previous,
             "pictured": sorted(self.pictured),
             "new": self.new,
-            "rules": {layer: dict(rule._asdict()) for layer, rule in self.rules.items()},
+            "rules": {layer: rule.state_dict() for layer, rule in self.rules.items()},
             "measures": self.measures.memories,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.pictured = EpochRows.read(state["rows"]), set(state.get("pictured", []))
         self.new = list(state.get("new", []))
-        self.rules = {layer: RuleChoice(**rule) for layer, rule in state.get("rules", {}).items()}
+        self.rules = {layer: RuleChoice.from_state(rule) for layer, rule in state.get("rules", {}).items()}
         self.measures.memories = dict(state.get("measures", {}))
         self.seconds = state.get("seconds", 0.0)
         for layer, (top, maps, strongest) in state["previous"].items():
@@ -148,6 +155,7 @@ class Evolution:
         for layer, top in tops.items():
             maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
             view = feature_view(net, images, layer, top, maps, self._rule(net, images, layer, top, maps))
+            view = with_dependence(net, images, view)
             self.record.background.do(partial(self._draw_grid, epoch, view, tiles))
             yield view, top
 
@@ -156,7 +164,7 @@ class Evolution:
         layer = view.layer
         caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
         grid = feature_grid(view, caption, self.choice.tile)
-        caption += f"; projections by {view.rule.words}"
+        caption += f"; projections by {view.how}"
         self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
         tiles[layer] = np.stack(strongest_tiles(grid, TILE))
 

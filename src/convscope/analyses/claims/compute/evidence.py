@@ -124,10 +124,10 @@ def parts(
             f"{layer}: random {pair_mean(random):.3f}, parts {pair_mean(part):.3f}, of changed features {ours}"
         )
     images = f"{len(marked.names)} images, {', '.join(marked.parts)}"
-    return [
-        judge(PARTS, pair_interval(gains[0], seed), f"{by_layer[0]}; {images}"),
-        judge(PARTS_ABOVE, pair_interval(gains[0] - gains[1], seed), "; ".join(by_layer)),
-    ]
+    at_maps = judge(PARTS, pair_interval(gains[0], seed), f"{by_layer[0]}; {images}")
+    if hidden.maps == hidden.last:
+        return [at_maps, unmeasured(PARTS_ABOVE, f"this net has no hidden layer above {hidden.maps}")]
+    return [at_maps, judge(PARTS_ABOVE, pair_interval(gains[0] - gains[1], seed), "; ".join(by_layer))]
 
 
 def _mean(values: NDArray[np.float32]) -> str:

@@ -37,9 +37,7 @@ from convscope.runs.top9_records import read_layer_records
 
 MIN_EPOCHS = 4  # with a record of the strongest images; fewer do not show in which order maps converge
 GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
-TRAIN_RIVALS = (
-    "type experiment=first_layers to train some, then run=<one of its runs> claims.against=<the sweep's folder>"
-)
+TRAIN_RIVALS = "type experiment=first_layers to train some, then run=<one of them> claims.against=<the sweep's folder>"
 RUN_TRANSFER = (
     f"type job=transfer ckpt=<its> data=<other images> transfer.folds={MIN_CASES}, then claims.transfer=<that folder>"
 )
@@ -208,16 +206,16 @@ def _rivals_in_words(rivals: Sequence[Run]) -> str:
     return f"none of the {len(rivals)} other runs is" if rivals else "there is no other run"
 
 
-def depth(run: Run, transfer: Path | None, layers: LayerRoles, seed: int) -> Claim:
+def depth(net: Run | Mapping[str, Any], transfer: Path | None, layers: LayerRoles, seed: int) -> Claim:
     """Do deeper features classify better (section 5.3, Table 7)? Read from the job=transfer on the same net.
 
-    Accuracy of the last hidden layer minus that of the first convolution, fold by fold, by the linear SVM, at the
-    largest number of images of each class. Folds draw from the same images, so they are hardly independent cases.
-    Raises UserError for a folder that is not of job=transfer on this run's net.
+    net: its training run, or a pretrained net's settings of conf/model. Accuracy of the last hidden layer minus that of
+    the first, fold by fold, by the linear SVM, at the largest number of images of each class. Folds draw from the same
+    images, so they are hardly independent cases. Raises UserError for a folder of another job or net.
     """
     if transfer is None:
         return unmeasured(DEPTH, f"the images of this run cannot tell; {RUN_TRANSFER}")
-    by_layer, per_class = _svm_accuracies(run, transfer)
+    by_layer, per_class = _svm_accuracies(net, transfer)
     if read_run(transfer).summary.get("own_images"):
         reason = f"{transfer.name} took the images that the net was trained on, which cannot tell"
         return unmeasured(DEPTH, f"{reason}; {RUN_TRANSFER}")
@@ -232,13 +230,15 @@ def depth(run: Run, transfer: Path | None, layers: LayerRoles, seed: int) -> Cla
     return judge(DEPTH, paired_difference(high, low, seed), f"{because}; {len(folds)} folds, which share images")
 
 
-def _svm_accuracies(run: Run, transfer: Path) -> tuple[dict[str, dict[int, float]], int]:
+def _svm_accuracies(net: Run | Mapping[str, Any], transfer: Path) -> tuple[dict[str, dict[int, float]], int]:
     """Layer -> fold -> accuracy in percent, of this net and the SVM, and the images of each class."""
     transfer_run, path = read_run(transfer), transfer / "tables" / "transfer" / "trials.csv"
+    model, trained = transfer_run.settings.get("model"), run_folder_of(transfer_run.settings.get("ckpt"))
     if transfer_run.summary.get("job") != "transfer" or not path.is_file():
         raise UserError(f"claims.transfer={transfer} is no folder of a finished job=transfer; {RUN_TRANSFER}")
-    if run_folder_of(transfer_run.settings.get("ckpt")) != run.folder.resolve():
-        raise UserError(f"claims.transfer={transfer} looked at another net than run={run.folder}; {RUN_TRANSFER}")
+    if trained != net.folder.resolve() if isinstance(net, Run) else trained or model != net:
+        this = f"run={net.folder}" if isinstance(net, Run) else f"model.weights={net.get('weights')}"
+        raise UserError(f"claims.transfer={transfer} looked at another net than {this}; {RUN_TRANSFER}")
     header, lines = read_table(path)
     rows = [dict(zip(header, line, strict=True)) for line in lines if len(line) == len(header)]
     svm_rows = [row for row in rows if row["classifier"] == "svm" and row["net"] == rows[0]["net"]]

@@ -1,0 +1,123 @@
+"""Matched maps side by side, and the partners of the maps that the page of the first net's run shows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from convscope.analyses.matching.about import MatchConfig
+from convscope.analyses.matching.compute import Matching
+from convscope.analyses.matching.compute.correlation import LayerMatch
+from convscope.analyses.matching.figure import MatchedView, matched_grid
+from convscope.analyses.subject import Subject
+from convscope.analyses.visualize.compute import FeatureView, SplitPixels, feature_view, search_top9
+from convscope.analyses.visualize.figure import exciting_images, feature_grid, thumbnail_sheets
+from convscope.engine.progress import track
+from convscope.engine.top9 import Top9, to_arrays
+from convscope.runs.reading import read_run
+from convscope.runs.record import Arrays, Picture, Result
+
+PARTNERS = "match/partners"  # pictures of partners; report/matched_maps.py reads them
+
+
+class NamedNet(NamedTuple):
+    """A net with its images, and its name in tables."""
+
+    name: str
+    subject: Subject
+
+
+class Searched(NamedTuple):
+    """A net with its images of one split, and the nine of the compared ones that excite each map most, by layer."""
+
+    net: NamedNet
+    images: SplitPixels
+    tops: dict[str, Top9]
+
+    def view(self, layer: str, maps: Sequence[int]) -> FeatureView:
+        """The maps with the images that excite them, projected to pixels."""
+        watch = partial(track, words=f"projecting {layer} of {self.net.name}")
+        subject = self.net.subject
+        return feature_view(subject.net, self.images, layer, self.tops[layer], list(maps), watch=watch)
+
+
+def search(net: NamedNet, layers: Sequence[str], plan: MatchConfig, index: Tensor) -> Searched:
+    """The strongest of the compared images for the maps of these layers."""
+    subject = net.subject
+    tops = search_top9(subject.net, subject.data, plan.split, list(dict.fromkeys(layers)), index)
+    return Searched(net, SplitPixels(subject.data, plan.split), tops)
+
+
+def pair_pictures(
+    nets: tuple[NamedNet, NamedNet], matching: Matching, plan: MatchConfig, index: Tensor
+) -> Iterator[Picture]:
+    """For each layer the best, the median and the worst matches: the map of the first net beside its partner."""
+    names = zip(*matching.layers, strict=True)
+    first, second = (search(net, layers, plan, index) for net, layers in zip(nets, names, strict=True))
+    for (layer, other), found in matching.layers.items():
+        places = pictured_places(len(found.first), plan.pairs)
+        if not places:
+            continue
+        views = first.view(layer, found.first[places].tolist()), second.view(other, found.second[places].tolist())
+        title = f"{layer}: the best, the median and the worst matches of {nets[0].name} (left) and {nets[1].name}"
+        grid = matched_grid(MatchedView(views, _captions(nets, (layer, other), found, places)), title, plan.tile)
+        yield Picture(f"match/pairs/{layer}", grid, title, layer=layer)
+
+
+def pictured_places(count: int, each: int) -> list[int]:
+    """Places of the first, the middle and the last `each` of a list of this length, without repeats."""
+    middle = max(0, count // 2 - each // 2)
+    places = [*range(each), *range(middle, middle + each), *range(count - each, count)]
+    return sorted({place for place in places if 0 <= place < count})
+
+
+def _captions(
+    nets: Sequence[NamedNet], layers: Sequence[str], found: LayerMatch, places: Sequence[int]
+) -> list[list[str]]:
+    words = [f" · r {found.correlation[place]:.2f}{'' if found.recurs[place] else ', as shuffled'}" for place in places]
+    ours = [f"{layers[0]} map {found.first[place]}{end}" for place, end in zip(places, words, strict=True)]
+    return [ours, [f"{nets[1].name}: {layers[1]} map {found.second[place]}" for place in places]]
+
+
+def shown_maps(run: Path) -> dict[str, list[int]]:
+    """Layer -> the maps that the page of a run shows, by its last grid."""
+    entries = [entry for entry in read_run(run).entries if entry.name.startswith("top9/") and entry.layer]
+    shown = dict[str, list[int]]()
+    for entry in sorted(entries, key=lambda entry: entry.epoch or 0):
+        if entry.sheet is not None and "projections" in entry.sheet:
+            shown[str(entry.layer)] = list(entry.sheet["maps"])
+    return shown
+
+
+def partner_pictures(
+    nets: tuple[NamedNet, NamedNet],
+    matching: Matching,
+    plan: MatchConfig,
+    index: Tensor,
+    shown: Mapping[str, Sequence[int]],
+) -> Iterator[Result]:
+    """Grids of the second net's partners of the maps `shown`, with their record and the images in them.
+
+    The page of the first net's run cuts its tiles "compare with" from them.
+    """
+    layers = {layer: pair for pair in matching.layers if (layer := pair[0]) in shown}
+    if not layers:
+        return
+    second = search(nets[1], [other for _, other in layers.values()], plan, index)
+    yield Arrays("top9/top9", to_arrays({layer: second.tops[other] for layer, (_, other) in layers.items()}))
+    excited = set[int]()
+    for layer, pair in layers.items():
+        found = matching.layers[pair]
+        partner = dict(zip(found.first.tolist(), found.second.tolist(), strict=True))
+        maps = list(dict.fromkeys(partner[map_] for map_ in shown[layer] if map_ in partner))
+        if not maps:
+            continue
+        view = second.view(pair[1], maps)
+        caption = f"{pair[1]} of {nets[1].name}: the partners of the maps that the page of {nets[0].name} shows"
+        grid = feature_grid(view, caption, plan.tile)
+        yield Picture(f"{PARTNERS}/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
+        excited |= set(exciting_images(view))
+    for number, (image, sheet) in enumerate(thumbnail_sheets(second.images, sorted(excited))):
+        yield Picture(f"images/{number}", image, "Images that excite the partners", sheet=sheet)
