@@ -180,7 +180,7 @@ def analysis_command(name: str, about: About) -> Command:
         inputs = Inputs(settings, folder, terminal.show_warning)
         results = import_module(f"convscope.analyses.{name}.job").results(inputs, config)
         inputs.facts["seconds"] = {"preparation": time.perf_counter() - start} if inputs.subjects else {}
-        record_results(results, settings, folder, inputs.facts, inputs.subjects)
+        record_results(results, settings, folder, inputs.facts, inputs.subjects, inputs.weak_nets)
         for warning in inputs.last_warnings:
             terminal.show_warning(warning)
 

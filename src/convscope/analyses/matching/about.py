@@ -65,6 +65,8 @@ ABOUT = About(
     ),
     sweep_key="match.runs",
     sweep_folder="match",
-    each_epoch="the share of each layer's maps that recur from the drawn epoch before (recur), and linear CKA with it "
-    "(cka)",
+    each_epoch={
+        "recur": "share of the maps that recur from the drawn epoch before",
+        "cka": "linear CKA with the drawn epoch before",
+    },
 )
