@@ -14,6 +14,7 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     correspond                 the same part covered in several images: do features change alike?
     diagnose                   dead maps, copies, grids of too coarse a stride, with verdicts
     neighbors                  the training images nearest in features
+    ablate                     every map switched off: which classes need it, which mistakes it makes
     evaluate                   top-1, top-5, confusions
     transfer                   linear classifiers on the features of each layer
     overlap                    images that two sets share
@@ -66,6 +67,7 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "Run",
     "Subject",
     "Top9",
+    "ablate",
     "claims",
     "correspond",
     "diagnose",
