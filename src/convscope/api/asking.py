@@ -25,7 +25,7 @@ def ablate(
     """Every map of a layer switched off: which classes fall, and which maps made which mistakes.
 
     layers: None: the last convolution or block. images: how many, their indices, or None for all; with labels. maps:
-    how many of each layer, or their numbers; None: all. value: what takes a map's place, zero, its mean over the images,
+    how many of each layer, or their numbers; None: all. value: what takes a map's place: zero, mean (over the images),
     or both in turn. random: directions taken away, to compare with. mistakes: how many are taken apart. Pictures
     ablation/<layer>/<value>_effects, <value>_classes, needed_maps, ablation/mistakes/<image>; tables
     ablation/<layer>/<value> and ablation/mistakes; arrays [C, classes].

@@ -93,7 +93,7 @@ def class_plot(changes: ClassChanges, title: str) -> Figure:
     bar_axes = figure.add_axes(((WIDTH - 0.85) / WIDTH, 0.55 / height, 0.14 / WIDTH, (height - 1.1) / height))
     bar = figure.colorbar(image, cax=bar_axes)
     bar.ax.tick_params(labelsize=TEXT - 1, length=0, colors=FAINT_LINE)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # its stub says Spine | None
+    bar.outline.set_visible(False)
     return figure
 
 

@@ -22,7 +22,7 @@ class Mistake(NamedTuple):
     for the image which do so too; None where that was not counted.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which no one needs
     target: int
     answer: int
     p_target: float

@@ -42,7 +42,7 @@ def ablate(subject: Subject, plan: AblationConfig, seed: int) -> Iterator[Result
     layers = plan.layers or [layer_roles(subject.net, subject.data.image_shape).maps]
     parts = [UpperPart(subject.net, subject.data.image_shape, layer) for layer in dict.fromkeys(layers)]
     maps = [chosen_maps(part, plan.maps, seed) for part in parts]
-    values = [ZERO, MEAN] if plan.value == "both" else [plan.value]
+    values: list[str] = [ZERO, MEAN] if plan.value == "both" else [plan.value]
     for number, (part, numbers) in enumerate(zip(parts, maps, strict=True)):
         effects = layer_effects(images, part, numbers, values, plan.random, seed)
         last = number == len(parts) - 1

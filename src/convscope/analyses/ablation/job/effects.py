@@ -53,8 +53,8 @@ def _caption(effects: LayerEffects, value: str) -> str:
         how = f"Whole passes by hooks: {effects.part.obstacle} cannot be run from the layer up"
     return (
         f"Each map of {effects.part.layer} off, {INSTEAD[value]} in its place, {len(effects.plain.index)} images: "
-        "change of accuracy in points with its 95 % interval, q: false discovery rate among these maps (Benjamini-Hochberg), "
-        "change of the true class's log-probability; classes whose accuracy changes, in points, where their "
+        "change of accuracy in points with its 95 % interval, q: false discovery rate among these maps "
+        "(Benjamini-Hochberg), change of the true class's log-probability; classes whose accuracy changes, in points, where their "
         f"log-probability does so clearly (false discovery rate {CLEAR:.0%} over all maps and classes). {len(spread)} "
         f"random directions: accuracy {points.min():.2f} to {points.max():.2f}, log-probability {spread.min():.3g} to "
         f"{spread.max():.3g}. {how}"
@@ -82,9 +82,13 @@ def effects_plots(images: SplitImages, effects: LayerEffects, values: Sequence[s
     for value in values:
         by_map, null = effects.by_map[value], effects.by_direction[value]
         title = f"{layer}: each map off ({INSTEAD[value]}), {len(effects.plain.index)} images"
-        pairs = [(of_maps(of(by_map), maps), of(null)) for of in (Effects.accuracy, Effects.log_probabilities)]
+        accuracy, certainty = (
+            (of_maps(measured(by_map), maps), measured(null))
+            for measured in (Effects.accuracy, Effects.log_probabilities)
+        )
+        drawn = effects_plot(accuracy, certainty, title)
         words = "What each map of a layer costs when it is off, beside random directions taken away"
-        yield Picture(f"ablation/{layer}/{value}_effects", effects_plot(*pairs, title), words, layer=layer, plot=True)
+        yield Picture(f"ablation/{layer}/{value}_effects", drawn, words, layer=layer, plot=True)
         images_of = by_map.images.numpy() > 0
         classes = [name for name, counts in zip(images.subject.data.classes, images_of, strict=True) if counts]
         changes = ClassChanges(

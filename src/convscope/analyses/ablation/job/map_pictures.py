@@ -66,9 +66,9 @@ def mistake_results(
     rows = [_mistake_row(name, images, mistake) for name, mistake in zip(names, mistakes, strict=True)]
     yield _mended(mistakes, layer, wrong)
     caption = (
-        f"The most certain wrong answers, and the maps of {layer} without which ({INSTEAD[value]}) the true class gains "
-        f"most on the wrong one; margin: its lead in logits. enough: how many of these maps, off together, make the "
-        f"answer right. by chance: how often as many random maps that are on do ({DRAWS} draws)"
+        f"The most certain wrong answers, and the maps of {layer} without which ({INSTEAD[value]}) the true class "
+        f"gains most on the wrong one; margin: its lead in logits. enough: how many of these maps, off together, make "
+        f"the answer right. by chance: how often as many random maps that are on do ({DRAWS} draws)"
     )
     yield Table("ablation/mistakes", rows, caption, layer=layer)
     for name, mistake in zip(names, mistakes, strict=True):
