@@ -71,8 +71,11 @@ class SwitchedMaps:
         taken = {tensor.number for step in self.mixing for tensor in step.inputs} | {part.output}
         self.fronts = [number for number in self.places if number in taken] or [part.number]
         self.added = {step.output.number for step in self.mixing if self._adds_shares(step)}
-        part.stored |= {*self.fronts, *self.added}
         self.pairs_at_once = self._pairs_at_once()
+
+    def base(self, images: Tensor) -> BasePass:
+        """One pass of images [N, C, H, W] as they are, for `pairs`."""
+        return self.part.base(images, {*self.fronts, *self.added})
 
     def pairs(
         self, base: BasePass, value: Tensor | float = 0.0, maps: Tensor | None = None

@@ -123,7 +123,7 @@ class SplitImages(NamedTuple):
     split: SplitName
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
 
-    def batches(self, part: UpperPart, words: str) -> Iterator[tuple[BasePass, Tensor]]:
+    def batches(self, part: UpperPart | SwitchedMaps, words: str) -> Iterator[tuple[BasePass, Tensor]]:
         """Yields passes of the images as they are, and their indices."""
         for index in track(self.index.split(BATCH), words):
             yield part.base(self.subject.data.images(self.split, index)), index
@@ -189,7 +189,7 @@ def layer_effects(
     )  # fmt: skip
     units = _directions(directions, part, seed)
     answers = [effects.plain]
-    for base, index in images.batches(part, f"switching {len(maps)} maps of {part.layer} off"):
+    for base, index in images.batches(single, f"switching {len(maps)} maps of {part.layer} off"):
         answers.append(images.answers(base, index))
         counts = answers[-1].label.bincount(minlength=classes)
         for name in values:

@@ -54,7 +54,8 @@ def _caption(effects: LayerEffects, value: str) -> str:
     return (
         f"Each map of {effects.part.layer} off, {INSTEAD[value]} in its place, {len(effects.plain.index)} images: "
         "change of accuracy in points with its 95 % interval, q: false discovery rate among these maps "
-        "(Benjamini-Hochberg), change of the true class's log-probability; classes whose accuracy changes, in points, where their "
+        "(Benjamini-Hochberg), change of the true class's log-probability; classes whose accuracy changes, in "
+        "points, where their "
         f"log-probability does so clearly (false discovery rate {CLEAR:.0%} over all maps and classes). {len(spread)} "
         f"random directions: accuracy {points.min():.2f} to {points.max():.2f}, log-probability {spread.min():.3g} to "
         f"{spread.max():.3g}. {how}"
