@@ -21,6 +21,7 @@ FEW = {  # words that make a job small
     "job=correspond": ["correspond.images=4", "correspond.random=2"],
     "job=diagnose": ["diagnose.images=20"],
     "job=neighbors": ["neighbors.images=2"],
+    "job=ablate": ["ablate.images=6", "ablate.maps=4", "ablate.random=2", "ablate.mistakes=1"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10", "evolution=off"],
     "-m": ["evolution=off"],

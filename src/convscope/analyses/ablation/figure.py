@@ -41,7 +41,15 @@ def effects_plot(accuracy: tuple[Changes, Changes], certainty: tuple[Changes, Ch
             band = factor * directions.value.min(), factor * directions.value.max()
             axes.axhspan(*band, color=NULL, alpha=0.45, lw=0, label=f"{len(directions.value)} random directions")
         axes.axhline(0, color=FAINT_LINE, lw=0.8)
-        axes.vlines(place, low, high, color=FALL, alpha=0.25, lw=1.2, label="95 % interval of each map")
+        axes.vlines(
+            place,
+            low,
+            high,
+            color=FALL,
+            alpha=0.25 if len(order) < 100 else 0.12,
+            lw=1.2 if len(order) < 100 else 0.6,
+            label="95 % interval of each map",
+        )
         axes.plot(place, value, "o", color=FALL, ms=3, label="a map switched off")
         _room_for(axes, np.concatenate([value, factor * directions.value]), np.concatenate([low, high]))
         axes.set_title(f"change of {name}", **TITLE_STYLE)

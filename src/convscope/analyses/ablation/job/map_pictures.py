@@ -113,10 +113,8 @@ def _mistake_row(name: str, images: SplitImages, mistake: Mistake) -> dict[str, 
 def _mistake_picture(name: str, images: SplitImages, mistake: Mistake, of: tuple[str, MapPictures]) -> Picture:
     (layer, pictures), (true, predicted) = of, _classes_of(images, mistake)
     top = mistake.maps[:BEHIND]
-    listed = " and ".join([", ".join(map(str, top[:-1]))] * (len(top) > 1) + [str(number) for number in top[-1:]])
-    title = f"predicted {predicted}, not {true}, because of maps {listed} of {layer}"
-    if not top:
-        title = f"predicted {predicted}, not {true}, and no single map of {layer} speaks for it"
+    why = f"because of {_listed(mistake)} of {layer}" if top else f"and no single map of {layer} speaks for it"
+    title = f"predicted {predicted}, not {true}, {why}"
     image = images.subject.data.pixels(images.split, [mistake.index])[0].permute(1, 2, 0).numpy()
     scale = max(float(mistake.changes.max()), 1e-9)
     bars = [
@@ -131,6 +129,15 @@ def _mistake_picture(name: str, images: SplitImages, mistake: Mistake, of: tuple
     sheet = maps_sheet(blocks, title, note, MistakeHead(image, bars))
     caption = f"{name}: {title}. Bars: how much of the margin of {mistake.margin:.2f} each map takes with it when off"
     return Picture(f"ablation/mistakes/{mistake.index}", sheet, caption, layer=layer)
+
+
+def _listed(mistake: Mistake) -> str:
+    """The maps that are enough to mend the mistake, or the strongest of them."""
+    count = len(mistake.maps) if mistake.enough is None else mistake.enough
+    names = [str(number) for number in mistake.maps[: min(count, BEHIND)]]
+    if count > BEHIND:
+        return f"maps {', '.join(names)} and {count - BEHIND} more"
+    return f"map {names[0]}" if count == 1 else f"maps {', '.join(names[:-1])} and {names[-1]}"
 
 
 def _enough(mistake: Mistake) -> str:
