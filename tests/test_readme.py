@@ -25,6 +25,7 @@ FEW = {  # words that make a job small
     "job=dissect": ["dissect.images=4", "dissect.shuffles=1"],
     "job=receptive": ["receptive.images=4"],
     "job=neighbors": ["neighbors.images=2"],
+    "job=ablate": ["ablate.images=6", "ablate.maps=4", "ablate.random=2", "ablate.mistakes=1"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10", "evolution=off"],
     "-m": ["evolution=off"],
