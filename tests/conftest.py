@@ -11,6 +11,7 @@ import pytest
 from prepared import prepared
 
 pytest_plugins = ["run_folders"]
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start of the program compiles it anew
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
     "data.train=80", "data.val=40", "data.image_size=64", "model.width=0.1", "evolution.maps=4",

@@ -22,6 +22,7 @@ FEW = {  # words that make a job small
     "job=correspond": ["correspond.images=4", "correspond.random=2"],
     "job=diagnose": ["diagnose.images=20"],
     "job=dissect": ["dissect.images=4", "dissect.shuffles=1"],
+    "job=receptive": ["receptive.images=4"],
     "job=neighbors": ["neighbors.images=2"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10", "evolution=off"],

@@ -8,12 +8,15 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     top9, grid                 the nine images that excite each map most, and their picture
     project                    a unit back to pixels, by the deconvnet
     receptive_fields           how much of the image one unit of each layer sees
+    receptive                  from which of these pixels its value comes: effective receptive fields
     visualize                  top-9 grids of all layers, first filters, receptive fields
+    sanity                     do projections depend on the weights, the unit, the image?
     occlude                    a gray square over every place: what does the answer depend on?
     invariance                 images shifted, enlarged, turned: how far do features move?
     correspond                 the same part covered in several images: do features change alike?
     diagnose                   dead maps, copies, grids of too coarse a stride, with verdicts
     dissect                    which part of an image does each map answer to?
+    match                      which features another net has too: maps matched one to one, CKA
     neighbors                  the training images nearest in features
     evaluate                   top-1, top-5, confusions
     transfer                   linear classifiers on the features of each layer
@@ -33,6 +36,7 @@ From Zeiler & Fergus (2013) to the code:
                   the recipe; filter renormalization    training/recipe.py, conf/optim/; models/renorm.py
     section 4     Fig. 2: top-9 grids                   engine/top9.py, analyses/visualize/
                   Fig. 4: feature evolution             training/watching/, training/callbacks/
+                  is a projection about the net?        analyses/sanity/, engine/dependence.py
                   Fig. 5: feature invariance            analyses/invariance/
     section 4.1   Fig. 6: architecture selection        analyses/diagnosis/
     section 4.2   Fig. 7: occlusion sensitivity         analyses/occlusion/
@@ -75,13 +79,16 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "grid",
     "invariance",
     "load",
+    "match",
     "neighbors",
     "occlude",
     "overlap",
     "pretrained",
     "project",
     "read_run",
+    "receptive",
     "receptive_fields",
+    "sanity",
     "subject",
     "top9",
     "transfer",

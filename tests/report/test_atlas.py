@@ -122,6 +122,7 @@ def test_runs_in_the_same_folder_are_named_newest_first(folder):
     beside = overview(folder)["atlas"]["beside"]
     assert beside[0]["folder"] == "row_7" or beside[1]["folder"] == "row_7"
     link = next(run for run in beside if run["folder"] == later.name)
+    assert link.pop("command").startswith("python src/run.py job=match ")
     assert link == {
         "title": "a b<c, 3 January 2026, 10:00", "folder": later.name,
         "report": "../../2026-01-03_10-00-00-000000_a%20b%3Cc/report/",

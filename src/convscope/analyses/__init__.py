@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 ANALYSES = (  # folders, in the order of their topics on a page
     "visualize",
     "receptive_field",
+    "sanity",
     "invariance",
     "diagnosis",
     "occlusion",
@@ -21,6 +22,7 @@ ANALYSES = (  # folders, in the order of their topics on a page
     "dissection",
     "neighbors",
     "matching",
+    "ablation",
     "overlap",
     "check_data",
     "evaluation",

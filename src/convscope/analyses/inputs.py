@@ -112,9 +112,14 @@ class Inputs:
             others = [f"{name}.{key}={other}" for other in ("val", "train") if other not in missing]
             raise UserError(f"{missing[split]}; or type {' or '.join(others)}" if others else missing[split])
 
-    def random_subject(self, subject: Subject, draw: int = 0) -> Subject:
-        """The same net and images with fresh random weights. draw: other numbers draw other weights."""
-        net = untrained_subject({**self._settings, "seed": self.seed + draw}).to(subject.device).eval()
+    def random_subject(self, subject: Subject, draw: int = 0, checkpoint: str | None = "") -> Subject:
+        """The same net and images with fresh random weights. draw: other numbers draw other weights.
+
+        checkpoint: of the net where it is not that of ckpt=; None for the net of model=....
+        """
+        settings = {**self._settings, "seed": self.seed + draw}
+        settings |= {} if checkpoint == "" else {"ckpt": checkpoint}
+        net = untrained_subject(settings).to(subject.device).eval()
         return subject._replace(net=net, own_images=False)
 
     def source(self, whole: bool = True) -> Source:

@@ -11,7 +11,7 @@ arguments.py     errors in the words of Python; examination.py leaves a net and 
 """
 
 from convscope.analyses.subject import Subject
-from convscope.api.asking import dissect
+from convscope.api.asking import dissect, match, receptive, sanity
 from convscope.api.findings import Findings
 from convscope.api.looking import correspond, diagnose, invariance, occlude, visualize
 from convscope.api.measuring import claims, evaluate, neighbors, overlap, transfer
@@ -34,13 +34,16 @@ __all__ = [
     "grid",
     "invariance",
     "load",
+    "match",
     "neighbors",
     "occlude",
     "overlap",
     "pretrained",
     "project",
     "read_run",
+    "receptive",
     "receptive_fields",
+    "sanity",
     "subject",
     "top9",
     "transfer",

@@ -23,6 +23,7 @@ PHRASES = {  # of the command line, and what they are in Python
     r", or look at drawn animals: data=critters": ", or a mapping of names to places",
     r"if you trust that code, type model=python .* too": "make the net in Python, give it the file's weights, "
     "whose names begin with net., and pass it to convscope.subject",
+    r"; let both look at the same images: type data=.*": "; make both subjects of the same images",
     r"; see conf/job/\w+\.yaml for what it holds": "",
     r"\btype ckpt=": "pass ",
     r"; for weights of another program type .*": "; load weights of another program into your net: net.load_state_dict",

@@ -1,17 +1,47 @@
 """What no picture says of features: whether they are real, what they are for, whether another net has them too."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from convscope.api.findings import Findings
+from convscope.analyses.matching.about import RANDOM, MatchConfig
+from convscope.analyses.receptive_field.about import ReceptiveConfig
+from convscope.analyses.subject import Subject
+from convscope.api.arguments import config_of, naming_arguments
+from convscope.api.examination import plain_net
+from convscope.api.findings import Findings, collect
 from convscope.api.looking import Choice, Net, analyze, settings_of
 from convscope.api.measuring import random_net
+from convscope.api.opening import load
 from convscope.api.subjects import as_subject
 from convscope.config import Split
 from convscope.errors import UserError
+
+
+def sanity(
+    net: Net,
+    data: Any = None,
+    *,
+    layers: Sequence[str] | None = None,
+    maps: int = 8,
+    images: int = 3,
+    searched: int | None = 300,
+    split: Split = "val",
+    stages: int = 4,
+    drawn: int = 3,
+    seed: int = 0,
+) -> Findings:
+    """Is a projection about the net, the unit and the image (Adebayo et al. 2018, Nie et al. 2018)?
+
+    layers: None: those of `default_layers`. maps: of each layer; images: the strongest of each map, among `searched`
+    ones (None: all). stages: in how many steps the weights become random. drawn: maps of a strip. Pictures
+    sanity/by_layer and sanity/<layer>; tables sanity/layers and weights; numbers sanity/<layer>/weights, unit, image,
+    recovery, by the rule that draws the layer; arrays sanity/maps.
+    """
+    return analyze("sanity", as_subject(net, data), settings_of(locals()), seed)
 
 
 def dissect(
@@ -50,8 +80,103 @@ def dissect(
     return analyze("dissection", opened, settings | ({"masks": None} if of_arrays is not None else {}), seed, results)
 
 
-def _untrained(net: Any, seed: int) -> Any:
+def match(
+    net: Net | None = None,
+    other: Net | Literal["random"] | None = None,
+    data: Any = None,
+    *,
+    images: Choice = 200,
+    split: Split = "val",
+    layers: Sequence[str] | Mapping[str, str] | None = None,
+    pairs: int = 2,
+    tile: int = 72,
+    runs: str | Path | Sequence[str | Path] | None = None,
+    seed: int = 0,
+) -> Findings:
+    """Which features of a net another one has too: maps matched one to one over the same images, and linear CKA.
+
+    other: a Subject with the same images in its own normalization, a net that takes the images of the first as they
+    are, or "random": the first with fresh weights. images: how many, or their indices. layers: of both by name, {layer
+    of the first: layer of the second}, or None for those drawn by default. pairs: pictured of the best, the median and
+    the worst matches of a layer. runs: the folder of a sweep, or run folders, in place of nets: which maps of the first
+    come back in every other. Pictures match/recurrence, match/cka and match/pairs/<layer>; tables match/layers and
+    pairs; numbers match/recur, match/<layer>/recur and match/<layer>/cka.
+    """
+    settings = {key: value for key, value in settings_of(locals()).items() if key != "other"}
+    if runs is not None:
+        if net is not None or data is not None or other is not None:
+            raise UserError(f"runs={str(runs)!r} compares the nets of a sweep; leave nets and images out")
+        return _match_runs(settings, seed)
+    if other is None:
+        raise UserError('two nets are compared: pass match(net, other, images), or "random" as the other')
+    first = as_subject(net, data)
+    second = _other_subject(first, other, seed)
+    named: Any = import_module("convscope.analyses.matching.job.pictures").NamedNet
+    name = second.net_name if second.net_name != first.net_name else f"{second.net_name} #2"
+    nets = named(first.net_name, first), named("random weights" if isinstance(other, str) else name, second)
+    untrained = None if isinstance(other, str) else _untrained(second, seed)
+
+    def results(_: Subject, config: MatchConfig, seed: int) -> Iterator[Any]:
+        yielded: Iterator[Any] = import_module("convscope.analyses.matching.job").match(nets, config, seed, untrained)
+        return yielded
+
+    others = [subject for subject in (second, untrained) if subject is not None]
+    return analyze("matching", first, settings, seed, results, others)
+
+
+def receptive(
+    net: Net,
+    data: Any = None,
+    *,
+    images: Choice = 100,
+    split: Split = "val",
+    layers: Sequence[str] | Literal["all"] | None = None,
+    seed: int = 0,
+) -> Findings:
+    """From which pixels of its receptive field the central unit of each layer gets its gradient (Luo et al. 2016).
+
+    images: how many, or their indices. layers: None: those of `default_layers`; all: every convolution, pool and linear
+    layer. Beside the net stands the same net with random weights, where its modules can draw them anew. Pictures
+    receptive/effective, receptive/sides, receptive; table receptive/layers; numbers receptive/<layer>: the share of the
+    field's side that holds 95 % of the gradient's energy; arrays receptive/energy: <layer> [H, W].
+    """
+    return analyze("receptive_field", as_subject(net, data), settings_of(locals()), seed, _receptive)
+
+
+def _untrained(subject: Subject, seed: int) -> Subject | None:
+    """The net with fresh weights; None where its modules cannot draw them."""
     try:
-        return random_net(net, seed)
-    except UserError as error:
-        raise UserError(f"{str(error).partition(';')[0]}; pass untrained=False") from None
+        return subject._replace(net=random_net(subject.net, seed + 1000).to(subject.device).eval())
+    except UserError:
+        return None
+
+
+def _other_subject(first: Subject, other: Any, seed: int) -> Subject:
+    """The second net with its own images, or those of the first."""
+    if isinstance(other, Subject):
+        return other
+    if isinstance(other, str):
+        if other != RANDOM:
+            raise UserError(f'other={other!r} is no net; pass a net, a Subject, such as load(<run>), or "random"')
+        return first._replace(net=random_net(first.net, seed + 1000).to(first.device).eval(), own_images=False)
+    return first._replace(net=plain_net(other), net_name=type(other).__name__)
+
+
+def _match_runs(settings: Mapping[str, Any], seed: int) -> Findings:
+    with naming_arguments(**settings):
+        config = config_of(MatchConfig, settings)
+        compare = import_module("convscope.analyses.matching.job.sweep").compare
+        folders = [Path(folder).expanduser() for folder in config.folders]
+        return collect("match", compare(folders, load, config, seed))
+
+
+def _receptive(subject: Subject, config: ReceptiveConfig, seed: int) -> Iterator[Any]:
+    try:
+        untrained = random_net(subject.net, seed).to(subject.device).eval()
+    except UserError as problem:
+        warnings.warn(f"no comparison with random weights: {str(problem).partition(';')[0]}", stacklevel=2)
+        untrained = None
+    results: Iterator[Any] = import_module("convscope.analyses.receptive_field.job").receptive(
+        subject, config, seed, untrained
+    )
+    return results

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from convscope.data.images import Images
@@ -26,7 +27,8 @@ class EpochImages(NamedTuple):
 
 
 def epoch_images(images: Images, seed: int, count: int = EPOCH_IMAGES) -> EpochImages:
-    """At most `count` images, chosen by seed."""
+    """At most `count` images, chosen by seed, in an order by seed: neighbors are not of one class."""
     index = images.choose("val", min(count, images.size("val")), seed)
+    index = index[torch.randperm(len(index), generator=torch.Generator().manual_seed(seed))]
     pixels, label = images.pixels("val", index), images.labels("val", index)
     return EpochImages(images.images("val", index), pixels, label, index, known_masks(images, "val", index))

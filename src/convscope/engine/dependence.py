@@ -114,9 +114,7 @@ class Probe(NamedTuple):
             units = self.units
             if self.layers and self.layers[0] in layers:
                 units = self._replace(answers=answering_maps(self.net, self.images, self.layer, units)).living_units()
-            return {
-                rule: project_fields(self.net, self.images, self.layer, units, rule).values for rule in rules
-            }
+            return {rule: project_fields(self.net, self.images, self.layer, units, rule).values for rule in rules}
 
     def living_units(self) -> Units:
         """Each unit itself where its map answers, else a map that does at the same place, if one does."""
@@ -180,7 +178,7 @@ def measure(
 
 def similarity(projections: Tensor, others: Tensor) -> Tensor:
     """Cosines float64 [P], -1..1, of projections [P, 3, h, w] and others; nan where one of them is zero everywhere."""
-    return (_normalized(projections) * _normalized(others)).sum(1)
+    return _rounded((_normalized(projections) * _normalized(others)).sum(1))
 
 
 def similarity_of_images(projections: Tensor, maps: Tensor) -> Tensor:
@@ -192,8 +190,13 @@ def similarity_of_images(projections: Tensor, maps: Tensor) -> Tensor:
     for number in maps.unique():
         flat = _normalized(projections[maps == number])
         above = torch.ones(len(flat), len(flat), dtype=torch.bool).triu(1)
-        means.append((flat @ flat.T)[above].nanmean())
+        means.append(_rounded((flat @ flat.T)[above]).nanmean())
     return torch.stack(means) if means else torch.zeros(0, dtype=torch.float64)
+
+
+def _rounded(cosines: Tensor) -> Tensor:
+    """The cosines without what is rounding alone, so that a picture is as like itself as can be."""
+    return (cosines * 1e9).round() / 1e9
 
 
 def _normalized(projections: Tensor) -> Tensor:
@@ -204,7 +207,7 @@ def _normalized(projections: Tensor) -> Tensor:
 
 
 def mean_by_map(values: Tensor, maps: Tensor) -> Tensor:
-    """Means [m] of values [P] over the units of each map, in the order of the maps' numbers; nan values do not count."""
+    """Means [m] of values [P] over the units of each map, in the order of the maps' numbers, without nan values."""
     means = [values[maps == number].nanmean() for number in maps.unique()]
     return torch.stack(means) if means else values.new_zeros(0)
 
@@ -213,7 +216,9 @@ def shuffled(projections: Tensor, seed: int = 0) -> Tensor:
     """The projections [P, 3, h, w] with the pixels of each in a random order: what chance makes of a cosine."""
     draw = torch.Generator().manual_seed(seed)
     flat = projections.cpu().flatten(2)
-    return torch.stack([pixels[:, torch.randperm(flat.shape[2], generator=draw)] for pixels in flat]).view_as(projections)
+    return torch.stack([pixels[:, torch.randperm(flat.shape[2], generator=draw)] for pixels in flat]).view_as(
+        projections
+    )
 
 
 def recovery(projections: Tensor, image_patches: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class RuleChoice(NamedTuple):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "RuleChoice":
-        """The choice of a checkpoint. An earlier version measured the image alone, and smoothness in place of clarity."""
+        """The choice of a checkpoint. Earlier versions measured the image alone, and smoothness."""
         if "dependence" in state:
             return cls(
                 state["rule"], state["chain"],
@@ -110,7 +110,7 @@ def choose_rule(net: nn.Module, images: Tensor, layer: str, units: Units, watch:
 
 
 def suits(deconvnet: Dependence, guided: Dependence, chain: bool) -> bool:
-    """Whether the deconvnet draws the layer: it depends on weights, unit and image about as guided does, and is as clear.
+    """Whether the deconvnet draws the layer: it depends on weights, unit, image as guided does, and is as clear.
 
     chain: a net as the paper's, whose deconvnet need not be as clear.
     """

@@ -54,7 +54,7 @@ def _compiled_paths(net: nn.Module, function: Any) -> list[str]:
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
-    """The weights of a module itself with the modules that hold them; of a compiled or parametrized one those within."""
+    """The weights of a module and the modules that hold them; of a compiled or parametrized one those within."""
     for name, weight in module.named_parameters(recurse=is_scripted(module)):
         if weight.is_floating_point():
             owner, _, own_name = name.rpartition(".")
@@ -90,7 +90,11 @@ def randomized(net: nn.Module, layers: Sequence[WeightedLayer], images: Tensor, 
 def _drawn(weight: Tensor, draw: torch.Generator) -> Tensor:
     learned = weight.detach()
     if learned.dim() < 2:
-        return learned[torch.randperm(learned.numel(), generator=draw).to(learned.device)] if learned.dim() else learned.clone()
+        return (
+            learned[torch.randperm(learned.numel(), generator=draw).to(learned.device)]
+            if learned.dim()
+            else learned.clone()
+        )
     size = learned.float().square().mean().sqrt().to(learned.dtype)
     return torch.randn(learned.shape, generator=draw).to(learned) * size
 
@@ -99,8 +103,10 @@ def _measure_norms(net: nn.Module, tables: list[tuple[dict[str, Any], str, Any]]
     """Measures the statistics of all batch norms in one pass, each on what comes to it; without train mode, in which
     norms of several processes would wait for one another."""
     norms = [
-        module for module in net.modules()
-        if not is_scripted(module) and getattr(module, "running_mean", None) is not None
+        module
+        for module in net.modules()
+        if not is_scripted(module)
+        and getattr(module, "running_mean", None) is not None
         and getattr(module, "running_var", None) is not None
     ]
     if not norms:

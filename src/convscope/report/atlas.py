@@ -6,6 +6,7 @@ of the page are cut out here, so that they cost kilobytes instead of whole grids
 """
 
 import io
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +18,10 @@ from PIL import Image
 from convscope.report.header import input_size
 from convscope.report.linked_runs import comparable_runs
 from convscope.report.map_labels import map_labels
+from convscope.report.matched_maps import MatchedRun, match_command, matched_runs
 from convscope.runs.atomic_io import write
 from convscope.runs.index import IndexEntry
-from convscope.runs.reading import Run
+from convscope.runs.reading import Run, read_run
 from convscope.runs.top9_records import dead_maps, overlap_of_maps, read_layer_record, strongest_images
 
 THUMBNAIL_MAPS = 5  # of each layer
@@ -27,10 +29,14 @@ JPEG_QUALITY = 90
 
 
 class Atlas(NamedTuple):
-    """overview: the value of "atlas" in data.js. layers: file in report/ -> (layer, content of its script)."""
+    """overview: the value of "atlas" in data.js. layers: file in report/ -> (layer, content of its script).
+
+    matched: the same of layers of other runs, with the maps that match those of this run.
+    """
 
     overview: dict[str, Any]
     layers: dict[str, tuple[str, dict[str, Any]]]
+    matched: dict[str, tuple[str, dict[str, Any]]]
 
 
 class Thumbnails(NamedTuple):
@@ -74,20 +80,56 @@ def build_atlas(run: Run) -> Atlas | None:
         detected |= {label.part for label in of_layer if label and label.detector}
         overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})
     epochs = _in_order({entry.epoch for entries in grids.values() for entry in entries})
-    return Atlas(_overview(run, epochs, overviews) | {"parts": sorted(detected)}, layers)
+    overview = _overview(run, epochs, overviews) | {"parts": sorted(detected)}
+    matched = dict[str, tuple[str, dict[str, Any]]]()
+    known = matched_runs(run.folder)
+    for number, beside in enumerate(overview["beside"]):
+        other = run.folder.resolve().parent / beside["folder"]
+        beside["command"] = match_command(run.folder, other)
+        if (match := known.get(os.path.realpath(other))) is not None:
+            beside["matched"] = _matched_overview(match, read_run(other, with_entries=False), number, matched)
+    return Atlas(overview, layers, matched)
+
+
+def _matched_overview(
+    found: MatchedRun, other_run: Run, number: int, scripts: dict[str, tuple[str, dict[str, Any]]]
+) -> dict[str, Any]:
+    """An overview of the other run's maps that match those of this run. scripts: takes those of its layers."""
+    rows, overviews = {str(row.get("name")): row for row in other_run.rows}, []
+    for layer, other_name, grid, partners in found.layers:
+        script = f"matched/{number}_{len(overviews)}.js"
+        seen_from_here = grid._replace(path=f"{found.inside}/{grid.path}")
+        content = _layer_script(found.folder, layer, [grid._replace(epoch=None)])
+        content["frames"] = [{"epoch": None, "source": _source(seen_from_here), "sheet": _sheet(grid)}]
+        scripts[script] = layer, content
+        overviews.append({"name": layer, "script": script, "shown": _sheet(grid)["maps"], "partners": partners,
+                          **_geometry(rows.get(other_name, {}))})  # fmt: skip
+    images = [entry._replace(path=f"{found.inside}/{entry.path}") for entry in found.images]
+    return {
+        "input": input_size(other_run),
+        "classes": _classes(other_run),
+        "epochs": [None],
+        "layers": overviews,
+        "sheets": [{"source": _source(entry), **_sheet(entry)} for entry in images],
+        "beside": [],
+    }
 
 
 def _overview(run: Run, epochs: list[int | None], layers: list[dict[str, Any]]) -> dict[str, Any]:
-    classes = run.summary.get("classes")
     images = [entry for entry in run.entries if in_atlas(entry) and entry.name.startswith("images/")]
     return {
         "input": input_size(run),
-        "classes": [str(name) for name in classes] if isinstance(classes, list) else [],
+        "classes": _classes(run),
         "epochs": epochs,
         "layers": layers,
         "sheets": [{"source": _source(entry), **_sheet(entry)} for entry in images],
-        "beside": comparable_runs(run.folder),
+        "beside": [dict[str, Any](beside) for beside in comparable_runs(run.folder)],
     }
+
+
+def _classes(run: Run) -> list[str]:
+    classes = run.summary.get("classes")
+    return [str(name) for name in classes] if isinstance(classes, list) else []
 
 
 def write_thumbnails(folder: Path, atlas: Atlas | None) -> dict[str, Thumbnails]:

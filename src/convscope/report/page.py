@@ -70,7 +70,7 @@ def write_page(run_folder: Path) -> Path:
     run = read_run(folder)
     run = run._replace(metrics=remeasure_overlap(folder, run.metrics))
     atlas = build_atlas(run)
-    for name, (layer, content) in (atlas.layers if atlas else {}).items():
+    for name, (layer, content) in ({**atlas.layers, **atlas.matched} if atlas else {}).items():
         write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(content)};\n")
     write(folder / "report" / "data.js", data_script(run, atlas))
     html = _html(run, write_thumbnails(folder, atlas))

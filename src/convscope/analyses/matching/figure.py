@@ -1,6 +1,6 @@
 """How much of each layer recurs, CKA layer by layer, and matched maps side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.analyses.correspondence.figure import Course, by_layer
-from convscope.analyses.matching.compute.correlation import LayerMatch
+from convscope.analyses.matching.compute import Matching
 from convscope.analyses.visualize.compute import FeatureView
 from convscope.analyses.visualize.figure import map_tiles
 from convscope.metrics.intervals import Interval
@@ -18,28 +18,28 @@ from convscope.plots.panels import FAINT, GROUND, INK, TEXT
 
 EXPECTED = 0.05  # the share of the null's matches that lie above its 95 % quantile
 CELL = 0.62  # inches
+SHARE, CORRELATION, CKA = "Share of maps that recur", "Correlation of matched maps", "Linear CKA of the layers"
 
 
-def recurrence_plot(matches: Mapping[str, LayerMatch], cka: Mapping[str, tuple[Interval, Sequence[float]]]) -> Figure:
-    """The share of maps that recur, the correlation of matches and CKA by layer, each with its null as a dashed line.
+def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
+    """The share of maps that recur, the correlation of matches and CKA by layer, each beside its nulls.
 
-    cka: by layer its value, and those with shuffled images. Bands: 95 % intervals; of nulls the range of shuffles.
+    Bands: 95 % intervals; of shuffled images the range of the shuffles. untrained: the same with an untrained net.
     """
-    layers = list(matches)
-    share = Course("maps", *_ends([match.share for match in matches.values()]))
+    layers = [layer for layer, _ in matching.layers]
     even = [EXPECTED] * len(layers)
-    null = [match.null.mean(1) if match.null.size else np.array([np.nan]) for match in matches.values()]
-    sides = {
-        "Share of maps that recur": [share, Course("shuffled", even, even, even)],
-        "Correlation of matched maps": [
-            Course("matched", *_ends([match.mean for match in matches.values()])),
-            Course("shuffled", *_spans(null)),
-        ],
-        "Linear CKA of the layers": [
-            Course("CKA", *_ends([cka[layer][0] for layer in layers])),
-            Course("shuffled", *_spans([np.array(cka[layer][1]) for layer in layers])),
-        ],
-    }
+    null = [match.null.mean(1) if match.null.size else np.array([np.nan]) for match in matching.layers.values()]
+    shuffled = [matching.cka.shuffled[:, number, number] for number in range(len(layers))]
+    sides: dict[str, list[Course]] = {SHARE: [], CORRELATION: [], CKA: []}
+    for label, found in {"other net": matching, "untrained": untrained}.items():
+        if found is not None:
+            matches = found.layers.values()
+            sides[SHARE].append(Course(label, *_ends([match.share for match in matches])))
+            sides[CORRELATION].append(Course(label, *_ends([match.mean for match in matches])))
+            sides[CKA].append(Course(label, *_ends([found.cka.interval(place, place) for place in range(len(layers))])))
+    sides[SHARE].append(Course("shuffled", even, even, even))
+    sides[CORRELATION].append(Course("shuffled", *_spans(null)))
+    sides[CKA].append(Course("shuffled", *_spans(shuffled)))
     return by_layer(layers, sides, "The same features in the other net? Shuffled: with the images of one net shuffled")
 
 

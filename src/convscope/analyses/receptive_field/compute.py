@@ -1,11 +1,11 @@
 """Effective receptive fields: from which pixels the central unit of each layer gets its gradient (Luo et al. 2016).
 
 The energy of a pixel is the square of the gradient of a unit by that pixel, summed over colors and over the maps of the
-layer at the central position. Squares are what the paper's theory speaks of: the gradients of random weights are zero on
-average, their squares are not. A gradient of the sum of all maps would let maps of opposite signs cancel, and a pass for
-each map would be dear. So each map gets a random sign, anew for each image: the squares of the gradient of the signed
-sum are, on average over the signs, the sum of the squares of all maps, from one backward pass for each layer. Every
-image counts alike: its energies are divided by their sum.
+layer at the central position. The paper's theory speaks of squares: the gradients of random weights are zero on
+average, their squares are not. In the gradient of a sum of all maps, maps of opposite signs would cancel, and a pass
+for each map would be dear. So each map gets a random sign, anew for each image: the squares of the gradient of the
+signed sum are, on average over the signs, the sum of the squares of all maps, from one backward pass for each layer.
+Every image counts alike: its energies are divided by their sum.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,8 +54,8 @@ class EffectiveField(NamedTuple):
     """Where a unit gets its gradient from.
 
     heat [H, W] float64: the share of the energy that comes from each pixel, mean over the images; its sum is 1. sides
-    [D]: of the squares around the unit's center that hold more and more pixels, in pixels; the last holds every pixel of
-    the theoretical field that is in the image. within [n, D]: the share of the energy in each of these squares, for
+    [D]: of the squares around the unit's center that hold more and more pixels, in pixels; the last holds every pixel
+    of the theoretical field that is in the image. within [n, D]: the share of the energy in each of these squares, for
     each image that has any. silent: images without a gradient, because no map is on there.
     """
 
@@ -160,9 +160,7 @@ def central_units(
     return units, layouts
 
 
-def _central_unit(
-    layer: str, field: Field | None, maps: tuple[int, int] | None, image: tuple[int, ...]
-) -> CentralUnit:
+def _central_unit(layer: str, field: Field | None, maps: tuple[int, int] | None, image: tuple[int, ...]) -> CentralUnit:
     """The central unit of maps of this many rows and columns. maps: None for units without positions."""
     middle = (image[0] - 1) / 2, (image[1] - 1) / 2
     if maps is None:
@@ -170,7 +168,7 @@ def _central_unit(
     places, centers = [], []
     for axis in (0, 1):
         if field is None:  # the middles of equal parts of the image
-            positions = (np.arange(maps[axis]) + 0.5) * image[axis] / maps[axis] - 0.5
+            positions = np.asarray((np.arange(maps[axis]) + 0.5) * image[axis] / maps[axis] - 0.5, np.float64)
         else:
             span = field[axis]
             positions = span.start + (span.size - 1) / 2 + span.stride * np.arange(maps[axis])

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convscope.analyses.receptive_field.compute import EffectiveField
-from convscope.metrics.intervals import Interval
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, panels
 
-COLORS, EFFECTIVE, THEORETICAL, UNTRAINED = "PuBu", "#d55e00", "#26262a", "#8a8a94"
+COLORS, EFFECTIVE, THEORETICAL, UNTRAINED = "Blues", "#d55e00", "#26262a", "#8a8a94"
 FEWEST, COLUMNS = 4, 7  # tiles in a row: the room of so many is kept, and no more stand beside each other
 ABOVE, TITLE, GAP = 0.78, 0.42, 0.12  # inches: above all tiles, above a row for its names, between tiles
 SMALL_FIELD, INSET = 0.26, 0.44  # shares of the image's side: fields up to it are enlarged, in an inset of this side
+Side = tuple[float, float, float]  # in pixels, with the ends of its interval
 NAME = 24  # letters of a layer's name
 
 
@@ -58,19 +58,23 @@ def _legend(figure: Figure, has_untrained: bool) -> None:
                         linestyle=style, linewidth=1.5, transform=figure.transFigure)  # fmt: skip
         figure.add_artist(box)
         figure.text((x + 0.22) / WIDTH, 1 - 0.56 / height, words, size=TEXT, color=INK, va="center")
-        x += 0.55 + 0.068 * len(words)
-    words = "every tile is the whole image; blue: square root of the energy" + (
+        x += 0.5 + 0.062 * len(words)
+    words = "each tile: the whole image; blue: root of the energy" + (
         "; below: random weights" if has_untrained else ""
     )
     figure.text(x / WIDTH, 1 - 0.56 / height, words, size=TEXT, color=FAINT, va="center")
 
 
 def _title(layer: str, field: EffectiveField, untrained: bool) -> str:
-    name = "random weights" if untrained else layer if len(layer) <= NAME else "…" + layer[1 - NAME :]
+    name = "random weights" if untrained else _short(layer)
     if not np.isfinite(field.side):
         return f"{name}\nno gradient"
     of = f"{field.visible:g} px" if field.unit.box is not None else "the image"
     return f"{name}\n{field.side:g} of {of}, {field.share:.0%}"
+
+
+def _short(layer: str) -> str:
+    return layer if len(layer) <= NAME else "…" + layer[1 - NAME :]
 
 
 def _tile(axes: Axes, field: EffectiveField) -> None:
@@ -112,16 +116,18 @@ def _outline(axes: Axes, box: tuple[float, float, float, float], **style: Any) -
 
 
 def sides_plot(
-    fields: Mapping[str, EffectiveField], sides: Mapping[str, Interval], untrained: Mapping[str, Interval]
+    fields: Mapping[str, EffectiveField], sides: Mapping[str, Side], untrained: Mapping[str, Side]
 ) -> Figure:
     """Sides of the effective fields by layer with their intervals: in pixels, and as a share of the theoretical ones.
 
     sides, untrained: layer -> side in pixels, of the net and of the same net with random weights.
     """
-    deepest = max(len(layer) for layer in fields)
-    slanted = len(fields) * min(deepest, NAME) > 56  # letters that fit side by side
-    figure = Figure((WIDTH, 3.7 + (0.9 if slanted else 0)), dpi=110, facecolor=GROUND)
-    pixels, shares = panels(figure, 2, above=0.45, below=1.5 if slanted else 0.6, beside=0.25, label="")
+    names = [_short(layer) for layer in fields]
+    letters = max(map(len, names))
+    upright = len(fields) * letters > 56  # letters that fit side by side
+    below = 0.3 + 0.075 * letters if upright else 0.4
+    figure = Figure((WIDTH, 3.1 + below), dpi=110, facecolor=GROUND)
+    pixels, shares = panels(figure, 2, above=0.45, below=below, beside=0.25, label="")
     visible = np.array([field.visible for field in fields.values()])
     places = np.arange(len(fields))
     pixels.plot(places, visible, color=INK, linestyle="--", linewidth=1.2, label="theoretical field, in the image")
@@ -129,8 +135,7 @@ def sides_plot(
         _line(axes, list(untrained.values()), unit, -0.06, color=UNTRAINED, marker="s", label="random weights")
         _line(axes, list(sides.values()), unit, 0.06, color=EFFECTIVE, marker="o", label="this net")
         axes.set_xlim(-0.4, len(fields) - 0.6)
-        names = [layer if len(layer) <= NAME else "…" + layer[1 - NAME :] for layer in fields]
-        axes.set_xticks(places, names, rotation=40 if slanted else 0, ha="right" if slanted else "center")
+        axes.set_xticks(places, names, rotation=90 if upright else 0)
         axes.set_ylim(0)
     shares.set_ylim(0, 104)
     pixels.set_title("Side of the square with 95 % of the energy, pixels", **TITLE_STYLE)
@@ -139,12 +144,12 @@ def sides_plot(
     return figure
 
 
-def _line(axes: Axes, sides: Sequence[Interval], unit: np.ndarray[Any, Any], shift: float, **style: Any) -> None:
+def _line(axes: Axes, sides: Sequence[Side], unit: np.ndarray[Any, Any], shift: float, **style: Any) -> None:
     """A line with the ends of the intervals, which lack where there was one image. unit: what counts as 1, by layer."""
     if not sides:
         return
-    value = np.array([side.value for side in sides]) / unit
-    ends = np.array([[side.low, side.high] for side in sides]) / unit[:, None]
+    value = np.array([value for value, _, _ in sides]) / unit
+    ends = np.array([[low, high] for _, low, high in sides]) / unit[:, None]
     ends = np.where(np.isfinite(ends), ends, value[:, None])
     errors = np.abs(ends - value[:, None]).T
     axes.errorbar(np.arange(len(sides)) + shift, value, errors, linewidth=1.3, markersize=4.5, capsize=2, **style)

@@ -47,7 +47,12 @@ def receptive(
     said = _conclusion(fields, sides, fresh_sides, len(examples.index))
     yield Picture("receptive/effective", fields_figure(fields, fresh), said, plot=True)
     caption = "Sides of the effective fields by layer, with 95 % intervals over the images"
-    yield Picture("receptive/sides", sides_plot(fields, sides, fresh_sides), caption, plot=True)
+    yield Picture(
+        "receptive/sides",
+        sides_plot(fields, *({layer: side[:3] for layer, side in of.items()} for of in (sides, fresh_sides))),
+        caption,
+        plot=True,
+    )
     yield Table("receptive/layers", rows, _TABLE)
     image = examples.pixels[0].permute(1, 2, 0).numpy()
     caption = "How much of an image the central unit of each layer can see, and how far apart its units are"
@@ -57,9 +62,10 @@ def receptive(
 
 
 _TABLE = (
-    "Fields by layer, in pixels. field: the theoretical one; visible: the smallest square around the unit's center that "
-    "holds all of it that is in the image; side: of the square with 95 % of the energy; share: side / visible; spread: "
-    "standard deviation of the energy along one axis; silent: images without a gradient, because no map is on there"
+    "Fields by layer, in pixels. field: the theoretical one; visible: the smallest square around the unit's center "
+    "that holds all of it that is in the image; side: of the square with 95 % of the energy; share: side / visible; "
+    "spread: standard deviation of the energy along one axis; silent: images without a gradient, "
+    "because no map is on there"
 )
 
 
@@ -92,7 +98,7 @@ def _numbers(
     fields: Mapping[str, EffectiveField], sides: Mapping[str, Interval], fresh: Mapping[str, Interval]
 ) -> Iterator[Number]:
     """The share of each layer, deepest first, with the ends of its interval, and that of random weights."""
-    for layer in reversed(fields):
+    for layer in reversed(list(fields)):
         side, visible = sides[layer], fields[layer].visible
         words = f"share of the side of {layer}'s receptive field that holds 95 % of its gradient's energy"
         yield Number(f"receptive/{layer}", side.value / visible, words, layer=layer)
@@ -113,7 +119,9 @@ def _conclusion(
     if not field.within.size:
         return f"The central unit of {layer} has no gradient in any of {images} images: no map is on there"
     seen = "the whole image" if field.unit.box is None else f"the {field.visible:g} pixels that it can depend on"
-    words = f"95 % of the gradient of {layer}'s central unit comes from a square of {side} pixels, {field.share:.0%} of "
+    words = (
+        f"95 % of the gradient of {layer}'s central unit comes from a square of {side} pixels, {field.share:.0%} of "
+    )
     words += f"the side of {seen}"
     if layer in fresh and fresh[layer].n:
         words += f"; with random weights from {fresh[layer]}"

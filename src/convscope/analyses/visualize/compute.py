@@ -139,20 +139,21 @@ def layer_rule(
     maps = measured_maps(top) if rule == AUTO else []
     if not maps:
         return RuleChoice("deconvnet" if rule == AUTO else rule)
-    units, inputs = exciting_units(net, images, top, maps)
+    units, inputs, _ = exciting_units(net, images, top, maps)
     return choose_rule(net, inputs, layer, units, watch)
 
 
 def exciting_units(
     net: nn.Module, images: SplitPixels, top: Top9, maps: list[int], count: int = 9
-) -> tuple[Units, Tensor]:
-    """The units of these maps in the `count` images that excite them most, with the images [N, 3, H, W] they refer to.
+) -> tuple[Units, Tensor, Tensor]:
+    """The units of these maps in the `count` images that excite them most.
 
-    top: the record [C, 9] of the layer. The images are on the net's device.
+    top: the record [C, 9] of the layer. Also returns the images [N, 3, H, W] to which units.image refers, on the net's
+    device, and their indices [N] in the split.
     """
     record = Top9(*(field[maps, :count] for field in top))
     units, indices = _units(record, maps, ((record.image >= 0) & (record.score > 0)).nonzero(as_tuple=True))
-    return units, images.data.images(images.split, indices).to(next(net.parameters()).device)
+    return units, images.data.images(images.split, indices).to(next(net.parameters()).device), indices
 
 
 def with_dependence(net: nn.Module, images: SplitPixels, view: FeatureView) -> FeatureView:
@@ -160,7 +161,7 @@ def with_dependence(net: nn.Module, images: SplitPixels, view: FeatureView) -> F
     positions = measured_maps(view.top)
     if not positions:
         return view
-    units, inputs = exciting_units(net, images, view.top, positions, COMPARED)
+    units, inputs, _ = exciting_units(net, images, view.top, positions, COMPARED)
     units = units._replace(map=torch.tensor(view.maps)[units.map])
     projection = project_fields(net, inputs, view.layer, units, view.rule.rule)
     measured = measure(net, inputs, view.layer, units, {view.rule.rule: projection})

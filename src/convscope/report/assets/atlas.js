@@ -70,6 +70,19 @@ async function loadRun(folder) {
 }
 
 /**
+ * The run of a folder with its maps of a layer that match those of this run, where they are known; else with its own.
+ * @param {string} folder
+ * @param {string | null} layer
+ * @returns {Promise<AtlasRun | null>}
+ */
+async function loadBeside(folder, layer) {
+  const entry = own?.atlas.beside.find((run) => run.folder === folder);
+  const matched = entry?.matched;
+  if (!entry || !matched?.layers.some((of) => of.name === layer)) return loadRun(folder);
+  return { title: entry.title, report: "", atlas: matched };
+}
+
+/**
  * @param {AtlasRun} run
  * @param {string | null} name
  * @returns {Promise<AtlasLayer | null>}
@@ -121,7 +134,7 @@ async function sidesOf(view) {
   const folder = runBeside(view.beside);
   const sides = [sideOf(own, view.layer, view.epoch)];
   if (before !== null) sides.push(sideOf(own, view.layer, before));
-  if (folder !== null) sides.push(loadRun(folder).then((run) => sideOf(run, view.layer, view.epoch)));
+  if (folder !== null) sides.push(loadBeside(folder, view.layer).then((run) => sideOf(run, view.layer, view.epoch)));
   const [first, second] = await Promise.all(sides);
   if (!second) return [first];
   if (folder === null) return [first, second];

@@ -49,7 +49,7 @@ interface TopImages {
   col: number[];
 }
 
-/** field: what one unit sees; null for the whole image, absent where that is not known. */
+/** field: what one unit sees; null for the whole image, absent where that is not known. partners: where `shown` are matches. */
 interface LayerOverview {
   name: string;
   script: string;
@@ -57,6 +57,7 @@ interface LayerOverview {
   maps?: number;
   side?: number;
   field?: { size: number; stride: number; start: number } | null;
+  partners?: Partner[];
 }
 
 /** The part that a map answers to, by a dissection. detector: whether it detects the part. */
@@ -65,6 +66,9 @@ interface MapLabel {
   iou: number;
   detector: boolean;
 }
+
+/** A map, the map of another run that matches it, their correlation, and 1 where shuffled images give less. */
+type Partner = [map: number, partner: number, correlation: number, recurs: number];
 
 /** By frame: the record of each shown map, the share of its images that stayed, and the layer's dead maps. */
 interface LayerRecord {
@@ -81,7 +85,16 @@ interface AtlasOverview {
   layers: LayerOverview[];
   parts?: string[];
   sheets: ThumbnailSheet[];
-  beside: { title: string; folder: string; report: string }[];
+  beside: RunBeside[];
+}
+
+/** A run to compare with. matched: its maps that match those of this run. command: what to type to find these. */
+interface RunBeside {
+  title: string;
+  folder: string;
+  report: string;
+  matched?: AtlasOverview;
+  command?: string;
 }
 interface RunData {
   series: PictureSeries[];

@@ -4,17 +4,28 @@
 /** @typedef {{map: number, twins: ReturnType<typeof card>[]}} MapCards the cards of one map, one for each side */
 
 /**
- * Which map of the other side stands beside each map: the same one where one side shows all maps of the other. Between
- * runs of other seeds a number means nothing, and the maps stand beside each other in their order.
+ * Which map of the other side stands beside each map: its match, where a job has searched it; else the same one where
+ * one side shows all maps of the other; else the maps stand beside each other in their order.
  * @param {Side[]} sides one or two
  * @param {string | null} sort
  * @returns {Map<number, number>}
  */
 function partners([first, second], sort) {
   const maps = ordered(first.layer, sort);
+  if (second?.layer.partners) return new Map(second.layer.partners.map(([map, partner]) => [map, partner]));
   if (!second || haveSameMaps(first.layer, second.layer)) return new Map(maps.map((map) => [map, map]));
   const otherMaps = ordered(second.layer, sort);
   return new Map(maps.slice(0, otherMaps.length).map((map, at) => [map, otherMaps[at]]));
+}
+
+/**
+ * "r 0.81": how a map of the other run correlates with the map that it matches; "" where it is no match.
+ * @param {AtlasLayer} layer
+ * @param {number | undefined} map
+ */
+function matchWords(layer, map) {
+  const match = layer.partners?.find(([, partner]) => partner === map);
+  return match ? `r ${match[2].toFixed(2)}${match[3] ? "" : ", as shuffled"}` : "";
 }
 
 /**

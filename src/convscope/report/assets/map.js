@@ -94,7 +94,7 @@ function fillPanel(parts, side, map, two) {
     labelWords(side.layer, map),
   ];
   const when = isPresent(side.frame.epoch) ? ` at epoch ${side.frame.epoch}` : "";
-  parts.when.textContent = two ? joined([side.words, number], ", ") : "";
+  parts.when.textContent = two ? joined([side.words, number, matchWords(side.layer, map)], ", ") : "";
   parts.dead.hidden = !state.dead;
   parts.facts.textContent = alive ? joined(facts, " · ") : "";
   parts.nothing.textContent = state.dead ? `No image excites it${when}.` : alive ? "" : "This map is not shown there.";

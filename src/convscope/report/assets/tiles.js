@@ -98,7 +98,7 @@ function fillCard(parts, side, map, { most, two }) {
   const state = mapState(side.layer, side.at, map);
   const { alive, strength } = state;
   parts.name.textContent = map === undefined ? "" : `map ${map}`;
-  parts.when.textContent = two ? side.words : "";
+  parts.when.textContent = two ? joined([side.words, matchWords(side.layer, map)], ", ") : "";
   parts.link.classList.toggle("gone", !alive);
   parts.dead.hidden = !state.dead;
   parts.strength.textContent = alive && isPresent(strength) ? `strength ${valueText(strength)}` : "";

@@ -32,7 +32,7 @@ function mapView(holder) {
     for (const id of ["overtime", "curve"]) byId(id).hidden = epochs.length < 2;
     if (epochs.length < 2) return;
     strip(side.layer, map, view.epoch);
-    const otherMap = besideSide && besideSide.run !== own ? partner : undefined;
+    const otherMap = besideSide && besideSide.run !== own && !besideSide.layer.partners ? partner : undefined;
     query("#overtime .several").hidden = byId("otherstrip").hidden = otherMap === undefined;
     if (otherMap !== undefined) otherStrip(besideSide.layer, otherMap, view.epoch);
     curve(sides, [map, partner], view.epoch);
@@ -130,8 +130,14 @@ function besideWords(first, second) {
   if (!second) return "";
   if ("problem" in second) return second.problem;
   if (second.run === own) return "";
-  const words = haveSameMaps(first.layer, second.layer) ? "" : "; it shows other maps, here in the same order";
-  return `Beside it: ${second.title}${words}.`;
+  if (second.layer.partners)
+    return `Beside it: ${second.title}, each map's match there. r: their correlation; its nine are among the images compared.`;
+  const words = haveSameMaps(first.layer, second.layer)
+    ? "the maps of the same number"
+    : "it shows other maps, here in the same order";
+  const { command } = own?.atlas.beside.find((run) => run.folder === runBeside(state.beside)) ?? {};
+  const search = command ? `. Which maps match is not known yet; to find out, type ${command}` : ".";
+  return `Beside it: ${second.title}; ${words}${search}`;
 }
 
 /**

@@ -50,6 +50,7 @@ class MapSums:
 
     def add(self, first: Tensor, second: Tensor) -> None:
         """Adds the maps [n, C, h, w] and [n, D, k, l] of the same n images; more than `shuffles` of them."""
+        assert len(first) > self.shuffles, "an image would be compared with itself"
         maps = [on_grid.flatten(2).transpose(1, 2) for on_grid in on_one_grid(first, second)]  # [n, P, C]
         if self.offsets is None:
             self.offsets = maps[0].mean((0, 1)), maps[1].mean((0, 1))

@@ -1,8 +1,9 @@
 """job=match: which features of a net another net has too; with match.runs, which come back in every net of a sweep."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -15,12 +16,14 @@ from convscope.analyses.matching.compute.layers import layer_pairs, same_images
 from convscope.analyses.matching.figure import cka_plot, recurrence_plot
 from convscope.analyses.matching.job.pictures import NamedNet, pair_pictures, partner_pictures, shown_maps
 from convscope.analyses.matching.job.sweep import compare
+from convscope.analyses.subject import Subject
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, share_interval
 from convscope.runs.reading import run_folder_of
 from convscope.runs.record import Number, Picture, Result, Table
 
 UNTRAINED = "random weights"  # the name of the second net with match.beside=random
+OTHER_WEIGHTS = 1000  # added to the seed, so that an untrained net is not the one that a training began with
 TWO = (
     "job=match compares two nets: type ckpt=[<a>,<b>], or one net and match.beside=random (itself untrained) or "
     "match.beside=<checkpoint>; for the runs of a sweep type match.runs=<its folder>"
@@ -37,52 +40,64 @@ def results(inputs: Inputs, config: MatchConfig) -> Iterator[Result]:
         count = len([checkpoint for checkpoint in checkpoints if checkpoint])
         raise UserError(f"{TWO} (ckpt names {count or 'none'}, match.beside={config.beside or 'null'})")
     subjects = inputs.all_subjects()
+    untrained = None
     if config.beside == RANDOM:
-        second = inputs.random_subject(subjects[0], 0 if inputs.has_learned_weights else 1)
+        second = inputs.random_subject(subjects[0], OTHER_WEIGHTS, checkpoints[0])
         names = [*table_names(checkpoints, subjects), UNTRAINED]
     else:
         second = inputs.open(config.beside) if config.beside else subjects[1]
         checkpoints = [checkpoints[0], config.beside or checkpoints[1]]
         names = table_names(checkpoints, [subjects[0], second])
+        untrained = inputs.random_subject(second, OTHER_WEIGHTS, checkpoints[1])
     folders = [run_folder_of(checkpoint) for checkpoint in checkpoints]
     inputs.facts["matched"] = [
         {"name": name, "run": folder and os.path.relpath(folder, inputs.folder.resolve())}
         for name, folder in zip(names, [*folders, None], strict=False)
     ]
+    if folders[0] is not None:  # whose page links to this one
+        inputs.facts["of_run"] = inputs.facts["matched"][0]["run"]
     shown = shown_maps(folders[0]) if folders[0] is not None else {}
-    return match(NamedNet(names[0], subjects[0]), config, inputs.seed, NamedNet(names[1], second), shown)
+    nets = NamedNet(names[0], subjects[0]), NamedNet(names[1], second)
+    return match(nets, config, inputs.seed, untrained, shown)
 
 
 def match(
-    first: NamedNet, plan: MatchConfig, seed: int, second: NamedNet, shown: dict[str, list[int]] | None = None
+    nets: tuple[NamedNet, NamedNet],
+    plan: MatchConfig,
+    seed: int,
+    untrained: Subject | None = None,
+    shown: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Iterator[Result]:
     """Yields which maps of the first net the second has too, layer by layer, and pictures of matched maps.
 
-    shown: layer -> maps of the first net whose partners are drawn for the page of its run.
+    untrained: the second net with random weights, which the first is compared with as well. shown: layer -> maps of the
+    first net whose partners are drawn for the page of its run.
     """
+    first, second = nets
     index = same_images(first.subject.data, second.subject.data, plan.split, plan.images, seed)
     pairs = layer_pairs(first.subject, second.subject, plan.layers)
     matching = match_nets(first.subject, second.subject, pairs, plan.split, index)
+    null = untrained and match_nets(first.subject, untrained, pairs, plan.split, index)
     names = first.name, second.name
-    rows = [_layer_row(matching, number) for number in range(len(pairs))]
-    yield Table("match/layers", rows, f"{_sentence(matching, names)} {_method(index, plan.split)}")
-    yield _curves(matching, names)
+    rows = [_layer_row(matching, number, null) for number in range(len(pairs))]
+    yield Table("match/layers", rows, f"{_sentence(matching, names, null)} {_method(index, plan.split)}")
+    yield _curves(matching, names, null)
     caption = (
         f"Linear CKA of every layer of {names[0]} with every layer of {names[1]}; with shuffled images it is near 0"
     )
     plot = cka_plot(matching.cka.values, *zip(*pairs, strict=True), names=names)
     yield Picture("match/cka", plot, caption, plot=True)
-    yield from pair_pictures((first, second), matching, plan, index)
+    yield from pair_pictures(nets, matching, plan, index)
     yield Table(
         "match/pairs",
         list(_pair_rows(matching)),
         "Every matched pair; shuffled: the same two maps, images of one net shuffled",
     )
-    yield from _numbers(matching, names)
-    yield from partner_pictures((first, second), matching, plan, index, shown or {})
+    yield from _numbers(matching, names, null)
+    yield from partner_pictures(nets, matching, plan, index, shown)
 
 
-def _layer_row(matching: Matching, number: int) -> dict[str, Any]:
+def _layer_row(matching: Matching, number: int, null: Matching | None) -> dict[str, Any]:
     (layer, other), found = list(matching.layers.items())[number]
     cka = matching.cka.interval(number, number)
     share = found.share
@@ -93,11 +108,13 @@ def _layer_row(matching: Matching, number: int) -> dict[str, Any]:
         "dead": " and ".join(map(str, found.dead)),
         "recur %": round(100 * share.value, 1),
         "95 %": f"{100 * share.low:.0f} to {100 * share.high:.0f}",
+        **({"untrained %": round(100 * null.layers[layer, other].share.value, 1)} if null else {}),
         "correlation": round(found.mean.value, 3),
         "shuffled": round(float(found.null.mean()), 3) if found.null.size else "",
         "recurs above": round(found.threshold, 3),
         "CKA": round(cka.value, 3),
         "CKA 95 %": f"{cka.low:.2f} to {cka.high:.2f}",
+        **({"CKA untrained": round(float(null.cka.values[number, number]), 3)} if null else {}),
         "CKA shuffled": round(float(matching.cka.shuffled[:, number, number].mean()), 3),
     }
 
@@ -109,7 +126,7 @@ def total_share(matching: Matching) -> Interval:
     return share_interval(recurring, count) if count else Interval(float("nan"), float("nan"), float("nan"), 0)
 
 
-def _sentence(matching: Matching, names: Sequence[str]) -> str:
+def _sentence(matching: Matching, names: Sequence[str], null: Matching | None) -> str:
     """What came out, in words."""
     share = total_share(matching)
     if not share.n:
@@ -117,7 +134,7 @@ def _sentence(matching: Matching, names: Sequence[str]) -> str:
     layers = {layer: found.share.value for (layer, _), found in matching.layers.items() if len(found.first)}
     words = (
         f"{share.value:.0%} of {share.n} maps of {names[0]} recur in {names[1]} (95 % interval {share.low:.0%} to "
-        f"{share.high:.0%}; with shuffled images 5 %)"
+        f"{share.high:.0%}; {_null_words(null)})"
     )
     most, fewest = max(layers, key=lambda layer: layers[layer]), min(layers, key=lambda layer: layers[layer])
     if layers[most] > layers[fewest]:
@@ -125,22 +142,24 @@ def _sentence(matching: Matching, names: Sequence[str]) -> str:
     return words + "."
 
 
+def _null_words(null: Matching | None) -> str:
+    """The shares of the nulls in words."""
+    return (f"in an untrained net {total_share(null).value:.0%}, " if null else "") + "with shuffled images 5%"
+
+
 def _method(index: Tensor, split: str) -> str:
     return (
-        f"Correlations are over all positions of {len(index)} {split} images, of maps of other size on the coarser grid "
-        "(means over areas). As many pairs as the smaller layer has maps that are not dead; dead: the same number "
+        f"Correlations are over all positions of {len(index)} {split} images, of maps of other size on the coarser "
+        "grid (means over areas). As many pairs as the smaller layer has maps that are not dead; dead: the same number "
         "everywhere, left out. Recurs above: the correlation that 95 % of the matches of shuffled images stay below. "
         "Intervals are over maps, those of CKA over batches of images"
     )
 
 
-def _curves(matching: Matching, names: Sequence[str]) -> Picture:
-    cka = {
-        layer: (matching.cka.interval(number, number), matching.cka.shuffled[:, number, number].tolist())
-        for number, (layer, _) in enumerate(matching.layers)
-    }
-    plot = recurrence_plot({layer: found for (layer, _), found in matching.layers.items()}, cka)
+def _curves(matching: Matching, names: Sequence[str], null: Matching | None) -> Picture:
+    plot = recurrence_plot(matching, null)
     caption = f"What of {names[0]} recurs in {names[1]}, layer by layer, beside the same with shuffled images"
+    caption += ", and in an untrained net" if null else ""
     return Picture("match/recurrence", plot, caption, plot=True)
 
 
@@ -159,14 +178,16 @@ def _pair_rows(matching: Matching) -> Iterator[dict[str, Any]]:
             }
 
 
-def _numbers(matching: Matching, names: Sequence[str]) -> Iterator[Number]:
+def _numbers(matching: Matching, names: Sequence[str], null: Matching | None) -> Iterator[Number]:
     share = total_share(matching)
-    words = f"share of the maps of {names[0]} that recur in {names[1]}: {share}, over {share.n} maps; shuffled 0.05"
+    words = (
+        f"share of the maps of {names[0]} that recur in {names[1]}: {share}, over {share.n} maps; {_null_words(null)}"
+    )
     yield Number("match/recur", share.value, words)
     for number, ((layer, _), found) in enumerate(matching.layers.items()):
-        words = f"share of the maps of {layer} that recur: {found.share}, over {found.share.n} maps; shuffled 0.05"
+        words = f"share of the maps of {layer} that recur: {found.share}, over {found.share.n} maps"
         yield Number(f"match/{layer}/recur", found.share.value, words, layer=layer)
         cka = matching.cka.interval(number, number)
-        null = float(matching.cka.shuffled[:, number, number].mean())
-        words = f"linear CKA of {layer}: {cka}, over {cka.n} batches; shuffled {null:.2g}"
+        shuffled = float(matching.cka.shuffled[:, number, number].mean())
+        words = f"linear CKA of {layer}: {cka}, over {cka.n} batches; shuffled {shuffled:.2g}"
         yield Number(f"match/{layer}/cka", cka.value, words, layer=layer)

@@ -54,7 +54,8 @@ def pair_pictures(
     nets: tuple[NamedNet, NamedNet], matching: Matching, plan: MatchConfig, index: Tensor
 ) -> Iterator[Picture]:
     """For each layer the best, the median and the worst matches: the map of the first net beside its partner."""
-    first, second = (search(net, names, plan, index) for net, names in zip(nets, zip(*matching.layers), strict=True))
+    names = zip(*matching.layers, strict=True)
+    first, second = (search(net, layers, plan, index) for net, layers in zip(nets, names, strict=True))
     for (layer, other), found in matching.layers.items():
         places = pictured_places(len(found.first), plan.pairs)
         if not places:

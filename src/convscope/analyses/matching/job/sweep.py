@@ -154,8 +154,9 @@ _METHOD = (
 def _sentence(first: NamedNet, returning: Mapping[str, Returning], others: int) -> str:
     count = sum(len(found.maps) for found in returning.values())
     share = share_interval(sum(int(found.everywhere.sum()) for found in returning.values()), count)
+    where = "the other net" if others == 1 else f"every one of the {others} other nets"
     return (
-        f"{share.value:.0%} of the {count} maps of {first.name} come back in every one of {others} other nets (95 % "
+        f"{share.value:.0%} of the {count} maps of {first.name} come back in {where} (95 % "
         f"interval {share.low:.0%} to {share.high:.0%})."
     )
 
@@ -205,7 +206,7 @@ def _curves(returning: Mapping[str, Returning]) -> Any:
     level = [1 - QUANTILE] * len(shares)
     every = [list(ends) for ends in zip(*((share.value, share.low, share.high) for share in shares), strict=True)]
     one = [[float(reduce(of_layer)) for of_layer in single] for reduce in (np.mean, np.min, np.max)]
-    courses = [Course("in one net", *one), Course("in every net", *every), Course("shuffled, one", level, level, level)]
+    courses = [Course("in one", *one), Course("in every", *every), Course("shuffled", level, level, level)]
     return by_layer(list(returning), {"Share of maps that recur": courses}, "Which features come back every time?")
 
 
