@@ -20,6 +20,7 @@ ONE = ["trainer.max_epochs=1", "evolution.maps=2"]
 FEW = {  # words that make a job small
     "job=occlude": ["occlude.images=1", "occlude.scored=4", "occlude.stride=16"],
     "job=invariance": ["invariance.images=2", "invariance.scored=4"],
+    "job=sanity": ["sanity.maps=2", "sanity.searched=20", "sanity.stages=2", "sanity.layers=[conv1]"],
     "job=correspond": ["correspond.images=4", "correspond.random=2"],
     "job=diagnose": ["diagnose.images=20"],
     "job=dissect": ["dissect.images=4", "dissect.shuffles=1"],

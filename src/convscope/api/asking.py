@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from convscope.analyses.matching.about import RANDOM, MatchConfig
 from convscope.analyses.receptive_field.about import ReceptiveConfig
 from convscope.analyses.subject import Subject
@@ -73,7 +75,7 @@ def dissect(
     """
     settings = settings_of(locals())
     opened = as_subject(net, data)
-    fresh = _untrained(opened.net, seed).to(opened.device).eval() if untrained else None
+    fresh = _fresh_net(opened.net, seed).to(opened.device).eval() if untrained else None
     of_arrays = masks if isinstance(masks, Mapping) else None
     job: Any = import_module("convscope.analyses.dissection.job")
     results = partial(job.dissect, untrained=fresh, masks=of_arrays)
@@ -141,6 +143,14 @@ def receptive(
     field's side that holds 95 % of the gradient's energy; arrays receptive/energy: <layer> [H, W].
     """
     return analyze("receptive_field", as_subject(net, data), settings_of(locals()), seed, _receptive)
+
+
+def _fresh_net(net: nn.Module, seed: int) -> nn.Module:
+    """A copy with fresh random weights. Raises UserError for modules that cannot draw theirs anew."""
+    try:
+        return random_net(net, seed)
+    except UserError as error:
+        raise UserError(f"{str(error).partition(';')[0]}; pass untrained=False") from None
 
 
 def _untrained(subject: Subject, seed: int) -> Subject | None:

@@ -122,6 +122,21 @@ def test_any_net_and_images_with_masks_of_their_own(net):
     assert [row["IoU"] for row in alone.tables["dissection/maps"]] == iou  # the other net changes nothing
 
 
+class Scaled(nn.Sequential):
+    """A net with a weight that no module knows how to draw."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.scale = nn.Parameter(torch.ones(1))
+
+
+def test_a_net_that_cannot_draw_its_weights_anew_is_dissected_alone():
+    images, masks = torch.rand(3, 3, 12, 12), torch.ones(3, 12, 12)
+    with pytest.raises(UserError, match="Scaled.* cannot draw its weights anew; pass untrained=False"):
+        convscope.dissect(Scaled(), images, masks={"all": masks})
+    assert convscope.dissect(Scaled(), images, masks={"all": masks}, untrained=False).tables["dissection/maps"]
+
+
 def test_photographs_without_masks_and_with_empty_ones(net, tmp_path):
     images = torch.rand(4, 3, 20, 20)
     with pytest.raises(UserError, match=r"not known; .*masks=<folder>.*parts=<csv"):
