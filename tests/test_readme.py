@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from conftest import ROOT, convscope, python
+from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -84,6 +85,8 @@ def photos(tmp_path_factory):
                 Image.fromarray(noise).save(root / split / name / f"{number}.jpg")
     images = [f"val/{name}/{number}.jpg" for name in ("n01", "n02") for number in range(4)]
     (root / "val_boxes.csv").write_text("\n".join(["path,x0,y0,x1,y1", *(f"{path},20,20,70,60" for path in images)]))
+    objects = ["path,x0,y0,x1,y1,part", *(f"{path},20,20,70,60,{path[4:7]}" for path in images)]
+    (root / "object_boxes.csv").write_text("\n".join(objects))
     parts = ["path,eye_x,eye_y,nose_x,nose_y,frontal", *(f"{path},30,30,45,50,1" for path in images)]
     (root / "landmarks.csv").write_text("\n".join(parts))
     for path in images:
@@ -152,6 +155,8 @@ def looked_at(tmp_path_factory, photos, cache):
         folder = folders[command] = base / str(len(folders))
         words = [re.sub("|".join(places), lambda path: str(places[path[0]]), word) for word in shlex.split(command)]
         few = [word for word in small(shlex.split(command), cache) if not word.startswith("model.weights=")]
+        (about,) = (about for about in abouts().values() if f"job={about.job}" in words)
+        few += [word for word in about.tiny if ".layers=" not in word]
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             composed = OmegaConf.to_container(compose("config", overrides=[*words, *few]), resolve=True)
         (folder / ".hydra").mkdir(parents=True)
