@@ -94,7 +94,8 @@ def _matched_overview(
     matched_run: MatchedRun, other_run: Run, number: int, scripts: dict[str, tuple[str, dict[str, Any]]]
 ) -> dict[str, Any]:
     """An overview of the other run's maps that match those of this run. scripts: takes those of its layers."""
-    rows, overviews = {str(row.get("name")): row for row in other_run.rows}, []
+    rows = {str(row.get("name")): row for row in other_run.rows}
+    overviews: list[dict[str, Any]] = []
     for layer, other_name, grid, partners in matched_run.layers:
         script = f"matched/{number}_{len(overviews)}.js"
         seen_from_here = grid._replace(path=f"{matched_run.inside}/{grid.path}")

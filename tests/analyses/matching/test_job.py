@@ -115,12 +115,14 @@ def test_a_damaged_match_is_none(runs, tmp_path, damage):
 
 def test_what_comes_back_in_every_net_of_a_sweep(runs, cache, monkeypatch):
     place, order = runs
+    words = [f"match.runs={place}/train", "match.layers=[conv5]", f"data.cache_dir={cache}"]
+    folder = matched(words, place / "jobs/sweep")
+    (layer,) = csv.DictReader((folder / "tables/match/layers.csv").open())
+    assert (layer["in every net %"], layer["other nets"], layer["by chance %"]) == ("100.0", "1", "5.0")
+    maps = list(csv.DictReader((folder / "tables/match/maps.csv").open()))
+    assert [(row["recurs in"], row["of"]) for row in maps] == [("1", "1")] * int(layer["maps"])
+    assert (folder / "pictures/match/everywhere/conv5.jpg").is_file()
     monkeypatch.setenv("CONVSCOPE_CACHE", str(cache))
-    found = convscope.match(runs=place / "train", images=10, layers=["conv5"], tile=16)
-    (layer,) = found.tables["match/layers"]
-    assert layer["in every net %"] == 100 and layer["other nets"] == 1 and layer["by chance %"] == 5
-    assert [(row["recurs in"], row["of"]) for row in found.tables["match/maps"]] == [(1, 1)] * layer["maps"]
-    assert "match/everywhere/conv5" in found.pictures
     broken = place / "broken"
     broken.mkdir()
     (broken / "summary.json").write_text('{"job": "train", "finished": false, "problem": "it stopped"}')

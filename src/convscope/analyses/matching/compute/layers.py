@@ -25,8 +25,8 @@ def layer_pairs(first: Subject, second: Subject, chosen: Sequence[str] | Mapping
     """
     if chosen is not None:
         pairs = list(chosen.items()) if isinstance(chosen, Mapping) else [(layer, layer) for layer in chosen]
-        for subject, names, which in zip((first, second), zip(*pairs, strict=True), ("first", "second"), strict=True):
-            _check_names(subject, names, which)
+        for subject, listed, which in zip((first, second), zip(*pairs, strict=True), ("first", "second"), strict=True):
+            _check_names(subject, listed, which)
         return pairs
     names, peers = (default_layers(subject.net, subject.data.image_shape) for subject in (first, second))
     if (common := [name for name in names if name in peers]) and 2 * len(common) >= min(len(names), len(peers)):

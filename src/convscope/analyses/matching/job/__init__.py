@@ -85,7 +85,8 @@ def match(
     caption = (
         f"Linear CKA of every layer of {names[0]} with every layer of {names[1]}; with shuffled images it is near 0"
     )
-    plot = cka_plot(matching.cka.values, *zip(*pairs, strict=True), names=names)
+    rows_and_columns = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    plot = cka_plot(matching.cka.values, *rows_and_columns, names)
     yield Picture("match/cka", plot, caption, plot=True)
     yield from pair_pictures(nets, matching, plan, index)
     yield Table(

@@ -47,7 +47,7 @@ class Returning(NamedTuple):
     @property
     def everywhere(self) -> NDArray[np.bool_]:
         """[m]: whether a map recurs in every other net."""
-        return self.recurs.all(0)
+        return np.all(self.recurs, axis=0)
 
     @property
     def share(self) -> Interval:
