@@ -159,6 +159,7 @@ def looked_at(tmp_path_factory, photos, cache):
         few = [word for word in small(shlex.split(command), cache) if not word.startswith("model.weights=")]
         (about,) = (about for about in abouts().values() if f"job={about.job}" in words)
         few += [word for word in about.tiny if ".layers=" not in word]
+        few += ["sanity.layers=[features.1,features.3]"] if about.job == "sanity" else []
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             composed = OmegaConf.to_container(compose("config", overrides=[*words, *few]), resolve=True)
         (folder / ".hydra").mkdir(parents=True)
