@@ -24,7 +24,7 @@ from convscope.engine.trace import trace
 AUTO = "auto"
 MEASURED_MAPS = 3  # maps of a layer
 DEPENDENCE_SHARE = 0.5  # each dependence of the deconvnet must reach this share of guided's
-RECOVERY_SHARE = 0.9  # where the net is no plain chain, the deconvnet's recovery must reach this share of guided's
+RECOVERY_SHARE = 0.95  # where the net is no plain chain, the deconvnet's recovery must reach this share of guided's
 TOLERANCE = 0.01  # measures that differ by no more are equal
 _PLAIN = {CONVOLUTION, ACTIVATION, CLAMP, MAX_POOL, CONTRAST_NORM, INERT}
 

@@ -56,8 +56,8 @@ def _compiled_paths(net: nn.Module, function: Any) -> list[str]:
 def _weights(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
     """The weights of a module and the modules that hold them; of a compiled or parametrized one those within."""
     parts = list(module.modules()) if is_scripted(module) else [module]
-    if hasattr(module, "parametrizations"):
-        parts += module.parametrizations.modules()
+    parametrizations: Any = getattr(module, "parametrizations", None)
+    parts += [] if parametrizations is None else list(parametrizations.modules())
     for part in parts:
         for name, weight in part.named_parameters(recurse=False):
             if weight.is_floating_point():
@@ -111,9 +111,10 @@ def _measure_norms(net: nn.Module, tables: list[tuple[dict[str, Any], str, Any]]
     if not norms:
         return
     for norm in norms:
+        buffers: dict[str, Any] = norm._buffers
         for name in ("running_mean", "running_var"):
-            tables.append((norm._buffers, name, norm._buffers[name]))
-            norm._buffers[name] = norm._buffers[name].clone()
+            tables.append((buffers, name, buffers[name]))
+            buffers[name] = buffers[name].clone()
     hooks = [norm.register_forward_pre_hook(_measure) for norm in norms]
     try:
         with evaluating(net):
@@ -124,7 +125,7 @@ def _measure_norms(net: nn.Module, tables: list[tuple[dict[str, Any], str, Any]]
 
 
 def _measure(norm: nn.Module, args: tuple[Any, ...]) -> None:
-    x = args[0]
+    x, buffers = args[0], dict[str, Any](norm._buffers)
     axes = [axis for axis in range(x.dim()) if axis != 1]
-    norm._buffers["running_mean"].copy_(x.mean(axes))
-    norm._buffers["running_var"].copy_(x.var(axes, unbiased=False))
+    buffers["running_mean"].copy_(x.mean(axes))
+    buffers["running_var"].copy_(x.var(axes, unbiased=False))

@@ -52,7 +52,8 @@ def sanity(subject: Subject, config: SanityConfig, seed: int, learned: bool = Tr
 
 def _measured(subject: Subject, config: SanityConfig, layers: list[str], seed: int) -> list[LayerSanity]:
     """The measurements of the layers with living maps."""
-    index = subject.data.choose(config.split, min(config.searched or math.inf, subject.data.size(config.split)), seed)
+    count = subject.data.size(config.split)
+    index = subject.data.choose(config.split, min(config.searched or count, count), seed)
     tops = search_top9(subject.net, subject.data, config.split, layers, index)
     untrained = untrained_dependence(subject, index, config.split, layers, config.maps, config.images, seed)
     measured = []
