@@ -217,6 +217,42 @@ def test_runs_that_show_other_maps_stand_beside_each_other_in_their_order(show, 
     expect(page.locator(".panel .when")).to_have_text(["this run, epoch 2", "other run, epoch 2, map 11"])
 
 
+def test_beside_another_run_stand_the_maps_that_match(show, runs, tmp_path):
+    first, second = (Path(shutil.copytree(runs / OTHER, tmp_path / "train" / name)) for name in ("first", "second"))
+    job, entries = tmp_path / "match", [json.loads(line) for line in (first / "index.jsonl").read_text().splitlines()]
+    grid = next(entry for entry in entries if entry["name"] == "top9/conv1" and entry["epoch"] == 12)
+    maps = grid["sheet"]["maps"]
+    partners = [map_ + 100 for map_ in reversed(maps)]  # the first map's partner is on the last place
+    line = {"kind": "picture", "name": "match/partners/conv1", "path": "grid.jpg", "layer": "conv1"}
+    job.mkdir()
+    shutil.copy(first / grid["path"], job / "grid.jpg")
+    (job / "index.jsonl").write_text(json.dumps(line | {"sheet": grid["sheet"] | {"maps": partners}}) + "\n")
+    rows = [f"conv1,{map_},conv1,{map_ + 100},0.8125,{'no' if map_ == maps[1] else 'yes'}" for map_ in maps]
+    head = "layer,map,layer of the other,map of the other,correlation,recurs"
+    (job / "tables/match").mkdir(parents=True)
+    (job / "tables/match/pairs.csv").write_text("\n".join([head, *rows]) + "\n")
+    nets = [{"name": run.name, "run": f"../train/{run.name}"} for run in (first, second)]
+    (job / "summary.json").write_text(json.dumps({"job": "match", "finished": True, "matched": nets}))
+    note = {"folder": "../../match", "job": "match", "when": "2026-01-05 10:00"}
+    (first / "looked_at.jsonl").write_text(json.dumps(note) + "\n")
+    page = show(first, "#layer=conv1&epoch=2&beside=run:second")
+    expect(page.locator("#tally")).to_contain_text("each map's match there")
+    for map_, words in ((maps[0], "r 0.81"), (maps[1], "r 0.81, as shuffled")):
+        expect(card(page, map_, side=1).locator("b")).to_have_text(f"map {map_ + 100}")
+        expect(card(page, map_, side=1).locator(".when")).to_have_text(f"other run, {words}")
+    page.locator("#epoch").fill("63")
+    at_epoch(page, maps[0], 12)
+    cards = label(page, maps[0]), label(page, maps[-1], side=1), label(page, maps[1])
+    ours, same_tile, next_map = (np.median(screen(tiles).reshape(-1, 3), axis=0) for tiles in cards)
+    assert np.abs(ours - same_tile).max() < 12 < np.abs(ours - next_map).max()
+    card(page, maps[0], side=1).click()
+    expect(page.locator(".panel .when")).to_have_text(["this run, epoch 12", f"other run, map {maps[0] + 100}, r 0.81"])
+    expect(page.locator("#otherstrip")).to_be_hidden()  # matches have no epochs
+    page.go_back()
+    page.locator(".layers").get_by_role("button", name="conv2").click()
+    expect(page.locator("#tally")).to_contain_text("type python src/run.py job=match 'ckpt=[train/first,train/second]'")
+
+
 @pytest.mark.slow
 def test_a_long_run_stays_light(runs):
     """64 epochs, 5 layers, 16 maps: 92160 tiles."""

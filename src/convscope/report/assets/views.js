@@ -135,7 +135,7 @@ function besideWords(first, second) {
   const words = haveSameMaps(first.layer, second.layer)
     ? "the maps of the same number"
     : "it shows other maps, here in the same order";
-  const { command } = own?.atlas.beside.find((run) => run.folder === runBeside(state.beside)) ?? {};
+  const command = own?.atlas.beside.find((run) => run.folder === runBeside(state.beside))?.command;
   const search = command ? `. Which maps match is not known yet; to find out, type ${command}` : ".";
   return `Beside it: ${second.title}; ${words}${search}`;
 }
