@@ -116,7 +116,7 @@ class LayerEffects(NamedTuple):
         return self.mean
 
 
-class SplitImages(NamedTuple):
+class ScoredImages(NamedTuple):
     """Labeled images of a split that the net knows the classes of, by index [N]."""
 
     subject: Subject
@@ -141,7 +141,7 @@ class SplitImages(NamedTuple):
         return Answers(index, label, target, answer, logs[rows, target].double(), certainty.exp().double())
 
 
-def scored_images(subject: Subject, split: SplitName, choice: int | list[int] | None, seed: int) -> SplitImages:
+def scored_images(subject: Subject, split: SplitName, choice: int | list[int] | None, seed: int) -> ScoredImages:
     """Images whose class the net knows. Raises UserError for images without labels, or of one class."""
     data = subject.data
     if list(data.classes) == ["unlabeled"]:
@@ -161,7 +161,7 @@ def scored_images(subject: Subject, split: SplitName, choice: int | list[int] | 
         )
     if len(subject.classes) < 2:
         raise UserError("the net has one class, which is always its answer; take a net of two classes or more")
-    return SplitImages(subject, split, index)
+    return ScoredImages(subject, split, index)
 
 
 def chosen_maps(part: UpperPart, maps: int | list[int] | None, seed: int) -> list[int]:
@@ -175,7 +175,7 @@ def chosen_maps(part: UpperPart, maps: int | list[int] | None, seed: int) -> lis
 
 
 def layer_effects(
-    images: SplitImages, part: UpperPart, maps: list[int], values: list[str], directions: int, seed: int = 0
+    images: ScoredImages, part: UpperPart, maps: list[int], values: list[str], directions: int, seed: int = 0
 ) -> LayerEffects:
     """Switches these maps of a layer off for all images, and takes random directions away.
 
@@ -227,7 +227,7 @@ def _directions(count: int, part: UpperPart, seed: int) -> Tensor:
     return torch.nn.functional.normalize(drawn).to(weight.device, weight.dtype)
 
 
-def _mean_output(images: SplitImages, part: UpperPart) -> Tensor:
+def _mean_output(images: ScoredImages, part: UpperPart) -> Tensor:
     """The layer's output, mean over the images: [1, ...]."""
     total: Tensor | float = 0.0
     for base, _ in images.batches(part, f"mean maps of {part.layer}"):

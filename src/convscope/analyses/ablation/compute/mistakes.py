@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from convscope.analyses.ablation.compute import Answers, LayerEffects, SplitImages
+from convscope.analyses.ablation.compute import Answers, LayerEffects, ScoredImages
 from convscope.engine.switched_maps import SwitchedMaps
 from convscope.engine.upper_part import BasePass, UpperPart
 
@@ -41,7 +41,7 @@ def most_certain_mistakes(plain: Answers, count: int) -> Tensor:
     return plain.index[wrong[order[:count]]]
 
 
-def take_apart(images: SplitImages, effects: LayerEffects, index: int, value: str, seed: int = 0) -> Mistake:
+def take_apart(images: ScoredImages, effects: LayerEffects, index: int, value: str, seed: int = 0) -> Mistake:
     """The maps that made the mistake at an image, with `value` in their place."""
     part, subject, single = effects.part, images.subject, SwitchedMaps(effects.part)
     base = single.base(subject.data.images(images.split, torch.tensor([index])))

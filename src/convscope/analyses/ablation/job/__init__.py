@@ -10,7 +10,7 @@ from convscope.analyses.ablation.compute import (
     MEAN,
     ZERO,
     LayerEffects,
-    SplitImages,
+    ScoredImages,
     chosen_maps,
     layer_effects,
     scored_images,
@@ -61,7 +61,7 @@ def ablate(subject: Subject, plan: AblationConfig, seed: int) -> Iterator[Result
             yield from mistake_results(images, effects, mistakes, (values[0], pictures))
 
 
-def _layer_numbers(images: SplitImages, effects: LayerEffects, values: Sequence[str]) -> Iterator[Number]:
+def _layer_numbers(images: ScoredImages, effects: LayerEffects, values: Sequence[str]) -> Iterator[Number]:
     """What came out: the largest falls, how many maps matter more than random directions, the net itself."""
     for value in values:
         yield _class_fall(images, effects, value)
@@ -94,7 +94,7 @@ def _accuracy_falls(effects: LayerEffects, value: str) -> Iterator[Number]:
     yield Number(f"ablation/{layer}/{value}/clear_falls", clear, words, layer=layer)
 
 
-def _class_fall(images: SplitImages, effects: LayerEffects, value: str) -> Number:
+def _class_fall(images: ScoredImages, effects: LayerEffects, value: str) -> Number:
     """The largest fall of a class by a map, beside the largest by a random direction."""
     layer, by_map = effects.part.layer, effects.by_map[value]
     changes = of_maps(by_map.class_probability(), effects.maps)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from convscope.analyses.ablation.compute import MEAN, ZERO, Effects, LayerEffects, SplitImages
+from convscope.analyses.ablation.compute import MEAN, ZERO, Effects, LayerEffects, ScoredImages
 from convscope.analyses.ablation.figure import ClassChanges, class_plot, effects_plot
 from convscope.metrics.paired_counts import Changes, false_discovery_rates
 from convscope.runs.record import Picture, Table
@@ -19,7 +19,7 @@ def of_maps(changes: Changes, maps: Any) -> Changes:
     return Changes(*(field[maps] for field in changes))
 
 
-def effects_table(images: SplitImages, effects: LayerEffects, value: str) -> Table:
+def effects_table(images: ScoredImages, effects: LayerEffects, value: str) -> Table:
     """A row for each map that was switched off, the ones that cost the true class most first."""
     layer, by_map = effects.part.layer, effects.by_map[value]
     accuracy, certainty, maps = by_map.accuracy(), by_map.log_probabilities(), np.array(effects.maps)
@@ -62,7 +62,7 @@ def _caption(effects: LayerEffects, value: str) -> str:
     )
 
 
-def _class_names(images: SplitImages, by_map: Effects) -> tuple[Any, list[str]]:
+def _class_names(images: ScoredImages, by_map: Effects) -> tuple[Any, list[str]]:
     """Changes of accuracy in points [C, L], nan where they are not clear of chance; the names of the classes."""
     points = 100 * by_map.class_accuracy().value
     return np.where(by_map.class_rates() < CLEAR, points, np.nan), list(images.subject.data.classes)
@@ -78,7 +78,7 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def effects_plots(images: SplitImages, effects: LayerEffects, values: Sequence[str]) -> Iterator[Picture]:
+def effects_plots(images: ScoredImages, effects: LayerEffects, values: Sequence[str]) -> Iterator[Picture]:
     layer, maps = effects.part.layer, np.array(effects.maps)
     for value in values:
         by_map, null = effects.by_map[value], effects.by_direction[value]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from convscope.analyses.ablation.compute import LayerEffects, SplitImages
+from convscope.analyses.ablation.compute import LayerEffects, ScoredImages
 from convscope.analyses.ablation.compute.mistakes import DRAWS, Mistake
 from convscope.analyses.ablation.figure import EffectBar, MapBlock, MistakeHead, maps_sheet
 from convscope.analyses.ablation.job.effects import INSTEAD
@@ -19,7 +19,7 @@ DRAWN_MAPS, DRAWN_BARS, BEHIND = 6, 5, 4  # maps with tiles; bars of each; maps 
 class MapPictures:
     """Tiles of the maps of a layer that matter most, and of those behind mistakes, found in one search."""
 
-    def __init__(self, images: SplitImages, effects: LayerEffects, value: str, behind: Sequence[int]):
+    def __init__(self, images: ScoredImages, effects: LayerEffects, value: str, behind: Sequence[int]):
         self.images, self.effects, self.value = images, effects, value
         certainty = effects.by_map[value].log_probabilities().value[effects.maps]
         order = np.argsort(certainty, kind="stable")[:DRAWN_MAPS]
@@ -54,7 +54,7 @@ class MapPictures:
 
 
 def mistake_results(
-    images: SplitImages, effects: LayerEffects, mistakes: Sequence[Mistake], drawn: tuple[str, MapPictures]
+    images: ScoredImages, effects: LayerEffects, mistakes: Sequence[Mistake], drawn: tuple[str, MapPictures]
 ) -> Iterator[Result]:
     """A picture of each mistake, a table of all, and how many maps are enough to mend them."""
     layer, wrong = effects.part.layer, int((~effects.plain.right).sum())
@@ -87,14 +87,14 @@ def _mended(mistakes: Sequence[Mistake], layer: str, wrong: int) -> Number:
     return Number("ablation/mistakes/enough", median, words, layer=layer)
 
 
-def _classes_of(images: SplitImages, mistake: Mistake) -> tuple[str, str]:
+def _classes_of(images: ScoredImages, mistake: Mistake) -> tuple[str, str]:
     """Names of the true class and of the answer."""
     subject = images.subject
     label = int(subject.data.labels(images.split, [mistake.index])[0])
     return str(subject.data.classes[label]), str(subject.classes[mistake.answer])
 
 
-def _mistake_row(name: str, images: SplitImages, mistake: Mistake) -> dict[str, Any]:
+def _mistake_row(name: str, images: ScoredImages, mistake: Mistake) -> dict[str, Any]:
     true, predicted = _classes_of(images, mistake)
     return {
         "image": name,
@@ -110,7 +110,7 @@ def _mistake_row(name: str, images: SplitImages, mistake: Mistake) -> dict[str, 
     }
 
 
-def _mistake_picture(name: str, images: SplitImages, mistake: Mistake, of: tuple[str, MapPictures]) -> Picture:
+def _mistake_picture(name: str, images: ScoredImages, mistake: Mistake, of: tuple[str, MapPictures]) -> Picture:
     (layer, pictures), (true, predicted) = of, _classes_of(images, mistake)
     top = mistake.maps[:BEHIND]
     why = f"because of {_listed(mistake)} of {layer}" if top else f"and no single map of {layer} speaks for it"
