@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from conftest import ROOT, convscope, python
+from convscope.analyses import abouts
 from convscope.cli.jobs import JOBS
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -19,15 +20,18 @@ ONE = ["trainer.max_epochs=1", "evolution.maps=2"]
 FEW = {  # words that make a job small
     "job=occlude": ["occlude.images=1", "occlude.scored=4", "occlude.stride=16"],
     "job=invariance": ["invariance.images=2", "invariance.scored=4"],
+    "job=sanity": ["sanity.maps=2", "sanity.searched=20", "sanity.stages=2", "sanity.layers=[conv1]"],
     "job=correspond": ["correspond.images=4", "correspond.random=2"],
     "job=diagnose": ["diagnose.images=20"],
     "job=dissect": ["dissect.images=4", "dissect.shuffles=1"],
     "job=receptive": ["receptive.images=4"],
     "job=neighbors": ["neighbors.images=2"],
+    "job=ablate": ["ablate.images=6", "ablate.maps=4", "ablate.random=2", "ablate.mistakes=1"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10", "evolution=off"],
     "-m": ["evolution=off"],
     "model.name=vgg16": ["model.name=squeezenet1_0"],  # whose weights are drawn at random in no time
+    "job=match": ["match.images=8", "match.pairs=1", "match.tile=16"],
     "job=evaluate": ["evaluate.images=10"],
     "job=transfer": ["transfer.per_class=[3]", "transfer.folds=2"],
     "job=overlap": ["overlap.copies=4"],
@@ -55,6 +59,7 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "job=visualize ckpt=outputs/train/<run> model=python model.target=my_package.nets:MyNet "
     "model.args='{width: 2}'": "cli/test_python_net.py",
     "resume=outputs/train/<run> model.target=my_package.nets:MyNet model.args='{width: 2}'": "cli/test_python_net.py",
+    "job=match match.runs=outputs/sweep/seeds": "analyses/matching/test_job.py",
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }
@@ -82,6 +87,8 @@ def photos(tmp_path_factory):
                 Image.fromarray(noise).save(root / split / name / f"{number}.jpg")
     images = [f"val/{name}/{number}.jpg" for name in ("n01", "n02") for number in range(4)]
     (root / "val_boxes.csv").write_text("\n".join(["path,x0,y0,x1,y1", *(f"{path},20,20,70,60" for path in images)]))
+    objects = ["path,x0,y0,x1,y1,part", *(f"{path},20,20,70,60,{path[4:7]}" for path in images)]
+    (root / "object_boxes.csv").write_text("\n".join(objects))
     parts = ["path,eye_x,eye_y,nose_x,nose_y,frontal", *(f"{path},30,30,45,50,1" for path in images)]
     (root / "landmarks.csv").write_text("\n".join(parts))
     for path in images:
@@ -150,6 +157,9 @@ def looked_at(tmp_path_factory, photos, cache):
         folder = folders[command] = base / str(len(folders))
         words = [re.sub("|".join(places), lambda path: str(places[path[0]]), word) for word in shlex.split(command)]
         few = [word for word in small(shlex.split(command), cache) if not word.startswith("model.weights=")]
+        (about,) = (about for about in abouts().values() if f"job={about.job}" in words)
+        few += [word for word in about.tiny if ".layers=" not in word]
+        few += ["sanity.layers=[features.1,features.3]"] if about.job == "sanity" else []
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             composed = OmegaConf.to_container(compose("config", overrides=[*words, *few]), resolve=True)
         (folder / ".hydra").mkdir(parents=True)

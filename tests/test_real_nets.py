@@ -76,5 +76,5 @@ def test_squeezenets_upper_layers_are_drawn_guided_and_cut_to_a_part_of_their_fi
     tops = search_top9(one.net, one.data, "val", layers[-2:])
     for layer, top in tops.items():
         view = feature_view(one.net, SplitPixels(one.data, "val"), layer, top, [int(top.score[:, 8].argmax())])
-        assert view.rule.rule == "guided" and view.rule.guided_smoothness > view.rule.smoothness
+        assert view.rule.rule == "guided" and view.rule.guided.recovery > view.rule.deconvnet.recovery
         assert map_tiles(view, 0).cut[0] < view.projections.shape[-1] * 0.7

@@ -75,6 +75,14 @@ def test_of_more_columns_than_fit_numbers_stay_whole_and_ends_of_intervals_go_fi
     assert left == [f"c{number}" for number in range(printed.count("0.01234") // 30)] and 5 < len(left) < 25
 
 
+def test_a_table_that_fits_neither_upright_nor_on_its_side_loses_columns(capsys):
+    names = [f"measured-{number}" for number in range(14)]
+    rows = [{"layer": f"features.{number}", **dict.fromkeys(names, "0.012 [0.011, 0.013]")} for number in range(12)]
+    printed = shown(capsys, Table("t", rows, "By layer"))
+    assert "more columns in its csv file" in printed and "\N{HORIZONTAL ELLIPSIS}" not in printed
+    assert all(f"features.{number} " in printed for number in range(12)) and "measured-3" in printed
+
+
 def test_a_table_of_classes_by_classes_keeps_its_rows_however_wide(capsys):
     """Laid on its side it would say that class 3 takes for class 0 what class 0 takes for class 3."""
     names = [f"a class of animals number {number}" for number in range(10)]

@@ -1,21 +1,14 @@
-"""The chosen rule for nets with a known answer; the measures against independent formulas."""
+"""The chosen rule for nets with a known answer, and for measurements with a known answer."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from convscope.engine import projection_rule
 from convscope.engine.deconvnet import Units
-from convscope.engine.projection_rule import (
-    RuleChoice,
-    autocorrelation,
-    choose_rule,
-    image_dependence,
-    measured_maps,
-)
+from convscope.engine.dependence import Dependence
+from convscope.engine.projection_rule import RuleChoice, choose_rule, measured_maps, suits
 from convscope.engine.top9 import Top9, empty
 
 
@@ -47,7 +40,7 @@ def pooled():
 def test_without_switches_the_deconvnet_ignores_the_image_and_guided_is_chosen():
     """Strided convolutions and ReLU alone: the deconvnet's projection is the same for every image."""
     choice = choose_rule(strided(), photographs(6, 32), "4", picks(3, 6, 4))
-    assert choice.rule == "guided" and abs(choice.dependence) < 1e-6 < 0.1 < choice.guided_dependence
+    assert choice.rule == "guided" and abs(choice.deconvnet.image) < 1e-6 < 0.1 < choice.guided.image
     assert "hardly depend on the image: 0.00" in choice.words
 
 
@@ -59,69 +52,58 @@ def test_where_nothing_on_the_way_depends_on_the_image_the_papers_rule_stays():
 
 def test_a_chain_with_max_pooling_keeps_the_papers_deconvnet():
     choice = choose_rule(pooled(), photographs(6, 32), "3", picks(3, 6, 7))
-    assert choice.rule == "deconvnet" and choice.chain and choice.dependence > 0.1
-    assert choice.words.startswith("deconvnet (a plain chain with max pooling")
+    assert choice.rule == "deconvnet" and choice.chain and choice.deconvnet.image > 0.1
+    assert choice.words == "deconvnet (a plain chain with max pooling)"
 
 
 class Branches(nn.Module):
-    """Two ways down to the same pool: a smooth one, which the unit's ReLU lets pass, and one of noise, which it does
-    not: guided projections are smooth, the deconvnet's are not."""
+    """Two ways down: one to the edges of the image, which its ReLUs let pass where there are any; one of noise, which
+    they do not. Guided projections are edges, the deconvnet's are noise; both depend on the image by the switches.
+    """
 
     def __init__(self):
         super().__init__()
-        self.pool, self.smooth, self.rough = nn.MaxPool2d(2), nn.Conv2d(3, 4, 9, 1, 4), nn.Conv2d(3, 4, 9, 1, 4)
-        self.mix = nn.Conv2d(8, 2, 1)
+        self.pool, self.edges, self.rough = nn.MaxPool2d(2), nn.Conv2d(3, 2, 5, 1, 2), nn.Conv2d(3, 8, 5, 1, 2)
+        self.mix = nn.Conv2d(10, 2, 7, 1, 3)
+        edge = torch.full((3, 5, 5), -1 / 25)
+        edge[:, 2, 2] += 1
         with torch.no_grad():
-            self.smooth.weight.fill_(0.1), self.smooth.bias.fill_(5.0)
+            self.edges.weight.copy_(torch.stack([edge, -edge])), self.edges.bias.zero_()
             self.rough.weight.normal_(generator=torch.Generator().manual_seed(0)), self.rough.bias.fill_(-1e4)
             self.mix.weight.fill_(1.0)
 
     def forward(self, x):
         x = self.pool(x)
-        return self.mix(torch.cat([self.smooth(x).relu(), self.rough(x).relu()], 1))
+        return self.mix(torch.cat([self.edges(x).relu(), self.rough(x).relu()], 1))
 
 
-def test_across_branches_the_smoother_rule_is_chosen():
-    choice = choose_rule(Branches().eval(), photographs(6, 32).abs(), "mix", picks(2, 6, 7))
-    assert choice.rule == "guided" and not choice.chain
-    assert choice.smoothness < 0.9 * choice.guided_smoothness
-    assert f"{choice.guided_smoothness:.2f} against {choice.smoothness:.2f}" in choice.words
+def test_across_branches_the_rule_that_shows_the_image_is_chosen():
+    choice = choose_rule(Branches().eval(), photographs(6, 32), "mix", picks(2, 6, 7))
+    assert choice.rule == "guided" and not choice.chain and choice.deconvnet.image > 0.5
+    assert choice.deconvnet.recovery < 0.5 * choice.guided.recovery
+    recoveries = f"{choice.guided.recovery:.2f} against {choice.deconvnet.recovery:.2f}"
+    assert choice.words == f"guided (clearer than the deconvnet: correlation with the image {recoveries})"
 
 
-def test_noise_is_as_smooth_as_noise(monkeypatch):
-    """Smoothnesses that print as the same number give no reason for a rule, above and below 0."""
-    for smoothness, guided, rule in [
-        (-0.011, -0.010, "deconvnet"),
-        (0.001, 0.004, "deconvnet"),
-        (-0.3, -0.2, "guided"),
-    ]:
-        values = iter([smoothness, guided])
-        monkeypatch.setattr(projection_rule, "autocorrelation", lambda _, values=values: torch.tensor(next(values)))
-        choice = choose_rule(Branches().eval(), photographs(6, 32).abs(), "mix", picks(2, 6, 7))
-        assert choice.rule == rule
-
-
-def test_autocorrelation_is_numpys_of_shifted_luminance():
-    values = torch.randn(3, 3, 20, 24, generator=torch.Generator().manual_seed(0)).cumsum(3)
-    for picture, value in zip(values.double().numpy(), autocorrelation(values).tolist(), strict=True):
-        gray = picture.mean(0) - picture.mean(0).mean()
-        shifted = np.sum(gray[1:] * gray[:-1]) + np.sum(gray[:, 1:] * gray[:, :-1])
-        assert value == pytest.approx(shifted / 2 / np.sum(gray**2))
-    noise = torch.randn(20, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    assert abs(float(autocorrelation(noise).mean())) < 0.01
-    assert float(autocorrelation(torch.zeros(1, 3, 5, 5))) == 0
-
-
-def test_dependence_is_the_mean_over_pairs_of_the_same_map():
-    values = torch.randn(7, 3, 5, 5, generator=torch.Generator().manual_seed(0))
-    maps = torch.tensor([4, 4, 4, 9, 9, 9, 9])
-    means = []
-    for group in (values[:3], values[3:]):
-        pairs = [(a, b) for a in range(len(group)) for b in range(a)]
-        cosines = [float(nn.functional.cosine_similarity(group[a].flatten(), group[b].flatten(), 0)) for a, b in pairs]
-        means.append(1 - sum(cosines) / len(cosines))
-    assert image_dependence(values, maps) == pytest.approx(sum(means) / 2, abs=1e-6)
-    assert image_dependence(values[:1].expand(4, -1, -1, -1), torch.zeros(4)) == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize(
+    "deconvnet, guided, in_branches, in_chains",
+    [
+        ((0.8, 0.4, 0.9, 0.60), (0.8, 0.4, 0.9, 0.65), True, True),  # about as clear
+        ((0.8, 0.4, 0.9, 0.50), (0.8, 0.4, 0.9, 0.65), False, True),  # noise beside guided, but the paper's net
+        ((0.8, 0.4, 0.1, 0.65), (0.8, 0.4, 0.9, 0.65), False, False),  # the same picture for every image
+        ((0.8, 0.0, 0.9, 0.65), (0.8, 0.4, 0.9, 0.65), False, False),  # for every unit
+        ((0.3, 0.4, 0.9, 0.65), (0.8, 0.4, 0.9, 0.65), False, False),  # with random weights
+        ((0.8, 0.4, 0.0, 0.65), (0.8, 0.4, 0.01, 0.65), True, True),  # no rule depends on the image
+        ((0.8, 0.4, 0.9, -0.005), (0.8, 0.4, 0.9, 0.004), True, True),  # noise is as clear as noise
+        ((0.8, 0.4, 0.9, 0.6), (0.8, 0.4, 0.9, -0.2), True, True),
+        ((0.8, math.nan, 0.9, 0.6), (0.8, math.nan, 0.9, 0.6), True, True),  # a layer of one map
+        ((math.nan,) * 4, (math.nan,) * 4, True, True),  # nothing measured: the paper's rule
+        ((0.8, 0.4, 0.9, 0.6), (math.nan, 0.4, 0.9, 0.6), True, True),  # guided gives no picture
+    ],
+)
+def test_the_measurements_and_the_choice(deconvnet, guided, in_branches, in_chains):
+    measured = Dependence(*deconvnet), Dependence(*guided)
+    assert (suits(*measured, chain=False), suits(*measured, chain=True)) == (in_branches, in_chains)
 
 
 def test_maps_that_one_image_excites_are_not_measured():
@@ -135,6 +117,35 @@ def test_maps_that_one_image_excites_are_not_measured():
 
 def test_a_choice_says_what_it_was_and_goes_through_plain_values():
     chosen = RuleChoice("gradient")
-    assert chosen.words == "gradient" and not chosen.measured
-    assert RuleChoice(**dict(choose_rule(pooled(), photographs(3, 32), "3", picks(1, 3, 7))._asdict())).measured
-    assert all(type(value) in (str, bool, float) for value in chosen) and math.isnan(chosen.smoothness)
+    assert (
+        chosen.words == "gradient"
+        and not chosen.measured
+        and RuleChoice.from_state(chosen.state_dict()).rule == "gradient"
+    )
+    measured = choose_rule(pooled(), photographs(3, 32), "3", picks(1, 3, 7))
+    state = measured.state_dict()
+    assert measured.measured and RuleChoice.from_state(state) == measured
+    assert all(type(value) in (str, bool, list) for value in state.values())
+    assert all(type(number) is float for name in ("deconvnet", "guided") for number in state[name])
+
+
+def test_choices_of_earlier_checkpoints():
+    """Which hold other measurements: the rule stays, and its reason where it can still be given."""
+    numbers = {
+        "chain": False,
+        "dependence": 0.05,
+        "guided_dependence": 0.56,
+        "smoothness": -0.01,
+        "guided_smoothness": 0.2,
+    }
+    strided_choice = RuleChoice.from_state({"rule": "guided", **numbers})
+    assert (
+        strided_choice.words == "guided (the deconvnet's projections hardly depend on the image: 0.05, guided's 0.56)"
+    )
+    rough = RuleChoice.from_state({"rule": "guided", **numbers, "dependence": 0.89})
+    assert rough.words == "guided" and rough.measured
+    assert RuleChoice.from_state({"rule": "deconvnet", **numbers, "chain": True, "dependence": 0.9}).words == (
+        "deconvnet (a plain chain with max pooling)"
+    )
+    unmeasured = dict.fromkeys(numbers, math.nan) | {"rule": "gradient", "chain": False}
+    assert RuleChoice.from_state(unmeasured).words == "gradient" and not RuleChoice.from_state(unmeasured).measured

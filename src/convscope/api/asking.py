@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from convscope.analyses.matching.about import RANDOM, MatchConfig
 from convscope.analyses.receptive_field.about import ReceptiveConfig
 from convscope.analyses.subject import Subject
@@ -73,7 +75,7 @@ def dissect(
     """
     settings = settings_of(locals())
     opened = as_subject(net, data)
-    fresh = _untrained(opened.net, seed).to(opened.device).eval() if untrained else None
+    fresh = _fresh_net(opened.net, seed).to(opened.device).eval() if untrained else None
     of_arrays = masks if isinstance(masks, Mapping) else None
     job: Any = import_module("convscope.analyses.dissection.job")
     results = partial(job.dissect, untrained=fresh, masks=of_arrays)
@@ -111,17 +113,41 @@ def match(
         raise UserError('two nets are compared: pass match(net, other, images), or "random" as the other')
     first = as_subject(net, data)
     second = _other_subject(first, other, seed)
-    named: Any = import_module("convscope.analyses.matching.job.pictures").NamedNet
+    as_matched: Any = import_module("convscope.analyses.matching.job.pictures").MatchedNet
     name = second.net_name if second.net_name != first.net_name else f"{second.net_name} #2"
-    nets = named(first.net_name, first), named("random weights" if isinstance(other, str) else name, second)
+    nets = as_matched(first.net_name, first), as_matched("random weights" if isinstance(other, str) else name, second)
     untrained = None if isinstance(other, str) else _untrained(second, seed)
 
     def results(_: Subject, config: MatchConfig, seed: int) -> Iterator[Any]:
         yielded: Iterator[Any] = import_module("convscope.analyses.matching.job").match(nets, config, seed, untrained)
         return yielded
 
-    others = [subject for subject in (second, untrained) if subject is not None]
-    return analyze("matching", first, settings, seed, results, others)
+    examined = [subject for subject in (second, untrained) if subject is not None]
+    return analyze("matching", first, settings, seed, results, examined)
+
+
+def ablate(
+    net: Net,
+    data: Any = None,
+    *,
+    layers: Sequence[str] | None = None,
+    images: Choice | None = 500,
+    split: Split = "val",
+    maps: Choice | None = None,
+    value: Literal["zero", "mean", "both"] = "both",
+    random: int = 20,
+    mistakes: int = 4,
+    seed: int = 0,
+) -> Findings:
+    """Every map of a layer switched off: which classes fall, and which maps made which mistakes.
+
+    layers: None: the last convolution or block. images: how many, their indices, or None for all; with labels. maps:
+    how many of each layer, or their numbers; None: all. value: what takes a map's place: zero, mean (over the images),
+    or both in turn. random: directions taken away, to compare with. mistakes: how many are taken apart. Pictures
+    ablation/<layer>/<value>_effects, <value>_classes, needed_maps, ablation/mistakes/<image>; tables
+    ablation/<layer>/<value> and ablation/mistakes; arrays [C, classes].
+    """
+    return analyze("ablation", as_subject(net, data), settings_of(locals()), seed)
 
 
 def receptive(
@@ -141,6 +167,14 @@ def receptive(
     field's side that holds 95 % of the gradient's energy; arrays receptive/energy: <layer> [H, W].
     """
     return analyze("receptive_field", as_subject(net, data), settings_of(locals()), seed, _receptive)
+
+
+def _fresh_net(net: nn.Module, seed: int) -> nn.Module:
+    """A copy with fresh random weights. Raises UserError for modules that cannot draw theirs anew."""
+    try:
+        return random_net(net, seed)
+    except UserError as error:
+        raise UserError(f"{str(error).partition(';')[0]}; pass untrained=False") from None
 
 
 def _untrained(subject: Subject, seed: int) -> Subject | None:

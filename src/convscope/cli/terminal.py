@@ -25,18 +25,19 @@ def show_result(result: Result) -> None:
     """Prints a table of up to 40 rows; nothing for other results.
 
     A table that is too wide for the terminal and has few rows is printed transposed: a line for each column. A table of
-    classes by classes keeps its rows, and numbers replace the names of its columns. Of a table with many rows and more
-    columns of numbers than fit, the ends of intervals are left out, then the last columns.
+    classes by classes keeps its rows, and numbers replace the names of its columns. Of a table that fits neither way,
+    the ends of intervals are left out, then the last columns.
     """
     if not isinstance(result, Table) or not 0 < len(result.rows) <= MAX_ROWS:
         return
     terminal = _terminal()
     drawn, caption = _upright(result), result.caption or result.name
-    if len(result.rows) < len(result.rows[0]) and Console(width=10_000).measure(drawn).maximum > terminal.width:
-        if _is_square(result):
-            drawn, caption = _upright(_numbered(result)), f"{caption}; columns are numbered as the rows are"
-        else:
-            drawn = _transposed(result)
+    measure = Console(width=10_000).measure
+    few = len(result.rows) < len(result.rows[0]) and measure(drawn).maximum > terminal.width
+    if few and _is_square(result):
+        drawn, caption = _upright(_numbered(result)), f"{caption}; columns are numbered as the rows are"
+    elif few and measure(_transposed(result)).minimum <= terminal.width:
+        drawn = _transposed(result)
     elif absent := _columns_without_room(result, terminal.width):
         rows = [{name: value for name, value in row.items() if name not in absent} for row in result.rows]
         drawn, caption = _upright(result._replace(rows=rows)), f"{caption}; {len(absent)} more columns in its csv file"

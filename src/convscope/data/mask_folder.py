@@ -114,8 +114,9 @@ def _mask(file: Path, path: Path, image_size: int, stored: int) -> NDArray[np.bo
     except (OSError, ValueError, SyntaxError, Unreadable, Image.DecompressionBombError) as error:
         raise UserError(f"{file} cannot be read: {reason_of(error)}; mend it, or take it out of the folder") from None
     if levels.ndim == 3:  # a transparent pixel is none of the part
-        alpha = levels[..., -1] > 0 if levels.shape[2] in (2, 4) else True
-        levels = levels[..., : levels.shape[2] - (levels.shape[2] in (2, 4))].any(2) & alpha
+        has_alpha = levels.shape[2] in (2, 4)
+        opaque = levels[..., -1:] > 0 if has_alpha else np.ones_like(levels[..., :1])
+        levels = ((levels[..., :-1] if has_alpha else levels) * opaque).any(2)
     fitted = [max(stored, round(side * stored / min(width, height))) for side in (width, height)]
     mask = Image.fromarray(np.where(levels, 255, 0).astype(np.uint8))
     scaled = np.asarray(mask.resize((fitted[0], fitted[1]), Image.Resampling.BILINEAR)) > 127

@@ -139,8 +139,8 @@ def answering_maps(net: nn.Module, images: Tensor, layer: str, units: Units) -> 
     """Bool [P, C]: the maps of the layer that are above zero at the place and in the image of each unit."""
 
     def answers(output: Tensor) -> Tensor:
-        at = units.image.to(output.device)
-        return (output[at] if output.dim() == 2 else output[at, :, units.row, units.col]) > 0
+        image, _, row, col = (field.to(output.device) for field in units)
+        return (output[image] if output.dim() == 2 else output[image, :, row, col]) > 0
 
     return features(net, images, [layer], answers).layers[layer].cpu().clone()
 

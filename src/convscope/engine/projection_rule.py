@@ -54,19 +54,22 @@ class RuleChoice(NamedTuple):
         if self.rule == "deconvnet" and abs(self.guided.image) < TOLERANCE:
             return "the same picture by every rule"
         if self.rule == "deconvnet":
-            return "a plain chain with max pooling" if self.chain else f"as clear as guided{self._recoveries}"
-        for name, low, reached in zip(MEASURES, self.deconvnet[:3], self.guided[:3], strict=False):
+            return "a plain chain with max pooling" if self.chain else self._beside("as clear as guided")
+        for name in reversed(MEASURES[:3]):
+            low, reached = getattr(self.deconvnet, name), getattr(self.guided, name)
             if low < _least(reached):
                 return (
                     f"the deconvnet's projections hardly depend on the {name}: {max(0.0, low):.2f}, "
                     f"guided's {reached:.2f}"
                 )
-        return f"clearer than the deconvnet{self._recoveries}" if self.guided.recovery == self.guided.recovery else ""
+        return self._beside("clearer than the deconvnet")
 
-    @property
-    def _recoveries(self) -> str:
+    def _beside(self, words: str) -> str:
+        """The words with both recoveries; "" where these were not measured."""
         chosen, refused = (self.deconvnet, self.guided) if self.rule == "deconvnet" else (self.guided, self.deconvnet)
-        return f": correlation with the image {chosen.recovery:.2f} against {refused.recovery:.2f}"
+        if chosen.recovery != chosen.recovery:
+            return ""
+        return f"{words}: correlation with the image {chosen.recovery:.2f} against {refused.recovery:.2f}"
 
     @property
     def words(self) -> str:

@@ -157,3 +157,4 @@ def test_a_net_without_hidden_layer_above_its_convolutions_has_none_to_compare()
         colors(), marked(True), CorrespondenceConfig(images=10, random=8), LayerRoles("0.0", "0", "0"), seed=0
     )
     assert claims[1].n == 0 and claims[1].because == "this net has no hidden layer above 0"
+    assert claims[0].n == 10  # images, each once

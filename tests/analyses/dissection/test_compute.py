@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from convscope.analyses.dissection.compute import measure_epoch
-from convscope.analyses.dissection.compute.counts import Examined, PackedMasks, layer_counts
+from convscope.analyses.dissection.compute.counts import NumberedImages, PackedMasks, layer_counts
 from convscope.analyses.dissection.compute.detectors import detector_counts, detectors, iou_intervals
 from convscope.analyses.dissection.compute.thresholds import TopValues
 from convscope.analyses.dissection.compute.upsampling import axis_weights
@@ -17,7 +17,7 @@ from convscope.errors import UserError
 
 
 def counted(net, images, masks, layers, quantile=0.995, shuffles=3):
-    examined = Examined(len(images), lambda numbers: images[numbers], lambda numbers: masks[numbers])
+    examined = NumberedImages(len(images), lambda numbers: images[numbers], lambda numbers: masks[numbers])
     return layer_counts({"": net}, examined, PackedMasks(examined, shuffles, 0), layers, quantile)[""]
 
 
@@ -113,7 +113,7 @@ def test_counts_against_brute_force():
     either = (strong[:, :, None] | masks[:, None]).sum((0, 3, 4))
     np.testing.assert_allclose(detectors(counts, 0.04).iou, both.sum(0) / either)
     np.testing.assert_allclose(counts.peak, maps.max((2, 3)), rtol=1e-6)
-    donors = PackedMasks(Examined(6, None, lambda numbers: masks[numbers]), 3, 0).donors
+    donors = PackedMasks(NumberedImages(6, None, lambda numbers: masks[numbers]), 3, 0).donors
     assert (donors != np.arange(6)).all() and (np.sort(donors) == np.arange(6)).all()
     shuffled = [(strong[:, :, None] & masks[order][:, None]).sum((0, 3, 4)) for order in donors]
     assert counts.shuffled.tolist() == np.array(shuffled).tolist()

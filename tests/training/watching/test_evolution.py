@@ -21,7 +21,7 @@ def test_the_epochs_of_fig_4_are_spread_towards_the_beginning():
 def test_a_layers_rule_is_measured_once_and_said_at_every_epoch(trained):
     """conv1 of a ZFNet looks the same by every rule; the others are chains with max pooling."""
     state = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]["FeatureEvolution"]
-    rules = {layer: RuleChoice(**rule) for layer, rule in state["rules"].items()}
+    rules = {layer: RuleChoice.from_state(rule) for layer, rule in state["rules"].items()}
     assert list(rules) == ["conv1", "conv2", "conv3", "conv4", "conv5"]
     assert all(rule.rule == "deconvnet" and rule.chain and rule.measured for rule in rules.values())
     lines = [json.loads(line) for line in (trained / "index.jsonl").read_text().splitlines()]
@@ -29,6 +29,7 @@ def test_a_layers_rule_is_measured_once_and_said_at_every_epoch(trained):
     assert len(grids) == 10 and {line["epoch"] for line in grids} == {1, 2}
     for line in grids:
         assert line["sheet"]["rule"] == rules[line["layer"]].words and rules[line["layer"]].words in line["caption"]
+        assert "; depends on the weights " in line["caption"] and line["layer"] in line["caption"]
 
 
 def test_a_run_of_version_0_1_goes_on_with_the_deconvnet_that_its_numbers_were_made_with():

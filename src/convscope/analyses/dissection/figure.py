@@ -74,8 +74,8 @@ def _grown(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
 
 def detectors_by_part(numbers: Mapping[str, Mapping[str, Sequence[float]]], parts: Sequence[str], title: str) -> Figure:
     """A panel for each layer, a row for each part. numbers: layer -> one of COLORS -> detectors of each part."""
-    named = next(iter(numbers.values()))
-    height = 1.75 + 0.085 * (len(named) + 1.2) * len(parts)
+    bars = next(iter(numbers.values()))
+    height = 1.75 + 0.085 * (len(bars) + 1.2) * len(parts)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
     left = 0.2 + 0.075 * max(map(len, parts))
     step = (WIDTH - left - 0.15) / len(numbers)
@@ -98,6 +98,6 @@ def detectors_by_part(numbers: Mapping[str, Mapping[str, Sequence[float]]], part
         axes.set_xlabel("maps", color=INK, size=TEXT)
     figure.text(0.012, 1 - 0.28 / height, title, size=13, color=INK, va="center")
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    place = (0.008, 1 - 0.46 / height)
-    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=place, ncols=3, frameon=False, fontsize=TEXT)
+    corner = (0.008, 1 - 0.46 / height)
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=corner, ncols=3, frameon=False, fontsize=TEXT)
     return figure

@@ -49,7 +49,7 @@ ABOUT = About(
     job="match",
     config=MatchConfig,
     label="match",
-    looks="by searching its maps in another net",
+    looks="by matching maps one to one",
     tiny=("match.images=8", "match.beside=random", "match.pairs=1", "match.tile=16"),
     topics=(
         Topic(

@@ -33,6 +33,7 @@ from convscope.engine.regions import cut_regions
 from convscope.engine.top9 import Top9
 from convscope.engine.top9_search import Search
 from convscope.engine.trace import trace
+from convscope.errors import UserError
 
 OUTSIDE = 128  # grey level of a patch outside the image
 BATCH_NORM_IMAGES = 32  # on which the batch norms of the untrained net are measured
@@ -81,7 +82,7 @@ class LayerSanity(NamedTuple):
     rules: dict[str, RuleSanity]
 
 
-class Samples(NamedTuple):
+class ChosenMaps(NamedTuple):
     """Some maps of a layer, their strongest images [N, 3, H, W] as the net sees them and as pixels, and their units."""
 
     layer: str
@@ -90,37 +91,53 @@ class Samples(NamedTuple):
     pixels: Tensor
 
 
-def randomization_stages(layers: Sequence[WeightedLayer], count: int) -> list[Stage]:
-    """At most `count` stages: the layer itself, then the layers below it in parts of about equal size, downwards."""
-    if count < 2 or len(layers) < 2:
-        return [Stage(layers[-1].name, list(layers))] if layers else []
-    parts = np.array_split(np.arange(1, len(layers)), min(count, len(layers)) - 1)
-    stages = [[layers[0]], *([layers[number] for number in part] for part in parts)]
-    return [Stage(stage[-1].name, stage) for stage in stages]
+def randomization_stages(layer: str, layers: Sequence[WeightedLayer], count: int) -> list[Stage]:
+    """At most `count` stages: the block of the layer itself, then those below it in parts of about equal number.
+
+    layers: at and below the layer, itself first. A block is what has the same name to the depth of the layer's name,
+    such as features.8 of features.8.squeeze and features.8.expand beside a layer features.10.
+    """
+    depth, blocks = layer.count(".") + 1, dict[str, list[WeightedLayer]]()
+    for weighted in layers:
+        blocks.setdefault(".".join(weighted.name.split(".")[:depth]), []).append(weighted)
+    first, *lower = blocks or [""]
+    parts = [part.tolist() for part in np.array_split(lower, min(count - 1, len(lower)) or 1) if len(part)]
+    parts = [[first], *parts] if count > 1 else [[first, *lower]]
+    return [Stage(part[-1], [weighted for block in part for weighted in blocks[block]]) for part in parts if blocks]
 
 
-def samples(subject: Subject, split: SplitName, layer: str, top: Top9, maps: int, images: int) -> Samples | None:
+def choose_maps(subject: Subject, split: SplitName, layer: str, top: Top9, maps: int, images: int) -> ChosenMaps | None:
     """Evenly spread maps that two images or more excite, with these; None where there are no such maps."""
     record = top._replace(score=top.score[:, :images], image=top.image[:, :images])
     if not (numbers := measured_maps(record, maps)):
         return None
     units, inputs, indices = exciting_units(subject.net, SplitPixels(subject.data, split), top, numbers, images)
-    return Samples(layer, units, inputs, subject.data.pixels(split, indices))
+    return ChosenMaps(layer, units, inputs, subject.data.pixels(split, indices))
 
 
 def layer_sanity(
-    net: nn.Module, chosen: Samples, stages: int, drawn: int, untrained: Mapping[str, MapDependence] | None, seed: int
+    net: nn.Module,
+    chosen: ChosenMaps,
+    stages: int,
+    drawn: int,
+    untrained: Mapping[str, MapDependence] | None,
+    seed: int,
 ) -> LayerSanity:
-    """Measures a layer by every rule. untrained: the measurements of the untrained net, by rule."""
+    """Measures a layer by every rule. untrained: the measurements of the untrained net, by rule.
+
+    Raises UserError for a layer that depends on no weights.
+    """
     compared = probe(net, chosen.images, chosen.layer, chosen.units, seed)
-    steps = randomization_stages(compared.layers, stages)
+    if not compared.layers:
+        raise UserError(f"no weights are at or below {chosen.layer}, so nothing can depend on any; name another layer")
+    steps = randomization_stages(chosen.layer, compared.layers, stages)
     rules = {rule: _rule_sanity(compared, chosen, rule, steps, drawn, (untrained or {}).get(rule)) for rule in RULES}
     choice = choose_rule(net, chosen.images, chosen.layer, chosen.units)
     return LayerSanity(chosen.layer, choice, [step.name for step in steps], rules)
 
 
 def _rule_sanity(
-    compared: Probe, chosen: Samples, rule: str, steps: Sequence[Stage], drawn: int, untrained: MapDependence | None
+    compared: Probe, chosen: ChosenMaps, rule: str, steps: Sequence[Stage], drawn: int, untrained: MapDependence | None
 ) -> RuleSanity:
     layer, units = chosen.layer, chosen.units
     projection = project_fields(compared.net, chosen.images, layer, units, rule)
@@ -157,7 +174,7 @@ def next_image(units: Units) -> Tensor:
     return following
 
 
-def _strip(chosen: Samples, projection: Projection, others: Sequence[Tensor], drawn: int) -> Iterator[StripRow]:
+def _strip(chosen: ChosenMaps, projection: Projection, others: Sequence[Tensor], drawn: int) -> Iterator[StripRow]:
     """Rows of the first `drawn` maps, cut to where the learned projection has its energy."""
     values, another = projection.values.cpu(), next_image(chosen.units)
     pixels = patches(chosen.pixels, chosen.units, projection, OUTSIDE)
@@ -187,12 +204,12 @@ def untrained_dependence(
     with randomized(net, list(weighted.values()), sample, seed + 1):
         tops = search_top9(net, subject.data, split, layers, index)
         for layer, top in tops.items():
-            if chosen := samples(subject, split, layer, top, maps, images):
+            if chosen := choose_maps(subject, split, layer, top, maps, images):
                 measured[layer] = measured_rules(net, chosen, RULES, seed)
     return measured
 
 
-def measured_rules(net: nn.Module, chosen: Samples, rules: Sequence[str], seed: int = 0) -> dict[str, MapDependence]:
+def measured_rules(net: nn.Module, chosen: ChosenMaps, rules: Sequence[str], seed: int = 0) -> dict[str, MapDependence]:
     """`measure` of some maps by these rules."""
     units, images = chosen.units, chosen.images
     projections = {rule: project_fields(net, images, chosen.layer, units, rule) for rule in rules}
@@ -220,7 +237,7 @@ def measure_epoch(
         image, row, col = (field[numbers][map_of, rank] for field in (record.image, record.row, record.col))
         units = Units(image, torch.tensor(numbers)[map_of], row, col)
         rule = RULES[not plain_chain(net, tuple(inputs.shape[1:]), layer)]
-        mean = measured_rules(net, Samples(layer, units, inputs, images.pixels), [rule])[rule].mean
+        mean = measured_rules(net, ChosenMaps(layer, units, inputs, images.pixels), [rule])[rule].mean
         columns |= {
             f"depends_on_{name}/{layer}": value
             for name, value in zip(MEASURES[:3], mean, strict=False)

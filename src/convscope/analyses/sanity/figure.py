@@ -15,7 +15,7 @@ from convscope.analyses.visualize.figure import projection_tiles
 from convscope.plots.grid import BACKGROUND, LINE, MARGIN, OUTLINE, TITLE_HEIGHT
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, wrapped, write
 from convscope.plots.panels import FAINT as PALE
-from convscope.plots.panels import GROUND, INK, TITLE_STYLE, WIDTH, label_ends, panels
+from convscope.plots.panels import GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
 from convscope.plots.tile import resized
 
 SIDE, GAP, GROUP = 96, 4, 18  # pixels of a tile, between tiles, and between groups of them
@@ -107,10 +107,10 @@ def dependence_plot(
     chance: by panel [layers], the height of a dotted line.
     """
     lines = wrap(title, 150)
-    height = 3.3 + 0.2 * len(lines)
+    height = 3.45 + 0.2 * len(lines)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
     figure.text(0.15 / WIDTH, 1 - 0.12 / height, "\n".join(lines), size=11, color=INK, va="top")
-    row = panels(figure, len(PANELS), above=0.55 + 0.2 * len(lines), below=0.75, beside=0.75, label="")
+    row = panels(figure, len(PANELS), above=0.55 + 0.2 * len(lines), below=0.9, beside=0.75, label="")
     for axes, (name, words) in zip(row, PANELS.items(), strict=True):
         axes.set_title(words, **TITLE_STYLE)
         _draw_rules(axes, measured[name], untrained[name])
@@ -120,6 +120,8 @@ def dependence_plot(
         axes.set_ylim(max(-0.3, low), 1.15)
         axes.set_xlim(-0.25, len(layers) - 0.75)
     label_ends(figure)
+    note = "vertical lines: 95 % intervals over maps; bands: the same of an untrained net"
+    figure.text(0.15 / WIDTH, 0.1 / height, note, size=TEXT, color=PALE, va="bottom")
     return figure
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.sanity.about import SanityConfig
-from convscope.analyses.sanity.compute import LayerSanity, RuleSanity, layer_sanity, samples, untrained_dependence
+from convscope.analyses.sanity.compute import LayerSanity, RuleSanity, choose_maps, layer_sanity, untrained_dependence
 from convscope.analyses.sanity.figure import dependence_plot, strip_sheet
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import search_top9
@@ -19,7 +20,7 @@ from convscope.engine.dependence import MEASURES, MapDependence
 from convscope.engine.progress import track
 from convscope.engine.trace import trace
 from convscope.errors import UserError
-from convscope.metrics.intervals import Interval, mean_interval
+from convscope.metrics.intervals import Interval, bootstrap_interval
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
 
@@ -56,7 +57,7 @@ def _measured(subject: Subject, config: SanityConfig, layers: list[str], seed: i
     untrained = untrained_dependence(subject, index, config.split, layers, config.maps, config.images, seed)
     measured = []
     for layer in track(layers, "comparing projections"):
-        chosen = samples(subject, config.split, layer, tops[layer], config.maps, config.images)
+        chosen = choose_maps(subject, config.split, layer, tops[layer], config.maps, config.images)
         if chosen:
             null = untrained.get(layer)
             measured.append(layer_sanity(subject.net, chosen, config.stages, config.drawn, null, seed))
@@ -107,8 +108,16 @@ def _mean(by_layer: Sequence[Tensor]) -> float:
 
 def over_maps(values: Tensor | None) -> Interval:
     """Mean of finite values [m] with its interval."""
-    finite = [] if values is None else [value for value in values.tolist() if math.isfinite(value)]
-    return mean_interval(finite) if finite else Interval(math.nan, -math.inf, math.inf, 0)
+    return _mean_interval(() if values is None else tuple(value for value in values.tolist() if math.isfinite(value)))
+
+
+@cache
+def _mean_interval(values: tuple[float, ...]) -> Interval:
+    """`mean_interval`, which several tables and numbers need of the same values."""
+    if not values:
+        return Interval(math.nan, -math.inf, math.inf, 0)
+    numbers = np.array(values)
+    return bootstrap_interval(len(values), lambda cases: numbers[cases].mean(-1), vectorized=True)
 
 
 def _plot(measured: Sequence[LayerSanity], title: str) -> Picture:
@@ -170,7 +179,7 @@ def _weights_table(measured: Sequence[LayerSanity]) -> Table:
             "rule": rule,
             "random": f"{layer.stages[0]} to {stage}" if number else stage,
             "dependence": str(over_maps(by_rule.cascade[number])),
-            "alone": stage if number else layer.layer,
+            "alone": stage,
             "dependence alone": str(over_maps(by_rule.single[number])),
         }
         for layer in measured

@@ -113,7 +113,7 @@ def parts(
     """Table 1: do parts correspond more than random places, at the paper's layers 5 and 7? By the paper's measure."""
     masks, groups = part_masks(marked, covered_side(plan, marked.image.shape[-1]), plan.random, seed)
     covering = track(own_parts(list(masks)), f"covering parts of {len(marked.names)} images")
-    pairs = correspondence(net, marked.image, covering, [hidden.maps, hidden.last], plan.value)
+    pairs = correspondence(net, marked.image, covering, list(dict.fromkeys(hidden[1:])), plan.value)
     by_layer, gains = [], []
     for layer in (hidden.maps, hidden.last):
         random, part = (pairs[layer].distance[groups[group]].mean(0) for group in (RANDOM, MEAN))  # [N, N]

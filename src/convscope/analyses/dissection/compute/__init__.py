@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from convscope.analyses.dissection.about import QUANTILE, THRESHOLD
-from convscope.analyses.dissection.compute.counts import Examined, PackedMasks, layer_counts
+from convscope.analyses.dissection.compute.counts import NumberedImages, PackedMasks, layer_counts
 from convscope.analyses.dissection.compute.detectors import detectors
 from convscope.data.epoch_images import EpochImages
 from convscope.engine.features import features
@@ -28,7 +28,7 @@ def measure_epoch(
     if parts is None or len(images.image) < 2:
         return {}, {}
     masks = parts.masks.numpy()
-    examined = Examined(len(images.image), lambda numbers: images.image[numbers], lambda numbers: masks[numbers])
+    examined = NumberedImages(len(images.image), lambda numbers: images.image[numbers], lambda numbers: masks[numbers])
     packed = PackedMasks(examined, EPOCH_SHUFFLES, seed=0)
     counts = layer_counts({"": net}, examined, packed, _with_maps(net, images, layers), QUANTILE)[""]
     return {

@@ -21,16 +21,20 @@ Key = tuple[str, str]  # a net and a layer
 Pass = Callable[[Iterable[list[int]], str], Iterable[list[int]]]  # perhaps with a progress bar of this text
 
 
-class Examined(NamedTuple):
-    """N images by their numbers. image: [n, C, H, W], the net's input. masks: [n, P, H, W]."""
+def _silent(batches: Iterable[list[int]], words: str) -> Iterable[list[int]]:
+    return batches
 
-    count: int
+
+class NumberedImages(NamedTuple):
+    """N = `number` images by their numbers. image: [n, C, H, W], the net's input. masks: [n, P, H, W]."""
+
+    number: int
     image: Callable[[list[int]], Tensor]
     masks: Callable[[list[int]], Masks]
 
     def batches(self) -> list[list[int]]:
         """The numbers of all images, in order."""
-        return [list(range(start, min(start + BATCH, self.count))) for start in range(0, self.count, BATCH)]
+        return [list(range(start, min(start + BATCH, self.number))) for start in range(0, self.number, BATCH)]
 
 
 class Counts(NamedTuple):
@@ -55,23 +59,25 @@ class PackedMasks:
     In each shuffle every image gets the masks of another one. Raises UserError for fewer than two images.
     """
 
-    def __init__(self, images: Examined, shuffles: int, seed: int):
-        if images.count < 2:
-            raise UserError(f"{images.count} image: two or more are needed, so that masks can change places")
+    def __init__(
+        self, images: NumberedImages, shuffles: int, seed: int, progress: Pass = lambda batches, words: batches
+    ):
+        if images.number < 2:
+            raise UserError(f"{images.number} image: two or more are needed, so that masks can change places")
         packed = []
-        for numbers in images.batches():
+        for numbers in progress(images.batches(), "masks of the parts"):
             masks = images.masks(numbers)
             self.shape = masks.shape[1:]
             packed.append(np.packbits(masks.reshape(*masks.shape[:2], -1), axis=-1))
         self._packed: NDArray[np.uint8] = np.concatenate(packed)
-        self.donors = _other_images(images.count, shuffles, seed)
+        self.donors = _other_images(images.number, shuffles, seed)
 
-    def of(self, number: int) -> Tensor:
+    def of(self, number: int, device: torch.device) -> Tensor:
         """[(1 + S) * P, H * W] float32: the masks of an image, then those that each shuffle gives it."""
         _, height, width = self.shape
         numbers = [number, *self.donors[:, number]]
         bits = np.unpackbits(self._packed[numbers], axis=-1, count=height * width)
-        return torch.from_numpy(bits).flatten(0, 1).float()
+        return torch.from_numpy(bits).flatten(0, 1).to(device).float()
 
     def pixels(self) -> Tensor:
         """[N, P] int64: pixels of each part in each image."""
@@ -91,35 +97,35 @@ def _other_images(count: int, shuffles: int, seed: int) -> NDArray[np.int64]:
 
 def layer_counts(
     nets: Mapping[str, nn.Module],
-    images: Examined,
+    images: NumberedImages,
     masks: PackedMasks,
     layers: Sequence[str],
     quantile: float,
-    shown: Pass = lambda batches, words: batches,
+    progress: Pass = _silent,
 ) -> dict[str, dict[str, Counts]]:
     """Net -> layer -> its counts, for nets that have these layers.
 
     Raises UserError for a layer that outputs no maps, and as `features`.
     """
     tops, peaks = dict[Key, TopValues](), dict[Key, list[Tensor]]()
-    for numbers in shown(images.batches(), "thresholds of the maps"):
+    for numbers in progress(images.batches(), "thresholds of the maps"):
         for key, maps in _maps(nets, images.image(numbers), layers):
-            positions = images.count * maps.shape[2] * maps.shape[3]
+            positions = images.number * maps.shape[2] * maps.shape[3]
             tops.setdefault(key, TopValues(positions, quantile)).add(maps)
             peaks.setdefault(key, []).append(maps.amax((2, 3)).cpu())
     thresholds = {key: top.thresholds() for key, top in tops.items()}
     del tops
     counters, of_net = dict[Key, _Counter](), {name: net_fields(net, images.image([0])) for name, net in nets.items()}
-    for numbers in shown(images.batches(), "comparing maps with masks"):
+    for numbers in progress(images.batches(), "comparing maps with masks"):
         image = images.image(numbers)
         by_key = dict(_maps(nets, image, layers))
         for key, maps in by_key.items():
             if key not in counters:
                 counters[key] = _Counter(thresholds[key], upsampled(of_net[key[0]].get(key[1]), maps, image), masks)
         for at, number in enumerate(numbers):
-            of_image = masks.of(number)
+            of_image = masks.of(number, next(iter(by_key.values())).device)
             for key, maps in by_key.items():
-                counters[key].add(maps[at], of_image.to(maps.device))
+                counters[key].add(maps[at], of_image)
     pixels = masks.pixels()
     return {
         net: {layer: counters[net, layer].counts(torch.cat(peaks[net, layer]), pixels) for layer in layers}

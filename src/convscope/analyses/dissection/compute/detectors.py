@@ -91,14 +91,14 @@ class DetectorCounts(NamedTuple):
     parts: Interval
 
 
-def detector_counts(counts: Counts, found: Detectors, threshold: float, seed: int) -> DetectorCounts:
+def detector_counts(counts: Counts, detected: Detectors, threshold: float, seed: int) -> DetectorCounts:
     """Both numbers of a layer, with intervals from resampling the images; thresholds and nulls stay."""
     images = len(counts.strong)
     numbers = torch.cat([counts.both.flatten(1), counts.strong, counts.part], 1).float().numpy()
-    maps, parts = found.iou.shape
-    floor = np.maximum(found.null.numpy(), threshold)
+    maps, parts = detected.iou.shape
+    floor = np.maximum(detected.null.numpy(), threshold)
 
-    def detected(cases: NDArray[np.int64]) -> NDArray[np.int64]:
+    def part_of_maps(cases: NDArray[np.int64]) -> NDArray[np.int64]:
         """[R, C]: the part that each map detects among the cases [R, N], -1 for none."""
         rows, labels = max(1, CHUNK // numbers.shape[1]), []
         for start in range(0, len(cases), rows):
@@ -111,16 +111,16 @@ def detector_counts(counts: Counts, found: Detectors, threshold: float, seed: in
         return np.concatenate(labels)
 
     def of_maps(cases: NDArray[np.int64]) -> NDArray[np.float64]:
-        return (detected(np.atleast_2d(cases)) >= 0).sum(1, dtype=float).reshape(cases.shape[:-1])
+        return (part_of_maps(np.atleast_2d(cases)) >= 0).sum(1, dtype=float).reshape(cases.shape[:-1])
 
     def of_parts(cases: NDArray[np.int64]) -> NDArray[np.float64]:
-        labels = detected(np.atleast_2d(cases))
+        labels = part_of_maps(np.atleast_2d(cases))
         has_detector = np.stack([(labels == part).any(1) for part in range(parts)])
         return has_detector.sum(0, dtype=float).reshape(cases.shape[:-1])
 
     return DetectorCounts(
-        _within(bootstrap_interval(images, of_maps, seed, vectorized=True), int(found.is_detector.sum()), maps),
-        _within(bootstrap_interval(images, of_parts, seed, vectorized=True), int((found.by_part > 0).sum()), parts),
+        _within(bootstrap_interval(images, of_maps, seed, vectorized=True), int(detected.is_detector.sum()), maps),
+        _within(bootstrap_interval(images, of_parts, seed, vectorized=True), int((detected.by_part > 0).sum()), parts),
     )
 
 

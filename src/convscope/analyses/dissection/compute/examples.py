@@ -21,14 +21,14 @@ class StrongImage(NamedTuple):
     activation: NDArray[np.float32]
 
 
-def drawn_detectors(found: Detectors, count: int) -> list[int]:
+def drawn_detectors(detected: Detectors, count: int) -> list[int]:
     """At most `count` detectors: the best one of each part, then the second of each, the larger IoU first."""
     by_part: dict[int, list[int]] = {}
-    for map_ in found.best.argsort(descending=True, stable=True).tolist():
-        if found.is_detector[map_]:
-            by_part.setdefault(int(found.part[map_]), []).append(map_)
+    for map_ in detected.best.argsort(descending=True, stable=True).tolist():
+        if detected.is_detector[map_]:
+            by_part.setdefault(int(detected.part[map_]), []).append(map_)
     ranked = [(rank, map_) for maps in by_part.values() for rank, map_ in enumerate(maps)]
-    return [map_ for _, map_ in sorted(ranked, key=lambda pair: (pair[0], -float(found.best[pair[1]])))][:count]
+    return [map_ for _, map_ in sorted(ranked, key=lambda pair: (pair[0], -float(detected.best[pair[1]])))][:count]
 
 
 def strongest_images(

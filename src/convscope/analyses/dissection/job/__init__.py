@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.analyses.dissection.about import DissectionConfig
-from convscope.analyses.dissection.compute.counts import Counts, Examined, PackedMasks, layer_counts
+from convscope.analyses.dissection.compute.counts import BATCH, Counts, NumberedImages, PackedMasks, layer_counts
 from convscope.analyses.dissection.compute.detectors import detector_counts, detectors, iou_intervals
 from convscope.analyses.dissection.compute.examples import drawn_detectors, strongest_images
 from convscope.analyses.dissection.figure import DetectorRow, detector_grid, detectors_by_part
@@ -20,14 +20,18 @@ from convscope.analyses.dissection.job.tables import (
 )
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
+from convscope.data.images import SplitName
 from convscope.data.mask_folder import LAYOUT, images_of_folder
 from convscope.data.masked_images import MaskedImages, images_of_arrays, images_of_csv, images_that_know_parts
 from convscope.engine.blocks import default_layers
+from convscope.engine.hooks import evaluating
 from convscope.engine.progress import track
 from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
+from convscope.metrics.intervals import share_interval
 from convscope.runs.record import Arrays, Picture, Result
 
+JUDGED = 200  # images whose classes say whether the net has learned anything
 LEARNED, UNTRAINED, SHUFFLED = "learned", "untrained", "shuffled masks"
 
 
@@ -55,8 +59,8 @@ def dissect(
     if unknown := [layer for layer in layers if layer not in paths]:
         raise UserError(unknown_layer_message(unknown[0], paths))
     images = masked_images(subject, plan, seed, masks)
-    examined = Examined(len(images.names), lambda numbers: images.read(numbers)[0], images.draw)
-    packed = PackedMasks(examined, plan.shuffles, seed)
+    examined = NumberedImages(len(images.names), lambda numbers: images.read(numbers)[0], images.draw)
+    packed = PackedMasks(examined, plan.shuffles, seed, track)
     hidden = _hidden_parts(packed, images)
     nets = {LEARNED: subject.net} | ({UNTRAINED: untrained} if untrained is not None else {})
     counts = layer_counts(nets, examined, packed, layers, plan.quantile, track)
@@ -64,7 +68,7 @@ def dissect(
         _dissected(layer, counts[LEARNED][layer], counts.get(UNTRAINED, {}).get(layer), plan.threshold, seed)
         for layer in track(layers, "intervals by layer")
     ]
-    yield layer_table(dissected, images, plan, hidden)
+    yield layer_table(dissected, images, plan, hidden, weak_net(subject, plan.split, seed))
     yield _bars(dissected, images.parts, plan)
     for layer in dissected:
         yield from _picture(subject.net, images, layer, plan)
@@ -93,6 +97,30 @@ def masked_images(subject: Subject, plan: DissectionConfig, seed: int, masks: Ma
     return images
 
 
+def weak_net(subject: Subject, split: SplitName, seed: int) -> str:
+    """A sentence on a net whose accuracy is near chance; "" for another, and where the net's answers cannot be judged.
+
+    Judged by at most JUDGED images of the split.
+    """
+    data, targets = subject.data, torch.tensor(subject.targets)
+    index = data.choose(split, min(JUDGED, data.size(split)), seed)
+    index = index[targets[data.labels(split, index)] >= 0]
+    if not len(index) or subject.loss != "softmax":
+        return ""
+    right = 0
+    for numbers in index.split(BATCH):
+        with torch.inference_mode(), evaluating(subject.net):
+            logits = subject.net(data.images(split, numbers).to(subject.device))
+        if logits.dim() != 2:
+            return ""
+        right += int((logits.argmax(1).cpu() == targets[data.labels(split, numbers)]).sum())
+    accuracy, chance = share_interval(right, len(index)), 1 / max(1, len(subject.classes))
+    if accuracy.low > chance:
+        return ""
+    words = f"{100 * accuracy.value:.3g} % of {len(index)} images right, chance {100 * chance:.3g} %"
+    return f"The net is near chance ({words}): what its maps answer to means little"
+
+
 def _hidden_parts(packed: PackedMasks, images: MaskedImages) -> list[str]:
     """The parts that no image shows. Raises UserError where no image shows any."""
     pixels = packed.pixels().sum(0)
@@ -105,18 +133,18 @@ def _hidden_parts(packed: PackedMasks, images: MaskedImages) -> list[str]:
 
 
 def _dissected(layer: str, counts: Counts, fresh: Counts | None, threshold: float, seed: int) -> DissectedLayer:
-    found = detectors(counts, threshold)
-    numbers = detector_counts(counts, found, threshold, seed)
-    return DissectedLayer(layer, counts, found, numbers, None if fresh is None else detectors(fresh, threshold))
+    detected = detectors(counts, threshold)
+    numbers = detector_counts(counts, detected, threshold, seed)
+    return DissectedLayer(layer, counts, detected, numbers, None if fresh is None else detectors(fresh, threshold))
 
 
 def _bars(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: DissectionConfig) -> Picture:
     numbers = {}
     for layer in dissected:
-        numbers[layer.name] = {LEARNED: layer.found.by_part.tolist()}
+        numbers[layer.name] = {LEARNED: layer.detected.by_part.tolist()}
         if layer.fresh is not None:
             numbers[layer.name][UNTRAINED] = layer.fresh.by_part.tolist()
-        numbers[layer.name][SHUFFLED] = layer.found.shuffled_by_part(plan.threshold).tolist()
+        numbers[layer.name][SHUFFLED] = layer.detected.shuffled_by_part(plan.threshold).tolist()
     figure = detectors_by_part(numbers, parts, "How many maps detect each part")
     caption = (
         f"Detectors of each part, by layer (IoU above {plan.threshold:g} and above that with masks of other images); "
@@ -127,29 +155,29 @@ def _bars(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: Disse
 
 def _picture(net: nn.Module, images: MaskedImages, layer: DissectedLayer, plan: DissectionConfig) -> Iterator[Picture]:
     """The best detectors of a layer; nothing where it has none."""
-    maps = drawn_detectors(layer.found, plan.shown)
+    maps = drawn_detectors(layer.detected, plan.shown)
     if not maps:
         return
     strongest = strongest_images(net, images.read, layer.name, layer.counts, maps)
-    low, high = iou_intervals(layer.counts, layer.found.part)
+    low, high = iou_intervals(layer.counts, layer.detected.part)
     rows = []
     for map_ in maps:
-        label = f"{images.parts[int(layer.found.part[map_])]}  ·  map {map_}"
-        words = f"IoU {layer.found.best[map_]:.2f} [{low[map_]:.2f}, {high[map_]:.2f}], "
-        words += f"shuffled masks {layer.found.null[map_]:.2f}"
+        label = f"{images.parts[int(layer.detected.part[map_])]}  ·  map {map_}"
+        words = f"IoU {layer.detected.best[map_]:.2f} [{low[map_]:.2f}, {high[map_]:.2f}], "
+        words += f"shuffled masks {layer.detected.null[map_]:.2f}"
         rows.append(DetectorRow((label, words), strongest[map_], float(layer.counts.threshold[map_])))
     title = f"What maps of {layer.name} detect"
     note = "the images in which each map is strongest; inside the line its activation is above its threshold"
-    count = int(layer.found.is_detector.sum())
+    count = int(layer.detected.is_detector.sum())
     caption = f"{layer.name}: {len(maps)} of its {count} detectors, the best of each part first; {note}"
     yield Picture(f"dissection/{layer.name}", detector_grid(rows, title, note), caption, layer=layer.name)
 
 
 def _tensors(dissected: Sequence[DissectedLayer]) -> dict[str, Tensor]:
     """<layer>.iou [C, P], .shuffled [S, C, P], .threshold [C], and untrained_iou [C, P]."""
-    tensors = {}
+    tensors = dict[str, Tensor]()
     for layer in dissected:
-        values = {"iou": layer.found.iou, "shuffled": layer.found.shuffled, "threshold": layer.counts.threshold}
+        values = {"iou": layer.detected.iou, "shuffled": layer.detected.shuffled, "threshold": layer.counts.threshold}
         if layer.fresh is not None:
             values["untrained_iou"] = layer.fresh.iou
         tensors |= {f"{layer.name}.{name}": value.to(torch.float32).contiguous() for name, value in values.items()}

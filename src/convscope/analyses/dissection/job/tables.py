@@ -19,27 +19,34 @@ from convscope.runs.record import Number, Table
 
 
 class DissectedLayer(NamedTuple):
-    """A layer. found: its detectors. numbers: how many, with intervals. fresh: those of the untrained net, if any."""
+    """A layer. detected: its detectors. numbers: how many, with intervals. fresh: those of an untrained net."""
 
     name: str
     counts: Counts
-    found: Detectors
+    detected: Detectors
     numbers: DetectorCounts
     fresh: Detectors | None
 
 
 def layer_table(
-    dissected: Sequence[DissectedLayer], images: MaskedImages, plan: DissectionConfig, hidden: Sequence[str]
+    dissected: Sequence[DissectedLayer],
+    images: MaskedImages,
+    plan: DissectionConfig,
+    hidden: Sequence[str],
+    remark: str = "",
 ) -> Table:
-    """A row for each layer: how many maps are detectors, and how many parts have one, beside the nulls."""
+    """A row for each layer: how many maps are detectors, and how many parts have one, beside the nulls.
+
+    hidden: parts that no image shows. remark: a sentence on the net.
+    """
     rows = []
     for layer in dissected:
-        row: dict[str, Any] = {"layer": layer.name, "maps": len(layer.found.best)}
+        row: dict[str, Any] = {"layer": layer.name, "maps": len(layer.detected.best)}
         row |= {"detectors": _counted(layer.numbers.maps), "parts with a detector": _counted(layer.numbers.parts)}
         if layer.fresh is not None:
             row |= {"detectors, untrained": int(layer.fresh.is_detector.sum())}
             row |= {"parts, untrained": int((layer.fresh.by_part > 0).sum())}
-        row |= {"above the threshold, shuffled masks": float(layer.found.shuffled_by_part(plan.threshold).sum())}
+        row |= {"above the threshold, shuffled masks": float(layer.detected.shuffled_by_part(plan.threshold).sum())}
         rows.append(row)
     caption = (
         f"{in_words(dissected, images.parts, plan)} {len(images.names)} images. A map is a detector of the part of its "
@@ -53,7 +60,7 @@ def layer_table(
     if large := _too_large(dissected, images.parts, plan.threshold):
         words = f"Too large for a map to reach {plan.threshold:g} (a smaller dissect.quantile allows more)"
         caption += f". {words}: {', '.join(large)}"
-    return Table("dissection/layers", rows, f"{caption}. {images.note}" if images.note else caption)
+    return Table("dissection/layers", rows, ". ".join(filter(None, [caption, images.note, remark])))
 
 
 def _too_large(dissected: Sequence[DissectedLayer], parts: Sequence[str], threshold: float) -> list[str]:
@@ -67,13 +74,13 @@ def _too_large(dissected: Sequence[DissectedLayer], parts: Sequence[str], thresh
 def in_words(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: DissectionConfig) -> str:
     """What came out: the layer in which most parts have a detector, beside its nulls."""
     best = max(dissected, key=lambda layer: (layer.numbers.parts.value, layer.numbers.maps.value))
-    count, total = int(best.numbers.maps.value), len(best.found.best)
+    count, total = int(best.numbers.maps.value), len(best.detected.best)
     if not count:
         return f"No map of {', '.join(layer.name for layer in dissected)} detects a part."
-    nulls = [f"{best.found.shuffled_by_part(plan.threshold).sum():.3g} exceed the threshold with shuffled masks"]
+    nulls = [f"{best.detected.shuffled_by_part(plan.threshold).sum():.3g} exceed the threshold with shuffled masks"]
     if best.fresh is not None:
         nulls.insert(0, f"{int(best.fresh.is_detector.sum())} do with random weights")
-    names = [part for part, number in zip(parts, best.found.by_part.tolist(), strict=True) if number]
+    names = [part for part, number in zip(parts, best.detected.by_part.tolist(), strict=True) if number]
     return (
         f"{count} of the {total} maps of {best.name} detect a part ({'; '.join(nulls)}): {', '.join(names)}, "
         f"{len(names)} of {len(parts)} parts."
@@ -88,15 +95,15 @@ def map_table(dissected: Sequence[DissectedLayer], parts: Sequence[str]) -> Tabl
     """A row for each map: its best part and their IoU, with its interval and its nulls."""
     rows = []
     for layer in dissected:
-        low, high = iou_intervals(layer.counts, layer.found.part)
+        low, high = iou_intervals(layer.counts, layer.detected.part)
         fresh = None if layer.fresh is None else layer.fresh.iou.amax(0)
-        for map_, part in enumerate(layer.found.part.tolist()):
-            iou = float(layer.found.best[map_])
+        for map_, part in enumerate(layer.detected.part.tolist()):
+            iou = float(layer.detected.best[map_])
             row = {"layer": layer.name, "map": map_, "part": parts[part] if iou else "", "IoU": iou}
             row |= {"IoU low": float(low[map_]), "IoU high": float(high[map_])}
-            row |= {"shuffled masks": float(layer.found.null[map_])}
+            row |= {"shuffled masks": float(layer.detected.null[map_])}
             row |= {"untrained": float(fresh[part])} if fresh is not None else {}
-            rows.append(row | {"detector": "yes" if layer.found.is_detector[map_] else ""})
+            rows.append(row | {"detector": "yes" if layer.detected.is_detector[map_] else ""})
     caption = (
         "The part of each map's largest IoU [95 % interval over the images]. shuffled masks: the largest IoU of the "
         "map with any part where images get masks of others. untrained: the largest IoU with this part of any map of "
@@ -110,11 +117,11 @@ def part_table(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: 
     rows = []
     for number, part in enumerate(parts):
         for layer in dissected:
-            best = int(layer.found.iou[:, number].argmax())
-            row = {"part": part, "layer": layer.name, "detectors": int(layer.found.by_part[number])}
+            best = int(layer.detected.iou[:, number].argmax())
+            row = {"part": part, "layer": layer.name, "detectors": int(layer.detected.by_part[number])}
             row |= {"untrained": int(layer.fresh.by_part[number])} if layer.fresh is not None else {}
-            row |= {"shuffled masks": float(layer.found.shuffled_by_part(plan.threshold)[number])}
-            row |= {"best map": best, "its IoU": float(layer.found.iou[best, number])}
+            row |= {"shuffled masks": float(layer.detected.shuffled_by_part(plan.threshold)[number])}
+            row |= {"best map": best, "its IoU": float(layer.detected.iou[best, number])}
             rows.append(row | {"largest possible": float(largest_possible(layer.counts)[number])})
     caption = (
         "How many maps detect each part, and the map of the largest IoU with it. largest possible: the IoU if the "
@@ -126,7 +133,7 @@ def part_table(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: 
 def layer_numbers(layer: DissectedLayer, images: MaskedImages, plan: DissectionConfig) -> Iterator[Number]:
     """How many maps are detectors, how many parts have one, and the same of the nulls."""
     place, maps, parts = f"dissection/{layer.name}", layer.numbers.maps, layer.numbers.parts
-    words = f"{layer.name}: maps of {len(layer.found.best)} that detect a part: {_counted(maps)}"
+    words = f"{layer.name}: maps of {len(layer.detected.best)} that detect a part: {_counted(maps)}"
     yield Number(f"{place}/detectors", maps.value, words, layer=layer.name)
     words = f"{layer.name}: parts of {len(images.parts)} that a map detects: {_counted(parts)}"
     yield Number(f"{place}/parts", parts.value, words, layer=layer.name)
@@ -134,5 +141,5 @@ def layer_numbers(layer: DissectedLayer, images: MaskedImages, plan: DissectionC
         words = f"{layer.name}: maps that detect a part with random weights"
         yield Number(f"{place}/detectors_untrained", float(layer.fresh.is_detector.sum()), words, layer=layer.name)
     words = f"{layer.name}: maps above the threshold with masks of other images"
-    shuffled = float(layer.found.shuffled_by_part(plan.threshold).sum())
+    shuffled = float(layer.detected.shuffled_by_part(plan.threshold).sum())
     yield Number(f"{place}/above_threshold_shuffled", shuffled, words, layer=layer.name)
