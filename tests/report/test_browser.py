@@ -111,7 +111,8 @@ def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(
     """Every cell of metrics.csv can be read out of a chart; shares in percent, other numbers as they are."""
     new = {
         "train/mean_ap": 0.75, "val/mean_ap": 0.5, "val/nll": 0.4, "margin/conv1": -1.5, "margin/conv2": 3e-7,
-        "gradient_norm": 12.5, "field/conv1": 0.5, "cka/conv2": 0.25, "<img src=x onerror=alert(1)>": 123456.0, "never": "",
+        "gradient_norm": 12.5, "field/conv1": 0.5, "cka/conv2": 0.25, "<img src=x onerror=alert(1)>": 123456.0,
+        "never": "",
     }  # fmt: skip
     with_columns(finished_run, new)
     page = show(finished_run)

@@ -22,7 +22,7 @@ def weak_net_line(subject: Subject, seed: int = 0) -> str | None:
     images. Draws no random numbers from the shared generators.
     """
     data = subject.data
-    splits: list[SplitName] = [split for split in ("val", "train", "test") if split not in data.missing]  # type: ignore[misc]
+    splits: list[SplitName] = [split for split in ("val", "train", "test") if split not in data.missing]
     if len(data.classes) < 2 or data.several or subject.loss != "softmax" or not splits:
         return None
     if all(target < 0 for target in subject.targets):

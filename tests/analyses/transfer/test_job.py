@@ -110,7 +110,8 @@ def test_a_set_is_known_by_its_place_whatever_it_is_called(first, second, same):
 
 
 def test_all_layers_of_a_net_come_from_one_pass(transferred):
-    assert sum(size for size in transferred[1] if size > 1) == 2 * 120  # 80 + 40 images, two nets; traces are of one
+    """80 + 40 images by two nets, and 40 that tell whether the net knows them; traces are of one image."""
+    assert sum(size for size in transferred[1] if size > 1) == 2 * 120 + 40
 
 
 def test_the_random_net_stands_beside(transferred, place):

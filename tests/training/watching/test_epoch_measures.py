@@ -20,7 +20,7 @@ ROWS = {
 
 def test_every_column_has_words_and_the_second_epoch_has_a_column_for_each_word_and_layer():
     jobs = {about.job: about for about in abouts().values() if about.each_epoch}
-    data = ImageData(critters(10, 20, 37, 0, None), DataSettings(image_size=32))
+    data = ImageData(critters(10, 20, 37, 0, None), DataSettings(image_size=32, batch_size=10))
     net, images = build(ROWS, 32, 10).eval(), epoch_images(data, 0, 20)
     weights, state = {name: value.clone() for name, value in net.state_dict().items()}, torch.get_rng_state()
     for job, about in jobs.items():

@@ -168,10 +168,11 @@ def _central_unit(layer: str, field: Field | None, maps: tuple[int, int] | None,
     places, centers = [], []
     for axis in (0, 1):
         if field is None:  # the middles of equal parts of the image
-            positions = np.asarray((np.arange(maps[axis]) + 0.5) * image[axis] / maps[axis] - 0.5, np.float64)
+            start, step = image[axis] / maps[axis] / 2 - 0.5, image[axis] / maps[axis]
         else:
             span = field[axis]
-            positions = span.start + (span.size - 1) / 2 + span.stride * np.arange(maps[axis])
+            start, step = span.start + (span.size - 1) / 2, float(span.stride)
+        positions = start + step * np.arange(maps[axis])
         places.append(int(np.abs(positions - middle[axis]).argmin()))
         centers.append(float(positions[places[axis]]))
     box = None if field is None else field.box(*places)

@@ -44,8 +44,8 @@ def receptive(
     sides, fresh_sides = ({layer: field.interval() for layer, field in of.items()} for of in (fields, fresh))
     rows = [_row(fields[layer], sides[layer], fresh_sides.get(layer)) for layer in fields]
     yield from _numbers(fields, sides, fresh_sides)
-    said = _conclusion(fields, sides, fresh_sides, len(examples.index))
-    yield Picture("receptive/effective", fields_figure(fields, fresh), said, plot=True)
+    conclusion = _conclusion(fields, sides, fresh_sides, len(examples.index))
+    yield Picture("receptive/effective", fields_figure(fields, fresh), conclusion, plot=True)
     caption = "Sides of the effective fields by layer, with 95 % intervals over the images"
     yield Picture(
         "receptive/sides",
