@@ -22,7 +22,7 @@ def switched(net: nn.Module, layer: str, images: Tensor) -> Tensor:
     """Logits [N, C, K] of all images with each of the maps off."""
     part = UpperPart(net, images.shape[-1], layer)
     maps = SwitchedMaps(part)
-    base = part.base(images)
+    base = maps.base(images)
     logits = base.logits[:, None].repeat(1, part.maps, 1)
     for pairs in maps.pairs(base):
         logits[pairs.image, pairs.map] = pairs.logits

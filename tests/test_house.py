@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "job": {"subject", "about", "compute", "figure", "training", *_BELOW.split()},
     "figure": {"about", "compute", "engine", "plots"},
     "compute": {"subject", "about", *_BELOW.split()} - {"plots"},
-    "subject": {"config", "data", "engine", "errors", "models", "runs"},
+    "subject": {"config", "data", "engine", "errors", "metrics", "models", "runs"},
     "about": {"analyses", "config", "errors"},
     "analyses": set(),
     "training": {"analyses", "about", "compute", "figure", "report", "loggers", *_BELOW.split()},
@@ -56,7 +56,7 @@ CONFINED = {
     "litdata": {"convscope.data.stream.chunks", "convscope.data.stream.stores"},
     "lightning": set(),  # mixing it with pytorch_lightning fails at run time
 }
-SHARED = (["subject"], ["inputs"])  # files of convscope.analyses that belong to no question
+SHARED = (["subject"], ["inputs"], ["weak_nets"])  # files of convscope.analyses that belong to no question
 NOWHERE_ELSE = {"utils", "util", "common", "misc", "core", "base", "helpers", "helper", "tools"}
 
 

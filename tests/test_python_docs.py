@@ -20,6 +20,7 @@ SMALL = {  # function -> arguments that make it quick where the snippet does not
     "diagnose": {"maps": 2},
     "overlap": {"copies": 2},
     "neighbors": {"nearest": 2, "scored": 4},
+    "ablate": {"maps": 4, "random": 2, "mistakes": 1},
 }
 IN_PLACE = {  # text of a snippet -> what the test runs
     'weights="IMAGENET1K_V1"': "weights=None",

@@ -26,10 +26,12 @@ FEW = {  # words that make a job small
     "job=dissect": ["dissect.images=4", "dissect.shuffles=1"],
     "job=receptive": ["receptive.images=4"],
     "job=neighbors": ["neighbors.images=2"],
+    "job=ablate": ["ablate.images=6", "ablate.maps=4", "ablate.random=2", "ablate.mistakes=1"],
     "job=claims": ["claims.scored=6"],
     "experiment=first_layers": ["optim.batch_size=10", "evolution=off"],
     "-m": ["evolution=off"],
     "model.name=vgg16": ["model.name=squeezenet1_0"],  # whose weights are drawn at random in no time
+    "job=match": ["match.images=8", "match.pairs=1", "match.tile=16"],
     "job=evaluate": ["evaluate.images=10"],
     "job=transfer": ["transfer.per_class=[3]", "transfer.folds=2"],
     "job=overlap": ["overlap.copies=4"],
@@ -57,6 +59,7 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "job=visualize ckpt=outputs/train/<run> model=python model.target=my_package.nets:MyNet "
     "model.args='{width: 2}'": "cli/test_python_net.py",
     "resume=outputs/train/<run> model.target=my_package.nets:MyNet model.args='{width: 2}'": "cli/test_python_net.py",
+    "job=match match.runs=outputs/sweep/seeds": "analyses/matching/test_job.py",
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }

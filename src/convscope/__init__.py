@@ -18,6 +18,7 @@ From Python, each function takes a net and images of your own, or a Subject (doc
     dissect                    which part of an image does each map answer to?
     match                      which features another net has too: maps matched one to one, CKA
     neighbors                  the training images nearest in features
+    ablate                     every map switched off: which classes need it, which mistakes it makes
     evaluate                   top-1, top-5, confusions
     transfer                   linear classifiers on the features of each layer
     overlap                    images that two sets share
@@ -71,6 +72,7 @@ __all__ = [  # those of api/, which are not imported before one is asked for
     "Run",
     "Subject",
     "Top9",
+    "ablate",
     "claims",
     "correspond",
     "diagnose",

@@ -4,7 +4,7 @@ import os
 import sys
 
 import convscope
-from convscope.cli.environment import CONF, plain_surroundings
+from convscope.cli.environment import CONF, plain_surroundings, quick_imports
 from convscope.errors import PROGRAM
 
 
@@ -20,7 +20,8 @@ def main(program: str = "convscope") -> None:
 
             print(help_on_choices(CONF, sys.argv[1:]) or general_help(CONF, sys.argv[1:]))
             return
-        from convscope.cli.program import start
+        with quick_imports():
+            from convscope.cli.program import start
 
         start(CONF)
 

@@ -27,6 +27,7 @@ SETTINGS = {  # job -> the same settings for both
     "receptive": {"images": 6, "layers": ["conv1", "conv3"]},
     "diagnose": {"images": 20, "maps": 3},
     "dissect": {"images": 6, "shuffles": 2, "layers": ["conv1", "conv3"]},
+    "ablate": {"images": 12, "maps": 4, "random": 2, "mistakes": 1, "layers": ["conv3"]},
     "neighbors": {"images": 2, "nearest": 3, "scored": 10},
     "evaluate": {"images": 20, "confused": 3},
     "transfer": {"layers": ["conv2"], "per_class": [2], "test_per_class": 2, "folds": 2, "c": [1.0]},

@@ -147,4 +147,4 @@ def test_the_program_tells_both_and_the_summary_has_the_warnings(trained, tmp_pa
     ended = convscope(*words, "data.image_size=64", "optim.lr=3", cwd=tmp_path)
     line = "optim.lr=3 changes nothing: job=evaluate trains nothing"
     assert ended.returncode == 0 and f"warning: {line}\n" in ended.stdout
-    assert json.loads((tmp_path / "run/summary.json").read_text())["warnings"] == [line]
+    assert json.loads((tmp_path / "run/summary.json").read_text())["warnings"][0] == line

@@ -97,3 +97,16 @@ def test_weights_that_a_parametrization_computes():
     with randomized(net, layers_of(net, "1"), torch.randn(2, 3, 16, 16)):
         assert not torch.allclose(net[0].weight, learned, atol=1e-3)
     assert net[0].weight.equal(learned)
+
+
+def test_a_compiled_module_is_one_layer():
+    inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3)).eval()
+    net = nn.Sequential(torch.jit.script(inner), nn.ReLU()).eval()
+    learned = [value.clone() for value in net.parameters()]
+    layers = layers_of(net, "1")
+    assert [layer.name for layer in layers] == ["0"]
+    with randomized(net, layers, torch.randn(2, 3, 16, 16)):
+        assert all(
+            not torch.equal(value, was) for value, was in zip(net.parameters(), learned, strict=True) if was.dim() > 1
+        )
+    assert all(torch.equal(value, was) for value, was in zip(net.parameters(), learned, strict=True))

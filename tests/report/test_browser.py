@@ -111,7 +111,7 @@ def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(
     """Every cell of metrics.csv can be read out of a chart; shares in percent, other numbers as they are."""
     new = {
         "train/mean_ap": 0.75, "val/mean_ap": 0.5, "val/nll": 0.4, "margin/conv1": -1.5, "margin/conv2": 3e-7,
-        "gradient_norm": 12.5, "<img src=x onerror=alert(1)>": 123456.0, "never": "",
+        "gradient_norm": 12.5, "field/conv1": 0.5, "cka/conv2": 0.25, "<img src=x onerror=alert(1)>": 123456.0, "never": "",
     }  # fmt: skip
     with_columns(finished_run, new)
     page = show(finished_run)
@@ -122,7 +122,9 @@ def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(
     assert [*readouts][:4] == ["Loss", "Accuracy", "Mean average precision", "Nll"]
     expected = {
         "Mean average precision": ["training 75.0 %", "validation 50.0 %"], "Nll": ["validation 0.400"],
-        "Margin": ["conv1 -1.50", "conv2 3.00e-7"], "Gradient norm": ["gradient norm 12.5"],
+        "Margin": ["conv1 -1.50", "conv2 3.00e-7"],
+        "Share of the receptive field's side that holds 95 % of the gradient": ["conv1 50.0 %"],
+        "Linear CKA with the drawn epoch before": ["conv2 0.250"], "Gradient norm": ["gradient norm 12.5"],
         "<img src=x onerror=alert(1)>": ["123456"], "Learning rate": ["0.0100"], "Seconds an epoch took": ["12.5"],
     }  # fmt: skip
     for title, words in expected.items():

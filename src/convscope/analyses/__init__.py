@@ -7,8 +7,9 @@ need stands in engine/, metrics/ and plots/, which know no analysis.
 ANALYSES is the only list of them: --help, the command of each job, the sections of the page and the tests read it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 ANALYSES = (  # folders, in the order of their topics on a page
@@ -53,8 +54,9 @@ class About(NamedTuple):
     topics: the sections of the report page. tiny: overrides that make the job short, for tests. label: what pages call
     it. looks: how it looks at a net, after "looked at"; "" for an analysis of images. images: whether the job
     reads conf/data. divides: whether several processes divide its images among them. sweep_key: the key that takes a
-    sweep's folder. sweep_folder: where the job writes at its end. each_epoch: what `measure_epoch` of its compute adds
-    to metrics.csv after each drawn epoch of a training, <column>/<layer>; "" for an analysis that has no such function.
+    sweep's folder. sweep_folder: where the job writes at its end. each_epoch: column ->
+    what its chart is called, for the columns <column>/<layer> that `measure_epoch` of its compute adds to metrics.csv
+    after each drawn epoch of a training; empty for an analysis that has no such function.
     """
 
     job: str
@@ -67,7 +69,7 @@ class About(NamedTuple):
     divides: bool = False
     sweep_key: str = ""
     sweep_folder: str = ""
-    each_epoch: str = ""
+    each_epoch: Mapping[str, str] = MappingProxyType({})
 
 
 def about(name: str) -> About:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from convscope.analyses.subject import Subject, new_subject, saved_subject, untrained_subject
+from convscope.analyses.weak_nets import UNTRAINED, weak_net_line
 from convscope.config import Settings
 from convscope.data.config import data_settings, job_source, sized, whole_source
 from convscope.data.settings import DataSettings
@@ -121,6 +122,16 @@ class Inputs:
         settings |= {} if checkpoint == "" else {"ckpt": checkpoint}
         net = untrained_subject(settings).to(subject.device).eval()
         return subject._replace(net=net, own_images=False)
+
+    def weak_nets(self) -> list[str]:
+        """A line for each opened net whose pictures mean little: an untrained one, or one at chance on its images."""
+        if self.subjects and not self.has_learned_weights:
+            return [UNTRAINED]
+        lines = [weak_net_line(subject, self.seed) for subject in self.subjects]
+        if len(lines) > 1:
+            names = map(str, self.checkpoints)
+            lines = [line and f"{name}: {line}" for name, line in zip(names, lines, strict=False)]
+        return list(dict.fromkeys(filter(None, lines)))
 
     def source(self, whole: bool = True) -> Source:
         """The images of conf/data. whole: as training takes them, at most data.limit of each split."""

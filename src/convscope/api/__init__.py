@@ -11,7 +11,7 @@ arguments.py     errors in the words of Python; examination.py leaves a net and 
 """
 
 from convscope.analyses.subject import Subject
-from convscope.api.asking import dissect, match, receptive, sanity
+from convscope.api.asking import ablate, dissect, match, receptive, sanity
 from convscope.api.findings import Findings
 from convscope.api.looking import correspond, diagnose, invariance, occlude, visualize
 from convscope.api.measuring import claims, evaluate, neighbors, overlap, transfer
@@ -26,6 +26,7 @@ __all__ = [
     "Run",
     "Subject",
     "Top9",
+    "ablate",
     "claims",
     "correspond",
     "diagnose",

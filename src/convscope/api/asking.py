@@ -113,17 +113,41 @@ def match(
         raise UserError('two nets are compared: pass match(net, other, images), or "random" as the other')
     first = as_subject(net, data)
     second = _other_subject(first, other, seed)
-    named: Any = import_module("convscope.analyses.matching.job.pictures").NamedNet
+    as_matched: Any = import_module("convscope.analyses.matching.job.pictures").MatchedNet
     name = second.net_name if second.net_name != first.net_name else f"{second.net_name} #2"
-    nets = named(first.net_name, first), named("random weights" if isinstance(other, str) else name, second)
+    nets = as_matched(first.net_name, first), as_matched("random weights" if isinstance(other, str) else name, second)
     untrained = None if isinstance(other, str) else _untrained(second, seed)
 
     def results(_: Subject, config: MatchConfig, seed: int) -> Iterator[Any]:
         yielded: Iterator[Any] = import_module("convscope.analyses.matching.job").match(nets, config, seed, untrained)
         return yielded
 
-    others = [subject for subject in (second, untrained) if subject is not None]
-    return analyze("matching", first, settings, seed, results, others)
+    examined = [subject for subject in (second, untrained) if subject is not None]
+    return analyze("matching", first, settings, seed, results, examined)
+
+
+def ablate(
+    net: Net,
+    data: Any = None,
+    *,
+    layers: Sequence[str] | None = None,
+    images: Choice | None = 500,
+    split: Split = "val",
+    maps: Choice | None = None,
+    value: Literal["zero", "mean", "both"] = "both",
+    random: int = 20,
+    mistakes: int = 4,
+    seed: int = 0,
+) -> Findings:
+    """Every map of a layer switched off: which classes fall, and which maps made which mistakes.
+
+    layers: None: the last convolution or block. images: how many, their indices, or None for all; with labels. maps:
+    how many of each layer, or their numbers; None: all. value: what takes a map's place: zero, mean (over the images),
+    or both in turn. random: directions taken away, to compare with. mistakes: how many are taken apart. Pictures
+    ablation/<layer>/<value>_effects, <value>_classes, needed_maps, ablation/mistakes/<image>; tables
+    ablation/<layer>/<value> and ablation/mistakes; arrays [C, classes].
+    """
+    return analyze("ablation", as_subject(net, data), settings_of(locals()), seed)
 
 
 def receptive(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
-from convscope.cli.environment import keep_freed_memory
+from convscope.cli.environment import keep_freed_memory, quick_imports
 from convscope.cli.named_nets import taking_folders
 from convscope.cli.recording import Command, Settings, record_results, timed
 from convscope.cli.run_start import begin_folder
@@ -173,14 +173,15 @@ def analysis_command(name: str, about: About) -> Command:
         check_common_paths(settings, about.images)
         config: Any = read_config(about.config, settings)
 
-        from convscope.analyses.inputs import Inputs
-        from convscope.cli import terminal
+        with quick_imports():
+            from convscope.analyses.inputs import Inputs
+            from convscope.cli import terminal
 
         keep_freed_memory()
         inputs = Inputs(settings, folder, terminal.show_warning)
         results = import_module(f"convscope.analyses.{name}.job").results(inputs, config)
         inputs.facts["seconds"] = {"preparation": time.perf_counter() - start} if inputs.subjects else {}
-        record_results(results, settings, folder, inputs.facts, inputs.subjects)
+        record_results(results, settings, folder, inputs.facts, inputs.subjects, inputs.weak_nets)
         for warning in inputs.last_warnings:
             terminal.show_warning(warning)
 

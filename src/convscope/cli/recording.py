@@ -45,11 +45,17 @@ def timed(command: Command) -> Command:
 
 
 def record_results(
-    results: Iterator[Result], settings: Settings, folder: Path, facts: dict[str, Any], subjects: Sequence[Subject] = ()
+    results: Iterator[Result],
+    settings: Settings,
+    folder: Path,
+    facts: dict[str, Any],
+    subjects: Sequence[Subject] = (),
+    last_warnings: Callable[[], Sequence[str]] = tuple,
 ) -> None:
     """Writes every result into the run folder, and small tables also to the terminal; of several processes, the first.
 
-    facts: what summary.json says of the run. subjects: the nets whose images are read meanwhile.
+    facts: what summary.json says of the run. subjects: the nets whose images are read meanwhile. last_warnings: what is
+    to be known of these nets, asked when all results are there.
     """
     from convscope.cli import terminal
     from convscope.runs.record import Number, Record
@@ -72,6 +78,7 @@ def record_results(
                 numbers += [result] if isinstance(result, Number) else []
             terminal.show_numbers(numbers, folder)
             report_bad_images(subjects, record, summary)
+            show_warnings(last_warnings(), summary)
 
 
 def _with_first_computed(results: Iterator[Result], subjects: Sequence[Subject]) -> Iterator[Result]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.cli.environment import keep_freed_memory
+from convscope.cli.environment import keep_freed_memory, quick_imports
 from convscope.cli.preparation import Prepared, cautions, check_description, checkpoint_description, prepare
 from convscope.cli.recording import (
     Settings,
@@ -33,14 +33,15 @@ def train(settings: Settings, folder: Path) -> None:
     """Trains the net of the settings and records the run in its folder."""
     check_path_keys(settings)
 
-    from convscope.cli import terminal
-    from convscope.data.trained_images import check_images
-    from convscope.runs.provenance import with_earlier_decoders
-    from convscope.runs.record import Record
-    from convscope.training import job
-    from convscope.training.callbacks.checkpoints import Within
-    from convscope.training.callbacks.epoch_records import Sessions
-    from convscope.training.start import images_of_run
+    with quick_imports():
+        from convscope.cli import terminal
+        from convscope.data.trained_images import check_images
+        from convscope.runs.provenance import with_earlier_decoders
+        from convscope.runs.record import Record
+        from convscope.training import job
+        from convscope.training.callbacks.checkpoints import Within
+        from convscope.training.callbacks.epoch_records import Sessions
+        from convscope.training.start import images_of_run
 
     start = time.perf_counter()
     evolution, within = read_config(FeatureConfig, settings), read_config(Within, settings)

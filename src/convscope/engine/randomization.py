@@ -50,18 +50,17 @@ def weighted_layers(net: nn.Module, net_trace: Trace, layer: str) -> list[Weight
 def _compiled_paths(net: nn.Module, function: Any) -> list[str]:
     """The path of a module that is a call of the trace as a whole."""
     compiled = getattr(function, "module", None)
-    return [path for path, module in net.named_modules() if module is compiled and compiled is not None]
+    return [path for path, module in net.named_modules() if module is compiled] if compiled is not None else []
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Parameter]]:
     """The weights of a module and the modules that hold them; of a compiled or parametrized one those within."""
-    for name, weight in module.named_parameters(recurse=is_scripted(module)):
-        if weight.is_floating_point():
-            owner, _, own_name = name.rpartition(".")
-            yield module.get_submodule(owner), own_name, weight
+    parts = list(module.modules()) if is_scripted(module) else [module]
     if hasattr(module, "parametrizations"):
-        for part in module.parametrizations.modules():
-            for name, weight in part.named_parameters(recurse=False):
+        parts += module.parametrizations.modules()
+    for part in parts:
+        for name, weight in part.named_parameters(recurse=False):
+            if weight.is_floating_point():
                 yield part, name, weight
 
 

@@ -8,7 +8,7 @@ that is zero for an image), nothing is computed. From there on the pairs of imag
 
 from collections.abc import Iterator
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -71,8 +71,11 @@ class SwitchedMaps:
         taken = {tensor.number for step in self.mixing for tensor in step.inputs} | {part.output}
         self.fronts = [number for number in self.places if number in taken] or [part.number]
         self.added = {step.output.number for step in self.mixing if self._adds_shares(step)}
-        part.stored |= {*self.fronts, *self.added}
         self.pairs_at_once = self._pairs_at_once()
+
+    def base(self, images: Tensor) -> BasePass:
+        """One pass of images [N, C, H, W] as they are, for `pairs`."""
+        return self.part.base(images, {*self.fronts, *self.added})
 
     def pairs(
         self, base: BasePass, value: Tensor | float = 0.0, maps: Tensor | None = None
@@ -169,13 +172,7 @@ class SwitchedMaps:
         number = step.inputs[0].number
         entries = self._entries(number, map_)
         change = switched[number][image[:, None], entries] - self._plain(base, number)[image[:, None], entries]
-        arguments = step.call.arguments()
-        if isinstance(step, ConvolutionStep):
-            weight = step.weight
-            options = {name: arguments[name] for name in ("stride", "padding", "dilation") if name in arguments}
-        else:
-            weight, options = arguments["weight"], {}
-            weight = weight if isinstance(weight, Tensor) else step.fixed[weight.number]
+        weight, options = _linear_weight(step)
         if prod(change.shape[1:]) == 1 and weight.dim() == 2:
             return change * weight.t()[entries[:, 0]]
         maps, counts = map_.unique_consecutive(return_counts=True)
@@ -209,6 +206,16 @@ class SwitchedMaps:
         padded = kind == PAD and len(step.call.arguments()["pad"]) <= 4
         reduced = kind == REDUCTION and step.call.name != "softmax" and _over_positions(step, len(below.shape))
         return place if of_maps and (kind in _BY_MAP or depthwise or padded or reduced) else None
+
+
+def _linear_weight(step: Step) -> tuple[Tensor, dict[str, Any]]:
+    """Weights of a convolution or a linear layer, and the options of the convolution."""
+    arguments = step.call.arguments()
+    if isinstance(step, ConvolutionStep):
+        assert step.weight is not None
+        return step.weight, {name: arguments[name] for name in ("stride", "padding", "dilation") if name in arguments}
+    weight = arguments["weight"]
+    return weight if isinstance(weight, Tensor) else step.fixed[weight.number], {}
 
 
 def _joined(step: Step, place: _Place, changed: list[int]) -> _Place | None:

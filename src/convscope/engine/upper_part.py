@@ -4,7 +4,7 @@ The steps of the net's graph compute it. Where a call that no step covers is in 
 hook that puts the changed output in: the same values, a full pass for each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
 
 import torch
@@ -68,19 +68,20 @@ class UpperPart:
         return max([_count(self.shapes[self.number]), *(_count(self.shapes[number]) for number in numbers)])
 
     @torch.inference_mode()
-    def base(self, images: Tensor) -> BasePass:
-        """One pass of images [N, C, H, W] as they are, in eval mode."""
+    def base(self, images: Tensor, also: Set[int] = frozenset()) -> BasePass:
+        """One pass of images [N, C, H, W] as they are, in eval mode. also: further tensors of the pass to keep."""
         images = images.to(next(self.net.parameters()).device)
         if self.obstacle:
             output, logits = self._hooked(images, None)
             return BasePass(images, {}, output, logits)
         values = {PIXELS: images.contiguous(memory_format=torch.channels_last)}
         last_use = {tensor.number: place for place, step in enumerate(self.below) for tensor in step.inputs}
+        stored = self.stored | also
         with evaluating(self.net):
             for place, step in enumerate(self.below):
                 values[step.output.number] = run_step(step, values)
                 for tensor in step.inputs:
-                    if last_use[tensor.number] == place and tensor.number not in self.stored:
+                    if last_use[tensor.number] == place and tensor.number not in stored:
                         values.pop(tensor.number, None)
         return BasePass(images, values, values[self.number], values[self.output])
 

@@ -81,30 +81,30 @@ def build_atlas(run: Run) -> Atlas | None:
         overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})
     epochs = _in_order({entry.epoch for entries in grids.values() for entry in entries})
     overview = _overview(run, epochs, overviews) | {"parts": sorted(detected)}
-    matched = dict[str, tuple[str, dict[str, Any]]]()
-    known = matched_runs(run.folder)
+    matched, matches = dict[str, tuple[str, dict[str, Any]]](), matched_runs(run.folder)
     for number, beside in enumerate(overview["beside"]):
-        other = run.folder.resolve().parent / beside["folder"]
-        beside["command"] = match_command(run.folder, other)
-        if (match := known.get(os.path.realpath(other))) is not None:
-            beside["matched"] = _matched_overview(match, read_run(other, with_entries=False), number, matched)
+        other_folder = run.folder.resolve().parent / beside["folder"]
+        beside["command"] = match_command(run.folder, other_folder)
+        if (match := matches.get(os.path.realpath(other_folder))) is not None:
+            beside["matched"] = _matched_overview(match, read_run(other_folder, with_entries=False), number, matched)
     return Atlas(overview, layers, matched)
 
 
 def _matched_overview(
-    found: MatchedRun, other_run: Run, number: int, scripts: dict[str, tuple[str, dict[str, Any]]]
+    matched_run: MatchedRun, other_run: Run, number: int, scripts: dict[str, tuple[str, dict[str, Any]]]
 ) -> dict[str, Any]:
     """An overview of the other run's maps that match those of this run. scripts: takes those of its layers."""
-    rows, overviews = {str(row.get("name")): row for row in other_run.rows}, []
-    for layer, other_name, grid, partners in found.layers:
+    rows = {str(row.get("name")): row for row in other_run.rows}
+    overviews: list[dict[str, Any]] = []
+    for layer, other_name, grid, partners in matched_run.layers:
         script = f"matched/{number}_{len(overviews)}.js"
-        seen_from_here = grid._replace(path=f"{found.inside}/{grid.path}")
-        content = _layer_script(found.folder, layer, [grid._replace(epoch=None)])
+        seen_from_here = grid._replace(path=f"{matched_run.inside}/{grid.path}")
+        content = _layer_script(matched_run.folder, layer, [grid._replace(epoch=None)])
         content["frames"] = [{"epoch": None, "source": _source(seen_from_here), "sheet": _sheet(grid)}]
         scripts[script] = layer, content
         overviews.append({"name": layer, "script": script, "shown": _sheet(grid)["maps"], "partners": partners,
                           **_geometry(rows.get(other_name, {}))})  # fmt: skip
-    images = [entry._replace(path=f"{found.inside}/{entry.path}") for entry in found.images]
+    images = [entry._replace(path=f"{matched_run.inside}/{entry.path}") for entry in matched_run.images]
     return {
         "input": input_size(other_run),
         "classes": _classes(other_run),

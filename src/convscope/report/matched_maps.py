@@ -53,16 +53,16 @@ def matched_runs(run: Path) -> dict[str, MatchedRun]:
         if job != JOB or Path(inside).is_absolute() or not is_run_folder(folder):
             continue
         analysis = read_run(folder)
-        other = _other_run(analysis, run)
-        if other is not None and (layers := _layers(analysis)):
+        second = _other_run(analysis, run)
+        if second is not None and (layers := _layers(analysis)):
             images = [entry for entry in analysis.entries if entry.name.startswith("images/") and _has_images(entry)]
-            matched[other] = MatchedRun(folder, inside, layers, images)
+            matched[second] = MatchedRun(folder, inside, layers, images)
     return matched
 
 
-def match_command(run: Path, other: Path) -> str:
+def match_command(run: Path, second: Path) -> str:
     """What to type to match the maps of two runs."""
-    return command_line(f"job={JOB}", f"ckpt=[{_typed(run)},{_typed(other)}]")
+    return command_line(f"job={JOB}", f"ckpt=[{_typed(run)},{_typed(second)}]")
 
 
 def _typed(folder: Path) -> str:

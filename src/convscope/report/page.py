@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
+from convscope.analyses import abouts
 from convscope.errors import command_line
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
@@ -81,7 +82,14 @@ def write_page(run_folder: Path) -> Path:
 def data_script(run: Run, atlas: Atlas | None) -> str:
     """`window.DATA = {...};`: series of pictures by epoch, the columns of metrics.csv, the overview of the atlas."""
     data = {"series": _series(run), "metrics": run.metrics, "atlas": atlas.overview if atlas else None}
+    data["words"] = column_words()
     return f"window.DATA = {literal(data)};\n"
+
+
+@cache
+def column_words() -> dict[str, str]:
+    """The words for columns <head>/<layer> of metrics.csv that analyses add after an epoch, by their head."""
+    return {head: words for about in abouts().values() for head, words in about.each_epoch.items()}
 
 
 def _series(run: Run) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from convscope.errors import command_line
-from convscope.report.page import asset_texts, literal, template
+from convscope.report.page import asset_texts, column_words, literal, template
 from convscope.report.run_table import RunTables, run_tables
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import start_time
@@ -41,7 +41,7 @@ def write_sweep_page(folder: Path) -> Path:
     with _page_lock(folder):
         runs = read_sweep_runs([folder])
         tables = run_tables(runs.groups, folder.resolve())
-        write(report / "data.js", f"window.SWEEP = {literal({'runs': _curves(tables)})};\n")
+        write(report / "data.js", f"window.SWEEP = {literal({'runs': _curves(tables), 'words': column_words()})};\n")
         write(report / "index.html", _html(folder.resolve(), runs, tables).encode(errors="replace"))
     return report / "index.html"
 

@@ -147,5 +147,22 @@ def test_photographs_without_masks_and_with_empty_ones(net, tmp_path):
         convscope.dissect(net, images, masks={"eye": torch.zeros(3, 20, 20)})
 
 
+def test_a_net_near_chance_is_called_so():
+    """Images whose brightest color is their class, for a net that knows it and one that answers 0 to all of them."""
+    labels = torch.arange(30) % 3
+    images = torch.rand(30, 3, 12, 12) * 0.1 + nn.functional.one_hot(labels, 3)[..., None, None]
+    knows = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    knows[0].weight.data = torch.eye(3)[..., None, None]
+    guesses = nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    guesses[0].weight.data.zero_()
+    guesses[0].bias.data = torch.tensor([1.0, 0.0, 0.0])
+    captions = [
+        convscope.dissect(net, (images, labels), masks={"all": torch.ones(30, 12, 12)}, images=4).results[0].caption
+        for net in (knows, guesses)
+    ]
+    assert "near chance" not in captions[0]
+    assert "The net is near chance (33.3 % of 30 images right, chance 33.3 %)" in captions[1]
+
+
 def test_defaults_are_the_papers():
     assert (DissectionConfig().threshold, DissectionConfig().quantile) == (0.04, 0.995)

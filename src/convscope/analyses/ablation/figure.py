@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from convscope.analyses.ablation.compute import Changes
 from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT
-from convscope.plots.lettering import FAINT, INK, TITLE, width, write
+from convscope.plots.lettering import CAPTION, FAINT, INK, TITLE, width, wrapped, write
 from convscope.plots.panels import FAINT as FAINT_LINE
 from convscope.plots.panels import INK as INK_LINE
 from convscope.plots.panels import TEXT, TITLE_STYLE, WIDTH, panels
@@ -41,7 +41,15 @@ def effects_plot(accuracy: tuple[Changes, Changes], certainty: tuple[Changes, Ch
             band = factor * directions.value.min(), factor * directions.value.max()
             axes.axhspan(*band, color=NULL, alpha=0.45, lw=0, label=f"{len(directions.value)} random directions")
         axes.axhline(0, color=FAINT_LINE, lw=0.8)
-        axes.vlines(place, low, high, color=FALL, alpha=0.25, lw=1.2, label="95 % interval of each map")
+        axes.vlines(
+            place,
+            low,
+            high,
+            color=FALL,
+            alpha=0.25 if len(order) < 100 else 0.12,
+            lw=1.2 if len(order) < 100 else 0.6,
+            label="95 % interval of each map",
+        )
         axes.plot(place, value, "o", color=FALL, ms=3, label="a map switched off")
         _room_for(axes, np.concatenate([value, factor * directions.value]), np.concatenate([low, high]))
         axes.set_title(f"change of {name}", **TITLE_STYLE)
@@ -84,12 +92,16 @@ def class_plot(changes: ClassChanges, title: str) -> Figure:
     axes.set_yticks(range(len(classes)), [_short(changes.classes[at]) for at in classes], size=TEXT, color=INK_LINE)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("map switched off", size=TEXT, color=FAINT_LINE)
+    axes.set_xlabel(
+        "map switched off · a dot: clear of chance, false discovery rate 5 % over all maps and classes",
+        size=TEXT,
+        color=FAINT_LINE,
+    )
     figure.text(0.5 / WIDTH, 1 - 0.12 / height, title, size=11, color=INK_LINE, va="top")
     bar_axes = figure.add_axes(((WIDTH - 0.85) / WIDTH, 0.55 / height, 0.14 / WIDTH, (height - 1.1) / height))
     bar = figure.colorbar(image, cax=bar_axes)
     bar.ax.tick_params(labelsize=TEXT - 1, length=0, colors=FAINT_LINE)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # its stub says Spine | None
+    bar.outline.set_visible(False)
     return figure
 
 
@@ -122,7 +134,7 @@ class MistakeHead(NamedTuple):
 
 
 def maps_sheet(blocks: Sequence[MapBlock], title: str, note: str, head: MistakeHead | None = None) -> Image.Image:
-    """Maps in rows of three, each with its bars and tiles. head: the image that they decide on, and its bars, at the left.
+    """Maps in rows of three, each with its bars and tiles. head: the image that they decide on, at the left.
 
     Projections stand at the left of each map, the image patches at its right.
     """
@@ -131,13 +143,15 @@ def maps_sheet(blocks: Sequence[MapBlock], title: str, note: str, head: MistakeH
     bars = max([len(block.bars) for block in blocks], default=0)
     step = 26 + bars * STEP + SIDE + 2 * GAP
     inner = max(left + columns * (COLUMN + 2 * GAP) - 2 * GAP - MARGIN, min(width(title, TITLE), 1500), 600)
+    lines = wrapped(note, CAPTION, inner)
+    top = TITLE_HEIGHT + 12 + 18 * len(lines)
     rows = -(-len(blocks) // columns)
     height = max(rows * step, SIDE + 86 + STEP * len(head.bars) if head else 0)
-    sheet = Image.new("RGB", (inner + 2 * MARGIN, TITLE_HEIGHT + 30 + height + MARGIN), BACKGROUND)
+    sheet = Image.new("RGB", (inner + 2 * MARGIN, top + height + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
-    write(draw, (MARGIN, TITLE_HEIGHT + 10), note, color=FAINT, room=inner)
-    top = TITLE_HEIGHT + 30
+    for number, line in enumerate(lines):
+        write(draw, (MARGIN, TITLE_HEIGHT + 10 + 18 * number), line, color=FAINT, room=inner)
     if head:
         _head(sheet, (MARGIN, top), head)
     for number, block in enumerate(blocks):

@@ -60,5 +60,5 @@ ABOUT = About(
             "of other images, and the maps of the same net with fresh random weights.",
         ),
     ),
-    each_epoch="maps of each layer that detect a part, where the parts are known (drawn animals)",
+    each_epoch={"detectors": "maps that detect a part"},
 )

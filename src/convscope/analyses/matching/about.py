@@ -49,7 +49,7 @@ ABOUT = About(
     job="match",
     config=MatchConfig,
     label="match",
-    looks="by searching its maps in another net",
+    looks="by matching maps one to one",
     tiny=("match.images=8", "match.beside=random", "match.pairs=1", "match.tile=16"),
     topics=(
         Topic(
@@ -65,6 +65,8 @@ ABOUT = About(
     ),
     sweep_key="match.runs",
     sweep_folder="match",
-    each_epoch="the share of each layer's maps that recur from the drawn epoch before (recur), and linear CKA with it "
-    "(cka)",
+    each_epoch={
+        "recur": "share of the maps that recur from the drawn epoch before",
+        "cka": "linear CKA with the drawn epoch before",
+    },
 )

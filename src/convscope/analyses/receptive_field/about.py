@@ -38,5 +38,5 @@ ABOUT = About(
             "compared with that of the same net before training.",
         ),
     ),
-    each_epoch="side of the effective receptive field, as a share of the theoretical one",
+    each_epoch={"field": "share of the receptive field's side that holds 95 % of the gradient"},
 )

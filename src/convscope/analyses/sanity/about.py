@@ -43,5 +43,9 @@ ABOUT = About(
             "learned weights at all. Each number stands beside that of an untrained net.",
         ),
     ),
-    each_epoch="what projections depend on: weights, unit, image (dependence 0 to 1)",
+    each_epoch={
+        "depends_on_weights": "how much projections depend on the weights, 0 to 1",
+        "depends_on_unit": "how much projections depend on the unit, 0 to 1",
+        "depends_on_image": "how much projections depend on the image, 0 to 1",
+    },
 )

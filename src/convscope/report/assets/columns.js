@@ -29,7 +29,10 @@ const COLUMN_WORDS = {
   class_mean: "accuracy, mean of the classes",
   mean_ap: "mean average precision",
   renorm: "filters put back to the radius in the last step",
+  recur: "share of maps that recur from the drawn epoch before",
+  cka: "linear CKA with the drawn epoch before",
 };
+Object.assign(COLUMN_WORDS, (window.DATA ?? window.SWEEP)?.words); // of what analyses measure after an epoch
 /** @type {Record<string, string>} */
 const SPLITS = { train: "training", val: "validation", test: "test" };
 const SHARE_WORDS =
@@ -70,7 +73,8 @@ function columnKind(column) {
  * @param {Column} values
  */
 const isShare = (group, values) =>
-  SHARES.test(group) && values.every((value) => value === null || (value >= 0 && value <= 1));
+  (SHARES.test(group) || SHARES.test(wordsOf(group))) &&
+  values.every((value) => value === null || (value >= 0 && value <= 1));
 
 /**
  * A chart for each kind of the columns that no other chart draws. Columns of one kind that are not of layers have

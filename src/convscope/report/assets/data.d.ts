@@ -100,6 +100,7 @@ interface RunData {
   series: PictureSeries[];
   metrics: Columns;
   atlas: AtlasOverview | null;
+  words?: Record<string, string>;
 }
 
 /** A row of a sweep. written: when the run's own page was, null where it has no maps to compare. */
@@ -118,5 +119,5 @@ interface SweepRun {
 interface Window {
   DATA?: RunData;
   ATLAS?: Record<string, LayerRecord>;
-  SWEEP?: { runs: SweepRun[] };
+  SWEEP?: { runs: SweepRun[]; words?: Record<string, string> };
 }

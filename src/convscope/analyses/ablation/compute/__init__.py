@@ -44,15 +44,14 @@ class Answers(NamedTuple):
 class Effects:
     """Sums over images, for each case (a map, or a direction) and each of L classes: [cases, L] each, on the CPU.
 
-    images [L]: of each class. gained, lost: answers that became right, or wrong. log_probability and squares: changes of
-    the true class's, and their squares. probability: changes of it. changed [cases]: images for which anything changed.
+    images [L]: of each class. gained, lost: answers that became right, or wrong. log_probability, probability: changes
+    of the true class's; log_squares, squares: of these changes. changed [cases]: images for which anything changed.
     """
 
     def __init__(self, cases: int, classes: int):
         self.images = torch.zeros(classes, dtype=torch.int64)
-        self.gained, self.lost, self.log_probability, self.squares, self.probability = torch.zeros(
-            5, cases, classes, dtype=torch.float64
-        )
+        zeros = torch.zeros(6, cases, classes, dtype=torch.float64)
+        self.gained, self.lost, self.log_probability, self.log_squares, self.probability, self.squares = zeros
         self.changed = torch.zeros(cases, dtype=torch.int64)
 
     def add(self, plain: Answers, pairs: SwitchedLogits) -> None:
@@ -62,13 +61,14 @@ class Effects:
         logits = pairs.logits.float()
         of_target = logits.log_softmax(1).cpu()[torch.arange(len(image)), target].double()
         right, before = logits.argmax(1).cpu() == target, plain.log_probability[image]
-        change = of_target - before
+        log_change, change = of_target - before, of_target.exp() - before.exp()
         values = {
             "gained": (right & ~plain.right[image]).double(),
             "lost": (~right & plain.right[image]).double(),
-            "log_probability": change,
+            "log_probability": log_change,
+            "log_squares": log_change**2,
+            "probability": change,
             "squares": change**2,
-            "probability": of_target.exp() - before.exp(),
         }
         for name, value in values.items():
             getattr(self, name).index_put_((case, label), value, accumulate=True)
@@ -80,19 +80,19 @@ class Effects:
 
     def log_probabilities(self) -> Changes:
         """Mean change of the true class's log-probability over all images by case."""
-        return mean_changes(self.log_probability.sum(1), self.squares.sum(1), int(self.images.sum()))
+        return mean_changes(self.log_probability.sum(1), self.log_squares.sum(1), int(self.images.sum()))
 
     def class_accuracy(self) -> Changes:
         """Change of each class's accuracy [cases, L]."""
         return share_changes(self.gained, self.lost, self.images)
 
-    def class_probability(self) -> Floats:
+    def class_probability(self) -> Changes:
         """Mean change of the true class's probability in each class [cases, L]."""
-        return (self.probability / self.images.clamp(min=1)).numpy()
+        return mean_changes(self.probability, self.squares, self.images)
 
     def class_rates(self) -> Floats:
         """False discovery rates [cases, L], over all of them, that a class's log-probability changes."""
-        return false_discovery_rates(mean_changes(self.log_probability, self.squares, self.images).p)
+        return false_discovery_rates(mean_changes(self.log_probability, self.log_squares, self.images).p)
 
 
 class LayerEffects(NamedTuple):
@@ -123,7 +123,7 @@ class SplitImages(NamedTuple):
     split: SplitName
     index: Tensor  # type: ignore[assignment]  # hides tuple.index, which no one needs
 
-    def batches(self, part: UpperPart, words: str) -> Iterator[tuple[BasePass, Tensor]]:
+    def batches(self, part: UpperPart | SwitchedMaps, words: str) -> Iterator[tuple[BasePass, Tensor]]:
         """Yields passes of the images as they are, and their indices."""
         for index in track(self.index.split(BATCH), words):
             yield part.base(self.subject.data.images(self.split, index)), index
@@ -156,8 +156,8 @@ def scored_images(subject: Subject, split: SplitName, choice: int | list[int] | 
     index = index[target >= 0]
     if not len(index):
         raise UserError(
-            f"the net knows none of the classes of these images ({', '.join(data.classes[:4])}, ...), so none can fall; "
-            "take images of its own classes"
+            f"the net knows none of the classes of these images ({', '.join(data.classes[:4])}, ...), so none falls; "
+            "take images of classes that it knows"
         )
     if len(subject.classes) < 2:
         raise UserError("the net has one class, which is always its answer; take a net of two classes or more")
@@ -189,7 +189,7 @@ def layer_effects(
     )  # fmt: skip
     units = _directions(directions, part, seed)
     answers = [effects.plain]
-    for base, index in images.batches(part, f"switching {len(maps)} maps of {part.layer} off"):
+    for base, index in images.batches(single, f"switching {len(maps)} maps of {part.layer} off"):
         answers.append(images.answers(base, index))
         counts = answers[-1].label.bincount(minlength=classes)
         for name in values:

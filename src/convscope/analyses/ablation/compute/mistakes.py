@@ -22,7 +22,7 @@ class Mistake(NamedTuple):
     for the image which do so too; None where that was not counted.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which no one needs
     target: int
     answer: int
     p_target: float
@@ -43,14 +43,14 @@ def most_certain_mistakes(plain: Answers, count: int) -> Tensor:
 
 def take_apart(images: SplitImages, effects: LayerEffects, index: int, value: str, seed: int = 0) -> Mistake:
     """The maps that made the mistake at an image, with `value` in their place."""
-    part, subject = effects.part, images.subject
-    base = part.base(subject.data.images(images.split, torch.tensor([index])))
+    part, subject, single = effects.part, images.subject, SwitchedMaps(effects.part)
+    base = single.base(subject.data.images(images.split, torch.tensor([index])))
     plain = images.answers(base, torch.tensor([index]))
     target, answer = int(plain.target), int(plain.answer)
     off = torch.empty_like(base.output).copy_(torch.as_tensor(effects.value(value), device=base.output.device))
     margin = float(base.logits[0, answer] - base.logits[0, target])
     changes, on = torch.zeros(part.maps), torch.zeros(part.maps, dtype=torch.bool)
-    for pairs in SwitchedMaps(part).pairs(base, effects.value(value), torch.tensor(effects.maps)):
+    for pairs in single.pairs(base, effects.value(value), torch.tensor(effects.maps)):
         logits = pairs.logits.float()
         changes[pairs.map.cpu()] = margin - (logits[:, answer] - logits[:, target]).cpu()
         on[pairs.map.cpu()] = True

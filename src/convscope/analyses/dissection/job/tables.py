@@ -29,9 +29,16 @@ class DissectedLayer(NamedTuple):
 
 
 def layer_table(
-    dissected: Sequence[DissectedLayer], images: MaskedImages, plan: DissectionConfig, hidden: Sequence[str]
+    dissected: Sequence[DissectedLayer],
+    images: MaskedImages,
+    plan: DissectionConfig,
+    hidden: Sequence[str],
+    remark: str = "",
 ) -> Table:
-    """A row for each layer: how many maps are detectors, and how many parts have one, beside the nulls."""
+    """A row for each layer: how many maps are detectors, and how many parts have one, beside the nulls.
+
+    hidden: parts that no image shows. remark: a sentence on the net.
+    """
     rows = []
     for layer in dissected:
         row: dict[str, Any] = {"layer": layer.name, "maps": len(layer.detected.best)}
@@ -53,7 +60,7 @@ def layer_table(
     if large := _too_large(dissected, images.parts, plan.threshold):
         words = f"Too large for a map to reach {plan.threshold:g} (a smaller dissect.quantile allows more)"
         caption += f". {words}: {', '.join(large)}"
-    return Table("dissection/layers", rows, f"{caption}. {images.note}" if images.note else caption)
+    return Table("dissection/layers", rows, ". ".join(filter(None, [caption, images.note, remark])))
 
 
 def _too_large(dissected: Sequence[DissectedLayer], parts: Sequence[str], threshold: float) -> list[str]:

@@ -54,8 +54,11 @@ def _features(
     names = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     for index in track(batches, f"images through {first.net_name} and {second.net_name}"):
         images = first.data.images(split, index)
-        others = images if second.data is first.data else second.data.images(split, index)
-        ours, theirs = features(first.net, images, names[0]).layers, features(second.net, others, names[1]).layers
+        copies = images if second.data is first.data else second.data.images(split, index)
+        ours, theirs = (
+            features(first.net, images, names[0]).layers,
+            features(second.net, copies, names[1]).layers,
+        )
         yield [_maps(ours[layer], layer) for layer in names[0]], [_maps(theirs[layer], layer) for layer in names[1]]
 
 
@@ -83,13 +86,13 @@ def measure_epoch(
     for layer, output in features(net, images.image, layers).layers.items():
         remembered[layer] = _compact(_maps(output, layer), EPOCH_BYTES // len(layers))
     columns = dict[str, float]()
-    for layer, now in remembered.items():
+    for layer, present in remembered.items():
         before = memory.get(layer)
-        if before is None or before.shape != now.shape or len(now) < FEWEST:
+        if before is None or before.shape != present.shape or len(present) < FEWEST:
             continue
-        maps, cka = MapSums(min(EPOCH_SHUFFLES, len(now) - 1)), CkaSums(0)
-        maps.add(before.float(), now.float())
-        cka.add([before.float()], [now.float()])
+        maps, cka = MapSums(min(EPOCH_SHUFFLES, len(present) - 1)), CkaSums(0)
+        maps.add(before.float(), present.float())
+        cka.add([before.float()], [present.float()])
         columns[f"recur/{layer}"] = match_maps(maps.correlations()).share.value
         columns[f"cka/{layer}"] = float(cka.cka().values[0, 0])
     return columns, remembered

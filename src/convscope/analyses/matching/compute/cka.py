@@ -30,14 +30,14 @@ class Cka(NamedTuple):
     first: Numbers
     second: Numbers
 
-    def interval(self, layer: int, other: int) -> Interval:
+    def interval(self, layer: int, column: int) -> Interval:
         """The value of two layers with its bootstrap interval over batches of images."""
-        cross, ours, theirs = self.cross[:, layer, other], self.first[:, layer], self.second[:, other]
+        cross, ours, theirs = self.cross[:, layer, column], self.first[:, layer], self.second[:, column]
 
         def of_batches(batches: NDArray[np.int64]) -> Numbers:
             return _ratio(cross[batches].sum(-1), ours[batches].sum(-1), theirs[batches].sum(-1))
 
-        if not np.isfinite(self.values[layer, other]):
+        if not np.isfinite(self.values[layer, column]):
             return Interval(float("nan"), -np.inf, np.inf, len(cross))
         interval = bootstrap_interval(len(cross), of_batches, vectorized=True)
         if len(cross) < 2:

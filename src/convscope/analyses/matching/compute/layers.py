@@ -25,13 +25,13 @@ def layer_pairs(first: Subject, second: Subject, chosen: Sequence[str] | Mapping
     """
     if chosen is not None:
         pairs = list(chosen.items()) if isinstance(chosen, Mapping) else [(layer, layer) for layer in chosen]
-        for subject, names, which in zip((first, second), zip(*pairs, strict=True), ("first", "second"), strict=True):
-            _check_names(subject, names, which)
+        for subject, listed, which in zip((first, second), zip(*pairs, strict=True), ("first", "second"), strict=True):
+            _check_names(subject, listed, which)
         return pairs
-    names, others = (default_layers(subject.net, subject.data.image_shape) for subject in (first, second))
-    if (common := [name for name in names if name in others]) and 2 * len(common) >= min(len(names), len(others)):
+    names, peers = (default_layers(subject.net, subject.data.image_shape) for subject in (first, second))
+    if (common := [name for name in names if name in peers]) and 2 * len(common) >= min(len(names), len(peers)):
         return [(name, name) for name in common]
-    return _by_place(names, others)
+    return _by_place(names, peers)
 
 
 def _check_names(subject: Subject, names: Sequence[str], which: str) -> None:
@@ -44,13 +44,13 @@ def _check_names(subject: Subject, names: Sequence[str], which: str) -> None:
         )
 
 
-def _by_place(names: Sequence[str], others: Sequence[str]) -> LayerPairs:
+def _by_place(names: Sequence[str], peers: Sequence[str]) -> LayerPairs:
     """The layers of the shorter list, each with the layer of the other as far between the first and the last."""
-    count = min(len(names), len(others))
+    count = min(len(names), len(peers))
     places = [
-        [round(number * (len(layers) - 1) / max(1, count - 1)) for number in range(count)] for layers in (names, others)
+        [round(number * (len(layers) - 1) / max(1, count - 1)) for number in range(count)] for layers in (names, peers)
     ]
-    return [(names[place], others[other]) for place, other in zip(*places, strict=True)]
+    return [(names[place], peers[peer]) for place, peer in zip(*places, strict=True)]
 
 
 def same_images(first: Images, second: Images, split: SplitName, choice: int | Sequence[int], seed: int) -> Tensor:

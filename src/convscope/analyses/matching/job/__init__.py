@@ -14,7 +14,7 @@ from convscope.analyses.matching.about import RANDOM, MatchConfig
 from convscope.analyses.matching.compute import Matching, match_nets
 from convscope.analyses.matching.compute.layers import layer_pairs, same_images
 from convscope.analyses.matching.figure import cka_plot, recurrence_plot
-from convscope.analyses.matching.job.pictures import NamedNet, pair_pictures, partner_pictures, shown_maps
+from convscope.analyses.matching.job.pictures import MatchedNet, pair_pictures, partner_pictures, shown_maps
 from convscope.analyses.matching.job.sweep import compare
 from convscope.analyses.subject import Subject
 from convscope.errors import UserError
@@ -56,17 +56,17 @@ def results(inputs: Inputs, config: MatchConfig) -> Iterator[Result]:
     ]
     if folders[0] is not None:  # whose page links to this one
         inputs.facts["of_run"] = inputs.facts["matched"][0]["run"]
-    shown = shown_maps(folders[0]) if folders[0] is not None else {}
-    nets = NamedNet(names[0], subjects[0]), NamedNet(names[1], second)
-    return match(nets, config, inputs.seed, untrained, shown)
+    pictured = shown_maps(folders[0]) if folders[0] is not None else {}
+    nets = MatchedNet(names[0], subjects[0]), MatchedNet(names[1], second)
+    return match(nets, config, inputs.seed, untrained, pictured)
 
 
 def match(
-    nets: tuple[NamedNet, NamedNet],
+    nets: tuple[MatchedNet, MatchedNet],
     plan: MatchConfig,
     seed: int,
     untrained: Subject | None = None,
-    shown: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    pictured: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Iterator[Result]:
     """Yields which maps of the first net the second has too, layer by layer, and pictures of matched maps.
 
@@ -85,7 +85,8 @@ def match(
     caption = (
         f"Linear CKA of every layer of {names[0]} with every layer of {names[1]}; with shuffled images it is near 0"
     )
-    plot = cka_plot(matching.cka.values, *zip(*pairs, strict=True), names=names)
+    rows_and_columns = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    plot = cka_plot(matching.cka.values, *rows_and_columns, names)
     yield Picture("match/cka", plot, caption, plot=True)
     yield from pair_pictures(nets, matching, plan, index)
     yield Table(
@@ -94,24 +95,24 @@ def match(
         "Every matched pair; shuffled: the same two maps, images of one net shuffled",
     )
     yield from _numbers(matching, names, null)
-    yield from partner_pictures(nets, matching, plan, index, shown)
+    yield from partner_pictures(nets, matching, plan, index, pictured)
 
 
 def _layer_row(matching: Matching, number: int, null: Matching | None) -> dict[str, Any]:
-    (layer, other), found = list(matching.layers.items())[number]
+    (layer, peer), pairing = list(matching.layers.items())[number]
     cka = matching.cka.interval(number, number)
-    share = found.share
+    share = pairing.share
     return {
         "layer": layer,
-        "layer of the other": other,
-        "maps": " and ".join(map(str, found.maps)),
-        "dead": " and ".join(map(str, found.dead)),
+        **({"layer of the other": peer} if any(ours != theirs for ours, theirs in matching.layers) else {}),
+        "maps": " and ".join(map(str, pairing.maps)),
+        "dead": " and ".join(map(str, pairing.dead)),
         "recur %": round(100 * share.value, 1),
         "95 %": f"{100 * share.low:.0f} to {100 * share.high:.0f}",
-        **({"untrained %": round(100 * null.layers[layer, other].share.value, 1)} if null else {}),
-        "correlation": round(found.mean.value, 3),
-        "shuffled": round(float(found.null.mean()), 3) if found.null.size else "",
-        "recurs above": round(found.threshold, 3),
+        **({"untrained %": round(100 * null.layers[layer, peer].share.value, 1)} if null else {}),
+        "correlation": round(pairing.mean.value, 3),
+        "shuffled": round(float(pairing.null.mean()), 3) if pairing.null.size else "",
+        "recurs above": round(pairing.threshold, 3),
         "CKA": round(cka.value, 3),
         "CKA 95 %": f"{cka.low:.2f} to {cka.high:.2f}",
         **({"CKA untrained": round(float(null.cka.values[number, number]), 3)} if null else {}),
@@ -121,8 +122,8 @@ def _layer_row(matching: Matching, number: int, null: Matching | None) -> dict[s
 
 def total_share(matching: Matching) -> Interval:
     """The share of matched maps of all layers that recur."""
-    count = sum(len(found.first) for found in matching.layers.values())
-    recurring = sum(int(found.recurs.sum()) for found in matching.layers.values())
+    count = sum(len(pairing.first) for pairing in matching.layers.values())
+    recurring = sum(int(pairing.recurs.sum()) for pairing in matching.layers.values())
     return share_interval(recurring, count) if count else Interval(float("nan"), float("nan"), float("nan"), 0)
 
 
@@ -131,14 +132,14 @@ def _sentence(matching: Matching, names: Sequence[str], null: Matching | None) -
     share = total_share(matching)
     if not share.n:
         return f"No layer of {names[0]} and {names[1]} has maps that answer to these images."
-    layers = {layer: found.share.value for (layer, _), found in matching.layers.items() if len(found.first)}
+    layers = {layer: pairing.share.value for (layer, _), pairing in matching.layers.items() if len(pairing.first)}
     words = (
         f"{share.value:.0%} of {share.n} maps of {names[0]} recur in {names[1]} (95 % interval {share.low:.0%} to "
         f"{share.high:.0%}; {_null_words(null)})"
     )
-    most, fewest = max(layers, key=lambda layer: layers[layer]), min(layers, key=lambda layer: layers[layer])
-    if layers[most] > layers[fewest]:
-        words += f", most at {most} ({layers[most]:.0%}), fewest at {fewest} ({layers[fewest]:.0%})"
+    highest, fewest = max(layers, key=lambda layer: layers[layer]), min(layers, key=lambda layer: layers[layer])
+    if layers[highest] > layers[fewest]:
+        words += f", most at {highest} ({layers[highest]:.0%}), fewest at {fewest} ({layers[fewest]:.0%})"
     return words + "."
 
 
@@ -164,13 +165,19 @@ def _curves(matching: Matching, names: Sequence[str], null: Matching | None) -> 
 
 
 def _pair_rows(matching: Matching) -> Iterator[dict[str, Any]]:
-    for (layer, other), found in matching.layers.items():
-        columns = found.first, found.second, found.correlation, found.shuffled, found.recurs
+    for (layer, peer), pairing in matching.layers.items():
+        columns = (
+            pairing.first,
+            pairing.second,
+            pairing.correlation,
+            pairing.shuffled,
+            pairing.recurs,
+        )
         for map_, partner, correlation, shuffled, recurs in zip(*columns, strict=True):
             yield {
                 "layer": layer,
                 "map": int(map_),
-                "layer of the other": other,
+                "layer of the other": peer,
                 "map of the other": int(partner),
                 "correlation": round(float(correlation), 4),
                 "shuffled": round(float(shuffled), 4),
@@ -184,9 +191,9 @@ def _numbers(matching: Matching, names: Sequence[str], null: Matching | None) ->
         f"share of the maps of {names[0]} that recur in {names[1]}: {share}, over {share.n} maps; {_null_words(null)}"
     )
     yield Number("match/recur", share.value, words)
-    for number, ((layer, _), found) in enumerate(matching.layers.items()):
-        words = f"share of the maps of {layer} that recur: {found.share}, over {found.share.n} maps"
-        yield Number(f"match/{layer}/recur", found.share.value, words, layer=layer)
+    for number, ((layer, _), pairing) in enumerate(matching.layers.items()):
+        words = f"share of the maps of {layer} that recur: {pairing.share}, over {pairing.share.n} maps"
+        yield Number(f"match/{layer}/recur", pairing.share.value, words, layer=layer)
         cka = matching.cka.interval(number, number)
         shuffled = float(matching.cka.shuffled[:, number, number].mean())
         words = f"linear CKA of {layer}: {cka}, over {cka.n} batches; shuffled {shuffled:.2g}"

@@ -22,7 +22,7 @@ from convscope.runs.record import Arrays, Picture, Result
 PARTNERS = "match/partners"  # pictures of partners; report/matched_maps.py reads them
 
 
-class NamedNet(NamedTuple):
+class MatchedNet(NamedTuple):
     """A net with its images, and its name in tables."""
 
     name: str
@@ -32,7 +32,7 @@ class NamedNet(NamedTuple):
 class Searched(NamedTuple):
     """A net with its images of one split, and the nine of the compared ones that excite each map most, by layer."""
 
-    net: NamedNet
+    net: MatchedNet
     images: SplitPixels
     tops: dict[str, Top9]
 
@@ -43,7 +43,7 @@ class Searched(NamedTuple):
         return feature_view(subject.net, self.images, layer, self.tops[layer], list(maps), watch=watch)
 
 
-def search(net: NamedNet, layers: Sequence[str], plan: MatchConfig, index: Tensor) -> Searched:
+def search(net: MatchedNet, layers: Sequence[str], plan: MatchConfig, index: Tensor) -> Searched:
     """The strongest of the compared images for the maps of these layers."""
     subject = net.subject
     tops = search_top9(subject.net, subject.data, plan.split, list(dict.fromkeys(layers)), index)
@@ -51,67 +51,72 @@ def search(net: NamedNet, layers: Sequence[str], plan: MatchConfig, index: Tenso
 
 
 def pair_pictures(
-    nets: tuple[NamedNet, NamedNet], matching: Matching, plan: MatchConfig, index: Tensor
+    nets: tuple[MatchedNet, MatchedNet], matching: Matching, plan: MatchConfig, index: Tensor
 ) -> Iterator[Picture]:
     """For each layer the best, the median and the worst matches: the map of the first net beside its partner."""
     names = zip(*matching.layers, strict=True)
     first, second = (search(net, layers, plan, index) for net, layers in zip(nets, names, strict=True))
-    for (layer, other), found in matching.layers.items():
-        places = pictured_places(len(found.first), plan.pairs)
+    for (layer, peer), pairing in matching.layers.items():
+        places = pictured_places(len(pairing.first), plan.pairs)
         if not places:
             continue
-        views = first.view(layer, found.first[places].tolist()), second.view(other, found.second[places].tolist())
+        views = (
+            first.view(layer, pairing.first[places].tolist()),
+            second.view(peer, pairing.second[places].tolist()),
+        )
         title = f"{layer}: the best, the median and the worst matches of {nets[0].name} (left) and {nets[1].name}"
-        grid = matched_grid(MatchedView(views, _captions(nets, (layer, other), found, places)), title, plan.tile)
+        grid = matched_grid(MatchedView(views, _captions(nets, (layer, peer), pairing, places)), title, plan.tile)
         yield Picture(f"match/pairs/{layer}", grid, title, layer=layer)
 
 
-def pictured_places(count: int, each: int) -> list[int]:
+def pictured_places(count: int, group: int) -> list[int]:
     """Places of the first, the middle and the last `each` of a list of this length, without repeats."""
-    middle = max(0, count // 2 - each // 2)
-    places = [*range(each), *range(middle, middle + each), *range(count - each, count)]
+    middle = max(0, count // 2 - group // 2)
+    places = [*range(group), *range(middle, middle + group), *range(count - group, count)]
     return sorted({place for place in places if 0 <= place < count})
 
 
 def _captions(
-    nets: Sequence[NamedNet], layers: Sequence[str], found: LayerMatch, places: Sequence[int]
+    nets: Sequence[MatchedNet], layers: Sequence[str], pairing: LayerMatch, places: Sequence[int]
 ) -> list[list[str]]:
-    words = [f" · r {found.correlation[place]:.2f}{'' if found.recurs[place] else ', as shuffled'}" for place in places]
-    ours = [f"{layers[0]} map {found.first[place]}{end}" for place, end in zip(places, words, strict=True)]
-    return [ours, [f"{nets[1].name}: {layers[1]} map {found.second[place]}" for place in places]]
+    words = [
+        f" · r {pairing.correlation[place]:.2f}{'' if pairing.recurs[place] else ', as shuffled'}" for place in places
+    ]
+    ours = [f"{layers[0]} map {pairing.first[place]}{end}" for place, end in zip(places, words, strict=True)]
+    return [ours, [f"{nets[1].name}: {layers[1]} map {pairing.second[place]}" for place in places]]
 
 
 def shown_maps(run: Path) -> dict[str, list[int]]:
     """Layer -> the maps that the page of a run shows, by its last grid."""
     entries = [entry for entry in read_run(run).entries if entry.name.startswith("top9/") and entry.layer]
-    shown = dict[str, list[int]]()
+    pictured = dict[str, list[int]]()
     for entry in sorted(entries, key=lambda entry: entry.epoch or 0):
         if entry.sheet is not None and "projections" in entry.sheet:
-            shown[str(entry.layer)] = list(entry.sheet["maps"])
-    return shown
+            pictured[str(entry.layer)] = list(entry.sheet["maps"])
+    return pictured
 
 
 def partner_pictures(
-    nets: tuple[NamedNet, NamedNet],
+    nets: tuple[MatchedNet, MatchedNet],
     matching: Matching,
     plan: MatchConfig,
     index: Tensor,
-    shown: Mapping[str, Sequence[int]],
+    pictured: Mapping[str, Sequence[int]],
 ) -> Iterator[Result]:
     """Grids of the second net's partners of the maps `shown`, with their record and the images in them.
 
     The page of the first net's run cuts its tiles "compare with" from them.
     """
-    layers = {layer: pair for pair in matching.layers if (layer := pair[0]) in shown}
+    layers = {layer: pair for pair in matching.layers if (layer := pair[0]) in pictured}
     if not layers:
         return
-    second = search(nets[1], [other for _, other in layers.values()], plan, index)
-    yield Arrays("top9/top9", to_arrays({layer: second.tops[other] for layer, (_, other) in layers.items()}))
+    second = search(nets[1], [peer for _, peer in layers.values()], plan, index)
+    yield Arrays("top9/top9", to_arrays({layer: second.tops[peer] for layer, (_, peer) in layers.items()}))
     excited = set[int]()
     for layer, pair in layers.items():
-        found = matching.layers[pair]
-        partner = dict(zip(found.first.tolist(), found.second.tolist(), strict=True))
-        maps = list(dict.fromkeys(partner[map_] for map_ in shown[layer] if map_ in partner))
+        pairing = matching.layers[pair]
+        partner = dict(zip(pairing.first.tolist(), pairing.second.tolist(), strict=True))
+        maps = list(dict.fromkeys(partner[map_] for map_ in pictured[layer] if map_ in partner))
         if not maps:
             continue
         view = second.view(pair[1], maps)

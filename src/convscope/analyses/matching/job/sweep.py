@@ -14,7 +14,7 @@ from convscope.analyses.matching.compute import match_nets
 from convscope.analyses.matching.compute.correlation import QUANTILE, LayerMatch
 from convscope.analyses.matching.compute.layers import layer_pairs, same_images
 from convscope.analyses.matching.figure import MatchedView, matched_grid
-from convscope.analyses.matching.job.pictures import NamedNet, search
+from convscope.analyses.matching.job.pictures import MatchedNet, search
 from convscope.analyses.subject import Subject
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, share_interval
@@ -29,7 +29,7 @@ NEEDED = "match.runs needs two trained nets or more: the folder of a sweep, or r
 class OtherNet(NamedTuple):
     """A net that the first one was matched with. layers: by layer of the first its own layer, and the match."""
 
-    net: NamedNet
+    net: MatchedNet
     layers: dict[str, tuple[str, LayerMatch]]
 
 
@@ -47,7 +47,7 @@ class Returning(NamedTuple):
     @property
     def everywhere(self) -> NDArray[np.bool_]:
         """[m]: whether a map recurs in every other net."""
-        return self.recurs.all(0)
+        return np.all(self.recurs, axis=0)
 
     @property
     def share(self) -> Interval:
@@ -65,7 +65,7 @@ def compare(
     """
     reasons: list[dict[str, Any]] = []
     nets = _opened_nets(training_runs(folders), opened, reasons)
-    others, index = [], None
+    compared, index = [], None
     for net in nets[1:]:
         try:
             index = same_images(nets[0].subject.data, net.subject.data, plan.split, plan.images, seed)
@@ -74,13 +74,15 @@ def compare(
         except UserError as problem:
             reasons.append({"run": net.name, "left out because": str(problem)})
             continue
-        others.append(OtherNet(net, {layer: (other, found) for (layer, other), found in matching.layers.items()}))
+        compared.append(
+            OtherNet(net, {layer: (second, of_layer) for (layer, second), of_layer in matching.layers.items()})
+        )
     if reasons:
         yield Table("match/left_out", reasons, "Runs that could not be compared")
-    if index is None or not others:
+    if index is None or not compared:
         why = f"; {reasons[0]['run']}: {reasons[0]['left out because']}" if reasons else ""
         raise UserError(f"{NEEDED}{why}")
-    yield from _results(nets[0], others, plan, index)
+    yield from _results(nets[0], compared, plan, index)
 
 
 def training_runs(folders: Sequence[Path]) -> list[Run]:
@@ -100,47 +102,48 @@ def training_runs(folders: Sequence[Path]) -> list[Run]:
 
 def _opened_nets(
     runs: Sequence[Run], opened: Callable[[Path], Subject], reasons: list[dict[str, Any]]
-) -> list[NamedNet]:
+) -> list[MatchedNet]:
     nets = []
     for run in runs:
         try:
             if not run.summary.get("finished"):
                 raise UserError(str(run.summary.get("problem") or "it did not finish"))
-            nets.append(NamedNet(run.folder.name, opened(run.folder / "checkpoints" / "last.ckpt")))
+            nets.append(MatchedNet(run.folder.name, opened(run.folder / "checkpoints" / "last.ckpt")))
         except UserError as problem:
             reasons.append({"run": run.folder.name, "left out because": str(problem)})
     return nets
 
 
-def _results(first: NamedNet, others: Sequence[OtherNet], plan: MatchConfig, index: Tensor) -> Iterator[Result]:
-    layers = list(dict.fromkeys(layer for other in others for layer in other.layers))
-    returning = {layer: found for layer in layers if (found := returning_maps(layer, others)) is not None}
+def _results(first: MatchedNet, compared: Sequence[OtherNet], plan: MatchConfig, index: Tensor) -> Iterator[Result]:
+    layers = list(dict.fromkeys(layer for second in compared for layer in second.layers))
+    returning = {layer: of_layer for layer in layers if (of_layer := returning_maps(layer, compared)) is not None}
     if not returning:
         raise UserError(f"no layer of {first.name} has maps that answer to these images")
-    yield Table("match/layers", _layer_rows(returning), f"{_sentence(first, returning, len(others))} {_METHOD}")
-    yield Table("match/runs", [_run_row(other, layers) for other in others],
+    yield Table("match/layers", _layer_rows(returning), f"{_sentence(first, returning, len(compared))} {_METHOD}")
+    yield Table("match/runs", [_run_row(second, layers) for second in compared],
                 f"Share of the maps of {first.name} that recur in each of the others, in %, by layer")  # fmt: skip
-    caption = f"How much of {first.name} comes back in one other net (range over nets), and in all {len(others)}"
+    caption = f"How much of {first.name} comes back in one other net (range over nets), and in all {len(compared)}"
     yield Picture("match/recurrence", _curves(returning), caption, plot=True)
     for layer in returning:
-        yield from _pictures(layer, returning[layer], first, others, plan, index)
+        yield from _pictures(layer, returning[layer], first, compared, plan, index)
     yield Table("match/maps", list(_map_rows(returning)), f"Each map of {first.name}: in how many other nets it recurs")
-    for layer, found in returning.items():
-        words = f"share of the maps of {layer} that recur in every other net: {found.share}, over {found.share.n} maps"
-        yield Number(f"match/{layer}/everywhere", found.share.value, words, layer=layer)
+    for layer, of_layer in returning.items():
+        share = of_layer.share
+        words = f"share of the maps of {layer} that recur in every other net: {share}, over {share.n} maps"
+        yield Number(f"match/{layer}/everywhere", share.value, words, layer=layer)
 
 
-def returning_maps(layer: str, others: Sequence[OtherNet]) -> Returning | None:
+def returning_maps(layer: str, compared: Sequence[OtherNet]) -> Returning | None:
     """The maps of a layer of the first net over the other nets that have it; None where all maps are dead."""
-    matches = [other.layers[layer][1] for other in others if layer in other.layers]
-    maps = np.unique(np.concatenate([found.first for found in matches]))
+    matches = [second.layers[layer][1] for second in compared if layer in second.layers]
+    maps = np.unique(np.concatenate([of_layer.first for of_layer in matches]))
     if not len(maps):
         return None
     recurs = np.zeros((len(matches), len(maps)), bool)
     correlation = np.full(recurs.shape, np.nan)
-    for number, found in enumerate(matches):
-        places = np.searchsorted(maps, found.first)
-        recurs[number, places], correlation[number, places] = found.recurs, found.correlation
+    for number, of_layer in enumerate(matches):
+        places = np.searchsorted(maps, of_layer.first)
+        recurs[number, places], correlation[number, places] = of_layer.recurs, of_layer.correlation
     return Returning(maps, recurs, correlation)
 
 
@@ -151,10 +154,10 @@ _METHOD = (
 )
 
 
-def _sentence(first: NamedNet, returning: Mapping[str, Returning], others: int) -> str:
-    count = sum(len(found.maps) for found in returning.values())
-    share = share_interval(sum(int(found.everywhere.sum()) for found in returning.values()), count)
-    where = "the other net" if others == 1 else f"every one of the {others} other nets"
+def _sentence(first: MatchedNet, returning: Mapping[str, Returning], compared: int) -> str:
+    count = sum(len(of_layer.maps) for of_layer in returning.values())
+    share = share_interval(sum(int(of_layer.everywhere.sum()) for of_layer in returning.values()), count)
+    where = "the other net" if compared == 1 else f"every one of the {compared} other nets"
     return (
         f"{share.value:.0%} of the {count} maps of {first.name} come back in {where} (95 % "
         f"interval {share.low:.0%} to {share.high:.0%})."
@@ -165,67 +168,67 @@ def _layer_rows(returning: Mapping[str, Returning]) -> list[dict[str, Any]]:
     return [
         {
             "layer": layer,
-            "other nets": len(found.recurs),
-            "maps": len(found.maps),
-            "in every net %": round(100 * found.share.value, 1),
-            "95 %": f"{100 * found.share.low:.0f} to {100 * found.share.high:.0f}",
-            "by chance %": round(100 * (1 - QUANTILE) ** len(found.recurs), 4),
-            "in one net %": round(100 * float(found.recurs.mean()), 1),
+            "other nets": len(of_layer.recurs),
+            "maps": len(of_layer.maps),
+            "in every net %": round(100 * of_layer.share.value, 1),
+            "95 %": f"{100 * of_layer.share.low:.0f} to {100 * of_layer.share.high:.0f}",
+            "by chance %": round(100 * (1 - QUANTILE) ** len(of_layer.recurs), 4),
+            "in one net %": round(100 * float(of_layer.recurs.mean()), 1),
         }
-        for layer, found in returning.items()
+        for layer, of_layer in returning.items()
     ]
 
 
-def _run_row(other: OtherNet, layers: Sequence[str]) -> dict[str, Any]:
-    shares = {layer: round(100 * other.layers[layer][1].share.value, 1) for layer in layers if layer in other.layers}
-    return {"run": other.net.name, **{layer: shares.get(layer, "") for layer in layers}}
+def _run_row(second: OtherNet, layers: Sequence[str]) -> dict[str, Any]:
+    shares = {layer: round(100 * second.layers[layer][1].share.value, 1) for layer in layers if layer in second.layers}
+    return {"run": second.net.name, **{layer: shares.get(layer, "") for layer in layers}}
 
 
 def _map_rows(returning: Mapping[str, Returning]) -> Iterator[dict[str, Any]]:
-    for layer, found in returning.items():
-        for place in _in_order(found):
+    for layer, of_layer in returning.items():
+        for place in _in_order(of_layer):
             yield {
                 "layer": layer,
-                "map": int(found.maps[place]),
-                "recurs in": int(found.recurs[:, place].sum()),
-                "of": len(found.recurs),
-                "mean correlation": round(float(np.nanmean(found.correlation[:, place])), 4),
-                "lowest": round(float(np.nanmin(found.correlation[:, place])), 4),
+                "map": int(of_layer.maps[place]),
+                "recurs in": int(of_layer.recurs[:, place].sum()),
+                "of": len(of_layer.recurs),
+                "mean correlation": round(float(np.nanmean(of_layer.correlation[:, place])), 4),
+                "lowest": round(float(np.nanmin(of_layer.correlation[:, place])), 4),
             }
 
 
-def _in_order(found: Returning) -> list[int]:
+def _in_order(of_layer: Returning) -> list[int]:
     """Places of the maps, first those that recur in most nets, then by their lowest correlation."""
-    lowest = np.nanmin(found.correlation, axis=0)
-    return np.lexsort((-lowest, -found.recurs.sum(0))).tolist()
+    lowest = np.nanmin(of_layer.correlation, axis=0)
+    return np.lexsort((-lowest, -of_layer.recurs.sum(0))).tolist()
 
 
 def _curves(returning: Mapping[str, Returning]) -> Any:
-    single = [found.recurs.mean(1) for found in returning.values()]  # [n] for each layer
-    shares = [found.share for found in returning.values()]
+    single = [of_layer.recurs.mean(1) for of_layer in returning.values()]  # [n] for each layer
+    shares = [of_layer.share for of_layer in returning.values()]
     level = [1 - QUANTILE] * len(shares)
-    every = [list(ends) for ends in zip(*((share.value, share.low, share.high) for share in shares), strict=True)]
-    one = [[float(reduce(of_layer)) for of_layer in single] for reduce in (np.mean, np.min, np.max)]
-    courses = [Course("in one", *one), Course("in every", *every), Course("shuffled", level, level, level)]
+    in_all = [list(ends) for ends in zip(*((share.value, share.low, share.high) for share in shares), strict=True)]
+    in_single = [[float(reduce(of_layer)) for of_layer in single] for reduce in (np.mean, np.min, np.max)]
+    courses = [Course("in one", *in_single), Course("in every", *in_all), Course("shuffled", level, level, level)]
     return by_layer(list(returning), {"Share of maps that recur": courses}, "Which features come back every time?")
 
 
 def _pictures(
-    layer: str, found: Returning, first: NamedNet, others: Sequence[OtherNet], plan: MatchConfig, index: Tensor
+    layer: str, of_layer: Returning, first: MatchedNet, compared: Sequence[OtherNet], plan: MatchConfig, index: Tensor
 ) -> Iterator[Picture]:
     """The maps that recur everywhere with the highest of lowest correlations, beside their partners."""
-    places = [place for place in _in_order(found) if found.everywhere[place]][:PICTURED]
+    places = [place for place in _in_order(of_layer) if of_layer.everywhere[place]][:PICTURED]
     if not places:
         return
-    maps = found.maps[places].tolist()
-    beside = [other for other in others if layer in other.layers][: SIDE_BY_SIDE - 1]
+    maps = of_layer.maps[places].tolist()
+    beside = [second for second in compared if layer in second.layers][: SIDE_BY_SIDE - 1]
     views = [search(first, [layer], plan, index).view(layer, maps)]
     captions = [[f"{first.name}: {layer} map {map_}" for map_ in maps]]
-    for other in beside:
-        name, match = other.layers[layer]
+    for second in beside:
+        name, match = second.layers[layer]
         partner = dict(zip(match.first.tolist(), zip(match.second, match.correlation, strict=True), strict=True))
-        views.append(search(other.net, [name], plan, index).view(name, [int(partner[map_][0]) for map_ in maps]))
-        captions.append([f"{other.net.name}: map {partner[map_][0]} · r {partner[map_][1]:.2f}" for map_ in maps])
+        views.append(search(second.net, [name], plan, index).view(name, [int(partner[map_][0]) for map_ in maps]))
+        captions.append([f"{second.net.name}: map {partner[map_][0]} · r {partner[map_][1]:.2f}" for map_ in maps])
     title = f"{layer}: maps of {first.name} (left) that come back in every other net"
     grid = matched_grid(MatchedView(views, captions), title, plan.tile)
     yield Picture(f"match/everywhere/{layer}", grid, title, layer=layer)
