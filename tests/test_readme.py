@@ -149,7 +149,8 @@ def looked_at(tmp_path_factory, photos, cache):
 
     base, folders = tmp_path_factory.mktemp("looks"), {}
     places = {"/weights": base, "/photos": photos, "outputs/transfer/<run>": base / "0"}
-    torch.save(torchvision.models.squeezenet1_0().state_dict(), base / "squeezenet1_0.pth")
+    net = torchvision.models.squeezenet1_0(num_classes=2)  # those of the photographs
+    torch.save(net.state_dict(), base / "squeezenet1_0.pth")
 
     def run(command):
         if command in folders:

@@ -24,3 +24,18 @@ def test_lines_are_where_the_numbers_are(tmp_path):
     assert {text.get_text() for axes in figure.axes for text in axes.texts} == {"SVM", "chance", "conv2", "paper"}
     assert right.get_ylim()[1] > 74.2
     figure.savefig(tmp_path / "curves.png")
+
+
+def test_names_of_layers_do_not_overlap():
+    layers = [f"features.{number}.expand1x1" for number in range(6)]
+    curve = Curve("SVM", layers, [20] * 6, [2] * 6)
+    figure = transfer_curves([curve], [Curve("a", [5, 30], [25, 40], [4, 1])], ("by layer", "by images"))
+    figure.draw_without_rendering()
+    names = figure.axes[0].get_xticklabels()
+    tilt = {name.get_rotation() for name in names}
+    boxes = [name.get_window_extent() for name in names]
+    assert tilt == {40} and min(box.y0 for box in boxes) >= 0
+    ends = [box.x1 for box in boxes]
+    assert all(
+        later - earlier > 20 for earlier, later in zip(ends, ends[1:], strict=False)
+    )  # pixels: two lines of text

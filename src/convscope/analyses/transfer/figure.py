@@ -28,8 +28,11 @@ class Curve(NamedTuple):
 
 def transfer_curves(by_layer: Sequence[Curve], by_images: Sequence[Curve], titles: tuple[str, str]) -> Figure:
     """Two panels: accuracy over the layers, and over the training images of a class; bars: +- standard deviation."""
-    figure = Figure(figsize=(WIDTH, 4.4), dpi=110, facecolor=GROUND)
-    left, right = panels(figure, 2, above=0.45, below=0.6, beside=1.75, label="")
+    longest = max((len(str(name)) for name in by_layer[0].x), default=0)
+    tilted = longest * len(by_layer[0].x) > 48  # letters that fit below the panel
+    room = 0.055 * longest if tilted else 0.0  # inches
+    figure = Figure(figsize=(WIDTH, 4.4 + room), dpi=110, facecolor=GROUND)
+    left, right = panels(figure, 2, above=0.45, below=0.6 + room, beside=1.75, label="")
     for axes, curves, title in ((left, by_layer, titles[0]), (right, by_images, titles[1])):
         axes.set_title(title, **TITLE_STYLE)
         _draw(axes, curves)
@@ -37,6 +40,10 @@ def transfer_curves(by_layer: Sequence[Curve], by_images: Sequence[Curve], title
     right.set_xlabel("training images of each class", color=FAINT, size=TEXT)
     right.set_xlim(left=0)
     right.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    if tilted:
+        left.tick_params(axis="x", labelrotation=40)
+        for label in left.get_xticklabels():
+            label.set_horizontalalignment("right")
     label_ends(figure)
     return figure
 
