@@ -21,7 +21,8 @@ SMALL = [
 
 STARTING = {"trained", "cache", "browser", "slurm"}  # fixtures of runs, trainings, browsers and clusters
 LONGEST = ["test_readme.py", "test_clusters.py", "test_processes.py", "test_runs_of_0_1.py", "test_atomic_io.py",
-           "test_adding_an_analysis.py", "test_hostile.py", "test_loggers.py"]  # fmt: skip
+           "test_adding_an_analysis.py", "test_hostile.py", "test_loggers.py", "test_installation.py", "test_conf.py",
+           "test_resume.py", "test_foreign_trainer.py"]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
