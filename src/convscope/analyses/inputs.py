@@ -53,7 +53,7 @@ class Inputs:
     @property
     def model(self) -> Settings:
         """The settings of conf/model."""
-        return self._settings["model"]  # type: ignore[no-any-return]
+        return self._settings["model"]
 
     @property
     def data_name(self) -> str:

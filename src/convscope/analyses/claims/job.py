@@ -1,6 +1,6 @@
 """job=claims: the paper's claims about convnets, each tested with numbers on one training run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +66,7 @@ def claims(
     conf/model; claims on what a training left stay open.
     """
     net = _net_under_test(subject, plan, seed)
+    of_runs: Iterable[Claim]
     if run is None:
         of_runs = _untold_by_pretrained_net(plan, net.layers, model or {}, seed)
     else:

@@ -94,8 +94,7 @@ class EffectiveField(NamedTuple):
             return Interval(np.nan, np.nan, np.nan, 0)
 
         def side_of(cases: NDArray[np.int64]) -> NDArray[np.float64]:
-            flat = cases.reshape(-1, cases.shape[-1])
-            count = len(self.within)
+            flat, count = cases.reshape(-1, cases.shape[-1]), len(self.within)
             bins = flat + count * np.arange(len(flat))[:, None]
             times = np.bincount(bins.ravel(), minlength=count * len(flat)).reshape(-1, count)
             return self._sides_of(times @ self.within / flat.shape[1]).reshape(cases.shape[:-1])

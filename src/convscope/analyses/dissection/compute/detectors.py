@@ -125,5 +125,10 @@ def detector_counts(counts: Counts, detected: Detectors, threshold: float, seed:
 
 
 def _within(interval: Interval, value: int, most: int) -> Interval:
-    """The interval around a number of things, of which there are 0 to `most`."""
-    return interval._replace(value=value, low=max(0, interval.low), high=min(most, interval.high))
+    """The interval around a number of things, 0 to `most`: as wide on both sides as on the wider one.
+
+    Counts of resamples are biased: an image that comes twice lets more overlaps exceed the threshold, one that is left
+    out takes its detectors with it. So neither end of theirs can be trusted to be the nearer one.
+    """
+    reach = max(value - interval.low, interval.high - value)
+    return interval._replace(value=value, low=max(0, value - reach), high=min(most, value + reach))
