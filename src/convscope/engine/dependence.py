@@ -6,7 +6,7 @@ image (Mahendran & Vedaldi 2016). Dependence is 1 - similarity.
 
 Similarity is the cosine of two projections, over pixels and colors, with their sign: how alike two tiles are on a grid,
 whose zero is grey and whose contrast does not count. Adebayo et al. also compare magnitudes. They are not taken here:
-projections of unrelated images share the shape of the receptive field, and their magnitudes correlate by 0.3 to 0.7,
+projections of unrelated images share the shape of the receptive field, and their magnitudes correlate by 0.1 to 0.8,
 while the cosine of unrelated projections is 0, as that of a projection with its own pixels in a random order.
 
 * weights: the same unit with random weights in all layers at and below its own (`randomization`). Where the random net

@@ -117,7 +117,8 @@ def dependence_plot(
         axes.plot(np.arange(len(layers)), chance[name], color=PALE, linewidth=1, linestyle=":", label="chance")
         axes.set_xticks(np.arange(len(layers)), layers, rotation=30, ha="right")
         low = min(0.0, *(float(np.nanmin(ends[0], initial=0)) for ends in measured[name].values()))
-        axes.set_ylim(max(-0.3, low), 1.15)
+        high = max(1.15, *(1.02 * float(np.nanmax(heights[0], initial=0)) for heights in measured[name].values()))
+        axes.set_ylim(max(-0.3, low), high)
         axes.set_xlim(-0.25, len(layers) - 0.75)
     label_ends(figure)
     note = "vertical lines: 95 % intervals over maps; bands: the same of an untrained net"
