@@ -19,6 +19,7 @@ from convscope.plots.panels import GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_
 from convscope.plots.tile import resized
 
 SIDE, GAP, GROUP = 96, 4, 18  # pixels of a tile, between tiles, and between groups of them
+NOTE = "below each tile: how alike it is to the projection as learned; 1: the same picture, 0: an unrelated one"
 STYLES: dict[str, tuple[str, Any]] = {
     "deconvnet": (INK, "-"),
     "guided": ("#b3541e", "--"),
@@ -42,15 +43,16 @@ def strip_sheet(measured: LayerSanity, title: str) -> Image.Image:
     left = max(width(f"map {row.map}", CAPTION) for by_rule in measured.rules.values() for row in by_rule.strip) + 14
     columns = _columns(left, len(measured.stages))
     lines = [wrapped(words, CAPTION, SIDE) for words in heads]
-    top, row_height = TITLE_HEIGHT + LINE * max(map(len, lines)), SIDE + LINE + GAP
+    top, row_height = TITLE_HEIGHT + LINE * (1 + max(map(len, lines))), SIDE + LINE + GAP
     blocks = [len(by_rule.strip) * row_height + LINE + GROUP for by_rule in measured.rules.values()]
     inner = max(columns[-1] + SIDE - MARGIN, min(width(title, TITLE), 1500))
     sheet = Image.new("RGB", (inner + 2 * MARGIN, top + sum(blocks) + MARGIN), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     write(draw, (MARGIN, 33), title, size=TITLE, room=inner)
+    write(draw, (MARGIN, TITLE_HEIGHT + 8), NOTE, color=FAINT, room=inner)
     for x, words in zip(columns, lines, strict=True):
-        for number, line in enumerate(words):
-            write(draw, (x, TITLE_HEIGHT + 12 + LINE * number), line, color=FAINT, room=SIDE + GAP)
+        for number, line in enumerate(words, 1):
+            write(draw, (x, TITLE_HEIGHT + 14 + LINE * number), line, color=FAINT, room=SIDE + GAP)
     y = top
     for (rule, by_rule), height in zip(measured.rules.items(), blocks, strict=True):
         write(draw, (MARGIN, y + 14), rule + (", which draws this layer" if rule == measured.choice.rule else ""))
