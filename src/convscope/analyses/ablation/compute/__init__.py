@@ -90,9 +90,9 @@ class Effects:
         """Mean change of the true class's probability in each class [cases, L]."""
         return mean_changes(self.probability, self.squares, self.images)
 
-    def class_rates(self) -> Floats:
-        """False discovery rates [cases, L], over all of them, that a class's log-probability changes."""
-        return false_discovery_rates(mean_changes(self.log_probability, self.log_squares, self.images).p)
+    def class_rates(self, cases: list[int]) -> Floats:
+        """False discovery rates [c, L], over these cases, that a class's log-probability changes."""
+        return false_discovery_rates(mean_changes(self.log_probability[cases], self.log_squares[cases], self.images).p)
 
 
 class LayerEffects(NamedTuple):
