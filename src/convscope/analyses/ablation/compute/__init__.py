@@ -209,9 +209,8 @@ def without_directions(
 
     value: what the layer's output keeps in the direction, a number or an output [1, ...].
     """
-    at_once = max(1, 2**24 // part.size)
     for number, unit in enumerate(units):
-        for image in torch.arange(len(base.output), device=base.output.device).split(at_once):
+        for image in torch.arange(len(base.output), device=base.output.device).split(part.outputs_at_once):
             with torch.inference_mode():
                 output = base.output[image]
                 along = torch.movedim(output - value, part.channel, -1) @ unit  # [P, ...] without maps
