@@ -48,8 +48,8 @@ def randomization_stages(layer: str, layers: Sequence[WeightedLayer], count: int
 def randomize(
     compared: Probe, steps: Sequence[Stage], learned: Mapping[str, Projection], drawn: Tensor
 ) -> dict[str, Randomized]:
-    """By rule; all rules are measured with the same random weights. learned: by rule. drawn: numbers [d] of units."""
-    stages = dict[str, list[tuple[Tensor, Tensor, Tensor]]]()
+    """Measures the stages by every rule with the same random weights. learned: by rule. drawn: numbers of d units."""
+    stages = dict[str, list[tuple[Tensor, ...]]]()
     for number, step in enumerate(steps):
         above = [layer for upper in steps[: number + 1] for layer in upper.layers]
         cascade = compared.projected_at_random(list(learned), above)
