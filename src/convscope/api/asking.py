@@ -2,12 +2,11 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
-
-from torch import nn
 
 from convscope.analyses.matching.about import RANDOM, MatchConfig
 from convscope.analyses.receptive_field.about import ReceptiveConfig
@@ -16,7 +15,7 @@ from convscope.api.arguments import config_of, naming_arguments
 from convscope.api.examination import plain_net
 from convscope.api.findings import Findings, collect
 from convscope.api.looking import Choice, Net, analyze, settings_of
-from convscope.api.measuring import random_net
+from convscope.api.measuring import random_subject
 from convscope.api.opening import load
 from convscope.api.subjects import as_subject
 from convscope.config import Split
@@ -75,7 +74,7 @@ def dissect(
     """
     settings = settings_of(locals())
     opened = as_subject(net, data)
-    fresh = _fresh_net(opened.net, seed).to(opened.device).eval() if untrained else None
+    fresh = random_subject(opened, seed, "pass untrained=False").net if untrained else None
     of_arrays = masks if isinstance(masks, Mapping) else None
     job: Any = import_module("convscope.analyses.dissection.job")
     results = partial(job.dissect, untrained=fresh, masks=of_arrays)
@@ -116,7 +115,10 @@ def match(
     as_matched: Any = import_module("convscope.analyses.matching.job.pictures").MatchedNet
     name = second.net_name if second.net_name != first.net_name else f"{second.net_name} #2"
     nets = as_matched(first.net_name, first), as_matched("random weights" if isinstance(other, str) else name, second)
-    untrained = None if isinstance(other, str) else _untrained(second, seed)
+    untrained = None
+    if not isinstance(other, str):
+        with suppress(UserError):  # no comparison where modules cannot draw weights anew
+            untrained = random_subject(second, seed + 1000, "")
 
     def results(_: Subject, config: MatchConfig, seed: int) -> Iterator[Any]:
         yielded: Iterator[Any] = import_module("convscope.analyses.matching.job").match(nets, config, seed, untrained)
@@ -169,22 +171,6 @@ def receptive(
     return analyze("receptive_field", as_subject(net, data), settings_of(locals()), seed, _receptive)
 
 
-def _fresh_net(net: nn.Module, seed: int) -> nn.Module:
-    """A copy with fresh random weights. Raises UserError for modules that cannot draw theirs anew."""
-    try:
-        return random_net(net, seed)
-    except UserError as error:
-        raise UserError(f"{str(error).partition(';')[0]}; pass untrained=False") from None
-
-
-def _untrained(subject: Subject, seed: int) -> Subject | None:
-    """The net with fresh weights; None where its modules cannot draw them."""
-    try:
-        return subject._replace(net=random_net(subject.net, seed + 1000).to(subject.device).eval())
-    except UserError:
-        return None
-
-
 def _other_subject(first: Subject, other: Any, seed: int) -> Subject:
     """The second net with its own images, or those of the first."""
     if isinstance(other, Subject):
@@ -192,7 +178,7 @@ def _other_subject(first: Subject, other: Any, seed: int) -> Subject:
     if isinstance(other, str):
         if other != RANDOM:
             raise UserError(f'other={other!r} is no net; pass a net, a Subject, such as load(<run>), or "random"')
-        return first._replace(net=random_net(first.net, seed + 1000).to(first.device).eval(), own_images=False)
+        return random_subject(first, seed + 1000, 'pass a net of random weights in place of "random"')
     return first._replace(net=plain_net(other), net_name=type(other).__name__)
 
 
@@ -206,9 +192,9 @@ def _match_runs(settings: Mapping[str, Any], seed: int) -> Findings:
 
 def _receptive(subject: Subject, config: ReceptiveConfig, seed: int) -> Iterator[Any]:
     try:
-        untrained = random_net(subject.net, seed).to(subject.device).eval()
+        untrained = random_subject(subject, seed, "no comparison with random weights").net
     except UserError as problem:
-        warnings.warn(f"no comparison with random weights: {str(problem).partition(';')[0]}", stacklevel=2)
+        warnings.warn(str(problem), stacklevel=2)
         untrained = None
     results: Iterator[Any] = import_module("convscope.analyses.receptive_field.job").receptive(
         subject, config, seed, untrained

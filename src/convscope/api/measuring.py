@@ -28,6 +28,7 @@ from convscope.errors import UserError
 from convscope.models.build import ConvNet, build
 from convscope.runs.reading import Run
 
+WITH_RANDOM = 'beside={"random weights": convscope.subject(<such a net>, images)}'
 OWN_IMAGES = (
     "the net was trained on these very images: how well its features tell them apart says nothing of other images; "
     'open it with others, e.g. load(run, source="folder", root="/photos")'
@@ -134,7 +135,7 @@ def transfer(
 
     def results(subject: Subject, config: TransferConfig, seed: int) -> Iterator[Any]:
         job: Any = import_module("convscope.analyses.transfer.job")
-        fresh = partial(_random_subject, subject, seed)
+        fresh = partial(random_subject, subject, seed, f"pass beside=None, or {WITH_RANDOM}")
         nets = beside if isinstance(beside, Mapping) else job.compared_nets(config.beside or [], load, fresh)
         found: Iterator[Any] = job.transfer(subject, config, seed, nets)
         return found
@@ -143,14 +144,16 @@ def transfer(
     return analyze("transfer", subject, settings, seed, results, others)
 
 
-def _random_subject(subject: Subject, seed: int) -> Subject:
-    """The same net and images with fresh random weights."""
-    fresh = random_net(subject.net, seed).to(subject.device).eval()
+def random_subject(subject: Subject, seed: int, remedy: str) -> Subject:
+    """The same net and images with fresh random weights.
+
+    Raises UserError for modules that cannot draw their weights anew. remedy: what the message suggests.
+    """
+    fresh = _random_net(subject.net, seed, remedy).to(subject.device).eval()
     return subject._replace(net=fresh, own_images=False)
 
 
-def random_net(net: nn.Module, seed: int) -> nn.Module:
-    """A copy of the net with fresh random weights. Raises UserError for modules that cannot draw their weights anew."""
+def _random_net(net: nn.Module, seed: int, remedy: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if isinstance(net, ConvNet):
@@ -161,10 +164,8 @@ def random_net(net: nn.Module, seed: int) -> nn.Module:
             if callable(draw):
                 draw()
             elif any(True for _ in module.parameters(recurse=False)):
-                raise UserError(
-                    f"{path or 'the net'} ({type(module).__name__}) cannot draw its weights anew; pass beside=None, or "
-                    'beside={"random weights": convscope.subject(<such a net>, images)}'
-                )
+                name = f"{path or 'the net'} ({type(module).__name__})"
+                raise UserError(f"{name} cannot draw its weights anew; {remedy}")
     return fresh
 
 

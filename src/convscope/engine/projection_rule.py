@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from convscope.engine.deconvnet import RULES, Units
-from convscope.engine.dependence import MEASURES, Dependence, measure
+from convscope.engine.dependence import MEASURES, Dependence, MapDependence, measure
 from convscope.engine.graph import read_graph
 from convscope.engine.operations import ACTIVATION, CLAMP, CONTRAST_NORM, CONVOLUTION, INERT, MAX_POOL
 from convscope.engine.projection import Watch, project_fields
@@ -107,7 +107,11 @@ def choose_rule(net: nn.Module, images: Tensor, layer: str, units: Units, watch:
     """
     projections = {rule: project_fields(net, images, layer, units, rule, watch=watch) for rule in RULES[:2]}
     measured = measure(net, images, layer, units, projections)
-    chain = plain_chain(net, tuple(images.shape[1:]), layer)
+    return rule_by(measured, plain_chain(net, tuple(images.shape[1:]), layer))
+
+
+def rule_by(measured: Mapping[str, MapDependence], chain: bool) -> RuleChoice:
+    """The rule of a layer by what its maps depend on by the deconvnet and by guided. chain: see `RuleChoice`."""
     deconvnet, guided = (measured[rule].mean for rule in RULES[:2])
     return RuleChoice("deconvnet" if suits(deconvnet, guided, chain) else "guided", chain, deconvnet, guided)
 

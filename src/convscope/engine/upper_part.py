@@ -18,6 +18,7 @@ from convscope.engine.trace import PIXELS, ImageSize, Trace, trace
 from convscope.errors import UserError
 
 Values = dict[int, Tensor]  # by tensor number
+VALUES_AT_ONCE = 2**24  # of the largest tensor of a batch
 
 
 class BasePass(NamedTuple):
@@ -49,7 +50,7 @@ class UpperPart:
                 f"layer {layer} puts out tokens {list(shape[1:])}, no maps or units to switch off; choose another layer"
             )
         self.channel = 6 - sum(axes) if len(shape) == 4 else 1
-        self.maps, self.shape = shape[self.channel], shape
+        self.maps = shape[self.channel]
         _check_answer_depends(net_trace, self.number, layer)
         graph = read_graph(net_trace)
         self.output = -1 if net_trace.output is None else net_trace.output
@@ -66,6 +67,11 @@ class UpperPart:
         """Values of the largest tensor that is computed anew for one changed output."""
         numbers = [PIXELS, *self.shapes] if self.obstacle else [step.output.number for step in self.steps]
         return max([_count(self.shapes[self.number]), *(_count(self.shapes[number]) for number in numbers)])
+
+    @property
+    def outputs_at_once(self) -> int:
+        """How many changed outputs are a batch."""
+        return max(1, VALUES_AT_ONCE // self.size)
 
     @torch.inference_mode()
     def base(self, images: Tensor, also: Set[int] = frozenset()) -> BasePass:

@@ -63,7 +63,7 @@ def bootstrap_interval(
 def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0, bound: float = np.inf) -> Interval:
     """Mean of independent values [n] and its interval. bound: the values, and so the ends, lie in -bound .. bound."""
     numbers = np.asarray(values, dtype=float)
-    interval = bootstrap_interval(len(numbers), lambda cases: float(numbers[cases].mean()), seed)
+    interval = bootstrap_interval(len(numbers), lambda cases: numbers[cases].mean(-1), seed, vectorized=True)
     if len(numbers) < 2:
         return interval
     return interval._replace(low=max(-bound, interval.low), high=min(bound, interval.high))

@@ -50,8 +50,16 @@ def test_a_class_falls_with_its_map_alone(colors):
     assert by_map.gained[:, :3].tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]  # the red one, without blue
     assert by_map.images.tolist()[:3] == [11, 10, 9] and by_map.changed.tolist() == [11, 10, 10, 0]
     np.testing.assert_allclose(by_map.accuracy().value, [-10 / 30, -10 / 30, -8 / 30, 0])
-    clear = by_map.class_rates() < 0.05
+    clear = by_map.class_rates([0, 1, 2, 3]) < 0.05
     assert clear[0, 0] and clear[1, 1] and clear[2, 2] and not clear[3].any()
+
+
+def test_maps_that_stay_on_are_no_cases_of_a_rate(colors):
+    """Of n tests with a single small p the rate is n p: a second map that changes nothing doubles it."""
+    by_map = colors[1].by_map["zero"]
+    alone, beside_another = by_map.class_rates([0]), by_map.class_rates([0, 3])
+    assert alone.shape == (1, 4) and alone[0, 0] < 0.05
+    np.testing.assert_allclose(beside_another[0, 0], 2 * alone[0, 0])
 
 
 def test_log_probabilities_are_those_of_the_softmax_written_out(colors):

@@ -175,6 +175,16 @@ def test_bad_input_is_one_line(arguments, settings, message):
         convscope.match(*arguments, **settings)
 
 
+def test_a_net_without_random_weights_of_its_own():
+    """Its modules cannot draw a weight that is none of theirs: "random" says what to pass, two nets have no null."""
+    drawn = net(0)
+    drawn.scale = nn.Parameter(torch.ones(1))
+    with pytest.raises(UserError, match="cannot draw its weights anew; pass a net of random weights in place of"):
+        convscope.match(drawn, "random", IMAGES)
+    (row,) = convscope.match(net(1), drawn, IMAGES, layers=["1"]).tables["match/layers"]
+    assert "untrained %" not in row
+
+
 def test_one_checkpoint_is_not_two(trained, tmp_path):
     with pytest.raises(UserError, match=r"compares two nets.*\(ckpt names 1, match.beside=null\)"):
         matched([f"ckpt=[{trained}/checkpoints/last.ckpt]"], tmp_path / "run")

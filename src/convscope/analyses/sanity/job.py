@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from convscope.engine.dependence import MEASURES, MapDependence
 from convscope.engine.progress import track
 from convscope.engine.trace import trace
 from convscope.errors import UserError
-from convscope.metrics.intervals import Interval, bootstrap_interval
+from convscope.metrics.intervals import Interval, mean_interval
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
 
@@ -109,16 +108,8 @@ def _mean(by_layer: Sequence[Tensor]) -> float:
 
 def over_maps(values: Tensor | None) -> Interval:
     """Mean of finite values [m] with its interval."""
-    return _mean_interval(() if values is None else tuple(value for value in values.tolist() if math.isfinite(value)))
-
-
-@cache
-def _mean_interval(values: tuple[float, ...]) -> Interval:
-    """`mean_interval`, which several tables and numbers need of the same values."""
-    if not values:
-        return Interval(math.nan, -math.inf, math.inf, 0)
-    numbers = np.array(values)
-    return bootstrap_interval(len(values), lambda cases: numbers[cases].mean(-1), vectorized=True)
+    finite = [] if values is None else values[values.isfinite()].tolist()
+    return mean_interval(finite) if finite else Interval(math.nan, -math.inf, math.inf, 0)
 
 
 def _plot(measured: Sequence[LayerSanity], title: str) -> Picture:

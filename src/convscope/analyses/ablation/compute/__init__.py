@@ -90,9 +90,9 @@ class Effects:
         """Mean change of the true class's probability in each class [cases, L]."""
         return mean_changes(self.probability, self.squares, self.images)
 
-    def class_rates(self) -> Floats:
-        """False discovery rates [cases, L], over all of them, that a class's log-probability changes."""
-        return false_discovery_rates(mean_changes(self.log_probability, self.log_squares, self.images).p)
+    def class_rates(self, cases: list[int]) -> Floats:
+        """False discovery rates [c, L], over these cases, that a class's log-probability changes."""
+        return false_discovery_rates(mean_changes(self.log_probability[cases], self.log_squares[cases], self.images).p)
 
 
 class LayerEffects(NamedTuple):
@@ -209,9 +209,8 @@ def without_directions(
 
     value: what the layer's output keeps in the direction, a number or an output [1, ...].
     """
-    at_once = max(1, 2**24 // part.size)
     for number, unit in enumerate(units):
-        for image in torch.arange(len(base.output), device=base.output.device).split(at_once):
+        for image in torch.arange(len(base.output), device=base.output.device).split(part.outputs_at_once):
             with torch.inference_mode():
                 output = base.output[image]
                 along = torch.movedim(output - value, part.channel, -1) @ unit  # [P, ...] without maps

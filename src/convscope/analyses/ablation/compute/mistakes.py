@@ -77,9 +77,8 @@ def _by_chance(
 def _answers_without(part: UpperPart, base: BasePass, off: Tensor, sets: list[Tensor]) -> Tensor:
     """The answer for one image without each of these sets of maps, int64 [n]."""
     answers = [torch.zeros(0, dtype=torch.int64)]
-    at_once = max(1, 2**24 // part.size)
-    for start in range(0, len(sets), at_once):
-        some = sets[start : start + at_once]
+    for start in range(0, len(sets), part.outputs_at_once):
+        some = sets[start : start + part.outputs_at_once]
         with torch.inference_mode():
             output = base.output.expand(len(some), *base.output.shape[1:]).clone()
             by_map, values = output.movedim(part.channel, 1), off[0].movedim(part.channel - 1, 0)

@@ -24,7 +24,7 @@ def effects_table(images: ScoredImages, effects: LayerEffects, value: str) -> Ta
     layer, by_map = effects.part.layer, effects.by_map[value]
     accuracy, certainty, maps = by_map.accuracy(), by_map.log_probabilities(), np.array(effects.maps)
     rates = dict(zip(effects.maps, false_discovery_rates(accuracy.p[maps]), strict=True))
-    falls, names = _class_names(images, by_map)
+    falls, names = _clear_changes(effects, value), list(images.subject.data.classes)
     rows = [
         {
             "layer": layer,
@@ -62,10 +62,12 @@ def _caption(effects: LayerEffects, value: str) -> str:
     )
 
 
-def _class_names(images: ScoredImages, by_map: Effects) -> tuple[Any, list[str]]:
-    """Changes of accuracy in points [C, L], nan where they are not clear of chance; the names of the classes."""
-    points = 100 * by_map.class_accuracy().value
-    return np.where(by_map.class_rates() < CLEAR, points, np.nan), list(images.subject.data.classes)
+def _clear_changes(effects: LayerEffects, value: str) -> dict[int, Any]:
+    """By map, changes of each class's accuracy in points [L], nan where they are not clear of chance."""
+    by_map = effects.by_map[value]
+    points = 100 * by_map.class_accuracy().value[effects.maps]
+    clear = by_map.class_rates(effects.maps) < CLEAR
+    return dict(zip(effects.maps, np.where(clear, points, np.nan), strict=True))
 
 
 def _listed(points: Any, names: Sequence[str], sign: int) -> str:
@@ -94,7 +96,7 @@ def effects_plots(images: ScoredImages, effects: LayerEffects, values: Sequence[
         classes = [name for name, counts in zip(images.subject.data.classes, images_of, strict=True) if counts]
         changes = ClassChanges(
             effects.maps, classes, 100 * by_map.class_probability().value[maps][:, images_of],
-            by_map.class_rates()[maps][:, images_of] < CLEAR,
+            by_map.class_rates(effects.maps)[:, images_of] < CLEAR,
         )  # fmt: skip
         title = f"{layer}: change of the true class's probability in points, each map off ({INSTEAD[value]})"
         words = "Which classes need which map: red falls, blue gains; a dot: clear of chance over all maps and classes"

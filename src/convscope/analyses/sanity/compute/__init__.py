@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convscope.analyses.sanity.compute.stages import Randomized, dependence_on, randomization_stages, randomize
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import SplitPixels, exciting_units, search_top9
 from convscope.data.epoch_images import EpochImages
@@ -17,6 +17,7 @@ from convscope.engine.dependence import (
     MEASURES,
     MapDependence,
     Probe,
+    first_units,
     mean_by_map,
     measure,
     probe,
@@ -27,8 +28,8 @@ from convscope.engine.dependence import (
 )
 from convscope.engine.energy_squares import energy_squares
 from convscope.engine.projection import Projection, patches, project_fields
-from convscope.engine.projection_rule import RuleChoice, choose_rule, measured_maps, plain_chain
-from convscope.engine.randomization import WeightedLayer, randomized, weighted_layers
+from convscope.engine.projection_rule import RuleChoice, measured_maps, plain_chain, rule_by
+from convscope.engine.randomization import randomized, weighted_layers
 from convscope.engine.regions import cut_regions
 from convscope.engine.top9 import Top9
 from convscope.engine.top9_search import Search
@@ -38,13 +39,6 @@ from convscope.errors import UserError
 OUTSIDE = 128  # grey level of a patch outside the image
 BATCH_NORM_IMAGES = 32  # on which the batch norms of the untrained net are measured
 EPOCH_MAPS = 3  # of a layer, measured after an epoch
-
-
-class Stage(NamedTuple):
-    """A step of the randomization. name: of the lowest layer in it. layers: that are random in this step alone."""
-
-    name: str
-    layers: list[WeightedLayer]
 
 
 class StripRow(NamedTuple):
@@ -91,21 +85,6 @@ class ChosenMaps(NamedTuple):
     pixels: Tensor
 
 
-def randomization_stages(layer: str, layers: Sequence[WeightedLayer], count: int) -> list[Stage]:
-    """At most `count` stages: the block of the layer itself, then those below it in parts of about equal number.
-
-    layers: at and below the layer, itself first. A block is what has the same name to the depth of the layer's name,
-    such as features.8 of features.8.squeeze and features.8.expand beside a layer features.10.
-    """
-    depth, blocks = layer.count(".") + 1, dict[str, list[WeightedLayer]]()
-    for weighted in layers:
-        blocks.setdefault(".".join(weighted.name.split(".")[:depth]), []).append(weighted)
-    first, *lower = blocks or [""]
-    parts = [part.tolist() for part in np.array_split(lower, min(count - 1, len(lower)) or 1) if len(part)]
-    parts = [[first], *parts] if count > 1 else [[first, *lower]]
-    return [Stage(part[-1], [weighted for block in part for weighted in blocks[block]]) for part in parts if blocks]
-
-
 def choose_maps(subject: Subject, split: SplitName, layer: str, top: Top9, maps: int, images: int) -> ChosenMaps | None:
     """Evenly spread maps that two images or more excite, with these; None where there are no such maps."""
     record = top._replace(score=top.score[:, :images], image=top.image[:, :images])
@@ -130,39 +109,40 @@ def layer_sanity(
     compared = probe(net, chosen.images, chosen.layer, chosen.units, seed)
     if not compared.layers:
         raise UserError(f"no weights are at or below {chosen.layer}, so nothing can depend on any; name another layer")
+    learned = {rule: project_fields(net, chosen.images, chosen.layer, chosen.units, rule) for rule in RULES}
     steps = randomization_stages(chosen.layer, compared.layers, stages)
-    rules = {rule: _rule_sanity(compared, chosen, rule, steps, drawn, (untrained or {}).get(rule)) for rule in RULES}
-    choice = choose_rule(net, chosen.images, chosen.layer, chosen.units)
+    random = randomize(compared, steps, learned, first_units(chosen.units, 1)[:drawn])
+    rules = {
+        rule: _rule_sanity(compared, chosen, rule, projection, random[rule], (untrained or {}).get(rule))
+        for rule, projection in learned.items()
+    }
+    chain = plain_chain(net, tuple(chosen.images.shape[1:]), chosen.layer)
+    choice = rule_by({rule: by_rule.measured for rule, by_rule in rules.items()}, chain)
     return LayerSanity(chosen.layer, choice, [step.name for step in steps], rules)
 
 
 def _rule_sanity(
-    compared: Probe, chosen: ChosenMaps, rule: str, steps: Sequence[Stage], drawn: int, untrained: MapDependence | None
+    compared: Probe,
+    chosen: ChosenMaps,
+    rule: str,
+    projection: Projection,
+    random: Randomized,
+    untrained: MapDependence | None,
 ) -> RuleSanity:
-    layer, units = chosen.layer, chosen.units
-    projection = project_fields(compared.net, chosen.images, layer, units, rule)
-    values, maps = projection.values.cpu(), units.map
-    above = [[layer for upper in steps[: number + 1] for layer in upper.layers] for number in range(len(steps))]
-    cascade = [compared.projected_at_random([rule], layers)[rule].cpu() for layers in above]
-    single = cascade[:1] + [compared.projected_at_random([rule], step.layers)[rule].cpu() for step in steps[1:]]
+    values, maps = projection.values.cpu(), compared.units.map
     other = compared.projected_others(rule).cpu()
-    image_patches = patches(chosen.images, units, projection)
+    image_patches = patches(chosen.images, chosen.units, projection)
     measured = MapDependence(
-        maps.unique().tolist(), _dependence(values, cascade[-1:], maps)[0], _dependence(values, [other], maps)[0],
+        maps.unique().tolist(), random.cascade[-1], dependence_on(values, other, compared),
         1 - similarity_of_images(values, maps), mean_by_map(recovery(values, image_patches), maps),
     )  # fmt: skip
-    another = next_image(units)
+    another = next_image(chosen.units)
     return RuleSanity(
-        measured, untrained, _dependence(values, cascade, maps), _dependence(values, single, maps),
-        _dependence(values, [shuffled(values, compared.seed)], maps)[0],
+        measured, untrained, random.cascade, random.single,
+        dependence_on(values, shuffled(values, compared.seed), compared),
         mean_by_map(recovery(values, image_patches[another]), maps),
-        list(_strip(chosen, projection, [*cascade, other], drawn)),
+        list(_strip(chosen, projection, random.drawn, other)),
     )  # fmt: skip
-
-
-def _dependence(values: Tensor, others: Sequence[Tensor], maps: Tensor) -> Tensor:
-    """Dependence [s, m] of the maps' projections on what makes them the others, s times [P, 3, h, w]."""
-    return torch.stack([mean_by_map(1 - similarity(values, other), maps) for other in others])
 
 
 def next_image(units: Units) -> Tensor:
@@ -174,20 +154,19 @@ def next_image(units: Units) -> Tensor:
     return following
 
 
-def _strip(chosen: ChosenMaps, projection: Projection, others: Sequence[Tensor], drawn: int) -> Iterator[StripRow]:
-    """Rows of the first `drawn` maps, cut to where the learned projection has its energy."""
+def _strip(chosen: ChosenMaps, projection: Projection, drawn: Tensor, others: Tensor) -> Iterator[StripRow]:
+    """Rows of the first maps, whose random projections are `drawn`, cut to where the learned one has its energy."""
     values, another = projection.values.cpu(), next_image(chosen.units)
     pixels = patches(chosen.pixels, chosen.units, projection, OUTSIDE)
-    for number in chosen.units.map.unique()[:drawn].tolist():
-        place = int((chosen.units.map == number).nonzero()[0])
+    for row, place in enumerate(first_units(chosen.units, 1)[: drawn.shape[1]].tolist()):
         second = int(another[place])
         squares = energy_squares(values[[place, second]].float())
-        stack = torch.stack([values[place], *(other[place] for other in others), values[second]])
-        corners = squares.of(torch.tensor([0] * (len(others) + 1) + [1]))
+        stack = torch.cat([values[[place]], drawn[:, row], others[[place]], values[[second]]])
+        corners = squares.of(torch.tensor([0] * (len(stack) - 1) + [1]))
         cut = cut_regions(stack, torch.arange(len(stack)), corners)
         likeness = similarity(stack[:1].expand_as(stack), stack).tolist()
         patch = cut_regions(pixels[[place]], torch.tensor([0]), squares.of(torch.tensor([0])), OUTSIDE)[0]
-        yield StripRow(number, patch, cut, likeness)
+        yield StripRow(int(chosen.units.map[place]), patch, cut, likeness)
 
 
 def untrained_dependence(
