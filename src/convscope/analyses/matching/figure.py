@@ -1,7 +1,7 @@
 """How much of each layer recurs, CKA layer by layer, and matched maps side by side."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,23 +12,13 @@ from convscope.analyses.correspondence.figure import Course, by_layer
 from convscope.analyses.matching.compute import Matching
 from convscope.analyses.visualize.compute import FeatureView
 from convscope.analyses.visualize.figure import map_tiles
+from convscope.metrics.intervals import Interval
 from convscope.plots.grid import MapTiles, top9_grid
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT
 
 EXPECTED = 0.05  # the share of the null's matches that lie above its 95 % quantile
 CELL = 0.62  # inches
 SHARE, CORRELATION, CKA = "Share of maps that recur", "Correlation of matched maps", "Linear CKA of the layers"
-
-
-class Ends(Protocol):
-    """A number and the ends of its interval."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
 
 
 def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
@@ -55,7 +45,7 @@ def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
     return by_layer(layers, sides, "The same features in the other net? Shuffled: with the images of one net shuffled")
 
 
-def _ends(intervals: Sequence[Ends]) -> tuple[list[float], list[float], list[float]]:
+def _ends(intervals: Sequence[Interval]) -> tuple[list[float], list[float], list[float]]:
     return (
         [interval.value for interval in intervals],
         [interval.low for interval in intervals],
