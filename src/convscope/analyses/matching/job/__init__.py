@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convscope.analyses.evaluation.compute import table_names
 from convscope.analyses.inputs import Inputs
-from convscope.analyses.matching.about import RANDOM, MatchConfig
+from convscope.analyses.matching.about import OTHER_WEIGHTS, RANDOM, MatchConfig
 from convscope.analyses.matching.compute import Matching, match_nets
 from convscope.analyses.matching.compute.correlation import NO_MAPS
 from convscope.analyses.matching.compute.layers import layer_pairs, same_images
@@ -24,7 +24,6 @@ from convscope.runs.reading import run_folder_of
 from convscope.runs.record import Number, Picture, Result, Table
 
 UNTRAINED = "random weights"  # the name of the second net with match.beside=random
-OTHER_WEIGHTS = 1000  # added to the seed, so that an untrained net is not the one that a training began with
 TWO = (
     "job=match compares two nets: type ckpt=[<a>,<b>], or one net and match.beside=random (itself untrained) or "
     "match.beside=<checkpoint>; for the runs of a sweep type match.runs=<its folder>"
