@@ -12,7 +12,6 @@ from convscope.analyses.correspondence.figure import Course, by_layer
 from convscope.analyses.matching.compute import Matching
 from convscope.analyses.visualize.compute import FeatureView
 from convscope.analyses.visualize.figure import map_tiles
-from convscope.metrics.intervals import Interval
 from convscope.plots.grid import MapTiles, top9_grid
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT
 
@@ -45,12 +44,9 @@ def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
     return by_layer(layers, sides, "The same features in the other net? Shuffled: with the images of one net shuffled")
 
 
-def _ends(intervals: Sequence[Interval]) -> tuple[list[float], list[float], list[float]]:
-    return (
-        [interval.value for interval in intervals],
-        [interval.low for interval in intervals],
-        [interval.high for interval in intervals],
-    )
+def _ends(intervals: Sequence[tuple[float, float, float, int]]) -> tuple[list[float], list[float], list[float]]:
+    """Values, low and high ends of metrics/intervals.Interval."""
+    return [value for value, *_ in intervals], [low for _, low, *_ in intervals], [high for *_, high, _ in intervals]
 
 
 def _spans(values: Sequence[NDArray[np.float64]]) -> tuple[list[float], list[float], list[float]]:

@@ -88,15 +88,15 @@ def match(
     rows_and_columns = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     plot = cka_plot(matching.cka.values, *rows_and_columns, names)
     yield Picture("match/cka", plot, caption, plot=True)
-    searched = [search(net, layers, plan, index) for net, layers in zip(nets, rows_and_columns, strict=True)]
-    yield from pair_pictures(*searched, matching, plan)
+    ours, theirs = (search(net, layers, plan, index) for net, layers in zip(nets, rows_and_columns, strict=True))
+    yield from pair_pictures(ours, theirs, matching, plan)
     yield Table(
         "match/pairs",
         list(_pair_rows(matching)),
         "Every matched pair; shuffled: the same two maps, images of one net shuffled",
     )
     yield from _numbers(matching, names, null)
-    yield from partner_pictures(*searched, matching, plan, pictured)
+    yield from partner_pictures(ours, theirs, matching, plan, pictured)
 
 
 def _layer_row(matching: Matching, number: int, null: Matching | None) -> dict[str, Any]:
