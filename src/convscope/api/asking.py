@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from torch import nn
 
-from convscope.analyses.matching.about import OTHER_WEIGHTS, RANDOM, MatchConfig
+from convscope.analyses.matching.about import RANDOM, MatchConfig
 from convscope.analyses.receptive_field.about import ReceptiveConfig
 from convscope.analyses.subject import Subject
 from convscope.api.arguments import config_of, naming_arguments
 from convscope.api.examination import plain_net
 from convscope.api.findings import Findings, collect
 from convscope.api.looking import Choice, Net, analyze, settings_of
-from convscope.api.measuring import random_subject
+from convscope.api.measuring import random_net
 from convscope.api.opening import load
 from convscope.api.subjects import as_subject
 from convscope.config import Split
@@ -75,7 +75,7 @@ def dissect(
     """
     settings = settings_of(locals())
     opened = as_subject(net, data)
-    fresh = _fresh_net(opened, seed) if untrained else None
+    fresh = _fresh_net(opened.net, seed).to(opened.device).eval() if untrained else None
     of_arrays = masks if isinstance(masks, Mapping) else None
     job: Any = import_module("convscope.analyses.dissection.job")
     results = partial(job.dissect, untrained=fresh, masks=of_arrays)
@@ -169,10 +169,10 @@ def receptive(
     return analyze("receptive_field", as_subject(net, data), settings_of(locals()), seed, _receptive)
 
 
-def _fresh_net(subject: Subject, seed: int) -> nn.Module:
-    """A copy of the net with fresh random weights. Raises UserError for modules that cannot draw theirs anew."""
+def _fresh_net(net: nn.Module, seed: int) -> nn.Module:
+    """A copy with fresh random weights. Raises UserError for modules that cannot draw theirs anew."""
     try:
-        return random_subject(subject, seed).net
+        return random_net(net, seed)
     except UserError as error:
         raise UserError(f"{str(error).partition(';')[0]}; pass untrained=False") from None
 
@@ -180,7 +180,7 @@ def _fresh_net(subject: Subject, seed: int) -> nn.Module:
 def _untrained(subject: Subject, seed: int) -> Subject | None:
     """The net with fresh weights; None where its modules cannot draw them."""
     try:
-        return random_subject(subject, seed + OTHER_WEIGHTS)
+        return subject._replace(net=random_net(subject.net, seed + 1000).to(subject.device).eval())
     except UserError:
         return None
 
@@ -192,7 +192,7 @@ def _other_subject(first: Subject, other: Any, seed: int) -> Subject:
     if isinstance(other, str):
         if other != RANDOM:
             raise UserError(f'other={other!r} is no net; pass a net, a Subject, such as load(<run>), or "random"')
-        return random_subject(first, seed + OTHER_WEIGHTS)
+        return first._replace(net=random_net(first.net, seed + 1000).to(first.device).eval(), own_images=False)
     return first._replace(net=plain_net(other), net_name=type(other).__name__)
 
 
@@ -206,7 +206,7 @@ def _match_runs(settings: Mapping[str, Any], seed: int) -> Findings:
 
 def _receptive(subject: Subject, config: ReceptiveConfig, seed: int) -> Iterator[Any]:
     try:
-        untrained = random_subject(subject, seed).net
+        untrained = random_net(subject.net, seed).to(subject.device).eval()
     except UserError as problem:
         warnings.warn(f"no comparison with random weights: {str(problem).partition(';')[0]}", stacklevel=2)
         untrained = None

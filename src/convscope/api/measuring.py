@@ -134,7 +134,7 @@ def transfer(
 
     def results(subject: Subject, config: TransferConfig, seed: int) -> Iterator[Any]:
         job: Any = import_module("convscope.analyses.transfer.job")
-        fresh = partial(random_subject, subject, seed)
+        fresh = partial(_random_subject, subject, seed)
         nets = beside if isinstance(beside, Mapping) else job.compared_nets(config.beside or [], load, fresh)
         found: Iterator[Any] = job.transfer(subject, config, seed, nets)
         return found
@@ -143,7 +143,7 @@ def transfer(
     return analyze("transfer", subject, settings, seed, results, others)
 
 
-def random_subject(subject: Subject, seed: int) -> Subject:
+def _random_subject(subject: Subject, seed: int) -> Subject:
     """The same net and images with fresh random weights."""
     fresh = random_net(subject.net, seed).to(subject.device).eval()
     return subject._replace(net=fresh, own_images=False)
