@@ -189,14 +189,14 @@ def _too_large(pixels: int) -> str:
 
 
 def fitted(image: np.ndarray, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
-    """[h,w,3] uint8 to [size,size,3] uint8: smallest side to `size`, then the center."""
+    """[h,w,C] uint8 to [size,size,C] uint8: smallest side to `size`, then the center."""
     image = resized(image, size, interpolation)
     top, left = ((side - size) // 2 for side in image.shape[:2])
     return np.ascontiguousarray(image[top : top + size, left : left + size])
 
 
 def resized(image: np.ndarray, size: int, interpolation: Interpolation = "bilinear") -> np.ndarray:
-    """[h,w,3] uint8 to the same image with `size` as its smallest side, antialiased.
+    """[h,w,C] uint8 to the same image with `size` as its smallest side, antialiased.
 
     Of an image more than LONGEST times as long as wide, only the middle.
     """

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convscope.data.classnames import utf8_text
-from convscope.data.decode import Unreadable, content, described
+from convscope.data.decode import Unreadable, content, described, fitted
 from convscope.data.images import Images, SplitName
 from convscope.data.masked_images import Choice, MaskedImages, chosen_paths, photographs
 from convscope.data.module import ImageData
@@ -117,8 +117,6 @@ def _mask(file: Path, path: Path, image_size: int, stored: int) -> NDArray[np.bo
         has_alpha = levels.shape[2] in (2, 4)
         opaque = levels[..., -1:] > 0 if has_alpha else np.ones_like(levels[..., :1])
         levels = ((levels[..., :-1] if has_alpha else levels) * opaque).any(2)
-    fitted = [max(stored, round(side * stored / min(width, height))) for side in (width, height)]
-    mask = Image.fromarray(np.where(levels, 255, 0).astype(np.uint8))
-    scaled = np.asarray(mask.resize((fitted[0], fitted[1]), Image.Resampling.BILINEAR)) > 127
-    left, top = ((side - stored) // 2 + (stored - image_size) // 2 for side in fitted)
-    return scaled[top : top + image_size, left : left + image_size]
+    mask = fitted(np.where(levels, 255, 0).astype(np.uint8)[..., None], stored)[..., 0] > 127
+    start = (stored - image_size) // 2
+    return mask[start : start + image_size, start : start + image_size]

@@ -196,9 +196,8 @@ class ImageData:
 
     def read(self, paths: Sequence[Path]) -> tuple[torch.Tensor, torch.Tensor]:
         """Center crops of files, as `images` and as `pixels`. Raises UserError for a file that cannot be read."""
-        positions = np.arange(len(paths))
-        crops = self._crops("val", Files(list(paths), np.zeros(len(paths), np.int64)))
-        return self.centered(crops.__getitems__(positions.tolist())).image, crops.pixels(positions)
+        batch = self._crops("val", Files(list(paths), np.zeros(len(paths), np.int64))).__getitems__(range(len(paths)))
+        return self.centered(batch).image, batch.image
 
     @cached_property
     def _mean(self) -> np.ndarray:

@@ -5,12 +5,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from convscope.errors import command_line
-from convscope.report.linked_runs import NOTES_FILE
-from convscope.runs.index import IndexEntry, read_text
-from convscope.runs.reading import Run, is_run_folder, read_run, read_table
+from convscope.report.linked_runs import analyses_by_job
+from convscope.runs.index import IndexEntry
+from convscope.runs.reading import Run, read_run, read_table
 
 PARTNERS = "match/partners/"  # before the layer, in the names of grids (analyses/matching/job/pictures.py)
 JOB = "match"
@@ -43,20 +43,12 @@ def matched_runs(run: Path) -> dict[str, MatchedRun]:
     Of each the newest finished job=match whose first net is of `run`, if its files are whole.
     """
     matched = dict[str, MatchedRun]()
-    for line in read_text(run / NOTES_FILE).splitlines():
-        try:
-            note: dict[str, Any] = json.loads(line)
-            inside, job = str(note["folder"]), note["job"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        folder = run / inside
-        if job != JOB or Path(inside).is_absolute() or not is_run_folder(folder):
-            continue
+    for folder in analyses_by_job(run, JOB):
         analysis = read_run(folder)
         second = _other_run(analysis, run)
-        if second is not None and (layers := _layers(analysis)):
+        if second is not None and second not in matched and (layers := _layers(analysis)):
             images = [entry for entry in analysis.entries if entry.name.startswith("images/") and _has_images(entry)]
-            matched[second] = MatchedRun(folder, inside, layers, images)
+            matched[second] = MatchedRun(folder, os.path.relpath(folder, run), layers, images)
     return matched
 
 

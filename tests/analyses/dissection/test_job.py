@@ -160,8 +160,9 @@ def test_a_net_near_chance_is_called_so():
         convscope.dissect(net, (images, labels), masks={"all": torch.ones(30, 12, 12)}, images=4).results[0].caption
         for net in (knows, guesses)
     ]
-    assert "near chance" not in captions[0]
-    assert "The net is near chance (33.3 % of 30 images right, chance 33.3 %)" in captions[1]
+    assert "hardly knows" not in captions[0]
+    assert "hardly knows these images: top-1 33.3%" in captions[1]
+    assert "of 30 val images, chance is 33.3%" in captions[1]
 
 
 def test_defaults_are_the_papers():

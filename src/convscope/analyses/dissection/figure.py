@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from convscope.analyses.dissection.compute.examples import StrongImage
 from convscope.plots.grid import BACKGROUND, MARGIN, TITLE_HEIGHT
@@ -58,18 +57,9 @@ def outlined(image: StrongImage, threshold: float, side: int) -> Tile:
     enlarged = Image.fromarray(np.asarray(image.activation, np.float32)).resize((side, side), Image.Resampling.BILINEAR)
     strong = np.asarray(enlarged) > threshold
     pixels[~strong] *= DIMMED
-    pixels[_grown(strong, LINE) & ~strong] = OUTLINE
+    near = np.asarray(Image.fromarray(strong.astype(np.uint8)).filter(ImageFilter.MaxFilter(2 * LINE + 1)))
+    pixels[(near > 0) & ~strong] = OUTLINE
     return pixels.astype(np.uint8)
-
-
-def _grown(mask: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
-    """The mask and all pixels at most `distance` rows and columns from it."""
-    padded, grown = np.pad(mask, distance), np.zeros_like(mask)
-    height, width = mask.shape
-    for row in range(2 * distance + 1):
-        for col in range(2 * distance + 1):
-            grown |= padded[row : row + height, col : col + width]
-    return grown
 
 
 def detectors_by_part(numbers: Mapping[str, Mapping[str, Sequence[float]]], parts: Sequence[str], title: str) -> Figure:

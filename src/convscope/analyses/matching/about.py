@@ -9,6 +9,7 @@ from convscope.config import Count, PathText, Split, config
 from convscope.errors import UserError
 
 RANDOM = "random"  # match.beside: the same net with fresh random weights
+OTHER_WEIGHTS = 1000  # added to the seed, so that an untrained net is not the one that a training began with
 FEWEST = 4  # images; with fewer, CKA has no unbiased estimate
 
 

@@ -1,7 +1,7 @@
 """How much of each layer recurs, CKA layer by layer, and matched maps side by side."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,17 +18,6 @@ from convscope.plots.panels import FAINT, GROUND, INK, TEXT
 EXPECTED = 0.05  # the share of the null's matches that lie above its 95 % quantile
 CELL = 0.62  # inches
 SHARE, CORRELATION, CKA = "Share of maps that recur", "Correlation of matched maps", "Linear CKA of the layers"
-
-
-class Ends(Protocol):
-    """A number and the ends of its interval."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
 
 
 def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
@@ -55,12 +44,9 @@ def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
     return by_layer(layers, sides, "The same features in the other net? Shuffled: with the images of one net shuffled")
 
 
-def _ends(intervals: Sequence[Ends]) -> tuple[list[float], list[float], list[float]]:
-    return (
-        [interval.value for interval in intervals],
-        [interval.low for interval in intervals],
-        [interval.high for interval in intervals],
-    )
+def _ends(intervals: Sequence[tuple[float, float, float, int]]) -> tuple[list[float], list[float], list[float]]:
+    """Values, low and high ends of metrics/intervals.Interval."""
+    return [value for value, *_ in intervals], [low for _, low, *_ in intervals], [high for *_, high, _ in intervals]
 
 
 def _spans(values: Sequence[NDArray[np.float64]]) -> tuple[list[float], list[float], list[float]]:

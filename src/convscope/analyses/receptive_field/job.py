@@ -1,6 +1,7 @@
 """job=receptive: from which pixels of its receptive field a unit of each layer gets its value (Luo et al. 2016)."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,15 +37,16 @@ def receptive(
     """
     net, shape = subject.net, subject.data.image_shape
     layers = measured_layers(config.layers, net, shape)
-    examples = subject.examples(config.split, config.images, seed)
-    fields = effective_fields(net, examples.image, layers, seed, _tracked("effective receptive fields"))
+    index = subject.data.choose(config.split, config.images, seed)
+    images = subject.data.images(config.split, index)
+    fields = effective_fields(net, images, layers, seed, partial(track, words="effective receptive fields"))
     fresh = dict[str, EffectiveField]()
     if untrained is not None:
-        fresh = effective_fields(untrained, examples.image, layers, seed, _tracked("the same with random weights"))
+        fresh = effective_fields(untrained, images, layers, seed, partial(track, words="the same with random weights"))
     sides, fresh_sides = ({layer: field.interval() for layer, field in of.items()} for of in (fields, fresh))
     rows = [_row(fields[layer], sides[layer], fresh_sides.get(layer)) for layer in fields]
     yield from _numbers(fields, sides, fresh_sides)
-    conclusion = _conclusion(fields, sides, fresh_sides, len(examples.index))
+    conclusion = _conclusion(fields, sides, fresh_sides, len(index))
     yield Picture("receptive/effective", fields_figure(fields, fresh), conclusion, plot=True)
     caption = "Sides of the effective fields by layer, with 95 % intervals over the images"
     yield Picture(
@@ -54,7 +56,7 @@ def receptive(
         plot=True,
     )
     yield Table("receptive/layers", rows, _TABLE)
-    image = examples.pixels[0].permute(1, 2, 0).numpy()
+    image = subject.data.pixels(config.split, index[:1])[0].permute(1, 2, 0).numpy()
     caption = "How much of an image the central unit of each layer can see, and how far apart its units are"
     yield Picture("receptive", receptive_fields_plot(image, layer_summaries(net, shape)), caption, plot=True)
     heats = {layer: torch.from_numpy(field.heat).float() for layer, field in fields.items()}
@@ -75,13 +77,6 @@ def measured_layers(chosen: Sequence[str] | str | None, net: nn.Module, image: I
         layers = trace(net, image).layers
         return [layer.name for layer in layer_summaries(net, image) if layers[layer.name].runs == 1]
     return list(chosen) if chosen is not None else default_layers(net, image)
-
-
-def _tracked(words: str) -> Any:
-    def watch(batches: Sequence[Tensor]) -> Iterator[Tensor]:
-        return track(batches, words)
-
-    return watch
 
 
 def _row(field: EffectiveField, side: Interval, fresh: Interval | None) -> dict[str, Any]:

@@ -29,8 +29,6 @@ const COLUMN_WORDS = {
   class_mean: "accuracy, mean of the classes",
   mean_ap: "mean average precision",
   renorm: "filters put back to the radius in the last step",
-  recur: "share of maps that recur from the drawn epoch before",
-  cka: "linear CKA with the drawn epoch before",
 };
 Object.assign(COLUMN_WORDS, (window.DATA ?? window.SWEEP)?.words); // of what analyses measure after an epoch
 /** @type {Record<string, string>} */

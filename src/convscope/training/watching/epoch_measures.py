@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -12,17 +12,11 @@ from convscope.data.epoch_images import EpochImages
 Memory = dict[str, Tensor]  # what a measure keeps from one epoch to the next
 
 
-class EpochValues(NamedTuple):
-    """columns: values by name, <column>/<layer>. memory: for the next epoch, tensors on the CPU."""
-
-    columns: dict[str, float]
-    memory: Memory
-
-
 class MeasureEpoch(Protocol):
     """`measure_epoch` of an analysis' compute. memory: that of the epoch before, empty at the first one.
 
-    Must be cheap beside an epoch of training: a fraction of a second for a small net. It leaves net and random numbers
+    Returns values by their columns, <column>/<layer>, and the memory for the next epoch, tensors on the CPU. Must be
+    cheap beside an epoch of training: a fraction of a second for a small net. It leaves net and random numbers
     as they were; the net is in evaluation mode.
     """
 
@@ -44,9 +38,8 @@ class EpochMeasures:
         """The columns of all measures."""
         columns = dict[str, float]()
         for job, measure in _functions(self.jobs):
-            values = EpochValues(*measure(net, images, layers, self.memories.get(job, {})))
-            columns |= values.columns
-            self.memories[job] = values.memory
+            of_job, self.memories[job] = measure(net, images, layers, self.memories.get(job, {}))
+            columns |= of_job
         return columns
 
 

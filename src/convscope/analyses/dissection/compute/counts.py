@@ -59,9 +59,7 @@ class PackedMasks:
     In each shuffle every image gets the masks of another one. Raises UserError for fewer than two images.
     """
 
-    def __init__(
-        self, images: NumberedImages, shuffles: int, seed: int, progress: Pass = lambda batches, words: batches
-    ):
+    def __init__(self, images: NumberedImages, shuffles: int, seed: int, progress: Pass = _silent):
         if images.number < 2:
             raise UserError(f"{images.number} image: two or more are needed, so that masks can change places")
         packed = []

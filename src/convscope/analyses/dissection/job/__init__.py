@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from convscope.analyses.dissection.about import DissectionConfig
-from convscope.analyses.dissection.compute.counts import BATCH, Counts, NumberedImages, PackedMasks, layer_counts
+from convscope.analyses.dissection.compute.counts import Counts, NumberedImages, PackedMasks, layer_counts
 from convscope.analyses.dissection.compute.detectors import detector_counts, detectors, iou_intervals
 from convscope.analyses.dissection.compute.examples import drawn_detectors, strongest_images
 from convscope.analyses.dissection.figure import DetectorRow, detector_grid, detectors_by_part
@@ -20,18 +20,15 @@ from convscope.analyses.dissection.job.tables import (
 )
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
-from convscope.data.images import SplitName
+from convscope.analyses.weak_nets import weak_net_line
 from convscope.data.mask_folder import LAYOUT, images_of_folder
 from convscope.data.masked_images import MaskedImages, images_of_arrays, images_of_csv, images_that_know_parts
 from convscope.engine.blocks import default_layers
-from convscope.engine.hooks import evaluating
 from convscope.engine.progress import track
 from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
-from convscope.metrics.intervals import share_interval
 from convscope.runs.record import Arrays, Picture, Result
 
-JUDGED = 200  # images whose classes say whether the net has learned anything
 LEARNED, UNTRAINED, SHUFFLED = "learned", "untrained", "shuffled masks"
 
 
@@ -68,7 +65,7 @@ def dissect(
         _dissected(layer, counts[LEARNED][layer], counts.get(UNTRAINED, {}).get(layer), plan.threshold, seed)
         for layer in track(layers, "intervals by layer")
     ]
-    yield layer_table(dissected, images, plan, hidden, weak_net(subject, plan.split, seed))
+    yield layer_table(dissected, images, plan, hidden, weak_net_line(subject, seed) or "")
     yield _bars(dissected, images.parts, plan)
     for layer in dissected:
         yield from _picture(subject.net, images, layer, plan)
@@ -95,30 +92,6 @@ def masked_images(subject: Subject, plan: DissectionConfig, seed: int, masks: Ma
             "data=critters"
         )
     return images
-
-
-def weak_net(subject: Subject, split: SplitName, seed: int) -> str:
-    """A sentence on a net whose accuracy is near chance; "" for another, and where the net's answers cannot be judged.
-
-    Judged by at most JUDGED images of the split.
-    """
-    data, targets = subject.data, torch.tensor(subject.targets)
-    index = data.choose(split, min(JUDGED, data.size(split)), seed)
-    index = index[targets[data.labels(split, index)] >= 0]
-    if not len(index) or subject.loss != "softmax":
-        return ""
-    right = 0
-    for numbers in index.split(BATCH):
-        with torch.inference_mode(), evaluating(subject.net):
-            logits = subject.net(data.images(split, numbers).to(subject.device))
-        if logits.dim() != 2:
-            return ""
-        right += int((logits.argmax(1).cpu() == targets[data.labels(split, numbers)]).sum())
-    accuracy, chance = share_interval(right, len(index)), 1 / max(1, len(subject.classes))
-    if accuracy.low > chance:
-        return ""
-    words = f"{100 * accuracy.value:.3g} % of {len(index)} images right, chance {100 * chance:.3g} %"
-    return f"The net is near chance ({words}): what its maps answer to means little"
 
 
 def _hidden_parts(packed: PackedMasks, images: MaskedImages) -> list[str]:

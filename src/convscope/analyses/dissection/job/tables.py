@@ -115,14 +115,16 @@ def map_table(dissected: Sequence[DissectedLayer], parts: Sequence[str]) -> Tabl
 def part_table(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: DissectionConfig) -> Table:
     """A row for each part and layer: its detectors, the best map, and the nulls."""
     rows = []
+    shuffled = [layer.detected.shuffled_by_part(plan.threshold).tolist() for layer in dissected]
+    largest = [largest_possible(layer.counts).tolist() for layer in dissected]
     for number, part in enumerate(parts):
-        for layer in dissected:
+        for layer, null, possible in zip(dissected, shuffled, largest, strict=True):
             best = int(layer.detected.iou[:, number].argmax())
             row = {"part": part, "layer": layer.name, "detectors": int(layer.detected.by_part[number])}
             row |= {"untrained": int(layer.fresh.by_part[number])} if layer.fresh is not None else {}
-            row |= {"shuffled masks": float(layer.detected.shuffled_by_part(plan.threshold)[number])}
+            row |= {"shuffled masks": null[number]}
             row |= {"best map": best, "its IoU": float(layer.detected.iou[best, number])}
-            rows.append(row | {"largest possible": float(largest_possible(layer.counts)[number])})
+            rows.append(row | {"largest possible": possible[number]})
     caption = (
         "How many maps detect each part, and the map of the largest IoU with it. largest possible: the IoU if the "
         "smaller of both areas lay in the larger one: small for a part that fills more pixels than a map is strong in"

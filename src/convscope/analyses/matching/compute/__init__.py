@@ -67,6 +67,11 @@ def _maps(output: Tensor, layer: str) -> Tensor:
     if output.dim() not in (2, 4):
         shape = " x ".join(map(str, output.shape[1:]))
         raise UserError(f"layer {layer} puts out {shape} for each image, neither maps nor units; choose a convolution")
+    return _with_positions(output)
+
+
+def _with_positions(output: Tensor) -> Tensor:
+    """Maps [n, C, h, w] float32 of maps or of units [n, C]."""
     maps = output if output.device.type == "cuda" else output.cpu()  # of the others not all can pool to any size
     return maps.float() if maps.dim() == 4 else maps[:, :, None, None].float()
 
@@ -82,9 +87,9 @@ def measure_epoch(
 
     memory: the layers' maps at that epoch, [n, C, g, g] float16 on a coarse grid; what is returned is their successor.
     """
-    remembered = {}
-    for layer, output in features(net, images.image, layers).layers.items():
-        remembered[layer] = _compact(_maps(output, layer), EPOCH_BYTES // len(layers))
+    limit = EPOCH_BYTES // len(layers)
+    coarse = features(net, images.image, layers, lambda output: _compact(_with_positions(output), limit)).layers
+    remembered = {layer: maps.clone() for layer, maps in coarse.items()}  # no tensors of inference mode
     columns = dict[str, float]()
     for layer, present in remembered.items():
         before = memory.get(layer)

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from convscope.analyses.evaluation.compute import table_names
 from convscope.analyses.inputs import Inputs
-from convscope.analyses.matching.about import RANDOM, MatchConfig
+from convscope.analyses.matching.about import OTHER_WEIGHTS, RANDOM, MatchConfig
 from convscope.analyses.matching.compute import Matching, match_nets
+from convscope.analyses.matching.compute.correlation import NO_MAPS
 from convscope.analyses.matching.compute.layers import layer_pairs, same_images
 from convscope.analyses.matching.figure import cka_plot, recurrence_plot
-from convscope.analyses.matching.job.pictures import MatchedNet, pair_pictures, partner_pictures, shown_maps
+from convscope.analyses.matching.job.pictures import MatchedNet, pair_pictures, partner_pictures, search, shown_maps
 from convscope.analyses.matching.job.sweep import compare
 from convscope.analyses.subject import Subject
 from convscope.errors import UserError
@@ -23,7 +24,6 @@ from convscope.runs.reading import run_folder_of
 from convscope.runs.record import Number, Picture, Result, Table
 
 UNTRAINED = "random weights"  # the name of the second net with match.beside=random
-OTHER_WEIGHTS = 1000  # added to the seed, so that an untrained net is not the one that a training began with
 TWO = (
     "job=match compares two nets: type ckpt=[<a>,<b>], or one net and match.beside=random (itself untrained) or "
     "match.beside=<checkpoint>; for the runs of a sweep type match.runs=<its folder>"
@@ -70,8 +70,8 @@ def match(
 ) -> Iterator[Result]:
     """Yields which maps of the first net the second has too, layer by layer, and pictures of matched maps.
 
-    untrained: the second net with random weights, which the first is compared with as well. shown: layer -> maps of the
-    first net whose partners are drawn for the page of its run.
+    untrained: the second net with random weights, which the first is compared with as well. pictured: layer -> maps of
+    the first net whose partners are drawn for the page of its run.
     """
     first, second = nets
     index = same_images(first.subject.data, second.subject.data, plan.split, plan.images, seed)
@@ -88,14 +88,15 @@ def match(
     rows_and_columns = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     plot = cka_plot(matching.cka.values, *rows_and_columns, names)
     yield Picture("match/cka", plot, caption, plot=True)
-    yield from pair_pictures(nets, matching, plan, index)
+    ours, theirs = (search(net, layers, plan, index) for net, layers in zip(nets, rows_and_columns, strict=True))
+    yield from pair_pictures(ours, theirs, matching, plan)
     yield Table(
         "match/pairs",
         list(_pair_rows(matching)),
         "Every matched pair; shuffled: the same two maps, images of one net shuffled",
     )
     yield from _numbers(matching, names, null)
-    yield from partner_pictures(nets, matching, plan, index, pictured)
+    yield from partner_pictures(ours, theirs, matching, plan, pictured)
 
 
 def _layer_row(matching: Matching, number: int, null: Matching | None) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def total_share(matching: Matching) -> Interval:
     """The share of matched maps of all layers that recur."""
     count = sum(len(pairing.first) for pairing in matching.layers.values())
     recurring = sum(int(pairing.recurs.sum()) for pairing in matching.layers.values())
-    return share_interval(recurring, count) if count else Interval(float("nan"), float("nan"), float("nan"), 0)
+    return share_interval(recurring, count) if count else NO_MAPS
 
 
 def _sentence(matching: Matching, names: Sequence[str], null: Matching | None) -> str:

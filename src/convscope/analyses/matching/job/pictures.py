@@ -50,12 +50,9 @@ def search(net: MatchedNet, layers: Sequence[str], plan: MatchConfig, index: Ten
     return Searched(net, SplitPixels(subject.data, plan.split), tops)
 
 
-def pair_pictures(
-    nets: tuple[MatchedNet, MatchedNet], matching: Matching, plan: MatchConfig, index: Tensor
-) -> Iterator[Picture]:
+def pair_pictures(first: Searched, second: Searched, matching: Matching, plan: MatchConfig) -> Iterator[Picture]:
     """For each layer the best, the median and the worst matches: the map of the first net beside its partner."""
-    names = zip(*matching.layers, strict=True)
-    first, second = (search(net, layers, plan, index) for net, layers in zip(nets, names, strict=True))
+    nets = first.net, second.net
     for (layer, peer), pairing in matching.layers.items():
         places = pictured_places(len(pairing.first), plan.pairs)
         if not places:
@@ -97,20 +94,15 @@ def shown_maps(run: Path) -> dict[str, list[int]]:
 
 
 def partner_pictures(
-    nets: tuple[MatchedNet, MatchedNet],
-    matching: Matching,
-    plan: MatchConfig,
-    index: Tensor,
-    pictured: Mapping[str, Sequence[int]],
+    first: Searched, second: Searched, matching: Matching, plan: MatchConfig, pictured: Mapping[str, Sequence[int]]
 ) -> Iterator[Result]:
-    """Grids of the second net's partners of the maps `shown`, with their record and the images in them.
+    """Grids of the second net's partners of the maps `pictured`, with their record and the images in them.
 
     The page of the first net's run cuts its tiles "compare with" from them.
     """
     layers = {layer: pair for pair in matching.layers if (layer := pair[0]) in pictured}
     if not layers:
         return
-    second = search(nets[1], [peer for _, peer in layers.values()], plan, index)
     yield Arrays("top9/top9", to_arrays({layer: second.tops[peer] for layer, (_, peer) in layers.items()}))
     excited = set[int]()
     for layer, pair in layers.items():
@@ -120,7 +112,7 @@ def partner_pictures(
         if not maps:
             continue
         view = second.view(pair[1], maps)
-        caption = f"{pair[1]} of {nets[1].name}: the partners of the maps that the page of {nets[0].name} shows"
+        caption = f"{pair[1]} of {second.net.name}: the partners of the maps that the page of {first.net.name} shows"
         grid = feature_grid(view, caption, plan.tile)
         yield Picture(f"{PARTNERS}/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
         excited |= set(exciting_images(view))

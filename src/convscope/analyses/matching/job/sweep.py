@@ -14,7 +14,7 @@ from convscope.analyses.matching.compute import match_nets
 from convscope.analyses.matching.compute.correlation import QUANTILE, LayerMatch
 from convscope.analyses.matching.compute.layers import layer_pairs, same_images
 from convscope.analyses.matching.figure import MatchedView, matched_grid
-from convscope.analyses.matching.job.pictures import MatchedNet, search
+from convscope.analyses.matching.job.pictures import MatchedNet, Searched, search
 from convscope.analyses.subject import Subject
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, share_interval
@@ -74,9 +74,8 @@ def compare(
         except UserError as problem:
             reasons.append({"run": net.name, "left out because": str(problem)})
             continue
-        compared.append(
-            OtherNet(net, {layer: (second, of_layer) for (layer, second), of_layer in matching.layers.items()})
-        )
+        layers = {layer: (second, of_layer) for (layer, second), of_layer in matching.layers.items()}
+        compared.append(OtherNet(net, layers))
     if reasons:
         yield Table("match/left_out", reasons, "Runs that could not be compared")
     if index is None or not compared:
@@ -124,8 +123,7 @@ def _results(first: MatchedNet, compared: Sequence[OtherNet], plan: MatchConfig,
                 f"Share of the maps of {first.name} that recur in each of the others, in %, by layer")  # fmt: skip
     caption = f"How much of {first.name} comes back in one other net (range over nets), and in all {len(compared)}"
     yield Picture("match/recurrence", _curves(returning), caption, plot=True)
-    for layer in returning:
-        yield from _pictures(layer, returning[layer], first, compared, plan, index)
+    yield from _pictures(returning, first, compared, plan, index)
     yield Table("match/maps", list(_map_rows(returning)), f"Each map of {first.name}: in how many other nets it recurs")
     for layer, of_layer in returning.items():
         share = of_layer.share
@@ -214,21 +212,38 @@ def _curves(returning: Mapping[str, Returning]) -> Any:
 
 
 def _pictures(
-    layer: str, of_layer: Returning, first: MatchedNet, compared: Sequence[OtherNet], plan: MatchConfig, index: Tensor
+    returning: Mapping[str, Returning], first: MatchedNet, others: Sequence[OtherNet], plan: MatchConfig, index: Tensor
 ) -> Iterator[Picture]:
+    """A picture of each layer that has maps in every net. Each net in them is searched once, for all of its layers."""
+    beside = {
+        layer: [number for number, second in enumerate(others) if layer in second.layers][: SIDE_BY_SIDE - 1]
+        for layer, of_layer in returning.items()
+        if of_layer.everywhere.any()
+    }
+    if not beside:
+        return
+    ours, searched = search(first, list(beside), plan, index), dict[int, Searched]()
+    for number in sorted(set().union(*beside.values())):
+        names = [others[number].layers[layer][0] for layer, numbers in beside.items() if number in numbers]
+        searched[number] = search(others[number].net, names, plan, index)
+    for layer, numbers in beside.items():
+        pictured = [(others[number], searched[number]) for number in numbers]
+        yield _picture(layer, returning[layer], ours, pictured, plan)
+
+
+def _picture(
+    layer: str, of_layer: Returning, ours: Searched, beside: Sequence[tuple[OtherNet, Searched]], plan: MatchConfig
+) -> Picture:
     """The maps that recur everywhere with the highest of lowest correlations, beside their partners."""
     places = [place for place in _in_order(of_layer) if of_layer.everywhere[place]][:PICTURED]
-    if not places:
-        return
-    maps = of_layer.maps[places].tolist()
-    beside = [second for second in compared if layer in second.layers][: SIDE_BY_SIDE - 1]
-    views = [search(first, [layer], plan, index).view(layer, maps)]
+    first, maps = ours.net, of_layer.maps[places].tolist()
+    views = [ours.view(layer, maps)]
     captions = [[f"{first.name}: {layer} map {map_}" for map_ in maps]]
-    for second in beside:
+    for second, searched in beside:
         name, match = second.layers[layer]
         partner = dict(zip(match.first.tolist(), zip(match.second, match.correlation, strict=True), strict=True))
-        views.append(search(second.net, [name], plan, index).view(name, [int(partner[map_][0]) for map_ in maps]))
+        views.append(searched.view(name, [int(partner[map_][0]) for map_ in maps]))
         captions.append([f"{second.net.name}: map {partner[map_][0]} · r {partner[map_][1]:.2f}" for map_ in maps])
     title = f"{layer}: maps of {first.name} (left) that come back in every other net"
     grid = matched_grid(MatchedView(views, captions), title, plan.tile)
-    yield Picture(f"match/everywhere/{layer}", grid, title, layer=layer)
+    return Picture(f"match/everywhere/{layer}", grid, title, layer=layer)
