@@ -85,6 +85,17 @@ def test_tables_numbers_arrays_and_summary(tmp_path):
     }
 
 
+def test_values_that_share_memory_are_written_each(tmp_path):
+    cascade = torch.arange(3.0).reshape(1, 3)
+    Record(tmp_path).add(Arrays("sanity/maps", {"cascade": cascade, "weights": cascade[-1], "turned": cascade.T}))
+    written = load_file(tmp_path / "sanity/maps.safetensors")
+    assert {name: values.tolist() for name, values in written.items()} == {
+        "cascade": [[0, 1, 2]],
+        "weights": [0, 1, 2],
+        "turned": [[0], [1], [2]],
+    }
+
+
 @pytest.mark.parametrize("name", ["evolution/../../elsewhere", "/elsewhere"])
 def test_a_name_leads_out_of_no_folder(tmp_path, name):
     with pytest.raises(ValueError, match="is no name in a run folder"):

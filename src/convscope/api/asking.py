@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from convscope.analyses.matching.about import RANDOM, MatchConfig
+from convscope.analyses.matching.about import OTHER_WEIGHTS, RANDOM, MatchConfig
 from convscope.analyses.receptive_field.about import ReceptiveConfig
 from convscope.analyses.subject import Subject
 from convscope.api.arguments import config_of, naming_arguments
@@ -118,7 +118,7 @@ def match(
     untrained = None
     if not isinstance(other, str):
         with suppress(UserError):  # no comparison where modules cannot draw weights anew
-            untrained = random_subject(second, seed + 1000, "")
+            untrained = random_subject(second, seed + OTHER_WEIGHTS, "")
 
     def results(_: Subject, config: MatchConfig, seed: int) -> Iterator[Any]:
         yielded: Iterator[Any] = import_module("convscope.analyses.matching.job").match(nets, config, seed, untrained)
@@ -178,7 +178,7 @@ def _other_subject(first: Subject, other: Any, seed: int) -> Subject:
     if isinstance(other, str):
         if other != RANDOM:
             raise UserError(f'other={other!r} is no net; pass a net, a Subject, such as load(<run>), or "random"')
-        return random_subject(first, seed + 1000, 'pass a net of random weights in place of "random"')
+        return random_subject(first, seed + OTHER_WEIGHTS, 'pass a net of random weights in place of "random"')
     return first._replace(net=plain_net(other), net_name=type(other).__name__)
 
 

@@ -123,7 +123,10 @@ class Record:
                     self.numbers[result.name] = result.value
             case Arrays():
                 path = self.folder / f"{_stem(result)}.safetensors"
-                write(path, lambda part: save_file(result.tensors, part))
+                own = {
+                    name: values.clone(memory_format=torch.contiguous_format) for name, values in result.tensors.items()
+                }  # a file holds no views
+                write(path, lambda part: save_file(own, part))
 
     @in_turn
     def row(self, epoch: int, values: Mapping[str, float], logged: Mapping[str, float] | None = None) -> None:
