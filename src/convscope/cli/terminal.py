@@ -12,7 +12,7 @@ from rich.table import Table as Drawn
 
 from convscope.cli.processes import is_first_process
 from convscope.runs.number_format import number_as_in_caption, split_caption
-from convscope.runs.record import Number, Result, Table
+from convscope.runs.record import Conclusion, Number, Result, Table
 
 MAX_NUMBERS = 12  # numbers shown at the end of a job
 MAX_ROWS = 40  # of a table; longer ones are only in their csv file
@@ -22,12 +22,14 @@ DEFAULT_WIDTH = 120  # columns where no terminal says how wide it is, as in a lo
 
 
 def show_result(result: Result) -> None:
-    """Prints a table of up to 40 rows; nothing for other results.
+    """Prints a conclusion, or a table of up to 40 rows; nothing for other results.
 
     A table that is too wide for the terminal and has few rows is printed transposed: a line for each column. A table of
     classes by classes keeps its rows, and numbers replace the names of its columns. Of a table that fits neither way,
     the ends of intervals are left out, then the last columns.
     """
+    if isinstance(result, Conclusion):
+        _terminal().print(result.caption, markup=False, highlight=False)
     if not isinstance(result, Table) or not 0 < len(result.rows) <= MAX_ROWS:
         return
     terminal = _terminal()
