@@ -22,7 +22,7 @@ DEFAULT_WIDTH = 120  # columns where no terminal says how wide it is, as in a lo
 
 
 def show_result(result: Result) -> None:
-    """Prints a conclusion, or a table of up to 40 rows; nothing for other results.
+    """Prints a table of up to 40 rows; nothing for other results.
 
     A table that is too wide for the terminal and has few rows is printed transposed: a line for each column. A table of
     classes by classes keeps its rows, and numbers replace the names of its columns. Of a table that fits neither way,

@@ -26,8 +26,8 @@ _SUFFIXES: dict[str, set[str]] = {
 class IndexEntry(NamedTuple):
     """One line of index.jsonl.
 
-    path: of an existing file within the run folder, None for a number and for a conclusion. sheet: where the tiles of a packed picture are,
-    None for other pictures and for a sheet that cannot be true.
+    path: of an existing file within the run folder, None for a number and a conclusion. sheet: where the tiles of a
+    packed picture are, None for other pictures and for a sheet that cannot be true.
     """
 
     kind: str

@@ -1,7 +1,7 @@
 """Writes a run folder: every picture, number and table of a run under its final name, complete or absent.
 
-Jobs and callbacks hand over `Conclusion`, `Picture`, `Number`, `Table` and `Arrays` values. `Record.add` writes the file, appends a
-line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
+Jobs and callbacks hand over `Conclusion`, `Picture`, `Number`, `Table` and `Arrays` values. `Record.add` writes the
+file, appends a line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
 """
 
 import json

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convscope.analyses.receptive_field.compute import EffectiveField
+from convscope.plots.lettering import short_name
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, panels
 
 COLORS, EFFECTIVE, THEORETICAL, UNTRAINED = "Blues", "#d55e00", "#26262a", "#8a8a94"
@@ -66,16 +67,12 @@ def _legend(figure: Figure, has_untrained: bool) -> None:
 
 
 def _title(layer: str, field: EffectiveField, untrained: bool) -> str:
-    name = "random weights" if untrained else _short(layer)
+    name = "random weights" if untrained else short_name(layer, NAME, from_end=True)
     if not np.isfinite(field.side):
         return f"{name}\nno gradient"
     if field.sees_all:
         return f"{name}\n{field.side:g} px of the whole image"
     return f"{name}\n{field.side:g} of {field.visible:g} px, {field.share:.0%}"
-
-
-def _short(layer: str) -> str:
-    return layer if len(layer) <= NAME else "…" + layer[1 - NAME :]
 
 
 def _tile(axes: Axes, field: EffectiveField) -> None:
@@ -125,7 +122,7 @@ def sides_plot(
 
     sides, untrained: layer -> side in pixels, of the net and of the same net with random weights.
     """
-    names = [_short(layer) for layer in fields]
+    names = [short_name(layer, NAME, from_end=True) for layer in fields]
     letters = max(map(len, names))
     upright = len(fields) * letters > 56  # letters that fit side by side
     below = 0.3 + 0.075 * letters if upright else 0.4

@@ -79,18 +79,21 @@ def _too_large(dissected: Sequence[DissectedLayer], parts: Sequence[str], thresh
 def in_words(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: DissectionConfig) -> str:
     """What came out: the layer in which most parts have a detector, beside its nulls."""
     best = max(dissected, key=lambda layer: (layer.numbers.parts.value, layer.numbers.maps.value))
-    maps, total = best.numbers.maps, len(best.detected.best)
-    count = int(maps.value)
-    if not count:
-        return f"No map of {', '.join(layer.name for layer in dissected)} detects a part."
-    nulls = [f"{best.detected.shuffled_by_part(plan.threshold).sum():.3g} do with shuffled masks"]
-    if best.fresh is not None:
-        nulls.insert(0, f"{int(best.fresh.is_detector.sum())} do with random weights")
+    if not best.numbers.maps.value:
+        total, layers = sum(len(layer.detected.best) for layer in dissected), [layer.name for layer in dissected]
+        return f"None of the {total} maps of {', '.join(layers)} detects a part ({_null_words(dissected, plan)})."
     names = [part for part, number in zip(parts, best.detected.by_part.tolist(), strict=True) if number]
     return (
-        f"{_counted(maps)} of the {total} maps of {best.name} detect a part ({'; '.join(nulls)}): "
-        f"{', '.join(names)}, {len(names)} of {len(parts)} parts."
+        f"{_counted(best.numbers.maps)} of the {len(best.detected.best)} maps of {best.name} detect a part "
+        f"({_null_words([best], plan)}): {', '.join(names)}, {len(names)} of {len(parts)} parts."
     )
+
+
+def _null_words(dissected: Sequence[DissectedLayer], plan: DissectionConfig) -> str:
+    """How many maps of these layers are detectors in the untrained net, where there is one, and with shuffled masks."""
+    fresh = [int(layer.fresh.is_detector.sum()) for layer in dissected if layer.fresh is not None]
+    shuffled = sum(float(layer.detected.shuffled_by_part(plan.threshold).sum()) for layer in dissected)
+    return (f"with random weights {sum(fresh)}; " if fresh else "") + f"with shuffled masks {shuffled:.3g}"
 
 
 def _counted(interval: Interval) -> str:
