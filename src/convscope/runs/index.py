@@ -15,12 +15,7 @@ MAX_TEXT = 1000  # characters of a file name or a rule
 _NINE = 9
 _GRID_KEYS = ("size", "tile", "step", "maps", "projections", "patches", "count")
 _THUMBNAIL_KEYS = ("tile", "columns", "images", "labels", "names")
-_SUFFIXES: dict[str, set[str]] = {
-    "picture": {".jpg", ".jpeg", ".png"},
-    "table": {".csv"},
-    "number": set(),
-    "conclusion": set(),
-}
+_SUFFIXES: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table": {".csv"}, "number": set()}
 
 
 class IndexEntry(NamedTuple):
@@ -48,7 +43,7 @@ def read_index(folder: Path) -> tuple[list[IndexEntry], list[str]]:
         entry = _entry(line) if line.strip() else None
         if entry is None:
             damaged += bool(line.strip())
-        elif entry.kind not in _SUFFIXES:
+        elif entry.kind not in (*_SUFFIXES, "conclusion"):
             continue
         elif entry.path is not None and not _is_inside(folder, entry):
             refused += 1
@@ -100,7 +95,7 @@ def _is_inside(folder: Path, entry: IndexEntry) -> bool:
     path = PurePosixPath(str(entry.path))
     if path.is_absolute() or ".." in path.parts or {"\\", "\0"} & set(str(path)):
         return False
-    if path.suffix.lower() not in _SUFFIXES[entry.kind]:
+    if path.suffix.lower() not in _SUFFIXES.get(entry.kind, ()):  # words and numbers have no file
         return False
     return (folder / path).resolve().is_relative_to(folder.resolve())  # a link may lead out
 
