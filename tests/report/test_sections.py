@@ -43,7 +43,7 @@ def test_a_name_that_only_begins_like_an_idea_is_none_of_it(tmp_path):
 def test_numbers_become_facts_with_their_interval(looked_run):
     facts = sections_of(looked_run)["occlusion"].facts
     assert [(fact.value, fact.interval) for fact in facts] == [
-        ("0.935", "0.9 to 0.96"),
+        ("0.935", "0.900 to 0.960"),
         ("61.0 %", ""),
         ("not measured", ""),
     ]

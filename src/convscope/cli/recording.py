@@ -74,7 +74,7 @@ def record_results(
             numbers = []
             for result in results:
                 record.add(result)
-                terminal.show_result(result)
+                terminal.show_result(result, folder)
                 numbers += [result] if isinstance(result, Number) else []
             terminal.show_numbers(numbers, folder)
             report_bad_images(subjects, record, summary)
