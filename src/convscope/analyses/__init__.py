@@ -37,7 +37,7 @@ class Topic(NamedTuple):
     """A section of the report page, written for a newcomer. key: the first part of the names of its results.
 
     link: its name in the navigation. figure: the figure or table of the paper that shows it. note: the question, and
-    how to read the result.
+    how to read the result. answered: whether the caption of its first table says what came out, with the numbers.
     """
 
     key: str
@@ -45,6 +45,7 @@ class Topic(NamedTuple):
     title: str
     figure: str
     note: str
+    answered: bool = False
 
 
 class About(NamedTuple):

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from convscope.analyses.matching.about import PARTNERS
 from convscope.errors import command_line
 from convscope.report.linked_runs import analyses_by_job
 from convscope.runs.index import IndexEntry
 from convscope.runs.reading import Run, read_run, read_table
 
-PARTNERS = "match/partners/"  # before the layer, in the names of grids (analyses/matching/job/pictures.py)
 JOB = "match"
 
 
