@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from convscope.cli.terminal import MAX_NUMBERS, MAX_ROWS, cell_text, show_numbers, show_result
-from convscope.runs.record import Number, Table
+from convscope.runs.record import Conclusion, Number, Table
 
 
 def shown(capsys, result):
@@ -35,6 +35,13 @@ def test_no_rows_and_too_many_are_not_printed(count, capsys):
 
 def test_forty_rows_are_printed(capsys):
     assert shown(capsys, Table("x", [{"a": "row"}] * MAX_ROWS)).count("row") == MAX_ROWS
+
+
+def test_a_conclusion_is_printed_as_it_is(capsys):
+    assert (
+        shown(capsys, Conclusion("x", "95 % [90, 99] of [bold]conv5[/bold]."))
+        == "95 % [90, 99] of [bold]conv5[/bold].\n"
+    )
 
 
 def test_other_results_are_passed_over(capsys):

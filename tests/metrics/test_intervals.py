@@ -12,6 +12,7 @@ from convscope.metrics.intervals import (
     distance_agreement,
     distance_difference,
     hit_interval,
+    in_percent,
     interval_text,
     mean_interval,
     pair_interval,
@@ -153,3 +154,8 @@ def test_the_interval_holds_the_truth_mostly():
         interval = pair_interval(np.abs(values[:, None] - values))
         covered += interval.low <= 2 / np.sqrt(np.pi) <= interval.high
     assert covered >= 33
+
+
+def test_shares_in_percent_with_their_ends():
+    assert in_percent(Interval(0.55249, 0.527, 1.0, 40)) == "55.2 % [52.7, 100.0]"
+    assert in_percent(Interval(1.0, -math.inf, math.inf, 1)) == "100 % of one image"

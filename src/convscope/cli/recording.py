@@ -173,7 +173,7 @@ def show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> No
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
     """Prints what is to be known of the images and adds it to the summary; lists unreadable ones in bad_images.csv."""
-    from convscope.runs.record import write_bad_images
+    from convscope.runs.bad_images import write_bad_images
 
     if not is_first_process():
         return

@@ -13,7 +13,7 @@ from rich.table import Table as Drawn
 
 from convscope.cli.processes import is_first_process
 from convscope.runs.number_format import number_as_in_caption, split_caption
-from convscope.runs.record import Number, Result, Table
+from convscope.runs.record import Conclusion, Number, Result, Table
 
 MAX_NUMBERS = 12  # numbers shown at the end of a job
 MAX_ROWS = 40  # of a table; longer ones are only in their csv file
@@ -33,6 +33,8 @@ def show_result(result: Result, folder: Path) -> None:
     a table that fits neither way, the ends of intervals are left out, then the last columns; where hardly any would
     remain, its caption is printed with the path of its csv file.
     """
+    if isinstance(result, Conclusion):
+        _terminal().print(result.caption, markup=False, highlight=False)
     if not isinstance(result, Table) or not 0 < len(result.rows) <= MAX_ROWS:
         return
     terminal, caption = _terminal(), result.caption or result.name

@@ -160,3 +160,10 @@ def pair_means(distances: NDArray[np.float64], cases: NDArray[np.int64]) -> NDAr
     if one.any():
         totals[one], pairs[one] = distances.sum() - np.trace(distances), count * (count - 1)
     return (totals / pairs).reshape(cases.shape[:-1])
+
+
+def in_percent(share: Interval) -> str:
+    """ "55.2 % [52.7, 57.7]", of a share; without ends for a single image."""
+    if share.n < 2:
+        return f"{100 * share.value:.0f} % of one image"
+    return f"{100 * share.value:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]"

@@ -80,9 +80,12 @@ class Part(NamedTuple):
 
 
 class Section(NamedTuple):
-    """All results of one topic. parts: a table of verdicts first, the others in the order of index.jsonl."""
+    """All results of one topic. conclusions: what came out, in sentences. parts: a table of verdicts first, the others
+    in the order of index.jsonl.
+    """
 
     idea: Topic
+    conclusions: list[str]
     facts: list[Fact]
     parts: list[Part]
 
@@ -131,7 +134,8 @@ def _section(folder: Path, topic: Topic, entries: Sequence[IndexEntry]) -> Secti
                 parts.append(Part(None, []))
             parts[-1].pictures.append(_picture(folder, entry))
     parts.sort(key=lambda part: part.table is None or not part.table.has_verdicts)
-    return Section(topic, _facts(entries), parts)
+    conclusions = [_words(entry) for entry in entries if entry.kind == "conclusion"]
+    return Section(topic, conclusions, _facts(entries), parts)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""index.jsonl: a line for every picture, number and table of a run folder, checked before use.
+"""index.jsonl: a line for every conclusion, picture, number and table of a run folder, checked before use.
 
 The file may be damaged or hostile. A path must stay within the folder. The sheet of a packed picture, which says where
 its tiles are, must fit a picture. There are two kinds of sheets: a top-9 grid, whose maps have nine projections and
@@ -15,14 +15,19 @@ MAX_TEXT = 1000  # characters of a file name or a rule
 _NINE = 9
 _GRID_KEYS = ("size", "tile", "step", "maps", "projections", "patches", "count")
 _THUMBNAIL_KEYS = ("tile", "columns", "images", "labels", "names")
-_SUFFIXES: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table": {".csv"}, "number": set()}
+_SUFFIXES: dict[str, set[str]] = {
+    "picture": {".jpg", ".jpeg", ".png"},
+    "table": {".csv"},
+    "number": set(),
+    "conclusion": set(),
+}
 
 
 class IndexEntry(NamedTuple):
     """One line of index.jsonl.
 
-    path: of an existing file within the run folder, None for a number. sheet: where the tiles of a packed picture are,
-    None for other pictures and for a sheet that cannot be true.
+    path: of an existing file within the run folder, None for a number and a conclusion. sheet: where the tiles of a
+    packed picture are, None for other pictures and for a sheet that cannot be true.
     """
 
     kind: str

@@ -11,6 +11,7 @@ from convscope.analyses.ablation.figure import EffectBar, MapBlock, MistakeHead,
 from convscope.analyses.ablation.job.effects import INSTEAD
 from convscope.analyses.visualize.compute import SplitPixels, feature_view, search_top9
 from convscope.analyses.visualize.figure import map_tiles
+from convscope.plots.lettering import percent
 from convscope.runs.record import Number, Picture, Result, Table
 
 DRAWN_MAPS, DRAWN_BARS, BEHIND = 6, 5, 4  # maps with tiles; bars of each; maps with tiles behind a mistake
@@ -125,7 +126,7 @@ def _mistake_picture(name: str, images: ScoredImages, mistake: Mistake, of: tupl
         pictures.block(number, f"map {number} off: {mistake.changes[number]:+.2f} for the true class", [])
         for number in top
     ]
-    note = f"{name}: {predicted} {_percent(mistake.p_answer)}, {true} {_percent(mistake.p_target)}, margin "
+    note = f"{name}: {predicted} {percent(mistake.p_answer)}, {true} {percent(mistake.p_target)}, margin "
     note += f"{mistake.margin:.2f}; {_enough(mistake)} · left: projections by {pictures.rule}"
     sheet = maps_sheet(blocks, title, note, MistakeHead(image, bars))
     caption = f"{name}: {title}. Bars: how much of the margin of {mistake.margin:.2f} each map takes with it when off"
@@ -146,7 +147,3 @@ def _enough(mistake: Mistake) -> str:
         return "no number of these maps off makes it right"
     maps = "the first map off makes" if mistake.enough == 1 else f"the first {mistake.enough} maps off make"
     return f"{maps} it right, random ones in {round(DRAWS * (mistake.by_chance or 0))} of {DRAWS} draws"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if 0.01 <= share <= 0.995 else f"{100 * share:.2g} %"
