@@ -1,8 +1,8 @@
 """The analyses of a net, one folder for each.
 
 In a folder: about.py (settings, description; imports no torch), compute.py (tensors in, named tensors out), figure.py
-(arrays in, a figure out), job.py (over a Subject: yields Conclusion, Picture, Number, Table, Arrays). Code that several analyses
-need stands in engine/, metrics/ and plots/, which know no analysis.
+(arrays in, a figure out), job.py (over a Subject: yields Conclusion, Picture, Number, Table, Arrays). Code that
+several analyses need stands in engine/, metrics/ and plots/, which know no analysis.
 
 ANALYSES is the only list of them: --help, the command of each job, the sections of the page and the tests read it.
 """
@@ -37,7 +37,7 @@ class Topic(NamedTuple):
     """A section of the report page, written for a newcomer. key: the first part of the names of its results.
 
     link: its name in the navigation. figure: the figure or table of the paper that shows it. note: the question, and
-    how to read the result. answered: whether the caption of its first table says what came out, with the numbers.
+    how to read the result.
     """
 
     key: str
@@ -45,7 +45,6 @@ class Topic(NamedTuple):
     title: str
     figure: str
     note: str
-    answered: bool = False
 
 
 class About(NamedTuple):

@@ -91,9 +91,8 @@ class Section(NamedTuple):
 
     @property
     def folded(self) -> bool:
-        """Whether its facts are folded: there are too many, or a table has them."""
-        has_verdicts = any(part.table and part.table.has_verdicts for part in self.parts)
-        return self.idea.answered or len(self.facts) > MAX_FACTS or has_verdicts
+        """Whether its facts are folded: there are too many, or a table of verdicts has them."""
+        return len(self.facts) > MAX_FACTS or any(part.table and part.table.has_verdicts for part in self.parts)
 
 
 def sections(run: Run) -> list[Section]:

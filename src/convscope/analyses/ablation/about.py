@@ -42,7 +42,6 @@ ABOUT = About(
             "Each map of a layer is switched off, for every image. Classes whose probability falls needed the map. "
             "Beside it: a random direction of the same layer taken away, which is what a map that means nothing in "
             "particular would do. A mistake is taken apart by the maps that speak most for the wrong class.",
-            answered=True,
         ),
     ),
 )

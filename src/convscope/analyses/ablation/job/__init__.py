@@ -21,6 +21,7 @@ from convscope.analyses.ablation.job.effects import (
     LayerOutcome,
     effects_plots,
     effects_table,
+    in_words,
     outcome,
     outcome_table,
 )
@@ -31,7 +32,7 @@ from convscope.analyses.weak_nets import chance_level
 from convscope.engine.layers import layer_roles
 from convscope.engine.upper_part import UpperPart
 from convscope.metrics.intervals import interval_text, share_interval
-from convscope.runs.record import Arrays, Number, Result
+from convscope.runs.record import Arrays, Conclusion, Number, Result
 
 
 def results(inputs: Inputs, config: AblationConfig) -> Iterator[Result]:
@@ -59,6 +60,7 @@ def ablate(subject: Subject, plan: AblationConfig, seed: int) -> Iterator[Result
             images, effects, values[0], [name for mistake in mistakes for name in mistake.maps[:BEHIND]]
         )
         outcomes = {value: outcome(images, effects, value) for value in values}
+        yield Conclusion(f"ablation/{part.layer}", in_words(part.layer, outcomes), layer=part.layer)
         yield outcome_table(effects, outcomes)
         yield from _layer_numbers(images, effects, outcomes)
         for value in values:

@@ -73,7 +73,7 @@ def _largest(what: str, number: Any, change: Changes) -> LargestFall:
 
 
 def outcome_table(effects: LayerEffects, outcomes: dict[str, LayerOutcome]) -> Table:
-    """A row for each value in the place of a map. Its caption begins with what came out."""
+    """A row for each value in the place of a map."""
     layer = effects.part.layer
     rows = [
         {
@@ -90,15 +90,15 @@ def outcome_table(effects: LayerEffects, outcomes: dict[str, LayerOutcome]) -> T
     ]
     directions = next(iter(outcomes.values())).directions
     caption = (
-        f"{_sentence(layer, outcomes)} beyond random: maps that cost the true class more log-probability than every "
-        f"one of {directions} random directions; expected: how many would if they were such directions. Falls in "
-        f"points with 95 % intervals, of a class's mean probability beside the largest by a random direction, and of "
-        f"accuracy. clear falls: maps that cost accuracy at a false discovery rate of {CLEAR:.0%}"
+        f"beyond random: maps of {layer} that cost the true class more log-probability than every one of {directions} "
+        f"random directions; expected: how many would if they were such directions. Falls in points with 95 % "
+        "intervals, of a class's mean probability beside the largest by a random direction, and of accuracy. clear "
+        f"falls: maps that cost accuracy at a false discovery rate of {CLEAR:.0%}"
     )
     return Table(f"ablation/{layer}", rows, caption, layer=layer)
 
 
-def _sentence(layer: str, outcomes: dict[str, LayerOutcome]) -> str:
+def in_words(layer: str, outcomes: dict[str, LayerOutcome]) -> str:
     """What came out where the first value is in the place of a map."""
     value, of = next(iter(outcomes.items()))
     fall = of.of_class

@@ -28,7 +28,7 @@ from convscope.analyses.subject import Subject
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, share_interval
 from convscope.runs.reading import run_folder_of
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 UNTRAINED = "random weights"  # the name of the second net with match.beside=random
 TWO = (
@@ -87,8 +87,8 @@ def match(
     null = untrained and match_nets(first.subject, untrained, pairs, plan.split, index)
     names = first.name, second.name
     rows = [_layer_row(matching, number, null) for number in range(len(pairs))]
-    same = same_weights_line(first, [second])
-    yield Table("match/layers", rows, f"{same}{_sentence(matching, names, null)} {_method(index, plan.split)}")
+    yield Conclusion("match", same_weights_line(first, [second]) + _sentence(matching, names, null))
+    yield Table("match/layers", rows, _method(index, plan.split))
     yield _curves(matching, names, null)
     caption = (
         f"Linear CKA of every layer of {names[0]} with every layer of {names[1]}; with shuffled images it is near 0"
