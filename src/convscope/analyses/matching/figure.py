@@ -31,7 +31,7 @@ def recurrence_plot(matching: Matching, untrained: Matching | None, other: str =
     null = [match.null.mean(1) if match.null.size else np.array([np.nan]) for match in matching.layers.values()]
     shuffled = [matching.cka.shuffled[:, number, number] for number in range(len(layers))]
     sides: dict[str, list[Course]] = {SHARE: [], CORRELATION: [], CKA: []}
-    for label, compared in {other: matching, "untrained": untrained if other != "untrained" else None}.items():
+    for label, compared in ((other, matching), ("untrained", untrained)):
         if compared is not None:
             matches = compared.layers.values()
             sides[SHARE].append(Course(label, *_ends([match.share for match in matches])))
