@@ -163,7 +163,7 @@ def _clear_changes(effects: LayerEffects, value: str) -> dict[int, Any]:
 def _listed(points: Any, names: Sequence[str], sign: int) -> str:
     """The classes whose probability changes most in this direction, with the change in points."""
     order = np.argsort(-sign * np.nan_to_num(points), kind="stable")[:NAMED]
-    return ", ".join(f"{names[at]} {points[at]:+.1f}" for at in order if np.nan_to_num(sign * points[at]) > 0)
+    return ", ".join(f"{names[at]} {points[at]:+z.1f}" for at in order if np.nan_to_num(sign * points[at]) > 0)
 
 
 def _finite(value: float) -> float | None:

@@ -40,7 +40,7 @@ class MapPictures:
         blocks = []
         for number in self.maps:
             order = np.argsort(points[number], kind="stable")[:DRAWN_BARS]
-            bars = [EffectBar(names[at], points[number, at] / scale, f"{points[number, at]:+.1f}") for at in order]
+            bars = [EffectBar(names[at], points[number, at] / scale, f"{points[number, at]:+z.1f}") for at in order]
             blocks.append(self.block(number, f"map {number}", bars))
         title = f"{layer}: the maps that the classes need most"
         note = f"bars: change of the class's mean probability in points, map off ({INSTEAD[self.value]}) · left: "
