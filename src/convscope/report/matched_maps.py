@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from convscope.analyses.matching.about import PARTNERS
 from convscope.errors import command_line
 from convscope.report.linked_runs import analyses_by_job
-from convscope.runs.index import IndexEntry
+from convscope.runs.index import PARTNERS, IndexEntry
 from convscope.runs.reading import Run, read_run, read_table
 
 JOB = "match"

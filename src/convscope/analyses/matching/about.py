@@ -10,7 +10,6 @@ from convscope.errors import UserError
 
 RANDOM = "random"  # match.beside: the same net with fresh random weights
 OTHER_WEIGHTS = 1000  # added to the seed, so that an untrained net is not the one that a training began with
-PARTNERS = "match/partners/"  # before the layer, in the names of grids of partners, which the page of a run reads
 FEWEST = 4  # images; with fewer, CKA has no unbiased estimate
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from convscope.analyses.matching.about import PARTNERS, MatchConfig
+from convscope.analyses.matching.about import MatchConfig
 from convscope.analyses.matching.compute import Matching
 from convscope.analyses.matching.compute.correlation import LayerMatch
 from convscope.analyses.matching.compute.layers import same_weights
@@ -17,6 +17,7 @@ from convscope.analyses.visualize.compute import FeatureView, SplitPixels, featu
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, thumbnail_sheets
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9, to_arrays
+from convscope.runs.index import PARTNERS
 from convscope.runs.reading import read_run
 from convscope.runs.record import Arrays, Picture, Result
 
