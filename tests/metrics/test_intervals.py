@@ -13,10 +13,12 @@ from convscope.metrics.intervals import (
     distance_difference,
     hit_interval,
     in_percent,
+    interval_text,
     mean_interval,
     pair_interval,
     pair_mean,
     pair_means,
+    same_decimals,
 )
 
 
@@ -94,7 +96,11 @@ def test_what_is_not_known_is_not_written():
 
 
 def test_an_interval_reads_well():
-    assert str(Interval(0.12345, 0.1, 0.15, 9)) == "0.123 [0.1, 0.15]"
+    assert str(Interval(0.12345, 0.1, 0.15, 9)) == "0.123 [0.100, 0.150]"
+    assert interval_text(74.97, -0.04, 100.2) == "75 [0, 100]"
+    assert interval_text(-0.001, -2, 0.5) == "0.00 [-2.00, 0.50]"
+    assert interval_text(3, 0.8, 12.2, decimals=0) == "3 [1, 12]" and interval_text(2.5, 1, np.inf) == "2.5"
+    assert same_decimals([1e-7, 2.346e-6]) == ["1.00e-07", "2.35e-06"] and same_decimals([0.0, -0.0]) == ["0", "0"]
 
 
 def some_distances(images, seed=0):

@@ -56,7 +56,7 @@ def test_what_came_out_stands_first_wherever_the_job_wrote_it(tmp_path):
 def test_numbers_become_facts_with_their_interval(looked_run):
     facts = sections_of(looked_run)["occlusion"].facts
     assert [(fact.value, fact.interval) for fact in facts] == [
-        ("0.935", "0.9 to 0.96"),
+        ("0.935", "0.900 to 0.960"),
         ("61.0 %", ""),
         ("not measured", ""),
     ]

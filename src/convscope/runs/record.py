@@ -108,6 +108,11 @@ class Record:
         if begins:
             self.begin(loggers)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether anything is in the folder that a page would show."""
+        return bool(self._line_hashes or self._rows)
+
     def begin(self, loggers: Iterable[RunLogger] = ()) -> None:
         """Makes the folder ready for the first result. Raises UserError for a folder that cannot be written."""
         check_writable(self.folder)

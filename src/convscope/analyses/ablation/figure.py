@@ -75,7 +75,7 @@ class ClassChanges(NamedTuple):
 
 
 def class_plot(changes: ClassChanges, title: str) -> Figure:
-    """A heat map of classes by maps: the maps and classes with the largest changes. A dot: clear of chance."""
+    """A heat map of classes by maps: the maps and classes with the largest changes. A dot: the change is clear."""
     points = np.asarray(changes.points)
     maps = np.sort(np.argsort(-np.abs(points).max(1), kind="stable")[:MOST_MAPS])
     classes = np.sort(np.argsort(-np.abs(points[maps]).max(0), kind="stable")[:MOST_CLASSES])
@@ -87,7 +87,7 @@ def class_plot(changes: ClassChanges, title: str) -> Figure:
     scale = max(float(np.abs(cells).max()), 1e-6)
     image = axes.imshow(cells, cmap="RdBu", vmin=-scale, vmax=scale, aspect="auto", interpolation="nearest")
     rows, columns = np.nonzero(dots)
-    axes.plot(columns, rows, "o", color=INK_LINE, ms=2.5)
+    axes.plot(columns, rows, "o", color=INK_LINE, markeredgecolor="white", mew=0.9, ms=5)  # seen on dark cells too
     axes.set_xticks(range(len(maps)), [str(changes.maps[at]) for at in maps], size=TEXT - 1, color=INK_LINE)
     axes.set_yticks(
         range(len(classes)), [short_name(changes.classes[at], 24) for at in classes], size=TEXT, color=INK_LINE
@@ -95,7 +95,7 @@ def class_plot(changes: ClassChanges, title: str) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(
-        "map switched off · a dot: clear of chance, false discovery rate 5 % over all maps and classes",
+        "map switched off · a dot: the change is clear, false discovery rate 5 % over all maps and classes",
         size=TEXT,
         color=FAINT_LINE,
     )

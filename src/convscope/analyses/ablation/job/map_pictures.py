@@ -40,7 +40,7 @@ class MapPictures:
         blocks = []
         for number in self.maps:
             order = np.argsort(points[number], kind="stable")[:DRAWN_BARS]
-            bars = [EffectBar(names[at], points[number, at] / scale, f"{points[number, at]:+.1f}") for at in order]
+            bars = [EffectBar(names[at], points[number, at] / scale, f"{points[number, at]:+z.1f}") for at in order]
             blocks.append(self.block(number, f"map {number}", bars))
         title = f"{layer}: the maps that the classes need most"
         note = f"bars: change of the class's mean probability in points, map off ({INSTEAD[self.value]}) · left: "
@@ -99,15 +99,15 @@ def _mistake_row(name: str, images: ScoredImages, mistake: Mistake) -> dict[str,
     true, predicted = _classes_of(images, mistake)
     return {
         "image": name,
-        "index": mistake.index,
         "class": true,
         "answer": predicted,
-        "p of answer": mistake.p_answer,
-        "p of class": mistake.p_target,
-        "margin": mistake.margin,
         "maps": ", ".join(f"{number} ({mistake.changes[number]:+.2f})" for number in mistake.maps[:BEHIND]),
         "enough": mistake.enough,
         "by chance": mistake.by_chance,
+        "p of answer": mistake.p_answer,
+        "p of class": mistake.p_target,
+        "margin": mistake.margin,
+        "index": mistake.index,
     }
 
 
@@ -123,7 +123,8 @@ def _mistake_picture(name: str, images: ScoredImages, mistake: Mistake, of: tupl
         for number in mistake.maps[: 2 * DRAWN_BARS]
     ]
     blocks = [
-        pictures.block(number, f"map {number}: {mistake.changes[number]:+.2f} for the class", []) for number in top
+        pictures.block(number, f"map {number} off: {mistake.changes[number]:+.2f} for the true class", [])
+        for number in top
     ]
     note = f"{name}: {predicted} {percent(mistake.p_answer)}, {true} {percent(mistake.p_target)}, margin "
     note += f"{mistake.margin:.2f}; {_enough(mistake)} · left: projections by {pictures.rule}"

@@ -14,7 +14,7 @@ from convscope.analyses.dissection.compute.detectors import (
     largest_possible,
 )
 from convscope.data.masked_images import MaskedImages
-from convscope.metrics.intervals import Interval
+from convscope.metrics.intervals import Interval, interval_text
 from convscope.runs.record import Number, Table
 
 
@@ -97,7 +97,7 @@ def _null_words(dissected: Sequence[DissectedLayer], plan: DissectionConfig) -> 
 
 
 def _counted(interval: Interval) -> str:
-    return f"{interval.value:g} [{interval.low:.3g}, {interval.high:.3g}]"
+    return interval_text(*interval[:3], decimals=0)
 
 
 def map_table(dissected: Sequence[DissectedLayer], parts: Sequence[str]) -> Table:
