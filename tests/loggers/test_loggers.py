@@ -171,7 +171,9 @@ def test_what_wandb_got_is_what_was_announced(logged):
     pictures = sum(
         part.get("_type") == "image-file" for row in history(logged) for part in row.values() if isinstance(part, dict)
     )
-    announced = next(line for line in (logged / "printed.txt").read_text().splitlines() if "Weights & Biases" in line)
+    lines = (logged / "printed.txt").read_text().splitlines()
+    announced = next(line for line in lines if "Weights & Biases" in line)
+    assert any("this run writes about " in line for line in lines)
     assert f"gets {pictures} pictures" in announced and "a table of 100 of " in announced
 
 
