@@ -41,14 +41,16 @@ class RowPerEpoch(pl.Callback):
         self.rows, self.spent = EpochRows.read(state["rows"]), state.get("spent", 0.0)
 
     def write_earlier_rows(self, trainer: pl.Trainer) -> None:
-        """Writes the rows of a resumed run, which its checkpoint has, into metrics.csv."""
+        """Writes the rows of a resumed run, which its checkpoint has, into metrics.csv, without a lost one."""
         if self.rows and trainer.is_global_zero:
-            self.lost = self.rows[-1]["epoch"] not in read_run(self.record.folder).metrics.get("epoch", [])
-            self.record.rows(self.rows)
+            written = read_run(self.record.folder, with_entries=False).metrics.get("epoch", [])
+            self.lost = self.rows[-1]["epoch"] not in written
+            self.record.rows(self.rows[:-1] if self.lost else self.rows)
 
     def record_lost(self) -> None:
-        """Records the last row again, if an earlier session ended before it was written, so that loggers get it."""
+        """Records the last row, if an earlier session ended after its checkpoint and before it was written."""
         if self.lost:
+            self.lost = False
             self._record_last()
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -160,7 +162,7 @@ class DrawingBeside(pl.Callback):
         if epoch and not within_epoch(trainer) and trainer.is_global_zero:
             self.evolution.redraw(epoch)
             self.filters.redraw(module.net, epoch)
-            self.rows.record_lost()
+        self.rows.record_lost()
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.record.background.check()
