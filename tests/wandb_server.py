@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 
 
 def receiving(views=True):
@@ -13,7 +14,7 @@ def receiving(views=True):
     views: whether this account may save any. The server's `history` has the lines of each run's history by their
     number, as the client streams them.
     """
-    taken, files, history = [], {}, {}
+    taken, files, history, numbers = [], {}, {}, count()
 
     class Server(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -67,9 +68,10 @@ def receiving(views=True):
                    "historyTail": json.dumps([last]), "eventsTail": "[]",
                    "eventsLineCount": 0, "tags": [], "wandbConfig": "{}", "state": "running"}  # fmt: skip
             urls = []
-            for number, name in enumerate(given.get("files") or []):
-                files[f"/put/{len(files)}-{number}"] = name
-                urls.append({"name": name, "uploadUrl": f"http://127.0.0.1:{server.server_port}{list(files)[-1]}"})
+            for name in given.get("files") or []:
+                path = f"/put/{next(numbers)}"
+                files[path] = name
+                urls.append({"name": name, "uploadUrl": f"http://127.0.0.1:{server.server_port}{path}"})
             viewer = {
                 "id": "VTox",
                 "username": "me",

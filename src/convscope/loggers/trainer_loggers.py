@@ -37,8 +37,7 @@ class OpenLogger:
     """Sends the grids of an epoch with it as x axis, and the latest picture of the whole run at the end."""
 
     def __init__(self, logger: Any, send: Callable[[Any, Sequence[PictureFile], int], None]):
-        self.logger = logger
-        self.buffer = EpochBuffer(lambda pictures, _, epoch: send(logger, pictures, epoch) if pictures else None)
+        self.logger, self.send, self.buffer = logger, send, EpochBuffer(self._send_pictures)
 
     def picture(self, picture: Picture, path: Path) -> None:
         if picture.name.startswith(SENT):
@@ -49,6 +48,10 @@ class OpenLogger:
 
     def close(self) -> None:
         self.buffer.end({})
+
+    def _send_pictures(self, pictures: Sequence[PictureFile], values: Mapping[str, Any], epoch: int) -> None:
+        if pictures:
+            self.send(self.logger, pictures, epoch)
 
 
 def _to_wandb(logger: Any, pictures: Sequence[PictureFile], epoch: int) -> None:
