@@ -92,12 +92,13 @@ class WandbPictures:
         self.buffer = EpochBuffer(self._send)
         self.picture, self.row = self.buffer.picture, self.buffer.row
         self.step_file = folder / "wandb" / "next_step"  # an offline run would begin at 0 when it is resumed
-        self.next_step = max(_stored_step(self.step_file), logger.experiment.starting_step)
+        run: Any = logger.experiment
+        self.next_step = max(_stored_step(self.step_file), run.starting_step)
 
     def _send(self, pictures: Sequence[PictureFile], values: Mapping[str, Any], epoch: int) -> None:
         step = max(epoch, self.next_step)
-        images = {picture.name: _image(picture, path) for picture, path in pictures}
-        self.logger.experiment.log({**({"epoch": epoch} if epoch else {}), **values, **images}, step=step, commit=True)
+        sent: dict[str, Any] = {picture.name: _image(picture, path) for picture, path in pictures} | dict(values)
+        self.logger.experiment.log(sent | ({"epoch": epoch} if epoch else {}), step=step, commit=True)
         self.next_step = step + 1
         write(self.step_file, f"{self.next_step}\n")
 
