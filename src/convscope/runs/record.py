@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import save_file
 
+from convscope.metrics.convergence import measured
 from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
 from convscope.runs.background import Background, in_turn
 from convscope.runs.index import read_text
@@ -153,12 +154,13 @@ class Record:
     def row(self, epoch: int, values: Mapping[str, float], logged: Mapping[str, float] | None = None) -> None:
         """Writes one row of metrics.csv. A column that appears later is empty in the rows before it, never missing.
 
-        logged: further values of the run so far, for the loggers alone.
+        logged: further values of the run so far, for the loggers alone, which get what was measured.
         """
+        sent = measured({**values, **(logged or {})}, self._columns)
         self._set_row(epoch, values)
         self._write_rows()
         for logger in self.loggers:
-            logger.row(epoch, {**values, **(logged or {})})
+            logger.row(epoch, sent)
 
     def rows(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes metrics.csv anew from rows with their epoch, which a run that resumes has from its checkpoint."""

@@ -163,7 +163,7 @@ def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: R
         StopWhenNotFinite(),
         watchers.layers,
         *([RenormalizeFilters(recipe.renorm)] if recipe.renorm else []),
-        DrawingBeside(record, watchers.features, filters),
+        DrawingBeside(record, watchers.features, filters, watchers.rows),
         watchers.evolution,
         filters,
         watchers.chance,
