@@ -42,9 +42,9 @@ def annotate(settings: Settings, folder: Path) -> None:
     for line in unused_words(settings):
         show_warning(line)
     paths, root = _image_files(settings)
+    photographs = _photographs(paths, root, folder, config.copy) if root else []
     if not is_run_folder(folder):
         begin_folder()
-    photographs = _photographs(paths, root, folder, config.copy) if root else []
     page = write_annotation_page(folder / PAGE, photographs, root, points, boxes)
     if root is None:
         print("choose the folder of the photographs on the page, or name it here: data=images data.root=<folder>")

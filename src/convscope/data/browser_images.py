@@ -38,11 +38,6 @@ def browser_image(path: Path, copies: bool = False) -> BrowserImage:
 
 
 def _is_shown(image: Image.Image) -> bool:
-    """Whether browsers show the file, upright. Pillow takes the orientation from XMP, too, which browsers do not."""
-    if image.format not in SHOWN or image.width * image.height > LARGEST:
-        return False
-    if image.getexif().get(ORIENTATION, 1) == 1:
-        return True
-    exif = Image.Exif()
-    exif.load(image.info.get("exif") or b"")
-    return image.format in TURNED and ORIENTATION in exif
+    """Whether browsers show the file, upright."""
+    is_upright = image.format in TURNED or image.getexif().get(ORIENTATION, 1) == 1
+    return image.format in SHOWN and is_upright and image.width * image.height <= LARGEST

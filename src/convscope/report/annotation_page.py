@@ -9,7 +9,7 @@ from convscope.report.page import asset_texts, literal, template
 from convscope.runs.atomic_io import write
 
 SCRIPTS = ("elements.js", "annotation_csv.js", "annotation_work.js", "annotation_stage.js", "annotation_input.js",
-           "annotation_panel.js", "annotation_page.js")  # fmt: skip
+           "annotation_exif.js", "annotation_panel.js", "annotation_page.js")  # fmt: skip
 
 
 class Photograph(NamedTuple):

@@ -48,9 +48,11 @@ function sourceOf(place) {
   return chosen.source;
 }
 
-function loaded() {
+async function loaded() {
   const image = byId("image", HTMLImageElement);
   const chosen = photograph();
+  if (chosen.file && (await isStoredTurned(chosen.file))) return failed("as it is turned by its EXIF");
+  if (chosen !== photograph()) return;
   chosen.width ??= image.naturalWidth;
   chosen.height ??= image.naturalHeight;
   const shapes = [chosen.width / chosen.height, image.naturalWidth / image.naturalHeight];
@@ -63,13 +65,15 @@ function loaded() {
   if (work.place + 1 < work.annotation.photographs.length) new Image().src = sourceOf(work.place + 1);
 }
 
-function failed() {
+/** Says that the photograph cannot be marked. @param {string} [why] */
+function failed(why = "") {
   const { path, file } = photograph();
-  const folder = work.annotation.root;
+  const { root, program } = work.annotation;
+  const command = `${program} job=annotate data=images data.root=<path to ${root}>`;
   const remedy = file
-    ? `${work.annotation.program} job=annotate data=images data.root=<path to ${folder}> makes a page with copies that it can show`
+    ? `${command} makes a page with copies that it can show`
     : "is the file still where it was? With annotate.copy=true the page shows copies";
-  trouble(`This browser cannot show ${path}; ${remedy}.`);
+  trouble(`This browser cannot show ${joined([path, why], " ")}; ${remedy}.`);
 }
 
 /** Begins with photographs. @param {Annotation} annotation */
@@ -87,7 +91,7 @@ function begin(annotation) {
 function choose(files) {
   const order = new Intl.Collator(undefined, { numeric: true });
   const chosen = [...(files ?? [])].filter((file) => !/(^|\/)\./.test(file.webkitRelativePath || file.name));
-  const images = chosen.filter((file) => file.type.startsWith("image/") || IMAGE.test(file.name));
+  const images = chosen.filter((file) => /^image\/(?!svg)/.test(file.type) || IMAGE.test(file.name));
   if (!images.length) return window.alert("No photographs are in there: jpg, png, webp, gif, bmp or avif.");
   const root = images[0].webkitRelativePath.split("/")[0];
   const photographs = images.map((file) => {
@@ -167,7 +171,7 @@ function setUpPage() {
     setTimeout(() => work.place === place && !missingParts().length && step(1), ONWARD);
   };
   byId("image").addEventListener("load", loaded);
-  byId("image").addEventListener("error", failed);
+  byId("image").addEventListener("error", () => failed());
   onClick("previous", () => step(-1));
   onClick("next", () => step(1));
   onClick("unfinished", toUnfinished);
