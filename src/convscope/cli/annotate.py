@@ -1,4 +1,4 @@
-"""job=annotate: a page on which people mark parts of their photographs, for the jobs that need to know where they are."""
+"""job=annotate: a page on which people mark parts of their photographs, for the jobs that ask where these are."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _names(key: str, names: list[str]) -> list[str]:
     names = [name.strip() for name in names]
     if "" in names or len(set(names)) < len(names):
         problem = "an empty name" if "" in names else f"{next(name for name in names if names.count(name) > 1)} twice"
-        raise UserError(f"annotate.{key} has {problem}; name each part once: annotate.{key}=[left eye,right eye]")
+        raise UserError(f"annotate.{key} has {problem}; name each part once: 'annotate.{key}=[left eye,beak]'")
     return names
 
 

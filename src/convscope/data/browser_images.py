@@ -26,10 +26,10 @@ class BrowserImage(NamedTuple):
 
 def browser_image(path: Path, copies: bool = False) -> BrowserImage:
     """The image of a file for a page. copies: makes a jpeg of every image. Raises Unreadable."""
-    with suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # for which rgb has better reasons
-        with Image.open(path, formats=decoders.formats()) as image:
-            if not copies and _is_shown(image):
-                return BrowserImage(*upright_size(image), None)
+    has_better_reasons = suppress(OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # rgb, below
+    with has_better_reasons, Image.open(path, formats=decoders.formats()) as image:
+        if not copies and _is_shown(image):
+            return BrowserImage(*upright_size(image), None)
     pixels = rgb(content(path))
     copy, jpeg = Image.fromarray(pixels), io.BytesIO()
     copy.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
