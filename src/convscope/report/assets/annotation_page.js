@@ -38,7 +38,6 @@ function show(place, words) {
   image.alt = `photograph ${path}`;
   image.src = sourceOf(work.place);
   redraw(joined([words, `Photograph ${work.place + 1} of ${photographs.length}. ${chooseMissing()}`], " "));
-  drawPanel();
 }
 
 /** The address of a photograph's file. @param {number} place */
@@ -154,8 +153,9 @@ function pressed(event) {
   }
   const mark = markUnder(event);
   const isDone = mark ? markKey(event, mark) : target === byId("stage") && stage.isReady && crossKey(event);
-  if (!isDone && /^[1-9]$/.test(event.key)) choosePart(Number(event.key) - 1);
-  else if (!isDone && KEYS[event.key]) KEYS[event.key]();
+  const digit = Number(event.key) || Number(/^Digit(\d)$/.exec(event.code)?.[1]); // by its place where it needs Shift
+  if (!isDone && KEYS[event.key]) KEYS[event.key]();
+  else if (!isDone && digit) choosePart(digit - 1);
   else if (!isDone) return;
   event.preventDefault();
 }
@@ -191,7 +191,7 @@ function setUpPage() {
     byId(id, HTMLInputElement).addEventListener("change", () => choose(byId(id, HTMLInputElement).files));
   }
   document.addEventListener("keydown", pressed);
-  window.addEventListener("beforeunload", (event) => work.isStored || event.preventDefault());
+  window.addEventListener("beforeunload", (event) => work.isStored || !work.past.length || event.preventDefault());
   if (window.ANNOTATION?.photographs.length) begin(window.ANNOTATION);
 }
 setUpPage();
