@@ -45,9 +45,9 @@ def test_curves_show_loss_and_accuracy_in_percent():
 
 def test_mean_average_precision_is_drawn_where_it_was_measured():
     rows = [{**row, "val/mean_ap": str(0.1 * number)} for number, row in enumerate(metrics(4))]
-    assert lines(training_curves(rows).axes[1])["val., mean AP"][1] == pytest.approx([0, 10, 20, 30])
+    assert lines(training_curves(rows).axes[1])["validation, mean AP"][1] == pytest.approx([0, 10, 20, 30])
     plain = training_curves(metrics(4)).axes[1]
-    assert "val., mean AP" not in lines(plain) and "precision" not in plain.get_title()
+    assert "validation, mean AP" not in lines(plain) and "precision" not in plain.get_title()
 
 
 def test_a_missing_value_is_a_gap():
@@ -105,4 +105,4 @@ def test_the_answer_in_words():
 
 def test_lines_differ_without_color():
     for axes in [*training_curves(metrics(3)).axes, *convergence_curves(metrics(3), LAYERS, "").axes]:
-        assert len({line.get_linestyle() for line in axes.get_lines()}) == len(axes.get_lines())
+        assert len({line.get_marker() for line in axes.get_lines()}) == len(axes.get_lines())

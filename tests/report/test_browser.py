@@ -104,7 +104,7 @@ def test_curves_read_out_the_epoch_of_the_slider_and_of_the_pointer(show, finish
     expect(loss.locator(".readout")).to_contain_text("epoch 8")
     canvas.click(position={"x": 46, "y": 60})
     shows(page, "conv3/epoch_001")
-    assert page.locator(".chart h3").all_inner_texts()[:3] == ["Loss", "Accuracy", "Settling: top-9 images that stayed"]
+    assert page.locator(".chart h3").all_inner_texts()[:3] == ["Loss", "Accuracy", "Top-9 images that stayed"]
 
 
 def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(show, finished_run):

@@ -15,6 +15,8 @@ from convscope.plots.lettering import moved_apart
 
 GROUND, INK, FAINT, RULE = "#fcfcfd", "#26262a", "#70707a", "#e2e2e6"
 WIDTH, TEXT = 12.0, 9  # inches, points
+LEADER = 9  # points from the axes to the key of a label
+LEADER_STYLE: dict[str, Any] = {"arrowstyle": "-", "color": "#a8a8b0", "linewidth": 0.6, "relpos": (0, 0.5)}
 TITLE_STYLE: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
 
 
@@ -44,18 +46,42 @@ def style_axes(axes: Axes) -> None:
 
 
 def label_ends(figure: Figure) -> None:
-    """Writes the label of each line at its right end. Labels that would overlap are moved apart."""
+    """Writes the label of each line at its right end, after its marker or a piece of it.
+
+    Labels that would overlap are moved apart. Thin gray leaders, which no curve looks like, join them to their ends.
+    """
     for axes in figure.axes:
         low, high = axes.get_ylim()
         points = axes.get_position().height * figure.get_figheight() * 72
+        wide = axes.get_position().width * figure.get_figwidth() * 72
         ends = [_last_point(line) for line in axes.get_lines()]
         heights = moved_apart([(y - low) / (high - low) for _, y in ends], 1.3 * TEXT / points)
         for line, end, height in zip(axes.get_lines(), ends, heights, strict=True):
-            leader = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.9, "shrinkA": 1, "relpos": (0, 0.5)}
+            key = _key(figure, axes, line, height)
             axes.annotate(
-                str(line.get_label()), end, (1.03, height), textcoords="axes fraction", annotation_clip=False,
-                va="center", size=TEXT, color=INK, arrowprops=leader,
+                str(line.get_label()), end, (1 + (LEADER + key + 3) / wide, height), textcoords="axes fraction",
+                annotation_clip=False, va="center", size=TEXT, color=INK,
+                arrowprops={**LEADER_STYLE, "shrinkA": key + 5, "shrinkB": 4},
             )  # fmt: skip
+
+
+def _key(figure: Figure, axes: Axes, line: Line2D, height: float) -> float:
+    """Draws the marker of the line, or a piece of a line without one, right of the axes; returns its width in points.
+
+    height: a fraction of the axes.
+    """
+    marked = line.get_marker() not in (None, "", "None", " ")
+    width = 5.0 if marked else 15.0
+    places = [LEADER + width / 2] if marked else [LEADER, LEADER + width]
+    look: dict[str, Any] = {"marker": line.get_marker(), "markersize": 5} if marked else {}
+    points = 72 * axes.get_position().width * figure.get_figwidth()
+    figure.add_artist(
+        Line2D(
+            [1 + place / points for place in places], [height] * len(places), color=line.get_color(),
+            linestyle=line.get_linestyle(), linewidth=line.get_linewidth(), transform=axes.transAxes, **look,
+        )
+    )  # fmt: skip
+    return width
 
 
 def _last_point(line: Line2D) -> tuple[float, float]:
