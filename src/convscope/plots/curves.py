@@ -35,9 +35,7 @@ def training_curves(rows: Rows) -> Figure:
     loss.set_title("Loss", **TITLE_STYLE)
     _draw_lines(loss, rows, _lines(["train/loss", "val/loss"]))
     several = any(row.get("val/mean_ap") for row in rows)
-    accuracy.set_title(
-        "Accuracy and mean average precision, %" if several else "Accuracy, %", **TITLE_STYLE
-    )
+    accuracy.set_title("Accuracy and mean average precision, %" if several else "Accuracy, %", **TITLE_STYLE)
     columns = ["train/top1", "val/top1", "val/top5", "val/class_mean", "val/mean_ap"]
     if _equal(rows, "val/class_mean", "val/top1"):  # with as many images of each class
         columns.remove("val/class_mean")

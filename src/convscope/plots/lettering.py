@@ -52,6 +52,13 @@ def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: in
     draw.text(place, shortened(text, size, room), fill=color, font=font(size), anchor=anchor)
 
 
+def percent(share: float) -> str:
+    """A probability or share in whole percent; only 0 and 1 read as 0 % and 100 %."""
+    if 0 < share < 0.01 or 0.995 <= share < 1:
+        return "< 1 %" if share < 0.5 else "> 99 %"
+    return f"{100 * share:.0f} %"
+
+
 def moved_apart(heights: Sequence[float], gap: float) -> list[float]:
     """The heights of labels, moved by least squares so that they are `gap` apart and in order, then clipped to 0..1.
 

@@ -8,8 +8,18 @@ from typing import Any, NamedTuple
 
 COLORS = ("#1f6fa8", "#c2570c", "#2b7f5b", "#8a4fa3", "#7a6a12", "#4b5563")  # by the number of a series
 LAYER_COLORS = (
-    "#440154", "#481668", "#482979", "#443a83", "#3e4c8a", "#365c8d",
-    "#306a8e", "#2a788e", "#24868e", "#20938c", "#1fa187", "#29af7f",
+    "#440154",
+    "#481668",
+    "#482979",
+    "#443a83",
+    "#3e4c8a",
+    "#365c8d",
+    "#306a8e",
+    "#2a788e",
+    "#24868e",
+    "#20938c",
+    "#1fa187",
+    "#29af7f",
 )  # from the pixels up: the darker part of viridis, whose lightness rises evenly
 DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4", "4 4")  # on and off, in pixels beside a line of LINE_PIXELS
 LINE_PIXELS = 2.0
