@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from convscope.plots.panels import FAINT, GROUND, INK, RULE, TEXT, TITLE_STYLE, WIDTH, style_axes
+from convscope.plots.series import NET, PAPER
 
 ROW, ABOVE, BELOW, GAP = 0.3, 0.5, 0.6, 0.5  # inches
-RUN_COLOR, PAPER_COLOR = "#1f3b73", "#b5651d"
 MAX_NAME = 42  # characters of a row's name
 
 
@@ -61,7 +61,7 @@ def _style(axes: Axes, rows: int, title: str, quantity: str) -> None:
 
 
 def _draw(axes: Axes, place: int, row: RowError, from_paper: bool) -> None:
-    color, value = (PAPER_COLOR, row.paper_error) if from_paper else (RUN_COLOR, row.error)
+    color, value = (PAPER, row.paper_error) if from_paper else (NET, row.error)
     if value is None:
         return
     if row.spread and not from_paper:

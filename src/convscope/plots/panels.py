@@ -55,36 +55,40 @@ def label_ends(figure: Figure) -> None:
         points = axes.get_position().height * figure.get_figheight() * 72
         wide = axes.get_position().width * figure.get_figwidth() * 72
         ends = [_last_point(line) for line in axes.get_lines()]
+        key = 6.0 if all(map(_is_marked, axes.get_lines())) else 15.0
         heights = moved_apart([(y - low) / (high - low) for _, y in ends], 1.3 * TEXT / points)
         for line, end, height in zip(axes.get_lines(), ends, heights, strict=True):
-            key = _key(figure, axes, line, height)
+            _draw_key(figure, axes, line, height, key)
             axes.annotate(
                 str(line.get_label()), end, (1 + (LEADER + key + 3) / wide, height), textcoords="axes fraction",
                 annotation_clip=False, va="center", size=TEXT, color=INK,
-                arrowprops={**LEADER_STYLE, "shrinkA": key + 5, "shrinkB": 4},
+                arrowprops={**LEADER_STYLE, "shrinkA": key + 4, "shrinkB": 4},
             )  # fmt: skip
 
 
-def _key(figure: Figure, axes: Axes, line: Line2D, height: float) -> float:
-    """Draws the marker of the line, or a piece of a line without one, right of the axes; returns its width in points.
+def _draw_key(figure: Figure, axes: Axes, line: Line2D, height: float, width: float) -> None:
+    """Draws the marker of the line, or a piece of a line without one, right of the axes.
 
-    height: a fraction of the axes.
+    height: a fraction of the axes. width: of the piece, in points; a marker is in its middle.
     """
-    marked = line.get_marker() not in (None, "", "None", " ")
-    width = 5.0 if marked else 15.0
-    places = [LEADER + width / 2] if marked else [LEADER, LEADER + width]
-    look: dict[str, Any] = {"marker": line.get_marker(), "markersize": 5} if marked else {}
     points = 72 * axes.get_position().width * figure.get_figwidth()
+    places = [LEADER + width / 2] if _is_marked(line) else [LEADER, LEADER + width]
     figure.add_artist(
         Line2D(
             [1 + place / points for place in places], [height] * len(places), color=line.get_color(),
-            linestyle=line.get_linestyle(), linewidth=line.get_linewidth(), transform=axes.transAxes, **look,
+            linestyle=line.get_linestyle(), linewidth=line.get_linewidth(), marker=line.get_marker(), markersize=5,
+            transform=axes.transAxes,
         )
     )  # fmt: skip
-    return width
+
+
+def _is_marked(line: Line2D) -> bool:
+    return line.get_marker() not in (None, "", "None", " ")
 
 
 def _last_point(line: Line2D) -> tuple[float, float]:
+    """Where the line ends, in the units of its axes."""
     x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
     last = np.flatnonzero(np.isfinite(y))[-1]
-    return float(x[last]), float(y[last])
+    shifted = line.axes.transData.inverted().transform(line.get_transform().transform((x[last], y[last])))
+    return float(shifted[0]), float(shifted[1])

@@ -14,10 +14,9 @@ from convscope.plots.grid import BACKGROUND, MARGIN, TITLE_HEIGHT
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, write
 from convscope.plots.panels import GROUND, INK, WIDTH, label_ends, panels
 from convscope.plots.panels import TITLE_STYLE as TITLED
+from convscope.plots.series import series_style
 from convscope.plots.tile import Tile, resized
 
-COLORS = ["#1f3b73", "#d9822b", "#70707a", "#6f8fc9"]
-STYLES = ["-", "--", ":", "-."]
 GAP = 4
 
 
@@ -74,11 +73,11 @@ def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title
     below = 0.6 + (0.055 * max(map(len, layers)) if tilted else 0.0)
     height = 3.7 + below
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
-    plots = panels(figure, len(sides), above=0.85, below=below, beside=0.95, label="layer, from the pixels up")
+    plots = panels(figure, len(sides), above=0.85, below=below, beside=1.05, label="layer, from the pixels up")
     for axes, (name, courses) in zip(plots, sides.items(), strict=True):
         axes.set_title(name, **TITLED)
         for number, course in enumerate(courses):
-            _draw(axes, course, COLORS[number % 4], STYLES[number % 4])
+            _draw(axes, course, series_style(number))
         axes.set_xticks(range(len(layers)), layers, rotation=40 if tilted else 0, ha="right" if tilted else "center")
         axes.set_ylim(0, 1.05 * _highest(courses))
     figure.text(0.012, 1 - 0.3 / height, title, size=13, color=INK, va="center")
@@ -86,14 +85,13 @@ def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title
     return figure
 
 
-def _draw(axes: Axes, course: Course, color: str, style: str) -> None:
+def _draw(axes: Axes, course: Course, style: Mapping[str, Any]) -> None:
     x = np.arange(len(course.values))
     low, high = np.asarray(course.low, float), np.asarray(course.high, float)
     finite = np.isfinite(low) & np.isfinite(high)
-    axes.fill_between(x, low, high, where=finite.tolist(), color=color, alpha=0.15, linewidth=0)
+    axes.fill_between(x, low, high, where=finite.tolist(), color=style["color"], alpha=0.15, linewidth=0)
     axes.plot(
-        x, course.values, color=color, linestyle=style, linewidth=1.7, marker="o", markersize=3.2, label=course.label,
-        clip_on=False,
+        x, course.values, **style, linewidth=1.7, markersize=3.6, label=course.label, clip_on=False,
     )  # fmt: skip
 
 
