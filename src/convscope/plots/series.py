@@ -33,7 +33,11 @@ class Series(NamedTuple):
     number: int
 
 
-NET, PAPER, NULL = COLORS[0], COLORS[4], "#82828c"  # the net in question, the paper's, what tells neither (random weights)
+NET, PAPER, NULL = (
+    COLORS[0],
+    COLORS[4],
+    "#82828c",
+)  # the net in question, the paper's, what tells neither (random weights)
 VALIDATION, TRAINING = 0, 1
 SERIES = {
     "train/loss": Series("training", TRAINING),

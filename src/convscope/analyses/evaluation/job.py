@@ -176,7 +176,9 @@ def _confusion(name: str, tally: PredictionTally, classes: list[str], limit: int
                   f"What {name} takes for what: a row for each true class, a column for each predicted one{unnamed}",
                   plot=True)  # fmt: skip
     yield Table(
-        "evaluation/confusion", _matrix_rows(matrix, labels), f"Images of each true class (rows) by the class that {name} predicts (columns)"
+        "evaluation/confusion",
+        _matrix_rows(matrix, labels),
+        f"Images of each true class (rows) by the class that {name} predicts (columns)",
     )
     pairs = [{"true class": classes[pair.truth], "taken for": classes[pair.answer], "images": pair.images,
               "% of the class": round(100 * pair.share, 1)}

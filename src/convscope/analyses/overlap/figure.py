@@ -96,4 +96,6 @@ def _share_above(axes: Axes, values: NDArray[np.float64], low: float, label: str
     correlations = np.linspace(max(-1.0, low), 1, 400)
     share = 1 - np.searchsorted(np.sort(values), correlations) / max(1, len(values))
     place = (0.02 + 0.03 * number, 0.2)  # of markers, a fraction of the line, so that they do not cover each other
-    axes.plot(correlations, 100 * share, **series_style(number), linewidth=1.7, markersize=4, markevery=place, label=label)
+    axes.plot(
+        correlations, 100 * share, **series_style(number), linewidth=1.7, markersize=4, markevery=place, label=label
+    )
