@@ -14,12 +14,12 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
 from convscope.analyses import abouts
 from convscope.errors import command_line
+from convscope.metrics.loss_gap import conditions_of_settings, loss_gap_in_words
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
 from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import REST, is_moving, sections
-from convscope.metrics.loss_gap import conditions_of_settings, loss_gap_in_words
 from convscope.runs.atomic_io import write
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, read_run

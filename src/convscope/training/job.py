@@ -17,8 +17,8 @@ from torch import nn
 from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.module import ImageData
-from convscope.metrics.loss_gap import loss_gap_in_words, training_conditions
 from convscope.metrics.goals import GOALS, Chance
+from convscope.metrics.loss_gap import loss_gap_in_words, training_conditions
 from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
 from convscope.runs.record import Picture, Record
