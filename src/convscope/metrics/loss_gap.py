@@ -8,7 +8,7 @@ from typing import Any
 def training_conditions(dropout: bool, crops: bool, color_noise: float, smoothing: float, classes: int) -> list[str]:
     """What makes training images harder than validation images, in words.
 
-    crops: whether the stored images are larger than the net's. color_noise: its sigma. smoothing: of the labels, 0 where
+    crops: whether stored images are larger than the net's. color_noise: its sigma. smoothing: of the labels, 0 where
     the loss has none. With smoothing s the cross entropy of C classes cannot fall below the entropy of the smoothed
     label, which has 1 - s + s / C at the true class and s / C at each other one.
     """

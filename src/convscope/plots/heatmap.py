@@ -111,7 +111,7 @@ def draw_color_bar(
 def name_marks(draw: ImageDraw.ImageDraw, place: tuple[int, int], words: Mapping[str, str], gap: int) -> None:
     """Draws the legend of the marks in one line from `place` (left, top), `gap` pixels between them.
 
-    words: by mark: "arrow" (of a color bar), "square" (white on black), "frame" (black), "none" (a place without value).
+    words: by mark: "arrow" (of a color bar), "square" (white on black), "frame" (black), "none" (no value).
     """
     x, y = place
     for mark, text in words.items():
