@@ -10,11 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+from numpy.typing import ArrayLike
 
 from convscope.plots.lettering import moved_apart
 
 GROUND, INK, FAINT, RULE = "#fcfcfd", "#26262a", "#70707a", "#e2e2e6"
 WIDTH, TEXT = 12.0, 9  # inches, points
+APART, SPREAD = 3.5, 14.0  # most points between the bars of two series, and between those of the first and the last
 LEADER = 9  # points from the axes to the key of a label
 LEADER_STYLE: dict[str, Any] = {"arrowstyle": "-", "color": "#a8a8b0", "linewidth": 0.6, "relpos": (0, 0.5)}
 TITLE_STYLE: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
@@ -43,6 +46,27 @@ def style_axes(axes: Axes) -> None:
     axes.spines[["left", "bottom"]].set_color(RULE)
     axes.grid(axis="y", color=RULE, linewidth=0.8)
     axes.tick_params(colors=FAINT, labelsize=TEXT, length=0)
+
+
+def beside_each_other(count: int) -> list[float]:
+    """How far right, in points, each of `count` series with bars is drawn, so that no bar covers another."""
+    apart = min(APART, SPREAD / max(1, count - 1))
+    return [apart * (number - (count - 1) / 2) for number in range(count)]
+
+
+def draw_with_bars(
+    axes: Axes, x: ArrayLike, heights: ArrayLike, bars: tuple[ArrayLike, ArrayLike], beside: float, **look: Any
+) -> None:
+    """Draws a line and its bars from the first to the second of `bars`, `beside` points right of their places.
+
+    look: keywords of matplotlib's plot.
+    """
+    place = axes.transData + ScaledTranslation(beside / 72, 0, axes.figure.dpi_scale_trans)
+    axes.plot(x, heights, transform=place, clip_on=False, **look)
+    axes.vlines(x, *bars, color=look["color"], linewidth=1.3, transform=place)
+    axes.update_datalim(
+        list(zip(np.asarray(x, float), np.asarray(heights, float), strict=True))
+    )  # shifted: not counted
 
 
 def label_ends(figure: Figure) -> None:

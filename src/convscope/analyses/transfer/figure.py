@@ -3,15 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import ScaledTranslation
 
-from convscope.plots.panels import FAINT, GROUND, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
+from convscope.plots.panels import (
+    FAINT,
+    GROUND,
+    TEXT,
+    TITLE_STYLE,
+    WIDTH,
+    beside_each_other,
+    draw_with_bars,
+    label_ends,
+    panels,
+)
 from convscope.plots.series import NULL, PAPER, layer_style, series_style
 
-APART, SPREAD = 3.5, 14.0  # most points between the bars of two curves, and between those of the first and the last
 FIXED: dict[str, dict[str, Any]] = {
     "paper": {"color": PAPER, "linestyle": (0, (6, 2)), "marker": "P"},
     "random": {"color": NULL, "linestyle": "-.", "marker": "X"},
@@ -59,18 +68,13 @@ def _draw(axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Any]) -> Non
     """Draws the curves by the styles of their labels, their bars beside each other."""
     names = list(curves[0].x) if isinstance(curves[0].x[0], str) else None
     barred = [curve for curve in curves if any(curve.spread)]
-    apart = min(APART, SPREAD / max(1, len(barred) - 1))
+    beside = dict(zip((curve.label for curve in barred), beside_each_other(len(barred)), strict=True))
     for curve in curves:
-        x = range(len(curve.x)) if names else curve.x
-        beside = barred.index(curve) - (len(barred) - 1) / 2 if curve in barred else 0  # bars must not cover each other
-        place = axes.transData + ScaledTranslation(apart * beside / 72, 0, axes.figure.dpi_scale_trans)
+        x = list(range(len(curve.x)) if names else curve.x)
+        mean, spread = np.asarray(curve.mean, float), np.asarray(curve.spread, float)
         width = {"best": 2.6, "chance": 1}.get(curve.kind, 1.4)
-        axes.plot(x, curve.mean, **styles[curve.label], linewidth=width, markersize=4, label=curve.label,
-                  clip_on=False, transform=place)  # fmt: skip
-        low = [mean - spread for mean, spread in zip(curve.mean, curve.spread, strict=True)]
-        high = [mean + spread for mean, spread in zip(curve.mean, curve.spread, strict=True)]
-        axes.vlines(x, low, high, color=styles[curve.label]["color"], linewidth=1.4, transform=place)
-        axes.update_datalim(list(zip(x, curve.mean, strict=True)))  # shifted lines count for nothing
+        draw_with_bars(axes, x, mean, (mean - spread, mean + spread), beside.get(curve.label, 0), label=curve.label,
+                       linewidth=width, markersize=4, **styles[curve.label])  # fmt: skip
     axes.autoscale_view()
     if names:
         axes.set_xticks(range(len(names)), names)
