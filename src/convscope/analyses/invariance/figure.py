@@ -18,7 +18,7 @@ from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, label_
 from convscope.plots.series import series_style
 from convscope.plots.tile import Tile, resized
 
-STRIPS, NAMES, PANEL = 4.0, 1.35, 3.15  # inches that a column takes; names beside the pictures; a panel's column
+STRIPS, NAMES, PANEL = 4.0, 1.35, 3.45  # inches that a column takes; names beside the pictures; a panel's column
 ROW, ABOVE, BELOW = 2.5, 0.8, 0.55  # inches: the least height of a row's plots; above all rows; below each
 LETTERS = 12  # of the note that fit into an inch
 PICTURES = 5  # of an image under one transform
@@ -98,7 +98,7 @@ def invariance_figure(rows: Sequence[TransformRow], names: Sequence[str], title:
         _strips(figure.add_axes(place), row, names)
         for column, panel in enumerate(row.panels):
             left = STRIPS + 0.5 + column * PANEL
-            axes = figure.add_axes((left / width, bottom / height, (PANEL - 1.15) / width, tall / height))
+            axes = figure.add_axes((left / width, bottom / height, (PANEL - 1.45) / width, tall / height))
             _curves(axes, row, panel)
             if number == 0:
                 axes.set_title(_short(panel.title, 27), **TITLE_STYLE)
