@@ -102,7 +102,9 @@ function otherCharts(columns, drawn, layers) {
     const words = capital(wordsOf(group));
     const together = split || lines.some((line) => layers.has(line.name)) || haveOneScale(lines);
     if (together) return otherChart(words, group, split, lines);
-    return lines.map((line) => otherChart(`${words}: ${wordsOf(line.name)}`, group, split, [{ ...line, number: 0, layers: undefined }]));
+    return lines.map((line) =>
+      otherChart(`${words}: ${wordsOf(line.name)}`, group, split, [{ ...line, number: 0, layers: undefined }]),
+    );
   });
 }
 
