@@ -210,7 +210,7 @@ class Evolution:
         figure = convergence_curves(
             self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {}))
         )
-        self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
+        self.record.add(Picture("settling", figure, "Each layer compared with the drawn epoch before", plot=True))
 
     def _draw_layer(self, layer: str, maps: list[int], stored: dict[int, Tiles]) -> None:
         """Records Fig. 4 of a layer, from the epochs whose tiles are of all these maps."""
@@ -220,8 +220,8 @@ class Evolution:
             rows = [
                 MapHistory(f"map {n}", [of_epoch[row] for of_epoch in tiles.values()]) for row, n in enumerate(maps)
             ]
-            caption = f"{layer}: the strongest projection of each map as training goes on"
-            grid = evolution_grid(rows, list(tiles), caption)
+            grid = evolution_grid(rows, list(tiles), f"{layer}: the strongest projection of each map")
+            caption = f"{layer} as training goes on: a row for each map, a column for each epoch (Fig. 4)"
             self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
 
 
