@@ -1,5 +1,6 @@
 import io
 import math
+import re
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from convscope.plots.curves import convergence_curves, training_curves
+from convscope.plots.panels import save_figure
 
 LAYERS = ["conv1", "conv2", "conv3"]
 
@@ -101,6 +103,15 @@ def test_nothing_is_clipped_at_the_border(epochs):
 def test_the_answer_in_words():
     words = " ".join(text.get_text() for text in convergence_curves(metrics(3), LAYERS, "conv1 settled first").texts)
     assert words == "Do lower layers settle first? conv1 settled first"
+
+
+def test_letters_stay_letters_in_files_of_lines(tmp_path):
+    for form in ("svg", "pdf"):
+        save_figure(training_curves(metrics(2)), tmp_path / f"curves.{form}", form)
+    letters = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "curves.svg").read_text())
+    assert {"training", "validation, top-5", "epoch"} <= set(letters)
+    pdf = (tmp_path / "curves.pdf").read_bytes()
+    assert b"/Type42" in pdf or (b"/FontFile2" in pdf and b"/Type3" not in pdf)  # TrueType, which programs edit
 
 
 def test_lines_differ_without_color():
