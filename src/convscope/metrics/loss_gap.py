@@ -32,8 +32,8 @@ def conditions_of_settings(settings: Mapping[str, Any], classes: int) -> list[st
     dropout = any(isinstance(row, Mapping) and row.get("dropout") for row in rows)
     smoothing = 0.0 if optim.get("loss") == "multilabel" else optim.get("label_smoothing")  # type: ignore[union-attr]
     noise = data.get("color_noise")  # type: ignore[union-attr]
-    numbers = [value if isinstance(value, int | float) else 0.0 for value in (noise, smoothing)]
-    return training_conditions(dropout, True, *numbers, classes)
+    noise, smoothing = (value if isinstance(value, int | float) else 0.0 for value in (noise, smoothing))
+    return training_conditions(dropout, True, noise, smoothing, classes)
 
 
 def loss_gap_in_words(training: Sequence[float | None], validation: Sequence[float | None], conditions: Any) -> str:

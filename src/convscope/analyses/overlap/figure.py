@@ -72,6 +72,7 @@ def correlation_plot(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.
     left, right = panels(figure, 2, above=0.4, below=1.1, beside=0.25, label="correlation")
     left.set_title("Best correlation of each image with the other set: images", **TITLE_STYLE)
     left.hist(best, bins=np.linspace(min(0.0, float(best.min())), 1, 101).tolist(), color=NET)
+    left.set_axisbelow(True)
     left.set_yscale("symlog", linthresh=10)
     left.set_ylim(0, None)
     right.set_title("Near 1: share of the images above, %", **TITLE_STYLE)
@@ -85,7 +86,7 @@ def correlation_plot(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.
     for axes, height in ((left, 0.99), (right, 0.75)):
         axes.axvline(threshold, color=FAINT, linewidth=1)
         axes.text(threshold, height, f"threshold {threshold:g} ", transform=axes.get_xaxis_transform(), ha="right",
-                  va="top", size=TEXT, color=FAINT)  # fmt: skip
+                  va="top", size=TEXT, color=FAINT, bbox={"facecolor": GROUND, "linewidth": 0, "pad": 1})  # fmt: skip
     figure.legend(*right.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.03, 0.0), ncols=3,
                   frameon=False, fontsize=TEXT, labelcolor=INK)  # fmt: skip
     return figure
