@@ -64,11 +64,14 @@ def _draw(axes: Axes, place: int, row: RowError, from_paper: bool) -> None:
     color, value = (PAPER, row.paper_error) if from_paper else (NET, row.error)
     if value is None:
         return
-    if row.spread and not from_paper:
-        axes.plot([value - row.spread, value + row.spread], [place, place], color=color, linewidth=2, alpha=0.5)
+    spread = 0.0 if from_paper else row.spread or 0.0
+    if spread:
+        axes.plot([value - spread, value + spread], [place, place], color=color, linewidth=2, alpha=0.5)
     fill = color if row.finished or from_paper else "none"
     axes.plot(value, place, "o", markerfacecolor=fill, markeredgecolor=color, markersize=7)
-    axes.annotate(f"{value:.1f}", (value, place), (8, 0), textcoords="offset points", va="center", size=TEXT, color=INK)
+    axes.annotate(
+        f"{value:.1f}", (value + spread, place), (8, 0), textcoords="offset points", va="center", size=TEXT, color=INK
+    )
 
 
 def _set_limits(axes: Axes) -> None:
