@@ -9,7 +9,6 @@ from convscope.data.folder_contents import listing
 from convscope.data.folders import split_folder
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import recorded_settings, value_at
-from convscope.training.start import images_of_run
 
 
 def rename_classes(run: Path) -> list[str]:
@@ -21,7 +20,11 @@ def rename_classes(run: Path) -> list[str]:
     """
     root = value_at(recorded_settings(run), "data", "root")
     place = Path(root).expanduser() if isinstance(root, str) else None
-    if place is None or not (place / "classes.csv").is_file() or (trained := images_of_run(run)) is None:
+    if place is None or not (place / "classes.csv").is_file():
+        return []
+    from convscope.training.start import images_of_run  # imports torch
+
+    if (trained := images_of_run(run)) is None:
         return []
     names = readable(trained.folders or _folders_now(place), place)
     if len(names) != len(trained.classes):
