@@ -1,12 +1,12 @@
-"""The names of a finished run's classes as classes.csv of its images has them now, for its page."""
+"""The names of a finished run's classes as classes.csv of its images has them now, for its page.
+
+torch is imported only where there is a classes.csv: job=report needs it for nothing else.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from convscope.data.classnames import readable, utf8_text
-from convscope.data.folder_contents import listing
-from convscope.data.folders import split_folder
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import recorded_settings, value_at
 
@@ -22,7 +22,8 @@ def rename_classes(run: Path) -> list[str]:
     place = Path(root).expanduser() if isinstance(root, str) else None
     if place is None or not (place / "classes.csv").is_file():
         return []
-    from convscope.training.start import images_of_run  # imports torch
+    from convscope.data.classnames import readable
+    from convscope.training.start import images_of_run
 
     if (trained := images_of_run(run)) is None:
         return []
@@ -34,6 +35,10 @@ def rename_classes(run: Path) -> list[str]:
 
 
 def _folders_now(place: Path) -> list[str]:
+    from convscope.data.classnames import utf8_text
+    from convscope.data.folder_contents import listing
+    from convscope.data.folders import split_folder
+
     train = split_folder(place, "train")
     return [] if train is None else [utf8_text(name) for name in listing(train) if (train / name).is_dir()]
 
