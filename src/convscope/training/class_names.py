@@ -39,8 +39,10 @@ def _folders_now(place: Path) -> list[str]:
     from convscope.data.folder_contents import listing
     from convscope.data.folders import split_folder
 
-    train = split_folder(place, "train")
-    return [] if train is None else [utf8_text(name) for name in listing(train) if (train / name).is_dir()]
+    if (train := split_folder(place, "train")) is None:
+        return []
+    names = [name for name in listing(train) if (train / name).is_dir() and not name.startswith(".")]
+    return [utf8_text(name) for name in names]
 
 
 def _rename(path: Path, names: list[str]) -> bool:
