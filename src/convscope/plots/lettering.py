@@ -35,6 +35,16 @@ def shortened(text: str, size: int, room: int) -> str:
     return text + "…" if width("…", size) <= room else ""
 
 
+def short_name(name: str, letters: int, from_end: bool = False) -> str:
+    """The name in at most so many letters, with an ellipsis for the rest of it.
+
+    from_end: keeps its end, as of a layer, where it says more than its beginning.
+    """
+    if len(name) <= letters:
+        return name
+    return "…" + name[len(name) - letters + 1 :] if from_end else name[: letters - 1] + "…"
+
+
 def wrapped(text: str, size: int, room: int) -> list[str]:
     """The text in lines of at most `room` pixels, broken between words; a longer word has a line of its own."""
     lines: list[str] = []

@@ -1,4 +1,4 @@
-"""index.jsonl: a line for every picture, number and table of a run folder, checked before use.
+"""index.jsonl: a line for every conclusion, picture, number and table of a run folder, checked before use.
 
 The file may be damaged or hostile. A path must stay within the folder. The sheet of a packed picture, which says where
 its tiles are, must fit a picture. There are two kinds of sheets: a top-9 grid, whose maps have nine projections and
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 MAX_TILES = 4096  # maps or images of one sheet
 MAX_SIDE = 65_535  # pixels of a JPEG's side
 MAX_TEXT = 1000  # characters of a file name or a rule
+PARTNERS = "match/partners/"  # before the layer, in the names of grids of a map's partners in another run
 _NINE = 9
 _GRID_KEYS = ("size", "tile", "step", "maps", "projections", "patches", "count")
 _THUMBNAIL_KEYS = ("tile", "columns", "images", "labels", "names")
@@ -21,8 +22,8 @@ _SUFFIXES: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table":
 class IndexEntry(NamedTuple):
     """One line of index.jsonl.
 
-    path: of an existing file within the run folder, None for a number. sheet: where the tiles of a packed picture are,
-    None for other pictures and for a sheet that cannot be true.
+    path: of an existing file within the run folder, None for a number and a conclusion. sheet: where the tiles of a
+    packed picture are, None for other pictures and for a sheet that cannot be true.
     """
 
     kind: str
@@ -43,7 +44,7 @@ def read_index(folder: Path) -> tuple[list[IndexEntry], list[str]]:
         entry = _entry(line) if line.strip() else None
         if entry is None:
             damaged += bool(line.strip())
-        elif entry.kind not in _SUFFIXES:
+        elif entry.kind not in (*_SUFFIXES, "conclusion"):
             continue
         elif entry.path is not None and not _is_inside(folder, entry):
             refused += 1
@@ -95,7 +96,7 @@ def _is_inside(folder: Path, entry: IndexEntry) -> bool:
     path = PurePosixPath(str(entry.path))
     if path.is_absolute() or ".." in path.parts or {"\\", "\0"} & set(str(path)):
         return False
-    if path.suffix.lower() not in _SUFFIXES[entry.kind]:
+    if path.suffix.lower() not in _SUFFIXES.get(entry.kind, ()):  # words and numbers have no file
         return False
     return (folder / path).resolve().is_relative_to(folder.resolve())  # a link may lead out
 

@@ -1,11 +1,9 @@
 """Writes a run folder: every picture, number and table of a run under its final name, complete or absent.
 
-Jobs and callbacks hand over `Picture`, `Number`, `Table` and `Arrays` values. `Record.add` writes the file, appends a
-line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
+Jobs and callbacks hand over `Conclusion`, `Picture`, `Number`, `Table` and `Arrays` values. `Record.add` writes the
+file, appends a line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
 """
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -20,6 +18,19 @@ from convscope.runs.atomic_io import append, check_writable, remove_partial_file
 from convscope.runs.background import Background, in_turn
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
+
+
+class Conclusion(NamedTuple):
+    """What came out, in one sentence with its number and its null: the first line of a job and of its section.
+
+    name: the key of the section's topic, or with an end of its own, as "match/conv5". caption: the sentence, with its
+    period.
+    """
+
+    name: str
+    caption: str
+    epoch: int | None = None
+    layer: str | None = None
 
 
 class Picture(NamedTuple):
@@ -66,7 +77,7 @@ class Arrays(NamedTuple):
     epoch: int | None = None
 
 
-Result = Picture | Number | Table | Arrays
+Result = Conclusion | Picture | Number | Table | Arrays
 LineKey = tuple[str, str, int | None]  # kind, name and epoch; a run folder has one line of index.jsonl for each
 
 
@@ -97,6 +108,11 @@ class Record:
         if begins:
             self.begin(loggers)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether anything is in the folder that a page would show."""
+        return bool(self._line_hashes or self._rows)
+
     def begin(self, loggers: Iterable[RunLogger] = ()) -> None:
         """Makes the folder ready for the first result. Raises UserError for a folder that cannot be written."""
         check_writable(self.folder)
@@ -117,6 +133,8 @@ class Record:
                 path = self.folder / "tables" / f"{_stem(result)}.csv"
                 write(path, csv_table(result.rows))
                 self._write_line(result, "table", path=path.relative_to(self.folder).as_posix())
+            case Conclusion():
+                self._write_line(result, "conclusion")
             case Number():
                 self._write_line(result, "number", value=result.value)
                 if result.epoch is None:
@@ -187,7 +205,7 @@ class Record:
             write(path, lambda part: picture.image.save(part, quality=90, subsampling=0))
         return path
 
-    def _write_line(self, result: Picture | Number | Table, kind: str, **fields: Any) -> None:
+    def _write_line(self, result: Conclusion | Picture | Number | Table, kind: str, **fields: Any) -> None:
         """Appends the line of a new result to index.jsonl; writes the file anew where an earlier line changes."""
         line = {"kind": kind, "name": result.name, "epoch": result.epoch, **fields}
         line |= {"caption": result.caption, "layer": result.layer}
@@ -228,21 +246,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-class BadFile(Protocol):
-    """A file that cannot be read: its name in plain text, and why."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-
-
-def write_bad_images(folder: Path, bad: Iterable[BadFile]) -> None:
-    """Writes bad_images.csv of the run folder: path, reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "reason"])
-    writer.writerows([file.name, file.reason] for file in bad)
-    write(folder / "bad_images.csv", text.getvalue())

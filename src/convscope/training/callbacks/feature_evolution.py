@@ -71,8 +71,9 @@ class FeatureEvolution:
         seed: int = 0,
         measures: Sequence[str] = (),
     ):
-        when = every_n_epochs, epochs
-        self.choice = WatchChoice(layers, maps, *when, rule, mean, std, net, classes, tile, seed, measures)
+        self.choice = WatchChoice(
+            layers, maps, every_n_epochs, epochs, rule, mean, std, net, classes, tile, seed, measures
+        )
         self.folder = self._chosen_folder = None if folder is None else Path(folder).expanduser()
         self.loader = loader
         self.run: WatchedRun | OwnRun | None = None
