@@ -117,4 +117,5 @@ def _facts(settings: Settings, prepared: Prepared, seconds: float) -> dict[str, 
 
     goal = job.goal_facts(prepared.subject.image_data, prepared.classifier.recipe.loss)
     facts = run_facts(settings, prepared.subject) | {"seconds": {"preparation": seconds}}
-    return facts | {"images": prepared.sizes, "goal": goal}
+    harder = job.conditions(prepared.classifier, prepared.subject.image_data)
+    return facts | {"images": prepared.sizes, "goal": goal, "training_conditions": harder}

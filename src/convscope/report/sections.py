@@ -15,7 +15,7 @@ from PIL import Image
 from convscope.analyses import Topic, abouts
 from convscope.metrics.intervals import same_decimals
 from convscope.runs.index import IndexEntry
-from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_cell
+from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_column
 from convscope.runs.reading import Run, read_table, value_at
 
 REST = Topic("rest", "More", "More", "", "")  # results of no topic
@@ -117,9 +117,13 @@ def page_table(title: str, caption: str, columns: list[str], rows: list[list[str
 
     A row of a damaged file may be shorter than the others.
     """
-    forms = [_form([row[place] for row in rows if place < len(row)]) for place in range(len(columns))]
+    texts = [[row[place] if place < len(row) else "" for row in rows] for place in range(len(columns))]
+    forms, lines = [_form(of_column) for of_column in texts], zip(*map(table_column, texts), strict=True)
     heads = [TableCell(name.replace("_", " "), form) for name, form in zip(columns, forms, strict=True)]
-    cells = [[_cell(name, form, text) for name, form, text in zip(columns, forms, row, strict=False)] for row in rows]
+    cells = [
+        [_cell(name, form, text) for name, form, text in zip(columns, forms, line[: len(row)], strict=False)]
+        for row, line in zip(rows, lines, strict=False)
+    ]
     return PageTable(title, caption, heads, cells)
 
 
@@ -204,7 +208,7 @@ def _words(entry: IndexEntry) -> str:
 def _cell(column: str, form: str, text: str) -> TableCell:
     if column == "verdict" and text in VERDICTS:
         return TableCell(text, f"verdict {text.replace(' ', '-')}", VERDICTS[text])
-    return TableCell(table_cell(text), form)
+    return TableCell(text, form)
 
 
 def _form(texts: Sequence[str]) -> str:

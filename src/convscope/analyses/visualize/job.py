@@ -84,8 +84,9 @@ def _layer_pictures(choice: FeatureConfig, views: Mapping[str, FeatureView]) -> 
     caption += f"; projections by {view.how}"
     pictures = [Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)]
     if len(views) > 1:
-        caption = f"{layer}: the same units projected to pixels by {len(views)} rules"
-        pictures.append(Picture(f"rules/{layer}", rules_sheet(views, caption), caption, layer=layer))
+        title = f"{layer}: the same units projected to pixels by {len(views)} rules"
+        caption = f"{layer}: the image patches, then a group of columns for each rule"
+        pictures.append(Picture(f"rules/{layer}", rules_sheet(views, title), caption, layer=layer))
     return pictures
 
 

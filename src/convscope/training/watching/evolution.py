@@ -212,7 +212,7 @@ class Evolution:
         figure = convergence_curves(
             self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {}))
         )
-        self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
+        self.record.add(Picture("settling", figure, "Each layer compared with the drawn epoch before", plot=True))
 
     def _draw_layer(self, run: Run, layer: str, maps: list[int], epochs: list[int]) -> None:
         """Records Fig. 4 of a layer, from the epochs at which some of these maps are drawn."""
@@ -223,8 +223,8 @@ class Evolution:
                 MapHistory(f"map {n}", [np.asarray(strip[n]) if n in strip else None for strip in strips.values()])
                 for n in maps
             ]
-            caption = f"{layer}: the strongest projection of each map as training goes on"
-            grid = evolution_grid(rows, list(strips), caption)
+            grid = evolution_grid(rows, list(strips), f"{layer}: the strongest projection of each map")
+            caption = f"{layer} as training goes on: a row for each map, a column for each epoch (Fig. 4)"
             self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer, quality=QUALITY))
 
 
