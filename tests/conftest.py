@@ -68,8 +68,11 @@ def pytest_sessionfinish():
 
 @pytest.fixture(scope="session", name="cache")
 def cache_of_images(tmp_path_factory):
-    """One cache of decoded images for all runs of the session."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache of decoded images for all runs of the session, and of all workers of pytest."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"
+    place.mkdir(exist_ok=True)
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -62,12 +62,18 @@ def test_every_net_trains(model, tmp_path, cache):
     assert {path.parent.name for path in (tmp_path / "run/pictures/top9").glob("*/epoch_001.jpg")} == drawn
 
 
-@pytest.mark.parametrize("model", ["torchvision", "timm", "python"])
-def test_foreign_nets_train(model, tmp_path, cache):
+@pytest.mark.parametrize(
+    "model, chosen, layers",
+    [
+        ("torchvision", ["model.name=resnet18"], 5),
+        ("timm", ["model.name=resnet10t"], 5),
+        ("python", ["model.target=torchvision.models:resnet18", "evolution.layers=[layer1,layer4]"], 2),
+    ],
+)
+def test_foreign_nets_train(model, chosen, layers, tmp_path, cache):
     words = [word for word in TINY if not word.startswith("model.width")]
-    name = "model.target=torchvision.models:resnet18" if model == "python" else "model.name=resnet18"
-    run([f"model={model}", name, *words, *CRITTERS], tmp_path / "run", cache)
-    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.jpg"))) == 5
+    run([f"model={model}", *chosen, *words, *CRITTERS], tmp_path / "run", cache)
+    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.jpg"))) == layers
 
 
 @pytest.mark.parametrize("optim", choices("optim"))
@@ -88,6 +94,7 @@ def test_every_experiment(experiment, tmp_path, cache, photographs, trained):
     two = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "+trainer.limit_val_batches=2"]
     place = [f"data.root={photographs}"] if experiment in ("photographs", "transfer") else CRITTERS
     place += [f"model.init={trained}/checkpoints/last.ckpt", "model.width=0.1"] * (experiment == "transfer")
+    place += [CONV1] * (experiment in ("demo", "photographs", "renorm"))
     run([f"experiment={experiment}", *tiny, *two, "data.image_size=64", *place], tmp_path / "run", cache)
 
 
