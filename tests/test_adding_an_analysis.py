@@ -49,7 +49,7 @@ def test_the_new_job_is_in_the_help_runs_and_has_its_section_on_the_page(copy, t
     ended = python(copy / "src/run.py", "job=sparsity", "sparsity.images=4", *words, cwd=copy)
     assert ended.returncode == 0, ended.stderr
     lines = [json.loads(line) for line in (tmp_path / "run/index.jsonl").read_text().splitlines()]
-    assert {line["kind"] for line in lines} == {"table", "picture", "number"}
+    assert {line["kind"] for line in lines} == {"conclusion", "table", "picture", "number"}
     assert all(0 < line["value"] < 1 for line in lines if line["kind"] == "number")
     page = (tmp_path / "run/report/index.html").read_text()
     assert "How few units are on" in page and 'id="sparsity"' in page

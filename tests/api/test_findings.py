@@ -3,6 +3,7 @@
 import ast
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import convscope
 from convscope import api
 from convscope.api.findings import collect
 from convscope.errors import UserError
-from convscope.runs.record import Arrays, Number, Picture, Table
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Table
 
 
 def findings(numbers=2):
@@ -54,6 +55,18 @@ def test_a_result_is_a_few_lines():
     assert lines[0] == "occlude: 2 pictures, 40 numbers, 1 table, 1 set of arrays" and len(lines) == 14
     assert lines[-1] == "  and 28 more in .numbers" and lines[2].split() == ["occlusion/number_1", "0.3333"]
     assert repr(collect("occlude", [Table("a", [])])) == "occlude: 1 table"
+
+
+def test_what_came_out_stands_first(tmp_path):
+    words = "Of 4 <b>, 3 [1, 4]."
+    found = collect("occlude", [Conclusion("occlusion", words), *findings().results])
+    assert found.conclusion == words and findings().conclusion == ""
+    assert repr(found).splitlines()[1] == f"  {words}"
+    html = found._repr_html_()
+    assert html.index("Of 4 &lt;b&gt;, 3 [1, 4].") < html.index("<figure")
+    found.save(tmp_path / "run")
+    first = json.loads((tmp_path / "run/index.jsonl").read_text().splitlines()[0])
+    assert first == {"kind": "conclusion", "name": "occlusion", "caption": words}
 
 
 def test_a_notebook_shows_pictures_captions_and_tables():

@@ -59,7 +59,7 @@ def test_every_net_trains(model, tmp_path, cache):
     rows = [name for name in settings([f"model={model}"])["model"]["layers"] if name.startswith("conv")]
     drawn = {rows[0], rows[-1]}
     run([f"model={model}", f"evolution.layers=[{','.join(drawn)}]", *TINY, *CRITTERS], tmp_path / "run", cache)
-    assert {path.parent.name for path in (tmp_path / "run/pictures/top9").glob("*/epoch_001.jpg")} == drawn
+    assert {path.parent.name for path in (tmp_path / "run/pictures/top9").glob("*/epoch_001.webp")} == drawn
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_every_net_trains(model, tmp_path, cache):
 def test_foreign_nets_train(model, chosen, layers, tmp_path, cache):
     words = [word for word in TINY if not word.startswith("model.width")]
     run([f"model={model}", *chosen, *words, *CRITTERS], tmp_path / "run", cache)
-    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.jpg"))) == layers
+    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.webp"))) == layers
 
 
 @pytest.mark.parametrize("optim", choices("optim"))

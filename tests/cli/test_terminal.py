@@ -1,11 +1,13 @@
+from pathlib import Path
+
 import pytest
 
 from convscope.cli.terminal import MAX_NUMBERS, MAX_ROWS, cell_text, show_numbers, show_result
-from convscope.runs.record import Number, Table
+from convscope.runs.record import Conclusion, Number, Table
 
 
 def shown(capsys, result):
-    show_result(result)
+    show_result(result, Path("run"))
     return capsys.readouterr().out
 
 
@@ -33,6 +35,13 @@ def test_no_rows_and_too_many_are_not_printed(count, capsys):
 
 def test_forty_rows_are_printed(capsys):
     assert shown(capsys, Table("x", [{"a": "row"}] * MAX_ROWS)).count("row") == MAX_ROWS
+
+
+def test_a_conclusion_is_printed_as_it_is(capsys):
+    assert (
+        shown(capsys, Conclusion("x", "95 % [90, 99] of [bold]conv5[/bold]."))
+        == "95 % [90, 99] of [bold]conv5[/bold].\n"
+    )
 
 
 def test_other_results_are_passed_over(capsys):
@@ -100,7 +109,34 @@ def test_a_table_of_classes_by_classes_keeps_its_rows_however_wide(capsys):
 def test_among_tenths_a_whole_number_has_its_zero(capsys):
     rows = [{"a": 87.5, "n": 2, "m": 62.38, "w": "x.y"}, {"a": 90.0, "n": 3, "m": 60.0, "w": "z"}, {"a": "88.5 ± 1.9"}]
     lines = [line.split() for line in shown(capsys, Table("x", rows)).splitlines()]
-    assert ["90.0", "3", "60", "z"] in lines
+    assert ["90.0", "3", "60.00", "z"] in lines
+
+
+def test_a_column_has_equally_many_decimals_and_no_minus_before_a_zero(capsys):
+    rows = [{"a": 74.97, "share": 0.5, "share_low": -0.00001, "share_high": 0.98765}]
+    rows += [{"a": -0.001, "share": 0.25, "share_low": 0.1, "share_high": 1.0}]
+    lines = [line.split() for line in shown(capsys, Table("x", rows)).splitlines()]
+    assert ["74.97", "0.500", "0.000", "0.988"] in lines and ["0.00", "0.250", "0.100", "1.000"] in lines
+
+
+def test_only_sentences_are_broken_into_lines(capsys):
+    """Twelve columns of cells with blanks: none of them is cut in two, on its side or with columns left out."""
+    cells = [f"map {number} (-0.5 here)" for number in range(12)]
+    for count in (3, 14):
+        printed = shown(capsys, Table("t", [dict(zip("abcdefghijkl", cells, strict=True))] * count, "Caption"))
+        table = printed.partition("\n")[2]
+        assert max(map(len, table.splitlines())) <= 120 and table.count(cells[2]) == count
+        assert all(table.count(f"map {number} ") == table.count(cells[number]) for number in range(12))
+    why = "because of the words that one would like to read here, however narrow the terminal of a reader may be"
+    printed = shown(capsys, Table("t", [{"layer": f"features.{row}", "n": 3, "why": why} for row in range(3)]))
+    assert printed.count("because") == 3 and all(word in printed for word in why.split())
+
+
+def test_a_table_of_which_hardly_a_column_fits_is_one_line_with_its_path(capsys):
+    rows = [{name: f"{name} {'o' * 55}" for name in "abcdef"}] * 9
+    assert shown(capsys, Table("x/y", rows, "How it went")) == (
+        "How it went; too wide for this terminal: run/tables/x/y.csv\n\n"
+    )
 
 
 def test_the_figures_of_a_job_close_it_in_words(capsys, tmp_path):

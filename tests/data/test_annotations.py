@@ -110,7 +110,10 @@ def test_what_is_no_box_is_told(album, lines, message):
         ("path,part,x,y\na.png,eye,1,1\na.png,eye,2,2", "line 3: eye of a.png is given a second time"),
         ("path,part,x,y\na.png,eye,1,51", "line 2: eye at 1,51 is outside of a.png, which is 100 x 50 pixels"),
         ("path,eye_x,eye_y\na.png,1,", r"line 2: eye_y=\(empty\) is no number"),
-        ("path,eye\na.png,1", "has no columns part,x,y or <part>_x,<part>_y; its columns: path, eye"),
+        (
+            "path,eye\na.png,1",
+            "no columns of points; its columns: path, eye; needed: path,part,x,y or path,<part>_x,<part>_y",
+        ),
     ],
 )
 def test_what_is_no_part_is_told(album, lines, message):

@@ -197,7 +197,11 @@ def test_boxes_and_points_of_a_csv(album):
         ("path,x0,y0,x1,y1\nphotos/a/1.png,5,5,500,50\n", "leaves 1.png"),
         ("path,part,x,y\nphotos/a/none.png,eye,1,1\n", "images are not there"),
         ("path,part,x,y\nphotos/a/1.png,eye,one,1\n", "x=one is no number"),
-        ("path,size\nphotos/a/1.png,1\n", "no columns part,x,y"),
+        (
+            "path,size\nphotos/a/1.png,1\n",
+            "its columns: path, size; needed: path,x0,y0,x1,y1 for boxes, path,part,x,y",
+        ),
+        ("file,part\n1.png,eye\n", "has no column path; its columns: file, part; needed: a first line path,x0,y0"),
     ],
 )
 def test_csv_files_that_do_not_fit(album, text, words):

@@ -186,7 +186,9 @@ def test_a_pass_must_be_announced(net):
 
 
 def test_unknown_layer(net):
-    with pytest.raises(UserError, match="no layer conv8 in this net; its layers: conv1, pool1, norm1"):
+    with pytest.raises(
+        UserError, match=r"no layer conv8 in this net \(did you mean conv4\?\); its layers: conv1, pool1, norm1"
+    ):
         Search(net, ["conv1", "conv8"])
 
 

@@ -150,7 +150,9 @@ def test_the_output_is_what_the_net_returns():
 
 def test_unknown_layer_lists_the_layers():
     net_trace = trace(Mixed(), (3, 8, 8))
-    with pytest.raises(UserError, match=r"no layer conv9 in this net; its layers: conv, act, last"):
+    with pytest.raises(
+        UserError, match=r"no layer conv9 in this net \(did you mean conv\?\); its layers: conv, act, last"
+    ):
         net_trace.layer("conv9")
 
 

@@ -12,10 +12,13 @@ from convscope.metrics.intervals import (
     distance_agreement,
     distance_difference,
     hit_interval,
+    in_percent,
+    interval_text,
     mean_interval,
     pair_interval,
     pair_mean,
     pair_means,
+    same_decimals,
 )
 
 
@@ -93,7 +96,11 @@ def test_what_is_not_known_is_not_written():
 
 
 def test_an_interval_reads_well():
-    assert str(Interval(0.12345, 0.1, 0.15, 9)) == "0.123 [0.1, 0.15]"
+    assert str(Interval(0.12345, 0.1, 0.15, 9)) == "0.123 [0.100, 0.150]"
+    assert interval_text(74.97, -0.04, 100.2) == "75 [0, 100]"
+    assert interval_text(-0.001, -2, 0.5) == "0.00 [-2.00, 0.50]"
+    assert interval_text(3, 0.8, 12.2, decimals=0) == "3 [1, 12]" and interval_text(2.5, 1, np.inf) == "2.5"
+    assert same_decimals([1e-7, 2.346e-6]) == ["1.00e-07", "2.35e-06"] and same_decimals([0.0, -0.0]) == ["0", "0"]
 
 
 def some_distances(images, seed=0):
@@ -147,3 +154,8 @@ def test_the_interval_holds_the_truth_mostly():
         interval = pair_interval(np.abs(values[:, None] - values))
         covered += interval.low <= 2 / np.sqrt(np.pi) <= interval.high
     assert covered >= 33
+
+
+def test_shares_in_percent_with_their_ends():
+    assert in_percent(Interval(0.55249, 0.527, 1.0, 40)) == "55.2 % [52.7, 100.0]"
+    assert in_percent(Interval(1.0, -math.inf, math.inf, 1)) == "100 % of one image"

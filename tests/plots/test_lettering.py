@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from convscope.plots.lettering import font, moved_apart, shortened, width, wrapped, write
+from convscope.plots.lettering import font, moved_apart, percent, short_name, shortened, width, wrapped, write
 
 
 def test_text_that_fits_is_unchanged():
@@ -17,6 +17,23 @@ def test_text_that_fits_is_unchanged():
 def test_long_text_ends_in_an_ellipsis_and_fits(room):
     text = shortened("a caption that is much longer than the room it has", 14, room)
     assert text.endswith("…") and width(text, 14) <= room
+
+
+@pytest.mark.parametrize("letters", [1, 2, 9, 10, 11])
+def test_a_name_is_cut_at_its_end_or_at_its_beginning(letters):
+    name = "features.1"
+    first, last = short_name(name, letters), short_name(name, letters, from_end=True)
+    assert len(first) == len(last) == min(letters, len(name))
+    if letters < len(name):
+        assert first[-1] == last[0] == "…" and name.startswith(first[:-1]) and name.endswith(last[1:])
+    else:
+        assert first == last == name
+
+
+def test_only_none_and_all_are_0_and_100_percent():
+    assert [percent(share) for share in (0, 1e-9, 0.0099, 0.01, 0.994, 0.995, 1)] == [
+        "0 %", "< 1 %", "< 1 %", "1 %", "99 %", "> 99 %", "100 %",
+    ]  # fmt: skip
 
 
 def test_no_room_no_text():

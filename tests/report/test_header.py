@@ -52,6 +52,17 @@ def test_a_name_that_was_given_is_the_title(tmp_path):
     assert header.title(run) == "mine"
 
 
+def test_two_matched_nets_are_both_named(tmp_path):
+    nets = [{"name": "owls last", "run": "../owls"}, {"name": "random weights", "run": None}]
+    (tmp_path / "summary.json").write_text(json.dumps({"job": "match", "name": "mine", "matched": nets}))
+    run = run_with(tmp_path, "ckpt: [a.ckpt, b.ckpt]\nname: zfnet", "match")
+    assert header.title(run) == header.analyzed_net(run).net == "owls last and random weights"
+    assert header.title(run_with(tmp_path, "name: mine", "match", "- name=mine\n")) == "mine"
+    for damaged in ("no list", [1, {"run": 3}], [], None):
+        (tmp_path / "summary.json").write_text(json.dumps({"job": "match", "matched": damaged}))
+        assert header.analyzed_net(run_with(tmp_path, "ckpt: [a.ckpt, b.ckpt]", "match")).net == "2 nets"
+
+
 def test_the_title_is_the_name_of_the_run_that_trained_the_net(tmp_path):
     for path, title in [
         ("train/2025-03-04_15-16-17-000000_photographs_paper/checkpoints/last.ckpt", "photographs_paper"),

@@ -74,17 +74,18 @@ def test_the_page_shows_and_chooses_the_parts(run, opened):
     cards = page.locator("#tiles .card")
     expect(cards).to_have_count(4)
     expect(cards.nth(0).locator(".part")).to_have_text("detects eyes, IoU 0.12")
-    expect(cards.nth(2).locator(".part")).to_have_text("most like eyes, IoU 0.01")
+    expect(cards.nth(2).locator(".part")).to_have_text("")  # of its largest IoU, yet no detector
     expect(cards.nth(3).locator(".part")).to_have_text("")
     page.get_by_label("detects").select_option("eyes")
     expect(cards).to_have_count(1)
-    expect(page.locator("#tally")).to_contain_text("1 of the 4 maps detects eyes.")
+    expect(page.locator("#tally")).to_contain_text("1 of the 4 drawn maps (of 25) detects eyes.")
+    expect(page.locator("#tally")).not_to_contain_text("shown")
     assert "part=eyes" in page.url
     cards.nth(0).click()
     expect(page.locator(".panel").first).to_contain_text("detects eyes, IoU 0.12")
     expect(page.locator("#after")).to_be_disabled()  # of the maps of this part it is the only one
     page.keyboard.press("Escape")
     page.get_by_role("button", name="conv2").click()
-    expect(page.locator("#tally")).to_contain_text("None of the 4 maps detect eyes.")
+    expect(page.locator("#tally")).to_contain_text("None of the 4 drawn maps (of 25) detect eyes.")
     page.get_by_label("detects").select_option("<b>ears</b>")
     expect(cards.nth(0).locator(".part")).to_have_text("detects <b>ears</b>, IoU 0.20")

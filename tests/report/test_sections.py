@@ -5,7 +5,7 @@ import pytest
 from convscope.report.page import write_page
 from convscope.report.sections import MAX_ROWS, PROSE_LENGTH, page_table, sections
 from convscope.runs.reading import read_run
-from convscope.runs.record import Number, Picture, Record, Table
+from convscope.runs.record import Conclusion, Number, Picture, Record, Table
 from report.analyses import concluded, drawing
 
 PAPER = ["rules", "receptive", "invariance", "diagnosis", "occlusion", "correspondence", "neighbors", "claims", "rest"]
@@ -40,10 +40,23 @@ def test_a_name_that_only_begins_like_an_idea_is_none_of_it(tmp_path):
     assert list(sections_of(tmp_path)) == ["rest"]
 
 
+def test_what_came_out_stands_first_wherever_the_job_wrote_it(tmp_path):
+    record = Record(tmp_path)
+    record.add(Number("occlusion/x", 0.5, "a number"))
+    record.add(Conclusion("occlusion", "The net <looks> at the object."))
+    record.add(Conclusion("occlusion", "The net <looks> beside it."))  # written again, in place of the first
+    record.add(Conclusion("occlusion/fox", "Foxes too."))
+    assert sections_of(tmp_path)["occlusion"].conclusions == ["The net <looks> beside it.", "Foxes too."]
+    page = write_page(tmp_path).read_text()
+    section = page[page.index('id="occlusion"') :]
+    first = section[section.index("<p") :]
+    assert first.startswith('<p class="conclusion">The net &lt;looks&gt; beside it.</p>')
+
+
 def test_numbers_become_facts_with_their_interval(looked_run):
     facts = sections_of(looked_run)["occlusion"].facts
     assert [(fact.value, fact.interval) for fact in facts] == [
-        ("0.935", "0.9 to 0.96"),
+        ("0.935", "0.900 to 0.960"),
         ("61.0 %", ""),
         ("not measured", ""),
     ]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from convscope.runs.index import MAX_TILES, checked_sheet
 from convscope.runs.reading import read_run
-from convscope.runs.record import Picture, Record
+from convscope.runs.record import Conclusion, Picture, Record
 
 GRID = {
     "size": [400, 300], "tile": 56, "step": 58, "maps": [3, 7], "projections": [[20, 76], [20, 128]],
@@ -88,3 +88,18 @@ def test_a_damaged_sheet_leaves_its_picture_and_hostile_lines_leave_the_others(t
     run = read_run(tmp_path)
     assert [(entry.name, entry.sheet) for entry in run.entries] == [("top9/conv1", None)]
     assert run.remarks == ["2 lines of index.jsonl cannot be read; not shown"]
+
+
+def test_a_conclusion_has_words_and_no_file(tmp_path):
+    record = Record(tmp_path)
+    record.add(Conclusion("occlusion", "All is lost."))
+    (tmp_path / "x.csv").write_text("a\n")
+    with open(tmp_path / "index.jsonl", "a") as index:
+        index.write(
+            '{"kind": "conclusion", "name": "occlusion/file", "path": "x.csv"}\n{"kind": "later", "name": "x"}\n'
+        )
+    run = read_run(tmp_path)
+    assert [(entry.kind, entry.name, entry.caption) for entry in run.entries] == [
+        ("conclusion", "occlusion", "All is lost.")
+    ]
+    assert run.remarks == ["index.jsonl names 1 file outside this folder or of another kind; not shown"]

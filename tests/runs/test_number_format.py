@@ -33,7 +33,13 @@ def test_a_caption_split_from_the_value_and_interval_it_ends_with():
         "0.31 to 0.85",
     )
     assert split_caption("eyes: 95.3 % [90.1, 99.2]", 0.9534) == ("eyes", "90.1 to 99.2")
-    for words in ("eyes: 95.3 % [90.1, 99.2]", "no interval: 0.5", ""):
+    assert split_caption("share of conv1: 0.50 [0.40, 0.61], over 9 maps; by chance 0.5", 0.496) == (
+        "share of conv1, over 9 maps; by chance 0.5",
+        "0.40 to 0.61",
+    )
+    assert split_caption("no interval: 0.5", 0.5) == ("no interval", "")
+    assert split_caption("change: -1234 [-2000, -9]", -1234.2) == ("change", "-2000 to -9")
+    for words in ("eyes: 95.3 % [90.1, 99.2]", "another number: 0.51", "0.5 of them", ""):
         assert split_caption(words, 0.5) == (words, "")
 
 

@@ -1,8 +1,8 @@
 """The analyses of a net, one folder for each.
 
 In a folder: about.py (settings, description; imports no torch), compute.py (tensors in, named tensors out), figure.py
-(arrays in, a figure out), job.py (over a Subject: yields Picture, Number, Table, Arrays). Code that several analyses
-need stands in engine/, metrics/ and plots/, which know no analysis.
+(arrays in, a figure out), job.py (over a Subject: yields Conclusion, Picture, Number, Table, Arrays). Code that
+several analyses need stands in engine/, metrics/ and plots/, which know no analysis.
 
 ANALYSES is the only list of them: --help, the command of each job, the sections of the page and the tests read it.
 """

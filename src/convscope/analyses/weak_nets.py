@@ -36,6 +36,12 @@ def weak_net_line(subject: Subject, seed: int = 0) -> str | None:
         return None
 
 
+def chance_level(label: torch.Tensor, classes: int) -> float:
+    """The share of images of these labels [N] that the best answer that is the same for every image gets right."""
+    several = len(label) >= 2 * classes  # of each class: else the most frequent one says nothing of the whole set
+    return float(label.bincount().max()) / len(label) if several else 1 / classes
+
+
 def _measured_line(subject: Subject, split: SplitName, seed: int) -> str | None:
     index = subject.data.choose(split, IMAGES, seed)
     label = subject.data.labels(split, index)
@@ -51,9 +57,7 @@ def _measured_line(subject: Subject, split: SplitName, seed: int) -> str | None:
     if not answers:
         return None
     top1 = share_interval(int((torch.cat(answers) == target).sum()), len(index))
-    classes = len(subject.data.classes)
-    several = len(index) >= 2 * classes  # of each class: else the most frequent one says nothing of the whole set
-    chance = float(label.bincount().max()) / len(index) if several else 1 / classes
+    chance = chance_level(label, len(subject.data.classes))
     if top1.low > chance:
         return None
     return (

@@ -9,10 +9,10 @@ from torch import Tensor
 from convscope.api.notebook import findings_html
 from convscope.api.pictures import save_picture, shown_picture
 from convscope.errors import UserError, did_you_mean
-from convscope.runs.record import Arrays, Number, Picture, Record, Result, Table
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Record, Result, Table
 
 LINES = 12  # numbers in a repr
-TILES = "images/"  # pictures that are tiles for a page alone
+TILES = "images/", "strips/"  # pictures that are tiles for a page alone
 
 
 class Findings(NamedTuple):
@@ -28,6 +28,11 @@ class Findings(NamedTuple):
     tables: dict[str, list[dict[str, Any]]]
     arrays: dict[str, dict[str, Tensor]]
     results: tuple[Result, ...]
+
+    @property
+    def conclusion(self) -> str:
+        """What came out, in words; "" where the analysis does not say."""
+        return " ".join(result.caption for result in self.results if isinstance(result, Conclusion))
 
     def figure(self, name: str | None = None) -> Any:
         """One picture, a PIL image or a matplotlib figure; name: in full or its last part, None: the first one.
@@ -73,7 +78,8 @@ class Findings(NamedTuple):
         words = [f"{count} {kind}{'s' * (count > 1 and 'set' not in kind)}" for kind, count in counts.items() if count]
         lines = [f"  {name:<{self._width()}}  {value:.4g}" for name, value in list(self.numbers.items())[:LINES]]
         more = [f"  and {len(self.numbers) - LINES} more in .numbers"] if len(self.numbers) > LINES else []
-        return "\n".join([f"{self.analysis}: {', '.join(words)}", *lines, *more])
+        came_out = [f"  {self.conclusion}"] if self.conclusion else []
+        return "\n".join([f"{self.analysis}: {', '.join(words)}", *came_out, *lines, *more])
 
     def _width(self) -> int:
         return max((len(name) for name in list(self.numbers)[:LINES]), default=0)
@@ -82,8 +88,9 @@ class Findings(NamedTuple):
         return [name for name in self.pictures if not name.startswith(TILES)]
 
     def _repr_html_(self) -> str:
-        captioned = [result for result in self.results if not isinstance(result, Arrays)]
-        return findings_html(self.analysis, [result for result in captioned if not result.name.startswith(TILES)])
+        captioned = [result for result in self.results if isinstance(result, Picture | Number | Table)]
+        drawn = [result for result in captioned if not result.name.startswith(TILES)]
+        return findings_html(self.analysis, self.conclusion, drawn)
 
 
 def collect(analysis: str, results: Iterable[Result]) -> Findings:

@@ -11,12 +11,15 @@ PICTURES, NUMBERS, TABLES, ROWS, LETTERS = 8, 12, 4, 12, 80  # shown at most; le
 CELL = 'style="text-align:left;vertical-align:top"'
 
 
-def findings_html(title: str, results: Sequence[Picture | Number | Table]) -> str:
-    """Results under a title, each with its name and caption. Of many the first are shown and the others counted."""
+def findings_html(title: str, conclusion: str, results: Sequence[Picture | Number | Table]) -> str:
+    """Results under a title and a conclusion, each with its name and caption. Of many the first are shown, the others
+    counted.
+    """
     pictures = [result for result in results if isinstance(result, Picture)]
     numbers = [result for result in results if isinstance(result, Number)]
     tables = [result for result in results if isinstance(result, Table)]
-    parts = [f"<h4>{escape(title)}</h4>", *map(_picture, pictures[:PICTURES])]
+    parts = [f"<h4>{escape(title)}</h4>", *([f"<p>{escape(conclusion)}</p>"] if conclusion else [])]
+    parts += map(_picture, pictures[:PICTURES])
     parts += _more(pictures[PICTURES:], "pictures", ".figure(name)")
     if numbers:
         parts.append(

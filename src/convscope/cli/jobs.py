@@ -1,4 +1,4 @@
-"""The command of every job: one for all analyses, and those of convert, report and dashboard.
+"""The command of every job: one for all analyses, and those of annotate, convert, report and dashboard.
 
 Heavy libraries are imported inside the functions, so that a wrong key is answered at once.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
+from convscope.cli.annotate import annotate
 from convscope.cli.environment import keep_freed_memory, quick_imports
 from convscope.cli.named_nets import taking_folders
 from convscope.cli.recording import Command, Settings, record_results, timed
@@ -162,7 +163,12 @@ def _drawn_layers(run: Path) -> list[str]:
     return layers
 
 
-PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report, "dashboard": write_dashboard}
+PROGRAM_JOBS: dict[str, Command] = {
+    "annotate": annotate,
+    "convert": convert,
+    "report": rebuild_report,
+    "dashboard": write_dashboard,
+}
 
 
 def analysis_command(name: str, about: About) -> Command:

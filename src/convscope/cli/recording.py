@@ -74,7 +74,7 @@ def record_results(
             numbers = []
             for result in results:
                 record.add(result)
-                terminal.show_result(result)
+                terminal.show_result(result, folder)
                 numbers += [result] if isinstance(result, Number) else []
             terminal.show_numbers(numbers, folder)
             report_bad_images(subjects, record, summary)
@@ -89,7 +89,7 @@ def _with_first_computed(results: Iterator[Result], subjects: Sequence[Subject])
 
 @contextmanager
 def finish_with_summary(record: Record, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Writes summary.json and the page at the end, also after an error, and prints where the page is.
+    """Writes summary.json and the page at the end, also after an error, and prints where the page is if it has results.
 
     Nothing is written where the record was not begun.
     The seconds of the job itself are those since the start of the command, and of "earlier" sessions of a resumed run,
@@ -132,7 +132,9 @@ def _write_summary_and_page(record: Record, summary: dict[str, Any], elapsed: fl
     rounded = {phase: round(duration, 2) for phase, duration in seconds.items()}
     numbers = {"numbers": record.numbers} if record.numbers else {}
     record.summary({**summary, **numbers, "seconds": rounded, "versions": versions(), "git": code_commit()})
-    print(f"look at {write_page(record.folder)}", flush=True)
+    page = write_page(record.folder)
+    if "problem" not in summary or record.has_results:
+        print(f"look at {page}", flush=True)
     _link_from_training_page(record.folder, summary)
     update_sweep_page(record.folder)
 
@@ -173,7 +175,7 @@ def show_warnings(warnings: Sequence[str | None], summary: dict[str, Any]) -> No
 
 def report_bad_images(subjects: Sequence[Subject], record: Record, summary: dict[str, Any]) -> None:
     """Prints what is to be known of the images and adds it to the summary; lists unreadable ones in bad_images.csv."""
-    from convscope.runs.record import write_bad_images
+    from convscope.runs.bad_images import write_bad_images
 
     if not is_first_process():
         return

@@ -40,12 +40,13 @@ class Listing(NamedTuple):
     rows: list[ListedImage]
 
 
-def read_listing(csv: Path, needed: Sequence[str] = ()) -> Listing:
-    """The rows of a csv file. needed: columns besides path, in lower case.
+def read_listing(csv: Path, needed: Sequence[str] = (), expected: str = "") -> Listing:
+    """The rows of a csv file. needed: columns besides path, in lower case. expected: all of them, in words.
 
     Raises UserError as read_csv does, and for a row without a path.
     """
-    table = read_csv(csv, ["path", *needed], f"a first line {','.join(['path', *(needed or ['...'])])}")
+    expected = expected or f"a first line {','.join(['path', *(needed or ['...'])])}"
+    table = read_csv(csv, ["path", *needed], expected)
     columns = [_standard_column(name) for name in table.columns]
     rows = []
     for line, values in table.rows:
@@ -134,6 +135,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 SIDES = ("x0", "y0", "x1", "y1")
+POINTS = "path,part,x,y or path,<part>_x,<part>_y"
 
 
 class Boxes(NamedTuple):
@@ -195,7 +197,7 @@ def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored
     only: takes the rows where these columns have these values, {"frontal": 1}. Raises UserError: as read_boxes; a part
     that is given twice.
     """
-    listing = narrowed(read_listing(Path(csv).expanduser()), only)
+    listing = narrowed(read_listing(Path(csv).expanduser(), expected=f"a first line {POINTS}"), only)
     columns, rows = listing.columns, listing.rows
     if {"part", "x", "y"} <= set(columns):
         names = list(dict.fromkeys(row.cells["part"] for row in rows))
@@ -204,7 +206,7 @@ def read_parts(csv: str | Path, image_size: int, only: Mapping[str, Any], stored
         names = [name[:-2] for name in columns if name.endswith("_x") and f"{name[:-2]}_y" in columns]
         points = [(row, name, _point(row, f"{name}_x", f"{name}_y")) for row in rows for name in names]
     if not names:
-        raise UserError(f"{csv} has no columns part,x,y or <part>_x,<part>_y; its columns: {', '.join(columns)}")
+        raise UserError(f"{csv} has no columns of points; its columns: {', '.join(columns)}; needed: {POINTS}")
     return _parts(points, names, sizes(listing), image_size, stored)
 
 

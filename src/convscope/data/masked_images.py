@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convscope.data.annotations import SIDES, read_boxes, read_listing, read_parts
+from convscope.data.annotations import POINTS, SIDES, read_boxes, read_listing, read_parts
 from convscope.data.classnames import utf8_text
 from convscope.data.images import Images, SplitName
 from convscope.data.module import ImageData
@@ -94,12 +94,18 @@ def _read(data: Images, split: SplitName, index: Tensor, numbers: list[int]) -> 
     return data.images(split, index[numbers]), data.pixels(split, index[numbers])
 
 
+def _has_points(columns: Sequence[str]) -> bool:
+    of_parts = [name for name in columns if name.endswith("_x") and f"{name[:-1]}y" in columns]
+    return bool(of_parts) or {"part", "x", "y"} <= set(columns)
+
+
 def images_of_csv(data: Images, csv: str, choice: Choice, seed: int, radius: float | None = None) -> MaskedImages:
     """Photographs of a csv of boxes or points. radius: of the disc around a point in pixels; None: RADIUS of the side.
 
     Numbers count the images from 0 in the order of the rows. Raises UserError as `read_boxes` and `read_parts`.
     """
-    settings, columns = data.settings, read_listing(Path(csv).expanduser()).columns
+    needed = f"path,{','.join(SIDES)} for boxes, {POINTS} for points"
+    settings, columns = data.settings, read_listing(Path(csv).expanduser(), expected=f"a first line {needed}").columns
     size, pixels = settings.image_size, np.arange(settings.image_size) + 0.5
     shapes: dict[Path, list[tuple[str, NDArray[np.bool_]]]] = {}
     if set(SIDES) <= {column.casefold() for column in columns}:
@@ -107,6 +113,8 @@ def images_of_csv(data: Images, csv: str, choice: Choice, seed: int, radius: flo
         for path, part, (x0, y0, x1, y1) in zip(boxes.paths, boxes.parts, boxes.boxes, strict=True):
             inside = ((pixels >= y0) & (pixels < y1))[:, None] & (pixels >= x0) & (pixels < x1)
             shapes.setdefault(path, []).append((part, inside))
+    elif not _has_points(columns):
+        raise UserError(f"{csv} has neither boxes nor points; its columns: {', '.join(columns)}; needed: {needed}")
     else:
         paths, names, points = read_parts(csv, size, {}, settings.stored)
         reach = size * RADIUS if radius is None else radius

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from convscope.engine.calls import Call, Ref, arguments_by_name, leaves, map_leaves
 from convscope.engine.hooks import evaluating, is_scripted, on_output, outermost_scripted
 from convscope.engine.operations import CONVOLUTION, MATRIX, WEIGHTS, operation
-from convscope.errors import UserError, reason_of
+from convscope.errors import UserError, did_you_mean, reason_of
 
 PIXELS = 0  # number of the net's input tensor
 
@@ -62,7 +62,7 @@ def unknown_layer_message(path: str, layers: Iterable[str]) -> str:
     names = list(layers)
     near = names if len(names) <= 40 else difflib.get_close_matches(path, names, 10, 0.3) or names[:10]
     more = f" and {len(names) - len(near)} more" if len(names) > len(near) else ""
-    return f"no layer {path} in this net; its layers: {', '.join(near)}{more}"
+    return f"no layer {path} in this net{did_you_mean(path, names)}; its layers: {', '.join(near)}{more}"
 
 
 ImageSize = int | tuple[int, ...]  # side; height and width; or colors, height and width: 3 colors by default

@@ -3,6 +3,7 @@
 scipy.stats is slow to import, and jobs that train need no intervals, so that the functions import it.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -23,11 +24,33 @@ class Interval(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        """The number alone where the ends are infinite, as for a single case; "" where the number is nan."""
-        if not np.isfinite(self.value):
-            return ""
-        bounded = np.isfinite(self.low) and np.isfinite(self.high)
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]" if bounded else f"{self.value:.3g}"
+        return interval_text(self.value, self.low, self.high)
+
+
+def interval_text(value: float, low: float, high: float, decimals: int | None = None) -> str:
+    """ "0.615 [0.310, 0.850]": all three as `same_decimals` writes them.
+
+    The number alone where an end is infinite, as for a single case; "" where the number is nan.
+    """
+    if not np.isfinite(value):
+        return ""
+    if not np.isfinite([low, high]).all():
+        return f"{value:.3g}" if decimals is None else f"{value:z.{decimals}f}"
+    number, *ends = same_decimals([value, low, high], decimals)
+    return f"{number} [{ends[0]}, {ends[1]}]"
+
+
+def same_decimals(numbers: Sequence[float], decimals: int | None = None) -> list[str]:
+    """Finite numbers with equally many decimals, and no minus before a zero.
+
+    decimals: None for as many as show three digits of the largest number, or two behind its exponent.
+    """
+    if decimals is None:
+        largest = max(map(abs, numbers), default=0)
+        if largest and not 1e-4 <= largest < 1e6:
+            return [f"{number:z.2e}" for number in numbers]
+        decimals = max(0, 2 - math.floor(math.log10(largest))) if largest else 0
+    return [f"{number:z.{decimals}f}" for number in numbers]
 
 
 def bootstrap_interval(
@@ -137,3 +160,10 @@ def pair_means(distances: NDArray[np.float64], cases: NDArray[np.int64]) -> NDAr
     if one.any():
         totals[one], pairs[one] = distances.sum() - np.trace(distances), count * (count - 1)
     return (totals / pairs).reshape(cases.shape[:-1])
+
+
+def in_percent(share: Interval) -> str:
+    """ "55.2 % [52.7, 57.7]", of a share; without ends for a single image."""
+    if share.n < 2:
+        return f"{100 * share.value:.0f} % of one image"
+    return f"{100 * share.value:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]"

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from convscope.plots.lettering import short_name
 from convscope.plots.panels import FAINT, GROUND, INK, RULE, TEXT, TITLE_STYLE, WIDTH, style_axes
 
 ROW, ABOVE, BELOW, GAP = 0.3, 0.5, 0.6, 0.5  # inches
@@ -32,7 +33,7 @@ def errors_by_row(rows: Sequence[RowError], quantity: str) -> Figure:
     both = any(row.paper_error is not None for row in rows)
     height = ABOVE + ROW * len(rows) + BELOW
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
-    left = 0.35 + 0.072 * max(len(_name(row)) for row in rows)
+    left = 0.35 + 0.072 * max(len(short_name(row.name, MAX_NAME)) for row in rows)
     width = (WIDTH - left - 0.3 - GAP * both) / (1 + both)
     for number, title in enumerate(["Here", "In the paper"][: 1 + both]):
         right = number * (width + GAP)
@@ -41,12 +42,8 @@ def errors_by_row(rows: Sequence[RowError], quantity: str) -> Figure:
         for place, row in enumerate(rows):
             _draw(axes, place, row, from_paper=bool(number))
         _set_limits(axes)
-    figure.axes[0].set_yticks(range(len(rows)), [_name(row) for row in rows], size=TEXT, color=INK)
+    figure.axes[0].set_yticks(range(len(rows)), [short_name(row.name, MAX_NAME) for row in rows], size=TEXT, color=INK)
     return figure
-
-
-def _name(row: RowError) -> str:
-    return row.name if len(row.name) <= MAX_NAME else row.name[: MAX_NAME - 1] + "…"
 
 
 def _style(axes: Axes, rows: int, title: str, quantity: str) -> None:

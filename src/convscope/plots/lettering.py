@@ -35,6 +35,16 @@ def shortened(text: str, size: int, room: int) -> str:
     return text + "…" if width("…", size) <= room else ""
 
 
+def short_name(name: str, letters: int, from_end: bool = False) -> str:
+    """The name in at most so many letters, with an ellipsis for the rest of it.
+
+    from_end: keeps its end, as of a layer, where it says more than its beginning.
+    """
+    if len(name) <= letters:
+        return name
+    return "…" + name[len(name) - letters + 1 :] if from_end else name[: letters - 1] + "…"
+
+
 def wrapped(text: str, size: int, room: int) -> list[str]:
     """The text in lines of at most `room` pixels, broken between words; a longer word has a line of its own."""
     lines: list[str] = []
@@ -50,6 +60,13 @@ def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: in
           color: tuple[int, int, int] = INK, anchor: str = "ls") -> None:  # fmt: skip
     """Draws one line at `place`, on its baseline unless `anchor` (Pillow's two letters) says otherwise."""
     draw.text(place, shortened(text, size, room), fill=color, font=font(size), anchor=anchor)
+
+
+def percent(share: float) -> str:
+    """A probability or share in whole percent; only 0 and 1 read as 0 % and 100 %."""
+    if 0 < share < 0.01 or 0.995 <= share < 1:
+        return "< 1 %" if share < 0.5 else "> 99 %"
+    return f"{100 * share:.0f} %"
 
 
 def moved_apart(heights: Sequence[float], gap: float) -> list[float]:

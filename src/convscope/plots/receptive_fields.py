@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from convscope.plots.lettering import moved_apart
+from convscope.plots.lettering import moved_apart, short_name
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH
 from convscope.plots.tile import Tile
 
@@ -95,9 +95,9 @@ def _labels(axes: Axes, image: Tile, fields: Sequence[LayerField], corners: Sequ
 
 def _words(field: LayerField, image: Tile) -> str:
     if field.box is None:
-        return f"{_short(field.name)}\nthe whole image"
+        return f"{_name(field)}\nthe whole image"
     size = _sides(field.box[2], field.box[3])
-    return f"{_short(field.name)}\n" + (f"the whole image ({size} px)" if field.covers(image) else f"{size} px")
+    return f"{_name(field)}\n" + (f"the whole image ({size} px)" if field.covers(image) else f"{size} px")
 
 
 def _dots(axes: Axes, image: Tile, field: LayerField) -> None:
@@ -112,7 +112,7 @@ def _dots(axes: Axes, image: Tile, field: LayerField) -> None:
     steps = _sides(*(round(_spacing(centers, 0)) for centers in (field.rows, field.cols)))
     spacing_text = f"every {steps} px" if len(field.cols) > 1 else "one place"
     axes.set_title(
-        f"{_short(field.name)}\n{len(field.rows)} × {len(field.cols)}, {spacing_text}", **TITLE_STYLE | {"size": TEXT}
+        f"{_name(field)}\n{len(field.rows)} × {len(field.cols)}, {spacing_text}", **TITLE_STYLE | {"size": TEXT}
     )
 
 
@@ -125,10 +125,9 @@ def _bare(axes: Axes, image: Tile, strength: float) -> None:
     axes.set_axis_off()
 
 
+def _name(field: LayerField) -> str:
+    return short_name(field.name, MAX_NAME, from_end=True)
+
+
 def _sides(rows: int, cols: int) -> str:
     return str(rows) if rows == cols else f"{rows} × {cols}"
-
-
-def _short(name: str) -> str:
-    """The name, or the end of a long module path, which says more than its beginning."""
-    return name if len(name) <= MAX_NAME else "…" + name[1 - MAX_NAME :]

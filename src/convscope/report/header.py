@@ -46,11 +46,14 @@ def page_topic(job: str) -> str:
 def title(run: Run) -> str:
     """The title of the page.
 
-    For the analysis of a checkpoint the name of the run that wrote it; for the row of a sweep its folder in the sweep;
+    For the analysis of a checkpoint the name of the run that wrote it, of two nets both names; for the row of a sweep
+    its folder in the sweep;
     else the first of the run's name, its net's name and its folder's name.
     """
-    analyzed = analyzed_net(run)
-    if analyzed and analyzed.checkpoint and not any(override.startswith("name=") for override in run.overrides):
+    analyzed, has_name = analyzed_net(run), any(override.startswith("name=") for override in run.overrides)
+    if matched := _matched_nets(run):
+        return str(run.summary["name"]) if has_name else matched
+    if analyzed and analyzed.checkpoint and not has_name:
         folder = PurePosixPath(analyzed.checkpoint).parts[0]  # <date>_<time>_<name>
         return re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder)
     if sweep := enclosing_sweep(run.folder):
@@ -77,6 +80,8 @@ def analyzed_net(run: Run) -> AnalyzedNet | None:
     job = str(_job(run))
     if job not in _looks():
         return None
+    if matched := _matched_nets(run):
+        return AnalyzedNet(*_looks()[job], matched, "")
     setting = run.settings.get("ckpt")
     if isinstance(setting, list):
         return AnalyzedNet(*_looks()[job], f"{len(setting)} nets", "")
@@ -87,6 +92,13 @@ def analyzed_net(run: Run) -> AnalyzedNet | None:
         return AnalyzedNet(*_looks()[job], "the runs", sweep)
     net = str(name or value_at(run.settings, "model", "name") or "a net")
     return AnalyzedNet(*_looks()[job], net + _weights(run.settings), "")
+
+
+def _matched_nets(run: Run) -> str:
+    """The names of the two nets that were matched; "" for other runs."""
+    matched = run.summary.get("matched")
+    nets = matched if isinstance(matched, list) else []
+    return " and ".join(str(net["name"]) for net in nets if isinstance(net, dict) and "name" in net)
 
 
 def _weights(settings: Mapping[str, Any]) -> str:

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 from convscope.errors import command_line
 from convscope.report.linked_runs import analyses_by_job
-from convscope.runs.index import IndexEntry
+from convscope.runs.index import PARTNERS, IndexEntry
 from convscope.runs.reading import Run, read_run, read_table
 
-PARTNERS = "match/partners/"  # before the layer, in the names of grids (analyses/matching/job/pictures.py)
 JOB = "match"
 
 

@@ -13,8 +13,9 @@ from urllib.parse import quote
 from PIL import Image
 
 from convscope.analyses import Topic, abouts
+from convscope.metrics.intervals import same_decimals
 from convscope.runs.index import IndexEntry
-from convscope.runs.number_format import number_as_in_caption, parse_number, split_caption, table_cell, three_digits
+from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_cell
 from convscope.runs.reading import Run, read_table, value_at
 
 REST = Topic("rest", "More", "More", "", "")  # results of no topic
@@ -22,7 +23,7 @@ MAX_FACTS = 8  # of a section; more are folded
 MAX_ROWS = 25  # of a table; a longer one is folded, and scrolls in its box
 PROSE_LENGTH = 60  # characters; a column with a longer cell holds sentences, whose lines may break
 VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "?"}  # verdict -> its mark
-MOVING = re.compile(r"(top9|images|evolution|filters)/|(settling|curves)$")  # pictures that the scripts have places for
+MOVING = re.compile(r"(top9|images|strips|evolution|filters)/|(settling|curves)$")  # pictures with a place in scripts
 _ENDS = ("_low", "_high")  # of the names of an interval's ends
 
 
@@ -79,9 +80,12 @@ class Part(NamedTuple):
 
 
 class Section(NamedTuple):
-    """All results of one topic. parts: a table of verdicts first, the others in the order of index.jsonl."""
+    """All results of one topic. conclusions: what came out, in sentences. parts: a table of verdicts first, the others
+    in the order of index.jsonl.
+    """
 
     idea: Topic
+    conclusions: list[str]
     facts: list[Fact]
     parts: list[Part]
 
@@ -129,7 +133,8 @@ def _section(folder: Path, topic: Topic, entries: Sequence[IndexEntry]) -> Secti
                 parts.append(Part(None, []))
             parts[-1].pictures.append(_picture(folder, entry))
     parts.sort(key=lambda part: part.table is None or not part.table.has_verdicts)
-    return Section(topic, _facts(entries), parts)
+    conclusions = [_words(entry) for entry in entries if entry.kind == "conclusion"]
+    return Section(topic, conclusions, _facts(entries), parts)
 
 
 @cache
@@ -154,11 +159,15 @@ def _facts(entries: Sequence[IndexEntry]) -> list[Fact]:
 
 def _fact(entry: IndexEntry, values: Mapping[tuple[str, int | None], float | None]) -> Fact:
     low, high = (values.get((entry.name + end, entry.epoch)) for end in _ENDS)
-    interval = "" if low is None or high is None else f"{three_digits(low)} to {three_digits(high)}"
     if entry.value is None:
-        return Fact("not measured", interval, _words(entry))
-    words, captions_interval = split_caption(_words(entry), entry.value)
-    return Fact(number_as_in_caption(entry.caption, entry.value), interval or captions_interval, words)
+        return Fact("not measured", "", _words(entry))
+    words, interval = split_caption(_words(entry), entry.value)
+    if low is None or high is None:
+        return Fact(number_as_in_caption(entry.caption, entry.value), interval, words)
+    in_percent = percent(entry.value) in entry.caption
+    numbers = [100 * number if in_percent else number for number in (entry.value, low, high)]
+    value, *ends = same_decimals(numbers, 1 if in_percent else None)
+    return Fact(f"{value} %" if in_percent else value, " to ".join(ends), words)
 
 
 def _is_end(entry: IndexEntry, values: Mapping[tuple[str, int | None], float | None]) -> bool:

@@ -45,20 +45,44 @@ def three_digits(value: float) -> str:
 
 
 def number_as_in_caption(caption: str, value: float) -> str:
-    """The number in percent where the caption writes it so, else in three digits."""
+    """The number as the caption writes it, also in percent; in three digits where it does not."""
+    if match := _value_in(caption, value):
+        return match["number"] + (match["percent"] or "")
     share = percent(value)
     return share if share in caption else three_digits(value)
 
 
 def split_caption(caption: str, value: float) -> tuple[str, str]:
-    """The caption without the value and interval at its end, and that interval.
+    """The caption without the value and the interval behind it, and that interval; "" where it has none.
 
-    "fc7: 0.615 [0.31, 0.85]" gives ("fc7", "0.31 to 0.85"), "eyes: 95.3 % [90.1, 99.2]" ("eyes", "90.1 to 99.2").
-    A caption that ends otherwise comes back unchanged, with "".
+    "fc7: 0.615 [0.310, 0.850]; by chance 0.5" gives ("fc7; by chance 0.5", "0.310 to 0.850"), "eyes: 95.3 %" ("eyes",
+    ""). A caption without the value comes back unchanged.
     """
-    forms = "|".join(re.escape(form) for form in (f"{value:.3g}", percent(value)))
-    match = re.search(rf"[:;,]? \(?(?:{forms}) \[([^],]+), ([^]]+)\]\)?$", caption)
-    return (caption[: match.start()], f"{match[1]} to {match[2]}") if match else (caption, "")
+    match = _value_in(caption, value)
+    if match is None:
+        return caption, ""
+    rest = caption[: match.start()] + caption[match.end() :]
+    return rest, f"{match['low']} to {match['high']}" if match.groupdict().get("low") else ""
+
+
+_VALUE = r"(?P<number>[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d{1,2})?)(?P<percent> ?%)?"
+_PLACES = (  # of the value in a caption: before its interval; behind a colon
+    re.compile(rf"[:;,]? \(?{_VALUE} \[(?P<low>[^],]+), (?P<high>[^]]+)\]\)?"),
+    re.compile(rf": {_VALUE}(?=$|[;,] )"),
+)
+
+
+def _value_in(caption: str, value: float) -> re.Match[str] | None:
+    """The first place at which the caption says the value, rounded."""
+    matches = (match for place in _PLACES for match in place.finditer(caption))
+    return next((match for match in matches if _is_rounded(match, value)), None)
+
+
+def _is_rounded(match: re.Match[str], value: float) -> bool:
+    text, exact = match["number"].replace(",", ""), 100 * value if match["percent"] else value
+    digits, _, exponent = text.partition("e")
+    step = 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
+    return abs(float(text) - exact) <= 0.5001 * step
 
 
 def table_cell(text: str) -> str:

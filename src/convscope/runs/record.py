@@ -1,11 +1,9 @@
 """Writes a run folder: every picture, number and table of a run under its final name, complete or absent.
 
-Jobs and callbacks hand over `Picture`, `Number`, `Table` and `Arrays` values. `Record.add` writes the file, appends a
-line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
+Jobs and callbacks hand over `Conclusion`, `Picture`, `Number`, `Table` and `Arrays` values. `Record.add` writes the
+file, appends a line to index.jsonl and passes pictures on to the loggers. Viewers read the folder alone.
 """
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -16,17 +14,32 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import save_file
 
+from convscope.metrics.convergence import measured
 from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
 from convscope.runs.background import Background, in_turn
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
+from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_picture
+
+
+class Conclusion(NamedTuple):
+    """What came out, in one sentence with its number and its null: the first line of a job and of its section.
+
+    name: the key of the section's topic, or with an end of its own, as "match/conv5". caption: the sentence, with its
+    period.
+    """
+
+    name: str
+    caption: str
+    epoch: int | None = None
+    layer: str | None = None
 
 
 class Picture(NamedTuple):
-    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png).
+    """A PIL image (jpeg, webp for a packed one of an epoch, or png with `plot`) or a matplotlib figure (png).
 
     epoch: None for the only picture of a run. layer: that it shows, if one. sheet: where the tiles of a packed picture
-    are, in pixels, from which a viewer cuts out single tiles.
+    are, in pixels, from which a viewer cuts out single tiles. quality: of a jpeg.
     """
 
     name: str
@@ -36,6 +49,7 @@ class Picture(NamedTuple):
     layer: str | None = None
     plot: bool = False
     sheet: dict[str, Any] | None = None
+    quality: int = JPEG_QUALITY
 
 
 class Number(NamedTuple):
@@ -66,7 +80,8 @@ class Arrays(NamedTuple):
     epoch: int | None = None
 
 
-Result = Picture | Number | Table | Arrays
+FOR_PAGES = "images/", "strips/"  # pictures that are tiles for a page alone
+Result = Conclusion | Picture | Number | Table | Arrays
 LineKey = tuple[str, str, int | None]  # kind, name and epoch; a run folder has one line of index.jsonl for each
 
 
@@ -97,6 +112,11 @@ class Record:
         if begins:
             self.begin(loggers)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether anything is in the folder that a page would show."""
+        return bool(self._line_hashes or self._rows)
+
     def begin(self, loggers: Iterable[RunLogger] = ()) -> None:
         """Makes the folder ready for the first result. Raises UserError for a folder that cannot be written."""
         check_writable(self.folder)
@@ -110,13 +130,15 @@ class Record:
             case Picture():
                 path = self._write_picture(result)
                 self._write_line(result, "picture", path=path.relative_to(self.folder).as_posix(), sheet=result.sheet)
-                if not result.name.startswith("images/"):  # images/ are tiles for the page alone
+                if not result.name.startswith(FOR_PAGES):
                     for logger in self.loggers:
                         logger.picture(result, path)
             case Table():
                 path = self.folder / "tables" / f"{_stem(result)}.csv"
                 write(path, csv_table(result.rows))
                 self._write_line(result, "table", path=path.relative_to(self.folder).as_posix())
+            case Conclusion():
+                self._write_line(result, "conclusion")
             case Number():
                 self._write_line(result, "number", value=result.value)
                 if result.epoch is None:
@@ -132,12 +154,13 @@ class Record:
     def row(self, epoch: int, values: Mapping[str, float], logged: Mapping[str, float] | None = None) -> None:
         """Writes one row of metrics.csv. A column that appears later is empty in the rows before it, never missing.
 
-        logged: further values of the run so far, for the loggers alone.
+        logged: further values of the run so far, for the loggers alone, which get what was measured.
         """
+        sent = measured({**values, **(logged or {})}, self._columns)
         self._set_row(epoch, values)
         self._write_rows()
         for logger in self.loggers:
-            logger.row(epoch, {**values, **(logged or {})})
+            logger.row(epoch, sent)
 
     def rows(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes metrics.csv anew from rows with their epoch, which a run that resumes has from its checkpoint."""
@@ -177,17 +200,13 @@ class Record:
         write(self.folder / "metrics.csv", "\n".join(lines) + "\n")
 
     def _write_picture(self, picture: Picture) -> Path:
-        form = "png" if picture.plot or hasattr(picture.image, "savefig") else "jpg"
-        path = self.folder / "pictures" / f"{_stem(picture)}.{form}"
-        if hasattr(picture.image, "savefig"):
-            write(path, lambda part: picture.image.savefig(part, format=form))
-        elif form == "png":
-            write(path, lambda part: picture.image.save(part, optimize=False))
-        else:
-            write(path, lambda part: picture.image.save(part, quality=90, subsampling=0))
+        tile = picture.sheet["tile"] if picture.sheet and picture.epoch is not None else None
+        stem = self.folder / "pictures" / _stem(picture)
+        path = stem.with_name(f"{stem.name}.{picture_form(picture.image, picture.plot, tile)}")
+        write(path, lambda part: save_picture(picture.image, part, tile, picture.quality))
         return path
 
-    def _write_line(self, result: Picture | Number | Table, kind: str, **fields: Any) -> None:
+    def _write_line(self, result: Conclusion | Picture | Number | Table, kind: str, **fields: Any) -> None:
         """Appends the line of a new result to index.jsonl; writes the file anew where an earlier line changes."""
         line = {"kind": kind, "name": result.name, "epoch": result.epoch, **fields}
         line |= {"caption": result.caption, "layer": result.layer}
@@ -228,21 +247,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-class BadFile(Protocol):
-    """A file that cannot be read: its name in plain text, and why."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-
-
-def write_bad_images(folder: Path, bad: Iterable[BadFile]) -> None:
-    """Writes bad_images.csv of the run folder: path, reason."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "reason"])
-    writer.writerows([file.name, file.reason] for file in bad)
-    write(folder / "bad_images.csv", text.getvalue())

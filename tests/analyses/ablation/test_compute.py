@@ -126,7 +126,16 @@ def test_what_the_function_returns():
     subject = convscope.subject(color_net(), color_images(), classes=CLASSES)
     findings = convscope.ablate(subject, layers=["0", "1"], value="zero", random=3)
     rows = {row["map"]: row for row in findings.tables["ablation/1/zero"]}
-    assert rows[1]["most hurt"] == "green -100" and rows[3]["most hurt"] == "" and rows[3]["images changed"] == 0
+    images = color_images()[0][10:20]  # the green ones
+    plain, off = subject.net(images).softmax(1)[:, 1], subject.net(images * torch.tensor([1, 0, 1])[:, None, None])
+    change = 100 * (off.softmax(1)[:, 1] - plain).mean().item()
+    assert -99 < change < -20  # not the change of accuracy, -100
+    name, _, points = rows[1]["most hurt"].partition(" ")
+    assert name == "green" and float(points) == pytest.approx(change, abs=1)  # of other images of this color
+    assert rows[3]["most hurt"] == "" and rows[3]["images changed"] == 0
+    (outcome,) = findings.tables["ablation/1"]
+    assert outcome["largest fall of a class"].split(" [")[0] in {f"{name}, map {n}: {rows[n]['most hurt'].split()[1]}"
+        for n, name in enumerate(CLASSES[:3])}  # fmt: skip
     assert findings.numbers["ablation/1/accuracy"] == pytest.approx(100 * 29 / 30)
     (mistake,) = findings.tables["ablation/mistakes"]
     assert (mistake["class"], mistake["answer"], mistake["enough"]) == ("red", "blue", 1)

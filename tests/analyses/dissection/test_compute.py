@@ -7,7 +7,7 @@ from torch import nn
 
 from convscope.analyses.dissection.compute import measure_epoch
 from convscope.analyses.dissection.compute.counts import NumberedImages, PackedMasks, layer_counts
-from convscope.analyses.dissection.compute.detectors import detector_counts, detectors, iou_intervals
+from convscope.analyses.dissection.compute.detectors import Detectors, detector_counts, detectors, iou_intervals
 from convscope.analyses.dissection.compute.thresholds import TopValues
 from convscope.analyses.dissection.compute.upsampling import axis_weights
 from convscope.data.epoch_images import EpochImages
@@ -39,6 +39,20 @@ def copying_net(colors=3):
     net[1].weight.data[2] = 1.0
     net[1].bias.data = torch.tensor([0.0, 2.0, 0.0])
     return nn.Sequential(*net, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_shuffled_masks_are_judged_by_the_two_conditions_of_true_ones():
+    """Three shuffles, by hand: of four maps, one wins clearly, one by the second part, one twice alike, one nowhere."""
+    shuffled = torch.zeros(3, 4, 2, dtype=torch.float64)
+    shuffled[:, 0] = torch.tensor([[0.5, 0.1], [0.1, 0.3], [0.2, 0.1]])  # once, of part 0
+    shuffled[:, 1] = torch.tensor([[0.1, 0.2], [0.1, 0.4], [0.39, 0.1]])  # once, of part 1
+    shuffled[:2, 2, 0] = 0.3  # two shuffles reach the same: neither exceeds the other
+    shuffled[:, 3] = 0.04  # not above the threshold
+    judged = Detectors(shuffled[0], torch.zeros(4), shuffled[0].amax(1), shuffled, shuffled.amax((0, 2)), torch.ones(4))
+    assert judged.shuffled_by_part(0.04).tolist() == [1 / 3, 1 / 3]
+    assert judged.above_threshold_shuffled(0.04) == pytest.approx((3 + 3 + 2) / 3)
+    alone = judged._replace(shuffled=shuffled[:1])
+    assert alone.shuffled_by_part(0.04).tolist() == [2, 1]  # nothing but the threshold judges a single shuffle
 
 
 @pytest.mark.parametrize("quantile", [0.995, 0.9, 0.123])

@@ -161,6 +161,22 @@ def test_an_epoch_is_measured_against_the_one_before(epochs):
     assert other["recur/3"] < 1 and other["cka/3"] < 0.9 and other["cka/1"] < 0.99
 
 
+def test_maps_of_a_wide_layer_find_their_partners_among_all_of_them(epochs):
+    """Of 1,500 maps each third gets a partner: in another order all do, and new maps at these places have none."""
+    wide = nn.Sequential(nn.Conv2d(3, 1500, 1), nn.ReLU())
+    _, memory = measure_epoch(wide, epochs[2], ["0"], {})
+    first = memory["0"]
+    order = torch.randperm(1500, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        wide[0].weight.copy_(wide[0].weight[order]), wide[0].bias.copy_(wide[0].bias[order])
+    moved, _ = measure_epoch(wide, epochs[2], ["0"], {"0": first})
+    assert moved == pytest.approx({"recur/0": 1, "cka/0": 1}, abs=1e-3)
+    other = first.clone()
+    other[:, ::3] = torch.randn(other[:, ::3].shape, generator=torch.Generator().manual_seed(2)).half()
+    partly, _ = measure_epoch(wide, epochs[2], ["0"], {"0": other})
+    assert partly["recur/0"] < 0.3
+
+
 def test_what_is_remembered_is_small_and_gives_the_same_numbers_from_a_file(epochs, tmp_path):
     before, after, images = epochs
     wide = nn.Sequential(nn.Conv2d(3, 2048, 1), nn.ReLU())

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import nn
 
 import convscope
+from convscope.analyses.matching.compute import match_nets
+from convscope.analyses.matching.figure import recurrence_plot
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
 from convscope.report.matched_maps import matched_runs
@@ -150,7 +152,23 @@ def test_nets_of_other_widths_and_normalizations():
     partners = {row["map"]: row["map of the other"] for row in found.tables["match/pairs"] if row["layer"] == "3"}
     assert all(map_ == partner for map_, partner in partners.items()) and partners
     assert found.numbers["match/recur"] == 1
-    assert convscope.match(first, first, IMAGES, images=24, pairs=1, tile=16).numbers["match/recur"] == 1
+    assert "same weights" not in found.conclusion
+    itself = convscope.match(first, net(0), IMAGES, images=24, pairs=1, tile=16)
+    assert itself.numbers["match/recur"] == 1
+    assert itself.conclusion.startswith("Sequential #2 and Sequential have the same weights")
+
+
+def test_the_curves_are_called_what_they_are_and_negative_values_are_drawn():
+    """With twelve random images and maps of noise CKA with shuffled images is negative somewhere."""
+    first = convscope.subject(net(0), (IMAGES[0][:12], IMAGES[1][:12]))
+    pairs, index = [("1", "1"), ("3", "3")], torch.arange(12)
+    matching = match_nets(first, first._replace(net=net(1)), pairs, "val", index)
+    assert (matching.cka.shuffled < 0).any()
+    for other, untrained in (("untrained", None), ("other net", matching)):
+        *_, cka = recurrence_plot(matching, untrained, other).axes
+        labels = [line.get_label() for line in cka.get_lines() if not line.get_label().startswith("_")]
+        assert labels == [other, *(["untrained"] if untrained else []), "shuffled"]
+        assert cka.get_ylim()[0] < min(matching.cka.shuffled[:, place, place].min() for place in (0, 1)) < 0
 
 
 @pytest.mark.parametrize(

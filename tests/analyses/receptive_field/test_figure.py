@@ -33,6 +33,22 @@ def test_each_layer_has_a_tile_of_the_whole_image_with_both_squares(count):
     assert insets == [7 + 2 * number <= 10 for number in range(count)]
 
 
+@pytest.mark.parametrize("box", [None, Box(-7, -20, 80, 100)])
+def test_a_field_of_the_whole_image_is_drawn_on_its_frame_and_called_so(box):
+    """The unit's center is off the middle: the square that holds all pixels is larger than the image."""
+    unit = CentralUnit("conv5", 3, 3, (14, 22), box)
+    sides = np.arange(1.0, 77, 2)
+    whole = field("conv5", 5, 9)._replace(unit=unit, sides=sides, within=(sides >= 35)[None].astype(float))
+    figure = fields_figure({"conv5": whole}, {})
+    assert whole.sees_all and whole.visible > 60
+    assert figure.axes[0].get_title("left") == "conv5\n35 px of the whole image"
+    frame, effective = (patch.get_bbox().extents.tolist() for patch in figure.axes[0].patches)
+    assert frame == [-0.5, -0.5, 59.5, 39.5]
+    assert effective == [4.5, -0.5, 39.5, 31.5]  # 3.5 pixels of it are above the image
+    cut = whole._replace(unit=unit._replace(box=Box(-7, -20, 80, 79)))  # one column short
+    assert not cut.sees_all
+
+
 def test_a_layer_without_a_gradient_is_drawn_and_named():
     dead = field("conv3", 5, 9)._replace(within=np.zeros((0, 5)), silent=4)
     figure = fields_figure({"conv3": dead}, {})

@@ -49,7 +49,9 @@ def test_the_run_folder_has_the_fields_beside_those_of_random_weights(trained, t
         assert float(row["side_low"]) <= field.side <= float(row["side_high"])
         assert torch.equal(stored[layer], torch.from_numpy(field.heat).float())
     last = fields["conv5"]
-    assert f"{last.side:.3g}" in pictures["receptive/effective"] and "random weights" in pictures["receptive/effective"]
+    assert (lines[0]["kind"], lines[0]["name"]) == ("conclusion", "receptive")
+    assert f"a square of {last.side:.3g}" in lines[0]["caption"] and "with random weights from " in lines[0]["caption"]
+    assert f"whole image of {' x '.join(map(str, last.heat.shape))}" in lines[0]["caption"]
     page = (folder / "report/index.html").read_text()
     assert page.count('<section id="receptive"') == 1 and page.index("effective.png") < page.index("receptive.png")
 

@@ -9,7 +9,7 @@ import convscope
 from convscope.analyses.sanity.about import SanityConfig
 from convscope.analyses.sanity.job import over_maps, sanity
 from convscope.errors import UserError
-from convscope.runs.record import Arrays, Number, Picture, Table
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Table
 
 
 def photographs(count=12, side=32):
@@ -34,7 +34,7 @@ def results_of(subject, learned=True, **settings):
 
 def test_all_results_of_a_small_net():
     results = results_of(subject_of(pooled_net()), layers=["4"])
-    assert [type(result) for result in results[:4]] == [Picture, Table, Picture, Table]
+    assert [type(result) for result in results[:5]] == [Conclusion, Picture, Table, Picture, Table]
     numbers = {result.name: result for result in results if isinstance(result, Number)}
     assert list(numbers) == [f"sanity/4/{name}" for name in ("weights", "unit", "image", "recovery")]
     (table,) = [result for result in results if result.name == "sanity/layers"]
@@ -54,7 +54,7 @@ def test_a_net_of_one_convolution_and_a_net_without_learned_weights():
     results = results_of(subject_of(net), learned=False, stages=4)
     (weights,) = [result for result in results if result.name == "sanity/weights"]
     assert {(row["random"], row["alone"]) for row in weights.rows} == {("0", "0")}
-    assert "The net has no learned weights: it is an untrained net itself" in results[0].caption
+    assert "The net has no learned weights: it is an untrained net itself." in results[0].caption
     assert next(result.value for result in results if result.name == "sanity/1/image") == pytest.approx(0, abs=1e-9)
 
 

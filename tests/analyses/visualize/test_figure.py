@@ -11,7 +11,6 @@ from PIL import Image
 from convscope.analyses.visualize.about import SIDE, FeatureConfig
 from convscope.analyses.visualize.compute import (
     OUTSIDE,
-    FeatureView,
     SplitPixels,
     drawn_layers,
     drawn_maps,
@@ -148,7 +147,7 @@ def colored(sheet):
 def only(view, number, score):
     """The view of one map, its nine images with other scores."""
     top = Top9(*(field[[number]] for field in view.top))._replace(score=torch.tensor([score]))
-    return FeatureView(view.layer, [number], top, view.projections[[number]], view.patches[[number]], view.rule)
+    return view._replace(maps=[number], top=top, projections=view.projections[[number]], patches=view.patches[[number]])
 
 
 def test_images_that_do_not_excite_a_map_are_not_shown(searched):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torchvision import models
 
 from convscope.analyses.visualize.about import AUTO, RuleName, VisualizeConfig
-from convscope.analyses.visualize.compute import SplitPixels, feature_view, search_top9
+from convscope.analyses.visualize.compute import SplitPixels, exciting_units, feature_view, search_top9, with_dependence
 from convscope.analyses.visualize.figure import layers_to_draw, receptive_fields_plot
 from convscope.analyses.visualize.job import visualize
 from convscope.cli.jobs import JOBS
@@ -23,7 +23,10 @@ from convscope.data.module import ImageData
 from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.engine.deconvnet import RULES, Units, project
+from convscope.engine.dependence import measure
 from convscope.engine.layers import layer_summaries
+from convscope.engine.projection import project_fields
+from convscope.engine.top9 import Top9
 from convscope.errors import UserError
 from convscope.models.build import build
 from convscope.plots.receptive_fields import MAX_LAYERS
@@ -144,3 +147,18 @@ def test_a_trained_run_end_to_end(trained, tmp_path):
     assert [len(layer["shown"]) for layer in atlas["layers"]] == [2] * 5
     rows = json.loads((tmp_path / "run/summary.json").read_text())["net"]["rows"]
     assert [(row["side"], row["field"]) for row in rows if row["name"] in ("conv1", "fc8")] == [(30, 7), (1, "image")]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+def test_the_line_below_a_grid_is_of_projections_made_anew(layer, rule, net, data):
+    """Fields at the border and, of maps that few images excite, places without an image are among them."""
+    top, maps = search_top9(net, data, "val", [layer])[layer], [5, 0, 3]
+    top = Top9(*(field.clone() for field in top))
+    top.score[0, 1:], top.score[3, 2:] = -1.0, 0.0
+    images = SplitPixels(data, "val")
+    view = with_dependence(net, images, feature_view(net, images, layer, top, maps, rule))
+    units, inputs, _ = exciting_units(net, images, top, [5, 3], 3)  # a single image excites map 0
+    expected = measure(net, inputs, layer, units, {rule: project_fields(net, inputs, layer, units, rule)})[rule].mean
+    assert view.dependence == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    assert view.first_maps(2).corners.shape == (2, 9, 2)

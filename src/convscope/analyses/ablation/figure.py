@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from convscope.analyses.ablation.compute import Changes
 from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT
-from convscope.plots.lettering import CAPTION, FAINT, INK, TITLE, width, wrapped, write
+from convscope.plots.lettering import CAPTION, FAINT, INK, TITLE, short_name, width, wrapped, write
 from convscope.plots.panels import FAINT as FAINT_LINE
 from convscope.plots.panels import INK as INK_LINE
 from convscope.plots.panels import TEXT, TITLE_STYLE, WIDTH, panels
@@ -75,7 +75,7 @@ class ClassChanges(NamedTuple):
 
 
 def class_plot(changes: ClassChanges, title: str) -> Figure:
-    """A heat map of classes by maps: the maps and classes with the largest changes. A dot: clear of chance."""
+    """A heat map of classes by maps: the maps and classes with the largest changes. A dot: the change is clear."""
     points = np.asarray(changes.points)
     maps = np.sort(np.argsort(-np.abs(points).max(1), kind="stable")[:MOST_MAPS])
     classes = np.sort(np.argsort(-np.abs(points[maps]).max(0), kind="stable")[:MOST_CLASSES])
@@ -87,13 +87,15 @@ def class_plot(changes: ClassChanges, title: str) -> Figure:
     scale = max(float(np.abs(cells).max()), 1e-6)
     image = axes.imshow(cells, cmap="RdBu", vmin=-scale, vmax=scale, aspect="auto", interpolation="nearest")
     rows, columns = np.nonzero(dots)
-    axes.plot(columns, rows, "o", color=INK_LINE, ms=2.5)
+    axes.plot(columns, rows, "o", color=INK_LINE, markeredgecolor="white", mew=0.9, ms=5)  # seen on dark cells too
     axes.set_xticks(range(len(maps)), [str(changes.maps[at]) for at in maps], size=TEXT - 1, color=INK_LINE)
-    axes.set_yticks(range(len(classes)), [_short(changes.classes[at]) for at in classes], size=TEXT, color=INK_LINE)
+    axes.set_yticks(
+        range(len(classes)), [short_name(changes.classes[at], 24) for at in classes], size=TEXT, color=INK_LINE
+    )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(
-        "map switched off · a dot: clear of chance, false discovery rate 5 % over all maps and classes",
+        "map switched off · a dot: the change is clear, false discovery rate 5 % over all maps and classes",
         size=TEXT,
         color=FAINT_LINE,
     )
@@ -103,10 +105,6 @@ def class_plot(changes: ClassChanges, title: str) -> Figure:
     bar.ax.tick_params(labelsize=TEXT - 1, length=0, colors=FAINT_LINE)
     bar.outline.set_visible(False)
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else name[:23] + "…"
 
 
 class EffectBar(NamedTuple):

@@ -26,7 +26,8 @@ from convscope.data.folder_contents import skipped_files
 from convscope.data.folders import SPLITS, split_folder, undivided_images
 from convscope.data.sources import Source, present_splits
 from convscope.errors import UserError
-from convscope.runs.record import Number, Picture, Result, Table, write_bad_images
+from convscope.runs.bad_images import write_bad_images
+from convscope.runs.record import Number, Picture, Result, Table
 
 NAMED_FILES = 4  # of a group of duplicates
 

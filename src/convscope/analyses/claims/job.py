@@ -30,6 +30,7 @@ from convscope.data.part_annotations import ImagesWithParts
 from convscope.data.shared_passes import process
 from convscope.engine.layers import LayerRoles, layer_roles
 from convscope.errors import UserError
+from convscope.metrics.intervals import interval_text, same_decimals
 from convscope.runs.reading import Run, read_run
 from convscope.runs.record import Number, Picture, Result, Table
 from convscope.runs.training_runs import find_training_runs
@@ -77,7 +78,7 @@ def claims(
     tested = [by_name[statement.name] for statement in STATEMENTS]
     for claim in tested:
         if claim.n:
-            interval = f"{claim.value:.3g} [{claim.low:.3g}, {claim.high:.3g}]"
+            interval = interval_text(claim.value, claim.low, claim.high)
             words = f"{claim.claim}: {claim.verdict}. {claim.statistic}: {interval}"
             yield Number(f"claims/{claim.name}", claim.value, words)
     name, where = (subject.net_name, "of this net") if run is None else (run.name, "in this run")
@@ -170,7 +171,7 @@ def verdicts(tested: Sequence[Claim]) -> Table:
             "claim": claim.claim,
             "verdict": claim.verdict,
             "value": claim.value if claim.n else None,
-            "interval": f"{claim.low:.3g} to {claim.high:.3g}" if claim.n else "",
+            "interval": " to ".join(same_decimals([claim.value, claim.low, claim.high])[1:]) if claim.n else "",
             "n": claim.n,
         }
         for claim in tested

@@ -80,7 +80,8 @@ def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title
         for number, course in enumerate(courses):
             _draw(axes, course, COLORS[number % 4], STYLES[number % 4])
         axes.set_xticks(range(len(layers)), layers, rotation=40 if tilted else 0, ha="right" if tilted else "center")
-        axes.set_ylim(0, 1.05 * _highest(courses))
+        lowest, highest = _range(courses)
+        axes.set_ylim(1.05 * lowest, 1.05 * highest)
     figure.text(0.012, 1 - 0.3 / height, title, size=13, color=INK, va="center")
     label_ends(figure)
     return figure
@@ -97,7 +98,9 @@ def _draw(axes: Axes, course: Course, color: str, style: str) -> None:
     )  # fmt: skip
 
 
-def _highest(courses: Sequence[Course]) -> float:
-    """The top of all lines and bands."""
-    numbers: NDArray[np.float64] = np.array([[course.values, course.high] for course in courses], float)
-    return float(numbers[np.isfinite(numbers)].max(initial=0)) or 1.0
+def _range(courses: Sequence[Course]) -> tuple[float, float]:
+    """The bottom and the top of all lines and bands, and of zero."""
+    ends = [[course.values, course.low, course.high] for course in courses]
+    numbers: NDArray[np.float64] = np.array(ends, float)
+    numbers = numbers[np.isfinite(numbers)]
+    return float(numbers.min(initial=0)), float(numbers.max(initial=0)) or 1.0

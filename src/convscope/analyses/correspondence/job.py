@@ -30,7 +30,7 @@ from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
 from convscope.engine.trace import ImageSize, unknown_layer_message
 from convscope.errors import UserError
-from convscope.metrics.intervals import Interval, distance_agreement, distance_difference
+from convscope.metrics.intervals import Interval, distance_agreement, distance_difference, interval_text
 from convscope.metrics.papers import published_table as printed
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow, LinearRow
@@ -188,4 +188,4 @@ def differences(
 def with_verdict(gap: Interval) -> str:
     """The parts' distance minus that of random places in percent, and whether parts correspond more."""
     verdict = "more" if gap.high < -ROUNDING else "less" if gap.low > ROUNDING else "unclear"
-    return f"{100 * gap.value:.2f} [{100 * gap.low:.2f}, {100 * gap.high:.2f}] {verdict}"
+    return f"{interval_text(100 * gap.value, 100 * gap.low, 100 * gap.high)} {verdict}"

@@ -26,7 +26,7 @@ from convscope.analyses.evaluation.figure import LABELLED, confusion_plot, preci
 from convscope.analyses.inputs import Inputs
 from convscope.data.shared_passes import process
 from convscope.metrics.classification import Accuracies, PredictionTally
-from convscope.metrics.intervals import Interval
+from convscope.metrics.intervals import Interval, in_percent
 from convscope.metrics.papers import PrintedNumber, published_table
 from convscope.runs.record import Number, Picture, Result, Table
 
@@ -160,11 +160,7 @@ def _numbers(scores: dict[str, Accuracies]) -> Iterator[Number]:
         end = f"/{name}" if len(scores) > 1 else ""
         for measure, field in MEASURES.items():
             value: Interval = getattr(of_net, field)
-            yield Number(f"evaluation/{field}{end}", value.value, f"{measure} accuracy of {name}: {_percent(value)}")
-
-
-def _percent(interval: Interval) -> str:
-    return f"{100 * interval.value:.1f} % [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+            yield Number(f"evaluation/{field}{end}", value.value, f"{measure} accuracy of {name}: {in_percent(value)}")
 
 
 def _confusion(name: str, tally: PredictionTally, classes: list[str], limit: int) -> Iterator[Result]:

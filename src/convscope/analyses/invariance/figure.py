@@ -15,6 +15,7 @@ from torch import Tensor
 
 from convscope.analyses.invariance.about import Fill
 from convscope.analyses.invariance.compute.tolerance import MeasuredTransform
+from convscope.plots.lettering import short_name
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, label_ends, style_axes
 from convscope.plots.tile import Tile, resized
 
@@ -103,7 +104,7 @@ def invariance_figure(rows: Sequence[TransformRow], names: Sequence[str], title:
             axes = figure.add_axes((left / width, bottom / height, (PANEL - 1.0) / width, tall / height))
             _curves(axes, row, panel)
             if number == 0:
-                axes.set_title(_short(panel.title, 27), **TITLE_STYLE)
+                axes.set_title(short_name(panel.title, 27), **TITLE_STYLE)
     label_ends(figure)
     return figure
 
@@ -129,11 +130,7 @@ def _strips(axes: Axes, row: TransformRow, names: Sequence[str]) -> None:
 def _in_two_lines(name: str, length: int) -> str:
     """A class's name in at most two lines of `length` letters."""
     lines = wrap(name, length) or [""]
-    return "\n".join([lines[0], _short(" ".join(lines[1:]), length)] if len(lines) > 1 else lines)
-
-
-def _short(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return "\n".join([lines[0], short_name(" ".join(lines[1:]), length)] if len(lines) > 1 else lines)
 
 
 def _curves(axes: Axes, row: TransformRow, panel: Panel) -> None:

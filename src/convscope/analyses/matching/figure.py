@@ -20,17 +20,18 @@ CELL = 0.62  # inches
 SHARE, CORRELATION, CKA = "Share of maps that recur", "Correlation of matched maps", "Linear CKA of the layers"
 
 
-def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
+def recurrence_plot(matching: Matching, untrained: Matching | None, other: str = "other net") -> Figure:
     """The share of maps that recur, the correlation of matches and CKA by layer, each beside its nulls.
 
     Bands: 95 % intervals; of shuffled images the range of the shuffles. untrained: the same with an untrained net.
+    other: what the second net is called.
     """
     layers = [layer for layer, _ in matching.layers]
     even = [EXPECTED] * len(layers)
     null = [match.null.mean(1) if match.null.size else np.array([np.nan]) for match in matching.layers.values()]
     shuffled = [matching.cka.shuffled[:, number, number] for number in range(len(layers))]
     sides: dict[str, list[Course]] = {SHARE: [], CORRELATION: [], CKA: []}
-    for label, compared in {"other net": matching, "untrained": untrained}.items():
+    for label, compared in ((other, matching), ("untrained", untrained)):
         if compared is not None:
             matches = compared.layers.values()
             sides[SHARE].append(Course(label, *_ends([match.share for match in matches])))
@@ -41,7 +42,8 @@ def recurrence_plot(matching: Matching, untrained: Matching | None) -> Figure:
     sides[SHARE].append(Course("shuffled", even, even, even))
     sides[CORRELATION].append(Course("shuffled", *_spans(null)))
     sides[CKA].append(Course("shuffled", *_spans(shuffled)))
-    return by_layer(layers, sides, "The same features in the other net? Shuffled: with the images of one net shuffled")
+    net = "untrained net" if other == "untrained" else other
+    return by_layer(layers, sides, f"The same features in the {net}? Shuffled: with the images of one net shuffled")
 
 
 def _ends(intervals: Sequence[tuple[float, float, float, int]]) -> tuple[list[float], list[float], list[float]]:
@@ -93,4 +95,6 @@ def matched_grid(matched: MatchedView, title: str, side: int) -> Image.Image:
             tiles = map_tiles(view, position, side)
             blocks.append(MapTiles(captions[position], tiles.projections, tiles.patches))
     note = f"projections by {matched.views[0].rule.words}"
+    if any(len(block.projections) < 9 for block in blocks):
+        note += " · an empty square: no further image excites the map"
     return top9_grid(blocks, title, columns=len(matched.views), side=side, note=note).image

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw
 
 from convscope.plots.grid import BACKGROUND, MARGIN, OUTLINE, TITLE_HEIGHT
-from convscope.plots.lettering import FAINT, INK, TITLE, width, write
+from convscope.plots.lettering import FAINT, INK, TITLE, percent, width, write
 from convscope.plots.tile import Tile, resized
 
 SIDE, GAP = 112, 10  # pixels of an image, between images
@@ -81,13 +81,6 @@ def _bars(draw: ImageDraw.ImageDraw, place: tuple[int, int], answer: Answer) -> 
         draw.rectangle((start, middle - 7, long, middle + 7), TRUE if bar.true else OTHER, TRUE)
         write(draw, (long + 6, middle), percent(bar.probability), color=INK if bar.true else FAINT, anchor="lm")
     write(draw, (x, y + SIDE + 17), answer.note, color=FAINT, room=NAMES + LENGTH + PERCENT + GAP)
-
-
-def percent(share: float) -> str:
-    """A probability as the text beside its bar; only 0 and 1 read as 0 % and 100 %."""
-    if 0 < share < 0.01 or 0.995 <= share < 1:
-        return "< 1 %" if share < 0.5 else "> 99 %"
-    return f"{100 * share:.0f} %"
 
 
 def _neighbor(sheet: Image.Image, place: tuple[int, int], neighbor: Neighbor) -> None:

@@ -16,12 +16,13 @@ from convscope.analyses.neighbors.compute import (
     query_images,
     same_class,
 )
-from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet, percent
+from convscope.analyses.neighbors.figure import Answer, Bar, Neighbor, neighbors_sheet
 from convscope.analyses.subject import Examples, Subject
 from convscope.data.shared_passes import process
 from convscope.engine.layers import layer_roles
 from convscope.errors import UserError
 from convscope.metrics.intervals import hit_interval
+from convscope.plots.lettering import percent
 from convscope.plots.tile import Tile
 from convscope.runs.record import Number, Picture, Result, Table
 

@@ -27,7 +27,7 @@ from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search_top9
 from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
-from convscope.metrics.intervals import Interval, mean_interval
+from convscope.metrics.intervals import Interval, in_percent, mean_interval
 from convscope.metrics.localization import pearson_correlation
 from convscope.runs.record import Arrays, Number, Picture, Result, Table
 
@@ -157,7 +157,7 @@ def _localization(
     parts = {group: of for group, of in groups.items() if group != ALL or len(groups) > 2}
     rows = [row for group, of in parts.items() for row in _rate_rows((annotation, group), of)]
     yield Table(f"{name}/localization", rows, caption)
-    lowest, center, anywhere = (_percent(rate) for rate in (overall.lowest, overall.center, overall.anywhere))
+    lowest, center, anywhere = (in_percent(rate) for rate in (overall.lowest, overall.center, overall.anywhere))
     caption = f"The worst place lies on the object, by its {annotation}: {lowest}"
     yield Number(f"{name}/hit_rate", overall.lowest.value, caption)
     yield Number(f"{name}/center_rate", overall.center.value, f"The image's center lies on it: {center}")
@@ -184,12 +184,6 @@ def _rate_rows(start: tuple[str, str], group: GroupRates) -> list[dict[str, obje
 def _end(value: float) -> float | None:
     """An interval's end; None for one image, which has no interval."""
     return value if np.isfinite(value) else None
-
-
-def _percent(rate: Interval) -> str:
-    if rate.n < 2:
-        return f"{100 * rate.value:.0f} % of one image"
-    return f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
 def covering_square(config: OcclusionConfig, image_size: int) -> Occluder:

@@ -9,7 +9,7 @@ Every image counts alike: its energies are divided by their sum.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +66,16 @@ class EffectiveField(NamedTuple):
     silent: int
 
     @property
+    def sees_all(self) -> bool:
+        """Whether the unit can depend on every pixel of the image."""
+        if self.unit.box is None:
+            return True
+        top, left, height, width = self.unit.box
+        return top <= 0 and left <= 0 and top + height >= self.heat.shape[0] and left + width >= self.heat.shape[1]
+
+    @property
     def visible(self) -> float:
-        """Side of the smallest centered square with all pixels on which the unit can depend: its largest possible."""
+        """Side of the smallest centered square with all pixels on which the unit can depend; it may leave the image."""
         return float(self.sides[-1])
 
     @property
@@ -223,22 +231,14 @@ def _gradients(
 
             return hook
 
-        with _hooked(net, {unit.layer: take(unit) for unit in units}):
+        with ExitStack() as hooks:
+            for unit in units:
+                hooks.callback(on_output(net.get_submodule(unit.layer), take(unit)).remove)
             net(pixels)
         for unit in units:
             value = sums[unit.layer]
             gradient = torch.autograd.grad(value, pixels, retain_graph=True, allow_unused=True)[0]
             yield unit, torch.zeros_like(pixels) if gradient is None else gradient
-
-
-@contextmanager
-def _hooked(net: nn.Module, hooks: Mapping[str, Callable[..., None]]) -> Iterator[None]:
-    handles = [on_output(net.get_submodule(layer), hook) for layer, hook in hooks.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def measure_epoch(

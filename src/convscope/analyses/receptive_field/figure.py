@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from convscope.analyses.receptive_field.compute import EffectiveField
+from convscope.plots.lettering import short_name
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, panels
 
 COLORS, EFFECTIVE, THEORETICAL, UNTRAINED = "Blues", "#d55e00", "#26262a", "#8a8a94"
@@ -66,15 +67,12 @@ def _legend(figure: Figure, has_untrained: bool) -> None:
 
 
 def _title(layer: str, field: EffectiveField, untrained: bool) -> str:
-    name = "random weights" if untrained else _short(layer)
+    name = "random weights" if untrained else short_name(layer, NAME, from_end=True)
     if not np.isfinite(field.side):
         return f"{name}\nno gradient"
-    of = f"{field.visible:g} px" if field.unit.box is not None else "the image"
-    return f"{name}\n{field.side:g} of {of}, {field.share:.0%}"
-
-
-def _short(layer: str) -> str:
-    return layer if len(layer) <= NAME else "…" + layer[1 - NAME :]
+    if field.sees_all:
+        return f"{name}\n{field.side:g} px of the whole image"
+    return f"{name}\n{field.side:g} of {field.visible:g} px, {field.share:.0%}"
 
 
 def _tile(axes: Axes, field: EffectiveField) -> None:
@@ -101,18 +99,20 @@ def _heat(axes: Axes, field: EffectiveField) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color("#c8c8d0")
-    row, col = field.unit.center
-    if field.unit.box is not None:
-        top, left, height, width = field.unit.box
-        _outline(axes, (left - 0.5, top - 0.5, width, height), edgecolor=THEORETICAL, linestyle=(0, (3, 2)))
+    image, (row, col) = field.heat.shape, field.unit.center
+    top, left, height, width = field.unit.box or (0, 0, *image)
+    _outline(axes, image, (top - 0.5, left - 0.5, height, width), edgecolor=THEORETICAL, linestyle=(0, (3, 2)))
     if np.isfinite(field.side):
         half = field.side / 2
-        _outline(axes, (col - half, row - half, field.side, field.side), edgecolor=EFFECTIVE)
+        _outline(axes, image, (row - half, col - half, field.side, field.side), edgecolor=EFFECTIVE)
 
 
-def _outline(axes: Axes, box: tuple[float, float, float, float], **style: Any) -> None:
-    left, top, width, height = box
-    axes.add_patch(Rectangle((left, top), width, height, fill=False, linewidth=1.4, **style))
+def _outline(axes: Axes, image: tuple[int, ...], box: tuple[float, float, float, float], **style: Any) -> None:
+    """Draws a box (top, left, height, width), cut to the image; a side at the border is drawn on the frame."""
+    low = max(-0.5, box[0]), max(-0.5, box[1])
+    high = min(image[0] - 0.5, box[0] + box[2]), min(image[1] - 0.5, box[1] + box[3])
+    corner, width, height = (low[1], low[0]), high[1] - low[1], high[0] - low[0]
+    axes.add_patch(Rectangle(corner, width, height, fill=False, linewidth=1.4, clip_on=False, zorder=3, **style))
 
 
 def sides_plot(
@@ -122,7 +122,7 @@ def sides_plot(
 
     sides, untrained: layer -> side in pixels, of the net and of the same net with random weights.
     """
-    names = [_short(layer) for layer in fields]
+    names = [short_name(layer, NAME, from_end=True) for layer in fields]
     letters = max(map(len, names))
     upright = len(fields) * letters > 56  # letters that fit side by side
     below = 0.3 + 0.075 * letters if upright else 0.4
@@ -130,7 +130,7 @@ def sides_plot(
     pixels, shares = panels(figure, 2, above=0.45, below=below, beside=0.25, label="")
     visible = np.array([field.visible for field in fields.values()])
     places = np.arange(len(fields))
-    pixels.plot(places, visible, color=INK, linestyle="--", linewidth=1.2, label="theoretical field, in the image")
+    pixels.plot(places, visible, color=INK, linestyle="--", linewidth=1.2, label="all pixels on which it can depend")
     for axes, unit in ((pixels, np.ones_like(visible)), (shares, visible / 100)):
         _line(axes, list(untrained.values()), unit, -0.06, color=UNTRAINED, marker="s", label="random weights")
         _line(axes, list(sides.values()), unit, 0.06, color=EFFECTIVE, marker="o", label="this net")
@@ -139,7 +139,7 @@ def sides_plot(
         axes.set_ylim(0)
     shares.set_ylim(0, 104)
     pixels.set_title("Side of the square with 95 % of the energy, pixels", **TITLE_STYLE)
-    shares.set_title("… as a share of the theoretical field's, %", **TITLE_STYLE)
+    shares.set_title("… as a share of that with all it can depend on, %", **TITLE_STYLE)
     pixels.legend(frameon=False, fontsize=TEXT, labelcolor=INK)
     return figure
 

@@ -18,7 +18,7 @@ from convscope.engine.layers import layer_summaries
 from convscope.engine.progress import track
 from convscope.engine.trace import ImageSize, trace
 from convscope.metrics.intervals import Interval
-from convscope.runs.record import Arrays, Number, Picture, Result, Table
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, Table
 
 
 def results(inputs: Inputs, config: ReceptiveConfig) -> Iterator[Result]:
@@ -45,9 +45,9 @@ def receptive(
         fresh = effective_fields(untrained, images, layers, seed, partial(track, words="the same with random weights"))
     sides, fresh_sides = ({layer: field.interval() for layer, field in of.items()} for of in (fields, fresh))
     rows = [_row(fields[layer], sides[layer], fresh_sides.get(layer)) for layer in fields]
+    yield Conclusion("receptive", _in_words(fields, sides, fresh_sides, len(index)))
     yield from _numbers(fields, sides, fresh_sides)
-    conclusion = _conclusion(fields, sides, fresh_sides, len(index))
-    yield Picture("receptive/effective", fields_figure(fields, fresh), conclusion, plot=True)
+    yield Picture("receptive/effective", fields_figure(fields, fresh), _EFFECTIVE, plot=True)
     caption = "Sides of the effective fields by layer, with 95 % intervals over the images"
     yield Picture(
         "receptive/sides",
@@ -63,11 +63,15 @@ def receptive(
     yield Arrays("receptive/energy", {**heats, **_profiles(fields)})
 
 
+_EFFECTIVE = (
+    "The gradient of each layer's central unit by the pixels, over the images: squares that hold 95 % of its energy, "
+    "and all pixels on which the unit can depend, for any weights. What is outside the image is cut off"
+)
 _TABLE = (
     "Fields by layer, in pixels. field: the theoretical one; visible: the smallest square around the unit's center "
-    "that holds all of it that is in the image; side: of the square with 95 % of the energy; share: side / visible; "
-    "spread: standard deviation of the energy along one axis; silent: images without a gradient, "
-    "because no map is on there"
+    "that holds all of it that is in the image (larger than the image where the center is off its middle); side: of "
+    "the square with 95 % of the energy; share: side / visible; spread: standard deviation of the energy along one "
+    "axis; silent: images without a gradient, because no map is on there"
 )
 
 
@@ -105,22 +109,26 @@ def _numbers(
             yield Number(f"receptive/{layer}/untrained", fresh[layer].value / visible, words, layer=layer)
 
 
-def _conclusion(
+def _in_words(
     fields: Mapping[str, EffectiveField], sides: Mapping[str, Interval], fresh: Mapping[str, Interval], images: int
 ) -> str:
     """What came out for the deepest layer, in a sentence with its numbers."""
     layer = list(fields)[-1]
     field, side = fields[layer], sides[layer]
     if not field.within.size:
-        return f"The central unit of {layer} has no gradient in any of {images} images: no map is on there"
-    seen = "the whole image" if field.unit.box is None else f"the {field.visible:g} pixels that it can depend on"
-    words = (
-        f"95 % of the gradient of {layer}'s central unit comes from a square of {side} pixels, {field.share:.0%} of "
-    )
-    words += f"the side of {seen}"
+        return f"The central unit of {layer} has no gradient in any of {images} images: no map is on there."
+    words = f"95 % of the gradient of {layer}'s central unit comes from a square of {side} pixels"
     if layer in fresh and fresh[layer].n:
-        words += f"; with random weights from {fresh[layer]}"
-    return f"{words} (mean of {images} images)"
+        words += f", with random weights from {fresh[layer]}"
+    rows, cols = field.heat.shape
+    if field.sees_all:
+        return f"{words}, where it can depend on the whole image of {rows} x {cols} ({_mean_of(images)})."
+    share = f"{field.share:.0%}".replace("%", " %")
+    return f"{words}: {share} of the side of the {field.visible:g} that it can depend on ({_mean_of(images)})."
+
+
+def _mean_of(images: int) -> str:
+    return f"mean of {images} images" if images > 1 else "one image"
 
 
 def _profiles(fields: Mapping[str, EffectiveField]) -> dict[str, Tensor]:

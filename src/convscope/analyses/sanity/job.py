@@ -20,7 +20,7 @@ from convscope.engine.progress import track
 from convscope.engine.trace import trace
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, mean_interval
-from convscope.runs.record import Arrays, Number, Picture, Result, Table
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, Table
 
 
 def results(inputs: Inputs, config: SanityConfig) -> Iterator[Result]:
@@ -65,10 +65,10 @@ def _measured(subject: Subject, config: SanityConfig, layers: list[str], seed: i
 
 
 def _results(measured: Sequence[LayerSanity], dead: Sequence[str], learned: bool) -> Iterator[Result]:
-    words = headline(measured)
-    notes = [] if learned else ["The net has no learned weights: it is an untrained net itself"]
-    notes += [f"No two images excite a map of {', '.join(dead)}"] if dead else []
-    yield _plot(measured, ". ".join([words, *notes]))
+    notes = [] if learned else ["The net has no learned weights: it is an untrained net itself."]
+    notes += [f"No two images excite a map of {', '.join(dead)}."] if dead else []
+    yield Conclusion("sanity", " ".join([headline(measured), *notes]))
+    yield _plot(measured)
     yield _table(measured)
     for layer in measured:
         caption = f"{layer.layer}: projections as learned, with random weights, of another unit, and of another image"
@@ -91,12 +91,13 @@ def headline(measured: Sequence[LayerSanity]) -> str:
     means = [_mean([getattr(of.measured, name) for of in drawn]) for name in MEASURES]
     nulls = [_mean([getattr(of.untrained, name) for of in drawn if of.untrained]) for name in MEASURES]
     weights, unit, image, recovered = (
-        f"{mean:.2f} (untrained net {null:.2f})" for mean, null in zip(means, nulls, strict=True)
+        f"{mean:.2f} (untrained net {null:.2f})" if math.isfinite(null) else f"{mean:.2f}"
+        for mean, null in zip(means, nulls, strict=True)
     )
     layers = f"the {len(measured)} layers" if len(measured) > 1 else measured[0].layer
     return (
         f"Projections of {layers} depend on the weights {weights}, on the unit {unit}, on the image {image}, and "
-        f"correlate with the edges of the image by {recovered}; unrelated pictures would give 1, 1, 1 and 0"
+        f"correlate with the edges of the image by {recovered}; unrelated pictures would give 1, 1, 1 and 0."
     )
 
 
@@ -112,7 +113,7 @@ def over_maps(values: Tensor | None) -> Interval:
     return mean_interval(finite) if finite else Interval(math.nan, -math.inf, math.inf, 0)
 
 
-def _plot(measured: Sequence[LayerSanity], title: str) -> Picture:
+def _plot(measured: Sequence[LayerSanity]) -> Picture:
     layers, rules = [layer.layer for layer in measured], list(measured[0].rules)
 
     def ends(values: Mapping[str, Sequence[MapDependence | None]], name: str) -> dict[str, NDArray[np.float64]]:
@@ -127,10 +128,10 @@ def _plot(measured: Sequence[LayerSanity], title: str) -> Picture:
     chance["recovery"] = np.array([over_maps(of.chance_recovery).value for of in drawn])
     figure = dependence_plot(
         layers, {name: ends(learned, name) for name in MEASURES}, {name: ends(untrained, name) for name in MEASURES},
-        chance, title,
+        chance, "What projections depend on, by layer and rule",
     )  # fmt: skip
     caption = (
-        f"{title}. 1 minus the cosine of the projections of a map and of: random weights in all layers at and below "
+        "Dependence: 1 minus the cosine of the projections of a map and of: random weights in all layers at and below "
         "it; another unit that answers at its place; the same map in another image. Vertical lines: 95 % intervals "
         f"over {len(drawn[0].measured.maps)} maps. Bands: those of an untrained net. Dots: chance, the "
         "projection with its own pixels in a random order, and for recovery the patch of another image"

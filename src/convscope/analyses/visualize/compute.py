@@ -18,7 +18,7 @@ from convscope.engine.blocks import default_layers
 from convscope.engine.deconvnet import Units
 from convscope.engine.dependence import COMPARED, Dependence, measure
 from convscope.engine.progress import track
-from convscope.engine.projection import Watch, patches, project_fields
+from convscope.engine.projection import Projection, Watch, patches, project_fields
 from convscope.engine.projection_rule import AUTO, RuleChoice, choose_rule, measured_maps
 from convscope.engine.top9 import Top9, merge
 from convscope.engine.top9_search import Search
@@ -69,8 +69,9 @@ class FeatureView(NamedTuple):
     """Some maps of one layer with the images that excite them, the strongest first.
 
     top: the record of these maps [m, 9]. projections [m, 9, 3, S, S] float32, zero where there is no image. patches
-    [m, 9, 3, S, S] uint8: the same boxes of the images. rule: how the units were projected. dependence: of some of
-    these projections, where `with_dependence` has measured it.
+    [m, 9, 3, S, S] uint8: the same boxes of the images. corners [m, 9, 2] int64: the row and column of the image at
+    which each box begins. rule: how the units were projected. dependence: of some of these projections, where
+    `with_dependence` has measured it.
     """
 
     layer: str
@@ -78,6 +79,7 @@ class FeatureView(NamedTuple):
     top: Top9
     projections: torch.Tensor
     patches: torch.Tensor
+    corners: torch.Tensor
     rule: RuleChoice
     dependence: Dependence = Dependence()
 
@@ -89,8 +91,8 @@ class FeatureView(NamedTuple):
     def first_maps(self, count: int) -> "FeatureView":
         """The view of its first `count` maps alone."""
         top = Top9(*(field[:count] for field in self.top))
-        maps, projections, patches = self.maps[:count], self.projections[:count], self.patches[:count]
-        return self._replace(maps=maps, top=top, projections=projections, patches=patches)
+        of_maps = {name: getattr(self, name)[:count] for name in ("maps", "projections", "patches", "corners")}
+        return self._replace(top=top, **of_maps)
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def feature_view(
     projections[map_of, rank] = down.values.float().cpu()
     windows = torch.full((len(maps), 9, 3, *boxes.shape[-2:]), OUTSIDE, dtype=torch.uint8)
     windows[map_of, rank] = boxes
-    return FeatureView(layer, maps, record, projections, windows, choice)
+    corners = torch.zeros(len(maps), 9, 2, dtype=torch.int64)
+    corners[map_of, rank] = torch.stack([down.top, down.left], 1).cpu()
+    return FeatureView(layer, maps, record, projections, windows, corners, choice)
 
 
 def layer_rule(
@@ -152,8 +156,13 @@ def exciting_units(
     device, and their indices [N] in the split.
     """
     record = Top9(*(field[maps, :count] for field in top))
-    units, indices = _units(record, maps, ((record.image >= 0) & (record.score > 0)).nonzero(as_tuple=True))
+    units, indices = _units(record, maps, _exciting(record))
     return units, images.data.images(images.split, indices).to(next(net.parameters()).device), indices
+
+
+def _exciting(record: Top9) -> tuple[Tensor, ...]:
+    """The places in a record [m, 9] of images that excite the map."""
+    return ((record.image >= 0) & (record.score > 0)).nonzero(as_tuple=True)
 
 
 def with_dependence(net: nn.Module, images: SplitPixels, view: FeatureView) -> FeatureView:
@@ -162,8 +171,10 @@ def with_dependence(net: nn.Module, images: SplitPixels, view: FeatureView) -> F
     if not positions:
         return view
     units, inputs, _ = exciting_units(net, images, view.top, positions, COMPARED)
+    position, rank = _exciting(Top9(*(field[positions, :COMPARED] for field in view.top)))
+    places = torch.tensor(positions)[position], rank
     units = units._replace(map=torch.tensor(view.maps)[units.map])
-    projection = project_fields(net, inputs, view.layer, units, view.rule.rule)
+    projection = Projection(view.projections[places], *view.corners[places].T)
     measured = measure(net, inputs, view.layer, units, {view.rule.rule: projection})
     return view._replace(dependence=measured[view.rule.rule].mean)
 

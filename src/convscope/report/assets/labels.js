@@ -8,13 +8,13 @@
 const labelOf = (layer, map) => (map === undefined ? null : (layer.labels?.[layer.shown.indexOf(map)] ?? null));
 
 /**
- * "detects eyes, IoU 0.12", or "most like eyes, IoU 0.02" of a map that is no detector.
+ * "detects eyes, IoU 0.12"; "" of a map that is no detector.
  * @param {AtlasLayer} layer
  * @param {number | undefined} map
  */
 function labelWords(layer, map) {
   const label = labelOf(layer, map);
-  return label ? `${label.detector ? "detects" : "most like"} ${label.part}, IoU ${label.iou.toFixed(2)}` : "";
+  return label?.detector ? `detects ${label.part}, IoU ${label.iou.toFixed(2)}` : "";
 }
 
 /**
@@ -35,15 +35,19 @@ const detects = (layer, part) => (/** @type {number} */ map) => {
 const chosenMaps = (layer, view) => ordered(layer, view.sort).filter(detects(layer, view.part));
 
 /**
- * "3 of the maps shown here detect eyes.", where a part is chosen.
+ * How many maps are on the page: "3 of the 16 drawn maps (of 96) detect eyes.", where a part is chosen, else
+ * "16 of 96 maps shown."
  * @param {AtlasLayer} layer
  * @param {string | null} part
  */
-function chosenWords(layer, part) {
-  if (part === null) return "";
+function countWords(layer, part) {
+  const drawn = layer.shown.length;
+  const all = !isPresent(layer.maps) || drawn >= layer.maps;
+  if (part === null)
+    return all ? `${plural(drawn, "map")}.` : `${drawn} of ${plural(Number(layer.maps), "map")} shown.`;
   const count = layer.shown.filter(detects(layer, part)).length;
-  const verb = count === 1 ? "detects" : "detect";
-  return `${count || "None"} of the ${plural(layer.shown.length, "map")} ${verb} ${part}.`;
+  const among = all ? plural(drawn, "map") : `${drawn} drawn maps (of ${layer.maps})`;
+  return `${count || "None"} of the ${among} ${count === 1 ? "detects" : "detect"} ${part}.`;
 }
 
 function setUpParts() {

@@ -138,22 +138,21 @@ function footWords(side, { overlap, top }) {
 const MOST_NAMED = 12; // maps by their numbers
 
 /**
- * "16 of 96 maps shown. Dead at epoch 3: map 5; of those not shown: 9, 21 and 4 more."
+ * "16 of 96 maps shown. Dead at epoch 3: map 5; of those not drawn: 9, 21 and 4 more."
  * @param {Side} side
+ * @param {string | null} part whose detectors alone are shown
  */
-function tally({ layer, at, frame }) {
-  const count = layer.shown.length;
-  const all = !isPresent(layer.maps) || count >= layer.maps;
-  const countWords = all ? `${plural(count, "map")}.` : `${count} of ${plural(Number(layer.maps), "map")} shown.`;
+function tally({ layer, at, frame }, part) {
+  const count = countWords(layer, part);
   const when = isPresent(frame.epoch) ? ` at epoch ${frame.epoch}` : "";
   const rule = frame.sheet.rule ? ` Projections by ${frame.sheet.rule}.` : "";
   const dead = layer.dead?.[at] ?? layer.shown.filter((map) => mapState(layer, at, map).dead);
-  if (!dead.length) return `${countWords} None is dead${when}.${rule}`;
+  if (!dead.length) return `${count} None is dead${when}.${rule}`;
   const inside = dead.filter((map) => layer.shown.includes(map));
   const outside = dead.filter((map) => !layer.shown.includes(map));
-  const before = inside.length ? "of those not shown " : "none of those shown, but ";
+  const before = inside.length ? "of those not drawn " : "none of those drawn, but ";
   const parts = [inside.length > 0 && mapNames(inside), outside.length > 0 && before + mapNames(outside)];
-  return `${countWords} Dead${when}: ${joined(parts, "; ")}.${rule}`;
+  return `${count} Dead${when}: ${joined(parts, "; ")}.${rule}`;
 }
 
 /** @param {number[]} maps */

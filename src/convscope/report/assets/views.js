@@ -148,12 +148,7 @@ function besideWords(first, second) {
 function showScene(view, [first, second], views) {
   const missing = "problem" in first;
   const single = !missing && view.map !== null && first.layer.shown.includes(view.map);
-  const words = missing
-    ? first.problem
-    : joined(
-        [!single && chosenWords(first.layer, view.part), !single && tally(first), besideWords(first, second)],
-        " ",
-      );
+  const words = missing ? first.problem : joined([!single && tally(first, view.part), besideWords(first, second)], " ");
   byId("tally").textContent = words;
   byId("tally").hidden = !words;
   byId("features").classList.toggle("single", single);

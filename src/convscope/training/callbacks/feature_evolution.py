@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from convscope.analyses.visualize.about import SIDE
 from convscope.data.items import batch_images, first_image, image_shape
 from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
@@ -67,12 +66,13 @@ class FeatureEvolution:
         net: str | None = None,
         classes: Sequence[str] | None = None,
         loader: int | str = 0,
-        tile: int = SIDE,
+        tile: int | None = None,
         seed: int = 0,
         measures: Sequence[str] = (),
     ):
-        when = every_n_epochs, epochs
-        self.choice = WatchChoice(layers, maps, *when, rule, mean, std, net, classes, tile, seed, measures)
+        self.choice = WatchChoice(
+            layers, maps, every_n_epochs, epochs, rule, mean, std, net, classes, tile, seed, measures
+        )
         self.folder = self._chosen_folder = None if folder is None else Path(folder).expanduser()
         self.loader = loader
         self.run: WatchedRun | OwnRun | None = None

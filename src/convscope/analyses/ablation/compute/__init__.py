@@ -82,17 +82,13 @@ class Effects:
         """Mean change of the true class's log-probability over all images by case."""
         return mean_changes(self.log_probability.sum(1), self.log_squares.sum(1), int(self.images.sum()))
 
-    def class_accuracy(self) -> Changes:
-        """Change of each class's accuracy [cases, L]."""
-        return share_changes(self.gained, self.lost, self.images)
-
     def class_probability(self) -> Changes:
         """Mean change of the true class's probability in each class [cases, L]."""
         return mean_changes(self.probability, self.squares, self.images)
 
     def class_rates(self, cases: list[int]) -> Floats:
-        """False discovery rates [c, L], over these cases, that a class's log-probability changes."""
-        return false_discovery_rates(mean_changes(self.log_probability[cases], self.log_squares[cases], self.images).p)
+        """False discovery rates [c, L], over these cases, that the true class's probability changes."""
+        return false_discovery_rates(mean_changes(self.probability[cases], self.squares[cases], self.images).p)
 
 
 class LayerEffects(NamedTuple):

@@ -11,6 +11,7 @@ from convscope.analyses.ablation.figure import EffectBar, MapBlock, MistakeHead,
 from convscope.analyses.ablation.job.effects import INSTEAD
 from convscope.analyses.visualize.compute import SplitPixels, feature_view, search_top9
 from convscope.analyses.visualize.figure import map_tiles
+from convscope.plots.lettering import percent
 from convscope.runs.record import Number, Picture, Result, Table
 
 DRAWN_MAPS, DRAWN_BARS, BEHIND = 6, 5, 4  # maps with tiles; bars of each; maps with tiles behind a mistake
@@ -39,7 +40,7 @@ class MapPictures:
         blocks = []
         for number in self.maps:
             order = np.argsort(points[number], kind="stable")[:DRAWN_BARS]
-            bars = [EffectBar(names[at], points[number, at] / scale, f"{points[number, at]:+.1f}") for at in order]
+            bars = [EffectBar(names[at], points[number, at] / scale, f"{points[number, at]:+z.1f}") for at in order]
             blocks.append(self.block(number, f"map {number}", bars))
         title = f"{layer}: the maps that the classes need most"
         note = f"bars: change of the class's mean probability in points, map off ({INSTEAD[self.value]}) · left: "
@@ -98,15 +99,15 @@ def _mistake_row(name: str, images: ScoredImages, mistake: Mistake) -> dict[str,
     true, predicted = _classes_of(images, mistake)
     return {
         "image": name,
-        "index": mistake.index,
         "class": true,
         "answer": predicted,
-        "p of answer": mistake.p_answer,
-        "p of class": mistake.p_target,
-        "margin": mistake.margin,
         "maps": ", ".join(f"{number} ({mistake.changes[number]:+.2f})" for number in mistake.maps[:BEHIND]),
         "enough": mistake.enough,
         "by chance": mistake.by_chance,
+        "p of answer": mistake.p_answer,
+        "p of class": mistake.p_target,
+        "margin": mistake.margin,
+        "index": mistake.index,
     }
 
 
@@ -122,9 +123,10 @@ def _mistake_picture(name: str, images: ScoredImages, mistake: Mistake, of: tupl
         for number in mistake.maps[: 2 * DRAWN_BARS]
     ]
     blocks = [
-        pictures.block(number, f"map {number}: {mistake.changes[number]:+.2f} for the class", []) for number in top
+        pictures.block(number, f"map {number} off: {mistake.changes[number]:+.2f} for the true class", [])
+        for number in top
     ]
-    note = f"{name}: {predicted} {_percent(mistake.p_answer)}, {true} {_percent(mistake.p_target)}, margin "
+    note = f"{name}: {predicted} {percent(mistake.p_answer)}, {true} {percent(mistake.p_target)}, margin "
     note += f"{mistake.margin:.2f}; {_enough(mistake)} · left: projections by {pictures.rule}"
     sheet = maps_sheet(blocks, title, note, MistakeHead(image, bars))
     caption = f"{name}: {title}. Bars: how much of the margin of {mistake.margin:.2f} each map takes with it when off"
@@ -145,7 +147,3 @@ def _enough(mistake: Mistake) -> str:
         return "no number of these maps off makes it right"
     maps = "the first map off makes" if mistake.enough == 1 else f"the first {mistake.enough} maps off make"
     return f"{maps} it right, random ones in {round(DRAWS * (mistake.by_chance or 0))} of {DRAWS} draws"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if 0.01 <= share <= 0.995 else f"{100 * share:.2g} %"

@@ -33,13 +33,21 @@ class Detectors(NamedTuple):
         return torch.bincount(self.part[self.is_detector], minlength=self.iou.shape[1])
 
     def shuffled_by_part(self, threshold: float) -> Tensor:
-        """[P] float64: maps whose best part with masks of other images is this one, above the threshold alone.
+        """[P] float64: how many maps are detectors of each part with masks of other images, mean over the shuffles.
 
-        The mean over the shuffles: how many detectors there were if the threshold alone decided.
+        Each shuffle is judged as the true masks are: by the threshold, and by the largest IoU of the other shuffles.
         """
         best, part = self.shuffled.max(2)  # [S, C]
-        counts = torch.bincount(part[best > threshold], minlength=self.iou.shape[1])
+        second = best.topk(2, 0).values[1] if len(best) > 1 else 0.0  # [C]
+        counts = torch.bincount(part[(best > threshold) & (best > second)], minlength=self.iou.shape[1])
         return counts.double() / len(self.shuffled)
+
+    def above_threshold_shuffled(self, threshold: float) -> float:
+        """Maps whose best IoU with masks of other images exceeds the threshold, mean over the shuffles.
+
+        That many detectors there would be by chance if the threshold alone decided, as it does in the paper.
+        """
+        return float((self.shuffled.amax(2) > threshold).sum()) / len(self.shuffled)
 
 
 def detectors(counts: Counts, threshold: float) -> Detectors:

@@ -13,6 +13,7 @@ from convscope.analyses.dissection.compute.examples import drawn_detectors, stro
 from convscope.analyses.dissection.figure import DetectorRow, detector_grid, detectors_by_part
 from convscope.analyses.dissection.job.tables import (
     DissectedLayer,
+    in_words,
     layer_numbers,
     layer_table,
     map_table,
@@ -27,7 +28,7 @@ from convscope.engine.blocks import default_layers
 from convscope.engine.progress import track
 from convscope.engine.trace import unknown_layer_message
 from convscope.errors import UserError
-from convscope.runs.record import Arrays, Picture, Result
+from convscope.runs.record import Arrays, Conclusion, Picture, Result
 
 LEARNED, UNTRAINED, SHUFFLED = "learned", "untrained", "shuffled masks"
 
@@ -65,6 +66,7 @@ def dissect(
         _dissected(layer, counts[LEARNED][layer], counts.get(UNTRAINED, {}).get(layer), plan.threshold, seed)
         for layer in track(layers, "intervals by layer")
     ]
+    yield Conclusion("dissection", in_words(dissected, images.parts, plan))
     yield layer_table(dissected, images, plan, hidden, weak_net_line(subject, seed) or "")
     yield _bars(dissected, images.parts, plan)
     for layer in dissected:
@@ -121,7 +123,7 @@ def _bars(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: Disse
     figure = detectors_by_part(numbers, parts, "How many maps detect each part")
     caption = (
         f"Detectors of each part, by layer (IoU above {plan.threshold:g} and above that with masks of other images); "
-        "untrained: the same net with random weights; shuffled masks: maps above the threshold with masks of others"
+        "untrained: the same net with random weights; shuffled masks: the same net with masks of other images, mean"
     )
     return Picture("dissection/detectors", figure, caption, plot=True)
 

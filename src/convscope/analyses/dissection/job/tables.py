@@ -14,7 +14,7 @@ from convscope.analyses.dissection.compute.detectors import (
     largest_possible,
 )
 from convscope.data.masked_images import MaskedImages
-from convscope.metrics.intervals import Interval
+from convscope.metrics.intervals import Interval, interval_text
 from convscope.runs.record import Number, Table
 
 
@@ -46,21 +46,26 @@ def layer_table(
         if layer.fresh is not None:
             row |= {"detectors, untrained": int(layer.fresh.is_detector.sum())}
             row |= {"parts, untrained": int((layer.fresh.by_part > 0).sum())}
-        row |= {"above the threshold, shuffled masks": float(layer.detected.shuffled_by_part(plan.threshold).sum())}
+        row |= {"detectors, shuffled masks": float(layer.detected.shuffled_by_part(plan.threshold).sum())}
+        row |= {"above the threshold, shuffled masks": layer.detected.above_threshold_shuffled(plan.threshold)}
         rows.append(row)
     caption = (
-        f"{in_words(dissected, images.parts, plan)} {len(images.names)} images. A map is a detector of the part of its "
+        f"Detectors of parts by layer, in {len(images.names)} images. A map is a detector of the part of its "
         f"largest IoU where that exceeds {plan.threshold:g} (Bau et al.: .04) and the largest IoU that the map reaches "
         f"with any part in {plan.shuffles} shuffles, in each of which every image gets the masks of another one. "
-        "Intervals: 95 %, from resampling the images. Last column: maps whose largest IoU with shuffled masks exceeds "
-        "the threshold, mean of the shuffles"
+        "Intervals: 95 %, from resampling the images. detectors, shuffled masks: how many there are by the same two "
+        "conditions with the masks of one shuffle, judged by those of the others, mean; above the threshold, shuffled "
+        "masks: maps that meet the first condition alone, which is that of Bau et al., mean"
     )
-    if hidden:
-        caption += f". No image shows its {', '.join(hidden)}"
-    if large := _too_large(dissected, images.parts, plan.threshold):
-        words = f"Too large for a map to reach {plan.threshold:g} (a smaller dissect.quantile allows more)"
-        caption += f". {words}: {', '.join(large)}"
-    return Table("dissection/layers", rows, ". ".join(filter(None, [caption, images.note, remark])))
+    hidden_words = f"No image shows its {', '.join(hidden)}" if hidden else ""
+    sentences = [_too_large_words(dissected, images.parts, plan.threshold), caption, hidden_words, images.note, remark]
+    return Table("dissection/layers", rows, ". ".join(filter(None, sentences)))
+
+
+def _too_large_words(dissected: Sequence[DissectedLayer], parts: Sequence[str], threshold: float) -> str:
+    large = _too_large(dissected, parts, threshold)
+    words = f"Too large for a map to reach IoU {threshold:g} (a smaller dissect.quantile allows more)"
+    return f"{words}: {', '.join(large)}" if large else ""
 
 
 def _too_large(dissected: Sequence[DissectedLayer], parts: Sequence[str], threshold: float) -> list[str]:
@@ -74,21 +79,25 @@ def _too_large(dissected: Sequence[DissectedLayer], parts: Sequence[str], thresh
 def in_words(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: DissectionConfig) -> str:
     """What came out: the layer in which most parts have a detector, beside its nulls."""
     best = max(dissected, key=lambda layer: (layer.numbers.parts.value, layer.numbers.maps.value))
-    count, total = int(best.numbers.maps.value), len(best.detected.best)
-    if not count:
-        return f"No map of {', '.join(layer.name for layer in dissected)} detects a part."
-    nulls = [f"{best.detected.shuffled_by_part(plan.threshold).sum():.3g} exceed the threshold with shuffled masks"]
-    if best.fresh is not None:
-        nulls.insert(0, f"{int(best.fresh.is_detector.sum())} do with random weights")
+    if not best.numbers.maps.value:
+        total, layers = sum(len(layer.detected.best) for layer in dissected), [layer.name for layer in dissected]
+        return f"None of the {total} maps of {', '.join(layers)} detects a part ({_null_words(dissected, plan)})."
     names = [part for part, number in zip(parts, best.detected.by_part.tolist(), strict=True) if number]
     return (
-        f"{count} of the {total} maps of {best.name} detect a part ({'; '.join(nulls)}): {', '.join(names)}, "
-        f"{len(names)} of {len(parts)} parts."
+        f"{_counted(best.numbers.maps)} of the {len(best.detected.best)} maps of {best.name} detect a part "
+        f"({_null_words([best], plan)}): {', '.join(names)}, {len(names)} of {len(parts)} parts."
     )
 
 
+def _null_words(dissected: Sequence[DissectedLayer], plan: DissectionConfig) -> str:
+    """How many maps of these layers are detectors in the untrained net, where there is one, and with shuffled masks."""
+    fresh = [int(layer.fresh.is_detector.sum()) for layer in dissected if layer.fresh is not None]
+    shuffled = sum(float(layer.detected.shuffled_by_part(plan.threshold).sum()) for layer in dissected)
+    return (f"with random weights {sum(fresh)}; " if fresh else "") + f"with shuffled masks {shuffled:.3g}"
+
+
 def _counted(interval: Interval) -> str:
-    return f"{interval.value:g} [{interval.low:.3g}, {interval.high:.3g}]"
+    return interval_text(*interval[:3], decimals=0)
 
 
 def map_table(dissected: Sequence[DissectedLayer], parts: Sequence[str]) -> Table:
@@ -126,7 +135,8 @@ def part_table(dissected: Sequence[DissectedLayer], parts: Sequence[str], plan: 
             row |= {"best map": best, "its IoU": float(layer.detected.iou[best, number])}
             rows.append(row | {"largest possible": possible[number]})
     caption = (
-        "How many maps detect each part, and the map of the largest IoU with it. largest possible: the IoU if the "
+        "How many maps detect each part, by the same two conditions with random weights (untrained) and with masks of "
+        "other images (shuffled masks), and the map of the largest IoU with it. largest possible: the IoU if the "
         "smaller of both areas lay in the larger one: small for a part that fills more pixels than a map is strong in"
     )
     return Table("dissection/parts", rows, caption)
@@ -142,6 +152,9 @@ def layer_numbers(layer: DissectedLayer, images: MaskedImages, plan: DissectionC
     if layer.fresh is not None:
         words = f"{layer.name}: maps that detect a part with random weights"
         yield Number(f"{place}/detectors_untrained", float(layer.fresh.is_detector.sum()), words, layer=layer.name)
-    words = f"{layer.name}: maps above the threshold with masks of other images"
+    words = f"{layer.name}: maps that detect a part with masks of other images"
     shuffled = float(layer.detected.shuffled_by_part(plan.threshold).sum())
-    yield Number(f"{place}/above_threshold_shuffled", shuffled, words, layer=layer.name)
+    yield Number(f"{place}/detectors_shuffled", shuffled, words, layer=layer.name)
+    words = f"{layer.name}: maps above the threshold with masks of other images"
+    above = layer.detected.above_threshold_shuffled(plan.threshold)
+    yield Number(f"{place}/above_threshold_shuffled", above, words, layer=layer.name)

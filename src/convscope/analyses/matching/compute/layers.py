@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from convscope.analyses.subject import Subject
 from convscope.data.images import Images, SplitName
@@ -51,6 +51,15 @@ def _by_place(names: Sequence[str], peers: Sequence[str]) -> LayerPairs:
         [round(number * (len(layers) - 1) / max(1, count - 1)) for number in range(count)] for layers in (names, peers)
     ]
     return [(names[place], peers[peer]) for place, peer in zip(*places, strict=True)]
+
+
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Whether two nets have parameters and buffers of the same names and values."""
+    ours, theirs = ({**dict(net.named_parameters()), **dict(net.named_buffers())} for net in (first, second))
+    return ours.keys() == theirs.keys() and all(
+        values.shape == theirs[name].shape and torch.equal(values.cpu(), theirs[name].cpu())
+        for name, values in ours.items()
+    )
 
 
 def same_images(first: Images, second: Images, split: SplitName, choice: int | Sequence[int], seed: int) -> Tensor:

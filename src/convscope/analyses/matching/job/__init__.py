@@ -15,13 +15,20 @@ from convscope.analyses.matching.compute import Matching, match_nets
 from convscope.analyses.matching.compute.correlation import NO_MAPS
 from convscope.analyses.matching.compute.layers import layer_pairs, same_images
 from convscope.analyses.matching.figure import cka_plot, recurrence_plot
-from convscope.analyses.matching.job.pictures import MatchedNet, pair_pictures, partner_pictures, search, shown_maps
+from convscope.analyses.matching.job.pictures import (
+    MatchedNet,
+    pair_pictures,
+    partner_pictures,
+    same_weights_line,
+    search,
+    shown_maps,
+)
 from convscope.analyses.matching.job.sweep import compare
 from convscope.analyses.subject import Subject
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, share_interval
 from convscope.runs.reading import run_folder_of
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 UNTRAINED = "random weights"  # the name of the second net with match.beside=random
 TWO = (
@@ -80,7 +87,8 @@ def match(
     null = untrained and match_nets(first.subject, untrained, pairs, plan.split, index)
     names = first.name, second.name
     rows = [_layer_row(matching, number, null) for number in range(len(pairs))]
-    yield Table("match/layers", rows, f"{_sentence(matching, names, null)} {_method(index, plan.split)}")
+    yield Conclusion("match", same_weights_line(first, [second]) + _sentence(matching, names, null))
+    yield Table("match/layers", rows, _method(index, plan.split))
     yield _curves(matching, names, null)
     caption = (
         f"Linear CKA of every layer of {names[0]} with every layer of {names[1]}; with shuffled images it is near 0"
@@ -159,7 +167,7 @@ def _method(index: Tensor, split: str) -> str:
 
 
 def _curves(matching: Matching, names: Sequence[str], null: Matching | None) -> Picture:
-    plot = recurrence_plot(matching, null)
+    plot = recurrence_plot(matching, null, "untrained" if names[1] == UNTRAINED else "other net")
     caption = f"What of {names[0]} recurs in {names[1]}, layer by layer, beside the same with shuffled images"
     caption += ", and in an untrained net" if null else ""
     return Picture("match/recurrence", plot, caption, plot=True)

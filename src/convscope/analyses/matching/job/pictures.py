@@ -10,16 +10,16 @@ from torch import Tensor
 from convscope.analyses.matching.about import MatchConfig
 from convscope.analyses.matching.compute import Matching
 from convscope.analyses.matching.compute.correlation import LayerMatch
+from convscope.analyses.matching.compute.layers import same_weights
 from convscope.analyses.matching.figure import MatchedView, matched_grid
 from convscope.analyses.subject import Subject
 from convscope.analyses.visualize.compute import FeatureView, SplitPixels, feature_view, search_top9
 from convscope.analyses.visualize.figure import exciting_images, feature_grid, thumbnail_sheets
 from convscope.engine.progress import track
 from convscope.engine.top9 import Top9, to_arrays
+from convscope.runs.index import PARTNERS
 from convscope.runs.reading import read_run
 from convscope.runs.record import Arrays, Picture, Result
-
-PARTNERS = "match/partners"  # pictures of partners; report/matched_maps.py reads them
 
 
 class MatchedNet(NamedTuple):
@@ -27,6 +27,14 @@ class MatchedNet(NamedTuple):
 
     name: str
     subject: Subject
+
+
+def same_weights_line(first: MatchedNet, others: Sequence[MatchedNet]) -> str:
+    """Says which of the other nets have the weights of the first, all of whose maps recur there; "" where none has."""
+    same = [second.name for second in others if same_weights(first.subject.net, second.subject.net)]
+    if not same:
+        return ""
+    return f"{', '.join(same)} and {first.name} have the same weights, so that every map finds itself. "
 
 
 class Searched(NamedTuple):
@@ -114,7 +122,7 @@ def partner_pictures(
         view = second.view(pair[1], maps)
         caption = f"{pair[1]} of {second.net.name}: the partners of the maps that the page of {first.net.name} shows"
         grid = feature_grid(view, caption, plan.tile)
-        yield Picture(f"{PARTNERS}/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
+        yield Picture(f"{PARTNERS}{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)
         excited |= set(exciting_images(view))
     for number, (image, sheet) in enumerate(thumbnail_sheets(second.images, sorted(excited))):
         yield Picture(f"images/{number}", image, "Images that excite the partners", sheet=sheet)

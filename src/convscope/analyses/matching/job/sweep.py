@@ -14,12 +14,12 @@ from convscope.analyses.matching.compute import match_nets
 from convscope.analyses.matching.compute.correlation import QUANTILE, LayerMatch
 from convscope.analyses.matching.compute.layers import layer_pairs, same_images
 from convscope.analyses.matching.figure import MatchedView, matched_grid
-from convscope.analyses.matching.job.pictures import MatchedNet, Searched, search
+from convscope.analyses.matching.job.pictures import MatchedNet, Searched, same_weights_line, search
 from convscope.analyses.subject import Subject
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval, share_interval
 from convscope.runs.reading import Run, is_run_folder, read_run
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 SIDE_BY_SIDE = 4  # nets in a picture
 PICTURED = 6  # maps of a layer in it
@@ -118,7 +118,8 @@ def _results(first: MatchedNet, compared: Sequence[OtherNet], plan: MatchConfig,
     returning = {layer: of_layer for layer in layers if (of_layer := returning_maps(layer, compared)) is not None}
     if not returning:
         raise UserError(f"no layer of {first.name} has maps that answer to these images")
-    yield Table("match/layers", _layer_rows(returning), f"{_sentence(first, returning, len(compared))} {_METHOD}")
+    yield Conclusion("match", _sentence(first, returning, compared))
+    yield Table("match/layers", _layer_rows(returning), _METHOD)
     yield Table("match/runs", [_run_row(second, layers) for second in compared],
                 f"Share of the maps of {first.name} that recur in each of the others, in %, by layer")  # fmt: skip
     caption = f"How much of {first.name} comes back in one other net (range over nets), and in all {len(compared)}"
@@ -152,14 +153,13 @@ _METHOD = (
 )
 
 
-def _sentence(first: MatchedNet, returning: Mapping[str, Returning], compared: int) -> str:
+def _sentence(first: MatchedNet, returning: Mapping[str, Returning], compared: Sequence[OtherNet]) -> str:
     count = sum(len(of_layer.maps) for of_layer in returning.values())
     share = share_interval(sum(int(of_layer.everywhere.sum()) for of_layer in returning.values()), count)
-    where = "the other net" if compared == 1 else f"every one of the {compared} other nets"
-    return (
-        f"{share.value:.0%} of the {count} maps of {first.name} come back in {where} (95 % "
-        f"interval {share.low:.0%} to {share.high:.0%})."
-    )
+    where = "the other net" if len(compared) == 1 else f"every one of the {len(compared)} other nets"
+    words = f"{share.value:.0%} of the {count} maps of {first.name} come back in {where} (95 % interval "
+    words += f"{share.low:.0%} to {share.high:.0%})."
+    return same_weights_line(first, [second.net for second in compared]) + words
 
 
 def _layer_rows(returning: Mapping[str, Returning]) -> list[dict[str, Any]]:
