@@ -218,23 +218,24 @@ def _cluster() -> list[Any]:
     return [SLURMEnvironment(auto_requeue=False)]
 
 
-def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> tuple[int, int, int]:
-    """How many epochs a training run draws, of how many layers, and how many maps of all layers together."""
+def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> tuple[int, int, int, int]:
+    """How many epochs a training run draws, of how many layers, how many maps of all layers together, and the side of
+    their tiles.
+    """
     drawn = sum(config.draws_at(epoch) for epoch in range(1, epochs + 1))
     layers = drawn_layers(config, net, image_size)
-    if isinstance(config.maps, int):
-        return drawn, len(layers), len(layers) * config.maps
-    return drawn, len(layers), sum(len(maps) for maps in config.maps.values())
+    of_layers = len(layers) * config.maps if isinstance(config.maps, int) else sum(map(len, config.maps.values()))
+    return drawn, len(layers), of_layers, config.tile_side(-(-of_layers // max(1, len(layers))))
 
 
 def written_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> str:
     """A line with about how much a training run will write: pictures, and two checkpoints of weights and momentum."""
-    drawn, layers, maps = logging_volume(config, epochs, net, image_size)
+    drawn, layers, maps, tile = logging_volume(config, epochs, net, image_size)
     checkpoint = 8 * sum(weight.numel() for weight in net.parameters()) / 1e6
     checkpoints = f"two checkpoints of {_megabytes(checkpoint)}"
     if not drawn or not maps:
         return f"this run writes {checkpoints}, and no pictures of features"
-    pictures = drawn * maps * megabytes_per_map(config.tile_side(-(-maps // layers)))
+    pictures = drawn * maps * megabytes_per_map(tile)
     places = f"{maps:,} maps of {layers} layers at {drawn} epochs"
     return (
         f"this run writes about {_megabytes(pictures)} of pictures ({places}) and {checkpoints}; less with "
