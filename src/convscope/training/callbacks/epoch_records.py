@@ -55,6 +55,9 @@ class RowPerEpoch(pl.Callback):
         trainer.callback_metrics.clear()  # Lightning would repeat the values of epochs that measure more than this one
         self.started = time.perf_counter()
 
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.record.heartbeat.progress((batch_idx + 1) / max(1, trainer.num_training_batches))
+
     def on_validation_epoch_start(self, *_: Any) -> None:
         self.trained = time.perf_counter()
 
@@ -65,6 +68,7 @@ class RowPerEpoch(pl.Callback):
         self.rows.append({"epoch": epoch, **row})
         metric, best = self.goal.metric, self.goal.best(self.rows)
         self.record.row(epoch, row, {f"best/{metric}": best[metric]} if best else {})
+        self.record.heartbeat.epoch(epoch)
         if not sys.stdout.isatty():
             print(_line(epoch, trainer.max_epochs, row) + self._time_left(trainer.max_epochs), flush=True)
 
@@ -101,6 +105,7 @@ class BeginRecord(pl.Callback):
         self.begun = True
         self.begin()
         self.rows.write_earlier_rows(trainer)
+        self.rows.record.heartbeat.resume(len(self.rows.rows))
 
     def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if not self.begun:  # all epochs have ended earlier, so that no step came
@@ -175,6 +180,7 @@ class PagePerEpoch(pl.Callback):
         if self.page.due:
             with self.page.counted():
                 write_page(self.record.folder)
+            self.record.heartbeat.write()
 
 
 class Sessions(pl.Callback):
