@@ -213,12 +213,16 @@ def update_sweep_page(folder: Path) -> None:
             write_page_of_sweep(sweep)
 
 
-def write_page_of_sweep(sweep: Path) -> None:
-    """Writes the page of a sweep; an error is only printed, so that files of one run cannot end another run."""
+def write_page_of_sweep(sweep: Path) -> Path | None:
+    """Writes the page of a sweep; an error is only printed, so that files of one run cannot end another run.
+
+    Returns the page, None without one.
+    """
     from convscope.report.sweep import write_sweep_page
 
     try:
-        write_sweep_page(sweep)
+        return write_sweep_page(sweep)
     except Exception as error:
         if type(error) is not UserError:  # a sweep without training runs has no page
             print(f"the page of the sweep {sweep.name} could not be written: {reason_of(error)}", flush=True)
+        return None

@@ -73,7 +73,7 @@ function chartSpecs() {
   const dead = after("dead/").filter((column) => valuesOf(column).some((value) => Number(value) > 0));
   return [
     { title: "Validation accuracy, top-1", column: "val/top1", share: true },
-    { title: "Validation loss", column: "val/loss" },
+    { title: "Validation loss", column: "val/loss", apart: true },
     ...columns.filter((column) => !CHARTED.test(column)).map((column) => otherSpec(column, valuesOf(column), layers)),
     ...after("stayed/").map((column) => ({
       title: `Settling of ${column.slice(7)}: top-9 images that stayed`,
