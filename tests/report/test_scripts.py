@@ -8,12 +8,12 @@ import subprocess
 import pytest
 
 from conftest import ROOT
-from convscope.report import page, sweep
+from convscope.report import page, server, sweep
 
 pytestmark = pytest.mark.slow
 
 ASSETS = "src/convscope/report/assets"
-CONFIGS = {"tsconfig.json": page.SCRIPTS, "tsconfig.sweep.json": sweep.SCRIPTS}
+CONFIGS = {"tsconfig.json": page.SCRIPTS, "tsconfig.sweep.json": sweep.SCRIPTS, "tsconfig.runs.json": server.SCRIPTS}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -52,15 +52,16 @@ def checked(tmp_path):
     return check
 
 
-PRETTIER, PAGE, SWEEP = json.loads((ROOT / "package.json").read_text())["scripts"]["lint"].split(" && ")
+PRETTIER, PAGE, SWEEP, RUNS = json.loads((ROOT / "package.json").read_text())["scripts"]["lint"].split(" && ")
 
 
 @pytest.mark.parametrize(
     ("command", "script", "old", "new", "message"),
     [
-        ("npm run --silent lint", "page.js", "const last = epochs[", "const last =  epochs[", "page.js"),
+        ("npm run --silent lint", "page.js", "last = epochs[", "last =  epochs[", "page.js"),
         (PAGE, "columns.js", "/** @param {string} words */\n", "", "implicitly has an 'any' type"),
         (SWEEP, "sweep.js", "styles.get(id) ?? 0", "styles.get(id)", "'undefined' is not assignable"),
+        (RUNS, "runs.js", "/** @param {string} text */\n", "", "implicitly has an 'any' type"),
     ],
 )
 def test_a_mistake_is_caught(checked, command, script, old, new, message):

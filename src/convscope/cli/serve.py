@@ -93,7 +93,10 @@ def _address_lines(server: RunServer) -> list[str]:
     """What to open, and what to type on another machine."""
     rows, port, host = server.runs.rows(), server.port, str(server.server_address[0])
     sweeps = sum(row.job == "sweep" for row in rows)
-    count = f"{len(rows) - sweeps} runs" + (f" and {sweeps} sweeps" if sweeps else "")
+    runs = len(rows) - sweeps
+    count = f"{runs} run{'' if runs == 1 else 's'}" + (
+        f" and {sweeps} sweep{'' if sweeps == 1 else 's'}" * bool(sweeps)
+    )
     machine = socket.gethostname()
     name = machine if host in ANY_ADDRESS else f"[{host}]" if ":" in host else host
     query = f"?token={server.token}" if server.token else ""

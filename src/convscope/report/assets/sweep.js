@@ -139,8 +139,12 @@ function showCompare() {
 
 // ---------------------------------------------------------------- state and address
 
+let sortedBy = ""; // a thousand rows are put in order only when the order changes
+
 function show() {
-  sortTable(byId("table", HTMLTableElement), state.sort, state.order);
+  const order = `${state.sort} ${state.order}`;
+  if (order !== sortedBy) sortTable(byId("table", HTMLTableElement), state.sort, state.order);
+  sortedBy = order;
   for (const cell of queryAll(".more")) cell.hidden = !state.all;
   byId("all").setAttribute("aria-pressed", String(state.all));
   chooseStyles();
