@@ -95,7 +95,7 @@ def run_folders(folder: Path, depth: int = 0) -> Iterator[tuple[Path, bool]]:
 
     Links are not followed.
     """
-    if is_run_folder(folder):
+    if has_run(folder):
         yield folder, False
         return
     if (folder / SWEEP_FILE).is_file():
@@ -110,6 +110,11 @@ def run_folders(folder: Path, depth: int = 0) -> Iterator[tuple[Path, bool]]:
     for name in sorted(names):
         if not name.startswith(".") and name != "report":
             yield from run_folders(folder / name, depth + 1)
+
+
+def has_run(folder: Path) -> bool:
+    """Whether the folder is that of a run, also of one that has only begun."""
+    return is_run_folder(folder) or (folder / "about.json").is_file()
 
 
 def _changed(path: Path) -> int:

@@ -20,8 +20,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zlib import crc32
 
 from convscope.report.page import asset_texts, template
-from convscope.report.run_list import SWEEP_FILE, RunList
-from convscope.runs.reading import is_run_folder
+from convscope.report.run_list import SWEEP_FILE, RunList, has_run
 
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 SCRIPTS = ("elements.js", "sorting.js", "runs.js")
@@ -54,7 +53,7 @@ def served_file(root: Path, address: str) -> Path | None:
 
 
 def _owns(folder: Path, path: Path) -> bool:
-    return is_run_folder(folder) or ((folder / SWEEP_FILE).is_file() and path.is_relative_to(folder / "report"))
+    return has_run(folder) or ((folder / SWEEP_FILE).is_file() and path.is_relative_to(folder / "report"))
 
 
 class RunServer(ThreadingHTTPServer):
