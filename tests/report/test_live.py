@@ -157,4 +157,4 @@ def test_a_real_run_in_another_process_is_followed(opened, tmp_path):
     run.join()
     assert ended[0].returncode == 0, ended[0].stderr
     assert ended[0].stdout.splitlines()[0] == f"page: {index.resolve().as_uri()}"
-    expect(state(page)).not_to_have_text(re.compile("^running|not finished"), timeout=60_000)
+    expect(page.locator(".subtitle")).not_to_contain_text(re.compile("running|not finished"), timeout=60_000)
