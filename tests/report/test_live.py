@@ -93,7 +93,7 @@ def test_a_page_that_was_opened_before_the_first_epoch_gets_its_maps_and_ends_wi
     folder = going(0)
     page = opened(page_of(folder))
     expect(state(page)).to_have_text("running, epoch 1 of 6")
-    assert "not finished" not in page.content()
+    assert "not finished" not in page.locator("header.page").inner_text()
     going(1)
     expect(page.locator("#shown")).to_have_text("epoch 1", timeout=60_000)  # loaded anew: there are maps now
     at_epoch(page, 3, 1)
@@ -102,7 +102,7 @@ def test_a_page_that_was_opened_before_the_first_epoch_gets_its_maps_and_ends_wi
     going.heart.end({"finished": True})
     expect(page.locator("#shown")).to_have_text("epoch 2", timeout=60_000)
     at_epoch(page, 3, 2)
-    assert "not finished" not in page.content()
+    assert "not finished" not in page.locator("header.page").inner_text()
 
 
 def status_of(folder, age, words="running, epoch 3 of 6"):

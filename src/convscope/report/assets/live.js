@@ -130,6 +130,8 @@ async function takePage(version) {
   const parts = await loadAgain("parts.js", () => window.PARTS);
   if (!data || !parts) return;
   if (isOther(data, parts)) {
+    const follows = layers.length > 0 && state.epoch === last; // an address without epoch is at the last one
+    if (follows) history.replaceState(history.state, "", addressOf({ epoch: null }));
     location.reload(); // the address holds what is looked at
     return;
   }
