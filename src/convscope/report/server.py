@@ -7,7 +7,6 @@ neither by dots nor by a link, and pages may load nothing from elsewhere.
 import hmac
 import mimetypes
 import os
-import shutil
 import socket
 import sys
 from contextlib import suppress
@@ -22,6 +21,7 @@ from zlib import crc32
 from convscope.report.page import asset_texts, template
 from convscope.report.run_list import SWEEP_FILE, RunList, has_run
 
+BLOCK = 2**16  # bytes of a file that are sent at once
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 SCRIPTS = ("elements.js", "sorting.js", "runs.js")
 HEADERS = {
@@ -160,7 +160,7 @@ class RunHandler(BaseHTTPRequestHandler):
     def _copy(self, file: Any, size: int) -> None:
         """Sends so many bytes; a file that has become shorter ends the connection."""
         left = size
-        while left and (block := file.read(min(left, shutil.COPY_BUFSIZE))):
+        while left and (block := file.read(min(left, BLOCK))):
             self.wfile.write(block)
             left -= len(block)
         self.close_connection = self.close_connection or left > 0
