@@ -139,7 +139,7 @@ def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
         return "finished"
     if "finished" in run.summary and not run.summary["finished"] and not _resumed(run.folder):
         return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {progress}"
-    age = time.time() - max(_write_times(run.folder))
+    age = time.time() - max(_write_times(run.folder), default=0)
     if (status := read_status(run.folder)) is not None and status.state == "running":
         age = time.time() - status.beat
         return f"stopped: {progress}, no sign of life for {duration(age)}" if status.silent else f"running: {progress}"
@@ -155,5 +155,5 @@ def _resumed(folder: Path) -> bool:
 
 
 def _write_times(folder: Path) -> list[float]:
-    paths = [folder / name for name in (*RUN_FILES, "checkpoints/last.ckpt")]
+    paths = [folder / name for name in (*RUN_FILES, "about.json", "checkpoints/last.ckpt")]
     return [path.stat().st_mtime for path in paths if path.is_file()]
