@@ -52,6 +52,7 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "trainer.devices=2": "cluster/test_processes.py",
     "job=visualize ckpt=outputs/train/<run>/checkpoints/last.ckpt trainer.devices=2": "cluster/test_looking_jobs.py",
     "model=compact": "cli/test_conf.py",
+    "serve outputs": "cli/test_serve.py",
     "experiment=search": "cli/test_search.py",
     "experiment=search hydra/sweeper=optuna hydra.sweeper.direction=maximize hydra.sweeper.n_trials=20 hydra.sweeper"
     ".n_jobs=1 hydra.sweeper.sampler.seed=0 'optim.lr=tag(log,interval(0.0001,0.01))'": "cli/test_search.py",

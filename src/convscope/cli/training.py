@@ -11,6 +11,7 @@ from convscope.cli.environment import keep_freed_memory, quick_imports
 from convscope.cli.preparation import Prepared, cautions, check_description, checkpoint_description, prepare
 from convscope.cli.recording import (
     Settings,
+    announce_page,
     explain_loader_deaths,
     finish_with_summary,
     report_bad_images,
@@ -64,6 +65,7 @@ def train(settings: Settings, folder: Path) -> None:
         def begin() -> None:
             begin_record()
             write_about(record, facts)
+            announce_page(record, settings["trainer"]["max_epochs"])
             _print_volumes(settings, evolution, subject)
             terminal.show_start(prepared.inherited)
             report_bad_images([subject], record, summary)

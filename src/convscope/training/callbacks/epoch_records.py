@@ -65,6 +65,9 @@ class RowPerEpoch(pl.Callback):
         trainer.callback_metrics.clear()  # Lightning would repeat the values of epochs that measure more than this one
         self.started = time.perf_counter()
 
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.record.heartbeat.progress((batch_idx + 1) / max(1, trainer.num_training_batches))
+
     def on_validation_epoch_start(self, *_: Any) -> None:
         self.trained = time.perf_counter()
 
@@ -74,6 +77,7 @@ class RowPerEpoch(pl.Callback):
         epoch, row = trainer.current_epoch + 1, self._row(trainer, module.recipe.batch_size)
         self.rows.append({"epoch": epoch, **row})
         self._record_last()
+        self.record.heartbeat.epoch(epoch)
         if not sys.stdout.isatty():
             print(_line(epoch, trainer.max_epochs, row) + self._time_left(trainer.max_epochs), flush=True)
 
@@ -115,6 +119,7 @@ class BeginRecord(pl.Callback):
         self.begun = True
         self.begin()
         self.rows.write_earlier_rows(trainer)
+        self.rows.record.heartbeat.resume(len(self.rows.rows))
 
     def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if not self.begun:  # all epochs have ended earlier, so that no step came
@@ -190,6 +195,7 @@ class PagePerEpoch(pl.Callback):
         if self.page.due:
             with self.page.counted():
                 write_page(self.record.folder)
+            self.record.heartbeat.write()
 
 
 class Sessions(pl.Callback):
