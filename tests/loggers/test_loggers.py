@@ -453,7 +453,8 @@ WAYS = {  # ways to say where runs go -> the mode that each says
 @given(st.fixed_dictionaries({way: st.sampled_from(list(values)) for way, values in WAYS.items()}))
 def test_wandbs_own_environment_decides_before_our_default(clean_wandb, tmp_path, said):
     """The setting, then WANDB_MODE, wandb's settings file, WANDB_DISABLED, and last whether there is a key."""
-    from convscope.loggers.weights_and_biases import WandbSession, chosen_mode
+    from convscope.loggers.wandb_mode import chosen_mode
+    from convscope.loggers.weights_and_biases import WandbSession
 
     (tmp_path / "settings").write_text(f"[default]\n{said['file'] or ''}\n")
     variables = {name: said[way] for name, way in VARIABLES.items() if said[way] is not None}

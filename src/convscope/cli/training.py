@@ -41,7 +41,7 @@ def train(settings: Settings, folder: Path) -> None:
         from convscope.runs.record import Record
         from convscope.training import job
         from convscope.training.callbacks.checkpoints import Within
-        from convscope.training.callbacks.epoch_records import Sessions
+        from convscope.training.callbacks.session_seconds import Sessions
         from convscope.training.start import images_of_run
 
     start = time.perf_counter()

@@ -20,19 +20,17 @@ from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from wandb.sdk import wandb_setup
 from wandb.sdk.lib import module, runid
-from wandb.sdk.lib.wbauth import wbnetrc
 
-from convscope.errors import UserError, did_you_mean, reason_of
+from convscope.errors import UserError, reason_of
 from convscope.loggers.epoch_buffer import EpochBuffer, PictureFile
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
+from convscope.loggers.wandb_mode import chosen_mode, has_key
 from convscope.runs.atomic_io import write
 from convscope.runs.picture_files import dashboard_picture
 from convscope.runs.reading import enclosing_sweep
 
 # wandb records machine, user, paths of programs and git remote unless it is told not to: these are private
 PRIVATE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "save_code": False}
-MODES = {"online": "online", "run": "online", "shared": "shared", "offline": "offline", "dryrun": "offline",
-         "disabled": "disabled"}  # fmt: skip
 PLACES = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
 WITHOUT_HOME = {"WANDB_CONFIG_DIR": "config", "NETRC": "netrc"}  # read there; wandb ends where HOME cannot be read
 BEGIN_SECONDS = 15  # for the server to answer at the start of a run; wandb waits 90
@@ -164,7 +162,7 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
         if mode == "disabled":
             session.end()
             return None
-        if mode == "online" and not _has_key():
+        if mode == "online" and not has_key():
             raise UserError(
                 "logger=wandb cannot begin online without a key; set WANDB_API_KEY, or type wandb login, or "
                 "logger.wandb.mode=offline"
@@ -214,26 +212,6 @@ def _check_server(address: str) -> None:
             ) from None
 
 
-def chosen_mode(settings: Mapping[str, Any]) -> str:
-    """online, offline or disabled: by logger.wandb.mode, else by wandb's environment and files, else by the key."""
-    mode = settings.get("mode")
-    key = "logger.wandb.mode" if mode else "WANDB_MODE"
-    if mode is None and os.environ.get("WANDB_MODE"):
-        mode = os.environ["WANDB_MODE"]
-    elif mode is None:
-        own = wandb_setup.singleton().settings
-        if "mode" in own.model_fields_set:
-            mode = own.mode
-        elif os.environ.get("WANDB_DISABLED", "").lower() not in ("", "0", "false", "no", "off"):
-            mode = "disabled"
-        else:
-            mode = "online" if _has_key() else "offline"
-    if mode not in MODES:
-        hint = did_you_mean(mode, MODES)
-        raise UserError(f"{key}={mode} is unknown{hint}; possible: online, offline, disabled")
-    return MODES[mode]
-
-
 def logging_volume(settings: Mapping[str, Any], epochs: int, layers: int, maps: int, tile: int) -> str:
     """A line with the volume of what a training run will upload. For the numbers see `logging_volumes`."""
     if chosen_mode(settings) == "disabled":
@@ -246,9 +224,3 @@ def logging_volume(settings: Mapping[str, Any], epochs: int, layers: int, maps: 
     line = f"Weights & Biases gets {pictures:,} pictures (a grid of each of {layers} layers at {epochs} epochs)"
     line += f" and a table of {rows:,} of {projections:,} projections" if rows else ""
     return f"{line}, about {max(1, round(size)):,} MB; fewer with evolution.epochs, evolution.maps, logger.wandb.table"
-
-
-def _has_key() -> bool:
-    """Whether wandb will find a key for its server: in the environment, or where `wandb login` has stored it."""
-    own = wandb_setup.singleton().settings
-    return bool(own.api_key or own.identity_token_file or wbnetrc.read_netrc_auth(host=own.base_url))

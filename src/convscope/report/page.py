@@ -165,10 +165,10 @@ def _values(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | 
 
 def _loss_gap(run: Run) -> str:
     """Why the training loss lies above the validation loss, where it does."""
-    losses = [run.metrics.get(f"{split}/loss", []) for split in ("train", "val")]
+    training, validation = (run.metrics.get(f"{split}/loss", []) for split in ("train", "val"))
     recorded, classes = (run.summary.get(key) for key in ("training_conditions", "classes"))
     count = len(classes) if isinstance(classes, list) else 0
-    return loss_gap_in_words(*losses, recorded or conditions_of_settings(run.settings, count))
+    return loss_gap_in_words(training, validation, recorded or conditions_of_settings(run.settings, count))
 
 
 def _dead_maps(run: Run) -> dict[str, list[int]]:

@@ -30,7 +30,6 @@ from convscope.training.callbacks.epoch_records import (
     FilterPictures,
     PagePerEpoch,
     RowPerEpoch,
-    Sessions,
 )
 from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
 from convscope.training.callbacks.failure_checks import WarnAtChance, WatchLayers
@@ -38,6 +37,7 @@ from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.callbacks.finite_numbers import StopWhenNotFinite
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
+from convscope.training.callbacks.session_seconds import Sessions
 from convscope.training.classifier import Classifier
 from convscope.training.loaders import TrainingImages
 from convscope.training.recipe import Recipe
@@ -154,8 +154,8 @@ def train(
         watchers.sessions.seconds["looking"] = watchers.evolution.seconds
     measured = rows.rows
     if trainer.is_global_zero:
-        losses = [[row.get(f"{split}/loss") for row in measured] for split in ("train", "val")]
-        gap = loss_gap_in_words(*losses, conditions(classifier, data))
+        training, validation = ([row.get(f"{split}/loss") for row in measured] for split in ("train", "val"))
+        gap = loss_gap_in_words(training, validation, conditions(classifier, data))
         caption = f"Loss and accuracy over the epochs. {gap}".rstrip(". ")
         record.add(Picture("curves", training_curves(measured), caption, plot=True))
     return {

@@ -1,8 +1,8 @@
-"""What a run records after each epoch: a row of metrics.csv, first-layer filters, the report page, seconds."""
+"""What a run records after each epoch: a row of metrics.csv, first-layer filters, the report page."""
 
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -198,36 +198,6 @@ class PagePerEpoch(pl.Callback):
             self.record.heartbeat.write()
 
 
-class Sessions(pl.Callback):
-    """Adds up the seconds of a run's sessions: one session from each start or resume to its end.
-
-    Counts an earlier session up to its last checkpoint only; later work is repeated and counted then. seconds: by
-    phase; the callback adds what the earlier sessions took to "preparation", and sets "earlier" to what they took in
-    all. began: when this session began, by time.perf_counter.
-    """
-
-    state_key = "Sessions"  # in checkpoints
-
-    def __init__(self, seconds: MutableMapping[str, float], began: float):
-        self.seconds, self.began = seconds, began
-
-    def state_dict(self) -> dict[str, Any]:
-        whole = self.seconds.get("earlier", 0.0) + time.perf_counter() - self.began
-        return {"seconds": {"whole": whole, "preparation": self.seconds.get("preparation", 0.0)}}
-
-    def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Reads the seconds of earlier sessions. A checkpoint of version 0.1 has only those of its epochs."""
-        states = checkpoint["callbacks"]
-        if self.state_key in states:
-            before = states[self.state_key]["seconds"]
-        else:
-            epochs = states.get("RowPerEpoch", {"rows": []})
-            measured = sum(row["seconds"] for row in EpochRows.read(epochs["rows"]))
-            before = {"whole": measured + _seconds_within_epoch(checkpoint, epochs), "preparation": 0.0}
-        self.seconds["earlier"] = before["whole"]
-        self.seconds["preparation"] = self.seconds.get("preparation", 0.0) + before["preparation"]
-
-
 def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -> Picture:
     """The filters [C, 3, k, k] of one layer side by side, zero mid grey, one scale for all."""
     when = "" if epoch is None else f", epoch {epoch}"
@@ -243,9 +213,3 @@ def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:
         f"val loss {row['val/loss']:.3f} accuracy {row['val/top1']:.1%}{precision}  "
         f"{row['seconds']:.0f} s  {row['images_per_second']:.0f} images/s"
     )
-
-
-def _seconds_within_epoch(checkpoint: dict[str, Any], epochs: dict[str, Any]) -> float:
-    """Seconds of the unfinished epoch of a checkpoint; 0 at the end of an epoch, whose row has them already."""
-    progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-    return float(epochs.get("spent", 0.0)) if progress["started"] > progress["processed"] else 0.0
