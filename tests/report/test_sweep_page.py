@@ -221,7 +221,7 @@ def test_curves_lie_over_each_other_and_tell_run_and_value(look, page, sweep):
     canvas = chart.locator("svg[role=img]")
     box = canvas.bounding_box()
     canvas.hover(position={"x": box["width"] - 90, "y": 15})  # the end of the higher line
-    expect(chart.locator(".readout")).to_contain_text("high")
+    expect(chart.locator(".readout")).to_contain_text("lr=1.1")
     expect(chart.locator(".readout b")).to_have_text("75.0 %")
     expect(chart.locator(".readout")).to_contain_text("epoch 4")
     canvas.focus()
