@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "loggers": {"errors", "runs"},
     "report": {"analyses", "errors", "metrics", "runs"},
     "runs": {"errors", "metrics"},
-    "data": {"config", "errors", "models", "runs"},
+    "data": {"config", "engine", "errors", "models", "runs"},
     "engine": {"errors", "models"},
     "models": {"errors"},
     "metrics": {"errors"},

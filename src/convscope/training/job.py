@@ -26,6 +26,7 @@ from convscope.training.callbacks.epoch_records import (
     BeginRecord,
     DrawingBeside,
     FilterPictures,
+    LinesWithinEpoch,
     PagePerEpoch,
     RowPerEpoch,
     Sessions,
@@ -169,7 +170,7 @@ def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: R
         watchers.rows,
         PagePerEpoch(record),
         *checkpoint_callbacks(record.folder / "checkpoints", plan.within, StopRequest(), GOALS[recipe.loss]),
-        *([RichProgressBar()] if sys.stdout.isatty() else []),
+        RichProgressBar() if sys.stdout.isatty() else LinesWithinEpoch(),
     ]
 
 
