@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from convscope.metrics.convergence import TopImages, convergence_epoch, layer_overlap
+from convscope.runs.number_format import listed
 from convscope.runs.top9_records import exciting_images
 
 MAX_NUMBERS = 6  # dead maps that are listed by number
@@ -127,11 +128,11 @@ def _order(layers: Sequence[LayerConvergence]) -> str:
     if not settled:
         return "No layer has settled: from each shown epoch to the next, many of the strongest images still change."
     low, high = min(settled.values()), max(settled.values())
-    first, last = (_listed([name for name, epoch in settled.items() if epoch == end]) for end in (low, high))
+    first, last = (listed([name for name, epoch in settled.items() if epoch == end]) for end in (low, high))
     unsettled = [layer.layer for layer in layers if layer.convergence_epoch is None]
     if unsettled:
         verb = "has" if len(unsettled) == 1 else "have"
-        return f"{first} settled first, at epoch {low}; {_listed(unsettled)} {verb} not settled."
+        return f"{first} settled first, at epoch {low}; {listed(unsettled)} {verb} not settled."
     if low == high:
         return f"{first} settled at epoch {low}."
     remark = " (by the last comparison alone)" if any(layer.settled_at_last for layer in layers) else ""
@@ -145,8 +146,4 @@ def _dead(layers: Sequence[LayerConvergence]) -> str:
     with_dead_maps = [f"{layer.layer} ({layer.dead_maps})" for layer in measured if layer.dead_share]
     if not with_dead_maps:
         return "No map is dead: some image excites each of them."
-    return f"Dead maps: {_listed(with_dead_maps)}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
+    return f"Dead maps: {listed(with_dead_maps)}."

@@ -23,14 +23,17 @@ from convscope.runs.number_format import csv_table
 class Conclusion(NamedTuple):
     """What came out, in one sentence with its number and its null: the first line of a job and of its section.
 
-    name: the key of the section's topic, or with an end of its own, as "match/conv5". caption: the sentence, with its
-    period.
+    name: OUTCOME, or the key of the section's topic, also with an end of its own, as "match/conv5". caption: the
+    sentence, with its period.
     """
 
     name: str
     caption: str
     epoch: int | None = None
     layer: str | None = None
+
+
+OUTCOME = "outcome"  # name of the conclusion on a whole run, the first line of its page
 
 
 class Picture(NamedTuple):

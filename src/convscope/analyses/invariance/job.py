@@ -24,7 +24,7 @@ from convscope.engine.layers import layer_roles
 from convscope.engine.trace import ImageSize, unknown_layer_message
 from convscope.errors import UserError
 from convscope.metrics.intervals import Interval
-from convscope.runs.record import Arrays, Number, Picture, Result, Table
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, Table
 
 
 def results(inputs: Inputs, config: InvarianceConfig) -> Iterator[Result]:
@@ -33,7 +33,7 @@ def results(inputs: Inputs, config: InvarianceConfig) -> Iterator[Result]:
 
 
 def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[Result]:
-    """Yields Fig. 5 of this net, tables of how much each layer tolerates, and its highest layer against its lowest."""
+    """Yields Fig. 5 of this net, tables of how much each layer tolerates, the highest against the lowest."""
     net, size = subject.net, subject.data.settings.image_size
     layers = compared_layers(plan.layers, net, subject.data.image_shape)
     examples = subject.examples(plan.split, plan.images, seed)
@@ -43,6 +43,7 @@ def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[
         measure_transform(net, (scored, examples), layers, transform, plan.fill, between_images)
         for transform in paper_transforms(size)
     ]
+    yield Conclusion("invariance", in_words(measured))
     yield _picture(subject, examples, measured, plan.fill)
     yield tolerance_table(measured)
     if len(layers) > 1:
@@ -51,6 +52,32 @@ def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[
     for of_transform in measured:
         yield from numbers(of_transform)
     yield Arrays("invariance/sweeps", tensors(measured) | {"images": scored.index})
+
+
+def in_words(measured: Sequence[MeasuredTransform]) -> str:
+    """What came out: a small step in the highest layer against the lowest, and how far the class stays the same."""
+    layers = [tolerance.layer for tolerance in measured[0].tolerances]
+    steps, stays = list[str](), list[str]()
+    for of_transform in measured:
+        transform = of_transform.scored.transform
+        relative = finite_mean(of_transform.tolerances[-1].relative)
+        step = f"{transform.name} {relative}"
+        if len(layers) > 1:
+            gap = layer_difference(of_transform).relative
+            words = _verdict(gap, layers[0], layers[-1])
+            step = f"{transform.name} {words} ({gap})" if math.isfinite(gap.value) else f"{transform.name}: {words}"
+        steps.append(step)
+        until = finite_mean(class_stability(of_transform.scored))
+        stays.append(f"{until} of {transform.farthest:g} {transform.unit} of {transform.name}")
+    count = len(measured[0].scored.probability)
+    unit = "in distances between different images"
+    first = f"A small {'; a small '.join(steps)} ({unit}" if len(layers) > 1 else ""
+    first = first or f"A small step moves {layers[0]} by {', '.join(steps)} ({unit}"
+    return f"{first}, {_mean_over(count)}). The most probable class stays the same up to {', '.join(stays)}."
+
+
+def _mean_over(images: int) -> str:
+    return f"mean of {images} images" if images > 1 else "one image"
 
 
 def _picture(subject: Subject, examples: Examples, measured: Sequence[MeasuredTransform], fill: Fill) -> Picture:
