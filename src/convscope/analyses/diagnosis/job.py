@@ -209,9 +209,7 @@ def runs_in_words(runs: Sequence[ExaminedRun]) -> str:
     words = "first filters are dead or have never learned"
     if useless[best].share == useless[worst].share:
         return f"{useless[best]} {words} in each of the {len(runs)} runs."
-    return (
-        f"{useless[worst]} {words} in {worst}, {useless[best]} in {best}, of {len(runs)} runs the most and the fewest."
-    )
+    return f"{useless[worst]} {words} in {worst}, the most of {len(runs)} runs; {useless[best]} in {best}, the fewest."
 
 
 def _useless(diagnosis: Diagnosis) -> Count:

@@ -76,14 +76,9 @@ def evaluate(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) ->
         return
     first = nets[0].subject
     scores = {name: tally.scores() for name, tally in evaluated.tallies.items()}
-    last, in_split = list(evaluated.tallies.values())[-1], f"{plan.split} images"
-    chance = chance_level(last.truth, len(first.classes))
-    pairs = most_confused(last.truth, last.answer, 1)
-    worst = [
-        f"{first.classes[pair.truth]} for {first.classes[pair.answer]} ({in_percent(share_interval(pair.images, round(pair.images / pair.share)))} of them)"
-        for pair in pairs
-    ]
-    yield Conclusion("evaluation", in_words({name: of.top1 for name, of in scores.items()}, chance, in_split, worst))
+    last = list(evaluated.tallies.values())[-1]
+    top1, chance = {name: of.top1 for name, of in scores.items()}, chance_level(last.truth, len(first.classes))
+    yield Conclusion("evaluation", in_words(top1, chance, f"{plan.split} images", _most_confused(last, first.classes)))
     yield Table("evaluation/table", [_row(name, of_net) for name, of_net in scores.items()],
                 _caption(evaluated, plan, nets))  # fmt: skip
     yield _paper_table([net.subject.net_name for net in nets], first.data_name, plan)
@@ -118,7 +113,7 @@ def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, se
     yield from precision_numbers(precisions, "evaluation")
 
 
-def in_words(top1: Mapping[str, Interval], chance: float, images: str, confused: Sequence[str]) -> str:
+def in_words(top1: Mapping[str, Interval], chance: float, images: str, confused: str) -> str:
     """What came out: how often the net, or all together, is right, beside chance and the best single net."""
     name, right = list(top1.items())[-1]
     words = f"{name[:1].upper()}{name[1:]} is right in {in_percent(right)} of {right.n} {images}"
@@ -126,8 +121,17 @@ def in_words(top1: Mapping[str, Interval], chance: float, images: str, confused:
     if len(top1) > 1:
         alone = {net: of for net, of in top1.items() if net != name}
         best = max(alone, key=lambda net: alone[net].value)
-        words += f"; alone {best} is best, with {in_percent(alone[best])}"
-    return f"{words}. Most often it takes {confused[0]}." if confused else f"{words}."
+        words += f"; {best} alone in {in_percent(alone[best])}, the best of {len(alone)}"
+    return f"{words}{confused}."
+
+
+def _most_confused(tally: PredictionTally, classes: Sequence[str]) -> str:
+    for pair in most_confused(tally.truth, tally.answer, 1):
+        of_class = share_interval(pair.images, int((tally.truth == pair.truth).sum()))
+        return (
+            f"; most often it takes {classes[pair.truth]} for {classes[pair.answer]} ({in_percent(of_class)} of them)"
+        )
+    return ""
 
 
 def _row(name: str, scores: Accuracies) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What came out of job=transfer, and its accuracies beside the papers' numbers: Tables 4, 5 and 7, and VGG's Table 11; and every trial."""
+"""The sentence and the tables of job=transfer, beside the papers' numbers: Tables 4, 5 and 7, VGG's Table 11."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
