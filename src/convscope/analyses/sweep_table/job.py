@@ -45,7 +45,7 @@ def results(inputs: Inputs, config: SweepTableConfig) -> Iterator[Result]:
 
 
 def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterator[Result]:
-    """Yields tables of the runs: what they measured and took, the paper's numbers beside, which rows are better; a plot.
+    """Yields tables of the runs: what they measured and took, the paper's numbers beside, the better rows; a plot.
 
     The first three are written as one, `into`/table.csv, table.md and table.tex, and every setting in which the rows
     differ as settings.csv. Raises UserError where no folder holds a run.

@@ -101,7 +101,8 @@ def in_words(tops: Mapping[str, Top9], data: Images, split: SplitName, seed: int
         return f"{words}."
     null = 100 * float(class_shares(labels[draw]).mean())
     ends = listed(list(dict.fromkeys([of_layers[0], of_layers[-1]])))
-    return f"{words}. Of the images that excite a map most, one class has {ends} (mean over maps; of nine images drawn blindly {null:.0f} %)."
+    words += f". Of the images that excite a map most, one class has {ends}"
+    return f"{words} (mean over maps; of nine images drawn blindly {null:.0f} %)."
 
 
 def class_shares(label: Tensor) -> Tensor:
