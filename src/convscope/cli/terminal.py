@@ -123,22 +123,6 @@ def show_start(start: Mapping[str, Any]) -> None:
         show_line(start["words"])
 
 
-def show_outcome(name: str, outcome: Mapping[str, Any], goal: Mapping[str, Any]) -> None:
-    """Prints the last and the best numbers of a training run in one line, as a sweep has one for each run.
-
-    goal: label and metric of what is best, as summary.json has them.
-    """
-    final, best = outcome["final"], outcome["best"]
-    if final and is_first_process():
-        precision = f", mean AP {final['val/mean_ap']:.1%}" if "val/mean_ap" in final else ""
-        reached = f"; best {goal['label']} {best[goal['metric']]:.1%} in epoch {best['epoch']}" if best else ""
-        print(
-            f"{name}: val accuracy, top-1 {final['val/top1']:.1%}, mean of classes {final['val/class_mean']:.1%}"
-            f"{precision} in epoch {final['epoch']}{reached}",
-            flush=True,
-        )
-
-
 def _terminal() -> Console:
     terminal = Console()
     return terminal if terminal.is_terminal else Console(width=DEFAULT_WIDTH)

@@ -5,13 +5,17 @@ metrics/convergence.py has the measure, which the page, its atlas and the claims
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from convscope.metrics.convergence import TopImages, convergence_epoch, layer_overlap
-from convscope.runs.number_format import listed
+from convscope.metrics.goals import TOP1
+from convscope.metrics.intervals import in_percent, share_interval
+from convscope.runs.number_format import listed, percent
+from convscope.runs.reading import Run
 from convscope.runs.top9_records import exciting_images
+from convscope.runs.training_runs import has_learned
 
 MAX_NUMBERS = 6  # dead maps that are listed by number
 Columns = Mapping[str, Sequence[float | None]]  # of metrics.csv
@@ -119,6 +123,46 @@ def convergence_in_words(layers: Sequence[LayerConvergence], ended: bool = True,
     living = [layer for layer in measured if not layer.all_dead]
     order = _order(living) if learned else "The net has not learned, so nothing can be said of what settles."
     return " ".join(part for part in (order if ended else f"So far: {order}", _dead(measured)) if part)
+
+
+def training_in_words(run: Run, layers: Sequence[LayerConvergence]) -> str:
+    """What a training run has reached and which of its layers have settled; "" where nothing was measured."""
+    accuracy = accuracy_in_words(run.metrics, run.summary)
+    reached = f"{accuracy[:1].upper()}{accuracy[1:]}." if accuracy else ""
+    return f"{reached} {settled_in_words(run, layers)}".strip()
+
+
+def settled_in_words(run: Run, layers: Sequence[LayerConvergence]) -> str:
+    """`convergence_in_words` of a run."""
+    return convergence_in_words(layers, bool(run.summary.get("finished")), has_learned(run))
+
+
+def accuracy_in_words(metrics: Columns, facts: Mapping[str, Any]) -> str:
+    """What a training run has reached: its last epoch, with an interval over the images, the best one, and chance.
+
+    facts: of about.json and summary.json. "" where no epoch has ended.
+    """
+    if not (top1 := _measured(metrics, TOP1)):
+        return ""
+    goal = {"metric": TOP1, "mode": "max"} | (facts.get("goal") or {})
+    (epoch, share), images = top1[-1], (facts.get("images") or {}).get("val") or 0
+    text = percent(share)
+    if images:
+        text = f"{in_percent(share_interval(round(images * share), images))} of {images} images"
+    words, label = f"val accuracy, top-1 {text} in epoch {epoch}", ""
+    aims = _measured(metrics, goal["metric"])
+    if goal["metric"] != TOP1 and aims:
+        label = f"{goal.get('label', goal['metric'])} "
+        words += f", {label}{percent(aims[-1][1])}"
+    at, best = (min if goal["mode"] == "min" else max)(aims, key=lambda pair: pair[1], default=(epoch, share))
+    words += "" if at == epoch else f"; best {label}{percent(best)} in epoch {at}"
+    return f"{words}; chance is {percent(goal['chance'])}" if "chance" in goal else words
+
+
+def _measured(metrics: Columns, column: str) -> list[tuple[int, float]]:
+    """The epochs at which a column was measured, with its finite values."""
+    rows = zip(metrics.get("epoch", ()), metrics.get(column, ()), strict=False)
+    return [(int(epoch), value) for epoch, value in rows if epoch is not None and value is not None and isfinite(value)]
 
 
 def _order(layers: Sequence[LayerConvergence]) -> str:

@@ -4,7 +4,7 @@ HTML comes from templates that escape every value; data.js is a script, because 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,20 @@ from convscope.analyses import abouts
 from convscope.errors import command_line
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
-from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
+from convscope.report.convergence import (
+    LayerConvergence,
+    layer_convergences,
+    remeasure_overlap,
+    settled_in_words,
+    training_in_words,
+)
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import REST, is_moving, sections
 from convscope.runs.atomic_io import write
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, read_run
+from convscope.runs.record import OUTCOME
 from convscope.runs.top9_records import dead_maps, read_layer_record
-from convscope.runs.training_runs import has_learned
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -107,8 +113,7 @@ def _series(run: Run) -> list[dict[str, Any]]:
 
 
 def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
-    maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
-    layers = layer_convergences(run.metrics, maps, _dead_maps(run))
+    layers = _layers(run)
     all_sections = sections(run)
     return template("page.html").render(
         run=run,
@@ -123,7 +128,8 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
         training=any(run.metrics.values()),
         layers=layers,
         thumbnails=thumbnails,
-        answer=convergence_in_words(layers, bool(run.summary.get("finished")), has_learned(run)),
+        answer=_in_short(run, layers),
+        stories=bool(settled_in_words(run, layers)),
         warnings=_warnings(run),
         sections=[section for section in all_sections if section.idea is not REST],
         rest=[section for section in all_sections if section.idea is REST],
@@ -134,6 +140,26 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
         styles=asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
         scripts=asset_texts(*SCRIPTS),
     )
+
+
+def _in_short(run: Run, layers: Sequence[LayerConvergence]) -> str:
+    """What came out of the whole run: its own words, or what a training reached and which layers have settled."""
+    own = [entry.caption for entry in run.entries if entry.kind == "conclusion" and entry.name == OUTCOME]
+    return " ".join(part for part in (*own, training_in_words(run, layers)) if part)
+
+
+def outcome_of_training(run_folder: Path, facts: Mapping[str, Any]) -> str:
+    """What came out of a training run that has just ended, as its page begins. facts: its summary so far."""
+    run = read_run(run_folder)
+    run = run._replace(
+        metrics=remeasure_overlap(run_folder, run.metrics), summary={**run.summary, **facts, "finished": True}
+    )
+    return training_in_words(run, _layers(run))
+
+
+def _layers(run: Run) -> list[LayerConvergence]:
+    maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
+    return layer_convergences(run.metrics, maps, _dead_maps(run))
 
 
 def _dead_maps(run: Run) -> dict[str, list[int]]:
