@@ -12,6 +12,7 @@ from hypothesis import example, given, strategies
 from omegaconf import OmegaConf, open_dict
 
 from conftest import ROOT, convscope
+from convscope.cli.annotate import AnnotateConfig
 from convscope.cli.jobs import JOBS, DashboardConfig
 from convscope.cli.keys import (
     GROUPS,
@@ -124,6 +125,7 @@ def test_the_keys_are_those_of_the_classes_that_read_them():
     assert keys_of_jobs().keys() == JOBS.keys()
     jobs = keys_of_jobs()
     assert set(jobs["convert"][1]["convert"]) == fields_of(Conversion)
+    assert set(jobs["annotate"][1]["annotate"]) == fields_of(AnnotateConfig)
     assert {*jobs["dashboard"][1]["dashboard"], "run"} == fields_of(DashboardConfig)
 
 

@@ -50,6 +50,7 @@ def logged(tmp_path_factory, cache):
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (place / "run" / "printed.txt").write_text(ended.stdout)
+    (place / "run" / "errors.txt").write_text(ended.stderr)
     return place / "run"
 
 
@@ -88,6 +89,29 @@ def history(folder):
             yield row
 
 
+def test_an_epoch_is_one_step_of_wandb_with_all_its_pictures_and_numbers(logged):
+    """So that the sliders of all layers move together; what is of the whole run is the one step after them."""
+    rows = [flat(row) for row in history(logged)]
+    assert [(row["_step"], row["epoch"]) for row in rows] == [(1, 1), (2, 2), (3, 2)]
+    for row in rows[:EPOCHS]:
+        assert {f"top9/{layer}/path" for layer in LAYERS} | {"filters/conv1/path", "val/top1", "lr"} <= row.keys()
+    whole = {"evolution/conv1/path", "evolution/conv5/path", "settling/path", "curves/path", "features/path"}
+    assert whole <= rows[-1].keys() and "lr" not in rows[-1]
+
+
+def test_the_x_axis_of_wandb_is_the_epoch(logged):
+    (file,) = logged.glob("wandb/offline-run-*/run-*.wandb")
+    metrics = [record.metric for record in records(file) if record.HasField("metric")]
+    assert {(metric.name or metric.glob_name): metric.step_metric for metric in metrics} == {"epoch": "", "*": "epoch"}
+
+
+def test_wandb_warns_of_nothing(logged):
+    printed = (logged / "printed.txt").read_text() + (logged / "errors.txt").read_text()
+    lines = [line for line in printed.splitlines() if line.startswith("wandb: ")]
+    assert any("Tracking run with" in line for line in lines)
+    assert not [line for line in lines if re.search("warning|deprecat|anonymous", line, re.IGNORECASE)]
+
+
 def test_wandb_has_one_picture_per_layer_and_epoch_with_epoch_as_its_axis(logged):
     rows = list(history(logged))
     (files,) = logged.glob("wandb/offline-run-*/files")
@@ -118,6 +142,11 @@ def test_tensorboard_has_the_same_pictures(logged):
     events = events_of(logged)
     for layer in LAYERS:
         assert [event.step for event in events.Images(f"top9/{layer}")] == list(range(1, EPOCHS + 1))
+        for event in events.Images(f"top9/{layer}"):  # the jpeg itself; a png of it is several times larger
+            path = logged / f"pictures/top9/{layer}/epoch_{event.step:03d}.jpg"
+            assert event.encoded_image_string == path.read_bytes()
+            with Image.open(path) as picture:
+                assert (event.width, event.height) == picture.size
     for name in (*(f"evolution/{layer}" for layer in LAYERS), "settling", "curves"):
         assert events.Images(name)[-1].step == EPOCHS  # of the whole run: at the end of it
 
@@ -147,13 +176,15 @@ def of_mlflow(folder):
 
 @pytest.mark.parametrize("read", [of_wandb, of_tensorboard, of_mlflow])
 def test_every_column_of_metrics_csv_is_there_by_epoch(read, logged):
-    """The best so far stands beside them, and nothing stands at a step of the optimizer."""
+    """The best so far stands beside them, nothing at a step of the optimizer, and nothing that was not measured."""
     rows = list(csv.DictReader((logged / "metrics.csv").open()))
     assert {"epoch", "lr", "seconds", "images_per_second", "renorm/conv1", "stayed/conv5"} <= rows[0].keys()
     numbers = read(logged)
     for column in rows[0]:
         measured = {int(row["epoch"]): float(row[column]) for row in rows if row[column]}
-        compared = column.startswith(("recur/", "cka/"))  # with the epoch before
+        if column.startswith(("stayed/", "similarity/")):
+            assert measured.pop(1) == 0  # in metrics.csv since version 0.1
+        compared = column.startswith(("recur/", "cka/", "stayed/", "similarity/"))  # with the epoch before
         assert numbers[column].keys() == measured.keys() == ({2} if compared else {1, 2}), column
         assert numbers[column] == pytest.approx(measured, rel=1e-5), column
     tops = [float(row["val/top1"]) for row in rows]
@@ -171,7 +202,9 @@ def test_what_wandb_got_is_what_was_announced(logged):
     pictures = sum(
         part.get("_type") == "image-file" for row in history(logged) for part in row.values() if isinstance(part, dict)
     )
-    announced = next(line for line in (logged / "printed.txt").read_text().splitlines() if "Weights & Biases" in line)
+    lines = (logged / "printed.txt").read_text().splitlines()
+    announced = next(line for line in lines if "Weights & Biases" in line)
+    assert any("this run writes about " in line for line in lines)
     assert f"gets {pictures} pictures" in announced and "a table of 100 of " in announced
 
 
@@ -246,27 +279,66 @@ def test_mlflow_has_the_same_pictures(logged):
     assert len(client.list_artifacts(run.info.run_id, "top9")) == EPOCHS
 
 
-@pytest.mark.slow
-def test_an_offline_run_is_sent_later_with_all_its_pictures(tmp_path):
-    """wandb's own client sends it to a server on this machine that takes whatever comes (but no artifacts)."""
+@pytest.fixture(scope="module")
+def sent_later(tmp_path_factory):
+    """An offline run of two sessions, sent by wandb's own client to a server that takes whatever comes: both of these.
+
+    The first session ends within epoch 3, whose row never comes. The second one goes on from epoch 2, as after a kill.
+    """
+    place = tmp_path_factory.mktemp("sent")
     choices = {"wandb": {"project": "p", "mode": "offline", "table": 0, "artifacts": []}}
-    with loggers.open_loggers(choices, tmp_path / "run", {}) as chosen:
-        record = Record(tmp_path / "run", chosen)
-        for epoch in (1, 2, 3):
-            for layer in LAYERS:
-                color = (40 * epoch, 40 * LAYERS.index(layer), 99)
-                record.add(Picture(f"top9/{layer}", Image.new("RGB", (64, 48), color), epoch=epoch, layer=layer))
-    (offline,) = (tmp_path / "run").glob("wandb/offline-run-*")
+    for epochs in ((1, 2, 3), (3, 4)):
+        time.sleep(1)  # wandb names the folder of a session by the second
+        with loggers.open_loggers(choices, place / "run", {}) as chosen:
+            record = Record(place / "run", chosen)
+            for epoch in epochs:
+                for layer in LAYERS:
+                    color = (40 * epoch, 40 * LAYERS.index(layer), 10 * len(epochs))
+                    record.add(Picture(f"top9/{layer}", Image.new("RGB", (64, 48), color), epoch=epoch, layer=layer))
+                record.add(Picture("evolution/conv1", Image.new("RGB", (64, 48), (epoch, 0, 0))))
+                if (epoch, len(epochs)) != (3, 3):
+                    record.row(epoch, {"val/top1": epoch / 10, "val/loss": float("nan"), "dead/conv1": 0.0})
     received, server = receiving()
     client = Path(sys.executable).with_name("wandb")
     environment = {"WANDB_BASE_URL": f"http://127.0.0.1:{server.server_port}", "WANDB_API_KEY": "0" * 40}
-    env = os.environ | environment | {"HOME": str(tmp_path), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
+    env = os.environ | environment | {"HOME": str(place), "WANDB_ERROR_REPORTING": "false", "NO_PROXY": "127.0.0.1"}
+    offline = sorted((place / "run").glob("wandb/offline-run-*"))
     try:
-        ended = subprocess.run([client, "sync", offline], cwd=tmp_path, env=env, capture_output=True, text=True)
+        ended = subprocess.run([client, "sync", *offline], cwd=place, env=env, capture_output=True, text=True)
     finally:
         server.shutdown()
-    sent = {name for name in received if name.startswith("media/images/top9/")}
-    assert len(sent) == 3 * len(LAYERS), ended.stdout + ended.stderr
+    assert len(offline) == 2 and "Finished syncing" in ended.stdout + ended.stderr, ended.stdout + ended.stderr
+    return received, server
+
+
+@pytest.mark.slow
+def test_an_offline_run_is_sent_later_with_all_its_pictures(sent_later):
+    received, _ = sent_later
+    sent = {name for name in received if name.startswith("media/images/")}
+    assert len([name for name in sent if name.startswith("media/images/top9/")]) == (3 + 2) * len(LAYERS)
+    assert len(sent) == (3 + 2) * len(LAYERS) + 2  # the evolution at the end of each session
+
+
+@pytest.mark.slow
+def test_the_steps_of_a_resumed_run_go_on_rising(sent_later):
+    """One line of history for each epoch and session, with all pictures, and one for the end of each session."""
+    (lines,) = sent_later[1].history.values()
+    rows = [lines[number] for number in range(len(lines))]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 3, 3, 4, 4]
+    assert [row["_step"] for row in rows] == [1, 2, 3, 4, 5, 6, 7]
+    of_run = [row for row in rows if "evolution/conv1" in row]
+    assert of_run == [rows[3], rows[6]]
+    for row in rows:
+        pictures = {name for name in row if name.startswith("top9/")}
+        assert pictures == (set() if row in of_run else {f"top9/{layer}" for layer in LAYERS})
+    assert [row.get("val/top1") for row in rows] == [0.1, 0.2, None, None, 0.3, 0.4, None]
+
+
+@pytest.mark.slow
+def test_what_is_no_number_is_sent_to_nobody(sent_later):
+    (lines,) = sent_later[1].history.values()
+    assert all("val/loss" not in row for row in lines.values())
+    assert sum(row.get("dead/conv1") == 0 for row in lines.values()) == 4
 
 
 def test_the_dashboard_speaks_of_what_a_run_has_logged(logged, tmp_path):

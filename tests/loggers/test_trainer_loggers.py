@@ -54,6 +54,7 @@ def test_wandb_has_a_grid_for_each_layer_and_epoch_with_the_epoch_as_its_axis(lo
             assert (files / picture["path"]).stat().st_size == picture["size"]
             assert f"epoch {row['epoch']}" in picture["caption"]
         assert sum(f"evolution/{layer}" in row for row in rows) == 1
+    assert [{f"top9/{layer}" for layer in LAYERS} <= row.keys() for row in rows if "top9/0" in row] == [True, True]
     numbers = [row for row in rows if "stayed/0" in row or "stayed" in row]
     assert len(numbers) == 2 and all("val_acc" in row for row in numbers)  # beside the Trainer's own numbers
 
@@ -66,6 +67,7 @@ def test_tensorboard_has_them_too(logged):
     for layer in LAYERS:
         assert [event.step for event in events.Images(f"top9/{layer}")] == EPOCHS
         assert [event.step for event in events.Images(f"evolution/{layer}")] == EPOCHS[-1:]
+        assert {event.encoded_image_string[:2] for event in events.Images(f"top9/{layer}")} == {b"\xff\xd8"}  # jpeg
     assert len(events.Scalars("dead/0")) == 2
 
 

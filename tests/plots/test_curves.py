@@ -1,5 +1,6 @@
 import io
 import math
+import re
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from convscope.plots.curves import convergence_curves, training_curves
+from convscope.plots.panels import save_figure
 
 LAYERS = ["conv1", "conv2", "conv3"]
 
@@ -45,9 +47,9 @@ def test_curves_show_loss_and_accuracy_in_percent():
 
 def test_mean_average_precision_is_drawn_where_it_was_measured():
     rows = [{**row, "val/mean_ap": str(0.1 * number)} for number, row in enumerate(metrics(4))]
-    assert lines(training_curves(rows).axes[1])["val., mean AP"][1] == pytest.approx([0, 10, 20, 30])
+    assert lines(training_curves(rows).axes[1])["validation, mean AP"][1] == pytest.approx([0, 10, 20, 30])
     plain = training_curves(metrics(4)).axes[1]
-    assert "val., mean AP" not in lines(plain) and "precision" not in plain.get_title()
+    assert "validation, mean AP" not in lines(plain) and "precision" not in plain.get_title()
 
 
 def test_a_missing_value_is_a_gap():
@@ -103,6 +105,15 @@ def test_the_answer_in_words():
     assert words == "Do lower layers settle first? conv1 settled first"
 
 
+def test_letters_stay_letters_in_files_of_lines(tmp_path):
+    for form in ("svg", "pdf"):
+        save_figure(training_curves(metrics(2)), tmp_path / f"curves.{form}", form)
+    letters = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "curves.svg").read_text())
+    assert {"training", "validation, top-5", "epoch"} <= set(letters)
+    pdf = (tmp_path / "curves.pdf").read_bytes()
+    assert b"/Type42" in pdf or (b"/FontFile2" in pdf and b"/Type3" not in pdf)  # TrueType, which programs edit
+
+
 def test_lines_differ_without_color():
     for axes in [*training_curves(metrics(3)).axes, *convergence_curves(metrics(3), LAYERS, "").axes]:
-        assert len({line.get_linestyle() for line in axes.get_lines()}) == len(axes.get_lines())
+        assert len({line.get_marker() for line in axes.get_lines()}) == len(axes.get_lines())

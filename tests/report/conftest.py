@@ -32,7 +32,7 @@ def opened(page):
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("request", lambda request: None if re.match("file:|data:", request.url) else wrong.append(request.url))
+    page.on("request", lambda sent: None if re.match("(file|data|blob):", sent.url) else wrong.append(sent.url))
 
     def at(path, state=""):
         page.goto(path.as_uri() + state)

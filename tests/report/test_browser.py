@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from matplotlib.colors import to_rgb
 from playwright.sync_api import expect
 
+from convscope.plots.series import SERIES, layer_style, series_style
 from convscope.runs.number_format import percent
 
 
@@ -104,7 +106,16 @@ def test_curves_read_out_the_epoch_of_the_slider_and_of_the_pointer(show, finish
     expect(loss.locator(".readout")).to_contain_text("epoch 8")
     canvas.click(position={"x": 46, "y": 60})
     shows(page, "conv3/epoch_001")
-    assert page.locator(".chart h3").all_inner_texts()[:3] == ["Loss", "Accuracy", "Settling: top-9 images that stayed"]
+    assert page.locator(".chart h3").all_inner_texts()[:3] == ["Loss", "Accuracy", "Top-9 images that stayed"]
+    for title, looks in (
+        ("Top-9 images that stayed", [layer_style(number, 5) for number in range(5)]),
+        ("Loss", [series_style(SERIES[f"{split}/loss"].number) for split in ("train", "val")]),
+    ):  # as in the figures
+        lines = page.locator(".chart", has=page.get_by_role("heading", name=title)).locator("svg[role=img] path.line")
+        strokes = lines.evaluate_all("lines => lines.map((line) => getComputedStyle(line).stroke)")
+        assert [re.findall(r"\d+", stroke) for stroke in strokes] == [
+            [str(round(255 * part)) for part in to_rgb(look["color"])] for look in looks
+        ]
 
 
 def test_columns_that_the_page_does_not_know_are_drawn_with_those_of_their_kind(show, finished_run):

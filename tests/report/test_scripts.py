@@ -8,12 +8,16 @@ import subprocess
 import pytest
 
 from conftest import ROOT
-from convscope.report import page, sweep
+from convscope.report import annotation_page, page, sweep
 
 pytestmark = pytest.mark.slow
 
 ASSETS = "src/convscope/report/assets"
-CONFIGS = {"tsconfig.json": page.SCRIPTS, "tsconfig.sweep.json": sweep.SCRIPTS}
+CONFIGS = {
+    "tsconfig.json": page.SCRIPTS,
+    "tsconfig.sweep.json": sweep.SCRIPTS,
+    "tsconfig.annotation.json": annotation_page.SCRIPTS,
+}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -52,7 +56,7 @@ def checked(tmp_path):
     return check
 
 
-PRETTIER, PAGE, SWEEP = json.loads((ROOT / "package.json").read_text())["scripts"]["lint"].split(" && ")
+PRETTIER, PAGE, SWEEP, ANNOTATION = json.loads((ROOT / "package.json").read_text())["scripts"]["lint"].split(" && ")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from convscope.runs.number_format import (
     percent,
     split_caption,
     table_cell,
+    table_column,
     three_digits,
 )
 
@@ -85,3 +86,21 @@ def test_csv_comes_back_as_it_went(tmp_path):
 
 def test_no_rows():
     assert csv_table([]) == "\n" and markdown([], "x") == "x\n\n|  |\n|  |\n"
+
+
+@pytest.mark.parametrize(
+    "column, cells",
+    [
+        (["0.5", "0.123456", "", "-1"], ["0.500", "0.123", "", "-1.000"]),
+        (["12.25", "3.5"], ["12.25", "3.50"]),
+        (["1", "20"], ["1", "20"]),
+        (["1234.5678", "1.25"], ["1,235", "1.25"]),  # one decimal less would be a fifth of 1.25
+        (["0.00012346", "250.0"], ["0.0001235", "250"]),
+        (["0.5", "conv1"], ["0.5", "conv1"]),
+        (["nan", "0.25"], ["–", "0.25"]),
+        (["True", "False"], ["yes", "no"]),
+        ([], []),
+    ],
+)
+def test_numbers_of_a_column_have_equally_many_decimals_where_that_takes_nothing(column, cells):
+    assert table_column(column) == cells

@@ -1,5 +1,7 @@
 """Real runs whose top-1 and mean AP disagree about which epoch is best: whatever goes by one goes by the same."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from convscope.data.settings import DataSettings
 from convscope.data.sources import Pixels, Source
 from convscope.runs.record import Record
 from convscope.training.classifier import Classifier
-from convscope.training.job import TrainingPlan, goal_facts, train
+from convscope.training.job import TrainingPlan, goal_facts, train, written_volume
 from convscope.training.recipe import Recipe
 
 TARGETS = np.array([[1, 1, -1], [1, -1, -1], [1, -1, 1], [-1, 1, -1], [-1, -1, 1], [1, -1, -1]], np.int8)
@@ -102,3 +104,21 @@ def test_a_run_of_0_1_goes_on_by_mean_ap_from_a_plateau_that_waited_for_top1(dat
     torch.save(checkpoint, path)
     _, record = run(data, tmp_path / "run", ["sure of one class", *["a right ranking"] * 3], "multilabel", trained=1)
     assert rates(record) == pytest.approx([0.1, 0.1, 0.1, 0.01])
+
+
+def written(config, epochs=20):
+    """The megabytes of pictures and of a checkpoint that are announced for a net of two layers of 64 maps."""
+    net = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))
+    net(torch.zeros(1, 3, 16, 16))
+    line = written_volume(config, epochs, net, 16)
+    return [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) MB", line)], line
+
+
+def test_a_run_says_what_it_will_write():
+    maps = {"0": list(range(64)), "2": list(range(64))}
+    (pictures, checkpoint), line = written(FeatureConfig(["0", "2"], maps, None, "val"))
+    assert 10 < pictures < 2 / 5 * 60 and checkpoint == 1 and "128 maps of 2 layers at 20 epochs" in line
+    (larger, _), _ = written(FeatureConfig(["0", "2"], maps, None, "val", tile=224))
+    (fewer, _), _ = written(FeatureConfig(["0", "2"], maps, [5, 10], "val"))
+    assert larger > 8 * pictures and fewer == pytest.approx(pictures / 10, abs=1)
+    assert "no pictures" in written(FeatureConfig(["0", "2"], maps, [], "val"))[1]

@@ -62,7 +62,9 @@ def save_picture(picture: Any, path: Path) -> Path:
 def _encoded(picture: Any, form: str) -> bytes:
     file = io.BytesIO()
     if hasattr(picture, "savefig"):
-        picture.savefig(file, format=form)
+        from convscope.plots.panels import save_figure
+
+        save_figure(picture, file, form)
         return file.getvalue()
     if form == "svg":
         return _svg(picture)

@@ -1,4 +1,4 @@
-"""The command of every job: one for all analyses, and those of convert, report and dashboard.
+"""The command of every job: one for all analyses, and those of annotate, convert, report and dashboard.
 
 Heavy libraries are imported inside the functions, so that a wrong key is answered at once.
 """
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from convscope import analyses
 from convscope.analyses import About
+from convscope.cli.annotate import annotate
 from convscope.cli.environment import keep_freed_memory, quick_imports
 from convscope.cli.named_nets import taking_folders
 from convscope.cli.recording import Command, Settings, record_results, timed
@@ -73,9 +74,13 @@ def convert_results(source: Source, config: Conversion, images: DataSettings) ->
 
 
 def rebuild_report(settings: Settings, _: Path) -> None:
-    """job=report: writes the page of a run or of a sweep anew, at any time, also after a crash."""
+    """job=report: writes the page of a run or of a sweep anew, at any time, also after a crash.
+
+    A run's classes are called as classes.csv of its images calls them now.
+    """
     from convscope.report.page import write_page
     from convscope.report.sweep import write_sweep_page
+    from convscope.training.class_names import rename_classes
 
     for key in ("run", "sweep"):
         check_path_key(settings, key)
@@ -87,7 +92,16 @@ def rebuild_report(settings: Settings, _: Path) -> None:
             "outputs/train/, or sweep=<a sweep's folder>, such as one of outputs/sweep/"
         )
     folder = Path(run or sweep).expanduser()
-    print(write_page(checked_run_folder(folder)) if sweep is None else write_sweep_page(folder))
+    if sweep is not None:
+        print(write_sweep_page(folder))
+        return
+    checked_run_folder(folder)
+    try:
+        if names := rename_classes(folder):
+            print(f"the classes are called as in classes.csv now: {', '.join(names[:4])}{', ...' * (len(names) > 4)}")
+    except UserError as problem:  # a damaged checkpoint or csv keeps no page from being written
+        print(f"the classes keep their names: {problem}")
+    print(write_page(folder))
 
 
 def checked_run_folder(folder: Path) -> Path:
@@ -162,7 +176,12 @@ def _drawn_layers(run: Path) -> list[str]:
     return layers
 
 
-PROGRAM_JOBS: dict[str, Command] = {"convert": convert, "report": rebuild_report, "dashboard": write_dashboard}
+PROGRAM_JOBS: dict[str, Command] = {
+    "annotate": annotate,
+    "convert": convert,
+    "report": rebuild_report,
+    "dashboard": write_dashboard,
+}
 
 
 def analysis_command(name: str, about: About) -> Command:

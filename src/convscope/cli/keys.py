@@ -52,6 +52,7 @@ ALL_NEEDED = ("wandb", "mlflow")  # loggers that have no defaults but those of t
 INSTEAD_OF_CKPT = "; training starts from model.init=<checkpoint>"
 PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its keys in no group, those of its group
     "train": (("net",), ()),  # net: a checkpoint whose net is trained, in conf/experiment/transfer.yaml
+    "annotate": ((), ("parts", "boxes", "copy")),
     "convert": ((), ("to", "quality", "chunk")),
     "report": (("run", "sweep"), ()),
     "dashboard": (("run",), ("project", "entity", "save")),

@@ -60,7 +60,7 @@ def _rules_of_looking(settings: Settings, rows: bool) -> list[tuple[bool, str, s
     job = settings["job"]
     about: Any = next((about for about in abouts().values() if about.job == job), None)
     draws = about is not None and about.config.config_group == "evolution"
-    images = about.images if about else job == "convert"
+    images = about.images if about else job in ("annotate", "convert")
     net = bool(about.looks) and images if about else job == "dashboard"
     never = f"job={job} trains nothing"
     training = (

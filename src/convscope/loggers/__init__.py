@@ -3,6 +3,8 @@
 weights_and_biases, tensorboard, mlflow   one logger each, imported when it is chosen
 projection_table                          rows of single projections, for the table in Weights & Biases
 dashboard                                 a workspace of Weights & Biases that shows the evolution of features
+epoch_buffer                              the pictures of an epoch until its row comes, to send all of it at once
+image_summary                             a picture file as it is, for TensorBoard
 trainer_loggers                           the loggers of a Trainer that is not ours, which get the grids
 
 The run folder is complete without any logger. Nothing is computed here: loggers send what is in the run folder.

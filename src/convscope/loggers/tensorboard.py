@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorboard  # noqa: F401  # Lightning imports it only with the first picture
-from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from convscope.loggers.image_summary import add_picture_file
 from convscope.runs.record import Picture
 
 
@@ -26,8 +25,7 @@ class TensorBoardPictures:
 
     def picture(self, picture: Picture, path: Path) -> None:
         self.epoch = max(self.epoch, picture.epoch or 0)
-        pixels = np.asarray(Image.open(path).convert("RGB"))  # [H, W, 3]
-        self.logger.experiment.add_image(picture.name, pixels, picture.epoch or self.epoch, dataformats="HWC")
+        add_picture_file(self.logger.experiment, picture.name, path, picture.epoch or self.epoch)
 
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
         self.epoch = max(self.epoch, epoch)

@@ -4,11 +4,13 @@ The loggers of pytorch_lightning and of lightning.pytorch have the same names an
 others by their names. Their numbers come from the Trainer.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from convscope.loggers import FaultTolerantLogger
+from convscope.loggers.epoch_buffer import EpochBuffer, PictureFile
+from convscope.loggers.image_summary import add_picture_file
 from convscope.runs.record import Picture
 
 SENT = "top9/", "evolution/"  # first parts of the names of pictures; the others are in the run folder alone
@@ -34,53 +36,49 @@ def _opened(logger: Any) -> Any:
 class OpenLogger:
     """Sends the grids of an epoch with it as x axis, and the latest picture of the whole run at the end."""
 
-    def __init__(self, logger: Any, send: Callable[[Any, Picture, Path, int], None]):
-        self.logger, self.send = logger, send
-        self.epoch = 0  # the latest one
-        self.latest: dict[str, tuple[Picture, Path]] = {}
+    def __init__(self, logger: Any, send: Callable[[Any, Sequence[PictureFile], int], None]):
+        self.logger, self.send, self.buffer = logger, send, EpochBuffer(self._send_pictures)
 
     def picture(self, picture: Picture, path: Path) -> None:
-        if not picture.name.startswith(SENT):
-            return
-        if picture.epoch is None:
-            self.latest[picture.name] = picture, path
-            return
-        self.epoch = picture.epoch
-        self.send(self.logger, picture, path, self.epoch)
+        if picture.name.startswith(SENT):
+            self.buffer.picture(picture, path)
 
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
-        self.epoch = epoch
+        self.buffer.row(epoch, values)
 
     def close(self) -> None:
-        for picture, path in self.latest.values():
-            self.send(self.logger, picture, path, self.epoch)
-        self.latest = {}
+        self.buffer.end({})
+
+    def _send_pictures(self, pictures: Sequence[PictureFile], values: Mapping[str, Any], epoch: int) -> None:
+        if pictures:
+            self.send(self.logger, pictures, epoch)
 
 
-def _to_wandb(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
+def _to_wandb(logger: Any, pictures: Sequence[PictureFile], epoch: int) -> None:
+    """In one step, so that the step sliders of all layers move together."""
     import wandb
 
     run = logger.experiment
     run.define_metric("epoch")
     for name in SENT:
         run.define_metric(f"{name}*", step_metric="epoch")
-    run.log({picture.name: wandb.Image(str(path), caption=picture.caption or None), "epoch": epoch})
+    images = {picture.name: wandb.Image(str(path), caption=picture.caption or None) for picture, path in pictures}
+    run.log({**images, "epoch": epoch})
 
 
-def _to_tensorboard(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
-    import numpy as np
+def _to_tensorboard(logger: Any, pictures: Sequence[PictureFile], epoch: int) -> None:
+    for picture, path in pictures:
+        add_picture_file(logger.experiment, picture.name, path, epoch)
+
+
+def _to_mlflow(logger: Any, pictures: Sequence[PictureFile], epoch: int) -> None:
     from PIL import Image
 
-    pixels = np.asarray(Image.open(path).convert("RGB"))  # [H, W, 3]
-    logger.experiment.add_image(picture.name, pixels, epoch, dataformats="HWC")
+    for picture, path in pictures:
+        pixels = Image.open(path).convert("RGB")
+        logger.experiment.log_image(logger.run_id, pixels, key=picture.name, step=epoch)
 
 
-def _to_mlflow(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
-    from PIL import Image
-
-    pixels = Image.open(path).convert("RGB")
-    logger.experiment.log_image(logger.run_id, pixels, key=picture.name, step=epoch)
-
-
-def _to_any(logger: Any, picture: Picture, path: Path, epoch: int) -> None:
-    logger.log_image(key=picture.name, images=[str(path)], step=epoch)
+def _to_any(logger: Any, pictures: Sequence[PictureFile], epoch: int) -> None:
+    for picture, path in pictures:
+        logger.log_image(key=picture.name, images=[str(path)], step=epoch)

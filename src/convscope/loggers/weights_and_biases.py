@@ -5,11 +5,12 @@ key; otherwise it is stored in <run folder>/wandb for `wandb sync`. All files of
 """
 
 import os
+import re
 import shutil
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from wandb.sdk.lib import module, runid
 from wandb.sdk.lib.wbauth import wbnetrc
 
 from convscope.errors import UserError, did_you_mean, reason_of
+from convscope.loggers.epoch_buffer import EpochBuffer, PictureFile
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
 from convscope.runs.atomic_io import write
 from convscope.runs.reading import enclosing_sweep
@@ -77,32 +79,33 @@ class WandbSession:
 
 
 class WandbPictures:
-    """A key for each picture name and each column of metrics.csv, with `epoch` as x axis.
+    """A key for each picture name and each column of metrics.csv, with `epoch` as x axis and as wandb's step.
 
-    So wandb's step slider plays the evolution. table: rows of the table of projections, which is logged when the run
-    ends. artifacts: folders that become artifacts.
+    An epoch is one step, so that the step sliders of all layers move together and play the evolution. What is sent at
+    the end of a session takes a step of its own, so that the epochs of a resumed run have later steps. table: rows of
+    the table of projections, which is logged when the run ends. artifacts: folders that become artifacts.
     """
 
     def __init__(self, logger: WandbLogger, session: WandbSession, folder: Path, table: int, artifacts: list[str]):
         self.logger, self.session, self.folder = logger, session, folder
         self.table, self.artifacts = table, artifacts
-        self.latest: dict[str, tuple[Picture, Path]] = {}  # pictures of the whole run, which are drawn again and again
+        self.buffer = EpochBuffer(self._send)
+        self.picture, self.row = self.buffer.picture, self.buffer.row
+        self.step_file = folder / "wandb" / "next_step"  # an offline run would begin at 0 when it is resumed
+        run: Any = logger.experiment
+        self.next_step = max(_stored_step(self.step_file), run.starting_step)
 
-    def picture(self, picture: Picture, path: Path) -> None:
-        if picture.epoch is None:
-            self.latest[picture.name] = picture, path
-        else:
-            self.logger.experiment.log({picture.name: _image(picture, path), "epoch": picture.epoch})
-
-    def row(self, epoch: int, values: Mapping[str, float]) -> None:
-        self.logger.experiment.log({"epoch": epoch, **values})
+    def _send(self, pictures: Sequence[PictureFile], values: Mapping[str, Any], epoch: int) -> None:
+        step = max(epoch, self.next_step)
+        sent: dict[str, Any] = {picture.name: _image(picture, path) for picture, path in pictures} | dict(values)
+        self.logger.experiment.log(sent | ({"epoch": epoch} if epoch else {}), step=step, commit=True)
+        self.next_step = step + 1
+        write(self.step_file, f"{self.next_step}\n")
 
     def close(self) -> None:
         try:
-            for name, (picture, path) in self.latest.items():
-                self.logger.experiment.log({name: _image(picture, path)})
-            if rows := projection_rows(self.folder, self.table):
-                self.logger.experiment.log({"features": _table(rows)})
+            rows = projection_rows(self.folder, self.table)
+            self.buffer.end({"features": _table(rows)} if rows else {})
             for name in self.artifacts:
                 if (self.folder / ARTIFACTS[name]).is_dir():
                     artifact = wandb.Artifact(f"{self.folder.name}-{name}", type=name)
@@ -110,6 +113,12 @@ class WandbPictures:
                     self.logger.experiment.log_artifact(artifact)
         finally:
             self.session.end()
+
+
+def _stored_step(path: Path) -> int:
+    """The first step that an earlier session has not taken; 0 without one, and for a damaged file."""
+    text = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
 
 def _image(picture: Picture, path: Path) -> wandb.Image:
@@ -169,17 +178,17 @@ def _begun(settings: Mapping[str, Any], mode: Any, folder: Path, config: dict[st
     finish = FINISH_SECONDS_OF_CHECKPOINTS if "checkpoints" in (settings["artifacts"] or ()) else FINISH_SECONDS
     limits: dict[str, Any] = {"init_timeout": BEGIN_SECONDS, "finish_timeout": finish, "finish_timeout_raises": True}
     limits = {name: value for name, value in limits.items() if f"WANDB_{name.upper()}" not in os.environ}
-    logger = WandbLogger(
+    run = wandb.init(  # Lightning's logger would pass on a setting that warns at each start
         project=settings["project"] or os.environ.get("WANDB_PROJECT") or "convscope",
         name=os.environ.get("WANDB_NAME") or folder.name,
-        save_dir=os.environ.get("WANDB_DIR") or str(folder), config=config, id=own_id,
+        dir=os.environ.get("WANDB_DIR") or str(folder), config=config, id=own_id,
         group=sweep.name if sweep else None, job_type=config.get("job"), resume="allow" if earlier_id else None,
         settings=wandb.Settings(mode=mode, console="off", **limits, **PRIVATE),
     )  # fmt: skip
-    logger.experiment.define_metric("epoch")
-    logger.experiment.define_metric("*", step_metric="epoch")
-    write(id_file, f"{logger.experiment.id}\n")
-    return logger
+    run.define_metric("epoch")
+    run.define_metric("*", step_metric="epoch")
+    write(id_file, f"{run.id}\n")
+    return WandbLogger(experiment=run)
 
 
 def _check_server(address: str) -> None:

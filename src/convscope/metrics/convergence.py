@@ -7,13 +7,14 @@ measure of its own. The threshold of one half is ours. The paper judges by eye.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 THRESHOLD = 0.5
+COMPARED = "stayed/", "similarity/"  # columns that compare a shown epoch with the one before
 TopImages = NDArray[np.int64]  # [C, 9]: the images that excite each map, -1 in empty places; all -1 in a dead map
 
 
@@ -61,6 +62,18 @@ class LayerChange(NamedTuple):
         """The values that are numbers, by the first part of their column of metrics.csv (<name>/<layer>)."""
         values = {"stayed": self.overlap, "similarity": self.similarity, "dead": self.dead}
         return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+def measured(values: Mapping[str, float], earlier: Container[str]) -> dict[str, float]:
+    """The values of a row of metrics.csv that are finite, without the 0 of a first shown epoch, which compares nothing.
+
+    earlier: the columns that earlier rows have.
+    """
+    return {
+        name: value
+        for name, value in values.items()
+        if math.isfinite(value) and not (value == 0 and name.startswith(COMPARED) and name not in earlier)
+    }
 
 
 def dead_share(images: TopImages) -> float:

@@ -6,6 +6,7 @@ heatmap            values at the places of an image as colors
 curves             loss, accuracy and convergence over the epochs
 errors_by_row      errors of a sweep's rows as dots
 receptive_fields   receptive fields over an image
+series             colors, dashes, markers and words of series, as on the page
 lettering, panels  text in PIL images; the common style of matplotlib figures
 
 Only this package and the figure.py of the analyses import matplotlib. No net and no file of a run enters here.

@@ -6,26 +6,23 @@ from textwrap import wrap
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
+from convscope.plots.series import SERIES, layer_style, series_style
 
 Rows = Sequence[Mapping[str, Any]]  # of metrics.csv; values may be text, empty or absent
 
-TRAIN, VAL, TOP5, PRECISION = "#d9822b", "#1f3b73", "#6f8fc9", "#2b7a4b"
-
 
 class Line(NamedTuple):
-    """One column of metrics.csv as a line, with the label at its right end."""
+    """One column of metrics.csv as a line, with the label at its right end. style: keywords of matplotlib's plot."""
 
     column: str
     label: str
-    color: Any
-    style: Any = "-"
+    style: Mapping[str, Any]
 
 
 def training_curves(rows: Rows) -> Figure:
@@ -34,16 +31,15 @@ def training_curves(rows: Rows) -> Figure:
     Includes the mean average precision where images show several classes.
     """
     figure = Figure(figsize=(WIDTH, 3.4), dpi=110, facecolor=GROUND)
-    loss, accuracy = panels(figure, 2, above=0.4, below=0.55, beside=1.15)
+    loss, accuracy = panels(figure, 2, above=0.4, below=0.55, beside=1.55)
     loss.set_title("Loss", **TITLE_STYLE)
-    _draw_lines(loss, rows, [Line("train/loss", "training", TRAIN, "--"), Line("val/loss", "validation", VAL)])
+    _draw_lines(loss, rows, _lines(["train/loss", "val/loss"]))
     several = any(row.get("val/mean_ap") for row in rows)
-    accuracy.set_title(
-        "Accuracy and mean average precision, %" if several else "Accuracy, % of the images", **TITLE_STYLE
-    )
-    lines = [Line("train/top1", "training", TRAIN, "--"), Line("val/top1", "validation", VAL)]
-    lines += [Line("val/top5", "val., top five", TOP5, ":"), Line("val/mean_ap", "val., mean AP", PRECISION, "-.")]
-    _draw_lines(accuracy, rows, lines, factor=100)
+    accuracy.set_title("Accuracy and mean average precision, %" if several else "Accuracy, %", **TITLE_STYLE)
+    columns = ["train/top1", "val/top1", "val/top5", "val/class_mean", "val/mean_ap"]
+    if _equal(rows, "val/class_mean", "val/top1"):  # with as many images of each class
+        columns.remove("val/class_mean")
+    _draw_lines(accuracy, rows, _lines(columns), factor=100)
     accuracy.set_ylim(0, 102)
     label_ends(figure)
     return figure
@@ -60,12 +56,10 @@ def convergence_curves(rows: Rows, layers: Sequence[str], answer: str) -> Figure
     height = 3.5 + 0.2 * len(answer_lines) + 0.17 * max(0, len(layers) - 12)
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
     three = panels(figure, 3, above=0.8, below=0.6 + 0.2 * len(answer_lines), beside=0.25 + 0.085 * min(longest, 20))
-    shades = colormaps["viridis"](np.linspace(0, 0.8, max(2, len(layers))))  # dark to light, from the pixels up
-    styles = ["-", "--", "-.", (0, (1, 1.2))]
-    titles = ["Top-9 images that stayed, %", "Likeness to the projection before", "Dead maps, %"]
+    titles = ["Top-9 images that stayed, %", "Similarity to the projection before", "Dead maps, %"]
     for axes, title, kind in zip(three, titles, ["stayed", "similarity", "dead"], strict=True):
         axes.set_title(title, **TITLE_STYLE)
-        lines = [Line(f"{kind}/{layer}", layer, shades[i], styles[i % 4]) for i, layer in enumerate(layers)]
+        lines = [Line(f"{kind}/{layer}", layer, layer_style(i, len(layers))) for i, layer in enumerate(layers)]
         _draw_lines(axes, rows, lines, factor=1 if kind == "similarity" else 100)
         low, high = axes.dataLim.intervaly if axes.get_lines() else (0, 0)
         axes.set_ylim(min(0, low), {"stayed": 102, "similarity": 1.02, "dead": max(10, 1.05 * high)}[kind])
@@ -73,6 +67,14 @@ def convergence_curves(rows: Rows, layers: Sequence[str], answer: str) -> Figure
     figure.text(0.012, 0.12 / height, "\n".join(answer_lines), size=TEXT, color=FAINT, va="bottom")
     label_ends(figure)
     return figure
+
+
+def _lines(columns: Sequence[str]) -> list[Line]:
+    return [Line(column, SERIES[column].words, series_style(SERIES[column].number)) for column in columns]
+
+
+def _equal(rows: Rows, column: str, other: str) -> bool:
+    return all(row.get(column) == row.get(other) for row in rows)
 
 
 def _column(rows: Rows, name: str) -> NDArray[np.float64]:
@@ -92,12 +94,12 @@ def _draw_lines(axes: Axes, rows: Rows, lines: Sequence[Line], factor: float = 1
     values = np.array([_column(rows, line.column) * factor for line in lines]).reshape(len(lines), len(rows))
     measured = np.isfinite(values).any(axis=0)
     epochs = np.array([int(row["epoch"]) for row in rows])[measured]
-    size = 3.2 if len(epochs) * len(lines) <= 200 else 1.8
+    size, every = 3.6, max(1, -(-len(epochs) // 16))
     for line, heights in zip(lines, values[:, measured], strict=True):
         if np.isfinite(heights).any():
             axes.plot(
-                epochs, heights, color=line.color, linestyle=line.style, linewidth=1.7, marker="o", markersize=size,
-                label=line.label, clip_on=False,
+                epochs, heights, **line.style, linewidth=1.7, markersize=size, markevery=every, label=line.label,
+                clip_on=False,
             )  # fmt: skip
     if len(epochs) > 1:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))

@@ -9,9 +9,9 @@ from matplotlib.ticker import MaxNLocator
 
 from convscope.plots.lettering import short_name
 from convscope.plots.panels import FAINT, GROUND, INK, RULE, TEXT, TITLE_STYLE, WIDTH, style_axes
+from convscope.plots.series import NET, PAPER
 
 ROW, ABOVE, BELOW, GAP = 0.3, 0.5, 0.6, 0.5  # inches
-RUN_COLOR, PAPER_COLOR = "#1f3b73", "#b5651d"
 MAX_NAME = 42  # characters of a row's name
 
 
@@ -58,14 +58,17 @@ def _style(axes: Axes, rows: int, title: str, quantity: str) -> None:
 
 
 def _draw(axes: Axes, place: int, row: RowError, from_paper: bool) -> None:
-    color, value = (PAPER_COLOR, row.paper_error) if from_paper else (RUN_COLOR, row.error)
+    color, value = (PAPER, row.paper_error) if from_paper else (NET, row.error)
     if value is None:
         return
-    if row.spread and not from_paper:
-        axes.plot([value - row.spread, value + row.spread], [place, place], color=color, linewidth=2, alpha=0.5)
+    spread = 0.0 if from_paper else row.spread or 0.0
+    if spread:
+        axes.plot([value - spread, value + spread], [place, place], color=color, linewidth=2, alpha=0.5)
     fill = color if row.finished or from_paper else "none"
     axes.plot(value, place, "o", markerfacecolor=fill, markeredgecolor=color, markersize=7)
-    axes.annotate(f"{value:.1f}", (value, place), (8, 0), textcoords="offset points", va="center", size=TEXT, color=INK)
+    axes.annotate(
+        f"{value:.1f}", (value + spread, place), (8, 0), textcoords="offset points", va="center", size=TEXT, color=INK
+    )
 
 
 def _set_limits(axes: Axes) -> None:

@@ -1,6 +1,7 @@
 """Values at the places of an image as colors: heat maps over the image, their color bars, maps of class labels."""
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from matplotlib import colormaps
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from convscope.plots.lettering import FAINT, INK, write
+from convscope.plots.lettering import FAINT, INK, width, write
 from convscope.plots.tile import Tile
 
 NO_VALUE = np.array([228, 228, 232], np.uint8)  # color of places without a value
@@ -105,6 +106,25 @@ def draw_color_bar(
     if scale.low <= mark <= scale.high:
         at = y + (side - 1) * (1 - (mark - scale.low) / (scale.high - scale.low))
         draw.polygon([(x - 6, at - 4), (x - 6, at + 4), (x, at)], fill=INK)
+
+
+def name_marks(draw: ImageDraw.ImageDraw, place: tuple[int, int], words: Mapping[str, str], gap: int) -> None:
+    """Draws the legend of the marks in one line from `place` (left, top), `gap` pixels between them.
+
+    words: by mark: "arrow" (of a color bar), "square" (white on black), "frame" (black), "none" (no value).
+    """
+    x, y = place
+    for mark, text in words.items():
+        box = (x, y, x + 11, y + 11)
+        if mark == "arrow":
+            draw.polygon([(x + 2, y), (x + 2, y + 10), (x + 10, y + 5)], fill=INK)
+        elif mark == "none":
+            draw.rectangle(box, fill=tuple(NO_VALUE.tolist()))
+        else:
+            draw.rectangle(box, outline=(255, 255, 255) if mark == "square" else (0, 0, 0), width=2)
+            draw.rectangle(box, outline=INK)
+        write(draw, (x + 18, y + 10), text, size=BAR_LETTERS, color=FAINT)
+        x += 18 + width(text, BAR_LETTERS) + gap
 
 
 def distinct_labels(values: ArrayLike) -> list[str]:

@@ -55,6 +55,8 @@ def in_atlas(entry: IndexEntry) -> bool:
         return False
     if entry.name.startswith("top9/"):
         return "projections" in entry.sheet and entry.layer is not None
+    if entry.name.startswith("strips/"):
+        return "images" not in entry.sheet and "projections" not in entry.sheet and entry.layer is not None
     return entry.name.startswith("images/") and "images" in entry.sheet
 
 
@@ -76,6 +78,7 @@ def build_atlas(run: Run) -> Atlas | None:
         maps = _sheet(frames[-1])["maps"]
         of_layer = [labels.get(layer, {}).get(map_) for map_ in maps]
         layers[script] = layer, _layer_script(run.folder, layer, frames)
+        _add_strips(run, layer, layers[script][1]["frames"])
         layers[script][1]["labels"] = [label and label._asdict() for label in of_layer]
         detected |= {label.part for label in of_layer if label and label.detector}
         overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})
@@ -168,6 +171,14 @@ def _layer_script(folder: Path, layer: str, frames: list[IndexEntry]) -> dict[st
         "kept": [overlap_of_maps(record, previous, maps) for record, previous in pairs],
         "dead": [dead_maps(record) for record in records],
     }
+
+
+def _add_strips(run: Run, layer: str, frames: list[dict[str, Any]]) -> None:
+    """Adds to each frame of a layer the strip of its epoch, where the run has one."""
+    strips = {entry.epoch: entry for entry in run.entries if entry.name == f"strips/{layer}" and in_atlas(entry)}
+    for frame in frames:
+        if strip := strips.get(frame["epoch"]):
+            frame["strip"] = {"source": _source(strip), **_sheet(strip)}
 
 
 def _geometry(row: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 
 from convscope.analyses import abouts
 from convscope.errors import command_line
+from convscope.metrics.loss_gap import conditions_of_settings, loss_gap_in_words
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
 from convscope.report.convergence import (
@@ -130,6 +131,7 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
         thumbnails=thumbnails,
         answer=_in_short(run, layers),
         stories=bool(settled_in_words(run, layers)),
+        loss_gap=_loss_gap(run),
         warnings=_warnings(run),
         sections=[section for section in all_sections if section.idea is not REST],
         rest=[section for section in all_sections if section.idea is REST],
@@ -162,6 +164,14 @@ def _layers(run: Run) -> list[LayerConvergence]:
     return layer_convergences(run.metrics, maps, _dead_maps(run))
 
 
+def _loss_gap(run: Run) -> str:
+    """Why the training loss lies above the validation loss, where it does."""
+    losses = [run.metrics.get(f"{split}/loss", []) for split in ("train", "val")]
+    recorded, classes = (run.summary.get(key) for key in ("training_conditions", "classes"))
+    count = len(classes) if isinstance(classes, list) else 0
+    return loss_gap_in_words(*losses, recorded or conditions_of_settings(run.settings, count))
+
+
 def _dead_maps(run: Run) -> dict[str, list[int]]:
     """Layer -> its maps that no image excites at the last epoch with a top-9 grid."""
     grids = [entry for entry in run.entries if entry.layer and entry.name == f"top9/{entry.layer}"]
@@ -180,7 +190,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
 
 def _summary(run: Run) -> dict[str, Any]:
     """The values of summary.json that are not elsewhere on the page: single ones first, then lists and mappings."""
-    elsewhere = ("net", "warnings", "finished", "problem", "of_run")
+    elsewhere = ("net", "warnings", "finished", "problem", "of_run", "training_conditions")
     rest = {key: value for key, value in run.summary.items() if key not in elsewhere and value is not None}
     if isinstance(rest.get("numbers"), dict):  # those of index.jsonl are in the sections, with their captions
         in_sections = {entry.name for entry in run.entries if entry.kind == "number"}

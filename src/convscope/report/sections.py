@@ -15,7 +15,7 @@ from PIL import Image
 from convscope.analyses import Topic, abouts
 from convscope.metrics.intervals import same_decimals
 from convscope.runs.index import IndexEntry
-from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_cell
+from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_column
 from convscope.runs.reading import Run, read_table, value_at
 from convscope.runs.record import OUTCOME
 
@@ -24,7 +24,7 @@ MAX_FACTS = 8  # of a section; more are folded
 MAX_ROWS = 25  # of a table; a longer one is folded, and scrolls in its box
 PROSE_LENGTH = 60  # characters; a column with a longer cell holds sentences, whose lines may break
 VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "?"}  # verdict -> its mark
-MOVING = re.compile(r"(top9|images|evolution|filters)/|(settling|curves)$")  # pictures that the scripts have places for
+MOVING = re.compile(r"(top9|images|strips|evolution|filters)/|(settling|curves)$")  # pictures with a place in scripts
 _ENDS = ("_low", "_high")  # of the names of an interval's ends
 
 
@@ -118,9 +118,13 @@ def page_table(title: str, caption: str, columns: list[str], rows: list[list[str
 
     A row of a damaged file may be shorter than the others.
     """
-    forms = [_form([row[place] for row in rows if place < len(row)]) for place in range(len(columns))]
+    texts = [[row[place] if place < len(row) else "" for row in rows] for place in range(len(columns))]
+    forms, lines = [_form(of_column) for of_column in texts], zip(*map(table_column, texts), strict=True)
     heads = [TableCell(name.replace("_", " "), form) for name, form in zip(columns, forms, strict=True)]
-    cells = [[_cell(name, form, text) for name, form, text in zip(columns, forms, row, strict=False)] for row in rows]
+    cells = [
+        [_cell(name, form, text) for name, form, text in zip(columns, forms, line[: len(row)], strict=False)]
+        for row, line in zip(rows, lines, strict=False)
+    ]
     return PageTable(title, caption, heads, cells)
 
 
@@ -210,7 +214,7 @@ def _words(entry: IndexEntry) -> str:
 def _cell(column: str, form: str, text: str) -> TableCell:
     if column == "verdict" and text in VERDICTS:
         return TableCell(text, f"verdict {text.replace(' ', '-')}", VERDICTS[text])
-    return TableCell(table_cell(text), form)
+    return TableCell(text, form)
 
 
 def _form(texts: Sequence[str]) -> str:

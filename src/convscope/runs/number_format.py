@@ -95,6 +95,24 @@ def table_cell(text: str) -> str:
     return brief(value) if math.isfinite(value) else "–"
 
 
+def table_column(texts: Sequence[str]) -> list[str]:
+    """The cells of a column as table_cell writes them, its numbers with equally many decimals.
+
+    Four digits of the largest number, and no more than any needs. Columns of whole numbers, of other text, and those
+    where that would change a number by more than a twentieth stay as they are.
+    """
+    cells = [table_cell(text) for text in texts]
+    numbers = [value for text in texts if text and (value := parse_number(text)) is not None and math.isfinite(value)]
+    longest = max((len(cell.partition(".")[2]) for cell in cells if "e" not in cell), default=0)
+    largest = max(map(abs, numbers), default=0.0)
+    if not longest or not largest or len(numbers) < len([text for text in texts if text]):
+        return cells
+    decimals = max(0, min(longest, 3 - math.floor(math.log10(largest))))
+    if any(abs(number - round(number, decimals)) > 0.05 * abs(number) for number in numbers):
+        return cells
+    return [f"{float(text):z,.{decimals}f}" if text else "" for text in texts]
+
+
 def parse_number(text: str) -> float | None:
     """The number in a cell; None for other text."""
     try:

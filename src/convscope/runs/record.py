@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from safetensors.torch import save_file
 
+from convscope.metrics.convergence import measured
 from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
 from convscope.runs.background import Background, in_turn
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
+from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_picture
 
 
 class Conclusion(NamedTuple):
@@ -37,10 +39,10 @@ OUTCOME = "outcome"  # name of the conclusion on a whole run, the first line of 
 
 
 class Picture(NamedTuple):
-    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png).
+    """A PIL image (jpeg, webp for a packed one of an epoch, or png with `plot`) or a matplotlib figure (png).
 
     epoch: None for the only picture of a run. layer: that it shows, if one. sheet: where the tiles of a packed picture
-    are, in pixels, from which a viewer cuts out single tiles.
+    are, in pixels, from which a viewer cuts out single tiles. quality: of a jpeg.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Picture(NamedTuple):
     layer: str | None = None
     plot: bool = False
     sheet: dict[str, Any] | None = None
+    quality: int = JPEG_QUALITY
 
 
 class Number(NamedTuple):
@@ -80,6 +83,7 @@ class Arrays(NamedTuple):
     epoch: int | None = None
 
 
+FOR_PAGES = "images/", "strips/"  # pictures that are tiles for a page alone
 Result = Conclusion | Picture | Number | Table | Arrays
 LineKey = tuple[str, str, int | None]  # kind, name and epoch; a run folder has one line of index.jsonl for each
 
@@ -129,7 +133,7 @@ class Record:
             case Picture():
                 path = self._write_picture(result)
                 self._write_line(result, "picture", path=path.relative_to(self.folder).as_posix(), sheet=result.sheet)
-                if not result.name.startswith("images/"):  # images/ are tiles for the page alone
+                if not result.name.startswith(FOR_PAGES):
                     for logger in self.loggers:
                         logger.picture(result, path)
             case Table():
@@ -153,12 +157,13 @@ class Record:
     def row(self, epoch: int, values: Mapping[str, float], logged: Mapping[str, float] | None = None) -> None:
         """Writes one row of metrics.csv. A column that appears later is empty in the rows before it, never missing.
 
-        logged: further values of the run so far, for the loggers alone.
+        logged: further values of the run so far, for the loggers alone, which get what was measured.
         """
+        sent = measured({**values, **(logged or {})}, self._columns)
         self._set_row(epoch, values)
         self._write_rows()
         for logger in self.loggers:
-            logger.row(epoch, {**values, **(logged or {})})
+            logger.row(epoch, sent)
 
     def rows(self, rows: Iterable[Mapping[str, float]]) -> None:
         """Writes metrics.csv anew from rows with their epoch, which a run that resumes has from its checkpoint."""
@@ -198,14 +203,10 @@ class Record:
         write(self.folder / "metrics.csv", "\n".join(lines) + "\n")
 
     def _write_picture(self, picture: Picture) -> Path:
-        form = "png" if picture.plot or hasattr(picture.image, "savefig") else "jpg"
-        path = self.folder / "pictures" / f"{_stem(picture)}.{form}"
-        if hasattr(picture.image, "savefig"):
-            write(path, lambda part: picture.image.savefig(part, format=form))
-        elif form == "png":
-            write(path, lambda part: picture.image.save(part, optimize=False))
-        else:
-            write(path, lambda part: picture.image.save(part, quality=90, subsampling=0))
+        tile = picture.sheet["tile"] if picture.sheet and picture.epoch is not None else None
+        stem = self.folder / "pictures" / _stem(picture)
+        path = stem.with_name(f"{stem.name}.{picture_form(picture.image, picture.plot, tile)}")
+        write(path, lambda part: save_picture(picture.image, part, tile, picture.quality))
         return path
 
     def _write_line(self, result: Conclusion | Picture | Number | Table, kind: str, **fields: Any) -> None:

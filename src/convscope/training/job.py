@@ -18,8 +18,10 @@ from convscope.analyses.visualize.about import FeatureConfig
 from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.module import ImageData
 from convscope.metrics.goals import GOALS, Chance
+from convscope.metrics.loss_gap import loss_gap_in_words, training_conditions
 from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
+from convscope.runs.picture_files import megabytes_per_map
 from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
 from convscope.training.callbacks.epoch_records import (
@@ -83,6 +85,22 @@ def goal_facts(data: ImageData, loss: LossName) -> dict[str, Any]:
     return GOALS[loss].facts(chance_in(data, loss))
 
 
+def conditions(classifier: Classifier, data: ImageData) -> list[str]:
+    """What makes training images harder than validation images, an entry of about.json and summary.json."""
+    recipe, images = classifier.recipe, data.settings
+    dropout = any(_drops(module) for module in classifier.net.modules())
+    smoothing = recipe.label_smoothing if recipe.loss == "softmax" else 0.0
+    crops = images.stored_size > images.image_size
+    return training_conditions(dropout, crops, getattr(images, "color_noise", 0.0), smoothing, len(data.classes))
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether the module drops values in training: a row with dropout, torch's Dropout, or timm's DropPath."""
+    kinds = (nn.modules.dropout._DropoutNd,)
+    rates = getattr(module, "dropout", 0), getattr(module, "drop_prob", 0), isinstance(module, kinds) and module.p
+    return any(isinstance(rate, int | float) and rate > 0 for rate in rates)
+
+
 class Watchers(NamedTuple):
     """The callbacks whose results a run reports at its end, and the one that begins its record."""
 
@@ -137,7 +155,10 @@ def train(
         watchers.sessions.seconds["looking"] = watchers.evolution.seconds
     measured = rows.rows
     if trainer.is_global_zero:
-        record.add(Picture("curves", training_curves(measured), "Loss and accuracy over the epochs", plot=True))
+        losses = [[row.get(f"{split}/loss") for row in measured] for split in ("train", "val")]
+        gap = loss_gap_in_words(*losses, conditions(classifier, data))
+        caption = f"Loss and accuracy over the epochs. {gap}".rstrip(". ")
+        record.add(Picture("curves", training_curves(measured), caption, plot=True))
     return {
         "final": measured[-1] if measured else {},
         "best": goal.best(measured),
@@ -163,7 +184,7 @@ def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: R
         StopWhenNotFinite(),
         watchers.layers,
         *([RenormalizeFilters(recipe.renorm)] if recipe.renorm else []),
-        DrawingBeside(record, watchers.features, filters),
+        DrawingBeside(record, watchers.features, filters, watchers.rows),
         watchers.evolution,
         filters,
         watchers.chance,
@@ -205,3 +226,22 @@ def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_siz
     if isinstance(config.maps, int):
         return drawn, len(layers), len(layers) * config.maps
     return drawn, len(layers), sum(len(maps) for maps in config.maps.values())
+
+
+def written_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> str:
+    """A line with about how much a training run will write: pictures, and two checkpoints of weights and momentum."""
+    drawn, layers, maps = logging_volume(config, epochs, net, image_size)
+    checkpoint = 8 * sum(weight.numel() for weight in net.parameters()) / 1e6
+    checkpoints = f"two checkpoints of {_megabytes(checkpoint)}"
+    if not drawn or not maps:
+        return f"this run writes {checkpoints}, and no pictures of features"
+    pictures = drawn * maps * megabytes_per_map(config.tile_side(-(-maps // layers)))
+    places = f"{maps:,} maps of {layers} layers at {drawn} epochs"
+    return (
+        f"this run writes about {_megabytes(pictures)} of pictures ({places}) and {checkpoints}; less with "
+        "evolution.maps, evolution.epochs, evolution.tile"
+    )
+
+
+def _megabytes(size: float) -> str:
+    return f"{max(1, round(size)):,} MB"

@@ -25,7 +25,7 @@ def row(label, panels, count=3, side=32):
 
 
 def figure(panels, count=3, names=("fox", "owl", "cat")):
-    rows = [row(label, panels, count) for label in ("translation, pixels", "scale, fold", "rotation, degrees")]
+    rows = [row(label, panels, count) for label in ("translation, pixels", "scale factor", "rotation, degrees")]
     return invariance_figure(rows, names, "How far do features move?", "thin: examples; thick: the mean of all images")
 
 
@@ -62,7 +62,7 @@ def test_curves_are_drawn_as_given():
     assert distance.get_xlim() == (-4, 4) and distance.get_ylim()[1] >= 12
     assert [axes.get_xlabel() for axes in drawn.axes[::3]] == [
         "translation, pixels",
-        "scale, fold",
+        "scale factor",
         "rotation, degrees",
     ]
     assert not lines(strips)

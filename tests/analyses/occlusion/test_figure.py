@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convscope.analyses.occlusion import figure as drawing
-from convscope.analyses.occlusion.figure import Case, Label, Values, figure, picture
+from convscope.analyses.occlusion.figure import Case, Label, Values, figure, picture, shared_scales
 from convscope.plots.heatmap import LABEL_COLORS, NO_VALUE, OTHER_COLOR, ColorScale, heat_tile
 
 SIDE = 150
@@ -91,11 +91,30 @@ def test_the_nine_in_order_the_own_one_framed():
 
 
 def test_one_image_larger_with_its_maps_laid_over_it():
-    sheet = np.asarray(picture(case(), "t", SIDE))
+    scales = shared_scales([case()])
+    sheet = np.asarray(picture(case(), "t", scales, SIDE))
     again = column(sheet, "a", True, y=130 + SIDE + drawing.GAP)
     assert (again == 200).all()
     over = column(sheet, "d", True, y=130 + SIDE + drawing.GAP)
     assert (over[:7] == 200).all()  # beyond the outermost places: the image alone
     worst = np.rint(0.45 * 200 + 0.55 * heat_tile([[0.0]], ColorScale(0, 1))[0, 0].astype(float))
     assert np.abs(over[45, 105] - worst).max() <= 1
-    assert picture(case(change=False), "t").width < picture(case(), "t").width
+    assert picture(case(change=False), "t", scales).width < picture(case(), "t", scales).width
+
+
+def test_all_images_have_one_scale_and_the_value_without_the_square_is_on_it():
+    """Probability falls from .8 by .7 in one image, and from .2 by .1 in the other: -70 and -10 points."""
+    weak = np.full((9, 9), 0.2)
+    weak[0, 0] = 0.1
+    cases = [case(), case()._replace(probability=Values(weak, 0.2))]
+    scales = shared_scales(cases)
+    assert scales["d"] == pytest.approx((-70, 0)) and scales["b"] == pytest.approx((0, 200))  # 0..80 of 40
+    sheet = np.asarray(figure(cases, "t", SIDE))
+    lowest = [column(sheet, "d", True, y=130 + number * (SIDE + 42)) for number in (0, 1)]
+    assert (lowest[0][45, 105] == heat_tile([[-70]], scales["d"])[0, 0]).all()
+    assert (lowest[1][10, 10] == heat_tile([[-10]], scales["d"])[0, 0]).all()
+
+
+def test_a_probability_that_hardly_changes_is_not_spread_over_all_colors():
+    hardly = np.linspace(0.5, 0.501, 81).reshape(9, 9)
+    assert shared_scales([case()._replace(probability=Values(hardly, 0.5))])["d"] == pytest.approx((-0.9, 0.1))

@@ -40,7 +40,7 @@ def module_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def train(place, cache, epochs, steps=None, **settings):
+def train(place, cache, epochs, steps=None, loggers=(), **settings):
     """Trains a net of two convolutions through these epochs, or on from the checkpoint in `place`."""
     random = np.random.default_rng(0)
     splits = [Pixels(random.integers(0, 256, (count, 18, 18, 3), np.uint8), np.arange(count) % 2) for count in (40, 20)]
@@ -52,8 +52,9 @@ def train(place, cache, epochs, steps=None, **settings):
     settings = {"max_epochs": epochs, "accelerator": "cpu", "devices": 1} | settings
     record = Record(place)
     job.train(
-        Classifier(net, RECIPE, 2), data, job.TrainingPlan(settings, CHOICE, 0, about, Within(None, steps)), record
-    )
+        Classifier(net, RECIPE, 2), data, job.TrainingPlan(settings, CHOICE, 0, about, Within(None, steps)), record,
+        begin=lambda: record.begin(loggers),
+    )  # fmt: skip
     return record
 
 
@@ -100,6 +101,37 @@ def test_a_session_draws_what_an_earlier_one_has_not_come_to(whole, cache, besid
     (tmp_path / "index.jsonl").unlink()
     train(tmp_path, cache, epochs)
     assert written(tmp_path) == (complete if epochs == 1 else written(whole))
+
+
+class Sent:
+    """A logger that writes down what it gets."""
+
+    def __init__(self):
+        self.rows, self.pictures = {}, []
+
+    def picture(self, picture, path):
+        self.pictures.append((picture.name, picture.epoch))
+
+    def row(self, epoch, values):
+        self.rows[epoch] = values
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_row_that_an_earlier_session_has_not_come_to_goes_to_the_loggers(cache, beside, tmp_path, epochs):
+    """Killed after the checkpoint of epoch 1 and before its row was written. A row that was written is not sent again.
+
+    The row is that of the session before, with its seconds.
+    """
+    first, second, third = Sent(), Sent(), Sent()
+    train(tmp_path, cache, 1, loggers=[first])
+    (tmp_path / "metrics.csv").unlink()
+    (tmp_path / "evolution/epoch_001.safetensors").unlink()
+    train(tmp_path, cache, epochs, loggers=[second])
+    assert list(second.rows) == list(range(1, epochs + 1)) and second.rows[1] == first.rows[1]
+    assert ("top9/conv1", 1) in second.pictures
+    train(tmp_path, cache, epochs, loggers=[third])
+    assert not third.rows
 
 
 @pytest.mark.slow

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from convscope.plots import series
 from convscope.plots.panels import FAINT, GROUND, INK, RULE, TEXT, WIDTH
 
 ROW, HEAD, FOOT = 0.52, 0.85, 0.5  # inches
-COLORS = {"holds": "#1f3b73", "does not hold": "#d9822b", "not enough data": FAINT}
+COLORS = {"holds": series.COLORS[0], "does not hold": series.COLORS[1], "not enough data": FAINT}
 MARKS = {"holds": "o", "does not hold": "X", "not enough data": "D"}
 CLAIM, VERDICT = 0.012, 0.845  # where the words begin, as shares of the width
 LEFT, RIGHT = 0.40, 0.82  # the room of the intervals

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -12,12 +11,11 @@ from PIL import Image, ImageDraw
 from convscope.analyses.correspondence.compute import MEAN, MEASURES, RANDOM, TOGETHER
 from convscope.plots.grid import BACKGROUND, MARGIN, TITLE_HEIGHT
 from convscope.plots.lettering import CAPTION, FAINT, TITLE, width, write
-from convscope.plots.panels import GROUND, INK, WIDTH, label_ends, panels
+from convscope.plots.panels import GROUND, INK, WIDTH, beside_each_other, draw_with_bars, label_ends, panels
 from convscope.plots.panels import TITLE_STYLE as TITLED
+from convscope.plots.series import series_style
 from convscope.plots.tile import Tile, resized
 
-COLORS = ["#1f3b73", "#d9822b", "#70707a", "#6f8fc9"]
-STYLES = ["-", "--", ":", "-."]
 GAP = 4
 
 
@@ -69,16 +67,19 @@ def measures_by_layer(rows: Sequence[Mapping[str, Any]], layers: Sequence[str]) 
 
 
 def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title: str) -> Figure:
-    """A plot under each name, side by side: a line for each Course, its interval as a band."""
+    """A plot under each name, side by side: a line for each Course, its intervals as bars."""
     tilted = max(map(len, layers)) * len(layers) > 110 / len(sides)
     below = 0.6 + (0.055 * max(map(len, layers)) if tilted else 0.0)
     height = 3.7 + below
     figure = Figure(figsize=(WIDTH, height), dpi=110, facecolor=GROUND)
-    plots = panels(figure, len(sides), above=0.85, below=below, beside=0.95, label="layer, from the pixels up")
+    plots = panels(figure, len(sides), above=0.85, below=below, beside=1.05, label="layer, from the pixels up")
     for axes, (name, courses) in zip(plots, sides.items(), strict=True):
         axes.set_title(name, **TITLED)
-        for number, course in enumerate(courses):
-            _draw(axes, course, COLORS[number % 4], STYLES[number % 4])
+        for number, (course, beside) in enumerate(zip(courses, beside_each_other(len(courses)), strict=True)):
+            bars = np.asarray(course.low, float), np.asarray(course.high, float)
+            draw_with_bars(axes, range(len(layers)), course.values, bars, beside, label=course.label, linewidth=1.5,
+                           markersize=4, **series_style(number))  # fmt: skip
+        axes.autoscale_view()
         axes.set_xticks(range(len(layers)), layers, rotation=40 if tilted else 0, ha="right" if tilted else "center")
         lowest, highest = _range(courses)
         axes.set_ylim(1.05 * lowest, 1.05 * highest)
@@ -87,19 +88,8 @@ def by_layer(layers: Sequence[str], sides: Mapping[str, Sequence[Course]], title
     return figure
 
 
-def _draw(axes: Axes, course: Course, color: str, style: str) -> None:
-    x = np.arange(len(course.values))
-    low, high = np.asarray(course.low, float), np.asarray(course.high, float)
-    finite = np.isfinite(low) & np.isfinite(high)
-    axes.fill_between(x, low, high, where=finite.tolist(), color=color, alpha=0.15, linewidth=0)
-    axes.plot(
-        x, course.values, color=color, linestyle=style, linewidth=1.7, marker="o", markersize=3.2, label=course.label,
-        clip_on=False,
-    )  # fmt: skip
-
-
 def _range(courses: Sequence[Course]) -> tuple[float, float]:
-    """The bottom and the top of all lines and bands, and of zero."""
+    """The bottom and the top of all lines and bars, and of zero."""
     ends = [[course.values, course.low, course.high] for course in courses]
     numbers: NDArray[np.float64] = np.array(ends, float)
     numbers = numbers[np.isfinite(numbers)]

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -14,10 +13,10 @@ from PIL import Image
 
 from convscope.analyses.diagnosis.compute import FirstLayer, frequencies
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
+from convscope.plots.series import series_style
 from convscope.plots.tile import GRAY, Tile, resized
 
 BANDS = ("low", "mid", "high")
-STYLES: list[Any] = ["-", "--", "-.", (0, (1, 1.2))]
 
 
 class FirstFilters(NamedTuple):
@@ -53,12 +52,12 @@ def first_filters(nets: Sequence[FirstFilters], middle: Any, white: Any, edges: 
     left.set_xlabel("frequency / Nyquist", color=FAINT, size=TEXT)
     right.set_title("RMS of each filter, strongest first", **TITLE_STYLE)
     right.set_xlabel("filters, %", color=FAINT, size=TEXT)
-    colors = colormaps["viridis"](np.linspace(0, 0.8, max(2, len(nets))))
     for number, net in enumerate(nets):
-        look: dict[str, Any] = {"color": colors[number], "linestyle": STYLES[number % 4], "linewidth": 1.7}
-        left.plot(middle, 100 * np.asarray(net.energy), label=net.label, **look)
+        look: dict[str, Any] = {**series_style(number), "markersize": 3.6, "linewidth": 1.7}
+        left.plot(middle, 100 * np.asarray(net.energy), label=net.label, **look, markevery=(number % 3, 3))
         strongest = np.sort(np.asarray(net.rms))[::-1]
-        right.plot(np.linspace(0, 100, len(strongest)), strongest, label=net.label, **look)
+        right.plot(np.linspace(0, 100, len(strongest)), strongest, label=net.label, **look,
+                   markevery=(0.05 + 0.02 * number, 0.1))  # fmt: skip
     left.plot(middle, 100 * np.asarray(white), color=FAINT, linewidth=1, label="white noise")
     if radius is not None and max(np.max(net.rms) for net in nets) > radius / 3:  # else it would flatten the lines
         right.plot([0, 100], [radius, radius], color=FAINT, linewidth=1, label=f"radius {radius:g}")

@@ -183,7 +183,8 @@ def diagnose(subject: Subject, plan: DiagnosisConfig, seed: int) -> Iterator[Res
     if examined.second is not None:
         title = f"{examined.second.layer}: what excites its maps. Does a grid run through the projections?"
         grid = feature_grid(examined.second.first_maps(DRAWN), title)
-        yield Picture("diagnosis/second_layer", grid.image, title, layer=examined.second.layer)
+        caption = "The second layer: the nine strongest units of some maps, projected, beside what each unit saw"
+        yield Picture("diagnosis/second_layer", grid.image, caption, layer=examined.second.layer)
     rows = [_layer_row(layer, maps) for layer, maps in examined.diagnosis.maps.items()]
     yield Table("diagnosis/layers", rows, "Every convolution: dead maps and norms of its filters")
     rows = [dict(zip(FINDING_COLUMNS, finding, strict=True)) for finding in judged]

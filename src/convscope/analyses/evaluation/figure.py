@@ -13,6 +13,8 @@ from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, style_
 
 LABELLED = 30  # more classes have no room for their names
 NUMBERED = 20  # more classes have no room for their numbers
+TRUE_CLASS, PREDICTED_CLASS = "true class", "predicted class"  # rows, columns
+SHADES = "images; shades: share of the true class (square root)"
 ZEILER_FERGUS = "Zeiler & Fergus"  # a column of the paper's Table 6
 _PIXELS = 900  # of the map's side; more classes than that share pixels, and the largest share shows
 
@@ -34,9 +36,9 @@ def confusion_plot(counts: NDArray[np.int64], classes: Sequence[str]) -> Figure:
 def _labelled_matrix(shares: NDArray[np.float64], counts: NDArray[np.int64], columns: Sequence[str]) -> Figure:
     rows, width = counts.shape
     cell, longest = max(0.32, min(0.62, 6 / width)), 0.075 * max(map(len, columns))
-    size = longest + 0.5 + cell * width + 0.2, longest + 0.7 + cell * rows + 0.2
+    size = longest + 0.75 + cell * width + 0.2, longest + 0.6 + cell * rows + 0.2
     figure = Figure(figsize=size, dpi=110, facecolor=GROUND)
-    axes = figure.add_axes(((longest + 0.4) / size[0], 0.1 / size[1], cell * width / size[0], cell * rows / size[1]))
+    axes = figure.add_axes(((longest + 0.65) / size[0], 0.1 / size[1], cell * width / size[0], cell * rows / size[1]))
     _shade(axes, shares)
     axes.set_xticks(range(width), columns, rotation=90)
     axes.set_yticks(range(rows), columns[:rows])
@@ -45,8 +47,8 @@ def _labelled_matrix(shares: NDArray[np.float64], counts: NDArray[np.int64], col
         for row, col in zip(*np.nonzero(counts), strict=True):
             color = GROUND if shares[row, col] > 0.4 else INK
             axes.text(col, row, str(counts[row, col]), ha="center", va="center", size=TEXT, color=color)
-    figure.text(0.06 / size[0], 1 - 0.08 / size[1], "true class (rows), answer (columns)", ha="left", va="top",
-                color=FAINT, size=TEXT)  # fmt: skip
+    _name_axes(axes)
+    figure.text(0.06 / size[0], 1 - 0.08 / size[1], SHADES, ha="left", va="top", color=FAINT, size=TEXT - 1)
     return figure
 
 
@@ -59,8 +61,16 @@ def _map(shares: NDArray[np.float64]) -> Figure:
     axes.set_xlim(-0.5, axes.get_images()[0].get_size()[1] - 0.5)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_title(f"{rows} true classes (rows, from the top) and answers (columns, from the left)", **TITLE_STYLE)
+    _name_axes(axes)
+    axes.set_title(f"{rows} classes, from the top and from the left; shades: share of the true class", **TITLE_STYLE)
     return figure
+
+
+def _name_axes(axes: Axes) -> None:
+    """Writes what rows and columns are, alike for every confusion matrix."""
+    axes.set_ylabel(TRUE_CLASS, color=FAINT, size=TEXT)
+    axes.set_xlabel(PREDICTED_CLASS, color=FAINT, size=TEXT)
+    axes.xaxis.set_label_position("top")
 
 
 def _shade(axes: Axes, shares: NDArray[np.float64]) -> None:

@@ -198,10 +198,12 @@ def _confusion(name: str, tally: PredictionTally, classes: list[str], limit: int
     labels = [classes[number] for number in matrix.classes.tolist()]
     unnamed = "" if len(labels) <= LABELLED else "; the table of the pairs confused most often tells which"
     yield Picture("evaluation/confusion", confusion_plot(matrix.counts.numpy(), labels),
-                  f"What {name} takes for what: a row for each true class, a column for each answer{unnamed}",
+                  f"What {name} takes for what: a row for each true class, a column for each predicted one{unnamed}",
                   plot=True)  # fmt: skip
     yield Table(
-        "evaluation/confusion", _matrix_rows(matrix, labels), f"Images of each true class by the answer of {name}"
+        "evaluation/confusion",
+        _matrix_rows(matrix, labels),
+        f"Images of each true class (rows) by the class that {name} predicts (columns)",
     )
     pairs = [{"true class": classes[pair.truth], "taken for": classes[pair.answer], "images": pair.images,
               "% of the class": round(100 * pair.share, 1)}

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
@@ -17,22 +16,21 @@ from convscope.analyses.invariance.about import Fill
 from convscope.analyses.invariance.compute.tolerance import MeasuredTransform
 from convscope.plots.lettering import short_name
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, label_ends, style_axes
+from convscope.plots.series import series_style
 from convscope.plots.tile import Tile, resized
 
-STRIPS, NAMES, PANEL = 4.0, 1.35, 3.0  # inches that a column takes; names beside the pictures; a panel's column
+STRIPS, NAMES, PANEL = 4.0, 1.35, 3.45  # inches that a column takes; names beside the pictures; a panel's column
 ROW, ABOVE, BELOW = 2.5, 0.8, 0.55  # inches: the least height of a row's plots; above all rows; below each
 LETTERS = 12  # of the note that fit into an inch
 PICTURES = 5  # of an image under one transform
 MEAN_LEVEL = 128  # the grey level that stands for the mean in the pictures
 LABELS = {
     "translation": "vertical translation, pixels down",
-    "scale": "scale, fold",
+    "scale": "scale factor",
     "rotation": "rotation, degrees counter-clockwise",
 }
 SIDE, GAP = 56, 3  # pixels of a tile and between tiles
 BAND = "#d4d4da"
-DASHES: list[Any] = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
-MARKS = ["o", "s", "^", "D", "v"]
 
 
 class Panel(NamedTuple):
@@ -75,8 +73,8 @@ def transform_row(measured: MeasuredTransform, pixels: Tensor, fill: Fill) -> Tr
             float(measured.between_images[layer].mean()),
         )
         panels.append(Panel(f"Distance, {layer}", examples, scored.numpy(), between_images))
-    probability = measured.examples.probability.numpy(), measured.scored.probability.numpy()
-    panels.append(Panel("Probability of the class", *probability))
+    probability = 100 * measured.examples.probability.numpy(), 100 * measured.scored.probability.numpy()
+    panels.append(Panel("Probability of the class, %", *probability))
     ticks = [f"{value:g}" for value in values]
     return TransformRow(LABELS[transform.name], measured.scored.values.numpy(), ticks, tiles, panels)
 
@@ -101,7 +99,7 @@ def invariance_figure(rows: Sequence[TransformRow], names: Sequence[str], title:
         _strips(figure.add_axes(place), row, names)
         for column, panel in enumerate(row.panels):
             left = STRIPS + 0.5 + column * PANEL
-            axes = figure.add_axes((left / width, bottom / height, (PANEL - 1.0) / width, tall / height))
+            axes = figure.add_axes((left / width, bottom / height, (PANEL - 1.45) / width, tall / height))
             _curves(axes, row, panel)
             if number == 0:
                 axes.set_title(short_name(panel.title, 27), **TITLE_STYLE)
@@ -142,14 +140,14 @@ def _curves(axes: Axes, row: TransformRow, panel: Panel) -> None:
     if panel.between_images is not None and np.isfinite(panel.between_images):
         axes.plot(row.values, np.full(len(row.values), panel.between_images), color=FAINT, linewidth=1, label="others")
         heights.append(panel.between_images)
-    shades = colormaps["viridis"](np.linspace(0, 0.82, max(2, len(panel.examples))))
     for number, curve in enumerate(panel.examples):
         axes.plot(
-            row.values, curve, color=shades[number], linestyle=DASHES[number % 5], linewidth=1.3, label=str(number + 1),
-            marker=MARKS[number % 5], markersize=3.2, markevery=(number % 4, 5),
+            row.values, curve, **series_style(number), linewidth=1.3, label=str(number + 1), markersize=3.6,
+            markevery=(number % 4, 5),
         )  # fmt: skip
     axes.plot(row.values, panel.scored.mean(0), color=INK, linewidth=2.6, alpha=0.75, label="mean")
     axes.set_xlim(row.values[0], row.values[-1])
+    axes.set_xticks([float(tick) for tick in row.ticks], row.ticks)
     axes.set_ylim(0, max(1e-9, 1.05 * max(heights)))
     if max(heights) >= 10_000:  # 250000 would reach into the plot on the left
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -88,5 +88,5 @@ def _neighbor(sheet: Image.Image, place: tuple[int, int], neighbor: Neighbor) ->
     write(draw, (x, y + 17), MARK + neighbor.name if neighbor.same_class else neighbor.name, SMALL, SIDE + GAP - 3)
     sheet.paste(resized(neighbor.image, SIDE), (x, y + 24))
     draw.rectangle((x, y + 24, x + SIDE - 1, y + 24 + SIDE - 1), outline=OUTLINE)
-    words = "the same image" if neighbor.same_image else f"{neighbor.distance:.4g}"
+    words = "the same image" if neighbor.same_image else f"{neighbor.distance:#.4g}".rstrip(".")
     write(draw, (x, y + 24 + SIDE + 17), words, color=INK if neighbor.same_image else FAINT, room=SIDE + GAP)

@@ -23,7 +23,7 @@ from convscope.analyses.occlusion.compute.localization import (
     sample_with_boxes,
     sample_with_masks,
 )
-from convscope.analyses.occlusion.figure import example_case, figure, picture
+from convscope.analyses.occlusion.figure import example_case, figure, picture, shared_scales
 from convscope.analyses.subject import Examples, Subject
 from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search_top9
 from convscope.engine.layers import layer_roles
@@ -134,8 +134,9 @@ def _image_results(covered: CoveredImages, plan: OcclusionConfig) -> Iterator[Re
     caption += f"; {'; '.join(engines.values())}; projections by {setup.rule.words}"
     yield Table("occlusion/images", rows, caption, layer=setup.layer)
     yield from _means(rows)
+    scales = shared_scales(cases)
     for name, case in zip(names, cases, strict=True):
-        yield Picture(f"occlusion/{name}", picture(case, title), case.title, layer=setup.layer)
+        yield Picture(f"occlusion/{name}", picture(case, title, scales), case.title, layer=setup.layer)
 
 
 def _image_row(name: str, image: OccludedImage) -> dict[str, Any]:

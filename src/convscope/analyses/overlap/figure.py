@@ -15,13 +15,12 @@ from convscope.plots.grid import TITLE_HEIGHT as TOP
 from convscope.plots.lettering import FAINT as PALE
 from convscope.plots.lettering import TITLE, width, write
 from convscope.plots.panels import FAINT, GROUND, INK, TEXT, TITLE_STYLE, WIDTH, panels
+from convscope.plots.series import NET, series_style
 from convscope.plots.tile import Tile, resized
 
 SIDE, GAP, ACROSS = 144, 3, 28  # pixels of an image, between the two of a pair, between pairs
 SMALL = 12  # letters of files' names
 STEP = SIDE + 84  # from one row of pairs to the next: the words above, two lines below
-BEST, COPIES = "#1f3b73", ["#d9822b", "#b0452c", "#7a8f3c", "#3c8f86"]
-DASHES = ["-", "--", "-.", ":"]
 
 
 class ImagePair(NamedTuple):
@@ -72,28 +71,32 @@ def correlation_plot(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.
     figure = Figure(figsize=(WIDTH, 4.0), dpi=110, facecolor=GROUND)
     left, right = panels(figure, 2, above=0.4, below=1.1, beside=0.25, label="correlation")
     left.set_title("Best correlation of each image with the other set: images", **TITLE_STYLE)
-    left.hist(best, bins=np.linspace(min(0.0, float(best.min())), 1, 101).tolist(), color=BEST)
+    left.hist(best, bins=np.linspace(min(0.0, float(best.min())), 1, 101).tolist(), color=NET)
+    left.set_axisbelow(True)
     left.set_yscale("symlog", linthresh=10)
     left.set_ylim(0, None)
     right.set_title("Near 1: share of the images above, %", **TITLE_STYLE)
     low = 1 - 5 * (1 - threshold) if threshold < 1 else 0.9
-    _share_above(right, best, low, "best of each image", BEST, "-")
-    for number, (kind, values) in enumerate(copies.items()):
-        _share_above(right, values, low, f"copies: {kind}", COPIES[number % 4], DASHES[number % 4])
+    _share_above(right, best, low, "best of each image", 0)
+    for number, (kind, values) in enumerate(copies.items(), 1):
+        _share_above(right, values, low, f"copies: {kind}", number)
     right.set_xlim(low, 1)
     right.set_ylim(0, 104)
     right.xaxis.set_major_locator(MaxNLocator(nbins=6))
     for axes, height in ((left, 0.99), (right, 0.75)):
         axes.axvline(threshold, color=FAINT, linewidth=1)
         axes.text(threshold, height, f"threshold {threshold:g} ", transform=axes.get_xaxis_transform(), ha="right",
-                  va="top", size=TEXT, color=FAINT)  # fmt: skip
+                  va="top", size=TEXT, color=FAINT, bbox={"facecolor": GROUND, "linewidth": 0, "pad": 1})  # fmt: skip
     figure.legend(*right.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0.03, 0.0), ncols=3,
                   frameon=False, fontsize=TEXT, labelcolor=INK)  # fmt: skip
     return figure
 
 
-def _share_above(axes: Axes, values: NDArray[np.float64], low: float, label: str, color: str, dashes: str) -> None:
+def _share_above(axes: Axes, values: NDArray[np.float64], low: float, label: str, number: int) -> None:
     """Draws the share of the values that are at or above each correlation from `low` to 1."""
     correlations = np.linspace(max(-1.0, low), 1, 400)
     share = 1 - np.searchsorted(np.sort(values), correlations) / max(1, len(values))
-    axes.plot(correlations, 100 * share, color=color, linestyle=dashes, linewidth=1.7, label=label)
+    place = (0.02 + 0.03 * number, 0.2)  # of markers, a fraction of the line, so that they do not cover each other
+    axes.plot(
+        correlations, 100 * share, **series_style(number), linewidth=1.7, markersize=4, markevery=place, label=label
+    )

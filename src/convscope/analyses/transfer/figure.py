@@ -1,22 +1,38 @@
 """How well frozen features classify, as curves: over the layers (Table 7) and over the training images (Fig. 9)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from matplotlib import colormaps
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from convscope.plots.panels import FAINT, GROUND, TEXT, TITLE_STYLE, WIDTH, label_ends, panels
+from convscope.plots.panels import (
+    FAINT,
+    GROUND,
+    TEXT,
+    TITLE_STYLE,
+    WIDTH,
+    beside_each_other,
+    draw_with_bars,
+    label_ends,
+    panels,
+)
+from convscope.plots.series import NULL, PAPER, layer_style, series_style
 
-STYLES = ("-", "--", ":", "-.")
+FIXED: dict[str, dict[str, Any]] = {
+    "paper": {"color": PAPER, "linestyle": (0, (6, 2)), "marker": "P"},
+    "random": {"color": NULL, "linestyle": "-.", "marker": "X"},
+    "chance": {"color": FAINT, "linestyle": ":", "marker": ""},
+}
 
 
 class Curve(NamedTuple):
     """A line with the label at its end. x: numbers, or names for places of equal distance. mean, spread: in percent.
 
-    kind: "ours", "best" (thick), "other" (red: a net to compare with), "paper" (orange) or "chance" (faint).
+    kind: "ours", "best" (thick), "other" (a net to compare with), "random" (a net with random weights), "paper" or
+    "chance".
     """
 
     label: str
@@ -35,7 +51,7 @@ def transfer_curves(by_layer: Sequence[Curve], by_images: Sequence[Curve], title
     left, right = panels(figure, 2, above=0.45, below=0.6 + room, beside=1.75, label="")
     for axes, curves, title in ((left, by_layer, titles[0]), (right, by_images, titles[1])):
         axes.set_title(title, **TITLE_STYLE)
-        _draw(axes, curves)
+        _draw(axes, curves, _styles(curves, of_layers=axes is right))
     left.set_xlabel("layer, from the pixels up", color=FAINT, size=TEXT)
     right.set_xlabel("training images of each class", color=FAINT, size=TEXT)
     right.set_xlim(left=0)
@@ -48,24 +64,33 @@ def transfer_curves(by_layer: Sequence[Curve], by_images: Sequence[Curve], title
     return figure
 
 
-def _draw(axes: Axes, curves: Sequence[Curve]) -> None:
-    shades = colormaps["viridis"]
+def _draw(axes: Axes, curves: Sequence[Curve], styles: Mapping[str, Any]) -> None:
+    """Draws the curves by the styles of their labels, their bars beside each other."""
     names = list(curves[0].x) if isinstance(curves[0].x[0], str) else None
-    ours = [curve for curve in curves if curve.kind in ("ours", "best")]
+    barred = [curve for curve in curves if any(curve.spread)]
+    beside = dict(zip((curve.label for curve in barred), beside_each_other(len(barred)), strict=True))
     for curve in curves:
-        number = ours.index(curve) if curve in ours else 0
-        shade: Any = shades(0.85 * number / max(1, len(ours) - 1))
-        color = {"paper": "#d9822b", "other": "#c0392b", "chance": FAINT}.get(curve.kind, shade)
-        style = {"paper": "--", "other": "-.", "chance": ":"}.get(curve.kind, STYLES[number % 4])
-        width, mark = {"best": (2.8, "o"), "chance": (1, "")}.get(curve.kind, (1.4, "o"))
-        x = range(len(curve.x)) if names else curve.x
-        axes.plot(
-            x, curve.mean, color=color, linestyle=style, linewidth=width, marker=mark, markersize=3.5,
-            label=curve.label, clip_on=False,
-        )  # fmt: skip
-        low = [mean - spread for mean, spread in zip(curve.mean, curve.spread, strict=True)]
-        high = [mean + spread for mean, spread in zip(curve.mean, curve.spread, strict=True)]
-        axes.vlines(x, low, high, color=color, linewidth=width)
+        x = list(range(len(curve.x)) if names else curve.x)
+        mean, spread = np.asarray(curve.mean, float), np.asarray(curve.spread, float)
+        width = {"best": 2.6, "chance": 1}.get(curve.kind, 1.4)
+        draw_with_bars(axes, x, mean, (mean - spread, mean + spread), beside.get(curve.label, 0), label=curve.label,
+                       linewidth=width, markersize=4, **styles[curve.label])  # fmt: skip
+    axes.autoscale_view()
     if names:
         axes.set_xticks(range(len(names)), names)
     axes.set_ylim(0, min(100, 1.12 * max(max(curve.mean) for curve in curves)))
+
+
+def _styles(curves: Sequence[Curve], of_layers: bool) -> dict[str, dict[str, Any]]:
+    """Keywords of plot by label. of_layers: whether our own curves are of layers, from the pixels up."""
+    ours = [curve for curve in curves if curve.kind in ("ours", "best")]
+    styles: dict[str, dict[str, Any]] = {
+        curve.label: layer_style(number, len(ours)) if of_layers else series_style(number)
+        for number, curve in enumerate(ours)
+    }
+    others = [curve for curve in curves if curve.kind == "other"]
+    styles |= {curve.label: series_style(number) for number, curve in enumerate(others, 1 if of_layers else len(ours))}
+    for curve in curves:
+        if curve.kind in FIXED:
+            styles[curve.label] = FIXED[curve.kind]
+    return styles

@@ -72,7 +72,7 @@ function readOut(holder, spec, epochs, at) {
   html("span", {}, holder, `epoch ${epochs[at]}`);
   for (const line of spec.lines) {
     const item = html("span", {}, holder);
-    sample(line.number, item);
+    sample(line.number, item, line.layers);
     item.append(`${line.name} `);
     html("b", {}, item, valueText(line.values[at], spec.share, spec.digits));
   }

@@ -4,8 +4,11 @@
 // train/x with val/x, kind/layer with every layer of that kind.
 
 /**
- * A line of a chart. number: chooses its style. short: what stands at its end, by default its name.
- * @typedef {{name: string, number: number, values: Column, short?: string, column?: string}} Line
+ * A line of a chart. number: chooses its style. layers: of how many, if it is the line of a layer. short: what stands
+ * at its end, by default its name.
+ * @typedef {{
+ *   name: string, number: number, values: Column, layers?: number, short?: string, column?: string,
+ * }} Line
  *
  * What a chart shows. share: its values are percentages. whole: its scale is 0 to 100 %. fitted: its scale may begin
  * far from 0. digits: of the values that it reads out, by default 3. rule: a level to mark. lone: a line alone needs no
@@ -33,6 +36,8 @@ const COLUMN_WORDS = {
 Object.assign(COLUMN_WORDS, (window.DATA ?? window.SWEEP)?.words); // of what analyses measure after an epoch
 /** @type {Record<string, string>} */
 const SPLITS = { train: "training", val: "validation", test: "test" };
+/** @type {Record<string, number>} */
+const SPLIT_NUMBERS = { training: 1, validation: 0, test: 2 }; // as in plots/series.py
 const SHARE_WORDS =
   "top\\d+|class_mean|mean_ap|ap|map|acc|accuracy|error|precision|recall|f1|auc|auroc|iou|share|renorm";
 const SHARES = new RegExp(`(^|[ _/])(${SHARE_WORDS})($|[ _/])`, "i");
@@ -90,15 +95,30 @@ function otherCharts(columns, drawn, layers) {
     const { group, line, split } = columnKind(column);
     const key = `${split} ${group}`;
     const entry = groups.get(key) ?? { group, split, lines: [] };
-    entry.lines.push({ name: line, number: entry.lines.length, values });
+    entry.lines.push({ name: line, ...place(line, split, entry.lines.length, [...layers]), values });
     groups.set(key, entry);
   }
   return [...groups.values()].flatMap(({ group, split, lines }) => {
     const words = capital(wordsOf(group));
     const together = split || lines.some((line) => layers.has(line.name)) || haveOneScale(lines);
     if (together) return otherChart(words, group, split, lines);
-    return lines.map((line) => otherChart(`${words}: ${wordsOf(line.name)}`, group, split, [{ ...line, number: 0 }]));
+    return lines.map((line) =>
+      otherChart(`${words}: ${wordsOf(line.name)}`, group, split, [{ ...line, number: 0, layers: undefined }]),
+    );
   });
+}
+
+/**
+ * What gives a line its style: a layer has that of its place in the net, a split its own.
+ * @param {string} name
+ * @param {boolean} split
+ * @param {number} next
+ * @param {string[]} layers
+ * @returns {Pick<Line, "number" | "layers">}
+ */
+function place(name, split, next, layers) {
+  if (split) return { number: SPLIT_NUMBERS[name] };
+  return layers.includes(name) ? { number: layers.indexOf(name), layers: layers.length } : { number: next };
 }
 
 /**

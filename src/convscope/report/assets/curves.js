@@ -18,16 +18,21 @@ const MARKERS = [
   "M-4-3H4L0 4Z",
   "M-1-4H1V-1H4V1H1V4H-1V1H-4V-1H-1Z",
 ];
+const LAYER_COLORS = 12; // --layer-0 to --layer-11
 const MARGIN = { left: 46, right: 86, top: 10, bottom: 24 };
 const HEIGHT = 230;
 
 /**
  * Six lines differ in all three; the next six take the same colors with the next dash and marker, and so on for 36.
+ * Layers grow lighter from the pixels up, as in the figures (plots/series.py).
  * @param {number} number
+ * @param {number} [layers] how many layers there are, if the line is that of a layer
  */
-function style(number) {
+function style(number, layers) {
   const turn = (number + Math.floor(number / 6)) % 6;
-  return { color: `var(--line-${number % 6})`, dash: DASHES[turn], marker: MARKERS[turn] };
+  const step = layers ? Math.floor((number * (LAYER_COLORS - 1)) / Math.max(1, layers - 1) + 0.5) : 0;
+  const color = layers ? `var(--layer-${step})` : `var(--line-${number % 6})`;
+  return { color, dash: DASHES[turn], marker: MARKERS[turn] };
 }
 
 /**
@@ -158,7 +163,7 @@ function drawAxes(canvas, spec, epochs, { width, left, levels, x, y }) {
 function drawLines(canvas, spec, epochs, { width, x, y }) {
   const ends = [];
   for (const line of spec.lines) {
-    const { color, dash, marker } = style(line.number);
+    const { color, dash, marker } = style(line.number, line.layers);
     const points = epochs.flatMap((epoch, at) => {
       const value = line.values[at];
       return isPresent(value) ? [{ left: x(epoch).toFixed(1), top: y(value).toFixed(1) }] : [];
@@ -200,9 +205,10 @@ function spoken(spec, epochs) {
  * A short piece of a line with its marker, as a key.
  * @param {number} number
  * @param {Element} parent
+ * @param {number} [layers]
  */
-function sample(number, parent) {
-  const { color, dash, marker } = style(number);
+function sample(number, parent, layers) {
+  const { color, dash, marker } = style(number, layers);
   const canvas = svg("svg", { class: "sample", viewBox: "0 0 30 10", "aria-hidden": "true" }, parent);
   svg("path", { class: "line", d: "M0 5H30", stroke: color, "stroke-dasharray": dash }, canvas);
   svg("path", { d: marker, fill: color, transform: "translate(15 5)" }, canvas);

@@ -27,10 +27,19 @@ interface TileSheet {
   rule?: string;
   cuts?: [number, [number, number][]][];
 }
+/** The strongest projection of each map at one epoch, in reading order: small where the grid is large. */
+interface StripSheet {
+  source: string;
+  tile: number;
+  columns: number;
+  maps: number[];
+}
+/** strip: absent in runs of version 0.1 and of jobs. */
 interface GridFrame {
   epoch: number | null;
   source: string;
   sheet: TileSheet;
+  strip?: StripSheet;
 }
 interface ThumbnailSheet {
   source: string;
@@ -120,4 +129,37 @@ interface Window {
   DATA?: RunData;
   ATLAS?: Record<string, LayerRecord>;
   SWEEP?: { runs: SweepRun[]; words?: Record<string, string> };
+}
+
+/** A photograph of the page on which parts are marked. path: of the csv. source, width, height: null before it was opened. */
+interface Photograph {
+  path: string;
+  source: string | null;
+  width: number | null;
+  height: number | null;
+  file?: File;
+}
+interface MarkedPart {
+  name: string;
+  box: boolean;
+}
+/** A point, or a box from x, y to x1, y1, in pixels of the upright photograph. more: further columns of a csv. */
+interface Mark {
+  part: string;
+  x: number;
+  y: number;
+  x1?: number;
+  y1?: number;
+  more?: Record<string, string>;
+}
+/** root: where the photographs lie, as people type it. folder: by which this browser remembers the marks. */
+interface Annotation {
+  root: string;
+  folder: string;
+  photographs: Photograph[];
+  parts: MarkedPart[];
+  program: string;
+}
+interface Window {
+  ANNOTATION?: Annotation;
 }

@@ -2,6 +2,16 @@
 // How training went: the columns of metrics.csv as curves; a click on one moves the epoch of the page.
 
 const LAYER_PREFIXES = ["stayed/", "similarity/", "dead/"];
+/** @type {Record<string, [words: string, number: number]>} words and style of the series, as in plots/series.py */
+const SERIES = {
+  "train/loss": ["training", 1],
+  "val/loss": ["validation", 0],
+  "train/top1": ["training", 1],
+  "val/top1": ["validation", 0],
+  "val/top5": ["validation, top-5", 2],
+  "val/class_mean": ["validation, class mean", 3],
+  "val/mean_ap": ["validation, mean AP", 4],
+};
 
 /**
  * A line for each layer that has a column of this prefix.
@@ -11,7 +21,13 @@ const LAYER_PREFIXES = ["stayed/", "similarity/", "dead/"];
 const layerLines = (prefix) =>
   Object.entries(metrics)
     .filter(([column]) => column.startsWith(prefix))
-    .map(([column, values], number) => ({ name: column.slice(prefix.length), column, number, values }));
+    .map(([column, values], number, { length: layers }) => ({
+      name: column.slice(prefix.length),
+      column,
+      number,
+      layers,
+      values,
+    }));
 
 /**
  * The same without the first value: nothing comes before the first shown epoch, whatever the column says.
@@ -26,13 +42,15 @@ const comparedLines = (prefix) =>
 
 /**
  * A line for each of these columns that metrics.csv has.
- * @param {[name: string, column: string][]} names
+ * @param {string[]} columns
  * @returns {Line[]}
  */
-const columnLines = (names) =>
-  names.flatMap(([name, column], number) =>
-    metrics[column] ? [{ name, column, number, values: metrics[column] }] : [],
-  );
+const columnLines = (columns) =>
+  columns.flatMap((column) => {
+    const [name, number] = SERIES[column];
+    const short = name.replace("validation, ", "");
+    return metrics[column] ? [{ name, short, column, number, values: metrics[column] }] : [];
+  });
 
 /**
  * All charts of the run: those of columns that this page knows in their order, other measures of training and
@@ -43,32 +61,24 @@ function chartSpecs() {
   const measures = [
     {
       title: "Loss",
-      lines: columnLines([
-        ["training", "train/loss"],
-        ["validation", "val/loss"],
-      ]),
+      lines: columnLines(["train/loss", "val/loss"]),
     },
     {
       title: "Accuracy",
       share: true,
       whole: true,
-      lines: columnLines([
-        ["train top-1", "train/top1"],
-        ["val top-1", "val/top1"],
-        ["val top-5", "val/top5"],
-        ["class mean", "val/class_mean"],
-      ]),
+      lines: columnLines(["train/top1", "val/top1", "val/top5", "val/class_mean"]),
     },
   ];
   const settling = {
-    title: "Settling: top-9 images that stayed",
+    title: "Top-9 images that stayed",
     share: true,
     whole: true,
     rule: 0.5,
     lines: comparedLines("stayed/"),
   };
   const similarity = {
-    title: "Similarity of the strongest projection to the one before",
+    title: "Similarity to the projection before",
     lines: comparedLines("similarity/"),
   };
   const dead = { title: "Dead maps", share: true, lines: layerLines("dead/") };
@@ -77,6 +87,10 @@ function chartSpecs() {
   const layerNames = new Set([...layers, ...LAYER_PREFIXES.flatMap(layerLines).map((line) => line.name)]);
   const otherSpecs = otherCharts(metrics, drawn, layerNames);
   dead.lines = dead.lines.filter((line) => line.values.some((value) => Number(value) > 0));
+  const [, accuracy] = measures; // with as many images of each class the mean of the classes is the accuracy
+  accuracy.lines = accuracy.lines.filter(
+    (line) => line.column !== "val/class_mean" || String(line.values) !== String(metrics["val/top1"]),
+  );
   const features = [settling, similarity, dead];
   const specs = [
     ...measures,

@@ -16,6 +16,7 @@ from convscope.metrics.goals import Goal
 from convscope.plots.grid import filter_grid
 from convscope.report.page import write_page
 from convscope.runs.number_format import duration
+from convscope.runs.reading import read_run
 from convscope.runs.record import Picture, Record
 from convscope.runs.throttle import Throttle
 from convscope.training.callbacks.exact_resume import within_epoch
@@ -33,6 +34,7 @@ class RowPerEpoch(pl.Callback):
         self.record, self.goal, self.rows = record, goal, EpochRows()
         self.started = self.trained = 0.0
         self.spent = 0.0  # seconds of this epoch in the session before
+        self.lost = False  # whether a session before has left the last row unwritten
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows.text(), "spent": time.perf_counter() - self.started}
@@ -41,9 +43,17 @@ class RowPerEpoch(pl.Callback):
         self.rows, self.spent = EpochRows.read(state["rows"]), state.get("spent", 0.0)
 
     def write_earlier_rows(self, trainer: pl.Trainer) -> None:
-        """Writes the rows of a resumed run, which its checkpoint has, into metrics.csv."""
+        """Writes the rows of a resumed run, which its checkpoint has, into metrics.csv, without a lost one."""
         if self.rows and trainer.is_global_zero:
-            self.record.rows(self.rows)
+            written = read_run(self.record.folder, with_entries=False).metrics.get("epoch", [])
+            self.lost = self.rows[-1]["epoch"] not in written
+            self.record.rows(self.rows[:-1] if self.lost else self.rows)
+
+    def record_lost(self) -> None:
+        """Records the last row, if an earlier session ended after its checkpoint and before it was written."""
+        if self.lost:
+            self.lost = False
+            self._record_last()
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
         self.started = time.perf_counter() - self.spent
@@ -65,10 +75,14 @@ class RowPerEpoch(pl.Callback):
             return
         epoch, row = trainer.current_epoch + 1, self._row(trainer, module.recipe.batch_size)
         self.rows.append({"epoch": epoch, **row})
-        metric, best = self.goal.metric, self.goal.best(self.rows)
-        self.record.row(epoch, row, {f"best/{metric}": best[metric]} if best else {})
+        self._record_last()
         if not sys.stdout.isatty():
             print(_line(epoch, trainer.max_epochs, row) + self._time_left(trainer.max_epochs), flush=True)
+
+    def _record_last(self) -> None:
+        metric, best = self.goal.metric, self.goal.best(self.rows)
+        row = {name: value for name, value in self.rows[-1].items() if name != "epoch"}
+        self.record.row(int(self.rows[-1]["epoch"]), row, {f"best/{metric}": best[metric]} if best else {})
 
     def _row(self, trainer: pl.Trainer, batch_size: int) -> dict[str, float]:
         """The columns of metrics.csv in their order: the rate, losses and accuracies, the time, everything else."""
@@ -162,8 +176,8 @@ class DrawingBeside(pl.Callback):
     pictures: a session that goes on from there has its weights and draws what is missing. Any other checkpoint waits.
     """
 
-    def __init__(self, record: Record, evolution: OwnRun, filters: FilterPictures):
-        self.record, self.evolution, self.filters, self.begun = record, evolution, filters, False
+    def __init__(self, record: Record, evolution: OwnRun, filters: FilterPictures, rows: RowPerEpoch):
+        self.record, self.evolution, self.filters, self.rows, self.begun = record, evolution, filters, rows, False
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         self.begun = True
@@ -171,6 +185,7 @@ class DrawingBeside(pl.Callback):
         if epoch and not within_epoch(trainer) and trainer.is_global_zero:
             self.evolution.redraw(epoch)
             self.filters.redraw(module.net, epoch)
+        self.rows.record_lost()
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.record.background.check()

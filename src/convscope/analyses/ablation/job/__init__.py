@@ -80,7 +80,7 @@ def _layer_numbers(images: ScoredImages, effects: LayerEffects, outcomes: dict[s
     chance = chance_level(plain.label, len(images.subject.data.classes))
     right = share_interval(int(plain.right.sum()), len(plain.index))
     words = f"Accuracy of the net with all maps on, {len(plain.index)} images, chance {100 * chance:.3g} %: "
-    words += interval_text(*(100 * share for share in right[:3]))
+    words += interval_text(100 * right.value, 100 * right.low, 100 * right.high)
     if right.low <= chance:
         words += "; the net hardly knows these images, so what its maps are for means little"
     yield Number(f"ablation/{layer}/accuracy", 100 * right.value, words, layer=layer)

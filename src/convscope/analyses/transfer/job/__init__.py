@@ -45,7 +45,7 @@ from convscope.metrics.linear_probe import folds
 from convscope.metrics.papers import published_table
 from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
-THIS_NET = "this net"
+THIS_NET, RANDOM_WEIGHTS = "this net", "random weights"
 OWN_IMAGES = (
     "the net was trained on these very images: how well its features tell them apart says nothing of other images; "
     "type data=<other images>, e.g. data=folder data.root=/photos"
@@ -77,7 +77,7 @@ def compared_nets(
     opened = [load(checkpoint) for checkpoint in checkpoints]
     nets = dict(zip(table_names(checkpoints, opened), opened, strict=True)) if opened else {}
     if RANDOM in names and fresh is not None:
-        nets["random weights"] = fresh()
+        nets[RANDOM_WEIGHTS] = fresh()
     return nets
 
 
@@ -174,7 +174,7 @@ def figure9(results: TransferResults) -> Picture:
         "Bars: ± standard deviation over the folds"
     )
     if len(results.nets) > 1:
-        caption += f". Orange-red: the other nets, treated alike ({', '.join(results.nets[1:])})"
+        caption += f". Other nets, treated alike: {', '.join(results.nets[1:])}"
     figure = transfer_curves(_curves_by_layer(results), _curves_by_images(results), titles)
     return Picture("transfer/curves", figure, caption, plot=True)
 
@@ -188,7 +188,7 @@ def _curves_by_layer(results: TransferResults) -> list[Curve]:
     ]
     for net in results.nets[1:]:
         values = [results.percent(layer, best_kind, size, net) for layer in layers]
-        curves.append(_curve(net, layers, values, "other"))
+        curves.append(_curve(net, layers, values, _other(net)))
     chance = 100 / len(results.subject.data.classes)
     return [*curves, Curve("chance", layers, [chance] * len(layers), [0] * len(layers), "chance")]
 
@@ -202,8 +202,12 @@ def _curves_by_images(results: TransferResults) -> list[Curve]:
         curves.append(_curve(layer, sizes, values, "best" if layer == best_layer else "ours"))
     for net in results.nets[1:]:
         values = [results.percent(best_layer, kind, size, net) for size in sizes]
-        curves.append(_curve(f"{net}, {best_layer}", sizes, values, "other"))
+        curves.append(_curve(f"{net}, {best_layer}", sizes, values, _other(net)))
     return [*curves, _paper_curve(results.subject.data_name)]
+
+
+def _other(net: str) -> str:
+    return "random" if net == RANDOM_WEIGHTS else "other"
 
 
 def _curve(label: str, x: Sequence[Any], values: Sequence[tuple[float, float]], kind: str = "ours") -> Curve:
