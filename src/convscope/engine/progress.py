@@ -32,7 +32,7 @@ class PlainProgress:
         return now
 
     def end(self) -> None:
-        self.open_works, self.ended = self.open_works - 1, self.clock()
+        self.open_works, self.ended = max(0, self.open_works - 1), self.clock()
 
     def line_written(self) -> None:
         """Notes that somebody else has written a line just now."""

@@ -28,7 +28,6 @@ from convscope.training.callbacks.epoch_records import (
     BeginRecord,
     DrawingBeside,
     FilterPictures,
-    LinesWithinEpoch,
     PagePerEpoch,
     RowPerEpoch,
     Sessions,
@@ -39,6 +38,7 @@ from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.callbacks.finite_numbers import StopWhenNotFinite
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
+from convscope.training.callbacks.plain_lines import LinesWithinEpoch
 from convscope.training.classifier import Classifier
 from convscope.training.loaders import TrainingImages
 from convscope.training.recipe import Recipe

@@ -1,6 +1,5 @@
 """What a run records after each epoch: a row of metrics.csv, first-layer filters, the report page, seconds."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, MutableMapping
@@ -11,7 +10,6 @@ import torch
 from torch import nn
 
 from convscope.analyses.visualize.about import FeatureConfig
-from convscope.engine.progress import PLAIN
 from convscope.metrics.goals import Goal
 from convscope.plots.grid import filter_grid
 from convscope.report.page import write_page
@@ -102,27 +100,6 @@ class RowPerEpoch(pl.Callback):
         left, recent = (epochs or 0) - len(self.rows), self.rows[-3:]
         mean = sum(row["seconds"] for row in recent) / len(recent)
         return f"  {duration(left * mean)} left" if left > 0 else ""
-
-
-class LinesWithinEpoch(pl.Callback):
-    """Writes a plain line now and then while an epoch goes on, for pipes and logs."""
-
-    def __init__(self) -> None:
-        self.began = 0.0
-
-    def on_train_start(self, *_: Any) -> None:
-        self.began = PLAIN.begin()
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        self.began = PLAIN.clock()
-        PLAIN.line_written()  # of the epoch before
-
-    def on_train_batch_end(self, trainer: pl.Trainer, _: Any, __: Any, ___: Any, batch: int) -> None:
-        total, words = trainer.num_training_batches, f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, batch"
-        PLAIN.advance(words, batch + 1, int(total) if math.isfinite(total) else None, self.began)
-
-    def on_train_end(self, *_: Any) -> None:
-        PLAIN.end()
 
 
 class BeginRecord(pl.Callback):
