@@ -197,7 +197,7 @@ def in_words(gaps: Gaps) -> str:
         layer = min(gaps, key=lambda layer: gaps[layer]["distance"].value)
         where = first if first == last else f"no layer of {first} to {last}"
         words = f"Parts correspond at {where}" if first != last else f"Parts do not correspond at {where}"
-        words += f" more than random places; the least difference is that of {layer} ({gaps[layer]['distance']})"
+        words += f" more than random places do; {layer} comes closest ({gaps[layer]['distance']})"
     ours = listed(list(by_measure["opposite"])) or "none"
     return (
         f"{words}: share of features whose change differs in sign, parts minus random places, {images} images. Among "

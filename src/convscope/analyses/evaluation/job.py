@@ -115,11 +115,11 @@ def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, se
 
 def in_words(top1: Mapping[str, Interval], chance: float, images: str, confused: str) -> str:
     """What came out: how often the net, or all together, is right, beside chance and the best single net."""
-    name, right = list(top1.items())[-1]
-    words = f"{name[:1].upper()}{name[1:]} is right in {in_percent(right)} of {right.n} {images}"
+    last, right = list(top1.items())[-1]
+    words = f"The {'ensemble' if len(top1) > 1 else 'net'} is right in {in_percent(right)} of {right.n} {images}"
     words += f" (chance {100 * chance:.3g} %)"
     if len(top1) > 1:
-        alone = {net: of for net, of in top1.items() if net != name}
+        alone = {net: of for net, of in top1.items() if net != last}
         best = max(alone, key=lambda net: alone[net].value)
         words += f"; {best} alone in {in_percent(alone[best])}, the best of {len(alone)}"
     return f"{words}{confused}."

@@ -23,7 +23,8 @@ from convscope.analyses.subject import Examples, Subject
 from convscope.engine.layers import layer_roles
 from convscope.engine.trace import ImageSize, unknown_layer_message
 from convscope.errors import UserError
-from convscope.metrics.intervals import Interval
+from convscope.metrics.intervals import Interval, interval_text
+from convscope.runs.number_format import listed
 from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, Table
 
 
@@ -60,24 +61,29 @@ def in_words(measured: Sequence[MeasuredTransform]) -> str:
     steps, stays = list[str](), list[str]()
     for of_transform in measured:
         transform = of_transform.scored.transform
-        relative = finite_mean(of_transform.tolerances[-1].relative)
-        step = f"{transform.name} {relative}"
+        moved = finite_mean(of_transform.tolerances[-1].relative)
+        words = f"moves {layers[0]} by {moved}"
         if len(layers) > 1:
-            gap = layer_difference(of_transform).relative
-            words = _verdict(gap, layers[0], layers[-1])
-            step = f"{transform.name} {words} ({gap})" if math.isfinite(gap.value) else f"{transform.name}: {words}"
-        steps.append(step)
-        until = finite_mean(class_stability(of_transform.scored))
-        stays.append(f"{until} of {transform.farthest:g} {transform.unit} of {transform.name}")
+            moved = layer_difference(of_transform).relative
+            verdict = _verdict(moved, layers[0], layers[-1])
+            words = f"{'' if verdict.startswith('moves') else 'makes '}{verdict}".replace("makes cannot", "cannot")
+            words += f" ({moved})" if math.isfinite(moved.value) else ""
+        steps.append(f"of {transform.name} {words}")
+        stays.append(_amount(transform, finite_mean(class_stability(of_transform.scored))))
     count = len(measured[0].scored.probability)
-    unit = "in distances between different images"
-    first = f"A small {'; a small '.join(steps)} ({unit}" if len(layers) > 1 else ""
-    first = first or f"A small step moves {layers[0]} by {', '.join(steps)} ({unit}"
-    return f"{first}, {_mean_over(count)}). The most probable class stays the same up to {', '.join(stays)}."
+    average = f", mean of {count} images" if count > 1 else ", one image"
+    return (
+        f"A small step {'; '.join(steps)} (in distances between different images{average}). The most probable class "
+        f"stays the same up to {listed(stays)}."
+    )
 
 
-def _mean_over(images: int) -> str:
-    return f"mean of {images} images" if images > 1 else "one image"
+def _amount(transform: Transform, until: Interval) -> str:
+    """An amount of change, of the farthest one; of an enlargement the ratio."""
+    if transform.unit == "ratio-1":
+        ratio = interval_text(*(1 + amount for amount in until[:3]))
+        return f"{ratio} of {1 + transform.farthest:g} times the size"
+    return f"{until} of {transform.farthest:g} {transform.unit} of {transform.name}"
 
 
 def _picture(subject: Subject, examples: Examples, measured: Sequence[MeasuredTransform], fill: Fill) -> Picture:

@@ -100,7 +100,11 @@ def in_words(side: int, rows: Sequence[Mapping[str, Any]], rates: Mapping[str, L
     rates: by the annotation of the object. The verdict on the object is that of job=claims.
     """
     lost = [row["p"] - row["lowest p"] for row in rows]
-    mean, over = mean_interval(lost, bound=1), f"mean of {len(lost)} images, at most {max(lost):.2f}"
+    mean = mean_interval(lost, bound=1)
+    mean, over = (
+        mean._replace(low=max(mean.low, min(0.0, *lost))),
+        f"mean of {len(lost)} images, at most {max(lost):.2f}",
+    )
     words = f"A square of {side} pixels at its worst place takes {mean} off the probability of the class"
     words += f" ({over})" if len(lost) > 1 else " of the one image"
     for annotation, of in rates.items():

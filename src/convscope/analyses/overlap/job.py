@@ -13,6 +13,7 @@ from convscope.analyses.overlap.compute.collection import Collection, train_and_
 from convscope.analyses.overlap.figure import SIDE, ImagePair, correlation_plot, pairs_sheet
 from convscope.errors import UserError
 from convscope.metrics.papers import published_table
+from convscope.runs.number_format import percent
 from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 PAGE = 24  # pairs of one picture
@@ -64,7 +65,8 @@ def in_words(
     """What came out: how many images have a copy in the other set, and which altered copies would be seen."""
     (first, second), matches = sets, comparison.matches
     count = len(matches.first.unique())
-    words = f"{_share(count, first.total)} of {first.name} have a copy in {second.name}"
+    share = f"{count:,} of {first.total:,} images ({percent(count / first.total)})" if count else "No image"
+    words = f"{share} of {first.name} {'has' if count < 2 else 'have'} a copy in {second.name}"
     below = matches.best[matches.best < threshold]
     words += f" (correlation {threshold:g} or more"
     words += f"; of the others the most alike come to {float(below.max()):.3f})" if len(below) else ")"
@@ -74,10 +76,6 @@ def in_words(
         f"{words}. Of copies made on purpose such a search finds {100 * seen_shares[high]:.0f} % ({high}) to "
         f"{100 * seen_shares[low]:.0f} % ({low})."
     )
-
-
-def _share(count: int, total: int) -> str:
-    return f"{count:,} of {total:,} images ({100 * count / total:.2g} %)" if count else f"None of {total:,} images"
 
 
 def _numbers(first: Collection, second: Collection, comparison: Comparison, plan: OverlapConfig) -> Iterator[Result]:
