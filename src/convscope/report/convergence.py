@@ -125,11 +125,11 @@ def convergence_in_words(layers: Sequence[LayerConvergence], ended: bool = True,
     return " ".join(part for part in (order if ended else f"So far: {order}", _dead(measured)) if part)
 
 
-def training_in_words(run: Run, layers: Sequence[LayerConvergence]) -> str:
-    """What a training run has reached and which of its layers have settled; "" where nothing was measured."""
+def training_in_words(run: Run, layers: Sequence[LayerConvergence]) -> list[str]:
+    """What a training run has reached, and which of its layers have settled; without what was not measured."""
     accuracy = accuracy_in_words(run.metrics, run.summary)
     reached = f"{accuracy[:1].upper()}{accuracy[1:]}." if accuracy else ""
-    return f"{reached} {settled_in_words(run, layers)}".strip()
+    return [part for part in (reached, settled_in_words(run, layers)) if part]
 
 
 def settled_in_words(run: Run, layers: Sequence[LayerConvergence]) -> str:

@@ -129,7 +129,7 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
         training=any(run.metrics.values()),
         layers=layers,
         thumbnails=thumbnails,
-        answer=_in_short(run, layers),
+        answers=_in_short(run, layers),
         stories=bool(settled_in_words(run, layers)),
         loss_gap=_loss_gap(run),
         warnings=_warnings(run),
@@ -144,19 +144,19 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
     )
 
 
-def _in_short(run: Run, layers: Sequence[LayerConvergence]) -> str:
-    """What came out of the whole run: its own words, or what a training reached and which layers have settled."""
+def _in_short(run: Run, layers: Sequence[LayerConvergence]) -> list[str]:
+    """What came out of the whole run: its own words, what a training reached, and which layers have settled."""
     own = [entry.caption for entry in run.entries if entry.kind == "conclusion" and entry.name == OUTCOME]
-    return " ".join(part for part in (*own, training_in_words(run, layers)) if part)
+    return [*own, *training_in_words(run, layers)]
 
 
 def outcome_of_training(run_folder: Path, facts: Mapping[str, Any]) -> str:
-    """What came out of a training run that has just ended, as its page begins. facts: its summary so far."""
+    """What came out of a training run that has just ended, as its page begins, in a line. facts: its summary so far."""
     run = read_run(run_folder)
     run = run._replace(
         metrics=remeasure_overlap(run_folder, run.metrics), summary={**run.summary, **facts, "finished": True}
     )
-    return training_in_words(run, _layers(run))
+    return " ".join(training_in_words(run, _layers(run)))
 
 
 def _layers(run: Run) -> list[LayerConvergence]:

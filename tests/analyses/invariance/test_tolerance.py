@@ -49,7 +49,7 @@ def test_the_numbers_of_proportional_distances():
             "probability_unchanged": 1, "probability_farthest": 0.5, "class_stays": 10,
         }
     )  # fmt: skip
-    caption = "fc7, distance over that to other images, at 20 px of translation: 0.4 ["
+    caption = "fc7, distance over that to other images, at 20 px of translation: 0.400 ["
     assert by_name["fc7/far"].caption.startswith(caption)
     assert by_name["fc7/far"].layer == "fc7"
 
@@ -57,7 +57,7 @@ def test_the_numbers_of_proportional_distances():
 def test_a_dead_layer_has_no_half_distance_and_takes_none_from_others():
     measured = measured_shifts(conv1=0.5, fc7=0.0)
     rows = tolerance_table([measured]).rows
-    assert rows[0]["half"].startswith("10 [") and rows[1]["half"] == ""
+    assert rows[0]["half"].startswith("10.0 [") and rows[1]["half"] == ""
     values = {number.name: number.value for number in numbers(measured)}
     assert math.isnan(values["invariance/translation/difference/half"])
     assert values["invariance/translation/fc7/relative"] == 0
