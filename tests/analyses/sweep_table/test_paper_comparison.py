@@ -154,8 +154,8 @@ def test_what_a_sweep_says_first():
     words = in_words(groups, ablation_deltas(groups, None, "a"))
     assert words.startswith(
         "The best of 2 finished rows is b, with val top-1 71.0 ± 1.4 % over 2 seeds; the worst is a, with val top-1 "
-        "51.0 ± 1.4 % over 2 seeds. 1 of 1 rows differ by more than chance from the one they change: b better than a by "
-        "20.0 points of error (difference -20.0 ["
+        "51.0 ± 1.4 % over 2 seeds. 1 of 1 rows differ by more than chance from the one they change: b better than a "
+        "by 20.0 points of error (difference -20.0 ["
     )
     single = [group("a", [0.5], images=100), group("b", [0.52], images=100)]
     words = in_words(single, ablation_deltas(single, None, "a"))
