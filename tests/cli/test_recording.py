@@ -6,7 +6,8 @@ import pytest
 
 from convscope.cli.recording import finish_with_summary, record_results
 from convscope.errors import UserError
-from convscope.runs.record import OUTCOME, Conclusion, Number, Record, Table
+from convscope.runs.index import OUTCOME
+from convscope.runs.record import Conclusion, Number, Record, Table
 
 
 @pytest.mark.parametrize("results", [[], [Number("a", 1.0)]])

@@ -25,11 +25,11 @@ class PlainProgress:
 
     def begin(self) -> float:
         """The time at which a work begins."""
-        now = self.clock()
-        if not self.open_works and now - self.ended > SILENCE:
-            self.silent_since = now
+        moment = self.clock()
+        if not self.open_works and moment - self.ended > SILENCE:
+            self.silent_since = moment
         self.open_works += 1
-        return now
+        return moment
 
     def end(self) -> None:
         self.open_works, self.ended = max(0, self.open_works - 1), self.clock()
@@ -38,24 +38,24 @@ class PlainProgress:
         """Notes that somebody else has written a line just now."""
         self.silent_since = self.clock()
 
-    def advance(self, words: str, done: int, total: int | None, began: float) -> None:
+    def advance(self, words: str, count: int, total: int | None, began: float) -> None:
         """Writes the line where it is due."""
-        now = self.clock()
-        if now - self.silent_since >= SILENCE:
-            self.silent_since = now
+        moment = self.clock()
+        if moment - self.silent_since >= SILENCE:
+            self.silent_since = moment
             if not _is_further_process():
-                print(progress_line(words, done, total, now - began), file=sys.stderr, flush=True)
+                print(progress_line(words, count, total, moment - began), file=sys.stderr, flush=True)
 
 
 PLAIN = PlainProgress()
 
 
-def progress_line(words: str, done: int, total: int | None, seconds: float) -> str:
+def progress_line(words: str, count: int, total: int | None, seconds: float) -> str:
     """ "covering the images: 120 of 640, 0:45, about 3 min left"; without the end where the total is not known."""
     if total is None:
-        return f"{words}: {done}, {_clock_text(seconds)}"
-    left = f", about {_rounded(seconds * (total - done) / done)} left" if 0 < done < total else ""
-    return f"{words}: {done} of {total}, {_clock_text(seconds)}{left}"
+        return f"{words}: {count}, {_clock_text(seconds)}"
+    left = f", about {_rounded(seconds * (total - count) / count)} left" if 0 < count < total else ""
+    return f"{words}: {count} of {total}, {_clock_text(seconds)}{left}"
 
 
 def _clock_text(seconds: float) -> str:
@@ -97,11 +97,11 @@ def track_parts(parts: Iterable[Item], words: str, total: int | None, size: Call
 def _in_plain_lines(
     parts: Iterable[Item], words: str, total: int | None, size: Callable[[Item], int]
 ) -> Iterator[Item]:
-    began, done = PLAIN.begin(), 0
+    began, count = PLAIN.begin(), 0
     try:
         for part in parts:
             yield part
-            done += size(part)
-            PLAIN.advance(words, done, total, began)
+            count += size(part)
+            PLAIN.advance(words, count, total, began)
     finally:
         PLAIN.end()

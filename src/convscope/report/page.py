@@ -27,9 +27,9 @@ from convscope.report.convergence import (
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import REST, is_moving, sections
 from convscope.runs.atomic_io import write
+from convscope.runs.index import OUTCOME
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, read_run
-from convscope.runs.record import OUTCOME
 from convscope.runs.top9_records import dead_maps, read_layer_record
 
 ASSETS = Path(__file__).parent / "assets"
@@ -146,8 +146,8 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
 
 def _in_short(run: Run, layers: Sequence[LayerConvergence]) -> list[str]:
     """What came out of the whole run: its own words, what a training reached, and which layers have settled."""
-    own = [entry.caption for entry in run.entries if entry.kind == "conclusion" and entry.name == OUTCOME]
-    return [*own, *training_in_words(run, layers)]
+    of_run = [entry.caption for entry in run.entries if entry.kind == "conclusion" and entry.name == OUTCOME]
+    return [*of_run, *training_in_words(run, layers)]
 
 
 def outcome_of_training(run_folder: Path, facts: Mapping[str, Any]) -> str:

@@ -14,10 +14,9 @@ from PIL import Image
 
 from convscope.analyses import Topic, abouts
 from convscope.metrics.intervals import same_decimals
-from convscope.runs.index import IndexEntry
+from convscope.runs.index import OUTCOME, IndexEntry
 from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_column
 from convscope.runs.reading import Run, read_table, value_at
-from convscope.runs.record import OUTCOME
 
 REST = Topic("rest", "More", "More", "", "")  # results of no topic
 MAX_FACTS = 8  # of a section; more are folded

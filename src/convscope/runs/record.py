@@ -35,9 +35,6 @@ class Conclusion(NamedTuple):
     layer: str | None = None
 
 
-OUTCOME = "outcome"  # name of the conclusion on a whole run, the first line of its page
-
-
 class Picture(NamedTuple):
     """A PIL image (jpeg, webp for a packed one of an epoch, or png with `plot`) or a matplotlib figure (png).
 

@@ -195,12 +195,12 @@ def diagnose(subject: Subject, plan: DiagnosisConfig, seed: int) -> Iterator[Res
 
 def in_words(judged: Sequence[Finding]) -> str:
     """What came out: which numbers of the net are beyond their thresholds, which are ours."""
-    told = [finding for finding in judged if finding.verdict != OPEN_VERDICT]
-    wrong = faults(told)
+    decided = [finding for finding in judged if finding.verdict != OPEN_VERDICT]
+    wrong = faults(decided)
     if not wrong:
-        return f"Nothing is wrong with this net by {len(told)} checks, whose thresholds are ours."
+        return f"Nothing is wrong with this net by {len(decided)} checks, whose thresholds are ours."
     words = [f"{finding.verdict} in {finding.layer} ({finding.measured})" for finding in wrong]
-    return f"{len(wrong)} of {len(told)} checks fail, whose thresholds are ours: {'; '.join(words)}."
+    return f"{len(wrong)} of {len(decided)} checks fail, whose thresholds are ours: {'; '.join(words)}."
 
 
 def runs_in_words(runs: Sequence[ExaminedRun]) -> str:

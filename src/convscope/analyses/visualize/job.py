@@ -30,8 +30,9 @@ from convscope.engine.layers import layer_summaries, layer_table
 from convscope.engine.top9 import Top9, to_arrays
 from convscope.metrics.intervals import in_percent, mean_interval
 from convscope.plots.grid import filter_grid
+from convscope.runs.index import OUTCOME
 from convscope.runs.number_format import listed
-from convscope.runs.record import OUTCOME, Arrays, Conclusion, Picture, Result, Table
+from convscope.runs.record import Arrays, Conclusion, Picture, Result, Table
 
 NULL_MAPS = 2000  # of nine images drawn blindly
 

@@ -22,9 +22,9 @@ class LinesWithinEpoch(pl.Callback):
         PLAIN.line_written()  # of the epoch before
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        total, done = trainer.num_training_batches, trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        total, count = trainer.num_training_batches, trainer.fit_loop.epoch_loop.batch_progress.current.ready
         words = f"epoch {trainer.current_epoch + 1} of {trainer.max_epochs}, batches"
-        PLAIN.advance(words, done, int(total) if math.isfinite(total) else None, self.began)
+        PLAIN.advance(words, count, int(total) if math.isfinite(total) else None, self.began)
 
     def on_train_end(self, *_: Any) -> None:
         PLAIN.end()
