@@ -45,7 +45,7 @@ from convscope.models.lrn import fused_kernel, local_response_norm  # noqa: E402
 from convscope.models.renorm import filter_rms, renormalize_filters_  # noqa: E402
 from convscope.models.rows import plain_rows, read_rows  # noqa: E402
 from convscope.runs.record import Record  # noqa: E402
-from convscope.training.callbacks.epoch_records import Sessions  # noqa: E402
+from convscope.training.callbacks.session_seconds import Sessions  # noqa: E402
 from convscope.training.classifier import Classifier  # noqa: E402
 from convscope.training.job import TrainingPlan, train  # noqa: E402
 from convscope.training.recipe import Recipe  # noqa: E402

@@ -20,9 +20,11 @@ SMALL = [
 
 
 STARTING = {"trained", "cache", "browser", "slurm"}  # fixtures of runs, trainings, browsers and clusters
-LONGEST = ["test_readme.py", "test_clusters.py", "test_processes.py", "test_runs_of_0_1.py", "test_atomic_io.py",
-           "test_adding_an_analysis.py", "test_hostile.py", "test_loggers.py", "test_installation.py", "test_conf.py",
-           "test_resume.py", "test_foreign_trainer.py"]  # fmt: skip
+LONGEST = ["test_readme.py", "test_clusters.py", "test_conf.py", "test_processes.py", "test_installation.py",
+           "test_no_float64.py", "test_loggers.py", "test_resume.py", "test_runs_of_0_1.py", "test_atomic_io.py",
+           "test_adding_an_analysis.py", "test_hostile.py", "test_foreign_trainer.py", "test_python_docs.py",
+           "test_settings.py", "test_environment.py", "test_browser.py", "test_atlas_browser.py",
+           "test_map_browser.py"]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
@@ -66,8 +68,11 @@ def pytest_sessionfinish():
 
 @pytest.fixture(scope="session", name="cache")
 def cache_of_images(tmp_path_factory):
-    """One cache of decoded images for all runs of the session."""
-    return tmp_path_factory.mktemp("cache")
+    """One cache of decoded images for all runs of the session, and of all workers of pytest."""
+    own = tmp_path_factory.getbasetemp()
+    place = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"
+    place.mkdir(exist_ok=True)
+    return place
 
 
 @pytest.fixture(scope="session")

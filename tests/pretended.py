@@ -63,11 +63,12 @@ class Watching(TorchDispatchMode):
 
 
 def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    leaves, form = tree_flatten((args, kwargs))
-    values, wanted = [leaf for leaf in leaves if isinstance(leaf, Values)], kwargs.get("device")
-    Steps.note(func, values, args, kwargs)
-    if not values and (wanted is None or torch.device(wanted).type != GPU):
+    wanted = kwargs.get("device")
+    if (wanted is None or torch.device(wanted).type != GPU) and not any_on_gpu((*args, *kwargs.values())):
         return func(*args, **kwargs)
+    leaves, form = tree_flatten((args, kwargs))
+    values = [leaf for leaf in leaves if isinstance(leaf, Values)]
+    Steps.note(func, values, args, kwargs)
     if any(value.dtype == torch.float64 for value in values):
         raise TypeError(f"{func}: the GPU has no float64")
     if values and func not in (*CROSSING, *INDEXING):
@@ -96,6 +97,10 @@ class Steps:
         copies = func is aten.copy_.default and not (isinstance(args[0], Values) or args[2:3] == (True,))
         if cls.under_way and values and (to_cpu or copies or func in WAITING):
             cls.waits.append(f"{func}\n{''.join(traceback.format_stack()[-9:-2])}")
+
+
+def any_on_gpu(arguments: Any) -> bool:
+    return any(isinstance(one, Values) or (isinstance(one, list | tuple) and any_on_gpu(one)) for one in arguments)
 
 
 def check_one_device(func: Any, leaves: list[Any]) -> None:

@@ -177,7 +177,7 @@ def test_classes_with_hostile_names_are_trained_and_shown_as_text(tmp_path):
     with open(tmp_path / "set/classes.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("wnid", "name"), *((f"c{n:02}", name) for n, name in enumerate(NAMES))])
     small = ["trainer=smoke", "model.width=0.05", "optim.batch_size=8", "evolution.maps=1", "data.image_size=64"]
-    small += [f"data.cache_dir={tmp_path}/cache", "logger=wandb"]
+    small += [f"data.cache_dir={tmp_path}/cache", "logger=wandb", "evolution.layers=[conv1]"]
     ended = convscope("data=folder", f"data.root={tmp_path}/set", *small, "hydra.run.dir=run", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     for job in ("evaluate", "neighbors"):

@@ -19,7 +19,8 @@ from conftest import ROOT
 from convscope.cli.environment import OF_PROGRAM
 
 TINY = ["data.train=20", "data.val=20", "data.image_size=64", "data.workers=0", "model.width=0.05", "evolution.maps=2",
-        "optim.batch_size=10", "trainer.max_epochs=1", "trainer.accelerator=cpu"]  # fmt: skip
+        "evolution.layers=[conv1]", "optim.batch_size=10", "trainer.max_epochs=1",
+        "trainer.accelerator=cpu"]  # fmt: skip
 INSTALL = (ROOT / "README.md").read_text().partition("## Install\n")[2].partition("\n## ")[0]
 HEAVY = (*OF_PROGRAM, "lightning", "lightning_fabric", "sklearn", "wandb", "tensorboard", "mlflow", "timm", "litdata")
 REFUSING = "import sys; sys.modules |= dict.fromkeys(sys.argv.pop(1).split(','))\n"  # as if they were not installed

@@ -21,6 +21,9 @@ SMALL = {  # function -> arguments that make it quick where the snippet does not
     "overlap": {"copies": 2},
     "neighbors": {"nearest": 2, "scored": 4},
     "ablate": {"maps": 4, "random": 2, "mistakes": 1},
+    "sanity": {"images": 2, "searched": 6, "stages": 2},
+    "match": {"layers": ["features.5", "features.12"], "pairs": 1, "tile": 16},
+    "dissect": {"shuffles": 1, "shown": 2},
 }
 IN_PLACE = {  # text of a snippet -> what the test runs
     'weights="IMAGENET1K_V1"': "weights=None",
@@ -33,6 +36,7 @@ IN_PLACE = {  # text of a snippet -> what the test runs
     "images=2, scored=4": "images=1, scored=2",
     'images=4, layers=["features.5", "features.12"]': 'images=3, layers=["features.12"]',
     "images=60": "images=6",
+    "maps=4)": "maps=2)",
     'layers=["layer1", "layer4"], maps=16': 'layers=["0", "5"], maps=2',
 }
 

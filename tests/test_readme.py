@@ -52,6 +52,7 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "trainer.devices=2": "cluster/test_processes.py",
     "job=visualize ckpt=outputs/train/<run>/checkpoints/last.ckpt trainer.devices=2": "cluster/test_looking_jobs.py",
     "model=compact": "cli/test_conf.py",
+    "serve outputs": "cli/test_serve.py",
     "experiment=search": "cli/test_search.py",
     "experiment=search hydra/sweeper=optuna hydra.sweeper.direction=maximize hydra.sweeper.n_trials=20 hydra.sweeper"
     ".n_jobs=1 hydra.sweeper.sampler.seed=0 'optim.lr=tag(log,interval(0.0001,0.01))'": "cli/test_search.py",
@@ -113,7 +114,9 @@ def small(words, cache):
     if "model.weights=" in text or re.search("model=(torchvision|timm)", text):
         added += ["model.weights=null"]  # weights need a network, or a file
     if re.search("model=(torchvision|timm|python)", text):
-        return added
+        return [*added, "match.layers=[features.3,features.12]"] if "job=match" in words else added
+    if not re.search(r"job=|evolution\.|evolution=|experiment=(first|table|transfer|search)|^-m", text):
+        added += ["evolution.layers=[conv1_1]" if "model=vgg" in text else "evolution.layers=[conv1]"]
     return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 
@@ -160,7 +163,7 @@ def looked_at(tmp_path_factory, photos, cache):
         few = [word for word in small(shlex.split(command), cache) if not word.startswith("model.weights=")]
         (about,) = (about for about in abouts().values() if f"job={about.job}" in words)
         few += [word for word in about.tiny if ".layers=" not in word]
-        few += ["sanity.layers=[features.1,features.3]"] if about.job == "sanity" else []
+        few += [f"{about.job}.layers=[features.3,features.12]"] if about.job in ("sanity", "match", "dissect") else []
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             composed = OmegaConf.to_container(compose("config", overrides=[*words, *few]), resolve=True)
         (folder / ".hydra").mkdir(parents=True)

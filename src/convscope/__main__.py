@@ -15,6 +15,11 @@ def main(program: str = "convscope") -> None:
         if sys.argv[1:] == ["--version"]:
             print(f"convscope {convscope.__version__}")
             return
+        if sys.argv[1:2] == ["serve"]:
+            from convscope.cli.serve import serve
+
+            serve(sys.argv[2:])
+            return
         if {"-h", "--help"} & set(sys.argv[1:]):
             from convscope.cli.help import general_help, help_on_choices
 

@@ -21,6 +21,7 @@ TINY = [
     "trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution.maps=2", "seed=3",
 ]  # fmt: skip
 CRITTERS = ["data.train=20", "data.val=20", "data.image_size=64"]
+CONV1 = "evolution.layers=[conv1]"  # where pictures are not what is looked at
 
 
 def choices(group):
@@ -55,21 +56,29 @@ def photographs(tmp_path_factory):
 
 @pytest.mark.parametrize("model", [name for name in choices("model") if name not in ("torchvision", "timm", "python")])
 def test_every_net_trains(model, tmp_path, cache):
-    run([f"model={model}", *TINY, *CRITTERS], tmp_path / "run", cache)
-    assert list((tmp_path / "run/pictures/top9").glob("conv*/epoch_001.webp"))
+    rows = [name for name in settings([f"model={model}"])["model"]["layers"] if name.startswith("conv")]
+    drawn = {rows[0], rows[-1]}
+    run([f"model={model}", f"evolution.layers=[{','.join(drawn)}]", *TINY, *CRITTERS], tmp_path / "run", cache)
+    assert {path.parent.name for path in (tmp_path / "run/pictures/top9").glob("*/epoch_001.webp")} == drawn
 
 
-@pytest.mark.parametrize("model", ["torchvision", "timm", "python"])
-def test_foreign_nets_train(model, tmp_path, cache):
+@pytest.mark.parametrize(
+    "model, chosen, layers",
+    [
+        ("torchvision", ["model.name=resnet18"], 5),
+        ("timm", ["model.name=resnet10t"], 5),
+        ("python", ["model.target=torchvision.models:resnet18", "evolution.layers=[layer1,layer4]"], 2),
+    ],
+)
+def test_foreign_nets_train(model, chosen, layers, tmp_path, cache):
     words = [word for word in TINY if not word.startswith("model.width")]
-    name = "model.target=torchvision.models:resnet18" if model == "python" else "model.name=resnet18"
-    run([f"model={model}", name, *words, *CRITTERS], tmp_path / "run", cache)
-    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.webp"))) == 5
+    run([f"model={model}", *chosen, *words, *CRITTERS], tmp_path / "run", cache)
+    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.webp"))) == layers
 
 
 @pytest.mark.parametrize("optim", choices("optim"))
 def test_every_recipe_trains(optim, tmp_path, cache):
-    run([f"optim={optim}", *TINY, *CRITTERS], tmp_path / "run", cache)
+    run([f"optim={optim}", CONV1, *TINY, *CRITTERS], tmp_path / "run", cache)
     assert (tmp_path / "run/checkpoints/last.ckpt").is_file()
 
 
@@ -85,6 +94,7 @@ def test_every_experiment(experiment, tmp_path, cache, photographs, trained):
     two = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "+trainer.limit_val_batches=2"]
     place = [f"data.root={photographs}"] if experiment in ("photographs", "transfer") else CRITTERS
     place += [f"model.init={trained}/checkpoints/last.ckpt", "model.width=0.1"] * (experiment == "transfer")
+    place += [CONV1] * (experiment in ("demo", "photographs", "renorm"))
     run([f"experiment={experiment}", *tiny, *two, "data.image_size=64", *place], tmp_path / "run", cache)
 
 
@@ -114,12 +124,12 @@ def test_every_net_of_table2_has_its_name_and_seed(row):
 
 @pytest.mark.parametrize("data", ["folder", "imagenet", "imagenette"])
 def test_every_set_of_files(data, tmp_path, cache, photographs):
-    run([f"data={data}", f"data.root={photographs}", "data.image_size=64", *TINY], tmp_path / "run", cache)
+    run([f"data={data}", f"data.root={photographs}", "data.image_size=64", CONV1, *TINY], tmp_path / "run", cache)
 
 
 @pytest.mark.parametrize("data", ["digits"])
 def test_the_digits(data, tmp_path, cache):
-    run([f"data={data}", "data.image_size=64", "data.limit=60", *TINY], tmp_path / "run", cache)
+    run([f"data={data}", "data.image_size=64", "data.limit=60", CONV1, *TINY], tmp_path / "run", cache)
 
 
 @pytest.mark.parametrize("rule", ["deconvnet", "guided", "gradient"])
@@ -128,12 +138,14 @@ def test_visualize_by_every_rule(rule, tmp_path, cache):
     assert (tmp_path / "run/pictures/top9/conv5.jpg").is_file()
 
 
-# Overrides of the analyses that look at one net; layers are left to each net, whose names differ.
+# Overrides of the analyses that look at one net. Layers, whose names differ, are left to each net; two of the five
+# where each takes long.
 LOOKS = {
     about.job: [word for word in about.tiny if ".layers=" not in word]
     for about in abouts().values()
     if about.looks and about.images and about.job != "claims"
 }
+LONG = {"sanity": "sanity", "match": "match", "visualize": "evolution"}  # job -> group of its key layers
 
 
 @pytest.mark.parametrize("model", ["zfnet", "torchvision", "timm"])
@@ -142,6 +154,8 @@ def test_every_look_at_every_kind_of_net(job, model, tmp_path, cache):
     """Row nets, and nets with branches; those of timm rectify in a layer of their own kind."""
     words = [word for word in TINY if not word.startswith("model.width")]
     net = {"zfnet": ["model.width=0.05"], "torchvision": ["model.name=resnet18"], "timm": ["model.name=resnet10t"]}
+    if job in LONG:
+        words.append(f"{LONG[job]}.layers=[{'conv1,conv5' if model == 'zfnet' else 'layer1,layer4'}]")
     run([f"job={job}", f"model={model}", *net[model], *LOOKS[job], *words, *CRITTERS], tmp_path / "run", cache)
     lines = [json.loads(line) for line in (tmp_path / "run/index.jsonl").read_text().splitlines()]
     assert {"picture", "table"} <= {line["kind"] for line in lines}

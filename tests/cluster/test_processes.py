@@ -19,7 +19,8 @@ from convscope.cli.jobs import JOBS
 from random_settings import opened
 
 TWO = ["data.train=41", "data.val=21", "data.image_size=64", "data.workers=0", "optim.batch_size=5",
-       "evolution.maps=2", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]  # fmt: skip
+       "evolution.maps=2", "evolution.layers=[conv1,conv5]", "trainer.accelerator=cpu", "trainer.devices=2",
+       "trainer.strategy=ddp"]  # fmt: skip
 MEASURED = {"seconds", "images_per_second"}
 
 
@@ -53,9 +54,7 @@ def test_validation_counts_every_image_once_where_one_process_has_more_batches(u
     """21 images are 3 batches of one process and 2 of the other; batch norms have statistics of their own in each."""
     run, _, printed = unbroken
     assert printed.count("warning: optim.patience=3 changes nothing") == 1
-    settings = composed(
-        ["job=visualize", f"ckpt={run}/checkpoints/last.ckpt", "evolution.maps=2", "trainer.accelerator=cpu"]
-    )
+    settings = composed(["job=visualize", f"ckpt={run}/checkpoints/last.ckpt", *TWO[5:8]])
     subject = opened(settings)
     every = range(subject.data.size("val"))
     images, labels = subject.data.images("val", every), subject.data.labels("val", every)

@@ -249,7 +249,9 @@ def test_unknown_rule():
 
 
 def test_unknown_layer():
-    with pytest.raises(UserError, match="no layer conv7 in this net; its layers: conv1, pool1, norm1"):
+    with pytest.raises(
+        UserError, match=r"no layer conv7 in this net .did you mean conv4\?.; its layers: conv1, pool1, norm1"
+    ):
         project(row_net(), photographs(1), "conv7", one())
 
 

@@ -152,7 +152,7 @@ class Aside(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        ("conv9", "no layer conv9 in this net; its layers: aside, conv"),
+        ("conv9", r"no layer conv9 in this net .did you mean conv\?.; its layers: aside, conv"),
         ("aside", "answer does not depend on layer aside"),
         ("twice", "layer twice runs 2 times"),
         ("tokens", "layer tokens puts out tokens"),

@@ -139,6 +139,16 @@ def test_side_by_side_keeps_the_pictures_as_they_are():
     assert tops[0] == tops[1]
 
 
+def test_side_by_side_has_four_to_a_row():
+    colors = [(40 * number, 0, 0) for number in range(1, 7)]
+    image = np.asarray(side_by_side([Image.new("RGB", (50, 30), color) for color in colors], list("abcdef")))
+    corners = [np.argwhere((image == color).all(axis=-1)).min(0).tolist() for color in colors]
+    assert len({row for row, _ in corners[:4]}) == len({row for row, _ in corners[4:]}) == 1
+    assert corners[4][0] > corners[0][0] + 30 and [column for _, column in corners[4:]] == [
+        column for _, column in corners[:2]
+    ]
+
+
 def test_side_by_side_wraps_captions_that_are_wider_than_their_picture():
     picture, long = Image.new("RGB", (120, 40), RED), "11x11 stride 4, held at 0.1, conv1 never"
     narrow, wide = side_by_side([picture] * 2, [long, "b"]), side_by_side([picture] * 2, ["a", "b"])

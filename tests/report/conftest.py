@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from convscope.report.page import write_page
 from report.analyses import looked
@@ -51,12 +52,17 @@ def show(opened):
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory) -> Path:
-    """A folder of two runs: 64 epochs of five layers, and 12 epochs of three of them."""
-    parent = tmp_path_factory.mktemp("runs")
-    long_run(parent / LONG, 64, 5, 16)
-    long_run(parent / OTHER, 12, 3, 12)
-    for name in (OTHER, LONG):  # the long run's page then knows of the other
-        write_page(parent / name)
+    """A folder of two runs: 64 epochs of five layers, and 12 epochs of three of them; one for all workers of pytest."""
+    own = tmp_path_factory.getbasetemp()
+    parent = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "runs"
+    done = parent.with_suffix(".done")
+    with FileLock(f"{parent}.lock"):
+        if not done.exists():
+            long_run(parent / LONG, 64, 5, 16)
+            long_run(parent / OTHER, 12, 3, 12)
+            for name in (OTHER, LONG):  # the long run's page then knows of the other
+                write_page(parent / name)
+            done.touch()
     return parent
 
 

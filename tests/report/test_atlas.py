@@ -110,7 +110,7 @@ def test_tiles_cut_from_the_pictures_show_their_map_rank_and_epoch(folder):
             tiles = [tile(lines, color(2, 17, letter == "i"), 56)[:40] for lines in words]
             cut = picture[top : top + 40, left : left + 56]
             errors = [np.abs(cut - drawn_tile).mean() for drawn_tile in tiles]
-            assert np.abs(cut - drawn).mean() < 4 and int(np.argmin(errors)) == rank
+            assert np.abs(cut - drawn).mean() < 8 and int(np.argmin(errors)) == rank
 
 
 def test_runs_in_the_same_folder_are_named_newest_first(folder):

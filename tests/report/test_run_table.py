@@ -160,3 +160,12 @@ def test_small_curves_share_their_scales(tmp_path):
     assert (x, y) == (94, 2)
     assert half_x == pytest.approx(48) and half_y == pytest.approx(12)  # the third of five epochs, half as high
     assert all(0 <= x <= 96 and 0 <= y <= 24 for curve in curves for x, y in curve)
+
+
+def test_runs_of_one_name_are_called_by_what_differs(tmp_path):
+    """As it was typed; where the settings are those of several seeds, with the seed."""
+    for number, (renorm, seed) in enumerate([(0.1, 0), (0.1, 1), (None, 0)]):
+        run(tmp_path / f"{number}_zfnet", 0.5, renorm=renorm, seed=seed, name="zfnet")
+    tables = tables_of(tmp_path)
+    assert [row.name for row in tables.rows] == ["renorm=0.1 seed=0", "renorm=0.1 seed=1", "renorm=none seed=0"]
+    assert [row[0].text for row in tables.seed_rows] == ["renorm=0.1", "renorm=none"]

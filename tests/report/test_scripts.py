@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from conftest import ROOT
-from convscope.report import annotation_page, page, sweep
+from convscope.report import annotation_page, page, server, sweep
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +17,7 @@ CONFIGS = {
     "tsconfig.json": page.SCRIPTS,
     "tsconfig.sweep.json": sweep.SCRIPTS,
     "tsconfig.annotation.json": annotation_page.SCRIPTS,
+    "tsconfig.runs.json": server.SCRIPTS,
 }
 
 
@@ -56,15 +57,17 @@ def checked(tmp_path):
     return check
 
 
-PRETTIER, PAGE, SWEEP, ANNOTATION = json.loads((ROOT / "package.json").read_text())["scripts"]["lint"].split(" && ")
+LINT = json.loads((ROOT / "package.json").read_text())["scripts"]["lint"]
+PRETTIER, PAGE, SWEEP, ANNOTATION, RUNS = LINT.split(" && ")
 
 
 @pytest.mark.parametrize(
     ("command", "script", "old", "new", "message"),
     [
-        ("npm run --silent lint", "page.js", "const last = epochs[", "const last =  epochs[", "page.js"),
+        ("npm run --silent lint", "page.js", "last = epochs[", "last =  epochs[", "page.js"),
         (PAGE, "columns.js", "/** @param {string} words */\n", "", "implicitly has an 'any' type"),
         (SWEEP, "sweep.js", "styles.get(id) ?? 0", "styles.get(id)", "'undefined' is not assignable"),
+        (RUNS, "runs.js", "/** @param {string} text */\n", "", "implicitly has an 'any' type"),
     ],
 )
 def test_a_mistake_is_caught(checked, command, script, old, new, message):

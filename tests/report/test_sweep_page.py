@@ -306,3 +306,38 @@ def test_a_phone_needs_no_sideways_scrolling(look, page, sweep, scheme):
     look(sweep)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+def test_the_page_leads_to_the_table_of_the_sweep(sweep):
+    assert "The runs compared" not in write_sweep_page(sweep).read_text()
+    table = sweep / "table/report"
+    table.mkdir(parents=True)
+    (table / "index.html").write_text("")
+    assert '<a href="../table/report/index.html">table</a>' in write_sweep_page(sweep).read_text()
+
+
+def test_losses_far_above_the_others_do_not_press_the_curves_together(look, tmp_path):
+    for number in range(4):
+        run(tmp_path / f"{number}_net", 0.5 + number / 100, lr=0.1 + number, epochs=8)
+    path = tmp_path / "0_net/metrics.csv"
+    path.write_text(path.read_text().replace("1,1.875,", "1,4000,"))
+    chart = look(tmp_path).locator(".chart", has_text="Validation loss")
+    lows, highs = [], []
+    for line in chart.locator("path.line").all()[-4:]:
+        heights = [float(point.split()[1]) for point in line.get_attribute("d").removeprefix("M").split("L")]
+        lows.append(heights[-1]), highs.append(min(heights))
+    assert max(lows) - min(lows) > 4 and min(highs) < 0  # the ends are told apart; the first loss is outside
+
+
+@pytest.mark.slow
+def test_a_thousand_rows(look, tmp_path):
+    for number in range(1000):
+        run(tmp_path / f"{number}_net", (number * 37 % 1000) / 1000, lr=0.001 * (number + 1))
+    page = look(tmp_path)
+    assert order(page)[:3] == [1, 2, 3] and ticked(page) == 6
+    page.get_by_role("button", name="val accuracy, top-1").click()
+    assert page.locator("#table tbody tr").first.locator("td.n").nth(1).inner_text() == "99.9 %"
+    page.locator("#table input").nth(20).check()
+    expect(page.locator("#curves .chart").first.locator("path.line")).to_have_count(7)
+    page.locator("#none").click()
+    expect(page.locator("#curves")).to_be_hidden()

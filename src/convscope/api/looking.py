@@ -40,13 +40,14 @@ def visualize(
     maps: int | Mapping[str, Sequence[int]] = 16,
     images: Literal["val", "train"] = "val",
     rule: RuleName | Literal["all"] | Sequence[RuleName] = "auto",
-    tile: int = 96,
+    tile: int | None = None,
     seed: int = 0,
 ) -> Findings:
     """What excites the maps of a net (sections 2.1 and 4, Fig. 2), its first filters, its receptive fields (Fig. 3).
 
     layers: None: those of `default_layers`. maps: how many of each layer, chosen by seed, or layer -> their numbers.
-    images: the split that is searched. rule: auto, deconvnet, guided, gradient, a list of them, or all. tile: pixels.
+    images: the split that is searched. rule: auto, deconvnet, guided, gradient, a list of them, or all. tile: pixels;
+    None: 96, or 56 where more than 24 maps of a layer are drawn.
     Pictures top9/<layer>, rules/<layer>, filters/<layer>, receptive; table layers; arrays top9/top9 [C, 9].
     """
     settings = locals()

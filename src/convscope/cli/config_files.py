@@ -120,9 +120,12 @@ def _syntax_error(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     return line, problem + begins
 
 
+@cache
 def _mistake(text: str) -> tuple[int, str]:
-    """The line and the problem of YAML that is no settings; (0, "") where it may be settings."""
-    events = list(yaml.parse(text, yaml.SafeLoader))
+    """The line and the problem of YAML that is no settings; (0, "") where it may be settings, or is no YAML."""
+    events: list[Any] = []
+    with suppress(yaml.YAMLError):  # OmegaConf's parser says what is wrong
+        events += yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     if len(events) > 2 and not isinstance(events[2], yaml.MappingStartEvent):
         return events[2].start_mark.line + 1, "no mapping; settings are lines of key: value"
     for event in events:

@@ -89,6 +89,7 @@ def general_help(conf: Path, arguments: Sequence[str] = ()) -> str:
         *(_part(f"{title} ({group}=...)", _choices(folders, group), columns) for group, title in GROUPS.items()),
         _part("Keys (key=value)", KEYS, columns),
         f"One choice with all its keys: {command_line('job=occlude', '--help')}\n"
+        f"The pages of all runs in a browser, also from another machine: {command_line('serve', 'outputs')}\n"
         f'Tab completes overrides in bash after: eval "$({command_line("-sc", "install=bash")})"',
         "Examples\n" + "\n".join(f"  {command_line()} {line}" for line in EXAMPLES),
         f"Every key with its value: {command_line('--cfg', 'job')}       The files behind this page: {place}/",

@@ -97,8 +97,10 @@ def _compose_and_run(conf: Path) -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()
     finally:
-        LastPage.write()
-        EndWith.run_job()
+        try:
+            EndWith.run_job()
+        finally:
+            LastPage.write()  # with a link to what the job has found
 
 
 def _one_line(error: Exception, conf: Path) -> str:

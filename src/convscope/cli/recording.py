@@ -70,6 +70,7 @@ def record_results(
     with open_record(record, settings) as begin:
         begin()
         with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
+            announce_page(record)
             show_warnings(unused_words(settings), summary)
             numbers, cautioned = [], False
             for result in results:
@@ -113,14 +114,26 @@ def finish_with_summary(record: Record, facts: dict[str, Any]) -> Iterator[dict[
         raise
     finally:
         if record.begun and is_first_process():
-            with suppress(CannotWrite) if "problem" in summary else nullcontext():  # the first error is enough
-                _write_summary_and_page(record, summary, time.perf_counter() - start)
+            try:
+                with suppress(CannotWrite) if "problem" in summary else nullcontext():  # the first error is enough
+                    _write_summary_and_page(record, summary, time.perf_counter() - start)
+            finally:
+                record.heartbeat.end(summary)
 
 
 def write_about(record: Record, facts: dict[str, Any]) -> None:
     """Writes about.json with the facts that are fixed before the first result."""
     if is_first_process():
         record.about({key: value for key, value in facts.items() if key != "seconds"})
+
+
+def announce_page(record: Record, epochs: int | None = None) -> None:
+    """Writes the page of a run that begins, prints where it is, and keeps it informed of how far the run has come."""
+    from convscope.report.page import write_page
+
+    if is_first_process():
+        record.heartbeat.start(epochs)
+        print(f"page: {write_page(record.folder).resolve().as_uri()}", flush=True)
 
 
 def _write_summary_and_page(record: Record, summary: dict[str, Any], elapsed: float) -> None:
@@ -205,12 +218,16 @@ def update_sweep_page(folder: Path) -> None:
             write_page_of_sweep(sweep)
 
 
-def write_page_of_sweep(sweep: Path) -> None:
-    """Writes the page of a sweep; an error is only printed, so that files of one run cannot end another run."""
+def write_page_of_sweep(sweep: Path) -> Path | None:
+    """Writes the page of a sweep; an error is only printed, so that files of one run cannot end another run.
+
+    Returns the page, None without one.
+    """
     from convscope.report.sweep import write_sweep_page
 
     try:
-        write_sweep_page(sweep)
+        return write_sweep_page(sweep)
     except Exception as error:
         if type(error) is not UserError:  # a sweep without training runs has no page
             print(f"the page of the sweep {sweep.name} could not be written: {reason_of(error)}", flush=True)
+        return None

@@ -98,7 +98,7 @@ class CheckDirection(Callback):
 
 
 class LastPage(Callback):
-    """Callback of every sweep: writes its page at the end, with the runs of all processes."""
+    """Callback of every sweep: writes its page at the end, with the runs of all processes, and prints where it is."""
 
     folder: Path | None = None  # of the sweep, from its start to its end
 
@@ -109,8 +109,8 @@ class LastPage(Callback):
     def write(cls) -> None:
         """Writes the page. program.start calls this, because Hydra calls nothing after a sweep with a failed job."""
         folder, cls.folder = cls.folder, None
-        if folder is not None and folder.is_dir():
-            write_page_of_sweep(folder)
+        if folder is not None and folder.is_dir() and (page := write_page_of_sweep(folder)) is not None:
+            print(f"the sweep: look at {page}", flush=True)
 
 
 class ForgetSettings(Callback):

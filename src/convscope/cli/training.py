@@ -11,6 +11,7 @@ from convscope.cli.environment import keep_freed_memory, quick_imports
 from convscope.cli.preparation import Prepared, cautions, check_description, checkpoint_description, prepare
 from convscope.cli.recording import (
     Settings,
+    announce_page,
     explain_loader_deaths,
     finish_with_summary,
     report_bad_images,
@@ -41,7 +42,7 @@ def train(settings: Settings, folder: Path) -> None:
         from convscope.runs.record import Record
         from convscope.training import job
         from convscope.training.callbacks.checkpoints import Within
-        from convscope.training.callbacks.epoch_records import Sessions
+        from convscope.training.callbacks.session_seconds import Sessions
         from convscope.training.start import images_of_run
 
     start = time.perf_counter()
@@ -65,6 +66,7 @@ def train(settings: Settings, folder: Path) -> None:
         def begin() -> None:
             begin_record()
             write_about(record, facts)
+            announce_page(record, settings["trainer"]["max_epochs"])
             _print_volumes(settings, evolution, subject)
             terminal.show_start(prepared.inherited)
             report_bad_images([subject], record, summary)

@@ -96,15 +96,18 @@ def _opened(name: str, settings: Mapping[str, Any], folder: Path, config: dict[s
         raise UserError(f"logger={name} cannot begin: {reason_of(error)}; mend this, or type logger=local") from None
 
 
-def logging_volumes(choices: Mapping[str, Mapping[str, Any]], epochs: int, layers: int, maps: int) -> Iterator[str]:
+def logging_volumes(
+    choices: Mapping[str, Mapping[str, Any]], epochs: int, layers: int, maps: int, tile: int
+) -> Iterator[str]:
     """Lines for the terminal with the volume of what a training run will upload, one for each logger that uploads.
 
-    epochs: those at which features are drawn. maps: feature maps drawn, of all layers together.
+    epochs: those at which features are drawn. maps: feature maps drawn, of all layers together. tile:
+    side of their tiles, in pixels.
     """
     if "wandb" in choices:
         from convscope.loggers.weights_and_biases import logging_volume
 
-        yield logging_volume(choices["wandb"], epochs, layers, maps)
+        yield logging_volume(choices["wandb"], epochs, layers, maps, tile)
 
 
 def viewing_hints(choices: Mapping[str, Mapping[str, Any]], folder: Path) -> Iterator[str]:

@@ -56,13 +56,13 @@ class OpenLogger:
 
 def _to_wandb(logger: Any, pictures: Sequence[PictureFile], epoch: int) -> None:
     """In one step, so that the step sliders of all layers move together."""
-    import wandb
+    from convscope.loggers.weights_and_biases import wandb_image
 
     run = logger.experiment
     run.define_metric("epoch")
     for name in SENT:
         run.define_metric(f"{name}*", step_metric="epoch")
-    images = {picture.name: wandb.Image(str(path), caption=picture.caption or None) for picture, path in pictures}
+    images = {picture.name: wandb_image(path, picture.caption or None) for picture, path in pictures}
     run.log({**images, "epoch": epoch})
 
 

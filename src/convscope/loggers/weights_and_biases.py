@@ -11,31 +11,31 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import wandb
+from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 from wandb.sdk import wandb_setup
 from wandb.sdk.lib import module, runid
-from wandb.sdk.lib.wbauth import wbnetrc
 
-from convscope.errors import UserError, did_you_mean, reason_of
+from convscope.errors import UserError, reason_of
 from convscope.loggers.epoch_buffer import EpochBuffer, PictureFile
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
+from convscope.loggers.wandb_mode import chosen_mode, has_key
 from convscope.runs.atomic_io import write
+from convscope.runs.picture_files import dashboard_picture
 from convscope.runs.reading import enclosing_sweep
-from convscope.runs.record import Picture
 
 # wandb records machine, user, paths of programs and git remote unless it is told not to: these are private
 PRIVATE: dict[str, Any] = {"x_disable_meta": True, "disable_git": True, "disable_code": True, "save_code": False}
-MODES = {"online": "online", "run": "online", "shared": "shared", "offline": "offline", "dryrun": "offline",
-         "disabled": "disabled"}  # fmt: skip
 PLACES = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache", "WANDB_ARTIFACT_DIR": "artifacts"}
 WITHOUT_HOME = {"WANDB_CONFIG_DIR": "config", "NETRC": "netrc"}  # read there; wandb ends where HOME cannot be read
 BEGIN_SECONDS = 15  # for the server to answer at the start of a run; wandb waits 90
 FINISH_SECONDS, FINISH_SECONDS_OF_CHECKPOINTS = 90, 600  # for the last uploads; wandb waits for ever for a dead server
-GRID_KB, ROW_KB = 16, 0.1  # of one map in a grid, measured on photographs; of a row of the table without its grid
+GRID_KB, ROW_KB = 0.32, 0.1  # of a map in a grid by pixel of a tile's side, on photographs; of a row of the table
 ARTIFACTS = {"top9": "top9", "checkpoints": "checkpoints"}  # name of an artifact -> its folder in the run folder
 
 
@@ -97,7 +97,9 @@ class WandbPictures:
 
     def _send(self, pictures: Sequence[PictureFile], values: Mapping[str, Any], epoch: int) -> None:
         step = max(epoch, self.next_step)
-        sent: dict[str, Any] = {picture.name: _image(picture, path) for picture, path in pictures} | dict(values)
+        sent: dict[str, Any] = {
+            picture.name: wandb_image(path, picture.caption or None) for picture, path in pictures
+        } | dict(values)
         self.logger.experiment.log(sent | ({"epoch": epoch} if epoch else {}), step=step, commit=True)
         self.next_step = step + 1
         write(self.step_file, f"{self.next_step}\n")
@@ -121,8 +123,12 @@ def _stored_step(path: Path) -> int:
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
 
-def _image(picture: Picture, path: Path) -> wandb.Image:
-    return wandb.Image(str(path), caption=picture.caption or None)  # the file itself: no second encoding
+def wandb_image(path: Path, caption: str | None = None) -> wandb.Image:
+    """The file itself, or a jpeg of a webp file, which wandb does not take."""
+    if path.suffix != ".webp":
+        return wandb.Image(str(path), caption=caption)
+    with Image.open(BytesIO(dashboard_picture(path))) as picture:
+        return wandb.Image(picture, caption=caption, file_type="jpg")
 
 
 def _table(rows: Iterable[ProjectionRow]) -> wandb.Table:
@@ -131,7 +137,7 @@ def _table(rows: Iterable[ProjectionRow]) -> wandb.Table:
     table = wandb.Table(list(ProjectionRow._fields))
     for row in rows:
         if row.grid not in grids:
-            grids[row.grid] = wandb.Image(str(row.grid))
+            grids[row.grid] = wandb_image(row.grid)
         patch, projection = (" ".join(map(str, box)) for box in (row.patch, row.projection))
         table.add_data(*row[:-3], patch, projection, grids[row.grid])
     return table
@@ -156,7 +162,7 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
         if mode == "disabled":
             session.end()
             return None
-        if mode == "online" and not _has_key():
+        if mode == "online" and not has_key():
             raise UserError(
                 "logger=wandb cannot begin online without a key; set WANDB_API_KEY, or type wandb login, or "
                 "logger.wandb.mode=offline"
@@ -206,41 +212,15 @@ def _check_server(address: str) -> None:
             ) from None
 
 
-def chosen_mode(settings: Mapping[str, Any]) -> str:
-    """online, offline or disabled: by logger.wandb.mode, else by wandb's environment and files, else by the key."""
-    mode = settings.get("mode")
-    key = "logger.wandb.mode" if mode else "WANDB_MODE"
-    if mode is None and os.environ.get("WANDB_MODE"):
-        mode = os.environ["WANDB_MODE"]
-    elif mode is None:
-        own = wandb_setup.singleton().settings
-        if "mode" in own.model_fields_set:
-            mode = own.mode
-        elif os.environ.get("WANDB_DISABLED", "").lower() not in ("", "0", "false", "no", "off"):
-            mode = "disabled"
-        else:
-            mode = "online" if _has_key() else "offline"
-    if mode not in MODES:
-        hint = did_you_mean(mode, MODES)
-        raise UserError(f"{key}={mode} is unknown{hint}; possible: online, offline, disabled")
-    return MODES[mode]
-
-
-def logging_volume(settings: Mapping[str, Any], epochs: int, layers: int, maps: int) -> str:
-    """A line with the volume of what a training run will upload. For epochs and maps see `logging_volumes`."""
+def logging_volume(settings: Mapping[str, Any], epochs: int, layers: int, maps: int, tile: int) -> str:
+    """A line with the volume of what a training run will upload. For the numbers see `logging_volumes`."""
     if chosen_mode(settings) == "disabled":
         return "Weights & Biases is disabled: nothing is logged there"
     pictures = epochs * (layers + 1) + layers + 2  # grids and filters; the evolution of each layer; two plots
     projections = epochs * maps * 9
     rows = min(settings["table"], projections)
     grids = epochs * maps + min(rows, epochs * maps)  # those of the pictures, and again those of the table
-    size = (grids * GRID_KB + rows * ROW_KB) / 1000
+    size = (grids * GRID_KB * tile + rows * ROW_KB) / 1000
     line = f"Weights & Biases gets {pictures:,} pictures (a grid of each of {layers} layers at {epochs} epochs)"
     line += f" and a table of {rows:,} of {projections:,} projections" if rows else ""
     return f"{line}, about {max(1, round(size)):,} MB; fewer with evolution.epochs, evolution.maps, logger.wandb.table"
-
-
-def _has_key() -> bool:
-    """Whether wandb will find a key for its server: in the environment, or where `wandb login` has stored it."""
-    own = wandb_setup.singleton().settings
-    return bool(own.api_key or own.identity_token_file or wbnetrc.read_netrc_auth(host=own.base_url))

@@ -14,6 +14,7 @@ BACKGROUND, OUTLINE = (247, 247, 248), (218, 218, 222)
 MARGIN, TITLE_HEIGHT = 20, 52  # pixels around the picture, and above its first row
 GAP = 2  # pixels between tiles that belong together
 LINE = 20  # pixels, height of a line of text
+ROW = 4  # pictures beside each other, so that those of many runs can be read
 
 
 class MapTiles(NamedTuple):
@@ -133,7 +134,17 @@ def _columns(count: int) -> int:
 
 
 def side_by_side(images: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
-    """The pictures in one row, aligned at their top edges, each under its caption."""
+    """The pictures, ROW to a row, aligned at their top edges, each under its caption."""
+    rows = [_row(images[start : start + ROW], captions[start : start + ROW]) for start in range(0, len(images), ROW)]
+    sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), BACKGROUND)
+    y = 0
+    for row in rows:
+        sheet.paste(row, (0, y))
+        y += row.height
+    return sheet
+
+
+def _row(images: Sequence[Image.Image], captions: Sequence[str]) -> Image.Image:
     lines = [wrapped(caption, CAPTION, image.width) for image, caption in zip(images, captions, strict=True)]
     step_y = MARGIN + 26 + LINE * (max(1, *map(len, lines)) - 1)
     sheet = Image.new("RGB", (sum(image.width + MARGIN for image in images) + MARGIN,

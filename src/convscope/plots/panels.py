@@ -124,5 +124,6 @@ def _last_point(line: Line2D) -> tuple[float, float]:
     """Where the line ends, in the units of its axes."""
     x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
     last = np.flatnonzero(np.isfinite(y))[-1]
-    shifted = line.axes.transData.inverted().transform(line.get_transform().transform((x[last], y[last])))
+    axes: Any = line.axes
+    shifted = axes.transData.inverted().transform(line.get_transform().transform((x[last], y[last])))
     return float(shifted[0]), float(shifted[1])

@@ -8,6 +8,7 @@ of the page are cut out here, so that they cost kilobytes instead of whole grids
 import io
 import os
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,11 +43,13 @@ class Atlas(NamedTuple):
 class Thumbnails(NamedTuple):
     """A patch and a projection of the strongest maps of one layer, in one row of tiles.
 
-    source: address of the picture from the page. maps: their numbers, strongest first, two tiles for each.
+    source: address of the picture from the page. maps: their numbers, strongest first, two tiles for each. version:
+    another one for another picture, so that an open page loads it.
     """
 
     source: str
     maps: list[int]
+    version: str = ""
 
 
 def in_atlas(entry: IndexEntry) -> bool:
@@ -150,7 +153,8 @@ def write_thumbnails(folder: Path, atlas: Atlas | None) -> dict[str, Thumbnails]
         if picture is not None:
             source = f"glances/{number}.jpg"
             write(folder / "report" / source, picture)
-            thumbnails[layer] = Thumbnails(source, [frame["sheet"]["maps"][place] for place in strongest])
+            version = format(zlib.crc32(picture), "x")
+            thumbnails[layer] = Thumbnails(source, [frame["sheet"]["maps"][place] for place in strongest], version)
     return thumbnails
 
 

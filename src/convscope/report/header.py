@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from convscope.analyses import abouts
+from convscope.runs.heartbeat import RunStatus
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, enclosing_sweep, start_time, value_at
 
@@ -73,6 +75,22 @@ def subtitle(run: Run) -> list[str]:
     data = run.choices.get("data") or value_at(run.settings, "data", "source")
     words = (analyzed.topic if analyzed else _job(run), net, data, date)
     return [str(word) for word in words if word and "${" not in str(word)]
+
+
+def state(run: Run, status: RunStatus | None) -> str:
+    """How far an unfinished run has come, in words; "" for a finished one. status: of the run folder, if it has one."""
+    if run.summary.get("finished"):
+        return ""
+    if not goes_on(run, status) or status is None:
+        return "not finished: as far as it came"
+    if status.silent:
+        return f"stopped? The last sign of life was on {datetime.fromtimestamp(status.beat):%-d %B, %H:%M}"
+    return status.words
+
+
+def goes_on(run: Run, status: RunStatus | None) -> bool:
+    """Whether nothing in the folder says that the run is over; its process may have been killed."""
+    return status is not None and status.state == "running" and "finished" not in run.summary
 
 
 def analyzed_net(run: Run) -> AnalyzedNet | None:

@@ -4,6 +4,8 @@ HTML comes from templates that escape every value; data.js is a script, because 
 """
 
 import json
+import time
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -27,6 +29,7 @@ from convscope.report.convergence import (
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import REST, is_moving, sections
 from convscope.runs.atomic_io import write
+from convscope.runs.heartbeat import RunStatus, read_status
 from convscope.runs.index import OUTCOME
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, read_run
@@ -65,14 +68,16 @@ def literal(value: Any) -> str:
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
            "atlas.js", "record.js", "tiles.js", "labels.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js",
-           "controls.js", "page.js")  # fmt: skip
+           "controls.js", "page.js", "live.js")  # fmt: skip
+PARTS = ("state", "links", "warnings", "facts", "answer", "numbers", "details")  # blocks that live.js puts in anew
+STRUCTURE = ("sections", "net", "rest")  # blocks whose change needs the whole page anew
 
 
 def write_page(run_folder: Path) -> Path:
     """Writes the page of a run, finished or not, and returns the path of its index.html.
 
-    In report/: index.html, data.js, the atlas's scripts and the layers' thumbnails, each whole or not at all. Reads the
-    run folder and the names of the runs beside it.
+    In report/: index.html, data.js, the atlas's scripts and the layers' thumbnails, each whole or not at all; of a run
+    that goes on also parts.js, for pages that are open. Reads the run folder and the names of the runs beside it.
     """
     folder = Path(run_folder)
     run = read_run(folder)
@@ -80,15 +85,22 @@ def write_page(run_folder: Path) -> Path:
     atlas = build_atlas(run)
     for name, (layer, content) in ({**atlas.layers, **atlas.matched} if atlas else {}).items():
         write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(content)};\n")
-    write(folder / "report" / "data.js", data_script(run, atlas))
-    html = _html(run, write_thumbnails(folder, atlas))
+    status = read_status(folder)
+    html, parts = _html(run, write_thumbnails(folder, atlas), status)
+    if status is not None and status.state == "running":
+        write(folder / "report" / "parts.js", f"window.PARTS = {literal(parts)};\n")
     write(folder / "report" / "index.html", html.encode(errors="replace"))  # a caption may hold half a surrogate
+    write(folder / "report" / "data.js", data_script(run, atlas, status))  # the last one: status.js says when
     return folder / "report" / "index.html"
 
 
-def data_script(run: Run, atlas: Atlas | None) -> str:
-    """`window.DATA = {...};`: series of pictures by epoch, the columns of metrics.csv, the overview of the atlas."""
-    data = {"series": _series(run), "metrics": run.metrics, "atlas": atlas.overview if atlas else None}
+def data_script(run: Run, atlas: Atlas | None, status: RunStatus | None = None) -> str:
+    """`window.DATA = {...};`: series of pictures by epoch, the columns of metrics.csv, the overview of the atlas.
+
+    status: of the run folder; of a run that goes on the first key says when this was written.
+    """
+    written = {"written": round(time.time(), 3)} if status is not None and status.state == "running" else {}
+    data = written | {"series": _series(run), "metrics": run.metrics, "atlas": atlas.overview if atlas else None}
     data["words"] = column_words()
     return f"window.DATA = {literal(data)};\n"
 
@@ -113,35 +125,48 @@ def _series(run: Run) -> list[dict[str, Any]]:
     return list(all_series.values())
 
 
-def _html(run: Run, thumbnails: Mapping[str, Thumbnails]) -> str:
+def _html(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | None) -> tuple[str, dict[str, str]]:
+    """The page, and its PARTS by name, with "structure": a number that changes where all of the page has to."""
+    page, values = template("page.html"), _values(run, thumbnails, status)
+    context = page.new_context(values)
+    values["structure"] = format(zlib.crc32(repr([[*page.blocks[name](context)] for name in STRUCTURE]).encode()), "x")
+    parts = {name: "".join(page.blocks[name](context)) for name in PARTS}
+    return page.render(values), parts | {"structure": values["structure"]}
+
+
+def _values(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | None) -> dict[str, Any]:
+    """The values of the template."""
     layers = _layers(run)
     all_sections = sections(run)
-    return template("page.html").render(
-        run=run,
-        title=header.title(run),
-        subtitle=header.subtitle(run),
-        analyzed=header.analyzed_net(run),
-        facts=header.facts(run),
-        trained=trained_run(run.folder, run.summary.get("of_run")),
-        analyses=analyses_of(run.folder),
-        sweep=sweep_page_of(run.folder),
-        moving=any(is_moving(entry) for entry in run.entries),
-        training=any(run.metrics.values()),
-        layers=layers,
-        thumbnails=thumbnails,
-        answers=_in_short(run, layers),
-        stories=bool(settled_in_words(run, layers)),
-        loss_gap=_loss_gap(run),
-        warnings=_warnings(run),
-        sections=[section for section in all_sections if section.idea is not REST],
-        rest=[section for section in all_sections if section.idea is REST],
-        rows=_rows(run),
-        summary=_summary(run),
-        command=command_line(*run.overrides) if run.config else "",
-        image_size=header.input_size(run),
-        styles=asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
-        scripts=asset_texts(*SCRIPTS),
-    )
+    return {
+        "run": run,
+        "parts": template("sections.html").module,
+        "live": header.goes_on(run, status),
+        "state": header.state(run, status),
+        "title": header.title(run),
+        "subtitle": header.subtitle(run),
+        "analyzed": header.analyzed_net(run),
+        "facts": header.facts(run),
+        "trained": trained_run(run.folder, run.summary.get("of_run")),
+        "analyses": analyses_of(run.folder),
+        "sweep": sweep_page_of(run.folder),
+        "moving": any(is_moving(entry) for entry in run.entries),
+        "training": any(run.metrics.values()),
+        "layers": layers,
+        "thumbnails": thumbnails,
+        "loss_gap": _loss_gap(run),
+        "answers": _in_short(run, layers),
+        "stories": bool(settled_in_words(run, layers)),
+        "warnings": _warnings(run),
+        "sections": [section for section in all_sections if section.idea is not REST],
+        "rest": [section for section in all_sections if section.idea is REST],
+        "rows": _rows(run),
+        "summary": _summary(run),
+        "command": command_line(*run.overrides) if run.config else "",
+        "image_size": header.input_size(run),
+        "styles": asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
+        "scripts": asset_texts(*SCRIPTS),
+    }
 
 
 def _in_short(run: Run, layers: Sequence[LayerConvergence]) -> list[str]:
@@ -166,10 +191,10 @@ def _layers(run: Run) -> list[LayerConvergence]:
 
 def _loss_gap(run: Run) -> str:
     """Why the training loss lies above the validation loss, where it does."""
-    losses = [run.metrics.get(f"{split}/loss", []) for split in ("train", "val")]
+    training, validation = (run.metrics.get(f"{split}/loss", []) for split in ("train", "val"))
     recorded, classes = (run.summary.get(key) for key in ("training_conditions", "classes"))
     count = len(classes) if isinstance(classes, list) else 0
-    return loss_gap_in_words(*losses, recorded or conditions_of_settings(run.settings, count))
+    return loss_gap_in_words(training, validation, recorded or conditions_of_settings(run.settings, count))
 
 
 def _dead_maps(run: Run) -> dict[str, list[int]]:

@@ -103,7 +103,8 @@ def run_tables(groups: Sequence[SeedGroup], folder: Path) -> RunTables:
             seed = [_cell(run.seed)] if has_seeds else []
             cells = [*setting_cells, *seed, *_measured(run, measures), _state(run), *_effort(run)]
             spark = _spark(_top1(run), highest, most_epochs)
-            rows.append(_row(len(rows) + 1, group, run, folder)._replace(cells=cells, spark=spark))
+            name = _name(group, run, values, has_seeds)
+            rows.append(_row(len(rows) + 1, name, run, folder)._replace(cells=cells, spark=spark))
     columns = [*_setting_columns(settings), *([RunColumn("seed", "seed")] if has_seeds else [])]
     columns += [*_measure_columns(measures), _STATE, RunColumn("epochs", "epochs", "descending")]
     columns.append(RunColumn("time", "time"))
@@ -124,13 +125,27 @@ def _best_run(rows: Sequence[RunRow], words: Sequence[str]) -> BestRun | None:
     return BestRun(rows[best], heading, value, int(epochs[best].get("epoch", 0)), words[best])
 
 
-def _row(number: int, group: SeedGroup, run: TrainingRun, folder: Path) -> RunRow:
+def _name(group: SeedGroup, run: TrainingRun | None, values: Mapping[str, Any], has_seeds: bool) -> str:
+    """The name of a run, or of its group without one. values: the settings in which the groups differ.
+
+    Groups of one name are called by their folders; here by what differs, as it was typed: "renorm=0.1 seed=1".
+    """
+    first = group.runs[0].run.folder
+    if group.name in (first.name, f"{first.parent.name}/{first.name}") and 0 < len(values) <= MAX_SETTINGS:
+        words = [
+            f"{heads}={_cell(value).text}" for heads, value in zip(_heads(list(values)), values.values(), strict=True)
+        ]
+        return " ".join([*words, *([f"seed={run.seed}"] if has_seeds and run else [])])
+    if run is None or len(group.runs) == 1:
+        return group.name
+    # a group that is called by the folder of its first run does not name the others
+    return run.run.folder.name if group.name == first.name else f"{group.name}, seed {run.seed}"
+
+
+def _row(number: int, name: str, run: TrainingRun, folder: Path) -> RunRow:
     """The row without its cells and curve."""
     place = run.run.folder
     key = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else place.name
-    name = group.name
-    if len(group.runs) > 1:  # a group that is called by the folder of its first run does not name the others
-        name = place.name if group.name == group.runs[0].run.folder.name else f"{group.name}, seed {run.seed}"
     page = f"../{quote(key)}/report/index.html" if (place / "report" / "index.html").is_file() else None
     return RunRow(key, name, number, page, STATES[run.state.partition(":")[0]], [], "", run)
 
@@ -142,10 +157,19 @@ def _seed_table(
     seeds = RunColumn("seeds", "seeds", "descending")
     columns = [RunColumn("run", "run"), *_setting_columns(settings), seeds, *_measure_columns(measures), _STATE]
     rows = []
-    for group, setting_cells in zip(groups, _setting_cells(settings), strict=True):
+    for group, values, setting_cells in zip(groups, settings, _setting_cells(settings), strict=True):
         means = [_mean(group.over_seeds(key), key) for _, key in measures]
-        rows.append([_cell(group.name), *setting_cells, _cell(len(group.counted)), *means, _cell(group.state)])
+        name = _name(group, None, values, True)
+        rows.append([_cell(name), *setting_cells, _cell(len(group.counted)), *means, _cell(group.state)])
     return columns, rows
+
+
+def _heads(keys: Sequence[str]) -> list[str]:
+    """Short names of config keys: their last part where that is of one key alone."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [
+        name if last.count(name) == 1 else ".".join(key.split(".")[-2:]) for key, name in zip(keys, last, strict=True)
+    ]
 
 
 def _setting_columns(settings: Settings) -> list[RunColumn]:

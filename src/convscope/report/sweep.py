@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from convscope.analyses import abouts
 from convscope.errors import command_line
+from convscope.report.linked_runs import Link
 from convscope.report.page import asset_texts, column_words, literal, template
 from convscope.report.run_table import RunTables, run_tables
 from convscope.runs.atomic_io import write
@@ -73,10 +75,21 @@ def _html(folder: Path, runs: SweepRuns, tables: RunTables) -> str:
         program=command_line(),
         states=[f"{count} {state}" for state, count in sorted(states.items())],
         tables=tables,
+        comparisons=_comparisons(folder),
         left_out=runs.left_out,
         styles=asset_texts("page.css", "sweep.css"),
         scripts=asset_texts(*SCRIPTS),
     )
+
+
+def _comparisons(folder: Path) -> list[Link]:
+    """The pages in the folder of a sweep that compare its runs, such as the table beside the paper's numbers."""
+    links = []
+    for about in abouts().values():
+        page = f"{about.sweep_folder}/report/index.html" if about.sweep_key else ""
+        if page and (folder / page).is_file():
+            links.append(Link(f"../{quote(page)}", about.label))
+    return links
 
 
 def _curves(tables: RunTables) -> list[dict[str, Any]]:

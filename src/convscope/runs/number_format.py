@@ -30,6 +30,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def about_duration(seconds: float) -> str:
+    """A time that is only estimated, in words: "less than a minute", "about 3 minutes", "about 2 hours"."""
+    if seconds < 45:
+        return "less than a minute"
+    for unit, size, most in (("minute", 60, 90 * 60), ("hour", 3600, 36 * 3600), ("day", 86400, math.inf)):
+        if seconds < most:
+            count = max(1, round(seconds / size))
+            return f"about {count} {unit}{'' if count == 1 else 's'}"
+    return "for ever"
+
+
 def brief(value: Any) -> str:
     """A float in four digits, from 100 on as an integer; other values as they are; "" for None."""
     if value is None:

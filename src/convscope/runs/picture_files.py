@@ -4,8 +4,11 @@ A run has a packed picture for each layer and epoch: they are most of what it wr
 thirds of JPEG (docs/evolution.md has the measurement).
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 MAX_WEBP_SIDE = 16_383  # pixels
 FINE_TILE = 80  # pixels of a side from which a tile is stored finely: there are fewer, and they are looked at closely
@@ -13,6 +16,7 @@ DENSE: dict[str, Any] = {"quality": 36, "method": 4}  # of WebP, for smaller til
 FINE: dict[str, Any] = {"quality": 60, "method": 2}  # half the time of method 4, files 5 % larger
 BYTES_PER_PIXEL = {True: 1.9, False: 2.5}  # by whether tiles are fine; of a map's 19 tiles and all that comes with them
 JPEG_QUALITY = 90
+QUALITY_OF_WEBP = 75  # of the jpeg of a webp file; twice its size
 
 
 def picture_form(image: Any, plot: bool, tile: int | None) -> str:
@@ -33,6 +37,16 @@ def save_picture(image: Any, path: Path, tile: int | None = None, quality: int =
         image.save(path, **(DENSE if tile is not None and tile < FINE_TILE else FINE))
     else:
         image.save(path, quality=quality, subsampling=0 if quality >= JPEG_QUALITY else 2)
+
+
+def dashboard_picture(path: Path) -> bytes:
+    """The bytes of a picture file, as a jpeg where it is webp, which dashboards do not show."""
+    if path.suffix != ".webp":
+        return path.read_bytes()
+    jpeg = BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(jpeg, "JPEG", quality=QUALITY_OF_WEBP)
+    return jpeg.getvalue()
 
 
 def megabytes_per_map(tile: int) -> float:

@@ -67,6 +67,13 @@ def read_run(folder: str | Path, with_entries: bool = True) -> Run:
     return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, choices, remarks)
 
 
+def read_facts(folder: Path) -> Run:
+    """The summary of a run alone, without its config, metrics and pictures: quick, for lists of many runs."""
+    remarks = list[str]()
+    summary = {**_facts(folder / "about.json", remarks), **_facts(folder / "summary.json", remarks)}
+    return Run(folder, [], {}, summary, "", [], {}, remarks)
+
+
 def recorded_settings(folder: str | Path) -> dict[str, Any]:
     """The config of a run as a mapping, which must not be changed; empty if it cannot be read."""
     return _settings(read_text(Path(folder) / ".hydra" / "config.yaml"))

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from convscope.metrics.convergence import measured
 from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
 from convscope.runs.background import Background, in_turn
+from convscope.runs.heartbeat import Heartbeat
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
 from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_picture
@@ -105,7 +106,7 @@ class Record:
     def __init__(self, folder: Path, loggers: Iterable[RunLogger] = (), begins: bool = True):
         self.folder, self.loggers, self.begun = Path(folder), list[RunLogger](), False
         self.numbers: dict[str, float] = {}
-        self.background = Background()
+        self.background, self.heartbeat = Background(), Heartbeat(self.folder)
         self._facts: dict[str, Any] = {}
         self._columns, self._rows = ["epoch"], list[tuple[int, str]]()
         self._line_hashes = {key: hash(line) for key, line in _read_lines(self.folder / "index.jsonl").items()}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from convscope.errors import UserError
 from convscope.metrics.goals import Chance
+from convscope.runs.heartbeat import read_status
 from convscope.runs.number_format import duration, parse_number
 from convscope.runs.reading import RUN_FILES, Run, is_run_folder, read_run, table_of, value_at
 
@@ -138,7 +139,10 @@ def _state(run: Run, rows: Sequence[Mapping[str, float]]) -> str:
         return "finished"
     if "finished" in run.summary and not run.summary["finished"] and not _resumed(run.folder):
         return f"failed: {run.summary['problem']}" if run.summary.get("problem") else f"stopped: {progress}"
-    age = time.time() - max(_write_times(run.folder))
+    age = time.time() - max(_write_times(run.folder), default=0)
+    if (status := read_status(run.folder)) is not None and status.state == "running":
+        age = time.time() - status.beat
+        return f"stopped: {progress}, no sign of life for {duration(age)}" if status.silent else f"running: {progress}"
     if age > max(STOPPED_AFTER, 5 * (rows[-1].get("seconds", 0) if rows else 0)):
         return f"stopped: {progress}, nothing written for {duration(age)}"
     return f"running: {progress}"
@@ -151,5 +155,5 @@ def _resumed(folder: Path) -> bool:
 
 
 def _write_times(folder: Path) -> list[float]:
-    paths = [folder / name for name in (*RUN_FILES, "checkpoints/last.ckpt")]
+    paths = [folder / name for name in (*RUN_FILES, "about.json", "checkpoints/last.ckpt")]
     return [path.stat().st_mtime for path in paths if path.is_file()]

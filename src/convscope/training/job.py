@@ -30,7 +30,6 @@ from convscope.training.callbacks.epoch_records import (
     FilterPictures,
     PagePerEpoch,
     RowPerEpoch,
-    Sessions,
 )
 from convscope.training.callbacks.exact_resume import RunningMetrics, StepSeed
 from convscope.training.callbacks.failure_checks import WarnAtChance, WatchLayers
@@ -39,6 +38,7 @@ from convscope.training.callbacks.filter_renormalization import RenormalizeFilte
 from convscope.training.callbacks.finite_numbers import StopWhenNotFinite
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
 from convscope.training.callbacks.plain_lines import LinesWithinEpoch
+from convscope.training.callbacks.session_seconds import Sessions
 from convscope.training.classifier import Classifier
 from convscope.training.loaders import TrainingImages
 from convscope.training.recipe import Recipe
@@ -155,8 +155,8 @@ def train(
         watchers.sessions.seconds["looking"] = watchers.evolution.seconds
     measured = rows.rows
     if trainer.is_global_zero:
-        losses = [[row.get(f"{split}/loss") for row in measured] for split in ("train", "val")]
-        gap = loss_gap_in_words(*losses, conditions(classifier, data))
+        training, validation = ([row.get(f"{split}/loss") for row in measured] for split in ("train", "val"))
+        gap = loss_gap_in_words(training, validation, conditions(classifier, data))
         caption = f"Loss and accuracy over the epochs. {gap}".rstrip(". ")
         record.add(Picture("curves", training_curves(measured), caption, plot=True))
     return {
@@ -219,23 +219,24 @@ def _cluster() -> list[Any]:
     return [SLURMEnvironment(auto_requeue=False)]
 
 
-def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> tuple[int, int, int]:
-    """How many epochs a training run draws, of how many layers, and how many maps of all layers together."""
+def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> tuple[int, int, int, int]:
+    """How many epochs a training run draws, of how many layers, how many maps of all layers together, and the side of
+    their tiles.
+    """
     drawn = sum(config.draws_at(epoch) for epoch in range(1, epochs + 1))
     layers = drawn_layers(config, net, image_size)
-    if isinstance(config.maps, int):
-        return drawn, len(layers), len(layers) * config.maps
-    return drawn, len(layers), sum(len(maps) for maps in config.maps.values())
+    of_layers = len(layers) * config.maps if isinstance(config.maps, int) else sum(map(len, config.maps.values()))
+    return drawn, len(layers), of_layers, config.tile_side(-(-of_layers // max(1, len(layers))))
 
 
 def written_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> str:
     """A line with about how much a training run will write: pictures, and two checkpoints of weights and momentum."""
-    drawn, layers, maps = logging_volume(config, epochs, net, image_size)
+    drawn, layers, maps, tile = logging_volume(config, epochs, net, image_size)
     checkpoint = 8 * sum(weight.numel() for weight in net.parameters()) / 1e6
     checkpoints = f"two checkpoints of {_megabytes(checkpoint)}"
     if not drawn or not maps:
         return f"this run writes {checkpoints}, and no pictures of features"
-    pictures = drawn * maps * megabytes_per_map(config.tile_side(-(-maps // layers)))
+    pictures = drawn * maps * megabytes_per_map(tile)
     places = f"{maps:,} maps of {layers} layers at {drawn} epochs"
     return (
         f"this run writes about {_megabytes(pictures)} of pictures ({places}) and {checkpoints}; less with "

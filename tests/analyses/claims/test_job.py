@@ -102,7 +102,7 @@ def test_the_picture_is_there(tested):
 def test_rows_say_what_was_measured_and_what_was_not():
     tested = [judge(CONVERGENCE, Interval(0.5, 0.25, 0.75, 40), "12 epochs"), unmeasured(DEPTH, "no table")]
     first, second = verdicts(tested).rows
-    assert (first["verdict"], first["value"], first["interval"], first["n"]) == ("holds", 0.5, "0.25 to 0.75", 40)
+    assert (first["verdict"], first["value"], first["interval"], first["n"]) == ("holds", 0.5, "0.250 to 0.750", 40)
     assert (second["verdict"], second["value"], second["interval"]) == ("not enough data", None, "")
     assert [row["because"] for row in reasons(tested).rows] == ["12 epochs", "no table"]
     assert [(bar.value, bar.size) for bar in bars(tested[:1])] == [(0.5, CONVERGENCE.size)]

@@ -159,5 +159,5 @@ def test_what_cannot_be_compared_is_told():
         boxes_around(torch.tensor([[3.0, 3.0], [97.0, 3.0]]), 5, 96)
     with pytest.raises(UserError, match="part of image 0 at nan, nan is outside"):
         boxes_around(torch.full((1, 2), torch.nan), 5, 96)
-    with pytest.raises(UserError, match="no layer conv9 in this net; its layers: conv1, pool1"):
+    with pytest.raises(UserError, match=r"no layer conv9 in this net .did you mean conv4\?.; its layers: conv1, pool1"):
         correspondence(row_net(), photographs(2), random_boxes((1, 2), 5, 96, 0), ["conv9"])

@@ -20,7 +20,7 @@ from random_settings import opened
 CONF = Path(__file__).resolve().parents[3] / "conf"
 SMALL = [
     "model.width=0.1", "data.image_size=64", "optim.batch_size=6", "trainer.max_epochs=2", "trainer.accelerator=cpu",
-    "evolution.maps=2",
+    "evolution.maps=2", "evolution.layers=[conv1]",
 ]  # fmt: skip
 
 

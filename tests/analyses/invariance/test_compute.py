@@ -183,7 +183,9 @@ def test_how_far_the_class_stays():
 
 
 def test_what_cannot_be_swept_is_told(net, images):
-    with pytest.raises(UserError, match="no layer conv9 in this net; its layers: conv1, pool1, norm1"):
+    with pytest.raises(
+        UserError, match=r"no layer conv9 in this net .did you mean conv4\?.; its layers: conv1, pool1, norm1"
+    ):
         sweep(net, images, TARGETS, ["conv9"], SHIFTS)
     with pytest.raises(UserError, match="fill=black is unknown; possible: gray, edge, reflect"):
         sweep(net, images, TARGETS, ["conv1"], SHIFTS, "black")

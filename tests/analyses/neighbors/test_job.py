@@ -145,7 +145,7 @@ def test_one_image_has_no_interval(tmp_path):
         ({"nearest": 0}, "neighbors.nearest=0 is too small; it is 1 or more"),
         ({"nearest": 41}, "neighbors.nearest=41 is more than the 40 training images; ask for fewer"),
         ({"scored": 0}, "neighbors.scored=0 is too small; it is 1 or more, or null"),
-        ({"layer": "fc9"}, "no layer fc9 in this net; its layers: conv1, pool1, fc2, fc3"),
+        ({"layer": "fc9"}, r"no layer fc9 in this net .did you mean fc3\?.; its layers: conv1, pool1, fc2, fc3"),
         ({"images": [3, 9]}, "no image 9 in val; its images are 0 to 8"),
         ({"images": 0}, "neighbors.images=0 is too small; it is 1 or more"),
         ({"images": []}, "an empty list of images; name some of 0 to 8"),

@@ -127,10 +127,10 @@ def test_the_random_net_stands_beside(transferred, place):
     assert ours.shape == random.shape and not np.allclose(ours, random)
 
 
-def test_files_that_do_not_stay_have_no_name_while_they_are_used(trained, cache):
-    subject = opened(composed([f"ckpt={trained}/checkpoints/last.ckpt"]))
+def test_files_that_do_not_stay_have_no_name_while_they_are_used(trained, tmp_path):
+    subject = opened(composed([f"ckpt={trained}/checkpoints/last.ckpt", f"data.cache_dir={tmp_path}"]))
     with features_on_disk({"net": subject}, FeatureRequest(["fc7"], 6)) as stored:
-        assert not list(Path(cache).glob("features-*"))  # so nothing is left, whatever ends the process
+        assert list(tmp_path.iterdir()) and not list(tmp_path.glob("features-*"))  # nothing is left, whatever ends it
         assert np.abs(stored["net"].layers["fc7"]).sum() > 0
 
 
@@ -214,11 +214,12 @@ def maxima(x):
     return torch.stack([torch.stack(row, 2) for row in parts], 2).flatten(1)
 
 
-def test_nothing_stays_on_disk_when_it_fails(trained, tmp_path, cache):
-    words = [f"ckpt={trained}/checkpoints/last.ckpt", "transfer.per_class=[99]"]
+def test_nothing_stays_on_disk_when_it_fails(trained, tmp_path):
+    cache = tmp_path / "cache"
+    words = [f"ckpt={trained}/checkpoints/last.ckpt", "transfer.per_class=[99]", f"data.cache_dir={cache}"]
     with pytest.raises(UserError, match="asks for 99 training images of each class and one more to test, but .* has"):
         JOBS["transfer"](composed(words), tmp_path / "run")
-    assert not list(Path(cache).glob("features-*"))
+    assert not list(cache.glob("features-*"))
 
 
 @pytest.mark.parametrize(("settings", "message"), [

@@ -5,6 +5,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from litdata import StreamingDataLoader, StreamingDataset
+from litdata.streaming import item_loader
 from litdata.streaming.downloader import LocalDownloaderWithCache
 
 from convscope.data.sampler import Share, WindowSampler
@@ -61,8 +62,9 @@ def test_litdatas_order_depends_on_the_number_of_loading_processes(folder):
 
 
 def test_read_by_index_litdata_fetches_chunks_again_or_deletes_them_too_early_and_ours_come_once(
-    folder, downloads, tmp_path
+    folder, downloads, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(item_loader, "_FORCE_DOWNLOAD_TIME", 0.5)  # it waits 30 s for what it has deleted
     (ours := tmp_path / "ours").mkdir()
     names = [f"chunk-0-{number}.bin" for number in range(CHUNKS)]
     files = ChunkFiles(ours, names, np.full(CHUNKS, IMAGES), StoreCache(f"local:{folder}", ours, limit(folder, 32)))

@@ -24,7 +24,8 @@ def seconds(folder):
 
 @pytest.fixture(scope="module")
 def words(cache):
-    return [*TINY, "evolution.maps=1", "optim=paper", "optim.batch_size=20", f"data.cache_dir={cache}"]
+    drawn = ["evolution.maps=1", "evolution.layers=[conv1]"]
+    return [*TINY, *drawn, "optim=paper", "optim.batch_size=20", f"data.cache_dir={cache}"]
 
 
 def later(words, folder, change):

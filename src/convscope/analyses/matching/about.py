@@ -51,7 +51,7 @@ ABOUT = About(
     config=MatchConfig,
     label="match",
     looks="by matching maps one to one",
-    tiny=("match.images=8", "match.beside=random", "match.pairs=1", "match.tile=16"),
+    tiny=("match.images=8", "match.beside=random", "match.pairs=1", "match.tile=16", "match.layers=[conv1,conv5]"),
     topics=(
         Topic(
             "match",

@@ -174,7 +174,8 @@ def with_dependence(net: nn.Module, images: SplitPixels, view: FeatureView) -> F
     position, rank = _exciting(Top9(*(field[positions, :COMPARED] for field in view.top)))
     places = torch.tensor(positions)[position], rank
     units = units._replace(map=torch.tensor(view.maps)[units.map])
-    projection = Projection(view.projections[places], *view.corners[places].T)
+    values = view.projections[places][:, : inputs.shape[1]]  # a net of gray images has all three channels alike
+    projection = Projection(values, *view.corners[places].T)
     measured = measure(net, inputs, view.layer, units, {view.rule.rule: projection})
     return view._replace(dependence=measured[view.rule.rule].mean)
 

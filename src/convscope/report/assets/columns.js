@@ -12,10 +12,10 @@
  *
  * What a chart shows. share: its values are percentages. whole: its scale is 0 to 100 %. fitted: its scale may begin
  * far from 0. digits: of the values that it reads out, by default 3. rule: a level to mark. lone: a line alone needs no
- * name at its end. split: its lines are training, validation and test.
+ * name at its end. split: its lines are training, validation and test. apart: its scale is that of most of the values.
  * @typedef {{
  *   title: string, lines: Line[], share?: boolean, whole?: boolean, fitted?: boolean, digits?: number, rule?: number,
- *   lone?: boolean, split?: boolean,
+ *   lone?: boolean, split?: boolean, apart?: boolean,
  * }} ChartSpec
  *
  * Which chart a column belongs to, and the name of its line there.

@@ -43,11 +43,17 @@ function setUpStories() {
 function setUpEpochs() {
   const slider = byId("epoch", HTMLInputElement);
   const select = byId("compare", HTMLSelectElement);
-  for (const part of queryAll(".time, .bytime")) part.hidden = epochs.length < 2;
+  const nothing = select.options[0];
+  const refresh = () => {
+    for (const part of queryAll(".time, .bytime")) part.hidden = epochs.length < 2;
+    slider.max = String(Math.max(0, epochs.length - 1));
+    select.replaceChildren(nothing);
+    fillCompare(select);
+  };
   for (const part of queryAll(".bymap")) part.hidden = !own;
   for (const part of queryAll(".bypicture")) part.hidden = Boolean(own);
-  slider.max = String(Math.max(0, epochs.length - 1));
-  fillCompare(select);
+  refresh();
+  refreshers.push(refresh);
   slider.addEventListener("input", () => change({ epoch: epochs[Number(slider.value)] }));
   select.addEventListener("change", () =>
     change({ beside: /^\d+$/.test(select.value) ? `epoch:${select.value}` : select.value || null }),

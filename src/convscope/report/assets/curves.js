@@ -87,6 +87,17 @@ function spread(places) {
 }
 
 /**
+ * From the lowest value to that which four of five do not exceed: the others run out of the top. The losses of the first
+ * epochs, or of a run that came to nothing, would press all curves together.
+ * @param {number[]} values
+ * @returns {[number, number]}
+ */
+function mostOf(values) {
+  const inOrder = [...values].sort((a, b) => a - b);
+  return [inOrder[0], inOrder[Math.ceil(0.8 * (inOrder.length - 1))]];
+}
+
+/**
  * The levels of a chart's grid: 0 is one of them, unless a fitted chart has values that differ by little and are far
  * from it.
  * @param {ChartSpec} spec
@@ -94,6 +105,7 @@ function spread(places) {
 function levelsOf(spec) {
   if (spec.whole) return [0, 0.25, 0.5, 0.75, 1];
   const values = spec.lines.flatMap((line) => line.values.filter(isPresent));
+  if (spec.apart) return ticks(...mostOf(values));
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const far = high > low && high - low < Math.max(low, -high) / 4;
   return spec.fitted && far ? ticks(low, high) : ticks(Math.min(0, low), high);

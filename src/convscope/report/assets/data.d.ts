@@ -110,6 +110,16 @@ interface RunData {
   metrics: Columns;
   atlas: AtlasOverview | null;
   words?: Record<string, string>;
+  written?: number;
+}
+
+/** What status.js says of a run that goes on. beat: its last sign of life, in seconds. page: when data.js was written. */
+interface LiveStatus {
+  state: string;
+  words: string;
+  beat: number;
+  page: number;
+  silent: number;
 }
 
 /** A row of a sweep. written: when the run's own page was, null where it has no maps to compare. */
@@ -127,6 +137,8 @@ interface SweepRun {
 
 interface Window {
   DATA?: RunData;
+  STATUS?: LiveStatus;
+  PARTS?: Record<string, string>;
   ATLAS?: Record<string, LayerRecord>;
   SWEEP?: { runs: SweepRun[]; words?: Record<string, string> };
 }

@@ -23,9 +23,16 @@ const layerOf = (pictures) => pictures.layer || pictures.name.split("/").slice(1
 const layers = [
   ...new Set([...(own?.atlas.layers ?? []).map((layer) => layer.name), ...seriesOf("top9").map(layerOf)]),
 ];
-const frameEpochs = series.flatMap((pictures) => pictures.frames.map((frame) => frame.epoch));
-const epochs = [...new Set([...(own?.atlas.epochs ?? []), ...frameEpochs].filter(isPresent))].sort((a, b) => a - b);
-const last = epochs[epochs.length - 1] ?? null;
+/** @type {number[]} */
+const epochs = [];
+let last = /** @type {number | null} */ (null);
+function readEpochs() {
+  const frameEpochs = series.flatMap((pictures) => pictures.frames.map((frame) => frame.epoch));
+  const shown = new Set([...(own?.atlas.epochs ?? []), ...frameEpochs].filter(isPresent));
+  epochs.splice(0, epochs.length, ...[...shown].sort((a, b) => a - b));
+  last = epochs[epochs.length - 1] ?? null;
+}
+readEpochs();
 const middle = layers[Math.floor((layers.length - 1) / 2)] ?? null; // parts of things: neither edges nor whole classes
 /** @type {PageState} */
 const state = { layer: middle, epoch: last, map: null, rank: null, sort: null, part: null, show: null, beside: null };
@@ -35,6 +42,11 @@ let moved = false; // whether anyone has moved anything: only then the next pict
  * @type {(() => void | Promise<void>)[]}
  */
 const followers = [];
+/**
+ * What to call when the data have changed, as those of a run that goes on do.
+ * @type {(() => void)[]}
+ */
+const refreshers = [];
 
 // ---------------------------------------------------------------- state and address
 
@@ -111,7 +123,11 @@ function onKey(event) {
 function setUpSections() {
   for (const link of queryAll("nav a", HTMLAnchorElement)) {
     const section = document.getElementById(link.dataset.section ?? "");
-    link.hidden = !section || section.hidden;
+    const show = () => {
+      link.hidden = !section || section.hidden;
+    };
+    show();
+    refreshers.push(show);
     if (!section || (!layers.length && !series.length)) continue; // nothing moves: the address is the section's
     section.tabIndex = -1;
     link.addEventListener("click", (event) => {
@@ -123,7 +139,6 @@ function setUpSections() {
 }
 
 const WITH_PLACES = /^(top9|evolution|filters)\/|^(settling|curves)$/;
-const otherSeries = series.filter((pictures) => !WITH_PLACES.test(pictures.name));
 setUpTheme();
 byId("features").hidden = !own && series.every((pictures) => /^(settling|curves)$/.test(pictures.name));
 recall();
@@ -138,7 +153,7 @@ followers.push(
   setUpCharts(),
   setUpFollowing("growth", () => seriesOf("evolution").filter((pictures) => layerOf(pictures) === state.layer)),
   setUpFollowing("filters", () => seriesOf("filters")),
-  setUpFollowing("more", () => otherSeries),
+  setUpFollowing("more", () => series.filter((pictures) => !WITH_PLACES.test(pictures.name))),
 );
 setUpSections();
 byId("play").addEventListener("click", play);

@@ -108,7 +108,7 @@ function stripView(holder) {
   );
   watcher.observe(holder);
   return (layer, map, epoch) => {
-    const key = `${layer.run.report} ${layer.name} ${map}`;
+    const key = `${layer.run.report} ${layer.name} ${map} ${layer.frames.length}`;
     if (key !== built) {
       built = key;
       scene = { layer, map };
@@ -180,7 +180,9 @@ function curveView(holder) {
       const map = maps[at];
       return map !== undefined && (at === 0 || side.run !== sides[0].run) ? [{ layer: side.layer, map }] : [];
     });
-    const key = JSON.stringify(curves.map(({ layer, map }) => [layer.run.report, layer.name, map]));
+    const key = JSON.stringify(
+      curves.map(({ layer, map }) => [layer.run.report, layer.name, map, layer.frames.length]),
+    );
     if (key !== built) {
       holder.replaceChildren();
       move = drawScores(holder, curves);

@@ -73,7 +73,7 @@ function chartSpecs() {
   const dead = after("dead/").filter((column) => valuesOf(column).some((value) => Number(value) > 0));
   return [
     { title: "Validation accuracy, top-1", column: "val/top1", share: true },
-    { title: "Validation loss", column: "val/loss" },
+    { title: "Validation loss", column: "val/loss", apart: true },
     ...columns.filter((column) => !CHARTED.test(column)).map((column) => otherSpec(column, valuesOf(column), layers)),
     ...after("stayed/").map((column) => ({
       title: `Settling of ${column.slice(7)}: top-9 images that stayed`,
@@ -139,8 +139,12 @@ function showCompare() {
 
 // ---------------------------------------------------------------- state and address
 
+let sortedBy = ""; // a thousand rows are put in order only when the order changes
+
 function show() {
-  sortTable(byId("table", HTMLTableElement), state.sort, state.order);
+  const order = `${state.sort} ${state.order}`;
+  if (order !== sortedBy) sortTable(byId("table", HTMLTableElement), state.sort, state.order);
+  sortedBy = order;
   for (const cell of queryAll(".more")) cell.hidden = !state.all;
   byId("all").setAttribute("aria-pressed", String(state.all));
   chooseStyles();

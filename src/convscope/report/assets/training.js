@@ -104,13 +104,22 @@ function chartSpecs() {
 }
 
 function setUpCharts() {
-  const when = /** @type {number[]} */ (metrics.epoch ?? []);
-  const specs = chartSpecs();
   const holder = query("#training .charts");
-  const updates = specs.map((spec) => chart(holder, spec, when, goToNearest));
-  const plots = series.filter((pictures) => ["settling", "curves"].includes(pictures.name));
-  for (const plot of plots) showPlot(plot, specs.length > 0);
-  byId("training").hidden = !specs.length && !plots.length;
+  /** @type {((epoch: number) => void)[]} */
+  let updates = [];
+  const draw = () => {
+    const when = /** @type {number[]} */ ([...(metrics.epoch ?? [])]);
+    const specs = chartSpecs();
+    const plots = series.filter((pictures) => ["settling", "curves"].includes(pictures.name));
+    holder.style.minHeight = `${holder.offsetHeight}px`; // the page does not move while the charts are drawn anew
+    for (const part of [holder, query("#training .plots")]) part.replaceChildren();
+    byId("training").hidden = !specs.length && !plots.length;
+    updates = specs.map((spec) => chart(holder, spec, when, goToNearest));
+    holder.style.minHeight = "";
+    for (const plot of plots) showPlot(plot, specs.length > 0);
+  };
+  draw();
+  refreshers.push(draw);
   return () => {
     const { epoch } = state;
     if (epoch !== null) updates.forEach((update) => update(epoch));

@@ -213,7 +213,13 @@ function loadAhead(sides) {
 function setUpOptions() {
   const sort = byId("sort", HTMLSelectElement);
   const buttons = queryAll("#show button", HTMLButtonElement);
-  if (epochs.length < 2) query("[value=stability]", HTMLElement, sort).remove();
+  const stability = query("[value=stability]", HTMLOptionElement, sort);
+  const refresh = () => {
+    if (epochs.length < 2) stability.remove();
+    else if (!stability.parentNode) sort.insertBefore(stability, query("[value=dead]", HTMLElement, sort));
+  };
+  refresh();
+  refreshers.push(refresh);
   sort.addEventListener("change", () => change({ sort: sort.value || null }));
   for (const button of buttons) button.addEventListener("click", () => change({ show: button.value || null }));
   setUpParts();

@@ -1,8 +1,8 @@
-"""What a run records after each epoch: a row of metrics.csv, first-layer filters, the report page, seconds."""
+"""What a run records after each epoch: a row of metrics.csv, first-layer filters, the report page."""
 
 import sys
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -65,6 +65,9 @@ class RowPerEpoch(pl.Callback):
         trainer.callback_metrics.clear()  # Lightning would repeat the values of epochs that measure more than this one
         self.started = time.perf_counter()
 
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.record.heartbeat.progress((batch_idx + 1) / max(1, trainer.num_training_batches))
+
     def on_validation_epoch_start(self, *_: Any) -> None:
         self.trained = time.perf_counter()
 
@@ -74,6 +77,7 @@ class RowPerEpoch(pl.Callback):
         epoch, row = trainer.current_epoch + 1, self._row(trainer, module.recipe.batch_size)
         self.rows.append({"epoch": epoch, **row})
         self._record_last()
+        self.record.heartbeat.epoch(epoch)
         if not sys.stdout.isatty():
             print(_line(epoch, trainer.max_epochs, row) + self._time_left(trainer.max_epochs), flush=True)
 
@@ -115,6 +119,7 @@ class BeginRecord(pl.Callback):
         self.begun = True
         self.begin()
         self.rows.write_earlier_rows(trainer)
+        self.rows.record.heartbeat.resume(len(self.rows.rows))
 
     def on_fit_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if not self.begun:  # all epochs have ended earlier, so that no step came
@@ -190,36 +195,7 @@ class PagePerEpoch(pl.Callback):
         if self.page.due:
             with self.page.counted():
                 write_page(self.record.folder)
-
-
-class Sessions(pl.Callback):
-    """Adds up the seconds of a run's sessions: one session from each start or resume to its end.
-
-    Counts an earlier session up to its last checkpoint only; later work is repeated and counted then. seconds: by
-    phase; the callback adds what the earlier sessions took to "preparation", and sets "earlier" to what they took in
-    all. began: when this session began, by time.perf_counter.
-    """
-
-    state_key = "Sessions"  # in checkpoints
-
-    def __init__(self, seconds: MutableMapping[str, float], began: float):
-        self.seconds, self.began = seconds, began
-
-    def state_dict(self) -> dict[str, Any]:
-        whole = self.seconds.get("earlier", 0.0) + time.perf_counter() - self.began
-        return {"seconds": {"whole": whole, "preparation": self.seconds.get("preparation", 0.0)}}
-
-    def on_load_checkpoint(self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]) -> None:
-        """Reads the seconds of earlier sessions. A checkpoint of version 0.1 has only those of its epochs."""
-        states = checkpoint["callbacks"]
-        if self.state_key in states:
-            before = states[self.state_key]["seconds"]
-        else:
-            epochs = states.get("RowPerEpoch", {"rows": []})
-            measured = sum(row["seconds"] for row in EpochRows.read(epochs["rows"]))
-            before = {"whole": measured + _seconds_within_epoch(checkpoint, epochs), "preparation": 0.0}
-        self.seconds["earlier"] = before["whole"]
-        self.seconds["preparation"] = self.seconds.get("preparation", 0.0) + before["preparation"]
+            self.record.heartbeat.write()
 
 
 def filters_picture(name: str, weight: torch.Tensor, epoch: int | None = None) -> Picture:
@@ -237,9 +213,3 @@ def _line(epoch: int, epochs: int | None, row: dict[str, float]) -> str:
         f"val loss {row['val/loss']:.3f} accuracy {row['val/top1']:.1%}{precision}  "
         f"{row['seconds']:.0f} s  {row['images_per_second']:.0f} images/s"
     )
-
-
-def _seconds_within_epoch(checkpoint: dict[str, Any], epochs: dict[str, Any]) -> float:
-    """Seconds of the unfinished epoch of a checkpoint; 0 at the end of an epoch, whose row has them already."""
-    progress = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
-    return float(epochs.get("spent", 0.0)) if progress["started"] > progress["processed"] else 0.0

@@ -203,7 +203,8 @@ class FeatureEvolution:
         run = WatchedRun(self.choice, module, loader, image_shape(image))
         if trainer.is_global_zero:
             self.folder = self._run_folder(Path(trainer.default_root_dir))
-            run.open(self.folder, type(module).__name__, self.state, picture_loggers(trainer.loggers, run.warn))
+            run_loggers = picture_loggers(trainer.loggers, run.warn)
+            run.open(self.folder, type(module).__name__, self.state, run_loggers, trainer.max_epochs)
         self.run = run
 
     def _run_folder(self, root: Path) -> Path:

@@ -57,7 +57,8 @@ class ClosingLogger(RunLogger, Protocol):
 class RecordedRun:
     """Writes metrics.csv, about.json, summary.json and the page of a run.
 
-    facts: entries of about.json and summary.json that are fixed. rows: those of earlier sessions.
+    facts: entries of about.json and summary.json that are fixed. rows: those of earlier sessions. epochs: of
+    the whole run, None where that is not known.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class RecordedRun:
         facts: Mapping[str, Any],
         loggers: Iterable[ClosingLogger] = (),
         rows: EpochRows | None = None,
+        epochs: int | None = None,
     ):
         self.loggers = list(loggers)
         self.record, self.facts, self.rows = Record(folder, self.loggers), dict(facts), rows or EpochRows()
@@ -74,6 +76,9 @@ class RecordedRun:
         self.record.about(self.facts)
         if self.rows:
             self.record.rows(self.rows)
+        self.record.heartbeat.start(epochs)
+        self.record.heartbeat.resume(int(self.rows[-1]["epoch"]) if self.rows else 0)
+        write_page(folder)
 
     def epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Writes the row of an epoch, and the page, as often as that takes at most a twentieth of the time."""
@@ -82,6 +87,7 @@ class RecordedRun:
         if self.page.due:
             with self.page.counted():
                 write_page(self.record.folder)
+        self.record.heartbeat.epoch(epoch)
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
@@ -93,5 +99,7 @@ class RecordedRun:
             logger.close()
         summary = {**self.facts, "final": self.rows[-1] if self.rows else {}, "numbers": dict(self.record.numbers)}
         summary |= {"warnings": self.warnings, "finished": problem is None}
-        self.record.summary(summary | ({"problem": problem} if problem else {}))
+        summary |= {"problem": problem} if problem else {}
+        self.record.summary(summary)
         write_page(self.record.folder)
+        self.record.heartbeat.end(summary)

@@ -53,13 +53,23 @@ class WatchedRun:
         self.recorded: RecordedRun | None = None
         self._warned = set[str]()
 
-    def open(self, folder: Path, name: str, state: Mapping[str, Any], loggers: Sequence[ClosingLogger] = ()) -> None:
-        """Opens the run folder and prints where its page is. state: of an earlier session, empty without one."""
+    def open(
+        self,
+        folder: Path,
+        name: str,
+        state: Mapping[str, Any],
+        loggers: Sequence[ClosingLogger] = (),
+        epochs: int | None = None,
+    ) -> None:
+        """Opens the run folder and prints where its page is. state: of an earlier session, empty without one.
+
+        epochs: of the whole run, None where that is not known.
+        """
         if process().rank:
             return
         with eagerly(self.net), undisturbed_random():
             facts = self._facts(name)
-        self.recorded = RecordedRun(folder, facts, loggers, EpochRows.read(state.get("metrics", "")))
+        self.recorded = RecordedRun(folder, facts, loggers, EpochRows.read(state.get("metrics", "")), epochs)
         self.evolution = Evolution(self.recorded.record, self.images.images, self.features, self.choice.seed)
         if "evolution" in state:
             self.evolution.load_state_dict(state["evolution"])
