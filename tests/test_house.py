@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "loggers": {"errors", "runs"},
     "report": {"analyses", "errors", "metrics", "runs"},
     "runs": {"errors", "metrics"},
-    "data": {"config", "errors", "models", "runs"},
+    "data": {"config", "engine", "errors", "models", "runs"},
     "engine": {"errors", "models"},
     "models": {"errors"},
     "metrics": {"errors"},
@@ -248,7 +248,7 @@ def test_the_root_and_the_number_of_packages_and_files():
     package = SRC / "convscope"
     assert {path.stem for path in package.glob("*.py")} == {"__init__", "__main__", "config", "errors"}
     assert len([path for path in package.iterdir() if (path / "__init__.py").is_file()]) <= 12
-    assert sum(map(holds_code, trees().values())) <= 345
+    assert sum(map(holds_code, trees().values())) <= 346
 
 
 @pytest.mark.parametrize("name", FILES)

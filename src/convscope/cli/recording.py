@@ -55,10 +55,10 @@ def record_results(
     """Writes every result into the run folder, and small tables also to the terminal; of several processes, the first.
 
     facts: what summary.json says of the run. subjects: the nets whose images are read meanwhile. last_warnings: what is
-    to be known of these nets, asked when all results are there.
+    to be known of these nets, asked and shown behind the first conclusion.
     """
     from convscope.cli import terminal
-    from convscope.runs.record import Number, Record
+    from convscope.runs.record import Conclusion, Number, Record
 
     if not is_first_process():
         with explain_loader_deaths(subjects):
@@ -72,14 +72,17 @@ def record_results(
         with finish_with_summary(record, facts) as summary, explain_loader_deaths(subjects):
             announce_page(record)
             show_warnings(unused_words(settings), summary)
-            numbers = []
+            numbers, cautioned = [], False
             for result in results:
                 record.add(result)
                 terminal.show_result(result, folder)
                 numbers += [result] if isinstance(result, Number) else []
+                if isinstance(result, Conclusion) and not cautioned:
+                    cautioned = True
+                    show_warnings(last_warnings(), summary)
             terminal.show_numbers(numbers, folder)
             report_bad_images(subjects, record, summary)
-            show_warnings(last_warnings(), summary)
+            show_warnings([] if cautioned else last_warnings(), summary)
 
 
 def _with_first_computed(results: Iterator[Result], subjects: Sequence[Subject]) -> Iterator[Result]:

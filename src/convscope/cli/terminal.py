@@ -20,7 +20,6 @@ MAX_ROWS = 40  # of a table; longer ones are only in their csv file
 ENDS = ("_low", "_high", "_spread")  # of columns about the column before
 SENTENCE = 60  # characters; a cell that is longer is a sentence, whose lines may break between words
 NARROWEST = 30  # columns of the terminal for sentences
-FEWEST = 4  # columns that are worth a table of what fits
 DIGITS = 4  # of the largest number of a column
 DEFAULT_WIDTH = 120  # columns where no terminal says how wide it is, as in a log file
 
@@ -28,10 +27,9 @@ DEFAULT_WIDTH = 120  # columns where no terminal says how wide it is, as in a lo
 def show_result(result: Result, folder: Path) -> None:
     """Prints a table of up to 40 rows; nothing for other results. folder: of the run, with the csv file of the table.
 
-    Only sentences break into lines. A table that is too wide for the terminal and has few rows is printed transposed: a
-    line for each column. A table of classes by classes keeps its rows, and numbers replace the names of its columns. Of
-    a table that fits neither way, the ends of intervals are left out, then the last columns; where hardly any would
-    remain, its caption is printed with the path of its csv file.
+    Only sentences and heads break into lines. A table that is too wide for the terminal and has few rows is printed
+    transposed: a line for each column. A table of classes by classes keeps its rows, and numbers replace the names of
+    its columns. Of a table that fits neither way, the caption is printed with the path of its csv file.
     """
     if isinstance(result, Conclusion):
         _terminal().print(result.caption, markup=False, highlight=False)
@@ -49,7 +47,7 @@ def show_result(result: Result, folder: Path) -> None:
 
 
 def _laid_out(table: Table, width: int) -> tuple[Drawn, str] | None:
-    """The table as it fits this width, and a remark on how; None where hardly any of its columns do."""
+    """The table as it fits this width with all its columns, and a remark on how; None where it does not."""
     few = len(table.rows) < len(table.rows[0])
     if _width(_upright(table)) <= width:
         return _upright(table), ""
@@ -59,11 +57,7 @@ def _laid_out(table: Table, width: int) -> tuple[Drawn, str] | None:
         return (drawn, remark) if _least_width(table) <= width else None
     if few and (transposed := _transposed(table, width)):
         return transposed, ""
-    absent = _columns_without_room(table, width)
-    if absent and len(table.rows[0]) - len(absent) < FEWEST:
-        return None
-    rows = [{name: value for name, value in row.items() if name not in absent} for row in table.rows]
-    return _narrow(table._replace(rows=rows)), f"; {len(absent)} more columns in its csv file" if absent else ""
+    return (_narrow(table), "") if _least_width(table) <= width else None
 
 
 def _width(drawn: Drawn) -> int:
@@ -77,18 +71,6 @@ def _least_width(table: Table) -> int:
     for column in drawn.columns:
         column.max_width = column.min_width
     return _width(drawn)
-
-
-def _columns_without_room(table: Table, width: int) -> list[str]:
-    """The columns to leave out so that the others fit, with their sentences broken into lines."""
-    names = list(table.rows[0])
-    ends = [name for name in names if name.endswith(ENDS)]
-    drops = ends + [name for name in reversed(names[1:]) if name not in ends]
-    for count in (0, *range(len(ends), len(drops) + 1)):
-        rest = [{name: row.get(name) for name in names if name not in drops[:count]} for row in table.rows]
-        if _least_width(table._replace(rows=rest)) <= width:
-            return drops[:count]
-    return drops
 
 
 def _is_square(table: Table) -> bool:
@@ -139,22 +121,6 @@ def show_start(start: Mapping[str, Any]) -> None:
     """Prints which weights a training run took from an earlier net, and which rows are frozen."""
     if start:
         show_line(start["words"])
-
-
-def show_outcome(name: str, outcome: Mapping[str, Any], goal: Mapping[str, Any]) -> None:
-    """Prints the last and the best numbers of a training run in one line, as a sweep has one for each run.
-
-    goal: label and metric of what is best, as summary.json has them.
-    """
-    final, best = outcome["final"], outcome["best"]
-    if final and is_first_process():
-        precision = f", mean AP {final['val/mean_ap']:.1%}" if "val/mean_ap" in final else ""
-        reached = f"; best {goal['label']} {best[goal['metric']]:.1%} in epoch {best['epoch']}" if best else ""
-        print(
-            f"{name}: val accuracy, top-1 {final['val/top1']:.1%}, mean of classes {final['val/class_mean']:.1%}"
-            f"{precision} in epoch {final['epoch']}{reached}",
-            flush=True,
-        )
 
 
 def _terminal() -> Console:

@@ -37,6 +37,7 @@ def train(settings: Settings, folder: Path) -> None:
     with quick_imports():
         from convscope.cli import terminal
         from convscope.data.trained_images import check_images
+        from convscope.report.page import outcome_of_training
         from convscope.runs.provenance import with_earlier_decoders
         from convscope.runs.record import Record
         from convscope.training import job
@@ -77,7 +78,8 @@ def train(settings: Settings, folder: Path) -> None:
         outcome = job.train(prepared.classifier, subject.image_data, plan, record, sessions, begin)
         outcome["warnings"] = [*summary.get("warnings", []), *outcome["warnings"]]
         summary.update(outcome)
-        terminal.show_outcome(settings["name"], outcome, facts["goal"])
+        if words := outcome_of_training(folder, summary):
+            terminal.show_line(f"{settings['name']}: {words[:1].lower()}{words[1:]}")
 
 
 def check_moved_images(settings: Settings, folder: Path) -> None:

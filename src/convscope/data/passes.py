@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from convscope.data import decoders
 from convscope.data.decode import Interpolation, Unreadable, decoded, fitted
+from convscope.engine.progress import track_parts
 
 BLOCK = 128  # images decoded ahead
 DEPTHS = " 2"  # how images that are no JPEGs are decoded; to be changed with their pixels
@@ -29,19 +28,16 @@ def in_blocks(read: Callable[[int], object], count: int, title: str) -> Iterator
 
     Decoding and resizing release Python's lock, so threads are enough. A progress bar shows `title` on a terminal.
     """
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with (
-        Progress(*columns, console=console, disable=not console.is_terminal) as bar,
-        ThreadPoolExecutor(core_count()) as pool,
-    ):
-        task, ahead = bar.add_task(title, total=count), deque[list]()
+    yield from track_parts(_read_ahead(read, count), title, count, len)
+
+
+def _read_ahead(read: Callable[[int], object], count: int) -> Iterator[list]:
+    with ThreadPoolExecutor(core_count()) as pool:
+        ahead = deque[list]()
         for start in range(0, count + BLOCK, BLOCK):
             ahead.append([pool.submit(read, number) for number in range(start, min(start + BLOCK, count))])
             if len(ahead) == 2:
-                block = [future.result() for future in ahead.popleft()]
-                yield block
-                bar.advance(task, len(block))
+                yield [future.result() for future in ahead.popleft()]
 
 
 class Statistics(NamedTuple):

@@ -5,12 +5,17 @@ metrics/convergence.py has the measure, which the page, its atlas and the claims
 
 import re
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import isfinite, isnan
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from convscope.metrics.convergence import TopImages, convergence_epoch, layer_overlap
+from convscope.metrics.goals import TOP1
+from convscope.metrics.intervals import in_percent, share_interval
+from convscope.runs.number_format import listed, percent
+from convscope.runs.reading import Run
 from convscope.runs.top9_records import exciting_images
+from convscope.runs.training_runs import has_learned
 
 MAX_NUMBERS = 6  # dead maps that are listed by number
 Columns = Mapping[str, Sequence[float | None]]  # of metrics.csv
@@ -120,6 +125,46 @@ def convergence_in_words(layers: Sequence[LayerConvergence], ended: bool = True,
     return " ".join(part for part in (order if ended else f"So far: {order}", _dead(measured)) if part)
 
 
+def training_in_words(run: Run, layers: Sequence[LayerConvergence]) -> list[str]:
+    """What a training run has reached, and which of its layers have settled; without what was not measured."""
+    accuracy = accuracy_in_words(run.metrics, run.summary)
+    reached = f"{accuracy[:1].upper()}{accuracy[1:]}." if accuracy else ""
+    return [part for part in (reached, settled_in_words(run, layers)) if part]
+
+
+def settled_in_words(run: Run, layers: Sequence[LayerConvergence]) -> str:
+    """`convergence_in_words` of a run."""
+    return convergence_in_words(layers, bool(run.summary.get("finished")), has_learned(run))
+
+
+def accuracy_in_words(metrics: Columns, facts: Mapping[str, Any]) -> str:
+    """What a training run has reached: its last epoch, with an interval over the images, the best one, and chance.
+
+    facts: of about.json and summary.json. "" where no epoch has ended.
+    """
+    if not (top1 := _measured(metrics, TOP1)):
+        return ""
+    goal = {"metric": TOP1, "mode": "max"} | (facts.get("goal") or {})
+    (epoch, share), images = top1[-1], (facts.get("images") or {}).get("val") or 0
+    text = percent(share)
+    if images:
+        text = f"{in_percent(share_interval(round(images * share), images))} of {images} images"
+    words, label = f"val accuracy, top-1 {text} in epoch {epoch}", ""
+    aims = _measured(metrics, goal["metric"])
+    if goal["metric"] != TOP1 and aims:
+        label = f"{goal.get('label', goal['metric'])} "
+        words += f", {label}{percent(aims[-1][1])}"
+    at, best = (min if goal["mode"] == "min" else max)(aims, key=lambda pair: pair[1], default=(epoch, share))
+    words += "" if at == epoch else f"; best {label}{percent(best)} in epoch {at}"
+    return f"{words}; chance is {percent(goal['chance'])}" if "chance" in goal else words
+
+
+def _measured(metrics: Columns, column: str) -> list[tuple[int, float]]:
+    """The epochs at which a column was measured, with its finite values."""
+    rows = zip(metrics.get("epoch", ()), metrics.get(column, ()), strict=False)
+    return [(int(epoch), value) for epoch, value in rows if epoch is not None and value is not None and isfinite(value)]
+
+
 def _order(layers: Sequence[LayerConvergence]) -> str:
     if not layers:
         return "Nothing can settle: every map is dead."
@@ -127,11 +172,11 @@ def _order(layers: Sequence[LayerConvergence]) -> str:
     if not settled:
         return "No layer has settled: from each shown epoch to the next, many of the strongest images still change."
     low, high = min(settled.values()), max(settled.values())
-    first, last = (_listed([name for name, epoch in settled.items() if epoch == end]) for end in (low, high))
+    first, last = (listed([name for name, epoch in settled.items() if epoch == end]) for end in (low, high))
     unsettled = [layer.layer for layer in layers if layer.convergence_epoch is None]
     if unsettled:
         verb = "has" if len(unsettled) == 1 else "have"
-        return f"{first} settled first, at epoch {low}; {_listed(unsettled)} {verb} not settled."
+        return f"{first} settled first, at epoch {low}; {listed(unsettled)} {verb} not settled."
     if low == high:
         return f"{first} settled at epoch {low}."
     remark = " (by the last comparison alone)" if any(layer.settled_at_last for layer in layers) else ""
@@ -145,8 +190,4 @@ def _dead(layers: Sequence[LayerConvergence]) -> str:
     with_dead_maps = [f"{layer.layer} ({layer.dead_maps})" for layer in measured if layer.dead_share]
     if not with_dead_maps:
         return "No map is dead: some image excites each of them."
-    return f"Dead maps: {_listed(with_dead_maps)}."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part) if names else ""
+    return f"Dead maps: {listed(with_dead_maps)}."

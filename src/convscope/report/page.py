@@ -6,7 +6,7 @@ HTML comes from templates that escape every value; data.js is a script, because 
 import json
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,21 @@ from convscope.errors import command_line
 from convscope.metrics.loss_gap import conditions_of_settings, loss_gap_in_words
 from convscope.report import header
 from convscope.report.atlas import Atlas, Thumbnails, build_atlas, in_atlas, write_thumbnails
-from convscope.report.convergence import convergence_in_words, layer_convergences, remeasure_overlap
+from convscope.report.convergence import (
+    LayerConvergence,
+    layer_convergences,
+    remeasure_overlap,
+    settled_in_words,
+    training_in_words,
+)
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import REST, is_moving, sections
 from convscope.runs.atomic_io import write
 from convscope.runs.heartbeat import RunStatus, read_status
+from convscope.runs.index import OUTCOME
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, read_run
 from convscope.runs.top9_records import dead_maps, read_layer_record
-from convscope.runs.training_runs import has_learned
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -130,8 +136,7 @@ def _html(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | No
 
 def _values(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | None) -> dict[str, Any]:
     """The values of the template."""
-    maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
-    layers = layer_convergences(run.metrics, maps, _dead_maps(run))
+    layers = _layers(run)
     all_sections = sections(run)
     return {
         "run": run,
@@ -150,7 +155,8 @@ def _values(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | 
         "layers": layers,
         "thumbnails": thumbnails,
         "loss_gap": _loss_gap(run),
-        "answer": convergence_in_words(layers, bool(run.summary.get("finished")), has_learned(run)),
+        "answers": _in_short(run, layers),
+        "stories": bool(settled_in_words(run, layers)),
         "warnings": _warnings(run),
         "sections": [section for section in all_sections if section.idea is not REST],
         "rest": [section for section in all_sections if section.idea is REST],
@@ -161,6 +167,26 @@ def _values(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | 
         "styles": asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
         "scripts": asset_texts(*SCRIPTS),
     }
+
+
+def _in_short(run: Run, layers: Sequence[LayerConvergence]) -> list[str]:
+    """What came out of the whole run: its own words, what a training reached, and which layers have settled."""
+    of_run = [entry.caption for entry in run.entries if entry.kind == "conclusion" and entry.name == OUTCOME]
+    return [*of_run, *training_in_words(run, layers)]
+
+
+def outcome_of_training(run_folder: Path, facts: Mapping[str, Any]) -> str:
+    """What came out of a training run that has just ended, as its page begins, in a line. facts: its summary so far."""
+    run = read_run(run_folder)
+    run = run._replace(
+        metrics=remeasure_overlap(run_folder, run.metrics), summary={**run.summary, **facts, "finished": True}
+    )
+    return " ".join(training_in_words(run, _layers(run)))
+
+
+def _layers(run: Run) -> list[LayerConvergence]:
+    maps = {row["name"]: row["maps"] for row in _rows(run) if isinstance(row.get("maps"), int)}
+    return layer_convergences(run.metrics, maps, _dead_maps(run))
 
 
 def _loss_gap(run: Run) -> str:

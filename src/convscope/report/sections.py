@@ -14,7 +14,7 @@ from PIL import Image
 
 from convscope.analyses import Topic, abouts
 from convscope.metrics.intervals import same_decimals
-from convscope.runs.index import IndexEntry
+from convscope.runs.index import OUTCOME, IndexEntry
 from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_column
 from convscope.runs.reading import Run, read_table, value_at
 
@@ -100,7 +100,7 @@ def sections(run: Run) -> list[Section]:
 
     Without pictures that page.js moves, and without the table of layers where the page has the net's rows.
     """
-    entries = [entry for entry in run.entries if not is_moving(entry) and not _is_rows(run, entry)]
+    entries = [entry for entry in run.entries if not (is_moving(entry) or _is_rows(run, entry) or _is_outcome(entry))]
     by_topic = [(topic, [entry for entry in entries if _topic(entry) is topic]) for topic in [*_topics(), REST]]
     return [_section(run.folder, topic, of_topic) for topic, of_topic in by_topic if of_topic]
 
@@ -153,6 +153,11 @@ def _topic(entry: IndexEntry) -> Topic:
 
 def _is_rows(run: Run, entry: IndexEntry) -> bool:
     return entry.kind == "table" and entry.name == "layers" and bool(value_at(run.summary, "net", "rows"))
+
+
+def _is_outcome(entry: IndexEntry) -> bool:
+    """Whether the entry is the first line of the page."""
+    return entry.kind == "conclusion" and entry.name == OUTCOME
 
 
 def _facts(entries: Sequence[IndexEntry]) -> list[Fact]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 MAX_TILES = 4096  # maps or images of one sheet
 MAX_SIDE = 65_535  # pixels of a JPEG's side
 MAX_TEXT = 1000  # characters of a file name or a rule
+OUTCOME = "outcome"  # name of the conclusion on a whole run, the first line of its page
 PARTNERS = "match/partners/"  # before the layer, in the names of grids of a map's partners in another run
 _NINE = 9
 _GRID_KEYS = ("size", "tile", "step", "maps", "projections", "patches", "count")

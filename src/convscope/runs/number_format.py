@@ -185,3 +185,8 @@ def _text(value: Any) -> str:
 
 def _escaped(text: str) -> str:
     return "".join(LATEX.get(sign, sign) for sign in text)
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"; "" of nothing."""
+    return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part) if words else ""

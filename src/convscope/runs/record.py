@@ -26,8 +26,8 @@ from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_pictur
 class Conclusion(NamedTuple):
     """What came out, in one sentence with its number and its null: the first line of a job and of its section.
 
-    name: the key of the section's topic, or with an end of its own, as "match/conv5". caption: the sentence, with its
-    period.
+    name: OUTCOME, or the key of the section's topic, also with an end of its own, as "match/conv5". caption: the
+    sentence, with its period.
     """
 
     name: str

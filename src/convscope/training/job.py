@@ -37,6 +37,7 @@ from convscope.training.callbacks.feature_evolution import FeatureEvolution
 from convscope.training.callbacks.filter_renormalization import RenormalizeFilters
 from convscope.training.callbacks.finite_numbers import StopWhenNotFinite
 from convscope.training.callbacks.float32_validation import ValidateInFloat32
+from convscope.training.callbacks.plain_lines import LinesWithinEpoch
 from convscope.training.callbacks.session_seconds import Sessions
 from convscope.training.classifier import Classifier
 from convscope.training.loaders import TrainingImages
@@ -190,7 +191,7 @@ def _callbacks(watchers: Watchers, recipe: Recipe, plan: TrainingPlan, record: R
         watchers.rows,
         PagePerEpoch(record),
         *checkpoint_callbacks(record.folder / "checkpoints", plan.within, StopRequest(), GOALS[recipe.loss]),
-        *([RichProgressBar()] if sys.stdout.isatty() else []),
+        RichProgressBar() if sys.stdout.isatty() else LinesWithinEpoch(),
     ]
 
 

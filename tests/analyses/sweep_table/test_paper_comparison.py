@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from convscope.analyses.sweep_table.compute.ablation_deltas import ablation_deltas, validation_images
+from convscope.analyses.sweep_table.compute.ablation_deltas import ablation_deltas, in_words, validation_images
 from convscope.analyses.sweep_table.compute.paper_comparison import (
     departures,
     full_size_parameters,
@@ -147,3 +147,18 @@ def test_a_base_that_was_not_trained():
 def test_shares_are_errors_in_percent():
     assert percent(group("a", [0.25]), "val top-1") == (75, None)
     assert percent(group("a", [0.25]), "val top-5") is None
+
+
+def test_what_a_sweep_says_first():
+    groups = [group("a", [0.5, 0.52]), group("b", [0.7, 0.72]), group("c", [0.9], state="stopped: epoch 1 of 3")]
+    words = in_words(groups, ablation_deltas(groups, None, "a"))
+    assert words.startswith(
+        "The best of 2 finished rows is b, with val top-1 71.0 ± 1.4 % over 2 seeds; the worst is a, with val top-1 "
+        "51.0 ± 1.4 % over 2 seeds. 1 of 1 rows differ by more than chance from the one they change: b better than a "
+        "by 20.0 points of error (difference -20.0 ["
+    )
+    single = [group("a", [0.5], images=100), group("b", [0.52], images=100)]
+    words = in_words(single, ablation_deltas(single, None, "a"))
+    assert "is b, with val top-1 52.0 % [42.3, 61.5] of 100 images, one seed" in words  # Wilson's interval
+    assert words.endswith("0 of 1 rows differ by more than chance from the one they change.")
+    assert in_words(groups[2:], []) == "None of the 1 rows has finished."

@@ -65,11 +65,11 @@ def run(folder, *arguments):
 
 def test_one_rule_draws_grids_several_draw_them_side_by_side_too(net, data, tmp_path):
     names = {line["name"] for line in run(tmp_path / "one", net, data, replace(CHOICE, rules="guided"), 0)}
-    assert names == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive"}
+    assert names == {"top9/conv1", "top9/conv2", "images/0", "filters/conv1", "layers", "receptive", "outcome"}
     lines = run(tmp_path / "all", net, data, replace(CHOICE, rules="all"), 0)
     assert {line["name"] for line in lines} == names | {"rules/conv1", "rules/conv2"}
     assert "projections by deconvnet" in next(line["caption"] for line in lines if line["name"] == "top9/conv2")
-    assert all((tmp_path / "all" / line["path"]).is_file() for line in lines)
+    assert all((tmp_path / "all" / line["path"]).is_file() for line in lines if line["kind"] != "conclusion")
     records = [load_file(tmp_path / name / "top9/top9.safetensors") for name in ("one", "all")]
     assert all(torch.equal(records[0][name], records[1][name]) for name in records[0])
 

@@ -27,7 +27,8 @@ from convscope.data.folders import SPLITS, split_folder, undivided_images
 from convscope.data.sources import Source, present_splits
 from convscope.errors import UserError
 from convscope.runs.bad_images import write_bad_images
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.number_format import listed
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 NAMED_FILES = 4  # of a group of duplicates
 
@@ -68,6 +69,7 @@ def read_data_set(read: Callable[[], Source], root: Path | None, val_share: floa
 
 def check_data(survey: Survey, plan: CheckDataConfig, seed: int) -> Iterator[Result]:
     """Yields tables of splits, classes, bad images, duplicates, modes and ignored files; a picture; and numbers."""
+    yield Conclusion("check", in_words(survey))
     yield Table("check/splits", [_split_row(survey, images) for images in survey.splits],
                 f"The images, read once. Those with a side under {survey.size} pixels are enlarged")  # fmt: skip
     yield Table("check/classes", _class_rows(survey), "Readable images of each class")
@@ -122,9 +124,24 @@ def _duplicates_row(survey: Survey, group: DuplicateGroup) -> dict[str, Any]:
     }
 
 
+def in_words(survey: Survey) -> str:
+    """What came out: how many images of how many classes, and what is wrong with how many of them."""
+    figures = _figures(survey)
+    total, _ = figures.pop("images")
+    wrong = listed([f"{value:,} {words}" for value, words in figures.values() if value])
+    fine = "all can be read, and no two are the same, pixel by pixel"
+    return f"{total:,} images of {len(survey.data_set.source.classes)} classes: {wrong or fine}."
+
+
 def _numbers(survey: Survey) -> Iterator[Number]:
+    for name, (value, words) in _figures(survey).items():
+        yield Number(f"check/{name}", value, words)
+
+
+def _figures(survey: Survey) -> dict[str, tuple[int, str]]:
+    """Counts of images, with their words."""
     duplicates = survey.duplicates
-    figures = {
+    return {
         "images": (sum(len(images.pixel_hash) for images in survey.splits), "images"),
         "bad": (len(survey.bad()), "of them cannot be read"),
         "copies": (sum(len(group.members) - 1 for group in duplicates), "are copies of others, pixel by pixel"),
@@ -132,8 +149,6 @@ def _numbers(survey: Survey) -> Iterator[Number]:
         "conflicts": (sum(len(group.classes) > 1 for group in duplicates), "stand in several classes"),
         "enlarged": (sum(map(survey.small, survey.splits)), f"have a side under {survey.size} pixels"),
     }
-    for name, (value, words) in figures.items():
-        yield Number(f"check/{name}", value, words)
 
 
 def _sheet(survey: Survey, plan: CheckDataConfig, seed: int) -> Image.Image:

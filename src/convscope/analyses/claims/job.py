@@ -8,6 +8,8 @@ from convscope.analyses.claims.about import ClaimsConfig
 from convscope.analyses.claims.compute import (
     CONVERGENCE,
     DEAD_FILTERS,
+    FAILS,
+    HOLDS,
     OCCLUSION,
     PARTS,
     PARTS_ABOVE,
@@ -32,12 +34,13 @@ from convscope.engine.layers import LayerRoles, layer_roles
 from convscope.errors import UserError
 from convscope.metrics.intervals import interval_text, same_decimals
 from convscope.runs.reading import Run, read_run
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 from convscope.runs.training_runs import find_training_runs
 
 TYPE_RUN = "type run=outputs/train/<run>, the folder of a finished job=train"
 TYPE_WEIGHTS = "or model=torchvision model.name=<net> model.weights=<file> for a pretrained net"
 NO_RUN = f"a pretrained net without its training run cannot tell; {TYPE_RUN}"
+FEW = 3  # claims that hold, which the first sentence names
 MARKED = 40  # drawn animals whose parts are covered: each takes as many passes as there are masks
 
 
@@ -76,6 +79,7 @@ def claims(
     if process().rank:
         return
     tested = [by_name[statement.name] for statement in STATEMENTS]
+    yield Conclusion("claims", in_words(tested))
     for claim in tested:
         if claim.n:
             interval = interval_text(claim.value, claim.low, claim.high)
@@ -178,6 +182,18 @@ def verdicts(tested: Sequence[Claim]) -> Table:
     ]
     caption = "The claims of the paper: the verdict follows from the 95 % interval of n images, maps or filters"
     return Table("claims/table", rows, caption)
+
+
+def in_words(tested: Sequence[Claim]) -> str:
+    """What came out: how many claims hold and which do not, each with its number."""
+    hold, fail = ([claim for claim in tested if claim.verdict == verdict] for verdict in (HOLDS, FAILS))
+    words = f"{len(hold)} of the paper's {len(tested)} claims hold here"
+    words += f", {len(fail)} {'does' if len(fail) == 1 else 'do'} not, and of {len(tested) - len(hold) - len(fail)} "
+    words += "there is not enough data."
+    for what, of in (("Holds", hold if len(hold) <= FEW else []), ("Does not hold", fail)):
+        numbers = [f"{claim.claim} ({interval_text(claim.value, claim.low, claim.high)})" for claim in of]
+        words += f" {what}: {'; '.join(numbers)}." if numbers else ""
+    return words
 
 
 def reasons(tested: Sequence[Claim]) -> Table:

@@ -34,7 +34,8 @@ from convscope.metrics.intervals import Interval, distance_agreement, distance_d
 from convscope.metrics.papers import published_table as printed
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow, LinearRow
-from convscope.runs.record import Arrays, Number, Picture, Result, Table
+from convscope.runs.number_format import listed
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, Table
 
 PICTURED = 8  # images in Fig. 8
 ROUNDING = 1e-9  # a difference of shares up to it is none
@@ -66,14 +67,19 @@ def correspond(
     else:
         marked = images_with_places(subject.data, places, plan.split, plan.images, seed)
     masks, groups = part_masks(marked, side, plan.random, seed)
-    yield _covered_picture(marked, masks, plan, subject)
     covering = track(masks, f"covering parts of {len(marked.names)} images")
     pairs = correspondence(net, marked.image, covering, layers, plan.value)
     rows = [row for layer in track(layers, "intervals by layer") for row in layer_rows(layer, pairs[layer], groups)]
+    gaps = {
+        baseline: layer_gaps(pairs, groups, baseline)
+        for baseline in track((RANDOM, TOGETHER), "intervals of the differences")
+    }
+    yield Conclusion("correspondence", in_words(gaps[RANDOM]))
+    yield _covered_picture(marked, masks, plan, subject)
     yield from table_1(rows, {5: paper.maps, 7: paper.last}, len(marked.names))
     yield Table("correspondence/layers", rows, "Share of features whose change differs in sign, by layer and part")
-    for baseline in track((RANDOM, TOGETHER), "intervals of the differences"):
-        yield from differences(pairs, groups, baseline, (paper.maps, paper.last))
+    for baseline, by_layer in gaps.items():
+        yield from differences(by_layer, baseline, (paper.maps, paper.last))
     caption = f"Parts against random places, mean over pairs of {len(marked.names)} images with 95 % intervals"
     caption += "; lower: they correspond more"
     yield Picture("correspondence/by_layer", measures_by_layer(rows, layers), caption, plot=True)
@@ -158,19 +164,57 @@ def _plus_minus(row: Mapping[str, Any], measure: str) -> str:
     return f"{row[measure]:.3f} ± {row[f'{measure}_spread']:.3f}"
 
 
-def differences(
-    pairs: Mapping[str, Pairs], groups: Mapping[str, slice], baseline: str, numbered: Collection[str]
-) -> Iterator[Result]:
+Gaps = Mapping[str, Mapping[str, Interval]]  # layer -> measure -> the parts' mean minus that of random places
+
+
+def layer_gaps(pairs: Mapping[str, Pairs], groups: Mapping[str, slice], baseline: str) -> Gaps:
+    """The difference of the distances of parts and of the random places of this kind, by layer and measure."""
+    return {
+        layer: {
+            measure: distance_difference(
+                getattr(of_layer, measure)[groups[MEAN]], getattr(of_layer, measure)[groups[baseline]]
+            )
+            for measure in MEASURES
+        }
+        for layer, of_layer in pairs.items()
+    }
+
+
+def in_words(gaps: Gaps) -> str:
+    """What came out: at which layers parts correspond more than random places, by the paper's measure and by ours."""
+    by_measure = {
+        measure: {layer: of[measure] for layer, of in gaps.items() if of[measure].high < -ROUNDING}
+        for measure in ("distance", "opposite")
+    }
+    sure, (first, last) = by_measure["distance"], (list(gaps)[0], list(gaps)[-1])
+    images = next(iter(gaps.values()))["distance"].n
+    if images < 3:
+        return f"Two images are one pair, which does not tell where parts correspond ({images} images; take three)."
+    if sure:
+        where = listed([f"{layer} ({interval})" for layer, interval in sure.items()])
+        words = f"Parts correspond at {where}{' only' if len(sure) < len(gaps) else ', at every layer'}"
+    else:
+        layer = min(gaps, key=lambda layer: gaps[layer]["distance"].value)
+        where = first if first == last else f"no layer of {first} to {last}"
+        words = f"Parts correspond at {where}" if first != last else f"Parts do not correspond at {where}"
+        words += f" more than random places do; {layer} comes closest ({gaps[layer]['distance']})"
+    ours = listed(list(by_measure["opposite"])) or "none"
+    return (
+        f"{words}: share of features whose change differs in sign, parts minus random places, {images} images. Among "
+        f"features that changed in both images, where chance is a half: {ours}."
+    )
+
+
+def differences(gaps: Gaps, baseline: str, numbered: Collection[str]) -> Iterator[Result]:
     """Yields for each layer the parts' mean minus that of random places, with a verdict.
 
     numbered: the layers whose differences are recorded as numbers too.
     """
     rows, images = [], 0
-    for layer, of_layer in pairs.items():
+    for layer, by_measure in gaps.items():
         row: dict[str, Any] = {"layer": layer}
         for measure, counted in MEASURES.items():
-            distances = getattr(of_layer, measure)
-            gap = distance_difference(distances[groups[MEAN]], distances[groups[baseline]])
+            gap = by_measure[measure]
             row[f"% {counted}"], images = with_verdict(gap), gap.n
             if layer in numbered:
                 name = f"correspondence/{layer}/{measure}_minus_{baseline.replace(' ', '_')}"

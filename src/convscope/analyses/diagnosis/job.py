@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from convscope.analyses.claims.compute.histories import first_convolution, radius_reached, renorm_radius
 from convscope.analyses.diagnosis.about import DiagnosisConfig
-from convscope.analyses.diagnosis.compute import ConvolutionMaps, FirstLayer, filters
+from convscope.analyses.diagnosis.compute import ConvolutionMaps, Diagnosis, FirstLayer, filters
 from convscope.analyses.diagnosis.compute.examination import Examined, diagnosis_numbers, examine
-from convscope.analyses.diagnosis.compute.verdicts import findings
+from convscope.analyses.diagnosis.compute.verdicts import OPEN_VERDICT, Count, Finding, faults, findings
 from convscope.analyses.diagnosis.figure import first_layer_plot, montage
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.subject import Subject
@@ -17,7 +17,7 @@ from convscope.analyses.visualize.figure import feature_grid, projection_tiles
 from convscope.errors import UserError
 from convscope.plots.grid import filter_grid, side_by_side
 from convscope.runs.reading import Run, is_run_folder, read_run
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 PICTURED = 48  # maps of the second layer in the picture, one projection of each
 COLUMNS = 8  # of them in a row
@@ -48,7 +48,9 @@ def compare(folder: Path, opened: Callable[[Path], Subject], plan: DiagnosisConf
         yield Table("diagnosis/left_out", reasons, "Runs that could not be compared")
     if not examined:
         raise UserError(f"no run of {folder} can be compared; {reasons[0]['run']}: {reasons[0]['left out because']}")
-    yield from _pictures(_with_distinct_labels(examined), plan)
+    labeled = _with_distinct_labels(examined)
+    yield Conclusion("diagnosis", runs_in_words(labeled))
+    yield from _pictures(labeled, plan)
     rows = [_row(entry) for entry in examined]
     yield Table("diagnosis/runs", rows, f"The {len(examined)} runs of {folder.name}{_caution(rows)}")
     for entry in examined:
@@ -173,6 +175,8 @@ def diagnose(subject: Subject, plan: DiagnosisConfig, seed: int) -> Iterator[Res
     """Yields the pictures of Fig. 6, tables of findings with verdicts and of all convolutions, and the numbers."""
     examined = examine(subject, plan.split, plan.images, plan.maps, plan.radius, seed)
     first = examined.diagnosis.first
+    judged = findings(examined, plan.radius)
+    yield Conclusion("diagnosis", in_words(judged))
     yield from _filter_pictures(first)
     caption = "Left: what share of the first filters' energy lies at which frequency. Right: how strong they are"
     yield Picture("diagnosis/frequencies", first_layer_plot({first.layer: first}, plan.radius), caption, plot=True)
@@ -183,10 +187,36 @@ def diagnose(subject: Subject, plan: DiagnosisConfig, seed: int) -> Iterator[Res
         yield Picture("diagnosis/second_layer", grid.image, caption, layer=examined.second.layer)
     rows = [_layer_row(layer, maps) for layer, maps in examined.diagnosis.maps.items()]
     yield Table("diagnosis/layers", rows, "Every convolution: dead maps and norms of its filters")
-    rows = [dict(zip(FINDING_COLUMNS, finding, strict=True)) for finding in findings(examined, plan.radius)]
+    rows = [dict(zip(FINDING_COLUMNS, finding, strict=True)) for finding in judged]
     yield Table("diagnosis/findings", rows, "What is wrong with this net, and what the paper did about it")
     for name, (value, caption) in diagnosis_numbers(examined).items():
         yield Number(f"diagnosis/{name}", float(value), caption)
+
+
+def in_words(judged: Sequence[Finding]) -> str:
+    """What came out: which numbers of the net are beyond their thresholds, which are ours."""
+    decided = [finding for finding in judged if finding.verdict != OPEN_VERDICT]
+    wrong = faults(decided)
+    if not wrong:
+        return f"Nothing is wrong with this net by {len(decided)} checks, whose thresholds are ours."
+    words = [f"{finding.verdict} in {finding.layer} ({finding.measured})" for finding in wrong]
+    return f"{len(wrong)} of {len(decided)} checks fail, whose thresholds are ours: {'; '.join(words)}."
+
+
+def runs_in_words(runs: Sequence[ExaminedRun]) -> str:
+    """What came out of several runs: in which of them most first maps are dead or never learned, and how few can be."""
+    useless = {entry.label: _useless(entry.examined.diagnosis) for entry in runs}
+    best, worst = (end(useless, key=lambda label: useless[label].share) for end in (min, max))
+    words = "first filters are dead or have never learned"
+    if useless[best].share == useless[worst].share:
+        return f"{useless[best]} {words} in each of the {len(runs)} runs."
+    return f"{useless[worst]} {words} in {worst}, the most of {len(runs)} runs; {useless[best]} in {best}, the fewest."
+
+
+def _useless(diagnosis: Diagnosis) -> Count:
+    first = diagnosis.first
+    numbers = {*next(iter(diagnosis.maps.values())).dead.tolist(), *first.weak.tolist(), *first.noise.tolist()}
+    return Count(len(numbers), len(first.weight))
 
 
 def _filter_pictures(first: FirstLayer) -> Iterator[Picture]:

@@ -1,6 +1,6 @@
 """job=evaluate: top-1, top-5 and class mean accuracy, and which classes are confused (Z&F Table 2, VGG section 4)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from convscope.analyses.evaluation.about import EvaluationConfig
@@ -24,11 +24,12 @@ from convscope.analyses.evaluation.compute.multilabel import (
 )
 from convscope.analyses.evaluation.figure import LABELLED, confusion_plot, precision_plot
 from convscope.analyses.inputs import Inputs
+from convscope.analyses.weak_nets import chance_level
 from convscope.data.shared_passes import process
 from convscope.metrics.classification import Accuracies, PredictionTally
-from convscope.metrics.intervals import Interval, in_percent
+from convscope.metrics.intervals import Interval, in_percent, share_interval
 from convscope.metrics.papers import PrintedNumber, published_table
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 CROPS_IN_WORDS = {
     "center": "the center crop",
@@ -75,12 +76,15 @@ def evaluate(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) ->
         return
     first = nets[0].subject
     scores = {name: tally.scores() for name, tally in evaluated.tallies.items()}
+    last = list(evaluated.tallies.values())[-1]
+    top1, chance = {name: of.top1 for name, of in scores.items()}, chance_level(last.truth, len(first.classes))
+    yield Conclusion("evaluation", in_words(top1, chance, f"{plan.split} images", _most_confused(last, first.classes)))
     yield Table("evaluation/table", [_row(name, of_net) for name, of_net in scores.items()],
                 _caption(evaluated, plan, nets))  # fmt: skip
     yield _paper_table([net.subject.net_name for net in nets], first.data_name, plan)
     yield from _numbers(scores)
-    name, tally = list(evaluated.tallies.items())[-1]
-    yield from _confusion(name, tally, first.classes, plan.confused)
+    name = list(evaluated.tallies)[-1]
+    yield from _confusion(name, last, first.classes, plan.confused)
 
 
 def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, seed: int) -> Iterator[Result]:
@@ -94,6 +98,10 @@ def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, se
         rows.append({"net": rankings.name, "images": rankings.images, "mean AP %": round(100 * mean.value, 2),
                      "95 %": interval_text(mean),
                      "first guess is shown %": round(100 * first_guess, 2)})  # fmt: skip
+    name, mean = ranked[-1][0].name, ranked[-1][0].mean
+    yield Conclusion("evaluation", (
+        f"{name[:1].upper()}{name[1:]} reaches a mean average precision of {in_percent(mean)} on {mean.n} {plan.split} "
+        f"images; its first guess is shown in {100 * ranked[-1].first_guess:.1f} % of them."))  # fmt: skip
     yield Table("evaluation/table", rows, (
         f"Mean average precision on {plan.split} of {data_name} by the center crop. First guess: the share of images "
         "that show the class it says, and not as difficult to see. Of images that show several classes there is no "
@@ -103,6 +111,27 @@ def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, se
     yield table6(precisions, "evaluation", plan.split)
     yield Picture("evaluation/table6", precision_plot(precisions), plot_caption(precisions), plot=True)
     yield from precision_numbers(precisions, "evaluation")
+
+
+def in_words(top1: Mapping[str, Interval], chance: float, images: str, confused: str) -> str:
+    """What came out: how often the net, or all together, is right, beside chance and the best single net."""
+    last, right = list(top1.items())[-1]
+    words = f"The {'ensemble' if len(top1) > 1 else 'net'} is right in {in_percent(right)} of {right.n} {images}"
+    words += f" (chance {100 * chance:.3g} %)"
+    if len(top1) > 1:
+        alone = {net: of for net, of in top1.items() if net != last}
+        best = max(alone, key=lambda net: alone[net].value)
+        words += f"; {best} alone in {in_percent(alone[best])}, the best of {len(alone)}"
+    return f"{words}{confused}."
+
+
+def _most_confused(tally: PredictionTally, classes: Sequence[str]) -> str:
+    for pair in most_confused(tally.truth, tally.answer, 1):
+        of_class = share_interval(pair.images, int((tally.truth == pair.truth).sum()))
+        return (
+            f"; most often it takes {classes[pair.truth]} for {classes[pair.answer]} ({in_percent(of_class)} of them)"
+        )
+    return ""
 
 
 def _row(name: str, scores: Accuracies) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from convscope.analyses.subject import Examples, Subject
 from convscope.engine.layers import layer_roles
 from convscope.engine.trace import ImageSize, unknown_layer_message
 from convscope.errors import UserError
-from convscope.metrics.intervals import Interval
-from convscope.runs.record import Arrays, Number, Picture, Result, Table
+from convscope.metrics.intervals import Interval, interval_text
+from convscope.runs.number_format import listed
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, Table
 
 
 def results(inputs: Inputs, config: InvarianceConfig) -> Iterator[Result]:
@@ -33,7 +34,7 @@ def results(inputs: Inputs, config: InvarianceConfig) -> Iterator[Result]:
 
 
 def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[Result]:
-    """Yields Fig. 5 of this net, tables of how much each layer tolerates, and its highest layer against its lowest."""
+    """Yields Fig. 5 of this net, tables of how much each layer tolerates, the highest against the lowest."""
     net, size = subject.net, subject.data.settings.image_size
     layers = compared_layers(plan.layers, net, subject.data.image_shape)
     examples = subject.examples(plan.split, plan.images, seed)
@@ -43,6 +44,7 @@ def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[
         measure_transform(net, (scored, examples), layers, transform, plan.fill, between_images)
         for transform in paper_transforms(size)
     ]
+    yield Conclusion("invariance", in_words(measured))
     yield _picture(subject, examples, measured, plan.fill)
     yield tolerance_table(measured)
     if len(layers) > 1:
@@ -51,6 +53,37 @@ def invariance(subject: Subject, plan: InvarianceConfig, seed: int) -> Iterator[
     for of_transform in measured:
         yield from numbers(of_transform)
     yield Arrays("invariance/sweeps", tensors(measured) | {"images": scored.index})
+
+
+def in_words(measured: Sequence[MeasuredTransform]) -> str:
+    """What came out: a small step in the highest layer against the lowest, and how far the class stays the same."""
+    layers = [tolerance.layer for tolerance in measured[0].tolerances]
+    steps, stays = list[str](), list[str]()
+    for of_transform in measured:
+        transform = of_transform.scored.transform
+        moved = finite_mean(of_transform.tolerances[-1].relative)
+        words = f"moves {layers[0]} by {moved}"
+        if len(layers) > 1:
+            moved = layer_difference(of_transform).relative
+            verdict = _verdict(moved, layers[0], layers[-1])
+            words = f"{'' if verdict.startswith('moves') else 'makes '}{verdict}".replace("makes cannot", "cannot")
+            words += f" ({moved})" if math.isfinite(moved.value) else ""
+        steps.append(f"of {transform.name} {words}")
+        stays.append(_amount(transform, finite_mean(class_stability(of_transform.scored))))
+    count = len(measured[0].scored.probability)
+    average = f", mean of {count} images" if count > 1 else ", one image"
+    return (
+        f"A small step {'; '.join(steps)} (in distances between different images{average}). The most probable class "
+        f"stays the same up to {listed(stays)}."
+    )
+
+
+def _amount(transform: Transform, until: Interval) -> str:
+    """An amount of change, of the farthest one; of an enlargement the ratio."""
+    if transform.unit == "ratio-1":
+        ratio = interval_text(*(1 + amount for amount in until[:3]))
+        return f"{ratio} of {1 + transform.farthest:g} times the size"
+    return f"{until} of {transform.farthest:g} {transform.unit} of {transform.name}"
 
 
 def _picture(subject: Subject, examples: Examples, measured: Sequence[MeasuredTransform], fill: Fill) -> Picture:

@@ -1,7 +1,7 @@
 """job=neighbors: most probable classes, and the training images nearest in features (Krizhevsky et al. 2012, 6.1)."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,10 +21,10 @@ from convscope.analyses.subject import Examples, Subject
 from convscope.data.shared_passes import process
 from convscope.engine.layers import layer_roles
 from convscope.errors import UserError
-from convscope.metrics.intervals import hit_interval
+from convscope.metrics.intervals import Interval, hit_interval, in_percent
 from convscope.plots.lettering import percent
 from convscope.plots.tile import Tile
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 ROWS = 10  # test images of one picture
 
@@ -35,7 +35,7 @@ def results(inputs: Inputs, config: NeighborsConfig) -> Iterator[Result]:
 
 
 def neighbors(subject: Subject, plan: NeighborsConfig, seed: int) -> Iterator[Result]:
-    """Yields the pictures, a table of all neighbors, and how often a neighbor is of its image's class.
+    """Yields what came out, the pictures, a table of all neighbors, and how often a neighbor is of its image's class.
 
     Of several processes the first does. An image that is in both splits is its own neighbor; it is shown and
     counted. Raises UserError for an unknown layer or image, more neighbors than training images, and features that are
@@ -52,9 +52,11 @@ def neighbors(subject: Subject, plan: NeighborsConfig, seed: int) -> Iterator[Re
     if process().rank:
         return
     rows = torch.searchsorted(queries.index, examples.index)  # of the examples
+    agreement = _agreement(subject, scored, nearest.of(torch.searchsorted(queries.index, scored)), seed)
+    yield Conclusion("neighbors", in_words(layer, plan.nearest, agreement))
     yield from _pictures(subject, examples, queries.probability[rows], nearest.of(rows), layer)
     yield from _tables(subject, examples, queries.probability[rows], nearest.of(rows))
-    yield from _agreement(subject, scored, nearest.of(torch.searchsorted(queries.index, scored)), seed)
+    yield from _numbers(agreement, plan.nearest)
 
 
 def _pictures(
@@ -124,15 +126,40 @@ def _tables(subject: Subject, examples: Examples, probability: Tensor, nearest: 
     yield Table("neighbors/nearest", pairs, "The nearest training images of each validation image, nearest first")
 
 
-def _agreement(subject: Subject, scored: Tensor, nearest: Nearest, seed: int) -> Iterator[Number]:
-    """How often a neighbor is of the image's class, and how often a training image drawn blindly would be."""
-    mean = hit_interval(same_class(subject, scored, nearest).double().mean(1).numpy(), seed)
-    k = nearest.index.shape[1]
+class ClassAgreement(NamedTuple):
+    """How often a neighbor is of the image's class, and how often a training image drawn blindly would be.
+
+    doubles: how many of the images are training images as well.
+    """
+
+    share: Interval
+    chance: float
+    doubles: int
+
+
+def _agreement(subject: Subject, scored: Tensor, nearest: Nearest, seed: int) -> ClassAgreement:
+    share = hit_interval(same_class(subject, scored, nearest).double().mean(1).numpy(), seed)
+    doubles = count_doubles(subject, scored, nearest.index[:, 0])
+    return ClassAgreement(share, chance_of_same_class(subject, scored), doubles)
+
+
+def in_words(layer: str, k: int, agreement: ClassAgreement) -> str:
+    """What came out: the share of neighbors that are of the image's class, beside that of images drawn blindly."""
+    share, chance, doubles = agreement
+    words = f"In {layer}, {in_percent(share)} of the {k} nearest training images are of the image's class"
+    words += f" ({share.n} validation images; drawn blindly {100 * chance:.1f} % would be)"
+    if share.low <= chance <= share.high:
+        words += ": no more than by chance"
+    note = f"; {doubles} of these images are training images as well, and their own neighbors" if doubles else ""
+    return f"{words}{note}."
+
+
+def _numbers(agreement: ClassAgreement, k: int) -> Iterator[Number]:
+    mean, chance, doubles = agreement
     words = f"share of the {k} nearest training images that are of the image's class, over {mean.n} validation images"
     yield Number("neighbors/agreement", mean.value, words)
     yield Number("neighbors/agreement_low", mean.low, "lower end of its 95 % interval")
     yield Number("neighbors/agreement_high", mean.high, "upper end of its 95 % interval")
-    chance = chance_of_same_class(subject, scored)
     yield Number("neighbors/chance", chance, "the same share for training images drawn blindly")
     words = f"of the {mean.n} validation images are also training images, so that they are their own neighbors"
-    yield Number("neighbors/doubles", count_doubles(subject, scored, nearest.index[:, 0]), words)
+    yield Number("neighbors/doubles", doubles, words)

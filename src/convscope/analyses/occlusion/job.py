@@ -1,14 +1,15 @@
 """job=occlude: a gray square at every position over some images, and the net's answers (section 4.2, Fig. 7)."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 
+from convscope.analyses.claims.compute import FAILS, HOLDS, MIN_CASES, OCCLUSION, verdict
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.occlusion.about import OcclusionConfig
 from convscope.analyses.occlusion.compute import Occluded, Occluder, check_occluder, default_occluder, strongest_map
@@ -16,8 +17,8 @@ from convscope.analyses.occlusion.compute.examples import OccludedImage, Occlusi
 from convscope.analyses.occlusion.compute.localization import (
     ALL,
     GroupRates,
-    Sample,
-    localize,
+    Located,
+    located_objects,
     sample_of_boxes,
     sample_with_boxes,
     sample_with_masks,
@@ -28,8 +29,8 @@ from convscope.analyses.visualize.compute import SplitPixels, layer_rule, search
 from convscope.engine.layers import layer_roles
 from convscope.engine.progress import track
 from convscope.metrics.intervals import Interval, in_percent, mean_interval
-from convscope.metrics.localization import pearson_correlation
-from convscope.runs.record import Arrays, Number, Picture, Result, Table
+from convscope.metrics.localization import LocalizationRates, pearson_correlation
+from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, Table
 
 MOST = 12  # images in one figure
 COLUMNS = "object", "images", "n", "what", "value", "low", "high"  # of the table "localization"
@@ -41,7 +42,7 @@ def results(inputs: Inputs, config: OcclusionConfig) -> Iterator[Result]:
 
 
 def occlude(subject: Subject, plan: OcclusionConfig, seed: int, boxes: ArrayLike | None = None) -> Iterator[Result]:
-    """Yields Fig. 7 for each image and for all, a table of them, and how often the worst position is on the object.
+    """Yields what came out, Fig. 7 for each image and for all, a table, how often the worst position is on the object.
 
     boxes: an object in each image of the split [N, 4], in place of a csv. Raises UserError for an unknown layer or
     image and for faulty boxes before anything is computed.
@@ -56,26 +57,78 @@ def occlude(subject: Subject, plan: OcclusionConfig, seed: int, boxes: ArrayLike
     index = subject.data.choose(plan.split, plan.searched or subject.data.size(plan.split), seed)
     top = search_top9(subject.net, subject.data, plan.split, [layer], index)[layer]
     rule = layer_rule(subject.net, SplitPixels(subject.data, plan.split), layer, top)
-    yield from _image_results(OcclusionSetup(subject, plan.split, layer, occluder, top, rule), plan, examples)
+    covered = yield from _cover(OcclusionSetup(subject, plan.split, layer, occluder, top, rule), plan, examples)
+    located = list[Located]()
     if subject.truth:
         masked = sample_with_masks(subject, plan.split, plan.scored, seed)
-        yield from _localization(subject.net, masked, (layer, occluder), ("occlusion", "mask"))
+        located.append(located_objects(subject.net, masked, (layer, occluder), ("occlusion", "mask")))
     if boxed:
-        yield from _localization(subject.net, boxed, (layer, occluder), ("occlusion/boxes", "box"))
+        located.append(located_objects(subject.net, boxed, (layer, occluder), ("occlusion/boxes", "box")))
+    rates = {of.annotation: of.groups[ALL].rates for of in located if of.groups}
+    yield Conclusion("occlusion", in_words(occluder.size, covered.rows, rates))
+    yield from _image_results(covered, plan)
+    for of in located:
+        yield from _localization(of)
 
 
-def _image_results(setup: OcclusionSetup, plan: OcclusionConfig, examples: Examples) -> Iterator[Result]:
-    """The pictures, their table and two means."""
-    data, side = setup.subject.data, setup.occluder.size
-    names = _file_names(data.names(plan.split, examples.index), examples.index.tolist())
-    title = f"What happens where a gray square of {side} pixels covers the image"
-    cases, rows, engines = [], [], {}
+class CoveredImages(NamedTuple):
+    """The images that were covered, with their rows of the table. engines: how, by the reason."""
+
+    setup: OcclusionSetup
+    names: list[str]
+    cases: list[Any]
+    rows: list[dict[str, Any]]
+    engines: dict[str, str]
+
+
+def _cover(setup: OcclusionSetup, plan: OcclusionConfig, examples: Examples) -> Generator[Result, None, CoveredImages]:
+    """Covers every image, and yields its arrays."""
+    names = _file_names(setup.subject.data.names(plan.split, examples.index), examples.index.tolist())
+    covered = CoveredImages(setup, names, [], [], {})
     for number, name in enumerate(track(names, "covering the images")):
         image = occlude_example(setup, Examples(*(field[number] for field in examples)), plan.projections)
-        cases.append(example_case(name, image))
-        rows.append(_image_row(name, image))
-        engines[image.occluded.why] = _engine(image.occluded)
+        covered.cases.append(example_case(name, image))
+        covered.rows.append(_image_row(name, image))
+        covered.engines[image.occluded.why] = _engine(image.occluded)
         yield Arrays(f"occlusion/{name}", _arrays(image))
+    return covered
+
+
+def in_words(side: int, rows: Sequence[Mapping[str, Any]], rates: Mapping[str, LocalizationRates]) -> str:
+    """What came out: the probability that a square takes, and whether that is on the object.
+
+    rates: by the annotation of the object. The verdict on the object is that of job=claims.
+    """
+    lost = [row["p"] - row["lowest p"] for row in rows]
+    mean = mean_interval(lost, bound=1)
+    mean, over = (
+        mean._replace(low=max(mean.low, min(0.0, *lost))),
+        f"mean of {len(lost)} images, at most {max(lost):.2f}",
+    )
+    words = f"A square of {side} pixels at its worst place takes {mean} off the probability of the class"
+    words += f" ({over})" if len(lost) > 1 else " of the one image"
+    for annotation, of in rates.items():
+        chance = f"a place at random in {in_percent(of.anywhere)}, the image's center in {in_percent(of.center)}"
+        words += f". The worst place lies on the object, by its {annotation}, in {in_percent(of.lowest)}; {chance}"
+        if of.drop.n >= MIN_CASES:
+            words += f". Covering the object costs {_cost(of.drop)}"
+    return f"{words}."
+
+
+def _cost(drop: Interval) -> str:
+    """The probability lost on rather than off the object, and what that says."""
+    outcome = verdict(drop, OCCLUSION.size)
+    if outcome == HOLDS:
+        return f"{drop} more than covering the rest"
+    doubt = "this net hardly uses it" if outcome == FAILS else "more images would tell"
+    return f"no clearly other probability than covering the rest (difference {drop}): {doubt}"
+
+
+def _image_results(covered: CoveredImages, plan: OcclusionConfig) -> Iterator[Result]:
+    """The pictures, their table and two means."""
+    setup, names, cases, rows, engines = covered
+    data, side = setup.subject.data, setup.occluder.size
+    title = f"What happens where a gray square of {side} pixels covers the image"
     if len(cases) > 1:
         count = data.size(plan.split)
         among = f"{min(count, plan.searched or count)} of the {count} images of {plan.split}"
@@ -138,22 +191,16 @@ def _file_names(names: Sequence[str], indices: Sequence[int]) -> list[str]:
     return [name if plain.count(name) == 1 else f"{name}_{index}" for name, index in zip(plain, indices, strict=True)]
 
 
-def _localization(
-    net: nn.Module, sample: Sample, watched: tuple[str, Occluder], words: tuple[str, str]
-) -> Iterator[Table | Number]:
-    """How often the position of the lowest probability is on the object.
-
-    words: the start of the results' names, and the annotation of the object, "mask" or "box".
-    """
-    name, annotation = words
-    if not len(sample.image):
-        yield Number(f"{name}/scored", 0, f"No image could be held against its {annotation}: {sample.note}")
+def _localization(located: Located) -> Iterator[Table | Number]:
+    """How often the position of the lowest probability is on the object."""
+    name, annotation, groups, note = located
+    if not groups:
+        yield Number(f"{name}/scored", 0, f"No image could be held against its {annotation}: {note}")
         return
-    groups = localize(net, sample, *watched)
     total, overall = groups[ALL].images, groups[ALL].rates
     caption = (
         f"The place where covering lowers the probability of the class most: is it on the object? {total} images, "
-        f"object from its {annotation}; {sample.note}"
+        f"object from its {annotation}; {note}"
     )
     parts = {group: of for group, of in groups.items() if group != ALL or len(groups) > 2}
     rows = [row for group, of in parts.items() for row in _rate_rows((annotation, group), of)]

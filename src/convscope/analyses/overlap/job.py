@@ -13,7 +13,8 @@ from convscope.analyses.overlap.compute.collection import Collection, train_and_
 from convscope.analyses.overlap.figure import SIDE, ImagePair, correlation_plot, pairs_sheet
 from convscope.errors import UserError
 from convscope.metrics.papers import published_table
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.number_format import percent
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 PAGE = 24  # pairs of one picture
 
@@ -44,10 +45,11 @@ def overlap(
     for images, count in zip((first, second), comparison.one_color, strict=True):
         if count == images.total:
             raise UserError(f"all {count} images of {images.name} have one color only; nothing in them can be compared")
+    copies = list(altered_copies(first, comparison.matches.index, plan, seed))
+    yield Conclusion("overlap", in_words((first, second), comparison, copies, plan.threshold))
     yield from _numbers(first, second, comparison, plan)
     yield from _tables(first, second, comparison)
     yield from _pictures(first, second, comparison, plan)
-    copies = list(altered_copies(first, comparison.matches.index, plan, seed))
     yield from _copies_found(copies, plan)
     by_kind = {kind: correlation.numpy() for kind, correlation in copies}
     yield Picture(
@@ -55,6 +57,25 @@ def overlap(
         "How alike the most alike images of the two sets are, and where copies would lie. A threshold is well chosen "
         "where few images have a best correlation near it, and copies lie above it", plot=True,
     )  # fmt: skip
+
+
+def in_words(
+    sets: tuple[Collection, Collection], comparison: Comparison, copies: Sequence[AlteredCopies], threshold: float
+) -> str:
+    """What came out: how many images have a copy in the other set, and which altered copies would be seen."""
+    (first, second), matches = sets, comparison.matches
+    count = len(matches.first.unique())
+    share = f"{count:,} of {first.total:,} images ({percent(count / first.total)})" if count else "No image"
+    words = f"{share} of {first.name} {'has' if count < 2 else 'have'} a copy in {second.name}"
+    below = matches.best[matches.best < threshold]
+    words += f" (correlation {threshold:g} or more"
+    words += f"; of the others the most alike come to {float(below.max()):.3f})" if len(below) else ")"
+    seen_shares = {kind: float((correlation >= threshold).double().mean()) for kind, correlation in copies}
+    low, high = (end(seen_shares, key=seen_shares.__getitem__) for end in (min, max))
+    return (
+        f"{words}. Of copies made on purpose such a search finds {100 * seen_shares[high]:.0f} % ({high}) to "
+        f"{100 * seen_shares[low]:.0f} % ({low})."
+    )
 
 
 def _numbers(first: Collection, second: Collection, comparison: Comparison, plan: OverlapConfig) -> Iterator[Result]:

@@ -7,7 +7,7 @@ from typing import Any
 from convscope.analyses.evaluation.compute.ensemble import Evaluation
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.sweep_table.about import SweepTableConfig
-from convscope.analyses.sweep_table.compute.ablation_deltas import AblationDelta, ablation_deltas
+from convscope.analyses.sweep_table.compute.ablation_deltas import AblationDelta, ablation_deltas, in_words
 from convscope.analyses.sweep_table.compute.paper_comparison import (
     MEASURES,
     ensemble_table,
@@ -28,7 +28,7 @@ from convscope.plots.errors_by_row import RowError, errors_by_row
 from convscope.runs.atomic_io import write
 from convscope.runs.config_diff import differences_in_words
 from convscope.runs.number_format import csv_table, latex, markdown
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 from convscope.runs.sweep_runs import SeedGroup, best_first, images_per_second, read_sweep_runs, varied_settings
 from convscope.runs.training_runs import goal_of
 
@@ -45,8 +45,7 @@ def results(inputs: Inputs, config: SweepTableConfig) -> Iterator[Result]:
 
 
 def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterator[Result]:
-    """Yields tables of the runs: what they measured, what it took, the paper's numbers beside, which rows are better or
-    worse; and a plot.
+    """Yields tables of the runs: what they measured and took, the paper's numbers beside, the better rows; a plot.
 
     The first three are written as one, `into`/table.csv, table.md and table.tex, and every setting in which the rows
     differ as settings.csv. Raises UserError where no folder holds a run.
@@ -63,6 +62,7 @@ def table(folders: Sequence[Path], plan: SweepTableConfig, into: Path) -> Iterat
     tables = [_runs(rows, groups, plan.epoch), _cost(groups), *([_paper_columns(rows, reference)] if reference else [])]
     for name, text in _files(tables, groups).items():
         write(into / name, text)
+    yield Conclusion("sweep", in_words(groups, deltas))
     yield tables[0]
     yield from _best(groups) if plan.order == "best" else ()
     yield from tables[2:]

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from convscope.analyses.inputs import Inputs
 from convscope.analyses.visualize.about import FeatureConfig, VisualizeConfig
@@ -26,9 +27,14 @@ from convscope.data.images import Images, SplitName
 from convscope.data.shared_passes import own_parts, process, results_in_first
 from convscope.engine.deconvnet import RULES
 from convscope.engine.layers import layer_summaries, layer_table
-from convscope.engine.top9 import to_arrays
+from convscope.engine.top9 import Top9, to_arrays
+from convscope.metrics.intervals import in_percent, mean_interval
 from convscope.plots.grid import filter_grid
-from convscope.runs.record import Arrays, Picture, Result, Table
+from convscope.runs.index import OUTCOME
+from convscope.runs.number_format import listed
+from convscope.runs.record import Arrays, Conclusion, Picture, Result, Table
+
+NULL_MAPS = 2000  # of nine images drawn blindly
 
 
 def results(inputs: Inputs, config: VisualizeConfig) -> Iterator[Result]:
@@ -50,10 +56,11 @@ def visualize(net: nn.Module, data: Images, config: VisualizeConfig, seed: int) 
 
 def _results(
     net: nn.Module, data: Images, choice: FeatureConfig, names: tuple[list[str], list[str]], seed: int
-) -> Iterator[Picture | Table | Arrays]:
+) -> Iterator[Result]:
     """All results, of several processes in the first; each draws some of the layers. names: of layers and of rules."""
     images, (layer_names, rules) = SplitPixels(data, choice.images), names
     tops = search_top9(net, data, choice.images, layer_names)
+    yield Conclusion(OUTCOME, in_words(tops, data, choice.images, seed))
     yield Arrays("top9/top9", to_arrays(tops))
     excited = set[int]()
 
@@ -74,6 +81,39 @@ def _results(
     for number, (image, sheet) in enumerate(thumbnail_sheets(images, sorted(excited))):
         yield Picture(f"images/{number}", image, "Images that excite the shown maps", sheet=sheet)
     yield from _architecture(net, data, choice, seed)
+
+
+def in_words(tops: Mapping[str, Top9], data: Images, split: SplitName, seed: int) -> str:
+    """What came out: how many maps no image excites, and whether the images of a map show one class."""
+    names, images = list(tops), f"{data.size(split)} {split} images"
+    span, total = " to ".join(dict.fromkeys([names[0], names[-1]])), sum(len(top.score) for top in tops.values())
+    dead = {layer: int((top.score[:, 0] <= 0).sum()) for layer, top in tops.items()}
+    words = f"Each of the {total} maps of {span} is excited by some of {images}"
+    if any(dead.values()):
+        where = listed([f"{count} of {len(tops[layer].score)} in {layer}" for layer, count in dead.items() if count])
+        words = f"{sum(dead.values())} of the {total} maps of {span} are dead, excited by none of {images}: {where}"
+    if data.several or len(data.classes) < 2:
+        return f"{words}."
+    labels = data.labels(split, range(data.size(split)))
+    draw = torch.randint(len(labels), (NULL_MAPS, 9), generator=torch.Generator().manual_seed(seed))
+    shares = {layer: class_shares(torch.where(top.score > 0, labels[top.image], -1)) for layer, top in tops.items()}
+    of_layers = [f"{in_percent(mean_interval(shares[layer]))} in {layer}" for layer in names if len(shares[layer])]
+    if not of_layers:
+        return f"{words}."
+    null = 100 * float(class_shares(labels[draw]).mean())
+    ends = listed(list(dict.fromkeys([of_layers[0], of_layers[-1]])))
+    words += f". Of the images that excite a map most, one class has {ends}"
+    return f"{words} (mean over maps; of nine images drawn blindly {null:.0f} %)."
+
+
+def class_shares(label: Tensor) -> Tensor:
+    """The share of each map's images that are of their most frequent class, of maps with two images or more.
+
+    label: [m, 9] the classes of the images, -1 for none.
+    """
+    count = (label >= 0).sum(1)
+    same = (label[:, :, None] == label[:, None]) & (label >= 0)[:, None]
+    return (same.sum(2).masked_fill(label < 0, 0).amax(1) / count)[count > 1]
 
 
 def _layer_pictures(choice: FeatureConfig, views: Mapping[str, FeatureView]) -> list[Picture]:

@@ -16,8 +16,6 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from filelock import FileLock
-from rich.console import Console
-from rich.progress import Progress
 
 from convscope.data.critters.face import MASKED_PARTS
 from convscope.data.critters.scene import check_size, drawn, part_masks, scene
@@ -25,6 +23,7 @@ from convscope.data.critters.species import SPECIES
 from convscope.data.part_masks import KnownParts, Masks
 from convscope.data.passes import core_count
 from convscope.data.sources import Pixels, Source
+from convscope.engine.progress import track_parts
 from convscope.errors import UserError
 from convscope.models.memory import check_memory
 
@@ -142,12 +141,8 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 def _blocks(split: str, count: int, size: int, seed: int) -> Iterator[np.ndarray]:
     """The images in order, in blocks [n, size, size, 3] uint8; many are drawn by one fresh process per core."""
     tasks = [(seed, split, range(start, min(start + BLOCK, count)), size) for start in range(0, count, BLOCK)]
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"drawing {split} critters", total=count)
-        for block in map(drawn, *zip(*tasks, strict=True)) if count < FEW else _in_processes(tasks):
-            bar.advance(task, len(block))
-            yield block
+    blocks = map(drawn, *zip(*tasks, strict=True)) if count < FEW else _in_processes(tasks)
+    yield from track_parts(blocks, f"drawing {split} critters", count, len)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 All thresholds are ours: section 4.1 of Zeiler & Fergus (2013) judges its pictures by eye.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from convscope.analyses.diagnosis.compute import Diagnosis, filters
@@ -29,6 +30,17 @@ class Finding(NamedTuple):
     measured: str
     verdict: str
     paper: str = ""
+
+
+OPEN_VERDICT = "cannot be told"
+FAULTS = (  # beginnings of the verdicts of numbers beyond their threshold
+    "too many", "many doubles", "a mix", "mostly", "a few dominate", "aliasing", "saturated",
+)  # fmt: skip
+
+
+def faults(rows: Sequence[Finding]) -> list[Finding]:
+    """The findings beyond their thresholds."""
+    return [row for row in rows if row.verdict.startswith(FAULTS)]
 
 
 class Count(NamedTuple):
@@ -159,7 +171,7 @@ def grid(layer: str, period: int, share: float, beside: float, excess: tuple[flo
 
 def no_grid(layer: str, why: str) -> Finding:
     """A layer whose aliasing cannot be told, and the reason."""
-    return Finding("aliasing", layer, why, "cannot be told")
+    return Finding("aliasing", layer, why, OPEN_VERDICT)
 
 
 def units(layer: str, dead: Count, always: Count, mean: float) -> Finding:

@@ -54,6 +54,23 @@ class GroupRates(NamedTuple):
     correlation: Interval | None
 
 
+class Located(NamedTuple):
+    """Rates of how often the worst position is on the object, by group of images; no group without images.
+
+    name: the start of the results' names. annotation: of the object, "mask" or "box". note: on the choice of images.
+    """
+
+    name: str
+    annotation: str
+    groups: dict[str, GroupRates]
+    note: str
+
+
+def located_objects(net: nn.Module, sample: Sample, watched: tuple[str, Occluder], words: tuple[str, str]) -> Located:
+    """The rates of this sample. watched: the layer and the square. words: name and annotation."""
+    return Located(*words, localize(net, sample, *watched) if len(sample.image) else {}, sample.note)
+
+
 def localize(net: nn.Module, sample: Sample, layer: str, occluder: Occluder) -> dict[str, GroupRates]:
     """Covers every position of all images of the sample; watched is the strongest map of the layer.
 

@@ -8,9 +8,12 @@ from typing import NamedTuple
 from convscope.analyses.sweep_table.compute.paper_comparison import paper_row, percent, printed_figure
 from convscope.errors import UserError
 from convscope.metrics.contrasts import difference_over_seeds, proportion_difference
+from convscope.metrics.goals import MEAN_AP, TOP1
+from convscope.metrics.intervals import in_percent, interval_text, share_interval
 from convscope.metrics.papers import PaperTable
 from convscope.runs.reading import Run, value_at
-from convscope.runs.sweep_runs import SeedGroup
+from convscope.runs.sweep_runs import SeedGroup, best_first
+from convscope.runs.training_runs import goal_of
 
 MIN_POINTS = 0.05  # points of error: a smaller difference is 0.0 in print, and counts as none
 
@@ -110,6 +113,42 @@ def validation_images(run: Run) -> int:
         return int(count)
     drawn, limit = (value_at(run.settings, "data", key) for key in ("val", "limit"))
     return min(drawn, limit or drawn) if type(drawn) is int else 0
+
+
+def in_words(groups: Sequence[SeedGroup], deltas: Sequence[AblationDelta]) -> str:
+    """What came out: the best row and the worst, and which rows differ from the one they change beyond chance."""
+    finished = [group for group in best_first(groups) if group.counted[0].finished]
+    figures = {group.name: text for group in finished if (text := _reached(group))}
+    if not figures:
+        return f"None of the {len(groups)} rows has finished."
+    best, worst = list(figures)[0], list(figures)[-1]
+    words = f"The best of {len(figures)} finished rows is {best}, with {figures[best]}"
+    words += f"; the worst is {worst}, with {figures[worst]}" if worst != best else ""
+    if not deltas:
+        return f"{words}."
+    sure = [
+        f"{delta.row} {'worse' if delta.ours > 0 else 'better'} than {delta.base} by {abs(delta.ours):.1f} points of "
+        f"error (difference {interval_text(delta.ours, delta.low, delta.high, 1)})"
+        for delta in deltas
+        if not delta.chance
+    ]
+    return f"{words}. {len(sure)} of {len(deltas)} rows differ by more than chance from the one they change" + (
+        f": {'; '.join(sure)}." if sure else "."
+    )
+
+
+def _reached(group: SeedGroup) -> str:
+    """The number that the group's runs aim at, with its deviation over the seeds or its interval; "" without it."""
+    metric, _ = goal_of(group.runs[0].run)
+    spread, images = group.over_seeds(metric), validation_images(group.counted[0].run)
+    if spread is None or not math.isfinite(spread.mean):
+        return ""
+    name = {TOP1: "val top-1", MEAN_AP: "mean AP"}.get(metric, metric)
+    if spread.deviation is not None:
+        return f"{name} {100 * spread.mean:.1f} ± {100 * spread.deviation:.1f} % over {len(group.counted)} seeds"
+    if metric == TOP1 and images:
+        return f"{name} {in_percent(share_interval(round(images * spread.mean), images))} of {images} images, one seed"
+    return f"{name} {100 * spread.mean:.1f} %, one seed"
 
 
 def _sign(points: float) -> int:

@@ -33,16 +33,17 @@ from convscope.analyses.transfer.job.tables import (
     CLASSIFIERS,
     TABLES_BY_IMAGES,
     accuracy_by_images,
+    in_words,
     table7,
     table11,
     trials_table,
 )
 from convscope.data.shared_passes import process
 from convscope.engine.layers import layer_roles
-from convscope.metrics.intervals import mean_interval
+from convscope.metrics.intervals import in_percent, mean_interval
 from convscope.metrics.linear_probe import folds
 from convscope.metrics.papers import published_table
-from convscope.runs.record import Number, Picture, Result, Table
+from convscope.runs.record import Conclusion, Number, Picture, Result, Table
 
 THIS_NET, RANDOM_WEIGHTS = "this net", "random weights"
 OWN_IMAGES = (
@@ -83,7 +84,7 @@ def compared_nets(
 def transfer(
     subject: Subject, plan: TransferConfig, seed: int, beside: Mapping[str, Subject] = MappingProxyType({})
 ) -> Iterator[Result]:
-    """Yields the tables, the curves, every single trial, and the numbers with intervals over the folds.
+    """Yields what came out, the tables, the curves, every single trial, and the numbers with intervals over the folds.
 
     The images of both splits are pooled and drawn anew for every fold. beside: nets by name that are treated alike, on
     the same images. Images that show several classes keep their own splits, and average precision is measured instead
@@ -108,6 +109,7 @@ def transfer(
     if process().rank:
         return
     results = TransferResults(subject, layers, fitted)
+    yield Conclusion("transfer", in_words(results))
     yield table7(results)
     yield accuracy_by_images(results, last)
     if request.scales:
@@ -136,6 +138,11 @@ def _check_folds(subject: Subject, plan: TransferConfig, seed: int) -> None:
 def _multilabel_results(fits: Sequence[MultilabelFit], subject: Subject, layer: str) -> Iterator[Result]:
     """The mean of every layer, then Table 6 by the classifiers on `layer` of the first net, softmax first."""
     rows, classes = [], subject.data.classes
+    best = max((fit for fit in fits if fit.net == fits[0].net), key=lambda fit: fit.ranked.mean.value)
+    yield Conclusion("transfer", (
+        f"Linear classifiers on {best.layer}, the best layer, reach a mean average precision of "
+        f"{in_percent(best.ranked.mean)} over {len(classes)} classes ({best.classifier}, {best.ranked.images} images "
+        "of val)."))  # fmt: skip
     for net, fit_layer, kind, c, ranked in fits:
         mean = ranked.mean
         rows.append({"net": net, "layer": fit_layer, "classifier": kind, "C": c,

@@ -1,4 +1,4 @@
-"""Accuracies of job=transfer beside the papers' numbers: Tables 4, 5 and 7, and VGG's Table 11; and every trial."""
+"""The sentence and the tables of job=transfer, beside the papers' numbers: Tables 4, 5 and 7, VGG's Table 11."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from convscope.analyses.subject import Subject
 from convscope.analyses.transfer.compute import TransferResults
 from convscope.analyses.transfer.compute.feature_pass import DENSE, DenseScales
+from convscope.metrics.intervals import Interval, interval_text, mean_interval
 from convscope.metrics.papers import PaperTable, PrintedNumber, published_table
 from convscope.models.build import ConvNet
 from convscope.models.rows import ConvRow, LinearRow
@@ -17,6 +18,30 @@ CLASSIFIERS = {"svm": "SVM", "softmax": "softmax"}  # in the paper's words
 _TABLE7_COLUMNS = {"caltech101": "Caltech-101 (30 per class)", "caltech256": "Caltech-256 (60 per class)"}
 _PAPER_NETS = {"pretrained": "Zeiler & Fergus, pretrained", "from scratch": "Zeiler & Fergus, from scratch"}
 _VGG_COLUMNS = {"caltech101": "Caltech-101", "caltech256": "Caltech-256"}  # of VGG's Table 11
+
+
+def in_words(results: TransferResults) -> str:
+    """What came out: the best layer beside chance, other nets and the lowest layer, over the folds."""
+    (layer, kind), size, classes = results.best(), results.sizes[-1], len(results.subject.data.classes)
+    best = mean_interval(results.folds(layer, kind, size))
+    words = f"Linear classifiers on {layer}, the best layer, reach {_points(best)} % of {classes} classes"
+    words += f" ({CLASSIFIERS[kind]}, {size} training images of each, {best.n} folds; chance {100 / classes:.3g} %)"
+    for net in results.nets[1:]:
+        gap = mean_interval(results.folds(layer, kind, size) - results.folds(layer, kind, size, net))
+        words += f"; {_points(gap)} points more than {net}" + _doubt(gap)
+    low, high = results.layers[0], results.layers[-1]
+    if low != high:
+        gap = mean_interval(results.folds(high, kind, size) - results.folds(low, kind, size))
+        words += f". From {low} to {high} accuracy changes by {_points(gap)} points" + _doubt(gap)
+    return f"{words}."
+
+
+def _points(value: Interval) -> str:
+    return interval_text(*value[:3], decimals=1)
+
+
+def _doubt(gap: Interval) -> str:
+    return ", which may be chance" if gap.low <= 0 <= gap.high else ""
 
 
 def table7(results: TransferResults) -> Table:
