@@ -56,7 +56,7 @@ def photographs(tmp_path_factory):
 @pytest.mark.parametrize("model", [name for name in choices("model") if name not in ("torchvision", "timm", "python")])
 def test_every_net_trains(model, tmp_path, cache):
     run([f"model={model}", *TINY, *CRITTERS], tmp_path / "run", cache)
-    assert list((tmp_path / "run/pictures/top9").glob("conv*/epoch_001.jpg"))
+    assert list((tmp_path / "run/pictures/top9").glob("conv*/epoch_001.webp"))
 
 
 @pytest.mark.parametrize("model", ["torchvision", "timm", "python"])
@@ -64,7 +64,7 @@ def test_foreign_nets_train(model, tmp_path, cache):
     words = [word for word in TINY if not word.startswith("model.width")]
     name = "model.target=torchvision.models:resnet18" if model == "python" else "model.name=resnet18"
     run([f"model={model}", name, *words, *CRITTERS], tmp_path / "run", cache)
-    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.jpg"))) == 5
+    assert len(list((tmp_path / "run/pictures/top9").glob("*/epoch_001.webp"))) == 5
 
 
 @pytest.mark.parametrize("optim", choices("optim"))

@@ -68,7 +68,7 @@ def test_a_run_leaves_the_folder_it_promises(trained):
             assert (trained / line["path"]).is_file()
     for layer in ("conv1", "conv2", "conv3", "conv4", "conv5"):
         for epoch in (1, 2):
-            Image.open(trained / f"pictures/top9/{layer}/epoch_{epoch:03d}.jpg").verify()
+            Image.open(trained / f"pictures/top9/{layer}/epoch_{epoch:03d}.webp").verify()
         Image.open(trained / f"pictures/evolution/{layer}.jpg").verify()
     said = summary(trained)
     assert said["finished"] and said["seed"] == 0 and len(said["classes"]) == 10

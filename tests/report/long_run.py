@@ -37,6 +37,9 @@ def long_run(folder: Path, epochs: int = 64, layers: int = 5, maps: int = 16) ->
             image, sheet = _stamped(static[layer], epoch, count)
             caption = f"{layer}, epoch {epoch}: the nine val images that excite each map most"
             record.add(Picture(f"top9/{layer}", image, caption, epoch, layer, sheet=sheet | {"maps": numbers}))
+            tiles = [np.asarray(image.crop((x, y, x + 56, y + 56))) for x, y in sheet["projections"]]
+            strip = {"tile": 56, "columns": 8, "maps": numbers}
+            record.add(Picture(f"strips/{layer}", thumbnails(tiles, 8, 56), "", epoch, layer, sheet=strip))
         records = [{name: field[numbers_of[layer]] for name, field in top.items()} for layer, top in tops.items()]
         images = {index for top in records for index in top["image"][top["score"] > 0].tolist()}
         for sheet, (image, about) in enumerate(_whole_images(sorted(images - pictured))):

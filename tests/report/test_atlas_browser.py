@@ -195,10 +195,10 @@ def test_grids_without_places_are_shown_whole(show, runs, tmp_path):
     page = show(folder, "#layer=conv1&epoch=3")
     at_epoch(page, 3, 3)
     page.locator("#epoch").fill("1")
-    expect(page.locator("#top9 img").first).to_have_attribute("src", "../pictures/top9/conv1/epoch_002.jpg")
+    expect(page.locator("#top9 img").first).to_have_attribute("src", "../pictures/top9/conv1/epoch_002.webp")
     expect(page.locator("#tiles")).to_be_hidden()
     page.locator(".layers").get_by_role("button", name="conv3").click()
-    expect(page.locator("#top9 img").first).to_have_attribute("src", "../pictures/top9/conv3/epoch_002.jpg")
+    expect(page.locator("#top9 img").first).to_have_attribute("src", "../pictures/top9/conv3/epoch_002.webp")
 
 
 def test_runs_that_show_other_maps_stand_beside_each_other_in_their_order(show, runs, tmp_path):
@@ -260,4 +260,4 @@ def test_a_long_run_stays_light(runs):
     assert (report / "data.js").stat().st_size < 300_000
     scripts = list((report / "atlas").iterdir())
     assert len(scripts) == 5 and max(script.stat().st_size for script in scripts) < 400_000
-    assert len(list((runs / LONG).rglob("*.jpg"))) < 400
+    assert len(list((runs / LONG).rglob("*.webp"))) < 800

@@ -47,7 +47,7 @@ def test_the_first_thumbnail_lies_under_them(show, looked_inside):
     page = show(looked_inside)
     page.locator("#net").scroll_into_view_if_needed()
     image = page.locator(".seen image")
-    expect(image).to_have_attribute("href", "../pictures/images/0/epoch_001.jpg")
+    expect(image).to_have_attribute("href", "../pictures/images/0/epoch_001.webp")
     place = page.locator(".seen .picture > svg")
     assert [place.get_attribute(name) for name in ("width", "height", "viewBox")] == [
         str(INPUT),

@@ -38,7 +38,7 @@ def test_the_strongest_shown_maps_each_with_a_patch_and_its_projection(runs):
 
 def test_a_damaged_grid_is_left_out_and_the_page_is_written(runs, tmp_path):
     folder = shutil.copytree(runs / OTHER, tmp_path / "damaged")
-    (folder / "pictures/top9/conv2/epoch_012.jpg").write_bytes(b"no picture")
+    (folder / "pictures/top9/conv2/epoch_012.webp").write_bytes(b"no picture")
     text = write_page(folder).read_text()
     linked = set(re.findall(r'href="#layer=(conv\d)&amp;map=', text))
     assert linked == {"conv1", "conv3"}

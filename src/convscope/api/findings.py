@@ -12,7 +12,7 @@ from convscope.errors import UserError, did_you_mean
 from convscope.runs.record import Arrays, Conclusion, Number, Picture, Record, Result, Table
 
 LINES = 12  # numbers in a repr
-TILES = "images/"  # pictures that are tiles for a page alone
+TILES = "images/", "strips/"  # pictures that are tiles for a page alone
 
 
 class Findings(NamedTuple):

@@ -64,7 +64,7 @@ def train(settings: Settings, folder: Path) -> None:
         def begin() -> None:
             begin_record()
             write_about(record, facts)
-            _print_logging_volume(settings, evolution, subject)
+            _print_volumes(settings, evolution, subject)
             terminal.show_start(prepared.inherited)
             report_bad_images([subject], record, summary)
             warnings = [*unused_words(settings), *prepared.warnings, other_decoder, *cautions(settings, prepared)]
@@ -99,14 +99,14 @@ def check_path_keys(settings: Settings, images: bool = True) -> None:
         check_path_key(settings, "data.cache_dir", check=check_new_path)
 
 
-def _print_logging_volume(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:
-    """Prints how much each logger will receive."""
+def _print_volumes(settings: Settings, evolution: FeatureConfig, subject: Subject) -> None:
+    """Prints how much the run will write, and how much each logger will receive."""
     from convscope import loggers
     from convscope.training import job
 
-    size = subject.data.settings.image_size
-    volume = job.logging_volume(evolution, settings["trainer"]["max_epochs"], subject.net, size)
-    for line in loggers.logging_volumes(logger_settings(settings), *volume):
+    plan = evolution, settings["trainer"]["max_epochs"], subject.net, subject.data.settings.image_size
+    print(job.written_volume(*plan), flush=True)
+    for line in loggers.logging_volumes(logger_settings(settings), *job.logging_volume(*plan)):
         print(line, flush=True)
 
 

@@ -55,6 +55,8 @@ def in_atlas(entry: IndexEntry) -> bool:
         return False
     if entry.name.startswith("top9/"):
         return "projections" in entry.sheet and entry.layer is not None
+    if entry.name.startswith("strips/"):
+        return "images" not in entry.sheet and "projections" not in entry.sheet and entry.layer is not None
     return entry.name.startswith("images/") and "images" in entry.sheet
 
 
@@ -67,6 +69,7 @@ def build_atlas(run: Run) -> Atlas | None:
     if not grids:
         return None
     rows = {str(row.get("name")): row for row in run.rows}
+    strips = {(entry.layer, entry.epoch): entry for entry in run.entries if entry.name == f"strips/{entry.layer}"}
     labels = map_labels(run)
     layers: dict[str, tuple[str, dict[str, Any]]] = {}
     overviews, detected = [], set[str]()
@@ -76,6 +79,10 @@ def build_atlas(run: Run) -> Atlas | None:
         maps = _sheet(frames[-1])["maps"]
         of_layer = [labels.get(layer, {}).get(map_) for map_ in maps]
         layers[script] = layer, _layer_script(run.folder, layer, frames)
+        for frame in layers[script][1]["frames"]:
+            strip = strips.get((layer, frame["epoch"]))
+            if strip is not None and in_atlas(strip):
+                frame["strip"] = {"source": _source(strip), **_sheet(strip)}
         layers[script][1]["labels"] = [label and label._asdict() for label in of_layer]
         detected |= {label.part for label in of_layer if label and label.detector}
         overviews.append({"name": layer, "script": script, "shown": maps, **_geometry(rows.get(layer, {}))})

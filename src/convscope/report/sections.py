@@ -23,7 +23,7 @@ MAX_FACTS = 8  # of a section; more are folded
 MAX_ROWS = 25  # of a table; a longer one is folded, and scrolls in its box
 PROSE_LENGTH = 60  # characters; a column with a longer cell holds sentences, whose lines may break
 VERDICTS = {"holds": "✓", "does not hold": "✗", "not enough data": "?"}  # verdict -> its mark
-MOVING = re.compile(r"(top9|images|evolution|filters)/|(settling|curves)$")  # pictures that the scripts have places for
+MOVING = re.compile(r"(top9|images|strips|evolution|filters)/|(settling|curves)$")  # pictures with a place in scripts
 _ENDS = ("_low", "_high")  # of the names of an interval's ends
 
 

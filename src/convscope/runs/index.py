@@ -1,8 +1,8 @@
 """index.jsonl: a line for every conclusion, picture, number and table of a run folder, checked before use.
 
 The file may be damaged or hostile. A path must stay within the folder. The sheet of a packed picture, which says where
-its tiles are, must fit a picture. There are two kinds of sheets: a top-9 grid, whose maps have nine projections and
-nine image patches each, and thumbnails of whole images in reading order.
+its tiles are, must fit a picture. There are three kinds of sheets: a top-9 grid, whose maps have nine projections and
+nine image patches each; in reading order, thumbnails of whole images; and the strongest projection of each map.
 """
 
 import json
@@ -16,7 +16,8 @@ PARTNERS = "match/partners/"  # before the layer, in the names of grids of a map
 _NINE = 9
 _GRID_KEYS = ("size", "tile", "step", "maps", "projections", "patches", "count")
 _THUMBNAIL_KEYS = ("tile", "columns", "images", "labels", "names")
-_SUFFIXES: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png"}, "table": {".csv"}, "number": set()}
+_STRIP_KEYS = ("tile", "columns", "maps")
+_SUFFIXES: dict[str, set[str]] = {"picture": {".jpg", ".jpeg", ".png", ".webp"}, "table": {".csv"}, "number": set()}
 
 
 class IndexEntry(NamedTuple):
@@ -67,7 +68,7 @@ def checked_sheet(sheet: Any) -> dict[str, Any] | None:
     """The sheet with the keys that a viewer reads and no others; None for a damaged or hostile one."""
     if not isinstance(sheet, dict):
         return None
-    return _grid(sheet) or _thumbnails(sheet)
+    return _grid(sheet) or _thumbnails(sheet) or _strip(sheet)
 
 
 def _count(number: int, noun: str) -> str:
@@ -148,6 +149,12 @@ def _thumbnails(sheet: dict[str, Any]) -> dict[str, Any] | None:
     if not all(isinstance(name, str) and len(name) <= MAX_TEXT for name in names):
         return None
     return {key: sheet[key] for key in _THUMBNAIL_KEYS}
+
+
+def _strip(sheet: dict[str, Any]) -> dict[str, Any] | None:
+    tile, columns, maps = (sheet.get(key, 0) for key in _STRIP_KEYS)
+    is_strip = _are_integers([tile, columns], MAX_SIDE, low=1) and _are_integers(maps, 2**31)
+    return {key: sheet[key] for key in _STRIP_KEYS} if is_strip else None
 
 
 def _are_integers(values: Any, high: int, low: int = 0) -> bool:

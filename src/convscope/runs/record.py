@@ -18,6 +18,7 @@ from convscope.runs.atomic_io import append, check_writable, remove_partial_file
 from convscope.runs.background import Background, in_turn
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
+from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_picture
 
 
 class Conclusion(NamedTuple):
@@ -34,10 +35,10 @@ class Conclusion(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A PIL image (jpeg, or png with `plot`) or a matplotlib figure (png).
+    """A PIL image (jpeg, webp for a packed one of an epoch, or png with `plot`) or a matplotlib figure (png).
 
     epoch: None for the only picture of a run. layer: that it shows, if one. sheet: where the tiles of a packed picture
-    are, in pixels, from which a viewer cuts out single tiles.
+    are, in pixels, from which a viewer cuts out single tiles. quality: of a jpeg.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Picture(NamedTuple):
     layer: str | None = None
     plot: bool = False
     sheet: dict[str, Any] | None = None
+    quality: int = JPEG_QUALITY
 
 
 class Number(NamedTuple):
@@ -77,6 +79,7 @@ class Arrays(NamedTuple):
     epoch: int | None = None
 
 
+FOR_PAGES = "images/", "strips/"  # pictures that are tiles for a page alone
 Result = Conclusion | Picture | Number | Table | Arrays
 LineKey = tuple[str, str, int | None]  # kind, name and epoch; a run folder has one line of index.jsonl for each
 
@@ -126,7 +129,7 @@ class Record:
             case Picture():
                 path = self._write_picture(result)
                 self._write_line(result, "picture", path=path.relative_to(self.folder).as_posix(), sheet=result.sheet)
-                if not result.name.startswith("images/"):  # images/ are tiles for the page alone
+                if not result.name.startswith(FOR_PAGES):
                     for logger in self.loggers:
                         logger.picture(result, path)
             case Table():
@@ -195,14 +198,10 @@ class Record:
         write(self.folder / "metrics.csv", "\n".join(lines) + "\n")
 
     def _write_picture(self, picture: Picture) -> Path:
-        form = "png" if picture.plot or hasattr(picture.image, "savefig") else "jpg"
-        path = self.folder / "pictures" / f"{_stem(picture)}.{form}"
-        if hasattr(picture.image, "savefig"):
-            write(path, lambda part: picture.image.savefig(part, format=form))
-        elif form == "png":
-            write(path, lambda part: picture.image.save(part, optimize=False))
-        else:
-            write(path, lambda part: picture.image.save(part, quality=90, subsampling=0))
+        tile = picture.sheet["tile"] if picture.sheet and picture.epoch is not None else None
+        stem = self.folder / "pictures" / _stem(picture)
+        path = stem.with_name(f"{stem.name}.{picture_form(picture.image, picture.plot, tile)}")
+        write(path, lambda part: save_picture(picture.image, part, tile, picture.quality))
         return path
 
     def _write_line(self, result: Conclusion | Picture | Number | Table, kind: str, **fields: Any) -> None:

@@ -20,7 +20,7 @@ from convscope.runs.reading import read_table
 
 TRAINING_GROUPS = ("model", "data", "optim", "trainer", "evolution", "seed")  # the settings that training depends on
 CHANGEABLE_KEYS = ("trainer.max_epochs", "trainer.accelerator", "optim.compile", "data.workers", "data.cache_*",
-                   "data.download")  # fmt: skip
+                   "data.download", "evolution.tile")  # fmt: skip
 PLACES = ("data.root", "model.init")  # files of this machine: what they hold is checked instead (training/start.py)
 WEIGHT_FILES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")  # endings of model.weights where it is a file
 MAX_KEYS = 6  # differing keys in a message

@@ -20,6 +20,7 @@ from convscope.data.module import ImageData
 from convscope.metrics.goals import GOALS, Chance
 from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
+from convscope.runs.picture_files import megabytes_per_map
 from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
 from convscope.training.callbacks.epoch_records import (
@@ -204,3 +205,22 @@ def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_siz
     if isinstance(config.maps, int):
         return drawn, len(layers), len(layers) * config.maps
     return drawn, len(layers), sum(len(maps) for maps in config.maps.values())
+
+
+def written_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> str:
+    """A line with about how much a training run will write: pictures, and two checkpoints of weights and momentum."""
+    drawn, layers, maps = logging_volume(config, epochs, net, image_size)
+    checkpoint = 8 * sum(weight.numel() for weight in net.parameters()) / 1e6
+    checkpoints = f"two checkpoints of {_megabytes(checkpoint)}"
+    if not drawn or not maps:
+        return f"this run writes {checkpoints}, and no pictures of features"
+    pictures = drawn * maps * megabytes_per_map(config.tile_side(-(-maps // layers)))
+    places = f"{maps:,} maps of {layers} layers at {drawn} epochs"
+    return (
+        f"this run writes about {_megabytes(pictures)} of pictures ({places}) and {checkpoints}; less with "
+        "evolution.maps, evolution.epochs, evolution.tile"
+    )
+
+
+def _megabytes(size: float) -> str:
+    return f"{max(1, round(size)):,} MB"

@@ -121,7 +121,7 @@ def test_a_run_resumed_in_the_middle_equals_an_unbroken_one(root, run, tmp_path)
     resumed, whole = columns(folder), columns(run)
     del resumed["seconds"], whole["seconds"]
     assert resumed == whole
-    for name in ("top9/0/epoch_002.jpg", "evolution/5.jpg"):
+    for name in ("top9/0/epoch_002.webp", "strips/0/epoch_002.webp", "evolution/5.jpg"):
         assert (folder / "pictures" / name).read_bytes() == (run / "pictures" / name).read_bytes()
 
 
@@ -204,7 +204,7 @@ def test_any_loader_gives_the_same_record(root, run, tmp_path, loader, sanity):
 
 
 def grid(run, layer="0", epoch=1):
-    return np.asarray(Image.open(run / "pictures" / "top9" / layer / f"epoch_{epoch:03d}.jpg")).astype(int)
+    return np.asarray(Image.open(run / "pictures" / "top9" / layer / f"epoch_{epoch:03d}.webp")).astype(int)
 
 
 def test_batches_that_are_dictionaries_and_images_that_only_the_loader_makes(root, run, tmp_path):

@@ -54,7 +54,7 @@ def test_a_loop_gives_the_records_of_the_callback(root, unbroken, tmp_path):
     quiet(pl, tmp_path, callbacks=[evolution]).fit(Net(), datamodule=Photos(root))
     for epoch in (1, 2):
         assert same(records(unbroken, epoch), records(tmp_path / "run", epoch))
-    for name in ("top9/0/epoch_001.jpg", "top9/5/epoch_002.jpg", "evolution/0.jpg", "images/0/epoch_001.jpg"):
+    for name in ("top9/0/epoch_001.webp", "top9/5/epoch_002.webp", "evolution/0.jpg", "images/0/epoch_001.webp"):
         assert (unbroken / "pictures" / name).read_bytes() == (tmp_path / "run" / "pictures" / name).read_bytes()
 
 

@@ -11,7 +11,8 @@ from convscope.errors import UserError, did_you_mean
 
 AUTO: Literal["auto"] = "auto"  # the rule is chosen for each layer by what is measured (engine/projection_rule.py)
 RuleName = Literal["auto", "deconvnet", "guided", "gradient"]
-SIDE = 96  # pixels of a tile
+SIDE, SMALL_SIDE = 96, 56  # pixels of a tile by default; where more than MANY maps of a layer are drawn
+MANY = 24
 
 
 @config("evolution")
@@ -19,8 +20,8 @@ class FeatureConfig:
     """Which layers and maps are drawn, at which epochs (None: every one), from which images.
 
     maps: how many of each layer, or layer -> their numbers. rule: how features are projected; runs of version 0.1,
-    which name no rule, go on with the deconvnet. tile: pixels. measures: jobs whose numbers of each layer are measured
-    too, after each drawn epoch of a training.
+    which name no rule, go on with the deconvnet. tile: pixels, None for a choice by the number of maps. measures: jobs
+    whose numbers of each layer are measured too, after each drawn epoch of a training.
     """
 
     layers: Annotated[list[str], Field(min_length=1, examples=["[conv1,conv5]"])] | None
@@ -28,13 +29,17 @@ class FeatureConfig:
     epochs: list[int] | None
     images: Literal["val", "train"]
     rule: RuleName = "deconvnet"
-    tile: Annotated[int, Field(ge=16, le=512)] = SIDE
+    tile: Annotated[int, Field(ge=16, le=512)] | None = None
     measures: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _has_measures(self) -> "FeatureConfig":
         check_measures("evolution.measures", self.measures)
         return self
+
+    def tile_side(self, maps: int) -> int:
+        """Pixels of a tile of a layer of which so many maps are drawn; of many smaller, so that a run stays small."""
+        return self.tile or (SMALL_SIDE if maps > MANY else SIDE)
 
     def draws_at(self, epoch: int) -> bool:
         """Whether features are drawn after this epoch, counted from 1."""

@@ -20,6 +20,7 @@ from convscope.plots.receptive_fields import MAX_LAYERS, LayerField, receptive_f
 from convscope.plots.tile import GRAY, Tile, chroma_share, contrast, muted, resized, signed_tile
 
 THUMBNAIL, COLUMNS = 112, 10  # pixels of a whole image's thumbnail; of them in a row
+STRIP_COLUMNS = 8  # maps in a row of a strip
 
 
 class Packed(NamedTuple):
@@ -80,7 +81,8 @@ def feature_grid(view: FeatureView, title: str, side: int = SIDE) -> Packed:
     tiles = [map_tiles(view, position, side) for position in range(len(view.maps))]
     captions = [_caption(view, position) for position in range(len(view.maps))]
     blocks = [MapTiles(caption, pair.projections, pair.patches) for caption, pair in zip(captions, tiles, strict=True)]
-    drawn = top9_grid(blocks, title, side=side, note=f"left: projections by {view.how}")
+    columns = max(3, round((len(blocks) / 2) ** 0.5))  # blocks are twice as wide as high
+    drawn = top9_grid(blocks, title, columns, side, note=f"left: projections by {view.how}")
     places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
     sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": view.maps, **places}
     sheet |= {"count": [len(pair.patches) for pair in tiles], "rule": view.rule.words}
@@ -88,13 +90,17 @@ def feature_grid(view: FeatureView, title: str, side: int = SIDE) -> Packed:
     return Packed(drawn.image, sheet | {"cuts": cuts})
 
 
-def strongest_tiles(drawn: Packed, side: int) -> list[Tile]:
-    """The projection of each map's strongest image, [side, side, 3], cut from a grid; mid gray for a dead map."""
-    sheet, tiles = drawn.sheet, []
-    for (x, y), count in zip(sheet["projections"], sheet["count"], strict=True):
-        tile = np.asarray(drawn.image.crop((x, y, x + sheet["tile"], y + sheet["tile"])))
-        tiles.append(np.asarray(resized(tile, side)) if count else np.full((side, side, 3), GRAY, np.uint8))
-    return tiles
+def strip_sheet(drawn: Packed) -> Packed:
+    """The strongest projections of the maps of a grid alone, edge to edge: a small picture for a map over the epochs.
+
+    Mid gray for a dead map. The sheet holds the maps in reading order.
+    """
+    side, tiles = drawn.sheet["tile"], []
+    for (x, y), count in zip(drawn.sheet["projections"], drawn.sheet["count"], strict=True):
+        tile = np.asarray(drawn.image.crop((x, y, x + side, y + side)))
+        tiles.append(tile if count else np.full((side, side, 3), GRAY, np.uint8))
+    sheet = {"tile": side, "columns": STRIP_COLUMNS, "maps": drawn.sheet["maps"]}
+    return Packed(thumbnails(tiles, STRIP_COLUMNS, side), sheet)
 
 
 def exciting_images(view: FeatureView) -> list[int]:

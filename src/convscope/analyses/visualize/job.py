@@ -80,7 +80,7 @@ def _layer_pictures(choice: FeatureConfig, views: Mapping[str, FeatureView]) -> 
     """The top-9 grid of a layer by the first rule, and with several rules a picture of all."""
     view = next(iter(views.values()))
     layer, caption = view.layer, f"{view.layer}: the nine {choice.images} images that excite each map most"
-    grid = feature_grid(view, caption, choice.tile)
+    grid = feature_grid(view, caption, choice.tile_side(len(view.maps)))
     caption += f"; projections by {view.how}"
     pictures = [Picture(f"top9/{layer}", grid.image, caption, layer=layer, sheet=grid.sheet)]
     if len(views) > 1:

@@ -27,10 +27,19 @@ interface TileSheet {
   rule?: string;
   cuts?: [number, [number, number][]][];
 }
+/** The strongest projection of each map at one epoch, in reading order: small where the grid is large. */
+interface StripSheet {
+  source: string;
+  tile: number;
+  columns: number;
+  maps: number[];
+}
+/** strip: absent in runs of version 0.1 and of jobs. */
 interface GridFrame {
   epoch: number | null;
   source: string;
   sheet: TileSheet;
+  strip?: StripSheet;
 }
 interface ThumbnailSheet {
   source: string;

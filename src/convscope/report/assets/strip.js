@@ -7,37 +7,71 @@
  * }} StripCell
  */
 
-const MOST_ROWS = 400; // of projections in memory; the oldest go when there are more
+const MOST_STRIPS = 400; // in memory; the oldest go when there are more
+const STRIP_COLUMNS = 8; // of a strip that is cut from a grid
 
 /**
- * By the source of a sheet: a canvas with the strongest projection of each of its maps in a row.
- * @type {Map<string, HTMLCanvasElement>}
+ * The strongest projection of each map of a layer at one epoch, in reading order.
+ * @typedef {{canvas: HTMLCanvasElement, tile: number, columns: number, maps: number[]}} Strip
  */
-const projectionRows = new Map();
 
 /**
- * The strongest projections of a sheet. Sheets are large: each is cut for all its maps at once and only the row stays.
+ * By the source of the picture.
+ * @type {Map<string, Strip>}
+ */
+const strips = new Map();
+
+/**
+ * The strip of an epoch. A run without strips has them in its grids, which are large: each is cut for all its maps at
+ * once and only the strip stays.
  * @param {AtlasLayer} layer
  * @param {GridFrame} frame
  */
-async function projectionRow(layer, { source, sheet }) {
-  const address = layer.run.report + source;
-  const before = projectionRows.get(address);
+async function stripOf(layer, frame) {
+  const address = layer.run.report + (frame.strip ?? frame).source;
+  const before = strips.get(address);
   if (before) return before;
   const image = await load(address);
-  const { tile } = sheet;
-  const canvas = document.createElement("canvas");
-  canvas.width = tile * Math.max(1, sheet.maps.length);
-  canvas.height = tile;
+  const strip = frame.strip ? copied(image, frame.strip) : cutFromGrid(image, frame.sheet);
+  strips.set(address, strip);
+  if (strips.size > MOST_STRIPS) strips.delete([...strips.keys()][0]);
+  return strip;
+}
+
+/**
+ * @param {HTMLImageElement} image without pixels where it cannot be loaded
+ * @param {StripSheet} sheet
+ * @returns {Strip}
+ */
+function copied(image, { tile, columns, maps }) {
+  const canvas = html("canvas", { width: image.naturalWidth, height: image.naturalHeight });
+  if (image.naturalWidth) penOf(canvas).drawImage(image, 0, 0);
+  return { canvas, tile, columns, maps };
+}
+
+/**
+ * @param {HTMLImageElement} image without pixels where it cannot be loaded
+ * @param {TileSheet} sheet
+ * @returns {Strip}
+ */
+function cutFromGrid(image, { tile, maps, count, projections }) {
+  const rows = Math.max(1, Math.ceil(maps.length / STRIP_COLUMNS));
+  const canvas = html("canvas", { width: tile * STRIP_COLUMNS, height: tile * rows });
+  const strip = { canvas, tile, columns: STRIP_COLUMNS, maps };
   const pen = penOf(canvas);
   if (image.naturalWidth)
-    sheet.projections.forEach(([x, y], place) => {
-      if (sheet.count[place]) pen.drawImage(image, x, y, tile, tile, place * tile, 0, tile, tile);
+    projections.forEach(([x, y], place) => {
+      const [left, top] = cornerOf(strip, place);
+      if (count[place]) pen.drawImage(image, x, y, tile, tile, left, top, tile, tile);
     });
-  projectionRows.set(address, canvas);
-  if (projectionRows.size > MOST_ROWS) projectionRows.delete([...projectionRows.keys()][0]);
-  return canvas;
+  return strip;
 }
+
+/**
+ * @param {Strip} strip
+ * @param {number} place of the map in it
+ */
+const cornerOf = ({ tile, columns }, place) => [(place % columns) * tile, Math.floor(place / columns) * tile];
 
 /**
  * A row of cells, one for each epoch, filled when it comes near the window.
@@ -60,9 +94,9 @@ function stripView(holder) {
     const center = placeAt(layer.frames, state.epoch);
     for (const cell of [...cells].sort((a, b) => Math.abs(a.at - center) - Math.abs(b.at - center))) {
       if (cell.drawn || mapState(layer, cell.at, map).dead) continue;
-      const row = await projectionRow(layer, cell.frame); // one sheet at a time
+      const strip = await stripOf(layer, cell.frame); // one picture at a time
       if (turn !== mine) return;
-      drawCell(cell, row, map);
+      drawCell(cell, strip, map);
     }
   };
   const watcher = new IntersectionObserver(
@@ -110,13 +144,15 @@ function stripCell(holder, layer, map, frame, at) {
 
 /**
  * @param {StripCell} cell
- * @param {HTMLCanvasElement} row
+ * @param {Strip} strip
  * @param {number} map
  */
-function drawCell(cell, row, map) {
-  const { tile, maps } = cell.frame.sheet;
+function drawCell(cell, strip, map) {
+  const { canvas, tile, maps } = strip;
   const place = maps.indexOf(map);
-  if (place >= 0) penOf(cell.canvas).drawImage(row, place * tile, 0, tile, tile, 0, 0, tile, tile);
+  const [left, top] = cornerOf(strip, place);
+  const side = cell.canvas.width;
+  if (place >= 0 && canvas.width) penOf(cell.canvas).drawImage(canvas, left, top, tile, tile, 0, 0, side, side);
   cell.drawn = true;
   cell.canvas.dataset.drawn = "yes";
 }

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-from convscope.analyses.visualize.about import SIDE
 from convscope.data.items import batch_images, first_image, image_shape
 from convscope.errors import UserError
 from convscope.loggers.trainer_loggers import picture_loggers
@@ -67,7 +66,7 @@ class FeatureEvolution:
         net: str | None = None,
         classes: Sequence[str] | None = None,
         loader: int | str = 0,
-        tile: int = SIDE,
+        tile: int | None = None,
         seed: int = 0,
         measures: Sequence[str] = (),
     ):

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from convscope.analyses.visualize.about import FeatureConfig
@@ -25,7 +23,7 @@ from convscope.analyses.visualize.compute import (
     layer_rule,
     with_dependence,
 )
-from convscope.analyses.visualize.figure import exciting_images, feature_grid, strongest_tiles, thumbnail_sheets
+from convscope.analyses.visualize.figure import exciting_images, feature_grid, strip_sheet, thumbnail_sheets
 from convscope.data.epoch_images import epoch_images
 from convscope.data.images import Images
 from convscope.engine.hooks import evaluating
@@ -35,13 +33,15 @@ from convscope.metrics.convergence import LayerChange, TopImages, dead_share, ke
 from convscope.plots.curves import convergence_curves
 from convscope.plots.grid import MapHistory, evolution_grid
 from convscope.report.convergence import convergence_in_words, layer_convergences
+from convscope.runs.map_tiles import strongest_of
+from convscope.runs.reading import Run, read_run
 from convscope.runs.record import Arrays, Picture, Record
 from convscope.runs.throttle import Throttle
 from convscope.training.watching.epoch_measures import EpochMeasures
 from convscope.training.watching.recorded_run import EpochRows
 
-TILE = 64  # pixels of a stored tile of Fig. 4
-Tiles = dict[str, np.ndarray]  # layer -> [m, TILE, TILE, 3] uint8, the strongest projection of each map
+QUALITY = 75  # of the jpegs of Fig. 4
+DrawnMaps = dict[str, list[int]]  # by layer
 
 
 class EpochProjections(NamedTuple):
@@ -72,7 +72,7 @@ class Evolution:
     """Records the projections of each shown epoch, and how they change.
 
     A resumed run has the last shown epoch and the images on the sheets of thumbnails in its checkpoint. The tiles of
-    all epochs are only in the run folder's evolution/, so that memory does not grow with the epochs. seconds: spent
+    all epochs are only in the run folder's strips, so that memory does not grow with the epochs. seconds: spent
     here in all sessions.
     """
 
@@ -120,8 +120,8 @@ class Evolution:
         self.record.background.wait()
         if self.rows and self.rows[-1]["epoch"] >= epoch:  # a loop of the user's own that starts over
             self.previous, self.pictured, self.measures.memories = {}, set(), {}
-        columns, tiles, exciting = dict[str, float](), Tiles(), set[int]()
-        for view, top in self._record_layers(net, epoch, tops, tiles):
+        columns, exciting = dict[str, float](), set[int]()
+        for view, top in self._record_layers(net, epoch, tops):
             projections = EpochProjections(top, view.maps, view.projections[:, 0].clone())
             change = change_since(projections, self.previous.get(view.layer))
             columns |= {f"{name}/{view.layer}": value for name, value in change.columns.items()}
@@ -133,40 +133,41 @@ class Evolution:
         self.new = sorted(exciting - self.pictured)
         self.pictured |= exciting
         self.rows.replace(epoch, columns)
-        self._record_epoch(epoch, tiles)
+        self._record_epoch(epoch)
         self.seconds += time.perf_counter() - start
         return columns
 
     def redraw(self, net: nn.Module) -> None:
         """Records the last shown epoch again, by the same weights, if a session ended before it was written."""
-        if not self.rows or _tiles_path(self.record.folder, epoch := int(self.rows[-1]["epoch"])).is_file():
+        if not self.rows or _end_path(self.record.folder, epoch := int(self.rows[-1]["epoch"])).is_file():
             return
-        tiles, tops = Tiles(), {layer: projections.top for layer, projections in self.previous.items()}
-        for _ in self._record_layers(net, epoch, tops, tiles):
+        tops = {layer: projections.top for layer, projections in self.previous.items()}
+        for _ in self._record_layers(net, epoch, tops):
             pass
-        self._record_epoch(epoch, tiles)
+        self._record_epoch(epoch)
 
     def _record_layers(
-        self, net: nn.Module, epoch: int, tops: Mapping[str, Top9], tiles: Tiles
+        self, net: nn.Module, epoch: int, tops: Mapping[str, Top9]
     ) -> Iterator[tuple[FeatureView, Top9]]:
-        """Records the grid of each layer, whose small tiles go to `tiles`; gives its view and its whole record."""
+        """Records the grid and the strip of each layer; gives its view and its whole record."""
         self.record.add(Arrays("top9", to_arrays(tops), epoch))
         images = SplitPixels(self.images, self.choice.images)
         for layer, top in tops.items():
             maps = drawn_maps(self.choice, layer, len(top.score), self.seed)
             view = feature_view(net, images, layer, top, maps, self._rule(net, images, layer, top, maps))
             view = with_dependence(net, images, view)
-            self.record.background.do(partial(self._draw_grid, epoch, view, tiles))
+            self.record.background.do(partial(self._draw_grid, epoch, view))
             yield view, top
 
     @torch.inference_mode()
-    def _draw_grid(self, epoch: int, view: FeatureView, tiles: Tiles) -> None:
+    def _draw_grid(self, epoch: int, view: FeatureView) -> None:
         layer = view.layer
         caption = f"{layer}, epoch {epoch}: the nine {self.choice.images} images that excite each map most"
-        grid = feature_grid(view, caption, self.choice.tile)
+        grid = feature_grid(view, caption, self.choice.tile_side(len(view.maps)))
         caption += f"; projections by {view.how}"
         self.record.add(Picture(f"top9/{layer}", grid.image, caption, epoch, layer, sheet=grid.sheet))
-        tiles[layer] = np.stack(strongest_tiles(grid, TILE))
+        strip, words = strip_sheet(grid), f"{layer}, epoch {epoch}: the strongest projection of each map"
+        self.record.add(Picture(f"strips/{layer}", strip.image, words, epoch, layer, sheet=strip.sheet))
 
     def _rule(self, net: nn.Module, images: SplitPixels, layer: str, top: Top9, maps: list[int]) -> RuleChoice:
         """The layer's rule for the whole run, measured at the first shown epoch at which some maps are alive."""
@@ -178,17 +179,18 @@ class Evolution:
             self.rules[layer] = rule
         return rule
 
-    def _record_epoch(self, epoch: int, tiles: Tiles) -> None:
+    def _record_epoch(self, epoch: int) -> None:
         """Records what the layers of an epoch have in common, its file in evolution/ last (see `redraw`)."""
         images = SplitPixels(self.images, self.choice.images)
         for number, (image, sheet) in enumerate(thumbnail_sheets(images, self.new)):
             caption = f"Images that excite the shown maps, for the first time at epoch {epoch}"
             self.record.add(Picture(f"images/{number}", image, caption, epoch, sheet=sheet))
-        self.record.background.do(partial(self._draw_evolution, epoch, tiles))
+        maps = {layer: projections.maps for layer, projections in self.previous.items()}
+        self.record.background.do(partial(self._draw_evolution, epoch, maps))
 
-    def _draw_evolution(self, epoch: int, tiles: Tiles) -> None:
-        stored = {f"{layer}.tile": torch.from_numpy(tile) for layer, tile in tiles.items()}
-        self.record.add(Arrays("evolution", stored, epoch))
+    def _draw_evolution(self, epoch: int, maps: DrawnMaps) -> None:
+        drawn = {f"{layer}.maps": torch.tensor(numbers, dtype=torch.int64) for layer, numbers in maps.items()}
+        self.record.add(Arrays("evolution", drawn, epoch))
         if self.throttle.due:
             with self.throttle.counted():
                 self._draw_run()
@@ -201,41 +203,37 @@ class Evolution:
 
     def _draw_run(self) -> None:
         """Records the pictures of the run so far: Fig. 4 for each layer, and when the layers settle."""
-        paths = {int(row["epoch"]): _tiles_path(self.record.folder, int(row["epoch"])) for row in self.rows}
-        epochs = spread_epochs([epoch for epoch, path in paths.items() if path.is_file()], 12)
-        stored = {epoch: _stored_tiles(paths[epoch]) for epoch in epochs}
+        epochs = [int(row["epoch"]) for row in self.rows]
+        epochs = spread_epochs([epoch for epoch in epochs if _end_path(self.record.folder, epoch).is_file()], 12)
+        run = read_run(self.record.folder)
         for layer, projections in self.previous.items():
-            self._draw_layer(layer, projections.maps, stored)
+            self._draw_layer(run, layer, projections.maps, epochs)
         columns = {name: [row.get(name) for row in self.rows] for name in self.rows[0]}
         figure = convergence_curves(
             self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {}))
         )
         self.record.add(Picture("settling", figure, "Do the lower layers settle first?", plot=True))
 
-    def _draw_layer(self, layer: str, maps: list[int], stored: dict[int, Tiles]) -> None:
-        """Records Fig. 4 of a layer, from the epochs whose tiles are of all these maps."""
-        shape = len(maps), TILE, TILE, 3
-        tiles = {e: layers[layer] for e, layers in stored.items() if layer in layers and layers[layer].shape == shape}
-        if tiles:
+    def _draw_layer(self, run: Run, layer: str, maps: list[int], epochs: list[int]) -> None:
+        """Records Fig. 4 of a layer, from the epochs at which some of these maps are drawn."""
+        strips = {epoch: strongest_of(run, layer, epoch) for epoch in epochs}
+        strips = {epoch: strip for epoch, strip in strips.items() if strip.keys() & set(maps)}
+        if strips:
             rows = [
-                MapHistory(f"map {n}", [of_epoch[row] for of_epoch in tiles.values()]) for row, n in enumerate(maps)
+                MapHistory(f"map {n}", [np.asarray(strip[n]) if n in strip else None for strip in strips.values()])
+                for n in maps
             ]
             caption = f"{layer}: the strongest projection of each map as training goes on"
-            grid = evolution_grid(rows, list(tiles), caption)
-            self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer))
+            grid = evolution_grid(rows, list(strips), caption)
+            self.record.add(Picture(f"evolution/{layer}", grid, caption, layer=layer, quality=QUALITY))
 
 
-def _tiles_path(folder: Path, epoch: int) -> Path:
-    """The file with the tiles [m, TILE, TILE, 3] uint8 of an epoch, under the keys <layer>.tile."""
+def _end_path(folder: Path, epoch: int) -> Path:
+    """The file that is written when all else of an epoch is: the numbers of the drawn maps under the keys <layer>.maps.
+
+    Version 0.1 stored tiles in it.
+    """
     return folder / "evolution" / f"epoch_{epoch:03d}.safetensors"
-
-
-def _stored_tiles(path: Path) -> Tiles:
-    """The tiles by layer; empty for a damaged file, as a power cut may leave it, which must not end the training."""
-    try:
-        return {name.removesuffix(".tile"): tiles.numpy() for name, tiles in load_file(path).items()}
-    except (OSError, SafetensorError):
-        return {}
 
 
 def spread_epochs(epochs: list[int], limit: int) -> list[int]:

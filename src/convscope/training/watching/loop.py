@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from convscope.analyses.visualize.about import SIDE
 from convscope.data.items import batch_images, first_image, first_item_image, image_shape
 from convscope.engine.hooks import evaluating
 from convscope.errors import UserError
@@ -37,7 +36,7 @@ def watch(
     mean: Sequence[float] | float | None = None,
     std: Sequence[float] | float | None = None,
     classes: Sequence[str] | None = None,
-    tile: int = SIDE,
+    tile: int | None = None,
     seed: int = 0,
     measures: Sequence[str] = (),
 ) -> "Watching":

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from torch import nn
 
-from convscope.analyses.visualize.about import SIDE, FeatureConfig, RuleName, check_measures
+from convscope.analyses.visualize.about import FeatureConfig, RuleName, check_measures
 from convscope.analyses.visualize.compute import drawn_layers
 from convscope.data.items import colors_of_arguments
 from convscope.data.loader_order import undisturbed_random
@@ -34,7 +34,7 @@ class WatchChoice:
     std: Sequence[float] | float | None = None
     net: str | None = None
     classes: Sequence[str] | None = None
-    tile: int = SIDE
+    tile: int | None = None
     seed: int = 0
     measures: Sequence[str] = ()
 
@@ -55,7 +55,7 @@ class WatchChoice:
         if self.rule not in get_args(RuleName):
             near, names = did_you_mean(str(self.rule), get_args(RuleName)), ", ".join(get_args(RuleName))
             raise UserError(f"rule={self.rule!r} is unknown{near}; possible: {names}")
-        if type(self.tile) is not int or not 16 <= self.tile <= 512:
+        if self.tile is not None and (type(self.tile) is not int or not 16 <= self.tile <= 512):
             raise UserError(f"tile={self.tile!r} is no side of a tile; take 16 to 512 pixels")
         if isinstance(self.measures, str) or not _are(str, self.measures):
             raise UserError(f"measures={self.measures!r} is no list of names; type measures=['match']")

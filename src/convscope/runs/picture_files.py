@@ -1,0 +1,40 @@
+"""How the pictures of a run folder are stored: png, jpeg, or webp for the packed tiles of an epoch.
+
+A run has a packed picture for each layer and epoch: they are most of what it writes. At the same look WebP takes two
+thirds of JPEG (docs/evolution.md has the measurement).
+"""
+
+from pathlib import Path
+from typing import Any
+
+MAX_WEBP_SIDE = 16_383  # pixels
+FINE_TILE = 80  # pixels of a side from which a tile is stored finely: there are fewer, and they are looked at closely
+DENSE: dict[str, Any] = {"quality": 36, "method": 4}  # of WebP, for smaller tiles
+FINE: dict[str, Any] = {"quality": 60, "method": 2}  # half the time of method 4, files 5 % larger
+BYTES_PER_PIXEL = {True: 1.9, False: 2.5}  # by whether tiles are fine; of a map's 19 tiles and all that comes with them
+JPEG_QUALITY = 90
+
+
+def picture_form(image: Any, plot: bool, tile: int | None) -> str:
+    """The ending of the file of a PIL image or a figure. tile: side of its tiles, for a packed picture of an epoch."""
+    if plot or hasattr(image, "savefig"):
+        return "png"
+    return "jpg" if tile is None or max(image.size) > MAX_WEBP_SIDE else "webp"
+
+
+def save_picture(image: Any, path: Path, tile: int | None = None, quality: int = JPEG_QUALITY) -> None:
+    """Writes a PIL image or a figure as the ending of the path says. quality: of a jpeg."""
+    form = path.suffix.removeprefix(".")
+    if hasattr(image, "savefig"):
+        image.savefig(path, format=form)
+    elif form == "png":
+        image.save(path, optimize=False)
+    elif form == "webp":
+        image.save(path, **(DENSE if tile is not None and tile < FINE_TILE else FINE))
+    else:
+        image.save(path, quality=quality, subsampling=0 if quality >= JPEG_QUALITY else 2)
+
+
+def megabytes_per_map(tile: int) -> float:
+    """About how much a run writes for each map at each epoch, measured on photographs. tile: pixels of a side."""
+    return BYTES_PER_PIXEL[tile >= FINE_TILE] * tile**2 / 1e6
