@@ -4,8 +4,10 @@ A run has a packed picture for each layer and epoch: they are most of what it wr
 thirds of JPEG (docs/evolution.md has the measurement).
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from convscope.runs.atomic_io import write
 
 MAX_WEBP_SIDE = 16_383  # pixels
 FINE_TILE = 80  # pixels of a side from which a tile is stored finely: there are fewer, and they are looked at closely
@@ -13,6 +15,7 @@ DENSE: dict[str, Any] = {"quality": 36, "method": 4}  # of WebP, for smaller til
 FINE: dict[str, Any] = {"quality": 60, "method": 2}  # half the time of method 4, files 5 % larger
 BYTES_PER_PIXEL = {True: 1.9, False: 2.5}  # by whether tiles are fine; of a map's 19 tiles and all that comes with them
 JPEG_QUALITY = 90
+DRAWINGS = "svg", "pdf"  # in which each figure of a run is written beside its png, in figures/
 
 
 def picture_form(image: Any, plot: bool, tile: int | None) -> str:
@@ -33,6 +36,27 @@ def save_picture(image: Any, path: Path, tile: int | None = None, quality: int =
         image.save(path, **(DENSE if tile is not None and tile < FINE_TILE else FINE))
     else:
         image.save(path, quality=quality, subsampling=0 if quality >= JPEG_QUALITY else 2)
+
+
+def save_drawings(figure: Any, folder: Path, name: str) -> None:
+    """Writes a matplotlib figure of a run as figures/<name>.svg and .pdf, with text as text and pictures at their own
+    pixels.
+    """
+    from matplotlib import rc_context
+
+    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "image.composite_image": False}):
+        for form in DRAWINGS:
+            write(folder / "figures" / f"{name}.{form}", lambda part, form=form: figure.savefig(part, format=form))
+
+
+def figure_file(folder: Path, picture: str, form: str) -> Path | None:
+    """The drawing as svg or pdf of a picture of a run folder; None where there is none. picture: pictures/<name>.png."""
+    name = PurePosixPath(picture)
+    if name.suffix != ".png" or name.parts[:1] != ("pictures",):
+        return None
+    path = folder.joinpath("figures", *name.parts[1:]).with_suffix(f".{form}")
+    is_inside = path.resolve().is_relative_to(folder.resolve())  # a link may lead out
+    return path if is_inside and path.is_file() else None
 
 
 def megabytes_per_map(tile: int) -> float:

@@ -18,7 +18,7 @@ from convscope.runs.atomic_io import append, check_writable, remove_partial_file
 from convscope.runs.background import Background, in_turn
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
-from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_picture
+from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_drawings, save_picture
 
 
 class Conclusion(NamedTuple):
@@ -202,6 +202,8 @@ class Record:
         stem = self.folder / "pictures" / _stem(picture)
         path = stem.with_name(f"{stem.name}.{picture_form(picture.image, picture.plot, tile)}")
         write(path, lambda part: save_picture(picture.image, part, tile, picture.quality))
+        if picture.epoch is None and hasattr(picture.image, "savefig"):
+            save_drawings(picture.image, self.folder, _stem(picture))
         return path
 
     def _write_line(self, result: Conclusion | Picture | Number | Table, kind: str, **fields: Any) -> None:

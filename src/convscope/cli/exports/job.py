@@ -3,11 +3,19 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from convscope.cli.exports.figures import figures
 from convscope.cli.exports.films import films
+from convscope.cli.exports.pages import pages
 from convscope.cli.exports.plan import ExportConfig, check_plan, output_folder
+from convscope.cli.exports.posters import posters
 from convscope.runs.reading import Run, read_run
 
-EXPORTS: dict[str, Callable[[Run, ExportConfig, Path], Iterator[Path]]] = {"film": films}
+EXPORTS: dict[str, Callable[[Run, ExportConfig, Path], Iterator[Path]]] = {
+    "page": pages,
+    "film": films,
+    "poster": posters,
+    "figure": figures,
+}
 
 
 def export_run(folder: Path, plan: ExportConfig) -> list[Path]:

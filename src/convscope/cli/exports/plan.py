@@ -7,7 +7,7 @@ from pydantic import Field
 
 from convscope.config import NewPathText, PathText, config
 from convscope.errors import UserError, did_you_mean
-Paper = Literal["a4", "a3", "a2"]
+from convscope.plots.poster import Paper
 from convscope.report.atlas import in_atlas
 from convscope.runs.reading import Run
 
