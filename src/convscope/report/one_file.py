@@ -151,7 +151,7 @@ def _page(page: Path, run: Run, quality: int | None, words: str) -> bytes:
     text = re.sub(r'<script src="data\.js"></script>', lambda _: f"<script>{_data(run, address_of)}</script>", text)
     text = re.sub(r'<script src="(?!data:)[^"]*"></script>\n?', "", text)
     text = re.sub(r'<a class="file" [^>]*>[^<]*</a>', "", text)
-    text = re.sub(r'src="(\.\./[^"]+)"', lambda found: f'src="{address_of(found[1]) or ""}"', text)
+    text = re.sub(r'<img src="(\.\./[^"]+)"', lambda found: f'<img src="{address_of(found[1]) or ""}"', text)
     text = re.sub(r"url\('(glances/\d+\.jpg)'\)", lambda found: f"url('{_glance(page, found[1])}')", text)
     text = re.sub(r' href="(?!#|https?:|data:)[^"]*"', "", text)
     return text.replace("</header>", f'<p class="look">{words}</p>\n</header>', 1).encode(errors="replace")
@@ -165,7 +165,7 @@ def _data(run: Run, address_of: PictureAddresses) -> str:
         atlas = _without_files(atlas)
         records = dict(atlas.layers.values())
         scripts = f"window.ATLAS = {literal(records)};\n"
-    text = data_script(run, atlas) + scripts
+    text = re.sub(r',"drawings":\{[^{}]*\}', "", data_script(run, atlas)) + scripts
     return re.sub(r'"(\.\./pictures/[^"\\]+)"', lambda found: literal(address_of(found[1]) or ""), text)
 
 

@@ -4,11 +4,12 @@
 type Column = (number | null)[];
 type Columns = Record<string, Column>;
 
-/** A picture that is shown as it is. epoch: null for one of the whole run. */
+/** A picture that is shown as it is. epoch: null for one of the whole run. drawings: by svg and pdf, their addresses. */
 interface PictureFrame {
   epoch: number | null;
   source: string;
   caption: string;
+  drawings?: Record<string, string>;
 }
 interface PictureSeries {
   name: string;

@@ -139,6 +139,8 @@ followers.push(
   setUpFollowing("growth", () => seriesOf("evolution").filter((pictures) => layerOf(pictures) === state.layer)),
   setUpFollowing("filters", () => seriesOf("filters")),
   setUpFollowing("more", () => otherSeries),
+  setUpPresentation(),
+  setUpDownloads(),
 );
 setUpSections();
 byId("play").addEventListener("click", play);
