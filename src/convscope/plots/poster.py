@@ -43,9 +43,7 @@ def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -
     long_side = SIZES[paper][1] / INCH
     ways = [SIZES[paper], SIZES[paper][::-1]]
     sizes = [(width / INCH, height / INCH) for width, height in ways]
-    rooms = [
-        (width - 2 * EDGE * long_side, height - (2 * EDGE + HEAD + FOOT) * long_side) for width, height in sizes
-    ]
+    rooms = [(width - 2 * EDGE * long_side, height - (2 * EDGE + HEAD + FOOT) * long_side) for width, height in sizes]
     across, down = 6 + 4 * GAP + 0.12, 3 + 2 * GAP + LABEL  # a block in tiles
     tile, columns, way = max(
         (_tile_inches(room, columns, len(blocks), (across, down)), columns, way)

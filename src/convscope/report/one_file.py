@@ -115,9 +115,7 @@ def _at_epochs(run: Run, chosen: Sequence[int], count: int) -> Run:
     """The run with the tiles of these epochs of `count`, and those sheets of whole images that hold some of theirs."""
     if len(chosen) == count:
         return run
-    return run._replace(
-        entries=[entry for entry in run.entries if not _is_by_epoch(entry) or _stays(entry, chosen)]
-    )
+    return run._replace(entries=[entry for entry in run.entries if not _is_by_epoch(entry) or _stays(entry, chosen)])
 
 
 def _stays(entry: IndexEntry, chosen: Sequence[int]) -> bool:
@@ -173,9 +171,7 @@ def _without_files(atlas: Atlas) -> Atlas:
     """The atlas without other runs; the scripts of its layers are empty, as the page has their content."""
     overview = atlas.overview | {"beside": []}
     names = [f"data:text/javascript,/*{number}*/" for number in range(len(atlas.layers))]
-    overview["layers"] = [
-        {**layer, "script": script} for layer, script in zip(overview["layers"], names, strict=True)
-    ]
+    overview["layers"] = [{**layer, "script": script} for layer, script in zip(overview["layers"], names, strict=True)]
     return Atlas(overview, atlas.layers, {})
 
 

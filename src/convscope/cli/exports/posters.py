@@ -63,9 +63,7 @@ def _map_blocks(run: Run, layer: str, number: int) -> tuple[list[PosterBlock], s
     step = (len(epochs) - 1) / (MOST_BLOCKS - 1)
     if step > 1:
         epochs = [epochs[round(place * step)] for place in range(MOST_BLOCKS)]
-    blocks = [
-        PosterBlock(f"epoch {epoch}", *tiles_of(run, layer, epoch).get(number, NO_TILES)) for epoch in epochs
-    ]
+    blocks = [PosterBlock(f"epoch {epoch}", *tiles_of(run, layer, epoch).get(number, NO_TILES)) for epoch in epochs]
     note = "At each epoch the nine images that excite it most: projections at the left, image patches at the right."
     return blocks, f"{layer} map {number} over the epochs", note
 
@@ -80,7 +78,9 @@ def _say_resolution(made: Poster, blocks: list[PosterBlock], plan: ExportConfig)
     if not sides:
         return
     dpi, wanted = max(sides) / made.tile_inches, math.ceil(made.tile_inches * plan.dpi)
-    words = f"tiles of {max(sides)} pixels are {made.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}: {dpi:.0f} dpi"
+    words = (
+        f"tiles of {max(sides)} pixels are {made.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}: {dpi:.0f} dpi"
+    )
     if dpi < LEAST_DPI:
         least = math.ceil(made.tile_inches * LEAST_DPI)
         terminal.show_warning(

@@ -94,6 +94,7 @@ function saveButton(holder, label, drawn) {
     }
     html("code", {}, note, exportCommand());
   });
+  return box;
 }
 
 const STYLES = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "font-size", "font-family"];
@@ -144,7 +145,7 @@ function saveOwnPictures() {
 
 function setUpDownloads() {
   const at = () => joined([`${state.layer}`, state.map !== null && `map${state.map}`, `epoch${state.epoch}`], "_");
-  saveButton(byId("map"), "save tiles", () => {
+  const tilesSave = saveButton(byId("map"), "save tiles", () => {
     const tiles = queryAll(".panel:not([hidden]) .rank canvas", HTMLCanvasElement).slice(0, 18);
     const order = [0, 1, 2].flatMap((row) => [0, 9].flatMap((kind) => [0, 1, 2].map((at) => kind + 3 * row + at)));
     return tiles.length < 18
@@ -158,6 +159,7 @@ function setUpDownloads() {
           ),
         };
   });
+  byId("overtime").before(tilesSave);
   saveButton(byId("overtime"), "save strip", () => {
     const cells = queryAll("#strip button", HTMLButtonElement);
     const words = cells.map((cell) => query("span", HTMLElement, cell).textContent ?? "");
