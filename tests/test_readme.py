@@ -63,6 +63,8 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "job=export run=outputs/train/<run> export.what=film export.layer=conv3 export.map=5": "cli/test_export.py",
     "job=export run=outputs/train/<run> export.what=poster export.layer=conv3 export.map=5": "cli/test_export.py",
     "job=export run=outputs/train/<run> export.what=film": "cli/test_export.py",
+    "job=export run=outputs/train/<run> export.what=poster export.layer=conv3": "cli/test_export.py",
+    "job=export run=outputs/train/<run> export.what=figure": "cli/test_export.py",
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }

@@ -17,10 +17,10 @@ from convscope.report.one_file import spread
 from convscope.runs import film_file
 from convscope.runs.picture_files import figure_file
 from convscope.runs.record import Picture, Record
-from report.long_run import long_run
 from report.long_run import color as color_of
+from report.long_run import long_run
 
-EPOCHS, MAPS, DIES = 6, [3, 10, 17, 24], 5  # DIES: the epoch at which the last map of conv3 does
+EPOCHS, MAPS, DIES = 5, [3, 10, 17, 24], 5  # DIES: the epoch at which the last map of conv3 does
 POINTS = {"a4": (595, 842), "a3": (842, 1191), "a2": (1191, 1684)}  # ISO 216 in 1/72 inch
 
 
@@ -92,7 +92,7 @@ def test_without_its_library_mp4_is_refused_and_webp_the_default(run, tmp_path, 
         ({"what": "film", "layer": "conv1", "map": 4}, "does not show export.map=4 of conv1; possible: 3, 10, 17, 24"),
         ({"what": "film", "map": 3}, "export.map=3 is a map of which layer"),
         ({"what": "film", "format": "pdf"}, "film has no export.format=pdf; possible: mp4, webp, gif"),
-        ({"what": "poster", "layer": "conv1", "epoch": 9}, "no export.epoch=9 of conv1; possible: 1, 2, 3, 4, 5, 6"),
+        ({"what": "poster", "layer": "conv1", "epoch": 9}, "no export.epoch=9 of conv1; possible: 1, 2, 3, 4, 5"),
         ({"what": "page", "map": 3, "layer": "conv1"}, "export.map=3 is for export.what=film and poster"),
         ({"what": "film", "epoch": 3}, "export.epoch=3 is for export.what=poster"),
         ({"what": "page", "megabytes": 0.01}, "more than export.megabytes=0.01; export.layer="),
@@ -171,7 +171,7 @@ def test_the_page_in_one_file_is_small_enough_and_says_what_it_lacks(run, tmp_pa
     (small,) = exported(run, tmp_path, what="page", megabytes=limit)
     assert small.stat().st_size <= 1e6 * limit
     text = small.read_text()
-    assert re.search(r"To be small it (shows \d of 6 epochs|has its tiles as WebP)", text)
+    assert re.search(r"To be small it (shows \d of 5 epochs|has its tiles as WebP)", text)
     assert not re.search(
         r"""(src|href)="(?!#|data:|https?:)|"\.\./""", re.sub(r"<script>.*?</script>", "", text, flags=re.S)
     )
