@@ -43,7 +43,7 @@ def test_a_presentation_by_the_keyboard(at_map):
     assert np.abs(middle - color(2, 10, False)).sum(2).min() < 24
     page.keyboard.press("ArrowLeft")
     expect(stage.locator(".when")).to_have_text("epoch 2")
-    page.keyboard.press("k")
+    page.keyboard.press("j")
     expect(page.locator("#stage h2")).to_have_text("conv2 map 17")
     assert float(re.sub("px", "", stage_size(page))) > 30
     page.keyboard.press("Escape")
@@ -62,7 +62,7 @@ def stage_size(page):
 def test_the_buttons_of_a_page_from_disk_lead_to_the_file_and_the_command(at_map, short_run):
     page = at_map
     page.get_by_role("button", name="save tiles").click()
-    note = page.get_by_role("status").first
+    note = page.locator(".saves .note").first
     words = f"job=export run={short_run} export.what=film export.layer=conv2 export.map=10"
     expect(note.locator("code")).to_have_text(words)
     href = note.get_by_role("link", name="The file with all maps of conv2").get_attribute("href")

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from convscope.plots.panels import FAINT, INK, RULE
@@ -84,8 +85,8 @@ def _draw_nine(figure: Figure, tiles: Sequence[Image.Image], corner: tuple[float
     axes = figure.add_axes(box)
     axes.set_axis_off()
     if not tiles:
-        figure.add_artist(matplotlib.patches.Rectangle(box[:2], *box[2:], fill=False, edgecolor=RULE, linewidth=0.5))
-        words = {"size": min(0.5 * tile * 72, 24), "color": FAINT, "ha": "center", "va": "center"}
+        figure.add_artist(Rectangle(box[:2], *box[2:], fill=False, edgecolor=RULE, linewidth=0.5))
+        words: dict[str, Any] = {"size": min(0.5 * tile * 72, 24), "color": FAINT, "ha": "center", "va": "center"}
         axes.text(0.5, 0.5, "dead", transform=axes.transAxes, **words)
         return
     pixels = tiles[0].width
@@ -117,4 +118,4 @@ def save_figure(figure: Figure, path: Path, dpi: int = 300) -> None:
     """Writes a figure as the ending of the path says, with text as text. dpi: of a png."""
     with text_as_text():
         form = path.suffix.removeprefix(".")
-        figure.savefig(path, format=form, **({"dpi": dpi} if form == "png" else {}))
+        figure.savefig(path, format=form, dpi=dpi if form == "png" else "figure")

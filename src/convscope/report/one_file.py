@@ -59,15 +59,15 @@ def one_file(run_folder: Path, limit: int, layer: str | None = None) -> OneFile:
     page = write_page(run_folder)
     run = _of_layer(read_run(run_folder), layer)
     epochs = sorted({entry.epoch for entry in run.entries if entry.epoch is not None and in_atlas(entry)})
-    least = 0
+    smallest = 0
     for quality, chosen in _attempts(run, epochs, limit):
         words = _words(run, epochs, chosen, quality)
-        least = len(html := _page(page, _at_epochs(run, chosen, len(epochs)), quality, words))
-        if least <= limit:
+        smallest = len(html := _page(page, _at_epochs(run, chosen, len(epochs)), quality, words))
+        if smallest <= limit:
             return OneFile(html, words)
     advice = "" if layer else "; export.layer=<a layer> shows one layer, and"
     raise UserError(
-        f"the page in one file has {least / 1e6:.1f} MB with one epoch of coarse tiles, more than "
+        f"the page in one file has {smallest / 1e6:.1f} MB with one epoch of coarse tiles, more than "
         f"export.megabytes={limit / 1e6:g}{advice or ';'} export.megabytes takes a larger number"
     )
 
@@ -87,7 +87,7 @@ def data_address(content: bytes, kind: str) -> str:
 
 
 def _attempts(run: Run, epochs: Sequence[int], limit: int) -> Iterator[tuple[int | None, list[int]]]:
-    """Qualities and epochs to try, the best first. Those that are far too large are left out, by a few files of each."""
+    """Qualities and epochs to try, the best first, without those that a few files show to be far too large."""
     moving = [entry for entry in run.entries if _is_by_epoch(entry)]
     sample = moving[:: max(1, len(moving) // 12)]
     total = sum((run.folder / str(entry.path)).stat().st_size for entry in moving)
@@ -149,8 +149,8 @@ def _page(page: Path, run: Run, quality: int | None, words: str) -> bytes:
     text = re.sub(r'<script src="data\.js"></script>', lambda _: f"<script>{_data(run, address_of)}</script>", text)
     text = re.sub(r'<script src="(?!data:)[^"]*"></script>\n?', "", text)
     text = re.sub(r'<a class="file" [^>]*>[^<]*</a>', "", text)
-    text = re.sub(r'<img src="(\.\./[^"]+)"', lambda found: f'<img src="{address_of(found[1]) or ""}"', text)
-    text = re.sub(r"url\('(glances/\d+\.jpg)'\)", lambda found: f"url('{_glance(page, found[1])}')", text)
+    text = re.sub(r'<img src="(\.\./[^"]+)"', lambda match: f'<img src="{address_of(match[1]) or ""}"', text)
+    text = re.sub(r"url\('(glances/\d+\.jpg)'\)", lambda match: f"url('{_glance(page, match[1])}')", text)
     text = re.sub(r' href="(?!#|https?:|data:)[^"]*"', "", text)
     return text.replace("</header>", f'<p class="look">{words}</p>\n</header>', 1).encode(errors="replace")
 
@@ -164,7 +164,7 @@ def _data(run: Run, address_of: PictureAddresses) -> str:
         records = dict(atlas.layers.values())
         scripts = f"window.ATLAS = {literal(records)};\n"
     text = re.sub(r',"drawings":\{[^{}]*\}', "", data_script(run, atlas)) + scripts
-    return re.sub(r'"(\.\./pictures/[^"\\]+)"', lambda found: literal(address_of(found[1]) or ""), text)
+    return re.sub(r'"(\.\./pictures/[^"\\]+)"', lambda match: literal(address_of(match[1]) or ""), text)
 
 
 def _without_files(atlas: Atlas) -> Atlas:

@@ -4,6 +4,7 @@ A run has a packed picture for each layer and epoch: they are most of what it wr
 thirds of JPEG (docs/evolution.md has the measurement).
 """
 
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,11 +47,11 @@ def save_drawings(figure: Any, folder: Path, name: str) -> None:
 
     with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "image.composite_image": False}):
         for form in DRAWINGS:
-            write(folder / "figures" / f"{name}.{form}", lambda part, form=form: figure.savefig(part, format=form))
+            write(folder / "figures" / f"{name}.{form}", partial(figure.savefig, format=form))
 
 
 def figure_file(folder: Path, picture: str, form: str) -> Path | None:
-    """The drawing as svg or pdf of a picture of a run folder; None where there is none. picture: pictures/<name>.png."""
+    """The drawing of a run's picture, pictures/<name>.png, as svg or pdf; None where there is none."""
     name = PurePosixPath(picture)
     if name.suffix != ".png" or name.parts[:1] != ("pictures",):
         return None

@@ -30,16 +30,16 @@ def posters(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
     for layer in chosen_layers(run, plan):
         stem = file_stem(layer, plan.map)
         blocks, title, note = _layer_blocks(run, layer, plan) if plan.map is None else _map_blocks(run, layer, plan.map)
-        made = poster(blocks, title, f"{note} {_source(run)}", plan.paper)
+        sheet = poster(blocks, title, f"{note} {_source(run)}", plan.paper)
         for form in [plan.format] if plan.format else ["pdf", "svg"]:
             path = out / f"{stem}_{plan.paper}.{form}"
-            write(path, partial(_save, made, plan.dpi))
+            write(path, partial(_save, sheet, plan.dpi))
             yield path
-        _say_resolution(made, blocks, plan)
+        _say_resolution(sheet, blocks, plan)
 
 
-def _save(made: Poster, dpi: int, path: Path) -> None:
-    save_figure(made.figure, path, dpi)
+def _save(sheet: Poster, dpi: int, path: Path) -> None:
+    save_figure(sheet.figure, path, dpi)
 
 
 def _layer_blocks(run: Run, layer: str, plan: ExportConfig) -> tuple[list[PosterBlock], str, str]:
@@ -72,20 +72,19 @@ def _source(run: Run) -> str:
     return f"Drawn by convscope from {run.folder.resolve().name}."
 
 
-def _say_resolution(made: Poster, blocks: list[PosterBlock], plan: ExportConfig) -> None:
+def _say_resolution(sheet: Poster, blocks: list[PosterBlock], plan: ExportConfig) -> None:
     """Prints how finely tiles are printed, and a warning with the evolution.tile that would do where that is coarse."""
     sides = [tile.width for block in blocks for tile in [*block.projections, *block.patches]]
     if not sides:
         return
-    dpi, wanted = max(sides) / made.tile_inches, math.ceil(made.tile_inches * plan.dpi)
-    words = (
-        f"tiles of {max(sides)} pixels are {made.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}: {dpi:.0f} dpi"
-    )
+    dpi, fine_tile = max(sides) / sheet.tile_inches, math.ceil(sheet.tile_inches * plan.dpi)
+    words = f"tiles of {max(sides)} pixels are {sheet.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}: "
+        f"{dpi:.0f} dpi"
     if dpi < LEAST_DPI:
-        least = math.ceil(made.tile_inches * LEAST_DPI)
+        coarsest = math.ceil(sheet.tile_inches * LEAST_DPI)
         terminal.show_warning(
-            f"{words}, coarse in print. evolution.tile={least} while training, or as an override of job=visualize, "
-            f"gives {LEAST_DPI} dpi, evolution.tile={wanted} gives {plan.dpi}; a smaller export.paper helps, too"
+            f"{words}, coarse in print. evolution.tile={coarsest} while training, or as an override of job=visualize, "
+            f"gives {LEAST_DPI} dpi, evolution.tile={fine_tile} gives {plan.dpi}; a smaller export.paper helps, too"
         )
     else:
         print(words, flush=True)
