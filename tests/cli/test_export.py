@@ -144,6 +144,9 @@ def test_a_figure_is_written_as_text_and_copied(tmp_path):
     record.add(Picture("curves", figure, "Of an epoch", 3, plot=True))
     record.add(Picture("evolution/conv1", Image.new("RGB", (60, 40), "red"), "Its tiles & more", layer="conv1"))
     assert sorted(path.name for path in (tmp_path / "run/figures").rglob("*.*")) == ["plain.pdf", "plain.svg"]
+    before = [path.read_bytes() for path in sorted((tmp_path / "run/figures/match").iterdir())]
+    record.add(Picture("match/plain", figure, "A plot", plot=True))
+    assert before == [path.read_bytes() for path in sorted((tmp_path / "run/figures/match").iterdir())]
     paths = exported(tmp_path / "run", tmp_path / "out", what="figure")
     assert [path.name for path in paths] == [
         "match_plain.svg", "match_plain.pdf", "evolution_conv1.svg", "evolution_conv1.pdf",

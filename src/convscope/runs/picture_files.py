@@ -16,6 +16,7 @@ DENSE: dict[str, Any] = {"quality": 36, "method": 4}  # of WebP, for smaller til
 FINE: dict[str, Any] = {"quality": 60, "method": 2}  # half the time of method 4, files 5 % larger
 BYTES_PER_PIXEL = {True: 1.9, False: 2.5}  # by whether tiles are fine; of a map's 19 tiles and all that comes with them
 JPEG_QUALITY = 90
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # so that equal figures are equal files
 DRAWINGS = "svg", "pdf"  # in which each figure of a run is written beside its png, in figures/
 
 
@@ -45,9 +46,11 @@ def save_drawings(figure: Any, folder: Path, name: str) -> None:
     """
     from matplotlib import rc_context
 
-    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "image.composite_image": False}):
+    as_text = {"svg.fonttype": "none", "svg.hashsalt": "convscope", "pdf.fonttype": 42, "image.composite_image": False}
+    with rc_context(as_text):
         for form in DRAWINGS:
-            write(folder / "figures" / f"{name}.{form}", partial(figure.savefig, format=form))
+            path = folder / "figures" / f"{name}.{form}"
+            write(path, partial(figure.savefig, format=form, metadata=UNDATED[form]))
 
 
 def figure_file(folder: Path, picture: str, form: str) -> Path | None:

@@ -78,8 +78,8 @@ def _say_resolution(sheet: Poster, blocks: list[PosterBlock], plan: ExportConfig
     if not sides:
         return
     dpi, fine_tile = max(sides) / sheet.tile_inches, math.ceil(sheet.tile_inches * plan.dpi)
-    words = f"tiles of {max(sides)} pixels are {sheet.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}: "
-        f"{dpi:.0f} dpi"
+    width = f"{sheet.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}"
+    words = f"tiles of {max(sides)} pixels are {width}: {dpi:.0f} dpi"
     if dpi < LEAST_DPI:
         coarsest = math.ceil(sheet.tile_inches * LEAST_DPI)
         terminal.show_warning(
