@@ -46,7 +46,12 @@ def save_drawings(figure: Any, folder: Path, name: str) -> None:
     """
     from matplotlib import rc_context
 
-    as_text = {"svg.fonttype": "none", "svg.hashsalt": "convscope", "pdf.fonttype": 42, "image.composite_image": False}
+    as_text: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "convscope",
+        "pdf.fonttype": 42,
+        "image.composite_image": False,
+    }
     with rc_context(as_text):
         for form in DRAWINGS:
             path = folder / "figures" / f"{name}.{form}"
