@@ -63,7 +63,7 @@ def done_or_refused(overrides, folder):
             assert json.loads((folder / "summary.json").read_text())["problem"] == str(problem)
             assert (folder / "report/index.html").is_file()
         return "refused"
-    if chosen["job"] not in ("report", "dashboard", "annotate"):  # which leave no folder of a run
+    if chosen["job"] not in ("report", "dashboard", "annotate", "export"):  # which leave no folder of a run
         assert json.loads((folder / "summary.json").read_text())["finished"], overrides
     return "done"
 

@@ -48,7 +48,7 @@ MAY_IMPORT = {
 CONFINED = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},
-    "matplotlib": {"plots", "figure"},
+    "matplotlib": {"plots", "figure", "convscope.runs.picture_files"},
     "pytorch_lightning": {"cli", "loggers", "training", "convscope.analyses.inputs"},  # the library works without
     "torchmetrics": {"training", "convscope.metrics.epoch_metrics"},
     "wandb": {"loggers"},
@@ -248,7 +248,7 @@ def test_the_root_and_the_number_of_packages_and_files():
     package = SRC / "convscope"
     assert {path.stem for path in package.glob("*.py")} == {"__init__", "__main__", "config", "errors"}
     assert len([path for path in package.iterdir() if (path / "__init__.py").is_file()]) <= 12
-    assert sum(map(holds_code, trees().values())) <= 346
+    assert sum(map(holds_code, trees().values())) <= 360
 
 
 @pytest.mark.parametrize("name", FILES)

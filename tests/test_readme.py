@@ -61,6 +61,11 @@ ELSEWHERE = {  # command -> the test that runs it and looks at what it leaves
     "model.args='{width: 2}'": "cli/test_python_net.py",
     "resume=outputs/train/<run> model.target=my_package.nets:MyNet model.args='{width: 2}'": "cli/test_python_net.py",
     "job=match match.runs=outputs/sweep/seeds": "analyses/matching/test_job.py",
+    "job=export run=outputs/train/<run> export.what=film export.layer=conv3 export.map=5": "cli/test_export.py",
+    "job=export run=outputs/train/<run> export.what=poster export.layer=conv3 export.map=5": "cli/test_export.py",
+    "job=export run=outputs/train/<run> export.what=film": "cli/test_export.py",
+    "job=export run=outputs/train/<run> export.what=poster export.layer=conv3": "cli/test_export.py",
+    "job=export run=outputs/train/<run> export.what=figure": "cli/test_export.py",
     "job=sparsity --help": "test_adding_an_analysis.py",
     "job=sparsity ckpt=outputs/train/<run>/checkpoints/last.ckpt": "test_adding_an_analysis.py",
 }
@@ -102,7 +107,9 @@ def photos(tmp_path_factory):
 def small(words, cache):
     """What makes a command small: few images, a narrow net, one epoch, no network."""
     text = " ".join(words)
-    if {"--help", "job=report", "job=table"} & set(words) or re.search(r"--cfg|diagnose\.runs=|resume=(?!auto)", text):
+    if {"--help", "job=report", "job=export", "job=table"} & set(words) or re.search(
+        r"--cfg|diagnose\.runs=|resume=(?!auto)", text
+    ):
         return []
     added = [*ONE, f"data.cache_dir={cache}", "trainer.accelerator=cpu"]
     added += [word for said, few in FEW.items() if said in words for word in few]
@@ -199,7 +206,7 @@ def test_command(command, trained, photos, tmp_path, cache):
         before += [f"convert.to={tmp_path}/chunks", f"hydra.run.dir={tmp_path}/convert"]
         assert convscope(*before, cwd=tmp_path).returncode == 0
     place = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]
-    place = place if not re.search("--help|job=report|resume=", command) else []
+    place = place if not re.search("--help|job=report|job=export|resume=", command) else []
     ended = convscope(*words, *small(words, cache), *place, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     nets = {"experiment=table2": 7, "experiment=table3": 2 if "optim=quick" in words else 12}

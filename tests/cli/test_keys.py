@@ -13,6 +13,7 @@ from omegaconf import OmegaConf, open_dict
 
 from conftest import ROOT, convscope
 from convscope.cli.annotate import AnnotateConfig
+from convscope.cli.exports.plan import ExportConfig
 from convscope.cli.jobs import JOBS, DashboardConfig
 from convscope.cli.keys import (
     GROUPS,
@@ -127,6 +128,7 @@ def test_the_keys_are_those_of_the_classes_that_read_them():
     assert set(jobs["convert"][1]["convert"]) == fields_of(Conversion)
     assert set(jobs["annotate"][1]["annotate"]) == fields_of(AnnotateConfig)
     assert {*jobs["dashboard"][1]["dashboard"], "run"} == fields_of(DashboardConfig)
+    assert {*jobs["export"][1]["export"], "run"} == fields_of(ExportConfig)
 
 
 @pytest.mark.parametrize("name", SOURCES)

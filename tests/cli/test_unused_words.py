@@ -73,7 +73,7 @@ def test_keys_that_a_job_has_of_its_own_are_never_told(job):
         assert unused(job, "data=folder", "data.limit=3", "data.image_size=64", "model=vgg11", "model.width=0.5") == []
         assert unused(job, "model.init=a", "data.color_noise=1") == ["model.init=a", "data.color_noise=1"]
     assert unused(job, "evolution.maps=3") == ([] if job in ("train", "visualize") else ["evolution.maps=3"])
-    if job in ("report", "table", "dashboard"):
+    if job in ("report", "table", "dashboard", "export"):
         assert unused(job, "data=folder", "data.limit=3") == ["data=folder", "data.limit=3"]
     if job in ("check_data", "overlap", "convert", "annotate"):
         assert unused(job, "data.limit=3", "model.width=0.5") == ["model.width=0.5"]

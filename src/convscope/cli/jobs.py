@@ -1,4 +1,4 @@
-"""The command of every job: one for all analyses, and those of annotate, convert, report and dashboard.
+"""The command of every job: one for all analyses, and those of annotate, convert, report, dashboard and export.
 
 Heavy libraries are imported inside the functions, so that a wrong key is answered at once.
 """
@@ -176,11 +176,25 @@ def _drawn_layers(run: Path) -> list[str]:
     return layers
 
 
+def export(settings: Settings, _: Path) -> None:
+    """job=export: a film, a poster, a page in one file, or the figures of a run, to show and to send."""
+    from convscope.cli.exports.job import export_run
+    from convscope.cli.exports.plan import ExportConfig
+
+    check_path_key(settings, "run")
+    config = read_config(ExportConfig, settings)
+    _warn_of_unused_words(settings)
+    if config.run is None:
+        raise UserError("job=export shows a run; type run=<a run folder>, such as one of outputs/train/")
+    export_run(checked_run_folder(Path(config.run).expanduser()), config)
+
+
 PROGRAM_JOBS: dict[str, Command] = {
     "annotate": annotate,
     "convert": convert,
     "report": rebuild_report,
     "dashboard": write_dashboard,
+    "export": export,
 }
 
 

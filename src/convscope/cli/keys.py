@@ -56,6 +56,7 @@ PROGRAM_JOBS: dict[str, tuple[Sequence[str], Sequence[str]]] = {  # job -> its k
     "convert": ((), ("to", "quality", "chunk")),
     "report": (("run", "sweep"), ()),
     "dashboard": (("run",), ("project", "entity", "save")),
+    "export": (("run",), ("what", "layer", "map", "epoch", "format", "paper", "dpi", "megabytes", "out")),
 }
 
 

@@ -41,6 +41,7 @@ _SHARED_PATHS = (
     "data.root",
     "data.cache_dir",
     "convert.to",
+    "export.out",
 )
 _TEXTS = ("name",)
 _ADDED = re.compile(r"model\.(weights$|args\.)")  # keys that the file of a net of one's own need not have

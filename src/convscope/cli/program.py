@@ -58,7 +58,7 @@ from convscope.runs.config_diff import flattened
 from convscope.runs.training_runs import best_value
 from convscope.runs.unfinished import has_checkpoint, images_moved, needs_training, training_lock
 
-OF_OTHER_RUNS = ("report", "dashboard")  # jobs that write into the folder of a run beside what it recorded
+OF_OTHER_RUNS = ("report", "dashboard", "export")  # jobs that write into the folder of a run beside what it recorded
 SECRET = re.compile(r"\$\{\s*oc\.env\s*:\s*(\w*(?:KEY|TOKEN|SECRET|PASSW|CREDENTIAL)\w*)", re.IGNORECASE)
 
 

@@ -27,7 +27,7 @@ from convscope.report.convergence import (
     training_in_words,
 )
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
-from convscope.report.sections import REST, is_moving, sections
+from convscope.report.sections import REST, drawing_addresses, is_moving, sections
 from convscope.runs.atomic_io import write
 from convscope.runs.heartbeat import RunStatus, read_status
 from convscope.runs.index import OUTCOME
@@ -68,7 +68,7 @@ def literal(value: Any) -> str:
 
 SCRIPTS = ("elements.js", "columns.js", "curves.js", "chart.js", "squares.js", "net.js", "pictures.js", "training.js",
            "atlas.js", "record.js", "tiles.js", "labels.js", "layer.js", "map.js", "whole.js", "strip.js", "views.js",
-           "controls.js", "page.js", "live.js")  # fmt: skip
+           "controls.js", "present.js", "download.js", "page.js", "live.js")  # fmt: skip
 PARTS = ("state", "links", "warnings", "facts", "answer", "numbers", "details")  # blocks that live.js puts in anew
 STRUCTURE = ("sections", "net", "rest")  # blocks whose change needs the whole page anew
 
@@ -119,7 +119,9 @@ def _series(run: Run) -> list[dict[str, Any]]:
             continue
         series = all_series.setdefault(entry.name, {"name": entry.name, "layer": entry.layer, "frames": []})
         source = "../" + quote(entry.path)
-        series["frames"].append({"epoch": entry.epoch, "source": source, "caption": entry.caption})
+        frame = {"epoch": entry.epoch, "source": source, "caption": entry.caption}
+        drawings = drawing_addresses(run.folder, entry.path)
+        series["frames"].append(frame | ({"drawings": drawings} if drawings else {}))
     for series in all_series.values():
         series["frames"].sort(key=lambda frame: frame["epoch"] or 0)
     return list(all_series.values())
@@ -164,7 +166,7 @@ def _values(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | 
         "summary": _summary(run),
         "command": command_line(*run.overrides) if run.config else "",
         "image_size": header.input_size(run),
-        "styles": asset_texts("page.css", "sections.css", "atlas.css", "net.css"),
+        "styles": asset_texts("page.css", "sections.css", "atlas.css", "net.css", "present.css", "print.css"),
         "scripts": asset_texts(*SCRIPTS),
     }
 

@@ -16,6 +16,7 @@ from convscope.analyses import Topic, abouts
 from convscope.metrics.intervals import same_decimals
 from convscope.runs.index import OUTCOME, IndexEntry
 from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_column
+from convscope.runs.picture_files import DRAWINGS, figure_file
 from convscope.runs.reading import Run, read_table, value_at
 
 REST = Topic("rest", "More", "More", "", "")  # results of no topic
@@ -57,11 +58,14 @@ class PageTable(NamedTuple):
 
 
 class StillPicture(NamedTuple):
-    """A picture that the scripts do not move. size: width and height in pixels, None for a damaged file."""
+    """A picture that the scripts do not move. size: width and height in pixels, None for a damaged file. drawings: its
+    ending as svg and pdf with their addresses.
+    """
 
     source: str
     caption: str
     size: tuple[int, int] | None
+    drawings: dict[str, str]
 
 
 class Fact(NamedTuple):
@@ -184,7 +188,14 @@ def _is_end(entry: IndexEntry, values: Mapping[tuple[str, int | None], float | N
 
 
 def _picture(folder: Path, entry: IndexEntry) -> StillPicture:
-    return StillPicture("../" + quote(str(entry.path)), _words(entry), _size(folder / str(entry.path)))
+    path = str(entry.path)
+    return StillPicture("../" + quote(path), _words(entry), _size(folder / path), drawing_addresses(folder, path))
+
+
+def drawing_addresses(folder: Path, picture: str) -> dict[str, str]:
+    """svg and pdf -> the address from the page of a figure in this form; without those that a run folder lacks."""
+    files = {form: figure_file(folder, picture, form) for form in DRAWINGS}
+    return {form: "../" + quote(path.relative_to(folder).as_posix()) for form, path in files.items() if path}
 
 
 def _size(path: Path) -> tuple[int, int] | None:

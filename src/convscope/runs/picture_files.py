@@ -4,11 +4,14 @@ A run has a packed picture for each layer and epoch: they are most of what it wr
 thirds of JPEG (docs/evolution.md has the measurement).
 """
 
+from functools import partial
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
+
+from convscope.runs.atomic_io import write
 
 MAX_WEBP_SIDE = 16_383  # pixels
 FINE_TILE = 80  # pixels of a side from which a tile is stored finely: there are fewer, and they are looked at closely
@@ -17,6 +20,8 @@ FINE: dict[str, Any] = {"quality": 60, "method": 2}  # half the time of method 4
 BYTES_PER_PIXEL = {True: 1.9, False: 2.5}  # by whether tiles are fine; of a map's 19 tiles and all that comes with them
 JPEG_QUALITY = 90
 QUALITY_OF_WEBP = 75  # of the jpeg of a webp file; twice its size
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # so that equal figures are equal files
+DRAWINGS = "svg", "pdf"  # in which each figure of a run is written beside its png, in figures/
 
 
 def picture_form(image: Any, plot: bool, tile: int | None) -> str:
@@ -47,6 +52,34 @@ def dashboard_picture(path: Path) -> bytes:
     with Image.open(path) as picture:
         picture.convert("RGB").save(jpeg, "JPEG", quality=QUALITY_OF_WEBP)
     return jpeg.getvalue()
+
+
+def save_drawings(figure: Any, folder: Path, name: str) -> None:
+    """Writes a matplotlib figure of a run as figures/<name>.svg and .pdf, with text as text and pictures at their own
+    pixels.
+    """
+    from matplotlib import rc_context
+
+    as_text: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "convscope",
+        "pdf.fonttype": 42,
+        "image.composite_image": False,
+    }
+    with rc_context(as_text):
+        for form in DRAWINGS:
+            path = folder / "figures" / f"{name}.{form}"
+            write(path, partial(figure.savefig, format=form, metadata=UNDATED[form]))
+
+
+def figure_file(folder: Path, picture: str, form: str) -> Path | None:
+    """The drawing of a run's picture, pictures/<name>.png, as svg or pdf; None where there is none."""
+    name = PurePosixPath(picture)
+    if name.suffix != ".png" or name.parts[:1] != ("pictures",):
+        return None
+    path = folder.joinpath("figures", *name.parts[1:]).with_suffix(f".{form}")
+    is_inside = path.resolve().is_relative_to(folder.resolve())  # a link may lead out
+    return path if is_inside and path.is_file() else None
 
 
 def megabytes_per_map(tile: int) -> float:

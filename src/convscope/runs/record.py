@@ -20,7 +20,7 @@ from convscope.runs.background import Background, in_turn
 from convscope.runs.heartbeat import Heartbeat
 from convscope.runs.index import read_text
 from convscope.runs.number_format import csv_table
-from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_picture
+from convscope.runs.picture_files import JPEG_QUALITY, picture_form, save_drawings, save_picture
 
 
 class Conclusion(NamedTuple):
@@ -146,9 +146,7 @@ class Record:
                     self.numbers[result.name] = result.value
             case Arrays():
                 path = self.folder / f"{_stem(result)}.safetensors"
-                own = {
-                    name: values.clone(memory_format=torch.contiguous_format) for name, values in result.tensors.items()
-                }  # a file holds no views
+                own = {name: values.contiguous().clone() for name, values in result.tensors.items()}  # no views
                 write(path, lambda part: save_file(own, part))
 
     @in_turn
@@ -205,6 +203,8 @@ class Record:
         stem = self.folder / "pictures" / _stem(picture)
         path = stem.with_name(f"{stem.name}.{picture_form(picture.image, picture.plot, tile)}")
         write(path, lambda part: save_picture(picture.image, part, tile, picture.quality))
+        if picture.epoch is None and hasattr(picture.image, "savefig"):
+            save_drawings(picture.image, self.folder, _stem(picture))
         return path
 
     def _write_line(self, result: Conclusion | Picture | Number | Table, kind: str, **fields: Any) -> None:

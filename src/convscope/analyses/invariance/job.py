@@ -81,7 +81,7 @@ def in_words(measured: Sequence[MeasuredTransform]) -> str:
 def _amount(transform: Transform, until: Interval) -> str:
     """An amount of change, of the farthest one; of an enlargement the ratio."""
     if transform.unit == "ratio-1":
-        ratio = interval_text(*(1 + amount for amount in until[:3]))
+        ratio = interval_text(1 + until.value, 1 + until.low, 1 + until.high)
         return f"{ratio} of {1 + transform.farthest:g} times the size"
     return f"{until} of {transform.farthest:g} {transform.unit} of {transform.name}"
 

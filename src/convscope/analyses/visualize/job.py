@@ -97,7 +97,9 @@ def in_words(tops: Mapping[str, Top9], data: Images, split: SplitName, seed: int
     labels = data.labels(split, range(data.size(split)))
     draw = torch.randint(len(labels), (NULL_MAPS, 9), generator=torch.Generator().manual_seed(seed))
     shares = {layer: class_shares(torch.where(top.score > 0, labels[top.image], -1)) for layer, top in tops.items()}
-    of_layers = [f"{in_percent(mean_interval(shares[layer]))} in {layer}" for layer in names if len(shares[layer])]
+    of_layers = [
+        f"{in_percent(mean_interval(shares[layer].tolist()))} in {layer}" for layer in names if len(shares[layer])
+    ]
     if not of_layers:
         return f"{words}."
     null = 100 * float(class_shares(labels[draw]).mean())

@@ -48,7 +48,7 @@ function decodedCsv(bytes) {
 /**
  * The marks of a csv by the path in their rows. Throws an Error, in words for people, where the file is none of ours.
  * @param {string} text
- * @returns {Map<string, Mark[]>}
+ * @returns {Map<string, PlacedMark[]>}
  */
 function marksOfCsv(text) {
   const { rows, comma } = readCsv(text);
@@ -65,7 +65,7 @@ function marksOfCsv(text) {
   const own = new Set(["path", "part", ...(form === "box" ? SIDES : form === "point" ? POINT : [])]);
   if (form === "wide") wide.forEach(({ x, y }) => own.add(lower[x]).add(lower[y]));
   const others = header.flatMap((name, place) => (own.has(lower[place]) || !name ? [] : [{ name, place }]));
-  /** @type {Map<string, Mark[]>} */
+  /** @type {Map<string, PlacedMark[]>} */
   const marks = new Map();
   body.forEach((row, line) => {
     const path = row[at("path")];
@@ -104,12 +104,12 @@ function csvCell(value) {
 
 /**
  * parts.csv or boxes.csv: path,part,x,y or path,x0,y0,x1,y1,part, and the further columns of files that were loaded.
- * @param {[string, Mark[]][]} photographs paths as they are to be written, with their marks
+ * @param {[string, PlacedMark[]][]} photographs paths as they are to be written, with their marks
  * @param {boolean} boxes
  */
 function csvOfMarks(photographs, boxes) {
   const chosen = photographs.map(([path, marks]) => {
-    return /** @type {[string, Mark[]]} */ ([path, marks.filter((mark) => isBox(mark) === boxes)]);
+    return /** @type {[string, PlacedMark[]]} */ ([path, marks.filter((mark) => isBox(mark) === boxes)]);
   });
   const more = [...new Set(chosen.flatMap(([, marks]) => marks.flatMap((mark) => Object.keys(mark.more ?? {}))))];
   const rows = chosen.flatMap(([path, marks]) =>
@@ -122,7 +122,7 @@ function csvOfMarks(photographs, boxes) {
   return [header, ...rows].map((row) => row.map(csvCell).join(",") + "\n").join("");
 }
 
-/** @param {Mark} mark */
+/** @param {PlacedMark} mark */
 function isBox(mark) {
   return mark.x1 !== undefined;
 }

@@ -18,13 +18,13 @@ const stage = {
   changed: (/** @type {string} */ _words, /** @type {boolean} */ _isNew = false) => {},
 };
 
-/** @typedef {{ kind: "point" | "box" | "mark", x: number, y: number, moved: boolean, number: number, corner: string, draft: Mark | null }} Gesture */
+/** @typedef {{ kind: "point" | "box" | "mark", x: number, y: number, moved: boolean, number: number, corner: string, draft: PlacedMark | null }} Gesture */
 /** @type {Gesture | null} */
 let gesture = null;
 
 const tenth = (/** @type {number} */ value) => Math.round(value * 10) / 10;
 const within = (/** @type {number} */ value, /** @type {number} */ most) => tenth(Math.max(0, Math.min(most, value)));
-const colorOf = (/** @type {Mark} */ mark) =>
+const colorOf = (/** @type {PlacedMark} */ mark) =>
   COLORS[
     Math.max(
       0,
@@ -66,7 +66,7 @@ function placeOf(event) {
 const percentOf = (/** @type {number} */ value, /** @type {number} */ side) => `${(100 * value) / side}%`;
 const numbers = (/** @type {number[]} */ ...values) => values.map((value) => String(tenth(value))).join(", ");
 
-/** @param {Mark} mark */
+/** @param {PlacedMark} mark */
 function markInWords(mark) {
   const ends = isBox(mark) ? ` to ${numbers(mark.x1 ?? 0, mark.y1 ?? 0)}` : "";
   return `${mark.part} ${isBox(mark) ? "from" : "at"} ${numbers(mark.x, mark.y)}${ends}`;
@@ -102,7 +102,7 @@ function drawMarks() {
   drawCross();
 }
 
-/** @param {Mark} mark */
+/** @param {PlacedMark} mark */
 function drawBox(mark) {
   const { width, height } = size();
   const sides = { left: percentOf(mark.x, width), top: percentOf(mark.y, height) };
@@ -124,14 +124,14 @@ function drawCross() {
   lines.style.setProperty("--y", percentOf(stage.cross.y, height));
 }
 
-/** @param {{ x: number, y: number }} one @param {{ x: number, y: number }} two @returns {Mark} */
+/** @param {{ x: number, y: number }} one @param {{ x: number, y: number }} two @returns {PlacedMark} */
 function boxBetween(one, two) {
   const part = work.marking.parts[work.part]?.name ?? "";
   const corner = { x: Math.min(one.x, two.x), y: Math.min(one.y, two.y) };
   return { part, ...corner, x1: Math.max(one.x, two.x), y1: Math.max(one.y, two.y) };
 }
 
-/** A mark moved, or a corner of its box. @param {Mark} mark @param {string} corner @param {number} dx @param {number} dy @returns {Mark} */
+/** A mark moved, or a corner of its box. @param {PlacedMark} mark @param {string} corner @param {number} dx @param {number} dy @returns {PlacedMark} */
 function movedMark(mark, corner, dx, dy) {
   const { width, height } = size();
   if (!isBox(mark)) return { ...mark, x: within(mark.x + dx, width), y: within(mark.y + dy, height) };
@@ -148,7 +148,7 @@ function movedMark(mark, corner, dx, dy) {
   return { ...mark, x, y, x1: tenth(x1 + x - mark.x), y1: tenth(y1 + y - mark.y) };
 }
 
-/** Marks the chosen part: a point where one is to be clicked. @param {Mark} mark */
+/** Marks the chosen part: a point where one is to be clicked. @param {PlacedMark} mark */
 function markPart(mark) {
   const isFlat = isBox(mark) && ((mark.x1 ?? 0) - mark.x < 1 || (mark.y1 ?? 0) - mark.y < 1);
   if (isFlat) return stage.changed(`${mark.part} is a box: drag from one corner to the opposite one.`);
@@ -167,7 +167,7 @@ function chooseMissing(number = 0) {
   return `Next: ${next.name}, ${next.box ? "drag a box around it" : "click on it"}.`;
 }
 
-/** @param {number} number @param {Mark | null} mark in place of the mark of this number; null removes it */
+/** @param {number} number @param {PlacedMark | null} mark in place of the mark of this number; null removes it */
 function replaceMark(number, mark) {
   const old = marksOf()[number];
   setMarks(marksOf().flatMap((other, place) => (place !== number ? [other] : mark ? [mark] : [])));

@@ -1,7 +1,7 @@
 "use strict";
 // The marks on all photographs: changes that can be undone, kept by the browser for the next time.
 
-/** @typedef {{ parts: MarkedPart[], marks: Record<string, Mark[]>, bytes: Record<string, number> }} Marking */
+/** @typedef {{ parts: MarkedPart[], marks: Record<string, PlacedMark[]>, bytes: Record<string, number> }} Marking */
 
 const MEMORY = "convscope-annotate "; // begins the keys of localStorage
 
@@ -22,10 +22,10 @@ const work = {
 /** The photograph on the screen. */
 const photograph = () => work.annotation.photographs[work.place];
 
-/** @param {string} [path] @returns {Mark[]} */
+/** @param {string} [path] @returns {PlacedMark[]} */
 const marksOf = (path = photograph().path) => work.marking.marks[path] ?? [];
 
-/** @param {MarkedPart} part @param {Mark} mark */
+/** @param {MarkedPart} part @param {PlacedMark} mark */
 const isOf = (part, mark) => part.name === mark.part && part.box === isBox(mark);
 
 /** The parts that a photograph lacks. @param {string} [path] */
@@ -114,14 +114,14 @@ function travel(from, to) {
 const undo = () => travel(work.past, work.future);
 const redo = () => travel(work.future, work.past);
 
-/** Changes the marks of the photograph on the screen. @param {Mark[]} marks */
+/** Changes the marks of the photograph on the screen. @param {PlacedMark[]} marks */
 function setMarks(marks) {
   const { path, file } = photograph();
   const bytes = file ? { ...work.marking.bytes, [path]: file.size } : work.marking.bytes;
   change({ marks: { ...work.marking.marks, [path]: marks }, bytes });
 }
 
-/** Adds a mark; a point takes the place of the earlier point of its part. @param {Mark} mark */
+/** Adds a mark; a point takes the place of the earlier point of its part. @param {PlacedMark} mark */
 function addMark(mark) {
   const rest = marksOf().filter((other) => isBox(mark) || isBox(other) || other.part !== mark.part);
   const columns = Object.keys(marksOf()[0]?.more ?? {});
@@ -150,7 +150,7 @@ function changePart(number, name) {
 
 /**
  * Adds the marks of a csv; its points take the place of those that are there.
- * @param {Map<string, Mark[]>} loaded
+ * @param {Map<string, PlacedMark[]>} loaded
  */
 function mergeMarks(loaded) {
   const match = photographOf(work.annotation.photographs, work.annotation.root);
@@ -164,8 +164,8 @@ function mergeMarks(loaded) {
     if (path === null) counts.elsewhere += 1;
     else counts.photographs += 1;
     const target = path ?? written; // marks on photographs that are not on this page are saved again
-    const text = (/** @type {Mark} */ { more: _, ...mark }) => JSON.stringify(Object.entries(mark).sort());
-    const replaces = (/** @type {Mark} */ old, /** @type {Mark} */ mark) =>
+    const text = (/** @type {PlacedMark} */ { more: _, ...mark }) => JSON.stringify(Object.entries(mark).sort());
+    const replaces = (/** @type {PlacedMark} */ old, /** @type {PlacedMark} */ mark) =>
       isBox(old) || isBox(mark) ? text(old) === text(mark) : old.part === mark.part;
     const rest = (marks[target] ?? []).filter((old) => !list.some((mark) => replaces(old, mark)));
     marks[target] = [...rest, ...list];
@@ -188,12 +188,12 @@ function savedCsv(boxes, whole) {
   const { photographs, root } = work.annotation;
   const paths = photographs.map(({ path }) => path);
   const elsewhere = Object.keys(work.marking.marks).filter((path) => !paths.includes(path));
-  const order = (/** @type {Mark} */ mark) => work.marking.parts.findIndex((part) => isOf(part, mark));
+  const order = (/** @type {PlacedMark} */ mark) => work.marking.parts.findIndex((part) => isOf(part, mark));
   const rows = [...paths, ...elsewhere].map((path) => {
     const isRelative = !/^([a-z]:)?[/\\]/i.test(path);
     const written = whole && isRelative ? `${root.replace(/[/\\]$/, "")}/${path}` : path;
     const marks = [...marksOf(path)].sort((one, two) => order(one) - order(two));
-    return /** @type {[string, Mark[]]} */ ([written, marks]);
+    return /** @type {[string, PlacedMark[]]} */ ([written, marks]);
   });
   return csvOfMarks(rows, boxes);
 }

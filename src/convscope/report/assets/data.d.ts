@@ -4,11 +4,12 @@
 type Column = (number | null)[];
 type Columns = Record<string, Column>;
 
-/** A picture that is shown as it is. epoch: null for one of the whole run. */
+/** A picture that is shown as it is. epoch: null for one of the whole run. drawings: by svg and pdf, their addresses. */
 interface PictureFrame {
   epoch: number | null;
   source: string;
   caption: string;
+  drawings?: Record<string, string>;
 }
 interface PictureSeries {
   name: string;
@@ -156,7 +157,7 @@ interface MarkedPart {
   box: boolean;
 }
 /** A point, or a box from x, y to x1, y1, in pixels of the upright photograph. more: further columns of a csv. */
-interface Mark {
+interface PlacedMark {
   part: string;
   x: number;
   y: number;

@@ -154,6 +154,8 @@ followers.push(
   setUpFollowing("growth", () => seriesOf("evolution").filter((pictures) => layerOf(pictures) === state.layer)),
   setUpFollowing("filters", () => seriesOf("filters")),
   setUpFollowing("more", () => series.filter((pictures) => !WITH_PLACES.test(pictures.name))),
+  setUpPresentation(),
+  setUpDownloads(),
 );
 setUpSections();
 byId("play").addEventListener("click", play);

@@ -137,4 +137,6 @@ function showPlot(plot, drawn) {
   const attributes = { class: "png", href: frame.source, target: "_blank", rel: "noopener" };
   if (drawn) html("a", attributes, holder, `${plot.name} as a picture`);
   else put(figure(holder), plot, frame, null);
+  for (const [form, href] of Object.entries(frame.drawings ?? {}))
+    html("a", { ...attributes, href, download: "" }, holder, `${plot.name} as ${form}`);
 }

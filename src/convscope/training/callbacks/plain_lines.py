@@ -29,4 +29,5 @@ class LinesWithinEpoch(pl.Callback):
     def on_train_end(self, *_: Any) -> None:
         PLAIN.end()
 
-    on_exception = on_train_end
+    def on_exception(self, *_: Any) -> None:
+        PLAIN.end()

@@ -1,0 +1,45 @@
+"""export.what=figure: every figure of a run as svg and pdf."""
+
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from convscope.cli.exports.plan import ExportConfig, file_stem
+from convscope.errors import UserError
+from convscope.plots.poster import captioned_picture, save_figure
+from convscope.runs.atomic_io import write
+from convscope.runs.map_tiles import DAMAGED_PICTURE
+from convscope.runs.picture_files import figure_file
+from convscope.runs.reading import Run
+
+
+def figures(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
+    """Copies each figure that was written with the run, text as text; a picture of pixels is put into a file with its
+    caption as text. Yields the paths. The pictures of single epochs are those of posters and films.
+    """
+    entries = [entry for entry in run.entries if entry.kind == "picture" and entry.epoch is None]
+    if not entries:
+        raise UserError(f"{run.folder} has no figures of the whole run")
+    for entry in entries:
+        for form in [plan.format] if plan.format else ["svg", "pdf"]:
+            path = out / f"{file_stem(entry.name)}.{form}"
+            drawn = figure_file(run.folder, str(entry.path), form)
+            if drawn is not None:
+                write(path, partial(shutil.copyfile, drawn))
+            elif not _write_picture(run.folder / str(entry.path), entry.caption or entry.name, path):
+                continue
+            yield path
+
+
+def _write_picture(picture: Path, caption: str, path: Path) -> bool:
+    """Whether the picture could be read."""
+    try:
+        with Image.open(picture) as image:
+            figure = captioned_picture(image.convert("RGB"), caption)
+    except DAMAGED_PICTURE:
+        return False
+    write(path, partial(save_figure, figure))
+    return True

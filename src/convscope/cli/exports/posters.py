@@ -1,0 +1,90 @@
+"""export.what=poster: all maps of a layer, or one map over the epochs, for print."""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from convscope.cli import terminal
+from convscope.cli.exports.films import NO_TILES
+from convscope.cli.exports.plan import (
+    ExportConfig,
+    check_map,
+    chosen_layers,
+    drawn_epochs,
+    file_stem,
+    several_epochs,
+)
+from convscope.errors import UserError
+from convscope.plots.poster import Poster, PosterBlock, poster, save_figure
+from convscope.runs.atomic_io import write
+from convscope.runs.map_tiles import tiles_of
+from convscope.runs.reading import Run
+
+LEAST_DPI = 150  # pixels an inch below which a picture looks coarse on paper that is held in the hand
+MOST_BLOCKS = 24  # epochs of a map on a sheet; of more, evenly chosen ones are shown
+
+
+def posters(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
+    """Writes a poster for each layer of the plan in each format, and yields their paths."""
+    for layer in chosen_layers(run, plan):
+        stem = file_stem(layer, plan.map)
+        blocks, title, note = _layer_blocks(run, layer, plan) if plan.map is None else _map_blocks(run, layer, plan.map)
+        sheet = poster(blocks, title, f"{note} {_source(run)}", plan.paper)
+        for form in [plan.format] if plan.format else ["pdf", "svg"]:
+            path = out / f"{stem}_{plan.paper}.{form}"
+            write(path, partial(_save, sheet, plan.dpi))
+            yield path
+        _say_resolution(sheet, blocks, plan)
+
+
+def _save(sheet: Poster, dpi: int, path: Path) -> None:
+    save_figure(sheet.figure, path, dpi)
+
+
+def _layer_blocks(run: Run, layer: str, plan: ExportConfig) -> tuple[list[PosterBlock], str, str]:
+    epochs = drawn_epochs(run, layer)
+    epoch = epochs[-1] if plan.epoch is None else plan.epoch
+    if epoch not in epochs:
+        listed = ", ".join(map(str, epochs))
+        raise UserError(f"{run.folder} shows no export.epoch={epoch} of {layer}; possible: {listed}")
+    tiles = tiles_of(run, layer, epoch)
+    if not tiles:
+        raise UserError(f"the grid of {layer} in {run.folder} cannot be read")
+    blocks = [PosterBlock(f"map {number}", *nine) for number, nine in tiles.items()]
+    when = "" if epoch is None else f", epoch {epoch}"
+    note = "Of each map the nine images that excite it most: projections at the left, image patches at the right."
+    return blocks, f"{layer}: what its maps look for{when}", note
+
+
+def _map_blocks(run: Run, layer: str, number: int) -> tuple[list[PosterBlock], str, str]:
+    check_map(run, layer, number)
+    epochs = several_epochs(run, layer, "a poster of one map")
+    step = (len(epochs) - 1) / (MOST_BLOCKS - 1)
+    if step > 1:
+        epochs = [epochs[round(place * step)] for place in range(MOST_BLOCKS)]
+    blocks = [PosterBlock(f"epoch {epoch}", *tiles_of(run, layer, epoch).get(number, NO_TILES)) for epoch in epochs]
+    note = "At each epoch the nine images that excite it most: projections at the left, image patches at the right."
+    return blocks, f"{layer} map {number} over the epochs", note
+
+
+def _source(run: Run) -> str:
+    return f"Drawn by convscope from {run.folder.resolve().name}."
+
+
+def _say_resolution(sheet: Poster, blocks: list[PosterBlock], plan: ExportConfig) -> None:
+    """Prints how finely tiles are printed, and a warning with the evolution.tile that would do where that is coarse."""
+    sides = [tile.width for block in blocks for tile in [*block.projections, *block.patches]]
+    if not sides:
+        return
+    dpi, fine_tile = max(sides) / sheet.tile_inches, math.ceil(sheet.tile_inches * plan.dpi)
+    width = f"{sheet.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}"
+    words = f"tiles of {max(sides)} pixels are {width}: {dpi:.0f} dpi"
+    if dpi < LEAST_DPI:
+        coarsest = math.ceil(sheet.tile_inches * LEAST_DPI)
+        terminal.show_warning(
+            f"{words}, coarse in print. evolution.tile={coarsest} while training, or as an override of job=visualize, "
+            f"gives {LEAST_DPI} dpi, evolution.tile={fine_tile} gives {plan.dpi}; a smaller export.paper helps, too"
+        )
+    else:
+        print(words, flush=True)

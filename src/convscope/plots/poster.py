@@ -1,0 +1,121 @@
+"""Posters: the maps of a layer, or one map over the epochs, on a sheet of paper. Labels are text, tiles keep their own
+pixels.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from convscope.plots.panels import FAINT, INK, RULE
+
+Paper = Literal["a4", "a3", "a2"]
+SIZES: dict[Paper, tuple[float, float]] = {"a4": (210, 297), "a3": (297, 420), "a2": (420, 594)}  # millimeters, upright
+INCH = 25.4  # millimeters
+EDGE, HEAD, FOOT = 0.035, 0.055, 0.022  # of the longer side of the paper
+BETWEEN, LABEL = 0.35, 0.5  # between two blocks, and for a label: in tiles
+GAP = 1 / 24  # between the tiles of nine, in tiles
+
+
+class PosterBlock(NamedTuple):
+    """A map, or an epoch of a map: at most nine projections, and nine image patches at their right, under a label."""
+
+    label: str
+    projections: Sequence[Image.Image]
+    patches: Sequence[Image.Image]
+
+
+class Poster(NamedTuple):
+    """figure: of the size of the paper. tile_inches: the side of a tile on the paper."""
+
+    figure: Figure
+    tile_inches: float
+
+
+def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -> Poster:
+    """The blocks in rows, upright or across, whichever makes the tiles larger. note: the line at the foot."""
+    long_side = SIZES[paper][1] / INCH
+    ways = [SIZES[paper], SIZES[paper][::-1]]
+    sizes = [(width / INCH, height / INCH) for width, height in ways]
+    rooms = [(width - 2 * EDGE * long_side, height - (2 * EDGE + HEAD + FOOT) * long_side) for width, height in sizes]
+    across, down = 6 + 4 * GAP + 0.12, 3 + 2 * GAP + LABEL  # a block in tiles
+    tile, columns, way = max(
+        (_tile_inches(room, columns, len(blocks), (across, down)), columns, way)
+        for way, room in enumerate(rooms)
+        for columns in range(1, max(1, len(blocks)) + 1)
+    )
+    width, height = sizes[way]
+    figure = Figure((width, height), facecolor="white")
+    points = 72 * long_side
+    left, top = EDGE * long_side, (EDGE + HEAD) * long_side
+    figure.text(left / width, 1 - (EDGE + 0.028) * long_side / height, title, size=0.022 * points, color=INK)
+    figure.text(left / width, EDGE * long_side / height, note, size=0.0085 * points, color=FAINT, va="bottom")
+    step_x = (rooms[way][0] - across * tile) / max(1, columns - 1) if columns > 1 else 0
+    step_x = min(step_x, (across + 2 * BETWEEN) * tile)
+    for number, block in enumerate(blocks):
+        x = left + number % columns * step_x
+        y = top + number // columns * (down + BETWEEN) * tile
+        size = min(0.32 * tile * 72, 0.014 * points)
+        figure.text(x / width, 1 - (y + 0.36 * tile) / height, block.label, size=size, color=INK)
+        for place, tiles in enumerate([block.projections, block.patches]):
+            corner = x + place * (3 + 2 * GAP + 0.12) * tile, y + LABEL * tile
+            _draw_nine(figure, tiles, corner, tile)
+    return Poster(figure, tile)
+
+
+def _tile_inches(room: tuple[float, float], columns: int, count: int, block: tuple[float, float]) -> float:
+    """The largest side of a tile with which so many blocks fit in so many columns."""
+    rows = math.ceil(count / columns)
+    wide = room[0] / (columns * block[0] + (columns - 1) * BETWEEN)
+    return min(wide, room[1] / (rows * block[1] + (rows - 1) * BETWEEN))
+
+
+def _draw_nine(figure: Figure, tiles: Sequence[Image.Image], corner: tuple[float, float], tile: float) -> None:
+    """Three rows of three tiles as one picture of their own pixels. corner: inches from the left and from the top."""
+    width, height = figure.get_size_inches()
+    side = (3 + 2 * GAP) * tile
+    box = (corner[0] / width, 1 - (corner[1] + side) / height, side / width, side / height)
+    axes = figure.add_axes(box)
+    axes.set_axis_off()
+    if not tiles:
+        figure.add_artist(Rectangle(box[:2], *box[2:], fill=False, edgecolor=RULE, linewidth=0.5))
+        words: dict[str, Any] = {"size": min(0.5 * tile * 72, 24), "color": FAINT, "ha": "center", "va": "center"}
+        axes.text(0.5, 0.5, "dead", transform=axes.transAxes, **words)
+        return
+    pixels = tiles[0].width
+    gap = max(1, round(GAP * pixels))
+    sheet = Image.new("RGB", (3 * pixels + 2 * gap, 3 * pixels + 2 * gap), "white")
+    for rank, image in enumerate(tiles[:9]):
+        sheet.paste(image, (rank % 3 * (pixels + gap), rank // 3 * (pixels + gap)))
+    axes.imshow(np.asarray(sheet), interpolation="none", aspect="auto")
+
+
+def captioned_picture(image: Image.Image, caption: str) -> Figure:
+    """A picture at its own pixels with its caption as text below, 10 inches wide."""
+    width = 10.0
+    height = width * image.height / image.width
+    figure = Figure((width, height + 0.5), facecolor="white")
+    axes = figure.add_axes((0, 0.5 / (height + 0.5), 1, height / (height + 0.5)))
+    axes.set_axis_off()
+    axes.imshow(np.asarray(image.convert("RGB")), interpolation="none", aspect="auto")
+    figure.text(0.01, 0.25 / (height + 0.5), caption, size=10, color=INK, va="center", wrap=True)
+    return figure
+
+
+def text_as_text() -> AbstractContextManager[Any]:
+    """While it lasts, figures are saved with text as text, and every picture in them with its own pixels."""
+    return matplotlib.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "image.composite_image": False})
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = 300) -> None:
+    """Writes a figure as the ending of the path says, with text as text. dpi: of a png."""
+    with text_as_text():
+        form = path.suffix.removeprefix(".")
+        figure.savefig(path, format=form, dpi=dpi if form == "png" else "figure")

@@ -1,0 +1,190 @@
+"""job=export: films, posters, figures and the page in one file, read back."""
+
+import base64
+import io
+import re
+import shutil
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from convscope.cli.exports import job, plan
+from convscope.cli.exports.plan import ExportConfig
+from convscope.errors import UserError
+from convscope.report.one_file import spread
+from convscope.runs import film_file
+from convscope.runs.picture_files import figure_file
+from convscope.runs.record import Picture, Record
+from report.long_run import color as color_of
+from report.long_run import long_run
+
+EPOCHS, MAPS, DIES = 5, [3, 10, 17, 24], 5  # DIES: the epoch at which the last map of conv3 does
+POINTS = {"a4": (595, 842), "a3": (842, 1191), "a2": (1191, 1684)}  # ISO 216 in 1/72 inch
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return long_run(tmp_path_factory.mktemp("export") / "run", EPOCHS, 3, len(MAPS))
+
+
+def exported(folder, out, **values):
+    return job.export_run(folder, ExportConfig(out=str(out), **values))
+
+
+def frames(path):
+    """The frames of a webp or gif as arrays, and how long each stays in milliseconds."""
+    with Image.open(path) as film:
+        pairs = []
+        for number in range(film.n_frames):
+            film.seek(number)
+            film.load()
+            pairs.append((np.asarray(film.convert("RGB")).astype(int), film.info["duration"]))
+    return pairs
+
+
+@pytest.mark.parametrize("form", ["webp", "gif"])
+def test_a_film_of_a_map_has_a_frame_for_each_epoch_and_its_colors(form, run, tmp_path):
+    (path,) = exported(run, tmp_path, what="film", layer="conv2", map=10, format=form)
+    pairs = frames(path)
+    assert len(pairs) == EPOCHS and path.name == f"conv2_map10.{form}"
+    times = [duration for _, duration in pairs]
+    assert len({*times[:-1]}) == 1 and times[-1] > 2 * times[0]
+    for pixels, _ in pairs:  # a flat corner of the first projection and of the first patch
+        height, width, _ = pixels.shape
+        assert height % 2 == width % 2 == 0
+        for x, patch in ((width // 4, False), (3 * width // 4, True)):
+            below = pixels[height // 2 - 60 : height // 2 + 60, x - 60 : x + 60].reshape(-1, 3)
+            assert np.abs(below - color_of(2, 10, patch)).sum(1).min() < 24
+    assert all((first != second).any() for (first, _), (second, _) in zip(pairs, pairs[1:], strict=False))
+
+
+def test_a_film_of_each_layer_keeps_the_place_of_a_dead_map(run, tmp_path):
+    paths = exported(run, tmp_path, what="film", format="webp")
+    assert [path.name for path in paths] == ["conv1.webp", "conv2.webp", "conv3.webp"]
+    before, after = (frames(paths[2])[place][0] for place in (DIES - 2, DIES - 1))
+    changed = np.argwhere((np.abs(before - after) > 40).all(2)[110:])  # below the title: the last map has gone
+    assert len(changed) and changed[:, 1].min() > 0
+
+
+def test_a_film_as_mp4(run, tmp_path):
+    reader = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed: pip install imageio-ffmpeg")
+    (path,) = exported(run, tmp_path, what="film", layer="conv1", map=3)
+    count, seconds = reader.count_frames_and_secs(str(path))
+    assert path.suffix == ".mp4" and seconds == pytest.approx((EPOCHS - 1) * 0.6 + 2.5, abs=0.2) and count > EPOCHS
+
+
+def test_without_its_library_mp4_is_refused_and_webp_the_default(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(film_file, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"mp4 needs imageio-ffmpeg; type pip install 'convscope\[film\]', or take"):
+        exported(run, tmp_path, what="film", format="mp4")
+    assert film_file.default_film_format() == "webp" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"what": "film", "layer": "conv9"},
+            r"no export.layer=conv9 \(did you mean conv\d\?\); possible: conv1, conv2",
+        ),
+        ({"what": "film", "layer": "conv1", "map": 4}, "does not show export.map=4 of conv1; possible: 3, 10, 17, 24"),
+        ({"what": "film", "map": 3}, "export.map=3 is a map of which layer"),
+        ({"what": "film", "format": "pdf"}, "film has no export.format=pdf; possible: mp4, webp, gif"),
+        ({"what": "poster", "layer": "conv1", "epoch": 9}, "no export.epoch=9 of conv1; possible: 1, 2, 3, 4, 5"),
+        ({"what": "page", "map": 3, "layer": "conv1"}, "export.map=3 is for export.what=film and poster"),
+        ({"what": "film", "epoch": 3}, "export.epoch=3 is for export.what=poster"),
+        ({"what": "page", "megabytes": 0.01}, "more than export.megabytes=0.01; export.layer="),
+    ],
+)
+def test_what_a_run_does_not_have_is_refused_in_one_line(values, words, run, tmp_path):
+    with pytest.raises(UserError, match=words):
+        exported(run, tmp_path, **values)
+
+
+def test_a_run_without_grids_or_epochs(run, tmp_path):
+    with pytest.raises(UserError, match="has no top-9 grids to show"):
+        exported(tmp_path, tmp_path, what="film")
+    short = tmp_path / "short"
+    shutil.copytree(run, short)
+    lines = [line for line in (short / "index.jsonl").read_text().splitlines() if '"epoch": 1,' in line]
+    (short / "index.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="a film needs several epochs, and .* shows epoch 1 alone"):
+        exported(short, tmp_path, what="film", format="gif")
+
+
+@pytest.mark.parametrize(("paper", "values"), [("a4", {}), ("a2", {"map": 10})])
+def test_a_poster_is_one_page_of_its_paper_with_labels_as_text_and_tiles_as_they_are(
+    paper, values, run, tmp_path, capsys
+):
+    pdf, svg = exported(run, tmp_path, what="poster", layer="conv2", paper=paper, **values)
+    content = pdf.read_bytes()
+    (box,) = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", content)
+    assert sorted(round(float(side)) for side in box) == list(POINTS[paper])
+    assert len(re.findall(rb"/Type /Page\b", content)) == 1 and b"/FontFile2" in content  # letters of a font
+    text = svg.read_text()
+    labels = [f"epoch {epoch}" for epoch in range(1, EPOCHS + 1)] if values else [f"map {number}" for number in MAPS]
+    assert all(f">{label}</text>" in text for label in labels)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(data))) for data in
+                re.findall(r"data:image/png;base64,([^\"]+)", text)]  # fmt: skip
+    assert {picture.size for picture in pictures} == {(3 * 56 + 2 * 2, 3 * 56 + 2 * 2)}
+    assert len(pictures) == 2 * len(labels)
+    words = capsys.readouterr().out
+    assert re.search(r"coarse in print\. evolution\.tile=\d+", words), words
+
+
+def test_a_figure_is_written_as_text_and_copied(tmp_path):
+    figure = Figure((4, 3))
+    axes = figure.add_subplot()
+    axes.set_title("how it went")
+    axes.imshow(np.zeros((7, 5, 3)), interpolation="none")
+    record = Record(tmp_path / "run")
+    record.add(Picture("match/plain", figure, "A plot", plot=True))
+    record.add(Picture("curves", figure, "Of an epoch", 3, plot=True))
+    record.add(Picture("evolution/conv1", Image.new("RGB", (60, 40), "red"), "Its tiles & more", layer="conv1"))
+    assert sorted(path.name for path in (tmp_path / "run/figures").rglob("*.*")) == ["plain.pdf", "plain.svg"]
+    before = [path.read_bytes() for path in sorted((tmp_path / "run/figures/match").iterdir())]
+    record.add(Picture("match/plain", figure, "A plot", plot=True))
+    assert before == [path.read_bytes() for path in sorted((tmp_path / "run/figures/match").iterdir())]
+    paths = exported(tmp_path / "run", tmp_path / "out", what="figure")
+    assert [path.name for path in paths] == [
+        "match_plain.svg", "match_plain.pdf", "evolution_conv1.svg", "evolution_conv1.pdf",
+    ]  # fmt: skip
+    texts = [path.read_text() for path in paths[::2]]
+    assert ">how it went</text>" in texts[0] and ">Its tiles &amp; more</text>" in texts[1]
+    assert paths[0].read_bytes() == (tmp_path / "run/figures/match/plain.svg").read_bytes()
+    (data,) = re.findall(r"data:image/png;base64,([^\"]+)", texts[1])
+    assert Image.open(io.BytesIO(base64.b64decode(data))).size == (60, 40)
+
+
+def test_a_drawing_outside_the_run_folder_is_none(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "figures").mkdir(parents=True)
+    (tmp_path / "secret.svg").write_text("<svg/>")
+    (folder / "figures/plot.svg").symlink_to(tmp_path / "secret.svg")
+    assert figure_file(folder, "pictures/plot.png", "svg") is None
+    assert figure_file(folder, "pictures/../../secret.png", "svg") is None
+
+
+def test_the_page_in_one_file_is_small_enough_and_says_what_it_lacks(run, tmp_path, capsys):
+    (whole,) = exported(run, tmp_path, what="page")
+    assert "To be small" not in whole.read_text() and "needs no other file" in capsys.readouterr().out
+    limit = 0.75 * whole.stat().st_size / 1e6
+    (small,) = exported(run, tmp_path, what="page", megabytes=limit)
+    assert small.stat().st_size <= 1e6 * limit
+    text = small.read_text()
+    assert re.search(r"To be small it (shows \d of 5 epochs|has its tiles as WebP)", text)
+    assert not re.search(
+        r"""(src|href)="(?!#|data:|https?:)|"\.\./""", re.sub(r"<script>.*?</script>", "", text, flags=re.S)
+    )
+    assert "../pictures" not in text
+
+
+def test_epochs_are_spread_with_the_first_and_the_last():
+    assert spread([1, 2, 5, 9], 9) == [1, 2, 5, 9] and spread(range(1, 65), 1) == [64]
+    assert spread(range(1, 65), 3) == [1, 33, 64] or spread(range(1, 65), 3) == [1, 32, 64]
+
+
+def test_file_names_suit_every_system():
+    assert plan.file_stem("features.3/conv:1", 7) == "features.3_conv_1_map7"
