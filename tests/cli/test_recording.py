@@ -37,7 +37,8 @@ def test_a_caution_follows_the_first_sentence_and_comes_once(sentences, tmp_path
     caution = lines.index("warning: a weak net")
     assert lines.count("warning: a weak net") == 1
     if sentences:
-        assert lines.index("Sentence 0.") == 0 and caution == 1 and caution < lines.index("Images")
+        assert lines[0].startswith("page: file://")
+        assert lines.index("Sentence 0.") == 1 and caution == 2 and caution < lines.index("Images")
     else:
         assert caution > lines.index("Images")
     assert json.loads((tmp_path / "run/summary.json").read_text())["warnings"] == ["a weak net"]
