@@ -248,9 +248,13 @@ def test_what_a_training_reached():
     metrics = {"epoch": [1, 2, 3], "val/top1": [0.25, 0.75, 0.5], "val/mean_ap": [None, 0.3, 0.6]}
     facts = {"goal": {"metric": "val/top1", "label": "top-1", "mode": "max", "chance": 0.1}, "images": {"val": 40}}
     assert accuracy_in_words(metrics, facts) == (
-        f"val accuracy, top-1 50.0 % {wilson(20, 40)} of 40 images in epoch 3; best 75.0 % in epoch 2; chance is 10.0 %"
+        f"the validation accuracy (top-1) is 50.0 % {wilson(20, 40)} of 40 images after epoch 3; best 75.0 % after "
+        "epoch 2; chance is 10.0 %"
     )
     facts = {"goal": {"metric": "val/mean_ap", "label": "mean AP", "mode": "max"}}
-    assert accuracy_in_words(metrics, facts) == "val accuracy, top-1 50.0 % in epoch 3, mean AP 60.0 %"
-    assert accuracy_in_words(metrics, {}) == "val accuracy, top-1 50.0 % in epoch 3; best 75.0 % in epoch 2"
+    assert (
+        accuracy_in_words(metrics, facts) == "the validation accuracy (top-1) is 50.0 % after epoch 3, mean AP 60.0 %"
+    )
+    without_facts = "the validation accuracy (top-1) is 50.0 % after epoch 3; best 75.0 % after epoch 2"
+    assert accuracy_in_words(metrics, {}) == without_facts
     assert accuracy_in_words({"epoch": []}, facts) == ""

@@ -148,14 +148,14 @@ def accuracy_in_words(metrics: Columns, facts: Mapping[str, Any]) -> str:
     (epoch, share), images = top1[-1], (facts.get("images") or {}).get("val") or 0
     text = percent(share)
     if images:
-        text = f"{in_percent(share_interval(round(images * share), images))} of {images} images"
-    words, label = f"val accuracy, top-1 {text} in epoch {epoch}", ""
+        text = f"{in_percent(share_interval(round(images * share), images))} of {images:,} images"
+    words, label = f"the validation accuracy (top-1) is {text} after epoch {epoch}", ""
     aims = _measured(metrics, goal["metric"])
     if goal["metric"] != TOP1 and aims:
         label = f"{goal.get('label', goal['metric'])} "
         words += f", {label}{percent(aims[-1][1])}"
     at, best = (min if goal["mode"] == "min" else max)(aims, key=lambda pair: pair[1], default=(epoch, share))
-    words += "" if at == epoch else f"; best {label}{percent(best)} in epoch {at}"
+    words += "" if at == epoch else f"; best {label}{percent(best)} after epoch {at}"
     return f"{words}; chance is {percent(goal['chance'])}" if "chance" in goal else words
 
 
