@@ -22,6 +22,8 @@ INCH = 25.4  # millimeters
 EDGE, HEAD, FOOT = 0.035, 0.055, 0.022  # of the longer side of the paper
 BETWEEN, LABEL = 0.35, 0.5  # between two blocks, and for a label: in tiles
 GAP = 1 / 24  # between the tiles of nine, in tiles
+NINE, INSIDE = 3 + 2 * GAP, 0.12  # side of nine tiles, and between projections and patches: in tiles
+ACROSS, DOWN = 2 * NINE + INSIDE, NINE + LABEL  # a block, in tiles
 
 
 class PosterBlock(NamedTuple):
@@ -41,46 +43,55 @@ class Poster(NamedTuple):
 
 def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -> Poster:
     """The blocks in rows, upright or across, whichever makes the tiles larger. note: the line at the foot."""
-    long_side = SIZES[paper][1] / INCH
-    ways = [SIZES[paper], SIZES[paper][::-1]]
-    sizes = [(width / INCH, height / INCH) for width, height in ways]
-    rooms = [(width - 2 * EDGE * long_side, height - (2 * EDGE + HEAD + FOOT) * long_side) for width, height in sizes]
-    across, down = 6 + 4 * GAP + 0.12, 3 + 2 * GAP + LABEL  # a block in tiles
-    tile, columns, way = max(
-        (_tile_inches(room, columns, len(blocks), (across, down)), columns, way)
-        for way, room in enumerate(rooms)
-        for columns in range(1, max(1, len(blocks)) + 1)
-    )
-    width, height = sizes[way]
-    figure = Figure((width, height), facecolor="white")
-    points = 72 * long_side
-    left, top = EDGE * long_side, (EDGE + HEAD) * long_side
+    layout = _layout(paper, len(blocks))
+    (width, height), long_side, tile = layout.size, max(layout.size), layout.tile
+    figure = Figure(layout.size, facecolor="white")
+    left, points = EDGE * long_side, 72 * long_side
     figure.text(left / width, 1 - (EDGE + 0.028) * long_side / height, title, size=0.022 * points, color=INK)
     figure.text(left / width, EDGE * long_side / height, note, size=0.0085 * points, color=FAINT, va="bottom")
-    step_x = (rooms[way][0] - across * tile) / max(1, columns - 1) if columns > 1 else 0
-    step_x = min(step_x, (across + 2 * BETWEEN) * tile)
+    size = min(0.32 * tile * 72, 0.014 * points)
     for number, block in enumerate(blocks):
-        x = left + number % columns * step_x
-        y = top + number // columns * (down + BETWEEN) * tile
-        size = min(0.32 * tile * 72, 0.014 * points)
+        x = left + number % layout.columns * layout.step
+        y = (EDGE + HEAD) * long_side + number // layout.columns * (DOWN + BETWEEN) * tile
         figure.text(x / width, 1 - (y + 0.36 * tile) / height, block.label, size=size, color=INK)
         for place, tiles in enumerate([block.projections, block.patches]):
-            corner = x + place * (3 + 2 * GAP + 0.12) * tile, y + LABEL * tile
-            _draw_nine(figure, tiles, corner, tile)
+            _draw_nine(figure, tiles, (x + place * (NINE + INSIDE) * tile, y + LABEL * tile), tile)
     return Poster(figure, tile)
 
 
-def _tile_inches(room: tuple[float, float], columns: int, count: int, block: tuple[float, float]) -> float:
+class _Layout(NamedTuple):
+    """size: of the paper, inches. tile: its side in inches. step: inches from one block of a row to the next."""
+
+    size: tuple[float, float]
+    tile: float
+    columns: int
+    step: float
+
+
+def _layout(paper: Paper, count: int) -> _Layout:
+    """The layout of so many blocks with the largest tiles."""
+    short, long = (side / INCH for side in SIZES[paper])
+    layouts = []
+    for width, height in ((short, long), (long, short)):
+        room = width - 2 * EDGE * long, height - (2 * EDGE + HEAD + FOOT) * long
+        for columns in range(1, max(1, count) + 1):
+            tile = _tile_inches(room, columns, count)
+            spread = (room[0] - ACROSS * tile) / max(1, columns - 1)
+            layouts.append(_Layout((width, height), tile, columns, min(spread, (ACROSS + 2 * BETWEEN) * tile)))
+    return max(layouts, key=lambda layout: layout.tile)
+
+
+def _tile_inches(room: tuple[float, float], columns: int, count: int) -> float:
     """The largest side of a tile with which so many blocks fit in so many columns."""
     rows = math.ceil(count / columns)
-    wide = room[0] / (columns * block[0] + (columns - 1) * BETWEEN)
-    return min(wide, room[1] / (rows * block[1] + (rows - 1) * BETWEEN))
+    wide = room[0] / (columns * ACROSS + (columns - 1) * BETWEEN)
+    return min(wide, room[1] / (rows * DOWN + (rows - 1) * BETWEEN))
 
 
 def _draw_nine(figure: Figure, tiles: Sequence[Image.Image], corner: tuple[float, float], tile: float) -> None:
     """Three rows of three tiles as one picture of their own pixels. corner: inches from the left and from the top."""
     width, height = figure.get_size_inches()
-    side = (3 + 2 * GAP) * tile
+    side = NINE * tile
     box = (corner[0] / width, 1 - (corner[1] + side) / height, side / width, side / height)
     axes = figure.add_axes(box)
     axes.set_axis_off()

@@ -8,6 +8,7 @@ import base64
 import io
 import re
 from collections.abc import Iterator, Sequence
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -152,7 +153,7 @@ def _page(page: Path, run: Run, quality: int | None, words: str) -> bytes:
     text = re.sub(r'<img src="(\.\./[^"]+)"', lambda match: f'<img src="{address_of(match[1]) or ""}"', text)
     text = re.sub(r"url\('(glances/\d+\.jpg)'\)", lambda match: f"url('{_glance(page, match[1])}')", text)
     text = re.sub(r' href="(?!#|https?:|data:)[^"]*"', "", text)
-    return text.replace("</header>", f'<p class="look">{words}</p>\n</header>', 1).encode(errors="replace")
+    return text.replace("</header>", f'<p class="look">{escape(words)}</p>\n</header>', 1).encode(errors="replace")
 
 
 def _data(run: Run, address_of: PictureAddresses) -> str:
