@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -148,8 +149,9 @@ def _inside(function: str, times: int, words: list[str]) -> None:
         met, was = 0, False
         while True:
             frame, there = sys._current_frames().get(main_thread), False
-            while frame is not None and not there:
-                there, frame = frame.f_code.co_name == function, frame.f_back
+            with suppress(AttributeError):  # what stands for a frame of a running thread need not be one
+                while frame is not None and not there:
+                    there, frame = frame.f_code.co_name == function, frame.f_back
             met += there and (function == PLACES["anything"] or not was)
             if there and met >= times:
                 time.sleep(random.random() * 0.004)

@@ -135,7 +135,7 @@ def test_arrays_and_pictures_that_lie_end_neither_training_nor_what_reads_the_ru
     assert convscope(*words, cwd=tmp_path).returncode == 0
     for name in ("top9/epoch_001.safetensors", "evolution/epoch_001.safetensors"):
         (run / name).write_bytes(b"")
-    picture = run / "pictures/top9/conv1/epoch_002.jpg"
+    picture = run / "pictures/top9/conv1/epoch_002.webp"
     picture.write_bytes(picture.read_bytes()[:1000])
     ended = convscope(f"resume={run}", "trainer.max_epochs=3", cwd=tmp_path)
     assert ended.returncode == 0 and "Traceback" not in ended.stderr, ended.stderr

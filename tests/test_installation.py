@@ -172,7 +172,7 @@ def test_the_library_needs_few_others_and_all_is_every_library_of_the_program(bu
     (everything,) = (text for text, _, extra in required if extra.strip() == 'extra == "all"')
     included = set(re.findall(r"\w+", everything)) - {"convscope"}
     extras = set(metadata.get_all("Provides-Extra"))
-    assert extras - included == {"all", "dev", "search", "heif", "torchcodec"}
+    assert extras - included == {"all", "dev", "search", "heif", "torchcodec", "film"}
     assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| `.*? \|", INSTALL, re.M)))) == extras - {"all", "dev"}
     assert set(re.findall(r"^pip install '\.\[(\w+)\]'", INSTALL, re.M)) <= extras
 

@@ -92,7 +92,7 @@ def test_every_way_to_look(evolution, tmp_path, cache):
 def test_every_experiment(experiment, tmp_path, cache, photographs, trained):
     tiny = [word for word in TINY if not word.startswith("trainer")]
     two = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "+trainer.limit_val_batches=2"]
-    place = [f"data.root={photographs}"] if experiment in ("photographs", "transfer") else CRITTERS
+    place = [f"data.root={photographs}"] if experiment in ("photographs", "transfer") else [*CRITTERS]
     place += [f"model.init={trained}/checkpoints/last.ckpt", "model.width=0.1"] * (experiment == "transfer")
     place += [CONV1] * (experiment in ("demo", "photographs", "renorm"))
     run([f"experiment={experiment}", *tiny, *two, "data.image_size=64", *place], tmp_path / "run", cache)

@@ -107,8 +107,8 @@ def test_a_killed_run_that_goes_on_equals_an_unbroken_one(unbroken, tmp_path):
         stored = sorted(path.name for path in (whole / kind).iterdir())
         assert stored == sorted(path.name for path in (run / kind).iterdir()) and len(stored) == 3
         assert all(same(load_file(whole / kind / name), load_file(run / kind / name)) for name in stored)
-    sheets = sorted(path.relative_to(whole / "pictures") for path in whole.rglob("pictures/images/*/*.jpg"))
-    assert sheets == sorted(path.relative_to(run / "pictures") for path in run.rglob("pictures/images/*/*.jpg"))
+    sheets = sorted(path.relative_to(whole / "pictures") for path in whole.rglob("pictures/images/*/*.webp"))
+    assert sheets == sorted(path.relative_to(run / "pictures") for path in run.rglob("pictures/images/*/*.webp"))
     for picture in [*sheets, "settling.png", *(f"evolution/conv{layer}.jpg" for layer in range(1, 6))]:
         assert (whole / "pictures" / picture).read_bytes() == (run / "pictures" / picture).read_bytes(), picture
     lines = [{json.loads(line)["name"] for line in (folder / "index.jsonl").open()} for folder in (whole, run)]

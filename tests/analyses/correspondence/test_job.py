@@ -176,7 +176,7 @@ def test_named_layers_alone(words, indices, tmp_path):
         ("correspond.split=dev", "correspond.split=dev is unknown; possible: val, train, test"),
         ("correspond.random=0", "correspond.random=0 is too small; it is 1 or more"),
         ("correspond.layers=[]", r"correspond.layers=\[\] has 0 values; it needs 1 or more"),
-        ("correspond.layers=[conv9]", "no layer conv9 in this net; its layers: conv1, conv2"),
+        ("correspond.layers=[conv9]", r"no layer conv9 in this net .did you mean conv5\?.; its layers: conv1, conv2"),
         ("correspond.mask=65", "a mask of 65 pixels in images of 64; it is 1 to 64"),
         ("correspond.mask=0", "a mask of 0 pixels"),
         ("correspond.parts=nowhere.csv", "nowhere.csv"),

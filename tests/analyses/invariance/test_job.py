@@ -101,7 +101,7 @@ def test_a_foreign_net(tmp_path, cache):
 
 def test_what_cannot_be_asked_is_told(tmp_path, trained):
     ckpt = f"ckpt={trained}/checkpoints/last.ckpt"
-    with pytest.raises(UserError, match="no layer conv9 in this net; its layers: conv1, pool1"):
+    with pytest.raises(UserError, match=r"no layer conv9 in this net .did you mean conv5\?.; its layers: conv1, pool1"):
         run([ckpt, "invariance.layers=[conv1,conv9]"], tmp_path / "layer")
     with pytest.raises(UserError, match="no image 40 in val; its images are 0 to 39"):
         run([ckpt, "invariance.images=[0,40]"], tmp_path / "image")
