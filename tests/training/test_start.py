@@ -249,7 +249,7 @@ def test_transfer_through_the_program(trained, photographs, tmp_path, cache):
         assert start["taken"] == sorted(every - {"fc8"}) and start["new"] == {"fc8": "3 classes, the checkpoint has 10"}
         assert start.get("frozen", []) == (start["taken"] if name.endswith("frozen") else [])
     assert ended.stdout.count(f"took conv1 ... fc7 from {trained}/checkpoints/last.ckpt; fc8 is new: 3 classes") == 4
-    assert ended.stdout.count("fine_tuned: val accuracy, top-1 ") == 2
+    assert ended.stdout.count("fine_tuned: the validation accuracy (top-1) is ") == 2
 
 
 def rows(one, other):
