@@ -69,7 +69,7 @@ check: lint  ## lint, types and the tests that are not marked slow, in about two
 
 # Three on two cores: a fifth of the time of two is waiting, for SLURM, browsers and processes that end.
 test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
-	@CONVSCOPE_DEVICE=cpu OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
+	@CONVSCOPE_DEVICE=cpu OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
 
 notebooks: .venv/.ready  ## execute the notebooks and store what they show; minutes where outputs/train/notebook is not there
 	@cd notebooks && MPLBACKEND=agg ../$(PYTHON) execute.py
