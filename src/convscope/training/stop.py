@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -38,7 +39,13 @@ class StopRequest:
         handler = self._launcher_handler(number)
         if handler is None:
             raise Stopped(128 + number)
-        handler(number, None)
+        try:
+            handler(number, None)
+        except subprocess.CalledProcessError as error:
+            if error.returncode != -signal.SIGTERM:
+                raise
+            # SLURM has queued the job again, and ends its processes, submitit's `scontrol requeue` among them
+            raise SystemExit(128 + signal.SIGTERM) from None
 
     def _launcher_handler(self, number: int) -> Any:
         handler = self.before.get(signal.Signals(number))
