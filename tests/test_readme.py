@@ -210,6 +210,7 @@ def test_command(command, trained, photos, tmp_path, cache):
     place = place if not re.search("--help|job=report|job=export|resume=", command) else []
     ended = convscope(*words, *small(words, cache), *place, cwd=tmp_path, WANDB_API_KEY="", HOME=str(tmp_path))
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert not re.search("glyph|pruned|fontManager", ended.stdout + ended.stderr, re.IGNORECASE)  # news of fonts
     nets = {"experiment=table2": 7, "experiment=table3": 2 if "optim=quick" in words else 12}
     if len(words) > 1 and words[0] in nets:
         assert len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) == nets[words[0]]

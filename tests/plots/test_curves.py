@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from convscope.plots.curves import convergence_curves, training_curves
-from convscope.plots.panels import save_figure
+from convscope.plots.figure_files import save_figure
 
 LAYERS = ["conv1", "conv2", "conv3"]
 

@@ -62,7 +62,7 @@ def save_picture(picture: Any, path: Path) -> Path:
 def _encoded(picture: Any, form: str) -> bytes:
     file = io.BytesIO()
     if hasattr(picture, "savefig"):
-        from convscope.plots.panels import save_figure
+        from convscope.plots.figure_files import save_figure
 
         save_figure(picture, file, form)
         return file.getvalue()

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import gc
 import io
+import logging
 import os
 import signal
 import sys
@@ -37,6 +38,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 def plain_surroundings() -> Iterator[None]:
     """Runs the program where figures become files, output may be cut off, and broken libraries end it in one line."""
     settle_environment(os.environ)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # no news of its fonts
     accept_help_texts_of_hydra()
     for name in ("stdout", "stderr"):
         setattr(sys, name, lasting_stream(getattr(sys, name)))

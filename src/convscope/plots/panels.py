@@ -7,7 +7,6 @@ alone.
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,15 +21,6 @@ APART, SPREAD = 3.5, 14.0  # most points between the bars of two series, and bet
 LEADER = 9  # points from the axes to the key of a label
 LEADER_STYLE: dict[str, Any] = {"arrowstyle": "-", "color": "#a8a8b0", "linewidth": 0.6, "relpos": (0, 0.5)}
 TITLE_STYLE: dict[str, Any] = {"loc": "left", "size": 11, "color": INK}
-
-
-def save_figure(figure: Figure, file: Any, form: str) -> None:
-    """Writes a figure in a format of matplotlib; letters in svg and pdf stay letters, to search and edit.
-
-    file: a path, or a file open for bytes.
-    """
-    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure.savefig(file, format=form)
 
 
 def panels(figure: Figure, count: int, above: float, below: float, beside: float, label: str = "epoch") -> list[Axes]:

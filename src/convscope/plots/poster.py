@@ -4,11 +4,8 @@ pixels.
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -118,15 +115,3 @@ def captioned_picture(image: Image.Image, caption: str) -> Figure:
     axes.imshow(np.asarray(image.convert("RGB")), interpolation="none", aspect="auto")
     figure.text(0.01, 0.25 / (height + 0.5), caption, size=10, color=INK, va="center", wrap=True)
     return figure
-
-
-def text_as_text() -> AbstractContextManager[Any]:
-    """While it lasts, figures are saved with text as text, and every picture in them with its own pixels."""
-    return matplotlib.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "image.composite_image": False})
-
-
-def save_figure(figure: Figure, path: Path, dpi: int = 300) -> None:
-    """Writes a figure as the ending of the path says, with text as text. dpi: of a png."""
-    with text_as_text():
-        form = path.suffix.removeprefix(".")
-        figure.savefig(path, format=form, dpi=dpi if form == "png" else "figure")

@@ -20,7 +20,6 @@ FINE: dict[str, Any] = {"quality": 60, "method": 2}  # half the time of method 4
 BYTES_PER_PIXEL = {True: 1.9, False: 2.5}  # by whether tiles are fine; of a map's 19 tiles and all that comes with them
 JPEG_QUALITY = 90
 QUALITY_OF_WEBP = 75  # of the jpeg of a webp file; twice its size
-UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}  # so that equal figures are equal files
 DRAWINGS = "svg", "pdf"  # in which each figure of a run is written beside its png, in figures/
 
 
@@ -55,21 +54,11 @@ def dashboard_picture(path: Path) -> bytes:
 
 
 def save_drawings(figure: Any, folder: Path, name: str) -> None:
-    """Writes a matplotlib figure of a run as figures/<name>.svg and .pdf, with text as text and pictures at their own
-    pixels.
-    """
-    from matplotlib import rc_context
+    """Writes a matplotlib figure of a run as figures/<name>.svg and .pdf."""
+    from convscope.plots.figure_files import save_figure  # takes a second where no figure was drawn
 
-    as_text: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "convscope",
-        "pdf.fonttype": 42,
-        "image.composite_image": False,
-    }
-    with rc_context(as_text):
-        for form in DRAWINGS:
-            path = folder / "figures" / f"{name}.{form}"
-            write(path, partial(figure.savefig, format=form, metadata=UNDATED[form]))
+    for form in DRAWINGS:
+        write(folder / "figures" / f"{name}.{form}", partial(save_figure, figure, form=form))
 
 
 def figure_file(folder: Path, picture: str, form: str) -> Path | None:

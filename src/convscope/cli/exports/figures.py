@@ -9,7 +9,8 @@ from PIL import Image
 
 from convscope.cli.exports.plan import ExportConfig, file_stem
 from convscope.errors import UserError
-from convscope.plots.poster import captioned_picture, save_figure
+from convscope.plots.figure_files import save_figure
+from convscope.plots.poster import captioned_picture
 from convscope.runs.atomic_io import write
 from convscope.runs.map_tiles import DAMAGED_PICTURE
 from convscope.runs.picture_files import figure_file
@@ -41,5 +42,5 @@ def _write_picture(picture: Path, caption: str, path: Path) -> bool:
             figure = captioned_picture(image.convert("RGB"), caption)
     except DAMAGED_PICTURE:
         return False
-    write(path, partial(save_figure, figure))
+    write(path, partial(save_figure, figure, form=path.suffix.removeprefix(".")))
     return True

@@ -16,7 +16,8 @@ from convscope.cli.exports.plan import (
     several_epochs,
 )
 from convscope.errors import UserError
-from convscope.plots.poster import Poster, PosterBlock, poster, save_figure
+from convscope.plots.figure_files import save_figure
+from convscope.plots.poster import Poster, PosterBlock, poster
 from convscope.runs.atomic_io import write
 from convscope.runs.map_tiles import tiles_of
 from convscope.runs.reading import Run
@@ -33,13 +34,9 @@ def posters(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
         sheet = poster(blocks, title, f"{note} {_source(run)}", plan.paper)
         for form in [plan.format] if plan.format else ["pdf", "svg"]:
             path = out / f"{stem}_{plan.paper}.{form}"
-            write(path, partial(_save, sheet, plan.dpi))
+            write(path, partial(save_figure, sheet.figure, form=form, dpi=plan.dpi))
             yield path
         _say_resolution(sheet, blocks, plan)
-
-
-def _save(sheet: Poster, dpi: int, path: Path) -> None:
-    save_figure(sheet.figure, path, dpi)
 
 
 def _layer_blocks(run: Run, layer: str, plan: ExportConfig) -> tuple[list[PosterBlock], str, str]:
