@@ -75,7 +75,8 @@ def _loaded(folder: Path) -> dict[Path, int]:
         page = browser.new_page()
         page.on("request", lambda request: requested.add(request.url.partition("#")[0]))
         page.goto(page_file.as_uri() + state)
-        page.locator("#strip canvas[data-drawn]").first.wait_for()
+        page.locator("#strip").scroll_into_view_if_needed()  # below it nothing is loaded until somebody scrolls there
+        page.locator("#strip canvas[data-drawn]").first.wait_for(timeout=120_000)
         page.wait_for_timeout(5000)
         browser.close()
     paths = {Path(unquote(urlparse(url).path)) for url in requested if url.startswith("file:")}

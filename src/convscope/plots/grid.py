@@ -51,7 +51,7 @@ def top9_grid(
 ) -> TileGrid:
     """Fig. 2: for each map a 3 x 3 of projections at the left of the 3 x 3 of image patches, its caption above.
 
-    side: pixels of a tile; 16 maps in 3 columns make a picture of 1920 x 2000. note: names the tiles at the left. Where
+    side: pixels of a tile; 16 maps in 4 columns make a picture of 2490 x 1400. note: names the tiles at the left. Where
     a map has fewer than nine images, outlines mark the empty places.
     """
     nine = 3 * side + 2 * GAP

@@ -81,13 +81,18 @@ def feature_grid(view: FeatureView, title: str, side: int = SIDE) -> Packed:
     tiles = [map_tiles(view, position, side) for position in range(len(view.maps))]
     captions = [_caption(view, position) for position in range(len(view.maps))]
     blocks = [MapTiles(caption, pair.projections, pair.patches) for caption, pair in zip(captions, tiles, strict=True)]
-    columns = max(3, round((len(blocks) / 2) ** 0.5))  # blocks are twice as wide as high
-    drawn = top9_grid(blocks, title, columns, side, note=f"left: projections by {view.how}")
+    drawn = top9_grid(blocks, title, _columns(len(blocks)), side, note=f"left: projections by {view.how}")
     places = {name: list(map(list, getattr(drawn, name))) for name in ("projections", "patches")}
     sheet = {"size": list(drawn.image.size), "tile": drawn.tile, "step": drawn.step, "maps": view.maps, **places}
     sheet |= {"count": [len(pair.patches) for pair in tiles], "rule": view.rule.words}
     cuts = [[pair.cut[0], [list(corner) for corner in pair.cut[1]]] for pair in tiles]
     return Packed(drawn.image, sheet | {"cuts": cuts})
+
+
+def _columns(count: int) -> int:
+    """Columns for `count` blocks, which are twice as wide as high: near a square, or one more for a fuller last row."""
+    square = max(3, round((count / 2) ** 0.5))
+    return min(square, square + 1, key=lambda columns: -count % columns)
 
 
 def strip_sheet(drawn: Packed) -> Packed:
