@@ -39,6 +39,7 @@ from convscope.runs.record import Arrays, Conclusion, Number, Picture, Result, T
 
 PICTURED = 8  # images in Fig. 8
 ROUNDING = 1e-9  # a difference of shares up to it is none
+MOST_NAMED = 5  # layers in the sentence; of more, how many
 BASELINES = {RANDOM: "random places, others in each image", TOGETHER: "random places, the same in all images"}
 BASELINE_NAMES = {RANDOM: "random_places", TOGETHER: "same_place"}  # of their tables
 
@@ -190,19 +191,26 @@ def in_words(gaps: Gaps) -> str:
     images = next(iter(gaps.values()))["distance"].n
     if images < 3:
         return f"Two images are one pair, which does not tell where parts correspond ({images} images; take three)."
-    if sure:
+    most = min(sure or gaps, key=lambda layer: gaps[layer]["distance"].value)
+    if len(sure) > MOST_NAMED:
+        words = f"Parts correspond at {_counted(sure, gaps)}, most at {most} ({sure[most]})"
+    elif sure:
         where = listed([f"{layer} ({interval})" for layer, interval in sure.items()])
-        words = f"Parts correspond at {where}{' only' if len(sure) < len(gaps) else ', at every layer'}"
+        words = f"Parts correspond at {where}{' only' if len(sure) < len(gaps) else ''}"
     else:
-        layer = min(gaps, key=lambda layer: gaps[layer]["distance"].value)
-        where = first if first == last else f"no layer of {first} to {last}"
-        words = f"Parts correspond at {where}" if first != last else f"Parts do not correspond at {where}"
-        words += f" more than random places do; {layer} comes closest ({gaps[layer]['distance']})"
-    ours = listed(list(by_measure["opposite"])) or "none"
+        where = f"do not correspond at {first}" if first == last else f"correspond at no layer of {first} to {last}"
+        closest = f"{most} comes closest ({gaps[most]['distance']})"
+        words = f"Parts {where} more than random places do; {closest}"
+    ours = by_measure["opposite"]
+    which = _counted(ours, gaps) if len(ours) > MOST_NAMED else listed(list(ours)) or "none"
     return (
         f"{words}: share of features whose change differs in sign, parts minus random places, {images} images. Among "
-        f"features that changed in both images, where chance is a half: {ours}."
+        f"features that changed in both images, where chance is a half: {which}."
     )
+
+
+def _counted(some: Collection[str], layers: Collection[str]) -> str:
+    return "every layer" if len(some) == len(layers) else f"{len(some)} of {len(layers)} layers"
 
 
 def differences(gaps: Gaps, baseline: str, numbered: Collection[str]) -> Iterator[Result]:
