@@ -100,8 +100,8 @@ def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, se
                      "first guess is shown %": round(100 * first_guess, 2)})  # fmt: skip
     name, mean = ranked[-1][0].name, ranked[-1][0].mean
     yield Conclusion("evaluation", (
-        f"{name[:1].upper()}{name[1:]} reaches a mean average precision of {in_percent(mean)} on {mean.n} {plan.split} "
-        f"images; its first guess is shown in {100 * ranked[-1].first_guess:.1f} % of them."))  # fmt: skip
+        f"{name[:1].upper()}{name[1:]} reaches a mean average precision of {in_percent(mean)} on {mean.n:,} "
+        f"{plan.split} images; its first guess is shown in {100 * ranked[-1].first_guess:.1f} % of them."))  # fmt: skip
     yield Table("evaluation/table", rows, (
         f"Mean average precision on {plan.split} of {data_name} by the center crop. First guess: the share of images "
         "that show the class it says, and not as difficult to see. Of images that show several classes there is no "
@@ -116,7 +116,7 @@ def _multilabel_results(nets: Sequence[EvaluatedNet], plan: EvaluationConfig, se
 def in_words(top1: Mapping[str, Interval], chance: float, images: str, confused: str) -> str:
     """What came out: how often the net, or all together, is right, beside chance and the best single net."""
     last, right = list(top1.items())[-1]
-    words = f"The {'ensemble' if len(top1) > 1 else 'net'} is right in {in_percent(right)} of {right.n} {images}"
+    words = f"The {'ensemble' if len(top1) > 1 else 'net'} is right in {in_percent(right)} of {right.n:,} {images}"
     words += f" (chance {100 * chance:.3g} %)"
     if len(top1) > 1:
         alone = {net: of for net, of in top1.items() if net != last}
