@@ -88,7 +88,7 @@ def test_a_share_of_all_or_none_is_no_point(count, of):
 
 
 def test_hits_in_between_are_numbers():
-    assert hit_interval([0.5, 1.0, 0.0], seed=1) == mean_interval([0.5, 1.0, 0.0], seed=1)
+    assert hit_interval([0.5, 1.0, 0.0], seed=1) == mean_interval([0.5, 1.0, 0.0], seed=1, bounds=(0, 1))
 
 
 def test_what_is_not_known_is_not_written():

@@ -83,13 +83,15 @@ def bootstrap_interval(
     return Interval(value, float(low), float(high), n)
 
 
-def mean_interval(values: Sequence[float] | NDArray[Any], seed: int = 0, bound: float = np.inf) -> Interval:
-    """Mean of independent values [n] and its interval. bound: the values, and so the ends, lie in -bound .. bound."""
+def mean_interval(
+    values: Sequence[float] | NDArray[Any], seed: int = 0, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Interval:
+    """Mean of independent values [n] and its interval. bounds: between which the values, and so the ends, lie."""
     numbers = np.asarray(values, dtype=float)
     interval = bootstrap_interval(len(numbers), lambda cases: numbers[cases].mean(-1), seed, vectorized=True)
     if len(numbers) < 2:
         return interval
-    return interval._replace(low=max(-bound, interval.low), high=min(bound, interval.high))
+    return interval._replace(low=max(bounds[0], interval.low), high=min(bounds[1], interval.high))
 
 
 def hit_interval(hits: Sequence[float] | NDArray[Any], seed: int = 0) -> Interval:
@@ -97,7 +99,7 @@ def hit_interval(hits: Sequence[float] | NDArray[Any], seed: int = 0) -> Interva
     numbers = np.asarray(hits, dtype=float)
     if len(numbers) and np.isin(numbers, (0, 1)).all():
         return share_interval(int(numbers.sum()), len(numbers))
-    return mean_interval(numbers, seed)
+    return mean_interval(numbers, seed, bounds=(0, 1))
 
 
 def share_interval(count: int, total: int) -> Interval:

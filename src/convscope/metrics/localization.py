@@ -79,9 +79,8 @@ def localization_rates(hits: Sequence[LocalizationHit]) -> LocalizationRates:
     lowest, center, anywhere, drop = np.array(hits, dtype=float).T
     drop = drop[np.isfinite(drop)]
     drops = mean_interval(drop) if len(drop) else Interval(np.nan, -np.inf, np.inf, 0)
-    return LocalizationRates(
-        hit_interval(lowest), hit_interval(center), mean_interval(anywhere), mean_interval(lowest - center), drops
-    )
+    random, gain = mean_interval(anywhere, bounds=(0, 1)), mean_interval(lowest - center, bounds=(-1, 1))
+    return LocalizationRates(hit_interval(lowest), hit_interval(center), random, gain, drops)
 
 
 def pearson_correlation(first: ArrayLike, second: ArrayLike) -> float:

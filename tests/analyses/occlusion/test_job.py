@@ -135,7 +135,7 @@ def test_hits_of_boxes(boxed):
     )
     assert number(by_name, "boxes/hit_rate") == 0.75 and (Table, "occlusion/localization") not in by_name
     by_name = results(build_subject(), images=1, boxes=str(boxed), scored=2)
-    assert "2 images beyond occlude.scored left out" in by_name[Table, "occlusion/boxes/localization"].caption
+    assert "2 beyond occlude.scored left out" in by_name[Table, "occlusion/boxes/localization"].caption
 
 
 def test_one_image_and_no_projections():

@@ -24,6 +24,8 @@ def test_lines_are_where_the_numbers_are(tmp_path):
     assert {text.get_text() for axes in figure.axes for text in axes.texts} == {"SVM", "chance", "conv2", "paper"}
     assert right.get_ylim()[1] > 74.2
     figure.savefig(tmp_path / "curves.png")
+    one_size = [Curve("conv2", [30], [40], [1], "best"), by_images[1]]  # what is beside it would be one column of dots
+    assert len(transfer_curves(over_layers, one_size, ("by layer", "by images")).axes) == 1
 
 
 def test_names_of_layers_do_not_overlap():

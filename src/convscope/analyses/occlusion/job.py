@@ -100,7 +100,7 @@ def in_words(side: int, rows: Sequence[Mapping[str, Any]], rates: Mapping[str, L
     rates: by the annotation of the object. The verdict on the object is that of job=claims.
     """
     lost = [row["p"] - row["lowest p"] for row in rows]
-    mean = mean_interval(lost, bound=1)
+    mean = mean_interval(lost, bounds=(-1, 1))
     mean, over = (
         mean._replace(low=max(mean.low, min(0.0, *lost))),
         f"mean of {len(lost)} images, at most {max(lost):.2f}",
@@ -166,7 +166,7 @@ def _means(rows: Sequence[dict[str, Any]]) -> Iterator[Number]:
     correlations = [row["r"] for row in rows if row["r"] is not None]
     words = "Correlation over the places of the map's activity with the probability, mean over the images"
     if correlations:
-        mean = mean_interval(correlations, bound=1)
+        mean = mean_interval(correlations, bounds=(-1, 1))
         yield Number("occlusion/correlation", mean.value, f"{words}: {mean}" if len(correlations) > 1 else words)
     lost = [row["p"] - row["lowest p"] for row in rows]
     yield Number("occlusion/lost", float(np.mean(lost)), "Probability lost at the worst place, mean over the images")

@@ -43,19 +43,25 @@ class Curve(NamedTuple):
 
 
 def transfer_curves(by_layer: Sequence[Curve], by_images: Sequence[Curve], titles: tuple[str, str]) -> Figure:
-    """Two panels: accuracy over the layers, and over the training images of a class; bars: +- standard deviation."""
+    """Two panels: accuracy over the layers, and over the training images of a class; bars: +- standard deviation.
+
+    Only the first where no layer has been tried with different numbers of training images.
+    """
     longest = max((len(str(name)) for name in by_layer[0].x), default=0)
     tilted = longest * len(by_layer[0].x) > 48  # letters that fit below the panel
     room = 0.055 * longest if tilted else 0.0  # inches
     figure = Figure(figsize=(WIDTH, 4.4 + room), dpi=110, facecolor=GROUND)
-    left, right = panels(figure, 2, above=0.45, below=0.6 + room, beside=1.75, label="")
-    for axes, curves, title in ((left, by_layer, titles[0]), (right, by_images, titles[1])):
+    sized = any(len(curve.x) > 1 for curve in by_images if curve.kind != "paper")
+    shown = [by_layer, by_images] if sized else [by_layer]
+    left, *right = panels(figure, len(shown), above=0.45, below=0.6 + room, beside=1.75, label="")
+    for axes, curves, title in zip([left, *right], shown, titles, strict=False):
         axes.set_title(title, **TITLE_STYLE)
-        _draw(axes, curves, _styles(curves, of_layers=axes is right))
+        _draw(axes, curves, _styles(curves, of_layers=axes is not left))
     left.set_xlabel("layer, from the pixels up", color=FAINT, size=TEXT)
-    right.set_xlabel("training images of each class", color=FAINT, size=TEXT)
-    right.set_xlim(left=0)
-    right.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    for axes in right:
+        axes.set_xlabel("training images of each class", color=FAINT, size=TEXT)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     if tilted:
         left.tick_params(axis="x", labelrotation=40)
         for label in left.get_xticklabels():

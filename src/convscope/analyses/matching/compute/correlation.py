@@ -131,7 +131,7 @@ class LayerMatch(NamedTuple):
     @property
     def mean(self) -> Interval:
         """The mean correlation of matched maps, with a bootstrap interval over maps."""
-        return mean_interval(self.correlation, bound=1.0) if len(self.first) else NO_MAPS
+        return mean_interval(self.correlation, bounds=(-1, 1)) if len(self.first) else NO_MAPS
 
 
 NO_MAPS = Interval(float("nan"), float("nan"), float("nan"), 0)

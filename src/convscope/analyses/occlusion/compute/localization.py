@@ -89,7 +89,7 @@ def localize(net: nn.Module, sample: Sample, layer: str, occluder: Occluder) -> 
     for group in (*sorted(set(sample.group), key=[RIGHT, WRONG, UNKNOWN].index), ALL):
         members = [number for number, of in enumerate(sample.group) if group in (of, ALL)]
         finite = [correlations[number] for number in members if np.isfinite(correlations[number])]
-        mean = mean_interval(finite, bound=1) if finite else None
+        mean = mean_interval(finite, bounds=(-1, 1)) if finite else None
         groups[group] = GroupRates(len(members), localization_rates([hits[number] for number in members]), mean)
     return groups
 
@@ -124,8 +124,8 @@ def sample_with_boxes(subject: Subject, csv: str, count: int, seed: int) -> Samp
     counts = [
         (len(paths) - group.count(UNKNOWN), "with their true class looked at"),
         (group.count(UNKNOWN), "with the most probable one, as their folder names no class of the net"),
-        (len(annotated) - len(paths), "images beyond occlude.scored left out"),
-        (boxes.cut_away, "boxes cut away by the center crop"),
+        (len(annotated) - len(paths), "beyond occlude.scored left out"),
+        (boxes.cut_away, f"{'box' if boxes.cut_away == 1 else 'boxes'} cut away by the center crop"),
     ]
     note = ", ".join(f"{number} {words}" for number, words in counts if number)
     insides = [in_boxes(boxes.boxes[[box_path == path for box_path in boxes.paths]]) for path in paths]
