@@ -2,8 +2,10 @@
 
 import base64
 import io
+import json
 import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from convscope.cli.exports.plan import ExportConfig
 from convscope.errors import UserError
 from convscope.report.one_file import spread
 from convscope.runs import film_file
+from convscope.runs.heartbeat import PREFIX, STATUS, RunStatus
 from convscope.runs.picture_files import figure_file
 from convscope.runs.record import Picture, Record
 from report.long_run import color as color_of
@@ -104,7 +107,7 @@ def test_what_a_run_does_not_have_is_refused_in_one_line(values, words, run, tmp
 
 
 def test_a_run_without_grids_or_epochs(run, tmp_path):
-    with pytest.raises(UserError, match="has no top-9 grids to show"):
+    with pytest.raises(UserError, match="has no top-9 grids to show; its folder pictures/ is missing"):
         exported(tmp_path, tmp_path, what="film")
     short = tmp_path / "short"
     shutil.copytree(run, short)
@@ -143,6 +146,7 @@ def test_a_figure_is_written_as_text_and_copied(tmp_path):
     record.add(Picture("match/plain", figure, "A plot", plot=True))
     record.add(Picture("curves", figure, "Of an epoch", 3, plot=True))
     record.add(Picture("evolution/conv1", Image.new("RGB", (60, 40), "red"), "Its tiles & more", layer="conv1"))
+    record.add(Picture("images/0", Image.new("RGB", (60, 40)), "For the page alone"))
     assert sorted(path.name for path in (tmp_path / "run/figures").rglob("*.*")) == ["plain.pdf", "plain.svg"]
     before = [path.read_bytes() for path in sorted((tmp_path / "run/figures/match").iterdir())]
     record.add(Picture("match/plain", figure, "A plot", plot=True))
@@ -179,6 +183,21 @@ def test_the_page_in_one_file_is_small_enough_and_says_what_it_lacks(run, tmp_pa
         r"""(src|href)="(?!#|data:|https?:)|"\.\./""", re.sub(r"<script>.*?</script>", "", text, flags=re.S)
     )
     assert "../pictures" not in text
+
+
+def test_the_page_in_one_file_of_a_run_that_goes_on_says_so_and_follows_no_other_file(run, tmp_path):
+    folder = tmp_path / "running"
+    shutil.copytree(run, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    del summary["finished"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    status = RunStatus("running", "running, epoch 6 of 9", EPOCHS, 9, beat=time.time())
+    (folder / STATUS).parent.mkdir(exist_ok=True)
+    (folder / STATUS).write_text(f"{PREFIX}{json.dumps(status._asdict())};\n")
+    (path,) = exported(folder, tmp_path, what="page")
+    text = path.read_text()
+    assert "when this file was written: running, epoch 6 of 9" in text
+    assert "data-live" not in text and "url('data:image/jpeg" in text and "url('glances" not in text
 
 
 def test_epochs_are_spread_with_the_first_and_the_last():

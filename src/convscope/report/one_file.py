@@ -7,7 +7,8 @@ coarser WebP, and if that does not do, there are fewer epochs; the page says whi
 import base64
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -19,12 +20,14 @@ from convscope.errors import UserError
 from convscope.report.atlas import Atlas, build_atlas, in_atlas
 from convscope.report.page import data_script, literal, write_page
 from convscope.runs.index import IndexEntry
+from convscope.runs.map_tiles import DAMAGED_PICTURE
+from convscope.runs.picture_files import MAX_WEBP_SIDE
 from convscope.runs.reading import Run, read_run
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 QUALITIES = (None, 60, 40, 25)  # of WebP, tried in this order; None: the files as they are
-MAX_WEBP_SIDE = 16_383  # pixels
-BY_EPOCH = "top9/", "strips/", "images/", "filters/"  # names of pictures whose epochs may be thinned
+BY_EPOCH = "top9/", "strips/", "filters/"  # names of pictures whose epochs may be thinned
+Encode = Callable[[int | None, str], str]  # quality and path of a picture -> its data: address
 
 
 class OneFile(NamedTuple):
@@ -35,35 +38,38 @@ class OneFile(NamedTuple):
 
 
 class PictureAddresses:
-    """The pictures of a run folder as data: addresses. quality: of WebP; None for the files as they are."""
+    """The pictures of a run as data: addresses. encode: gives that of a path in the run folder."""
 
-    def __init__(self, run: Run, quality: int | None):
-        self.folder, self.quality = run.folder, quality
-        self.paths = {str(entry.path) for entry in run.entries if entry.kind == "picture" and entry.path}
-        self.cache: dict[str, str] = {}
+    def __init__(self, run: Run, encode: Callable[[str], str]):
+        self.encode = encode
+        self.paths = dict.fromkeys(str(entry.path) for entry in _pictures(run))
 
     def __call__(self, source: str) -> str | None:
         """The data: address of a picture named as the page names it, "../pictures/..."; None for any other."""
         path = unquote(source).removeprefix("../")
-        if path not in self.paths:
-            return None
-        if path not in self.cache:
-            self.cache[path] = data_address(*_encoded(self.folder / path, self.quality))
-        return self.cache[path]
+        return self.encode(path) if path in self.paths else None
 
 
-def one_file(run_folder: Path, limit: int, layer: str | None = None) -> OneFile:
+def one_file(
+    run_folder: Path, limit: int, layer: str | None = None, track: Callable[[Iterable[str]], Iterable[str]] = iter
+) -> OneFile:
     """The page of a run in at most `limit` bytes. layer: the only one whose maps it shows; None for all.
 
-    Writes the page of the run folder anew. Raises UserError where even one epoch of coarse tiles is larger.
+    Writes the page of the run folder anew. track: passes on the pictures that are encoded one by one, to show the
+    progress. Raises UserError where even one epoch of coarse tiles is larger.
     """
     page = write_page(run_folder)
     run = _of_layer(read_run(run_folder), layer)
     epochs = sorted({entry.epoch for entry in run.entries if entry.epoch is not None and in_atlas(entry)})
+    encode = cache(partial(_address, run.folder))  # attempts share most pictures
     smallest = 0
-    for quality, chosen in _attempts(run, epochs, limit):
+    for quality, chosen in _attempts(run, epochs, limit - page.stat().st_size, encode):
+        shown = _at_epochs(run, chosen, len(epochs))
+        addresses = PictureAddresses(shown, partial(encode, quality))
+        for path in track(addresses.paths):
+            addresses.encode(path)
         words = _words(run, epochs, chosen, quality)
-        smallest = len(html := _page(page, _at_epochs(run, chosen, len(epochs)), quality, words))
+        smallest = len(html := _page(page, shown, addresses, words))
         if smallest <= limit:
             return OneFile(html, words)
     advice = "" if layer else "; export.layer=<a layer> shows one layer, and"
@@ -87,22 +93,33 @@ def data_address(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _attempts(run: Run, epochs: Sequence[int], limit: int) -> Iterator[tuple[int | None, list[int]]]:
-    """Qualities and epochs to try, the best first, without those that a few files show to be far too large."""
-    moving = [entry for entry in run.entries if _is_by_epoch(entry)]
-    sample = moving[:: max(1, len(moving) // 12)]
-    total = sum((run.folder / str(entry.path)).stat().st_size for entry in moving)
-    sampled = sum((run.folder / str(entry.path)).stat().st_size for entry in sample)
+def _attempts(run: Run, epochs: Sequence[int], room: int, encode: Encode) -> Iterator[tuple[int | None, list[int]]]:
+    """Qualities and epochs to try, the best first, without those that a few files show to be far too large.
+
+    room: bytes for the pictures.
+    """
+    pictures = [[entry for entry in _pictures(run) if _is_by_epoch(entry) == by_epoch] for by_epoch in (True, False)]
     for quality in QUALITIES:
-        shrunk = sum(len(_encoded(run.folder / str(entry.path), quality)[0]) for entry in sample)
-        size = 4 / 3 * total * (shrunk / sampled if sampled else 1)
-        if size <= limit:
+        moving, fixed = (_about_bytes(run, entries, partial(encode, quality)) for entries in pictures)
+        if moving + fixed <= room:
             yield quality, list(epochs)
-    quality, count = QUALITIES[-1], min(len(epochs), int(len(epochs) * limit / max(size, 1)))
+    count = min(len(epochs), int(len(epochs) * max(0, room - fixed) / max(moving, 1)))
     while count > 1:
-        yield quality, spread(epochs, count)
-        count = int(0.85 * count)
-    yield quality, spread(epochs, 1)
+        yield QUALITIES[-1], spread(epochs, count)
+        count = min(count - 1, int(0.95 * count))
+    yield QUALITIES[-1], spread(epochs, 1)
+
+
+def _about_bytes(run: Run, entries: Sequence[IndexEntry], encode: Callable[[str], str]) -> float:
+    """About how long the addresses of the pictures are together, by a dozen of them."""
+    sizes = [(run.folder / str(entry.path)).stat().st_size for entry in entries]
+    step = max(1, len(entries) // 12)
+    encoded = sum(len(encode(str(entry.path))) for entry in entries[::step])
+    return sum(sizes) * encoded / max(1, sum(sizes[::step]))
+
+
+def _pictures(run: Run) -> list[IndexEntry]:
+    return [entry for entry in run.entries if entry.kind == "picture" and entry.path]
 
 
 def _of_layer(run: Run, layer: str | None) -> Run:
@@ -113,22 +130,14 @@ def _of_layer(run: Run, layer: str | None) -> Run:
 
 
 def _at_epochs(run: Run, chosen: Sequence[int], count: int) -> Run:
-    """The run with the tiles of these epochs of `count`, and those sheets of whole images that hold some of theirs."""
+    """The run with the tiles of these epochs of `count`. Sheets of whole images serve several epochs and stay."""
     if len(chosen) == count:
         return run
-    return run._replace(entries=[entry for entry in run.entries if not _is_by_epoch(entry) or _stays(entry, chosen)])
-
-
-def _stays(entry: IndexEntry, chosen: Sequence[int]) -> bool:
-    if entry.name.startswith("images/"):
-        return True
-    return entry.epoch in chosen
+    return run._replace(entries=[entry for entry in run.entries if not _is_by_epoch(entry) or entry.epoch in chosen])
 
 
 def _is_by_epoch(entry: IndexEntry) -> bool:
-    return entry.kind == "picture" and entry.path is not None and entry.epoch is not None and entry.name.startswith(
-        BY_EPOCH
-    )  # fmt: skip
+    return entry.kind == "picture" and entry.epoch is not None and entry.name.startswith(BY_EPOCH)
 
 
 def _words(run: Run, epochs: Sequence[int], chosen: Sequence[int], quality: int | None) -> str:
@@ -143,15 +152,15 @@ def _words(run: Run, epochs: Sequence[int], chosen: Sequence[int], quality: int 
     return words
 
 
-def _page(page: Path, run: Run, quality: int | None, words: str) -> bytes:
+def _page(page: Path, run: Run, address_of: PictureAddresses, words: str) -> bytes:
     """The written page with its data, tiles and pictures in it; links to files beside it lead nowhere and go."""
-    address_of = PictureAddresses(run, quality)
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8").replace(" data-live>", ">", 1)  # the file follows no run
+    text = text.replace(' class="state running">', ' class="state">when this file was written: ', 1)
     text = re.sub(r'<script src="data\.js"></script>', lambda _: f"<script>{_data(run, address_of)}</script>", text)
     text = re.sub(r'<script src="(?!data:)[^"]*"></script>\n?', "", text)
     text = re.sub(r'<a class="file" [^>]*>[^<]*</a>', "", text)
     text = re.sub(r'<img src="(\.\./[^"]+)"', lambda match: f'<img src="{address_of(match[1]) or ""}"', text)
-    text = re.sub(r"url\('(glances/\d+\.jpg)'\)", lambda match: f"url('{_glance(page, match[1])}')", text)
+    text = re.sub(r"url\('(glances/\d+\.jpg)(?:\?\w+)?'\)", lambda match: f"url('{_glance(page, match[1])}')", text)
     text = re.sub(r' href="(?!#|https?:|data:)[^"]*"', "", text)
     return text.replace("</header>", f'<p class="look">{escape(words)}</p>\n</header>', 1).encode(errors="replace")
 
@@ -180,17 +189,25 @@ def _glance(page: Path, name: str) -> str:
     return data_address((page.parent / name).read_bytes(), "image/jpeg")
 
 
-def _encoded(path: Path, quality: int | None) -> tuple[bytes, str]:
-    """The content of a picture and its type: as it is, or as WebP where that is smaller."""
-    content, kind = path.read_bytes(), TYPES[path.suffix.lower()]
-    if quality is None:
-        return content, kind
+def _address(folder: Path, quality: int | None, path: str) -> str:
+    """The data: address of a picture: as it is, or as WebP where that is smaller."""
+    picture = folder / path
+    content, kind = picture.read_bytes(), TYPES[picture.suffix.lower()]
+    if quality is not None:
+        webp = _webp(content, quality)
+        if webp and len(webp) < len(content):
+            content, kind = webp, "image/webp"
+    return data_address(content, kind)
+
+
+def _webp(content: bytes, quality: int) -> bytes | None:
+    """A picture as WebP; None for one that is too large for that, or damaged."""
+    data = io.BytesIO()
     try:
         with Image.open(io.BytesIO(content)) as image:
             if max(image.size) > MAX_WEBP_SIDE:
-                return content, kind
-            data = io.BytesIO()
+                return None
             image.convert("RGB").save(data, "webp", quality=quality, method=2)
-    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
-        return content, kind
-    return (data.getvalue(), "image/webp") if data.tell() < len(content) else (content, kind)
+    except DAMAGED_PICTURE:
+        return None
+    return data.getvalue()

@@ -15,6 +15,7 @@ from convscope.runs.atomic_io import write
 from convscope.runs.map_tiles import DAMAGED_PICTURE
 from convscope.runs.picture_files import figure_file
 from convscope.runs.reading import Run
+from convscope.runs.record import FOR_PAGES
 
 
 def figures(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
@@ -22,6 +23,7 @@ def figures(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
     caption as text. Yields the paths. The pictures of single epochs are those of posters and films.
     """
     entries = [entry for entry in run.entries if entry.kind == "picture" and entry.epoch is None]
+    entries = [entry for entry in entries if not entry.name.startswith(FOR_PAGES)]
     if not entries:
         raise UserError(f"{run.folder} has no figures of the whole run")
     for entry in entries:

@@ -53,7 +53,9 @@ def chosen_layers(run: Run, plan: ExportConfig) -> list[str]:
     """The layer of the plan, or every layer with top-9 grids. Raises UserError where the run has no such layer."""
     layers = list(_epochs_by_layer(run))
     if not layers:
-        raise UserError(f"{run.folder} has no top-9 grids to show; name a folder of job=train or job=visualize")
+        is_there = (run.folder / "pictures").is_dir()  # folders are sent without it, to be small
+        advice = "name a folder of job=train or job=visualize" if is_there else "its folder pictures/ is missing"
+        raise UserError(f"{run.folder} has no top-9 grids to show; {advice}")
     if plan.layer is None:
         return layers
     if plan.layer not in layers:
