@@ -54,6 +54,8 @@ def layer_frame(tiles: Mapping[int, Image.Image | None], moment: Moment) -> Imag
     for position, (number, tile) in enumerate(tiles.items()):
         left, top = EDGE + position % columns * (side + GAP), HEAD + position // columns * step_y
         _paste(frame, (left, top), tile, side)
+        if tile is None:
+            write(draw, (left + side // 2, top + side // 2), "dead", size=CAPTION + 4, color=FAINT, anchor="mm")
         write(draw, (left, top + side + CAPTION), str(number), color=FAINT, room=side)
     return frame
 

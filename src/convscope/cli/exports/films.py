@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from convscope.cli.exports.plan import ExportConfig, check_map, chosen_layers, file_stem, several_epochs
+from convscope.engine.progress import track_parts
 from convscope.plots.film import Moment, layer_frame, map_frame
 from convscope.runs.atomic_io import write
 from convscope.runs.film_file import check_film_format, default_film_format, write_film
@@ -26,12 +27,9 @@ def films(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
             check_map(run, layer, plan.map)
         path = out / f"{file_stem(layer, plan.map)}.{form}"
         frames = _layer_frames(run, layer, epochs) if plan.map is None else _map_frames(run, layer, plan.map, epochs)
-        write(path, partial(_write_as, frames, len(epochs), form))
+        shown = track_parts(frames, f"drawing {path.name}", len(epochs), lambda _: 1)
+        write(path, partial(write_film, shown, len(epochs), form=form))
         yield path
-
-
-def _write_as(frames: Iterator[Image.Image], count: int, form: str, path: Path) -> None:
-    write_film(frames, count, path, form)
 
 
 def _moments(title: str, epochs: list[int]) -> Iterator[Moment]:

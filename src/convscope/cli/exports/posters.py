@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from convscope.cli import terminal
 from convscope.cli.exports.films import NO_TILES
 from convscope.cli.exports.plan import (
     ExportConfig,
@@ -18,6 +17,7 @@ from convscope.cli.exports.plan import (
 from convscope.errors import UserError
 from convscope.plots.figure_files import save_figure
 from convscope.plots.poster import Poster, PosterBlock, poster
+from convscope.report.one_file import spread
 from convscope.runs.atomic_io import write
 from convscope.runs.map_tiles import tiles_of
 from convscope.runs.reading import Run
@@ -28,6 +28,7 @@ MOST_BLOCKS = 24  # epochs of a map on a sheet; of more, evenly chosen ones are 
 
 def posters(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
     """Writes a poster for each layer of the plan in each format, and yields their paths."""
+    resolution = ""
     for layer in chosen_layers(run, plan):
         stem = file_stem(layer, plan.map)
         blocks, title, note = _layer_blocks(run, layer, plan) if plan.map is None else _map_blocks(run, layer, plan.map)
@@ -36,7 +37,10 @@ def posters(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
             path = out / f"{stem}_{plan.paper}.{form}"
             write(path, partial(save_figure, sheet.figure, form=form, dpi=plan.dpi))
             yield path
-        _say_resolution(sheet, blocks, plan)
+        words = _resolution(sheet, blocks, plan)
+        if words not in ("", resolution):  # layers with equally many maps have the same
+            print(words, flush=True)
+            resolution = words
 
 
 def _layer_blocks(run: Run, layer: str, plan: ExportConfig) -> tuple[list[PosterBlock], str, str]:
@@ -56,10 +60,7 @@ def _layer_blocks(run: Run, layer: str, plan: ExportConfig) -> tuple[list[Poster
 
 def _map_blocks(run: Run, layer: str, number: int) -> tuple[list[PosterBlock], str, str]:
     check_map(run, layer, number)
-    epochs = several_epochs(run, layer, "a poster of one map")
-    step = (len(epochs) - 1) / (MOST_BLOCKS - 1)
-    if step > 1:
-        epochs = [epochs[round(place * step)] for place in range(MOST_BLOCKS)]
+    epochs = spread(several_epochs(run, layer, "a poster of one map"), MOST_BLOCKS)
     blocks = [PosterBlock(f"epoch {epoch}", *tiles_of(run, layer, epoch).get(number, NO_TILES)) for epoch in epochs]
     note = "At each epoch the nine images that excite it most: projections at the left, image patches at the right."
     return blocks, f"{layer} map {number} over the epochs", note
@@ -69,19 +70,19 @@ def _source(run: Run) -> str:
     return f"Drawn by convscope from {run.folder.resolve().name}."
 
 
-def _say_resolution(sheet: Poster, blocks: list[PosterBlock], plan: ExportConfig) -> None:
-    """Prints how finely tiles are printed, and a warning with the evolution.tile that would do where that is coarse."""
+def _resolution(sheet: Poster, blocks: list[PosterBlock], plan: ExportConfig) -> str:
+    """How finely tiles are printed, and a warning with the evolution.tile that would do where that is coarse."""
     sides = [tile.width for block in blocks for tile in [*block.projections, *block.patches]]
     if not sides:
-        return
+        return ""  # of dead maps
     dpi, fine_tile = max(sides) / sheet.tile_inches, math.ceil(sheet.tile_inches * plan.dpi)
     width = f"{sheet.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}"
     words = f"tiles of {max(sides)} pixels are {width}: {dpi:.0f} dpi"
-    if dpi < LEAST_DPI:
-        coarsest = math.ceil(sheet.tile_inches * LEAST_DPI)
-        terminal.show_warning(
-            f"{words}, coarse in print. evolution.tile={coarsest} while training, or as an override of job=visualize, "
-            f"gives {LEAST_DPI} dpi, evolution.tile={fine_tile} gives {plan.dpi}; a smaller export.paper helps, too"
-        )
-    else:
-        print(words, flush=True)
+    if dpi >= LEAST_DPI:
+        return words
+    coarsest = math.ceil(sheet.tile_inches * LEAST_DPI)
+    smaller = "" if plan.paper == "a4" else "; a smaller export.paper helps, too"
+    return (
+        f"warning: {words}, coarse in print. evolution.tile={coarsest} while training, or as an override of "
+        f"job=visualize, gives {LEAST_DPI} dpi, evolution.tile={fine_tile} gives {plan.dpi}{smaller}"
+    )
