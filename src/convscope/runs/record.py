@@ -11,9 +11,6 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
-import torch
-from safetensors.torch import save_file
-
 from convscope.metrics.convergence import measured
 from convscope.runs.atomic_io import append, check_writable, remove_partial_files, write
 from convscope.runs.background import Background, in_turn
@@ -77,7 +74,7 @@ class Arrays(NamedTuple):
     """Tensors by name for later analysis; written as a safetensors file, without a line in index.jsonl."""
 
     name: str
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, Any]  # of torch, which readers of a run folder do without
     epoch: int | None = None
 
 
@@ -145,6 +142,8 @@ class Record:
                 if result.epoch is None:
                     self.numbers[result.name] = result.value
             case Arrays():
+                from safetensors.torch import save_file  # imports torch
+
                 path = self.folder / f"{_stem(result)}.safetensors"
                 own = {name: values.contiguous().clone() for name, values in result.tensors.items()}  # no views
                 write(path, lambda part: save_file(own, part))
