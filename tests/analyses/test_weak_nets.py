@@ -57,6 +57,20 @@ def test_where_most_images_are_of_one_class_chance_is_to_answer_it():
     assert "chance is 90.0%" in weak_net_line(opened(Reads(0), labels))
 
 
+class Wider(Reads):
+    """Knows 40 classes, of which the images have the first four."""
+
+    def forward(self, x):
+        return nn.functional.pad(super().forward(x), (0, 36))
+
+
+def test_of_a_net_with_more_classes_chance_is_one_of_its_own():
+    """6 images of each of two classes, 7 of the 12 answered right: Wilson's interval begins at 32 %."""
+    labels = [1] * 6 + [0] * 6
+    assert "chance is 50.0%" in weak_net_line(opened(Reads(1), labels))
+    assert weak_net_line(opened(Reads(1), labels)._replace(net=Wider(1))) is None
+
+
 def test_at_most_a_hundred_images_are_answered_and_nothing_is_disturbed():
     net = Reads(1000).train()
     state = torch.get_rng_state()

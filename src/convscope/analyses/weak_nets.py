@@ -17,7 +17,8 @@ UNTRAINED = (
 def weak_net_line(subject: Subject, seed: int = 0) -> str | None:
     """A line on a net that does not tell the classes of these images apart better than chance; None for any other net.
 
-    At most 100 images are answered. Chance is the best answer that is the same for every image, as in metrics/goals.py.
+    At most 100 images are answered. Chance is the best answer that is the same for every image, as in metrics/goals.py;
+    of a net with more classes than the images have, which does not know this answer, one class of its own.
     None too where nothing can be measured: images without classes or with several, nets without logits, unreadable
     images. Draws no random numbers from the shared generators.
     """
@@ -47,17 +48,19 @@ def _measured_line(subject: Subject, split: SplitName, seed: int) -> str | None:
     label = subject.data.labels(split, index)
     target = torch.tensor(subject.targets)[label]
     index, label, target = (values[target >= 0] for values in (index, label, target))
-    answers = []
+    answers, outputs = [], 0
     with torch.inference_mode(), evaluating(subject.net):
         for part in index.split(BATCH):
             logits = subject.net(subject.data.images(split, part).to(subject.device))
             if not isinstance(logits, torch.Tensor) or logits.dim() != 2:
                 return None
             answers.append(logits.argmax(1).cpu())
+            outputs = logits.shape[1]
     if not answers:
         return None
     top1 = share_interval(int((torch.cat(answers) == target).sum()), len(index))
-    chance = chance_level(label, len(subject.data.classes))
+    classes = len(subject.data.classes)
+    chance = chance_level(label, classes) if outputs <= classes else 1 / outputs
     if top1.low > chance:
         return None
     return (

@@ -163,7 +163,7 @@ def test_a_net_near_chance_is_called_so():
         for net in (knows, guesses)
     ]
     assert "hardly knows" not in captions[0]
-    assert "hardly knows these images: top-1 33.3%" in captions[1]
+    assert ". The net hardly knows these images: top-1 33.3%" in captions[1]
     assert "of 30 val images, chance is 33.3%" in captions[1]
 
 

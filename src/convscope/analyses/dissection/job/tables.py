@@ -58,7 +58,8 @@ def layer_table(
         "masks: maps that meet the first condition alone, which is that of Bau et al., mean"
     )
     hidden_words = f"No image shows its {', '.join(hidden)}" if hidden else ""
-    sentences = [_too_large_words(dissected, images.parts, plan.threshold), caption, hidden_words, images.note, remark]
+    sentences = [_too_large_words(dissected, images.parts, plan.threshold), caption, hidden_words, images.note]
+    sentences.append(f"{remark[:1].upper()}{remark[1:]}")
     return Table("dissection/layers", rows, ". ".join(filter(None, sentences)))
 
 
