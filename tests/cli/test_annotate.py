@@ -10,6 +10,7 @@ from PIL import Image
 
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
+from convscope.report.run_list import RunList
 from random_settings import composed
 
 
@@ -32,6 +33,8 @@ def annotation(folder, *words):
 @pytest.mark.parametrize("data", ["images", "folder"])
 def test_the_photographs_with_paths_from_the_root(photos, tmp_path, data):
     page = annotation(tmp_path / "run", f"data={data}", f"data.root={photos}", "annotate.parts=[a b,c]")
+    (listed,) = RunList(tmp_path.resolve()).rows()
+    assert (listed.job, listed.state) == ("annotate", "finished")
     assert page["root"] == str(photos) and [part["name"] for part in page["parts"]] == ["a b", "c", "object"]
     paths = [photo["path"] for photo in page["photographs"]]
     assert paths == ["train/cat/1.JPG", "train/dog/2.tif", "val/cat/ü.png", "val/dog/b, 1.jpg"]

@@ -234,6 +234,8 @@ def test_a_set_tells_what_it_does_not_read(read, tmp_path):
     assert read(tmp_path).remarks == [] and len(read(tmp_path).train.labels) == (2 if read is folder else 4)
     (tmp_path / "train/cat").symlink_to(tmp_path / "nowhere")
     (tmp_path / "val/bee/words\n.csv").touch()
+    (tmp_path / "parts.csv").touch()
+    (tmp_path / "val/boxes.csv").touch()  # of job=annotate: no remark
     [remark] = read(tmp_path).remarks
     assert (
         remark.isprintable() and "(1, e.g. train/cat)" in remark and "no image: .csv (1, e.g. val/bee/words" in remark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
@@ -46,6 +47,7 @@ def annotate(settings: Settings, folder: Path) -> None:
     if not is_run_folder(folder):
         begin_folder()
     page = write_annotation_page(folder / PAGE, photographs, root, points, boxes)
+    write(folder / "summary.json", json.dumps({"job": "annotate", "finished": True}) + "\n")
     if root is None:
         print("choose the folder of the photographs on the page, or name it here: data=images data.root=<folder>")
     print(f"look at {page}", flush=True)

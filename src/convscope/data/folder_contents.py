@@ -15,7 +15,8 @@ from convscope.errors import UserError
 NAMED_REASONS = 8  # of files that are not read, in a line
 LOOKS = 16  # files of an ending that are opened in vain before the others count as no images
 SYSTEM_FILES = {"thumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
-HIDDEN, EMPTY = "hidden", "a class folder without images"
+MARKS = {"parts.csv", "boxes.csv"}  # what people mark with job=annotate lies beside their photographs
+HIDDEN, MARKED, EMPTY = "hidden", "marked parts", "a class folder without images"
 
 
 class Skipped(NamedTuple):
@@ -102,11 +103,11 @@ def skipped_files(*splits: Path) -> SkippedFiles:
 
 
 def remarks_on(skipped: SkippedFiles, root: Path) -> list[str]:
-    """One line on all that is not read but hidden files; none where there is nothing."""
+    """One line on all that is not read but hidden files and marked parts; none where there is nothing."""
     reasons = [
         f"{reason} ({count}, e.g. {printable(example.relative_to(root) if example.is_relative_to(root) else example)})"
         for reason, (count, example) in skipped.items()
-        if reason != HIDDEN
+        if reason not in (HIDDEN, MARKED)
     ]
     more = f" and {len(reasons) - NAMED_REASONS} more kinds" if len(reasons) > NAMED_REASONS else ""
     return [f"not read, beside the images of {root}: {', '.join(reasons[:NAMED_REASONS])}{more}"] if reasons else []
@@ -127,6 +128,8 @@ def _no_image(path: str, vain: Counter[str]) -> str:
     name = os.path.basename(path).lower()
     if name.startswith(".") or name in SYSTEM_FILES:
         return HIDDEN
+    if name in MARKS:
+        return MARKED
     ending = os.path.splitext(name)[1]
     if ending in endings():
         return ""
