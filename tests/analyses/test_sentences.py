@@ -140,7 +140,7 @@ def test_claims_are_counted_by_their_verdicts():
     ]  # fmt: skip
     assert [claim.verdict for claim in tested] == [HOLDS, FAILS, OPEN, OPEN]
     assert claims_in_words(tested) == (
-        "1 of the paper's 4 claims hold here, 1 does not, and of 2 there is not enough data. "
+        "1 of the paper's 4 claims holds here, 1 does not, and for 2 there is not enough data. "
         f"Holds: {SHIFT.claim} (0.300 [0.200, 0.400]). Does not hold: {DEPTH.claim} (-0.100 [-0.200, -0.050])."
     )
 

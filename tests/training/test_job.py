@@ -120,5 +120,6 @@ def test_a_run_says_what_it_will_write():
     assert 10 < pictures < 2 / 5 * 60 and checkpoint == 1 and "128 maps of 2 layers at 20 epochs" in line
     (larger, _), _ = written(FeatureConfig(["0", "2"], maps, None, "val", tile=224))
     (fewer, _), _ = written(FeatureConfig(["0", "2"], maps, [5, 10], "val"))
+    assert "of 2 layers at 1 epoch)" in written(FeatureConfig(["0", "2"], maps, [5], "val"))[1]
     assert larger > 8 * pictures and fewer == pytest.approx(pictures / 10, abs=1)
     assert "no pictures" in written(FeatureConfig(["0", "2"], maps, [], "val"))[1]

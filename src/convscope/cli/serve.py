@@ -13,6 +13,7 @@ from typing import NoReturn
 from convscope.errors import UserError, command_line
 from convscope.report.run_list import run_folders
 from convscope.report.server import RunServer
+from convscope.runs.number_format import counted
 
 PORT = 8765
 ANY_ADDRESS = ("0.0.0.0", "::")  # of this machine
@@ -94,9 +95,7 @@ def _address_lines(server: RunServer) -> list[str]:
     rows, port, host = server.runs.rows(), server.port, str(server.server_address[0])
     sweeps = sum(row.job == "sweep" for row in rows)
     runs = len(rows) - sweeps
-    count = f"{runs} run{'' if runs == 1 else 's'}" + (
-        f" and {sweeps} sweep{'' if sweeps == 1 else 's'}" * bool(sweeps)
-    )
+    count = counted(runs, "run") + (f" and {counted(sweeps, 'sweep')}" if sweeps else "")
     machine = socket.gethostname()
     name = machine if host in ANY_ADDRESS else f"[{host}]" if ":" in host else host
     query = f"?token={server.token}" if server.token else ""

@@ -26,6 +26,7 @@ from convscope.loggers.epoch_buffer import EpochBuffer, PictureFile
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
 from convscope.loggers.wandb_mode import chosen_mode, has_key
 from convscope.runs.atomic_io import write
+from convscope.runs.number_format import counted
 from convscope.runs.picture_files import dashboard_picture
 from convscope.runs.reading import enclosing_sweep
 
@@ -221,6 +222,7 @@ def logging_volume(settings: Mapping[str, Any], epochs: int, layers: int, maps: 
     rows = min(settings["table"], projections)
     grids = epochs * maps + min(rows, epochs * maps)  # those of the pictures, and again those of the table
     size = (grids * GRID_KB * tile + rows * ROW_KB) / 1000
-    line = f"Weights & Biases gets {pictures:,} pictures (a grid of each of {layers} layers at {epochs} epochs)"
+    places = f"{counted(layers, 'layer')} at {counted(epochs, 'epoch')}"
+    line = f"Weights & Biases gets {pictures:,} pictures (a grid of each of {places})"
     line += f" and a table of {rows:,} of {projections:,} projections" if rows else ""
     return f"{line}, about {max(1, round(size)):,} MB; fewer with evolution.epochs, evolution.maps, logger.wandb.table"

@@ -13,14 +13,14 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from convscope.runs.heartbeat import STATUS, RunStatus, read_status
-from convscope.runs.number_format import percent
+from convscope.runs.number_format import counted, percent
 from convscope.runs.reading import RUN_FILES, Run, is_run_folder, read_facts, read_run, start_time
 from convscope.runs.training_runs import goal_of, read_training_run
 
 SWEEP_FILE = "multirun.yaml"
 DEEPEST = 5  # folders between the served one and a run: outputs/sweep/<sweep>/<row>/<row>
 SIGNS = (*RUN_FILES, "about.json", STATUS, "report/index.html")  # a change of any of these is a change of the run
-FORMS = {"finished": "finished", "running": "running", "failed": "failed"}  # class of a state; others are cut off
+FORMS = "finished", "running", "failed"  # classes of states; others are cut off
 
 
 class ListedRun(NamedTuple):
@@ -79,7 +79,7 @@ class RunList:
         best = max((row.value for row in inside if row.value is not None), default=None)
         state = ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
         start = min([start_time(folder), *(row.start for row in inside)])
-        runs = f"{len(inside)} run{'' if len(inside) == 1 else 's'}"
+        runs = counted(len(inside), "run")
         return ListedRun(self._name(folder), self._page(folder), "sweep", state, form, best, runs, start)
 
     def _name(self, folder: Path) -> str:
@@ -139,7 +139,8 @@ def _listed(folder: Path, name: str, page: str | None) -> ListedRun:
         epochs = f"{training.epochs} of {total}" if total else str(training.epochs)
     else:
         state = _state(run, status)
-    form = FORMS.get(state.partition(":")[0], "cut-off")
+    word = state.partition(":")[0]
+    form = word if word in FORMS else "cut-off"
     if form == "running" and status is not None:
         state = status.words
     value = None if value is None or not math.isfinite(value) else value

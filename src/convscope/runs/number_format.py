@@ -37,8 +37,13 @@ def about_duration(seconds: float) -> str:
     for unit, size, most in (("minute", 60, 90 * 60), ("hour", 3600, 36 * 3600), ("day", 86400, math.inf)):
         if seconds < most:
             count = max(1, round(seconds / size))
-            return f"about {count} {unit}{'' if count == 1 else 's'}"
+            return f"about {counted(count, unit)}"
     return "for ever"
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 epoch", "1,200 epochs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def brief(value: Any) -> str:

@@ -21,6 +21,7 @@ from convscope.metrics.goals import GOALS, Chance
 from convscope.metrics.loss_gap import loss_gap_in_words, training_conditions
 from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
+from convscope.runs.number_format import counted
 from convscope.runs.picture_files import megabytes_per_map
 from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
@@ -237,7 +238,7 @@ def written_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_siz
     if not drawn or not maps:
         return f"this run writes {checkpoints}, and no pictures of features"
     pictures = drawn * maps * megabytes_per_map(tile)
-    places = f"{maps:,} maps of {layers} layers at {drawn} epochs"
+    places = f"{counted(maps, 'map')} of {counted(layers, 'layer')} at {counted(drawn, 'epoch')}"
     return (
         f"this run writes about {_megabytes(pictures)} of pictures ({places}) and {checkpoints}; less with "
         "evolution.maps, evolution.epochs, evolution.tile"

@@ -83,7 +83,7 @@ def claims(
     for claim in tested:
         if claim.n:
             interval = interval_text(claim.value, claim.low, claim.high)
-            words = f"{claim.claim}: {claim.verdict}. {claim.statistic}: {interval}"
+            words = f"{claim.claim}: {claim.verdict}; {claim.statistic}: {interval}"
             yield Number(f"claims/{claim.name}", claim.value, words)
     name, where = (subject.net_name, "of this net") if run is None else (run.name, "in this run")
     caption = f"The interval of each claim in {name}: holds where it lies right of the line"
@@ -175,7 +175,7 @@ def verdicts(tested: Sequence[Claim]) -> Table:
             "claim": claim.claim,
             "verdict": claim.verdict,
             "value": claim.value if claim.n else None,
-            "interval": " to ".join(same_decimals([claim.value, claim.low, claim.high])[1:]) if claim.n else "",
+            "interval": " to ".join(same_decimals([claim.value, claim.low, claim.high])[1:]) if claim.n > 1 else "",
             "n": claim.n,
         }
         for claim in tested
@@ -187,8 +187,8 @@ def verdicts(tested: Sequence[Claim]) -> Table:
 def in_words(tested: Sequence[Claim]) -> str:
     """What came out: how many claims hold and which do not, each with its number."""
     hold, fail = ([claim for claim in tested if claim.verdict == verdict] for verdict in (HOLDS, FAILS))
-    words = f"{len(hold)} of the paper's {len(tested)} claims hold here"
-    words += f", {len(fail)} {'does' if len(fail) == 1 else 'do'} not, and of {len(tested) - len(hold) - len(fail)} "
+    words = f"{len(hold)} of the paper's {len(tested)} claims {'holds' if len(hold) == 1 else 'hold'} here"
+    words += f", {len(fail)} {'does' if len(fail) == 1 else 'do'} not, and for {len(tested) - len(hold) - len(fail)} "
     words += "there is not enough data."
     for what, of in (("Holds", hold if len(hold) <= FEW else []), ("Does not hold", fail)):
         numbers = [f"{claim.claim} ({interval_text(claim.value, claim.low, claim.high)})" for claim in of]

@@ -8,6 +8,7 @@ import math
 from typing import Literal, NamedTuple
 
 from convscope.metrics.intervals import Interval
+from convscope.runs.number_format import counted
 
 Verdict = Literal["holds", "does not hold", "not enough data"]
 HOLDS: Verdict = "holds"
@@ -158,7 +159,7 @@ def judge(statement: Statement, interval: Interval, because: str) -> Claim:
     """The claim with its verdict, which follows from the interval alone."""
     outcome = verdict(interval, statement.size, statement.bound)
     if interval.n < MIN_CASES:
-        because = f"{because}; {interval.n} independent cases, a verdict takes {MIN_CASES}"
+        because = f"{because}; {counted(interval.n, 'independent case')}, a verdict takes {MIN_CASES}"
     if outcome == HOLDS and interval.value < statement.bound + statement.size:
         because = f"{because}; it is less than the {statement.size:g} that would matter"
     return Claim(*statement[:4], *interval, outcome, because)

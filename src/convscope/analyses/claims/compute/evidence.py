@@ -33,6 +33,7 @@ from convscope.engine.progress import track
 from convscope.metrics.contrasts import paired_difference, share_lost
 from convscope.metrics.intervals import pair_interval, pair_mean
 from convscope.metrics.localization import localization_hit
+from convscope.runs.number_format import counted
 
 IMAGES_AT_ONCE = 10  # between two steps of the progress bar
 ROTATED = (30, 330)  # degrees: nearer to upright a net need not be invariant to keep its class
@@ -103,7 +104,8 @@ def occlusion(net: nn.Module, sample: Sample | None, layer: str, seed: int) -> C
         occluded = occlude(net, image, layer, strongest_map(net, image, layer), target, square)
         own_drops.append(localization_hit(occluded.probability, centers, size, sample.inside[number]).drop)
     drops = all_results(own_drops)
-    because = f"{len(chosen)} correctly classified images, a square of {square.size} pixels moved by {square.stride}"
+    images = counted(len(chosen), "correctly classified image")
+    because = f"{images}, a square of {square.size} pixels moved by {square.stride}"
     return judge(OCCLUSION, paired_difference(drops, np.zeros(len(drops)), seed), because)
 
 

@@ -39,7 +39,7 @@ MIN_EPOCHS = 4  # with a record of the strongest images; fewer do not show in wh
 GEOMETRY = tuple(f"model.layers.*.{field}" for field in ("kernel", "stride", "padding", "ceil"))
 TRAIN_RIVALS = "type experiment=first_layers to train some, then run=<one of them> claims.against=<the sweep's folder>"
 RUN_TRANSFER = (
-    f"type job=transfer ckpt=<its> data=<other images> transfer.folds={MIN_CASES}, then claims.transfer=<that folder>"
+    f"type job=transfer ckpt=<run> data=<other images> transfer.folds={MIN_CASES}, then claims.transfer=<that folder>"
 )
 
 
