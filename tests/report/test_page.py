@@ -145,7 +145,8 @@ def test_a_run_of_images_of_several_classes_names_its_average_precision_and_no_c
     rows = [[chance.get(name, cell) for name, cell in zip(header, row, strict=True)] for row in rows]
     low = "\n".join(",".join(row) for row in [header, *rows]) + "\n"
     (finished_run / "metrics.csv").write_text(low)
-    assert any(word.startswith("The net has not learned") for word in page_of(finished_run)[0].words)
+    page, _ = page_of(finished_run)
+    assert any(word.startswith("The net has not learned") for word in page.words) and "–" in page.words
     first, *rest = low.splitlines()
     (finished_run / "metrics.csv").write_text("\n".join([f"{first},val/mean_ap", *(f"{r},0.4242" for r in rest), ""]))
     words = page_of(finished_run)[0].words

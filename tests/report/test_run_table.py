@@ -109,6 +109,7 @@ def test_seeds_are_rows_of_their_own_and_one_row_of_means(tmp_path):
     assert means["val/loss"] == f"{2 * (1 - mean):.3f} ± {2 * deviation:.3f}"
     assert (means["seeds"], means["state"]) == ("3", "3 of 4 finished; seed 3 running: epoch 1 of 2")
     assert "seed" in [column.key for column in tables.columns]
+    assert re.fullmatch(r"seed \d", tables.best.words)
 
 
 def test_runs_without_another_seed_have_no_table_of_seeds(tmp_path):

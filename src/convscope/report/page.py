@@ -34,6 +34,7 @@ from convscope.runs.index import OUTCOME
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, read_run
 from convscope.runs.top9_records import dead_maps, read_layer_record
+from convscope.runs.training_runs import has_learned
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -159,6 +160,7 @@ def _values(run: Run, thumbnails: Mapping[str, Thumbnails], status: RunStatus | 
         "loss_gap": _loss_gap(run),
         "answers": _in_short(run, layers),
         "stories": bool(settled_in_words(run, layers)),
+        "learned": has_learned(run),
         "warnings": _warnings(run),
         "sections": [section for section in all_sections if section.idea is not REST],
         "rest": [section for section in all_sections if section.idea is REST],

@@ -99,7 +99,8 @@ def run_tables(groups: Sequence[SeedGroup], folder: Path) -> RunTables:
     words: list[str] = []  # for each row
     for group, values, setting_cells in zip(groups, settings, _setting_cells(settings), strict=True):
         for run in group.runs:
-            words.append("; ".join([*differences_in_words([values]), *([f"seed {run.seed}"] if has_seeds else [])]))
+            seeds = [f"seed {run.seed}"] if has_seeds else []
+            words.append("; ".join(filter(None, [*differences_in_words([values]), *seeds])))
             seed = [_cell(run.seed)] if has_seeds else []
             cells = [*setting_cells, *seed, *_measured(run, measures), _state(run), *_effort(run)]
             spark = _spark(_top1(run), highest, most_epochs)
