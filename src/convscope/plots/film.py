@@ -44,11 +44,11 @@ def map_frame(projections: Sequence[Image.Image], patches: Sequence[Image.Image]
 def layer_frame(tiles: Mapping[int, Image.Image | None], moment: Moment) -> Image.Image:
     """The strongest projection of each map, in the order of the mapping, its number below; an outline for a dead map.
 
-    As wide as the frame of a map, and about two thirds as high.
+    About as wide as the frame of a map, with rows that are as full as they can be.
     """
-    columns = max(1, math.ceil(math.sqrt(1.6 * len(tiles))))
-    side = min(2 * SIDE // columns - GAP, SIDE // 2)
-    rows = math.ceil(len(tiles) / columns)
+    rows = math.ceil(len(tiles) / max(4, math.ceil(math.sqrt(1.6 * len(tiles)))))
+    columns = max(3, math.ceil(len(tiles) / rows))  # fewer would have no room for the title
+    side = 2 * SIDE // columns - GAP
     step_y = side + GAP + CAPTION + 4
     frame, draw = _empty_frame(columns * (side + GAP) - GAP, rows * step_y - GAP, moment)
     for position, (number, tile) in enumerate(tiles.items()):
@@ -62,7 +62,6 @@ def layer_frame(tiles: Mapping[int, Image.Image | None], moment: Moment) -> Imag
 
 def _empty_frame(width: int, height: int, moment: Moment) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     """A frame of even sides, as films need them, with its text and a line that grows over the film."""
-    width = max(width, SIDE)
     size = [length + length % 2 for length in (width + 2 * EDGE, height + HEAD + EDGE)]
     frame = Image.new("RGB", (size[0], size[1]), BACKGROUND)
     draw = ImageDraw.Draw(frame)
