@@ -75,7 +75,7 @@ def test_no_rate_of_few_images_leaves_what_a_share_can_be():
     rates = localization_rates([LocalizationHit(1, 0, 0.05, 0.1), LocalizationHit(0.5, 1, 0.6, 0.2)])
     shares = rates.lowest, rates.center, rates.anywhere
     assert all(0 <= rate.low <= rate.value <= rate.high <= 1 for rate in shares)
-    assert -1 <= rates.gain.low and rates.gain.high <= 1
+    assert rates.gain.low >= -1 and rates.gain.high <= 1
 
 
 def test_correlation():
