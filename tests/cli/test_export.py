@@ -115,6 +115,9 @@ def test_a_run_without_grids_or_epochs(run, tmp_path):
     (short / "index.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match="a film needs several epochs, and .* shows epoch 1 alone"):
         exported(short, tmp_path, what="film", format="gif")
+    (page,) = exported(short, tmp_path, what="page")
+    (page,) = exported(short, tmp_path, what="page", megabytes=0.99 * page.stat().st_size / 1e6)
+    assert re.search(r"tiles as WebP of quality \d\d\.<", page.read_text())
 
 
 @pytest.mark.parametrize(("paper", "values"), [("a4", {}), ("a2", {"map": 10})])

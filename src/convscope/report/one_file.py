@@ -148,7 +148,8 @@ def _words(run: Run, epochs: Sequence[int], chosen: Sequence[int], quality: int 
         words += f" To be small it shows {len(chosen)} of {len(epochs)} epochs ({listed})"
         words += f", its tiles as WebP of quality {quality}."
     elif quality is not None:
-        words += f" To be small it has its tiles as WebP of quality {quality}, all {len(epochs)} epochs."
+        at_epochs = f", all {len(epochs)} epochs" if len(epochs) > 1 else ""
+        words += f" To be small it has its tiles as WebP of quality {quality}{at_epochs}."
     return words
 
 
