@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "training": {"analyses", "about", "compute", "figure", "report", "loggers", *_BELOW.split()},
     "loggers": {"errors", "runs"},
     "report": {"analyses", "errors", "metrics", "runs"},
-    "runs": {"errors", "metrics"},
+    "runs": {"errors", "metrics", "plots"},
     "data": {"config", "engine", "errors", "models", "runs"},
     "engine": {"errors", "models"},
     "models": {"errors"},
@@ -48,7 +48,7 @@ MAY_IMPORT = {
 CONFINED = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},
-    "matplotlib": {"plots", "figure", "convscope.runs.picture_files"},
+    "matplotlib": {"plots", "figure"},
     "pytorch_lightning": {"cli", "loggers", "training", "convscope.analyses.inputs"},  # the library works without
     "torchmetrics": {"training", "convscope.metrics.epoch_metrics"},
     "wandb": {"loggers"},

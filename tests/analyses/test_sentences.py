@@ -103,8 +103,18 @@ def test_parts_correspond_where_the_whole_interval_lies_below_zero():
         "Parts correspond at no layer of conv1 to fc7 more than random places do; conv1 comes closest"
     )
     assert none.endswith(": none.")
-    every = correspondence_in_words({"conv4": some["conv4"]})
-    assert "at every layer" in every
+    every = correspondence_in_words({layer: some[layer] for layer in ("conv3", "conv4")})
+    assert ", at every layer: share" in every
+    assert "correspond at conv4 (-0.0300 [-0.0400, -0.0200]): share" in correspondence_in_words(
+        {"conv4": some["conv4"]}
+    )
+    many = gaps(**{f"conv{number}": {"distance": below, "opposite": below} for number in range(7)})
+    strongest = gaps(conv9={"distance": (-0.08, -0.04), "opposite": around})
+    assert correspondence_in_words(many | strongest).startswith(
+        "Parts correspond at every layer, most at conv9 (-0.0600 ["
+    )
+    most = correspondence_in_words(many | {"fc8": some["fc7"]})
+    assert most.startswith("Parts correspond at 7 of 8 layers, most at conv0 (") and most.endswith(": 7 of 8 layers.")
     assert "Parts do not correspond at fc7" in correspondence_in_words({"fc7": some["fc7"]})
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from convscope.analyses.correspondence.compute import marked_images
-from convscope.analyses.correspondence.job import in_words, measured_layers, with_verdict
+from convscope.analyses.correspondence.job import measured_layers, with_verdict
 from convscope.analyses.subject import saved_subject
 from convscope.cli.jobs import JOBS
 from convscope.errors import UserError
@@ -200,24 +200,3 @@ def test_verdicts_follow_the_interval():
     assert with_verdict(Interval(0.05, 0.02, 0.08, 5)).endswith("less")
     assert with_verdict(Interval(-0.05, -0.12, 0.02, 5)).endswith("unclear")
     assert with_verdict(Interval(-1e-17, -1e-17, -1e-17, 5)).endswith("unclear")  # nothing but rounding
-
-
-def gaps_of(highs):
-    """Differences of parts and random places by layer, for intervals that end at these numbers."""
-    measured = {f"conv{number}": Interval(high - 0.1, high - 0.2, high, 8) for number, high in enumerate(highs, 1)}
-    return {layer: {"distance": gap, "opposite": gap} for layer, gap in measured.items()}
-
-
-@pytest.mark.parametrize(
-    ("highs", "words", "ours"),
-    [
-        ([-0.1, 0.1], "Parts correspond at conv1 (-0.200 [-0.300, -0.100]) only: ", "conv1"),
-        ([0.1, 0.2], "Parts correspond at no layer of conv1 to conv2 more than random places do; conv1 comes ", "none"),
-        ([0.1], "Parts do not correspond at conv1 more than random places do; conv1 comes closest ", "none"),
-        ([-0.1, -0.3, *[-0.2] * 5], "Parts correspond at every layer, most at conv2 (-0.400 [-0.500, ", "every layer"),
-        ([0.1, -0.3, *[-0.2] * 5], "Parts correspond at 6 of 7 layers, most at conv2 ", "6 of 7 layers"),
-    ],
-)
-def test_the_sentence_names_few_layers_and_counts_many(highs, words, ours):
-    sentence = in_words(gaps_of(highs))
-    assert sentence.startswith(words) and sentence.endswith(f", where chance is a half: {ours}.")

@@ -196,7 +196,8 @@ def in_words(gaps: Gaps) -> str:
         words = f"Parts correspond at {_counted(sure, gaps)}, most at {most} ({sure[most]})"
     elif sure:
         where = listed([f"{layer} ({interval})" for layer, interval in sure.items()])
-        words = f"Parts correspond at {where}{' only' if len(sure) < len(gaps) else ''}"
+        extent = " only" if len(sure) < len(gaps) else ", at every layer" if len(gaps) > 1 else ""
+        words = f"Parts correspond at {where}{extent}"
     else:
         where = f"do not correspond at {first}" if first == last else f"correspond at no layer of {first} to {last}"
         closest = f"{most} comes closest ({gaps[most]['distance']})"
