@@ -72,7 +72,7 @@ def test_a_film_of_each_layer_keeps_the_place_of_a_dead_map(run, tmp_path):
 
 
 def test_a_film_as_mp4(run, tmp_path):
-    reader = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed: pip install imageio-ffmpeg")
+    reader = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
     (path,) = exported(run, tmp_path, what="film", layer="conv1", map=3)
     count, seconds = reader.count_frames_and_secs(str(path))
     assert path.suffix == ".mp4" and seconds == pytest.approx((EPOCHS - 1) * 0.6 + 2.5, abs=0.2) and count > EPOCHS
