@@ -87,6 +87,24 @@ def test_a_print_is_a4_and_has_no_controls(at_map):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
+def test_a_print_has_the_pictures_that_were_never_scrolled_to(page, opened, short_run):
+    page.set_viewport_size({"width": 1280, "height": 200})
+    opened(short_run / "report/index.html", "#layer=conv2&epoch=3")
+    expect(page.locator("#tiles canvas")).to_have_count(8)
+    expect(page.locator("#growth img")).to_have_count(0)  # it is far below: looking at the page loads it only there
+    with Image.open(short_run / "pictures/evolution/conv2.jpg") as growth:
+        assert growth.size in picture_sizes(page.pdf())
+    page.goto("about:blank")
+    opened(short_run / "report/index.html", "#layer=conv2&epoch=3&map=10")
+    expect(page.locator("#strip canvas[data-drawn]")).to_have_count(3)
+    assert page.locator("#strip").bounding_box()["y"] > 300
+
+
+def picture_sizes(pdf):
+    """Width and height of each picture in a pdf file."""
+    return {tuple(map(int, size)) for size in re.findall(rb"/Width (\d+)\s*/Height (\d+)", pdf)}
+
+
 def test_one_file_alone_asks_for_no_other_and_saves_its_tiles(page, opened, short_run, tmp_path):
     html, _ = one_file(short_run, 10_000_000)
     (tmp_path / "alone").mkdir()

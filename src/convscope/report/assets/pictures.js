@@ -62,7 +62,8 @@ function figure(holder) {
 }
 
 /**
- * Puts a frame into a figure once it is decoded, so that nothing flickers. The frame of the last call wins.
+ * Puts a frame into a figure once it is decoded, so that nothing flickers; into an empty one at once, which a page that
+ * is being printed needs. The frame of the last call wins.
  * @param {Figure} fig
  * @param {PictureSeries} pictures
  * @param {PictureFrame} frame
@@ -70,17 +71,26 @@ function figure(holder) {
  */
 async function put(fig, pictures, frame, epoch) {
   fig.source = frame.source;
+  if (!fig.image.hasAttribute("src")) fill(fig, pictures, frame, epoch);
   const ready = await load(frame.source);
   if (fig.source !== frame.source) return;
+  if (ready.naturalWidth) Object.assign(fig.image, { width: ready.naturalWidth, height: ready.naturalHeight });
+  fig.box.classList.toggle("plain", ready.naturalWidth > 0 && ready.naturalWidth < 1100);
+  fill(fig, pictures, frame, epoch);
+}
+
+/**
+ * @param {Figure} fig
+ * @param {PictureSeries} pictures
+ * @param {PictureFrame} frame
+ * @param {number | null} epoch as in `put`
+ */
+function fill(fig, pictures, frame, epoch) {
   const when = isPresent(frame.epoch) ? `epoch ${frame.epoch}` : "";
   const caption = frame.caption || pictures.name;
-  if (fig.image.getAttribute("src") !== frame.source) {
-    if (ready.naturalWidth) Object.assign(fig.image, { width: ready.naturalWidth, height: ready.naturalHeight });
-    fig.image.src = frame.source;
-  }
+  if (fig.image.getAttribute("src") !== frame.source) fig.image.src = frame.source;
   fig.image.alt = joined([caption, when], ", ");
   fig.link.href = frame.source;
-  fig.box.classList.toggle("plain", ready.naturalWidth > 0 && ready.naturalWidth < 1100);
   fig.caption.textContent = caption.replace(`, epoch ${frame.epoch}`, ""); // the epoch stands before the caption
   if (!when) return;
   const note = isPresent(epoch) && frame.epoch !== epoch ? `${when} (none at ${epoch})` : when;
@@ -114,7 +124,7 @@ function setUpTop9() {
 }
 
 /**
- * Sets up a section below the first view, whose figures are filled only when they come near the window.
+ * Sets up a section below the first view, whose figures are filled only when they come near the window or are printed.
  * @param {string} id of the section
  * @param {() => PictureSeries[]} current the series to show in it
  */
@@ -134,14 +144,18 @@ function setUpFollowing(id, current) {
     });
     await Promise.all(list.map((pictures, at) => put(figures[at], pictures, frameAt(pictures, state.epoch), null)));
   };
+  const approach = () => {
+    if (near) return;
+    near = true;
+    update();
+  };
   const watcher = new IntersectionObserver(
     (entries) => {
-      if (near || !entries.some((entry) => entry.isIntersecting)) return;
-      near = true;
-      update();
+      if (entries.some((entry) => entry.isIntersecting)) approach();
     },
     { rootMargin: "200px" },
   );
   watcher.observe(section);
+  addEventListener("beforeprint", approach); // browsers wait for the images that a page has when this ends
   return update;
 }

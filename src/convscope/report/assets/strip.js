@@ -74,7 +74,8 @@ function cutFromGrid(image, { tile, maps, count, projections }) {
 const cornerOf = ({ tile, columns }, place) => [(place % columns) * tile, Math.floor(place / columns) * tile];
 
 /**
- * A row of cells, one for each epoch, filled when it comes near the window.
+ * A row of cells, one for each epoch, filled at once, so that paper has them too; from large grids when it comes near
+ * the window.
  * @param {HTMLElement} holder
  * @returns {(layer: AtlasLayer, map: number, epoch: number | null) => void}
  */
@@ -88,7 +89,7 @@ function stripView(holder) {
   let turn = 0; // of the newest filling; an older one stops
   const fill = async () => {
     turn += 1;
-    if (!near || !scene) return;
+    if (!scene || (!near && !scene.layer.frames.every((frame) => frame.strip))) return;
     const { layer, map } = scene;
     const mine = turn;
     const center = placeAt(layer.frames, state.epoch);
