@@ -17,6 +17,17 @@ def screen(locator) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB")).astype(int)
 
 
+A4 = 718, 1032  # of a sheet within its margins, in pixels of a page
+
+
+def on_paper(page, side=A4[0]):
+    """Lays the page out as on a sheet of this width: it must fit, and be on white."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": side, "height": 1000})
+    assert page.evaluate("document.documentElement.scrollWidth") <= side
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
 def card(page, map_, side=0):
     return page.locator(f"#tiles a[data-map='{map_}']").nth(side)
 

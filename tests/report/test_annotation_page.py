@@ -18,7 +18,7 @@ from convscope.data.sources import images as image_files
 from convscope.report.annotation_page import Photograph, write_annotation_page
 from convscope.runs.csv_reader import read_csv
 from random_settings import done_or_refused
-from report.on_screen import screen
+from report.on_screen import on_paper, screen
 
 COLORS = {"left eye": (255, 0, 0), "right eye": (0, 255, 0), "nose": (0, 0, 255)}
 GROUND = (255, 0, 255)  # of the object, on grey
@@ -367,6 +367,9 @@ def test_a_narrow_screen_touch_and_names_of_controls(plain, page):
         assert control.evaluate("it => it.textContent.trim() || it.ariaLabel || it.labels[0]?.textContent.trim()")
     for button in page.locator(".moves button, .tools button, .panel button:visible").all():
         assert button.bounding_box()["height"] >= 44
+    on_paper(page)
+    assert page.locator("#photo").bounding_box()["width"] > 600  # as large as the sheet, with its marks and their places
+    assert page.locator("button:visible").all_inner_texts() == ["eye", "animal", "eye\n✓ 60, 60", "nose\npoint", "animal\n✓ 80, 40"]
 
 
 def test_a_browser_that_remembers_nothing_is_told_of(plain, page):

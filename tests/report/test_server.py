@@ -13,6 +13,7 @@ from convscope.report.page import write_page
 from convscope.report.run_list import RunList
 from convscope.report.server import RunServer
 from convscope.runs.heartbeat import Heartbeat
+from report.on_screen import on_paper
 from report.sweeps import ATTACK, run, with_page
 
 TOKEN = "the-right-token"
@@ -184,6 +185,9 @@ def test_the_list_in_a_browser_follows_filters_and_leads_to_pages(page, outputs)
         run(outputs / "train/2026-02-02_03-04-05-000000_new", 0.9)
         page.locator("#filter").fill("")
         expect(rows).to_have_count(6, timeout=20_000)  # by itself
+        on_paper(page)
+        expect(page.locator("#filter")).to_be_hidden()
+        page.emulate_media(media="screen")
         page.get_by_role("button", name="accuracy").click()
         expect(rows.first.locator("td.n").first).to_have_text("90.0 %")
         write_page(outputs / PAGE.rpartition("/report")[0][1:])

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -13,6 +14,7 @@ from convscope.cli.recording import finish_with_summary
 from convscope.errors import UserError
 from convscope.report.sweep import write_sweep_page
 from convscope.runs.record import Record
+from report.on_screen import A4, on_paper
 from report.sweeps import ATTACK, run, with_page
 
 FACTS = {"job": "train", "name": "a", "seed": 0}
@@ -284,6 +286,11 @@ def test_all_settings_are_shown_when_asked_for(look, page, tmp_path):
     page.get_by_role("button", name="All 9 settings that differ").click()
     expect(heading).to_be_visible()
     assert "all=1" in page.url
+    on_paper(page, A4[1])  # across
+    expect(heading).to_be_visible()
+    expect(page.get_by_role("button", name="Tick none")).to_be_hidden()
+    sheets = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", page.pdf(prefer_css_page_size=True))
+    assert [float(width) > float(height) for width, height in sheets] == [False, True, False]
 
 
 def test_two_hundred_runs_of_64_epochs(look, page, tmp_path):
@@ -306,6 +313,7 @@ def test_a_phone_needs_no_sideways_scrolling(look, page, sweep, scheme):
     look(sweep)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    on_paper(page)
 
 
 def test_the_page_leads_to_the_table_of_the_sweep(sweep):

@@ -38,7 +38,7 @@ def write_annotation_page(
     }
     html = template("annotation.html").render(
         title="Mark parts of photographs",
-        styles=asset_texts("page.css", "annotation.css"),
+        styles=asset_texts("page.css", "annotation.css", "print.css"),
         scripts=asset_texts(*SCRIPTS),
         data=f"window.ANNOTATION = {literal(annotation)};",
     )

@@ -131,7 +131,7 @@ class RunHandler(BaseHTTPRequestHandler):
         return template("runs.html").render(
             title=self.server.folder.name,
             rows=self.server.runs.rows(),
-            styles=asset_texts("page.css", "sweep.css", "runs.css"),
+            styles=asset_texts("page.css", "sweep.css", "runs.css", "print.css"),
             scripts=asset_texts(*SCRIPTS),
         )
 

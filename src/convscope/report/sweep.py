@@ -77,7 +77,7 @@ def _html(folder: Path, runs: SweepRuns, tables: RunTables) -> str:
         tables=tables,
         comparisons=_comparisons(folder),
         left_out=runs.left_out,
-        styles=asset_texts("page.css", "sweep.css"),
+        styles=asset_texts("page.css", "sweep.css", "print.css"),
         scripts=asset_texts(*SCRIPTS),
     )
 

@@ -44,6 +44,7 @@ function layOut(zoom = stage.zoom, x = -1, y = -1) {
   stage.scale = fit * stage.zoom;
   photo.style.width = `${Math.floor(width * stage.scale)}px`;
   photo.style.height = `${Math.floor(height * stage.scale)}px`;
+  photo.style.setProperty("--ratio", String(width / height)); // on paper
   photo.classList.toggle("pixels", stage.scale > 4);
   byId("zoom").textContent = `${Math.round(stage.zoom * 100)} %`;
   if (!before.width) return;
