@@ -1,13 +1,17 @@
 """The rows of a sweep's page, from folders in every state."""
 
+import itertools
 import json
 import re
 import statistics
 
 import pytest
+import yaml
 
+from convscope.report import header
 from convscope.report.run_table import MAX_SETTINGS, run_tables
 from convscope.report.sweep import write_sweep_page
+from convscope.runs.reading import read_run
 from convscope.runs.sweep_runs import read_sweep_runs
 from report.sweeps import run, with_page
 
@@ -170,3 +174,40 @@ def test_runs_of_one_name_are_called_by_what_differs(tmp_path):
     tables = tables_of(tmp_path)
     assert [row.name for row in tables.rows] == ["renorm=0.1 seed=0", "renorm=0.1 seed=1", "renorm=none seed=0"]
     assert [row[0].text for row in tables.seed_rows] == ["renorm=0.1", "renorm=none"]
+
+
+@pytest.mark.parametrize(
+    ("template", "renorms", "seeds", "names"),
+    [
+        ("${model.name}", [0.1, None], [0, 1], ["renorm=0.1 seed=0", "renorm=0.1 seed=1", "renorm=none seed=0",
+                                               "renorm=none seed=1"]),
+        ("${model.name}", [0.1, 0.25], [3], ["renorm=0.1", "renorm=0.25"]),
+        ("${model.name}", [0.1], [0, 1], ["zfnet, seed 0", "zfnet, seed 1"]),
+        ("r_${optim.renorm}", [0.1, 0.2], [0], ["r_0.1", "r_0.2"]),
+        ("r_${optim.renorm}", [0.1, 0.2], [0, 1], ["r_0.1, seed 0", "r_0.1, seed 1", "r_0.2, seed 0", "r_0.2, seed 1"]),
+    ],
+)  # fmt: skip
+def test_a_run_has_the_same_name_on_its_page_and_on_that_of_the_sweep(tmp_path, template, renorms, seeds, names):
+    """The page of the first run, too, which is written when the sweep has no other."""
+    fixed = ["data.root='/a b'", "model=zfnet"]
+    shown = []
+    for renorm, seed in itertools.product(renorms, seeds):
+        name = "zfnet" if "model" in template else f"r_{renorm}"
+        folder = run(tmp_path / f"{len(shown)}_zfnet", 0.5, renorm=renorm, seed=seed, name=name)
+        config = (folder / ".hydra/config.yaml").read_text()
+        (folder / ".hydra/config.yaml").write_text(config.replace("${model.name}", template))
+        own = [f"optim.renorm={'null' if renorm is None else renorm}", f"seed={seed}"]
+        (folder / ".hydra/overrides.yaml").write_text(yaml.safe_dump([*fixed, *own]))
+        values = ",".join("null" if value is None else str(value) for value in renorms)
+        typed = {"overrides": {"task": ["data.root=\"/a b\"", "model=zfnet", f"seed={','.join(map(str, seeds))}"]}}
+        typed["sweeper"] = {"params": {"optim.renorm": values}}
+        (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": typed}))
+        shown.append(header.title(read_run(folder)))
+    assert shown == names == [row.name for row in tables_of(tmp_path).rows]
+
+
+def test_without_the_command_of_its_sweep_a_run_is_called_by_its_folder(tmp_path):
+    folder = run(tmp_path / "a/0_zfnet", lr=1)
+    for text in ("", "hydra: [", "hydra: {overrides: {task: 3}, sweeper: {params: 4}}"):
+        (tmp_path / "multirun.yaml").write_text(text)
+        assert header.title(read_run(folder)) == "a/0_zfnet"

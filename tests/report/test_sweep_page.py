@@ -153,6 +153,10 @@ def test_at_its_end_a_sweep_has_every_run_on_its_page(tmp_path, cache):
     assert ended.returncode == 1 and "optim.lr=-1" in ended.stderr, ended.stderr
     epochs = {run["id"]: len(run["epochs"]) for run in data(tmp_path / "sweep")}
     assert epochs == {"0_zfnet": 1, "1_zfnet": 1, "2_zfnet": 0}
+    names = [run["name"] for run in data(tmp_path / "sweep")]
+    assert names == ["lr=0.01", "lr=0.02", "lr=-1"]
+    for name, folder in zip(names, ["0_zfnet", "1_zfnet"], strict=False):  # the third has not begun a page
+        assert f"<h1>{name}</h1>" in (tmp_path / "sweep" / folder / "report/index.html").read_text()
 
 
 def test_a_sweep_that_trains_nothing_has_no_page_and_no_complaint(tmp_path, capsys):

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from convscope.analyses import abouts
+from convscope.report.run_names import name_in_sweep
 from convscope.runs.heartbeat import RunStatus
 from convscope.runs.number_format import brief, duration, percent
 from convscope.runs.reading import Run, enclosing_sweep, start_time, value_at
@@ -49,8 +50,7 @@ def title(run: Run) -> str:
     """The title of the page.
 
     For the analysis of a checkpoint the name of the run that wrote it, of two nets both names; for the row of a sweep
-    its folder in the sweep;
-    else the first of the run's name, its net's name and its folder's name.
+    its name on the sweep's page; else the first of the run's name, its net's name and its folder's name.
     """
     analyzed, has_name = analyzed_net(run), any(override.startswith("name=") for override in run.overrides)
     if matched := _matched_nets(run):
@@ -59,7 +59,7 @@ def title(run: Run) -> str:
         folder = PurePosixPath(analyzed.checkpoint).parts[0]  # <date>_<time>_<name>
         return re.sub(r"^\d{4}-\d\d-\d\d_[\d-]+_", "", folder)
     if sweep := enclosing_sweep(run.folder):
-        return run.folder.resolve().relative_to(sweep).as_posix()
+        return name_in_sweep(run, sweep)
     names = (run.summary.get("name"), run.settings.get("name"), value_at(run.settings, "model", "name"))
     return next((str(name) for name in names if name and "${" not in str(name)), run.folder.resolve().name)
 

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from convscope.report.header import page_topic
+from convscope.report.run_names import name_in_sweep
 from convscope.runs.index import read_text
-from convscope.runs.reading import enclosing_sweep, is_run_folder, start_time
+from convscope.runs.reading import enclosing_sweep, is_run_folder, read_facts, start_time
 
 NOTES_FILE = "looked_at.jsonl"  # in the folder of a training run, with a line for each analysis of its net
 MAX_COMPARABLE = 50  # runs that the page offers to compare with
@@ -89,16 +90,22 @@ def sweep_page_of(folder: Path) -> Link | None:
 def comparable_runs(folder: Path) -> list[dict[str, str]]:
     """The runs beside this one that have an atlas, newest first, at most MAX_COMPARABLE.
 
-    Each has "title", "folder" (its name) and "report" (the address of its report from this run's).
+    Each has "title", "folder" (its name) and "report" (the address of its report from this run's). Those of one sweep
+    have the titles of their pages.
     """
-    folder = folder.resolve()
+    folder, sweep = folder.resolve(), enclosing_sweep(folder)
     try:
         runs = [run for run in folder.parent.iterdir() if run != folder and os.path.isdir(run / "report" / "atlas")]
     except OSError:  # a parent that may not be read
         return []
     runs = sorted(runs, key=lambda run: (start_time(run), run.name), reverse=True)[:MAX_COMPARABLE]
     return [
-        {"title": _folder_title(run), "folder": run.name, "report": f"../../{quote(run.name)}/report/"} for run in runs
+        {
+            "title": name_in_sweep(read_facts(run), sweep) if sweep else _folder_title(run),
+            "folder": run.name,
+            "report": f"../../{quote(run.name)}/report/",
+        }
+        for run in runs
     ]
 
 

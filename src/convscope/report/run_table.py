@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from convscope.report.header import run_seconds
+from convscope.report.run_names import setting_text, settings_in_words
 from convscope.runs.config_diff import differences_in_words
-from convscope.runs.number_format import brief, duration, percent
+from convscope.runs.number_format import duration, percent
 from convscope.runs.sweep_runs import SeedGroup, Spread, varied_settings
 from convscope.runs.training_runs import TrainingRun, best_epoch, goal_of
 
@@ -133,10 +134,7 @@ def _name(group: SeedGroup, run: TrainingRun | None, values: Mapping[str, Any], 
     """
     first = group.runs[0].run.folder
     if group.name in (first.name, f"{first.parent.name}/{first.name}") and 0 < len(values) <= MAX_SETTINGS:
-        words = [
-            f"{heads}={_cell(value).text}" for heads, value in zip(_heads(list(values)), values.values(), strict=True)
-        ]
-        return " ".join([*words, *([f"seed={run.seed}"] if has_seeds and run else [])])
+        return settings_in_words({**values, **({"seed": run.seed} if has_seeds and run else {})})
     if run is None or len(group.runs) == 1:
         return group.name
     # a group that is called by the folder of its first run does not name the others
@@ -165,14 +163,6 @@ def _seed_table(
     return columns, rows
 
 
-def _heads(keys: Sequence[str]) -> list[str]:
-    """Short names of config keys: their last part where that is of one key alone."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [
-        name if last.count(name) == 1 else ".".join(key.split(".")[-2:]) for key, name in zip(keys, last, strict=True)
-    ]
-
-
 def _setting_columns(settings: Settings) -> list[RunColumn]:
     keys = list(settings[0]) if settings else []
     folded = len(keys) > MAX_SETTINGS
@@ -192,9 +182,10 @@ def _setting_cells(settings: Settings) -> list[list[RunCell]]:
 
 
 def _cell(value: Any) -> RunCell:
+    text = setting_text(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return RunCell(brief(value), repr(value) if math.isfinite(value) else "", "n")
-    return RunCell("none" if value is None else str(value), "" if value is None else str(value))
+        return RunCell(text, repr(value) if math.isfinite(value) else "", "n")
+    return RunCell(text, "" if value is None else text)
 
 
 def _measure_columns(measures: Measures) -> list[RunColumn]:

@@ -58,20 +58,19 @@ def read_run(folder: str | Path, with_entries: bool = True) -> Run:
 
     with_entries: False skips index.jsonl, the largest file of a long run.
     """
-    folder = Path(folder)
-    entries, remarks = read_index(folder) if with_entries else ([], [])
-    overrides = _list(read_text(folder / ".hydra" / "overrides.yaml"))
-    summary = {**_facts(folder / "about.json", remarks), **_facts(folder / "summary.json", remarks)}
-    config = read_text(folder / ".hydra" / "config.yaml")
-    choices = _choices(read_text(folder / ".hydra" / "hydra.yaml"))
-    return Run(folder, entries, _metrics(folder / "metrics.csv"), summary, config, overrides, choices, remarks)
+    run = read_facts(Path(folder))
+    entries, remarks = read_index(run.folder) if with_entries else ([], [])
+    metrics, choices = _metrics(run.folder / "metrics.csv"), _choices(read_text(run.folder / ".hydra" / "hydra.yaml"))
+    return run._replace(entries=entries, metrics=metrics, choices=choices, remarks=[*remarks, *run.remarks])
 
 
 def read_facts(folder: Path) -> Run:
-    """The summary of a run alone, without its config, metrics and pictures: quick, for lists of many runs."""
+    """The summary and the config of a run, without its metrics and pictures: quick, for lists of many runs."""
     remarks = list[str]()
+    overrides = _list(read_text(folder / ".hydra" / "overrides.yaml"))
     summary = {**_facts(folder / "about.json", remarks), **_facts(folder / "summary.json", remarks)}
-    return Run(folder, [], {}, summary, "", [], {}, remarks)
+    config = read_text(folder / ".hydra" / "config.yaml")
+    return Run(folder, [], {}, summary, config, overrides, {}, remarks)
 
 
 def recorded_settings(folder: str | Path) -> dict[str, Any]:
@@ -102,6 +101,11 @@ def run_around(path: str | Path) -> Path:
 def enclosing_sweep(folder: Path) -> Path | None:
     """The folder of the sweep that this run is a row of; None for a single run."""
     return next((parent for parent in folder.resolve().parents[:2] if (parent / "multirun.yaml").is_file()), None)
+
+
+def sweep_overrides(sweep: Path) -> list[str] | None:
+    """The overrides of the command of a sweep, with the values of each; None where they cannot be read."""
+    return _sweep_overrides(read_text(sweep / "multirun.yaml"))
 
 
 def start_time(folder: Path) -> datetime:
@@ -173,6 +177,16 @@ def _choices(text: str) -> dict[str, str]:
     hydra = _mapping(text).get("hydra") or {}
     choices = (hydra.get("runtime") or {}).get("choices") or {}
     return {str(group): str(name) for group, name in choices.items() if name is not None}
+
+
+@lru_cache(maxsize=16)
+def _sweep_overrides(text: str) -> list[str] | None:
+    record = _mapping(text)
+    typed, of_config = value_at(record, "hydra", "overrides", "task"), value_at(record, "hydra", "sweeper", "params")
+    if not isinstance(typed, list):
+        return None
+    parameters = of_config.items() if isinstance(of_config, dict) else ()
+    return [*map(str, typed), *(f"{key}={value}" for key, value in parameters)]
 
 
 @lru_cache(maxsize=512)

@@ -3,13 +3,13 @@
 import math
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from convscope.errors import UserError
 from convscope.runs.config_diff import affects_result, flattened
-from convscope.runs.reading import Run, is_run_folder, read_run
+from convscope.runs.reading import Run, is_run_folder, read_run, sweep_overrides, value_at
 from convscope.runs.training_runs import TrainingRun, goal_of, read_training_run
 
 HINT = "give a sweep's folder, e.g. outputs/sweep/<sweep>, or one with training runs in it, e.g. outputs/train"
@@ -99,6 +99,29 @@ def varied_settings(groups: Sequence[SeedGroup]) -> list[dict[str, Any]]:
     differing = [key for key in keys if len({repr(settings.get(key)) for settings in flat}) > 1]
     relevant = [key for key in differing if any(affects_result(group.runs[0].run, key) for group in groups)]
     return [{key: settings.get(key) for key in relevant} for settings in flat]
+
+
+def swept_settings(run: Run, sweep: Path) -> dict[str, Any] | None:
+    """The settings of a run that the command of its sweep has in several values, by config key.
+
+    A choice of a config group is the name of the choice. None where the command cannot be read.
+    """
+    typed = sweep_overrides(sweep)
+    if typed is None:
+        return None
+    fixed, swept = {_without_quotes(override) for override in typed}, {}
+    for override in run.overrides:
+        if _without_quotes(override) not in fixed:
+            key, _, text = override.lstrip("+~").partition("=")
+            value = value_at(run.settings, *key.split("."))
+            is_text = isinstance(value, Mapping | list) or (value is None and text != "null")
+            swept[key] = text if is_text else value
+    return swept
+
+
+def _without_quotes(override: str) -> str:
+    """The override without quotes and blanks, which Hydra may write otherwise than they were typed."""
+    return re.sub(r"[\s'\"]", "", override)
 
 
 def best_first(groups: Sequence[SeedGroup]) -> list[SeedGroup]:
