@@ -199,7 +199,7 @@ def test_a_run_has_the_same_name_on_its_page_and_on_that_of_the_sweep(tmp_path, 
         own = [f"optim.renorm={'null' if renorm is None else renorm}", f"seed={seed}"]
         (folder / ".hydra/overrides.yaml").write_text(yaml.safe_dump([*fixed, *own]))
         values = ",".join("null" if value is None else str(value) for value in renorms)
-        typed = {"overrides": {"task": ["data.root=\"/a b\"", "model=zfnet", f"seed={','.join(map(str, seeds))}"]}}
+        typed = {"overrides": {"task": ['data.root="/a b"', "model=zfnet", f"seed={','.join(map(str, seeds))}"]}}
         typed["sweeper"] = {"params": {"optim.renorm": values}}
         (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": typed}))
         shown.append(header.title(read_run(folder)))

@@ -325,7 +325,14 @@ def test_the_page_leads_to_the_table_of_the_sweep(sweep):
     table = sweep / "table/report"
     table.mkdir(parents=True)
     (table / "index.html").write_text("")
-    assert '<a href="../table/report/index.html">table</a>' in write_sweep_page(sweep).read_text()
+    link = '<a href="../table/report/index.html">table</a>'
+    assert link in write_sweep_page(sweep).read_text()
+    (sweep / "multirun.yaml").write_text("")
+    elsewhere = sweep.parent / "table/2026-02-02_03-04-05-000000_mine"
+    with finish_with_summary(Record(elsewhere), {"job": "table", "name": "mine", "sweep": [str(sweep)]}):
+        pass
+    both = f'{link} · <a href="../../table/{elsewhere.name}/report/index.html">table</a>'
+    assert both in (sweep / "report/index.html").read_text()
 
 
 def test_losses_far_above_the_others_do_not_press_the_curves_together(look, tmp_path):

@@ -151,20 +151,25 @@ def _write_summary_and_page(record: Record, summary: dict[str, Any], elapsed: fl
     page = write_page(record.folder)
     if "problem" not in summary or record.has_results:
         print(f"look at {page}", flush=True)
-    _link_from_training_page(record.folder, summary)
+    if summary["finished"]:
+        _link_from_other_pages(record.folder, summary)
     update_sweep_page(record.folder)
 
 
-def _link_from_training_page(folder: Path, summary: dict[str, Any]) -> None:
-    """Adds a link to this run to the page of the training run whose net it looked at."""
-    from convscope.report.linked_runs import note_analysis
+def _link_from_other_pages(folder: Path, summary: dict[str, Any]) -> None:
+    """Adds links to this run to the page of the training run whose net it looked at, and of sweeps that it compared."""
+    from convscope.report.linked_runs import compared_sweeps, note_analysis
     from convscope.report.page import write_page
 
-    if "of_run" in summary and summary["finished"]:
+    when = time.strftime("%Y-%m-%d %H:%M")
+    if "of_run" in summary:
         trained = folder.resolve() / summary["of_run"]
-        note_analysis(folder, trained, summary["job"], time.strftime("%Y-%m-%d %H:%M"))
+        note_analysis(folder, trained, summary["job"], when)
         with suppress(OSError, CannotWrite):  # somebody else's folder
             write_page(trained)
+    for sweep in compared_sweeps(folder, summary):
+        note_analysis(folder, sweep, summary["job"], when)
+        write_page_of_sweep(sweep)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from convscope.cli.errors import explain_no_choice
 from convscope.cli.overrides import quoted, search_path
 from convscope.cli.processes import launched_process
 from convscope.errors import UserError, command_line
-from convscope.runs.reading import run_around
+from convscope.runs.reading import is_sweep_folder, run_around
 from convscope.runs.unfinished import TRAINING_GROUPS, newest_unfinished
 
 _SWEEP_FLAGS = {"-m", "--multirun"}
@@ -72,7 +72,7 @@ def _check_resumable(folder: Path, settings: Any, resume: str, arguments: list[s
 
     settings: of the run in the folder, as `training_settings`.
     """
-    if _SWEEP_FLAGS & set(arguments) or (folder / "multirun.yaml").is_file():
+    if _SWEEP_FLAGS & set(arguments) or is_sweep_folder(folder):
         raise UserError(f"{resume}: a sweep goes on by its own command with hydra.sweep.dir=<its folder>")
     if "${" in str(folder):
         raise UserError(f"{resume}: ${{ in the name of a folder means something else in settings; rename the folder")

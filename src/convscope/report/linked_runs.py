@@ -1,21 +1,22 @@
-"""Links between pages: a training run, the analyses of its net, its sweep, and runs to compare it with."""
+"""Links between pages: a training run, the analyses of its net, its sweep, jobs on sweeps, and runs to compare with."""
 
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from convscope.analyses import abouts
 from convscope.report.header import page_topic
 from convscope.report.run_names import name_in_sweep
 from convscope.runs.index import read_text
-from convscope.runs.reading import enclosing_sweep, is_run_folder, read_facts, start_time
+from convscope.runs.reading import enclosing_sweep, is_run_folder, is_sweep_folder, read_facts, start_time
 
-NOTES_FILE = "looked_at.jsonl"  # in the folder of a training run, with a line for each analysis of its net
+NOTES_FILE = "looked_at.jsonl"  # in the folder of a training run or a sweep, with a line for each analysis of it
 MAX_COMPARABLE = 50  # runs that the page offers to compare with
 
 
@@ -28,7 +29,7 @@ class Link(NamedTuple):
 
 
 def note_analysis(analysis: Path, trained: Path, job: str, when: str) -> None:
-    """Notes in the folder of a training run that the page of the run `analysis` is about its net.
+    """Notes in the folder of a training run or a sweep that the page of the run `analysis` is about it.
 
     A folder that cannot be written stays without the note.
     """
@@ -41,7 +42,7 @@ def note_analysis(analysis: Path, trained: Path, job: str, when: str) -> None:
 
 
 def analyses_of(folder: Path) -> list[Link]:
-    """The existing pages about the net of this run, newest first, one for each folder by its last note.
+    """The existing pages about the net of this run or about this sweep, newest first, one for each folder.
 
     The words of pages on the same topic say when each was made.
     """
@@ -73,6 +74,15 @@ def _notes(folder: Path) -> Iterator[tuple[str, str, str]]:
             continue
         if not Path(analysis).is_absolute():
             yield analysis, job, when
+
+
+def compared_sweeps(folder: Path, summary: Mapping[str, Any]) -> list[Path]:
+    """The sweeps whose runs a job has compared, by its summary; without that which the folder of the job lies in."""
+    keys = [about.sweep_key.rpartition(".")[2] for about in abouts().values() if about.job == summary.get("job")]
+    values = [summary.get(key) for key in keys if key]
+    paths = [path for value in values for path in (value if isinstance(value, list) else [value]) if path]
+    sweeps = [Path(os.path.expanduser(str(path))).resolve() for path in paths]
+    return [sweep for sweep in sweeps if is_sweep_folder(sweep) and not folder.resolve().is_relative_to(sweep)]
 
 
 def trained_run(folder: Path, trained: Any) -> Link | None:

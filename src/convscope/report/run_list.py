@@ -14,10 +14,9 @@ from urllib.parse import quote
 
 from convscope.runs.heartbeat import STATUS, RunStatus, read_status
 from convscope.runs.number_format import counted, percent
-from convscope.runs.reading import RUN_FILES, Run, is_run_folder, read_facts, read_run, start_time
+from convscope.runs.reading import RUN_FILES, Run, is_run_folder, is_sweep_folder, read_facts, read_run, start_time
 from convscope.runs.training_runs import goal_of, read_training_run
 
-SWEEP_FILE = "multirun.yaml"
 DEEPEST = 5  # folders between the served one and a run: outputs/sweep/<sweep>/<row>/<row>
 SIGNS = (*RUN_FILES, "about.json", STATUS, "report/index.html")  # a change of any of these is a change of the run
 FORMS = "finished", "running", "failed"  # classes of states; others are cut off
@@ -98,7 +97,7 @@ def run_folders(folder: Path, depth: int = 0) -> Iterator[tuple[Path, bool]]:
     if has_run(folder):
         yield folder, False
         return
-    if (folder / SWEEP_FILE).is_file():
+    if is_sweep_folder(folder):
         yield folder, True
     if depth == DEEPEST:
         return

@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from zlib import crc32
 
 from convscope.report.page import asset_texts, template
-from convscope.report.run_list import SWEEP_FILE, RunList, has_run
+from convscope.report.run_list import RunList, has_run
+from convscope.runs.reading import is_sweep_folder
 
 BLOCK = 2**16  # bytes of a file that are sent at once
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -53,7 +54,7 @@ def served_file(root: Path, address: str) -> Path | None:
 
 
 def _owns(folder: Path, path: Path) -> bool:
-    return has_run(folder) or ((folder / SWEEP_FILE).is_file() and path.is_relative_to(folder / "report"))
+    return has_run(folder) or (is_sweep_folder(folder) and path.is_relative_to(folder / "report"))
 
 
 class RunServer(ThreadingHTTPServer):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from convscope.analyses import abouts
 from convscope.errors import command_line
-from convscope.report.linked_runs import Link
+from convscope.report.linked_runs import Link, analyses_of
 from convscope.report.page import asset_texts, column_words, literal, template
 from convscope.report.run_table import RunTables, run_tables
 from convscope.runs.atomic_io import write
@@ -83,13 +83,13 @@ def _html(folder: Path, runs: SweepRuns, tables: RunTables) -> str:
 
 
 def _comparisons(folder: Path) -> list[Link]:
-    """The pages in the folder of a sweep that compare its runs, such as the table beside the paper's numbers."""
+    """The pages that compare the runs, such as the table beside the paper's numbers: in the folder, or noted in it."""
     links = []
     for about in abouts().values():
         page = f"{about.sweep_folder}/report/index.html" if about.sweep_key else ""
         if page and (folder / page).is_file():
             links.append(Link(f"../{quote(page)}", about.label))
-    return links
+    return links + analyses_of(folder)
 
 
 def _curves(tables: RunTables) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from convscope.runs.csv_reader import csv_table_of, decoded, number_text
 from convscope.runs.index import IndexEntry, read_index, read_text
 
 RUN_FILES = ("index.jsonl", "metrics.csv", "summary.json", ".hydra/config.yaml")  # a run folder has one at least
+SWEEP_FILE = "multirun.yaml"  # of Hydra, with the command of a sweep
 
 
 class Run(NamedTuple):
@@ -100,12 +101,17 @@ def run_around(path: str | Path) -> Path:
 
 def enclosing_sweep(folder: Path) -> Path | None:
     """The folder of the sweep that this run is a row of; None for a single run."""
-    return next((parent for parent in folder.resolve().parents[:2] if (parent / "multirun.yaml").is_file()), None)
+    return next((parent for parent in folder.resolve().parents[:2] if is_sweep_folder(parent)), None)
+
+
+def is_sweep_folder(folder: Path) -> bool:
+    """Whether Hydra has written the command of a sweep into the folder."""
+    return (folder / SWEEP_FILE).is_file()
 
 
 def sweep_overrides(sweep: Path) -> list[str] | None:
     """The overrides of the command of a sweep, with the values of each; None where they cannot be read."""
-    return _sweep_overrides(read_text(sweep / "multirun.yaml"))
+    return _sweep_overrides(read_text(sweep / SWEEP_FILE))
 
 
 def start_time(folder: Path) -> datetime:
