@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from convscope.report.page import write_page
 from convscope.report.run_list import RunList
 from convscope.report.server import RunServer
 from convscope.runs.heartbeat import Heartbeat
+from random_settings import done_or_refused
 from report.on_screen import on_paper
 from report.sweeps import ATTACK, run, with_page
 
@@ -195,4 +197,12 @@ def test_the_list_in_a_browser_follows_filters_and_leads_to_pages(page, outputs)
         expect(page.locator("h1")).to_have_text("2026-01-02_03-04-05-000000_a")
         assert urlsplit(page.url).path == PAGE
         expect(page.locator("#training .chart").first).to_be_visible()
+        assert done_or_refused(["job=annotate"], outputs / "annotate/mine") == "done"
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        row = page.locator("#table tr", has_text="annotate/mine")
+        expect(row.locator("td.finished")).to_have_text("finished")
+        row.get_by_role("link").click()
+        Image.new("RGB", (200, 100)).save(outputs / "photograph.png")
+        page.locator("#files").set_input_files(outputs / "photograph.png")
+        expect(page.locator("#photo")).to_be_visible()
     assert wrong == []

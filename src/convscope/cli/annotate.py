@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convscope.report.annotation_page import Photograph
 
 Settings = dict[str, Any]
-PAGE, COPIES = "annotate.html", "photographs"  # in the run folder
+COPIES = "photographs"  # in the run folder
 
 
 @config("annotate")
@@ -35,7 +35,7 @@ class AnnotateConfig:
 def annotate(settings: Settings, folder: Path) -> None:
     """job=annotate: writes a page of the photographs of data=..., or one on which a folder is chosen."""
     from convscope.cli.terminal import show_warning
-    from convscope.report.annotation_page import write_annotation_page
+    from convscope.report.annotation_page import PAGE_FILE, write_annotation_page
 
     check_path_keys(settings)
     config = read_config(AnnotateConfig, settings)
@@ -46,8 +46,9 @@ def annotate(settings: Settings, folder: Path) -> None:
     photographs = _photographs(paths, root, folder, config.copy) if root else []
     if not is_run_folder(folder):
         begin_folder()
-    page = write_annotation_page(folder / PAGE, photographs, root, points, boxes)
-    write(folder / "summary.json", json.dumps({"job": "annotate", "finished": True}) + "\n")
+    page = write_annotation_page(folder / PAGE_FILE, photographs, root, points, boxes)
+    write(folder / "summary.json", json.dumps({"job": "annotate", "finished": True}) + "
+")
     if root is None:
         print("choose the folder of the photographs on the page, or name it here: data=images data.root=<folder>")
     print(f"look at {page}", flush=True)

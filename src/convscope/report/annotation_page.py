@@ -8,6 +8,7 @@ from convscope.errors import command_line
 from convscope.report.page import asset_texts, literal, template
 from convscope.runs.atomic_io import write
 
+PAGE_FILE = "annotate.html"  # in a run folder
 SCRIPTS = ("elements.js", "annotation_csv.js", "annotation_work.js", "annotation_stage.js", "annotation_input.js",
            "annotation_exif.js", "annotation_panel.js", "annotation_page.js")  # fmt: skip
 

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from convscope.report.annotation_page import PAGE_FILE
 from convscope.runs.heartbeat import STATUS, RunStatus, read_status
 from convscope.runs.number_format import counted, percent
 from convscope.runs.reading import RUN_FILES, Run, is_run_folder, is_sweep_folder, read_facts, read_run, start_time
 from convscope.runs.training_runs import goal_of, read_training_run
 
 DEEPEST = 5  # folders between the served one and a run: outputs/sweep/<sweep>/<row>/<row>
-SIGNS = (*RUN_FILES, "about.json", STATUS, "report/index.html")  # a change of any of these is a change of the run
+PAGES = "report/index.html", PAGE_FILE  # of a run; the first that it has
+SIGNS = (*RUN_FILES, "about.json", STATUS, *PAGES)  # a change of any of these is a change of the run
 FORMS = "finished", "running", "failed"  # classes of states; others are cut off
 
 
@@ -85,8 +87,8 @@ class RunList:
         return folder.relative_to(self.folder).as_posix() if folder != self.folder else folder.name
 
     def _page(self, folder: Path) -> str | None:
-        page = folder / "report" / "index.html"
-        return quote(page.relative_to(self.folder).as_posix()) if page.is_file() else None
+        pages = (folder / page for page in PAGES)
+        return next((quote(page.relative_to(self.folder).as_posix()) for page in pages if page.is_file()), None)
 
 
 def run_folders(folder: Path, depth: int = 0) -> Iterator[tuple[Path, bool]]:

@@ -26,7 +26,8 @@ BLOCK = 2**16  # bytes of a file that are sent at once
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 SCRIPTS = ("elements.js", "sorting.js", "runs.js")
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:; img-src 'self' data: blob:; "
+    "frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
