@@ -47,8 +47,7 @@ def annotate(settings: Settings, folder: Path) -> None:
     if not is_run_folder(folder):
         begin_folder()
     page = write_annotation_page(folder / PAGE_FILE, photographs, root, points, boxes)
-    write(folder / "summary.json", json.dumps({"job": "annotate", "finished": True}) + "
-")
+    write(folder / "summary.json", json.dumps({"job": "annotate", "finished": True}) + "\n")
     if root is None:
         print("choose the folder of the photographs on the page, or name it here: data=images data.root=<folder>")
     print(f"look at {page}", flush=True)

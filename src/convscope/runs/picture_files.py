@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from convscope.runs.atomic_io import write
+from convscope.runs.number_format import counted
 
 MAX_WEBP_SIDE = 16_383  # pixels
 FINE_TILE = 80  # pixels of a side from which a tile is stored finely: there are fewer, and they are looked at closely
@@ -71,6 +72,19 @@ def figure_file(folder: Path, picture: str, form: str) -> Path | None:
     return path if is_inside and path.is_file() else None
 
 
-def megabytes_per_map(tile: int) -> float:
-    """About how much a run writes for each map at each epoch, measured on photographs. tile: pixels of a side."""
-    return BYTES_PER_PIXEL[tile >= FINE_TILE] * tile**2 / 1e6
+def pictures_in_words(epochs: int | None, layers: int, maps: int, tile: int) -> str:
+    """About how much a run writes of pictures, measured on photographs; "" where it draws nothing.
+
+    epochs: that are drawn, None where that is not known. maps: of all layers together. tile: pixels of a side.
+    """
+    size = maps * BYTES_PER_PIXEL[tile >= FINE_TILE] * tile**2 / 1e6
+    places = f"{counted(maps, 'map')} of {counted(layers, 'layer')}"
+    if epochs is None:
+        return f"about {megabytes(size)} of pictures at each epoch that is drawn ({places})"
+    if not epochs or not maps:
+        return ""
+    return f"about {megabytes(epochs * size)} of pictures ({places} at {counted(epochs, 'epoch')})"
+
+
+def megabytes(size: float) -> str:
+    return f"{max(1, round(size)):,} MB"

@@ -21,8 +21,7 @@ from convscope.metrics.goals import GOALS, Chance
 from convscope.metrics.loss_gap import loss_gap_in_words, training_conditions
 from convscope.metrics.multilabel import LossName
 from convscope.plots.curves import training_curves
-from convscope.runs.number_format import counted
-from convscope.runs.picture_files import megabytes_per_map
+from convscope.runs.picture_files import megabytes, pictures_in_words
 from convscope.runs.record import Picture, Record
 from convscope.training.callbacks.checkpoints import AtomicCheckpointIO, Within, checkpoint_callbacks
 from convscope.training.callbacks.epoch_records import (
@@ -225,25 +224,16 @@ def logging_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_siz
     their tiles.
     """
     drawn = sum(config.draws_at(epoch) for epoch in range(1, epochs + 1))
-    layers = drawn_layers(config, net, image_size)
-    of_layers = len(layers) * config.maps if isinstance(config.maps, int) else sum(map(len, config.maps.values()))
-    return drawn, len(layers), of_layers, config.tile_side(-(-of_layers // max(1, len(layers))))
+    layers = len(drawn_layers(config, net, image_size))
+    return drawn, layers, *config.maps_and_tile(layers)
 
 
 def written_volume(config: FeatureConfig, epochs: int, net: nn.Module, image_size: int) -> str:
     """A line with about how much a training run will write: pictures, and two checkpoints of weights and momentum."""
-    drawn, layers, maps, tile = logging_volume(config, epochs, net, image_size)
+    pictures = pictures_in_words(*logging_volume(config, epochs, net, image_size))
     checkpoint = 8 * sum(weight.numel() for weight in net.parameters()) / 1e6
-    checkpoints = f"two checkpoints of {_megabytes(checkpoint)}"
-    if not drawn or not maps:
+    checkpoints = f"two checkpoints of {megabytes(checkpoint)}"
+    if not pictures:
         return f"this run writes {checkpoints}, and no pictures of features"
-    pictures = drawn * maps * megabytes_per_map(tile)
-    places = f"{counted(maps, 'map')} of {counted(layers, 'layer')} at {counted(drawn, 'epoch')}"
-    return (
-        f"this run writes about {_megabytes(pictures)} of pictures ({places}) and {checkpoints}; less with "
-        "evolution.maps, evolution.epochs, evolution.tile"
-    )
-
-
-def _megabytes(size: float) -> str:
-    return f"{max(1, round(size)):,} MB"
+    keys = "evolution.maps, evolution.epochs, evolution.tile"
+    return f"this run writes {pictures} and {checkpoints}; less with {keys}"

@@ -280,9 +280,11 @@ def test_gray_images_half_of_the_batches_mixed_precision_and_accumulation(root, 
         ({"val_check_interval": 3, "check_val_every_n_epoch": None}, {"epochs": [1, 4]}, [1, 4]),
     ],
 )
-def test_epochs_that_are_drawn(root, tmp_path, settings, arguments, drawn):
+def test_epochs_that_are_drawn(root, tmp_path, settings, arguments, drawn, capsys):
     run = fitted(tmp_path, Photos(root), None, arguments, max_epochs=4, limit_val_batches=2, **settings)
     assert sorted(int(path.stem[-3:]) for path in (run / "top9").iterdir()) == drawn
+    epochs = "1 epoch" if len(drawn) == 1 else f"{len(drawn)} epochs"
+    assert f" of 2 layers at {epochs}); less with maps, every_n_epochs, tile" in capsys.readouterr().out
     measured = columns(run)
     assert len(measured["epoch"]) == 4
     assert [int(epoch) for epoch, value in zip(measured["epoch"], measured["dead/0"], strict=True) if value] == drawn

@@ -58,12 +58,13 @@ def test_a_loop_gives_the_records_of_the_callback(root, unbroken, tmp_path):
         assert (unbroken / "pictures" / name).read_bytes() == (tmp_path / "run" / "pictures" / name).read_bytes()
 
 
-def test_the_records_are_those_of_a_training_job_on_the_same_weights_and_images(trained, tmp_path):
+def test_the_records_are_those_of_a_training_job_on_the_same_weights_and_images(trained, tmp_path, capsys):
     subject = convscope.load(trained)
     every = torch.arange(subject.data.size("val"))
     images = TensorDataset(subject.data.images("val", every), subject.data.labels("val", every))
     layers = [f"conv{number}" for number in range(1, 6)]
     with convscope.watch(subject.net, images, folder=tmp_path / "run", layers=layers, maps=4) as watching:
+        assert "about 1 MB of pictures at each epoch that is drawn (20 maps of 5 layers)" in capsys.readouterr().out
         watching.epoch(2)
     assert same(records(tmp_path / "run", 2), records(trained, 2))
     maps = [

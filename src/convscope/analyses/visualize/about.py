@@ -41,6 +41,11 @@ class FeatureConfig:
         """Pixels of a tile of a layer of which so many maps are drawn; of many smaller, so that a run stays small."""
         return self.tile or (SMALL_SIDE if maps > MANY else SIDE)
 
+    def maps_and_tile(self, layers: int) -> tuple[int, int]:
+        """How many maps of so many layers are drawn, and the side of their tiles in pixels."""
+        maps = layers * self.maps if isinstance(self.maps, int) else sum(map(len, self.maps.values()))
+        return maps, self.tile_side(-(-maps // max(1, layers)))
+
     def draws_at(self, epoch: int) -> bool:
         """Whether features are drawn after this epoch, counted from 1."""
         return self.epochs is None or epoch in self.epochs

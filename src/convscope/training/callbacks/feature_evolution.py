@@ -204,7 +204,9 @@ class FeatureEvolution:
         if trainer.is_global_zero:
             self.folder = self._run_folder(Path(trainer.default_root_dir))
             run_loggers = picture_loggers(trainer.loggers, run.warn)
-            run.open(self.folder, type(module).__name__, self.state, run_loggers, trainer.max_epochs)
+            epochs, step = trainer.max_epochs, trainer.check_val_every_n_epoch or 1
+            drawn = self.choice.drawn_epochs(epochs, step)
+            run.open(self.folder, type(module).__name__, self.state, run_loggers, epochs, drawn)
         self.run = run
 
     def _run_folder(self, root: Path) -> Path:

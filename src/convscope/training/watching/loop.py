@@ -136,7 +136,7 @@ class Watching:
     def _open(self, image: Tensor) -> None:
         """Opens the run: from here on the images are known."""
         run = WatchedRun(self.choice, self.net, self.loader, image_shape(image))
-        run.open(self.folder, type(run.net).__name__, _state(self.folder))
+        run.open(self.folder, type(run.net).__name__, _state(self.folder), drawn=self.choice.drawn_epochs(None))
         self.run = run
 
 

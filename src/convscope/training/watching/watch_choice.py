@@ -76,6 +76,15 @@ class WatchChoice:
         """Whether features are drawn after this epoch, counted from 1."""
         return epoch in self.epochs if self.epochs is not None else epoch % self.every_n_epochs == 0
 
+    def drawn_epochs(self, last: int | None, step: int = 1) -> int | None:
+        """The number of epochs that are drawn; None where it is not known.
+
+        last: of the run, None where that is not known. step: from one epoch with a validation to the next.
+        """
+        if last is None or last < 0:
+            return None if self.epochs is None else len(self.epochs)
+        return sum(self.draws_at(epoch) for epoch in range(step, last + 1, step))
+
     def features(self, net: nn.Module, image_shape: Shape) -> FeatureConfig:
         """The features of this net. Raises UserError for layers and maps that it does not have."""
         maps: int | dict[str, list[int]]

@@ -17,6 +17,7 @@ from convscope.engine.hooks import in_float32
 from convscope.engine.layers import layer_table
 from convscope.errors import reason_of
 from convscope.models.wrappers import eagerly, is_compiled
+from convscope.runs.picture_files import pictures_in_words
 from convscope.training.watching.evolution import Evolution
 from convscope.training.watching.pass_watcher import PassWatcher, gathered, process
 from convscope.training.watching.recorded_run import ClosingLogger, EpochRows, RecordedRun
@@ -60,10 +61,12 @@ class WatchedRun:
         state: Mapping[str, Any],
         loggers: Sequence[ClosingLogger] = (),
         epochs: int | None = None,
+        drawn: int | None = None,
     ) -> None:
-        """Opens the run folder and prints where its page is. state: of an earlier session, empty without one.
+        """Opens the run folder and prints where its page is, and how much will be written.
 
-        epochs: of the whole run, None where that is not known.
+        state: of an earlier session, empty without one. epochs, drawn: of the whole run, and how many of them are
+        drawn; None where that is not known.
         """
         if process().rank:
             return
@@ -74,6 +77,10 @@ class WatchedRun:
         if "evolution" in state:
             self.evolution.load_state_dict(state["evolution"])
         print(f"convscope: features of {name} in {folder / 'report' / 'index.html'}", flush=True)
+        layers = len(self.features.layers or [])
+        pictures = pictures_in_words(drawn, layers, *self.features.maps_and_tile(layers))
+        if pictures:
+            print(f"convscope: this run writes {pictures}; less with maps, every_n_epochs, tile", flush=True)
         if self.images.images.stretched:
             self.warn(STRETCHED)
         if self.compiled:
