@@ -5,9 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image
-
 from convscope.runs.index import IndexEntry
+from convscope.runs.picture_files import opened_picture
 from convscope.runs.reading import read_run
 from convscope.runs.top9_records import read_layer_record
 
@@ -77,13 +76,7 @@ def _rows_of_rank(folder: Path, grid: _Grid, rank: int, limit: int) -> list[Proj
 
 
 def _can_be_read(path: Path) -> bool:
-    """Whether Pillow can decode a picture."""
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
-        return False
-    return True
+    return opened_picture(path) is not None
 
 
 def _box(sheet: Mapping[str, Any], corner: list[int], rank: int) -> Box:

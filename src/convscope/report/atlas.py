@@ -22,11 +22,11 @@ from convscope.report.map_labels import map_labels
 from convscope.report.matched_maps import MatchedRun, match_command, matched_runs
 from convscope.runs.atomic_io import write
 from convscope.runs.index import IndexEntry
+from convscope.runs.picture_files import JPEG_QUALITY, opened_picture
 from convscope.runs.reading import Run, read_run
 from convscope.runs.top9_records import dead_maps, overlap_of_maps, read_layer_record, strongest_images
 
 THUMBNAIL_MAPS = 5  # of each layer
-JPEG_QUALITY = 90
 
 
 class Atlas(NamedTuple):
@@ -222,15 +222,13 @@ def _source(entry: IndexEntry) -> str:
 
 def _tile_row(grid: Path, sheet: Mapping[str, Any], places: list[int]) -> bytes | None:
     """The first patch and the first projection at these places of a grid, in a row, as JPEG; None if it is damaged."""
-    tile = sheet["tile"]
+    grid_image, tile = opened_picture(grid), sheet["tile"]
+    if grid_image is None:
+        return None
     row = Image.new("RGB", (2 * tile * len(places), tile))
     corners = [sheet[kind][place] for place in places for kind in ("patches", "projections")]
-    try:
-        with Image.open(grid) as image:
-            for number, (x, y) in enumerate(corners):
-                row.paste(image.crop((x, y, x + tile, y + tile)), (number * tile, 0))
-    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
-        return None
+    for number, (x, y) in enumerate(corners):
+        row.paste(grid_image.crop((x, y, x + tile, y + tile)), (number * tile, 0))
     data = io.BytesIO()
     row.save(data, "jpeg", quality=JPEG_QUALITY)
     return data.getvalue()

@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from PIL import Image
-
 from convscope.errors import UserError
 from convscope.report.atlas import Atlas, build_atlas, in_atlas
 from convscope.report.page import data_script, literal, write_page
 from convscope.runs.index import IndexEntry
-from convscope.runs.map_tiles import DAMAGED_PICTURE
-from convscope.runs.picture_files import MAX_WEBP_SIDE
+from convscope.runs.picture_files import MAX_WEBP_SIDE, opened_picture
 from convscope.runs.reading import Run, read_run
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
@@ -195,20 +192,17 @@ def _address(folder: Path, quality: int | None, path: str) -> str:
     picture = folder / path
     content, kind = picture.read_bytes(), TYPES[picture.suffix.lower()]
     if quality is not None:
-        webp = _webp(content, quality)
+        webp = _webp(picture, quality)
         if webp and len(webp) < len(content):
             content, kind = webp, "image/webp"
     return data_address(content, kind)
 
 
-def _webp(content: bytes, quality: int) -> bytes | None:
+def _webp(picture: Path, quality: int) -> bytes | None:
     """A picture as WebP; None for one that is too large for that, or damaged."""
-    data = io.BytesIO()
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            if max(image.size) > MAX_WEBP_SIDE:
-                return None
-            image.convert("RGB").save(data, "webp", quality=quality, method=2)
-    except DAMAGED_PICTURE:
+    image = opened_picture(picture)
+    if image is None or max(image.size) > MAX_WEBP_SIDE:
         return None
+    data = io.BytesIO()
+    image.save(data, "webp", quality=quality, method=2)
     return data.getvalue()

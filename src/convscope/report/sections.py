@@ -16,7 +16,7 @@ from convscope.analyses import Topic, abouts
 from convscope.metrics.intervals import same_decimals
 from convscope.runs.index import OUTCOME, IndexEntry
 from convscope.runs.number_format import number_as_in_caption, parse_number, percent, split_caption, table_column
-from convscope.runs.picture_files import DRAWINGS, figure_file
+from convscope.runs.picture_files import DAMAGED_PICTURE, DRAWINGS, figure_file
 from convscope.runs.reading import Run, read_table, value_at
 
 REST = Topic("rest", "More", "More", "", "")  # results of no topic
@@ -202,7 +202,7 @@ def _size(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:  # reads no more than the header
             return image.size
-    except (OSError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged or absurd files
+    except DAMAGED_PICTURE:
         return None
 
 

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from convscope.runs.index import IndexEntry
+from convscope.runs.picture_files import opened_picture
 from convscope.runs.reading import Run, read_run
-
-DAMAGED_PICTURE = OSError, SyntaxError, Image.DecompressionBombError  # what Pillow raises for damaged or absurd files
 
 
 class NineTiles(NamedTuple):
@@ -64,11 +63,7 @@ def _entry(run: Run | Path, name: str, epoch: int | None) -> IndexEntry | None:
 
 def _opened(run: Run | Path, entry: IndexEntry) -> Image.Image | None:
     folder = run.folder if isinstance(run, Run) else Path(run)
-    try:
-        with Image.open(folder / str(entry.path)) as image:
-            return image.convert("RGB")
-    except DAMAGED_PICTURE:
-        return None
+    return opened_picture(folder / str(entry.path))
 
 
 def _nine(image: Image.Image, sheet: Mapping[str, Any], corner: list[int], count: int) -> list[Image.Image]:

@@ -21,6 +21,7 @@ FINE: dict[str, Any] = {"quality": 60, "method": 2}  # half the time of method 4
 BYTES_PER_PIXEL = {True: 1.9, False: 2.5}  # by whether tiles are fine; of a map's 19 tiles and all that comes with them
 JPEG_QUALITY = 90
 QUALITY_OF_WEBP = 75  # of the jpeg of a webp file; twice its size
+DAMAGED_PICTURE = OSError, SyntaxError, Image.DecompressionBombError  # what Pillow raises for damaged or absurd files
 DRAWINGS = "svg", "pdf"  # in which each figure of a run is written beside its png, in figures/
 
 
@@ -42,6 +43,15 @@ def save_picture(image: Any, path: Path, tile: int | None = None, quality: int =
         image.save(path, **(DENSE if tile is not None and tile < FINE_TILE else FINE))
     else:
         image.save(path, quality=quality, subsampling=0 if quality >= JPEG_QUALITY else 2)
+
+
+def opened_picture(path: Path) -> Image.Image | None:
+    """The picture in a file, in colors; None for an absent or damaged one."""
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except DAMAGED_PICTURE:
+        return None
 
 
 def dashboard_picture(path: Path) -> bytes:

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from convscope.cli.exports.plan import ExportConfig, file_stem
 from convscope.errors import UserError
 from convscope.plots.figure_files import save_figure
 from convscope.plots.poster import captioned_picture
 from convscope.runs.atomic_io import write
-from convscope.runs.map_tiles import DAMAGED_PICTURE
-from convscope.runs.picture_files import figure_file
+from convscope.runs.picture_files import figure_file, opened_picture
 from convscope.runs.reading import Run
 from convscope.runs.record import FOR_PAGES
 
@@ -39,10 +36,7 @@ def figures(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
 
 def _write_picture(picture: Path, caption: str, path: Path) -> bool:
     """Whether the picture could be read."""
-    try:
-        with Image.open(picture) as image:
-            figure = captioned_picture(image.convert("RGB"), caption)
-    except DAMAGED_PICTURE:
+    if (image := opened_picture(picture)) is None:
         return False
-    write(path, partial(save_figure, figure, form=path.suffix.removeprefix(".")))
+    write(path, partial(save_figure, captioned_picture(image, caption), form=path.suffix.removeprefix(".")))
     return True

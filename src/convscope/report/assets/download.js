@@ -148,16 +148,9 @@ function setUpDownloads() {
   const tilesSave = saveButton(byId("map"), "save tiles", () => {
     const tiles = queryAll(".panel:not([hidden]) .rank canvas", HTMLCanvasElement).slice(0, 18);
     const order = [0, 1, 2].flatMap((row) => [0, 9].flatMap((kind) => [0, 1, 2].map((at) => kind + 3 * row + at)));
-    return tiles.length < 18
-      ? null
-      : {
-          name: `${at()}.png`,
-          canvas: sheetOf(
-            order.map((at) => tiles[at]),
-            [],
-            6,
-          ),
-        };
+    if (tiles.length < 18) return null;
+    const inOrder = order.map((at) => tiles[at]);
+    return { name: `${at()}.png`, canvas: sheetOf(inOrder, [], 6) };
   });
   byId("overtime").before(tilesSave);
   saveButton(byId("overtime"), "save strip", () => {
