@@ -87,14 +87,15 @@ function spread(places) {
 }
 
 /**
- * From the lowest value to that which four of five do not exceed: the others run out of the top. The losses of the first
- * epochs, or of a run that came to nothing, would press all curves together.
+ * From the lowest value to that which four of five do not exceed, where the others would press all curves together: they
+ * run out of the top, as the losses of the first epochs do, or of a run that came to nothing.
  * @param {number[]} values
  * @returns {[number, number]}
  */
 function mostOf(values) {
   const inOrder = [...values].sort((a, b) => a - b);
-  return [inOrder[0], inOrder[Math.ceil(0.8 * (inOrder.length - 1))]];
+  const [low, most, high] = [0, 0.8, 1].map((share) => inOrder[Math.ceil(share * (inOrder.length - 1))]);
+  return [low, high - low > 1.5 * (most - low) ? most : high];
 }
 
 /**
