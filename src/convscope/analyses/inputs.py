@@ -1,10 +1,12 @@
 """The inputs of a job: nets with their images, images alone, the device; and the facts about them for summary.json."""
 
 import os
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from convscope.analyses.subject import Subject, new_subject, saved_subject, untrained_subject
@@ -92,12 +94,12 @@ class Inputs:
 
     def open(self, checkpoint: str | Path | None) -> Subject:
         """A net in evaluation mode on its device, with its images; adds no facts. The process computes without TF32."""
-        from pytorch_lightning import seed_everything
-
         settings = {**self._settings, "ckpt": str(checkpoint) if checkpoint else checkpoint}
         if settings["model"].get("init") and not settings["ckpt"]:
             raise UserError(f"model.init is where a training starts; job={settings['job']} looks at ckpt=<that file>")
-        seed_everything(self.seed, workers=True, verbose=False)
+        random.seed(self.seed)
+        np.random.seed(self.seed)
+        torch.manual_seed(self.seed)
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         opened = saved_subject(settings) if settings["ckpt"] else new_subject(settings, keep_classes=True)
         self._check_split(opened)
