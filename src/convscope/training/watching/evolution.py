@@ -87,6 +87,7 @@ class Evolution:
         self.measures = EpochMeasures(choice.measures)
         self.measures_drawn_maps = False  # alone, where only their images are at hand
         self.throttle = Throttle(1 / 50)  # of the pictures of the whole run
+        self.is_drawn = False  # whether those pictures have the last shown epoch
 
     def state_dict(self) -> dict[str, Any]:
         previous = {
@@ -118,6 +119,7 @@ class Evolution:
         """
         start = time.perf_counter()
         self.record.background.wait()
+        self.is_drawn = False
         if self.rows and self.rows[-1]["epoch"] >= epoch:  # a loop of the user's own that starts over
             self.previous, self.pictured, self.measures.memories = {}, set(), {}
         columns, exciting = dict[str, float](), set[int]()
@@ -196,9 +198,9 @@ class Evolution:
                 self._draw_run()
 
     def end(self) -> None:
-        """Draws the run for the last time."""
+        """Draws the run for the last time, where that is not done."""
         self.record.background.wait()
-        if self.rows:
+        if self.rows and not self.is_drawn:
             self._draw_run()
 
     def _draw_run(self) -> None:
@@ -213,6 +215,7 @@ class Evolution:
             self.rows, list(self.previous), convergence_in_words(layer_convergences(columns, {}))
         )
         self.record.add(Picture("settling", figure, "Each layer compared with the drawn epoch before", plot=True))
+        self.is_drawn = True
 
     def _draw_layer(self, run: Run, layer: str, maps: list[int], epochs: list[int]) -> None:
         """Records Fig. 4 of a layer, from the epochs at which some of these maps are drawn."""
