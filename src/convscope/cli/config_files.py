@@ -88,7 +88,7 @@ def read_config_file(path: Path) -> tuple[DictConfig, str]:
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
         line, problem = _mistake(text)
-        config: Any = None if problem else OmegaConf.create(text)
+        config: Any = None if problem else OmegaConf.create(_content(text))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -100,6 +100,12 @@ def read_config_file(path: Path) -> tuple[DictConfig, str]:
     if problem:
         raise UserError(f"{_place(path, line)}: {problem}")
     return config, text
+
+
+@cache
+def _content(text: str) -> Any:
+    """The settings in YAML as plain values. A sweep reads the same files twice for each of its runs."""
+    return OmegaConf.to_container(OmegaConf.create(text))
 
 
 def _place(path: Path, line: int) -> str:
