@@ -11,7 +11,8 @@ import pytest
 from prepared import prepared
 
 pytest_plugins = ["run_folders"]
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start of the program compiles it anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start of the program compiles it anew,
+sys.dont_write_bytecode = False  # and each start of the tests takes the asserts of 260 files apart
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = [
     "data.train=80", "data.val=40", "data.image_size=64", "model.width=0.1", "evolution.maps=4",
@@ -21,9 +22,9 @@ SMALL = [
 
 STARTING = {"trained", "cache", "browser", "slurm"}  # fixtures of runs, trainings, browsers and clusters
 LONGEST = ["test_readme.py", "test_clusters.py", "test_conf.py", "test_processes.py", "test_installation.py",
-           "test_no_float64.py", "test_loggers.py", "test_resume.py", "test_runs_of_0_1.py", "test_atomic_io.py",
-           "test_adding_an_analysis.py", "test_hostile.py", "test_foreign_trainer.py", "test_python_docs.py",
-           "test_settings.py", "test_environment.py", "test_browser.py", "test_atlas_browser.py",
+           "test_no_float64.py", "test_loggers.py", "test_resume.py", "test_runs_of_0_1.py", "test_atlas_browser.py",
+           "test_atomic_io.py", "test_adding_an_analysis.py", "test_hostile.py", "test_foreign_trainer.py",
+           "test_python_docs.py", "test_settings.py", "test_environment.py", "test_browser.py",
            "test_map_browser.py"]  # fmt: skip
 
 

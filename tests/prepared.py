@@ -23,10 +23,15 @@ from pathlib import Path
 
 def wait_for_starts():
     sys.modules["triton"] = None  # of GPUs alone; its binding prints at the end of a fork what the frozen objects hold
+    import filelock  # noqa: F401
     import hydra.experimental.callback  # noqa: F401
     import jinja2  # noqa: F401
     import matplotlib.backends.backend_agg  # noqa: F401
+    import matplotlib.backends.backend_pdf  # noqa: F401
+    import matplotlib.backends.backend_svg  # noqa: F401
+    import matplotlib.patheffects  # noqa: F401
     import PIL.Image
+    import PIL.WebPImagePlugin  # noqa: F401
     import pydantic.dataclasses  # noqa: F401
     import pydantic.main  # noqa: F401
     import pytorch_lightning.plugins.environments  # noqa: F401

@@ -7,12 +7,14 @@ import colorsys
 import json
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
 from convscope.plots.grid import MapTiles, thumbnails, top9_grid
+from convscope.runs.picture_files import DENSE
 from convscope.runs.record import Arrays, Picture, Record
 
 SPECIES = ["fox", "owl", "<script>alert(1)</script>", "hare"]
@@ -23,6 +25,7 @@ SIDES = [46, 12, 6, 6, 6]
 DEAD = 3  # this map of the third layer dies at epoch 5; the last map of the first layer has never lived
 
 
+@patch.dict(DENSE, method=0)  # a quarter of the time; the files are larger
 def long_run(folder: Path, epochs: int = 64, layers: int = 5, maps: int = 16) -> Path:
     """A finished training run with an atlas: no page yet."""
     record = Record(folder)

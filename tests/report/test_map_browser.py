@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import expect
 from safetensors.numpy import load_file
 
-from convscope.report.page import write_page
 from report.long_run import color
 from report.on_screen import LONG, OTHER, at_epoch, card, label, screen
 
@@ -99,7 +98,6 @@ def test_names_of_others_are_only_names(show, runs, tmp_path):
         if line["name"].startswith("images/"):
             line["sheet"]["names"] = ["\"><img src=x onerror=alert(1)> '猫' \u2028.jpg"] * len(line["sheet"]["names"])
     (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_page(folder)
     page = show(folder, "#layer=conv1&epoch=2&map=3")
     expect(page.locator(".caption:visible")).to_contain_text("\"><img src=x onerror=alert(1)> '猫'")
     summary = json.loads((folder / "summary.json").read_text())
@@ -119,7 +117,6 @@ def test_a_look_without_epochs_has_tiles_and_no_slider(show, runs, tmp_path):
     (folder / "index.jsonl").write_text("".join(json.dumps({**line, "epoch": None}) + "\n" for line in last))
     shutil.copy(folder / "top9" / "epoch_012.safetensors", folder / "top9" / "top9.safetensors")
     (folder / "metrics.csv").unlink()
-    write_page(folder)
     page = show(folder, "#layer=conv2&map=10")
     expect(page.locator("#maptitle")).to_have_text("conv2 map 10")
     expect(page.locator(".caption:visible")).to_contain_text("score")
