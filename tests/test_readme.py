@@ -124,6 +124,7 @@ def small(words, cache):
         return [*added, "match.layers=[features.3,features.12]"] if "job=match" in words else added
     if not re.search(r"job=|evolution\.|evolution=|experiment=(first|table|transfer|search)|^-m", text):
         added += ["evolution.layers=[conv1_1]" if "model=vgg" in text else "evolution.layers=[conv1]"]
+        added += ["evolution.measures=[]"]
     return [*added, "model.width=0.1" if "model.init=" in text else "model.width=0.05"]
 
 

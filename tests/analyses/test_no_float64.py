@@ -19,6 +19,8 @@ LOOKS = {
               "evolution.layers=[conv1,fc6]", "optim=paper"],
     **{about.job: [*about.tiny, *([] if about.looks else DRAWN)] for about in abouts().values() if about.images},
 }  # fmt: skip
+for short in ("sanity", "match", "dissect", "receptive", "invariance"):  # one layer computes as another
+    LOOKS[short] = [word.replace(".layers=[conv1,", ".layers=[") for word in LOOKS[short]]
 COMPARED = ("train", "correspond", "neighbors", "evaluate")  # the others' numbers come from the same functions
 
 

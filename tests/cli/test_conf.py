@@ -18,7 +18,7 @@ from convscope.errors import UserError
 CONF = Path(__file__).resolve().parents[2] / "conf"
 PAPERS = CONF.parent / "src/convscope/metrics/papers.yaml"
 TINY = [
-    "trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution.maps=2", "seed=3",
+    "trainer=smoke", "model.width=0.05", "optim.batch_size=6", "evolution.maps=2", "evolution.measures=[]", "seed=3",
 ]  # fmt: skip
 CRITTERS = ["data.train=20", "data.val=20", "data.image_size=64"]
 CONV1 = "evolution.layers=[conv1]"  # where pictures are not what is looked at
@@ -84,7 +84,8 @@ def test_every_recipe_trains(optim, tmp_path, cache):
 
 @pytest.mark.parametrize("evolution", choices("evolution"))
 def test_every_way_to_look(evolution, tmp_path, cache):
-    run([f"evolution={evolution}", *TINY, *CRITTERS], tmp_path / "run", cache)
+    words = [word for word in TINY if not word.startswith("evolution.measures")]
+    run([f"evolution={evolution}", *words, *CRITTERS], tmp_path / "run", cache)
     assert (tmp_path / "run/pictures/top9").is_dir() == (evolution != "off")
 
 
@@ -148,18 +149,23 @@ LOOKS = {
 LONG = {"sanity": "sanity", "match": "match", "visualize": "evolution"}  # job -> group of its key layers
 
 
-@pytest.mark.parametrize("model", ["zfnet", "torchvision", "timm"])
 @pytest.mark.parametrize("job", LOOKS)
-def test_every_look_at_every_kind_of_net(job, model, tmp_path, cache):
-    """Row nets, and nets with branches; those of timm rectify in a layer of their own kind."""
-    words = [word for word in TINY if not word.startswith("model.width")]
-    net = {"zfnet": ["model.width=0.05"], "torchvision": ["model.name=resnet18"], "timm": ["model.name=resnet10t"]}
+def test_every_look_at_a_net_of_timm(job, tmp_path, cache):
+    """Nets of rows and of torchvision are looked at by the commands of the documents, in test_readme.py."""
+    words = ["model=timm", "model.name=resnet10t", *(word for word in TINY if not word.startswith("model.width"))]
     if job in LONG:
-        words.append(f"{LONG[job]}.layers=[{'conv1,conv5' if model == 'zfnet' else 'layer1,layer4'}]")
-    run([f"job={job}", f"model={model}", *net[model], *LOOKS[job], *words, *CRITTERS], tmp_path / "run", cache)
+        words.append(f"{LONG[job]}.layers=[layer1,layer4]")
+    run([f"job={job}", *LOOKS[job], *words, *CRITTERS], tmp_path / "run", cache)
     lines = [json.loads(line) for line in (tmp_path / "run/index.jsonl").read_text().splitlines()]
     assert {"picture", "table"} <= {line["kind"] for line in lines}
     assert json.loads((tmp_path / "run/summary.json").read_text())["finished"]
+
+
+def test_only_experiments_choose_the_mode_of_hydra():
+    """Hydra is spared to look for it elsewhere (`composed_once`)."""
+    files = [path for path in CONF.rglob("*.yaml") if "experiment" not in path.parts]
+    hydra = [(yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("hydra") or {} for path in files]
+    assert len(files) > 50 and [path for path, held in zip(files, hydra, strict=True) if "mode" in held] == []
 
 
 def test_nothing_in_conf_is_left_out():

@@ -24,7 +24,7 @@ def seconds(folder):
 
 @pytest.fixture(scope="module")
 def words(cache):
-    drawn = ["evolution.maps=1", "evolution.layers=[conv1]"]
+    drawn = ["evolution.maps=1", "evolution.layers=[conv1]", "evolution.measures=[]"]
     return [*TINY, *drawn, "optim=paper", "optim.batch_size=20", f"data.cache_dir={cache}"]
 
 
