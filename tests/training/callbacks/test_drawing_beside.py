@@ -125,6 +125,7 @@ def test_a_row_that_an_earlier_session_has_not_come_to_goes_to_the_loggers(cache
     """
     first, second, third = Sent(), Sent(), Sent()
     train(tmp_path, cache, 1, loggers=[first])
+    assert first.pictures.count(("settling", None)) == 1  # the last epoch drew the whole run
     (tmp_path / "metrics.csv").unlink()
     (tmp_path / "evolution/epoch_001.safetensors").unlink()
     train(tmp_path, cache, epochs, loggers=[second])
