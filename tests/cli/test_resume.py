@@ -316,7 +316,9 @@ def test_a_job_that_is_ended_leaves_a_page_that_says_so(unbroken, tmp_path):
     few = ["occlude.stride=16", "occlude.searched=4", "occlude.scored=4"]  # what comes before the first result
     words = ["job=occlude", ckpt, "occlude.images=200", *few, "trainer.accelerator=cpu", "hydra.run.dir=run"]
     ended = convscope(*words, cwd=tmp_path, signaled=("run/index.jsonl", "SIGTERM"))
-    assert (ended.returncode, ended.stderr) == (143, "convscope: ended by SIGTERM\n"), ended.stderr
+    slow = "covering the images: "  # what a machine that takes long prints meanwhile
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith(slow)]
+    assert (ended.returncode, lines) == (143, ["convscope: ended by SIGTERM"]), ended.stderr
     assert summary(tmp_path / "run")["finished"] is False and (tmp_path / "run/report/index.html").is_file()
 
 
