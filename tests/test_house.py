@@ -155,7 +155,7 @@ def test_every_library_is_declared_with_the_versions_that_are_known_to_do():
     foreign = {name.split(".")[0] for name in used} - set(sys.stdlib_module_names) - {"convscope"}
     owners = packages_distributions()
     undeclared = {name for name in foreign if not {owner.lower() for owner in owners.get(name, [name])} & named}
-    assert undeclared <= {"triton", "fontTools"}  # come with torch where it knows GPUs, and with matplotlib
+    assert undeclared <= {"triton"}  # comes with torch where torch knows GPUs; nothing needs it
 
 
 def test_no_module_is_named_for_everything():

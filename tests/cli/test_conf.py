@@ -161,13 +161,6 @@ def test_every_look_at_a_net_of_timm(job, tmp_path, cache):
     assert json.loads((tmp_path / "run/summary.json").read_text())["finished"]
 
 
-def test_only_experiments_choose_the_mode_of_hydra():
-    """Hydra is spared to look for it elsewhere (`composed_once`)."""
-    files = [path for path in CONF.rglob("*.yaml") if "experiment" not in path.parts]
-    hydra = [(yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("hydra") or {} for path in files]
-    assert len(files) > 50 and [path for path, held in zip(files, hydra, strict=True) if "mode" in held] == []
-
-
 def test_nothing_in_conf_is_left_out():
     """The groups above, and those run elsewhere: cifar10 in tests/data, the loggers in test_loggers.py."""
     known = "critters digits folder imagenet imagenette cifar10 caltech101 caltech256 voc2012 stream images"

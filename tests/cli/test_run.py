@@ -8,12 +8,10 @@ import sys
 
 import pytest
 import torch
-from hydra._internal.hydra import Hydra
 from PIL import Image
 from safetensors.torch import load_file
 
 from conftest import ROOT, SMALL, convscope
-from convscope.cli.sweeps import composed_once
 
 
 def summary(folder):
@@ -46,23 +44,6 @@ def test_help_needs_none_of_the_libraries_that_take_seconds_to_load(tmp_path):
     for word in ("job=visualize", "zfnet_512_1024_512", "critters", "trainer.max_epochs"):
         assert word in ended.stdout
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "looks"),
-    [
-        (["-m", "model=zfnet", "seed=0,1", "hydra.run.dir=experiment"], False),
-        (["--config-path", "run/.hydra"], True),
-        (["--config-dir=mine", "model=my_net"], True),
-        (["+experiment=table3"], True),
-        (["hydra.mode=MULTIRUN"], True),
-        (["hydra={mode: MULTIRUN}"], True),
-    ],
-)
-def test_hydra_composes_for_its_mode_only_where_arguments_may_set_it(arguments, looks, monkeypatch):
-    by_hydra = Hydra.get_mode
-    monkeypatch.setattr(Hydra, "get_mode", None)
-    assert composed_once(arguments) == arguments and (Hydra.get_mode is by_hydra) == looks
 
 
 def test_a_run_leaves_the_folder_it_promises(trained):

@@ -50,7 +50,7 @@ from convscope.cli.run_start import (
     write_run_record,
     write_training_record,
 )
-from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, composed_once, is_sweep
+from convscope.cli.sweeps import EndWith, LastPage, collecting_garbage, is_sweep
 from convscope.cli.training import check_moved_images
 from convscope.errors import Stopped, UserError, one_line
 from convscope.runs.atomic_io import cannot_write, check_writable, write
@@ -92,7 +92,7 @@ def _compose_and_run(conf: Path) -> None:
     SourcesRegistry.instance().types["file"] = ConfigFile
     arguments = sys.argv[1:] = hydra_words(sys.argv[1:], conf, is_sweep)
     check_choices(conf, arguments)
-    sys.argv[1:] = composed_once(resolve_resume(arguments))
+    sys.argv[1:] = resolve_resume(arguments)
     agree_on_start_time()
     try:
         hydra.main(version_base="1.3", config_path=str(conf), config_name="config")(run)()

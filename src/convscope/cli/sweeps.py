@@ -14,7 +14,6 @@ from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
-from hydra._internal.hydra import Hydra
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -30,8 +29,6 @@ from convscope.errors import UserError, check_new_path, command_line
 from convscope.runs.throttle import Throttle
 
 GARBAGE = Throttle(1 / 20)  # the share of a sweep's time that collecting garbage between its runs may take
-SETTING_MODE = "experiment", "hydra.mode", "hydra.searchpath", "hydra=", "--config", "-c"  # arguments that begin so may
-FIND_MODE = Hydra.get_mode  # composes all settings
 
 
 @contextmanager
@@ -55,13 +52,6 @@ def is_sweep(flags: Sequence[str], overrides: Sequence[str], conf: Path) -> bool
     with initialize_config_dir(str(conf), version_base="1.3"):
         composed = hydra.compose("config", overrides=[*search_path(flags), *choices], return_hydra_config=True)
     return str(composed.hydra.mode).endswith("MULTIRUN")
-
-
-def composed_once(arguments: list[str]) -> list[str]:
-    """The arguments. Hydra then composes no settings for hydra.mode alone where none of them can set it."""
-    may_set = any(argument.lstrip("+").startswith(SETTING_MODE) for argument in arguments)
-    Hydra.get_mode = FIND_MODE if may_set else lambda *_, **__: None  # type: ignore[method-assign]
-    return arguments
 
 
 class CheckFolder(Callback):
