@@ -228,7 +228,7 @@ def test_dead_maps_and_maps_of_one_class():
     )
     words = visualize_in_words({"conv1": top}, data, "val", seed=0)
     assert words.startswith(
-        "1 of the 3 maps of conv1 are dead, excited by none of 99 val images: 1 of 3 in conv1. Of the"
+        "1 of the 3 maps of conv1 is dead, excited by none of 99 val images: 1 of 3 in conv1. Of the"
     )
     assert "one class has 66.7 % [66.7, 66.7] in conv1 (mean over maps; of nine images drawn blindly 6" in words
     alive = Top9(torch.ones(3, 9), image, image, image)

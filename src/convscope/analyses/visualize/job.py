@@ -31,7 +31,7 @@ from convscope.engine.top9 import Top9, to_arrays
 from convscope.metrics.intervals import in_percent, mean_interval
 from convscope.plots.grid import filter_grid
 from convscope.runs.index import OUTCOME
-from convscope.runs.number_format import listed
+from convscope.runs.number_format import counted, listed
 from convscope.runs.record import Arrays, Conclusion, Picture, Result, Table
 
 NULL_MAPS = 2000  # of nine images drawn blindly
@@ -85,13 +85,15 @@ def _results(
 
 def in_words(tops: Mapping[str, Top9], data: Images, split: SplitName, seed: int) -> str:
     """What came out: how many maps no image excites, and whether the images of a map show one class."""
-    names, images = list(tops), f"{data.size(split)} {split} images"
+    names, images = list(tops), counted(data.size(split), f"{split} image")
     span, total = " to ".join(dict.fromkeys([names[0], names[-1]])), sum(len(top.score) for top in tops.values())
     dead = {layer: int((top.score[:, 0] <= 0).sum()) for layer, top in tops.items()}
-    words = f"Each of the {total} maps of {span} is excited by some of {images}"
+    words = f"Each of the {total:,} maps of {span} is excited by some of {images}"
     if any(dead.values()):
         where = listed([f"{count} of {len(tops[layer].score)} in {layer}" for layer, count in dead.items() if count])
-        words = f"{sum(dead.values())} of the {total} maps of {span} are dead, excited by none of {images}: {where}"
+        count = sum(dead.values())
+        words = f"{count:,} of the {total:,} maps of {span} {'is' if count == 1 else 'are'} dead, excited by none of "
+        words += f"{images}: {where}"
     if data.several or len(data.classes) < 2:
         return f"{words}."
     labels = data.labels(split, range(data.size(split)))
