@@ -67,7 +67,6 @@ demo: .venv/.ready  ## train a narrow ZFNet on the embedded data and write the r
 check: lint  ## lint, types and the tests that are not marked slow, in about two minutes
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# Three on two cores: a fifth of the time of two is waiting, for SLURM, browsers and processes that end.
 test: .venv/.ready browser slurm  ## every test; WORKERS=n runs n at a time
 	@CONVSCOPE_DEVICE=cpu OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
 
