@@ -9,6 +9,8 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from convscope.runs.number_format import counted
+
 MAX_TILES = 4096  # maps or images of one sheet
 MAX_SIDE = 65_535  # pixels of a JPEG's side
 MAX_TEXT = 1000  # characters of a file name or a rule
@@ -54,9 +56,11 @@ def read_index(folder: Path) -> tuple[list[IndexEntry], list[str]]:
             entries[entry.kind, entry.name, entry.epoch] = entry
     remarks = []
     if refused:
-        remarks.append(f"index.jsonl names {_count(refused, 'file')} outside this folder or of another kind; not shown")
+        remarks.append(
+            f"index.jsonl names {counted(refused, 'file')} outside this folder or of another kind; not shown"
+        )
     if damaged:
-        remarks.append(f"{_count(damaged, 'line')} of index.jsonl cannot be read; not shown")
+        remarks.append(f"{counted(damaged, 'line')} of index.jsonl cannot be read; not shown")
     return list(entries.values()), remarks
 
 
@@ -70,10 +74,6 @@ def checked_sheet(sheet: Any) -> dict[str, Any] | None:
     if not isinstance(sheet, dict):
         return None
     return _grid(sheet) or _thumbnails(sheet) or _strip(sheet)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number > 1 else ''}"
 
 
 def _entry(line: str) -> IndexEntry | None:

@@ -41,9 +41,9 @@ def about_duration(seconds: float) -> str:
     return "for ever"
 
 
-def counted(number: int, noun: str) -> str:
-    """ "1 epoch", "1,200 epochs"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """ "1 epoch", "1,200 epochs", "2 batches". plural: the ending of the noun for any number but one."""
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def brief(value: Any) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 
 from convscope.config import check_type
 from convscope.errors import UserError, command_line, did_you_mean, reason_of
+from convscope.runs.number_format import counted
 
 SET_BY_PROGRAM = ("callbacks", "logger", "plugins", "default_root_dir", "num_sanity_val_steps",
                   "use_distributed_sampler", "log_every_n_steps", "enable_model_summary", "enable_progress_bar",
@@ -130,8 +131,8 @@ def check_image_numbers(sizes: Mapping[str, int], batch_size: int, processes: in
     if sizes["val"] < processes:
         fewer = f", or fewer processes, e.g. trainer.devices={sizes['val']}" if sizes["val"] else ""
         raise UserError(
-            f"{_count(sizes['val'], 'validation image')} for {_count(processes, 'process', 'es')}, each of which needs "
-            f"one; take more images (e.g. a larger data.limit){fewer}"
+            f"{counted(sizes['val'], 'validation image')} for {counted(processes, 'process', 'es')}, each of which "
+            f"needs one; take more images (e.g. a larger data.limit){fewer}"
         )
     fewest = {"train": -(-sizes["train"] // processes), "val": sizes["val"] // processes}
     for split, images in fewest.items():
@@ -139,7 +140,7 @@ def check_image_numbers(sizes: Mapping[str, int], batch_size: int, processes: in
         if _reached(batches, settings.get(key)) == 0:
             share = " of a process" if processes > 1 else ""
             raise UserError(
-                f"trainer.{key}={settings[key]} of {_count(batches, 'batch', 'es')}{share} is less than one; type a "
+                f"trainer.{key}={settings[key]} of {counted(batches, 'batch', 'es')}{share} is less than one; type a "
                 f"number of batches, e.g. trainer.{key}=1"
             )
 
@@ -186,10 +187,6 @@ def _reached(batches: int, limit: float | None) -> int:
     if limit is None:
         return batches
     return int(batches * limit) if isinstance(limit, float) else min(batches, limit)
-
-
-def _count(number: int, noun: str, plural: str = "s") -> str:
-    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def build_trainer(settings: Mapping[str, Any], **set_by_program: Any) -> pl.Trainer:
