@@ -77,6 +77,21 @@ def test_epochs_come_in_by_themselves_and_what_is_looked_at_stays(opened, going)
     assert page.evaluate("window.sameDocument")
 
 
+def test_an_epoch_that_comes_in_during_a_click_takes_nothing_from_it(opened, going):
+    page = opened(page_of(going(2)), "#layer=conv2&epoch=2")
+    folded = page.locator("#training details")
+    folded.locator("summary").hover()
+    page.mouse.down()
+    going(3)
+    with page.expect_request_finished(lambda sent: "parts.js" in sent.url):
+        page.evaluate("void follow()")
+    page.wait_for_timeout(300)
+    assert folded.locator("tbody tr").count() == 2
+    page.mouse.up()
+    expect(folded.locator("tbody tr")).to_have_count(3)
+    assert folded.evaluate("(details) => details.open")
+
+
 def test_a_page_at_an_earlier_epoch_stays_there(opened, going):
     page = opened(page_of(going(3)), "#layer=conv1&epoch=2")
     at_epoch(page, 3, 2)

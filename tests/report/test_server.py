@@ -173,6 +173,24 @@ def test_a_change_is_read_anew_and_damage_is_a_row(outputs):
     assert rows["train/damaged"].form == "cut-off"
 
 
+def test_rows_that_come_in_during_a_click_take_nothing_from_it(page, outputs):
+    write_page(outputs / PAGE.rpartition("/report")[0][1:])
+    with serving(outputs) as server:
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        rows = page.locator("#table tbody tr")
+        for number, pressed in enumerate([page.get_by_text("2 finished"), page.get_by_role("link", name="000000_a")]):
+            expect(rows).to_have_count(4 + number)
+            pressed.hover()
+            page.mouse.down()
+            run(outputs / f"train/2026-02-0{1 + number}_03-04-05-000000_new", 0.9)
+            with page.expect_response("**/rows"):
+                page.evaluate("void update()")
+            page.wait_for_timeout(300)
+            expect(rows).to_have_count(4 + number)
+            page.mouse.up()
+        expect(page.locator("h1")).to_have_text("2026-01-02_03-04-05-000000_a")
+
+
 def test_the_list_in_a_browser_follows_filters_and_leads_to_pages(page, outputs):
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))

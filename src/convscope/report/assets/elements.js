@@ -39,6 +39,11 @@ function queryAll(selector, _kind) {
   return /** @type {Kind[]} */ ([...document.querySelectorAll(selector)]);
 }
 
+/** Ends once nothing is pressed on the page: a click on what is put in anew between its press and its end is lost. */
+async function released() {
+  while (document.body.matches(":active")) await new Promise((done) => setTimeout(done, 50));
+}
+
 /**
  * A new element of html, put at the end of its parent if it has one.
  * @template {keyof HTMLElementTagNameMap} Tag

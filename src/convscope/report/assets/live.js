@@ -129,6 +129,7 @@ async function takePage(version) {
   });
   const parts = await loadAgain("parts.js", () => window.PARTS);
   if (!data || !parts) return;
+  await released();
   if (isOther(data, parts)) {
     const follows = layers.length > 0 && state.epoch === last; // an address without epoch is at the last one
     if (follows) history.replaceState(history.state, "", addressOf({ epoch: null }));

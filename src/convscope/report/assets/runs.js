@@ -29,7 +29,10 @@ async function update() {
       () => null,
     );
     byId("gone").hidden = text !== null;
-    if (text !== null && text !== shownRows) put(text);
+    if (text !== null && text !== shownRows) {
+      await released();
+      put(text);
+    }
   }
   setTimeout(update, UPDATE_MILLISECONDS);
 }
@@ -51,4 +54,4 @@ setUpSorting(table, (key, direction) => {
 });
 filter.addEventListener("input", show);
 show();
-update();
+setTimeout(update, UPDATE_MILLISECONDS);
