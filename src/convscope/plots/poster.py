@@ -48,8 +48,8 @@ def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -
     figure.text(left / width, EDGE * long_side / height, note, size=0.0085 * points, color=FAINT, va="bottom")
     size = min(0.32 * tile * 72, 0.014 * points)
     for number, block in enumerate(blocks):
-        x = left + number % layout.columns * layout.step
-        y = (EDGE + HEAD) * long_side + number // layout.columns * (DOWN + BETWEEN) * tile
+        x = left + number % layout.columns * layout.across
+        y = (EDGE + HEAD) * long_side + number // layout.columns * layout.down
         figure.text(x / width, 1 - (y + 0.36 * tile) / height, block.label, size=size, color=INK)
         for place, tiles in enumerate([block.projections, block.patches]):
             _draw_nine(figure, tiles, (x + place * (NINE + INSIDE) * tile, y + LABEL * tile), tile)
@@ -57,12 +57,13 @@ def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -
 
 
 class _Layout(NamedTuple):
-    """size: of the paper, inches. tile: its side in inches. step: inches from one block of a row to the next."""
+    """size: of the paper, inches. tile: its side in inches. across, down: inches from one block to the next."""
 
     size: tuple[float, float]
     tile: float
     columns: int
-    step: float
+    across: float
+    down: float
 
 
 def _layout(paper: Paper, count: int) -> _Layout:
@@ -73,9 +74,15 @@ def _layout(paper: Paper, count: int) -> _Layout:
         room = width - 2 * EDGE * long, height - (2 * EDGE + HEAD + FOOT) * long
         for columns in range(1, max(1, count) + 1):
             tile = _tile_inches(room, columns, count)
-            spread = (room[0] - ACROSS * tile) / max(1, columns - 1)
-            layouts.append(_Layout((width, height), tile, columns, min(spread, (ACROSS + 2 * BETWEEN) * tile)))
+            across = _step(room[0], ACROSS * tile, columns, tile)
+            down = _step(room[1], DOWN * tile, math.ceil(count / columns), tile)
+            layouts.append(_Layout((width, height), tile, columns, across, down))
     return max(layouts, key=lambda layout: layout.tile)
+
+
+def _step(room: float, block: float, count: int, tile: float) -> float:
+    """From one of `count` blocks to the next where they spread over the room, at most two gaps apart: inches."""
+    return min((room - block) / max(1, count - 1), block + 2 * BETWEEN * tile)
 
 
 def _tile_inches(room: tuple[float, float], columns: int, count: int) -> float:
