@@ -1,6 +1,7 @@
 """Differences, ratios and correlations by hand, by scipy and as published; the verdicts that claims draw from them."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -56,6 +57,9 @@ def test_share_lost_by_hand():
     assert share_lost([1.0, 0.5], [1.0, 0.5], 0.1).value == 0
     assert share_lost([0.9, 0.5], [0.5, 0.3], 0.1).value == pytest.approx(1 - (0.4 + 0.2) / (0.8 + 0.4))
     assert share_lost([], [], 0.1).n == 0
+    with warnings.catch_warnings(action="error"):
+        nothing_to_lose = share_lost([0.5, 0.5, 0.5], [0.4, 0.5, 0.6], floor=0.5)
+    assert nothing_to_lose.n == 3 and np.isnan(nothing_to_lose[:3]).all()
 
 
 @pytest.mark.parametrize(

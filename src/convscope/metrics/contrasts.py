@@ -36,14 +36,15 @@ def rank_correlation(groups: Sequence[ArrayLike], seed: int = 0) -> Interval:
 def share_lost(before: ArrayLike, after: ArrayLike, floor: float, seed: int = 0) -> Interval:
     """The share of the n cases' height above `floor` that is lost from before to after: 0 nothing, 1 all.
 
-    A ratio of means, so that a case with little to lose weighs little.
+    A ratio of means, so that a case with little to lose weighs little. nan where no case has anything to lose.
     """
     height_before, height_after = np.asarray(before, float) - floor, np.asarray(after, float) - floor
-    if not len(height_before):
-        return _no_cases()
-    return bootstrap_interval(
-        len(height_before), lambda cases: float(1 - height_after[cases].sum() / height_before[cases].sum()), seed
-    )
+
+    def lost(cases: NDArray[np.int64]) -> float:
+        whole = height_before[cases].sum()
+        return float(1 - height_after[cases].sum() / whole) if whole else np.nan
+
+    return bootstrap_interval(len(height_before), lost, seed) if len(height_before) else _no_cases()
 
 
 def proportion_difference(minuend: tuple[int, int], subtrahend: tuple[int, int]) -> Interval:
