@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from convscope.cli.environment import accept_help_texts_of_hydra
 from prepared import prepared
 
 pytest_plugins = ["run_folders"]
+accept_help_texts_of_hydra()  # as the program does at its start: many tests run parts of it in their own process
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start of the program compiles it anew,
 sys.dont_write_bytecode = False  # and each start of the tests takes the asserts of 260 files apart
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,15 +48,6 @@ class Collecting(type(Path())):
         sys.unraisablehook = sys.__unraisablehook__  # pytest's prints nothing
         gc.collect()
         return super().read_bytes()
-
-
-@pytest.fixture
-def start_method(request):
-    """How processes start: spawn on macOS and Windows, fork on Linux, forkserver there from Python 3.14 on."""
-    before = multiprocessing.get_start_method()
-    multiprocessing.set_start_method(request.param, force=True)
-    yield
-    multiprocessing.set_start_method(before, force=True)
 
 
 @pytest.fixture
@@ -150,6 +142,10 @@ class CutOff:
         return lose_connection, (os.getpid(), self.fatal)
 
 
+def cut_off(fatal, _):
+    return CutOff(fatal)
+
+
 def lose_connection(pid, fatal):
     if fatal:
         os.kill(pid, signal.SIGKILL)
@@ -175,7 +171,7 @@ def no_sigchld():
 
 @pytest.mark.parametrize("fatal", [True, False])
 def test_a_process_killed_while_it_hands_a_batch_over_is_named(fatal, no_sigchld):
-    loader = Loader(Numbers([0, 1]), num_workers=1, collate_fn=lambda _: CutOff(fatal))
+    loader = Loader(Numbers([0, 1]), num_workers=1, collate_fn=partial(cut_off, fatal))
     expected = (UserError, "was ended by the signal Killed") if fatal else (ConnectionResetError, "reset by peer")
     with pytest.raises(expected[0], match=expected[1]):
         list(loader)

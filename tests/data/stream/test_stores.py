@@ -72,7 +72,8 @@ def opened(place, tmp_path, name="cache", **changed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])  # processes that load make clients of their own
-def test_the_images_are_those_of_the_folder(workers, converted_set, tmp_path):
+@pytest.mark.parametrize("start_method", ["fork"], indirect=True)  # a forkserver has the environment of its own start
+def test_the_images_are_those_of_the_folder(workers, start_method, converted_set, tmp_path):
     far, near = opened("s3://photographs/some/set/", tmp_path, workers=workers), opened(converted_set, tmp_path)
     for batch, expected in zip(far.train_dataloader(), near.train_dataloader(), strict=True):
         assert torch.equal(batch.index, expected.index) and torch.equal(batch.image, expected.image)
