@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 from safetensors.numpy import load_file
 
+from convscope.report import linked_runs
 from convscope.report.page import write_page
 from report.long_run import color
 from report.on_screen import LONG, MAPS, OTHER, at_epoch, card, label, order, screen
@@ -143,6 +144,17 @@ def test_beside_another_run(open_long_run, runs):
     expect(page.locator(".strip-of [aria-current]")).to_have_text(["2", "2"])
     page.keyboard.press("4")
     expect(page.locator("#tally")).to_contain_text("shows no maps of conv4")
+
+
+def test_a_link_of_a_sweep_names_only_the_run_beside_also_one_that_the_page_does_not_know(show, runs, monkeypatch):
+    monkeypatch.setattr(linked_runs, "MAX_COMPARABLE", 0)
+    page = show(runs / OTHER, f"#beside=run%3A{LONG}")
+    at_epoch(page, 17, 12)
+    at_epoch(page, 17, 12, side=1)
+    assert page.locator("#compare").input_value() == f"run:{LONG}"
+    expect(page.locator("#compare option:checked")).to_have_text(LONG)
+    monkeypatch.undo()
+    write_page(runs / OTHER)
 
 
 def test_the_first_view_is_light_and_only_what_is_seen_is_loaded(open_long_run, page, runs):

@@ -54,13 +54,21 @@ function loadScript(source, take) {
   return result;
 }
 
+/** The runs that this page can compare with: those that it knows, and the one that its address names. */
+function runsBeside() {
+  const known = own?.atlas.beside ?? [];
+  const folder = runBeside(state.beside);
+  if (folder === null || known.some((run) => run.folder === folder)) return known;
+  return [...known, { title: folder, folder, report: `../../${encodeURIComponent(folder)}/report/` }];
+}
+
 /**
  * The run of a folder that this page can compare with; null where it cannot be read.
  * @param {string} folder
  * @returns {Promise<AtlasRun | null>}
  */
 async function loadRun(folder) {
-  const entry = own?.atlas.beside.find((run) => run.folder === folder);
+  const entry = runsBeside().find((run) => run.folder === folder);
   if (!entry) return null;
   return loadScript(`${entry.report}data.js`, () => {
     const atlas = window.DATA?.atlas;
@@ -76,7 +84,7 @@ async function loadRun(folder) {
  * @returns {Promise<AtlasRun | null>}
  */
 async function loadBeside(folder, layer) {
-  const entry = own?.atlas.beside.find((run) => run.folder === folder);
+  const entry = runsBeside().find((run) => run.folder === folder);
   const matched = entry?.matched;
   if (!entry || !matched?.layers.some((of) => of.name === layer)) return loadRun(folder);
   return { title: entry.title, report: "", atlas: matched };

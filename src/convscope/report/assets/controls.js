@@ -68,7 +68,7 @@ function setUpEpochs() {
 
 /** @param {HTMLSelectElement} select */
 function fillCompare(select) {
-  const runs = own?.atlas.beside ?? [];
+  const runs = runsBeside();
   const choices = epochs.length > 1 ? epochs : [];
   const epochGroup = runs.length && choices.length ? html("optgroup", { label: "an epoch" }, select) : select;
   for (const epoch of choices) html("option", { value: epoch }, epochGroup, `epoch ${epoch}`);

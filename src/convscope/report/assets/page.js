@@ -78,7 +78,7 @@ function addressOf(values) {
 // What an address leaves out is as at first; an address of another kind, such as a section's, changes nothing.
 function recall() {
   const words = new URLSearchParams(location.hash.slice(1));
-  if (!words.has("layer") && !words.has("epoch")) return;
+  if (!["layer", "epoch", "beside"].some((key) => words.has(key))) return;
   const oneOf = (/** @type {string} */ key, /** @type {string[]} */ possible) =>
     possible.find((value) => value === words.get(key)) ?? null;
   const numberOf = (/** @type {string} */ key, /** @type {number[]} */ possible) =>
@@ -91,8 +91,12 @@ function recall() {
   state.part = oneOf("part", own?.atlas.parts ?? []);
   state.show = oneOf("show", ["projections", "patches"]);
   if (!words.has("beside") && words.has("compare")) words.set("beside", `epoch:${words.get("compare")}`);
-  const folders = (own?.atlas.beside ?? []).map((run) => `run:${run.folder}`);
-  state.beside = oneOf("beside", [...epochs.map((epoch) => `epoch:${epoch}`), ...folders]);
+  const folder = /^run:(?!\.)[^/\\]+$/.test(words.get("beside") ?? "") && own ? words.get("beside") : null;
+  state.beside =
+    oneOf(
+      "beside",
+      epochs.map((epoch) => `epoch:${epoch}`),
+    ) ?? folder;
 }
 
 /**
