@@ -1,8 +1,10 @@
 """The server of pages: what it gives, what it refuses, and its list of all runs in a real browser."""
 
 import http.client
+import json
 import os
 import threading
+import time
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -10,10 +12,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from convscope.report.linked_runs import comparable_runs
 from convscope.report.page import write_page
 from convscope.report.run_list import RunList
-from convscope.report.server import RunServer
-from convscope.runs.heartbeat import Heartbeat
+from convscope.report.server import RunHandler, RunServer
+from convscope.runs.heartbeat import PREFIX, STATUS, Heartbeat, RunStatus
 from random_settings import done_or_refused
 from report.on_screen import on_paper
 from report.sweeps import ATTACK, run, with_page
@@ -117,6 +120,7 @@ def test_only_reading_is_answered_and_only_by_a_name_of_this_machine(ask, output
     for host in ("evil.example", "127.0.0.1.evil.example", ""):
         status, _, text = ask("/", Host=host)
         assert status == 403 and "--token" in text
+    assert ask("/", Host="[")[0] == 400
     with serving(outputs) as server:
         assert answer(server, PAGE, method="HEAD")[2] == ""
         assert answer(server, PAGE, method="POST")[0] == answer(server, PAGE, method="DELETE")[0] == 501
@@ -171,6 +175,58 @@ def test_a_change_is_read_anew_and_damage_is_a_row(outputs):
     rows = {row.name: row for row in runs.rows()}
     assert rows["train/2026-01-02_03-04-05-000000_a"].state == "failed: <b>"
     assert rows["train/damaged"].form == "cut-off"
+
+
+def test_odd_folders_do_not_hide_the_others(outputs):
+    """A month that does not exist, bytes that are no UTF-8, a colon, and a file that cannot be read."""
+    names = "2026-13-45_99-99-99_b", os.fsdecode(b"caf\xe9 100%"), "a:b", "broken"
+    odd = [outputs / "train" / name for name in names]
+    for folder in odd:
+        with_page(run(folder, 0.5))
+    (odd[-1] / "summary.json").unlink()
+    (odd[-1] / "summary.json").symlink_to("/proc/self/mem")  # a file, says the system, and refuses to read it
+    rows = {row.name: row for row in RunList(outputs).rows()}
+    assert len(rows) == 8
+    assert [rows[f"train/{folder.name}"].state for folder in odd] == [
+        *3 * ["finished"], "cannot be read: Input/output error",
+    ]  # fmt: skip
+    with serving(outputs) as server:
+        assert answer(server, "/")[0] == 200
+        for folder in odd:
+            status, _, text = answer(server, f"/{rows[f'train/{folder.name}'].page}")
+            assert status == 200 and "<title>a run</title>" in text
+    beside = comparable_runs(outputs / "train/2026-01-02_03-04-05-000000_a")
+    assert [run["report"] for run in beside if "caf" in run["folder"]] == ["../../caf%E9%20100%25/report/"]
+    assert len(beside) == 4
+
+
+def test_what_is_said_of_a_run_that_is_not_over_is_said_anew(outputs):
+    folder = outputs / "train/2026-01-04_03-04-05-000000_killed"
+    (folder / "report").mkdir(parents=True)
+    (folder / "about.json").write_text('{"job": "train", "name": "killed"}')
+    runs, states = RunList(outputs), []
+    for age in (200, 7500):
+        status = RunStatus("running", "running", beat=time.time() - age)._asdict()
+        (folder / STATUS).write_text(f"{PREFIX}{json.dumps(status)};\n")
+        os.utime(folder / STATUS, times=(1, 1))
+        states.append(runs.rows()[0].state)
+    assert "no sign of life for 3 min" in states[0] and "no sign of life for 2 h" in states[1]
+
+
+def test_an_answer_that_is_cut_off_is_not_the_last_one(page, outputs, monkeypatch):
+    def cut_off(handler, text):
+        handler._begin(200, "text/html; charset=utf-8", len(text) + 100)
+        handler.wfile.write(text.encode())
+        handler.close_connection = True
+
+    with serving(outputs) as server:
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        for is_cut_off in (True, False):
+            with monkeypatch.context() as patch:
+                if is_cut_off:
+                    patch.setattr(RunHandler, "_answer", cut_off)
+                page.evaluate("update()")
+                expect(page.locator("#gone")).to_be_visible(visible=is_cut_off)
 
 
 def test_rows_that_come_in_during_a_click_take_nothing_from_it(page, outputs):

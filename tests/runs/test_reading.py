@@ -20,6 +20,7 @@ def test_a_finished_run_is_read_whole(finished_run):
 def test_an_empty_folder_is_no_run_and_reads_as_nothing(tmp_path):
     run = read_run(tmp_path)
     assert not is_run_folder(tmp_path)
+    assert not is_run_folder(tmp_path / (300 * "a"))  # longer than a name may be
     assert (run.entries, run.metrics, run.summary, run.remarks) == ([], {}, {}, [])
 
 

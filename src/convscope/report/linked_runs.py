@@ -5,7 +5,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -14,7 +13,14 @@ from convscope.analyses import abouts
 from convscope.report.header import page_topic
 from convscope.report.run_names import name_in_sweep
 from convscope.runs.index import read_text
-from convscope.runs.reading import enclosing_sweep, is_run_folder, is_sweep_folder, read_facts, start_time
+from convscope.runs.reading import (
+    date_in,
+    enclosing_sweep,
+    is_run_folder,
+    is_sweep_folder,
+    read_facts,
+    start_time,
+)
 
 NOTES_FILE = "looked_at.jsonl"  # in the folder of a training run or a sweep, with a line for each analysis of it
 MAX_COMPARABLE = 50  # runs that the page offers to compare with
@@ -113,7 +119,7 @@ def comparable_runs(folder: Path) -> list[dict[str, str]]:
         {
             "title": name_in_sweep(read_facts(run), sweep) if sweep else _folder_title(run),
             "folder": run.name,
-            "report": f"../../{quote(run.name)}/report/",
+            "report": f"../../{address_of(run.name)}/report/",
         }
         for run in runs
     ]
@@ -121,10 +127,8 @@ def comparable_runs(folder: Path) -> list[dict[str, str]]:
 
 def _folder_title(folder: Path) -> str:
     """Name and date of a folder <date>_<time>_<name>, in words; the name of another folder as it is."""
-    match = re.match(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)[\d-]*_(.+)", folder.name)
-    if not match:
-        return folder.name
-    return f"{match[2]}, {datetime.strptime(match[1], '%Y-%m-%d_%H-%M-%S').strftime('%-d %B %Y, %H:%M')}"
+    date, name = date_in(folder.name), re.match(r"[\d-]+_[\d-]+_(.+)", folder.name)
+    return f"{name[1]}, {date.strftime('%-d %B %Y, %H:%M')}" if date and name else folder.name
 
 
 def _link(folder: Path, target: str, words: str = "", when: str = "") -> Link | None:
@@ -132,4 +136,10 @@ def _link(folder: Path, target: str, words: str = "", when: str = "") -> Link | 
     if Path(target).is_absolute() or not is_run_folder(folder / target):
         return None
     page = folder / target / "report" / "index.html"
-    return Link(f"../{quote(Path(target).as_posix())}/report/index.html", words, when) if page.is_file() else None
+    address = f"../{address_of(Path(target).as_posix())}/report/index.html"
+    return Link(address, words, when) if page.is_file() else None
+
+
+def address_of(path: str) -> str:
+    """The path in the address of a page, whatever bytes the names of its folders hold."""
+    return quote(os.fsencode(path))

@@ -10,18 +10,28 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 from convscope.report.annotation_page import PAGE_FILE
+from convscope.report.linked_runs import address_of
 from convscope.runs.heartbeat import STATUS, RunStatus, read_status
 from convscope.runs.number_format import counted, percent
-from convscope.runs.reading import RUN_FILES, Run, is_run_folder, is_sweep_folder, read_facts, read_run, start_time
+from convscope.runs.reading import (
+    RUN_FILES,
+    Run,
+    changed_at,
+    is_run_folder,
+    is_sweep_folder,
+    read_facts,
+    read_run,
+    start_time,
+)
 from convscope.runs.training_runs import goal_of, read_training_run
 
 DEEPEST = 5  # folders between the served one and a run: outputs/sweep/<sweep>/<row>/<row>
 PAGES = "report/index.html", PAGE_FILE  # of a run; the first that it has
 SIGNS = (*RUN_FILES, "about.json", STATUS, *PAGES)  # a change of any of these is a change of the run
-FORMS = "finished", "running", "failed"  # classes of states; others are cut off
+OVER = "finished", "failed"  # states that stay
+FORMS = *OVER, "running"  # classes of states; others are cut off
 
 
 class ListedRun(NamedTuple):
@@ -67,11 +77,17 @@ class RunList:
         return sorted(rows, key=lambda row: row.start, reverse=True)
 
     def _run(self, folder: Path) -> ListedRun:
-        signs = tuple(_changed(folder / name) for name in SIGNS)
-        if folder in self._read and self._read[folder][0] == signs and self._read[folder][1].form != "running":
+        signs = tuple(changed_at(folder / name) for name in SIGNS)
+        if folder in self._read and self._read[folder][0] == signs:
             return self._read[folder][1]
-        listed = _listed(folder, self._name(folder), self._page(folder))
-        self._read[folder] = signs, listed
+        name, page = self._name(folder), self._page(folder)
+        try:
+            listed = _listed(folder, name, page)
+        except OSError as error:  # a file of somebody else
+            state = f"cannot be read: {error.strerror}"
+            return ListedRun(name, page, "", state, "cut-off", None, "", start_time(folder))
+        if listed.form in OVER:  # what is said of others changes with the time
+            self._read[folder] = signs, listed
         return listed
 
     def _sweep(self, folder: Path, inside: Sequence[ListedRun]) -> ListedRun:
@@ -87,8 +103,8 @@ class RunList:
         return folder.relative_to(self.folder).as_posix() if folder != self.folder else folder.name
 
     def _page(self, folder: Path) -> str | None:
-        pages = (folder / page for page in PAGES)
-        return next((quote(page.relative_to(self.folder).as_posix()) for page in pages if page.is_file()), None)
+        pages = (folder / page for page in PAGES if os.path.isfile(folder / page))
+        return next((address_of(page.relative_to(self.folder).as_posix()) for page in pages), None)
 
 
 def run_folders(folder: Path, depth: int = 0) -> Iterator[tuple[Path, bool]]:
@@ -115,14 +131,7 @@ def run_folders(folder: Path, depth: int = 0) -> Iterator[tuple[Path, bool]]:
 
 def has_run(folder: Path) -> bool:
     """Whether the folder is that of a run, also of one that has only begun."""
-    return is_run_folder(folder) or (folder / "about.json").is_file()
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    return is_run_folder(folder) or os.path.isfile(folder / "about.json")
 
 
 def _listed(folder: Path, name: str, page: str | None) -> ListedRun:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from convscope.report.header import run_seconds
+from convscope.report.linked_runs import address_of
 from convscope.report.run_names import setting_text, settings_in_words
 from convscope.runs.config_diff import differences_in_words
 from convscope.runs.number_format import duration, percent
@@ -145,7 +145,7 @@ def _row(number: int, name: str, run: TrainingRun, folder: Path) -> RunRow:
     """The row without its cells and curve."""
     place = run.run.folder
     key = place.relative_to(folder).as_posix() if place.is_relative_to(folder) else place.name
-    page = f"../{quote(key)}/report/index.html" if (place / "report" / "index.html").is_file() else None
+    page = f"../{address_of(key)}/report/index.html" if (place / "report" / "index.html").is_file() else None
     return RunRow(key, name, number, page, STATES[run.state.partition(":")[0]], [], "", run)
 
 

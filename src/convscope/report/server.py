@@ -15,7 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, unquote_to_bytes, urlsplit
 from zlib import crc32
 
 from convscope.report.page import asset_texts, template
@@ -23,6 +23,7 @@ from convscope.report.run_list import RunList, has_run
 from convscope.runs.reading import is_sweep_folder
 
 BLOCK = 2**16  # bytes of a file that are sent at once
+OF_PATHS = {"\0", "\\", ":"} if sys.platform == "win32" else {"\0"}  # signs that the name of a file has not
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 SCRIPTS = ("elements.js", "sorting.js", "runs.js")
 HEADERS = {
@@ -40,8 +41,8 @@ def served_file(root: Path, address: str) -> Path | None:
 
     Names that begin with a dot are none of a page: Hydra's record, and files that are only half written.
     """
-    parts = unquote(address).split("/")[1:]
-    if not parts or any(not part or part.startswith(".") or set(part) & {"\\", "\0", ":"} for part in parts):
+    parts = os.fsdecode(unquote_to_bytes(address)).split("/")[1:]
+    if not parts or any(not part or part.startswith(".") or set(part) & OF_PATHS for part in parts):
         return None
     path = root.joinpath(*parts)
     try:
@@ -89,8 +90,12 @@ class RunHandler(BaseHTTPRequestHandler):
     timeout = 60  # seconds for which a connection may be silent
 
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        if not self._may_ask(url.path, parse_qs(url.query)):
+        try:
+            url, host = urlsplit(self.path), urlsplit(f"//{self.headers.get('Host', '')}").hostname
+        except ValueError:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is no address")
+            return
+        if not self._may_ask(url.path, parse_qs(url.query), host):
             return
         if url.path == "/":
             self._answer(self._list_page())
@@ -103,11 +108,10 @@ class RunHandler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def _may_ask(self, path: str, query: dict[str, list[str]]) -> bool:
+    def _may_ask(self, path: str, query: dict[str, list[str]], host: str | None) -> bool:
         """Whether the request is answered; else it has got a refusal, or a cookie in place of the token."""
         token = self.server.token
         if not token:  # a page of another host that calls itself by this address may not read
-            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
             if host not in LOCAL_NAMES:
                 self._refuse(HTTPStatus.FORBIDDEN, "this server answers to localhost; start it with --token for others")
             return host in LOCAL_NAMES

@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -81,7 +82,7 @@ def recorded_settings(folder: str | Path) -> dict[str, Any]:
 
 def is_run_folder(folder: Path) -> bool:
     """Whether the folder has any of the files that a run writes."""
-    return any((folder / name).is_file() for name in RUN_FILES)
+    return any(os.path.isfile(folder / name) for name in RUN_FILES)  # no error where a folder may not be read
 
 
 def run_folder_of(checkpoint: str | Path | None) -> Path | None:
@@ -106,7 +107,7 @@ def enclosing_sweep(folder: Path) -> Path | None:
 
 def is_sweep_folder(folder: Path) -> bool:
     """Whether Hydra has written the command of a sweep into the folder."""
-    return (folder / SWEEP_FILE).is_file()
+    return os.path.isfile(folder / SWEEP_FILE)
 
 
 def sweep_overrides(sweep: Path) -> list[str] | None:
@@ -117,10 +118,26 @@ def sweep_overrides(sweep: Path) -> list[str] | None:
 def start_time(folder: Path) -> datetime:
     """When the run was started: from the name of its folder or of its sweep's folder, else from its oldest file."""
     for name in (folder.name, folder.parent.name):
-        if date := re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", name):
-            return datetime.strptime(date[0], "%Y-%m-%d_%H-%M-%S")
-    times = [(folder / name).stat().st_mtime for name in RUN_FILES if (folder / name).is_file()]
-    return datetime.fromtimestamp(min(times, default=folder.stat().st_mtime))
+        if date := date_in(name):
+            return date
+    times = [changed for name in RUN_FILES if (changed := changed_at(folder / name))]
+    return datetime.fromtimestamp(min(times, default=changed_at(folder)) / 1e9)
+
+
+def date_in(name: str) -> datetime | None:
+    """The date and time with which the name of a folder of outputs/ begins; None for another name."""
+    date = re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", name)
+    with suppress(ValueError):  # there is no 13th month
+        return datetime.strptime(date[0], "%Y-%m-%d_%H-%M-%S") if date else None
+    return None
+
+
+def changed_at(path: Path) -> int:
+    """When the file or folder was last changed, in nanoseconds since 1970; 0 where there is none that can be seen."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[str]]]:

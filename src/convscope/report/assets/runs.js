@@ -22,12 +22,19 @@ function show() {
   if (byId("count").textContent !== text) byId("count").textContent = text;
 }
 
+/** The rows as the server has them now; null without an answer. */
+async function newRows() {
+  try {
+    const response = await fetch("/rows", { cache: "no-cache" });
+    return response.ok ? await response.text() : null;
+  } catch {
+    return null;
+  }
+}
+
 async function update() {
   if (!document.hidden) {
-    const text = await fetch("/rows", { cache: "no-cache" }).then(
-      (response) => (response.ok ? response.text() : null),
-      () => null,
-    );
+    const text = await newRows();
     byId("gone").hidden = text !== null;
     if (text !== null && text !== shownRows) {
       await released();
