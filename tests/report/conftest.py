@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from playwright.sync_api import expect
 
 from convscope.report.page import write_page
 from report.analyses import looked
 from report.long_run import long_run
 from report.on_screen import LONG, OTHER
 
+expect.set_options(timeout=30_000)  # milliseconds: a machine may be slow, or busy with other tests
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 

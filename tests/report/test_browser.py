@@ -206,9 +206,10 @@ def test_a_phone_needs_no_sideways_scrolling(show, page, finished_run):
 def test_pictures_load_as_needed(show, page, finished_run):
     requests = []
     page.on("request", lambda request: requests.append(request.url))
-    show(finished_run, "#layer=conv1&epoch=1")
+    with page.expect_request(lambda request: "conv1/epoch_002" in request.url):
+        show(finished_run, "#layer=conv1&epoch=1")
     shows(page, "conv1/epoch_001")
-    page.wait_for_timeout(200)
+    page.wait_for_timeout(200)  # in which it would ask for more
     pictures = [url for url in requests if "/pictures/top9/" in url]
     assert 1 < len(pictures) <= 5  # this one and the next few of the same layer
     assert all("/conv1/" in url for url in pictures)

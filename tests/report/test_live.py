@@ -79,8 +79,11 @@ def test_epochs_come_in_by_themselves_and_what_is_looked_at_stays(opened, going)
 
 def test_an_epoch_that_comes_in_during_a_click_takes_nothing_from_it(opened, going):
     page = opened(page_of(going(2)), "#layer=conv2&epoch=2")
+    page.set_viewport_size({"width": 400, "height": 800})
     folded = page.locator("#training details")
-    folded.locator("summary").hover()
+    folded.locator("summary").click()
+    folded.locator(".wide").evaluate("(wide) => { wide.scrollLeft = 150; }")
+    page.locator("h1").hover()
     page.mouse.down()
     going(3)
     with page.expect_request_finished(lambda sent: "parts.js" in sent.url):
@@ -89,7 +92,7 @@ def test_an_epoch_that_comes_in_during_a_click_takes_nothing_from_it(opened, goi
     assert folded.locator("tbody tr").count() == 2
     page.mouse.up()
     expect(folded.locator("tbody tr")).to_have_count(3)
-    assert folded.evaluate("(details) => details.open")
+    assert folded.locator(".wide").evaluate("(wide) => wide.scrollLeft") == 150
 
 
 def test_a_page_at_an_earlier_epoch_stays_there(opened, going):

@@ -137,7 +137,8 @@ def test_a_page_of_300_pictures_loads_those_near_the_window(show, page, tmp_path
     concluded(tmp_path, record)
     page.on("request", lambda request: requested.append(Path(unquote(urlparse(request.url).path))))
     show(tmp_path)
-    page.wait_for_timeout(300)
+    expect(page.locator("figure.plate img").first).to_have_js_property("complete", True)
+    page.wait_for_timeout(300)  # in which it would ask for more
     pictures = [path for path in requested if path.suffix == ".jpg"]
     assert 0 < len(pictures) < 20
     assert pictures[0].stat().st_size > 100_000

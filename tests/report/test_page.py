@@ -1,9 +1,14 @@
+"""What the page of a run says, read back from its html and its data."""
+
 import csv
 import json
+import multiprocessing
 import shutil
+import time
 from html.parser import HTMLParser
 
 from convscope.report.page import write_page
+from convscope.runs.atomic_io import alone_in
 
 ATTACK = "</script><script>alert(1)</script>\u2028\u2029\"'"
 
@@ -42,6 +47,21 @@ def test_a_finished_run_says_what_it_was_and_what_came_out(finished_run):
     assert "python src/run.py model.width=0.25 trainer.max_epochs=8" in text.words
     assert "not finished" not in joined
     assert data["metrics"]["epoch"] == list(range(1, 9))
+
+
+def test_who_waits_to_write_a_page_reads_the_run_as_it_is_then(finished_run):
+    metrics = finished_run / "metrics.csv"
+    *_, last = csv.reader(metrics.open())
+    write_page(finished_run)
+    writer = multiprocessing.get_context("fork").Process(target=write_page, args=(finished_run,))
+    with alone_in(finished_run / "report"):
+        writer.start()
+        time.sleep(0.5)  # in which a writer that did not wait would have read it
+        with metrics.open("a") as file:
+            file.write(",".join(["9", *last[1:]]) + "\n")
+    writer.join()
+    written = (finished_run / "report" / "data.js").read_text().removeprefix("window.DATA = ").removesuffix(";\n")
+    assert writer.exitcode == 0 and json.loads(written)["metrics"]["epoch"] == list(range(1, 10))
 
 
 def test_every_picture_is_reached_from_the_report_folder(finished_run):

@@ -28,7 +28,7 @@ from convscope.report.convergence import (
 )
 from convscope.report.linked_runs import analyses_of, sweep_page_of, trained_run
 from convscope.report.sections import REST, drawing_addresses, is_moving, sections
-from convscope.runs.atomic_io import write
+from convscope.runs.atomic_io import alone_in, write
 from convscope.runs.heartbeat import RunStatus, read_status
 from convscope.runs.index import OUTCOME
 from convscope.runs.number_format import brief, duration, percent
@@ -79,8 +79,14 @@ def write_page(run_folder: Path) -> Path:
 
     In report/: index.html, data.js, the atlas's scripts and the layers' thumbnails, each whole or not at all; of a run
     that goes on also parts.js, for pages that are open. Reads the run folder and the names of the runs beside it.
+    Several processes may do so at once: they wait for each other, so that the last one to write has read the newest.
     """
     folder = Path(run_folder)
+    with alone_in(folder / "report"):
+        return _write_page(folder)
+
+
+def _write_page(folder: Path) -> Path:
     run = read_run(folder)
     run = run._replace(metrics=remeasure_overlap(folder, run.metrics))
     atlas = build_atlas(run)

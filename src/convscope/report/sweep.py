@@ -4,23 +4,18 @@ It opens from disk as a run's page does. index.html has the whole table and need
 """
 
 import math
-import os
 import re
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from convscope.analyses import abouts
 from convscope.errors import command_line
-from convscope.report.linked_runs import Link, analyses_of
+from convscope.report.linked_runs import Link, address_of, analyses_of
 from convscope.report.page import asset_texts, column_words, literal, template
 from convscope.report.run_table import RunTables, run_tables
-from convscope.runs.atomic_io import write
+from convscope.runs.atomic_io import alone_in, write
 from convscope.runs.reading import start_time
 from convscope.runs.sweep_runs import SweepRuns, read_sweep_runs
 from convscope.runs.training_runs import TrainingRun
@@ -40,29 +35,12 @@ def write_sweep_page(folder: Path) -> Path:
     reads every finished run. Raises UserError where there is no training run.
     """
     report = folder / "report"
-    with _page_lock(folder):
+    with alone_in(folder):
         runs = read_sweep_runs([folder])
         tables = run_tables(runs.groups, folder.resolve())
         write(report / "data.js", f"window.SWEEP = {literal({'runs': _curves(tables), 'words': column_words()})};\n")
         write(report / "index.html", _html(folder.resolve(), runs, tables).encode(errors="replace"))
     return report / "index.html"
-
-
-@contextmanager
-def _page_lock(folder: Path) -> Iterator[None]:
-    """Waits until no other process writes the page of this folder; not on a file system without locks."""
-    if sys.platform == "win32" or not folder.is_dir():
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _html(folder: Path, runs: SweepRuns, tables: RunTables) -> str:
@@ -88,7 +66,7 @@ def _comparisons(folder: Path) -> list[Link]:
     for about in abouts().values():
         page = f"{about.sweep_folder}/report/index.html" if about.sweep_key else ""
         if page and (folder / page).is_file():
-            links.append(Link(f"../{quote(page)}", about.label))
+            links.append(Link(f"../{address_of(page)}", about.label))
     return links + analyses_of(folder)
 
 
@@ -102,8 +80,8 @@ def _curves(tables: RunTables) -> list[dict[str, Any]]:
             "id": row.key,
             "name": row.name,
             "number": row.number,
-            "address": quote(row.key),
-            "within": quote(str(Path(row.key).parent)),
+            "address": address_of(row.key),
+            "within": address_of(str(Path(row.key).parent)),
             "folder": row.run.run.folder.name,
             "written": _atlas_written(row.run.run.folder),
             "epochs": [int(values.get("epoch", number)) for number, values in enumerate(row.run.history, 1)],

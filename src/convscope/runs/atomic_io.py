@@ -12,7 +12,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from convscope.errors import UserError
@@ -72,6 +73,28 @@ def append(path: Path, line: str) -> None:
                 raise
     except OSError as error:
         raise (_full(path, path) if error.errno in FULL else _refused(path, error)) from None
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Waits until no other process is within such a block for this folder.
+
+    Nobody waits on Windows, on a file system without locks, and where there is no folder.
+    """
+    if sys.platform == "win32" or not folder.is_dir():
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing it leaves the lock to a process that was forked meanwhile
+        os.close(descriptor)
 
 
 def check_writable(folder: Path) -> None:

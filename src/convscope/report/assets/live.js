@@ -4,6 +4,7 @@
 
 const POLL_MILLISECONDS = 3000;
 const SLOW_MILLISECONDS = 30000; // for a run that gives no sign of life: it may be resumed
+const SURE_MILLISECONDS = 15000; // after so long a run is silent; before, the clock of its machine may be behind
 
 /** When the data that are shown were written. */
 let pageShown = window.DATA?.written ?? 0;
@@ -60,7 +61,7 @@ function showState(status) {
 // ---------------------------------------------------------------- what has changed
 
 /**
- * Puts a part of the page in anew. What is unfolded in it stays so, and the focus stays where it is.
+ * Puts a part of the page in anew. What is unfolded in it stays so, the focus and what is scrolled stay where they are.
  * @param {HTMLElement} holder
  * @param {string} text its html
  * @returns {boolean} whether it has changed
@@ -70,11 +71,15 @@ function replacePart(holder, text) {
   partTexts.set(holder, text);
   const next = document.createElement("template");
   next.innerHTML = text;
+  if (next.innerHTML === holder.innerHTML) return false;
   const unfolded = [...holder.querySelectorAll("details")].filter((part) => part.open).map(titleOf);
   for (const part of next.content.querySelectorAll("details")) part.open = unfolded.includes(titleOf(part));
   const places = [...holder.querySelectorAll("a, summary, button")];
   const focused = places.findIndex((element) => element === document.activeElement);
+  const scrolled = [...holder.querySelectorAll(".wide, pre")].map((part) => [part.scrollLeft, part.scrollTop]);
   holder.replaceChildren(next.content);
+  for (const [number, part] of holder.querySelectorAll(".wide, pre").entries())
+    [part.scrollLeft, part.scrollTop] = scrolled[number] ?? [0, 0];
   const again = holder.querySelectorAll("a, summary, button")[focused];
   if (focused >= 0 && again instanceof HTMLElement) again.focus({ preventScroll: true });
   return true;
@@ -154,7 +159,7 @@ async function follow() {
     showState(status);
     if (over) return;
   }
-  const slow = document.hidden || (status !== null && isSilent(status));
+  const slow = document.hidden || (status !== null && isSilent(status) && performance.now() > SURE_MILLISECONDS);
   setTimeout(follow, slow ? SLOW_MILLISECONDS : POLL_MILLISECONDS);
 }
 
