@@ -1,13 +1,14 @@
 """Pages of one net lead to each other."""
 
 import json
+import os
 import re
 import shutil
 
 import pytest
 
 from conftest import convscope
-from convscope.report.linked_runs import NOTES_FILE, analyses_of, note_analysis, trained_run
+from convscope.report.linked_runs import NOTES_FILE, analyses_of, comparable_runs, note_analysis, trained_run
 from convscope.report.page import write_page
 from convscope.runs.reading import run_folder_of
 
@@ -45,6 +46,14 @@ def test_two_pages_that_show_the_same_say_when_they_were_made(pair):
     note_analysis(pair[1], pair[0], "occlude", "yesterday")
     note_analysis(again, pair[0], "occlude", "today")
     assert [link.words for link in analyses_of(pair[0])] == ["occlusion (today)", "occlusion (yesterday)"]
+
+
+def test_of_many_runs_of_a_sweep_the_last_ones_can_be_compared(tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}_net" / "report" / "atlas").mkdir(parents=True)
+        os.utime(tmp_path / f"{number}_net", times=(1e9, 1e9))  # they have one start: that of the sweep
+    beside = [run["folder"] for run in comparable_runs(tmp_path / "11_net")]
+    assert beside == [f"{number}_net" for number in range(10, -1, -1)]
 
 
 def test_a_page_that_is_gone_is_no_link(pair):

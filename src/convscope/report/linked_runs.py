@@ -21,6 +21,7 @@ from convscope.runs.reading import (
     read_facts,
     start_time,
 )
+from convscope.runs.sweep_runs import place_in_sweep
 
 NOTES_FILE = "looked_at.jsonl"  # in the folder of a training run or a sweep, with a line for each analysis of it
 MAX_COMPARABLE = 50  # runs that the page offers to compare with
@@ -114,7 +115,7 @@ def comparable_runs(folder: Path) -> list[dict[str, str]]:
         runs = [run for run in folder.parent.iterdir() if run != folder and os.path.isdir(run / "report" / "atlas")]
     except OSError:  # a parent that may not be read
         return []
-    runs = sorted(runs, key=lambda run: (start_time(run), run.name), reverse=True)[:MAX_COMPARABLE]
+    runs = sorted(runs, key=lambda run: (start_time(run), place_in_sweep(run)), reverse=True)[:MAX_COMPARABLE]
     return [
         {
             "title": name_in_sweep(read_facts(run), sweep) if sweep else _folder_title(run),

@@ -167,13 +167,13 @@ def _run_folders(folder: Path, left_out: dict[str, str]) -> Iterator[Path]:
 def _subfolders(folder: Path) -> list[Path]:
     inside = [path.resolve() for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
     inside = [path for path in inside if path.name not in NOT_RUNS or (path / "metrics.csv").is_file()]
-    return sorted(inside, key=_place_in_sweep)
+    return sorted(inside, key=place_in_sweep)
 
 
-def _place_in_sweep(path: Path) -> tuple[float, str]:
+def place_in_sweep(path: Path) -> tuple[float, str]:
     """The number before the folder's name, by which 10_zfnet comes after 2_zfnet, and the name."""
     number = path.name.partition("_")[0]
-    return (int(number) if number.isdigit() else float("inf")), path.name
+    return (int(number) if number.isdecimal() else float("inf")), path.name
 
 
 def _label(path: Path) -> str:
