@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -400,8 +400,8 @@ def test_a_dashboard_of_unknown_layers_is_told(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
-    """Opened twice on one folder: the same run of wandb and of MLflow; another folder of the sweep is of its group."""
+def test_a_resumed_run_goes_on_in_its_own_runs_which_say_how_each_session_ended(tmp_path):
+    """Opened on one folder: the same run of wandb and of MLflow; another folder of the sweep is of its group."""
     config = {"job": "train", "words": []}
     choices = {
         "wandb": {"project": "p", "mode": "offline", "table": 0, "artifacts": []},
@@ -409,13 +409,23 @@ def test_a_resumed_run_goes_on_in_its_own_runs(tmp_path):
     }
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "multirun.yaml").write_text("")
-    ids = []
-    for name in ("one", "one", "two"):
-        with loggers.open_loggers(choices, tmp_path / "sweep" / name, config) as (wandb, mlflow):
+    ids, ended = [], []
+    sessions = ("one", ValueError("the loss is nan")), ("one", SystemExit(143)), ("one", None), ("two", None)
+    for name, error in sessions:
+        folder = tmp_path / "sweep" / name
+        with suppress(ValueError, SystemExit), loggers.open_loggers(choices, folder, config) as (wandb, mlflow):
             ids.append((wandb.logger.experiment.id, mlflow.logger.run_id))
             assert wandb.logger.experiment.group == "sweep"
             assert wandb.logger.experiment.job_type == "train"
-    assert ids[0] == ids[1] and not set(ids[1]) & set(ids[2])
+            client = mlflow.logger.experiment
+            assert client.get_run(ids[-1][1]).info.status == "RUNNING"
+            if error:
+                raise error
+        (file,) = (folder / "wandb" / "latest-run").glob("*.wandb")
+        *_, code = (record.exit.exit_code for record in records(file) if record.HasField("exit"))
+        ended.append((client.get_run(ids[-1][1]).info.status, code))
+    assert ids[0] == ids[1] == ids[2] and not set(ids[2]) & set(ids[3])
+    assert ended == [("FAILED", 1), ("KILLED", 1), ("FINISHED", 0), ("FINISHED", 0)]
 
 
 @pytest.mark.parametrize(
@@ -511,7 +521,7 @@ class Brittle:
     def row(self, *_):
         self.call("row")
 
-    def close(self):
+    def close(self, _):
         self.call("close")
 
 

@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from convscope.errors import UserError, install, reason_of
+from convscope.runs.heartbeat import Outcome
 from convscope.runs.record import Picture
 from convscope.runs.unfinished import unchanged_if_refused
 
@@ -43,8 +45,13 @@ class FaultTolerantLogger:
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
         self._pass_on(lambda: self.opened.row(epoch, values))
 
-    def close(self) -> None:
-        self._pass_on(self.opened.close, despite_failure=True)
+    def close(self, outcome: Outcome = "finished") -> None:
+        self._pass_on(lambda: self.opened.close(outcome), despite_failure=True)
+
+    def close_after(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
+        """Closes it at the end of a block of `with`. error: what has ended the block."""
+        by_signal = isinstance(error, SystemExit | KeyboardInterrupt)
+        self.close("finished" if error is None else "stopped" if by_signal else "failed")
 
     def _pass_on(self, call: Callable[[], None], despite_failure: bool = False) -> None:
         if self.failure and not despite_failure:
@@ -62,7 +69,8 @@ class FaultTolerantLogger:
 def open_loggers(
     choices: Mapping[str, Mapping[str, Any]], folder: Path, config: dict[str, Any], warn: Callable[[str], None] = print
 ) -> Iterator[list[FaultTolerantLogger]]:
-    """The chosen loggers, each with its Lightning logger in `.logger`. All are closed at the end, also after an error.
+    """The chosen loggers, each with its Lightning logger in `.logger`. All are closed at the end, also after an error,
+    and tell by it how the run ended.
 
     choices: logger name -> its settings (conf/logger). config: the run's config as plain values. warn: gets a line for
     each logger that fails later. Raises UserError for an unknown name, and where a logger cannot begin: what loggers
@@ -78,7 +86,7 @@ def open_loggers(
         for name, settings in choices.items():
             if opened := _opened(name, settings, folder, config):
                 loggers.append(FaultTolerantLogger(name, opened, warn))
-                begun.callback(loggers[-1].close)
+                begun.push(loggers[-1].close_after)
         closing = begun.pop_all()
     with closing:
         yield loggers

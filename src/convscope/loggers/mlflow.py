@@ -13,9 +13,11 @@ from PIL import Image
 from pytorch_lightning.loggers import MLFlowLogger
 
 from convscope.runs.atomic_io import write
+from convscope.runs.heartbeat import Outcome
 from convscope.runs.record import Picture
 
 DATABASE = "sqlite:///outputs/mlflow.db"
+STATUS: dict[Outcome, str] = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}  # of MLflow
 UNLESS_SET = {  # variables of MLflow
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing leaves this machine unless the user asks
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is gone stops a run for seconds; by MLflow's 7 for minutes
@@ -41,10 +43,10 @@ class MlflowPictures:
         self.epoch = max(self.epoch, epoch)
         self.logger.log_metrics({"epoch": epoch, **values}, epoch)
 
-    def close(self) -> None:
+    def close(self, outcome: Outcome) -> None:
         if (self.folder / "top9").is_dir():
             self.logger.experiment.log_artifacts(self.logger.run_id, str(self.folder / "top9"), "top9")
-        self.logger.finalize("success")
+        self.logger.finalize(STATUS[outcome])
 
 
 def _retry_briefly(uri: str) -> None:
@@ -93,4 +95,6 @@ def open_logger(settings: Mapping[str, Any], folder: Path, config: dict[str, Any
     write(id_file, f"{logger.run_id}\n")
     if earlier_id is None:
         logger.log_hyperparams({key: value for key, value in config.items() if key != "words"})
+    else:
+        logger.experiment.update_run(earlier_id, status="RUNNING")  # it has the status of its earlier end
     return MlflowPictures(logger, folder)

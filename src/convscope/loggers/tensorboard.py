@@ -13,6 +13,7 @@ import tensorboard  # noqa: F401  # Lightning imports it only with the first pic
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from convscope.loggers.image_summary import add_picture_file
+from convscope.runs.heartbeat import Outcome
 from convscope.runs.record import Picture
 
 
@@ -31,7 +32,7 @@ class TensorBoardPictures:
         self.epoch = max(self.epoch, epoch)
         self.logger.log_metrics({"epoch": epoch, **values}, epoch)
 
-    def close(self) -> None:
+    def close(self, _: Outcome) -> None:
         self.logger.finalize("success")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from convscope.loggers import FaultTolerantLogger
 from convscope.loggers.epoch_buffer import EpochBuffer, PictureFile
 from convscope.loggers.image_summary import add_picture_file
+from convscope.runs.heartbeat import Outcome
 from convscope.runs.record import Picture
 
 SENT = "top9/", "evolution/"  # first parts of the names of pictures; the others are in the run folder alone
@@ -46,7 +47,7 @@ class OpenLogger:
     def row(self, epoch: int, values: Mapping[str, float]) -> None:
         self.buffer.row(epoch, values)
 
-    def close(self) -> None:
+    def close(self, _: Outcome) -> None:  # the Trainer ends its loggers itself, and knows how the run ended
         self.buffer.end({})
 
     def _send_pictures(self, pictures: Sequence[PictureFile], values: Mapping[str, Any], epoch: int) -> None:

@@ -26,6 +26,7 @@ from convscope.loggers.epoch_buffer import EpochBuffer, PictureFile
 from convscope.loggers.projection_table import ProjectionRow, projection_rows
 from convscope.loggers.wandb_mode import chosen_mode, has_key
 from convscope.runs.atomic_io import write
+from convscope.runs.heartbeat import Outcome
 from convscope.runs.number_format import counted
 from convscope.runs.picture_files import dashboard_picture
 from convscope.runs.reading import enclosing_sweep
@@ -56,11 +57,11 @@ class WandbSession:
         self.places = [name for name in places if not os.environ.get(name)]
         os.environ.update({name: str((self.folder / places[name]).absolute()) for name in self.places})
 
-    def end(self) -> None:
+    def end(self, outcome: Outcome = "finished") -> None:
         """Sends what is left and ends the process. Raises RuntimeError for one that ends with an error, or too late."""
         try:
             try:
-                wandb.finish()
+                wandb.finish(exit_code=int(outcome != "finished"))  # by any code but 0 wandb calls the run failed
             finally:
                 module.unset_globals()  # the next run would log into a run that could not be finished
                 wandb.teardown()
@@ -105,7 +106,7 @@ class WandbPictures:
         self.next_step = step + 1
         write(self.step_file, f"{self.next_step}\n")
 
-    def close(self) -> None:
+    def close(self, outcome: Outcome) -> None:
         try:
             rows = projection_rows(self.folder, self.table)
             self.buffer.end({"features": _table(rows)} if rows else {})
@@ -115,7 +116,7 @@ class WandbPictures:
                     artifact.add_dir(str(self.folder / ARTIFACTS[name]), skip_cache=True, policy="immutable")
                     self.logger.experiment.log_artifact(artifact)
         finally:
-            self.session.end()
+            self.session.end(outcome)
 
 
 def _stored_step(path: Path) -> int:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from convscope.runs.atomic_io import write
 from convscope.runs.number_format import about_duration
@@ -21,6 +21,7 @@ STATUS = "report/status.js"
 PREFIX = "window.STATUS = "
 EVERY = 5.0  # seconds between two signs of life
 SILENT = 120.0  # seconds without a sign after which the process is taken for dead
+Outcome = Literal["finished", "stopped", "failed"]  # how a run ended; stopped: by a signal
 MEAN_OVER = 3  # epochs, the last ones: they say how long the next ones take
 
 
