@@ -23,13 +23,22 @@ def clock(monkeypatch):
     return now
 
 
-def started(folder, epochs):
-    heart = Heartbeat(folder)
-    heart.start(epochs)
-    return heart
+@pytest.fixture
+def started():
+    """A function that starts the heartbeat of a folder. All are ended with the test: they would go on writing."""
+    hearts = []
+
+    def start(folder, epochs):
+        hearts.append(Heartbeat(folder))
+        hearts[-1].start(epochs)
+        return hearts[-1]
+
+    yield start
+    for heart in hearts:
+        heart.end({})
 
 
-def test_the_words_say_epoch_and_time_left(tmp_path, clock):
+def test_the_words_say_epoch_and_time_left(tmp_path, clock, started):
     heart = started(tmp_path, 20)
     assert read_status(tmp_path).words == "running, epoch 1 of 20"
     for epoch in range(1, 7):
@@ -45,7 +54,7 @@ def test_the_words_say_epoch_and_time_left(tmp_path, clock):
     assert read_status(tmp_path)[:2] == ("finished", "finished after epoch 6")
 
 
-def test_a_long_first_epoch_is_estimated_by_its_steps(tmp_path, clock):
+def test_a_long_first_epoch_is_estimated_by_its_steps(tmp_path, clock, started):
     heart = started(tmp_path, 2)
     heart.progress(0.5)
     clock[0] += 3600
@@ -53,7 +62,7 @@ def test_a_long_first_epoch_is_estimated_by_its_steps(tmp_path, clock):
     assert read_status(tmp_path).words == "running, epoch 1 of 2, about 3 hours left"
 
 
-def test_a_run_without_a_number_of_epochs_and_one_that_goes_on(tmp_path, clock):
+def test_a_run_without_a_number_of_epochs_and_one_that_goes_on(tmp_path, clock, started):
     heart = started(tmp_path / "a", -1)
     heart.epoch(1)
     assert read_status(tmp_path / "a").words == "running, epoch 2"
@@ -64,7 +73,7 @@ def test_a_run_without_a_number_of_epochs_and_one_that_goes_on(tmp_path, clock):
     assert read_status(tmp_path / "b").words == "running, the last pictures are drawn"
 
 
-def test_signs_of_life_come_by_themselves_until_the_end(tmp_path, monkeypatch):
+def test_signs_of_life_come_by_themselves_until_the_end(tmp_path, monkeypatch, started):
     monkeypatch.setattr(heartbeat, "EVERY", 0.01)
     heart = started(tmp_path, 2)
     first = read_status(tmp_path).beat
@@ -93,12 +102,17 @@ def test_the_end_of_a_run_is_recorded_at_once(tmp_path, error, state):
     assert read_status(tmp_path).state == state
 
 
-def test_nothing_is_written_before_the_start_or_into_a_folder_that_is_gone(tmp_path):
+def test_nothing_is_written_before_the_start_or_into_a_folder_that_is_gone(tmp_path, started):
     heart = Heartbeat(tmp_path / "file" / "run")
     heart.epoch(1), heart.end({"finished": True})
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("no folder")
     heart.start(2), heart.epoch(1), heart.end({"finished": True})
+    heart = started(tmp_path / "run", 2)
+    assert read_status(tmp_path / "run").epochs == 2
+    (tmp_path / "run").rename(tmp_path / "moved")
+    heart.epoch(1), heart.end({"finished": True})
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "moved"}
 
 
 @pytest.mark.parametrize(

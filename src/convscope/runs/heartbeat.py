@@ -82,6 +82,8 @@ class Heartbeat:
         """Writes the first status and goes on doing so beside the run. epochs: of the whole run, None if not known."""
         self.status = RunStatus("running", "", epochs=epochs if epochs and epochs > 0 else None)
         self._ends.append(time.monotonic())
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.write()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -124,7 +126,9 @@ class Heartbeat:
                 self._put(self.status._replace(words=self._words(self.status)))
 
     def _put(self, status: RunStatus) -> None:
-        with suppress(Exception):  # a full disk, a folder that was moved
+        with suppress(Exception):  # a full disk
+            if not self.folder.is_dir():
+                return  # it was moved or deleted, and is not made again
             page = _page_written(self.folder / "report" / "data.js")
             per_epoch = self._seconds_per_epoch()
             status = status._replace(
