@@ -9,12 +9,14 @@ import time
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from convscope.cli.exports import job, plan
 from convscope.cli.exports.plan import ExportConfig
 from convscope.errors import UserError
+from convscope.plots.poster import PosterBlock, poster
 from convscope.report.one_file import spread
 from convscope.runs import film_file
 from convscope.runs.heartbeat import PREFIX, STATUS, RunStatus
@@ -29,7 +31,7 @@ POINTS = {"a4": (595, 842), "a3": (842, 1191), "a2": (1191, 1684)}  # ISO 216 in
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return long_run(tmp_path_factory.mktemp("export") / "run", EPOCHS, 3, len(MAPS))
+    return long_run(tmp_path_factory.mktemp("export") / "lr$0.1_{$x", EPOCHS, 3, len(MAPS))  # no mathematics
 
 
 def exported(folder, out, **values):
@@ -120,35 +122,61 @@ def test_a_run_without_grids_or_epochs(run, tmp_path):
     assert re.search(r"tiles as WebP of quality \d\d\.<", page.read_text())
 
 
-@pytest.mark.parametrize(("paper", "values"), [("a4", {}), ("a2", {"map": 10})])
+@pytest.mark.parametrize(
+    ("paper", "values", "stem"), [("a4", {"epoch": 2}, "conv2_epoch2_a4"), ("a2", {"map": 10}, "conv2_map10_a2")]
+)
 def test_a_poster_is_one_page_of_its_paper_with_labels_as_text_and_tiles_as_they_are(
-    paper, values, run, tmp_path, capsys
+    paper, values, stem, run, tmp_path, capsys
 ):
-    pdf, svg = exported(run, tmp_path, what="poster", layer="conv2", paper=paper, **values)
+    pdf, svg = exported(run, tmp_path, what="poster", layer="conv2", paper=paper, dpi=1200, **values)
+    assert [pdf.name, svg.name] == [f"{stem}.pdf", f"{stem}.svg"]
     content = pdf.read_bytes()
     (box,) = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", content)
     assert sorted(round(float(side)) for side in box) == list(POINTS[paper])
     assert len(re.findall(rb"/Type /Page\b", content)) == 1 and b"/FontFile2" in content  # letters of a font
     text = svg.read_text()
-    labels = [f"epoch {epoch}" for epoch in range(1, EPOCHS + 1)] if values else [f"map {number}" for number in MAPS]
-    assert all(f">{label}</text>" in text for label in labels)
+    numbers, what = (range(1, EPOCHS + 1), "epoch") if "map" in values else (MAPS, "map")
+    labels = [f"{what} {number}" for number in numbers]
+    assert all(f">{label}</text>" in text for label in labels) and "convscope from lr$0.1_{$x.<" in text
     pictures = [Image.open(io.BytesIO(base64.b64decode(data))) for data in
                 re.findall(r"data:image/png;base64,([^\"]+)", text)]  # fmt: skip
     assert {picture.size for picture in pictures} == {(3 * 56 + 2 * 2, 3 * 56 + 2 * 2)}
     assert len(pictures) == 2 * len(labels)
     words = capsys.readouterr().out
-    assert re.search(r"coarse in print\. evolution\.tile=\d+", words), words
+    advice = re.findall(r"evolution\.tile=(\d+) gives (\d+) dpi", words)
+    centimeters = float(re.search(r"([\d.]+) cm wide", words)[1])
+    assert [int(tile) for tile, _ in advice] == sorted(int(tile) for tile, _ in advice) and int(advice[-1][0]) <= 512
+    for tile, dpi in advice:
+        assert int(tile) / int(dpi) == pytest.approx(centimeters / 2.54, rel=0.03)
+    assert ("smaller export.paper" in words) == (paper != "a4")
+
+
+def test_the_text_of_a_poster_stays_within_its_edges():
+    """On an upright sheet, with a name of a layer as DenseNet has, and a run folder of a default name or longer."""
+    blocks = [PosterBlock("map 0", [Image.new("RGB", (9, 9))] * 9, [])] * 12
+    for name in ("2026-01-02_03-04-05-000000_zfnet", "2026-01-02_" * 20):
+        title = "features.denseblock3.denselayer12.conv1: what its maps look for, epoch 12"
+        note = f"{'Of each map the nine images that excite it most. ' * 2}Drawn by convscope from {name}."
+        figure = poster(blocks, title, note, "a3").figure
+        figure.set_dpi(300)
+        width, height = figure.bbox.size
+        assert width < height
+        texts = [text.get_window_extent(FigureCanvasAgg(figure).get_renderer()) for text in figure.texts[:2]]
+        assert all(box.x1 < 1.01 * (width - texts[0].x0) for box in texts)  # letters are drawn to whole pixels
+        assert texts[1].y1 < min(axes.get_window_extent().y0 for axes in figure.axes)
+        assert "from 2026-01" in figure.texts[1].get_text().replace("\n", " ")
 
 
 def test_a_figure_is_written_as_text_and_copied(tmp_path):
     figure = Figure((4, 3))
     axes = figure.add_subplot()
-    axes.set_title("how it went")
+    axes.set_title("how $x_{$ went")
+    axes.set_xticks([0, 4], ["$1", "a$b$c^{"])
     axes.imshow(np.zeros((7, 5, 3)), interpolation="none")
     record = Record(tmp_path / "run")
     record.add(Picture("match/plain", figure, "A plot", plot=True))
     record.add(Picture("curves", figure, "Of an epoch", 3, plot=True))
-    record.add(Picture("evolution/conv1", Image.new("RGB", (60, 40), "red"), "Its tiles & more", layer="conv1"))
+    record.add(Picture("evolution/conv1", Image.new("RGB", (60, 40), "red"), "Its tiles & $x{$ more", layer="conv1"))
     record.add(Picture("images/0", Image.new("RGB", (60, 40)), "For the page alone"))
     assert sorted(path.name for path in (tmp_path / "run/figures").rglob("*.*")) == ["plain.pdf", "plain.svg"]
     before = [path.read_bytes() for path in sorted((tmp_path / "run/figures/match").iterdir())]
@@ -159,7 +187,8 @@ def test_a_figure_is_written_as_text_and_copied(tmp_path):
         "match_plain.svg", "match_plain.pdf", "evolution_conv1.svg", "evolution_conv1.pdf",
     ]  # fmt: skip
     texts = [path.read_text() for path in paths[::2]]
-    assert ">how it went</text>" in texts[0] and ">Its tiles &amp; more</text>" in texts[1]
+    assert all(f">{words}</text>" in texts[0] for words in ("how $x_{$ went", "$1", "a$b$c^{"))
+    assert ">Its tiles &amp; $x{$ more</text>" in texts[1]
     assert paths[0].read_bytes() == (tmp_path / "run/figures/match/plain.svg").read_bytes()
     (data,) = re.findall(r"data:image/png;base64,([^\"]+)", texts[1])
     assert Image.open(io.BytesIO(base64.b64decode(data))).size == (60, 40)

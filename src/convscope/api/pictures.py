@@ -19,7 +19,9 @@ def png_bytes(picture: Any) -> bytes:
     """A picture as a png."""
     file = io.BytesIO()
     if hasattr(picture, "savefig"):
-        picture.savefig(file, format="png", dpi=DPI)
+        from convscope.plots.figure_files import save_figure
+
+        save_figure(picture, file, "png", DPI)
     else:
         picture.save(file, "PNG")
     return file.getvalue()

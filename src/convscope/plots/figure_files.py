@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 IN_FILES: Any = {
@@ -12,6 +13,7 @@ IN_FILES: Any = {
     "pdf.fonttype": 42,
     "image.composite_image": False,
     "svg.hashsalt": "convscope",  # equal figures are equal files
+    "text.parse_math": False,  # of ticks, which are made while a figure is drawn
 }
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells each letter that goes into a pdf
@@ -22,5 +24,7 @@ def save_figure(figure: Figure, file: Any, form: str, dpi: int | None = None) ->
 
     file: a path, or a file open for bytes. dpi: of a png; None: the figure's own.
     """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names of classes, files and runs may hold $
     with rc_context(IN_FILES):
         figure.savefig(file, format=form, dpi=dpi if dpi and form == "png" else "figure", metadata=UNDATED.get(form))

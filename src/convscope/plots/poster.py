@@ -8,7 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from convscope.plots.panels import FAINT, INK, RULE
@@ -39,13 +41,17 @@ class Poster(NamedTuple):
 
 
 def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -> Poster:
-    """The blocks in rows, upright or across, whichever makes the tiles larger. note: the line at the foot."""
+    """The blocks in rows, upright or across, whichever makes the tiles larger. note: the text at the foot."""
     layout = _layout(paper, len(blocks))
     (width, height), long_side, tile = layout.size, max(layout.size), layout.tile
     figure = Figure(layout.size, facecolor="white")
     left, points = EDGE * long_side, 72 * long_side
-    figure.text(left / width, 1 - (EDGE + 0.028) * long_side / height, title, size=0.022 * points, color=INK)
-    figure.text(left / width, EDGE * long_side / height, note, size=0.0085 * points, color=FAINT, va="bottom")
+    room = 72 * (width - 2 * left)
+    large = min(1, room / _points_wide(title, 0.022 * points)) * 0.022 * points
+    figure.text(left / width, 1 - (EDGE + 0.028) * long_side / height, title, size=large, color=INK)
+    foot = "\n".join(_in_lines(note, 0.0085 * points, room))
+    top = (EDGE + 2 / 3 * FOOT) * long_side
+    figure.text(left / width, top / height, foot, size=0.0085 * points, color=FAINT, va="top")
     size = min(0.32 * tile * 72, 0.014 * points)
     for number, block in enumerate(blocks):
         x = left + number % layout.columns * layout.across
@@ -54,6 +60,24 @@ def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -
         for place, tiles in enumerate([block.projections, block.patches]):
             _draw_nine(figure, tiles, (x + place * (NINE + INSIDE) * tile, y + LABEL * tile), tile)
     return Poster(figure, tile)
+
+
+def _points_wide(text: str, size: float) -> float:
+    return float(text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)[0])
+
+
+def _in_lines(text: str, size: float, room: float) -> list[str]:
+    """The words in lines of at most `room` points, a word that is longer without its end.
+
+    matplotlib would wrap the text, but read what stands between two $ as mathematics even where it shall not.
+    """
+    lines = [""]
+    for word in text.split():
+        while _points_wide(word, size) > room:
+            word = f"{word[:-2]}…"
+        longer = f"{lines[-1]} {word}".lstrip()
+        lines[-1:] = [longer] if _points_wide(longer, size) <= room else [lines[-1], word]
+    return lines
 
 
 class _Layout(NamedTuple):
@@ -114,11 +138,12 @@ def _draw_nine(figure: Figure, tiles: Sequence[Image.Image], corner: tuple[float
 
 def captioned_picture(image: Image.Image, caption: str) -> Figure:
     """A picture at its own pixels with its caption as text below, 10 inches wide."""
-    width = 10.0
-    height = width * image.height / image.width
-    figure = Figure((width, height + 0.5), facecolor="white")
-    axes = figure.add_axes((0, 0.5 / (height + 0.5), 1, height / (height + 0.5)))
+    width, size = 10.0, 10.0
+    lines = _in_lines(caption, size, 72 * (width - 0.2))
+    height, below = width * image.height / image.width, 0.3 + 1.2 * size / 72 * len(lines)
+    figure = Figure((width, height + below), facecolor="white")
+    axes = figure.add_axes((0, below / (height + below), 1, height / (height + below)))
     axes.set_axis_off()
     axes.imshow(np.asarray(image.convert("RGB")), interpolation="none", aspect="auto")
-    figure.text(0.01, 0.25 / (height + 0.5), caption, size=10, color=INK, va="center", wrap=True)
+    figure.text(0.01, below / 2 / (height + below), "\n".join(lines), size=size, color=INK, va="center")
     return figure

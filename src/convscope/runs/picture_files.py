@@ -36,7 +36,7 @@ def save_picture(image: Any, path: Path, tile: int | None = None, quality: int =
     """Writes a PIL image or a figure as the ending of the path says. quality: of a jpeg."""
     form = path.suffix.removeprefix(".")
     if hasattr(image, "savefig"):
-        image.savefig(path, format=form)
+        _save_figure(image, path, form)
     elif form == "png":
         image.save(path, optimize=False)
     elif form == "webp":
@@ -66,10 +66,14 @@ def dashboard_picture(path: Path) -> bytes:
 
 def save_drawings(figure: Any, folder: Path, name: str) -> None:
     """Writes a matplotlib figure of a run as figures/<name>.svg and .pdf."""
+    for form in DRAWINGS:
+        write(folder / "figures" / f"{name}.{form}", partial(_save_figure, figure, form=form))
+
+
+def _save_figure(figure: Any, path: Path, form: str) -> None:
     from convscope.plots.figure_files import save_figure  # takes a second where no figure was drawn
 
-    for form in DRAWINGS:
-        write(folder / "figures" / f"{name}.{form}", partial(save_figure, figure, form=form))
+    save_figure(figure, path, form)
 
 
 def figure_file(folder: Path, picture: str, form: str) -> Path | None:

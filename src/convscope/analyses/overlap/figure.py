@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
@@ -74,6 +74,7 @@ def correlation_plot(best: NDArray[np.float64], copies: Mapping[str, NDArray[np.
     left.hist(best, bins=np.linspace(min(0.0, float(best.min())), 1, 101).tolist(), color=NET)
     left.set_axisbelow(True)
     left.set_yscale("symlog", linthresh=10)
+    left.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     left.set_ylim(0, None)
     right.set_title("Near 1: share of the images above, %", **TITLE_STYLE)
     low = 1 - 5 * (1 - threshold) if threshold < 1 else 0.9

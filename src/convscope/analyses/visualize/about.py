@@ -12,6 +12,7 @@ from convscope.errors import UserError, did_you_mean
 AUTO: Literal["auto"] = "auto"  # the rule is chosen for each layer by what is measured (engine/projection_rule.py)
 RuleName = Literal["auto", "deconvnet", "guided", "gradient"]
 SIDE, SMALL_SIDE = 96, 56  # pixels of a tile by default; where more than MANY maps of a layer are drawn
+LARGEST_SIDE = 512
 MANY = 24
 
 
@@ -29,7 +30,7 @@ class FeatureConfig:
     epochs: list[int] | None
     images: Literal["val", "train"]
     rule: RuleName = "deconvnet"
-    tile: Annotated[int, Field(ge=16, le=512)] | None = None
+    tile: Annotated[int, Field(ge=16, le=LARGEST_SIDE)] | None = None
     measures: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from convscope.analyses.visualize.about import LARGEST_SIDE
 from convscope.cli.exports.films import NO_TILES
 from convscope.cli.exports.plan import (
     ExportConfig,
@@ -30,7 +31,7 @@ def posters(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
     """Writes a poster for each layer of the plan in each format, and yields their paths."""
     resolution = ""
     for layer in chosen_layers(run, plan):
-        stem = file_stem(layer, plan.map)
+        stem = file_stem(layer, plan.map) + ("" if plan.epoch is None else f"_epoch{plan.epoch}")
         blocks, title, note = _layer_blocks(run, layer, plan) if plan.map is None else _map_blocks(run, layer, plan.map)
         sheet = poster(blocks, title, f"{note} {_source(run)}", plan.paper)
         for form in [plan.format] if plan.format else ["pdf", "svg"]:
@@ -71,18 +72,20 @@ def _source(run: Run) -> str:
 
 
 def _resolution(sheet: Poster, blocks: list[PosterBlock], plan: ExportConfig) -> str:
-    """How finely tiles are printed, and a warning with the evolution.tile that would do where that is coarse."""
+    """How finely tiles are printed, and where that is coarse a warning with the evolution.tile that would do."""
     sides = [tile.width for block in blocks for tile in [*block.projections, *block.patches]]
     if not sides:
         return ""  # of dead maps
-    dpi, fine_tile = max(sides) / sheet.tile_inches, math.ceil(sheet.tile_inches * plan.dpi)
+    dpi = max(sides) / sheet.tile_inches
     width = f"{sheet.tile_inches * 2.54:.1f} cm wide on {plan.paper.upper()}"
     words = f"tiles of {max(sides)} pixels are {width}: {dpi:.0f} dpi"
     if dpi >= LEAST_DPI:
         return words
-    coarsest = math.ceil(sheet.tile_inches * LEAST_DPI)
+    finest = math.floor(LARGEST_SIDE / sheet.tile_inches)
+    resolutions = dict.fromkeys(min(goal, finest) for goal in (LEAST_DPI, max(LEAST_DPI, plan.dpi)))
+    advice = [f"evolution.tile={math.ceil(sheet.tile_inches * goal)} gives {goal} dpi" for goal in resolutions]
     smaller = "" if plan.paper == "a4" else "; a smaller export.paper helps, too"
     return (
-        f"warning: {words}, coarse in print. evolution.tile={coarsest} while training, or as an override of "
-        f"job=visualize, gives {LEAST_DPI} dpi, evolution.tile={fine_tile} gives {plan.dpi}{smaller}"
+        f"warning: {words}, coarse in print. While training, or as an override of job=visualize, "
+        f"{', '.join(advice)}{smaller}"
     )
