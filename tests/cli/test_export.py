@@ -203,8 +203,16 @@ def test_a_drawing_outside_the_run_folder_is_none(tmp_path):
     assert figure_file(folder, "pictures/../../secret.png", "svg") is None
 
 
+def state_of(folder):
+    """Each file and folder within it, with what changes when it is written anew."""
+    states = {path: path.stat() for path in (folder, *folder.rglob("*"))}
+    return {path: (state.st_ino, state.st_mtime_ns) for path, state in states.items()}
+
+
 def test_the_page_in_one_file_is_small_enough_and_says_what_it_lacks(run, tmp_path, capsys):
+    before = state_of(run)
     (whole,) = exported(run, tmp_path, what="page")
+    assert before == state_of(run)  # which may be read only
     assert "To be small" not in whole.read_text() and "needs no other file" in capsys.readouterr().out
     limit = 0.75 * whole.stat().st_size / 1e6
     (small,) = exported(run, tmp_path, what="page", megabytes=limit)

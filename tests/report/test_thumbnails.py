@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_strongest_shown_maps_each_with_a_patch_and_its_projection(runs):
-    thumbnails = write_thumbnails(runs / LONG, build_atlas(read_run(runs / LONG)))
+    thumbnails = write_thumbnails(runs / LONG, build_atlas(read_run(runs / LONG)), runs / LONG / "report")
     scores = load_file(runs / LONG / "top9" / "epoch_064.safetensors")
     for number in range(1, 6):
         row, best = thumbnails[f"conv{number}"], scores[f"conv{number}.score"][on_screen.MAPS, 0]

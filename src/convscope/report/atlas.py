@@ -138,8 +138,8 @@ def _classes(run: Run) -> list[str]:
     return [str(name) for name in classes] if isinstance(classes, list) else []
 
 
-def write_thumbnails(folder: Path, atlas: Atlas | None) -> dict[str, Thumbnails]:
-    """Layer -> its thumbnails, written into the report of a run folder.
+def write_thumbnails(folder: Path, atlas: Atlas | None, report: Path) -> dict[str, Thumbnails]:
+    """Layer -> its thumbnails of the pictures in a run folder, written into the folder of its page.
 
     Without layers whose last grid or record is damaged, and those whose shown maps are all dead.
     """
@@ -152,7 +152,7 @@ def write_thumbnails(folder: Path, atlas: Atlas | None) -> dict[str, Thumbnails]
         picture = _tile_row(grid, frame["sheet"], strongest) if strongest else None
         if picture is not None:
             source = f"glances/{number}.jpg"
-            write(folder / "report" / source, picture)
+            write(report / source, picture)
             version = format(zlib.crc32(picture), "x")
             thumbnails[layer] = Thumbnails(source, [frame["sheet"]["maps"][place] for place in strongest], version)
     return thumbnails

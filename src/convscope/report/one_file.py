@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -52,11 +53,16 @@ def one_file(
 ) -> OneFile:
     """The page of a run in at most `limit` bytes. layer: the only one whose maps it shows; None for all.
 
-    Writes the page of the run folder anew. track: passes on the pictures that are encoded one by one, to show the
-    progress. Raises UserError where even one epoch of coarse tiles is larger.
+    Nothing is written into the run folder, which may be that of somebody else. track: passes on the pictures that are
+    encoded one by one, to show the progress. Raises UserError where even one epoch of coarse tiles is larger.
     """
-    page = write_page(run_folder)
-    run = _of_layer(read_run(run_folder), layer)
+    with TemporaryDirectory() as place:
+        return _packed(write_page(run_folder, Path(place)), _of_layer(read_run(run_folder), layer), limit, layer, track)
+
+
+def _packed(
+    page: Path, run: Run, limit: int, layer: str | None, track: Callable[[Iterable[str]], Iterable[str]]
+) -> OneFile:
     epochs = sorted({entry.epoch for entry in run.entries if entry.epoch is not None and in_atlas(entry)})
     encode = cache(partial(_address, run.folder))  # attempts share most pictures
     smallest = 0

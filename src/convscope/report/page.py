@@ -74,31 +74,33 @@ PARTS = ("state", "links", "warnings", "facts", "answer", "numbers", "details") 
 STRUCTURE = ("sections", "net", "rest")  # blocks whose change needs the whole page anew
 
 
-def write_page(run_folder: Path) -> Path:
+def write_page(run_folder: Path, into: Path | None = None) -> Path:
     """Writes the page of a run, finished or not, and returns the path of its index.html.
 
     In report/: index.html, data.js, the atlas's scripts and the layers' thumbnails, each whole or not at all; of a run
-    that goes on also parts.js, for pages that are open. Reads the run folder and the names of the runs beside it.
-    Several processes may do so at once: they wait for each other, so that the last one to write has read the newest.
+    that goes on also parts.js, for pages that are open. into: a folder in place of report/. Reads the run folder and
+    the names of the runs beside it. Several processes may do so at once: they wait for each other, so that the last one
+    to write has read the newest.
     """
     folder = Path(run_folder)
-    with alone_in(folder / "report"):
-        return _write_page(folder)
+    report = folder / "report" if into is None else into
+    with alone_in(report):
+        return _write_page(folder, report)
 
 
-def _write_page(folder: Path) -> Path:
+def _write_page(folder: Path, report: Path) -> Path:
     run = read_run(folder)
     run = run._replace(metrics=remeasure_overlap(folder, run.metrics))
     atlas = build_atlas(run)
     for name, (layer, content) in ({**atlas.layers, **atlas.matched} if atlas else {}).items():
-        write(folder / "report" / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(content)};\n")
+        write(report / name, f"(window.ATLAS ||= {{}})[{literal(layer)}] = {literal(content)};\n")
     status = read_status(folder)
-    html, parts = _html(run, write_thumbnails(folder, atlas), status)
+    html, parts = _html(run, write_thumbnails(folder, atlas, report), status)
     if status is not None and status.state == "running":
-        write(folder / "report" / "parts.js", f"window.PARTS = {literal(parts)};\n")
-    write(folder / "report" / "index.html", html.encode(errors="replace"))  # a caption may hold half a surrogate
-    write(folder / "report" / "data.js", data_script(run, atlas, status))  # the last one: status.js says when
-    return folder / "report" / "index.html"
+        write(report / "parts.js", f"window.PARTS = {literal(parts)};\n")
+    write(report / "index.html", html.encode(errors="replace"))  # a caption may hold half a surrogate
+    write(report / "data.js", data_script(run, atlas, status))  # the last one: status.js says when
+    return report / "index.html"
 
 
 def data_script(run: Run, atlas: Atlas | None, status: RunStatus | None = None) -> str:
