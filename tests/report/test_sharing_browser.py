@@ -2,12 +2,16 @@
 
 import io
 import re
+import shlex
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from convscope.cli.exports.job import export_run
+from convscope.cli.exports.plan import ExportConfig
 from convscope.report.one_file import one_file
 from convscope.report.page import write_page
 from report.long_run import color, long_run
@@ -19,7 +23,7 @@ A4 = 595, 842  # 1/72 inch
 
 @pytest.fixture(scope="module")
 def short_run(tmp_path_factory):
-    folder = long_run(tmp_path_factory.mktemp("shared") / "run", 3, 2, 4)
+    folder = long_run(tmp_path_factory.mktemp("shared") / "o'brien's run", 3, 2, 4)
     write_page(folder)
     return folder
 
@@ -59,18 +63,33 @@ def stage_size(page):
     return page.locator("#stage .when").evaluate("element => getComputedStyle(element).fontSize")
 
 
-def test_the_buttons_of_a_page_from_disk_lead_to_the_file_and_the_command(at_map, short_run):
-    page = at_map
+def told_words(page):
+    """The words of the command that "save tiles" names on a page from disk, as a shell reads them."""
     page.get_by_role("button", name="save tiles").click()
+    return shlex.split(page.locator(".saves .note code").first.text_content())
+
+
+def test_the_buttons_of_a_page_from_disk_lead_to_the_file_and_the_command(at_map, short_run, tmp_path, opened):
+    page = at_map
+    words = ["job=export", f"run={short_run}", "export.what=film", "export.layer=conv2", "export.map=10"]
+    assert told_words(page) == words
     note = page.locator(".saves .note").first
-    words = f"job=export run={short_run} export.what=film export.layer=conv2 export.map=10"
-    expect(note.locator("code")).to_have_text(words)
     href = note.get_by_role("link", name="The file with all maps of conv2").get_attribute("href")
     assert (short_run / "report" / href).is_file()
     with page.expect_download() as saved:
         page.get_by_role("button", name="save Loss as svg").click()
     text = saved.value.path().read_text()
     assert saved.value.suggested_filename == "Loss.svg" and "<svg" in text and "stroke: rgb(" in text
+    single = tmp_path / "single"
+    shutil.copytree(short_run, single)
+    lines = [line for line in (single / "index.jsonl").read_text().splitlines() if '"epoch": 1,' in line]
+    (single / "index.jsonl").write_text("\n".join(lines) + "\n")
+    write_page(single)
+    page.goto("about:blank")
+    opened(single / "report/index.html", "#layer=conv2&map=10")
+    words = told_words(page)  # a film or a poster of one map needs several epochs
+    assert words == ["job=export", f"run={single}", "export.what=poster", "export.layer=conv2"]
+    export_run(single, ExportConfig(what="poster", layer="conv2", format="svg"))
 
 
 def test_a_print_is_a4_and_has_no_controls(at_map):

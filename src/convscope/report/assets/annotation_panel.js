@@ -136,8 +136,6 @@ function saveCsv(boxes) {
   setTimeout(() => URL.revokeObjectURL(address), 60000);
   const { root, program } = work.annotation;
   const after = byId("after");
-  const quoted = (/** @type {string} */ text) =>
-    /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'"'"'`)}'`;
   const words = isWhole()
     ? "The file is where your browser saves files. Then, for example:"
     : `Put ${name} into the folder ${root} (its paths begin there). Then, for example:`;

@@ -62,14 +62,16 @@ function sheetOf(tiles, words, columns) {
   return canvas;
 }
 
-/** The command that writes a file of what is shown, by the folder of this page. */
+const isOverTime = () => epochs.length > 1;
+
+/** The command that writes a film of what is shown, or a poster of the layer where there is one epoch alone. */
 function exportCommand() {
   const folder = decodeURIComponent(location.pathname.replace(/\/report\/[^/]*$/, ""));
   const run = location.protocol === "file:" && location.pathname.includes("/report/") ? folder : "<run folder>";
-  const quoted = /^[\w./:-]+$/.test(run) ? run : `'${run}'`;
-  const what = epochs.length > 1 ? "film" : "poster";
-  const map = state.map === null ? "" : ` export.map=${state.map}`;
-  return `job=export run=${quoted} export.what=${what} export.layer=${state.layer}${map}`;
+  const words = ["job=export", `run=${run}`, `export.what=${isOverTime() ? "film" : "poster"}`];
+  words.push(`export.layer=${state.layer}`);
+  if (isOverTime() && state.map !== null) words.push(`export.map=${state.map}`);
+  return words.map(quoted).join(" ");
 }
 
 /**
@@ -90,7 +92,7 @@ function saveButton(holder, label, drawn) {
     if (!("problem" in side)) {
       const file = { href: side.run.report + side.frame.source, target: "_blank", rel: "noopener", download: "" };
       html("a", file, note, `The file with all maps of ${side.layer.name}`);
-      note.append("; or as a film or poster: ");
+      note.append(isOverTime() ? "; or as a film: " : "; or as a poster: ");
     }
     html("code", {}, note, exportCommand());
   });

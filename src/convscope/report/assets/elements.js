@@ -101,6 +101,12 @@ function penOf(canvas) {
  */
 const joined = (parts, separator) => parts.filter(Boolean).join(separator);
 
+/**
+ * A word of a command as a shell takes it.
+ * @param {string} word
+ */
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`);
+
 // The script in the head chooses the theme before the first paint. A theme that was clicked is remembered.
 function setUpTheme() {
   const root = document.documentElement.dataset;
