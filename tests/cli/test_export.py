@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from convscope.cli.exports import job, plan
+from convscope.cli.exports import films, job, plan
 from convscope.cli.exports.plan import ExportConfig
 from convscope.errors import UserError
 from convscope.plots.poster import PosterBlock, poster
@@ -50,7 +50,7 @@ def frames(path):
 
 
 @pytest.mark.parametrize("form", ["webp", "gif"])
-def test_a_film_of_a_map_has_a_frame_for_each_epoch_and_its_colors(form, run, tmp_path):
+def test_a_film_of_a_map_has_a_frame_for_each_epoch_and_its_colors(form, run, tmp_path, monkeypatch, capsys):
     (path,) = exported(run, tmp_path, what="film", layer="conv2", map=10, format=form)
     pairs = frames(path)
     assert len(pairs) == EPOCHS and path.name == f"conv2_map10.{form}"
@@ -63,6 +63,12 @@ def test_a_film_of_a_map_has_a_frame_for_each_epoch_and_its_colors(form, run, tm
             below = pixels[height // 2 - 60 : height // 2 + 60, x - 60 : x + 60].reshape(-1, 3)
             assert np.abs(below - color_of(2, 10, patch)).sum(1).min() < 24
     assert all((first != second).any() for (first, _), (second, _) in zip(pairs, pairs[1:], strict=False))
+    assert "epochs" not in capsys.readouterr().out
+    monkeypatch.setattr(films, "MOST_IN_MEMORY", 3)
+    thinned = frames(*exported(run, tmp_path, what="film", layer="conv2", map=10, format=form))
+    likest = [min(range(EPOCHS), key=lambda place: np.abs(pairs[place][0] - pixels).mean()) for pixels, _ in thinned]
+    assert likest == [0, 2, 4]
+    assert f"{form} has room for 3 of the 5 epochs, evenly chosen; export.format=mp4 has all" in capsys.readouterr().out
 
 
 def test_a_film_of_each_layer_keeps_the_place_of_a_dead_map(run, tmp_path):

@@ -9,20 +9,23 @@ from PIL import Image
 from convscope.cli.exports.plan import ExportConfig, check_map, chosen_layers, file_stem, several_epochs
 from convscope.engine.progress import track_parts
 from convscope.plots.film import Moment, layer_frame, map_frame
+from convscope.report.one_file import spread
 from convscope.runs.atomic_io import write
 from convscope.runs.film_file import check_film_format, default_film_format, write_film
 from convscope.runs.map_tiles import NineTiles, strongest_of, tiles_of
 from convscope.runs.reading import Run
 
 NO_TILES = NineTiles([], [])
+MOST_IN_MEMORY = 100  # epochs in a webp or gif: Pillow holds all frames, of 5 MB each, until it writes the file
 
 
 def films(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
     """Writes a film for each layer of the plan, and yields their paths. Raises UserError for a run of one epoch."""
-    form = plan.format or default_film_format()
+    form, printed = plan.format or default_film_format(), ""
     check_film_format(form)
     for layer in chosen_layers(run, plan):
-        epochs = several_epochs(run, layer, "a film")
+        drawn = several_epochs(run, layer, "a film")
+        epochs = drawn if form == "mp4" else spread(drawn, MOST_IN_MEMORY)
         if plan.map is not None:
             check_map(run, layer, plan.map)
         path = out / f"{file_stem(layer, plan.map)}.{form}"
@@ -30,6 +33,10 @@ def films(run: Run, plan: ExportConfig, out: Path) -> Iterator[Path]:
         shown = track_parts(frames, f"drawing {path.name}", len(epochs), lambda _: 1)
         write(path, partial(write_film, shown, len(epochs), form=form))
         yield path
+        line = f"{form} has room for {len(epochs)} of the {len(drawn)} epochs, evenly chosen; export.format=mp4 has all"
+        if len(epochs) < len(drawn) and line != printed:  # layers have the same
+            print(line, flush=True)
+            printed = line
 
 
 def _moments(title: str, epochs: list[int]) -> Iterator[Moment]:
