@@ -18,7 +18,7 @@ from convscope.plots.panels import FAINT, INK, RULE
 Paper = Literal["a4", "a3", "a2"]
 SIZES: dict[Paper, tuple[float, float]] = {"a4": (210, 297), "a3": (297, 420), "a2": (420, 594)}  # millimeters, upright
 INCH = 25.4  # millimeters
-EDGE, HEAD, FOOT = 0.035, 0.055, 0.022  # of the longer side of the paper
+EDGE, HEAD, FOOT = 0.035, 0.055, 0.034  # of the longer side of the paper
 BETWEEN, LABEL = 0.35, 0.5  # between two blocks, and for a label: in tiles
 GAP = 1 / 24  # between the tiles of nine, in tiles
 NINE, INSIDE = 3 + 2 * GAP, 0.12  # side of nine tiles, and between projections and patches: in tiles
@@ -45,13 +45,12 @@ def poster(blocks: Sequence[PosterBlock], title: str, note: str, paper: Paper) -
     layout = _layout(paper, len(blocks))
     (width, height), long_side, tile = layout.size, max(layout.size), layout.tile
     figure = Figure(layout.size, facecolor="white")
-    left, points = EDGE * long_side, 72 * long_side
-    room = 72 * (width - 2 * left)
+    left, points = (width - layout.used) / 2, 72 * long_side
+    room = 72 * (width - left - EDGE * long_side)
     large = min(1, room / _points_wide(title, 0.022 * points)) * 0.022 * points
     figure.text(left / width, 1 - (EDGE + 0.028) * long_side / height, title, size=large, color=INK)
     foot = "\n".join(_in_lines(note, 0.0085 * points, room))
-    top = (EDGE + 2 / 3 * FOOT) * long_side
-    figure.text(left / width, top / height, foot, size=0.0085 * points, color=FAINT, va="top")
+    figure.text(left / width, EDGE * long_side / height, foot, size=0.0085 * points, color=FAINT, va="bottom")
     size = min(0.32 * tile * 72, 0.014 * points)
     for number, block in enumerate(blocks):
         x = left + number % layout.columns * layout.across
@@ -88,6 +87,11 @@ class _Layout(NamedTuple):
     columns: int
     across: float
     down: float
+
+    @property
+    def used(self) -> float:
+        """The width that the blocks take, in inches."""
+        return (self.columns - 1) * self.across + ACROSS * self.tile
 
 
 def _layout(paper: Paper, count: int) -> _Layout:
