@@ -340,8 +340,13 @@ def test_names_go_through_the_csv_unchanged(plain, tmp_path):
     (tmp_path / "names.csv").write_bytes(page.evaluate("marks => csvOfMarks(marks, false)", marks).encode())
     rows = [row.cells for row in read_csv(tmp_path / "names.csv", ["path", "part", "x", "y"], "").rows]
     assert rows == [[name.replace(" blank", "./ blank"), name.strip(), "1.5", "2"] for name in names]
-    back = page.evaluate("marks => [...marksOfCsv(csvOfMarks(marks, false))]", marks)
-    assert [[path, mark["part"]] for path, (mark,) in back] == [[row[0], row[1]] for row in rows]
+    for end in [{}, {"more": {"frontal": ""}}]:
+        marks = [[row[0], [{"part": row[1], "x": 1.5, "y": 2, **end}]] for row in rows]
+        back = page.evaluate("marks => [...marksOfCsv(csvOfMarks(marks, false))]", marks)
+        assert [[path, [{"more": {}, **mark}]] for path, (mark,) in marks] == back
+    tabs = 'path\tpart\tx\ty\r\na.png\teye\t\t\r\n "b, c.png"\t "eye"\t1\t2\r\n'
+    taken = [["a.png", []], ["b, c.png", [{"part": "eye", "x": 1, "y": 2, "more": {}}]]]
+    assert page.evaluate("text => [...marksOfCsv(text)]", tabs) == taken
 
 
 def test_a_narrow_screen_touch_and_names_of_controls(plain, page):

@@ -16,7 +16,10 @@ function readCsv(text) {
   const delimiter = [",", ";", "\t"].reduce((best, sign) => (count(sign) > count(best) ? sign : best));
   /** @type {string[][]} */
   const rows = [[]];
-  const cell = new RegExp(`\\s*"((?:[^"]|"")*)"[^${delimiter}\\r\\n]*|([^${delimiter}\\r\\n]*)`, "y");
+  const cell = new RegExp(
+    `[^\\S\\r\\n${delimiter}]*"((?:[^"]|"")*)"[^${delimiter}\\r\\n]*|([^${delimiter}\\r\\n]*)`,
+    "y",
+  );
   for (let place = 0; place <= text.length;) {
     cell.lastIndex = place;
     const match = cell.exec(text);
