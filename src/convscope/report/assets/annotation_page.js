@@ -58,6 +58,7 @@ async function loaded() {
   if (Math.abs(Math.log(shapes[0] / shapes[1])) > 0.1)
     return trouble(`This browser turns ${chosen.path} another way than the program does; type annotate.copy=true.`);
   stage.isReady = true;
+  if (stage.cross) stage.cross = { x: within(stage.cross.x, chosen.width), y: within(stage.cross.y, chosen.height) };
   byId("photo").hidden = false;
   layOut(1);
   drawMarks();
@@ -146,15 +147,17 @@ function pressed(event) {
   const { target } = event;
   const field = target instanceof HTMLInputElement && target.type !== "checkbox";
   if (byId("work").hidden || field || event.altKey) return;
+  const letter = event.shiftKey ? event.key.toUpperCase() : event.key.toLowerCase(); // whatever CapsLock says
+  const key = event.key.length === 1 ? letter : event.key;
   if (event.ctrlKey || event.metaKey) {
-    if (!/^[zy]$/i.test(event.key)) return;
-    KEYS[event.key === "z" ? "z" : "Z"]();
+    if (!/^[zy]$/i.test(key)) return;
+    KEYS[key === "z" ? "z" : "Z"]();
     return event.preventDefault();
   }
   const mark = markUnder(event);
   const isDone = mark ? markKey(event, mark) : target === byId("stage") && stage.isReady && crossKey(event);
   const digit = Number(event.key) || Number(/^Digit(\d)$/.exec(event.code)?.[1]); // by its place where it needs Shift
-  if (!isDone && KEYS[event.key]) KEYS[event.key]();
+  if (!isDone && KEYS[key]) KEYS[key]();
   else if (!isDone && digit) choosePart(digit - 1);
   else if (!isDone) return;
   event.preventDefault();
