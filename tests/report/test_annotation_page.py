@@ -184,7 +184,7 @@ def test_clicks_and_drags_are_where_the_jobs_look(annotate, photos, tmp_path, ca
 
 
 def test_a_folder_is_chosen_on_the_page(annotate, photos, tmp_path):
-    folder = shutil.copytree(photos, tmp_path / "folder", ignore=shutil.ignore_patterns("*.csv"))
+    folder = shutil.copytree(photos, tmp_path / "my folder", ignore=shutil.ignore_patterns("*.csv"))
     page = annotate()
     expect(page.locator("#start")).to_be_visible()
 
@@ -200,7 +200,14 @@ def test_a_folder_is_chosen_on_the_page(annotate, photos, tmp_path):
         page.locator("#number").fill(str(names.index(name) + 1))
         page.locator("#number").press("Enter")
         expect(page.locator("#trouble")).to_contain_text(words)
+        expect(page.locator("#trouble")).to_contain_text("data=images 'data.root=/where/it/is/my folder' makes")
         expect(page.locator("#photo")).to_be_hidden()
+    turned = names.index("val/cat/turned.webp")
+    onward = "document.getElementById('image').addEventListener('load', () => step(-1), { once: true })"
+    page.evaluate(f"{onward}; show({turned})")  # onward before it is known that it is turned
+    expect(page.locator("#path")).to_have_text(names[turned - 1])
+    page.evaluate(f"isStoredTurned(work.annotation.photographs[{turned}].file)")
+    expect(shown(page).locator("#trouble")).to_be_hidden()
     page.locator("#number").fill(str(names.index("val/Füchse, 2/A 1.JPG") + 1))
     page.locator("#number").press("Enter")
     shown(page)
@@ -211,11 +218,14 @@ def test_a_folder_is_chosen_on_the_page(annotate, photos, tmp_path):
     expect(page.locator(".mark.point")).to_have_count(1)
     rows = list(csv.DictReader(saved(page, "parts.csv", folder).open(encoding="utf-8")))
     assert [row["path"] for row in rows] == ["val/Füchse, 2/A 1.JPG"]
-    scene(300, 220, 9).save(folder / "val/Füchse, 2/A 1.JPG")  # another photograph of the same name
+    expect(page.locator("#after")).to_contain_text("into the folder my folder (its paths begin there)")
+    expect(page.locator("#after code").first).to_contain_text("'correspond.parts=/where/it/is/my folder/parts.csv'")
     page.reload()
-    choose()
-    expect(page.locator(".mark.point")).to_have_count(0)
-    status(page, "1 photograph changed since")
+    page.locator("#files").set_input_files(folder / "val/cat/large.jpg")
+    page.mouse.click(*at(shown(page), 0.5, 0.5))
+    assert [row["path"] for row in csv.DictReader(saved(page, "parts.csv", tmp_path).open())] == ["large.jpg"]
+    expect(page.locator("#after")).to_contain_text("into the folder of the photographs (its paths begin there)")
+    expect(page.locator("#after code").first).to_contain_text(" correspond.parts=/where/it/is/parts.csv")
 
 
 def test_the_keyboard_alone_is_enough(plain):

@@ -50,8 +50,9 @@ function sourceOf(place) {
 async function loaded() {
   const image = byId("image", HTMLImageElement);
   const chosen = photograph();
-  if (chosen.file && (await isStoredTurned(chosen.file))) return failed("as it is turned by its EXIF");
-  if (chosen !== photograph()) return;
+  const isTurned = chosen.file && (await isStoredTurned(chosen.file));
+  if (chosen !== photograph() || !image.naturalWidth) return; // another one meanwhile, or this one anew
+  if (isTurned) return failed("as it is turned by its EXIF");
   chosen.width ??= image.naturalWidth;
   chosen.height ??= image.naturalHeight;
   const shapes = [chosen.width / chosen.height, image.naturalWidth / image.naturalHeight];
@@ -68,8 +69,7 @@ async function loaded() {
 /** Says that the photograph cannot be marked. @param {string} [why] */
 function failed(why = "") {
   const { path, file } = photograph();
-  const { root, program } = work.annotation;
-  const command = `${program} job=annotate data=images data.root=<path to ${root}>`;
+  const command = `${work.annotation.program} job=annotate data=images ${quoted(`data.root=${folderPath()}`)}`;
   const remedy = file
     ? `${command} makes a page with copies that it can show`
     : "is the file still where it was? With annotate.copy=true the page shows copies";
@@ -100,7 +100,7 @@ function choose(files) {
   });
   photographs.sort((one, two) => order.compare(one.path, two.path));
   const { parts, program } = window.ANNOTATION ?? { parts: [], program: "" };
-  begin({ root: root || "of the photographs", folder: `chosen ${root}`, photographs, parts, program });
+  begin({ root, folder: `chosen ${root}`, photographs, parts, program });
 }
 
 /** @param {number} step */

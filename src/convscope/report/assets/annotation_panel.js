@@ -111,6 +111,11 @@ function addPart(event) {
 }
 
 const hasWholePaths = () => /^([a-z]:)?[/\\]/i.test(work.annotation.root);
+/** The folder of the photographs in a command: browsers tell no more of a chosen one than its last name. */
+const folderPath = () => {
+  const { root } = work.annotation;
+  return hasWholePaths() ? root.replace(/[/\\]$/, "") : joined(["/where/it/is", root], "/");
+};
 const isWhole = () => hasWholePaths() && byId("whole", HTMLInputElement).checked;
 
 function drawFiles() {
@@ -138,9 +143,9 @@ function saveCsv(boxes) {
   const after = byId("after");
   const words = isWhole()
     ? "The file is where your browser saves files. Then, for example:"
-    : `Put ${name} into the folder ${root} (its paths begin there). Then, for example:`;
+    : `Put ${name} into the folder ${root || "of the photographs"} (its paths begin there). Then, for example:`;
   after.replaceChildren(words);
-  const path = isWhole() ? `/where/it/is/${name}` : `${root.replace(/[/\\]$/, "")}/${name}`;
+  const path = `${isWhole() ? "/where/it/is" : folderPath()}/${name}`;
   for (const use of boxes ? ["occlude.boxes", "dissect.parts"] : ["correspond.parts", "dissect.parts"]) {
     const job = use.slice(0, use.indexOf("."));
     html("code", {}, after, `${program} job=${job} ckpt=outputs/train/<run> ${quoted(`${use}=${path}`)}`);
