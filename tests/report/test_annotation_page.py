@@ -228,6 +228,98 @@ def test_a_folder_is_chosen_on_the_page(annotate, photos, tmp_path):
     expect(page.locator("#after code").first).to_contain_text(" correspond.parts=/where/it/is/parts.csv")
 
 
+def test_marks_of_a_changed_photograph_come_back(opened, tmp_path):
+    page = opened(write_annotation_page(tmp_path / "p.html", [], None, ["eye", "nose"], []))
+    file, color = tmp_path / "photos/1.png", (90, 90, 90)
+    file.parent.mkdir()
+    Image.new("RGB", (200, 100), color).save(file.with_name("2.png"))
+
+    def choose(photograph):
+        photograph.save(file)
+        page.reload()
+        page.locator("#folder").set_input_files(file.parent)
+        shown(page)
+
+    def marks():
+        return [mark["part"] for mark in page.evaluate("marksOf()")]
+
+    def parts():
+        return page.locator("#parts .choice span").all_inner_texts()
+
+    def mark_second(share):
+        page.keyboard.press("n")
+        page.keyboard.press("1")
+        page.mouse.click(*at(shown(page), share, 0.5))
+        status(page, "eye at")
+        page.keyboard.press("p")
+        shown(page)
+
+    one, other = Image.new("RGB", (200, 100), color), scene(200, 100, 1)
+    choose(one)
+    page.mouse.click(*at(page, 0.5, 0.5))
+    page.mouse.click(*at(page, 0.2, 0.5))
+    choose(other)
+    status(page, "1 photograph changed since: earlier marks are set aside, and Undo brings them back.")
+    assert marks() == []
+    page.get_by_role("button", name="Rename nose").click()
+    page.get_by_role("button", name="Remove part").click()
+    mark_second(0.3)
+    choose(other)  # it still has no marks of its own
+    page.get_by_role("button", name="Undo").click()
+    assert marks() == parts() == ["eye", "nose"]
+    page.get_by_role("button", name="Redo").click()
+    assert marks() == [] and parts() == ["eye"]
+    page.mouse.click(*at(page, 0.8, 0.8))
+    choose(one)
+    status(page, "Photograph 1 of 2. All parts are marked")
+    assert marks() == parts() == ["eye", "nose"]
+    mark_second(0.5)
+    choose(other)
+    assert marks() == ["eye"]
+    mark_second(0.7)
+    edited = other.rotate(180)
+    choose(edited)
+    page.get_by_role("button", name="Undo").click()
+    for photograph in (edited, other):
+        choose(photograph)
+        assert marks() == ["eye"]
+    page.get_by_role("button", name="Clear photograph").click()
+    load(page, "path,part,x,y\n0.png,nose,1,2\n")
+    status(page, "marks of 1 photograph that are not on this page are kept")
+    other.save(file.with_name("0.png"))
+    choose(other)
+    assert marks() == []
+    page.keyboard.press("p")
+    assert marks() == ["nose"]
+
+
+def test_two_tabs_share_their_marks(plain, context):
+    page = plain(2)
+    other = context.new_page()
+    other.goto(page.url)
+    shown(other)
+    page.bring_to_front()
+    page.mouse.click(*at(page, 0.5, 0.5))
+    page.mouse.click(*at(page, 0.2, 0.5))
+    status(other, "Marks of another tab are taken over.")
+    expect(other.locator(".mark.point")).to_have_count(2)
+    other.bring_to_front()
+    other.keyboard.press("n")
+    other.mouse.click(*at(shown(other), 0.5, 0.5))
+    expect(page.locator("#counts")).to_have_text("2 of 3 parts · 0 of 2 photographs complete, 2 begun")
+    expect(page.locator("#undo")).to_be_disabled()  # what the other tab did can be undone there
+    page.bring_to_front()
+    newer = page.evaluate("JSON.stringify({ marking: { ...work.marking, marks: {} } })")
+    page.evaluate("newer => localStorage.setItem(MEMORY.marking + work.annotation.folder, newer)", newer)
+    page.keyboard.press("n")  # stores no marks
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")  # gone back to it
+    expect(page.locator(".mark.point")).to_have_count(0)
+    expect(other.locator(".mark.point")).to_have_count(0)
+    other.bring_to_front()
+    other.keyboard.press("z")
+    status(other, "Nothing more to undo")
+
+
 def test_the_keyboard_alone_is_enough(plain):
     page = plain(last=(100, 50))
     page.locator("#stage").focus()

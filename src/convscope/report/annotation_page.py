@@ -9,8 +9,8 @@ from convscope.report.page import asset_texts, literal, template
 from convscope.runs.atomic_io import write
 
 PAGE_FILE = "annotate.html"  # in a run folder
-SCRIPTS = ("elements.js", "annotation_csv.js", "annotation_work.js", "annotation_stage.js", "annotation_input.js",
-           "annotation_exif.js", "annotation_panel.js", "annotation_page.js")  # fmt: skip
+SCRIPTS = ("elements.js", "annotation_csv.js", "annotation_work.js", "annotation_memory.js", "annotation_stage.js",
+           "annotation_input.js", "annotation_exif.js", "annotation_panel.js", "annotation_page.js")  # fmt: skip
 
 
 class Photograph(NamedTuple):

@@ -33,7 +33,7 @@ function show(place, words) {
   byId("stage").setAttribute("aria-label", `Photograph ${path}; Enter for marking by keyboard`);
   byId("photo").hidden = true;
   trouble("");
-  remember();
+  rememberPath();
   const image = byId("image", HTMLImageElement);
   image.alt = `photograph ${path}`;
   image.src = sourceOf(work.place);
@@ -78,13 +78,26 @@ function failed(why = "") {
 
 /** Begins with photographs. @param {Annotation} annotation */
 function begin(annotation) {
-  const forgotten = takePhotographs(annotation);
+  const bare = takePhotographs(annotation);
   byId("start").hidden = true;
   byId("work").hidden = false;
   byId("count").textContent = String(annotation.photographs.length);
   byId("number", HTMLInputElement).max = String(annotation.photographs.length);
-  const words = forgotten ? `${count(forgotten, "photograph")} changed since: marks left out.` : "";
-  show(work.place, words);
+  show(work.place, bareInWords(bare));
+}
+
+/** @param {number} number how many photographs were marked as other files */
+function bareInWords(number) {
+  if (!number) return "";
+  return `${count(number, "photograph")} changed since: earlier marks are set aside, and Undo brings them back.`;
+}
+
+/** Takes over what another tab of the page has marked, so that none stores its own older marks in their place. */
+function takeOver() {
+  const marking = recalledMarking();
+  if (byId("work").hidden || !work.isStored || !marking) return;
+  gesture = stage.corner = null;
+  redraw(joined(["Marks of another tab are taken over.", bareInWords(takeMarking(marking))], " "));
 }
 
 /** Takes the photographs that were chosen on the page. @param {FileList | null} files */
@@ -194,6 +207,8 @@ function setUpPage() {
     byId(id, HTMLInputElement).addEventListener("change", () => choose(byId(id, HTMLInputElement).files));
   }
   document.addEventListener("keydown", pressed);
+  window.addEventListener("storage", ({ key }) => key === MEMORY.marking + work.annotation.folder && takeOver());
+  window.addEventListener("pageshow", ({ persisted }) => persisted && takeOver()); // it heard of no changes meanwhile
   window.addEventListener("beforeunload", (event) => work.isStored || !work.past.length || event.preventDefault());
   if (window.ANNOTATION?.photographs.length) begin(window.ANNOTATION);
 }

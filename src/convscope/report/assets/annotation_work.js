@@ -1,15 +1,17 @@
 "use strict";
-// The marks on all photographs: changes that can be undone, kept by the browser for the next time.
+// The marks on all photographs: changes that can be undone.
 
-/** @typedef {{ parts: MarkedPart[], marks: Record<string, PlacedMark[]>, bytes: Record<string, number> }} Marking */
-
-const MEMORY = "convscope-annotate "; // begins the keys of localStorage
+/**
+ * marks: of the photographs, by path. bytes: the sizes of the files that were marked, where they were chosen on the page.
+ * others: marks that are set aside, of other files of the same path, by size and path.
+ * @typedef {{ parts: MarkedPart[], marks: Record<string, PlacedMark[]>, bytes: Record<string, number>, others: Record<string, PlacedMark[]> }} Marking
+ */
 
 const work = {
   /** @type {Annotation} */
   annotation: { root: "", folder: "", photographs: [], parts: [], program: "" },
   /** Never changed in place, so that the past can be kept. @type {Marking} */
-  marking: { parts: [], marks: {}, bytes: {} },
+  marking: { parts: [], marks: {}, bytes: {}, others: {} },
   /** @type {{ marking: Marking, place: number }[]} */
   past: [],
   /** @type {{ marking: Marking, place: number }[]} */
@@ -46,59 +48,13 @@ function progressCounts() {
   return { all, some };
 }
 
-/** Takes photographs, with the marks that this browser remembers of their folder. @param {Annotation} annotation */
-function takePhotographs(annotation) {
-  Object.assign(work, { annotation, past: [], future: [], place: 0, part: 0 });
-  work.marking = { parts: annotation.parts, marks: {}, bytes: {} };
-  const remembered = recall();
-  if (!remembered) return 0;
-  work.marking = remembered.marking;
-  work.place = Math.max(
-    0,
-    annotation.photographs.findIndex(({ path }) => path === remembered.path),
-  );
-  return forgetChanged();
-}
-
-/** Leaves out the marks of photographs that have other contents than before; returns how many those are. */
-function forgetChanged() {
-  const { marks, bytes } = work.marking;
-  const changed = work.annotation.photographs.filter(
-    ({ path, file }) => file && marks[path] && bytes[path] !== file.size,
-  );
-  const paths = new Set(changed.map(({ path }) => path));
-  const rest = Object.fromEntries(Object.entries(marks).filter(([path]) => !paths.has(path)));
-  work.marking = { ...work.marking, marks: rest };
-  return changed.length;
-}
-
-/** @returns {{ marking: Marking, path: string } | null} */
-function recall() {
-  try {
-    const remembered = JSON.parse(localStorage.getItem(MEMORY + work.annotation.folder) ?? "null");
-    return Array.isArray(remembered?.marking?.parts) && remembered.marking.marks ? remembered : null;
-  } catch {
-    return null;
-  }
-}
-
-function remember() {
-  const content = JSON.stringify({ marking: work.marking, path: photograph()?.path });
-  try {
-    localStorage.setItem(MEMORY + work.annotation.folder, content);
-    work.isStored = true;
-  } catch {
-    work.isStored = false; // not allowed on this page, or full
-  }
-}
-
 /** Replaces the marking; `undo` brings back the old one. @param {Partial<Marking>} changes */
 function change(changes) {
   work.past.push({ marking: work.marking, place: work.place });
   work.future = [];
   work.marking = { ...work.marking, ...changes };
   work.part = Math.max(0, Math.min(work.part, work.marking.parts.length - 1));
-  remember();
+  rememberMarking();
 }
 
 /** @param {{ marking: Marking, place: number }[]} from @param {{ marking: Marking, place: number }[]} to */
@@ -108,7 +64,7 @@ function travel(from, to) {
   to.push({ marking: work.marking, place: state.place });
   Object.assign(work, state);
   work.part = Math.max(0, Math.min(work.part, work.marking.parts.length - 1));
-  remember();
+  rememberMarking();
   return true;
 }
 const undo = () => travel(work.past, work.future);
@@ -148,6 +104,12 @@ function changePart(number, name) {
   change({ parts, marks: Object.fromEntries(marks) });
 }
 
+/** Adds the parts of marks to a list that lacks them. @param {PlacedMark[]} marks @param {MarkedPart[]} parts */
+function addPartsOf(marks, parts) {
+  for (const mark of marks)
+    if (!parts.some((part) => isOf(part, mark))) parts.push({ name: mark.part, box: isBox(mark) });
+}
+
 /**
  * Adds the marks of a csv; its points take the place of those that are there.
  * @param {Map<string, PlacedMark[]>} loaded
@@ -172,8 +134,7 @@ function mergeMarks(loaded) {
     const size = sizes.get(target);
     if (size !== undefined) bytes[target] = size;
     counts.marks += list.length;
-    for (const mark of list)
-      if (!parts.some((part) => isOf(part, mark))) parts.push({ name: mark.part, box: isBox(mark) });
+    addPartsOf(list, parts);
   }
   change({ parts, marks, bytes });
   return counts;
