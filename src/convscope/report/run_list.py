@@ -86,7 +86,7 @@ class RunList:
         except OSError as error:  # a file of somebody else
             state = f"cannot be read: {error.strerror}"
             return ListedRun(name, page, "", state, "cut-off", None, "", start_time(folder))
-        if listed.form in OVER:  # what is said of others changes with the time
+        if listed.form in OVER or not os.path.isfile(folder / STATUS):  # else its words change with the time
             self._read[folder] = signs, listed
         return listed
 

@@ -23,7 +23,7 @@ from convscope.report.run_list import RunList, has_run
 from convscope.runs.reading import is_sweep_folder
 
 BLOCK = 2**16  # bytes of a file that are sent at once
-OF_PATHS = {"\0", "\\", ":"} if sys.platform == "win32" else {"\0"}  # signs that the name of a file has not
+NOT_IN_NAMES = {"\0", "\\", ":"} if sys.platform == "win32" else {"\0"}  # signs
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 SCRIPTS = ("elements.js", "sorting.js", "runs.js")
 HEADERS = {
@@ -42,7 +42,7 @@ def served_file(root: Path, address: str) -> Path | None:
     Names that begin with a dot are none of a page: Hydra's record, and files that are only half written.
     """
     parts = os.fsdecode(unquote_to_bytes(address)).split("/")[1:]
-    if not parts or any(not part or part.startswith(".") or set(part) & OF_PATHS for part in parts):
+    if not parts or any(not part or part.startswith(".") or set(part) & NOT_IN_NAMES for part in parts):
         return None
     path = root.joinpath(*parts)
     try:
